@@ -8,12 +8,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
+from federation import acts
 from federation.models import KnownPeer, Policy, ServerKey
 from federation.queries.keys import KeyState, build_key_row, find_signing_key, load_keys
 from federation.queries.overview import build_key_part
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
 from scaiwave.admin.overview import register_overview_part
+
+__all__ = ["acts"]
 
 register_overview_part("keys", build_key_part, position=3)
 

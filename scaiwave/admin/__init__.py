@@ -1,7 +1,7 @@
-"""The read-only admin site: what its pages share.
+"""The admin site: what its pages share.
 
-Changes are made by commands, which have scopes, an audit and dry runs. The pages must stay fast
-with a million rows in a table.
+Lists and pages are read-only. Acts make changes, by the services of the commands, which have scopes
+and an audit. The pages must stay fast with a million rows in a table.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
+from scaiwave.admin.acts import list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display
 from scaiwave.admin.menu import Section
@@ -174,6 +175,7 @@ class ReadOnlyAdmin(_Admin):
     ) -> HttpResponse:
         row = kwargs["obj"]
         context["related_links"] = related_links(self.admin_site, row)
+        context["acts"] = list_act_links(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
         context["title"] = str(row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))

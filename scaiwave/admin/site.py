@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
 
+from scaiwave.admin.act_view import show_act
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
 from scaiwave.admin.overview import load_overview
@@ -35,7 +36,14 @@ class OperatorSite(admin.AdminSite):
         return super().index(request, context)
 
     def get_urls(self) -> list[Any]:
-        return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
+        return [
+            path("search/", self.admin_view(self.search), name="search"),
+            path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
+            *super().get_urls(),
+        ]
+
+    def act(self, request: HttpRequest, slug: str, row_id: str) -> HttpResponse:
+        return show_act(self, request, slug, row_id)
 
     def search(self, request: HttpRequest) -> HttpResponse:
         """Search all lists; go to the row at once if it is the only one."""

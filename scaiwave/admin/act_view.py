@@ -1,0 +1,107 @@
+"""The page of an act: its form, the question of its service, and what it did."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from scaiwave.admin.acts import Act, ActCall, ConfirmationNeeded, build_operator, find_act
+from scaiwave.error_mapping import translate_errors
+from scaiwave.errors import ScaiWaveError
+
+CONFIRMED = "confirmed"
+
+
+def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> HttpResponse:
+    """Show the form of an act; on POST do it, after its question was confirmed.
+
+    Raises Http404 and PermissionDenied.
+    """
+    act, row = _find(site, request, slug, row_id)
+    operator = build_operator(request)
+    if operator is None:
+        raise PermissionDenied
+    if request.method != "POST":
+        return _render(site, request, act, row, act.form())
+    form = act.form(request.POST)
+    if not form.is_valid():
+        return _render(site, request, act, row, form)
+    call = ActCall(
+        operator,
+        row,
+        form.cleaned_data,
+        confirm=_agree if request.POST.get(CONFIRMED) else _ask,
+        now=timezone.now(),
+    )
+    try:
+        with translate_errors():
+            sentence = act.run(call)
+    except ValidationError as error:
+        form.add_error(None, error)
+        return _render(site, request, act, row, form)
+    except ConfirmationNeeded as question:
+        return _render(site, request, act, row, form, question=question.question)
+    except ScaiWaveError as error:
+        return _render(site, request, act, row, form, error=error)
+    messages.success(request, sentence)
+    return HttpResponseRedirect(_get_page(row))
+
+
+def _find(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> tuple[Act, Any]:
+    act = find_act(slug)
+    if act is None:
+        raise Http404
+    model_admin = site.get_model_admin(act.model)
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    row = model_admin.get_object(request, row_id)
+    if row is None:
+        raise Http404
+    return act, row
+
+
+def _agree(question: str) -> None:
+    """The question was shown with the form, and the answer was yes."""
+
+
+def _ask(question: str) -> None:
+    raise ConfirmationNeeded(question.removesuffix(" Continue?"))
+
+
+def _get_page(row: Any) -> str:
+    meta = row._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+
+
+def _render(
+    site: AdminSite,
+    request: HttpRequest,
+    act: Act,
+    row: Any,
+    form: forms.Form,
+    *,
+    question: str = "",
+    error: ScaiWaveError | None = None,
+) -> HttpResponse:
+    context = {
+        **site.each_context(request),
+        "title": f"{act.title}: {row}",
+        "act": act,
+        "row": row,
+        "page": _get_page(row),
+        "form": form,
+        "question": question,
+        "error": error,
+        "confirmed_name": CONFIRMED,
+    }
+    status = HTTPStatus.OK if error is None else HTTPStatus.CONFLICT
+    return TemplateResponse(request, "scaiwave/admin/act.html", context, status=status)

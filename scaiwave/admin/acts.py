@@ -1,0 +1,119 @@
+"""Acts: what an administrator can do from the page of a row.
+
+Each act stands for a command and calls its service, so that scope, questions and audit are the
+same. Nothing else in the admin site changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from scaiwave.auth.bearer import get_client_address
+from scaiwave.auth.operators import Operator, OperatorRole
+
+
+class ConfirmationNeeded(Exception):
+    """A service asks this question before it changes anything."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(question)
+        self.question = question
+
+
+@dataclass(frozen=True)
+class ActCall:
+    """One call of an act. `values` are those of its form. `confirm` is what services call."""
+
+    operator: Operator
+    row: Any
+    values: dict[str, Any]
+    confirm: Callable[[str], None]
+    now: datetime
+
+
+class NoInput(forms.Form):
+    """The form of acts that need nothing but a click."""
+
+
+def _always(row: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Act:
+    """`command` is the command of the act, which also names its address. `run` returns a sentence
+    about what was done, and raises what the service raises. `is_offered` decides by the row."""
+
+    command: str
+    title: str
+    model: type[Model]
+    run: Callable[[ActCall], str]
+    form: type[forms.Form] = NoInput
+    is_offered: Callable[[Any], bool] = _always
+    is_destructive: bool = False
+
+    @property
+    def slug(self) -> str:
+        return self.command.replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class ActLink:
+    title: str
+    url: str
+    is_destructive: bool
+
+
+_ACTS: dict[str, Act] = {}
+
+
+def register_act(act: Act) -> None:
+    _ACTS[act.slug] = act
+
+
+def get_acts() -> Sequence[Act]:
+    return list(_ACTS.values())
+
+
+def find_act(slug: str) -> Act | None:
+    return _ACTS.get(slug)
+
+
+def build_operator(request: HttpRequest) -> Operator | None:
+    """Return the signed-in account as an operator, or None if it may only look.
+
+    Accounts with a password are no proof of who acts, so they may only look where the commands
+    need a token (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
+    """
+    user: Any = request.user
+    if not (user.is_active and user.is_superuser):
+        return None
+    if settings.CONFIG.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
+        return None
+    return Operator(
+        user.get_username(), OperatorRole.SUPER_ADMIN, origin=get_client_address(request)
+    )
+
+
+def list_act_links(request: HttpRequest, row: Model) -> list[ActLink]:
+    """Return the acts that the account may do with a row."""
+    if build_operator(request) is None:
+        return []
+    return [
+        ActLink(
+            act.title,
+            reverse("admin:act", args=[act.slug, row.pk]),
+            act.is_destructive,
+        )
+        for act in _ACTS.values()
+        if act.model is type(row) and act.is_offered(row)
+    ]

@@ -1,0 +1,192 @@
+"""The acts of tenants, partners, people and roles, as the commands of the same names do them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from scaiwave.admin.acts import Act, ActCall, register_act
+from tenants.models import Participant, Partner, Role, RoleGrant, RoleSource, Tenant
+from tenants.services.role_grants import grant_role, revoke_role
+from tenants.services.suspend_participant import resume_participant, suspend_participant
+from tenants.services.suspend_partner import resume_partner, suspend_partner
+from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
+from tenants.services.update_tenant import TenantUpdate, update_tenant
+
+MAX_REASON_CHARS = 500
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=MAX_REASON_CHARS,
+        help_text="Goes into the audit log.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class LimitsForm(forms.Form):
+    """Empty fields leave their limit as it is; `none` removes one."""
+
+    max_participants = forms.CharField(required=False, label="Maximum of active participants")
+    max_rooms = forms.CharField(required=False, label="Maximum of rooms")
+    max_storage_mb = forms.CharField(required=False, label="Maximum of storage in MiB")
+    max_ai_tokens_month = forms.CharField(required=False, label="Maximum of AI tokens a month")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.help_text = "A number, or none for no limit. Empty: unchanged."
+
+    def clean(self) -> dict[str, Any]:
+        limits: dict[str, int | None] = {}
+        for name, text in list(self.cleaned_data.items()):
+            if text == "none":
+                limits[name] = None
+            elif text.isdecimal() and len(text) < 19:
+                limits[name] = int(text)
+            elif text:
+                self.add_error(name, "Enter a number, or none.")
+        return {"limits": limits}
+
+
+class HolderForm(forms.Form):
+    holder = forms.CharField(
+        max_length=500,
+        label="Person",
+        help_text="E-mail address, @name:server, or ID of someone in the tenant of the role.",
+    )
+
+
+def _is_suspended(row: Any) -> bool:
+    return row.suspended_by_hand_at is not None
+
+
+def _is_not_suspended(row: Any) -> bool:
+    return row.suspended_by_hand_at is None
+
+
+def _suspend_tenant(call: ActCall) -> str:
+    return suspend_tenant(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        confirm=call.confirm,
+        now=call.now,
+    ).sentence
+
+
+def _resume_tenant(call: ActCall) -> str:
+    return resume_tenant(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        now=call.now,
+    ).sentence
+
+
+def _suspend_partner(call: ActCall) -> str:
+    return suspend_partner(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        confirm=call.confirm,
+        now=call.now,
+    ).sentence
+
+
+def _resume_partner(call: ActCall) -> str:
+    return resume_partner(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        now=call.now,
+    ).sentence
+
+
+def _suspend_participant(call: ActCall) -> str:
+    return suspend_participant(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        confirm=call.confirm,
+        now=call.now,
+    ).sentence
+
+
+def _resume_participant(call: ActCall) -> str:
+    return resume_participant(
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        now=call.now,
+    ).sentence
+
+
+def _change_limits(call: ActCall) -> str:
+    result = update_tenant(
+        operator=call.operator,
+        tenant=str(call.row.pk),
+        update=TenantUpdate(limits=call.values["limits"]),
+        now=call.now,
+    )
+    return " ".join([*result.lines, *result.warnings])
+
+
+def _grant_role(call: ActCall) -> str:
+    result = grant_role(
+        operator=call.operator,
+        role=str(call.row.pk),
+        tenant=str(call.row.tenant_id),
+        holder=call.values["holder"],
+        is_group=False,
+        now=call.now,
+    )
+    return " ".join(result.sentences)
+
+
+def _revoke_role(call: ActCall) -> str:
+    grant = call.row
+    result = revoke_role(
+        operator=call.operator,
+        role=str(grant.role_id),
+        tenant=str(grant.tenant_id),
+        holder=str(grant.group_id or grant.participant_id),
+        is_group=grant.group_id is not None,
+        confirm=call.confirm,
+        now=call.now,
+    )
+    return " ".join(result.sentences)
+
+
+for command, title, model, run, is_offered in (
+    ("suspend-tenant", "Suspend", Tenant, _suspend_tenant, _is_not_suspended),
+    ("resume-tenant", "Resume", Tenant, _resume_tenant, _is_suspended),
+    ("suspend-partner", "Suspend", Partner, _suspend_partner, _is_not_suspended),
+    ("resume-partner", "Resume", Partner, _resume_partner, _is_suspended),
+    ("suspend-participant", "Suspend", Participant, _suspend_participant, _is_not_suspended),
+    ("resume-participant", "Resume", Participant, _resume_participant, _is_suspended),
+):
+    register_act(
+        Act(
+            command=f"admin {command}",
+            title=title,
+            model=model,
+            run=run,
+            form=ReasonForm,
+            is_offered=is_offered,
+            is_destructive=command.startswith("suspend"),
+        )
+    )
+register_act(Act("admin update-tenant", "Change limits", Tenant, _change_limits, LimitsForm))
+register_act(Act("role grant", "Grant", Role, _grant_role, HolderForm))
+register_act(
+    Act(
+        "role revoke",
+        "Revoke",
+        RoleGrant,
+        _revoke_role,
+        is_offered=lambda grant: grant.source == RoleSource.MANUAL,
+        is_destructive=True,
+    )
+)
