@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, cast
+from contextlib import suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
@@ -23,11 +26,14 @@ from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
 
 PREFIX = "/v1/"
+MAX_UNREAD_BYTES = 65536
+MAX_DISCARD_SECONDS = 5.0
 SERVER_ERROR_MESSAGE = "The server failed to process the request. Its log has the details."
 
 _SEE_PAGE = "See [the HTTP API](http-api.md) for the request that this address takes."
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=HttpResponse)
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 logger = logging.getLogger(__name__)
@@ -99,12 +105,14 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
                 with translate_errors():
                     return view(request, *args, **kwargs)
             except ScaiWaveError as error:
-                return error_response(error)
+                response = error_response(error)
             except (SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
-                return error_response(BadApiRequest(f"The request can't be read: {error}"))
+                response = error_response(BadApiRequest(f"The request can't be read: {error}"))
             except Exception:
                 logger.exception("Unhandled error at %s %s", request.method, request.path)
-                return error_response(ScaiWaveError(SERVER_ERROR_MESSAGE))
+                response = error_response(ScaiWaveError(SERVER_ERROR_MESSAGE))
+            response.unread_request = request
+            return response
 
         return cast(View[P], endpoint)
 
@@ -114,17 +122,47 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
 def json_response(
     data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None
 ) -> HttpResponse:
-    return _build_response({"data": data, "meta": meta or {}}, status)
+    return _build_response({"data": data, "meta": meta or {}}, status, HttpResponse)
 
 
-def error_response(error: ScaiWaveError) -> HttpResponse:
+class ErrorResponse(HttpResponse):
+    """A failure in the envelope. `unread_request` is a request that may not have been read.
+
+    If the server closed its connection with unread data, it would be reset, and a proxy that is
+    still sending would respond 502. So after the response, the rest of a large body is discarded.
+    """
+
+    unread_request: HttpRequest | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.unread_request is not None:
+            _discard_body(self.unread_request)
+
+
+def _discard_body(request: HttpRequest) -> None:
+    """Read what the client still sends, for a limited time; gunicorn itself reads 64 KiB."""
+    connection = request.META.get("gunicorn.socket")  # Other servers have none.
+    length = request.headers.get("Content-Length", "")
+    if connection is None or not length.isdecimal() or int(length) <= MAX_UNREAD_BYTES:
+        return
+    deadline = time.monotonic() + MAX_DISCARD_SECONDS
+    with suppress(OSError):  # The client has closed the connection.
+        connection.shutdown(socket.SHUT_WR)  # The response is complete.
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(MAX_UNREAD_BYTES):
+                return
+
+
+def error_response(error: ScaiWaveError) -> ErrorResponse:
     """Build the response for an error. Details of server errors go to the log only."""
     message = error.message
     if error.http_status >= 500 and message != SERVER_ERROR_MESSAGE:
         logger.error("%s [%s] %s", message, error.code, error.fix)
         message = SERVER_ERROR_MESSAGE
     body = {"error": {"code": error.code, "message": message}}
-    response = _build_response(body, error.http_status)
+    response = _build_response(body, error.http_status, ErrorResponse)
     if error.http_status == 401:
         response["WWW-Authenticate"] = _build_challenge(error)
     if isinstance(error, RateLimitExceeded):
@@ -157,8 +195,8 @@ def _build_challenge(error: ScaiWaveError) -> str:
     return 'Bearer realm="scaiwave"' + ("" if missing else ', error="invalid_token"')
 
 
-def _build_response(document: Any, status: int) -> HttpResponse:
-    response = HttpResponse(
+def _build_response(document: Any, status: int, response_class: type[R]) -> R:
+    response = response_class(
         to_json(document, indent=None), status=status, content_type="application/json"
     )
     response["Cache-Control"] = "no-store"

@@ -98,7 +98,7 @@ def test_success_the_server_answers_while_clients_trickle(
             thread.join()
 
 
-def test_fail_too_many_transfers_and_too_slow(slow_server: LiveServer) -> None:
+def test_fail_too_many_transfers_and_too_slow(slow_server: LiveServer, nginx: Nginx) -> None:
     """A stalled upload occupies the only place of its sender until its time is over."""
     head = build_upload_head(slow_server)
     answers: list[bytes] = []
@@ -117,12 +117,25 @@ def test_fail_too_many_transfers_and_too_slow(slow_server: LiveServer) -> None:
             "You have reached the limit of exports and imports in progress: 1.",
         )
         assert refused.headers["Retry-After"] == "30"
+        assert upload_through(nginx, slow_server.token()) == (429, "SW_RATE_LIMIT_EXCEEDED")
+        assert upload_through(nginx, "no.token.at-all") == (401, "SW_AUTH_INVALID_TOKEN")
         with slow_server.client("berta", headers=headers) as berta:
             assert berta.get(export).status_code == 403  # not a member, and not limited
         stalled.join()
         assert answers[0].startswith(b"HTTP/1.1 408")
         assert b"SW_REQUEST_TOO_SLOW" in answers[0]
         assert anna.get(export).status_code == 200
+
+
+def upload_through(nginx: Nginx, token: str) -> tuple[int, str]:
+    """Upload a file that the server refuses before it reads it; return the status and code."""
+    with httpx.Client(base_url=nginx.url, verify=nginx.context, timeout=60) as client:
+        answer = client.post(
+            "/v1/rooms/import",
+            headers={"Authorization": f"Bearer {token}"},
+            files={"bundle": ("a.zip", bytes(8_000_000))},
+        )
+    return answer.status_code, answer.json()["error"]["code"]
 
 
 def send_and_wait(server: LiveServer, request: bytes) -> bytes:
