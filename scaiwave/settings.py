@@ -50,6 +50,9 @@ DATABASES = {"default": database.database_settings(CONFIG)}
 # Redis, for the job queue (`scaiwave.jobs`). RQ's pages and commands are not installed: they read
 # jobs with pickle, and pass by the permissions and the audit log.
 REDIS_URL = database.get_redis_url(CONFIG)
+# django-rq is not an application here: its dashboard and its commands read jobs as pickles.
+RQ_QUEUES = {"default": {"URL": REDIS_URL}}
+RQ = {"QUEUE_CLASS": "scaiwave.jobs.rq_queue.SuiteQueue"}
 
 # Secrets. Neither they nor the database are created here: `manage migrate` does that.
 SECRET_KEY = secret_keys.find_secret_key(CONFIG)

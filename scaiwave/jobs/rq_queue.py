@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from rq import Queue
+from django_rq.queues import DjangoRQ
 from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
@@ -100,14 +100,24 @@ class SuiteJob(Job):
         return getattr(import_module(module), name)(*self.record.arguments)
 
 
-class SuiteQueue(Queue):
-    """A queue that discards jobs which this server must not run, and reports them."""
+class SuiteQueue(DjangoRQ):
+    """A queue that discards jobs which this server must not run, and reports them.
+
+    `django_rq.get_queue` returns it too (see RQ in the settings), with options of which it takes
+    none: its jobs are JSON, and are enqueued at once.
+    """
 
     job_class = SuiteJob
     on_refused: OnRefused | None = None
 
-    def __init__(self, name: str, connection: Redis) -> None:
-        super().__init__(name, connection=connection, job_class=SuiteJob, serializer=JsonSerializer)
+    def __init__(self, name: str, connection: Redis, **ignored: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            name,
+            connection=connection,
+            job_class=SuiteJob,
+            serializer=JsonSerializer,
+            commit_mode="auto",
+        )
 
     @property
     def intermediate_key(self) -> str:

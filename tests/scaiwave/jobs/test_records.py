@@ -138,3 +138,19 @@ def test_success_refused_jobs_are_discarded_and_reported(redis: Redis) -> None:
 def test_fail_no_such_job(redis: Redis) -> None:
     with pytest.raises(NoSuchJobError):
         read_record(redis, "missing")
+
+
+def test_success_the_queue_of_django_rq_has_json_jobs(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other Django code that enqueues with django-rq gets what workers here accept."""
+    import django_rq
+
+    url = django_settings.REDIS_URL
+    monkeypatch.setattr(django_settings, "RQ_QUEUES", {"default": {"URL": url}})
+    queue = django_rq.get_queue("default")
+    assert isinstance(queue, SuiteQueue)
+    queue.enqueue(SYNC, job_id="full_sync-1")
+    assert read_record(redis, b"full_sync-1").definition.name == "full_sync"
+    with pytest.raises(TypeError):
+        queue.enqueue(SYNC, object(), job_id="full_sync-2")
