@@ -137,6 +137,10 @@ def assert_web_server_answers(installation: Installation) -> None:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         with httpx.Client(base_url=match[1], trust_env=False, timeout=60) as client:
-            assert "ScaiWave" in client.get("/admin/login/").text
-            assert client.get("/static/scaiwave/admin/list.css").status_code == 200
+            page = client.get("/admin/login/").text
+            assert "ScaiWave" in page
+            styles = re.findall(r'href="(/static/[^"]+\.css)"', page)
+            own = CHECKOUT / "scaiwave/static"
+            styles += [f"/static/{path.relative_to(own)}" for path in own.rglob("*.css")]
+            assert {client.get(path).status_code for path in styles} == {200}
             assert client.get("/health/live").status_code == 200
