@@ -22,6 +22,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from scaiwave.console.output import to_json
+from scaiwave.console.text import shorten, shorten_input
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
 
@@ -155,9 +156,13 @@ def _discard_body(request: HttpRequest) -> None:
                 return
 
 
+MAX_MESSAGE_CHARS = 1000
+"""Longest message of an error; what it repeats of a request without a space is shorter."""
+
+
 def error_response(error: ScaiWaveError) -> ErrorResponse:
     """Build the response for an error. Details of server errors go to the log only."""
-    message = error.message
+    message = shorten(shorten_input(error.message, ()), MAX_MESSAGE_CHARS)
     if error.http_status >= 500 and message != SERVER_ERROR_MESSAGE:
         logger.error("%s [%s] %s", message, error.code, error.fix)
         message = SERVER_ERROR_MESSAGE

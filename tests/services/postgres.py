@@ -94,7 +94,6 @@ def _is_ready(url: str) -> bool:
 
 def _build_command(programs: Programs, data: Path, directory: Path) -> list[str]:
     settings = {
-        **_FAST_SETTINGS,
         "listen_addresses": "",
         "unix_socket_directories": str(directory),
         "unix_socket_permissions": "0700",
@@ -118,6 +117,9 @@ def _initialise_database(programs: Programs, data: Path, user: ServiceUser) -> N
         user.run(command, directory=data.parent)
     except subprocess.CalledProcessError as error:
         raise ServiceUnavailable(f"PostgreSQL's initdb failed:\n{error.stdout}") from None
+    # In the file and not in the command, so that ALTER SYSTEM can change them.
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in _FAST_SETTINGS.items())
 
 
 def _choose_character_types() -> str:

@@ -165,6 +165,15 @@ def test_fail_caller_or_workspace(
     assert count_rooms(server) == before
 
 
+def test_fail_a_long_name_is_repeated_in_part(server: LiveServer, bundle: bytes) -> None:
+    for name in ("x" * 2_000, "word " * 400):
+        response = post_import(server, bundle, workspace=name)
+        assert response.status_code == 404
+        message = response.json()["error"]["message"]
+        assert "…" in message
+        assert len(message) <= 1_000
+
+
 def test_fail_no_token(server: LiveServer) -> None:
     response = httpx.post(server.url + PATH, files={"bundle": b"x"})
     assert get_error(response) == (
