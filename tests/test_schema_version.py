@@ -58,18 +58,23 @@ def test_fail_unknown_migrations() -> None:
 
 
 def test_success_without_the_database_nothing_is_checked() -> None:
+    before = connection.connection
     with known_schema_required():
-        pass
+        assert connection.connection is before
 
 
 def test_success_a_database_without_migrations() -> None:
-    def fail(*args: Any) -> None:
+    attempts = []
+
+    def fail(sql: str, *args: Any) -> None:
         from django.db import OperationalError
 
+        attempts.append(sql)
         raise OperationalError("no such table: django_migrations")
 
     cursor = SimpleNamespace(execute=fail, close=lambda: None)
     require_known_schema(SimpleNamespace(cursor=lambda: closing(cursor)))  # type: ignore[arg-type]
+    assert len(attempts) == 1
 
 
 def test_fail_commands(database_url: str, migrated: str) -> None:

@@ -55,10 +55,10 @@ def test_success_units(tmp_path: Path) -> None:
 
 def test_success_alert_rules(tmp_path: Path) -> None:
     tool = require_tool("promtool")
-    run_tool(tool, "check", "rules", DEPLOY / "prometheus-alerts.yml")
+    assert "SUCCESS" in run_tool(tool, "check", "rules", DEPLOY / "prometheus-alerts.yml")
     shutil.copy(DEPLOY / "prometheus-alerts.yml", tmp_path)
     shutil.copy(Path(__file__).parent / "prometheus-alerts-test.yml", tmp_path)
-    run_tool(tool, "test", "rules", tmp_path / "prometheus-alerts-test.yml")
+    assert "SUCCESS" in run_tool(tool, "test", "rules", tmp_path / "prometheus-alerts-test.yml")
 
 
 def test_success_every_alert_is_tested() -> None:

@@ -72,6 +72,7 @@ def test_success_a_refused_request_is_one_line(tmp_path: Path, log_format: str) 
     environment = {
         "SCAIWAVE_HOME": str(tmp_path),
         "SCAIWAVE_LOG_FORMAT": log_format,
+        "SCAIWAVE_SECRET_KEY": "s" * 50,  # sessions need one, which only migrate creates
         "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
     }
     ended = subprocess.run(

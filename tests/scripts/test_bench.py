@@ -17,7 +17,7 @@ def test_fail_unknown_benchmark() -> None:
     )
     assert process.returncode == 2
     assert process.stderr == (
-        "Unknown benchmark: nonsense.\nUse cli, rooms, search, sync or webhooks.\n"
+        "Unknown benchmark: nonsense.\nUse catalogue, cli, rooms, search, sync or webhooks.\n"
     )
 
 

@@ -44,6 +44,7 @@ def test_success_json(server: Server) -> None:
         "requests",
         "duration_seconds",
         "plan",
+        "purge",
     ]
     assert tuple(document["kinds"]) == KINDS
     assert all(tuple(row) == COUNTS for row in document["kinds"].values())
