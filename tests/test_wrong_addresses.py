@@ -150,7 +150,10 @@ def assert_option_is_named(host: Host, url: str, servers: Redirecting, sandbox: 
 
 
 def test_fail_redirect_from_http_to_https(database_url: str, home: Path) -> None:
-    credentials = {"SCAIWAVE_SCAIKEY_CLIENT_ID": "id", "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "correct horse battery"}
+    credentials = {
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": "id",
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "correct horse battery",
+    }
     with RawServer(redirect_to_https) as server:
         host = Host({**credentials, "SCAIWAVE_SCAIKEY_URL": server.origin}, "")
         host.run("manage migrate -v 0")
