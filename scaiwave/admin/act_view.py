@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from scaiwave.admin.acts import Act, ActCall, ConfirmationNeeded, build_operator, find_act
+from scaiwave.admin.acts import Act, ActCall, ActQuestion, build_operator, find_act
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 
@@ -48,7 +48,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     except ValidationError as error:
         form.add_error(None, error)
         return _render(site, request, act, row, form)
-    except ConfirmationNeeded as question:
+    except ActQuestion as question:
         return _render(site, request, act, row, form, question=question.question)
     except ScaiWaveError as error:
         return _render(site, request, act, row, form, error=error)
@@ -74,7 +74,7 @@ def _agree(question: str) -> None:
 
 
 def _ask(question: str) -> None:
-    raise ConfirmationNeeded(question.removesuffix(" Continue?"))
+    raise ActQuestion(question.removesuffix(" Continue?"))
 
 
 def _get_page(row: Any) -> str:

@@ -21,7 +21,7 @@ from scaiwave.auth.bearer import get_client_address
 from scaiwave.auth.operators import Operator, OperatorRole
 
 
-class ConfirmationNeeded(Exception):
+class ActQuestion(Exception):
     """A service asks this question before it changes anything."""
 
     def __init__(self, question: str) -> None:

@@ -19,7 +19,7 @@ from scaiwave.admin.formatting import field_display
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
-from scaiwave.admin.tabs import Heading, build_heading, find_tabbed_row
+from scaiwave.admin.tabs import RowHeading, build_heading, find_tabbed_row
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -153,7 +153,7 @@ class ReadOnlyAdmin(_Admin):
         }
         return super().changelist_view(request, context)
 
-    def _build_list_heading(self, request: HttpRequest) -> Heading | None:
+    def _build_list_heading(self, request: HttpRequest) -> RowHeading | None:
         row = find_tabbed_row(self.admin_site, request, self.model)
         if row is None:
             return None

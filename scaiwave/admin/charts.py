@@ -25,7 +25,7 @@ class Rectangle:
 
 
 @dataclass(frozen=True)
-class Column:
+class ChartColumn:
     """A point with its bar. `x` and `width` cover the whole column, so that it is easy to hit."""
 
     label: str
@@ -59,7 +59,7 @@ def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _draw_column(point: dict[str, Any], index: int, width: float, highest: float) -> Column:
+def _draw_column(point: dict[str, Any], index: int, width: float, highest: float) -> ChartColumn:
     x, y = index * width, HEIGHT
     rectangles = []
     for series, value in enumerate(point["values"]):
@@ -76,6 +76,6 @@ def _draw_column(point: dict[str, Any], index: int, width: float, highest: float
                 point["tone"] or f"series-{series}",
             )
         )
-    return Column(
+    return ChartColumn(
         point["label"], point["text"], point["url"], round(x, 2), round(width, 2), rectangles
     )

@@ -40,7 +40,7 @@ class TabLink:
 
 
 @dataclass(frozen=True)
-class Heading:
+class RowHeading:
     """What stands above every tab of a row; `summary` is made by the admin of the row's model."""
 
     title: str
@@ -63,7 +63,7 @@ def register_tab(
 
 def build_heading(
     site: AdminSite, request: HttpRequest, row: Model, current: type[Model] | None = None
-) -> Heading | None:
+) -> RowHeading | None:
     """Return the heading of a row with its tabs, or None if its model has none.
 
     `current` is the model of the tab that is shown; None is the page of the row itself.
@@ -80,7 +80,7 @@ def build_heading(
     links = [TabLink("Summary", page, current is None)]
     links += [TabLink(tab.title, list_url(tab.field, row), tab.model is current) for tab in tabs]
     model_admin: Any = site.get_model_admin(type(row))
-    return Heading(str(row), str(meta.verbose_name), model_admin.summarise(row), links)
+    return RowHeading(str(row), str(meta.verbose_name), model_admin.summarise(row), links)
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:

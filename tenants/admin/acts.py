@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -66,61 +67,33 @@ def _is_not_suspended(row: Any) -> bool:
     return row.suspended_by_hand_at is None
 
 
-def _suspend_tenant(call: ActCall) -> str:
-    return suspend_tenant(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        confirm=call.confirm,
-        now=call.now,
-    ).sentence
+def _suspend_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
+    """Return the act of a service that asks before it suspends a row."""
+
+    def suspend(call: ActCall) -> str:
+        result = service(
+            operator=call.operator,
+            name=str(call.row.pk),
+            reason=call.values["reason"],
+            confirm=call.confirm,
+            now=call.now,
+        )
+        return str(result.sentence)
+
+    return suspend
 
 
-def _resume_tenant(call: ActCall) -> str:
-    return resume_tenant(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        now=call.now,
-    ).sentence
+def _resume_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
+    def resume(call: ActCall) -> str:
+        result = service(
+            operator=call.operator,
+            name=str(call.row.pk),
+            reason=call.values["reason"],
+            now=call.now,
+        )
+        return str(result.sentence)
 
-
-def _suspend_partner(call: ActCall) -> str:
-    return suspend_partner(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        confirm=call.confirm,
-        now=call.now,
-    ).sentence
-
-
-def _resume_partner(call: ActCall) -> str:
-    return resume_partner(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        now=call.now,
-    ).sentence
-
-
-def _suspend_participant(call: ActCall) -> str:
-    return suspend_participant(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        confirm=call.confirm,
-        now=call.now,
-    ).sentence
-
-
-def _resume_participant(call: ActCall) -> str:
-    return resume_participant(
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        now=call.now,
-    ).sentence
+    return resume
 
 
 def _change_limits(call: ActCall) -> str:
@@ -159,23 +132,31 @@ def _revoke_role(call: ActCall) -> str:
     return " ".join(result.sentences)
 
 
-for command, title, model, run, is_offered in (
-    ("suspend-tenant", "Suspend", Tenant, _suspend_tenant, _is_not_suspended),
-    ("resume-tenant", "Resume", Tenant, _resume_tenant, _is_suspended),
-    ("suspend-partner", "Suspend", Partner, _suspend_partner, _is_not_suspended),
-    ("resume-partner", "Resume", Partner, _resume_partner, _is_suspended),
-    ("suspend-participant", "Suspend", Participant, _suspend_participant, _is_not_suspended),
-    ("resume-participant", "Resume", Participant, _resume_participant, _is_suspended),
+for model, suspend, resume in (
+    (Tenant, suspend_tenant, resume_tenant),
+    (Partner, suspend_partner, resume_partner),
+    (Participant, suspend_participant, resume_participant),
 ):
+    kind = model._meta.model_name
     register_act(
         Act(
-            command=f"admin {command}",
-            title=title,
-            model=model,
-            run=run,
+            f"admin suspend-{kind}",
+            "Suspend",
+            model,
+            _suspend_by(suspend),
             form=ReasonForm,
-            is_offered=is_offered,
-            is_destructive=command.startswith("suspend"),
+            is_offered=_is_not_suspended,
+            is_destructive=True,
+        )
+    )
+    register_act(
+        Act(
+            f"admin resume-{kind}",
+            "Resume",
+            model,
+            _resume_by(resume),
+            form=ReasonForm,
+            is_offered=_is_suspended,
         )
     )
 register_act(Act("admin update-tenant", "Change limits", Tenant, _change_limits, LimitsForm))
