@@ -158,7 +158,9 @@ class TenantAdmin(StatusAdmin):
     def storage(self, tenant: Tenant) -> str:
         limit = tenant.max_storage_mb
         return _format_use(
-            self._column(tenant, "storage_bytes"), limit and limit * MIB, format_bytes
+            self._column(tenant, "storage_bytes"),
+            None if limit is None else limit * MIB,
+            format_bytes,
         )
 
     @admin.display(description="AI tokens MTD")
@@ -171,7 +173,9 @@ def _format_use(used: int | None, limit: int | None, format_number: Callable[[in
     if used is None:
         return EMPTY_VALUE
     text = format_number(used)
-    return format_meter(used, limit, f"{text} / {format_number(limit)}" if limit else text)
+    return format_meter(
+        used, limit, f"{text} / {format_number(limit)}" if limit is not None else text
+    )
 
 
 @admin.register(Participant)

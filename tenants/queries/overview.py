@@ -102,8 +102,10 @@ def _iter_near_limits(now: datetime) -> Iterator[tuple[float, str, str, UUID]]:
                 ("ai_tokens_month", row["max_ai_tokens_month"]),
             ):
                 number = used[row["pk"]].get(name)
-                if limit and number is not None and number >= limit * NEAR_LIMIT:
-                    yield number / limit, row["slug"], name, row["pk"]
+                # The first one uses up a limit of 0.
+                if number and limit is not None and number >= limit * NEAR_LIMIT:
+                    share = number / limit if limit else 1.0
+                    yield share, row["slug"], name, row["pk"]
 
 
 def _load_use(ids: list[UUID], now: datetime) -> dict[UUID, dict[str, Any]]:

@@ -212,3 +212,18 @@ def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) ->
     settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
     card = get_cards()["Workers"]
     assert (card["value"], card["tone"], card["command"]) == ("unknown", "bad", "scaiwave doctor")
+
+
+def test_success_a_limit_of_zero_is_reached_by_the_first(client: Client) -> None:
+    acme = row_factories.make_tenant("acme", max_participants=0, max_rooms=0)
+    row_factories.make_participant(acme, "anna")
+    card = get_cards()["Tenants near a limit"]
+    assert (card["value"], card["tone"]) == ("1", "bad")
+    nearest = next(
+        each for each in load_overview(NOW)["lists"] if each["title"] == "Nearest to a limit"
+    )
+    assert [(entry["badge"], entry["details"]) for entry in nearest["entries"]] == [
+        ("100%", "of its participants")
+    ]
+    page = client.get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
+    assert "1 / 0" in page
