@@ -27,10 +27,9 @@ from rooms.models import (
 )
 from rooms.queries.overview import build_room_part
 from scaiwave.admin import ReadOnlyAdmin, Section
-from scaiwave.admin.formatting import Tone, format_badge, format_id
+from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
-from scaiwave.console.output import format_bytes
 from tenants.models import Participant, Tenant
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
@@ -122,6 +121,7 @@ class EventAdmin(ReadOnlyAdmin):
         "redacted_at",
     )
     list_select_related = ("sender", "room", "tenant")
+    unexported_columns = ("preview",)
     search_fields = ("id",)
     search_help_text = "Search by ID of an event. The page of a room links to its events."
 
@@ -161,7 +161,7 @@ class MediaAdmin(ReadOnlyAdmin):
 
     @admin.display(description="size")
     def formatted_size(self, media: Media) -> str:
-        return format_bytes(media.size)
+        return format_size(media.size)
 
 
 @admin.register(RoomMedia)
@@ -179,7 +179,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
 
     @admin.display(description="size")
     def formatted_size(self, link: RoomMedia) -> str:
-        return format_bytes(link.media.size)
+        return format_size(link.media.size)
 
     @admin.display(description="scan")
     def scan_status(self, link: RoomMedia) -> str:
@@ -220,6 +220,7 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
     """Found by id here; `scaiwave room search` finds messages by their words."""
 
     list_display = ("event", "tenant", "preview", "edited_at", "remote")
+    unexported_columns = ("preview",)
     list_select_related = ("event", "tenant")
     search_fields = ("event",)
     search_help_text = "Search by number of a document or ID of an event."

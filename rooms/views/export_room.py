@@ -15,6 +15,7 @@ from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
 from rooms.views.transfers import reserve_transfer
 from scaiwave.api import BadApiRequest, api_view
+from scaiwave.web.streaming import can_detect_abort
 
 
 @api_view("GET")
@@ -35,12 +36,8 @@ def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
 
 
 def _require_http_1_1(request: HttpRequest) -> None:
-    """Raises `BadApiRequest`.
-
-    An HTTP/1.0 response ends when the connection closes, so neither the client nor a proxy could
-    tell an interrupted bundle from a complete one.
-    """
-    if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
+    """Raises `BadApiRequest`."""
+    if not can_detect_abort(request):
         raise BadApiRequest(
             "HTTP/1.0 is not supported, since a client could not detect an incomplete response. "
             "Use HTTP/1.1."

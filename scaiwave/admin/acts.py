@@ -104,6 +104,14 @@ def build_operator(request: HttpRequest) -> Operator | None:
     )
 
 
+def identify_account(request: HttpRequest) -> Operator:
+    """Return the signed-in account as the audit log names it, also if it may only look."""
+    user: Any = request.user
+    return build_operator(request) or Operator(
+        user.get_username(), OperatorRole.ADMINISTRATOR, origin=get_client_address(request)
+    )
+
+
 def list_act_links(request: HttpRequest, row: Model) -> list[ActLink]:
     """Return the acts that the account may do with a row."""
     if build_operator(request) is None:

@@ -10,12 +10,14 @@ from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import path
 from django.utils.text import capfirst
 
 from scaiwave.admin.acts import list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display
+from scaiwave.admin.list_export import build_export_links, export_list
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
@@ -38,6 +40,7 @@ class ReadOnlyAdmin(_Admin):
     indented, and references to other rows as links. `more_fields` are methods shown on a row's
     page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
+    `unexported_columns` have texts of messages, which no export of the list contains.
     `section` is the place in the menu,
     where the lists of a section with the least `position` come first. The search across the site
     includes the lists with `is_searched`.
@@ -62,6 +65,7 @@ class ReadOnlyAdmin(_Admin):
     hidden_fields: ClassVar[Sequence[str]] = ()
     linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
+    unexported_columns: ClassVar[Sequence[str]] = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -135,8 +139,21 @@ class ReadOnlyAdmin(_Admin):
             return queryset.none(), False
         return super().get_search_results(request, queryset, term)
 
+    def get_urls(self) -> list[Any]:
+        meta = self.model._meta
+        name = f"{meta.app_label}_{meta.model_name}_export"
+        view = self.admin_site.admin_view(self.export)
+        return [path("export/<str:format_name>/", view, name=name), *super().get_urls()]
+
+    def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
+        return export_list(self, request, format_name)
+
+    def build_changelist(self, request: HttpRequest) -> ChangeList:
+        """Return the list that the request asks for, before any of its rows is read."""
+        return super().get_changelist_instance(request)
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        changelist = super().get_changelist_instance(request)
+        changelist = self.build_changelist(request)
         rows = list(changelist.result_list)
         self.prefetch_columns(rows)
         changelist.result_list = rows
@@ -149,6 +166,7 @@ class ReadOnlyAdmin(_Admin):
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "heading": self._build_list_heading(request),
+            "export_links": build_export_links(self, request),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.apps import apps
@@ -27,9 +27,22 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
+from scaiwave.console.output import format_bytes
+
 Display = Callable[[Any], Any]
 # What Django shows in lists for a missing value; on pages it would show None.
 EMPTY_VALUE = "-"
+
+
+class FormattedValue(SafeString):
+    """Markup that shows a value, with the value itself, for exports of lists."""
+
+    value: Any
+
+    def __new__(cls, html: str, value: Any) -> Self:
+        formatted = super().__new__(cls, html)
+        formatted.value = value
+        return formatted
 
 
 def field_display(model: type[Model], name: str) -> Display | str:
@@ -61,6 +74,7 @@ def _build_display(label: str, name: str) -> Display | str:
 def _set_column_attributes(show: Display, field: Any) -> Display:
     show.short_description = field.verbose_name  # type: ignore[attr-defined]
     show.admin_order_field = field.name  # type: ignore[attr-defined]
+    show.field_name = field.name  # type: ignore[attr-defined]
     return show
 
 
@@ -109,7 +123,7 @@ def _make_link_display(attribute: str, name: str) -> Display:
 def link_to(row: Model) -> SafeString:
     meta = row._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', url, row)
+    return FormattedValue(format_html('<a href="{}">{}</a>', url, row), str(row))
 
 
 def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
@@ -144,12 +158,14 @@ class Tone(StrEnum):
 def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     """Return a word in the colour of its tone, with the reason beside it."""
     badge = format_html('<span class="badge {}">{}</span>', tone.value, text)
-    return format_html('{} <span class="why">{}</span>', badge, reason) if reason else badge
+    html = format_html('{} <span class="why">{}</span>', badge, reason) if reason else badge
+    return FormattedValue(html, text)
 
 
 def format_id(value: UUID | str) -> SafeString:
     """Return an id of which lists show the start; a click selects the whole."""
-    return format_html('<code class="id" title="{}">{}</code>', value, value)
+    html = format_html('<code class="id" title="{}">{}</code>', value, value)
+    return FormattedValue(html, str(value))
 
 
 def format_time(at: datetime | None) -> SafeString | str:
@@ -157,13 +173,23 @@ def format_time(at: datetime | None) -> SafeString | str:
     if at is None:
         return EMPTY_VALUE
     text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return format_html(
+    html = format_html(
         '<time datetime="{}" title="{} UTC, {}" class="nowrap">{} UTC</time>',
         at.astimezone(UTC).isoformat(),
         text,
         _format_age(at, timezone.now()),
         text,
     )
+    return FormattedValue(html, at)
+
+
+def format_count(number: int) -> SafeString:
+    return FormattedValue(f"{number:,}", number)
+
+
+def format_size(size: int) -> SafeString:
+    """Return a number of bytes in binary units."""
+    return FormattedValue(format_bytes(size), size)
 
 
 def _format_age(at: datetime, now: datetime) -> str:
@@ -177,9 +203,9 @@ def format_meter(used: float | None, limit: float | None, text: str) -> SafeStri
     Without a limit, and while the use is unknown, there is only the text.
     """
     if used is None or not limit:
-        return format_html('<span class="meter">{}</span>', text)
+        return FormattedValue(format_html('<span class="meter">{}</span>', text), used)
     # With the optimum below `low`, browsers colour the value by the three parts of the scale.
-    return format_html(
+    html = format_html(
         '<span class="meter">{}<meter min="0" max="{}" low="{}" high="{}" optimum="0" value="{}">'
         "{}</meter></span>",
         text,
@@ -189,6 +215,7 @@ def format_meter(used: float | None, limit: float | None, text: str) -> SafeStri
         min(used, limit),
         text,
     )
+    return FormattedValue(html, used)
 
 
 NEAR_LIMIT = 0.8

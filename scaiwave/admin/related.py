@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scaiwave.admin.filters import filter_parameter
+from scaiwave.admin.formatting import FormattedValue
 from scaiwave.admin.pagination import MAX_ROWS
 
 _SOFT_REFERENCES: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
@@ -67,7 +68,8 @@ def list_url(field: Field[Any, Any], row: Model) -> str:
 
 
 def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
-    return format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
+    html = format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
+    return FormattedValue(html, count)
 
 
 def _find_pointing_fields(model: type[Model]) -> list[Field[Any, Any]]:

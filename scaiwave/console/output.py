@@ -159,18 +159,9 @@ class Output:
             self._print_cells(columns, chain(first, iterator))
 
     def print_csv(self, keys: Sequence[str], rows: Iterable[Row]) -> None:
-        """Print a header of these keys, then a line for each row.
-
-        `partner.slug` is the slug of the partner; its header is `partner_slug`. Lists are joined by
-        a space, and other objects are JSON. Texts that a spreadsheet would take for a formula
-        begin with an apostrophe.
-        """
-        iterator = iter(rows)
-        first = list(islice(iterator, 1))
-        writer = csv.writer(self.stdout, lineterminator="\n")
-        writer.writerow(key.replace(".", "_") for key in keys)
-        for row in chain(first, iterator):
-            writer.writerow(_format_csv_cell(_look_up(row, key)) for key in keys)
+        """Print the lines of `format_csv_lines`."""
+        for line in format_csv_lines(keys, rows):
+            self.stdout.write(line)
 
     def print_json_lines(self, rows: Iterable[Row]) -> None:
         """Print each row as one line of JSON, as soon as it is read."""
@@ -195,17 +186,8 @@ class Output:
         self, plural: str, rows: Iterator[Row], load_rest: Callable[[], Mapping[str, Any]]
     ) -> None:
         """Print what `print_json` prints for the whole document."""
-        before = after = ""
-        opening = f"{{\n  {to_json(plural)}: ["
-        for row in rows:
-            text = to_json(row, ascii_only=self._is_ascii_only).replace("\n", "\n    ")
-            self.stdout.write(f"{opening}{before}\n    {text}")
-            opening, before, after = "", ",", "\n  "
-        self.stdout.write(f"{opening}{after}]")
-        for key, value in load_rest().items():
-            text = to_json(value, ascii_only=self._is_ascii_only).replace("\n", "\n  ")
-            self.stdout.write(f",\n  {to_json(key)}: {text}")
-        self.stdout.write("\n}\n")
+        for text in format_json_list(plural, rows, load_rest, ascii_only=self._is_ascii_only):
+            self.stdout.write(text)
 
     @property
     def _is_ascii_only(self) -> bool:
@@ -341,6 +323,49 @@ class Output:
                 for cell, width, column in zip(line, widths, columns, strict=True)
             )
             self.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a header of these keys, then a line for each row.
+
+    `partner.slug` is the slug of the partner; its header is `partner_slug`. Lists are joined by
+    a space, and other objects are JSON. Texts that a spreadsheet would take for a formula
+    begin with an apostrophe.
+    """
+    iterator = iter(rows)
+    first = list(islice(iterator, 1))  # An error before the first row leaves nothing behind.
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    yield writer.writerow(key.replace(".", "_") for key in keys)
+    for row in chain(first, iterator):
+        yield writer.writerow(_format_csv_cell(_look_up(row, key)) for key in keys)
+
+
+class _Echo:
+    """A file for `csv.writer`, which returns each line instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def format_json_list(
+    plural: str,
+    rows: Iterable[Row],
+    load_rest: Callable[[], Mapping[str, Any]] = dict,
+    *,
+    ascii_only: bool = False,
+) -> Iterator[str]:
+    """Yield the parts of the document {plural: [rows], …}, as `to_json` formats the whole."""
+    before = after = ""
+    opening = f"{{\n  {to_json(plural)}: ["
+    for row in rows:
+        text = to_json(row, ascii_only=ascii_only).replace("\n", "\n    ")
+        yield f"{opening}{before}\n    {text}"
+        opening, before, after = "", ",", "\n  "
+    yield f"{opening}{after}]"
+    for key, value in load_rest().items():
+        text = to_json(value, ascii_only=ascii_only).replace("\n", "\n  ")
+        yield f",\n  {to_json(key)}: {text}"
+    yield "\n}\n"
 
 
 def _look_up(row: Row, key: str) -> Any:

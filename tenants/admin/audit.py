@@ -7,7 +7,13 @@ from django.template.loader import render_to_string
 
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
-from scaiwave.admin.formatting import EMPTY_VALUE, format_meter, link_to_id
+from scaiwave.admin.formatting import (
+    EMPTY_VALUE,
+    FormattedValue,
+    format_count,
+    format_meter,
+    link_to_id,
+)
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from tenants.models import (
@@ -49,15 +55,15 @@ class TokenUsageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="total tokens", ordering="total_tokens")
     def tokens(self, usage: TokenUsage) -> str:
-        return f"{usage.total_tokens:,}"
+        return format_count(usage.total_tokens)
 
     @admin.display(description="input tokens")
     def inputs(self, usage: TokenUsage) -> str:
-        return f"{usage.input_tokens:,}"
+        return format_count(usage.input_tokens)
 
     @admin.display(description="output tokens")
     def outputs(self, usage: TokenUsage) -> str:
-        return f"{usage.output_tokens:,}"
+        return format_count(usage.output_tokens)
 
     @admin.display(description="share of current cap")
     def share(self, usage: TokenUsage) -> str:
@@ -65,7 +71,8 @@ class TokenUsageAdmin(ReadOnlyAdmin):
         fraction = cap_fraction(usage.total_tokens, cap)
         if fraction is None:
             return EMPTY_VALUE
-        return format_meter(usage.total_tokens, cap, format_percent({"ai_tokens_share": fraction}))
+        percent = format_percent({"ai_tokens_share": fraction})
+        return FormattedValue(format_meter(usage.total_tokens, cap, percent), percent)
 
 
 @admin.register(AuditEntry)

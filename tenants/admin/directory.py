@@ -13,7 +13,14 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from scaiwave.admin import ReadOnlyAdmin, Section
-from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_meter, link_to
+from scaiwave.admin.formatting import (
+    EMPTY_VALUE,
+    Tone,
+    format_badge,
+    format_count,
+    format_meter,
+    link_to,
+)
 from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
 from scaiwave.console.output import format_bytes
@@ -148,7 +155,7 @@ class TenantAdmin(StatusAdmin):
     @admin.display(description="members")
     def members(self, tenant: Tenant) -> str:
         """The active people, as `scaiwave admin list-tenants` counts them."""
-        return f"{self._column(tenant, 'members'):,}"
+        return format_count(self._column(tenant, "members"))
 
     @admin.display(description="open rooms")
     def rooms(self, tenant: Tenant) -> str:
