@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
+from identity_sync import acts
 from identity_sync.models import (
     PRESENT_NAMES,
     Outcome,
@@ -32,6 +33,8 @@ from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Group, Participant, Partner, Tenant
+
+__all__ = ["acts"]
 
 REGISTRATION_TONES = {
     RegistrationState.PENDING: Tone.WARN,

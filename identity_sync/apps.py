@@ -22,7 +22,13 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.jobs.definitions import HOUR, MINUTE, JobDefinition, get_sync_timeout
+        from scaiwave.jobs.definitions import (
+            HOUR,
+            MINUTE,
+            JobDefinition,
+            get_sync_timeout,
+            takes_one_id,
+        )
         from scaiwave.registry import (
             register_application_scope,
             register_health_check,
@@ -47,6 +53,14 @@ class IdentitySyncConfig(AppConfig):
                 # A worker that was down for a night finds one sync, not sixty.
                 wait_seconds=9 * MINUTE,
                 cron=SYNC_CRON,
+            )
+        )
+        register_job(
+            JobDefinition(
+                "identity_sync.jobs.run_requested_sync",
+                get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+                wait_seconds=9 * MINUTE,
+                accepts=takes_one_id,
             )
         )
         register_job(

@@ -87,6 +87,33 @@ class RemovalLimitExceeded(SyncStopped):
     )
 
 
+class RemovalsNotConfirmed(RefusedError):
+    """The number is not that of the losses of access that the newest run left out.
+
+    No changes were made.
+    """
+
+    code = "SW_SYNC_REMOVALS_NOT_CONFIRMED"
+    remedy = (
+        "Start a dry run, read how many would lose access and where, and give the number of "
+        "`--allow-removals` in its error."
+    )
+
+
+class SyncRequestInvalid(RefusedError):
+    """The sync was not requested on this server, too long ago, or has run already."""
+
+    code = "SW_SYNC_REQUEST_INVALID"
+    fix = "Start another one in the admin site, or with `scaiwave sync`."
+
+
+class SyncNotStarted(ConfigurationError):
+    """This server could neither queue a sync nor start a process for it."""
+
+    code = "SW_SYNC_NOT_STARTED"
+    fix = "Run it in a terminal: `scaiwave sync`."
+
+
 class SyncPurgeLimitExceeded(SyncStopped):
     """More people are due for `sync --purge-after` than the limit allows.
 

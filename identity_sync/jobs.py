@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
 from identity_sync.models import Trigger
+from identity_sync.services import start_sync
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.webhooks.process import process_events
 from scaiwave.auth.operators import get_host_operator
@@ -33,6 +36,12 @@ def full_sync() -> dict[str, Any]:
     )
     report = run_sync(options)
     return {**report.document(), "run_id": str(report.run_id)}
+
+
+def run_requested_sync(run_id: str) -> dict[str, Any]:
+    """Run a sync that was requested in the admin site; the run is recorded under this ID."""
+    report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
+    return {**report.document(), "run_id": run_id}
 
 
 def process_webhooks() -> None:

@@ -9,22 +9,30 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
-from scaiwave.admin.acts import Act, ActCall, ActQuestion, build_operator, find_act
+from scaiwave.admin.acts import Act, ActCall, ActQuestion, ActResult, build_operator, find_act
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 
 CONFIRMED = "confirmed"
 
 
-def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> HttpResponse:
+def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> HttpResponseBase:
     """Show the form of an act; on POST do it, after its question was confirmed.
 
-    Raises Http404 and PermissionDenied.
+    `row_id` is empty for an act of a list. Raises Http404 and PermissionDenied.
     """
     act, row = _find(site, request, slug, row_id)
     operator = build_operator(request)
@@ -36,6 +44,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     if not form.is_valid():
         return _render(site, request, act, row, form)
     call = ActCall(
+        request,
         operator,
         row,
         form.cleaned_data,
@@ -44,7 +53,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     )
     try:
         with translate_errors():
-            sentence = act.run(call)
+            result = act.run(call)
     except ValidationError as error:
         form.add_error(None, error)
         return _render(site, request, act, row, form)
@@ -52,17 +61,23 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         return _render(site, request, act, row, form, question=question.question)
     except ScaiWaveError as error:
         return _render(site, request, act, row, form, error=error)
-    messages.success(request, sentence)
-    return HttpResponseRedirect(_get_page(row))
+    if isinstance(result, StreamingHttpResponse):
+        return result
+    if isinstance(result, str):
+        result = ActResult(result, _get_page(act, row))
+    messages.success(request, result.sentence)
+    return HttpResponseRedirect(result.url)
 
 
 def _find(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> tuple[Act, Any]:
     act = find_act(slug)
-    if act is None:
+    if act is None or act.is_of_list is bool(row_id):
         raise Http404
     model_admin = site.get_model_admin(act.model)
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
+    if act.is_of_list:
+        return act, None
     row = model_admin.get_object(request, row_id)
     if row is None:
         raise Http404
@@ -77,8 +92,10 @@ def _ask(question: str) -> None:
     raise ActQuestion(question.removesuffix(" Continue?"))
 
 
-def _get_page(row: Any) -> str:
-    meta = row._meta
+def _get_page(act: Act, row: Any) -> str:
+    meta = act.model._meta
+    if row is None:
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
 
 
@@ -94,10 +111,11 @@ def _render(
 ) -> HttpResponse:
     context = {
         **site.each_context(request),
-        "title": f"{act.title}: {row}",
+        "title": act.title if row is None else f"{act.title}: {row}",
         "act": act,
-        "row": row,
-        "page": _get_page(row),
+        "row": row or capfirst(str(act.model._meta.verbose_name_plural)),
+        "note": act.get_note(row),
+        "page": _get_page(act, row),
         "form": form,
         "question": question,
         "error": error,

@@ -14,7 +14,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 
 from scaiwave.auth.bearer import get_client_address
@@ -31,13 +31,25 @@ class ActQuestion(Exception):
 
 @dataclass(frozen=True)
 class ActCall:
-    """One call of an act. `values` are those of its form. `confirm` is what services call."""
+    """One call of an act. `values` are those of its form. `confirm` is what services call.
 
+    `row` is None for an act of a list.
+    """
+
+    request: HttpRequest
     operator: Operator
     row: Any
     values: dict[str, Any]
     confirm: Callable[[str], None]
     now: datetime
+
+
+@dataclass(frozen=True)
+class ActResult:
+    """A sentence about what was done, and the page that shows it instead of that of the row."""
+
+    sentence: str
+    url: str
 
 
 class NoInput(forms.Form):
@@ -48,22 +60,39 @@ def _always(row: Any) -> bool:
     return True
 
 
+def _say_nothing(row: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Act:
-    """`command` is the command of the act, which also names its address. `run` returns a sentence
-    about what was done, and raises what the service raises. `is_offered` decides by the row."""
+    """`command` is the command of the act, and `options` are those that make it this act; both name
+    its address.
+
+    `run` returns a sentence about what was done, or a file to download, and raises what the service
+    raises. `is_offered` decides by the row, and `get_note` returns a sentence to read before the
+    form. An act with `is_of_list` needs no row: it is offered above the list of its model.
+    """
 
     command: str
     title: str
     model: type[Model]
-    run: Callable[[ActCall], str]
+    run: Callable[[ActCall], str | ActResult | StreamingHttpResponse]
     form: type[forms.Form] = NoInput
     is_offered: Callable[[Any], bool] = _always
     is_destructive: bool = False
+    options: str = ""
+    get_note: Callable[[Any], str] = _say_nothing
+    is_of_list: bool = False
+
+    @property
+    def command_line(self) -> str:
+        return " ".join(filter(None, ("scaiwave", self.command, self.options)))
 
     @property
     def slug(self) -> str:
-        return self.command.replace(" ", "-")
+        words = f"{self.command} {self.options}".split()
+        return "-".join(word.strip("-<>[]") for word in words)
 
 
 @dataclass(frozen=True)
@@ -112,16 +141,16 @@ def identify_account(request: HttpRequest) -> Operator:
     )
 
 
-def list_act_links(request: HttpRequest, row: Model) -> list[ActLink]:
-    """Return the acts that the account may do with a row."""
+def list_act_links(request: HttpRequest, model: type[Model], row: Model | None) -> list[ActLink]:
+    """Return the acts that the account may do with a row, or without one with the list."""
     if build_operator(request) is None:
         return []
     return [
         ActLink(
             act.title,
-            reverse("admin:act", args=[act.slug, row.pk]),
+            reverse("admin:act", args=[act.slug] if row is None else [act.slug, row.pk]),
             act.is_destructive,
         )
         for act in _ACTS.values()
-        if act.model is type(row) and act.is_offered(row)
+        if act.model is model and act.is_of_list is (row is None) and act.is_offered(row)
     ]

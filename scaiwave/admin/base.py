@@ -166,6 +166,7 @@ class ReadOnlyAdmin(_Admin):
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "heading": self._build_list_heading(request),
+            "acts": list_act_links(request, self.model, None),
             "export_links": build_export_links(self, request),
             **(extra_context or {}),
         }
@@ -193,7 +194,7 @@ class ReadOnlyAdmin(_Admin):
     ) -> HttpResponse:
         row = kwargs["obj"]
         context["related_links"] = related_links(self.admin_site, row)
-        context["acts"] = list_act_links(request, row)
+        context["acts"] = list_act_links(request, self.model, row)
         context["heading"] = build_heading(self.admin_site, request, row)
         context["title"] = str(row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.models import PermissionsMixin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
@@ -38,11 +38,12 @@ class OperatorSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         return [
             path("search/", self.admin_view(self.search), name="search"),
+            path("act/<str:slug>/", self.admin_view(self.act), name="act"),
             path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
             *super().get_urls(),
         ]
 
-    def act(self, request: HttpRequest, slug: str, row_id: str) -> HttpResponse:
+    def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
         return show_act(self, request, slug, row_id)
 
     def search(self, request: HttpRequest) -> HttpResponse:

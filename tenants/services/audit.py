@@ -73,6 +73,7 @@ _SHOW_COMMANDS = {
     "role": "role list --tenant {tenant}",
     "rolegrant": "role list --tenant {tenant}",
     "room": "room show {id} --tenant {tenant}",
+    "syncrun": "sync show-run {id}",
     "serverkey": "admin federation key list",
     "tenant": "admin show-tenant {id}",
     "workspace": "room workspaces --tenant {tenant}",

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 from pytest_django import Settings
 
 from federation.models import ServerKey
@@ -39,8 +40,17 @@ def acme() -> Tenant:
     return row_factories.make_row_of_every_model(1)
 
 
-def address(slug: str, row: Model) -> str:
-    return reverse("admin:act", args=[slug, row.pk])
+def address(slug: str, row: Model | None) -> str:
+    return reverse("admin:act", args=[slug, row.pk] if row else [slug])
+
+
+def page_with(client: Client, act: Act) -> Any:
+    """Return the page that links to the act: that of its row, or the list."""
+    row = get_row(act)
+    if row is not None:
+        return page_of(client, row)
+    meta = act.model._meta
+    return client.get(reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"))
 
 
 def page_of(client: Client, row: Model) -> Any:
@@ -63,7 +73,9 @@ def get_status(row: Any) -> str:
     return str(type(row)._default_manager.get(pk=row.pk).status)
 
 
-def get_row(act: Act) -> Model:
+def get_row(act: Act) -> Model | None:
+    if act.is_of_list:
+        return None
     row = act.model._default_manager.order_by("pk").first()
     assert row is not None
     return row
@@ -81,7 +93,7 @@ def test_fail_only_those_who_may_act(act: Act, acme: Tenant, settings: Settings)
     user.user_permissions.set(Permission.objects.all())
     viewer = Client()
     viewer.force_login(user)
-    assert "acts" not in page_of(viewer, row).context or not page_of(viewer, row).context["acts"]
+    assert not page_with(viewer, act).context["acts"]
     for method in (viewer.get, viewer.post):
         assert method(address(act.slug, row), REASON).status_code == HTTPStatus.FORBIDDEN
     assert Client().post(address(act.slug, row), REASON).status_code == HTTPStatus.FOUND
@@ -93,7 +105,7 @@ def test_fail_only_those_who_may_act(act: Act, acme: Tenant, settings: Settings)
     signed_in = Client()
     signed_in.force_login(root)
     assert signed_in.post(address(act.slug, row), REASON).status_code == HTTPStatus.FORBIDDEN
-    assert not page_of(signed_in, row).context["acts"]
+    assert not page_with(signed_in, act).context["acts"]
     assert AuditEntry.objects.count() == entries
 
 
@@ -104,7 +116,7 @@ def test_success_looking_at_the_form_changes_nothing(
     row, entries = get_row(act), AuditEntry.objects.count()
     answer = client.get(address(act.slug, row), {"confirmed": "yes", **REASON})
     assert answer.status_code == HTTPStatus.OK
-    assert f"scaiwave {act.command}" in answer.content.decode()
+    assert escape(act.command_line) in answer.content.decode()
     assert AuditEntry.objects.count() == entries
 
 
@@ -113,8 +125,10 @@ def test_fail_unknown_acts_and_rows(acme: Tenant, client: Client) -> None:
         ("admin-destroy", str(acme.pk)),
         ("admin-suspend-tenant", "0197b0e2-4c1f-7a3e-8000-000000000000"),
         ("admin-suspend-tenant", "x"),
+        ("admin-suspend-tenant", ""),
+        ("sync", str(acme.pk)),
     ):
-        url = reverse("admin:act", args=[slug, row_id])
+        url = reverse("admin:act", args=[slug, row_id] if row_id else [slug])
         assert client.post(url, REASON).status_code == HTTPStatus.NOT_FOUND
 
 
@@ -122,10 +136,9 @@ def test_success_suspend_and_resume_a_tenant(acme: Tenant, client: Client) -> No
     question = client.post(address("admin-suspend-tenant", acme), REASON)
     assert "This blocks sign-in for" in question.context["question"]
     assert get_status(acme) == "active"
-    assert [link.title for link in page_of(client, acme).context["acts"]] == [
-        "Suspend",
-        "Change limits",
-    ]
+    titles = [link.title for link in page_of(client, acme).context["acts"]]
+    assert {"Suspend", "Change limits"} <= set(titles)
+    assert "Resume" not in titles
 
     assert "suspended" in do(client, "admin-suspend-tenant", acme, **REASON)
 

@@ -55,10 +55,19 @@ def close_interrupted(now: datetime) -> int:
 
 
 def start_run(
-    *, operator: Operator, trigger: Trigger, tenant: Tenant | None, now: datetime
+    *,
+    operator: Operator,
+    trigger: Trigger,
+    tenant: Tenant | None,
+    now: datetime,
+    run_id: UUID | None = None,
 ) -> SyncRun:
     return SyncRun.objects.create(
-        tenant=tenant, trigger=trigger, operator=operator.name, started_at=now
+        id=run_id or new_id(),
+        tenant=tenant,
+        trigger=trigger,
+        operator=operator.name,
+        started_at=now,
     )
 
 

@@ -13,6 +13,7 @@ a loss, `b` a membership or grant of a lost group, `k` a tenant whose access is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
 OVER_LIMIT = "over the removal limit of its tenant"
+_ALLOWANCE = re.compile(r"--allow-removals (\d+)`")
 OFF_FOR_TENANT = "removals are turned off for this tenant"
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
@@ -406,6 +408,12 @@ def format_allowance(plan: Plan, total: int) -> str:
         f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
         f"To review it first: `{plan.command} --dry-run -v 2`."
     )
+
+
+def find_allowance(fix: str) -> int | None:
+    """Return the number in a command that `format_allowance` has formatted; None without one."""
+    match = _ALLOWANCE.search(fix)
+    return int(match[1]) if match else None
 
 
 def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -96,6 +97,7 @@ class SyncOptions:
     the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
     the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
     to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
+    `run_id` is the ID of the run in the history, where it was promised before.
     """
 
     operator: Operator
@@ -114,6 +116,7 @@ class SyncOptions:
     removals: bool = True
     plan_writer: PlanWriter | None = None
     reviewed: ReviewedPlan | None = None
+    run_id: UUID | None = None
 
     @property
     def plan_path(self) -> Path | None:
@@ -189,14 +192,12 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
         require_whole_scope(options.operator, settings.CONFIG)
     else:
         options.operator.require(Permission.SYNC_TENANTS)
-        tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
+        tenant = resolve_linked_tenant(options.operator, options.tenant)
     with options.connect(settings.CONFIG) as client, ExitStack() as stack:
         _acquire_lock(stack, options, tenant, limits)
         history.close_interrupted(_now())
         covered = history.list_unhandled_events() if options.is_full else []
-        run = history.start_run(
-            operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
-        )
+        run = _start_run(options, tenant)
         context = _SyncContext(client, options, SyncReport(run_id=run.pk), limits, tenant, run)
         try:
             return _run_and_record(context, run)
@@ -218,13 +219,21 @@ def _acquire_lock(
                 sync_lock(wait_seconds=options.wait_seconds, on_waiting=options.on_waiting)
             )
     except SyncTimedOut as error:
-        run = history.start_run(
-            operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
-        )
+        run = _start_run(options, tenant)
         report = SyncReport(run_id=run.pk)
         report.fail()
         history.fail_run(run, report, now=_now(), error=error)
         raise
+
+
+def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
+    return history.start_run(
+        operator=options.operator,
+        trigger=options.trigger,
+        tenant=tenant,
+        now=_now(),
+        run_id=options.run_id,
+    )
 
 
 def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
@@ -280,7 +289,7 @@ def compute_drift(
     if tenant is not None:
         if not operator.has_permission(Permission.VIEW_PLATFORM):
             operator.require(Permission.SYNC_TENANTS)
-        tenant_row = _require_linked(resolve_tenant(operator, tenant))
+        tenant_row = resolve_linked_tenant(operator, tenant)
     elif not operator.has_permission(Permission.VIEW_PLATFORM):
         require_whole_scope(operator, settings.CONFIG)
     report = SyncReport(run_id=None)
@@ -303,7 +312,9 @@ def _build_limits(timeout: float | None) -> RunLimits:
     )
 
 
-def _require_linked(tenant: Tenant) -> Tenant:
+def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
+    """Return a tenant that a sync can read. Raises `TenantNotFound` and `TenantNotLinked`."""
+    tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id:
         return tenant
     raise TenantNotLinked(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 
 from django.conf import settings
 
@@ -15,9 +14,9 @@ from scaiwave.jobs.definitions import QUEUES
 from scaiwave.jobs.errors import RedisUnreachable
 from scaiwave.jobs.raw_values import read_list
 from scaiwave.locks import lock_file
+from scaiwave.processes import start_detached
 
 JOB = "identity_sync.jobs.process_webhooks"
-COMMAND = ("-m", "scaiwave.cli", "manage", "process_webhooks")
 
 _JOB_PREFIX = b"webhooks-"
 _REDIS_TIMEOUT_SECONDS = 2.0
@@ -54,22 +53,11 @@ def _enqueue() -> bool:
 
 
 def _start_process() -> None:
-    """Start a detached process unless one is running on this host.
-
-    It inherits the locked file, so that no second process is started while it starts. It is not a
-    child of the web worker, so it outlives that worker and leaves no zombie.
-    """
+    """Start a detached process unless one is running on this host."""
     descriptor = lock_file(PROCESS_LOCK)
     if descriptor is None:
         return  # The process that has it checks for events again after it has released it.
     try:
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, *COMMAND, f"--lock={descriptor}"],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[descriptor],
-            start_new_session=True,
-        )
+        start_detached(["process_webhooks"], lock=descriptor)
     finally:
         os.close(descriptor)

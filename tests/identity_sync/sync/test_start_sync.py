@@ -1,0 +1,252 @@
+"""Syncs that someone asks for in the admin site: queued, or in a process of their own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+from redis import Redis
+
+from identity_sync.errors import SyncRequestInvalid
+from identity_sync.models import SyncRun
+from identity_sync.services.start_sync import (
+    COMMAND,
+    MAX_REQUEST_AGE,
+    run_requested_sync,
+    start_sync,
+)
+from identity_sync.services.sync.run import LOCK
+from scaiwave.jobs.rq_queue import SuiteJob, open_queues
+from scaiwave.locks import process_lock
+from scaiwave.sandbox import Sandbox
+from tenants.models import AdminUser, AuditEntry, Participant, Tenant
+from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant, sync
+from tests.identity_sync.sync.processes import Server, wait_for
+from tests.identity_sync.webhooks.live_server import LiveServer, serve
+from tests.scaiwave import row_factories
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
+from tests.tenants.fake_scaikey import make_config
+
+PASSWORD = "correct horse battery"
+pytestmark = pytest.mark.sandbox(partners=1, tenants=2, people=80, groups=2, scim=False)
+
+
+@pytest.fixture
+def redis(redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Redis:
+    settings.REDIS_URL = redis_url
+    monkeypatch.setattr("identity_sync.acts.MAX_WAIT_SECONDS", 0.0)
+    connection = Redis.from_url(redis_url)
+    connection.flushdb()
+    return connection
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client(REMOTE_ADDR="203.0.113.7")
+    client.force_login(AdminUser.objects.create_superuser("olga"))
+    return client
+
+
+def post(client: Client, slug: str, row: Any = None, **values: str) -> Any:
+    return client.post(reverse("admin:act", args=[slug, row.pk] if row else [slug]), values)
+
+
+def run_next_job(redis: Redis) -> SyncRun:
+    """Do what a worker does with the next job, and return the run that it was."""
+    (queue,) = open_queues(redis)
+    job = queue.take(None)
+    assert isinstance(job, SuiteJob)
+    try:
+        job.perform()
+    finally:
+        redis.flushdb()
+    return SyncRun.objects.newest_first()[0]
+
+
+def remove_people(sandbox: Sandbox, number: int) -> Tenant:
+    """Remove people of one tenant, more than may lose access in one sync."""
+    key = next(iter(sandbox.directory.tenants))
+    for row in list_people_of_tenant(sandbox, key)[:number]:
+        sandbox.directory.remove_user(row["id"])
+    return Tenant.objects.get(scaikey_tenant_id=key)
+
+
+@pytest.mark.django_db
+def test_success_a_queued_sync_runs_as_promised(
+    scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    answer = post(client, "sync")
+    assert (answer.status_code, answer["Location"]) == (
+        HTTPStatus.FOUND,
+        reverse("admin:identity_sync_syncrun_changelist"),
+    )
+    entry = AuditEntry.objects.get(action="request-sync")
+    assert (entry.operator, entry.operator_role, entry.origin) == (
+        "olga",
+        "super_admin",
+        "203.0.113.7",
+    )
+    assert entry.details == {"dry_run": False, "allow_removals": None}
+
+    again = post(client, "sync")
+    assert again.status_code == HTTPStatus.CONFLICT
+    assert "is waiting for a worker" in again.content.decode()
+    assert AuditEntry.objects.count() == 1
+
+    run = run_next_job(redis)
+    assert str(run.pk) == entry.subject_id
+    assert (run.outcome, run.trigger, run.operator, run.tenant) == (
+        "applied",
+        "manual",
+        "olga",
+        None,
+    )
+    page = client.get(reverse("admin:tenants_auditentry_changelist"))
+    assert reverse("admin:identity_sync_syncrun_change", args=[run.pk]) in page.content.decode()
+    with pytest.raises(SyncRequestInvalid):
+        run_requested_sync(run.pk, now=datetime.now(UTC))
+
+
+@pytest.mark.django_db
+def test_success_removals_are_allowed_by_their_number(
+    scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    sync(allow_removals=10_000)
+    tenant = remove_people(scaikey, 25)
+    active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
+    assert post(client, "sync-tenant-slug-dry-run", tenant).status_code == HTTPStatus.FOUND
+    with pytest.raises(Exception, match="removal limit"):
+        run_next_job(redis)
+    run = SyncRun.objects.newest_first()[0]
+    assert (run.outcome, run.tenant) == ("refused", tenant)
+    number = int(re.findall(r"--allow-removals (\d+)", run.error_fix)[0])
+    assert number >= 25
+
+    page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
+    assert "Allow removals" in [act.title for act in page.context["acts"]]
+    for slug, row in (
+        ("sync-tenant-slug-allow-removals-N", tenant),
+        ("sync-allow-removals-N", run),
+    ):
+        form = client.get(reverse("admin:act", args=[slug, row.pk])).content.decode()
+        assert f"{number} losses of access" in form
+        wrong = post(client, slug, row, number=str(number + 1))
+        assert wrong.status_code == HTTPStatus.CONFLICT
+        assert "SW_SYNC_REMOVALS_NOT_CONFIRMED" in wrong.content.decode()
+    assert not redis.keys("rq:job:*")
+
+    answer = post(client, "sync-tenant-slug-allow-removals-N", tenant, number=str(number))
+    assert answer.status_code == HTTPStatus.FOUND
+    assert run_next_job(redis).outcome == "applied"
+    now_active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
+    assert active - now_active >= 25
+    # The run that it was for is no longer the newest one.
+    late = post(client, "sync-allow-removals-N", run, number=str(number))
+    assert late.status_code == HTTPStatus.CONFLICT
+    assert "A newer sync has run since" in late.content.decode()
+
+
+@pytest.mark.django_db
+def test_success_a_dry_run_changes_nothing_and_is_shown(
+    scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    post(client, "sync-dry-run")
+    run = run_next_job(redis)
+    assert run.outcome == "planned"
+    assert not Participant.objects.exists()
+    page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
+    assert "80" in page.content.decode().partition('class="figures"')[2]
+
+
+@pytest.mark.django_db
+def test_fail_requests_that_can_not_run(
+    scaikey: Sandbox, redis: Redis, client: Client, settings: Settings
+) -> None:
+    with pytest.raises(SyncRequestInvalid, match="No one has requested"):
+        run_requested_sync(UUID(int=1), now=datetime.now(UTC))
+    request = start_sync(operator=HOST, tenant=None, dry_run=False, now=datetime.now(UTC))
+    late = datetime.now(UTC) + MAX_REQUEST_AGE + timedelta(seconds=1)
+    with pytest.raises(SyncRequestInvalid, match="too long ago"):
+        run_requested_sync(request.run_id, now=late)
+    redis.flushdb()
+    local = row_factories.make_tenant("lab")
+    assert "SW_TENANT_NOT_LINKED" in post(client, "sync-tenant-slug", local).content.decode()
+    with process_lock(LOCK):
+        assert "SW_SYNC_LOCKED" in post(client, "sync").content.decode()
+    settings.CONFIG = make_config(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="")
+    assert "SW_SYNC_NOT_REGISTERED" in post(client, "sync").content.decode()
+    assert AuditEntry.objects.filter(action="request-sync").count() == 1
+    assert not redis.keys("rq:job:*")
+
+
+@pytest.fixture
+def live(server: Server, sandbox: Sandbox, home: Path) -> Iterator[LiveServer]:
+    (home / "pw").write_text(PASSWORD)
+    (home / "pw").chmod(0o600)
+    subprocess.run(
+        [*SCRIPT, "admin", "create-administrator", "olga", "--password-file", str(home / "pw")],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+    )
+    with serve(server.url, home, sandbox) as running:
+        yield running
+
+
+@pytest.mark.once
+def test_success_without_redis_a_process_survives_the_web_server(
+    live: LiveServer, sandbox: Sandbox
+) -> None:
+    """It is on the page of its run that the administrator ends, while it is in progress."""
+    sandbox.latency = 1.0
+    with httpx.Client(base_url=live.base_url, follow_redirects=True, timeout=60) as browser:
+        sign_in(browser)
+        answer = submit(browser, "/admin/act/sync/")
+        assert re.fullmatch("/admin/identity_sync/syncrun/[0-9a-f-]+/change/", answer.url.path)
+        assert "running" in answer.text
+        assert "SW_SYNC_LOCKED" in submit(browser, "/admin/act/sync/").text
+    live.kill()
+    sandbox.latency = 0.0
+    wait_for(lambda: live.runs() == [("manual", "applied")])
+    assert live.database.rows("SELECT operator FROM sw_sync_runs") == [("olga",)]
+    entries = live.database.rows(
+        "SELECT operator FROM sw_audit_entries WHERE action = 'request-sync'"
+    )
+    assert entries == [("olga",)]
+    wait_for(lambda: not is_running(live))
+
+
+def sign_in(browser: httpx.Client) -> None:
+    answer = submit(browser, "/admin/login/", username="olga", password=PASSWORD)
+    assert answer.url.path == "/admin/"
+
+
+def submit(browser: httpx.Client, path: str, **values: str) -> httpx.Response:
+    """Fill in the form of a page as a browser does."""
+    token = re.findall('name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(path).text)[-1]
+    return browser.post(path, data={**values, "csrfmiddlewaretoken": token, "next": "/admin/"})
+
+
+def is_running(live: LiveServer) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            environment = path.with_name("environ").read_bytes()
+        except OSError:
+            continue
+        ours = f"SCAIWAVE_HOME={live.home}".encode() in environment
+        if ours and COMMAND.encode() in words and words[0] == sys.executable.encode():
+            return True
+    return False
