@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Lower, NullIf
 
 from rooms.models import (
     Event,
@@ -26,37 +37,48 @@ from rooms.queries.media import mark_missing
 from rooms.queries.resolve import resolve_room, resolve_workspace
 from rooms.queries.visibility import visible_rooms
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.paging import Page, one_more
 from scaiwave.sql import batched
 from tenants.models import AuditEntry
 from tenants.queries.resolve import is_storable_text, resolve_tenant
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries
-from tenants.queries.sorting import parse_sort, sort_ids
+from tenants.queries.sorting import SortKey, parse_sort, sort_rows
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
 
-# Columns of --sort, and the key of each.
-SORTABLE = {
-    "name": "name",
-    "alias": "alias",
-    "type": "type",
-    "state": "state",
-    "workspace": "workspace",
-    "members": "members",
-    "events": "events",
-    "media": "media_bytes",
-    "last-event": "last_event_at",
-    "created": "created_at",
-}
-# The fields of those keys that are named differently in the models and in `RoomStats`.
-SORT_FIELDS = {
-    "alias": "room_alias",
-    "type": "room_type",
-    "workspace": "workspace__slug",
-    "members": "members_joined",
-    "events": "event_count",
-}
 BATCH_SIZE = 500
+
+
+def _figure_or_zero(rows: QuerySet[Any, Any]) -> Coalesce:
+    return Coalesce(Subquery(rows.values("figure")), 0, output_field=BigIntegerField())
+
+
+# The figures of a room, counted through the index of each: a tenant's events are never read as a
+# whole.
+_JOINED = RoomMember.objects.filter(room=OuterRef("pk"), membership=Membership.JOIN)
+_EVENTS = Event.objects.filter(room=OuterRef("pk"))
+_ATTACHED = RoomMedia.objects.filter(room=OuterRef(OuterRef("pk"))).values("media")
+_STORED = Media.objects.filter(pk__in=_ATTACHED).exclude(scan_status=ScanStatus.INFECTED)
+MEMBERS = _figure_or_zero(_JOINED.values("room").annotate(figure=Count("*")))
+EVENTS = _figure_or_zero(_EVENTS.values("room").annotate(figure=Count("*")))
+MEDIA_BYTES = _figure_or_zero(_STORED.values("tenant").annotate(figure=Sum("size")))
+LAST_EVENT = Subquery(_EVENTS.order_by("-stream_position").values("created_at")[:1])
+
+# The columns of --sort. Empty texts are NULL, which comes last.
+NAME = NullIf(Lower("name"), Value(""))
+SORTABLE: Mapping[str, Combinable] = {
+    "name": NAME,
+    "alias": NullIf(Lower("room_alias"), Value("")),
+    "type": F("room_type"),
+    "state": F("state"),
+    "workspace": Lower("workspace__slug"),
+    "members": MEMBERS,
+    "events": EVENTS,
+    "media": MEDIA_BYTES,
+    "last-event": LAST_EVENT,
+    "created": F("created_at"),
+}
 
 
 class RoomStats(TypedDict):
@@ -76,34 +98,30 @@ def list_rooms(
     search: str | None = None,
     sort: str = "name",
     reverse: bool = False,
+    after: UUID | None = None,
     limit: int | None = None,
-) -> Generator[Row, None, None]:
-    """Return the rooms of one tenant with their figures.
+) -> Page:
+    """Return the rooms of one tenant with their figures, continuing after the room with that ID.
 
-    Yields one row at a time, in one query for each batch, and keeps only the values to sort by in
-    memory. `search` is a part of a name or alias, in any case. A minus before the sort column
-    reverses the order, as does `reverse`; empty values come last either way. Raises
-    `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
+    The database sorts, and counts only what is shown, one batch at a time. `search` is a part of a
+    name or alias, in any case. A minus before the sort column reverses the order, as does
+    `reverse`; empty values come last either way. Raises `TenantNotFound`, `WorkspaceNotFound`,
+    `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
-    key, is_descending = parse_sort(sort, SORTABLE, example="events")
+    column, is_descending = parse_sort(sort, SORTABLE, example="events")
     resolved = resolve_tenant(operator, tenant)
     rooms = visible_rooms(operator).filter(_filter_q(room_type, state, search), tenant=resolved)
     if workspace is not None:
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=resolved))
-    values = _get_sort_values(rooms, key)
-    return _iter_rows(sort_ids(values, reverse=is_descending != reverse)[:limit])
+    keys = [SortKey(column, is_descending=is_descending != reverse)]
+    if column is not NAME:
+        keys.append(SortKey(NAME))
+    ids = sort_rows(rooms, keys, after=after).values_list("pk", flat=True)[: one_more(limit)]
+    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit)
 
 
-def _get_sort_values(rooms: QuerySet[Room], key: str) -> dict[UUID, Any]:
-    """Return the values of a column, in the order of the names; rooms without a name come last."""
-    field = SORT_FIELDS.get(key, key)
-    values = _annotate_stats(rooms).order_by().values_list("pk", "name", field)
-    ordered = sorted(values, key=lambda row: (not row[1], row[1].casefold(), str(row[0])))
-    return {room_id: value for room_id, _, value in ordered}
-
-
-def _iter_rows(ids: list[UUID]) -> Generator[Row, None, None]:
+def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
         rooms = {room.pk: room for room in _annotate_stats(Room.objects.filter(pk__in=batch))}
         for room_id in filter(rooms.__contains__, batch):
@@ -181,25 +199,13 @@ def _search_q(search: str) -> Q:
 
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
-    """Add figures and the workspace to each room, in one query.
-
-    Counts through the index of each room; a tenant's events are never read as a whole.
-    """
-    joined = RoomMember.objects.filter(room=OuterRef("pk"), membership=Membership.JOIN)
-    events = Event.objects.filter(room=OuterRef("pk"))
-    attached = RoomMedia.objects.filter(room=OuterRef(OuterRef("pk"))).values("media")
-    stored = Media.objects.filter(pk__in=attached).exclude(scan_status=ScanStatus.INFECTED)
-    newest = events.order_by("-stream_position").values("created_at")[:1]
+    """Add figures and the workspace to each room, in one query."""
     return rooms.select_related("workspace").annotate(
-        members_joined=_figure_or_zero(joined.values("room").annotate(figure=Count("*"))),
-        event_count=_figure_or_zero(events.values("room").annotate(figure=Count("*"))),
-        media_bytes=_figure_or_zero(stored.values("tenant").annotate(figure=Sum("size"))),
-        last_event_at=Subquery(newest),
+        members_joined=MEMBERS,
+        event_count=EVENTS,
+        media_bytes=MEDIA_BYTES,
+        last_event_at=LAST_EVENT,
     )
-
-
-def _figure_or_zero(rows: QuerySet[Any, Any]) -> Coalesce:
-    return Coalesce(Subquery(rows.values("figure")), 0, output_field=BigIntegerField())
 
 
 def _build_room_row(room: WithAnnotations[Room, RoomStats]) -> Row:

@@ -10,6 +10,7 @@ from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandParser, DjangoHelpFormatter
@@ -28,6 +29,7 @@ from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.errors import ConfirmationNeeded, RefusedError, UsageError
+from scaiwave.paging import Page
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
@@ -215,7 +217,8 @@ class ListCommand(OperatorCommand):
 
     `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
     with `partner.slug` for the key of a nested object. `default_limit` None means no limit.
-    `json_lines` adds --jsonl.
+    `json_lines` adds --jsonl. `paged` adds --after, and `next_id` to the JSON document; `load_rows`
+    then returns a `Page`.
     """
 
     plural: str
@@ -223,6 +226,8 @@ class ListCommand(OperatorCommand):
     keys: Sequence[str]
     default_limit: int | None = None
     json_lines = False
+    paged = False
+    _page: Page | None = None
 
     def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
         """Return the rows as JSON has them. A generator is closed if not all rows are read."""
@@ -258,6 +263,10 @@ class ListCommand(OperatorCommand):
             type=positive_int,
             help=f"maximum number of results (default {default}{note})",
         )
+        if self.paged:
+            parser.add_argument(
+                "--after", metavar="ID", type=UUID, help="row after which the list continues"
+            )
         parser.add_argument(
             "--csv", action="store_true", help="output as comma-separated values, with all columns"
         )
@@ -275,6 +284,8 @@ class ListCommand(OperatorCommand):
         if options["limit"] is None and not is_json_lines:
             options["limit"] = self.default_limit
         rows = self.load_rows(**options)
+        if isinstance(rows, Page):
+            self._page, rows = rows, iter(rows)
         # If the reader stops early, the cursor must be closed before the connection.
         with closing(rows) if isinstance(rows, Generator) else nullcontext():
             if is_json_lines:
@@ -284,10 +295,21 @@ class ListCommand(OperatorCommand):
             else:
                 shown = rows if self.output.as_json else map(self.format_row, rows)
                 self.output.print_table(
-                    self.plural, self.get_columns(**options), shown, load_rest=self.load_rest
+                    self.plural, self.get_columns(**options), shown, load_rest=self._load_rest
                 )
         if not is_json_lines:
             self.print_notes()
+            self._print_next_page()
+
+    def _load_rest(self) -> Mapping[str, Any]:
+        if self._page is None:
+            return self.load_rest()
+        return {**self.load_rest(), "next_id": self._page.next_id}
+
+    def _print_next_page(self) -> None:
+        if self._page is not None and self._page.next_id is not None:
+            rows = self.plural.replace("_", " ")
+            self.output.log(f"More {rows}: add --after {self._page.next_id}")
 
     def _check_formats(self, options: Mapping[str, Any]) -> None:
         """Raises `UsageError`."""

@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.paging import Page, one_more
 from scaiwave.sql import batched, fetch_one
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
@@ -41,31 +42,9 @@ class AuditFilter:
     until: datetime | None = None
 
 
-class AuditPage:
-    """Entries, newest first, one at a time to save memory.
-
-    `next_id` is the entry to continue after, once all entries are read; None on the last page.
-    """
-
-    def __init__(self, entries: QuerySet[AuditEntry], limit: int) -> None:
-        self._entries = entries
-        self._limit = limit
-        self.next_id: UUID | None = None
-
-    def __iter__(self) -> Generator[Row, None, None]:
-        last_id = None
-        entries = self._entries[: self._limit + 1].iterator(chunk_size=BATCH_SIZE)
-        for number, row in enumerate(_iter_rows_with_names(entries)):
-            if number == self._limit:
-                self.next_id = last_id
-                return
-            last_id = row["id"]
-            yield row
-
-
 def list_audit(
     *, operator: Operator, filters: AuditFilter, after: UUID | None = None, limit: int
-) -> AuditPage:
+) -> Page:
     """Return a page of the audit log, newest first, continuing after the entry with that ID.
 
     Entries that are added between two calls do not shift the pages. Raises TenantNotFound and
@@ -75,7 +54,8 @@ def list_audit(
     entries = _filter_entries(operator, filters)
     if after is not None:
         entries = entries.filter(pk__lt=after)
-    return AuditPage(entries.order_by("-pk"), limit)
+    newest = entries.order_by("-pk")[: one_more(limit)]
+    return Page(_iter_rows_with_names(newest.iterator(chunk_size=BATCH_SIZE)), limit)
 
 
 def follow_audit(

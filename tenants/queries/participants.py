@@ -7,16 +7,18 @@ from collections.abc import Generator, Iterator
 from shlex import quote
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from scaiwave import registry
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.paging import Page, one_more
 from tenants.models import AuditEntry, Group, Participant, ParticipantType, Partner, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.group_nesting import ViaGroups, effective_groups
 from tenants.queries.resolve import is_storable_text, resolve_participant, resolve_tenant
 from tenants.queries.roles import assignment_row, effective_roles
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries, participant_row
+from tenants.queries.sorting import SortKey, sort_rows
 from tenants.queries.status_filters import status_q
 from tenants.queries.visibility import visible_participants
 
@@ -32,12 +34,13 @@ def list_participants(
     status: str = "all",
     participant_type: str | None = None,
     search: str | None = None,
+    after: UUID | None = None,
     limit: int | None = None,
-) -> Generator[Row, None, None]:
-    """Return the participants of one tenant by name, one at a time to save memory.
+) -> Page:
+    """Return the participants of one tenant by name, continuing after the one with that ID.
 
-    Errors are raised at once, not at the first row. Close the generator if not all rows are read.
-    `search` is a part of a name, an e-mail address or a local id, in any case.
+    Errors are raised at once, not at the first row. `search` is a part of a name, an e-mail address
+    or a local ID, in any case.
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
@@ -46,8 +49,9 @@ def list_participants(
         participants = participants.filter(participant_type=participant_type)
     if search:
         participants = participants.filter(_search_q(search))
-    ordered = participants.order_by("display_name", "pk")[:limit]
-    return _iter_rows(ordered.iterator(chunk_size=BATCH_SIZE))
+    ordered = sort_rows(participants, [SortKey(F("display_name"))], after=after)
+    rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
+    return Page(_iter_rows(rows), limit)
 
 
 def _iter_rows(participants: Iterator[Participant]) -> Generator[Row, None, None]:

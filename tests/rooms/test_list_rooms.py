@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rooms.errors import WorkspaceNotFound
-from rooms.models import Room, RoomMedia, RoomMember
-from rooms.queries.rooms import list_rooms
+from rooms.models import Event, Room, RoomMedia, RoomMember
+from rooms.queries.rooms import SORTABLE, list_rooms
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
@@ -125,7 +129,7 @@ def test_success_figures_of_each_room() -> None:
 def test_success_exportable(fields: dict[str, Any], reason: str | None) -> None:
     acme = make_tenant()
     make_room(make_workspace(acme), make_participant(acme), **fields)
-    row = next(list_rooms(operator=HOST_OPERATOR, tenant="acme"))
+    [row] = list_rooms(operator=HOST_OPERATOR, tenant="acme")
     assert (row["exportable"], row["reason"]) == (reason is None, reason)
 
 
@@ -138,6 +142,77 @@ def test_success_empty_values_sort_last_in_both_directions(acme: Tenant) -> None
     assert list_names(sort="-last-event", limit=1) == ["beta"]
     assert list_names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
     assert list_names(reverse=True) == ["Übung", "beta", "Alpha", ""]
+
+
+NAMES = st.sampled_from(["", "a", "A", "b", "B", "ab", "é"])
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rooms=st.lists(st.tuples(NAMES, st.integers(0, 2)), max_size=7),
+    sort=st.sampled_from([*SORTABLE]),
+    reverse=st.booleans(),
+    size=st.integers(1, 4),
+)
+def test_success_pages_add_up_to_the_list(
+    acme: Tenant, rooms: list[tuple[str, int]], sort: str, reverse: bool, size: int
+) -> None:
+    """In the order of the column, empty values last, equal ones by name, each room once."""
+    Event.objects.all().delete()
+    Room.objects.all().delete()
+    workspaces = list(acme.workspaces.order_by("slug"))
+    creator = acme.participants.get()
+    positions = itertools.count(1)
+    for number, (name, events) in enumerate(rooms):
+        room = make_room(
+            workspaces[number % 2],
+            creator,
+            name,
+            room_alias=f"{name}{number}" if number % 3 else "",
+            created_at=NOW + timedelta(days=number % 2),
+        )
+        for _ in range(events):
+            make_event(room, next(positions), created_at=NOW + timedelta(hours=number))
+    options: dict[str, Any] = {"tenant": "acme", "sort": sort, "reverse": reverse}
+    whole = list(list_rooms(operator=HOST_OPERATOR, **options))
+    assert len(whole) == len(rooms)
+    key = {"media": "media_bytes", "last-event": "last_event_at", "created": "created_at"}
+    values = [_fold(row[key.get(sort, sort)]) for row in whole]
+    filled = [value for value in values if value is not None]
+    assert values == sorted(filled, reverse=reverse) + [None] * values.count(None)
+    for _, equal in itertools.groupby(zip(values, whole, strict=True), key=lambda pair: pair[0]):
+        names = [_fold(row["name"]) for _, row in equal]
+        assert names == sorted(names, key=lambda name: (name is None, name))
+    pages, after = [], None
+    while True:
+        page = list_rooms(operator=HOST_OPERATOR, **options, after=after, limit=size)
+        pages.append(list(page))
+        after = page.next_id
+        if after is None:
+            break
+    assert [row["id"] for page in pages for row in page] == [row["id"] for row in whole]
+    assert all(len(page) == size for page in pages[:-1])
+
+
+def _fold(value: Any) -> Any:
+    """Without case, as both databases do it for ASCII; None if it is empty."""
+    return (value.lower() or None) if isinstance(value, str) else value
+
+
+def test_fail_after_a_room_that_is_not_listed(acme: Tenant) -> None:
+    elsewhere = Room.objects.get(name="Elsewhere")
+    with pytest.raises(UsageError, match="Not in this list"):
+        list_names(after=elsewhere.pk)
+
+
+def test_success_next_page_is_named(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+    alpha = Room.objects.get(name="Alpha")
+    call_command("list_rooms", "--tenant=acme", "--limit=1")
+    assert capsys.readouterr().err == f"More rooms: add --after {alpha.pk}\n"
+    rest = run_command("list_rooms", "--tenant=acme", f"--after={alpha.pk}", "--csv")
+    assert [line.split(",")[1] for line in rest.splitlines()] == ["name", "beta", "Übung", ""]
 
 
 def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
@@ -208,13 +283,15 @@ def test_success_json_has_every_key(acme: Tenant) -> None:
                 "created_at": "2026-03-04T05:06:07Z",
                 "updated_at": "2026-03-04T05:06:07Z",
             }
-        ]
+        ],
+        "next_id": None,
     }
 
 
 def test_success_no_rooms(acme: Tenant) -> None:
     assert json.loads(run_command("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
-        "rooms": []
+        "rooms": [],
+        "next_id": None,
     }
 
 

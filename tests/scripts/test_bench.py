@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +13,27 @@ pytestmark = pytest.mark.once
 TOP = Path(__file__).resolve().parents[2]
 
 
-def test_fail_unknown_benchmark() -> None:
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "No benchmark was named."),
+        (["nonsense"], "Unknown benchmark: nonsense."),
+        (["all", "--fast"], "Unknown option of all: --fast."),
+    ],
+)
+def test_fail_usage(words: list[str], error: str) -> None:
     process = subprocess.run(
-        [TOP / "scripts/bench", "nonsense"], capture_output=True, text=True, check=False
+        [TOP / "scripts/bench", *words], capture_output=True, text=True, check=False
     )
     assert process.returncode == 2
-    assert process.stderr == (
-        "Unknown benchmark: nonsense.\nUse catalogue, cli, rooms, search, sync or webhooks.\n"
-    )
+    assert process.stderr.splitlines()[0] == error
+
+
+def test_success_every_benchmark_is_named() -> None:
+    [names] = re.findall("^names='(.+)'$", (TOP / "scripts/bench").read_text(), re.MULTILINE)
+    modules = (TOP / "scripts/benchmarks").glob("*.py")
+    programs = {module.stem for module in modules if '"scripts/bench ' in module.read_text()}
+    assert set(names.split()) == programs
 
 
 def test_success_cli() -> None:
@@ -34,3 +49,22 @@ def test_success_cli() -> None:
     lines = process.stdout.splitlines()
     assert lines[-2].startswith("scaiwave --help ")
     assert lines[-1].startswith("scaiwave admin list-tenants ")
+
+
+def test_success_lists(tmp_path: Path) -> None:
+    """A thousandth of the rows: the figures are meaningless, but must be there."""
+    report = tmp_path / "report.json"
+    size = ("--divisor", "1000", "--runs", "1", "--only", "admin list-groups")
+    words = (*size, "--database", "sqlite", "--json", str(report))
+    process = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.lists", *words],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    [database] = json.loads(report.read_text())
+    lines = process.stdout.splitlines()
+    for each in (*database["lists"], *database["memory"]):
+        assert any(line.startswith(f"{each['command']}  ") for line in lines)

@@ -4,6 +4,7 @@ import io
 import json
 import tracemalloc
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -49,6 +50,25 @@ def test_success_filters(acme: Tenant) -> None:
     assert names(participant_type="model") == ["Gpt"]
     assert names(limit=2) == ["Anna", "Berta"]
     assert names(search="ACME.example", status="suspended") == ["Berta"]
+
+
+def test_success_pages_with_equal_names(acme: Tenant) -> None:
+    """The next page begins after the last row, also among participants with the same name."""
+    for local_id in ("twin1", "twin2", "twin3"):
+        make_person(acme, local_id, display_name="Berta")
+    options: dict[str, Any] = {"operator": HOST_OPERATOR, "tenant": "acme"}
+    whole = [row["id"] for row in list_participants(**options)]
+    ids: list[UUID] = []
+    after = None
+    while len(ids) < 10:
+        page = list_participants(**options, after=after, limit=2)
+        ids += [row["id"] for row in page]
+        after = page.next_id
+        if after is None:
+            break
+    assert ids == whole
+    with pytest.raises(UsageError, match="Not in this list"):
+        list_participants(**options, after=Participant.objects.get(tenant__slug="other").pk)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ class Command(ListCommand):
     plural = "rooms"
     columns = COLUMNS
     keys = KEYS
+    paged = True
     help = "List the rooms of a tenant. Members are participants who have joined."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -65,5 +66,6 @@ class Command(ListCommand):
             search=options["search"],
             sort=sort,
             reverse=reverse,
+            after=options["after"],
             limit=limit,
         )

@@ -9,7 +9,7 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import to_json
 from tenants.management.arguments import TIME_FORMATS, since, until
-from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
+from tenants.queries.audit import AuditFilter, follow_audit, list_audit
 
 DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
@@ -35,7 +35,7 @@ class Command(ListCommand):
     keys = KEYS
     default_limit = DEFAULT_LIMIT
     json_lines = True
-    page: AuditPage
+    paged = True
     help = (
         "Show the audit log, newest first. --jsonl prints all entries, oldest first, one JSON "
         "object per line. A collector that passes the last ID it has seen to --after gets every "
@@ -59,19 +59,15 @@ class Command(ListCommand):
             type=until,
             help="end of the period (a date includes the whole day)",
         )
-        parser.add_argument(
-            "--after", metavar="ID", type=UUID, help="entry after which the list continues"
-        )
         parser.add_argument("--details", action="store_true", help="additional column with details")
 
     def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
         filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
         if options["jsonl"]:
             return follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)
-        self.page = list_audit(
+        return list_audit(
             operator=self.operator, filters=filters, after=after, limit=limit or DEFAULT_LIMIT
         )
-        return iter(self.page)
 
     def get_columns(self, **options: Any) -> Sequence[Column]:
         return [*COLUMNS, DETAILS] if options["details"] else COLUMNS
@@ -83,13 +79,6 @@ class Command(ListCommand):
             "on": _format_subject(row),
             "details": _format_details(row["details"]),
         }
-
-    def load_rest(self) -> Row:
-        return {"next_id": self.page.next_id}
-
-    def print_notes(self) -> None:
-        if self.page.next_id is not None:
-            self.output.log(f"More entries: add --after {self.page.next_id}")
 
 
 def _format_subject(entry: Row) -> str:

@@ -32,6 +32,7 @@ class Command(ListCommand):
     columns = COLUMNS
     keys = KEYS
     json_lines = True
+    paged = True
     help = "List the participants of a tenant, by name."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,5 +56,6 @@ class Command(ListCommand):
             status=status,
             participant_type=options["type"],
             search=options["search"],
+            after=options["after"],
             limit=limit,
         )

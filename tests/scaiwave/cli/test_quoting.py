@@ -42,7 +42,7 @@ OWN_WORDS = {
     "rename",
     "required_scope",
     "runs[0].pk",
-    "self.page.next_id",
+    "self._page.next_id",
     "self.printed * 10",
     "slug",  # of a built-in role, or quoted before
     "total",
