@@ -26,13 +26,15 @@ from identity_sync.models import (
 )
 from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.runs import get_oldest_kept_id
+from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
-from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
+from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_clamped
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Group, Participant, Partner, Tenant
+from tenants.queries.figures import register_figure
 
 __all__ = ["acts"]
 
@@ -55,6 +57,8 @@ SUBJECTS: dict[str, type[Model]] = {
 }
 
 register_overview_part("sync", build_sync_part, position=0)
+register_figure("last_sync_at", build_last_sync)
+register_figure("skipped", build_skip_count)
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
 register_tab(SyncRun, "Changes", SyncChange, "run", position=1)
@@ -137,7 +141,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     @admin.display(description="error")
     def error(self, run: SyncRun) -> str:
         text = f"{run.error_code} {run.error_message}".strip()
-        return format_html('<span class="clamped" title="{}">{}</span>', text, text) if text else ""
+        return format_clamped(text) if text else ""
 
 
 def _format_counts(counts: dict[str, int]) -> str:

@@ -26,11 +26,13 @@ from rooms.models import (
     WorkspaceMember,
 )
 from rooms.queries.overview import build_room_part
+from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Participant, Tenant
+from tenants.queries.figures import register_figure
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
 register_tab(Participant, "Rooms", RoomMember, "participant", position=3)
@@ -42,6 +44,9 @@ register_tab(Room, "Events", Event, "room", position=3)
 
 PREVIEW_CHARS = 100
 register_overview_part("rooms", build_room_part, position=2)
+register_figure("rooms", build_room_count)
+register_figure("storage_bytes", build_storage)
+register_figure("last_activity_at", build_last_activity)
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 

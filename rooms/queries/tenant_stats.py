@@ -12,19 +12,25 @@ from rooms.models import Media, Room, RoomState, ScanStatus
 
 
 def rooms_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Count rooms that are not closed; an archived room can be reopened, so it counts."""
-    rooms = Room.objects.exclude(state=RoomState.CLOSED)
-    return _aggregate_per_tenant(rooms, tenant_ids, Count("id"))
+    return _aggregate_per_tenant(get_counted_rooms(), tenant_ids, Count("id"))
 
 
 def storage_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Sum the bytes stored for each tenant.
+    return _aggregate_per_tenant(get_stored_media(), tenant_ids, Sum("size"))
+
+
+def get_counted_rooms() -> QuerySet[Room]:
+    """Return the rooms that are not closed; an archived room can be reopened, so it counts."""
+    return Room.objects.exclude(state=RoomState.CLOSED)
+
+
+def get_stored_media() -> QuerySet[Media]:
+    """Return the files whose bytes count.
 
     Equal files count once per tenant, in however many rooms they are. The bytes of infected files
     are deleted and count for nothing.
     """
-    media = Media.objects.exclude(scan_status=ScanStatus.INFECTED)
-    return _aggregate_per_tenant(media, tenant_ids, Sum("size"))
+    return Media.objects.exclude(scan_status=ScanStatus.INFECTED)
 
 
 def rooms_using_role(tenant_id: UUID, slug: str) -> list[str]:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import FieldListFilter, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
+from django.db.models import DateTimeField, ForeignKey, Model, OrderBy, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.text import capfirst
 
 from scaiwave.admin.acts import list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
-from scaiwave.admin.formatting import field_display
+from scaiwave.admin.formatting import field_display, format_field_title
 from scaiwave.admin.list_export import build_export_links, export_list
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
@@ -31,6 +31,29 @@ else:
 
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
 """What Django's filters append to the name of their field."""
+
+
+class SortedChangeList(ChangeList):
+    """Sorts by what the admin computes too, with missing values last in both directions."""
+
+    _needs_expressions = False
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        name = super().get_ordering_field(field_name)
+        if not self._needs_expressions:
+            return name
+        model_admin: Any = self.model_admin
+        return model_admin.find_sort_expression(name) or name
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        # The titles of columns ask for the names only, and an expression may take a query to build.
+        self._needs_expressions = True
+        ordering = list(super().get_ordering(request, queryset))
+        self._needs_expressions = False
+        for each in ordering:
+            if isinstance(each, OrderBy):
+                each.nulls_first, each.nulls_last = False, True
+        return ordering
 
 
 class ReadOnlyAdmin(_Admin):
@@ -97,7 +120,8 @@ class ReadOnlyAdmin(_Admin):
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Add filters for the values that links of other pages select."""
         foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
-        names = [*foreign, *soft_references(self.model)]
+        given = {each[0] for each in self.list_filter if isinstance(each, tuple)}
+        names = [name for name in (*foreign, *soft_references(self.model)) if name not in given]
         return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -152,8 +176,18 @@ class ReadOnlyAdmin(_Admin):
         """Return the list that the request asks for, before any of its rows is read."""
         return super().get_changelist_instance(request)
 
+    def find_sort_expression(self, name: Any) -> Any:
+        """Return the expression that a column is sorted by, or None for the field of that name."""
+        return None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SortedChangeList
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = self.build_changelist(request)
+        for spec in changelist.filter_specs:
+            if isinstance(spec, FieldListFilter):
+                spec.title = format_field_title(spec.field)
         rows = list(changelist.result_list)
         self.prefetch_columns(rows)
         changelist.result_list = rows

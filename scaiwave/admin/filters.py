@@ -10,6 +10,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
+from scaiwave.admin.rows import find_row
+
 
 class ExactValueFilter(admin.FieldListFilter):
     """Appears when a link has selected a value: shows the value, and removes it."""
@@ -26,6 +28,7 @@ class ExactValueFilter(admin.FieldListFilter):
         self.parameter = filter_parameter(field)
         chosen = params.get(self.parameter)
         self.chosen = chosen[-1] if chosen else None
+        self.request, self.site = request, model_admin.admin_site
         super().__init__(field, request, params, model, model_admin, field_path)
 
     def expected_parameters(self) -> list[str | None]:
@@ -44,7 +47,7 @@ class ExactValueFilter(admin.FieldListFilter):
         """Return the row's name. By now Django has rejected values that are not keys."""
         if not isinstance(self.field, ForeignKey):
             return str(self.chosen)
-        row = self.field.related_model._base_manager.filter(pk=self.chosen).first()
+        row = find_row(self.site, self.request, self.field.related_model, self.chosen)
         return str(row or self.chosen)
 
 

@@ -17,6 +17,7 @@ from django.db.models import (
     BooleanField,
     DateTimeField,
     ForeignKey,
+    IntegerField,
     JSONField,
     Model,
     UUIDField,
@@ -63,19 +64,34 @@ def _build_display(label: str, name: str) -> Display | str:
         (DateTimeField, _make_time_display),
         (JSONField, _make_json_display),
         (BooleanField, _make_boolean_display),
+        (IntegerField, _make_number_display),
         (UUIDField, _make_id_display),
         (ForeignKey, _make_link_display),
     ):
-        if isinstance(field, field_type):
+        if isinstance(field, field_type) and not field.choices:
             return _set_column_attributes(make_display(field.attname, field.name), field)
     return name
 
 
 def _set_column_attributes(show: Display, field: Any) -> Display:
-    show.short_description = field.verbose_name  # type: ignore[attr-defined]
+    show.__name__ = field.name  # It becomes the class of the cells.
+    show.short_description = format_field_title(field)  # type: ignore[attr-defined]
     show.admin_order_field = field.name  # type: ignore[attr-defined]
     show.field_name = field.name  # type: ignore[attr-defined]
     return show
+
+
+def format_field_title(field: Any) -> str:
+    """Return the title of a field that its model does not name: "created" for `created_at`."""
+    name, title = str(field.name), str(field.verbose_name)
+    if title != name.replace("_", " "):
+        return title
+    if name in _TITLES:
+        return _TITLES[name]
+    return name.removeprefix("is_").removesuffix("_at").replace("_", " ")
+
+
+_TITLES = {"id": "ID", "at": "time"}
 
 
 def _make_time_display(attribute: str, name: str) -> Display:
@@ -95,6 +111,14 @@ def _make_boolean_display(attribute: str, name: str) -> Display:
     return show
 
 
+def _make_number_display(attribute: str, name: str) -> Display:
+    def show(row: Model) -> str:
+        value = getattr(row, attribute)
+        return EMPTY_VALUE if value is None else f"{value:,}"
+
+    return show
+
+
 def _make_id_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
         value = getattr(row, attribute)
@@ -106,7 +130,7 @@ def _make_id_display(attribute: str, name: str) -> Display:
 def _make_json_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
         value = getattr(row, attribute)
-        if value is None:
+        if value in (None, {}, []):
             return EMPTY_VALUE
         return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
@@ -162,6 +186,12 @@ def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     return FormattedValue(html, text)
 
 
+def format_clamped(text: str) -> SafeString:
+    """Return a text of which lists show three lines, and the whole on hover."""
+    html = format_html('<span class="clamped" title="{}">{}</span>', text, text)
+    return FormattedValue(html, text)
+
+
 def format_id(value: UUID | str) -> SafeString:
     """Return an id of which lists show the start; a click selects the whole."""
     html = format_html('<code class="id" title="{}">{}</code>', value, value)
@@ -200,19 +230,21 @@ def _format_age(at: datetime, now: datetime) -> str:
 def format_meter(used: float | None, limit: float | None, text: str) -> SafeString:
     """Return a bar that is yellow from 80 % and red from the limit, with the numbers as text.
 
-    Without a limit, and while the use is unknown, there is only the text.
+    Without a limit, and while the use is unknown, there is only the text. The first one uses up a
+    limit of 0.
     """
-    if used is None or not limit:
+    if used is None or limit is None:
         return FormattedValue(format_html('<span class="meter">{}</span>', text), used)
+    scale, value = (limit, min(used, limit)) if limit else (1, min(used, 1))
     # With the optimum below `low`, browsers colour the value by the three parts of the scale.
     html = format_html(
         '<span class="meter">{}<meter min="0" max="{}" low="{}" high="{}" optimum="0" value="{}">'
         "{}</meter></span>",
         text,
-        limit,
-        limit * NEAR_LIMIT,
-        limit * FULL,
-        min(used, limit),
+        scale,
+        scale * NEAR_LIMIT,
+        scale * FULL,
+        value,
         text,
     )
     return FormattedValue(html, used)

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from scaiwave.admin.filters import filter_parameter
 from scaiwave.admin.related import list_url
+from scaiwave.admin.rows import find_row
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,7 @@ def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -
         for tab in tabs:
             if tab.model is not model or not (key := request.GET.get(filter_parameter(tab.field))):
                 continue
-            model_admin = site.get_model_admin(row_model)
-            if not model_admin.has_view_permission(request):
-                continue
-            row: Model | None = model_admin.get_object(request, key)
+            row: Model | None = find_row(site, request, row_model, key)
             if row is not None:
                 return row
     return None

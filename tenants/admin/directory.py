@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
@@ -9,46 +9,22 @@ from django.db.models import Count, Field, Model, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 
 from scaiwave.admin import ReadOnlyAdmin, Section
-from scaiwave.admin.formatting import (
-    EMPTY_VALUE,
-    Tone,
-    format_badge,
-    format_count,
-    format_meter,
-    link_to,
-)
+from scaiwave.admin.formatting import link_to
 from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
-from scaiwave.console.output import format_bytes
-from scaiwave.registry import get_tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
-from tenants.models import ACTIVE, Group, GroupMembership, Participant, Partner, Tenant
+from tenants.admin.status import StatusAdmin
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.queries.participants import sign_in_blockers
 from tenants.queries.roles import assignment_row, effective_roles
-from tenants.queries.tenants import MIB, count_members, usage_month
-from tenants.queries.usage import NO_USAGE, token_columns
 
 register_tab(Tenant, "People", Participant, "tenant", position=1)
 register_tab(Tenant, "Groups", Group, "tenant", position=2)
 register_tab(Participant, "Groups", GroupMembership, "member_participant", position=1)
 register_tab(Group, "Members", GroupMembership, "group", position=1)
 register_tab(Partner, "Tenants", Tenant, "partner", position=1)
-
-STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
-
-
-class StatusAdmin(ReadOnlyAdmin):
-    """Adds a column with the status that results from the three status fields."""
-
-    more_fields: ClassVar[Sequence[str]] = ("status_text",)
-
-    @admin.display(description="status")
-    def status_text(self, row: Any) -> str:
-        return format_badge(row.status, STATUS_TONES[row.status], row.inactive_reason)
 
 
 class CountColumn:
@@ -78,7 +54,7 @@ class PartnerAdmin(StatusAdmin):
     search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
     linked_columns = ("tenant_count",)
     id_fields = ("id", "scaikey_id")
-    sortable_by = ("slug", "name", "updated_at")
+    sortable_by = ("slug", "name", "status_text", "updated_at")
     ordering = ("slug", "-id")
     related = CountColumn(Tenant, "partner")
 
@@ -88,101 +64,6 @@ class PartnerAdmin(StatusAdmin):
     @admin.display(description="tenants")
     def tenant_count(self, partner: Partner) -> str:
         return self.related.show(partner)
-
-
-@admin.register(Tenant)
-class TenantAdmin(StatusAdmin):
-    section = Section.TENANTS
-    is_searched = True
-    position = 0
-    list_display = (
-        "slug",
-        "name",
-        "status_text",
-        "partner",
-        "members",
-        "rooms",
-        "storage",
-        "ai_tokens",
-        "updated_at",
-    )
-    list_filter = (StatusFilter,)
-    list_select_related = ("partner",)
-    search_fields = ("slug", "name", "contact_email", "scaikey_tenant_id__exact")
-    search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
-    id_fields = ("id", "scaikey_tenant_id")
-    sortable_by = ("slug", "name", "updated_at")
-    ordering = ("slug", "-id")
-    more_fields = ("members",)
-
-    def prefetch_columns(self, rows: list[Any]) -> None:
-        self._fill_columns(rows)
-
-    def _fill_columns(self, rows: list[Any]) -> None:
-        """Load AI tokens, and the columns that other apps register for tenants."""
-        ids = [row.pk for row in rows]
-        columns = get_tenant_columns(ids)
-        tenants = Tenant.objects.filter(pk__in=ids)
-        usage = token_columns(tenants, usage_month(timezone.now()))
-        members = count_members(tenants)
-        for row in rows:
-            row.columns = {name: values.get(row.pk) for name, values in columns.items()}
-            row.columns["usage"] = usage.get(row.pk, NO_USAGE)
-            row.columns["members"] = members.get(row.pk, 0)
-
-    def _column(self, tenant: Any, name: str) -> Any:
-        if not hasattr(tenant, "columns"):
-            self._fill_columns([tenant])
-        return tenant.columns.get(name)
-
-    def summarise(self, tenant: Tenant) -> str:
-        """Return the status, and a meter for each limit."""
-        limits = (
-            ("Participants", self.participants(tenant)),
-            ("Rooms", self.rooms(tenant)),
-            ("Storage", self.storage(tenant)),
-            ("AI tokens this month", self.ai_tokens(tenant)),
-        )
-        meters = format_html_join("", '<div><span class="name">{}</span><br>{}</div>', limits)
-        return format_html("<div>{}</div>{}", self.status_text(tenant), meters)
-
-    @admin.display(description="participants")
-    def participants(self, tenant: Tenant) -> str:
-        """The active ones of every type, which the limit counts."""
-        active = Participant.objects.filter(ACTIVE, tenant=tenant).count()
-        return _format_use(active, tenant.max_participants, "{:,}".format)
-
-    @admin.display(description="members")
-    def members(self, tenant: Tenant) -> str:
-        """The active people, as `scaiwave admin list-tenants` counts them."""
-        return format_count(self._column(tenant, "members"))
-
-    @admin.display(description="open rooms")
-    def rooms(self, tenant: Tenant) -> str:
-        return _format_use(self._column(tenant, "rooms"), tenant.max_rooms, "{:,}".format)
-
-    @admin.display(description="storage")
-    def storage(self, tenant: Tenant) -> str:
-        limit = tenant.max_storage_mb
-        return _format_use(
-            self._column(tenant, "storage_bytes"),
-            None if limit is None else limit * MIB,
-            format_bytes,
-        )
-
-    @admin.display(description="AI tokens MTD")
-    def ai_tokens(self, tenant: Tenant) -> str:
-        used = self._column(tenant, "usage")["ai_tokens_month"]
-        return _format_use(used, tenant.max_ai_tokens_month, "{:,}".format)
-
-
-def _format_use(used: int | None, limit: int | None, format_number: Callable[[int], str]) -> str:
-    if used is None:
-        return EMPTY_VALUE
-    text = format_number(used)
-    return format_meter(
-        used, limit, f"{text} / {format_number(limit)}" if limit is not None else text
-    )
 
 
 @admin.register(Participant)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
-from tenants.models import ACTIVE
+from scaiwave.admin.filters import ExactValueFilter
+from tenants.models import ACTIVE, Partner
+from tenants.queries.figures import filter_by_use, find_figure
 
 DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
@@ -15,9 +20,10 @@ class ConditionFilter(admin.SimpleListFilter):
     """A filter by conditions on several fields."""
 
     conditions: ClassVar[dict[str, Q]]
+    titles: ClassVar[dict[str, str]] = {}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name.capitalize()) for name in self.conditions]
+        return [(name, self.titles.get(name, name.capitalize())) for name in self.conditions]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         condition = self.conditions.get(self.value() or "")
@@ -36,3 +42,65 @@ class PresenceFilter(ConditionFilter):
     title = "presence in ScaiKey"
     parameter_name = "presence"
     conditions = {"present": Q(absent_since=None), "removed": ~Q(absent_since=None)}
+
+
+class OriginFilter(ConditionFilter):
+    title = "origin"
+    parameter_name = "origin"
+    conditions = {
+        "scaikey": Q(scaikey_tenant_id__isnull=False),
+        "local": Q(scaikey_tenant_id=None),
+    }
+    titles = {"scaikey": "Linked to ScaiKey", "local": "Local"}
+
+
+class LimitFilter(admin.SimpleListFilter):
+    """Filter tenants by how near they are to any of their limits."""
+
+    title = "limits"
+    parameter_name = "limits"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("near", "80 % of a limit or more"), ("full", "100 % of a limit or more")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in {"near", "full"}:
+            return queryset
+        return filter_by_use(queryset, timezone.now(), is_full=self.value() == "full")
+
+
+class SkippedFilter(admin.SimpleListFilter):
+    """Filter the tenants of which the last syncs skipped rows or removals."""
+
+    title = "sync"
+    parameter_name = "sync"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("skipped", "Skipped rows or removals")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        skipped = find_figure("skipped", timezone.now())
+        if self.value() != "skipped" or skipped is None:
+            return queryset
+        filtered: QuerySet[Any] = queryset.alias(skipped=skipped).filter(skipped__gt=0)
+        return filtered
+
+
+class PartnerFilter(ExactValueFilter):
+    """Filter by one of the first partners. The page of each other one links to its tenants."""
+
+    MAX_CHOICES = 50
+
+    def has_output(self) -> bool:
+        return True
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        choices = list(super().choices(changelist)) if self.chosen else []
+        partners = Partner.objects.order_by("slug", "pk")[: self.MAX_CHOICES]
+        everything = changelist.get_query_string(remove=[self.parameter])
+        yield {"selected": not self.chosen, "query_string": everything, "display": "All"}
+        yield from choices[1:]
+        for partner in partners:
+            if str(partner.pk) != self.chosen:
+                url = changelist.get_query_string({self.parameter: str(partner.pk)})
+                yield {"selected": False, "query_string": url, "display": str(partner)}

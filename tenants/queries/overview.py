@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from heapq import nlargest
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Sum
 from django.urls import reverse
 from django.utils.timesince import timesince
 
@@ -19,7 +18,6 @@ from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
 from scaiwave.doctor.findings import State
 from scaiwave.errors import ScaiWaveError
-from scaiwave.sql import batched
 from tenants.models import (
     ACTIVE,
     AuditEntry,
@@ -30,9 +28,9 @@ from tenants.models import (
     TokenUsage,
 )
 from tenants.queries.audit_subjects import load_participant_names
+from tenants.queries.figures import LIMITS, build_figures, filter_by_use
 from tenants.queries.status_filters import MEMBERS, status_q
-from tenants.queries.tenants import MIB, load_registered_columns, usage_month
-from tenants.queries.usage import token_columns
+from tenants.queries.tenants import usage_month
 
 TENANTS = "admin:tenants_tenant_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
@@ -41,8 +39,7 @@ CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
 REDIS_TIMEOUT_SECONDS = 2.0
 _BAD_STATES = (State.WARN.value, State.FAIL.value)
-BATCH_SIZE = 10_000
-"""Tenants whose figures are read at once: few queries, and within the limits of SQLite."""
+BATCH_SIZE = 2000
 
 
 def build_tenant_part(now: datetime) -> OverviewPart:
@@ -78,49 +75,28 @@ def _build_tenant_card() -> Card:
 
 def _build_people_card() -> Card:
     return Card(
-        title="Members",
+        title="People",
         value=f"{Participant.objects.filter(MEMBERS).count():,}",
-        url=f"{reverse('admin:tenants_participant_changelist')}?status=active",
+        url=f"{reverse('admin:tenants_participant_changelist')}?status=active"
+        "&participant_type__exact=human",
         permission="tenants.view_participant",
         details=["active people in all tenants"],
     )
 
 
 def _iter_near_limits(now: datetime) -> Iterator[tuple[float, str, str, UUID]]:
-    """Yield share, slug, limit and id for each limit of a tenant that is almost reached."""
-    limits = ("max_participants", "max_rooms", "max_storage_mb", "max_ai_tokens_month")
-    limited = Q(*((f"{name}__isnull", False) for name in limits), _connector=Q.OR)
-    rows = Tenant.objects.filter(ACTIVE & limited).values("pk", "slug", *limits)
-    for batch in batched(rows.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
-        used = _load_use([row["pk"] for row in batch], now)
-        for row in batch:
-            storage = row["max_storage_mb"]
-            for name, limit in (
-                ("participants", row["max_participants"]),
-                ("rooms", row["max_rooms"]),
-                ("storage_bytes", None if storage is None else storage * MIB),
-                ("ai_tokens_month", row["max_ai_tokens_month"]),
-            ):
-                number = used[row["pk"]].get(name)
-                # The first one uses up a limit of 0.
-                if number and limit is not None and number >= limit * NEAR_LIMIT:
-                    share = number / limit if limit else 1.0
-                    yield share, row["slug"], name, row["pk"]
-
-
-def _load_use(ids: list[UUID], now: datetime) -> dict[UUID, dict[str, Any]]:
-    """Return what the tenants use, as `show_tenant` counts it."""
-    active = Participant.objects.filter(ACTIVE, tenant__in=ids).values_list("tenant_id")
-    participants = dict(active.annotate(Count("pk")))
-    tokens = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(now))
-    return {
-        tenant_id: {
-            **columns,
-            "participants": participants.get(tenant_id, 0),
-            **tokens.get(tenant_id, {}),
-        }
-        for tenant_id, columns in load_registered_columns(ids).items()
-    }
+    """Yield share, slug, limit and id for each limit of an active tenant that is almost reached."""
+    near = filter_by_use(Tenant.objects.filter(ACTIVE), now, is_full=False)
+    used = build_figures(LIMITS, now)
+    figures = {f"use_of_{name}": figure for name, figure in used.items()}
+    limits = {f"limit_of_{name}": LIMITS[name] for name in used}
+    rows = near.annotate(**figures, **limits).values("pk", "slug", *figures, *limits)
+    for row in rows.iterator(chunk_size=BATCH_SIZE):
+        for name in used:
+            number, limit = row[f"use_of_{name}"], row[f"limit_of_{name}"]
+            # The first one uses up a limit of 0.
+            if number and limit is not None and number * 5 >= limit * 4:
+                yield number / limit if limit else 1.0, row["slug"], name, row["pk"]
 
 
 def _build_limit_card(nearest: list[tuple[float, str, str, UUID]]) -> Card:
@@ -129,7 +105,7 @@ def _build_limit_card(nearest: list[tuple[float, str, str, UUID]]) -> Card:
     return Card(
         title="Tenants near a limit",
         value=f"{len(tenants):,}",
-        url=reverse(TENANTS),
+        url=f"{reverse(TENANTS)}?status=active&limits=near",
         permission=VIEW_TENANTS,
         tone=Tone.BAD if full else Tone.WARN if tenants else Tone.GOOD,
         details=[f"at {NEAR_LIMIT:.0%} or more of a limit; {len(full):,} have reached one"],
@@ -250,7 +226,7 @@ def _build_size_charts(now: datetime) -> list[Chart]:
             ],
         )
         for title, name, format_figure in (
-            ("Members", "members", "{:,}".format),
+            ("People", "members", "{:,}".format),
             ("Rooms", "rooms", "{:,}".format),
             ("Storage", "storage_bytes", format_bytes),
         )
@@ -260,7 +236,7 @@ def _build_size_charts(now: datetime) -> list[Chart]:
 def _list_nearest(nearest: list[tuple[float, str, str, UUID]]) -> EntryList:
     return EntryList(
         title="Nearest to a limit",
-        url=reverse(TENANTS),
+        url=f"{reverse(TENANTS)}?status=active&limits=near",
         permission=VIEW_TENANTS,
         entries=[
             Entry(
@@ -277,10 +253,10 @@ def _list_nearest(nearest: list[tuple[float, str, str, UUID]]) -> EntryList:
 
 
 _LIMIT_NAMES = {
-    "participants": "of its participants",
+    "participants": "of its participants (people, AI and bridges)",
     "rooms": "of its rooms",
     "storage_bytes": "of its storage",
-    "ai_tokens_month": "of its AI tokens this month",
+    "ai_tokens": "of its AI tokens this month",
 }
 
 

@@ -21,7 +21,7 @@ from django.urls import reverse
 
 from federation.models import ServerKey
 from rooms.models import Event, SearchDocument
-from tenants.models import AdminUser, AuditEntry, Counter, Participant, Tenant
+from tenants.models import AdminUser, AuditEntry, Counter, Participant, Partner, Tenant
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
@@ -103,8 +103,10 @@ def test_success_values_are_those_of_the_list(client: Client) -> None:
     assert row["status"] == "active"
     (document,) = json.loads(read(client, Tenant, "json"))["tenants"]
     assert document["name"] == "=1+1"
+    assert (document["people"], document["last_activity"]) == (0, None)
+    (document,) = json.loads(read(client, Partner, "json"))["partners"]
     assert document["updated_at"] == "2026-03-04T05:06:07Z"
-    (entry,) = AuditEntry.objects.filter(details__format="json")
+    (entry, _) = AuditEntry.objects.filter(details__format="json").order_by("at", "id")
     assert entry.details["rows"] == 1
 
 

@@ -73,7 +73,7 @@ def test_success_cards_count_as_lists_do() -> None:
     cards = get_cards()
     assert cards["Active tenants"]["value"] == "1"
     assert cards["Active tenants"]["details"] == ["0 suspended, 1 deactivated"]
-    assert cards["Members"]["value"] == cards["Rooms"]["value"] == "1"
+    assert cards["People"]["value"] == cards["Rooms"]["value"] == "1"
     assert (cards["Tenants near a limit"]["value"], cards["Tenants near a limit"]["tone"]) == (
         "1",
         "bad",
@@ -185,7 +185,7 @@ def test_success_figures_of_a_day_feed_the_charts() -> None:
     assert DailyFigures.objects.count() == 2
     last = get_chart("Storage")["columns"][-1]
     assert (last.label, last.text) == ("2026-11-24", "2.0 KiB")
-    assert len(get_chart("Members")["columns"]) == 90
+    assert len(get_chart("People")["columns"]) == 90
     assert [row["text"] for row in get_chart("Rooms")["rows"]] == ["1", "1"]
 
 
@@ -223,7 +223,7 @@ def test_success_a_limit_of_zero_is_reached_by_the_first(client: Client) -> None
         each for each in load_overview(NOW)["lists"] if each["title"] == "Nearest to a limit"
     )
     assert [(entry["badge"], entry["details"]) for entry in nearest["entries"]] == [
-        ("100%", "of its participants")
+        ("100%", "of its participants (people, AI and bridges)")
     ]
     page = client.get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
     assert "1 / 0" in page
