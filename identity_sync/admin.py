@@ -29,7 +29,6 @@ from identity_sync.queries.runs import get_oldest_kept_id
 from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
-from scaiwave.admin.access import PLATFORM, by_tenant
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_clamped
 from scaiwave.admin.overview import register_overview_part
@@ -68,7 +67,6 @@ register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnlyAdmin):
-    scope = PLATFORM
     section = Section.SYNC
     list_display = ("name", "state_badge", "scope", "scaikey_url", "requested_at", "decided_at")
     list_filter = ("state", make_choice_filter("scope", ("GLOBAL", "PARTNER", "TENANT")))
@@ -86,7 +84,6 @@ class RegistrationAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
-    scope = by_tenant()
     section = Section.SYNC
     is_searched = True
     list_display = (
@@ -180,7 +177,6 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(SyncChange)
 class SyncChangeAdmin(ReadOnlyAdmin):
-    scope = by_tenant()
     section = Section.SYNC
     list_display = (
         "current_action",
@@ -222,7 +218,6 @@ class SyncChangeAdmin(ReadOnlyAdmin):
 class SyncChangeValuesAdmin(ReadOnlyAdmin):
     """The page of a change links to its values."""
 
-    scope = by_tenant("change__tenant")
     list_display = ("change", "values")
     list_select_related = ("change",)
     search_fields = ("change_id",)
@@ -236,7 +231,6 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncSkip)
 class SyncSkipAdmin(ReadOnlyAdmin):
-    scope = by_tenant()
     section = Section.SYNC
     list_display = (
         "kind",
@@ -257,7 +251,6 @@ class SyncSkipAdmin(ReadOnlyAdmin):
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(ReadOnlyAdmin):
-    scope = PLATFORM
     section = Section.SYNC
     list_display = (
         "received_at",

@@ -11,9 +11,13 @@ import pytest
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 
 
-def require_tool(name: str) -> str:
-    """Return the path of a program; without it, skip the test, or fail if all are required."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+def require_tool(*names: str) -> str:
+    """Return the path of the first program of these names; without one, skip or fail the test.
+
+    It fails if all services are required.
+    """
+    search_path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    path = next(filter(None, (shutil.which(name, path=search_path) for name in names)), None)
     if path is None:
-        (pytest.fail if _REQUIRED else pytest.skip)(f"{name} is not installed.")
+        (pytest.fail if _REQUIRED else pytest.skip)(f"{' or '.join(names)} is not installed.")
     return path

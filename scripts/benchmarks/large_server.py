@@ -1,8 +1,8 @@
 """Fill an empty database as if a large platform had been running on it.
 
 A process of its own: `python -m scripts.benchmarks.large_server --tenants 10000 …`, with the
-environment of the server to fill. The first tenant, `large`, has a third of the people and all rooms;
-the others share the rest. The same numbers always give the same rows, apart from IDs.
+environment of the server to fill. The first tenant, `large`, has a third of the people and all
+rooms; the others share the rest. The same numbers always give the same rows, apart from IDs.
 """
 
 from __future__ import annotations

@@ -55,11 +55,11 @@ TIMESTAMPS = {"created_at": NOW, "updated_at": NOW}
 
 
 def make_partner(slug: str = "north", **fields: Any) -> Partner:
-    return Partner.objects.create(slug=slug, name=slug.title(), **{**TIMESTAMPS, **fields})
+    return Partner.objects.create(slug=slug, **{"name": slug.title(), **TIMESTAMPS, **fields})
 
 
 def make_tenant(slug: str = "acme", **fields: Any) -> Tenant:
-    return Tenant.objects.create(slug=slug, name=slug.title(), **{**TIMESTAMPS, **fields})
+    return Tenant.objects.create(slug=slug, **{"name": slug.title(), **TIMESTAMPS, **fields})
 
 
 def make_participant(tenant: Tenant, name: str = "anna", **fields: Any) -> Participant:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,16 +14,8 @@ from typing import Any
 import httpx
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.cli_helpers import CHECKOUT
-from tests.settings_env import own_settings
+from tests.web_process import TIMEOUT_SECONDS, build_environment, listen, run_gunicorn, run_python
 
-GUNICORN = (
-    "-m",
-    "gunicorn",
-    "--config=python:scaiwave.web.gunicorn_config",
-    "--graceful-timeout=1",
-)
-TIMEOUT_SECONDS = 60
 MAX_WAIT_SECONDS = 10.0
 """How long `wait_until` waits."""
 LIMIT_MB = 1
@@ -97,7 +85,7 @@ class LiveServer:
 
     def run_python(self, code: str) -> Any:
         """Run code with the same database; return the value that it passes to `report`."""
-        return _run_python(code, self.environment)
+        return run_python(code, self.environment)
 
     @property
     def log(self) -> str:
@@ -121,14 +109,11 @@ class LiveServer:
 
 def load_sample_data(database_url: str, home: Path) -> SampleIds:
     """Fill a migrated database and its media store with the sample data; return its ids."""
-    environment = {
-        **_build_base_environment(database_url, home),
-        "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
-    }
+    environment = build_environment(database_url, home)
     code = (
         "from tests.rooms.views.sample_data import create_sample_data as create; report(create())"
     )
-    sample_ids: SampleIds = _run_python(code, environment)
+    sample_ids: SampleIds = run_python(code, environment)
     return sample_ids
 
 
@@ -137,10 +122,10 @@ def serve(
     database_url: str, home: Path, sample_ids: SampleIds, *, workers: int = 1, **settings: str
 ) -> Iterator[LiveServer]:
     """Run a server with this database, which has the sample data of these ids."""
-    with Sandbox(people=1, tenants=1) as sandbox, _listen() as listener:
-        environment = {**_build_environment(database_url, home, sandbox), **settings}
+    with Sandbox(people=1, tenants=1) as sandbox, listen() as listener:
+        environment = {**_build_server_environment(database_url, home, sandbox), **settings}
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with _run_gunicorn(listener, environment, home / "log", workers) as pid:
+        with run_gunicorn(listener, environment, home / "log", workers) as pid:
             yield LiveServer(url, database_url, home, environment, sandbox, pid, **sample_ids)
 
 
@@ -159,64 +144,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _build_base_environment(database_url: str, home: Path) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name[:9] != "SCAIWAVE_"}
-    return {**inherited, **own_settings(home), "SCAIWAVE_DB_URL": database_url}
-
-
-def _build_environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[str, str]:
+def _build_server_environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[str, str]:
     (home / "tmp").mkdir()
     return {
-        **_build_base_environment(database_url, home),
-        "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
-        "PYTHONPATH": str(CHECKOUT),
-        "HOME": str(home),  # where gunicorn puts its control files
+        **build_environment(database_url, home),
         "TMPDIR": str(home / "tmp"),
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_IMPORT_LIMIT_MB": str(LIMIT_MB),
         "SCAIWAVE_TRANSFER_LIMIT": "0",
     }
-
-
-@contextmanager
-def _listen() -> Iterator[socket.socket]:
-    """Open the socket first, so that clients can connect before the server has started."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        listener.set_inheritable(True)
-        yield listener
-
-
-@contextmanager
-def _run_gunicorn(
-    listener: socket.socket, environment: dict[str, str], log: Path, workers: int
-) -> Iterator[int]:
-    options = (f"--bind=fd://{listener.fileno()}", f"--workers={workers}")
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, *GUNICORN, *options],
-            env=environment,
-            cwd=log.parent,
-            pass_fds=[listener.fileno()],
-            stdout=file,
-            stderr=file,
-        )
-        with process:
-            try:
-                yield process.pid
-            finally:
-                process.terminate()
-
-
-def _run_python(code: str, environment: dict[str, str]) -> Any:
-    setup = "import django; django.setup(); from scaiwave.console.output import to_json\n"
-    setup += "report = lambda value: print(to_json(value, indent=None))\n"
-    process = subprocess.run(
-        [sys.executable, "-c", setup + code],
-        env=environment,
-        cwd=CHECKOUT,
-        check=True,
-        capture_output=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    return json.loads(process.stdout)

@@ -1,0 +1,1 @@
+"""Tests of the admin site in a real browser."""

@@ -1,0 +1,464 @@
+"""A server with a history, for looking at: created in a process of its own.
+
+`create_sample_site` makes what a healthy platform with the usual problems has;
+`add_hostile_rows` what people enter to break pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count, cycle
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.sessions.backends.db import SessionStore
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from federation.models import KnownPeer, ServerKey
+from identity_sync.models import Registration, SyncChange, SyncChangeValues, SyncRun, SyncSkip
+from rooms.models import Room, RoomMedia, RoomMember
+from scaiwave.admin.acts import Act, get_acts
+from tenants.models import (
+    AdminUser,
+    AuditEntry,
+    DailyFigures,
+    DoctorRun,
+    Group,
+    GroupMembership,
+    Participant,
+    Role,
+    RoleGrant,
+    Tenant,
+    TokenUsage,
+)
+from tests.scaiwave.row_factories import (
+    make_event,
+    make_media,
+    make_participant,
+    make_partner,
+    make_room,
+    make_row_of_every_model,
+    make_tenant,
+    make_workspace,
+)
+
+DAY = timedelta(days=1)
+MEBIBYTES = 1_048_576
+NAMES = (
+    *("Aylin Demir", "Bram de Vries", "Chiara Rossi", "Dmitri Orlov", "Eva Nováková"),
+    *("Fatima Zahra", "Grace O’Neill", "Hiroshi Tanaka", "Inês Carvalho", "Jonas Lindqvist"),
+    *("Katarzyna Wójcik", "Léa Fontaine", "Mohammed Al-Sayed", "Nora Haugen", "Oskar Weiß"),
+)
+TENANTS = (
+    ("acme", "Acme Industries", 48, 50),
+    ("borealis", "Borealis Research", 22, 40),
+    ("cobalt", "Cobalt Logistics", 31, 30),
+    ("delta-dental", "Delta Dental Group", 12, 25),
+    ("everbright", "Everbright Energy", 17, 20),
+    ("fjord", "Fjord Shipping", 9, None),
+    ("greenfield", "Greenfield Schools", 26, 100),
+    ("harbour", "Harbour Insurance", 14, 15),
+)
+HOSTILE = (
+    "<script>alert(document.cookie)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "Donaudampfschifffahrtsgesellschaftskapitän" * 6,
+    "شركة الاتصالات الحديثة للتجارة والمقاولات",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gnitirw desrever\N{POP DIRECTIONAL FORMATTING}",
+)
+
+
+def create_sample_site(now: datetime) -> None:
+    """Create tenants with people, rooms and usage, and what operators and syncs did with them."""
+    partners = [make_partner(slug, name=name) for slug, name in _PARTNERS]
+    for (slug, name, people, limit), partner in zip(TENANTS, cycle(partners), strict=False):
+        tenant = make_tenant(
+            slug,
+            name=name,
+            partner=partner,
+            scaikey_tenant_id=f"tnt_{slug}",
+            max_participants=limit,
+            max_rooms=6,
+            max_storage_mb=200,
+            max_ai_tokens_month=4_000_000,
+            created_at=now - 200 * DAY,
+            updated_at=now - 3 * DAY,
+        )
+        _fill_tenant(tenant, people, now)
+    make_tenant("intrepid", name="Intrepid Travel", suspended_by_hand_at=now - 2 * DAY)
+    make_tenant("juniper", name="Juniper Legal", scaikey_status="SUSPENDED")
+    make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)
+    _create_history(now)
+    _create_server(now)
+
+
+_PARTNERS = (("northwind", "Northwind Cloud"), ("summit", "Summit Partners"))
+
+
+def _fill_tenant(tenant: Tenant, number: int, now: datetime) -> None:
+    people = list(_make_people(tenant, number, now))
+    groups = [
+        Group.objects.create(
+            tenant=tenant, name=name, scaikey_id=f"grp_{tenant.slug}_{name}", **_at(now - 90 * DAY)
+        )
+        for name in ("Engineering", "Finance", "Support")
+    ]
+    GroupMembership.objects.bulk_create(
+        GroupMembership(
+            tenant=tenant, group=group, member_participant=person, **_at(now - 90 * DAY)
+        )
+        for person, group in zip(people, cycle(groups), strict=False)
+    )
+    _grant_roles(tenant, people[0], groups[0], now)
+    _make_rooms(tenant, people, now)
+    TokenUsage.objects.bulk_create(
+        TokenUsage(
+            tenant=tenant,
+            month=month,
+            input_tokens=60_000 * (number + step),
+            output_tokens=20_000 * (number + step),
+            total_tokens=80_000 * (number + step),
+            fetched_at=now,
+        )
+        for step, month in enumerate(_list_months(now, 10))
+    )
+
+
+def _make_people(tenant: Tenant, number: int, now: datetime) -> Iterator[Participant]:
+    for index, name in zip(range(number), cycle(NAMES), strict=False):
+        local_id = name.split()[0].lower() + str(index)
+        changes: dict[str, Any] = {}
+        if index == 3:
+            changes = {"suspended_by_hand_at": now - DAY}
+        elif index == 5:
+            changes = {"absent_since": now - 6 * DAY}
+        yield make_participant(
+            tenant,
+            local_id,
+            display_name=name,
+            scaikey_id=f"usr_{tenant.slug}_{index}",
+            **{**_at(now - (150 - index) * DAY), **changes},
+        )
+
+
+def _grant_roles(tenant: Tenant, person: Participant, group: Group, now: datetime) -> None:
+    for slug, source in (("tenant_admin", "scaikey"), ("moderator", "manual")):
+        role = Role.objects.create(
+            tenant=tenant,
+            slug=slug,
+            name=slug.replace("_", " ").capitalize(),
+            is_built_in=source == "scaikey",
+            created_at=now - 150 * DAY,
+        )
+        holders: list[dict[str, Any]] = [{"participant": person}, {"group": group}]
+        RoleGrant.objects.bulk_create(
+            RoleGrant(
+                tenant=tenant,
+                role=role,
+                source=source,
+                granted_by="maria",
+                created_at=now - 20 * DAY,
+                **holder,
+            )
+            for holder in holders
+        )
+
+
+def _make_rooms(tenant: Tenant, people: list[Participant], now: datetime) -> None:
+    workspace = make_workspace(tenant, "main", name="Main")
+    for index, name in enumerate(("Lobby", "Incidents", "Roadmap", "Hiring")):
+        room = make_room(
+            workspace, people[0], name, **_at(now - 60 * DAY), topic=f"All about {name.lower()}."
+        )
+        RoomMember.objects.bulk_create(
+            RoomMember(tenant=tenant, room=room, participant=person, joined_at=now - 50 * DAY)
+            for person in people[index::4]
+        )
+        for position in range(1, 4):
+            make_event(room, index * 10 + position, created_at=now - position * DAY)
+        size = (index + 1) * 14 * MEBIBYTES + len(people) * MEBIBYTES
+        media = make_media(tenant, f"{tenant.slug} {name}", size=size)
+        RoomMedia.objects.create(
+            tenant=tenant, room=room, media=media, name=f"{name.lower()}.png", created_at=now
+        )
+    Room.objects.filter(workspace=workspace, name="Hiring").update(state="archived")
+
+
+def _create_history(now: datetime) -> None:
+    """Create the syncs of a month, with the failures of today, and what they did."""
+    for minutes in range(10, 24 * 60, 10):
+        _make_run(now, now - timedelta(minutes=minutes), minutes)
+    for days in range(1, 30):
+        _make_run(now, now - days * DAY - timedelta(hours=1), days)
+    SyncRun.objects.create(
+        operator="scheduler", trigger="cron", outcome="running", started_at=now - timedelta(0, 20)
+    )
+    tenant = Tenant.objects.get(slug="cobalt")
+    SyncSkip.objects.bulk_create(
+        SyncSkip(
+            tenant=tenant,
+            kind="participants",
+            subject_scaikey_id=str(person.scaikey_id),
+            subject_name=person.display_name,
+            reason="over the removal limit",
+            first_skipped_at=now - DAY,
+            last_skipped_at=now - timedelta(minutes=10),
+            runs=144,
+        )
+        for person in Participant.objects.filter(tenant=tenant).order_by("pk")[:7]
+    )
+
+
+_FAILURES = {
+    50: ("failed", "SW_SCAIKEY_UNREACHABLE", "ScaiKey did not answer within 30 seconds."),
+    60: ("failed", "SW_SCAIKEY_UNREACHABLE", "ScaiKey did not answer within 30 seconds."),
+    430: ("refused", "SW_SYNC_REMOVAL_LIMIT", "The sync would take access from 34 people."),
+}
+
+
+def _make_run(now: datetime, started_at: datetime, number: int) -> SyncRun:
+    outcome, code, message = _FAILURES.get(number, ("applied", "", ""))
+    fix = ""
+    if number == 10:
+        outcome, fix = "partial", "If they are correct, run `scaiwave sync --allow-removals 7`."
+    elif outcome == "failed":
+        fix = "Check that https://scaikey.example.com responds, and run `scaiwave sync` again."
+    seconds = 2.5 + number % 7 / 2
+    added = number % 4
+    run = SyncRun.objects.create(
+        trigger="cron",
+        operator="scheduler",
+        outcome=outcome,
+        started_at=started_at,
+        ended_at=started_at + timedelta(seconds=seconds),
+        duration_seconds=seconds,
+        requests=24,
+        error_code=code,
+        error_message=message,
+        error_fix=fix,
+        counts={
+            "partners": _count(2),
+            "tenants": _count(11),
+            "participants": _count(179, added=added, updated=number % 3, skipped=7),
+            "groups": _count(24),
+            "memberships": _count(179, added=added),
+        },
+    )
+    if number <= 30:
+        _make_changes(run, added + 1)
+    return run
+
+
+def _count(seen: int, **changes: int) -> dict[str, int]:
+    names = ("added", "updated", "deactivated", "restored", "unchanged", "skipped")
+    return {"seen": seen, **dict.fromkeys(names, 0), "unchanged": seen, **changes}
+
+
+def _make_changes(run: SyncRun, number: int) -> None:
+    for person in Participant.objects.order_by("pk")[:number]:
+        change = SyncChange.objects.create(
+            run=run,
+            tenant=person.tenant,
+            kind="participants",
+            action="updated",
+            subject_id=person.pk,
+            subject_scaikey_id=person.scaikey_id or "",
+            fields="email,display_name",
+            reason="changed in ScaiKey",
+        )
+        values = {"email": ["old@example.com", person.email], "display_name": ["", str(person)]}
+        SyncChangeValues.objects.create(change=change, values=values)
+
+
+def _create_server(now: datetime) -> None:
+    for name, signs, retires, revoked in (
+        ("current", now - 320 * DAY, None, None),
+        ("previous", now - 690 * DAY, now + 5 * DAY, None),
+        ("leaked", now - 900 * DAY, now + 200 * DAY, now - 600 * DAY),
+    ):
+        ServerKey.objects.create(
+            key_id=f"{name}-kF4eBwYp0vD2mQx7LrT1sUaZ9cNh6GjK3oXi",
+            public_key="cHVibGlj",
+            private_key_encrypted="never to be seen",
+            created_at=signs,
+            signs_from=signs,
+            retires_at=retires,
+            revoked_at=revoked,
+        )
+    KnownPeer.objects.create(
+        server_name="chat.partner.example",
+        public_key="cHVi",
+        protocol_versions=["1.0"],
+        first_seen_at=now - 80 * DAY,
+        last_seen_at=now - DAY,
+        key_changed_at=now - 2 * DAY,
+    )
+    Registration.objects.create(
+        scaikey_url="https://scaikey.example.com",
+        request_id="req_1",
+        name="ScaiWave Europe",
+        scope="GLOBAL",
+        contact_email="ops@example.com",
+        state="APPROVED",
+        client_id="app_scaiwave",
+        requested_at=now - 210 * DAY,
+        decided_at=now - 209 * DAY,
+    )
+    _create_records(now)
+
+
+def _create_records(now: datetime) -> None:
+    findings = [
+        {
+            "check": "disk",
+            "state": "warn",
+            "message": "The disk is 91 % full.",
+            "fix": "Free some.",
+        },
+        {"check": "database", "state": "ok", "message": "All migrations are applied.", "fix": ""},
+    ]
+    doctor = {"ran_at": now - timedelta(hours=2), "operator": "root", "is_healthy": True}
+    DoctorRun.objects.update_or_create(number=1, defaults={**doctor, "findings": findings})
+    DailyFigures.objects.bulk_create(
+        DailyFigures(
+            day=(now - ago * DAY).date(),
+            recorded_at=now - ago * DAY,
+            tenants=8,
+            members=175 - ago,
+            rooms=32 - ago // 6,
+            storage_bytes=(900 - 7 * ago) * MEBIBYTES,
+        )
+        for ago in range(1, 90)
+    )
+    tenant = Tenant.objects.get(slug="intrepid")
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            at=now - timedelta(hours=5 * number),
+            operator="maria",
+            operator_role="super_admin",
+            origin="203.0.113.7",
+            action=action,
+            tenant_id=str(tenant.pk),
+            tenant_slug=tenant.slug,
+            subject_type="tenant",
+            subject_id=str(tenant.pk),
+            subject_name=tenant.slug,
+            details=details,
+        )
+        for number, (action, details) in zip(range(30), cycle(_ACTIONS), strict=False)
+    )
+
+
+_ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("suspend-tenant", {"reason": "Invoice 2026-114 unpaid"}),
+    ("update-tenant", {"changes": {"max_rooms": [5, 6]}}),
+    ("export-room", {"events": 1200}),
+)
+
+
+def add_hostile_rows(now: datetime) -> None:
+    """Create rows with markup, very long words and text in other directions."""
+    for number, text in zip(count(1), HOSTILE, strict=False):
+        partner = make_partner(f"hostile{number}", name=text)
+        tenant = make_tenant(f"hostile{number}", name=text, partner=partner)
+        person = make_participant(tenant, f"person{number}", display_name=text)
+        Group.objects.create(tenant=tenant, name=text, **_at(now))
+        Role.objects.create(tenant=tenant, slug=text[:200], name=text, created_at=now)
+        room = make_room(make_workspace(tenant, name=text), person, text, topic=text)
+        make_event(room, 1, content={"msgtype": "swp.text", "body": text})
+        media = make_media(tenant)
+        RoomMedia.objects.create(
+            tenant=tenant, room=room, media=media, name=text[:255], created_at=now
+        )
+        AuditEntry.objects.create(
+            at=now,
+            operator=text,
+            operator_role="host",
+            action="suspend-tenant",
+            tenant_id=str(tenant.pk),
+            tenant_slug=tenant.slug,
+            subject_type="tenant",
+            subject_id=str(tenant.pk),
+            subject_name=text,
+            details={"reason": text},
+        )
+        run = _make_run(now, now - timedelta(seconds=number), 1000 + number)
+        SyncRun.objects.filter(pk=run.pk).update(
+            outcome="failed", error_code="SW_DATABASE", error_message=text, error_fix=text
+        )
+        SyncSkip.objects.create(
+            tenant=tenant,
+            kind="participants",
+            subject_scaikey_id=text,
+            subject_name=text,
+            reason=text[:255],
+            first_skipped_at=now,
+            last_skipped_at=now,
+        )
+
+
+def create_site_to_walk() -> dict[str, Any]:
+    """Create all rows; return a session, and the addresses of rows and acts to visit.
+
+    `rows` are ids by model: the newest row of each, which has the worst texts if it has any, and
+    rows in other states. `acts` are the id of a row by act.
+    """
+    now = timezone.now()
+    for number in (1, 2):
+        make_row_of_every_model(number)
+    create_sample_site(now)
+    add_hostile_rows(now)
+    models = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    rows = {
+        model._meta.label_lower: _list_ids(model._default_manager.order_by("-pk")[:1])
+        for model in models
+    }
+    rows["tenants.tenant"] += _list_ids(Tenant.objects.filter(slug__in=["acme", "intrepid"]))
+    rows["tenants.participant"] += _list_ids(Participant.objects.filter(local_id="aylin0.acme"))
+    rows["federation.serverkey"] += _list_ids(ServerKey.objects.filter(key_id__contains="-"))
+    for outcome in ("running", "partial", "refused"):
+        rows["identity_sync.syncrun"] += _list_ids(SyncRun.objects.filter(outcome=outcome)[:1])
+    return {
+        "session": create_session(),
+        "rows": rows,
+        "acts": {act.slug: _pick_row_of_act(act) for act in get_acts()},
+    }
+
+
+def create_session() -> str:
+    """Return the key of a session of an administrator who may do everything."""
+    user = AdminUser.objects.create_superuser("maria", password="correct horse battery 42")
+    session = SessionStore()
+    session["_auth_user_id"] = str(user.pk)
+    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+    session["_auth_user_hash"] = user.get_session_auth_hash()
+    session.create()
+    return str(session.session_key)
+
+
+def _list_ids(rows: QuerySet[Any]) -> list[str]:
+    return [str(row.pk) for row in rows]
+
+
+def _pick_row_of_act(act: Act) -> list[str]:
+    """Return the id of a row that offers the act; nothing if it is an act of a list."""
+    if act.is_of_list:
+        return []
+    rows = list(act.model._default_manager.order_by("pk"))
+    return [str(next((row for row in rows if act.is_offered(row)), rows[0]).pk)]
+
+
+def _at(at: datetime) -> dict[str, datetime]:
+    return {"created_at": at, "updated_at": at}
+
+
+def _list_months(now: datetime, number: int) -> list[Any]:
+    """Return the first days of the last months, the oldest first."""
+    months = now.year * 12 + now.month - 1
+    return [
+        now.date().replace(year=month // 12, month=month % 12 + 1, day=1)
+        for month in range(months - number + 1, months + 1)
+    ]
