@@ -13,6 +13,7 @@ from federation.models import KnownPeer, Policy, ServerKey
 from federation.queries.keys import KeyState, build_key_row, find_signing_key, load_keys
 from federation.queries.overview import build_key_part
 from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.access import PLATFORM
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
 from scaiwave.admin.overview import register_overview_part
 
@@ -35,6 +36,7 @@ NO_POLICY = (
 
 @admin.register(ServerKey)
 class ServerKeyAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.FEDERATION
     is_searched = True
     list_display = ("key_id", "state", "days_left", "signs_from", "retires_at", "revoked_at")
@@ -71,6 +73,7 @@ class ServerKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(Policy)
 class PolicyAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.FEDERATION
     list_display = (
         "default_mode",
@@ -86,6 +89,7 @@ class PolicyAdmin(ReadOnlyAdmin):
 
 @admin.register(KnownPeer)
 class KnownPeerAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.FEDERATION
     is_searched = True
     list_display = ("server_name", "public_key", "first_seen_at", "last_seen_at", "key_changed_at")

@@ -29,6 +29,7 @@ from identity_sync.queries.runs import get_oldest_kept_id
 from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
+from scaiwave.admin.access import PLATFORM, by_tenant
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_clamped
 from scaiwave.admin.overview import register_overview_part
@@ -67,6 +68,7 @@ register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.SYNC
     list_display = ("name", "state_badge", "scope", "scaikey_url", "requested_at", "decided_at")
     list_filter = ("state", make_choice_filter("scope", ("GLOBAL", "PARTNER", "TENANT")))
@@ -84,6 +86,7 @@ class RegistrationAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.SYNC
     is_searched = True
     list_display = (
@@ -177,6 +180,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(SyncChange)
 class SyncChangeAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.SYNC
     list_display = (
         "current_action",
@@ -218,6 +222,7 @@ class SyncChangeAdmin(ReadOnlyAdmin):
 class SyncChangeValuesAdmin(ReadOnlyAdmin):
     """The page of a change links to its values."""
 
+    scope = by_tenant("change__tenant")
     list_display = ("change", "values")
     list_select_related = ("change",)
     search_fields = ("change_id",)
@@ -231,6 +236,7 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncSkip)
 class SyncSkipAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.SYNC
     list_display = (
         "kind",
@@ -251,6 +257,7 @@ class SyncSkipAdmin(ReadOnlyAdmin):
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.SYNC
     list_display = (
         "received_at",

@@ -28,6 +28,7 @@ from rooms.models import (
 from rooms.queries.overview import build_room_part
 from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
 from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.access import by_tenant
 from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
@@ -53,6 +54,7 @@ ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     is_searched = True
     list_display = ("slug", "name", "tenant", "created_at", "updated_at")
@@ -64,6 +66,7 @@ class WorkspaceAdmin(ReadOnlyAdmin):
 
 @admin.register(WorkspaceMember)
 class WorkspaceMemberAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     list_display = ("role", "participant", "workspace", "tenant", "created_at")
     list_filter = ("role",)
     list_select_related = ("participant", "workspace", "tenant")
@@ -74,6 +77,7 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
 
 @admin.register(Room)
 class RoomAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     is_searched = True
     list_display = (
@@ -99,6 +103,7 @@ class RoomAdmin(ReadOnlyAdmin):
 
 @admin.register(RoomMember)
 class RoomMemberAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     list_display = ("membership", "participant", "room", "power_level", "joined_at", "tenant")
     list_filter = ("membership",)
@@ -112,6 +117,7 @@ class RoomMemberAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """A table of millions of rows, read by its indexes only: by id, by room or by tenant."""
 
+    scope = by_tenant()
     section = Section.ROOMS
     is_searched = True
     list_display = (
@@ -145,6 +151,7 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(Media)
 class MediaAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     is_searched = True
     list_display = (
@@ -171,6 +178,7 @@ class MediaAdmin(ReadOnlyAdmin):
 
 @admin.register(RoomMedia)
 class RoomMediaAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     list_display = ("name", "room", "mime_type", "formatted_size", "scan_status", "tenant")
     list_select_related = ("room", "media", "tenant")
@@ -193,6 +201,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
 
 @admin.register(StreamCounter)
 class StreamCounterAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     list_display = ("tenant", "last_position")
     list_select_related = ("tenant",)
     search_fields = ("tenant",)
@@ -203,6 +212,7 @@ class StreamCounterAdmin(ReadOnlyAdmin):
 
 @admin.register(ImportIntent)
 class ImportIntentAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     list_display = ("started_at", "tenant", "operator", "origin", "files")
     list_select_related = ("tenant",)
 
@@ -213,6 +223,7 @@ class ImportIntentAdmin(ReadOnlyAdmin):
 
 @admin.register(RoomImport)
 class RoomImportAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.ROOMS
     list_display = ("room", "source_room_id", "source_server_name", "operator", "created_at")
     list_select_related = ("room", "tenant")
@@ -224,6 +235,7 @@ class RoomImportAdmin(ReadOnlyAdmin):
 class SearchDocumentAdmin(ReadOnlyAdmin):
     """Found by id here; `scaiwave room search` finds messages by their words."""
 
+    scope = by_tenant()
     list_display = ("event", "tenant", "preview", "edited_at", "remote")
     unexported_columns = ("preview",)
     list_select_related = ("event", "tenant")
@@ -246,6 +258,7 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
 
 @admin.register(SearchBackfill)
 class SearchBackfillAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.JOBS
     list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")
     list_select_related = ("tenant", "room")
@@ -253,6 +266,7 @@ class SearchBackfillAdmin(ReadOnlyAdmin):
 
 @admin.register(SearchRange)
 class SearchRangeAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     list_display = (
         "backfill",
         "tenant",

@@ -14,6 +14,8 @@ from uuid import UUID
 from scaiwave.errors import NotRegistered
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from scaiwave.auth.operators import Operator
     from scaiwave.config import Configuration
     from scaiwave.doctor.findings import Check
@@ -84,6 +86,7 @@ _participant_changes: list[ParticipantChangeFinder] = []
 _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
+_visible_tenants: list[Callable[[Operator], QuerySet[Any]]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
@@ -144,6 +147,15 @@ def register_tenant_slug(find: Callable[[str], str | None]) -> None:
 
 def resolve_tenant_slug(scaikey_tenant_id: str) -> str | None:
     return _tenant_slug[0](scaikey_tenant_id) if _tenant_slug else None
+
+
+def register_visible_tenants(find: Callable[[Operator], QuerySet[Any]]) -> None:
+    """Register how to find the tenants within an operator's scope."""
+    _visible_tenants[:] = [find]
+
+
+def get_visible_tenants(operator: Operator) -> QuerySet[Any]:
+    return _visible_tenants[0](operator)
 
 
 def register_suspension_check(is_suspended: Callable[[str], bool]) -> None:

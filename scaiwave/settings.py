@@ -11,7 +11,7 @@ from scaiwave import media_storage, web
 from scaiwave.config import database, load, secret_keys
 from scaiwave.config.server_name import get_server_name
 from scaiwave.console.output import get_timezone
-from scaiwave.web import security_headers
+from scaiwave.web import scaikey_sign_in, security_headers
 
 CONFIG = load()
 HOME = CONFIG.home
@@ -100,9 +100,13 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+# Sign-in with ScaiKey needs a registration; without one its library would break all sign-ins.
+HAS_SCAIKEY_SIGN_IN = HAS_WEB and not IS_HELP and scaikey_sign_in.is_sign_in_registered(CONFIG)
+HAS_PASSWORD_SIGN_IN = IS_HELP or CONFIG.get_bool("SCAIWAVE_ADMIN_PASSWORD_SIGN_IN")
 AUTHENTICATION_BACKENDS = [
     *(["axes.backends.AxesStandaloneBackend"] if HAS_WEB else []),
-    "django.contrib.auth.backends.ModelBackend",
+    *(["tenants.oidc.backend.ScaiKeyBackend"] if HAS_SCAIKEY_SIGN_IN else []),
+    *(["django.contrib.auth.backends.ModelBackend"] if HAS_PASSWORD_SIGN_IN else []),
 ]
 # Failed sign-ins are counted by account and address together: others can't lock an account out,
 # and the clients of one proxy or network don't lock out each other.

@@ -9,6 +9,7 @@ from scaiwave import api, health, metrics
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("oidc/", include("tenants.urls")),
     path("", include("federation.urls")),
     path("v1/", include("rooms.urls")),
     path("v1/", include("identity_sync.urls")),

@@ -45,6 +45,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Tenants, partners and people",
         ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_"),
     ),
+    ("Signing in to the admin site", ("SIGN_IN_",)),
     ("Roles", ("ROLE_",)),
     ("Rooms", ("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER")),
     ("Bundles", ("BUNDLE_",)),

@@ -28,18 +28,21 @@ class TenantsConfig(AppConfig):
             register_metrics,
             register_suspension_check,
             register_tenant_slug,
+            register_visible_tenants,
         )
         from tenants.queries.callers import is_suspended_manually
-        from tenants.queries.visibility import scaikey_tenant_slug
+        from tenants.queries.visibility import scaikey_tenant_slug, visible_tenants
         from tenants.services.audit_triggers import install_audit_triggers
 
         register_tenant_slug(scaikey_tenant_slug)
+        register_visible_tenants(visible_tenants)
         register_suspension_check(is_suspended_manually)
         register_health_report_store(_store_health_report)
         _register_pruners()
         register_health_check(Check("retention", _check_retention))
         register_health_check(Check("audit", _check_audit))
         register_health_check(Check("super_admin", _check_super_admin))
+        register_health_check(Check("sign_in", _check_sign_in, needs_database=False))
         register_health_check(Check("limits", _check_limits))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
         register_metrics("job_refusals", _collect_job_refusals)
@@ -88,6 +91,12 @@ def _check_audit(config: Configuration, now: datetime) -> Iterable[Finding]:
     from tenants.queries.health import check_audit
 
     return check_audit(config, now)
+
+
+def _check_sign_in(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_sign_in
+
+    return check_sign_in(config, now)
 
 
 def _check_super_admin(config: Configuration, now: datetime) -> Iterable[Finding]:

@@ -39,6 +39,7 @@ ConfigurationError
 from __future__ import annotations
 
 from scaiwave.errors import (
+    AuthError,
     ConfigurationError,
     ConflictError,
     DomainError,
@@ -317,4 +318,50 @@ class ModelMissing(NotFoundError):
     remedy = (
         "Correct the name, or ask the operators of ScaiGrid to route the model to this server. "
         "[When the AI does not answer](ai.md#when-the-ai-does-not-answer)."
+    )
+
+
+class SignInStateLost(DomainError):
+    """A sign-in with ScaiKey came back to a browser that did not begin it, or came back twice."""
+
+    code = "SW_SIGN_IN_STATE_LOST"
+    fix = "Sign in again from the start, in one browser that accepts cookies of this server."
+
+
+class SignInCancelled(PermissionDenied):
+    """ScaiKey has sent the browser back without signing anyone in."""
+
+    code = "SW_SIGN_IN_CANCELLED"
+    fix = "Sign in again, and confirm it in ScaiKey."
+
+
+class SignInRejected(AuthError):
+    """This server could not verify what ScaiKey sent after a sign-in. No one was signed in."""
+
+    code = "SW_SIGN_IN_REJECTED"
+    fix = "Sign in again. If it fails again, ask the operator of this server to check its log."
+    remedy = (
+        "Sign in again. If it fails again, check the clock of this server, and with `scaiwave sync "
+        "show-config` SCAIWAVE_SCAIKEY_URL, SCAIWAVE_SCAIKEY_ISSUER and SCAIWAVE_SCAIKEY_CLIENT_ID."
+    )
+
+
+class SignInRoleMissing(PermissionDenied):
+    """The person has no role in ScaiKey with which they may enter the admin site."""
+
+    code = "SW_SIGN_IN_NO_ROLE"
+    fix = (
+        "Ask for the role super_admin, partner_admin or tenant_admin in ScaiKey, then sign in "
+        "again."
+    )
+
+
+class SignInRefused(PermissionDenied):
+    """The person is suspended or deactivated, or their account of the admin site is disabled."""
+
+    code = "SW_SIGN_IN_REFUSED"
+    fix = "Ask an operator of this server to run `scaiwave admin show-participant` for you."
+    remedy = (
+        "`scaiwave admin show-participant <ID>` lists why a person can't sign in, and how to "
+        "change that. `scaiwave admin list-administrators` shows whether the account is disabled."
     )

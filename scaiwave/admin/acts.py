@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 
+from scaiwave.admin.access import find_scaikey_operator
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.auth.operators import Operator, OperatorRole
 
@@ -120,9 +121,12 @@ def find_act(slug: str) -> Act | None:
 def build_operator(request: HttpRequest) -> Operator | None:
     """Return the signed-in account as an operator, or None if it may only look.
 
-    Accounts with a password are no proof of who acts, so they may only look where the commands
-    need a token (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
+    A person who signed in with ScaiKey has the role and scope of their token. Accounts with a
+    password are no proof of who acts, so they may only look where the commands need a token
+    (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
     """
+    if operator := find_scaikey_operator(request):
+        return operator
     user: Any = request.user
     if not (user.is_active and user.is_superuser):
         return None

@@ -14,6 +14,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.text import capfirst
 
+from scaiwave.admin.access import (
+    RowScope,
+    find_limited_operator,
+    find_scaikey_operator,
+    is_scaikey_session,
+    limit_rows,
+)
 from scaiwave.admin.acts import list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display, format_field_title
@@ -67,8 +74,12 @@ class ReadOnlyAdmin(_Admin):
     `section` is the place in the menu,
     where the lists of a section with the least `position` come first. The search across the site
     includes the lists with `is_searched`.
+
+    `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
+    see the model unless they see everything.
     """
 
+    scope: ClassVar[RowScope] = RowScope()
     section: ClassVar[Section] = Section.INTERNALS
     position: ClassVar[int] = 1
     is_searched: ClassVar[bool] = False
@@ -90,6 +101,19 @@ class ReadOnlyAdmin(_Admin):
     id_fields: ClassVar[Sequence[str]] = ("id",)
     unexported_columns: ClassVar[Sequence[str]] = ()
 
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        operator = find_scaikey_operator(request)
+        if operator is None:
+            return not is_scaikey_session(request) and super().has_view_permission(request, obj)
+        return self.scope.is_for(operator)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows that the account may see. Everything the site shows is read here."""
+        return limit_rows(request, super().get_queryset(request), self.scope)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -100,7 +124,19 @@ class ReadOnlyAdmin(_Admin):
         return False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [field_display(self.model, str(name)) for name in self.list_display]
+        return [field_display(self.model, name) for name in self._list_columns(request)]
+
+    def _list_columns(self, request: HttpRequest) -> list[str]:
+        return [str(name) for name in self.list_display if self._is_shown(request, str(name))]
+
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Whether the account may see what a column refers to, such as a partner."""
+        if find_limited_operator(request) is None:
+            return True
+        model = find_referred_model(self.model, name)
+        if model is None or not self.admin_site.is_registered(model):
+            return True
+        return self.admin_site.get_model_admin(model).has_view_permission(request)
 
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]
@@ -150,7 +186,8 @@ class ReadOnlyAdmin(_Admin):
         times = [field.name for field in fields if isinstance(field, DateTimeField)]
         others = [field.name for field in fields if field.name not in times]
         names = [name for name in (*others, *times) if name not in self.hidden_fields]
-        return [*self.more_fields, *(field_display(self.model, name) for name in names)]
+        shown = [name for name in names if self._is_shown(request, name)]
+        return [*self.more_fields, *(field_display(self.model, name) for name in shown)]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -227,12 +264,21 @@ class ReadOnlyAdmin(_Admin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
-        context["related_links"] = related_links(self.admin_site, row)
+        context["related_links"] = related_links(self.admin_site, request, row)
         context["acts"] = list_act_links(request, self.model, row)
         context["heading"] = build_heading(self.admin_site, request, row)
         context["title"] = str(row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def find_referred_model(model: type[Model], name: str) -> type[Model] | None:
+    """Return the model that a foreign key refers to, or None for other fields."""
+    for field in model._meta.fields:
+        if field.name == name and isinstance(field, ForeignKey):
+            related: type[Model] = field.related_model
+            return related
+    return None
 
 
 def is_uuid(text: str) -> bool:

@@ -44,7 +44,10 @@ class ExactValueFilter(admin.FieldListFilter):
         yield {"selected": True, "query_string": here, "display": self._get_display_name()}
 
     def _get_display_name(self) -> str:
-        """Return the row's name. By now Django has rejected values that are not keys."""
+        """Return the row's name. By now Django has rejected values that are not keys.
+
+        Rows outside the account's scope have no name here either.
+        """
         if not isinstance(self.field, ForeignKey):
             return str(self.chosen)
         row = find_row(self.site, self.request, self.field.related_model, self.chosen)

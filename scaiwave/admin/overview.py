@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from scaiwave.admin.formatting import Tone
+from scaiwave.auth.operators import Operator
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,22 @@ class OverviewPart:
 
 
 PartBuilder = Callable[[datetime], OverviewPart]
+LimitedPartBuilder = Callable[[Operator, datetime], OverviewPart]
 Loader = Callable[[datetime], dict[str, Any]]
 
 _builders: dict[str, tuple[int, PartBuilder]] = {}
+_limited_builders: dict[str, LimitedPartBuilder] = {}
 _loader: list[Loader] = []
 
 
 def register_overview_part(name: str, build: PartBuilder, *, position: int) -> None:
     """Add a part; those with the least `position` come first."""
     _builders[name] = (position, build)
+
+
+def register_limited_part(name: str, build: LimitedPartBuilder) -> None:
+    """Add a part for operators who see only some tenants: the usual parts are about all."""
+    _limited_builders[name] = build
 
 
 def register_overview_loader(load: Loader) -> None:
@@ -98,6 +106,15 @@ def register_overview_loader(load: Loader) -> None:
 def build_overview(now: datetime) -> dict[str, Any]:
     """Return all parts as a JSON document: `cards`, `charts`, `lists`."""
     parts = [build(now) for _, build in sorted(_builders.values(), key=lambda each: each[0])]
+    return _join_parts(parts)
+
+
+def build_limited_overview(operator: Operator, now: datetime) -> dict[str, Any]:
+    """Return the same for an operator who sees only some tenants."""
+    return _join_parts([build(operator, now) for build in _limited_builders.values()])
+
+
+def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
     return {
         kind: [asdict(each) for part in parts for each in getattr(part, kind)]
         for kind in ("cards", "charts", "lists")

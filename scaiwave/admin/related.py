@@ -13,12 +13,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
-from django.db import connections, router
-from django.db.models import Field, ForeignKey, Model
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scaiwave.admin.access import limit_rows
 from scaiwave.admin.filters import filter_parameter
 from scaiwave.admin.formatting import FormattedValue
 from scaiwave.admin.pagination import MAX_ROWS
@@ -49,14 +52,21 @@ class RelatedLink:
         return f"{self.count:,}" if self.count <= MAX_ROWS else f"over {MAX_ROWS:,}"
 
 
-def related_links(site: AdminSite, row: Model) -> list[RelatedLink]:
-    """Return the registered lists that refer to the row, with their counts, from one query."""
+def related_links(site: AdminSite, request: HttpRequest, row: Model) -> list[RelatedLink]:
+    """Return the lists that refer to the row and that the account may see, with their counts.
+
+    Reads them with one query.
+    """
     fields = [
-        field for field in _find_pointing_fields(type(row)) if site.is_registered(field.model)
+        field
+        for field in _find_pointing_fields(type(row))
+        if site.is_registered(field.model)
+        and site.get_model_admin(field.model).has_view_permission(request)
     ]
+    rows = [_select_rows(site, request, field, row) for field in fields]
     return [
         RelatedLink(_format_label(field, row), list_url(field, row), count)
-        for field, count in zip(fields, _count_rows(fields, row), strict=True)
+        for field, count in zip(fields, _count_rows(rows), strict=True)
     ]
 
 
@@ -85,19 +95,31 @@ def _format_label(field: Field[Any, Any], row: Model) -> str:
     return plural if plain else f"{plural} ({field.verbose_name})"
 
 
-def _count_rows(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
-    """Count the rows that refer to the row by each field, up to `MAX_ROWS`."""
-    if not fields:
-        return []
-    connection = connections[router.db_for_read(type(row))]
-    quote = connection.ops.quote_name
-    # Names come from the models, so nothing a person typed gets into the SQL.
-    selects = [
-        f"SELECT {number}, COUNT(*) FROM (SELECT 1 FROM {quote(field.model._meta.db_table)}"  # noqa: S608
-        f" WHERE {quote(str(field.column))} = %s LIMIT {MAX_ROWS + 1}) AS pointing"
-        for number, field in enumerate(fields)
-    ]
-    values = [field.get_db_prep_value(field.to_python(row.pk), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), values)
-        return [count for _, count in sorted(cursor.fetchall())]
+def _select_rows(
+    site: AdminSite, request: HttpRequest, field: Field[Any, Any], row: Model
+) -> QuerySet[Any]:
+    """Return those of the rows that refer to the row by this field which the account may see."""
+    model_admin: Any = site.get_model_admin(field.model)
+    pointing = field.model._base_manager.filter(**{field.name: field.to_python(row.pk)})
+    return limit_rows(request, pointing, model_admin.scope)
+
+
+def _count_rows(rows: Sequence[QuerySet[Any]]) -> list[int]:
+    """Count the rows of each query, up to one more than `MAX_ROWS`."""
+    selects: list[str] = []
+    values: list[Any] = []
+    counts: dict[int, int] = {}
+    for number, pointing in enumerate(rows):
+        limited = pointing.order_by().values("pk")[: MAX_ROWS + 1]
+        try:
+            sql, parameters = limited.query.sql_with_params()
+        except EmptyResultSet:  # such as those of an operator without a tenant
+            counts[number] = 0
+            continue
+        selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS pointing")  # noqa: S608
+        values += parameters
+    if selects:
+        with connections[rows[0].db].cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(selects), values)
+            counts |= dict(cursor.fetchall())
+    return [counts[number] for number in range(len(rows))]

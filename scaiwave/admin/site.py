@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth import REDIRECT_FIELD_NAME, logout
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 
+from scaiwave.admin.access import (
+    ID_TOKEN_KEY,
+    find_limited_operator,
+    find_scaikey_operator,
+    has_permission,
+    is_expired,
+    is_scaikey_session,
+)
 from scaiwave.admin.act_view import show_act
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
-from scaiwave.admin.overview import load_overview
+from scaiwave.admin.overview import build_limited_overview, load_overview
 from scaiwave.admin.search import search_site
+from scaiwave.errors import ScaiWaveError
+
+_end_session: list[Callable[[str], str]] = []
+
+
+def register_end_session(build_url: Callable[[str], str]) -> None:
+    """Register how to get the address at which ScaiKey ends the session of an ID token."""
+    _end_session[:] = [build_url]
 
 
 class OperatorSite(admin.AdminSite):
@@ -24,16 +48,68 @@ class OperatorSite(admin.AdminSite):
     index_title = "Overview"
     index_template = "scaiwave/admin/index.html"
     site_url = None
+    login_template = "scaiwave/admin/login.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether the account may enter: after a sign-in with ScaiKey, as long as it proves a role.
+
+        An account made by such a sign-in is not staff, so that nothing else lets it in.
+        """
+        if is_scaikey_session(request):
+            return find_scaikey_operator(request) is not None
+        return super().has_permission(request)
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Show the overview, as far as the account may see what each part is about."""
-        user = cast(PermissionsMixin, request.user)
-        overview = load_overview(timezone.now(), user.has_perm)
+        if operator := find_limited_operator(request):
+            overview = build_limited_overview(operator, timezone.now())
+        else:
+            overview = load_overview(timezone.now(), partial(has_permission, request))
         charts = [draw_chart(chart) for chart in overview["charts"]]
         context = {"overview": overview, "charts": charts, **(extra_context or {})}
         return super().index(request, context)
+
+    @method_decorator(never_cache)
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the ways to sign in that this server offers.
+
+        After a sign-in with ScaiKey has expired, ask ScaiKey again at once: people who are still
+        signed in there do not notice.
+        """
+        target = request.GET.get(REDIRECT_FIELD_NAME) or request.POST.get(REDIRECT_FIELD_NAME, "")
+        query = urlencode({REDIRECT_FIELD_NAME: target})
+        url = f"{reverse('oidc_authenticate')}?{query}" if settings.HAS_SCAIKEY_SIGN_IN else ""
+        if request.method == "GET" and is_scaikey_session(request) and is_expired(request):
+            logout(request)
+            if url and target:
+                return HttpResponseRedirect(url)
+        context = {"scaikey_url": url, "has_password_sign_in": settings.HAS_PASSWORD_SIGN_IN}
+        if request.method == "POST" and not settings.HAS_PASSWORD_SIGN_IN:
+            raise PermissionDenied
+        return super().login(request, {**context, **(extra_context or {})})
+
+    @method_decorator(never_cache)
+    def logout(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """End the session, and that of ScaiKey if the person has signed in there.
+
+        The page leads on to ScaiKey itself: as a redirect, the policy for forms would forbid it.
+        """
+        id_token = request.session.get(ID_TOKEN_KEY) if is_scaikey_session(request) else None
+        response: HttpResponse = super().logout(request, extra_context)
+        if request.method != "POST" or id_token is None:
+            return response
+        context = {"title": "Signed out", "is_signed_out": True}
+        try:
+            context["end_session_url"] = _end_session[0](id_token) if _end_session else ""
+        except ScaiWaveError as error:
+            context["error"] = error
+        return render(request, "scaiwave/admin/signed_out.html", context)
 
     def get_urls(self) -> list[Any]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from django.conf import settings
@@ -26,8 +27,12 @@ def authenticate_bearer(request: HttpRequest) -> Claims:
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise TokenRequired("The request has no bearer token.")
-    fetch = _jwks_cache.fetcher(_get_tenant_slug)
-    return verify_scaikey_token(settings.CONFIG, token.strip(), fetch_jwks=fetch)
+    return verify_scaikey_token(settings.CONFIG, token.strip(), fetch_jwks=build_jwks_fetcher())
+
+
+def build_jwks_fetcher() -> Callable[[str | None], Jwks]:
+    """Return what fetches ScaiKey's keys for one token, from the cache of this process."""
+    return _jwks_cache.fetcher(_get_tenant_slug)
 
 
 def get_client_address(request: HttpRequest) -> str:

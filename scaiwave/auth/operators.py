@@ -143,7 +143,7 @@ def identify_operator(config: Configuration) -> Operator:
     token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
         claims = _verify_own_token(config, token)
-        operator = _build_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
+        operator = build_token_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
         _ensure_not_suspended(operator)
         return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
@@ -239,7 +239,11 @@ _SCOPES = {
 _ROLES = {scope: role for role, scope in _SCOPES.items()}
 
 
-def _build_operator(claims: Claims, own_client_id: str) -> Operator:
+def build_token_operator(claims: Claims, own_client_id: str) -> Operator:
+    """Return the operator whose token has these verified claims.
+
+    Raises InsufficientPermission if they have no role, and InvalidToken if the role has no scope.
+    """
     role, scope = _get_role_and_scope(claims)
     if scope == "PARTNER" and not claims.partner_id:
         raise InvalidToken(f"The token has the role {role.value} but no partner.")

@@ -6,6 +6,8 @@ Each error has its own message, and no message repeats contents of the token.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import time
@@ -86,14 +88,74 @@ def verify_token(
     `issuer` is ScaiKey's base URL or an issuer below it, `audience` this server's client id.
     Raises InvalidToken, ExpiredToken, and what `fetch_jwks` raises.
     """
-    header = _parse_header(token)
-    unverified = _parse_payload(token)
-    tenant_id = _get_issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
-    key = _find_key(header, lambda: fetch_jwks(tenant_id))
-    payload = _verify_signature(token, key, header["alg"])
+    payload, tenant_id = _verify_issuer(token, _parse_header(token), issuer, fetch_jwks)
     _check_audience(payload, audience)
     _check_time(payload, time.time() if now is None else now, leeway)
     return _build_claims(payload, tenant_id or "")
+
+
+def verify_id_token(
+    token: str,
+    *,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+    access_token: str,
+    fetch_jwks: FetchJwks,
+    now: float | None = None,
+    leeway: float = LEEWAY_SECONDS,
+) -> Claims:
+    """Return the claims of the ID token of a sign-in (OpenID Connect Core, 3.1.3.7).
+
+    ScaiKey's platform must have signed it for this client alone, in answer to the request with this
+    nonce, and together with the access token. Raises as `verify_token` does.
+    """
+    header = _parse_header(token)
+    if str(header.get("typ", "JWT")).upper() != "JWT":
+        raise InvalidToken("The token is not an ID token (typ).")
+    payload, tenant_id = _verify_issuer(token, header, issuer, fetch_jwks)
+    if tenant_id is not None:
+        raise InvalidToken("The token was issued by a tenant. Sign-ins are at the platform.")
+    _check_authorized_party(payload, client_id)
+    _check_time(payload, time.time() if now is None else now, leeway)
+    if _get_timestamp(payload, "iat") is None:
+        raise InvalidToken("The token does not state when it was issued (iat).")
+    if not nonce or payload.get("nonce") != nonce:
+        raise InvalidToken("The token does not answer this sign-in (nonce).")
+    if payload.get("at_hash", "") not in ("", _hash_token(access_token)):
+        raise InvalidToken("The token belongs to another access token (at_hash).")
+    if not _get_id(payload, "sub"):
+        raise InvalidToken("The token names no subject (sub).")
+    return _build_claims(payload, "")
+
+
+def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
+    """Accept a token whose only audience is this client.
+
+    Other audiences would be able to send it here. Unlike access tokens, ID tokens
+    have no claim `client_id`.
+    """
+    audience = payload.get("aud")
+    if not client_id or audience not in (client_id, [client_id]):
+        raise InvalidToken("The token was issued for another application (audience).")
+    if payload.get("azp", client_id) != client_id:
+        raise InvalidToken("The token was issued to another application (azp).")
+
+
+def _hash_token(token: str) -> str:
+    """Return the at_hash of a token: both algorithms that are accepted use SHA-256."""
+    digest = hashlib.sha256(token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def _verify_issuer(
+    token: str, header: Mapping[str, Any], issuer: str, fetch_jwks: FetchJwks
+) -> tuple[dict[str, Any], str | None]:
+    """Return the claims with a verified signature, and the tenant that issued them, if one did."""
+    unverified = _parse_payload(token)
+    tenant_id = _get_issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
+    key = _find_key(header, lambda: fetch_jwks(tenant_id))
+    return _verify_signature(token, key, header["alg"]), tenant_id
 
 
 def _parse_header(token: str) -> dict[str, Any]:

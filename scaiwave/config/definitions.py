@@ -110,6 +110,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="bool",
     ),
     SettingDefinition(
+        "SCAIWAVE_ADMIN_PASSWORD_SIGN_IN",
+        "Let accounts with a password sign in to the admin site.",
+        "true",
+        type="bool",
+    ),
+    SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_LIMIT",
         "Removal limit: a sync stops if more people than this, and a larger share than the next "
         "setting, would lose access.",

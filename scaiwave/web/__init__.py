@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from scaiwave.errors import WebLibrariesMissing
 
-LIBRARIES = ("axes", "gunicorn", "prometheus_client", "whitenoise")
+LIBRARIES = ("axes", "gunicorn", "mozilla_django_oidc", "prometheus_client", "whitenoise")
 """The modules of the extra `web` in pyproject.toml."""
 
 

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.access import PLATFORM
 from tenants.models import AdminUser
 
 # Django's permission groups would be mistaken for the groups of people.
@@ -18,6 +19,7 @@ admin.site.unregister(PermissionGroup)
 class AdminUserAdmin(ReadOnlyAdmin):
     """Accounts of the admin site. `scaiwave admin create-administrator` creates the first."""
 
+    scope = PLATFORM
     section = Section.ADMINISTRATORS
     is_searched = True
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")

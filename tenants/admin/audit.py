@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.template.loader import render_to_string
 
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
+from scaiwave.admin.access import PLATFORM, by_tenant, by_tenant_text
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
@@ -40,6 +41,7 @@ register_tab(Participant, "Audit", AuditEntry, "subject_id", position=9)
 
 @admin.register(TokenUsage)
 class TokenUsageAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.TENANTS
     list_display = ("usage_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
     list_select_related = ("tenant",)
@@ -77,6 +79,7 @@ class TokenUsageAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
+    scope = by_tenant_text("tenant_id")
     section = Section.AUDIT
     list_display = (
         "at",
@@ -124,12 +127,14 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(DoctorRun)
 class DoctorRunAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.INTERNALS
     list_display = ("ran_at", "operator", "is_healthy")
 
 
 @admin.register(Counter)
 class CounterAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     section = Section.INTERNALS
     list_display = ("name", "labels", "value")
     search_fields = ("name",)

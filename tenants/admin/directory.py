@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 
 from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.access import by_partner, by_tenant
 from scaiwave.admin.formatting import link_to
 from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
@@ -46,6 +47,7 @@ class CountColumn:
 
 @admin.register(Partner)
 class PartnerAdmin(StatusAdmin):
+    scope = by_partner("scaikey_id")
     section = Section.TENANTS
     is_searched = True
     list_display = ("slug", "name", "status_text", "tenant_count", "scaikey_id", "updated_at")
@@ -68,6 +70,7 @@ class PartnerAdmin(StatusAdmin):
 
 @admin.register(Participant)
 class ParticipantAdmin(StatusAdmin):
+    scope = by_tenant()
     section = Section.PEOPLE
     is_searched = True
     list_display = (
@@ -128,6 +131,7 @@ def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
 
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.PEOPLE
     is_searched = True
     list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
@@ -150,6 +154,7 @@ class GroupAdmin(ReadOnlyAdmin):
 
 @admin.register(GroupMembership)
 class GroupMembershipAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     list_display = ("member_type", "member", "group", "tenant", "absent_since", "created_at")
     list_filter = (PresenceFilter,)
     list_select_related = ("member_participant", "member_group", "group", "tenant")

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from scaiwave.admin.access import find_limited_operator
 from scaiwave.admin.filters import ExactValueFilter
 from tenants.models import ACTIVE, Partner
 from tenants.queries.figures import filter_by_use, find_figure
@@ -87,12 +88,15 @@ class SkippedFilter(admin.SimpleListFilter):
 
 
 class PartnerFilter(ExactValueFilter):
-    """Filter by one of the first partners. The page of each other one links to its tenants."""
+    """Filter by one of the first partners. The page of each other one links to its tenants.
+
+    Accounts that see only some tenants have at most one partner, so there is nothing to choose.
+    """
 
     MAX_CHOICES = 50
 
     def has_output(self) -> bool:
-        return True
+        return find_limited_operator(self.request) is None
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         choices = list(super().choices(changelist)) if self.chosen else []

@@ -3,20 +3,27 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.access import PLATFORM
 from scaiwave.admin.list_export import register_export_recorder
-from scaiwave.admin.overview import register_overview_loader, register_overview_part
+from scaiwave.admin.overview import (
+    register_limited_part,
+    register_overview_loader,
+    register_overview_part,
+)
 from tenants.models import DailyFigures, StoredOverview
-from tenants.queries.overview import build_tenant_part
+from tenants.queries.overview import build_limited_part, build_tenant_part
 from tenants.services.overview import load_overview
 from tenants.services.record_list_export import record_list_export
 
 register_overview_part("tenants", build_tenant_part, position=1)
+register_limited_part("tenants", build_limited_part)
 register_overview_loader(load_overview)
 register_export_recorder(record_list_export)
 
 
 @admin.register(DailyFigures)
 class DailyFiguresAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     list_display = ("day", "tenants", "members", "rooms", "storage_bytes", "recorded_at")
     sortable_by = ("day",)
     ordering = ("-day",)
@@ -27,5 +34,6 @@ class DailyFiguresAdmin(ReadOnlyAdmin):
 
 @admin.register(StoredOverview)
 class StoredOverviewAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
     list_display = ("id", "built_at")
     id_fields = ()

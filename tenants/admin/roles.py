@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.access import by_tenant
 from scaiwave.admin.formatting import link_to
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
@@ -15,6 +16,7 @@ register_tab(Role, "Holders", RoleGrant, "role", position=1)
 
 @admin.register(Role)
 class RoleAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.PEOPLE
     is_searched = True
     list_display = ("slug", "name", "tenant", "is_built_in", "created_at")
@@ -27,6 +29,7 @@ class RoleAdmin(ReadOnlyAdmin):
 
 @admin.register(RoleGrant)
 class RoleGrantAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
     section = Section.PEOPLE
     list_display = ("source", "role", "holder", "granted_by", "tenant", "created_at")
     list_filter = ("source",)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from scaiwave.admin import Section
+from scaiwave.admin.access import by_tenant
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
     FormattedValue,
@@ -34,6 +35,7 @@ from tenants.queries.tenants import MIB
 
 @admin.register(Tenant)
 class TenantAdmin(StatusAdmin):
+    scope = by_tenant("pk")
     section = Section.TENANTS
     is_searched = True
     position = 0

@@ -44,6 +44,7 @@ def get_administrator(operator: Operator, username: str) -> AdminUser:
 
 
 def may_sign_in(user: AdminUser) -> bool:
+    """Whether the account can sign in with a password. Those of ScaiKey depend on a role there."""
     return user.is_active and user.is_staff and user.has_usable_password()
 
 
@@ -53,7 +54,7 @@ def build_administrator_row(user: AdminUser) -> Row:
         "username": user.username,
         "email": user.email or None,
         "status": "active" if user.is_active else "disabled",
-        "can_sign_in": may_sign_in(user),
+        "can_sign_in": may_sign_in(user) or (user.is_active and user.scaikey_id is not None),
         "last_sign_in_at": user.last_login,
         "created_at": user.date_joined,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import Error
+from django.db.models import F
 
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
@@ -49,6 +50,20 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
         subject=claims.subject,
     )
     return Caller(tenant, participant, operator)
+
+
+def find_sign_in_blocker(scaikey_id: str) -> str | None:
+    """Return why this server does not let a ScaiKey user sign in; None if they may.
+
+    Someone whom no sync has seen may: ScaiKey has operators who belong to no tenant of this server.
+    """
+    if not is_storable_text(scaikey_id):
+        return "the ID is invalid"
+    people = Participant.objects.select_related("tenant__partner").filter(scaikey_id=scaikey_id)
+    # The row of the present tenant decides; the others are of tenants that the person has left.
+    person = people.order_by(F("absent_since").desc(nulls_first=True)).first()
+    blockers = sign_in_blockers(person) if person is not None else []
+    return str(blockers[0]["reason"]) if blockers else None
 
 
 def is_suspended_manually(scaikey_id: str) -> bool:

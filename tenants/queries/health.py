@@ -9,6 +9,7 @@ from shlex import quote
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.errors import ScaiWaveError
+from scaiwave.web.scaikey_sign_in import is_sign_in_registered
 from tenants.errors import AuditTriggersMissing
 from tenants.models import Role
 from tenants.queries.roles import SUPER_ADMIN
@@ -17,6 +18,7 @@ from tenants.queries.tenants import find_exceeded_limits
 from tenants.services.audit_triggers import missing_triggers
 from tenants.services.prune import count_overdue
 
+SIGN_IN = "sign_in"
 MAX_LISTED_TENANTS = 10
 PRUNE_GRACE = timedelta(days=7)
 LIMIT_NAMES = {
@@ -34,6 +36,29 @@ def check_audit(config: Configuration, now: datetime) -> Iterator[Finding]:
             f"The audit log is not protected: triggers are missing: {', '.join(missing)}."
         )
     yield passed("audit", "The audit log is append-only.")
+
+
+def check_sign_in(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Warn if no one can sign in to the admin site."""
+    has_scaikey, has_password = (
+        is_sign_in_registered(config),
+        config.get_bool("SCAIWAVE_ADMIN_PASSWORD_SIGN_IN"),
+    )
+    ways = [
+        name
+        for name, is_offered in (("ScaiKey", has_scaikey), ("password", has_password))
+        if is_offered
+    ]
+    if ways:
+        yield passed(SIGN_IN, f"People sign in to the admin site with {' or '.join(ways)}.")
+    else:
+        yield warned(
+            SIGN_IN,
+            "No one can sign in to the admin site: passwords are switched off, and this server has "
+            "no registration with which ScaiKey signs people in.",
+            "Set SCAIWAVE_ADMIN_PASSWORD_SIGN_IN to true, or run `scaiwave sync register`; "
+            "`scaiwave sync status` shows what is missing. Then restart the web server.",
+        )
 
 
 def check_super_admin(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -8,12 +8,13 @@ from heapq import nlargest
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.urls import reverse
 from django.utils.timesince import timesince
 
 from scaiwave.admin.formatting import NEAR_LIMIT, Tone
 from scaiwave.admin.overview import Card, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.auth.operators import Operator, Permission, get_host_operator
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
 from scaiwave.doctor.findings import State
@@ -31,6 +32,7 @@ from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.figures import LIMITS, build_figures, filter_by_use
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import usage_month
+from tenants.queries.visibility import visible_participants, visible_tenants
 
 TENANTS = "admin:tenants_tenant_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
@@ -43,23 +45,42 @@ BATCH_SIZE = 2000
 
 
 def build_tenant_part(now: datetime) -> OverviewPart:
-    nearest = sorted(_iter_near_limits(now), reverse=True)
+    part = _build_part(get_host_operator(), now)
     return OverviewPart(
-        cards=[
-            _build_tenant_card(),
-            _build_people_card(),
-            _build_limit_card(nearest),
-            _build_token_card(now),
-            _build_doctor_card(now),
-            *_build_process_cards(),
-        ],
-        charts=[*_build_size_charts(now), _build_token_chart()],
-        lists=[_list_nearest(nearest), _list_acts()],
+        cards=[*part.cards, _build_doctor_card(now), *_build_process_cards()],
+        charts=[*_build_size_charts(now), *part.charts],
+        lists=part.lists,
     )
 
 
-def _build_tenant_card() -> Card:
-    counts = Tenant.objects.aggregate(
+def build_limited_part(operator: Operator, now: datetime) -> OverviewPart:
+    """Return what an operator sees who is limited to some tenants: figures of these alone."""
+    operator.require(Permission.VIEW)
+    return _build_part(operator, now)
+
+
+def _build_part(operator: Operator, now: datetime) -> OverviewPart:
+    tenants = visible_tenants(operator)
+    usage, entries = TokenUsage.objects.all(), AuditEntry.objects.all()
+    if not operator.sees_everything:
+        usage = usage.filter(tenant__in=tenants)
+        keys = tenants.values_list("pk", flat=True)
+        entries = entries.filter(tenant_id__in=[str(key) for key in keys])
+    nearest = sorted(_iter_near_limits(tenants, now), reverse=True)
+    return OverviewPart(
+        cards=[
+            _build_tenant_card(tenants),
+            _build_people_card(visible_participants(operator)),
+            _build_limit_card(nearest),
+            _build_token_card(usage, now),
+        ],
+        charts=[_build_token_chart(usage)],
+        lists=[_list_nearest(nearest), _list_acts(entries)],
+    )
+
+
+def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
+    counts = tenants.aggregate(
         active=Count("pk", filter=ACTIVE),
         suspended=Count("pk", filter=status_q("suspended")),
         deactivated=Count("pk", filter=status_q("deactivated")),
@@ -73,20 +94,22 @@ def _build_tenant_card() -> Card:
     )
 
 
-def _build_people_card() -> Card:
+def _build_people_card(people: QuerySet[Participant]) -> Card:
     return Card(
         title="People",
-        value=f"{Participant.objects.filter(MEMBERS).count():,}",
+        value=f"{people.filter(MEMBERS).count():,}",
         url=f"{reverse('admin:tenants_participant_changelist')}?status=active"
         "&participant_type__exact=human",
         permission="tenants.view_participant",
-        details=["active people in all tenants"],
+        details=["active people"],
     )
 
 
-def _iter_near_limits(now: datetime) -> Iterator[tuple[float, str, str, UUID]]:
+def _iter_near_limits(
+    tenants: QuerySet[Tenant], now: datetime
+) -> Iterator[tuple[float, str, str, UUID]]:
     """Yield share, slug, limit and id for each limit of an active tenant that is almost reached."""
-    near = filter_by_use(Tenant.objects.filter(ACTIVE), now, is_full=False)
+    near = filter_by_use(tenants.filter(ACTIVE), now, is_full=False)
     used = build_figures(LIMITS, now)
     figures = {f"use_of_{name}": figure for name, figure in used.items()}
     limits = {f"limit_of_{name}": LIMITS[name] for name in used}
@@ -112,9 +135,9 @@ def _build_limit_card(nearest: list[tuple[float, str, str, UUID]]) -> Card:
     )
 
 
-def _build_token_card(now: datetime) -> Card:
+def _build_token_card(usage: QuerySet[TokenUsage], now: datetime) -> Card:
     month = usage_month(now)
-    total = TokenUsage.objects.filter(month=month).aggregate(total=Sum("total_tokens"))["total"]
+    total = usage.filter(month=month).aggregate(total=Sum("total_tokens"))["total"]
     return Card(
         title="AI tokens this month",
         value="unknown" if total is None else f"{total:,}",
@@ -124,9 +147,9 @@ def _build_token_card(now: datetime) -> Card:
     )
 
 
-def _build_token_chart() -> Chart:
+def _build_token_chart(usage: QuerySet[TokenUsage]) -> Chart:
     months: list[tuple[date, int]] = list(
-        TokenUsage.objects.values_list("month")
+        usage.values_list("month")
         .annotate(total=Sum("total_tokens"))
         .order_by("-month")[:CHARTED_MONTHS]
     )
@@ -260,8 +283,8 @@ _LIMIT_NAMES = {
 }
 
 
-def _list_acts() -> EntryList:
-    latest = list(AuditEntry.objects.order_by("-at", "-id")[:MAX_ENTRIES])
+def _list_acts(entries: QuerySet[AuditEntry]) -> EntryList:
+    latest = list(entries.order_by("-at", "-id")[:MAX_ENTRIES])
     names = load_participant_names(latest)
     return EntryList(
         title="Last actions of operators",

@@ -23,7 +23,7 @@ from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.registry import PurgedPerson
 from tenants.errors import PurgeLimitExceeded, PurgeRefused
-from tenants.models import Participant, ParticipantType, RoleGrant
+from tenants.models import AdminUser, Participant, ParticipantType, RoleGrant
 from tenants.models.directory import DELETED_NAME
 from tenants.queries.resolve import resolve_participant, resolve_tenant
 from tenants.queries.serializers import Row, get_server_name, participant_row
@@ -269,6 +269,9 @@ def _purge_batch(
         names = {name for person in subjects for name in person.operator_names}
         grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
         grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
+        AdminUser.objects.filter(
+            scaikey_id__in=[person.scaikey_id for person in people if person.scaikey_id]
+        ).delete()
         texts = {text for person in people for text in (person.display_name, person.email)}
         erase_from_health_report(texts, names, DELETED_NAME)
         Participant.objects.filter(pk__in=[person.pk for person in people]).update(

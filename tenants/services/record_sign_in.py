@@ -32,6 +32,19 @@ def record_sign_in(*, outcome: SignInOutcome, username: str, address: str, now: 
     )
 
 
+def record_scaikey_failure(
+    *, outcome: SignInOutcome, code: str, address: str, now: datetime
+) -> None:
+    """Write an audit entry of a sign-in with ScaiKey that was refused with an `SW_…` code."""
+    record_audit(
+        operator=Operator("anonymous", OperatorRole.ANONYMOUS, origin=address),
+        action=outcome.value,
+        subject=AdminUser(),
+        now=now,
+        details={"via": "ScaiKey", "code": code},
+    )
+
+
 def _build_operator(outcome: SignInOutcome, username: str, address: str) -> Operator:
     if outcome is SignInOutcome.SUCCEEDED:
         return Operator(username, OperatorRole.ADMINISTRATOR, origin=address)

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from scaiwave.config import Configuration
-
-CALLBACK_PATH = "/oidc/callback/"
-
-
-def build_redirect_uri(config: Configuration) -> str:
-    """Return where ScaiKey sends a browser back to after a sign-in."""
-    return config.get_url("SCAIWAVE_PUBLIC_URL") + CALLBACK_PATH
+from scaiwave.web.scaikey_sign_in import build_redirect_uri
 
 
 def find_redirect_problem(config: Configuration) -> str | None:

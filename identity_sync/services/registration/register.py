@@ -45,7 +45,6 @@ from identity_sync.services.registration.receipt import (
     registration_lock,
     save_receipt,
 )
-from identity_sync.services.registration.redirects import build_redirect_uri
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.client import ScaiKeyClient
@@ -53,6 +52,7 @@ from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicke
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamNotFound
 from scaiwave.files import remove_abandoned_drafts
+from scaiwave.web.scaikey_sign_in import build_redirect_uri
 
 MAX_REQUEST_ID_CHARS = 200
 

@@ -81,12 +81,12 @@ def discover(http: HttpClient) -> Endpoints:
         return Endpoints()
     document = decode_response(response.content, _Discovery, source=f"GET {DISCOVERY}")
     return Endpoints(
-        token=_check_endpoint(http, document.token_endpoint, "token_endpoint") or TOKEN,
-        jwks=_check_endpoint(http, document.jwks_uri, "jwks_uri") or JWKS,
+        token=check_endpoint(http, document.token_endpoint, "token_endpoint") or TOKEN,
+        jwks=check_endpoint(http, document.jwks_uri, "jwks_uri") or JWKS,
     )
 
 
-def _check_endpoint(http: HttpClient, address: str | None, field: str) -> str | None:
+def check_endpoint(http: HttpClient, address: str | None, field: str) -> str | None:
     if not address:
         return None
     base = http.base_url
