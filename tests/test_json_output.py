@@ -108,7 +108,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "list-partners"): List("partners"),
     ("admin", "list-participants"): List("participants", also("next_id")),
     ("admin", "show-participant"): Item("participant"),
-    ("admin", "list-groups"): List("groups"),
+    ("admin", "list-groups"): List("groups", also("next_id")),
     ("admin", "show-group"): Item("group"),
     ("admin", "update-tenant"): Act("tenant", also("changes", "warnings")),
     ("admin", "suspend-tenant"): Act("tenant"),

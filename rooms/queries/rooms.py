@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -40,7 +39,7 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.paging import Page, one_more
 from scaiwave.sql import batched
 from tenants.models import AuditEntry
-from tenants.queries.resolve import is_storable_text, resolve_tenant
+from tenants.queries.resolve import contains_q, resolve_tenant
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries
 from tenants.queries.sorting import SortKey, parse_sort, sort_rows
 
@@ -186,16 +185,8 @@ def _filter_q(room_type: str | None, state: str | None, search: str | None) -> Q
     if state is not None:
         condition &= Q(state=state)
     if search:
-        condition &= _search_q(search)
+        condition &= contains_q(search, "name", "room_alias")
     return condition
-
-
-def _search_q(search: str) -> Q:
-    """Use a regular expression, because SQLite's LIKE ignores case for ASCII letters only."""
-    if not is_storable_text(search):
-        return Q(pk__in=[])
-    pattern = re.escape(search)
-    return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)
 
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:

@@ -25,6 +25,7 @@ BATCH_SIZE = 5000
 ACTIONS = ("create-tenant", "suspend-tenant", "grant-role", "export-room", "create-key")
 OPERATORS = 40
 MAX_TENANTS_OF_PARTNER = 100
+PEOPLE_OF_GROUP = 20
 PEOPLE_OF_ROOM = 3
 ROOMS_WITH_EVENTS = 10
 """One room in so many has events."""
@@ -32,7 +33,7 @@ ROOMS_WITH_EVENTS = 10
 
 @dataclass(frozen=True)
 class ServerSize:
-    """Numbers of rows. Groups, members and roles follow from them."""
+    """Numbers of rows. Groups and members follow from them."""
 
     tenants: int = 10_000
     people: int = 300_000
@@ -132,32 +133,36 @@ def _fill_people(tenant_ids: list[UUID], count: int) -> dict[UUID, list[UUID]]:
 
 
 def _fill_groups(people: dict[UUID, list[UUID]]) -> None:
-    """Give each tenant a group with everyone, and roles to the first people of each."""
+    """Put everyone of each tenant into one of its groups."""
     from tenants.models import Group, GroupMembership
 
-    groups = {
-        tenant_id: Group(
-            tenant_id=tenant_id,
-            scaikey_id=f"group-{number}",
-            name=f"Group {number}",
-            created_at=NOW,
-            updated_at=NOW,
+    teams = [
+        (
+            Group(
+                tenant_id=tenant_id,
+                scaikey_id=f"group-{tenant_id}-{first}",
+                name=f"Group {first:06d}",
+                created_at=NOW,
+                updated_at=NOW,
+            ),
+            ids[first : first + PEOPLE_OF_GROUP],
         )
-        for number, tenant_id in enumerate(people)
-    }
-    _create(Group, groups.values())
+        for tenant_id, ids in people.items()
+        for first in range(0, len(ids), PEOPLE_OF_GROUP)
+    ]
+    _create(Group, (group for group, _ in teams))
     _create(
         GroupMembership,
         (
             GroupMembership(
-                tenant_id=tenant_id,
-                group=groups[tenant_id],
+                tenant_id=group.tenant_id,
+                group=group,
                 member_participant_id=person,
                 created_at=NOW,
                 updated_at=NOW,
             )
-            for tenant_id, ids in people.items()
-            for person in ids
+            for group, members in teams
+            for person in members
         ),
     )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Upper
 
 from scaiwave.ids import new_id
 from tenants.models.directory import Tenant
@@ -39,7 +40,7 @@ class AuditEntry(models.Model):
         max_length=255, blank=True, help_text="host or IP address of the operator"
     )
     action = models.CharField(max_length=100, help_text="command, such as create-tenant")
-    tenant_id = models.CharField(max_length=64, blank=True, db_index=True)
+    tenant_id = models.CharField(max_length=64, blank=True)
     tenant_slug = models.CharField(max_length=200, blank=True)
     subject_type = models.CharField(max_length=64)
     subject_id = models.CharField(max_length=200, db_index=True)
@@ -49,6 +50,14 @@ class AuditEntry(models.Model):
     class Meta:
         db_table = "sw_audit_entries"
         verbose_name_plural = "audit entries"
+        # One for each filter of the lists, in the order of the lists: IDs are in order of time.
+        indexes = [
+            models.Index(fields=["tenant_id", "id"], name="sw_audit_tenant"),
+            models.Index(fields=["action", "id"], name="sw_audit_action"),
+            models.Index(fields=["operator_role", "at", "id"], name="sw_audit_role"),
+            models.Index(Upper("operator"), "id", name="sw_audit_operator"),
+            models.Index(Upper("subject_name"), "id", name="sw_audit_subject_name"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.operator} {self.action} {self.subject_name}"

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Upper
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.paging import Page, one_more
@@ -112,11 +113,13 @@ def _filter_entries(operator: Operator, filters: AuditFilter) -> QuerySet[AuditE
     texts = (filters.operator, filters.action, filters.subject)
     if not all(is_storable_text(text) for text in texts if text is not None):
         return AuditEntry.objects.none()
-    entries = AuditEntry.objects.filter(_scope_q(operator))
+    entries = AuditEntry.objects.alias(
+        operator_upper=Upper("operator"), subject_upper=Upper("subject_name")
+    ).filter(_scope_q(operator))
     if filters.tenant is not None:
         entries = entries.filter(_tenant_q(operator, filters.tenant))
     if filters.operator is not None:
-        entries = entries.filter(operator__iexact=filters.operator)
+        entries = entries.filter(operator_upper=Upper(Value(filters.operator)))
     if filters.action is not None:
         entries = entries.filter(action=filters.action)
     if filters.subject is not None:
@@ -136,7 +139,7 @@ def _subject_q(operator: Operator, subject: str) -> Q:
     keys = [str(key) for key in people.values_list("pk", flat=True)[:MAX_NAMESAKES]]
     return (
         Q(subject_id=str(parse_uuid(subject) or subject))
-        | Q(subject_name__iexact=subject)
+        | Q(subject_upper=Upper(Value(subject)))
         | Q(subject_type=PARTICIPANT, subject_id__in=keys)
     )
 

@@ -6,9 +6,11 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.paging import Page, one_more
+from scaiwave.sql import batched
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
 from tenants.queries.group_nesting import active_member_counts, effective_members
 from tenants.queries.resolve import resolve_group, resolve_tenant
@@ -19,12 +21,13 @@ from tenants.queries.serializers import (
     last_audit_entries,
     participant_row,
 )
+from tenants.queries.sorting import SortKey, sort_rows
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
 
 GROUP_STATUSES = ("active", "deactivated", "all")
-BATCH_SIZE = 2000
+BATCH_SIZE = 500
 
 _PRESENT_EDGE = Q(memberships__absent_since=None)
 
@@ -35,35 +38,45 @@ class MemberCounts(TypedDict):
 
 
 def list_groups(
-    *, operator: Operator, tenant: str, status: str = "active", limit: int | None = None
-) -> Generator[Row, None, None]:
-    """Return the groups of one tenant, with their direct members and all active members.
+    *,
+    operator: Operator,
+    tenant: str,
+    status: str = "active",
+    after: UUID | None = None,
+    limit: int | None = None,
+) -> Page:
+    """Return the groups of one tenant by name, with their direct members and all active members.
 
-    Members of nested groups count as active members. Yields one row at a time. Raises
-    `TenantNotFound` or `AmbiguousName`, at once.
+    Members of nested groups count as active members. Continues after the group with that ID. Only
+    the members of groups that are shown are counted, one batch at a time. Raises `TenantNotFound`,
+    `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
-    groups = Group.objects.filter(_status_q(status), tenant=resolved).annotate(
+    groups = Group.objects.filter(_status_q(status), tenant=resolved)
+    ordered = sort_rows(groups, [SortKey(F("name"))], after=after)
+    ids = ordered.values_list("pk", flat=True)[: one_more(limit)]
+    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit)
+
+
+def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
+    for batch in batched(ids, BATCH_SIZE):
+        groups = _annotate_counts(Group.objects.filter(pk__in=batch)).in_bulk()
+        active = active_member_counts(batch)
+        for group in (groups[key] for key in batch if key in groups):
+            yield {
+                **group_row(group),
+                "direct_people": group.direct_people,
+                "direct_groups": group.direct_groups,
+                "active_people": active.get(group.pk, 0),
+            }
+
+
+def _annotate_counts(groups: QuerySet[Group]) -> QuerySet[WithAnnotations[Group, MemberCounts]]:
+    return groups.annotate(
         direct_people=Count("memberships__member_participant", filter=_PRESENT_EDGE),
         direct_groups=Count("memberships__member_group", filter=_PRESENT_EDGE),
     )
-    ordered = groups.order_by("name", "pk")[:limit]
-    return _iter_rows(
-        ordered.iterator(chunk_size=BATCH_SIZE), active=active_member_counts(resolved)
-    )
-
-
-def _iter_rows(
-    groups: Iterator[WithAnnotations[Group, MemberCounts]], *, active: Mapping[UUID, int]
-) -> Generator[Row, None, None]:
-    for group in groups:
-        yield {
-            **group_row(group),
-            "direct_people": group.direct_people,
-            "direct_groups": group.direct_groups,
-            "active_people": active.get(group.pk, 0),
-        }
 
 
 def _status_q(status: str) -> Q:

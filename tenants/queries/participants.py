@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator
 from shlex import quote
 from uuid import UUID
@@ -15,7 +14,7 @@ from scaiwave.paging import Page, one_more
 from tenants.models import AuditEntry, Group, Participant, ParticipantType, Partner, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.group_nesting import ViaGroups, effective_groups
-from tenants.queries.resolve import is_storable_text, resolve_participant, resolve_tenant
+from tenants.queries.resolve import contains_q, resolve_participant, resolve_tenant
 from tenants.queries.roles import assignment_row, effective_roles
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries, participant_row
 from tenants.queries.sorting import SortKey, sort_rows
@@ -48,7 +47,7 @@ def list_participants(
     if participant_type is not None:
         participants = participants.filter(participant_type=participant_type)
     if search:
-        participants = participants.filter(_search_q(search))
+        participants = participants.filter(contains_q(search, *SEARCH_FIELDS))
     ordered = sort_rows(participants, [SortKey(F("display_name"))], after=after)
     rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
     return Page(_iter_rows(rows), limit)
@@ -58,17 +57,6 @@ def _iter_rows(participants: Iterator[Participant]) -> Generator[Row, None, None
     server_name = get_server_name()
     for participant in participants:
         yield participant_row(participant, server_name=server_name)
-
-
-def _search_q(search: str) -> Q:
-    """Use a regular expression, since SQLite's LIKE ignores the case of ASCII letters only."""
-    if not is_storable_text(search):
-        return Q(pk__in=[])
-    pattern = re.escape(search)
-    query = Q()
-    for field in SEARCH_FIELDS:
-        query |= Q(**{f"{field}__iregex": pattern})
-    return query
 
 
 def show_participant(*, operator: Operator, name: str, tenant: str | None = None) -> Row:

@@ -7,12 +7,14 @@ not exist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from typing import TypeVar
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 
@@ -133,6 +135,21 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
 def is_storable_text(text: str) -> bool:
     """Return False if a database can't store the text: NUL, and bytes that were not text."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def contains_q(text: str, *fields: str) -> Q:
+    """Match rows with the text in one of these fields, in any case.
+
+    SQLite's LIKE ignores the case of ASCII letters only, so any other text is searched with a
+    regular expression, which is several times as slow.
+    """
+    if not is_storable_text(text):
+        return Q(pk__in=[])
+    if connection.vendor == "sqlite" and not text.isascii():
+        conditions = [Q(**{f"{field}__iregex": re.escape(text)}) for field in fields]
+    else:
+        conditions = [Q(**{f"{field}__icontains": text}) for field in fields]
+    return reduce(or_, conditions)
 
 
 def parse_uuid(text: str) -> UUID | None:

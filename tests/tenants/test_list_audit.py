@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from scaiwave.auth.operators import Operator, OperatorRole
@@ -118,6 +119,32 @@ def test_success_filters() -> None:
     assert find_entries(until=NOW + timedelta(minutes=2)) == [one]
     assert find_entries(action="create-tenant", operator="root") == [one]
     assert find_entries(subject="\0") == find_entries(operator="\ud800") == []
+
+
+@pytest.mark.parametrize(
+    ("only", "index"),
+    [
+        ({"tenant": "acme"}, "sw_audit_tenant"),
+        ({"operator": "root"}, "sw_audit_operator"),
+        ({"action": "grant-role"}, "sw_audit_action"),
+        ({"subject": "acme"}, "sw_audit_subject_name"),
+    ],
+)
+def test_success_each_filter_has_an_index(only: dict[str, str], index: str) -> None:
+    make_tenant()
+    write(1)
+    with CaptureQueriesContext(connection) as queries:
+        find_entries(**only)
+    sql, *_ = [each["sql"] for each in queries if "sw_audit_entries" in each["sql"]]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # It would read so small a table as a whole.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_indexscan = off")
+            cursor.execute(f"EXPLAIN {sql.partition('FOR ')[2] or sql}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        plan = "\n".join(str(step[-1]) for step in cursor.fetchall())
+    assert index in plan
 
 
 def test_success_scope() -> None:

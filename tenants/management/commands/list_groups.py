@@ -28,6 +28,7 @@ class Command(ListCommand):
     plural = "groups"
     columns = COLUMNS
     keys = KEYS
+    paged = True
     help = "List the groups of a tenant. The last column includes people in nested groups."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,4 +43,10 @@ class Command(ListCommand):
     def load_rows(
         self, tenant: str, status: str, limit: int | None, **options: Any
     ) -> Iterable[Row]:
-        return list_groups(operator=self.operator, tenant=tenant, status=status, limit=limit)
+        return list_groups(
+            operator=self.operator,
+            tenant=tenant,
+            status=status,
+            after=options["after"],
+            limit=limit,
+        )
