@@ -130,7 +130,7 @@ def test_success_filters() -> None:
         ({"subject": "acme"}, "sw_audit_subject_name"),
     ],
 )
-def test_success_each_filter_has_an_index(only: dict[str, str], index: str) -> None:
+def test_success_each_filter_has_an_index(only: dict[str, Any], index: str) -> None:
     make_tenant()
     write(1)
     with CaptureQueriesContext(connection) as queries:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0010_suspended_index'),
+        ('tenants', '0011_administrator_scaikey_id'),
     ]
 
     operations = [
