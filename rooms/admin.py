@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import path, reverse
 
+from rooms.message_page import find_reader, show_messages
 from rooms.models import (
     Event,
     ImportIntent,
@@ -26,9 +28,11 @@ from rooms.models import (
     WorkspaceMember,
 )
 from rooms.queries.overview import build_room_part
+from rooms.queries.rooms import load_room_row
 from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_tenant
+from scaiwave.admin.acts import ActLink
 from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
@@ -43,7 +47,6 @@ register_tab(Room, "Members", RoomMember, "room", position=1)
 register_tab(Room, "Files", RoomMedia, "room", position=2)
 register_tab(Room, "Events", Event, "room", position=3)
 
-PREVIEW_CHARS = 100
 register_overview_part("rooms", build_room_part, position=2)
 register_figure("rooms", build_room_count)
 register_figure("storage_bytes", build_storage)
@@ -96,6 +99,27 @@ class RoomAdmin(ReadOnlyAdmin):
     search_fields = ("name", "room_alias")
     search_help_text = "Search by name, alias or ID."
 
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.show_messages)
+        return [
+            path("<str:room_id>/messages/", view, name="rooms_room_messages"),
+            *super().get_urls(),
+        ]
+
+    def show_messages(self, request: HttpRequest, room_id: str) -> HttpResponse:
+        return show_messages(self, request, room_id)
+
+    def list_acts(self, request: HttpRequest, row: Room) -> list[ActLink]:
+        acts = super().list_acts(request, row)
+        if find_reader(request) is not None:
+            url = reverse("admin:rooms_room_messages", args=[row.pk])
+            acts.insert(0, ActLink("Read messages", url, is_destructive=False))
+        return acts
+
+    def summarise(self, room: Room) -> str:
+        context = {"figures": load_room_row(room), "badge": self.state_badge(room)}
+        return render_to_string("rooms/admin/room.html", context)
+
     @admin.display(description="state")
     def state_badge(self, room: Room) -> str:
         return format_badge(room.state, ROOM_TONES.get(RoomState(room.state), Tone.NEUTRAL))
@@ -123,7 +147,6 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = (
         "stream_position",
         "event_type",
-        "preview",
         "sender",
         "room",
         "tenant",
@@ -132,21 +155,15 @@ class EventAdmin(ReadOnlyAdmin):
         "redacted_at",
     )
     list_select_related = ("sender", "room", "tenant")
-    unexported_columns = ("preview",)
     search_fields = ("id",)
     search_help_text = "Search by ID of an event. The page of a room links to its events."
+    # What people wrote is read on the page of the messages of a room, for a reason.
+    hidden_fields = ("content", "original_content")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Sort newest first, by the index that fits the filter."""
         is_filtered = {"room__id__exact", "tenant__id__exact"} & set(request.GET)
         return ["-stream_position"] if is_filtered else ["-id"]
-
-    @admin.display(description="content")
-    def preview(self, event: Event) -> str:
-        """Return the start of the message text, or of the content if there is no text."""
-        content = event.content
-        body = content.get("body") if isinstance(content, dict) else None
-        return _shorten(body if isinstance(body, str) else json.dumps(content, ensure_ascii=False))
 
 
 @admin.register(Media)
@@ -236,8 +253,8 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
     """Found by id here; `scaiwave room search` finds messages by their words."""
 
     scope = by_tenant()
-    list_display = ("event", "tenant", "preview", "edited_at", "remote")
-    unexported_columns = ("preview",)
+    list_display = ("event", "tenant", "edited_at", "remote")
+    hidden_fields = ("body",)
     list_select_related = ("event", "tenant")
     search_fields = ("event",)
     search_help_text = "Search by number of a document or ID of an event."
@@ -250,10 +267,6 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
         if term.isdecimal() and len(term) < 19:  # so that the number fits the column
             return queryset.filter(pk=int(term)), False
         return super().get_search_results(request, queryset, term)
-
-    @admin.display(description="text")
-    def preview(self, document: SearchDocument) -> str:
-        return _shorten(document.body)
 
 
 @admin.register(SearchBackfill)
@@ -278,7 +291,3 @@ class SearchRangeAdmin(ReadOnlyAdmin):
         "removed",
     )
     list_select_related = ("backfill", "tenant")
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= PREVIEW_CHARS else f"{text[:PREVIEW_CHARS]}…"

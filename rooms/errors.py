@@ -259,3 +259,18 @@ class BackfillSuperseded(ConflictError):
 
     code = "SW_SEARCH_BACKFILL_GIVEN_UP"
     fix = "Run it again without --restart to help with the run that was started."
+
+
+class MessageLimitReached(DomainError):
+    """An account has read too many pages of messages in a short time."""
+
+    code = "SW_ROOM_MESSAGE_LIMIT"
+    http_status = 429
+    fix = "Wait ten minutes. `scaiwave room export` is the way to hand over a whole room."
+
+
+class ReasonMissing(UsageError):
+    """Messages of a room are read only for a reason, which is recorded."""
+
+    code = "SW_ROOM_REASON_MISSING"
+    fix = "Enter the reason, such as the number of a ticket."

@@ -126,6 +126,7 @@ class Room(models.Model):
                 name="sw_rooms_scope_kind",
             ),
         ]
+        permissions = [("view_content", "Can read the messages of rooms")]
         # For the rooms of a tenant, and for counting those that are not closed.
         indexes = [models.Index(fields=["tenant", "state"], name="sw_rooms_tenant_state")]
 

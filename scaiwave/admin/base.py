@@ -21,7 +21,7 @@ from scaiwave.admin.access import (
     is_scaikey_session,
     limit_rows,
 )
-from scaiwave.admin.acts import list_act_links
+from scaiwave.admin.acts import ActLink, list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display, format_field_title
 from scaiwave.admin.list_export import build_export_links, export_list
@@ -260,12 +260,16 @@ class ReadOnlyAdmin(_Admin):
     def prefetch_columns(self, rows: list[Any]) -> None:
         """Load what the columns of a page need beyond the fields, for all its rows at once."""
 
+    def list_acts(self, request: HttpRequest, row: Any) -> list[ActLink]:
+        """Return what the account can do on the page of a row."""
+        return list_act_links(request, self.model, row)
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
         context["related_links"] = related_links(self.admin_site, request, row)
-        context["acts"] = list_act_links(request, self.model, row)
+        context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
         context["title"] = str(row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))

@@ -49,6 +49,7 @@ class Permission(Enum):
     SYNC_TENANTS = "sync tenants"
     MANAGE_ROLES = "manage roles"
     TRANSFER_ROOMS = "export and import rooms"
+    READ_MESSAGES = "read the messages of rooms"
     VIEW = "view tenants"
     VIEW_PLATFORM = "view this server's configuration"
 
@@ -83,7 +84,8 @@ class Operator:
 
     `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
     of the token's owner. `is_own_application` is true for the token that this server itself gets
-    by its client credentials.
+    by its client credentials. `granted` are permissions that the operator has beside those of the
+    role.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Operator:
     origin: str = ""
     subject: str = ""
     is_own_application: bool = False
+    granted: frozenset[Permission] = frozenset()
 
     def require(self, permission: Permission) -> None:
         """Raise InsufficientPermission unless the role grants this permission."""
@@ -110,7 +113,7 @@ class Operator:
             )
 
     def has_permission(self, permission: Permission) -> bool:
-        return permission in ROLE_PERMISSIONS[self.role]
+        return permission in ROLE_PERMISSIONS[self.role] or permission in self.granted
 
     @property
     def sees_everything(self) -> bool:

@@ -10,7 +10,17 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from scaiwave.admin.formatting import format_time
+from scaiwave.console.output import format_bytes
+
 register = template.Library()
+register.filter("time_cell", format_time)
+register.filter("bytes", format_bytes)
+
+
+@register.filter
+def thousands(number: int) -> str:
+    return f"{number:,}"
 
 
 @register.filter

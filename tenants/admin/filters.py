@@ -100,7 +100,7 @@ class PartnerFilter(ExactValueFilter):
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         choices = list(super().choices(changelist)) if self.chosen else []
-        partners = Partner.objects.order_by("slug", "pk")[: self.MAX_CHOICES]
+        partners = self._list_partners()
         everything = changelist.get_query_string(remove=[self.parameter])
         yield {"selected": not self.chosen, "query_string": everything, "display": "All"}
         yield from choices[1:]
@@ -108,3 +108,11 @@ class PartnerFilter(ExactValueFilter):
             if str(partner.pk) != self.chosen:
                 url = changelist.get_query_string({self.parameter: str(partner.pk)})
                 yield {"selected": False, "query_string": url, "display": str(partner)}
+
+    def _list_partners(self) -> list[Partner]:
+        """Return the first partners that the account may see."""
+        model_admin = self.site.get_model_admin(Partner)
+        if not model_admin.has_view_permission(self.request):
+            return []
+        visible = model_admin.get_queryset(self.request)
+        return list(visible.order_by("slug", "pk")[: self.MAX_CHOICES])
