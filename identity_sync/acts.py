@@ -11,6 +11,7 @@ from identity_sync.models import SyncRun
 from identity_sync.services import start_sync as service
 from identity_sync.services.start_sync import SyncRequest, describe_allowance, find_newest_run
 from scaiwave.admin.acts import Act, ActCall, ActResult, register_act
+from scaiwave.auth.operators import Permission
 from tenants.models import Tenant
 
 MAX_WAIT_SECONDS = 5.0
@@ -114,6 +115,7 @@ register_act(
         _allow_removals,
         form=RemovalsForm,
         options="--allow-removals N",
+        permission=Permission.SYNC_TENANTS,
         is_offered=_has_allowance,
         is_destructive=True,
         get_note=describe_allowance,
@@ -126,6 +128,7 @@ register_act(
         Tenant,
         _sync,
         options="--tenant <slug>",
+        permission=Permission.SYNC_TENANTS,
         is_offered=_is_linked,
         get_note=_explain_sync,
     )
@@ -137,6 +140,7 @@ register_act(
         Tenant,
         _try_sync,
         options="--tenant <slug> --dry-run",
+        permission=Permission.SYNC_TENANTS,
         is_offered=_is_linked,
         get_note=_explain_dry_run,
     )
@@ -149,6 +153,7 @@ register_act(
         _allow_removals,
         form=RemovalsForm,
         options="--tenant <slug> --allow-removals N",
+        permission=Permission.SYNC_TENANTS,
         is_offered=_has_tenant_allowance,
         is_destructive=True,
         get_note=_describe_tenant_allowance,

@@ -17,9 +17,9 @@ from django.db.models import Model
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 
-from scaiwave.admin.access import find_scaikey_operator
+from scaiwave.admin.access import find_scaikey_operator, is_scaikey_session
 from scaiwave.auth.bearer import get_client_address
-from scaiwave.auth.operators import Operator, OperatorRole
+from scaiwave.auth.operators import Operator, OperatorRole, Permission
 
 
 class ActQuestion(Exception):
@@ -72,7 +72,8 @@ class Act:
 
     `run` returns a sentence about what was done, or a file to download, and raises what the service
     raises. `is_offered` decides by the row, and `get_note` returns a sentence to read before the
-    form. An act with `is_of_list` needs no row: it is offered above the list of its model.
+    form. An act with `is_of_list` needs no row: it is offered above the list of its model. It is
+    offered to operators with the `permission`; the service decides.
     """
 
     command: str
@@ -85,6 +86,7 @@ class Act:
     options: str = ""
     get_note: Callable[[Any], str] = _say_nothing
     is_of_list: bool = False
+    permission: Permission = Permission.MANAGE_PLATFORM
 
     @property
     def command_line(self) -> str:
@@ -125,8 +127,8 @@ def build_operator(request: HttpRequest) -> Operator | None:
     password are no proof of who acts, so they may only look where the commands need a token
     (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
     """
-    if operator := find_scaikey_operator(request):
-        return operator
+    if is_scaikey_session(request):
+        return find_scaikey_operator(request)
     user: Any = request.user
     if not (user.is_active and user.is_superuser):
         return None
@@ -147,7 +149,8 @@ def identify_account(request: HttpRequest) -> Operator:
 
 def list_act_links(request: HttpRequest, model: type[Model], row: Model | None) -> list[ActLink]:
     """Return the acts that the account may do with a row, or without one with the list."""
-    if build_operator(request) is None:
+    operator = build_operator(request)
+    if operator is None:
         return []
     return [
         ActLink(
@@ -156,5 +159,8 @@ def list_act_links(request: HttpRequest, model: type[Model], row: Model | None) 
             act.is_destructive,
         )
         for act in _ACTS.values()
-        if act.model is model and act.is_of_list is (row is None) and act.is_offered(row)
+        if act.model is model
+        and act.is_of_list is (row is None)
+        and operator.has_permission(act.permission)
+        and act.is_offered(row)
     ]

@@ -59,6 +59,12 @@ class OperatorSite(admin.AdminSite):
             return find_scaikey_operator(request) is not None
         return super().has_permission(request)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add the role of someone who signed in with ScaiKey, to be shown beside their name."""
+        operator = find_scaikey_operator(request)
+        role = operator.role.value.replace("_", " ") if operator is not None else ""
+        return {**super().each_context(request), "operator_role": role}
+
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from scaiwave.admin.acts import Act, ActCall, register_act
+from scaiwave.auth.operators import Permission
 from tenants.models import Participant, Partner, Role, RoleGrant, RoleSource, Tenant
 from tenants.services.role_grants import grant_role, revoke_role
 from tenants.services.suspend_participant import resume_participant, suspend_participant
@@ -132,10 +133,10 @@ def _revoke_role(call: ActCall) -> str:
     return " ".join(result.sentences)
 
 
-for model, suspend, resume in (
-    (Tenant, suspend_tenant, resume_tenant),
-    (Partner, suspend_partner, resume_partner),
-    (Participant, suspend_participant, resume_participant),
+for model, suspend, resume, permission in (
+    (Tenant, suspend_tenant, resume_tenant, Permission.MANAGE_TENANTS),
+    (Partner, suspend_partner, resume_partner, Permission.MANAGE_PLATFORM),
+    (Participant, suspend_participant, resume_participant, Permission.MANAGE_TENANTS),
 ):
     kind = model._meta.model_name
     register_act(
@@ -147,6 +148,7 @@ for model, suspend, resume in (
             form=ReasonForm,
             is_offered=_is_not_suspended,
             is_destructive=True,
+            permission=permission,
         )
     )
     register_act(
@@ -157,10 +159,22 @@ for model, suspend, resume in (
             _resume_by(resume),
             form=ReasonForm,
             is_offered=_is_suspended,
+            permission=permission,
         )
     )
-register_act(Act("admin update-tenant", "Change limits", Tenant, _change_limits, LimitsForm))
-register_act(Act("role grant", "Grant", Role, _grant_role, HolderForm))
+register_act(
+    Act(
+        "admin update-tenant",
+        "Change limits",
+        Tenant,
+        _change_limits,
+        LimitsForm,
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act("role grant", "Grant", Role, _grant_role, HolderForm, permission=Permission.MANAGE_ROLES)
+)
 register_act(
     Act(
         "role revoke",
@@ -169,5 +183,6 @@ register_act(
         _revoke_role,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
         is_destructive=True,
+        permission=Permission.MANAGE_ROLES,
     )
 )

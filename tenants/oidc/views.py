@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,6 +32,9 @@ from tenants.services.record_sign_in import SignInOutcome, record_scaikey_failur
 
 STATES_KEY, NEXT_KEY = "oidc_states", "oidc_login_next"
 """Where the library keeps the sign-ins in progress, and where to go after one."""
+
+MAX_SIGN_IN_SECONDS = 15 * 60
+"""How long a sign-in may take."""
 
 _CANCELLED = ("access_denied", "login_required", "interaction_required", "consent_required")
 
@@ -86,6 +90,9 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
 
     def get(self, request: HttpRequest) -> HttpResponse:
         response: HttpResponse = super().get(request)
+        if not request.user.is_authenticated:
+            # Anyone can begin a sign-in, and each has a session in the database.
+            request.session.set_expiry(MAX_SIGN_IN_SECONDS)
         # The library also accepts addresses of this host with another port or scheme.
         target = request.session.get(NEXT_KEY)
         if target and (not target.startswith("/") or target.startswith(("//", "/\\"))):
@@ -129,8 +136,8 @@ class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         request.session.modified = True
 
     def login_failure(self) -> HttpResponse:
-        """Return what is shown after too many failures; the middleware of axes replaces it."""
-        raise SignInRejected("The sign-in has failed.")
+        """Return what is shown during a lock; the middleware of axes replaces it."""
+        return HttpResponse(status=HTTPStatus.TOO_MANY_REQUESTS)
 
     def login_success(self) -> HttpResponse:
         """Begin a session under a new key, also if the same person had one already."""
@@ -138,6 +145,7 @@ class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         target = request.session.get(NEXT_KEY) or resolve_url("admin:index")
         login(request, self.user)
         request.session.cycle_key()
+        request.session.set_expiry(None)
         request.session.pop(NEXT_KEY, None)
         request.session[ID_TOKEN_KEY] = result.id_token
         save_operator(request.session, result.operator, expires_at=result.expires_at)

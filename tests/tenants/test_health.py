@@ -4,7 +4,7 @@ import pytest
 
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
-from tenants.queries.health import check_limits
+from tenants.queries.health import check_limits, check_sign_in
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
 
@@ -34,3 +34,33 @@ def test_success_tenants_over_their_limits() -> None:
     assert findings[0].fix.startswith("Check `scaiwave admin show-tenant acme`")
     assert len(findings) == 11
     assert findings[-1].message == "Further tenants that use more than a limit: 1."
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "ways"),
+    [
+        ({}, State.PASS, "password"),
+        ({"SCAIWAVE_SCAIKEY_REDIRECT_URI": "http://localhost:8000/oidc/callback/"}, State.PASS, ""),
+        ({"SCAIWAVE_ADMIN_PASSWORD_SIGN_IN": "false"}, State.WARN, "No one can sign in"),
+    ],
+)
+def test_success_sign_in_is_possible(values: dict[str, str], state: State, ways: str) -> None:
+    (finding,) = check_sign_in(load(values), NOW)
+    assert finding.state is state
+    assert ways in finding.message
+
+
+def test_success_sign_in_with_scaikey_alone() -> None:
+    values = {
+        "SCAIWAVE_SCAIKEY_URL": "https://scaikey.example",
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": "us",
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "a secret",
+        "SCAIWAVE_SCAIKEY_REDIRECT_URI": "https://chat.example/oidc/callback/",
+        "SCAIWAVE_PUBLIC_URL": "https://chat.example",
+        "SCAIWAVE_ADMIN_PASSWORD_SIGN_IN": "false",
+    }
+    (finding,) = check_sign_in(load(values), NOW)
+    assert finding.message == "People sign in to the admin site with ScaiKey."
+    moved = {**values, "SCAIWAVE_PUBLIC_URL": "https://new.example"}
+    (finding,) = check_sign_in(load(moved), NOW)
+    assert finding.state is State.WARN

@@ -30,7 +30,7 @@ class FakeBrowser:
         self.server = server
         # Each response ends its connection, so that no thread of the server outlives the test.
         self.http = httpx.Client(
-            follow_redirects=True, trust_env=False, headers={"Connection": "close"}
+            follow_redirects=True, trust_env=False, headers={"Connection": "close"}, timeout=60
         )
 
     def open(self, path: str) -> httpx.Response:

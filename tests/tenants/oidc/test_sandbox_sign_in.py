@@ -18,7 +18,8 @@ from tests.databases import RawDatabase, copy_database
 from tests.scaiwave import row_factories
 from tests.tenants.oidc.conftest import SCOPES, ScaiKey, find_person
 from tests.tenants.oidc.fake_browser import FakeBrowser, choose_person
-from tests.tenants.oidc.live_site import listen, serve_site
+from tests.tenants.oidc.live_site import get_url, serve_site
+from tests.web_process import listen
 
 pytestmark = pytest.mark.sandbox(people=60, tenants=3, groups=3)
 INSERT_TENANT = (
@@ -41,7 +42,8 @@ def test_success_a_tenant_admin_signs_in_and_out(
         row_id = f"0197b0e24c1f7a3e800000000000000{number}"
         with database.connected() as connection:
             connection.execute(INSERT_TENANT.format(id=row_id, slug=slug, key=tenant_key))
-    with listen() as (listener, url):
+    with listen() as listener:
+        url = get_url(listener)
         application = sandbox.clients.issue(
             name="ScaiWave",
             app_scope="GLOBAL",
@@ -55,7 +57,7 @@ def test_success_a_tenant_admin_signs_in_and_out(
             "SCAIWAVE_SCAIKEY_CLIENT_ID": application.client_id,
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.clients.get_secret(application) or "",
         }
-        with serve_site(listener, url, database_url, home, **credentials):
+        with serve_site(listener, database_url, home, **credentials):
             sign_in_and_out(FakeBrowser(url), sandbox, person["id"])
     entries = "SELECT action, operator, operator_role, origin FROM sw_audit_entries"
     assert database.rows(entries) == [

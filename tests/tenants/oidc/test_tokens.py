@@ -321,6 +321,9 @@ def test_success_a_session_gets_a_new_key_at_each_sign_in(scaikey: ScaiKey) -> N
         assert come_back(scaikey, client).status_code == HTTPStatus.FOUND
         keys.append(client.session.session_key)
     assert len(set(keys)) == 4  # one before, and one after each
+    assert client.session.get_expire_at_browser_close()
+    begin(stranger := Client())
+    assert stranger.session.get_expiry_age() == 15 * 60
 
 
 def test_success_a_role_ends_with_its_token(scaikey: ScaiKey) -> None:
@@ -354,8 +357,8 @@ def test_fail_too_many_forged_answers_lock_the_address(scaikey: ScaiKey) -> None
     assert statuses == [401, 401, 401, 401, 429, 429]
     assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.9")).status_code == 429
     assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.10")).status_code == 302
-    locked = AuditEntry.objects.filter(action="sign-in-locked")
-    assert locked.exists()
+    actions = [entry.action for entry in AuditEntry.objects.order_by("id")]
+    assert actions == [*["sign-in-failed"] * 4, "sign-in-locked", "sign-in"]
 
 
 def test_success_passwords_work_beside_it_and_can_be_switched_off(

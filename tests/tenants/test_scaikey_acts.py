@@ -1,0 +1,103 @@
+"""What people who signed in with ScaiKey can do: what their role may do on the command line."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from scaiwave.admin.access import SCAIKEY_BACKEND
+from scaiwave.admin.acts import Act, get_acts
+from scaiwave.auth.operators import ROLE_PERMISSIONS, OperatorRole
+from scaiwave.config import load
+from tenants.models import AuditEntry, Participant, Partner, Tenant
+from tests.scaiwave import row_factories
+from tests.scaiwave.scaikey_sessions import sign_in
+
+pytestmark = pytest.mark.django_db
+ACTS = get_acts()
+VALUES = {"reason": "unpaid", "confirmed": "yes", "number": "1", "max_rooms": "5"}
+
+
+@pytest.fixture(autouse=True)
+def acme(settings: Settings) -> Tenant:
+    settings.AUTHENTICATION_BACKENDS = [*django_settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
+    settings.CONFIG = load({"SCAIWAVE_REQUIRE_ADMIN_TOKEN": "true"})
+    acme = row_factories.make_row_of_every_model(1)
+    Partner.objects.update(scaikey_id="prt_1")
+    return acme
+
+
+def enter(role: str) -> Client:
+    return sign_in(role, partner="prt_1", tenant="scaikey-1")
+
+
+def list_offered(client: Client, row: Model) -> set[str]:
+    meta = row._meta
+    page: Any = client.get(
+        reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    )
+    return {link.url for link in page.context["acts"]} if page.context else set()
+
+
+def get_url(act: Act, row: Model | None) -> str:
+    return reverse("admin:act", args=[act.slug, row.pk] if row is not None else [act.slug])
+
+
+@pytest.mark.parametrize("role", ["super_admin", "partner_admin", "tenant_admin"])
+def test_success_only_acts_of_the_role_are_offered_and_done(role: str) -> None:
+    client, permissions = enter(role), ROLE_PERMISSIONS[OperatorRole(role)]
+    for act in ACTS:
+        row = None if act.is_of_list else act.model._default_manager.order_by("pk").first()
+        url = get_url(act, row)
+        may = act.permission in permissions
+        if row is not None:
+            offered = list_offered(client, row)
+            assert url not in offered or may, (act.slug, "offered")
+            assert not may or not act.is_offered(row) or url in offered, (act.slug, "not offered")
+        if not may:
+            answer = client.post(url, VALUES)
+            refused = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+            is_refused = answer.status_code in refused or (
+                "SW_AUTH_INSUFFICIENT_PERMISSION" in answer.content.decode()
+                or "This field is required" in answer.content.decode()
+            )
+            assert is_refused, (act.slug, answer.status_code)
+    assert not AuditEntry.objects.filter(operator="eve@example.com").exists()
+
+
+def test_success_a_partner_admin_acts_in_their_own_name(acme: Tenant) -> None:
+    client = enter("partner_admin")
+    url = reverse("admin:act", args=["admin-suspend-tenant", acme.pk])
+    assert client.post(url, VALUES).status_code == HTTPStatus.FOUND
+    entry = AuditEntry.objects.order_by("-id")[0]
+    assert (entry.action, entry.operator, entry.operator_role, entry.origin) == (
+        "suspend-tenant",
+        "eve@example.com",
+        "partner_admin",
+        "203.0.113.7 via ScaiKey",
+    )
+
+
+def test_fail_a_tenant_admin_suspends_no_one(acme: Tenant) -> None:
+    client = enter("tenant_admin")
+    anna = Participant.objects.filter(tenant=acme)[0]
+    for kind, row in (("tenant", acme), ("participant", anna)):
+        answer = client.post(reverse("admin:act", args=[f"admin-suspend-{kind}", row.pk]), VALUES)
+        assert "SW_AUTH_INSUFFICIENT_PERMISSION" in answer.content.decode()
+        row.refresh_from_db()
+        assert row.suspended_by_hand_at is None  # type: ignore[attr-defined]
+
+
+def test_fail_an_expired_sign_in_can_not_act(acme: Tenant) -> None:
+    client = sign_in("super_admin", seconds=0)
+    url = reverse("admin:act", args=["admin-suspend-tenant", acme.pk])
+    assert client.post(url, VALUES).status_code == HTTPStatus.FOUND  # to the sign-in page
+    acme.refresh_from_db()
+    assert acme.suspended_by_hand_at is None
