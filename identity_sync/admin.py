@@ -9,7 +9,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html_join
 
 from identity_sync import acts
 from identity_sync.models import (
@@ -25,14 +25,24 @@ from identity_sync.models import (
     WebhookState,
 )
 from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
-from identity_sync.queries.runs import get_oldest_kept_id
+from identity_sync.queries.run_figures import COLUMNS, build_rows
+from identity_sync.queries.runs import describe_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.access import PLATFORM, by_tenant
+from scaiwave.admin.base import is_uuid
 from scaiwave.admin.filters import make_choice_filter
-from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_clamped
+from scaiwave.admin.formatting import (
+    EMPTY_VALUE,
+    Tone,
+    format_badge,
+    format_clamped,
+    link_to,
+    link_to_id,
+)
 from scaiwave.admin.overview import register_overview_part
+from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.queries.figures import register_figure
@@ -50,6 +60,15 @@ WEBHOOK_TONES = {
     WebhookState.FAILED: Tone.BAD,
 }
 ACTIONS = ("add", "deactivate", "move", "restore", "skipped", "update")
+ACTION_TONES = {
+    "add": Tone.GOOD,
+    "restore": Tone.GOOD,
+    "update": Tone.INFO,
+    "move": Tone.INFO,
+    "deactivate": Tone.BAD,
+    "skipped": Tone.WARN,
+}
+MAX_SHOWN_CHANGES = 20
 SUBJECTS: dict[str, type[Model]] = {
     "partners": Partner,
     "tenants": Tenant,
@@ -104,8 +123,21 @@ class SyncRunAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
-    more_fields = ("figures",)
-    hidden_fields = ("counts",)
+    more_fields = ("figures", "changed", "warning_list", "loss_list")
+    # The heading has them.
+    hidden_fields = (
+        "counts",
+        "outcome",
+        "operator",
+        "trigger",
+        "requests",
+        "duration_seconds",
+        "error_code",
+        "error_message",
+        "error_fix",
+        "warnings",
+        "losses",
+    )
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
 
@@ -120,13 +152,42 @@ class SyncRunAdmin(ReadOnlyAdmin):
     @admin.display(description="figures")
     def figures(self, run: SyncRun) -> str:
         """A table of the counts: kinds by what was done with their records."""
-        counts = run.get_counts()
-        if not counts:
+        if not (rows := build_rows(run)):
             return EMPTY_VALUE
-        columns = list(next(iter(counts.values())))
-        return render_to_string(
-            "identity_sync/admin/figures.html", {"columns": columns, "rows": counts}
+        context = {"columns": ("Kind", *COLUMNS), "rows": rows}
+        return render_to_string("scaiwave/admin/figures.html", context)
+
+    @admin.display(description="what changed")
+    def changed(self, run: SyncRun) -> str:
+        """The first changes with their values; the tab has all of them."""
+        related = ("tenant", "stored_values")
+        found = SyncChange.objects.filter(run=run).select_related(*related).order_by("pk")
+        changes = list(found[: MAX_SHOWN_CHANGES + 1])
+        if not changes:
+            return EMPTY_VALUE
+        context = {
+            "changes": [_describe_change(change) for change in changes[:MAX_SHOWN_CHANGES]],
+            "more": len(changes) > MAX_SHOWN_CHANGES,
+            "url": list_url(SyncChange._meta.get_field("run"), run),
+        }
+        return render_to_string("identity_sync/admin/changed.html", context)
+
+    @admin.display(description="warnings")
+    def warning_list(self, run: SyncRun) -> str:
+        return format_html_join("", "<div>{}</div>", ((each,) for each in run.warnings)) or "-"
+
+    @admin.display(description="losses of access")
+    def loss_list(self, run: SyncRun) -> str:
+        """How many lost access in which tenant."""
+        slugs = Tenant.objects.in_bulk([tenant for _, tenant, _ in run.losses if is_uuid(tenant)])
+        names = {str(key): tenant.slug for key, tenant in slugs.items()}
+        lines = (
+            (f"{number:,} {measure}", link_to_id("tenant", tenant, names[tenant]))
+            if tenant in names
+            else (f"{number:,} {measure}", tenant or EMPTY_VALUE)
+            for measure, tenant, number in run.losses
         )
+        return format_html_join("", "<div>{} in {}</div>", lines) or EMPTY_VALUE
 
     @admin.display(description="changes")
     def changes(self, run: SyncRun) -> str:
@@ -145,6 +206,29 @@ class SyncRunAdmin(ReadOnlyAdmin):
     def error(self, run: SyncRun) -> str:
         text = f"{run.error_code} {run.error_message}".strip()
         return format_clamped(text) if text else ""
+
+
+def _describe_change(change: SyncChange) -> dict[str, Any]:
+    described = describe_change(change)
+    return {
+        "url": reverse("admin:identity_sync_syncchange_change", args=[change.pk]),
+        "action": described["action"],
+        "tone": ACTION_TONES.get(str(described["action"]), Tone.NEUTRAL),
+        "kind": change.kind,
+        "subject": format_subject(change),
+        "tenant": link_to(change.tenant) if change.tenant else EMPTY_VALUE,
+        "values": described["values"],
+        "fields": described["fields"],
+        "reason": change.reason,
+    }
+
+
+def format_subject(change: SyncChange) -> str:
+    """Return a link to the changed row, which always exists: a sync never deletes rows."""
+    name = change.subject_name or str(change.subject_id)
+    if (model := SUBJECTS.get(change.kind)) is None:
+        return name
+    return link_to_id(str(model._meta.model_name), str(change.subject_id), name)
 
 
 def _format_counts(counts: dict[str, int]) -> str:
@@ -197,21 +281,24 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     search_fields = ("id", "subject_id")
     search_help_text = "Search by the ID of a partner, tenant, participant or group."
     id_fields = ("id", "subject_id")
-    more_fields = ("current_action", "subject")
+    more_fields = ("current_action", "subject", "values")
     hidden_fields = ("action", "subject_name")
 
     @admin.display(description="action")
     def current_action(self, change: SyncChange) -> str:
-        return change.get_action()
+        action = change.get_action()
+        return format_badge(action, ACTION_TONES.get(action, Tone.NEUTRAL))
+
+    @admin.display(description="before → after")
+    def values(self, change: SyncChange) -> str:
+        """The changed fields before and after, as long as the values are kept."""
+        if not (values := describe_change(change)["values"]):
+            return EMPTY_VALUE
+        return render_to_string("tenants/admin/changes.html", {"changes": values})
 
     @admin.display(description="subject")
     def subject(self, change: SyncChange) -> str:
-        """A link to the changed row, which always exists: a sync never deletes rows."""
-        name = change.subject_name or str(change.subject_id)
-        if (model := SUBJECTS.get(change.kind)) is None:
-            return name
-        url = reverse(f"admin:tenants_{model._meta.model_name}_change", args=[change.subject_id])
-        return format_html('<a href="{}">{}</a>', url, name)
+        return format_subject(change)
 
     @admin.display(description="fields")
     def fields_changed(self, change: SyncChange) -> str:

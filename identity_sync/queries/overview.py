@@ -14,14 +14,25 @@ from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun, SyncSkip
 from identity_sync.queries.judgement import RunScope, get_interval, judge_runs
+from identity_sync.queries.run_figures import COLUMNS, build_rows, count_differences
 from identity_sync.services.registration.credentials import has_credentials
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin.formatting import Tone
-from scaiwave.admin.overview import Card, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.admin.overview import (
+    Card,
+    Chart,
+    Entry,
+    EntryList,
+    OverviewPart,
+    OverviewTable,
+    Point,
+)
 from scaiwave.auth.operators import get_host_operator
+from scaiwave.console.text import pluralize
 
 RUNS, SKIPS = "admin:identity_sync_syncrun_changelist", "admin:identity_sync_syncskip_changelist"
 VIEW_RUNS, VIEW_SKIPS = "identity_sync.view_syncrun", "identity_sync.view_syncskip"
+RUN = "admin:identity_sync_syncrun_change"
 OUTCOME_TONES = {
     Outcome.APPLIED: Tone.GOOD,
     Outcome.RUNNING: Tone.INFO,
@@ -38,6 +49,7 @@ CHANGED = ("added", "updated", "deactivated", "restored")
 def build_sync_part(now: datetime) -> OverviewPart:
     return OverviewPart(
         cards=[_build_sync_card(now), _build_skip_card(), _build_registration_card()],
+        tables=[_build_drift_table(now)],
         charts=[_build_run_chart(now), _build_change_chart(now)],
         lists=[_list_failures()],
     )
@@ -82,6 +94,35 @@ def _build_skip_card() -> Card:
         details=[f"{kind}: {number:,}" for kind, number in counts.items()],
         command=f"scaiwave {command}" if command and counts else "",
     )
+
+
+def _build_drift_table(now: datetime) -> OverviewTable:
+    """Show the differences from ScaiKey that the last full sync found, without asking ScaiKey."""
+    counted = SyncRun.objects.full().ended().exclude(outcome=Outcome.FAILED)
+    run = counted.newest_first().first()
+    return OverviewTable(
+        title="Drift by kind",
+        url=reverse(RUNS) if run is None else reverse(RUN, args=[run.pk]),
+        permission=VIEW_RUNS,
+        columns=("Kind", *COLUMNS),
+        rows=[] if run is None else build_rows(run),
+        details="" if run is None else _describe_drift(run, now),
+        empty="No full sync has compared this server with ScaiKey yet.",
+    )
+
+
+def _describe_drift(run: SyncRun, now: datetime) -> str:
+    age = timesince(run.started_at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
+    found = pluralize(count_differences(run), "difference")
+    return f"The full sync of {age} ago found {found}. {_DRIFT_ENDS[Outcome(run.outcome)]}"
+
+
+_DRIFT_ENDS = {
+    Outcome.APPLIED: "They are corrected, except what it skipped.",
+    Outcome.PARTIAL: "They are corrected, except what it skipped.",
+    Outcome.PLANNED: "It was a dry run, so they remain.",
+    Outcome.REFUSED: "It was refused, so they remain.",
+}
 
 
 def _build_registration_card() -> Card:

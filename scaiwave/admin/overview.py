@@ -73,8 +73,33 @@ class EntryList:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a table; numbers are aligned to the right."""
+
+    text: str
+    url: str = ""
+    tone: Tone | None = None
+    is_number: bool = False
+
+
+@dataclass(frozen=True)
+class OverviewTable:
+    """A small table. The first cell of each row is its title. `details` is a sentence below it,
+    and `empty` is shown without rows."""
+
+    title: str
+    url: str
+    permission: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    details: str
+    empty: str
+
+
+@dataclass(frozen=True)
 class OverviewPart:
     cards: Sequence[Card] = field(default_factory=tuple)
+    tables: Sequence[OverviewTable] = field(default_factory=tuple)
     charts: Sequence[Chart] = field(default_factory=tuple)
     lists: Sequence[EntryList] = field(default_factory=tuple)
 
@@ -104,7 +129,7 @@ def register_overview_loader(load: Loader) -> None:
 
 
 def build_overview(now: datetime) -> dict[str, Any]:
-    """Return all parts as a JSON document: `cards`, `charts`, `lists`."""
+    """Return all parts as a JSON document: `cards`, `tables`, `charts`, `lists`."""
     parts = [build(now) for _, build in sorted(_builders.values(), key=lambda each: each[0])]
     return _join_parts(parts)
 
@@ -117,7 +142,7 @@ def build_limited_overview(operator: Operator, now: datetime) -> dict[str, Any]:
 def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
     return {
         kind: [asdict(each) for part in parts for each in getattr(part, kind)]
-        for kind in ("cards", "charts", "lists")
+        for kind in ("cards", "tables", "charts", "lists")
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -21,6 +23,37 @@ register.filter("bytes", format_bytes)
 @register.filter
 def thousands(number: int) -> str:
     return f"{number:,}"
+
+
+@register.filter
+def parse_time(text: str) -> datetime:
+    """Read a time of the stored overview."""
+    return datetime.fromisoformat(text)
+
+
+@register.filter
+def value_text(value: Any) -> str:
+    """Return a value of JSON as a reader would write it."""
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """Mark commands, which stand between backticks, as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # A backtick without its pair, so none is meant as one.
+        return format_html("{}", text)
+    marked = (
+        format_html("<code>{}</code>", part) if index % 2 else format_html("{}", part)
+        for index, part in enumerate(parts)
+    )
+    return SafeString("".join(marked))
 
 
 @register.filter

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun
-from tenants.models import AdminUser
+from tenants.models import AdminUser, StoredOverview
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
 
 
 def test_success_run_shows_its_changes_and_errors() -> None:
@@ -66,3 +77,69 @@ def test_success_a_change_leads_to_its_subject() -> None:
     for text in (listed, page.content.decode()):
         assert f'<a href="{subject_url}">{change.subject_name or change.subject_id}</a>' in text
     assert client.get(subject_url).status_code == 200
+
+
+def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    change = SyncChange.objects.get(kind="participants")
+    run = change.run
+    run.counts["participants"]["skipped"] = 4
+    run.losses = [["people", str(tenant.pk), 2], ["people", "gone", 1]]
+    run.warnings = ["Two groups have one name."]
+    run.error_code, run.error_message = "SW_SYNC_PARTIAL", "4 were skipped."
+    run.error_fix = "Run `scaiwave sync --allow-removals 4`."
+    run.save()
+    url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    with CaptureQueriesContext(connection) as caught:
+        page = client.get(url).content.decode()
+    assert len(caught) <= 12
+    changes = reverse("admin:identity_sync_syncchange_changelist")
+    for column, action, number in (("added", "add", "2"), ("skipped", "skipped", "4")):
+        link = f"{changes}?run__id__exact={run.pk}&amp;kind=participants&amp;action={action}"
+        assert f'<a href="{link}">{number}</a>' in page, column
+        assert client.get(link.replace("&amp;", "&")).status_code == 200
+    subject = reverse("admin:tenants_participant_change", args=[change.subject_id])
+    assert f'<a href="{subject}">' in page
+    assert "<div>2 people in <a" in page
+    assert "<div>1 people in gone</div>" in page
+    assert "Two groups have one name." in page
+    assert "Run <code>scaiwave sync --allow-removals 4</code>." in page
+
+
+def test_success_values_of_a_change_are_readable(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    change = SyncChange.objects.get(kind="participants")
+    url = reverse("admin:identity_sync_syncchange_change", args=[change.pk])
+    page = client.get(url).content.decode()
+    assert '<th scope="row">email</th><td>a@b.example</td><td>c@d.example</td>' in page
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence", "is_linked"),
+    [
+        ("applied", "They are corrected, except what it skipped.", True),
+        ("refused", "It was refused, so they remain.", False),
+        ("planned", "It was a dry run, so they remain.", False),
+    ],
+)
+def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
+    outcome: str, sentence: str, is_linked: bool, client: Client
+) -> None:
+    index = reverse("admin:index")
+    assert "No full sync has compared this server with ScaiKey yet." in (
+        client.get(index).content.decode()
+    )
+    now = datetime.now(UTC)
+    counts = {"participants": {"seen": 1200, "added": 2, "updated": 3, "skipped": 5}}
+    run = SyncRun.objects.create(
+        operator="cron", outcome=outcome, started_at=now, ended_at=now, counts=counts
+    )
+    SyncRun.objects.create(operator="cron", outcome="failed", started_at=now, ended_at=now)
+    StoredOverview.objects.all().delete()
+    page = client.get(index).content.decode()
+    drift = page.partition("Drift by kind")[2].partition("</section>")[0]
+    assert f"found 10 differences. {sentence}" in drift
+    assert ">1,200<" in drift
+    assert (f"run__id__exact={run.pk}" in drift) is is_linked
+    (table,) = client.get(index).context["overview"]["tables"]
+    assert table["url"] == reverse("admin:identity_sync_syncrun_change", args=[run.pk])

@@ -266,4 +266,4 @@ def test_success_audit_entry_shows_values_before_and_after(client: Client) -> No
     )
     entry = AuditEntry.objects.get()
     page = client.get(reverse("admin:tenants_auditentry_change", args=[entry.pk])).content.decode()
-    assert '<th scope="row">max_rooms</th><td>-</td><td>5</td>' in page
+    assert '<th scope="row">max_rooms</th><td>none</td><td>5</td>' in page

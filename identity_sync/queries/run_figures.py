@@ -1,0 +1,53 @@
+"""The counts of a run as a table: kinds by what was done with their records, each with a link."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from identity_sync.models import Outcome, SyncRun
+from identity_sync.services.sync.report import KINDS
+from scaiwave.admin.formatting import Tone
+from scaiwave.admin.overview import Cell
+
+CHANGES = "admin:identity_sync_syncchange_changelist"
+COLUMNS = ("seen", "added", "updated", "deactivated", "restored", "skipped")
+_ACTIONS = {
+    "added": "add",
+    "updated": "update",
+    "deactivated": "deactivate",
+    "restored": "restore",
+    "skipped": "skipped",
+}
+
+
+def build_rows(run: SyncRun) -> list[list[Cell]]:
+    """Return a row for each kind: its name, then a cell for each of `COLUMNS`."""
+    counts = run.get_counts()
+    return [_build_row(run, kind, counts[kind]) for kind in KINDS if kind in counts]
+
+
+def _build_row(run: SyncRun, kind: str, counts: dict[str, int]) -> list[Cell]:
+    cells = [_build_cell(run, kind, column, counts.get(column, 0)) for column in COLUMNS]
+    return [Cell(kind.capitalize()), *cells]
+
+
+def _build_cell(run: SyncRun, kind: str, column: str, number: int) -> Cell:
+    action = _ACTIONS.get(column)
+    is_recorded = run.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
+    url = ""
+    if number and action is not None and is_recorded:
+        url = f"{reverse(CHANGES)}?{urlencode(_select(run, kind, action))}"
+    tone = Tone.WARN if column == "skipped" and number else None
+    return Cell(f"{number:,}", url, tone, is_number=True)
+
+
+def _select(run: SyncRun, kind: str, action: str) -> dict[str, Any]:
+    return {"run__id__exact": run.pk, "kind": kind, "action": action}
+
+
+def count_differences(run: SyncRun) -> int:
+    """Return how many records of the run differed from ScaiKey, also those that it skipped."""
+    return sum(counts.get(column, 0) for counts in run.get_counts().values() for column in _ACTIONS)
