@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 
+from rooms import acts
 from rooms.message_page import find_reader, show_messages
 from rooms.models import (
     Event,
@@ -38,6 +39,8 @@ from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
 from tenants.models import Participant, Tenant
 from tenants.queries.figures import register_figure
+
+__all__ = ["acts"]
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
 register_tab(Participant, "Rooms", RoomMember, "participant", position=3)

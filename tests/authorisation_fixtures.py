@@ -117,9 +117,30 @@ class SampleData:
             make = rotate_key if number else generate_key
             make(operator=get_host_operator(), now=NOW)
 
+    def get_old_key(self) -> ServerKey:
+        """Return the oldest key, which no longer signs if there are several."""
+        return ServerKey.objects.order_by("signs_from", "pk")[0]
+
     def get_old_key_id(self) -> str:
-        """Return the ID of the oldest key, which no longer signs if there are several."""
-        return ServerKey.objects.order_by("signs_from", "pk")[0].key_id
+        return self.get_old_key().key_id
+
+    def get_role(self, slug: str) -> Role:
+        return Role.objects.get(tenant=self.tenant, slug=slug)
+
+    def make_refused_run(self, tenant: Tenant | None) -> SyncRun:
+        """Make the newest run, which has left out nine losses of access."""
+        return SyncRun.objects.create(
+            tenant=tenant,
+            operator="root",
+            outcome="refused",
+            started_at=NOW,
+            ended_at=NOW,
+            error_fix="If this is correct: `scaiwave sync --allow-removals 9`.",
+        )
+
+    def make_silent_peer(self) -> KnownPeer:
+        """Make a peer at an address where no server responds."""
+        return _make_peer("127.0.0.1:1")
 
     def write_bundle(self) -> str:
         path = self.directory / "in.zip"
@@ -161,9 +182,9 @@ def _make_archived_room(anna: Participant) -> Room:
     return row_factories.make_room(workspace, anna, "Archive", state=RoomState.ARCHIVED)
 
 
-def _make_peer() -> KnownPeer:
+def _make_peer(server_name: str = "chat.example.com") -> KnownPeer:
     return KnownPeer.objects.create(
-        server_name="chat.example.com",
+        server_name=server_name,
         public_key=to_base64(bytes(32)),
         protocol_versions=["v1"],
         first_seen_at=NOW,

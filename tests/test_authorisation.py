@@ -1,5 +1,7 @@
 """Permissions: every command, run by every type of operator.
 
+`test_authorisation_acts.py` does the same with the acts of the admin site, from the same rows.
+
 A command without a row here fails the last test. Each runs in this process, as its console script
 runs it, with a token that the sandbox has signed. A refused command must change nothing.
 """
@@ -8,16 +10,18 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
+from django.db.models import Model
 from pytest_django import Settings
 
+from federation.models import ServerKey
 from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
 from scaiwave.error_mapping import translate_errors
@@ -67,6 +71,18 @@ ALL_ALLOWED = dict.fromkeys(OPERATORS, 0)
 
 
 @dataclass(frozen=True)
+class ActRow:
+    """An act of the admin site that stands for a command, with a row and valid values of its form.
+
+    `codes` are those of its command unless it differs from the command with these arguments.
+    """
+
+    row: Callable[[SampleData], Model | None] = lambda sample: None
+    values: Mapping[str, str] = field(default_factory=dict)
+    codes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """A command with valid arguments, and the exit code for each operator."""
 
@@ -79,6 +95,13 @@ class Row:
     """How many federation keys there are, the newest of which signs."""
     commits: bool = False
     """The command has its own transactions, so the test can't run in one."""
+    acts: Mapping[str, ActRow] = field(default_factory=dict)
+    """Those of the admin site that stand for the command, by the names in their addresses."""
+
+
+REASON = {"reason": "as asked for"}
+SYNC_TENANT = {**ROOMS, SERVICE: 0}
+"""Syncs of one tenant, which tenant administrators may run too."""
 
 
 def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
@@ -87,7 +110,24 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
 
 ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
-    ("sync",): Row({**PLATFORM, SERVICE: 0}, lambda sample: ["--dry-run", "--allow-removals", "9"]),
+    ("sync",): Row(
+        {**PLATFORM, SERVICE: 0},
+        lambda sample: ["--dry-run", "--allow-removals", "9"],
+        acts={
+            "sync": ActRow(codes=PLATFORM),
+            "sync-dry-run": ActRow(codes=PLATFORM),
+            "sync-allow-removals-N": ActRow(
+                lambda sample: sample.make_refused_run(None), {"number": "9"}, PLATFORM
+            ),
+            "sync-tenant-slug": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
+            "sync-tenant-slug-dry-run": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
+            "sync-tenant-slug-allow-removals-N": ActRow(
+                lambda sample: sample.make_refused_run(sample.tenant).tenant,
+                {"number": "9"},
+                SYNC_TENANT,
+            ),
+        },
+    ),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
     ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift", "--exit-zero"]),
     ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
@@ -113,37 +153,71 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "list-participants"): Row(LOOK, of_tenant()),
     ("admin", "show-participant"): Row(LOOK, lambda sample: [str(sample.anna.pk)]),
     ("admin", "suspend-participant"): Row(
-        TENANT, lambda sample: [str(sample.anna.pk), "--no-input"]
+        TENANT,
+        lambda sample: [str(sample.anna.pk), "--no-input"],
+        acts={"admin-suspend-participant": ActRow(lambda sample: sample.anna, REASON)},
     ),
-    ("admin", "resume-participant"): Row(TENANT, lambda sample: [str(sample.suspended_person.pk)]),
+    ("admin", "resume-participant"): Row(
+        TENANT,
+        lambda sample: [str(sample.suspended_person.pk)],
+        acts={"admin-resume-participant": ActRow(lambda sample: sample.suspended_person, REASON)},
+    ),
     ("admin", "purge-participant"): Row(
         TENANT, lambda sample: [str(sample.removed_person.pk), "--no-input"]
     ),
     ("admin", "list-groups"): Row(LOOK, of_tenant()),
     ("admin", "show-group"): Row(LOOK, lambda sample: [str(sample.group.pk)]),
     ("admin", "update-tenant"): Row(
-        TENANT, lambda sample: [sample.tenant.slug, "--max-rooms", "9"]
+        TENANT,
+        lambda sample: [sample.tenant.slug, "--max-rooms", "9"],
+        acts={"admin-update-tenant": ActRow(lambda sample: sample.tenant, {"max_rooms": "9"})},
     ),
-    ("admin", "suspend-tenant"): Row(TENANT, lambda sample: [sample.tenant.slug, "--no-input"]),
-    ("admin", "resume-tenant"): Row(TENANT, lambda sample: [sample.suspended_tenant.slug]),
+    ("admin", "suspend-tenant"): Row(
+        TENANT,
+        lambda sample: [sample.tenant.slug, "--no-input"],
+        acts={"admin-suspend-tenant": ActRow(lambda sample: sample.tenant, REASON)},
+    ),
+    ("admin", "resume-tenant"): Row(
+        TENANT,
+        lambda sample: [sample.suspended_tenant.slug],
+        acts={"admin-resume-tenant": ActRow(lambda sample: sample.suspended_tenant, REASON)},
+    ),
     ("admin", "create-partner"): Row(PLATFORM, lambda sample: ["--slug", "west", "--name", "West"]),
     # Its tenants' own administrators do not see a partner.
     ("admin", "show-partner"): Row({**LOOK, OWN_TENANT: 1}, lambda sample: [sample.partner.slug]),
     ("admin", "update-partner"): Row(
-        PLATFORM, lambda sample: [sample.local_partner.slug, "--max-tenants", "9"]
+        PLATFORM,
+        lambda sample: [sample.local_partner.slug, "--max-tenants", "9"],
+        acts={
+            "admin-update-partner": ActRow(
+                lambda sample: sample.local_partner, {"max_tenants": "9"}
+            )
+        },
     ),
-    ("admin", "suspend-partner"): Row(PLATFORM, lambda sample: [sample.partner.slug, "--no-input"]),
-    ("admin", "resume-partner"): Row(PLATFORM, lambda sample: [sample.suspended_partner.slug]),
+    ("admin", "suspend-partner"): Row(
+        PLATFORM,
+        lambda sample: [sample.partner.slug, "--no-input"],
+        acts={"admin-suspend-partner": ActRow(lambda sample: sample.partner, REASON)},
+    ),
+    ("admin", "resume-partner"): Row(
+        PLATFORM,
+        lambda sample: [sample.suspended_partner.slug],
+        acts={"admin-resume-partner": ActRow(lambda sample: sample.suspended_partner, REASON)},
+    ),
     ("admin", "create-workspace"): Row(TENANT, of_tenant("--slug", "sales", "--name", "Sales")),
     ("admin", "create-administrator"): Row(
         PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),
     ("admin", "list-administrators"): Row(LOOK_AT_PLATFORM),
     ("admin", "disable-administrator"): Row(
-        PLATFORM, lambda sample: [sample.administrator.username, "--allow-last", "--no-input"]
+        PLATFORM,
+        lambda sample: [sample.administrator.username, "--allow-last", "--no-input"],
+        acts={"admin-disable-administrator": ActRow(lambda sample: sample.administrator)},
     ),
     ("admin", "enable-administrator"): Row(
-        PLATFORM, lambda sample: [sample.disabled_administrator.username]
+        PLATFORM,
+        lambda sample: [sample.disabled_administrator.username],
+        acts={"admin-enable-administrator": ActRow(lambda sample: sample.disabled_administrator)},
     ),
     ("admin", "reset-administrator-password"): Row(
         PLATFORM,
@@ -160,37 +234,72 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "audit"): Row(
         LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug
     ),
-    ("admin", "federation", "key", "generate"): Row(PLATFORM, keys=0),
-    ("admin", "federation", "key", "rotate"): Row(PLATFORM),
+    ("admin", "federation", "key", "generate"): Row(
+        PLATFORM, keys=0, acts={"admin-federation-key-generate": ActRow()}
+    ),
+    ("admin", "federation", "key", "rotate"): Row(
+        PLATFORM,
+        acts={"admin-federation-key-rotate": ActRow(lambda sample: ServerKey.objects.get())},
+    ),
     ("admin", "federation", "key", "list"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "key", "revoke"): Row(
-        PLATFORM, lambda sample: [sample.get_old_key_id(), "--yes"], keys=2
+        PLATFORM,
+        lambda sample: [sample.get_old_key_id(), "--yes"],
+        keys=2,
+        acts={
+            "admin-federation-key-revoke": ActRow(
+                lambda sample: sample.get_old_key(), {"key_id": "{row.key_id}"}
+            )
+        },
     ),
-    ("admin", "federation", "key", "check"): Row(PLATFORM),
+    ("admin", "federation", "key", "check"): Row(
+        PLATFORM,
+        acts={"admin-federation-key-check": ActRow(lambda sample: ServerKey.objects.get())},
+    ),
     ("admin", "federation", "key", "reencrypt"): Row(PLATFORM),
     ("admin", "federation", "descriptor"): Row(LOOK_AT_PLATFORM),
     # No server responds at that address, but only operators with the permission get so far.
     ("admin", "federation", "check-peer"): Row(
-        {**ALL_REFUSED, SUPER: 2, WRITE: 2}, lambda sample: ["127.0.0.1:1", "--dry-run"]
+        {**ALL_REFUSED, SUPER: 2, WRITE: 2},
+        lambda sample: ["127.0.0.1:1", "--dry-run"],
+        acts={"admin-federation-check-peer": ActRow(lambda sample: sample.make_silent_peer())},
     ),
     ("admin", "federation", "peer", "list"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "peer", "show"): Row(
         LOOK_AT_PLATFORM, lambda sample: [sample.peer.server_name]
     ),
     ("admin", "federation", "peer", "forget"): Row(
-        PLATFORM, lambda sample: [sample.peer.server_name, "--yes"]
+        PLATFORM,
+        lambda sample: [sample.peer.server_name, "--yes"],
+        acts={"admin-federation-peer-forget": ActRow(lambda sample: sample.peer)},
     ),
     ("admin", "federation", "policy", "show"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "policy", "set"): Row(
-        PLATFORM, lambda sample: ["--default-mode", "open"]
+        PLATFORM,
+        lambda sample: ["--default-mode", "open"],
+        acts={"admin-federation-policy-set": ActRow(values={"default_mode": "open"})},
     ),
     ("role", "list"): Row(LISTS, seen=lambda sample: "crew-lead"),
     ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
     ("role", "create"): Row(TENANT, of_tenant("--slug", "new-role", "--name", "New")),
     ("role", "update"): Row(TENANT, of_tenant("unused", "--name", "New")),
     ("role", "delete"): Row(TENANT, of_tenant("unused")),
-    ("role", "grant"): Row(TENANT, of_tenant("unused", "--to-group", "Crew")),
-    ("role", "revoke"): Row(TENANT, of_tenant("crew-lead", "--from-group", "Crew")),
+    ("role", "grant"): Row(
+        TENANT,
+        of_tenant("unused", "--to-group", "Crew"),
+        acts={
+            "role-grant": ActRow(
+                lambda sample: sample.get_role("unused"), {"kind": "group", "holder": "Crew"}
+            ),
+            "role-grant-to-person": ActRow(lambda sample: sample.anna, {"role": "unused"}),
+            "role-grant-to-group-group": ActRow(lambda sample: sample.group, {"role": "unused"}),
+        },
+    ),
+    ("role", "revoke"): Row(
+        TENANT,
+        of_tenant("crew-lead", "--from-group", "Crew"),
+        acts={"role-revoke": ActRow(lambda sample: sample.group.role_grants.get())},
+    ),
     ("room", "list"): Row(LOOK, of_tenant()),
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
     ("room", "workspaces"): Row(LOOK, of_tenant()),
@@ -202,6 +311,7 @@ ROWS: dict[VerbPath, Row] = {
             sample
         ),
         commits=True,
+        acts={"room-export": ActRow(lambda sample: sample.room, REASON)},
     ),
     ("room", "import"): Row(
         ROOMS,
@@ -210,8 +320,16 @@ ROWS: dict[VerbPath, Row] = {
         )(sample),
         commits=True,
     ),
-    ("room", "archive"): Row(TENANT, lambda sample: of_tenant(str(sample.room.pk))(sample)),
-    ("room", "reopen"): Row(TENANT, lambda sample: of_tenant(str(sample.archived_room.pk))(sample)),
+    ("room", "archive"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.room.pk))(sample),
+        acts={"room-archive": ActRow(lambda sample: sample.room, REASON)},
+    ),
+    ("room", "reopen"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.archived_room.pk))(sample),
+        acts={"room-reopen": ActRow(lambda sample: sample.archived_room, REASON)},
+    ),
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),

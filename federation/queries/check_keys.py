@@ -26,10 +26,14 @@ Problem = KeyUnreadable | KeyDamaged | KeyFromFuture
 
 @dataclass(frozen=True)
 class CheckKeysResult:
-    """A row for each stored private key, newest first; `problem` is the most serious one."""
+    """A row for each stored private key, newest first; `problem` is the most serious one.
+
+    `problems` are those of single keys, by their ID.
+    """
 
     keys: list[Row]
     problem: ScaiWaveError | None
+    problems: dict[str, ScaiWaveError]
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
         _build_row(key, get_key_state(key, signing, now).value, problem)
         for key, problem in problems
     ]
-    raised = [problem for _, problem in problems if problem is not None]
-    return CheckKeysResult(rows, min(raised, key=lambda problem: -problem.exit_code, default=None))
+    raised: dict[str, ScaiWaveError] = {key.key_id: problem for key, problem in problems if problem}
+    most_serious = min(raised.values(), key=lambda problem: -problem.exit_code, default=None)
+    return CheckKeysResult(rows, most_serious, raised)
 
 
 def _advise(

@@ -20,11 +20,23 @@ from scaiwave.web.streaming import can_detect_abort
 
 @api_view("GET")
 def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
-    _require_http_1_1(request)
+    require_http_1_1(request)
     caller = authenticate(request)
+    return stream_bundle(
+        lambda: export_as_participant(caller=caller, room=room, now=timezone.now()),
+        transfers_of=str(caller.participant.pk),
+    )
+
+
+def stream_bundle(start: Callable[[], RoomExport], *, transfers_of: str) -> StreamingHttpResponse:
+    """Return the response with the bundle of an export, whose first piece is read here.
+
+    `transfers_of` identifies whose transfers are counted. Raises `RateLimitExceeded`, and what
+    `start` and the first piece raise.
+    """
     with ExitStack() as stack:
-        stack.enter_context(reserve_transfer(caller.participant))
-        export = export_as_participant(caller=caller, room=room, now=timezone.now())
+        stack.enter_context(reserve_transfer(transfers_of))
+        export = start()
         started = _StartedExport(export)
         started.release = stack.pop_all().close
     response = StreamingHttpResponse(started, content_type="application/zip")
@@ -35,7 +47,7 @@ def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
     return response
 
 
-def _require_http_1_1(request: HttpRequest) -> None:
+def require_http_1_1(request: HttpRequest) -> None:
     """Raises `BadApiRequest`."""
     if not can_detect_abort(request):
         raise BadApiRequest(

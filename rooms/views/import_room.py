@@ -24,7 +24,7 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
     _require_import_permission(caller)
     with (
-        reserve_transfer(caller.participant),
+        reserve_transfer(str(caller.participant.pk)),
         read_upload(request, max_bytes=max_bytes) as upload,
     ):
         imported = import_room(

@@ -57,6 +57,17 @@ class NoInput(forms.Form):
     """The form of acts that need nothing but a click."""
 
 
+MAX_REASON_CHARS = 500
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=MAX_REASON_CHARS,
+        help_text="Goes into the audit log.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
 def _always(row: Any) -> bool:
     return True
 
@@ -71,9 +82,9 @@ class Act:
     its address.
 
     `run` returns a sentence about what was done, or a file to download, and raises what the service
-    raises. `is_offered` decides by the row, and `get_note` returns a sentence to read before the
-    form. An act with `is_of_list` needs no row: it is offered above the list of its model. It is
-    offered to operators with the `permission`; the service decides.
+    raises. The act is offered to operators with `permission`, for rows by `is_offered`; the service
+    decides who may do it. `get_note` returns a sentence to read before the form. An act with
+    `is_of_list` needs no row: it is offered above the list of its model.
     """
 
     command: str

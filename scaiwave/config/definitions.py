@@ -244,8 +244,8 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_TRANSFER_LIMIT",
-        "Maximum number of exports and imports that one participant may run at a time over HTTP; "
-        "0: no limit.",
+        "Maximum number of exports and imports that one participant, or one account of the admin "
+        "site, may run at a time over HTTP; 0: no limit.",
         "2",
         type="int",
     ),

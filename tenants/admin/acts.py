@@ -1,4 +1,4 @@
-"""The acts of tenants, partners, people and roles, as the commands of the same names do them."""
+"""The acts of tenants, partners, people, roles and accounts, as the commands do them."""
 
 from __future__ import annotations
 
@@ -7,33 +7,29 @@ from typing import Any
 
 from django import forms
 
-from scaiwave.admin.acts import Act, ActCall, register_act
+from scaiwave.admin.acts import Act, ActCall, ReasonForm, register_act
 from scaiwave.auth.operators import Permission
-from tenants.models import Participant, Partner, Role, RoleGrant, RoleSource, Tenant
+from tenants.models import (
+    AdminUser,
+    Group,
+    Participant,
+    Partner,
+    Role,
+    RoleGrant,
+    RoleSource,
+    Tenant,
+)
+from tenants.services.administrators import disable_administrator, enable_administrator
 from tenants.services.role_grants import grant_role, revoke_role
 from tenants.services.suspend_participant import resume_participant, suspend_participant
 from tenants.services.suspend_partner import resume_partner, suspend_partner
 from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
+from tenants.services.update_partner import PartnerUpdate, update_partner
 from tenants.services.update_tenant import TenantUpdate, update_tenant
-
-MAX_REASON_CHARS = 500
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        max_length=MAX_REASON_CHARS,
-        help_text="Goes into the audit log.",
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
 
 
 class LimitsForm(forms.Form):
     """Empty fields leave their limit as it is; `none` removes one."""
-
-    max_participants = forms.CharField(required=False, label="Maximum of active participants")
-    max_rooms = forms.CharField(required=False, label="Maximum of rooms")
-    max_storage_mb = forms.CharField(required=False, label="Maximum of storage in MiB")
-    max_ai_tokens_month = forms.CharField(required=False, label="Maximum of AI tokens a month")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,11 +48,38 @@ class LimitsForm(forms.Form):
         return {"limits": limits}
 
 
+class TenantLimitsForm(LimitsForm):
+    max_participants = forms.CharField(required=False, label="Maximum of active participants")
+    max_rooms = forms.CharField(required=False, label="Maximum of rooms")
+    max_storage_mb = forms.CharField(required=False, label="Maximum of storage in MiB")
+    max_ai_tokens_month = forms.CharField(required=False, label="Maximum of AI tokens a month")
+
+
+class PartnerLimitsForm(LimitsForm):
+    max_tenants = forms.CharField(required=False, label="Maximum of tenants")
+    max_users_per_tenant = forms.CharField(required=False, label="Maximum of users per tenant")
+    max_applications_per_tenant = forms.CharField(
+        required=False, label="Maximum of applications per tenant"
+    )
+
+
 class HolderForm(forms.Form):
+    kind = forms.ChoiceField(
+        required=False,
+        choices=(("person", "a person"), ("group", "a group")),
+        label="Grant to",
+    )
     holder = forms.CharField(
         max_length=500,
-        label="Person",
-        help_text="E-mail address, @name:server, or ID of someone in the tenant of the role.",
+        label="Who",
+        help_text="A person's e-mail address, @name:server or ID; a group's name or ID. They must "
+        "be in the tenant of the role.",
+    )
+
+
+class RoleForm(forms.Form):
+    role = forms.CharField(
+        max_length=500, help_text="Slug or ID of a role of the same tenant.", strip=True
     )
 
 
@@ -107,13 +130,51 @@ def _change_limits(call: ActCall) -> str:
     return " ".join([*result.lines, *result.warnings])
 
 
+def _change_partner_limits(call: ActCall) -> str:
+    result = update_partner(
+        operator=call.operator,
+        partner=str(call.row.pk),
+        update=PartnerUpdate(limits=call.values["limits"]),
+        now=call.now,
+    )
+    return " ".join(result.lines)
+
+
+def _disable_administrator(call: ActCall) -> str:
+    return disable_administrator(
+        operator=call.operator,
+        username=call.row.username,
+        confirm=call.confirm,
+        now=call.now,
+    ).sentence
+
+
+def _enable_administrator(call: ActCall) -> str:
+    return enable_administrator(
+        operator=call.operator, username=call.row.username, now=call.now
+    ).sentence
+
+
 def _grant_role(call: ActCall) -> str:
     result = grant_role(
         operator=call.operator,
         role=str(call.row.pk),
         tenant=str(call.row.tenant_id),
         holder=call.values["holder"],
-        is_group=False,
+        is_group=call.values["kind"] == "group",
+        now=call.now,
+    )
+    return " ".join(result.sentences)
+
+
+def _grant_to(call: ActCall) -> str:
+    """Grant a role on the page of the person or the group that gets it."""
+    result = grant_role(
+        operator=call.operator,
+        role=call.values["role"],
+        tenant=str(call.row.tenant_id),
+        holder=str(call.row.pk),
+        is_group=isinstance(call.row, Group),
         now=call.now,
     )
     return " ".join(result.sentences)
@@ -147,8 +208,8 @@ for model, suspend, resume, permission in (
             _suspend_by(suspend),
             form=ReasonForm,
             is_offered=_is_not_suspended,
-            is_destructive=True,
             permission=permission,
+            is_destructive=True,
         )
     )
     register_act(
@@ -168,12 +229,54 @@ register_act(
         "Change limits",
         Tenant,
         _change_limits,
-        LimitsForm,
+        TenantLimitsForm,
         permission=Permission.MANAGE_TENANTS,
     )
 )
 register_act(
-    Act("role grant", "Grant", Role, _grant_role, HolderForm, permission=Permission.MANAGE_ROLES)
+    Act(
+        "admin update-partner",
+        "Change limits",
+        Partner,
+        _change_partner_limits,
+        PartnerLimitsForm,
+        is_offered=lambda partner: partner.scaikey_id is None,
+    )
+)
+for holder, run, form, options in (
+    (Role, _grant_role, HolderForm, ""),
+    (Participant, _grant_to, RoleForm, "--to <person>"),
+    (Group, _grant_to, RoleForm, "--to-group <group>"),
+):
+    register_act(
+        Act(
+            "role grant",
+            "Grant a role" if options else "Grant",
+            holder,
+            run,
+            form=form,
+            options=options,
+            permission=Permission.MANAGE_ROLES,
+        )
+    )
+register_act(
+    Act(
+        "admin disable-administrator",
+        "Disable",
+        AdminUser,
+        _disable_administrator,
+        is_offered=lambda user: user.is_active,
+        is_destructive=True,
+    )
+)
+register_act(
+    Act(
+        "admin enable-administrator",
+        "Enable",
+        AdminUser,
+        _enable_administrator,
+        is_offered=lambda user: not user.is_active,
+    )
 )
 register_act(
     Act(
@@ -182,7 +285,7 @@ register_act(
         RoleGrant,
         _revoke_role,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
-        is_destructive=True,
         permission=Permission.MANAGE_ROLES,
+        is_destructive=True,
     )
 )

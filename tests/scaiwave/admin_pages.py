@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 from django.test import Client
 from django.urls import reverse
 
@@ -18,3 +19,20 @@ def read_column(client: Client, url_name: str, column: str) -> list[str]:
 def strip_markup(html: str) -> str:
     text = re.sub(r"<meter.*?</meter>", "", html)
     return " ".join(re.sub(r"<[^>]+>", "", text).split())
+
+
+def sign_in(browser: httpx.Client, username: str, password: str) -> None:
+    """Sign in to a running server; the client must follow redirects."""
+    answer = submit(browser, "/admin/login/", username=username, password=password)
+    assert answer.url.path == "/admin/"
+
+
+def submit(browser: httpx.Client, path: str, **values: str) -> httpx.Response:
+    """Fill in and send the form of a page of a running server, as a browser does."""
+    return browser.post(path, data=fill_in(browser, path, **values))
+
+
+def fill_in(browser: httpx.Client, path: str, **values: str) -> dict[str, str]:
+    """Return what a browser would send with the form of a page."""
+    token = re.findall('name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(path).text)[-1]
+    return {**values, "csrfmiddlewaretoken": token, "next": "/admin/"}

@@ -194,8 +194,9 @@ def export_room(
     with_media: bool,
     now: datetime,
     progress: ProgressCallback = null_progress,
+    reason: str = "",
 ) -> RoomExport:
-    """Start the export of a room, named by its ID or alias.
+    """Start the export of a room, named by its ID or alias. A `reason` is recorded.
 
     Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `ExportRefused`, `KeyUnreadable` or
     `KeyDamaged`.
@@ -207,7 +208,7 @@ def export_room(
     options = ExportOptions(window, with_media, now, load_signer(now), progress)
     # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
     #    while it is read, by `_ExportRun.iter_parts`.
-    return start_export(operator=operator, room=resolved, options=options)
+    return start_export(operator=operator, room=resolved, options=options, reason=reason)
 
 
 def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
@@ -224,11 +225,16 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
     return start_export(operator=caller.operator, room=resolved, options=options)
 
 
-def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> RoomExport:
+def start_export(
+    *, operator: Operator, room: Room, options: ExportOptions, reason: str = ""
+) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
     operator.require(Permission.TRANSFER_ROOMS)
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
+    details = {"window": window, "media": options.with_media}
+    if reason:
+        details["reason"] = reason
     with transaction.atomic():
         record_audit(
             operator=operator,
@@ -236,7 +242,7 @@ def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> R
             subject=room,
             tenant=room.tenant,
             now=options.now,
-            details={"window": window, "media": options.with_media},
+            details=details,
             is_change=False,
         )
     return RoomExport(room, options)

@@ -36,6 +36,7 @@ from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant, sync
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.scaiwave import row_factories
+from tests.scaiwave.admin_pages import sign_in, submit
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 from tests.tenants.fake_scaikey import make_config
 
@@ -212,7 +213,7 @@ def test_success_without_redis_a_process_survives_the_web_server(
     """It is on the page of its run that the administrator ends, while it is in progress."""
     sandbox.latency = 1.0
     with httpx.Client(base_url=live.base_url, follow_redirects=True, timeout=60) as browser:
-        sign_in(browser)
+        sign_in(browser, "olga", PASSWORD)
         answer = submit(browser, "/admin/act/sync/")
         assert re.fullmatch("/admin/identity_sync/syncrun/[0-9a-f-]+/change/", answer.url.path)
         assert "running" in answer.text
@@ -226,17 +227,6 @@ def test_success_without_redis_a_process_survives_the_web_server(
     )
     assert entries == [("olga",)]
     wait_for(lambda: not is_running(live))
-
-
-def sign_in(browser: httpx.Client) -> None:
-    answer = submit(browser, "/admin/login/", username="olga", password=PASSWORD)
-    assert answer.url.path == "/admin/"
-
-
-def submit(browser: httpx.Client, path: str, **values: str) -> httpx.Response:
-    """Fill in the form of a page as a browser does."""
-    token = re.findall('name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(path).text)[-1]
-    return browser.post(path, data={**values, "csrfmiddlewaretoken": token, "next": "/admin/"})
 
 
 def is_running(live: LiveServer) -> bool:

@@ -1,0 +1,221 @@
+"""Permissions of the admin site: every act, done by every type of account.
+
+The rows are those of the commands that the acts stand for, in `test_authorisation.py`. A refused
+act must change nothing, and neither may looking at the form of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+from redis import Redis
+
+from scaiwave.admin.access import SCAIKEY_BACKEND
+from scaiwave.admin.acts import find_act, get_acts
+from scaiwave.config import load
+from scaiwave.sandbox import Sandbox
+from tenants.models import AdminUser
+from tests.authorisation_fixtures import SampleData
+from tests.scaiwave.scaikey_sessions import sign_in as sign_in_with_scaikey
+from tests.test_authorisation import (
+    OTHER_PARTNER,
+    OTHER_TENANT,
+    OWN_PARTNER,
+    OWN_TENANT,
+    ROWS,
+    SUPER,
+    read_files,
+    read_tables,
+)
+
+ACTS = {slug: (row, act) for row in ROWS.values() for slug, act in row.acts.items()}
+
+
+def list_slugs(*, commits: bool) -> list[str]:
+    return [slug for slug, (row, _) in ACTS.items() if row.commits is commits]
+
+
+@pytest.fixture(scope="module")
+def scaikey() -> Iterator[Sandbox]:
+    with Sandbox(people=1, tenants=1, partners=1, groups=1, seed=8) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def site(redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People sign in with ScaiKey too, and syncs are queued, which nothing runs here."""
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
+    settings.REDIS_URL = redis_url
+    monkeypatch.setattr("identity_sync.acts.MAX_WAIT_SECONDS", 0.0)
+    Redis.from_url(redis_url).flushdb()
+
+
+@pytest.fixture
+def sample(scaikey: Sandbox, tmp_path: Path) -> SampleData:
+    return SampleData.create(scaikey, tmp_path)
+
+
+def test_success_every_act_has_a_row_of_its_command() -> None:
+    assert set(ACTS) == {act.slug for act in get_acts()}
+    for words, row in ROWS.items():
+        for slug in row.acts:
+            act = find_act(slug)
+            assert act is not None
+            assert tuple(act.command.split()) == words
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("slug", list_slugs(commits=False))
+def test_success_only_permitted_accounts_act(
+    slug: str, sample: SampleData, settings: Settings
+) -> None:
+    assert_permissions(slug, sample, settings)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("slug", list_slugs(commits=True))
+def test_success_only_permitted_accounts_act_with_commits(
+    slug: str, sample: SampleData, settings: Settings
+) -> None:
+    assert_permissions(slug, sample, settings)
+
+
+def assert_permissions(slug: str, sample: SampleData, settings: Settings) -> None:
+    row, act = ACTS[slug]
+    use_token_requirement(settings, sample, "false")
+    sample.create_keys(row.keys)
+    target = act.row(sample)
+    address = reverse("admin:act", args=[slug, target.pk] if target else [slug])
+    values = {name: value.format(row=target) for name, value in act.values.items()}
+    confirmed = {**values, "confirmed": "yes"}
+    refused = make_refused_clients()
+    superuser = sign_in(AdminUser.objects.create_superuser("root"))
+    before = read_state(sample)
+    for kind, (client, statuses) in refused.items():
+        for method in (client.get, client.post):
+            assert method(address, confirmed).status_code in statuses, kind
+        assert address not in list_offered(client, slug, target), kind
+    use_token_requirement(settings, sample, "true")
+    for method in (superuser.get, superuser.post):
+        assert method(address, confirmed).status_code == HTTPStatus.FORBIDDEN
+    assert address not in list_offered(superuser, slug, target)
+    use_token_requirement(settings, sample, "false")
+    assert superuser.get(address, confirmed).status_code == HTTPStatus.OK
+    assert read_state(sample) == before
+    assert address in list_offered(superuser, slug, target)
+    codes = act.codes or row.codes
+    use_token_requirement(settings, sample, "true")
+    for kind, client in make_scaikey_clients(sample).items():
+        before = read_state(sample)
+        with undone(commits=row.commits):
+            if codes[kind] == 0:
+                assert address in list_offered(client, slug, target), kind
+            assert_outcome(client, address, confirmed, code=codes[kind])
+            if codes[kind]:
+                assert read_state(sample) == before, kind
+    use_token_requirement(settings, sample, "false")
+    assert_outcome(superuser, address, confirmed, code=codes[SUPER])
+
+
+def assert_outcome(client: Client, address: str, values: dict[str, str], *, code: int) -> None:
+    """A second submission must be harmless: it succeeds too, or is refused with a reason."""
+    refusals = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+    done = {HTTPStatus.FOUND, HTTPStatus.OK}
+    assert submit(client, address, values).status_code in (refusals if code else done)
+    assert submit(client, address, values).status_code in refusals | done
+
+
+@contextmanager
+def undone(*, commits: bool) -> Iterator[None]:
+    """Undo what an act does in this block, which is nothing if it has its own transactions."""
+    if commits:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    Redis.from_url(django_settings.REDIS_URL).flushdb()
+
+
+def make_scaikey_clients(sample: SampleData) -> dict[str, Client]:
+    """Return clients of people who have signed in with ScaiKey, by their role and scope."""
+    own, other = sample.tenant, sample.other_tenant
+    return {
+        SUPER: sign_in_with_scaikey("super_admin"),
+        OWN_PARTNER: sign_in_with_scaikey("partner_admin", partner=sample.partner.scaikey_id),
+        OTHER_PARTNER: sign_in_with_scaikey(
+            "partner_admin", partner=sample.other_partner.scaikey_id
+        ),
+        OWN_TENANT: sign_in_with_scaikey("tenant_admin", tenant=own.scaikey_tenant_id),
+        OTHER_TENANT: sign_in_with_scaikey("tenant_admin", tenant=other.scaikey_tenant_id),
+    }
+
+
+def submit(client: Client, address: str, values: dict[str, str]) -> Any:
+    answer: Any = client.post(address, values)
+    if answer.streaming:
+        answer.getvalue()
+    elif answer.status_code == HTTPStatus.OK:
+        raise AssertionError(answer.context["form"].errors or answer.context["question"])
+    return answer
+
+
+def use_token_requirement(settings: Settings, sample: SampleData, value: str) -> None:
+    settings.CONFIG = load({**sample.environment, "SCAIWAVE_REQUIRE_ADMIN_TOKEN": value})
+
+
+def sign_in(user: AdminUser, **options: Any) -> Client:
+    client = Client(**options)
+    client.force_login(user)
+    return client
+
+
+def make_refused_clients() -> dict[str, tuple[Client, set[int]]]:
+    """Return clients by their kind, each with the status codes that refuse it."""
+    create = AdminUser.objects.create_user
+    viewer = create("viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.all())
+    inactive = AdminUser.objects.create_superuser("former")
+    clients = {
+        "may see everything": (sign_in(viewer), {403}),
+        "may see nothing": (sign_in(create("newcomer", is_staff=True)), {403}),
+        "has no access to the site": (sign_in(create("member")), {302}),
+        "disabled superuser": (sign_in(inactive), {302}),
+        "signed out": (Client(), {302}),
+    }
+    AdminUser.objects.filter(pk=inactive.pk).update(is_active=False)
+    return clients
+
+
+def test_fail_a_forged_request_does_nothing(db: None) -> None:
+    client = sign_in(AdminUser.objects.create_superuser("root"), enforce_csrf_checks=True)
+    for slug in ACTS:
+        answer = client.post(reverse("admin:act", args=[slug]), {"confirmed": "yes"})
+        assert answer.status_code == HTTPStatus.FORBIDDEN
+
+
+def list_offered(client: Client, slug: str, row: Model | None) -> list[str]:
+    """Return the addresses of the acts on the page that should offer this one."""
+    act = find_act(slug)
+    assert act is not None
+    meta = act.model._meta
+    name = f"admin:{meta.app_label}_{meta.model_name}"
+    url = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
+    answer = client.get(url)
+    return [link.url for link in answer.context["acts"]] if answer.status_code == 200 else []
+
+
+def read_state(sample: SampleData) -> Any:
+    return read_tables(), read_files(sample.directory)
