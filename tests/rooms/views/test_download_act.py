@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rooms.views.live_server import TIMEOUT_SECONDS, LiveServer
+from tests.rooms.views.live_server import LiveServer
 from tests.rooms.views.sample_data import BIG_EVENTS
 from tests.scaiwave.admin_pages import fill_in, sign_in, submit
 
 PASSWORD = "correct horse battery"
+TIMEOUT_SECONDS = 60.0
 REASON = "asked for by <legal>"
 
 
