@@ -101,7 +101,7 @@ def _fill_tenants(count: int) -> list[UUID]:
         )
         for number in range(count)
     ]
-    _create(Tenant, tenants)
+    create_rows(Tenant, tenants)
     return [tenant.pk for tenant in tenants]
 
 
@@ -128,7 +128,7 @@ def _fill_people(tenant_ids: list[UUID], count: int) -> dict[UUID, list[UUID]]:
             people[tenant_id].append(person.pk)
             yield person
 
-    _create(Participant, build())
+    create_rows(Participant, build())
     return people
 
 
@@ -150,8 +150,8 @@ def _fill_groups(people: dict[UUID, list[UUID]]) -> None:
         for tenant_id, ids in people.items()
         for first in range(0, len(ids), PEOPLE_OF_GROUP)
     ]
-    _create(Group, (group for group, _ in teams))
-    _create(
+    create_rows(Group, (group for group, _ in teams))
+    create_rows(
         GroupMembership,
         (
             GroupMembership(
@@ -186,8 +186,8 @@ def _fill_rooms(people: list[UUID], tenant_id: UUID, count: int) -> None:
         )
         for number in range(count)
     ]
-    _create(Room, rooms)
-    _create(
+    create_rows(Room, rooms)
+    create_rows(
         RoomMember,
         (
             RoomMember(
@@ -200,7 +200,7 @@ def _fill_rooms(people: list[UUID], tenant_id: UUID, count: int) -> None:
             for step in range(min(PEOPLE_OF_ROOM, len(people)))
         ),
     )
-    _create(
+    create_rows(
         Event,
         (
             Event(
@@ -244,10 +244,11 @@ def _fill_audit(tenant_ids: list[UUID], count: int) -> None:
                 details={"changes": [{"field": "name", "old": "a", "new": "b"}]},
             )
 
-    _create(AuditEntry, build())
+    create_rows(AuditEntry, build())
 
 
-def _create(model: Any, rows: Iterable[Any]) -> None:
+def create_rows(model: Any, rows: Iterable[Any]) -> None:
+    """Insert rows in batches, so that not all of them are in memory."""
     iterator = iter(rows)
     while batch := list(islice(iterator, BATCH_SIZE)):
         model.objects.bulk_create(batch)

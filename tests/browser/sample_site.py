@@ -71,8 +71,11 @@ HOSTILE = (
 )
 
 
-def create_sample_site(now: datetime) -> None:
-    """Create tenants with people, rooms and usage, and what operators and syncs did with them."""
+def create_sample_site(now: datetime, *, scale: int = 1) -> None:
+    """Create tenants with people, rooms and usage, and what operators and syncs did with them.
+
+    `scale` multiplies the people of each tenant, with what they have.
+    """
     partners = [make_partner(slug, name=name) for slug, name in _PARTNERS]
     for (slug, name, people, limit), partner in zip(TENANTS, cycle(partners), strict=False):
         tenant = make_tenant(
@@ -87,7 +90,7 @@ def create_sample_site(now: datetime) -> None:
             created_at=now - 200 * DAY,
             updated_at=now - 3 * DAY,
         )
-        _fill_tenant(tenant, people, now)
+        _fill_tenant(tenant, people * scale, now)
     make_tenant("intrepid", name="Intrepid Travel", suspended_by_hand_at=now - 2 * DAY)
     make_tenant("juniper", name="Juniper Legal", scaikey_status="SUSPENDED")
     make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)

@@ -68,3 +68,25 @@ def test_success_lists(tmp_path: Path) -> None:
     lines = process.stdout.splitlines()
     for each in (*database["lists"], *database["memory"]):
         assert any(line.startswith(f"{each['command']}  ") for line in lines)
+
+
+def test_success_admin(tmp_path: Path) -> None:
+    """A thousandth of the rows: the seconds are meaningless, but must be there."""
+    report = tmp_path / "report.json"
+    words = ("--divisor", "1000", "--runs", "1", "--database", "sqlite", "--json", str(report))
+    process = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.admin", *words],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    [database] = json.loads(report.read_text())
+    assert database["cold"]["queries"] > database["stored"]["queries"] > 0
+    assert "overview, stored" in process.stdout
+    pages = database["pages"]
+    assert {len(page["seconds"]) for page in pages} == {1}
+    assert {"tenants.Tenant, a row (large)", "tenants.Tenant, tab Rooms (large)"} <= {
+        page["name"] for page in pages
+    }
