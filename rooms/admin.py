@@ -162,6 +162,7 @@ class EventAdmin(ReadOnlyAdmin):
     search_help_text = "Search by ID of an event. The page of a room links to its events."
     # What people wrote is read on the page of the messages of a room, for a reason.
     hidden_fields = ("content", "original_content")
+    unexported_fields = hidden_fields
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Sort newest first, by the index that fits the filter."""
@@ -258,6 +259,7 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     list_display = ("event", "tenant", "edited_at", "remote")
     hidden_fields = ("body",)
+    unexported_fields = ("body", "event__content", "event__original_content")
     list_select_related = ("event", "tenant")
     search_fields = ("event",)
     search_help_text = "Search by number of a document or ID of an event."

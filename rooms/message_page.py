@@ -28,7 +28,7 @@ MAX_REASON_CHARS = 500
 MAX_POSITION = 2**63 - 1
 
 
-class ReasonForm(forms.Form):
+class MessageReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=MAX_REASON_CHARS,
         help_text="Goes into the audit log, with what you read.",
@@ -62,8 +62,8 @@ def show_messages(model_admin: Any, request: HttpRequest, room_id: str) -> HttpR
     if room is None:
         raise Http404
     if request.method != "POST":
-        return _render(model_admin, request, room, ReasonForm())
-    form = ReasonForm(request.POST)
+        return _render(model_admin, request, room, MessageReasonForm())
+    form = MessageReasonForm(request.POST)
     if not form.is_valid():
         return _render(model_admin, request, room, form)
     try:
@@ -84,7 +84,7 @@ def _render(
     model_admin: Any,
     request: HttpRequest,
     room: Room,
-    form: ReasonForm,
+    form: MessageReasonForm,
     *,
     error: ScaiWaveError | None = None,
     page: Any = None,

@@ -70,7 +70,7 @@ class ReadOnlyAdmin(_Admin):
     indented, and references to other rows as links. `more_fields` are methods shown on a row's
     page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
-    `unexported_columns` have texts of messages, which no export of the list contains.
+    `unexported_fields` have texts of messages, which no export of the list reads.
     `section` is the place in the menu,
     where the lists of a section with the least `position` come first. The search across the site
     includes the lists with `is_searched`.
@@ -99,7 +99,7 @@ class ReadOnlyAdmin(_Admin):
     hidden_fields: ClassVar[Sequence[str]] = ()
     linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
-    unexported_columns: ClassVar[Sequence[str]] = ()
+    unexported_fields: ClassVar[Sequence[str]] = ()
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)

@@ -123,6 +123,7 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
         is_searched=bool(request.GET.get("q", "").strip()),
         rows=queryset.count(),
     )
+    queryset = queryset.defer(*model_admin.unexported_fields)
     export = ListExport(
         model_admin, queryset, _build_columns(model_admin, request), record, _get_record(request)
     )
@@ -245,7 +246,7 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
     columns = [ExportColumn("id", _read_field("pk"))]
     for item in model_admin.get_list_display(request):
         name = str(getattr(item, "field_name", item))
-        if name in model_admin.unexported_columns:
+        if name in model_admin.unexported_fields:
             continue
         field = _find_field(model_admin.model, name)
         if field is None:

@@ -92,6 +92,17 @@ def test_success_queries_do_not_grow_with_the_rows(client: Client) -> None:
     assert max(counts[0].values()) <= 16
 
 
+@pytest.mark.parametrize("model", [Event, SearchDocument])
+def test_success_texts_of_messages_are_not_even_read(model: type[Model], client: Client) -> None:
+    """A batch of the largest messages would need hundreds of megabytes."""
+    row_factories.make_row_of_every_model(1)
+    with CaptureQueriesContext(connection) as caught:
+        read(client, model)
+    assert not [
+        query["sql"] for query in caught if '"content"' in query["sql"] or '"body"' in query["sql"]
+    ]
+
+
 def test_success_values_are_those_of_the_list(client: Client) -> None:
     partner = row_factories.make_partner("north")
     tenant = row_factories.make_tenant("acme", partner=partner)
