@@ -229,6 +229,23 @@ def get_content_type(model: type[Model]) -> int:
 
 
 @every_role
+def test_fail_every_address_of_another_row(role: str, tenants: dict[int, Tenant]) -> None:
+    """Also those that an admin adds to Django's: an address with an ID must limit the rows."""
+    client = enter(role)
+    for model in MODELS:
+        own = list_own_rows(model, tenants, role)
+        foreign = [row for row in model._default_manager.all() if row not in own]
+        for pattern in admin.site.get_model_admin(model).get_urls():
+            names = list(pattern.pattern.converters)
+            if len(names) != 1 or not names[0].endswith("_id") or not pattern.name or not foreign:
+                continue
+            url = reverse(f"admin:{pattern.name}", args=[foreign[0].pk])
+            for answer in (client.get(url), client.post(url, {"reason": "x", "confirmed": "yes"})):
+                assert answer.status_code != HTTPStatus.OK, url
+                assert not find_foreign(answer), url
+
+
+@every_role
 def test_fail_acts_on_other_rows_do_not_exist(role: str, tenants: dict[int, Tenant]) -> None:
     client = enter(role)
     for row in (tenants[OTHER], Participant.objects.filter(tenant=tenants[OTHER])[0]):
