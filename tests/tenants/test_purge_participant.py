@@ -19,6 +19,7 @@ from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageErr
 from tenants import jobs
 from tenants.errors import ParticipantNotFound, PurgeLimitExceeded, PurgeRefused, TenantNotFound
 from tenants.models import (
+    AdminUser,
     AuditEntry,
     DoctorRun,
     Participant,
@@ -114,6 +115,15 @@ def test_success_erased_and_audited_by_id() -> None:
     assert result.sentence == f"Participant {FQID} purged."
     assert result.participant["purged_at"] == NOW
     assert result.participant["status"] == "deactivated"
+
+
+def test_success_the_account_of_the_admin_site_is_deleted() -> None:
+    anna = make_removed(make_tenant("acme"), scaikey_id="usr_anna", email=PERSONAL["email"])
+    for name in ("anna", "bert"):
+        AdminUser.objects.create(username=f"scaikey:usr_{name}", scaikey_id=f"usr_{name}")
+    AdminUser.objects.create(username="root", email=anna.email)
+    purge()
+    assert {user.username for user in AdminUser.objects.all()} == {"root", "scaikey:usr_bert"}
 
 
 def test_success_by_every_name_that_remains() -> None:

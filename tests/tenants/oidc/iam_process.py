@@ -31,7 +31,7 @@ def build_configuration(port: int) -> dict[str, Any]:
         "ENV_FILE": None,
         "SECRET_KEY": str(uuid.uuid4()),
         "PREFERRED_URL_SCHEME": "http",
-        "SERVER_NAME": f"localhost:{port}",
+        "SERVER_NAME": f"127.0.0.1:{port}",
         "CANAILLE": {
             "DATABASE": "memory",
             "JAVASCRIPT": False,

@@ -13,7 +13,7 @@ from tests.web_process import build_environment, run_gunicorn
 
 def get_url(listener: socket.socket) -> str:
     """Return the public address of the server, which must be registered before it starts."""
-    return f"http://localhost:{listener.getsockname()[1]}"
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager
