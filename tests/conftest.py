@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
+import subprocess
+import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from tests import network_guard
+from tests.forked_processes import ForkedProcesses
 from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
@@ -32,13 +38,18 @@ MARKERS = (
     "redis: needs a Redis server",
     "only_on(vendor): tests one database, `postgresql` or `sqlite`; skipped on the other",
     "sandbox(**options): options of the `sandbox` fixture",
+    "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
+    "forked from one that is ready",
+    "slow: has very many cases; left out by `scripts/test --fast`",
     "once: tests kills, disks, memory or tools, which do not depend on versions; skipped with "
     "SCAIWAVE_TEST_BRIEF=1",
 )
 KINDS = ("postgres", "redis")
 # Read at import, because the `home` fixture removes them from the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
-_GIVEN = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
+GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
+_FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
+_LEFT_OUT_IF_FAST = ("once", "slow", "fresh_interpreter", *KINDS)
 _BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
@@ -56,6 +67,35 @@ def sigint_is_handled() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_processes() -> Iterator[ForkedProcesses | None]:
+    """Let `subprocess` fork Python processes: see `tests.forked_processes`."""
+    if sys.platform != "linux":
+        yield None
+        return
+    processes = ForkedProcesses()
+
+    def execute_child(popen: Any, *arguments: Any) -> None:
+        processes.execute_child(popen, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "_execute_child", execute_child)
+        yield processes
+    processes.close()
+
+
+@pytest.fixture(autouse=True)
+def _interpreter(
+    request: pytest.FixtureRequest, forked_processes: ForkedProcesses | None
+) -> Iterator[None]:
+    if forked_processes is None or not request.node.get_closest_marker("fresh_interpreter"):
+        yield
+        return
+    forked_processes.is_enabled = False
+    yield
+    forked_processes.is_enabled = True
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +126,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out := [item for item in items if not _belongs(item)]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = selected
+    # The files that take longest begin first, so that all processes of the run end together.
+    tests_in_file = Counter(item.path for item in items)
+    slow_files = {item.path for item in items if item.get_closest_marker("once")}
+    items.sort(key=lambda item: (item.path not in slow_files, -tests_in_file[item.path]))
 
 
 def _belongs(item: pytest.Item) -> bool:
+    if _FAST and not _is_fast(item):
+        return False
     for marker in item.iter_markers("only_on"):
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):
             return False
@@ -99,6 +145,30 @@ def _belongs(item: pytest.Item) -> bool:
     if item.get_closest_marker("once"):
         return False
     return bool(item.get_closest_marker("only_on")) or _is_assigned(item)
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    """Return whether the test runs in this process, a few times at most.
+
+    Tests that start processes are in files that import what they start them with.
+    """
+    if any(item.get_closest_marker(name) for name in _LEFT_OUT_IF_FAST):
+        return False
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        return False
+    if not {"database_url", "redis_url"}.isdisjoint(getattr(item, "fixturenames", ())):
+        return False
+    return not _starts_processes(item.module) if isinstance(item, pytest.Function) else True
+
+
+@functools.cache
+def _starts_processes(module: ModuleType) -> bool:
+    """Return whether a test file imports `subprocess`, or something of a helper that does."""
+    helpers = {getattr(value, "__module__", None) for value in vars(module).values()}
+    modules = [module, *(sys.modules[str(name)] for name in helpers if str(name) in sys.modules)]
+    return any(
+        other.__name__.startswith("tests.") and "subprocess" in vars(other) for other in modules
+    )
 
 
 def _is_assigned(item: pytest.Item) -> bool:
@@ -142,7 +212,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _service_url(kind: str) -> Iterator[str]:
     """Yield the server that `scripts/test` has started, or else start one for this session."""
-    if url := _GIVEN[kind]:
+    if url := GIVEN_SERVERS[kind]:
         yield url
         return
     with manage_service(kind) as manager:
@@ -192,34 +262,47 @@ def database_url(
         yield url
 
 
-@pytest.fixture(autouse=True)
-def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Remove the triggers of the audit log after tests with real commits, which empty all tables.
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_hashed_quickly() -> Iterator[None]:
+    """Hash passwords with MD5 in this process; those that it starts hash as in production."""
+    from django.test import override_settings
 
-    Django sends `post_migrate` at the end of that flush, which creates the triggers again.
-    """
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction")
-    if not commits and "transactional_db" not in request.fixturenames:
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
-        return
-    # Requested here, so that this fixture is torn down before that one.
-    request.getfixturevalue("transactional_db")
-    yield
-    from tenants.services.audit_triggers import remove_audit_triggers
 
-    remove_audit_triggers()
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_are_emptied_after_commits() -> Iterator[None]:
+    """Replace Django's `flush` after each test with real commits."""
+    from django.test import TransactionTestCase
+
+    from tests.databases import empty_tables
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
+        yield
 
 
 @pytest.fixture(scope="session")
-def migrated(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Yield the URL of a database with empty tables, to copy."""
-    from tests.databases import prepared
+def migrated(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a database with empty tables, to copy."""
+    from tests.databases import get_migrated
 
-    with prepared(request, tmp_path_factory.mktemp("migrated")) as url:
-        yield url
+    return get_migrated(request)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    request: pytest.FixtureRequest, django_db_modify_db_settings_parallel_suffix: None
+) -> Iterator[None]:
+    """Let the test databases of parallel processes begin as copies: only one is migrated."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    from tests.databases import copies_for_django, get_migrated
+
+    with copies_for_django(get_migrated(request)):
+        yield
 
 
 @pytest.fixture

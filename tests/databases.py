@@ -1,50 +1,83 @@
-"""Migrated databases, created once per session and copied for each test that starts processes."""
+"""Migrated databases, created once per run and copied for each test that starts processes."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.apps import apps
+from django.db import connection, connections, transaction
+from django.db.backends.signals import connection_created
 
+from tenants.services.audit_triggers import (
+    install_audit_triggers,
+    missing_triggers,
+    remove_audit_triggers,
+)
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
-from tests.services.postgres import create_database
+from tests.services.postgres import create_database, create_permanent_database
 from tests.settings_env import own_settings
+
+
+def get_migrated(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a migrated database of this run's type, to copy.
+
+    The first process of the run that asks for it migrates it.
+    """
+    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ and _has_shared_server():
+        shared = shared.parent
+    url_file = shared / "migrated.url"
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not url_file.exists():
+            url_file.write_text(_create_migrated(request, shared), encoding="utf-8")
+    return url_file.read_text(encoding="utf-8")
+
+
+def _has_shared_server() -> bool:
+    """Return whether all processes of the run use the same server, which `scripts/test` started."""
+    from tests.conftest import GIVEN_SERVERS, ON_POSTGRES
+
+    return not ON_POSTGRES or GIVEN_SERVERS["postgres"] is not None
+
+
+def _create_migrated(request: pytest.FixtureRequest, home: Path) -> str:
+    from tests.conftest import ON_POSTGRES
+
+    url = f"sqlite:///{home / 'migrated.sqlite3'}"
+    if ON_POSTGRES:
+        # It is dropped with its server: another process may still need it.
+        url = create_permanent_database(request.getfixturevalue("postgres_url"))
+    migrate(home, url)
+    return url
 
 
 @contextmanager
 def prepared(
-    request: pytest.FixtureRequest, home: Path, fill: Callable[[str], object] | None = None
+    request: pytest.FixtureRequest, home: Path, fill: Callable[[str], object]
 ) -> Iterator[str]:
-    """Yield the URL of a migrated database of this run's type, filled by `fill`.
-
-    With `fill`, it is a copy of the session's `migrated`, which is faster than migrating.
-    """
+    """Yield the URL of a migrated database of this run's type, filled by `fill`."""
     from tests.conftest import ON_POSTGRES
 
-    if not ON_POSTGRES:
-        yield _made(request, home, f"sqlite:///{home / 'prepared.sqlite3'}", fill)
-        return
-    with create_database(request.getfixturevalue("postgres_url")) as url:
-        yield _made(request, home, url, fill)
-
-
-def _made(
-    request: pytest.FixtureRequest, home: Path, url: str, fill: Callable[[str], object] | None
-) -> str:
-    if fill is None:
-        migrate(home, url)
-    else:
-        copy_database(request.getfixturevalue("migrated"), url)
+    with ExitStack() as stack:
+        url = f"sqlite:///{home / 'prepared.sqlite3'}"
+        if ON_POSTGRES:
+            url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
+        copy_database(get_migrated(request), url)
         fill(url)
-    return url
+        yield url
 
 
 def migrate(home: Path, url: str) -> None:
@@ -74,6 +107,57 @@ def copy_database(source: str, target: str) -> None:
         connection.execute(f'CREATE DATABASE "{new}" TEMPLATE "{old}"'.encode())
 
 
+_KEPT_TABLES = {"django_content_type", "auth_permission"}
+
+
+@contextmanager
+def copies_for_django(migrated: str) -> Iterator[None]:
+    """Copy the migrated database to the one of this process that Django creates for tests."""
+    if migrated.startswith("postgres"):
+        template = urlsplit(migrated).path.removeprefix("/")
+        connection.settings_dict["TEST"]["TEMPLATE"] = template
+        yield
+        return
+
+    def fill(connection: Any, **details: Any) -> None:
+        # The first one is the database in memory, which exists as long as this connection.
+        connection_created.disconnect(fill)
+        with closing(sqlite3.connect(migrated.removeprefix("sqlite:///"))) as source:
+            source.backup(connection.connection)
+
+    connection_created.connect(fill)
+    yield
+    connection_created.disconnect(fill)
+
+
+def empty_tables(using: str = "default") -> None:
+    """Delete all rows, like Django's `flush`, but touch only the tables that have some.
+
+    Emptying a table takes PostgreSQL milliseconds, and so do the rows that Django writes after
+    each flush: its content types and permissions, which no test changes, are kept.
+    """
+    connection = connections[using]
+    models = apps.get_models(include_auto_created=True)
+    tables = {model._meta.db_table for model in models if model._meta.managed} - _KEPT_TABLES
+    exists = (f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})" for table in tables)
+    on_postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(exists))
+        filled = [table for (table,) in cursor.fetchall()]
+    with connection.constraint_checks_disabled(), transaction.atomic(using):
+        with connection.cursor() as cursor:
+            if on_postgres:  # neither foreign keys nor the triggers of the audit log
+                cursor.execute("SET LOCAL session_replication_role = replica")
+            else:
+                remove_audit_triggers(using)
+            for table in filled:
+                cursor.execute(f"DELETE FROM {table}")
+            if on_postgres:
+                cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+        if missing_triggers(using):
+            install_audit_triggers(using)
+
+
 @dataclass(frozen=True)
 class RawDatabase:
     """A database as seen by a process other than the one under test."""
@@ -92,8 +176,6 @@ class RawDatabase:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 yield connection
             return
-        import sqlite3
-
         path = self.url.removeprefix("sqlite:///").partition("?")[0]
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
             yield connection

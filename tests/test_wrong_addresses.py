@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.sandbox import Sandbox
+from tests.databases import copy_database
 from tests.rooms.search.fake_weaviate import FakeWeaviate
 from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult, run_scaiwave
 from tests.scaiwave.clients.raw_socket_server import (
@@ -91,7 +92,8 @@ class Host:
 
 
 @pytest.fixture
-def host(sandbox: Sandbox, home: Path, database_url: str) -> Host:
+def host(sandbox: Sandbox, home: Path, database_url: str, migrated: str) -> Host:
+    copy_database(migrated, database_url)
     settings = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
@@ -102,7 +104,6 @@ def host(sandbox: Sandbox, home: Path, database_url: str) -> Host:
     }
     slug = str(next(iter(sandbox.directory.tenants.values()))["slug"])
     host = Host(settings, slug)
-    assert host.run("manage migrate -v 0").code == 0
     assert host.run("sync --quiet").code == 0
     assert host.run("admin create-tenant --local --slug lab --name Lab").code == 0
     return host
@@ -149,14 +150,14 @@ def assert_option_is_named(host: Host, url: str, servers: Redirecting, sandbox: 
     assert "Set --url to the address of ScaiKey" in result.err
 
 
-def test_fail_redirect_from_http_to_https(database_url: str, home: Path) -> None:
+def test_fail_redirect_from_http_to_https(database_url: str, home: Path, migrated: str) -> None:
+    copy_database(migrated, database_url)
     credentials = {
         "SCAIWAVE_SCAIKEY_CLIENT_ID": "id",
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "correct horse battery",
     }
     with RawServer(redirect_to_https) as server:
         host = Host({**credentials, "SCAIWAVE_SCAIKEY_URL": server.origin}, "")
-        host.run("manage migrate -v 0")
         result = host.run("sync")
     assert result.code == 2
     assert (

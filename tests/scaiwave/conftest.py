@@ -8,21 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.scaiwave.cli_helpers import run_scaiwave
-from tests.settings_env import own_settings
+from tests.databases import get_migrated
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database with every table, to be copied."""
-    home = tmp_path_factory.mktemp("migrated")
-    ended = run_scaiwave("manage", "migrate", "-v0", **own_settings(home))
-    assert ended.code == 0, ended.err
-    return home / "scaiwave.sqlite3"
+def empty_database(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a migrated database of this run's type, to copy."""
+    return get_migrated(request)
 
 
 @pytest.fixture
-def migrated(home: Path, migrated_file: Path) -> Path:
+def migrated(home: Path, empty_database: str) -> Path:
     """A migrated SQLite database in the test's home directory."""
     assert "SCAIWAVE_DB_URL" not in os.environ
-    return Path(shutil.copy(migrated_file, home))
+    file = empty_database.removeprefix("sqlite:///")
+    return Path(shutil.copy(file, home / "scaiwave.sqlite3"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -28,10 +29,16 @@ from tests.scaiwave import row_factories
 
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
 MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
-SECRETS = ("never to be seen", "pbkdf2")
+SECRETS = ("never to be seen", "pbkdf2", "md5$")
 
 pytestmark = pytest.mark.django_db
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+
+
+def every_model(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test with each model of the suite."""
+    label = attrgetter("_meta.label")
+    cases = pytest.mark.parametrize("model", MODELS, ids=label)
+    return pytest.mark.slow(cases(test))  # type: ignore[no-any-return]
 
 
 @pytest.fixture

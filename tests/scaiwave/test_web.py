@@ -13,11 +13,11 @@ from axes.models import AccessAttempt
 from cryptography.fernet import Fernet
 from django.test import Client
 from django.urls import reverse
-from pytest_django import Settings
 
 from scaiwave.web import LIBRARIES
 from scaiwave.web.security_headers import CONTENT_SECURITY_POLICY, PolicyMiddleware
 from tenants.models import AdminUser, AuditEntry
+from tests.databases import copy_database
 from tests.scaiwave import row_factories
 from tests.scaiwave.cli_helpers import ProcessResult, run_process, run_scaiwave
 from tests.scaiwave.test_admin_site import MODELS, address
@@ -61,11 +61,6 @@ def try_sign_in(
 def list_actions() -> list[tuple[str, str, str, str]]:
     entries = AuditEntry.objects.order_by("at", "pk")
     return [(e.action, e.operator, e.subject_name, e.origin) for e in entries]
-
-
-@pytest.fixture(autouse=True)
-def _fast_hashes(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -187,8 +182,8 @@ for path in ("/admin/login/", "/health/live", "/metrics", "/healthy"):
 """
 
 
-def test_success_https(database_url: str) -> None:
-    assert run_scaiwave("manage", "migrate", "--verbosity", "0", **HTTPS).code == 0
+def test_success_https(database_url: str, empty_database: str) -> None:
+    copy_database(empty_database, database_url)
     env = {**HTTPS, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
     hsts = "max-age=31536000"
     assert run_process([sys.executable, "-c", FETCH], **env).out.splitlines() == [

@@ -1,4 +1,4 @@
-"""`python -m tests.services [arguments of pytest]`: run pytest once for each database.
+"""`python -m tests.services [--fast] [arguments of pytest]`: run pytest once for each database.
 
 `scripts/test` calls it after creating the virtual environment.
 """
@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,6 +40,12 @@ class TestRun:
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _exit_on_signal)
+    if "--fast" in arguments:
+        arguments = [argument for argument in arguments if argument != "--fast"]
+        os.environ["SCAIWAVE_TEST_FAST"] = "1"
+        run = _run_pytest("SQLite, only fast tests", {}, arguments)
+        _print_line(f"\n{run}")
+        return run.exit_code
     with ExitStack() as stack:
         # Both servers start at the same time.
         managers = {
@@ -92,16 +99,20 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
 # All tests are run by one process more than there are cores, since many tests wait for processes
 # that they have started. The tests of one file share its servers. Selected tests run in one
 # process, so that a debugger can be used.
-_PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+_PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
     _print_line(f"\n### Tests on {database}")
     started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *(arguments or _PARALLEL)], env={**os.environ, **settings}
-    )
-    exit_code = _wait_for_exit(process)
+    # pytest's own directory has the same name for all runs of a user, and one run would delete
+    # that of another.
+    with tempfile.TemporaryDirectory(prefix="scaiwave-pytest-") as directory:
+        options = (f"--basetemp={directory}", *(arguments or _PARALLEL))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options], env={**os.environ, **settings}
+        )
+        exit_code = _wait_for_exit(process)
     seconds = time.monotonic() - started
     if exit_code in _SUCCESS_CODES:
         outcome = "passed" if exit_code == 0 else "no tests selected"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.services.base import Server
 from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
@@ -73,13 +74,23 @@ def create_database(url: str) -> Iterator[str]:
     """Create a database on the server of `url`, yield its URL, and drop it at the end."""
     import psycopg
 
+    created = create_permanent_database(url)
+    try:
+        yield created
+    finally:
+        name = urlsplit(created).path.removeprefix("/")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def create_permanent_database(url: str) -> str:
+    """Create a database that exists as long as the server of `url`, and return its URL."""
+    import psycopg
+
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            yield url.replace(f"/{DATABASE}?", f"/{name}?")
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    return url.replace(f"/{DATABASE}?", f"/{name}?")
 
 
 def _is_ready(url: str) -> bool:

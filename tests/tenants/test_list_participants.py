@@ -118,6 +118,7 @@ class Discard(io.StringIO):
         return len(text)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("words", [[], ["--json"], ["--csv"], ["--jsonl"]], ids=str)
 def test_success_memory_does_not_grow_with_the_people(words: list[str]) -> None:
     tenant = make_tenant()

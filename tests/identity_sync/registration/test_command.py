@@ -16,6 +16,7 @@ from django.core.management import call_command
 from identity_sync.models import Registration
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
+from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import (
     ServerHome,
 )
@@ -91,12 +92,16 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def test_success_interactive(
-    server: ServerHome, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
+    server: ServerHome,
+    sandbox: Sandbox,
+    database_url: str,
+    migrated: str,
+    terminal: tuple[int, int],
 ) -> None:
     """The command prompts at a terminal, and again after an invalid answer."""
     sandbox.registrations.auto_approve = True
     master, slave = terminal
-    subprocess.run([*CONSOLE, "manage", "migrate", "-v", "0"], check=True)
+    copy_database(migrated, database_url)
     answers = [
         ("URL of ScaiKey: ", f"{server.url}/"),
         ("Name of this server in ScaiKey [localhost]: ", ""),

@@ -20,6 +20,7 @@ from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.routing import Response
 from scaiwave.sandbox.http.server import Connection
+from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import ServerHome, get_mode
 
 pytestmark = [
@@ -33,6 +34,13 @@ REGISTER = [
     *(sys.executable, "-m", "scaiwave.cli", "sync", "register", "--name=chat", "--scope=GLOBAL"),
     *("--contact-email=ops@example.com", "--wait", "--timeout=5"),
 ]
+
+
+@pytest.fixture
+def database(database_url: str, migrated: str) -> str:
+    """The URL of a migrated database for the processes of a test."""
+    copy_database(migrated, database_url)
+    return database_url
 
 
 def assert_registered(home: Path, sandbox: Sandbox) -> None:
@@ -60,7 +68,6 @@ def kill_at_each_step(
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Return the directory of the servers, and what `kill_steps` printed, without failures."""
     sandbox.registrations.auto_approve = True
-    subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
     servers = tmp_path / "servers"
     servers.mkdir()
     command = [
@@ -87,7 +94,7 @@ def kill_at_each_step(
 
 
 def test_success_killed_at_each_step(
-    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
+    sandbox: Sandbox, tmp_path: Path, database: str, home: Path
 ) -> None:
     servers, kills = kill_at_each_step(sandbox, tmp_path)
     homes = [servers / "warm", servers / "counted", *(Path(kill["home"]) for kill in kills)]
@@ -99,7 +106,7 @@ def test_success_killed_at_each_step(
 
 
 def test_success_replacement_killed_at_each_step(
-    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
+    sandbox: Sandbox, tmp_path: Path, database: str, home: Path
 ) -> None:
     """Whenever it is killed, one set of credentials is configured completely, and works."""
     _, kills = kill_at_each_step(sandbox, tmp_path, "replace")
@@ -157,11 +164,10 @@ def kill_once_received(process: subprocess.Popen[bytes], port: int, delay: float
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux reports what is unread")
 def test_success_killed_at_any_moment(
-    server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent_sizes: list[int]
+    server: ServerHome, sandbox: Sandbox, database: str, home: Path, sent_sizes: list[int]
 ) -> None:
     """Moments are spread from the arrival of the credentials to the end of the command."""
     sandbox.registrations.auto_approve = True
-    subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
     chance = random.Random()
     command = [*REGISTER, f"--url={server.url}"]
     port = int(server.url.rpartition(":")[2])

@@ -15,6 +15,7 @@ import pytest
 
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
+from tests.databases import copy_database
 from tests.scaiwave.cli_helpers import ProcessResult, run_scaiwave
 
 pytestmark = pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2)
@@ -23,9 +24,9 @@ REGISTER = ("sync", "register")
 
 
 @pytest.fixture(autouse=True)
-def server(home: Path, database_url: str) -> None:
+def server(home: Path, database_url: str, migrated: str) -> None:
     """A server whose tables are prepared."""
-    assert run_scaiwave("manage", "migrate", "-v", "0").code == 0
+    copy_database(migrated, database_url)
 
 
 def apply(sandbox: Sandbox, *options: str) -> ProcessResult:

@@ -450,6 +450,7 @@ def measure_peak(path: Path, head: PlanHead, number: int) -> int:
     return peak
 
 
+@pytest.mark.once
 def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
     with open_plan(path, now=datetime.now(UTC)) as plan:

@@ -256,12 +256,14 @@ def _measure_peak_memory(people: int, *words: str) -> int:
     return usage.ru_maxrss
 
 
+@pytest.mark.fresh_interpreter
 @pytest.mark.usefixtures("server")
 def test_success_memory_does_not_grow_with_the_directory() -> None:
     small, large = _measure_peak_memory(5_000), _measure_peak_memory(20_000)
     assert large < small * 1.25
 
 
+@pytest.mark.fresh_interpreter
 @pytest.mark.usefixtures("server")
 def test_success_memory_does_not_grow_with_the_plan(tmp_path: Path) -> None:
     words = ("--plan", str(tmp_path / "plan.json"))

@@ -22,7 +22,7 @@ from tests.rooms.bundle.factories import (
     validate,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 
 CHECKOUT = Path(__file__).parents[3]
 MEASURE = """

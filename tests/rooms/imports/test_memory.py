@@ -13,7 +13,7 @@ import pytest
 from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
 from tests.scaiwave.cli_helpers import CHECKOUT
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 
 EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000"))
 MOST = 100 * 1024

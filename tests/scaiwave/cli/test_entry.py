@@ -17,6 +17,8 @@ from scaiwave.cli.overview import MANAGE_COMMANDS, format_group, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
 from tests.scaiwave.cli_helpers import run_example, run_scaiwave, run_shell
 
+pytestmark = pytest.mark.fresh_interpreter
+
 TOP = Path(__file__).parents[3]
 LISTS_VERBS = "  Fix: `scaiwave --help` lists the commands.\n"
 

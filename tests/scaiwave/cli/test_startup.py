@@ -11,6 +11,8 @@ import pytest
 from scaiwave.config import SETTINGS
 from tests.scaiwave.cli_helpers import ProcessResult, run_example, run_scaiwave
 
+pytestmark = pytest.mark.fresh_interpreter
+
 SLOW = {
     "django.contrib.admin",
     "django.contrib.sessions",

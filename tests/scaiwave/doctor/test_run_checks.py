@@ -17,6 +17,7 @@ from scaiwave.doctor.runner import HealthReport, run_checks
 from scaiwave.errors import DiskFull, InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.models import DoctorRun
+from tests.databases import copy_database
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.row_factories import NOW
 
@@ -111,8 +112,8 @@ def test_success_the_last_report_is_stored() -> None:
     assert not DoctorRun.objects.exists()
 
 
-def test_success_repairs_are_asked_for(home: Path, database_url: str) -> None:
-    assert run_scaiwave("manage", "migrate", "-v0").code == 0
+def test_success_repairs_are_asked_for(home: Path, database_url: str, empty_database: str) -> None:
+    copy_database(empty_database, database_url)
     (home / ".env").touch(mode=0o644)
     for words, mode in (((), 0o644), (("--fix", "--dry-run"), 0o644), (("--fix",), 0o600)):
         assert "Traceback" not in run_scaiwave("doctor", *words).err
@@ -157,7 +158,10 @@ def test_fail_no_database(home: Path) -> None:
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0)
 def test_success_a_healthy_server_is_exit_0(
-    sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
+    database_url: str,
+    empty_database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in (
         ("URL", sandbox.url),
@@ -165,7 +169,7 @@ def test_success_a_healthy_server_is_exit_0(
         ("CLIENT_SECRET", sandbox.client_secret),
     ):
         monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
-    assert run_scaiwave("manage", "migrate", "-v0").code == 0
+    copy_database(empty_database, database_url)
     ended = run_scaiwave("doctor", "--json")
     found = json.loads(ended.out)
     assert [item for item in found["checks"] if item["state"] == "fail"] == []

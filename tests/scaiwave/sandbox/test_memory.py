@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.fresh_interpreter
+
 # Reads pages from the whole directory, with and without filter, in a separate process.
 PROGRAM = """
 import resource, sys

@@ -1,0 +1,186 @@
+"""The process that forks those of `tests.forked_processes`. Run as a script, by a test process.
+
+It has imported what every command of the suite imports, but neither settings nor models: a forked
+process reads its own environment and sets up Django, like one that Python has started.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+MODULES = (
+    "cryptography.fernet",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "cryptography.hazmat.primitives.asymmetric.rsa",
+    "django.contrib.admin.options",
+    "django.contrib.auth.hashers",
+    "django.core.management.commands.migrate",
+    "django.core.servers.basehttp",
+    "django.db.backends.postgresql.base",
+    "django.db.backends.sqlite3.base",
+    "django.db.models.functions",
+    "django.template.backends.django",
+    "django.views.debug",
+    "environ",
+    "httpx",
+    "isal.igzip",
+    "isal.isal_zlib",
+    "jwt",
+    "msgspec.json",
+    "pythonjsonlogger.json",
+    "redis",
+    "rich.progress",
+    "rich.table",
+    "rq",
+    "tenacity",
+    "uuid_utils",
+    "scaiwave.auth.operators",
+    "scaiwave.cli.command",
+    "scaiwave.cli.dispatch",
+    "scaiwave.clients.scaikey.client",
+    "scaiwave.doctor.runner",
+    "scaiwave.jobs.definitions",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a new process runs: `arguments` are those of Python."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    directory: str
+    new_session: bool
+    process_group: int
+    ignores_sigint: bool
+
+
+def serve(connection: socket.socket) -> Request | None:
+    """Fork a process for each request. Returns in these, and at the end of the connection."""
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        if not data:
+            return None
+        request = Request(**json.loads(data))
+        if _is_new_process(connection):
+            _become(request, descriptors)
+            return request
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _is_new_process(connection: socket.socket) -> bool:
+    """Fork twice, and send the ID of the grandchild, in which this returns True.
+
+    When the process between them has ended, the test process adopts the grandchild, and can wait
+    for it as if it had started it. Only then may the grandchild run.
+    """
+    id_reader, id_writer = os.pipe()
+    start_reader, start_writer = os.pipe()
+    child = os.fork()
+    if not child:
+        grandchild = os.fork()
+        if grandchild:
+            os.write(id_writer, str(grandchild).encode())
+            os._exit(0)
+        os.close(start_writer)
+        os.read(start_reader, 1)
+        return True
+    os.waitpid(child, 0)
+    connection.send(os.read(id_reader, 32))
+    os.write(start_writer, b"1")
+    for descriptor in (id_reader, id_writer, start_reader, start_writer):
+        os.close(descriptor)
+    return False
+
+
+def _become(request: Request, descriptors: list[int]) -> None:
+    """Take on what a process that Python starts would have inherited or created."""
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(request.directory)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    time.tzset()
+    if request.new_session:
+        os.setsid()
+    elif request.process_group >= 0:
+        os.setpgid(0, request.process_group)
+    handler = signal.SIG_IGN if request.ignores_sigint else signal.default_int_handler
+    signal.signal(signal.SIGINT, handler)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = _open_text(number, getattr(sys, name))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    gc.enable()
+
+
+def _open_text(number: int, like: TextIO) -> Any:
+    """Open a standard stream as Python does at its start, with the encoding of the present one."""
+    raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
+    raw.name = like.name
+    stream = io.TextIOWrapper(
+        io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw),
+        encoding=like.encoding,
+        errors=like.errors,
+        newline=None if number == 0 else "\n",
+        line_buffering=number == 2 or raw.isatty(),
+    )
+    stream.mode = "r" if number == 0 else "w"  # type: ignore[misc]
+    return stream
+
+
+def run(arguments: list[str]) -> None:
+    """Run `-c CODE …`, `-m MODULE …` or `FILE …` as the main module."""
+    option, *rest = arguments
+    if option == "-m":
+        sys.path.insert(0, str(Path.cwd()))
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif option == "-c":
+        sys.path.insert(0, "")
+        sys.argv = ["-c", *rest[1:]]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), main.__dict__)  # noqa: S102 - as Python does
+    else:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(option)))  # noqa: PTH120
+        sys.argv = arguments
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        main.__file__ = option
+        with io.open_code(os.path.abspath(option)) as file:  # noqa: PTH100
+            code = compile(file.read(), option, "exec")
+        exec(code, main.__dict__)  # noqa: S102
+
+
+def main(descriptor: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the test process
+    sys.path[0] = str(Path.cwd())
+    gc.disable()
+    for name in MODULES:
+        importlib.import_module(name)
+    del sys.path[0]
+    gc.freeze()
+    connection = socket.socket(fileno=descriptor)
+    connection.send(b"ready")
+    request = serve(connection)
+    if request is not None:
+        connection.detach()
+        run(request.arguments)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
