@@ -32,11 +32,12 @@ from rooms.queries.overview import build_room_part
 from rooms.queries.rooms import load_room_row
 from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
 from scaiwave.admin import ReadOnlyAdmin, Section
-from scaiwave.admin.access import by_tenant
+from scaiwave.admin.access import by_tenant, find_limited_operator
 from scaiwave.admin.acts import ActLink
 from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.tabs import register_tab
+from scaiwave.auth.operators import OperatorRole
 from tenants.models import Participant, Tenant
 from tenants.queries.figures import register_figure
 
@@ -167,7 +168,9 @@ class EventAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Sort newest first, by the index that fits the filter."""
         is_filtered = {"room__id__exact", "tenant__id__exact"} & set(request.GET)
-        return ["-stream_position"] if is_filtered else ["-id"]
+        operator = find_limited_operator(request)
+        is_of_tenant = operator is not None and operator.role is OperatorRole.TENANT_ADMIN
+        return ["-stream_position"] if is_filtered or is_of_tenant else ["-id"]
 
 
 @admin.register(Media)

@@ -19,9 +19,8 @@ from scaiwave.auth.operators import (
     Operator,
     OperatorRole,
     build_token_operator,
-    verify_scaikey_token,
 )
-from scaiwave.auth.tokens import Claims, verify_id_token
+from scaiwave.auth.tokens import Claims, verify_id_token, verify_token
 from scaiwave.errors import (
     ExpiredToken,
     InsufficientPermission,
@@ -185,10 +184,18 @@ def _build_platform_fetcher() -> Any:
 
 
 def _verify_access_token(token: str, subject: str) -> Claims | None:
-    """Return the claims of the access token, which has the role; None if it is not a JWT."""
+    """Return the claims of the access token, which has the role; None if it is not a JWT.
+
+    It is one for this server's own client, whatever audience the tokens of the command line have.
+    """
     if token.count(".") != 2:
         return None
-    claims = verify_scaikey_token(settings.CONFIG, token, fetch_jwks=_build_platform_fetcher())
+    claims = verify_token(
+        token,
+        issuer=get_platform_issuer(settings.CONFIG),
+        audience=settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
+        fetch_jwks=_build_platform_fetcher(),
+    )
     if claims.subject != subject:
         raise InvalidToken("The access token belongs to another person (sub).")
     return claims

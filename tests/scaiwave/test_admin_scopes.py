@@ -268,7 +268,7 @@ def test_success_limited_pages_use_a_constant_number_of_queries(
 
     urls = [address(Participant, "changelist"), address(Tenant, "change", tenants[OWN].pk)]
     urls += [reverse("admin:index"), f"{reverse('admin:search')}?q=tenant"]
-    before = [count(url) for url in urls]
+    before = [(count(url), count(url))[1] for url in urls]  # once more, with warm caches
     for number in range(90, 95):
         row_factories.make_participant(tenants[OWN], f"more{number}")
         row_factories.make_row_of_every_model(number)

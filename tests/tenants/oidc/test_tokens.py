@@ -23,7 +23,7 @@ from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
 from tenants.models import AdminUser, AuditEntry
-from tests.tenants.oidc.conftest import ScaiKey
+from tests.tenants.oidc.conftest import Register, ScaiKey
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=60, tenants=3, groups=3)]
 PLATFORM = "/api/v1/platform"
@@ -208,6 +208,13 @@ def test_success_a_good_answer_lets_the_person_in(scaikey: ScaiKey) -> None:
         "scaikey:usr_eve",
     )
     assert client.get("/admin/").status_code == HTTPStatus.OK
+
+
+def test_success_the_command_line_may_have_another_audience(register: Register) -> None:
+    scaikey = register(SCAIWAVE_SCAIKEY_AUDIENCE="another-application")
+    assert come_back(scaikey, Client()).status_code == HTTPStatus.FOUND
+    foreign = change_access(aud="another-application", client_id="another-application")
+    assert come_back(scaikey, Client(), foreign).status_code == HTTPStatus.UNAUTHORIZED
 
 
 def test_success_an_opaque_access_token_leaves_the_role_to_the_id_token(scaikey: ScaiKey) -> None:
