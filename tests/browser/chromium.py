@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import (
@@ -62,13 +63,14 @@ def run_chromium() -> Iterator[Browser]:
 class WatchedPage:
     """A page whose errors and requests to other servers are collected in `problems`."""
 
-    def __init__(self, browser: Browser, origin: str, session: str = "") -> None:
+    def __init__(self, browser: Browser, origin: str, session: str = "", **options: Any) -> None:
         """`session` is the key of a session at the server; without it, you are not signed in."""
         self.origin = origin
         self.context = browser.new_context(
             viewport={"width": WIDE, "height": HEIGHT},
             color_scheme="light",
             reduced_motion="reduce",  # colours that change slowly have too little contrast
+            **options,
         )
         if session:
             self.context.add_cookies([{"name": "sessionid", "value": session, "url": origin}])

@@ -31,13 +31,16 @@ def list_pages(rows: dict[str, list[str]], acts: dict[str, list[str]]) -> list[S
     """Return all pages of the site. `rows` are ids by model; `acts` are the id of a row
     by act, or nothing for an act of a list."""
     pages = [SitePage("missing", "error-404", "/nowhere", 404)]
-    model_names = {_get_url_name(model) for model in admin.site._registry}
+    models = {_get_url_name(model): model for model in admin.site._registry}
     for pattern in _iter_patterns(admin.site.get_urls()):
         name, has_arguments = pattern.name or "", bool(pattern.pattern.regex.groupindex)
         model_name, _, page = name.rpartition("_")
-        if name in NOT_PAGES or not name or (model_name in model_names and page in OF_MODELS):
+        if name in NOT_PAGES or not name or (model_name in models and page in OF_MODELS):
             continue
-        if name == "act":
+        if model_name in models and pattern.pattern.regex.groups == 1:
+            pk = rows[models[model_name]._meta.label_lower][0]
+            pages.append(SitePage(name, name, reverse(f"admin:{name}", args=[pk])))
+        elif name == "act":
             pages += [
                 SitePage("act", f"act-{slug}", reverse("admin:act", args=[slug, *row_ids]))
                 for slug, row_ids in acts.items()

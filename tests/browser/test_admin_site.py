@@ -12,6 +12,8 @@ from tests.browser.chromium import NARROW, WIDE, WatchedPage, run_chromium
 from tests.browser.conftest import SampleServer
 from tests.browser.pages import SitePage, list_pages
 
+MAX_CONTROLS = 400
+
 # On one database only: what the browser sees does not depend on it.
 pytestmark = [pytest.mark.only_on("sqlite"), pytest.mark.once]
 
@@ -95,3 +97,103 @@ def test_success_every_page_is_accessible_and_fits(
 
 def test_success_pages_without_sign_in_are_accessible_and_fit(anonymous: WatchedPage) -> None:
     assert walk(anonymous, [SitePage("login", "login", "/admin/login/")]) == {}
+
+
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary"
+DESCRIBE_FOCUS = """() => {
+    const element = document.activeElement, style = getComputedStyle(element);
+    const box = element.getBoundingClientRect();
+    return {
+        html: element.outerHTML.slice(0, 120),
+        isBody: element === document.body,
+        isSeen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) && box.width > 0,
+    };
+}"""
+LIST_CONTROLS = """css => [...document.querySelectorAll(css)]
+    .filter(element => element.checkVisibility() && element.tabIndex >= 0)
+    .map(element => element.outerHTML.slice(0, 120))"""
+
+
+def press_tab_through(watched: WatchedPage) -> list[dict[str, object]]:
+    """Return what has the focus after each press of Tab, until it has left the page."""
+    focused: list[dict[str, object]] = []
+    for _ in range(MAX_CONTROLS):
+        watched.page.keyboard.press("Tab")
+        focus = watched.page.evaluate(DESCRIBE_FOCUS)
+        if focus["isBody"]:
+            return focused
+        focused.append(focus)
+    pytest.fail(f"The focus does not leave the page: {focused[-3:]}")
+
+
+@pytest.mark.parametrize("name", ["tenants_tenant", "act-admin-suspend-tenant", "index"])
+def test_success_every_control_is_reached_and_seen_by_keyboard(
+    name: str, watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    pages = {page.name: page for page in list_pages(sample_server.rows, sample_server.acts)}
+    watched.open(pages[name].path)
+    watched.page.evaluate("document.activeElement.blur()")
+    controls = watched.page.evaluate(LIST_CONTROLS, CONTROLS)
+    focused = press_tab_through(watched)
+    assert "Skip to main content" in str(focused[0]["html"])
+    assert [each["html"] for each in focused if not each["isSeen"]] == []
+    assert sorted(str(each["html"]) for each in focused) == sorted(controls)
+
+
+def test_success_the_skip_link_goes_to_the_content(watched: WatchedPage) -> None:
+    watched.open("/admin/tenants/tenant/")
+    watched.page.evaluate("document.activeElement.blur()")
+    watched.page.keyboard.press("Tab")
+    watched.page.keyboard.press("Enter")
+    watched.page.keyboard.press("Tab")
+    assert watched.page.evaluate("document.activeElement.closest('#content-start') !== null")
+
+
+def test_success_an_act_is_done_by_keyboard(
+    watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    """The form, the question and the message are accessible, too."""
+    [tenant] = sample_server.acts["admin-suspend-tenant"]
+    watched.open(f"/admin/act/admin-suspend-tenant/{tenant}/")
+    keyboard = watched.page.keyboard
+    watched.page.get_by_label("Reason").focus()
+    keyboard.type("unpaid <invoice>")
+    keyboard.press("Enter")
+    question = watched.page.get_by_role("alert")
+    question.wait_for()
+    assert watched.find_violations() == []
+    watched.page.get_by_role("button", name="Suspend").focus()
+    keyboard.press("Enter")
+    message = watched.page.locator(".messagelist")
+    message.wait_for()
+    assert "suspended" in message.inner_text()
+    watched.save_screenshot("act-done")
+    assert watched.find_violations() == watched.take_problems() == []
+
+
+def test_success_nothing_moves_for_those_who_want_none(watched: WatchedPage) -> None:
+    watched.open("/admin/tenants/tenant/")
+    moving = watched.page.evaluate(
+        """[...document.querySelectorAll("*")].filter(element => {
+            const style = getComputedStyle(element);
+            return style.transitionDuration !== "0s" || style.animationName !== "none";
+        }).map(element => element.outerHTML.slice(0, 120))"""
+    )
+    assert moving == []
+
+
+def test_success_pages_are_read_without_scripts(
+    browser: Browser, sample_server: SampleServer
+) -> None:
+    watched = WatchedPage(
+        browser, sample_server.url, sample_server.session, java_script_enabled=False
+    )
+    page = watched.page
+    watched.open("/admin/")
+    page.get_by_text("As a table").first.click()
+    assert page.get_by_role("row", name="applied").first.is_visible()
+    watched.open("/admin/tenants/tenant/")
+    for link in ("Sync runs", "acme"):
+        assert page.get_by_role("link", name=link).first.is_visible()
+    assert watched.take_problems() == []
+    watched.context.close()
