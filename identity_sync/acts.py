@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from identity_sync.models import SyncRun
 from identity_sync.services import start_sync as service
-from identity_sync.services.start_sync import SyncRequest, describe_allowance, find_newest_run
+from identity_sync.services.start_sync import SyncRequest, describe_allowance, find_refused_run
 from scaiwave.admin.acts import Act, ActCall, ActResult, register_act
 from scaiwave.auth.operators import Permission
 from tenants.models import Tenant
@@ -45,7 +45,7 @@ def _try_sync(call: ActCall) -> ActResult:
 
 
 def _allow_removals(call: ActCall) -> ActResult:
-    run = call.row if isinstance(call.row, SyncRun) else find_newest_run(call.row)
+    run = call.row if isinstance(call.row, SyncRun) else find_refused_run(call.row)
     return _show(
         service.allow_removals(
             operator=call.operator,
@@ -73,7 +73,7 @@ def _is_linked(tenant: Any) -> bool:
 
 
 def _describe_tenant_allowance(tenant: Any) -> str:
-    run = find_newest_run(tenant)
+    run = find_refused_run(tenant)
     return describe_allowance(run) if run else ""
 
 

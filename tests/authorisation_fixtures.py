@@ -138,6 +138,11 @@ class SampleData:
             error_fix="If this is correct: `scaiwave sync --allow-removals 9`.",
         )
 
+    def make_tenant_without_removals(self) -> Tenant:
+        self.tenant.sync_removals = False
+        self.tenant.save()
+        return self.tenant
+
     def make_silent_peer(self) -> KnownPeer:
         """Make a peer at an address where no server responds."""
         return _make_peer("127.0.0.1:1")

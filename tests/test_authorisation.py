@@ -171,7 +171,13 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "update-tenant"): Row(
         TENANT,
         lambda sample: [sample.tenant.slug, "--max-rooms", "9"],
-        acts={"admin-update-tenant": ActRow(lambda sample: sample.tenant, {"max_rooms": "9"})},
+        acts={
+            "admin-update-tenant": ActRow(lambda sample: sample.tenant, {"max_rooms": "9"}),
+            "admin-update-tenant-sync-removals-off": ActRow(lambda sample: sample.tenant),
+            "admin-update-tenant-sync-removals-on": ActRow(
+                lambda sample: sample.make_tenant_without_removals()
+            ),
+        },
     ),
     ("admin", "suspend-tenant"): Row(
         TENANT,

@@ -27,7 +27,7 @@ from identity_sync.errors import (
     SyncNotStarted,
     SyncRequestInvalid,
 )
-from identity_sync.models import SyncRun, Trigger
+from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync.fetch import require_whole_scope
 from identity_sync.services.sync.removal_limit import find_allowance
 from identity_sync.services.sync.report import SyncReport
@@ -135,17 +135,16 @@ def allow_removals(
         require_whole_scope(operator, settings.CONFIG)
     else:
         resolve_linked_tenant(operator, str(row.tenant_id))
-    newest = find_newest_run(row.tenant)
-    if newest is None or newest.pk != row.pk:
-        raise RemovalsNotConfirmed(
-            "A newer sync has run since. No changes were made.",
-            fix="Look at the newest run, or start a dry run.",
-        )
     allowance = find_allowance(row.error_fix)
     if allowance is None:
         raise RemovalsNotConfirmed(
             "This run has left out no losses of access that can be allowed. No changes were made.",
             fix="Start a dry run: if its plan is over the removal limit, its error has the number.",
+        )
+    if find_refused_run(row.tenant) != row:
+        raise RemovalsNotConfirmed(
+            "A newer sync has run since. No changes were made.",
+            fix="Look at the newest run, or start a dry run.",
         )
     if number != allowance:
         raise RemovalsNotConfirmed(
@@ -158,10 +157,17 @@ def allow_removals(
     )
 
 
-def find_newest_run(tenant: Tenant | None) -> SyncRun | None:
-    """Return the newest run of everything, or of one tenant, that has ended."""
+def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
+    """Return the newest run of a tenant or of all, if it has left out what can be allowed.
+
+    A later sync of all tenants that has left out nothing settles it.
+    """
     runs = SyncRun.objects.filter(tenant=tenant).exclude(trigger=Trigger.WEBHOOK)
-    return runs.ended().newest_first().first()
+    run = runs.ended().newest_first().first()
+    if run is None or find_allowance(run.error_fix) is None:
+        return None
+    later = SyncRun.objects.full().filter(outcome=Outcome.APPLIED, started_at__gt=run.started_at)
+    return None if later.exists() else run
 
 
 def describe_allowance(run: SyncRun) -> str:
@@ -169,7 +175,8 @@ def describe_allowance(run: SyncRun) -> str:
     allowance = find_allowance(run.error_fix)
     if allowance is None:
         return ""
-    return f"{run.error_message} It would be {pluralize(allowance, 'loss', 'losses')} of access."
+    losses = pluralize(allowance, "loss", "losses")
+    return f"{run.error_message} In all {losses} of access: of sign-in, roles and memberships."
 
 
 def wait_for_run(run_id: UUID, seconds: float) -> bool:

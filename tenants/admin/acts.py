@@ -130,6 +130,21 @@ def _change_limits(call: ActCall) -> str:
     return " ".join([*result.lines, *result.warnings])
 
 
+def _set_removals_by(*, allowed: bool) -> Callable[[ActCall], str]:
+    """Return the act that lets syncs take access from the people of a tenant, or forbids it."""
+
+    def set_removals(call: ActCall) -> str:
+        result = update_tenant(
+            operator=call.operator,
+            tenant=str(call.row.pk),
+            update=TenantUpdate(sync_removals=allowed),
+            now=call.now,
+        )
+        return " ".join([*result.lines, *result.warnings])
+
+    return set_removals
+
+
 def _change_partner_limits(call: ActCall) -> str:
     result = update_partner(
         operator=call.operator,
@@ -230,6 +245,33 @@ register_act(
         Tenant,
         _change_limits,
         TenantLimitsForm,
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin update-tenant",
+        "Turn removals off",
+        Tenant,
+        _set_removals_by(allowed=False),
+        is_offered=lambda tenant: tenant.scaikey_tenant_id is not None and tenant.sync_removals,
+        options="--sync-removals off",
+        get_note=lambda tenant: (
+            "Until they are on again, syncs take no access from its people, "
+            "also from those whom ScaiKey has removed."
+        ),
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin update-tenant",
+        "Turn removals on",
+        Tenant,
+        _set_removals_by(allowed=True),
+        is_offered=lambda tenant: not tenant.sync_removals,
+        options="--sync-removals on",
+        get_note=lambda tenant: "The next sync takes the access that ScaiKey has taken until then.",
         permission=Permission.MANAGE_TENANTS,
     )
 )

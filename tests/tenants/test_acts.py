@@ -132,6 +132,14 @@ def test_success_change_limits(acme: Tenant, client: Client) -> None:
         assert "Enter a number, or none." in answer.content.decode()
 
 
+def test_success_removals_are_turned_off_and_on(acme: Tenant, client: Client) -> None:
+    for word, expected in (("off", False), ("on", True)):
+        assert "removals" in do(client, f"admin-update-tenant-sync-removals-{word}", acme)
+        acme.refresh_from_db()
+        assert acme.sync_removals is expected
+    assert "Turn removals off" in [link.title for link in page_of(client, acme).context["acts"]]
+
+
 def test_success_grant_and_revoke_a_role(acme: Tenant, client: Client) -> None:
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     role = Role.objects.get(tenant=acme)

@@ -64,6 +64,11 @@ def post(client: Client, slug: str, row: Any = None, **values: str) -> Any:
     return client.post(reverse("admin:act", args=[slug, row.pk] if row else [slug]), values)
 
 
+def list_titles(client: Client, tenant: Tenant) -> list[str]:
+    page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
+    return [act.title for act in page.context["acts"]]
+
+
 def run_next_job(redis: Redis) -> SyncRun:
     """Do what a worker does with the next job, and return the run that it was."""
     (queue,) = open_queues(redis)
@@ -135,8 +140,7 @@ def test_success_removals_are_allowed_by_their_number(
     number = int(re.findall(r"--allow-removals (\d+)", run.error_fix)[0])
     assert number >= 25
 
-    page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
-    assert "Allow removals" in [act.title for act in page.context["acts"]]
+    assert "Allow removals" in list_titles(client, tenant)
     for slug, row in (
         ("sync-tenant-slug-allow-removals-N", tenant),
         ("sync-allow-removals-N", run),
@@ -147,6 +151,19 @@ def test_success_removals_are_allowed_by_their_number(
         assert wrong.status_code == HTTPStatus.CONFLICT
         assert "SW_SYNC_REMOVALS_NOT_CONFIRMED" in wrong.content.decode()
     assert not redis.keys("rq:job:*")
+
+    # A sync of all tenants that is partial leaves them open; one that is applied settles them.
+    partial, settled = (
+        SyncRun(operator="root", outcome=outcome, started_at=datetime.now(UTC))
+        for outcome in ("partial", "applied")
+    )
+    partial.save()
+    assert "Allow removals" in list_titles(client, tenant)
+    settled.save()
+    assert "Allow removals" not in list_titles(client, tenant)
+    answer = post(client, "sync-tenant-slug-allow-removals-N", tenant, number=str(number))
+    assert answer.status_code == HTTPStatus.CONFLICT
+    settled.delete()
 
     answer = post(client, "sync-tenant-slug-allow-removals-N", tenant, number=str(number))
     assert answer.status_code == HTTPStatus.FOUND
