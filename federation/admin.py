@@ -7,15 +7,32 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html_join
 
 from federation import acts
-from federation.models import KnownPeer, Policy, ServerKey
-from federation.queries.keys import KeyState, build_key_row, find_signing_key, load_keys
+from federation.models import FederationMode, KnownPeer, Policy, ServerKey
+from federation.queries.keys import (
+    REMIND_AFTER,
+    ROTATION_PERIOD,
+    KeyState,
+    build_key_row,
+    find_signing_key,
+    load_keys,
+)
 from federation.queries.overview import build_key_part
+from federation.queries.policy import evaluate_policy, get_policy
+from federation.services.keys import OVERLAP_DAYS
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import PLATFORM
-from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
+from scaiwave.admin.formatting import (
+    EMPTY_VALUE,
+    Tone,
+    format_badge,
+    format_id,
+    format_remaining,
+)
 from scaiwave.admin.overview import register_overview_part
+from scaiwave.console.text import pluralize
 
 __all__ = ["acts"]
 
@@ -28,10 +45,35 @@ STATE_TONES = {
     KeyState.RETIRED: Tone.NEUTRAL,
     KeyState.REVOKED: Tone.BAD,
 }
-NO_POLICY = (
-    "No policy has been set, so the mode is closed: this server federates with no one. "
-    "`scaiwave admin federation policy set` changes it."
-)
+MODE_TONES = {
+    FederationMode.OPEN: Tone.WARN,
+    FederationMode.INVITE_ONLY: Tone.GOOD,
+    FederationMode.CLOSED: Tone.NEUTRAL,
+}
+REMIND_DAYS = (ROTATION_PERIOD - REMIND_AFTER).days
+
+
+def describe_federation() -> str:
+    """Return the policy in force, which is that of this server for every tenant, and its peers."""
+    policy = get_policy()
+    sentences = [MODE_SENTENCES[FederationMode(policy.default_mode)]]
+    if policy.default_mode == FederationMode.INVITE_ONLY:
+        sentences.append(f"It allows {pluralize(len(policy.allowed_peers), 'server')}.")
+    limit = policy.max_foreign_participants_per_room
+    if limit is not None and policy.default_mode != FederationMode.CLOSED:
+        sentences.append(f"A room may have {pluralize(limit, 'participant')} of other servers.")
+    if policy._state.adding:
+        sentences.append("`scaiwave admin federation policy set` changes it.")
+    peers = KnownPeer.objects.count()
+    sentences.append(f"This server knows {pluralize(peers, 'other server')}.")
+    return " ".join(sentences)
+
+
+MODE_SENTENCES = {
+    FederationMode.OPEN: "The policy in force is open: every server may federate.",
+    FederationMode.INVITE_ONLY: "The policy in force is invite only: listed servers may federate.",
+    FederationMode.CLOSED: "The policy in force is closed: this server federates with no other.",
+}
 
 
 @admin.register(ServerKey)
@@ -67,24 +109,49 @@ class ServerKeyAdmin(ReadOnlyAdmin):
     @admin.display(description="days left")
     def days_left(self, key: ServerKey) -> str:
         """Days until the rotation of the signing key is due, or another key expires."""
-        days = self._describe(key)["days_left"]
-        return EMPTY_VALUE if days is None else f"{days:,}"
+        description = self._describe(key)
+        days = description["days_left"]
+        if days is None:
+            return EMPTY_VALUE
+        if description["state"] == KeyState.SIGNING.value:
+            text = f"{pluralize(days, 'day')} until rotation" if days > 0 else "rotation is due"
+            return format_remaining(days, ROTATION_PERIOD.days, text, warn_below=REMIND_DAYS)
+        text = f"{pluralize(days, 'day')} until it expires"
+        return format_remaining(days, max(days, OVERLAP_DAYS), text)
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        return describe_federation()
+
+    def summarise(self, key: ServerKey) -> str:
+        lines = (("State", self.state(key)), ("Time left", self.days_left(key)))
+        return format_html_join("", '<div><span class="name">{}</span><br>{}</div>', lines)
 
 
 @admin.register(Policy)
 class PolicyAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.FEDERATION
-    list_display = (
-        "default_mode",
-        "allowed_peers",
-        "max_foreign_participants_per_room",
-        "updated_at",
-    )
-    hidden_fields = ("number",)
+    list_display = ("mode_badge", "servers", "foreign_limit", "updated_at")
+    more_fields = ("servers", "foreign_limit")
+    hidden_fields = ("number", "allowed_peers", "max_foreign_participants_per_room")
+
+    @admin.display(description="default mode", ordering="default_mode")
+    def mode_badge(self, policy: Policy) -> str:
+        mode = FederationMode(policy.default_mode)
+        return format_badge(str(mode.label).lower(), MODE_TONES[mode])
+
+    @admin.display(description="allowed servers")
+    def servers(self, policy: Policy) -> str:
+        """The servers by name; they matter only in the mode invite only."""
+        return ", ".join(policy.allowed_peers) or EMPTY_VALUE
+
+    @admin.display(description="max foreign participants per room")
+    def foreign_limit(self, policy: Policy) -> str:
+        limit = policy.max_foreign_participants_per_room
+        return "no limit" if limit is None else f"{limit:,}"
 
     def get_list_note(self, request: HttpRequest) -> str:
-        return "" if Policy.objects.exists() else NO_POLICY
+        return describe_federation()
 
 
 @admin.register(KnownPeer)
@@ -92,7 +159,36 @@ class KnownPeerAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.FEDERATION
     is_searched = True
-    list_display = ("server_name", "public_key", "first_seen_at", "last_seen_at", "key_changed_at")
+    list_display = (
+        "server_name",
+        "policy_badge",
+        "first_seen_at",
+        "last_seen_at",
+        "key_changed_at",
+        "key",
+    )
     search_fields = ("server_name",)
     search_help_text = "Search by server name."
     ordering = ("server_name",)
+    more_fields = ("policy_badge",)
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        policy = get_policy()
+        for row in rows:
+            row.decision = evaluate_policy(row.server_name, policy)
+
+    @admin.display(description="policy")
+    def policy_badge(self, peer: Any) -> str:
+        """What the policy in force says about the server."""
+        if not hasattr(peer, "decision"):
+            self.prefetch_columns([peer])
+        is_allowed = peer.decision.is_allowed
+        text, tone = ("allowed", Tone.GOOD) if is_allowed else ("refused", Tone.NEUTRAL)
+        return format_badge(text, tone, f"it {peer.decision.reason}")
+
+    @admin.display(description="public key")
+    def key(self, peer: KnownPeer) -> str:
+        return format_id(peer.public_key)
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        return describe_federation()

@@ -250,6 +250,22 @@ def format_meter(used: float | None, limit: float | None, text: str) -> SafeStri
     return FormattedValue(html, used)
 
 
+def format_remaining(left: int, total: int, text: str, *, warn_below: int = 0) -> SafeString:
+    """Return a bar of what is left, which is yellow below `warn_below` and red at the end."""
+    html = format_html(
+        '<span class="meter">{}<meter min="0" max="{}" low="{}" high="{}" optimum="{}" value="{}">'
+        "{}</meter></span>",
+        text,
+        total,
+        min(1, warn_below),
+        warn_below,
+        total,
+        max(0, min(left, total)),
+        text,
+    )
+    return FormattedValue(html, left)
+
+
 NEAR_LIMIT = 0.8
 FULL = 0.999
 """The share from which a limit counts as reached; browsers need it to be below the maximum."""

@@ -212,9 +212,9 @@ def test_success_error_pages_look_like_the_site(code: int, client: Client) -> No
 
 def test_success_list_says_which_policy_is_in_force_without_one(client: Client) -> None:
     url = reverse("admin:federation_policy_changelist")
-    assert "the mode is closed" in text(client, url)
+    assert "The policy in force is closed" in text(client, url)
     row_factories.make_row_of_every_model(1)
-    assert "the mode is closed" not in text(client, url)
+    assert "federation policy set" not in text(client, url)
 
 
 def find(client: Client, term: str) -> dict[str, list[str]]:

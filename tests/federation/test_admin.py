@@ -1,0 +1,89 @@
+"""Keys, policy and peers in the admin site."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from federation.models import KnownPeer, Policy, ServerKey
+from tenants.models import AdminUser
+from tests.scaiwave.admin_pages import read_column
+
+pytestmark = pytest.mark.django_db
+KEYS = "admin:federation_serverkey_changelist"
+NOW = timezone.now()
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def make_key(name: str, age_days: float, **fields: Any) -> ServerKey:
+    at = NOW - timedelta(days=age_days)
+    values = {"created_at": at, "signs_from": at, "public_key": "cHVi", **fields}
+    return ServerKey.objects.create(key_id=name, private_key_encrypted="x", **values)
+
+
+@pytest.mark.parametrize(
+    ("age_days", "text", "left"),
+    [
+        (20.5, "345 days until rotation", 345),
+        (350.5, "15 days until rotation", 15),
+        (400.5, "rotation is due", 0),
+    ],
+)
+def test_success_signing_key_shows_the_days_left_as_a_bar(
+    age_days: float, text: str, left: int, client: Client
+) -> None:
+    key = make_key("current", age_days)
+    make_key("old", 500, retires_at=NOW + timedelta(days=9, hours=1))
+    make_key("gone", 900, revoked_at=NOW)
+    assert read_column(client, KEYS, "state") == ["signing", "verifying", "revoked"]
+    assert read_column(client, KEYS, "days_left") == [text, "10 days until it expires", "-"]
+    url = reverse("admin:federation_serverkey_change", args=[key.pk])
+    with CaptureQueriesContext(connection) as caught:
+        page = client.get(url).content.decode()
+    assert len(caught) <= 12
+    assert f'<meter min="0" max="365" low="1" high="30" optimum="365" value="{left}">' in page
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        ("open", "The policy in force is open: every server may federate. A room may have 5"),
+        ("invite_only", "listed servers may federate. It allows 1 server. A room may have 5"),
+        ("closed", "this server federates with no other. This server knows 2 other servers."),
+    ],
+)
+def test_success_policy_in_force_is_above_every_list(
+    mode: str, sentence: str, client: Client
+) -> None:
+    Policy.objects.create(
+        default_mode=mode,
+        allowed_peers=["a.example"],
+        max_foreign_participants_per_room=5,
+        updated_at=NOW,
+    )
+    for name in ("a.example", "b.example"):
+        KnownPeer.objects.create(
+            server_name=name, public_key="cHVi", first_seen_at=NOW, last_seen_at=NOW
+        )
+    for model in ("serverkey", "policy", "knownpeer"):
+        page = client.get(reverse(f"admin:federation_{model}_changelist")).content.decode()
+        assert sentence in page
+    badges = read_column(client, "admin:federation_knownpeer_changelist", "policy_badge")
+    assert [text.split()[0] for text in badges] == {
+        "open": ["allowed", "allowed"],
+        "invite_only": ["allowed", "refused"],
+        "closed": ["refused", "refused"],
+    }[mode]
