@@ -163,6 +163,23 @@ def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', url, text or row_id)
 
 
+def format_model_name(name: str) -> str:
+    """Return how a model is called whose name is known: "server key" for `serverkey`."""
+    model = _get_models_by_name().get(name)
+    return name if model is None else str(model._meta.verbose_name)
+
+
+def value_text(value: Any) -> str:
+    """Return a value of JSON as a reader would write it."""
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 @cache
 def _get_models_by_name() -> dict[str, type[Model]]:
     registered = [model for model in apps.get_models() if admin.site.is_registered(model)]

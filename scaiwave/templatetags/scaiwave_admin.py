@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,12 +11,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from scaiwave.admin.formatting import format_time
+from scaiwave.admin.formatting import format_time, value_text
 from scaiwave.console.output import format_bytes
 
 register = template.Library()
 register.filter("time_cell", format_time)
 register.filter("bytes", format_bytes)
+register.filter("value_text", value_text)
 
 
 @register.filter
@@ -29,18 +29,6 @@ def thousands(number: int) -> str:
 def parse_time(text: str) -> datetime:
     """Read a time of the stored overview."""
     return datetime.fromisoformat(text)
-
-
-@register.filter
-def value_text(value: Any) -> str:
-    """Return a value of JSON as a reader would write it."""
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @register.filter

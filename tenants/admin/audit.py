@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.template.loader import render_to_string
+from django.utils.html import format_html
 
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.access import PLATFORM, by_tenant, by_tenant_text
@@ -11,9 +12,12 @@ from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
     FormattedValue,
+    format_clamped,
     format_count,
     format_meter,
+    format_model_name,
     link_to_id,
+    value_text,
 )
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
@@ -81,16 +85,7 @@ class TokenUsageAdmin(ReadOnlyAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     scope = by_tenant_text("tenant_id")
     section = Section.AUDIT
-    list_display = (
-        "at",
-        "action",
-        "subject_type",
-        "subject",
-        "tenant",
-        "operator",
-        "operator_role",
-        "origin",
-    )
+    list_display = ("at", "action", "subject", "change_text", "tenant", "who", "origin")
     list_filter = (
         "at",
         make_choice_filter("operator_role", [role.value for role in OperatorRole]),
@@ -98,10 +93,49 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
     search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
     linked_columns = ("subject", "tenant")
-    more_fields = ("changes",)
+    more_fields = ("subject", "changes", "other_details", "tenant", "who")
+    hidden_fields = (
+        "details",
+        "operator",
+        "operator_role",
+        "subject_name",
+        "subject_type",
+        "tenant_slug",
+    )
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)
     ordering = ("-at", "-id")
+
+    @admin.display(description="what")
+    def change_text(self, entry: AuditEntry) -> str:
+        """The changed fields, or else the reason, in one line."""
+        changes = entry.details.get("changes")
+        if isinstance(changes, list) and changes:
+            parts = [
+                f"{each['field']}: {value_text(each['old'])} → {value_text(each['new'])}"
+                for each in changes
+                if isinstance(each, dict) and {"field", "old", "new"} <= each.keys()
+            ]
+            return format_clamped("; ".join(parts))
+        reason = entry.details.get("reason")
+        return format_clamped(f"reason: {reason}") if reason else ""
+
+    @admin.display(description="other details")
+    def other_details(self, entry: AuditEntry) -> str:
+        details = [
+            (name.replace("_", " "), value_text(value))
+            for name, value in entry.details.items()
+            if name != "changes"
+        ]
+        if not details:
+            return EMPTY_VALUE
+        return render_to_string("tenants/admin/details.html", {"details": details})
+
+    @admin.display(description="operator", ordering="operator")
+    def who(self, entry: AuditEntry) -> str:
+        role = entry.operator_role.replace("_", " ")
+        html = format_html('{} <span class="why note-below">{}</span>', entry.operator, role)
+        return FormattedValue(html, entry.operator)
 
     @admin.display(description="changes")
     def changes(self, entry: AuditEntry) -> str:
@@ -117,8 +151,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="subject")
     def subject(self, entry: Any) -> str:
-        """A link to the subject. If it is gone, the link ends at an error page."""
-        return link_to_id(entry.subject_type, entry.subject_id, entry.present_name)
+        """A link to the subject, and what it is. If it is gone, the link ends at an error page."""
+        if not hasattr(entry, "present_name"):
+            self.prefetch_columns([entry])
+        link = link_to_id(entry.subject_type, entry.subject_id, entry.present_name)
+        kind = format_model_name(entry.subject_type)
+        html = format_html('{} <span class="why note-below">{}</span>', link, kind)
+        return FormattedValue(html, entry.present_name or entry.subject_id)
 
     @admin.display(description="tenant")
     def tenant(self, entry: AuditEntry) -> str:

@@ -18,7 +18,7 @@ from scaiwave.admin.tabs import register_tab
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.status import StatusAdmin
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tenants.queries.participants import sign_in_blockers
+from tenants.queries.participants import list_groups_of, sign_in_blockers
 from tenants.queries.roles import assignment_row, effective_roles
 
 register_tab(Tenant, "People", Participant, "tenant", position=1)
@@ -86,7 +86,7 @@ class ParticipantAdmin(StatusAdmin):
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
-    more_fields = ("address", "roles")
+    more_fields = ("address", "groups", "roles")
 
     def summarise(self, participant: Participant) -> str:
         """Return the status, and whether the person may sign in and if not why."""
@@ -95,6 +95,11 @@ class ParticipantAdmin(StatusAdmin):
             "blockers": sign_in_blockers(participant),
         }
         return render_to_string("tenants/admin/sign_in.html", context)
+
+    @admin.display(description="groups")
+    def groups(self, participant: Participant) -> str:
+        context = {"groups": list_groups_of(participant)}
+        return render_to_string("tenants/admin/groups.html", context)
 
     @admin.display(description="effective roles")
     def roles(self, participant: Participant) -> str:

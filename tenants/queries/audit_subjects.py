@@ -16,6 +16,7 @@ PARTICIPANT = "participant"
 
 def load_participant_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
     """Return the present names of the participants among the subjects, by subject ID."""
-    keys = {UUID(entry.subject_id) for entry in entries if entry.subject_type == PARTICIPANT}
+    subjects = {entry.subject_id for entry in entries if entry.subject_type == PARTICIPANT}
+    keys = {UUID(subject) for subject in subjects if subject}  # One that never existed has no ID.
     people = Participant.objects.in_bulk(keys) if keys else {}
     return {str(key): str(person) for key, person in people.items()}

@@ -13,7 +13,7 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.paging import Page, one_more
 from tenants.models import AuditEntry, Group, Participant, ParticipantType, Partner, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
-from tenants.queries.group_nesting import ViaGroups, effective_groups
+from tenants.queries.group_nesting import effective_groups
 from tenants.queries.resolve import contains_q, resolve_participant, resolve_tenant
 from tenants.queries.roles import assignment_row, effective_roles
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries, participant_row
@@ -67,8 +67,6 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
     operator.require(Permission.VIEW)
     resolved_tenant = resolve_tenant(operator, tenant) if tenant is not None else None
     person = resolve_participant(operator, name, tenant=resolved_tenant)
-    via = effective_groups(person)
-    groups = Group.objects.in_bulk([*via])
     blockers = sign_in_blockers(person)
     audit = AuditEntry.objects.filter(tenant_id=str(person.tenant_id), subject_id=str(person.pk))
     return {
@@ -77,7 +75,7 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
         "avatar_url": person.avatar_url,
         "can_sign_in": not blockers,
         "sign_in_blockers": blockers,
-        "groups": _list_groups(groups, via),
+        "groups": list_groups_of(person),
         "roles": [assignment_row(assignment) for assignment in effective_roles(person)],
         "other_accounts": _list_other_accounts(operator, person),
         "facts": [
@@ -89,8 +87,13 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
     }
 
 
-def _list_groups(groups: dict[UUID, Group], via: ViaGroups) -> list[Row]:
-    """Return the groups by name. `through` names the direct groups that lead to an indirect one."""
+def list_groups_of(person: Participant) -> list[Row]:
+    """Return the groups that a participant is in, by name.
+
+    `through` names the direct groups that lead to an indirect one.
+    """
+    via = effective_groups(person)
+    groups = Group.objects.in_bulk([*via])
     rows = [
         {
             "id": group.pk,

@@ -4,7 +4,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from scaiwave.admin.related import RelatedLink
@@ -191,6 +193,8 @@ def test_success_audit_entries_link_to_subject_and_tenant(client: Client) -> Non
     page = client.get(reverse("admin:tenants_auditentry_changelist")).content.decode()
     url = reverse("admin:tenants_tenant_change", args=[acme.pk])
     assert page.count(f'<a href="{url}">acme</a>') == 2
+    assert read_column(client, "admin:tenants_auditentry_changelist", "subject") == ["acme tenant"]
+    assert read_column(client, "admin:tenants_auditentry_changelist", "change_text") == ["-"]
 
 
 def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) -> None:
@@ -255,15 +259,39 @@ def test_success_page_of_a_person_shows_roles_with_their_path(client: Client) ->
 
 def test_success_audit_entry_shows_values_before_and_after(client: Client) -> None:
     acme = row_factories.make_tenant()
-    changes = [{"field": "max_rooms", "old": None, "new": 5}]
+    changes = [
+        {"field": "max_rooms", "old": None, "new": 5},
+        {"field": "name", "old": "Acme", "new": "Acme Ltd."},
+    ]
     record_audit(
         operator=HOST_OPERATOR,
         action="update-tenant",
         subject=acme,
         tenant=acme,
         now=row_factories.NOW,
-        details={"changes": changes},
+        details={"changes": changes, "dry_run": False},
     )
     entry = AuditEntry.objects.get()
     page = client.get(reverse("admin:tenants_auditentry_change", args=[entry.pk])).content.decode()
     assert '<th scope="row">max_rooms</th><td>none</td><td>5</td>' in page
+    assert '<th scope="row">Dry run</th><td>no</td>' in page
+    assert read_column(client, "admin:tenants_auditentry_changelist", "change_text") == [
+        "max_rooms: none → 5; name: Acme → Acme Ltd."
+    ]
+
+
+def test_success_page_of_a_person_shows_groups_with_their_path(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    anna = Participant.objects.get(tenant=tenant, participant_type="human")
+    inner = Group.objects.get(tenant=tenant)
+    outer = Group.objects.create(tenant=tenant, name="Everyone", **row_factories.TIMESTAMPS)
+    GroupMembership.objects.create(
+        tenant=tenant, group=outer, member_group=inner, **row_factories.TIMESTAMPS
+    )
+    with CaptureQueriesContext(connection) as caught:
+        url = reverse("admin:tenants_participant_change", args=[anna.pk])
+        page = client.get(url).content.decode()
+    assert len(caught) <= 12
+    for group, path in ((inner, "direct"), (outer, inner.name)):
+        link = reverse("admin:tenants_group_change", args=[group.pk])
+        assert f'<a href="{link}">{group.name}</a></th><td>{path}</td>' in page
