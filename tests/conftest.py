@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import zlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import hypothesis
 import pytest
 
@@ -268,6 +270,24 @@ def _passwords_are_hashed_quickly() -> Iterator[None]:
     from django.test import override_settings
 
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _default_certificates_are_read_once() -> Iterator[None]:
+    """Share the TLS context with the default certificates, which most HTTP clients never use.
+
+    Reading them takes as long as all requests of many tests.
+    """
+    create = ssl.create_default_context
+    shared = functools.cache(lambda: create(cafile=certifi.where()))
+
+    def create_default_context(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        is_default = not arguments and options == {"cafile": certifi.where()}
+        return shared() if is_default else create(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", create_default_context)
         yield
 
 
