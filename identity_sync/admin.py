@@ -30,7 +30,7 @@ from identity_sync.queries.runs import describe_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
-from scaiwave.admin.access import PLATFORM, by_tenant
+from scaiwave.admin.access import PLATFORM, by_tenant, find_limited_operator
 from scaiwave.admin.base import is_uuid
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
@@ -38,6 +38,7 @@ from scaiwave.admin.formatting import (
     Tone,
     format_badge,
     format_clamped,
+    format_time,
     link_to,
     link_to_id,
 )
@@ -283,6 +284,20 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     id_fields = ("id", "subject_id")
     more_fields = ("current_action", "subject", "values")
     hidden_fields = ("action", "subject_name")
+
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Hide runs from those who see only some tenants: they have no page of a full sync."""
+        if name == "run" and find_limited_operator(request) is not None:
+            return False
+        return super()._is_shown(request, name)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = super().get_list_display(request)
+        return columns if self._is_shown(request, "run") else [*columns, "synced_at"]
+
+    @admin.display(description="sync")
+    def synced_at(self, change: SyncChange) -> str:
+        return format_time(change.run.started_at)
 
     @admin.display(description="action")
     def current_action(self, change: SyncChange) -> str:

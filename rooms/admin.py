@@ -28,14 +28,14 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
-from rooms.queries.overview import build_room_part
+from rooms.queries.overview import build_limited_part, build_room_part
 from rooms.queries.rooms import load_room_row
 from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_tenant, find_limited_operator
 from scaiwave.admin.acts import ActLink
 from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
-from scaiwave.admin.overview import register_overview_part
+from scaiwave.admin.overview import register_limited_part, register_overview_part
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from tenants.models import Participant, Tenant
@@ -52,6 +52,7 @@ register_tab(Room, "Files", RoomMedia, "room", position=2)
 register_tab(Room, "Events", Event, "room", position=3)
 
 register_overview_part("rooms", build_room_part, position=2)
+register_limited_part("rooms", build_limited_part)
 register_figure("rooms", build_room_count)
 register_figure("storage_bytes", build_storage)
 register_figure("last_activity_at", build_last_activity)

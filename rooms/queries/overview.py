@@ -4,33 +4,53 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.urls import reverse
 
 from rooms.models import Media, Room, RoomState, ScanStatus
 from rooms.queries.health import MAX_COUNTED_MESSAGES, count_unindexed_messages
 from scaiwave.admin.formatting import Tone
 from scaiwave.admin.overview import Card, OverviewPart
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.output import format_bytes
+from tenants.queries.visibility import visible_tenants
 
 
 def build_room_part(now: datetime) -> OverviewPart:
-    return OverviewPart(cards=[_build_room_card(), _build_storage_card(), _build_search_card()])
+    return OverviewPart(
+        cards=[
+            _build_room_card(Room.objects.all()),
+            _build_storage_card(Media.objects.all()),
+            _build_search_card(),
+        ]
+    )
 
 
-def _build_room_card() -> Card:
+def build_limited_part(operator: Operator, now: datetime) -> OverviewPart:
+    """Return what an operator sees who is limited to some tenants: figures of these alone."""
+    operator.require(Permission.VIEW)
+    tenants = visible_tenants(operator)
+    return OverviewPart(
+        cards=[
+            _build_room_card(Room.objects.filter(tenant__in=tenants)),
+            _build_storage_card(Media.objects.filter(tenant__in=tenants)),
+        ]
+    )
+
+
+def _build_room_card(rooms: QuerySet[Room]) -> Card:
     """Count the rooms that are not closed, as lists of tenants do."""
     return Card(
         title="Rooms",
-        value=f"{Room.objects.exclude(state=RoomState.CLOSED).count():,}",
+        value=f"{rooms.exclude(state=RoomState.CLOSED).count():,}",
         url=reverse("admin:rooms_room_changelist"),
         permission="rooms.view_room",
         details=["open or archived"],
     )
 
 
-def _build_storage_card() -> Card:
-    stored = Media.objects.exclude(scan_status=ScanStatus.INFECTED)
+def _build_storage_card(media: QuerySet[Media]) -> Card:
+    stored = media.exclude(scan_status=ScanStatus.INFECTED)
     size = stored.aggregate(size=Sum("size"))["size"] or 0
     return Card(
         title="Storage",

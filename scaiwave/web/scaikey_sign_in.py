@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from scaiwave.config import Configuration
+from scaiwave.errors import SettingInvalid
 
 if TYPE_CHECKING:  # Settings import this module, also for commands.
     from scaiwave.clients.scaikey.sign_in import SignInEndpoints
@@ -27,10 +28,16 @@ def build_redirect_uri(config: Configuration) -> str:
 
 
 def is_sign_in_registered(config: Configuration) -> bool:
-    """Whether this server has the credentials of an application that signs people in to it."""
-    if not all(config.get_str(name) for name in CREDENTIALS):
+    """Whether this server has the credentials of an application that signs people in to it.
+
+    Credentials that can't be read are none: whatever needs them reports that.
+    """
+    try:
+        if not all(config.get_str(name) for name in CREDENTIALS):
+            return False
+        return config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI") == build_redirect_uri(config)
+    except SettingInvalid:
         return False
-    return config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI") == build_redirect_uri(config)
 
 
 def get_platform_issuer(config: Configuration) -> str:

@@ -183,7 +183,8 @@ def test_success_overview_and_menu_are_about_own_tenants(
     answer = client.get(reverse("admin:index"))
     assert not find_foreign(answer)
     cards = {card["title"]: card["value"] for card in answer.context["overview"]["cards"]}
-    assert cards["Active tenants"] == cards["People"] == "1"
+    assert cards["Active tenants"] == cards["People"] == cards["Rooms"] == "1"
+    assert cards["Storage"] == "5 B"
     (nearest, acts) = answer.context["overview"]["lists"]
     assert [entry["text"] for entry in nearest["entries"]] == [f"tenant{OWN}"]
     assert len(acts["entries"]) == 1
