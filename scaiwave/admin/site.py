@@ -117,6 +117,14 @@ class OperatorSite(admin.AdminSite):
             context["error"] = error
         return render(request, "scaiwave/admin/signed_out.html", context)
 
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Refuse people who have no password here."""
+        if is_scaikey_session(request):
+            raise PermissionDenied
+        return super().password_change(request, extra_context)
+
     def get_urls(self) -> list[Any]:
         return [
             path("search/", self.admin_view(self.search), name="search"),

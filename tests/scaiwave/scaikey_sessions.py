@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.test import Client
 
 from scaiwave.admin.access import SCAIKEY_BACKEND, save_operator
@@ -21,7 +22,10 @@ def sign_in(
     """
     subject = f"usr_{role}"
     user, _ = AdminUser.objects.get_or_create(
-        username=f"scaikey:{subject}", scaikey_id=subject, email="eve@example.com"
+        username=f"scaikey:{subject}",
+        scaikey_id=subject,
+        email="eve@example.com",
+        password=UNUSABLE_PASSWORD_PREFIX,
     )
     client = Client(REMOTE_ADDR="203.0.113.7")
     client.force_login(user, backend=SCAIKEY_BACKEND)

@@ -324,6 +324,13 @@ def test_fail_an_account_of_scaikey_has_no_rights_of_its_own() -> None:
     assert client.get(address(Tenant, "changelist")).status_code == HTTPStatus.FOUND
 
 
+def test_fail_there_is_no_password_to_change() -> None:
+    client = sign_in("super_admin")
+    answer = client.get(reverse("admin:password_change"))
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert "password_change" not in client.get(reverse("admin:index")).content.decode()
+
+
 def test_fail_a_session_of_another_person_is_refused() -> None:
     client = sign_in("super_admin")
     AdminUser.objects.filter(scaikey_id="usr_super_admin").update(scaikey_id="usr_other")
