@@ -117,12 +117,12 @@ ROWS: dict[VerbPath, Row] = {
         acts={
             "sync": ActRow(codes=PLATFORM),
             "sync-dry-run": ActRow(codes=PLATFORM),
-            "sync-allow-removals-N": ActRow(
+            "sync-allow-removals-n": ActRow(
                 lambda sample: sample.make_refused_run(None), {"number": "9"}, PLATFORM
             ),
             "sync-tenant-slug": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
             "sync-tenant-slug-dry-run": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
-            "sync-tenant-slug-allow-removals-N": ActRow(
+            "sync-tenant-slug-allow-removals-n": ActRow(
                 lambda sample: sample.make_refused_run(sample.tenant).tenant,
                 {"number": "9"},
                 SYNC_TENANT,

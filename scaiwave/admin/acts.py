@@ -105,7 +105,7 @@ class Act:
 
     @property
     def slug(self) -> str:
-        words = f"{self.command} {self.options}".split()
+        words = f"{self.command} {self.options}".lower().split()
         return "-".join(word.strip("-<>[]") for word in words)
 
 

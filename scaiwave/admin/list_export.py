@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
+from enum import Enum
 from html import unescape
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field
@@ -82,9 +84,8 @@ class ExportLink:
 def build_export_links(model_admin: Any, request: HttpRequest) -> list[ExportLink]:
     """Return the addresses that export the list as the request shows it, on all its pages."""
     meta = model_admin.model._meta
-    query = urlencode(
-        [(name, value) for name, value in request.GET.items() if name not in {"p", "e", "all"}]
-    )
+    shown = {name: values for name, values in request.GET.lists() if name not in {"p", "e", "all"}}
+    query = urlencode(shown, doseq=True)
     return [
         ExportLink(
             name.upper(),
@@ -139,8 +140,8 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
 
 def _list_filters(request: HttpRequest) -> dict[str, str]:
     return {
-        name[:MAX_FILTER_CHARS]: str(value)[:MAX_FILTER_CHARS]
-        for name, value in sorted(request.GET.items())
+        name[:MAX_FILTER_CHARS]: ",".join(map(str, values))[:MAX_FILTER_CHARS]
+        for name, values in sorted(request.GET.lists())
         if name not in _NOT_FILTERS
     }
 
@@ -280,11 +281,17 @@ def _format_key(label: str) -> str:
     return re.sub(r"\W+", "_", label.lower()).strip("_")
 
 
+_FILE_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
+"""What both formats can have. Everything else, such as days and durations, becomes a text."""
+
+
+def _to_file_value(value: Any) -> Any:
+    return value if value is None or isinstance(value, _FILE_TYPES) else str(value)
+
+
 def _read_field(attribute: str) -> Callable[[Any], Any]:
     def read(row: Any) -> Any:
-        value = getattr(row, attribute)
-        is_day = isinstance(value, date) and not isinstance(value, datetime)
-        return value.isoformat() if is_day else value
+        return _to_file_value(getattr(row, attribute))
 
     return read
 
@@ -305,9 +312,9 @@ def _read_display(model_admin: Any, name: str) -> Callable[[Any], Any]:
     def read(row: Any) -> Any:
         shown = display(row) if display is not None else getattr(row, name)
         if isinstance(shown, FormattedValue):
-            return shown.value
+            return _to_file_value(shown.value)
         if isinstance(shown, SafeString):  # Other texts are no markup, whatever they contain.
             shown = " ".join(unescape(strip_tags(shown)).split())
-        return None if shown in ("", EMPTY_VALUE) else shown
+        return None if shown in ("", EMPTY_VALUE) else _to_file_value(shown)
 
     return read

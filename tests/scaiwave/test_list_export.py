@@ -134,6 +134,7 @@ def test_success_filters_search_and_order_are_those_of_the_list(client: Client) 
     row_factories.make_tenant("idle", suspended_by_hand_at=row_factories.NOW)
     page = client.get(f"{reverse('admin:tenants_tenant_changelist')}?q=acme&o=-1&p=1")
     (link, _) = page.context["export_links"]
+    assert link.url.endswith("/export/csv/?q=acme&o=-1")
     answer: Any = client.post(link.url)
     rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
     assert [row["slug"] for row in rows] == ["acme2", "acme1", "acme0"]

@@ -142,8 +142,8 @@ def test_success_removals_are_allowed_by_their_number(
 
     assert "Allow removals" in list_titles(client, tenant)
     for slug, row in (
-        ("sync-tenant-slug-allow-removals-N", tenant),
-        ("sync-allow-removals-N", run),
+        ("sync-tenant-slug-allow-removals-n", tenant),
+        ("sync-allow-removals-n", run),
     ):
         form = client.get(reverse("admin:act", args=[slug, row.pk])).content.decode()
         assert f"{number} losses of access" in form
@@ -161,17 +161,17 @@ def test_success_removals_are_allowed_by_their_number(
     assert "Allow removals" in list_titles(client, tenant)
     settled.save()
     assert "Allow removals" not in list_titles(client, tenant)
-    answer = post(client, "sync-tenant-slug-allow-removals-N", tenant, number=str(number))
+    answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
     assert answer.status_code == HTTPStatus.CONFLICT
     settled.delete()
 
-    answer = post(client, "sync-tenant-slug-allow-removals-N", tenant, number=str(number))
+    answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
     assert answer.status_code == HTTPStatus.FOUND
     assert run_next_job(redis).outcome == "applied"
     now_active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
     assert active - now_active >= 25
     # The run that it was for is no longer the newest one.
-    late = post(client, "sync-allow-removals-N", run, number=str(number))
+    late = post(client, "sync-allow-removals-n", run, number=str(number))
     assert late.status_code == HTTPStatus.CONFLICT
     assert "A newer sync has run since" in late.content.decode()
 
