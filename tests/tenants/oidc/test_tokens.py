@@ -210,6 +210,16 @@ def test_success_a_good_answer_lets_the_person_in(scaikey: ScaiKey) -> None:
     assert client.get("/admin/").status_code == HTTPStatus.OK
 
 
+@pytest.mark.sandbox(people=60, tenants=3, groups=3, alg="ES256")
+def test_success_the_other_algorithm_and_the_longest_id(scaikey: ScaiKey) -> None:
+    for subject in ("x" * 200, f"{'x' * 199}y"):
+        answer = come_back(scaikey, Client(), lambda each: change_subject(each, subject))  # noqa: B023
+        assert answer.status_code == HTTPStatus.FOUND
+    names = {account.username for account in AdminUser.objects.all()}
+    assert len(names) == 2
+    assert max(map(len, names)) <= 150
+
+
 def test_success_the_command_line_may_have_another_audience(register: Register) -> None:
     scaikey = register(SCAIWAVE_SCAIKEY_AUDIENCE="another-application")
     assert come_back(scaikey, Client()).status_code == HTTPStatus.FOUND
