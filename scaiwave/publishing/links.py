@@ -2,7 +2,8 @@
 
 The server does not change links (ScaiCMS docs, docs-subsystem). So a link to another page becomes
 the URL of that page, and a link to a file that is not published becomes its text with the file's
-name. Full URLs, and those that begin with a slash, are not checked.
+name. A picture becomes its description. Full URLs, and those that begin with a slash, are not
+checked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from scaiwave.publishing.markdown import Link, blank_code, normalize_url, parse_
 from scaiwave.publishing.pages import SourcePage
 
 _INLINE = re.compile(
-    r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]"
+    r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]"
     r"\(\s*(?P<target><[^<>\n]*>|[^\s()<>]+)(?P<title>(?:\s+(?:\"[^\"]*\"|'[^']*'))?)\s*\)"
 )
 
@@ -50,10 +51,6 @@ class SiteIndex:
             self._check_anchor(page, link, page, parts.fragment)
             return LinkTarget(address=link.target)
         file = normpath(joined(dirname(page.file), unquote(parts.path)))
-        if link.is_image:
-            raise _build_dead_link(
-                page, link, "images are not published", "Describe the image in words."
-            )
         if (target := self._pages.get(file)) is not None:
             return self._find_page_target(page, link, target, parts.fragment)
         return self._find_file_target(page, link, file, parts.fragment)
@@ -157,14 +154,17 @@ def _rewrite_body(body: str, targets: Mapping[str, LinkTarget]) -> str:
         target = targets.get(normalize_url(url))
         if target is not None:
             text, title = (body[slice(*match.span(name))] for name in ("text", "title"))
-            parts += [body[position : match.start()], _format_link(text, title, target)]
+            link = _format_link(match["image"], text, title, target)
+            parts += [body[position : match.start()], link]
             position = match.end()
     return "".join([*parts, body[position:]])
 
 
-def _format_link(text: str, title: str, target: LinkTarget) -> str:
+def _format_link(image: str, text: str, title: str, target: LinkTarget) -> str:
     if not target.file:
-        return f"[{text}]({target.address}{title})"
+        return f"{image}[{text}]({target.address}{title})"
+    if image:
+        return f"*Picture: {text}*"
     if text.strip("`") in (target.file, basename(target.file)):
         return f"`{target.file}`"
     return f"{text} (`{target.file}`)"

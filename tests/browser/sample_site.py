@@ -15,6 +15,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.sessions.backends.db import SessionStore
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from federation.models import KnownPeer, ServerKey
@@ -193,9 +194,9 @@ def _make_rooms(tenant: Tenant, people: list[Participant], now: datetime) -> Non
 def _create_history(now: datetime) -> None:
     """Create the syncs of a month, with the failures of today, and what they did."""
     for minutes in range(10, 24 * 60, 10):
-        _make_run(now, now - timedelta(minutes=minutes), minutes)
+        _make_run(now - timedelta(minutes=minutes), minutes)
     for days in range(1, 30):
-        _make_run(now, now - days * DAY - timedelta(hours=1), days)
+        _make_run(now - days * DAY - timedelta(hours=1), 1000 + days, added=90 + days * 37 % 80)
     SyncRun.objects.create(
         operator="scheduler", trigger="cron", outcome="running", started_at=now - timedelta(0, 20)
     )
@@ -222,7 +223,8 @@ _FAILURES = {
 }
 
 
-def _make_run(now: datetime, started_at: datetime, number: int) -> SyncRun:
+def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
+    """Create a full sync. `number` decides how it ended, and what it added if `added` is 0."""
     outcome, code, message = _FAILURES.get(number, ("applied", "", ""))
     fix = ""
     if number == 10:
@@ -230,7 +232,7 @@ def _make_run(now: datetime, started_at: datetime, number: int) -> SyncRun:
     elif outcome == "failed":
         fix = "Check that https://scaikey.example.com responds, and run `scaiwave sync` again."
     seconds = 2.5 + number % 7 / 2
-    added = number % 4
+    added = added or number % 4
     run = SyncRun.objects.create(
         trigger="cron",
         operator="scheduler",
@@ -388,7 +390,7 @@ def add_hostile_rows(now: datetime) -> None:
             subject_name=text,
             details={"reason": text},
         )
-        run = _make_run(now, now - timedelta(seconds=number), 1000 + number)
+        run = _make_run(now - timedelta(seconds=number), 1000 + number)
         SyncRun.objects.filter(pk=run.pk).update(
             outcome="failed", error_code="SW_DATABASE", error_message=text, error_fix=text
         )
@@ -428,6 +430,21 @@ def create_site_to_walk() -> dict[str, Any]:
         "session": create_session(),
         "rows": rows,
         "acts": {act.slug: _pick_row_of_act(act) for act in get_acts()},
+    }
+
+
+def create_site_to_picture() -> dict[str, Any]:
+    """Create the rows without the hostile ones; return a session and the addresses by name."""
+    create_sample_site(timezone.now())
+    tenant = Tenant.objects.get(slug="acme")
+    run = SyncRun.objects.get(outcome="partial")
+    return {
+        "session": create_session(),
+        "pages": {
+            "overview": reverse("admin:index"),
+            "tenant": reverse("admin:tenants_tenant_change", args=[tenant.pk]),
+            "sync-run": reverse("admin:identity_sync_syncrun_change", args=[run.pk]),
+        },
     }
 
 

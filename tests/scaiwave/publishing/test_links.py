@@ -40,6 +40,7 @@ def rewrite(docs: Path, text: str, *, status: str = "published") -> tuple[str, l
         ("[`README.md`](../../README.md)", "`README.md`"),
         ("[scripts](../../scripts)", "`scripts`"),
         ("[terms](../LICENSE)", "terms (`docs/LICENSE`)"),
+        ("![The start page.](../LICENSE 'x')", "*Picture: The start page.*"),
     ],
 )
 def test_success(text: str, expected: str | None, docs: Path) -> None:
@@ -97,8 +98,8 @@ def test_success_draft_links_to_draft(docs: Path) -> None:
         ),
         (
             "![a](../a.png)",
-            "Dead link: more/here.md, line 11: ../a.png: images are not published.",
-            "Describe the image in words.",
+            "Dead link: more/here.md, line 11: ../a.png: the file does not exist.",
+            "Correct the link, or remove it.",
         ),
         (
             "[a](../plan.md)",
