@@ -1,4 +1,4 @@
-"""The acts of rooms, as the commands of the same names do them."""
+"""The acts of rooms and workspaces, as the commands of the same names do them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from django import forms
 from django.http import StreamingHttpResponse
 
 from rooms.bundle.time_window import parse_time_window
-from rooms.models import Room, RoomState
+from rooms.models import Room, RoomState, Workspace
 from rooms.queries.export_metadata import export_blocker
 from rooms.services.archive_room import archive_room, reopen_room
+from rooms.services.create_workspace import WorkspaceSpec, create_workspace
 from rooms.services.exports.export_room import export_room
 from rooms.views.export_room import require_http_1_1, stream_bundle
 from scaiwave.admin.acts import Act, ActCall, ReasonForm, register_act
@@ -60,6 +61,28 @@ def _download(call: ActCall) -> StreamingHttpResponse:
         ),
         transfers_of=f"account-{call.request.user.pk}",
     )
+
+
+class WorkspaceForm(forms.Form):
+    tenant = forms.CharField(max_length=500, help_text="Slug, ID or ScaiKey ID.")
+    slug = forms.CharField(max_length=500, help_text="A short name, such as sales.")
+    name = forms.CharField(max_length=500, help_text="Such as Sales.")
+    description = forms.CharField(required=False, max_length=1000)
+    owner = forms.CharField(
+        required=False,
+        max_length=500,
+        help_text="E-mail address, @name:server or ID of a person who may import rooms into it.",
+    )
+
+
+def _create_workspace(call: ActCall) -> str:
+    values = call.values
+    spec = WorkspaceSpec(
+        values["slug"], values["name"], values["description"], values["owner"] or None
+    )
+    return create_workspace(
+        operator=call.operator, tenant=values["tenant"], spec=spec, now=call.now
+    ).sentence
 
 
 def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
@@ -120,6 +143,17 @@ register_act(
         _set_state_by(reopen_room),
         form=ReasonForm,
         is_offered=_is_archived,
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin create-workspace",
+        "Create a workspace",
+        Workspace,
+        _create_workspace,
+        form=WorkspaceForm,
+        is_of_list=True,
         permission=Permission.MANAGE_TENANTS,
     )
 )

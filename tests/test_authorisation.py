@@ -211,7 +211,15 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [sample.suspended_partner.slug],
         acts={"admin-resume-partner": ActRow(lambda sample: sample.suspended_partner, REASON)},
     ),
-    ("admin", "create-workspace"): Row(TENANT, of_tenant("--slug", "sales", "--name", "Sales")),
+    ("admin", "create-workspace"): Row(
+        TENANT,
+        of_tenant("--slug", "sales", "--name", "Sales"),
+        acts={
+            "admin-create-workspace": ActRow(
+                values={"tenant": "acme", "slug": "sales", "name": "Sales"}
+            )
+        },
+    ),
     ("admin", "create-administrator"): Row(
         PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),
@@ -288,9 +296,21 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("role", "list"): Row(LISTS, seen=lambda sample: "crew-lead"),
     ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
-    ("role", "create"): Row(TENANT, of_tenant("--slug", "new-role", "--name", "New")),
-    ("role", "update"): Row(TENANT, of_tenant("unused", "--name", "New")),
-    ("role", "delete"): Row(TENANT, of_tenant("unused")),
+    ("role", "create"): Row(
+        TENANT,
+        of_tenant("--slug", "new-role", "--name", "New"),
+        acts={"role-create": ActRow(values={"tenant": "acme", "slug": "new-role", "name": "New"})},
+    ),
+    ("role", "update"): Row(
+        TENANT,
+        of_tenant("unused", "--name", "New"),
+        acts={"role-update": ActRow(lambda sample: sample.get_role("unused"), {"name": "New"})},
+    ),
+    ("role", "delete"): Row(
+        TENANT,
+        of_tenant("unused"),
+        acts={"role-delete": ActRow(lambda sample: sample.get_role("unused"))},
+    ),
     ("role", "grant"): Row(
         TENANT,
         of_tenant("unused", "--to-group", "Crew"),

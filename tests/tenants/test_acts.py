@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
-from rooms.models import Room
+from rooms.models import Room, WorkspaceMember
 from scaiwave.admin.acts import get_acts
 from scaiwave.config import load
 from tenants.models import (
@@ -56,7 +56,7 @@ def page_of(client: Client, row: Model) -> Any:
     return client.get(reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk]))
 
 
-def do(client: Client, slug: str, row: Model | None, **values: str) -> str:
+def do(client: Client, slug: str, row: Model | None, /, **values: str) -> str:
     """Fill in the form, answer the question with yes, and return what the page of the row says."""
     answer = client.post(address(slug, row), values)
     if answer.status_code == HTTPStatus.OK and answer.context["question"]:
@@ -225,6 +225,30 @@ def test_success_roles_are_granted_to_groups_and_from_their_pages(
     answer = client.post(address("role-revoke", grant), {"confirmed": "yes"})
     assert answer.status_code == HTTPStatus.FOUND
     assert not RoleGrant.objects.filter(group=group).exists()
+
+
+def test_success_roles_are_created_renamed_and_deleted(acme: Tenant, client: Client) -> None:
+    new = {"tenant": acme.slug, "slug": "editors", "name": "Editors", "description": "May publish"}
+    do(client, "role-create", None, **new)
+    role = Role.objects.get(tenant=acme, slug="editors")
+    do(client, "role-update", role, name="Copy editors")
+    role.refresh_from_db()
+    assert (role.name, role.description) == ("Copy editors", "May publish")
+    anna = Participant.objects.get(tenant=acme, participant_type="human")
+    do(client, "role-grant", role, holder=str(anna.pk))
+    answer = client.post(address("role-delete", role), {"confirmed": "yes"})
+    assert answer.status_code == HTTPStatus.CONFLICT
+    RoleGrant.objects.filter(role=role).delete()
+    do(client, "role-delete", role)
+    assert not Role.objects.filter(pk=role.pk).exists()
+
+
+def test_success_a_workspace_is_created_with_its_owner(acme: Tenant, client: Client) -> None:
+    anna = Participant.objects.get(tenant=acme, participant_type="human")
+    new = {"tenant": acme.slug, "slug": "sales", "name": "Sales", "owner": str(anna.pk)}
+    do(client, "admin-create-workspace", None, **new)
+    member = WorkspaceMember.objects.get(workspace__slug="sales")
+    assert (member.tenant, member.participant, member.role) == (acme, anna, "owner")
 
 
 def test_success_rooms_are_archived_and_reopened(acme: Tenant, client: Client) -> None:
