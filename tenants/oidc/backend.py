@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import quote_plus
 
@@ -13,11 +13,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
+from scaiwave.admin.access import ROLES
 from scaiwave.auth.bearer import build_jwks_fetcher, get_client_address
 from scaiwave.auth.operators import (
     MAX_NAME_CHARS,
     Operator,
-    OperatorRole,
     build_token_operator,
 )
 from scaiwave.auth.tokens import Claims, verify_id_token, verify_token
@@ -41,6 +41,17 @@ MAX_SESSION_SECONDS = 3600.0
 """A role is valid for as long as the token that proves it, and never longer than this."""
 
 MAX_SUBJECT_CHARS = 200
+
+_TOKENS = ("access_token", "id_token")
+
+
+@dataclass(frozen=True)
+class SignInResult:
+    """What a session keeps of a sign-in: who, until when in Unix seconds, and the ID token."""
+
+    operator: Operator
+    expires_at: float
+    id_token: str
 
 
 class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it ships no types
@@ -92,10 +103,10 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
         redirect_uri = settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI")
         try:
             answer = super().get_token({**payload, **encoded, "redirect_uri": redirect_uri})
+        except requests.JSONDecodeError:
+            answer = None
         except requests.RequestException as error:
             _raise_upstream_error(error)
-        except ValueError:
-            answer = None
         tokens = [answer.get(name) for name in _TOKENS] if isinstance(answer, dict) else []
         if not tokens or not all(isinstance(token, str) and token for token in tokens):
             raise UpstreamInvalidResponse(
@@ -142,10 +153,10 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
             self.OIDC_OP_USER_ENDPOINT = get_oidc_setting("OIDC_OP_USER_ENDPOINT")
             try:
                 info = self.get_userinfo(access_token, "", {})
+            except requests.JSONDecodeError:
+                info = None
             except requests.RequestException as error:
                 _raise_upstream_error(error)
-            except ValueError:
-                info = None
             if not isinstance(info, dict) or info.get("sub") != claims.subject:
                 raise InvalidToken("The profile belongs to another person (sub).")
         is_verified = info.get("email_verified") is not False
@@ -153,18 +164,6 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
             "name": _clean(info.get("name")) or _clean(claims.name),
             "email": (_clean(info.get("email")) or _clean(claims.email)) if is_verified else "",
         }
-
-
-_TOKENS = ("access_token", "id_token")
-
-
-class SignInResult:
-    """What a session keeps of a sign-in: who, until when in Unix seconds, and the ID token."""
-
-    def __init__(self, operator: Operator, expires_at: float, id_token: str) -> None:
-        self.operator = operator
-        self.expires_at = expires_at
-        self.id_token = id_token
 
 
 def _clean(value: object) -> str:
@@ -207,16 +206,13 @@ def _build_operator(claims: Claims, profile: dict[str, str], request: HttpReques
         operator = build_token_operator(claims, "")
     except InsufficientPermission:
         operator = None
-    if operator is None or operator.role not in _ROLES:
+    if operator is None or operator.role not in ROLES:
         raise SignInRoleMissing("You have no role in ScaiKey that may enter the admin site.")
     return replace(
         operator,
         name=(profile["email"] or profile["name"] or claims.subject)[:MAX_NAME_CHARS],
         origin=f"{get_client_address(request)} via ScaiKey",
     )
-
-
-_ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 
 
 def _raise_upstream_error(error: requests.RequestException) -> NoReturn:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.signals import user_login_failed
@@ -25,8 +26,13 @@ from scaiwave.auth.bearer import get_client_address
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 from scaiwave.web.scaikey_sign_in import endpoint_cache, get_platform_issuer
-from tenants.errors import SignInCancelled, SignInRefused, SignInRejected, SignInRoleMissing
-from tenants.errors import SignInStateLost as StateLost
+from tenants.errors import (
+    SignInCancelled,
+    SignInRefused,
+    SignInRejected,
+    SignInRoleMissing,
+    SignInStateLost,
+)
 from tenants.oidc.settings import get_oidc_setting
 from tenants.services.record_sign_in import SignInOutcome, record_scaikey_failure
 
@@ -35,6 +41,8 @@ STATES_KEY, NEXT_KEY = "oidc_states", "oidc_login_next"
 
 MAX_SIGN_IN_SECONDS = 15 * 60
 """How long a sign-in may take."""
+
+UNKNOWN_SIGN_IN = "This sign-in is unknown in this browser, or over."
 
 _CANCELLED = ("access_denied", "login_required", "interaction_required", "consent_required")
 
@@ -51,7 +59,7 @@ def show_errors(view: _View) -> _View:
             with translate_errors():
                 return view(request)
         except SuspiciousOperation:
-            error: ScaiWaveError = StateLost("This sign-in is unknown in this browser, or over.")
+            error: ScaiWaveError = SignInStateLost(UNKNOWN_SIGN_IN)
         except ScaiWaveError as raised:
             error = raised
         _record(request, error)
@@ -112,9 +120,12 @@ class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Raises SuspiciousOperation and ScaiWaveError."""
+        if not AxesProxyHandler.is_allowed(request, {}):
+            request.axes_locked_out = True  # type: ignore[attr-defined]
+            return self.login_failure()
         state = request.GET.get("state", "")
         if state not in request.session.get(STATES_KEY, {}):
-            raise StateLost("This sign-in is unknown in this browser, or over.")
+            raise SignInStateLost(UNKNOWN_SIGN_IN)
         self._check_issuer(request)
         if error := request.GET.get("error"):
             self._forget(request, state)

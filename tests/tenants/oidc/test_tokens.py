@@ -373,6 +373,8 @@ def test_fail_too_many_forged_answers_lock_the_address(scaikey: ScaiKey) -> None
     ]
     assert statuses == [401, 401, 401, 401, 429, 429]
     assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.9")).status_code == 429
+    client = Client(REMOTE_ADDR="203.0.113.9")
+    assert finish(client, begin(client)["state"], "https://other.example").status_code == 429
     assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.10")).status_code == 302
     actions = [entry.action for entry in AuditEntry.objects.order_by("id")]
     assert actions == [*["sign-in-failed"] * 4, "sign-in-locked", "sign-in"]
@@ -407,6 +409,7 @@ def test_success_passwords_work_beside_it_and_can_be_switched_off(
         (503, {}, "SW_UPSTREAM_UNAVAILABLE"),
         (200, {"access_token": "x"}, "SW_UPSTREAM_NONSENSE"),
         (200, [], "SW_UPSTREAM_NONSENSE"),
+        (200, "<html>", "SW_UPSTREAM_NONSENSE"),
         (200, {"access_token": 1, "id_token": {}}, "SW_UPSTREAM_NONSENSE"),
     ],
 )
@@ -416,7 +419,8 @@ def test_fail_what_scaikey_answers_is_a_page(
     client = Client()
     sent = begin(client)
     with responses.RequestsMock() as http:
-        http.post(f"{scaikey.sandbox.url}{PLATFORM}/oauth/token", json=body, status=status)
+        text = body if isinstance(body, str) else json.dumps(body)
+        http.post(f"{scaikey.sandbox.url}{PLATFORM}/oauth/token", body=text, status=status)
         answer = finish(client, sent["state"], scaikey.sandbox.url)
     assert answer.status_code >= 400
     assert code in answer.content.decode()
