@@ -7,6 +7,8 @@
 #   SCAIWAVE_LOCK     the pinned requirements, instead of scripts/requirements/dev.txt
 
 unset CDPATH PYTHONHOME PYTHONPATH PYTHONSTARTUP DJANGO_SETTINGS_MODULE
+# Each process would compile the suite, its packages and the tests again.
+unset PYTHONDONTWRITEBYTECODE
 
 say() {
   printf '%s\n' "$*" >&2
