@@ -77,7 +77,8 @@ WHERE edge.group_id = %s
   AND edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 """
 
-# Repeats in SQL which participants are active; a test compares it with the model.
+# Repeats in SQL which participants are active; a test compares it with the model. CROSS JOIN keeps
+# SQLite from beginning with all participants of the server.
 _ACTIVE_MEMBERS_SQL = """
 WITH RECURSIVE inside (top_id, group_id) AS (
     SELECT grp.id, grp.id FROM sw_groups grp WHERE grp.id IN ({marks})
@@ -89,10 +90,9 @@ WITH RECURSIVE inside (top_id, group_id) AS (
     WHERE edge.absent_since IS NULL AND grp.absent_since IS NULL
 )
 SELECT inside.top_id, COUNT(DISTINCT person.id)
-FROM inside
-JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
-JOIN sw_participants person ON person.id = edge.member_participant_id
-WHERE edge.absent_since IS NULL AND person.absent_since IS NULL
+FROM inside CROSS JOIN sw_group_memberships edge CROSS JOIN sw_participants person
+WHERE edge.group_id = inside.group_id AND person.id = edge.member_participant_id
+  AND edge.absent_since IS NULL AND person.absent_since IS NULL
   AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
 GROUP BY inside.top_id
 """
