@@ -29,6 +29,7 @@ from identity_sync.queries.run_figures import COLUMNS, build_rows
 from identity_sync.queries.runs import describe_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
 from identity_sync.services.sync.report import KINDS
+from identity_sync.services.sync.run import LOCK
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.access import PLATFORM, by_tenant, find_limited_operator
 from scaiwave.admin.base import is_uuid
@@ -45,6 +46,7 @@ from scaiwave.admin.formatting import (
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
+from scaiwave.locks import is_locked
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.queries.figures import register_figure
 
@@ -138,12 +140,19 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "error_fix",
         "warnings",
         "losses",
+        "phases",
     )
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
 
     def summarise(self, run: SyncRun) -> str:
-        context = {"run": run, "badge": self.outcome_badge(run)}
+        is_running = run.outcome == Outcome.RUNNING
+        context = {
+            "run": run,
+            "badge": self.outcome_badge(run),
+            "is_running": is_running,
+            "is_interrupted": is_running and not is_locked(LOCK),
+        }
         return render_to_string("identity_sync/admin/run.html", context)
 
     @admin.display(description="outcome")

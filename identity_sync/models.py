@@ -106,7 +106,7 @@ class SyncRun(models.Model):
 
     `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, skipped}}, with
     `held` for `skipped` in old runs; read it with `get_counts`. `losses` is
-    [[measure, tenant, number], …].
+    [[measure, tenant, number], …]. `phases` is [{name, done, total, has_ended}, …].
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -131,6 +131,9 @@ class SyncRun(models.Model):
     error_fix = models.TextField(blank=True, default="")
     warnings = models.JSONField(default=list, blank=True)
     losses = models.JSONField("losses of access", default=list, blank=True)
+    phases = models.JSONField(
+        default=list, blank=True, help_text="of a run in progress; empty once it has ended"
+    )
 
     objects = SyncRunQuerySet.as_manager()
 

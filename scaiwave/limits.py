@@ -166,15 +166,20 @@ class LockWaits:
     def watch(self, pid: int, poll_seconds: float, ended: threading.Event) -> None:
         """Look from time to time for the sessions that this one waits for.
 
-        Afterwards it is too late: PostgreSQL names them only during the wait.
+        Afterwards it is too late: PostgreSQL names them only during the wait. They are kept for one
+        more look, since the work takes a moment to end after a wait that was too long.
         """
+        was_free = False
         while not ended.wait(poll_seconds):
             try:
-                self.blockers = fetch(_BLOCKERS, [MAX_QUERY_CHARS, pid])
+                blockers = fetch(_BLOCKERS, [MAX_QUERY_CHARS, pid])
             except Error:
                 return
             finally:
                 connection.close()  # That of this thread.
+            if blockers or was_free:
+                self.blockers = blockers
+            was_free = not blockers
 
 
 _BLOCKERS = """

@@ -51,6 +51,7 @@ def close_interrupted(now: datetime) -> int:
         ended_at=now,
         error_code="SW_SYNC_INTERRUPTED",
         error_message="The process ended during this run. No partial changes were made.",
+        phases=[],
     )
 
 

@@ -44,6 +44,7 @@ from identity_sync.services.sync.fetch import (
     stage_all,
 )
 from identity_sync.services.sync.memberships import EdgeConfirmer
+from identity_sync.services.sync.phases import PhaseRecorder
 from identity_sync.services.sync.plan import (
     Plan,
     apply_plan,
@@ -132,7 +133,7 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class _SyncContext:
-    """One run in progress; `run` is its row, or None when only drift is measured."""
+    """One run in progress; `run` and `phases` are None when only drift is measured."""
 
     client: ScaiKeyClient
     options: SyncOptions
@@ -140,6 +141,7 @@ class _SyncContext:
     limits: RunLimits
     tenant: Tenant | None = None
     run: SyncRun | None = None
+    phases: PhaseRecorder | None = None
 
 
 LOCK = "sync"
@@ -198,7 +200,10 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
         history.close_interrupted(_now())
         covered = history.list_unhandled_events() if options.is_full else []
         run = _start_run(options, tenant)
-        context = _SyncContext(client, options, SyncReport(run_id=run.pk), limits, tenant, run)
+        phases = PhaseRecorder(run, options.progress_factory)
+        options = replace(options, progress_factory=phases)
+        report = SyncReport(run_id=run.pk)
+        context = _SyncContext(client, options, report, limits, tenant, run, phases)
         try:
             return _run_and_record(context, run)
         finally:
@@ -398,6 +403,8 @@ def _apply(
     context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
 ) -> SyncStopped | None:
     """Plan the rest, and write it unless a limit forbids it; return why a part is not written."""
+    if context.phases is not None:
+        context.phases.begin("Comparing and writing")
     try:
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
