@@ -30,7 +30,7 @@ ID_TOKEN_KEY = "scaikey_id_token"  # noqa: S105 - the name of a key
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 """The roles with which a person may enter the site."""
 
-_TENANTS_ATTRIBUTE = "_visible_tenant_ids"
+_OPERATOR_ATTRIBUTE, _TENANTS_ATTRIBUTE = "_scaikey_operator", "_visible_tenant_ids"
 
 Selector = Callable[[QuerySet[Any], "VisibleTenants"], QuerySet[Any]]
 
@@ -49,7 +49,8 @@ def save_operator(session: SessionBase, operator: Operator, *, expires_at: float
 
 def is_scaikey_session(request: HttpRequest) -> bool:
     """Whether the account of the session has signed in with ScaiKey, now or earlier."""
-    return bool(request.session.get(BACKEND_SESSION_KEY) == SCAIKEY_BACKEND)
+    session = getattr(request, "session", None)
+    return session is not None and session.get(BACKEND_SESSION_KEY) == SCAIKEY_BACKEND
 
 
 def is_expired(request: HttpRequest) -> bool:
@@ -59,8 +60,21 @@ def is_expired(request: HttpRequest) -> bool:
 
 def find_scaikey_operator(request: HttpRequest) -> Operator | None:
     """Return the person who signed in with ScaiKey; None for accounts with a password, and once
-    the sign-in has expired."""
-    if not hasattr(request, "session") or not is_scaikey_session(request) or is_expired(request):
+    the sign-in has expired.
+
+    A request has one answer: if a sign-in expired in the middle, later parts of the page would
+    take the person for an account without a limit.
+    """
+    if not is_scaikey_session(request):
+        return None
+    if not hasattr(request, _OPERATOR_ATTRIBUTE):
+        setattr(request, _OPERATOR_ATTRIBUTE, _read_operator(request))
+    operator: Operator | None = getattr(request, _OPERATOR_ATTRIBUTE)
+    return operator
+
+
+def _read_operator(request: HttpRequest) -> Operator | None:
+    if is_expired(request):
         return None
     stored = request.session[SESSION_KEY]
     user: Any = request.user
@@ -181,7 +195,8 @@ def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> Qu
     """Return those of the rows that the account may see."""
     operator = find_limited_operator(request)
     if operator is None:
-        return rows
+        has_role = not is_scaikey_session(request) or find_scaikey_operator(request) is not None
+        return rows if has_role else rows.none()
     if scope.select is None or not scope.is_for(operator):
         return rows.none()
     tenants = getattr(request, _TENANTS_ATTRIBUTE, None)

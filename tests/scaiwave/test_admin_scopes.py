@@ -13,13 +13,14 @@ from django.conf import settings as django_settings
 from django.contrib import admin
 from django.db import connection
 from django.db.models import Model
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
 from scaiwave.admin import ReadOnlyAdmin
-from scaiwave.admin.access import SCAIKEY_BACKEND
+from scaiwave.admin.access import SCAIKEY_BACKEND, limit_rows
 from scaiwave.admin.tabs import build_heading
 from tenants.models import AdminUser, Participant, Partner, Tenant
 from tests.scaiwave import row_factories
@@ -324,6 +325,25 @@ def test_fail_an_account_of_scaikey_has_no_rights_of_its_own() -> None:
     assert client.get(address(Tenant, "changelist")).status_code == HTTPStatus.FOUND
 
 
+def test_fail_a_sign_in_that_expires_while_a_page_is_built() -> None:
+    client = enter("tenant_admin")
+    request = make_request(client)
+    scope = admin.site.get_model_admin(Tenant).scope  # type: ignore[attr-defined]
+    assert limit_rows(request, Tenant.objects.all(), scope).count() == 1
+    request.session["scaikey_operator"]["expires_at"] = 0
+    assert limit_rows(request, Tenant.objects.all(), scope).count() == 1
+    late = make_request(client)
+    late.session["scaikey_operator"]["expires_at"] = 0
+    assert limit_rows(late, Tenant.objects.all(), scope).count() == 0
+
+
+def make_request(client: Client) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.session = client.session
+    request.user = AdminUser.objects.get(scaikey_id__isnull=False)
+    return request
+
+
 def test_fail_there_is_no_password_to_change() -> None:
     client = sign_in("super_admin")
     answer = client.get(reverse("admin:password_change"))
@@ -340,8 +360,7 @@ def test_fail_a_session_of_another_person_is_refused() -> None:
 def test_success_tabs_lead_to_what_the_role_sees(tenants: dict[int, Tenant]) -> None:
     client = enter("tenant_admin")
     page = client.get(address(Tenant, "change", tenants[OWN].pk))
-    request = RequestFactory().get("/")
-    request.session, request.user = client.session, AdminUser.objects.get(scaikey_id__isnull=False)
+    request = make_request(client)
     heading = build_heading(admin.site, request, tenants[OWN])
     assert heading is not None
     for tab in heading.tabs:
