@@ -31,7 +31,7 @@ from identity_sync.queries.tenant_figures import build_last_sync, build_skip_cou
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import LOCK
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
-from scaiwave.admin.access import PLATFORM, by_tenant, find_limited_operator
+from scaiwave.admin.access import PLATFORM, by_tenant, find_limited_operator, limit_rows
 from scaiwave.admin.base import is_uuid
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
@@ -106,6 +106,9 @@ class RegistrationAdmin(ReadOnlyAdmin):
         )
 
 
+CHANGE_SCOPE, TENANT_SCOPE = by_tenant(), by_tenant("pk")
+
+
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     scope = by_tenant()
@@ -145,6 +148,21 @@ class SyncRunAdmin(ReadOnlyAdmin):
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
 
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the run with what the account may see of it.
+
+        The sync of one tenant can take people from another one.
+        """
+        run: Any = super().get_object(request, *args, **kwargs)
+        if run is not None:
+            changes = SyncChange.objects.filter(run=run)
+            run.visible_changes = limit_rows(request, changes, CHANGE_SCOPE)
+            keys = [tenant for _, tenant, _ in run.losses if is_uuid(tenant)]
+            tenants = limit_rows(request, Tenant.objects.filter(pk__in=keys), TENANT_SCOPE)
+            run.visible_tenants = {str(tenant.pk): tenant.slug for tenant in tenants}
+            run.is_limited = find_limited_operator(request) is not None
+        return run
+
     def summarise(self, run: SyncRun) -> str:
         is_running = run.outcome == Outcome.RUNNING
         context = {
@@ -168,10 +186,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return render_to_string("scaiwave/admin/figures.html", context)
 
     @admin.display(description="what changed")
-    def changed(self, run: SyncRun) -> str:
+    def changed(self, run: Any) -> str:
         """The first changes with their values; the tab has all of them."""
         related = ("tenant", "stored_values")
-        found = SyncChange.objects.filter(run=run).select_related(*related).order_by("pk")
+        found = run.visible_changes.select_related(*related).order_by("pk")
         changes = list(found[: MAX_SHOWN_CHANGES + 1])
         if not changes:
             return EMPTY_VALUE
@@ -187,15 +205,15 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return format_html_join("", "<div>{}</div>", ((each,) for each in run.warnings)) or "-"
 
     @admin.display(description="losses of access")
-    def loss_list(self, run: SyncRun) -> str:
+    def loss_list(self, run: Any) -> str:
         """How many lost access in which tenant."""
-        slugs = Tenant.objects.in_bulk([tenant for _, tenant, _ in run.losses if is_uuid(tenant)])
-        names = {str(key): tenant.slug for key, tenant in slugs.items()}
+        names = run.visible_tenants
         lines = (
             (f"{number:,} {measure}", link_to_id("tenant", tenant, names[tenant]))
             if tenant in names
             else (f"{number:,} {measure}", tenant or EMPTY_VALUE)
             for measure, tenant, number in run.losses
+            if tenant in names or not run.is_limited
         )
         return format_html_join("", "<div>{} in {}</div>", lines) or EMPTY_VALUE
 

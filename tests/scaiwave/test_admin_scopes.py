@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
+from identity_sync.models import SyncChange, SyncRun
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.access import SCAIKEY_BACKEND, limit_rows
 from scaiwave.admin.tabs import build_heading
@@ -342,6 +343,23 @@ def make_request(client: Client) -> HttpRequest:
     request.session = client.session
     request.user = AdminUser.objects.get(scaikey_id__isnull=False)
     return request
+
+
+@every_role
+def test_success_the_sync_of_a_tenant_shows_nothing_of_others(
+    role: str, tenants: dict[int, Tenant]
+) -> None:
+    """It can take people from another tenant."""
+    run = SyncRun.objects.get(tenant=tenants[OWN])
+    change = {"run": run, "kind": "participants", "action": "move", "reason": "moved"}
+    for number, tenant in tenants.items():
+        name, person = f"Anna{number}", Participant.objects.filter(tenant=tenant)[0]
+        SyncChange.objects.create(tenant=tenant, subject_id=person.pk, subject_name=name, **change)
+    run.losses = [["people", str(tenant.pk), 3] for tenant in tenants.values()]
+    run.save()
+    answer = enter(role).get(address(SyncRun, "change", run.pk))
+    assert f"Anna{OWN}" in answer.content.decode()
+    assert not find_foreign(answer)
 
 
 def test_fail_there_is_no_password_to_change() -> None:
