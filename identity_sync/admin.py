@@ -368,9 +368,10 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
     list_display = (
+        "subject",
         "kind",
-        "subject_name",
         "reason",
+        "is_postponed",
         "runs",
         "first_skipped_at",
         "last_skipped_at",
@@ -382,6 +383,11 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     search_help_text = "Search by ScaiKey ID, or slug of a tenant."
     sortable_by = ("first_skipped_at", "runs")
     ordering = ("first_skipped_at", "id")
+
+    @admin.display(description="subject")
+    def subject(self, skip: SyncSkip) -> str:
+        """The name, or the ScaiKey ID of what has none."""
+        return skip.subject_name or skip.subject_scaikey_id
 
 
 @admin.register(WebhookEvent)

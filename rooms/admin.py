@@ -21,6 +21,7 @@ from rooms.models import (
     RoomMedia,
     RoomMember,
     RoomState,
+    ScanStatus,
     SearchBackfill,
     SearchDocument,
     SearchRange,
@@ -58,6 +59,17 @@ register_figure("storage_bytes", build_storage)
 register_figure("last_activity_at", build_last_activity)
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
+
+
+SCAN_TONES = {
+    ScanStatus.CLEAN: Tone.GOOD,
+    ScanStatus.PENDING: Tone.INFO,
+    ScanStatus.INFECTED: Tone.BAD,
+}
+
+
+def format_scan(media: Media) -> str:
+    return format_badge(media.scan_status, SCAN_TONES[ScanStatus(media.scan_status)])
 
 
 @admin.register(Workspace)
@@ -183,7 +195,7 @@ class MediaAdmin(ReadOnlyAdmin):
         "short_hash",
         "mime_type",
         "formatted_size",
-        "scan_status",
+        "scan_badge",
         "tenant",
         "created_at",
     )
@@ -191,6 +203,10 @@ class MediaAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("sha256__exact",)
     search_help_text = "Search by SHA-256 or ID."
+
+    @admin.display(description="scan")
+    def scan_badge(self, media: Media) -> str:
+        return format_scan(media)
 
     @admin.display(description="SHA-256")
     def short_hash(self, media: Media) -> str:
@@ -221,7 +237,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
 
     @admin.display(description="scan")
     def scan_status(self, link: RoomMedia) -> str:
-        return link.media.scan_status
+        return format_scan(link.media)
 
 
 @admin.register(StreamCounter)
