@@ -150,17 +150,22 @@ def _belongs(item: pytest.Item) -> bool:
 
 
 def _is_fast(item: pytest.Item) -> bool:
-    """Return whether the test runs in this process, a few times at most.
+    """Return whether the test runs in this process, without servers, and has few cases.
 
-    Tests that start processes are in files that import what they start them with.
+    Tests that start processes are in files that import what they start them with, or use fixtures
+    of such files.
     """
     if any(item.get_closest_marker(name) for name in _LEFT_OUT_IF_FAST):
         return False
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+    if not isinstance(item, pytest.Function):
         return False
-    if not {"database_url", "redis_url"}.isdisjoint(getattr(item, "fixturenames", ())):
+    if getattr(item.obj, "is_hypothesis_test", False):
         return False
-    return not _starts_processes(item.module) if isinstance(item, pytest.Function) else True
+    if not {"database_url", "redis_url", "sandbox"}.isdisjoint(item.fixturenames):
+        return False
+    definitions = (each for group in item._fixtureinfo.name2fixturedefs.values() for each in group)
+    modules = {sys.modules[each.func.__module__] for each in definitions} - {sys.modules[__name__]}
+    return not any(map(_starts_processes, {item.module, *modules}))
 
 
 @functools.cache

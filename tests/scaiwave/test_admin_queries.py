@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MAX_OF_LIST, MAX_OF_PAGE, MAX_OF_OVERVIEW, MAX_OF_STORED_OVERVIEW = 8, 12, 40, 4
 SMALL, LARGE = 1, 3
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
 OWN, OTHER = 7071, 8082
 """Numbers in the names of the rows of the operator's tenant, and of another one."""
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 every_role = pytest.mark.parametrize("role", ["partner_admin", "tenant_admin"])
 
