@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 import socket
 import socketserver
 import ssl
@@ -38,16 +37,10 @@ from tests.scaiwave.clients.raw_socket_server import (
     hang_up,
     make_response,
 )
+from tests.scaiwave.clients.retry_policies import RetryOnce
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, total=0.5)
-
-
-class RetryOnce(RetryPolicy):
-    """Stops after two attempts, however long they take on a busy host."""
-
-    def backoff_seconds(self, attempts: int, retry_after: float | None) -> float:
-        return self.min_pause if attempts == 1 else math.inf
 
 
 def failure(url: str, **options: object) -> ScaiWaveError:

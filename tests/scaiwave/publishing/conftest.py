@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from scaiwave.auth.operators import get_host_operator
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
 from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
+from tests.scaiwave.clients.retry_policies import RetryOnce
 from tests.scaiwave.publishing.factories import make_page, write_page
 
-QUICK = RetryPolicy(total=0.15, first_contact=0.1, min_pause=0.01, max_pause=0.03)
 Publish = Callable[..., PublishReport]
 
 
@@ -38,7 +37,9 @@ def cms() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
-    with ScaiCmsClient(cms.url, cms.scaicms.api_key, retry_policy=QUICK) as client:
+    with ScaiCmsClient(
+        cms.url, cms.scaicms.api_key, retry_policy=RetryOnce(min_pause=0.01)
+    ) as client:
         yield client
 
 
