@@ -29,6 +29,7 @@ from scripts.benchmarks.databases import (
 )
 from scripts.benchmarks.fake_scaikey import ScaiKeyServer, run_scaikey
 from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
+from scripts.benchmarks.sync_baseline import time_plain_insert
 from tests.services.unprivileged_user import ServiceUnavailable
 
 SHARE = 0.01
@@ -49,6 +50,16 @@ class Block:
     database: str
     latency: int
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    plain_insert_seconds: float = 0.0
+
+    def describe_apply(self) -> str:
+        """Return how the end of the first sync compares with plain SQL."""
+        [first] = self.runs["first sync"]
+        ours, plain = first["apply_seconds"], self.plain_insert_seconds
+        return (
+            f"First sync, from the last response to the commit: {ours:.2f} s. Plain SQL for the "
+            f"same rows: {plain:.2f} s, {plain / ours:.2f} of it."
+        )
 
     def get_baseline(self, name: str) -> float:
         times: list[float] = [run[name] for run in self.runs["bare download"]]
@@ -78,6 +89,8 @@ _TIMES = ("seconds", "processor_seconds")
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
+    options.tenants = options.tenants or max(1, options.people // 100)
+    options.groups = options.groups or max(1, options.people // 10)
     exit_on_termination()
     try:
         with ExitStack() as stack:
@@ -104,8 +117,8 @@ def _build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--people", type=int, default=100_000, help="number of people (default 100,000)")
     add("--partners", type=int, default=3, help="number of partners (default 3)")
-    add("--tenants", type=int, default=200, help="number of tenants (default 200)")
-    add("--groups", type=int, default=2000, help="number of groups (default 2,000)")
+    add("--tenants", type=int, help="number of tenants (default one for 100 people)")
+    add("--groups", type=int, help="number of groups (default one for 10 people)")
     databases = ("sqlite", "postgresql", "both")
     add("--database", choices=databases, default="both", help="database (default both)")
     add(
@@ -135,7 +148,8 @@ def _measure_databases(databases: list[Database], options: argparse.Namespace) -
             ):
                 _measure_block(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
             heading = f"{block.database}, {latency} ms"
-            print("\n" + format_table((heading, *TITLES[1:]), list(block.build_rows())), flush=True)
+            table = format_table((heading, *TITLES[1:]), list(block.build_rows()))
+            print(f"\n{table}\n{block.describe_apply()}", flush=True)
             yield block
 
 
@@ -149,6 +163,7 @@ def _measure_block(
 
     measure("bare download", "bare")
     measure("first sync", "sync")
+    block.plain_insert_seconds = time_plain_insert(environment)
     for _ in range(repeat):
         measure("bare download", "bare")
         second = measure("second sync", "sync")

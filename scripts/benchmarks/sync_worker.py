@@ -54,15 +54,26 @@ def download() -> dict[str, Any]:
 
 def sync() -> dict[str, Any]:
     """Run a sync as `scaiwave sync` does when its output is not a terminal."""
-    from identity_sync.services.sync.run import SyncOptions, run_sync
+    from identity_sync.services.sync import run
     from scaiwave.auth.operators import get_host_operator
     from scaiwave.console.progress import null_progress_factory
 
-    options = SyncOptions(operator=get_host_operator(), progress_factory=null_progress_factory)
+    sync_run: Any = run
+    options = sync_run.SyncOptions(get_host_operator(), null_progress_factory)
+    last_response = 0.0
+    stage_all = sync_run.stage_all
+
+    def note_end(*args: Any, **kwargs: Any) -> None:
+        nonlocal last_response
+        stage_all(*args, **kwargs)
+        last_response = time.perf_counter()
+
+    sync_run.stage_all = note_end
     started = _start_clocks()
-    report = run_sync(options)
+    report = sync_run.run_sync(options)
     return {
         **_measure_since(started),
+        "apply_seconds": time.perf_counter() - last_response,
         "own_seconds": report.duration_seconds,
         "requests": report.requests,
         "rows": sum(counts.seen for counts in report.kinds.values()),
