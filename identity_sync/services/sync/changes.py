@@ -120,8 +120,10 @@ def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[Pla
 _COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
 _COLUMN_COUNT = 7
 
-_MEMBERSHIPS = f"""
-    {_COLUMNS}, COALESCE(g.name, n.name)
+_MEMBERSHIPS = """
+    SELECT d.row_id, d.tenant_id, d.action,
+           COALESCE(d.scaikey_id, s.group_scaikey_id || ' ' || s.member_scaikey_id), d.name, '',
+           COALESCE(d.reason, 'new member in ScaiKey'), COALESCE(g.name, n.name)
     FROM sync_plan d
     LEFT JOIN sw_group_memberships e ON e.id = d.row_id
     LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)

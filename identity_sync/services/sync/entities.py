@@ -365,7 +365,7 @@ def _assign_local_ids() -> None:
 _ADDED_PEOPLE = """
     SELECT s.n, s.email, s.display_name, d.tenant_id, s.scaikey_id
     FROM sync_plan d JOIN stage_participants s ON s.n = d.n
-    WHERE d.kind = 'participants' AND d.action = 'add' AND s.n > %s ORDER BY s.n LIMIT %s
+    WHERE d.kind = 'participants' AND d.action = 'add' AND d.n > %s ORDER BY d.n LIMIT %s
 """
 
 

@@ -460,8 +460,8 @@ def plan_changes() -> None:
 
 
 _INSERT_INTO_PLAN = """
-    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, fields, reason,
-                           group_id, member_id)
+    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason,
+                           group_id, member_id, is_group)
 """
 
 
@@ -471,10 +471,10 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
         {_INSERT_INTO_PLAN}
         SELECT %s, CASE WHEN e.id IS NULL THEN 'add' ELSE 'restore' END,
                COALESCE(e.id, s.new_id), g.tenant_id, s.n,
-               s.group_scaikey_id || ' ' || s.member_scaikey_id, m.{name}, '',
-               CASE WHEN e.id IS NULL THEN 'new member in ScaiKey'
-                    ELSE 'member again in ScaiKey' END,
-               g.group_id, m.id
+               CASE WHEN e.id IS NOT NULL
+                    THEN s.group_scaikey_id || ' ' || s.member_scaikey_id END, m.{name},
+               CASE WHEN e.id IS NOT NULL THEN 'member again in ScaiKey' END,
+               g.group_id, m.id, {is_group}
         FROM stage_memberships s
         JOIN group_map g ON g.scaikey_id = s.group_scaikey_id
         JOIN {table} m ON m.scaikey_id = s.member_scaikey_id AND m.tenant_id = g.tenant_id
@@ -499,9 +499,8 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     execute(
         f"""
         {_INSERT_INTO_PLAN}
-        SELECT %s, 'add', s.new_id, g.tenant_id, s.n,
-               s.group_scaikey_id || ' ' || s.member_scaikey_id, m.name, '',
-               'new member in ScaiKey', g.group_id, m.row_id
+        SELECT %s, 'add', s.new_id, g.tenant_id, s.n, NULL, m.name, NULL, g.group_id, m.row_id,
+               {is_group}
         FROM sync_plan m
         JOIN stage_memberships s ON s.member_scaikey_id = m.scaikey_id
         JOIN group_map g ON g.scaikey_id = s.group_scaikey_id AND g.tenant_id = m.tenant_id
@@ -539,8 +538,8 @@ def insert(now: datetime) -> None:
             INSERT INTO sw_group_memberships
                 (id, tenant_id, group_id, {column}, created_at, updated_at)
             SELECT d.row_id, d.tenant_id, d.group_id, d.member_id, %s, %s
-            FROM sync_plan d JOIN stage_memberships s ON s.n = d.n
-            WHERE d.kind = %s AND d.action = 'add' AND s.is_group = {is_group}
+            FROM sync_plan d
+            WHERE d.kind = %s AND d.action = 'add' AND d.is_group = {is_group}
             """,
             [datetime_param(now), datetime_param(now), KIND],
         )

@@ -86,7 +86,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "n integer",
         "grant_id uuid",
     ),
-    # The changes to make; `tenant_id` and the names are for the history.
+    # The changes to make; `tenant_id` and the names are for the history. Additions of memberships are
+    # the most by far, so they have no ScaiKey ID and no reason, which are built when they are read.
     "sync_plan": (
         "kind",
         "action",
@@ -99,6 +100,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "reason",
         "group_id uuid",
         "member_id uuid",
+        "is_group integer",
     ),
     # The records of a run for single records; see targets.py.
     "targets": ("kind", "scaikey_id"),
