@@ -86,8 +86,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "n integer",
         "grant_id uuid",
     ),
-    # The changes to make; `tenant_id` and the names are for the history. Additions of memberships are
-    # the most by far, so they have no ScaiKey ID and no reason, which are built when they are read.
+    # The changes to make; `tenant_id` and the names are for the history. Additions of memberships
+    # are the most by far, so their ScaiKey ID and reason are built only when they are read.
     "sync_plan": (
         "kind",
         "action",
