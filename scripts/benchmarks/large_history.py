@@ -2,7 +2,7 @@
 
 A process of its own: `python -m scripts.benchmarks.large_history`, with the environment of the
 server. The numbers of rows follow from the tenants: a month of syncs, a year of AI tokens, a file
-in each room, and a role with a grant in each tenant.
+in each room, and a room and a role with a grant in each tenant.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def add_history(now: datetime) -> None:
         _add_runs(tenant_ids, now)
         _add_usage(tenant_ids, now)
         _add_roles(tenant_ids, now)
+        _add_rooms(now)
         _add_files(now)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -142,6 +143,33 @@ def _add_roles(tenant_ids: list[UUID], now: datetime) -> None:
             )
             for role in roles
             if role.tenant_id in groups
+        ),
+    )
+
+
+def _add_rooms(now: datetime) -> None:
+    """Give each tenant with people a room, so that the database does not expect all in one."""
+    from rooms.models import Room, Workspace
+    from tenants.models import Participant
+
+    stamps = {"created_at": now, "updated_at": now}
+    creators = dict(Participant.objects.values_list("tenant_id", "pk"))
+    workspaces = {
+        tenant_id: Workspace(tenant_id=tenant_id, slug="first", name="First", **stamps)
+        for tenant_id in creators
+    }
+    create_rows(Workspace, workspaces.values())
+    create_rows(
+        Room,
+        (
+            Room(
+                tenant_id=tenant_id,
+                workspace=workspaces[tenant_id],
+                creator_id=creator_id,
+                name="Lobby",
+                **stamps,
+            )
+            for tenant_id, creator_id in creators.items()
         ),
     )
 
