@@ -29,7 +29,7 @@ from tenants.models import (
     TokenUsage,
 )
 from tenants.queries.audit_subjects import load_participant_names
-from tenants.queries.figures import LIMITS, build_figures, filter_by_use
+from tenants.queries.figures import LIMITS, build_figures
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import usage_month
 from tenants.queries.visibility import visible_participants, visible_tenants
@@ -108,12 +108,15 @@ def _build_people_card(people: QuerySet[Participant]) -> Card:
 def _iter_near_limits(
     tenants: QuerySet[Tenant], now: datetime
 ) -> Iterator[tuple[float, str, str, UUID]]:
-    """Yield share, slug, limit and id for each limit of an active tenant that is almost reached."""
-    near = filter_by_use(tenants.filter(ACTIVE), now, is_full=False)
+    """Yield share, slug, limit and id for each limit of an active tenant that is almost reached.
+
+    They are chosen here, because a condition in SQL would compute each figure again.
+    """
     used = build_figures(LIMITS, now)
     figures = {f"use_of_{name}": figure for name, figure in used.items()}
     limits = {f"limit_of_{name}": LIMITS[name] for name in used}
-    rows = near.annotate(**figures, **limits).values("pk", "slug", *figures, *limits)
+    active = tenants.filter(ACTIVE).annotate(**figures, **limits)
+    rows = active.values("pk", "slug", *figures, *limits)
     for row in rows.iterator(chunk_size=BATCH_SIZE):
         for name in used:
             number, limit = row[f"use_of_{name}"], row[f"limit_of_{name}"]
