@@ -27,7 +27,7 @@ from identity_sync.models import (
 from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.run_figures import COLUMNS, build_rows
 from identity_sync.queries.runs import describe_change, get_oldest_kept_id
-from identity_sync.queries.tenant_figures import build_last_sync, build_skip_count
+from identity_sync.queries.tenant_figures import SKIPS, build_last_sync
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import LOCK
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
@@ -48,7 +48,7 @@ from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
 from scaiwave.locks import is_locked
 from tenants.models import Group, Participant, Partner, Tenant
-from tenants.queries.figures import register_figure
+from tenants.queries.figures import register_figure, register_total
 
 __all__ = ["acts"]
 
@@ -81,7 +81,7 @@ SUBJECTS: dict[str, type[Model]] = {
 
 register_overview_part("sync", build_sync_part, position=0)
 register_figure("last_sync_at", build_last_sync)
-register_figure("skipped", build_skip_count)
+register_total("skipped", SKIPS)
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
 register_tab(SyncRun, "Changes", SyncChange, "run", position=1)
@@ -221,7 +221,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     def changes(self, run: SyncRun) -> str:
         """The counts of each kind that are not 0."""
         return "; ".join(
-            f"{kind} {summary}"
+            f"{kind}: {summary}"
             for kind, counts in run.get_counts().items()
             if (summary := _format_counts(counts))
         )
@@ -259,15 +259,11 @@ def format_subject(change: SyncChange) -> str:
     return link_to_id(str(model._meta.model_name), str(change.subject_id), name)
 
 
+_COUNTED = ("added", "updated", "deactivated", "restored", "skipped")
+
+
 def _format_counts(counts: dict[str, int]) -> str:
-    signs = {
-        "added": "+",
-        "updated": "~",
-        "deactivated": "−",
-        "restored": "↺",
-        "skipped": "skipped ",
-    }
-    return " ".join(f"{sign}{counts[key]}" for key, sign in signs.items() if counts.get(key))
+    return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTED if counts.get(name))
 
 
 class ActionFilter(admin.SimpleListFilter):

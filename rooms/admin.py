@@ -31,7 +31,7 @@ from rooms.models import (
 )
 from rooms.queries.overview import build_limited_part, build_room_part
 from rooms.queries.rooms import load_room_row
-from rooms.queries.tenant_figures import build_last_activity, build_room_count, build_storage
+from rooms.queries.tenant_figures import ROOMS, STORAGE, build_last_activity
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_tenant, find_limited_operator
 from scaiwave.admin.acts import ActLink
@@ -40,7 +40,7 @@ from scaiwave.admin.overview import register_limited_part, register_overview_par
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from tenants.models import Participant, Tenant
-from tenants.queries.figures import register_figure
+from tenants.queries.figures import register_figure, register_total
 
 __all__ = ["acts"]
 
@@ -54,8 +54,8 @@ register_tab(Room, "Events", Event, "room", position=3)
 
 register_overview_part("rooms", build_room_part, position=2)
 register_limited_part("rooms", build_limited_part)
-register_figure("rooms", build_room_count)
-register_figure("storage_bytes", build_storage)
+register_total("rooms", ROOMS)
+register_total("storage_bytes", STORAGE)
 register_figure("last_activity_at", build_last_activity)
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from django.db.models import BigIntegerField, OuterRef, Subquery, Sum
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import OuterRef, Subquery
 
 from rooms.models import Event
 from rooms.queries.tenant_stats import get_counted_rooms, get_stored_media
-from tenants.queries.figures import count_of_tenant
+from tenants.queries.figures import TenantTotal
 
-
-def build_room_count() -> Coalesce:
-    return count_of_tenant(get_counted_rooms())
-
-
-def build_storage() -> Coalesce:
-    sizes = get_stored_media().filter(tenant=OuterRef("pk")).order_by().values("tenant")
-    total = Subquery(sizes.annotate(figure=Cast(Sum("size"), BigIntegerField())).values("figure"))
-    return Coalesce(total, 0, output_field=BigIntegerField())
+ROOMS = TenantTotal(get_counted_rooms)
+STORAGE = TenantTotal(get_stored_media, "size")
 
 
 def build_last_activity() -> Subquery:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from scaiwave.admin.access import find_limited_operator
 from scaiwave.admin.filters import ExactValueFilter
 from tenants.models import ACTIVE, Partner
-from tenants.queries.figures import filter_by_use, find_figure
+from tenants.queries.figures import filter_by_total, filter_by_use
 
 DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
@@ -80,11 +80,9 @@ class SkippedFilter(admin.SimpleListFilter):
         return [("skipped", "Skipped rows or removals")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        skipped = find_figure("skipped", timezone.now())
-        if self.value() != "skipped" or skipped is None:
+        if self.value() != "skipped":
             return queryset
-        filtered: QuerySet[Any] = queryset.alias(skipped=skipped).filter(skipped__gt=0)
-        return filtered
+        return filter_by_total(queryset, "skipped")
 
 
 class PartnerFilter(ExactValueFilter):

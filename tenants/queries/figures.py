@@ -6,6 +6,7 @@ Other apps register theirs. The numbers are those of `list_tenants` and `show_te
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,11 +16,13 @@ from django.db.models import (
     Case,
     Count,
     F,
+    Func,
     IntegerField,
     OuterRef,
     Q,
     QuerySet,
     Subquery,
+    Sum,
     Value,
     When,
 )
@@ -31,8 +34,6 @@ from tenants.queries.tenants import MIB, usage_month
 
 Figures = dict[str, Any]
 
-_registered: dict[str, Callable[[], Any]] = {}
-
 STATUS_ORDER = Case(
     When(status_q("active"), then=Value(0)),
     When(status_q("deactivated"), then=Value(2)),
@@ -41,13 +42,51 @@ STATUS_ORDER = Case(
 )
 """Sorts active tenants before suspended and deactivated ones."""
 
-# The limit of each figure, in the unit of the figure.
-LIMITS = {
-    "participants": Cast("max_participants", BigIntegerField()),
-    "rooms": Cast("max_rooms", BigIntegerField()),
-    "storage_bytes": Cast("max_storage_mb", BigIntegerField()) * MIB,
-    "ai_tokens": F("max_ai_tokens_month"),
+LIMITS = ("participants", "rooms", "storage_bytes", "ai_tokens")
+"""The figures that have a limit."""
+
+
+def build_limit(name: str, prefix: str = "") -> Any:
+    """Return the expression for the limit of a figure, in its unit. `prefix` is that of tenants."""
+    if name == "storage_bytes":
+        return Cast(f"{prefix}max_storage_mb", BigIntegerField()) * MIB
+    if name == "ai_tokens":
+        return F(f"{prefix}max_ai_tokens_month")
+    return Cast(f"{prefix}max_{name}", BigIntegerField())
+
+
+@dataclass(frozen=True)
+class TenantTotal:
+    """A figure that adds up rows with the field `tenant`: their number, or a field of theirs."""
+
+    rows: Callable[[], QuerySet[Any]]
+    field: str = ""
+
+    def build(self) -> Coalesce:
+        """Return the expression for a query of tenants, 0 without rows.
+
+        It selects a range that has one tenant. Where most rows belong to one tenant, databases
+        expect as many of each tenant, and would read all rows for each.
+        """
+        function, field = ("SUM", F(self.field)) if self.field else ("COUNT", Value(1))
+        figure = Func(field, function=function, output_field=BigIntegerField())
+        own = self.rows().filter(tenant__gte=OuterRef("pk"), tenant__lte=OuterRef("pk"))
+        own = own.order_by().annotate(figure=figure)
+        return Coalesce(Subquery(own.values("figure")), 0, output_field=BigIntegerField())
+
+    def list_tenants_from(self, least: Any) -> QuerySet[Any]:
+        """Return the IDs of the tenants with that figure or more, from one pass over the rows."""
+        figure = Sum(self.field) if self.field else Count("pk")
+        totals = self.rows().order_by().values("tenant").annotate(figure=figure)
+        found: QuerySet[Any] = totals.filter(figure__gt=0, figure__gte=least).values("tenant")
+        return found
+
+
+_TOTALS = {
+    "members": TenantTotal(lambda: Participant.objects.filter(MEMBERS)),
+    "participants": TenantTotal(lambda: Participant.objects.filter(ACTIVE)),
 }
+_registered: dict[str, Callable[[], Any]] = {}
 
 
 def register_figure(name: str, build: Callable[[], Any]) -> None:
@@ -55,19 +94,16 @@ def register_figure(name: str, build: Callable[[], Any]) -> None:
     _registered[name] = build
 
 
-def count_of_tenant(rows: QuerySet[Any]) -> Coalesce:
-    """Return the expression that counts the rows of a tenant; their field is `tenant`."""
-    counts = rows.filter(tenant=OuterRef("pk")).order_by().values("tenant")
-    counts = counts.annotate(figure=Count("pk")).values("figure")
-    return Coalesce(Subquery(counts), 0, output_field=BigIntegerField())
+def register_total(name: str, total: TenantTotal) -> None:
+    """Add a total of another app, which may have a limit."""
+    _TOTALS[name] = total
+    _registered[name] = total.build
 
 
 def find_figure(name: str, now: datetime) -> Any:
     """Return the expression of a figure, or None. An unknown number of AI tokens is NULL."""
-    if name == "members":
-        return count_of_tenant(Participant.objects.filter(MEMBERS))
-    if name == "participants":
-        return count_of_tenant(Participant.objects.filter(ACTIVE))
+    if name in _TOTALS:
+        return _TOTALS[name].build()
     if name == "ai_tokens":
         usage = TokenUsage.objects.filter(month=usage_month(now), tenant=OuterRef("pk"))
         return Subquery(usage.values("total_tokens")[:1])
@@ -94,14 +130,23 @@ def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict
 def filter_by_use(tenants: QuerySet[Tenant], now: datetime, *, is_full: bool) -> QuerySet[Tenant]:
     """Return the tenants that use at least 80 % of a limit, or with `is_full` all of one.
 
-    The first one uses up a limit of 0.
+    The first one uses up a limit of 0. Adds up the rows of all tenants once: with an expression for
+    each tenant, a database that misjudges how the rows are spread would read all for each.
     """
-    figures = build_figures(LIMITS, now)
     condition = Q()
-    for name in figures:
-        limit: Any = LIMITS[name]
+    for name in LIMITS:
+        limit = build_limit(name, "tenant__")
         # A fifth less, rounded up. Nothing is multiplied, because a cap may be near the maximum.
         least = limit if is_full else limit - limit / Value(5)
-        condition |= Q(**{f"used_{name}__gt": 0, f"used_{name}__gte": least})
-    used = {f"used_{name}": figure for name, figure in figures.items()}
-    return tenants.alias(**used).filter(condition)
+        if name == "ai_tokens":
+            usage = TokenUsage.objects.filter(month=usage_month(now), total_tokens__gt=0)
+            condition |= Q(pk__in=usage.filter(total_tokens__gte=least).values("tenant"))
+        elif name in _TOTALS:
+            condition |= Q(pk__in=_TOTALS[name].list_tenants_from(least))
+    return tenants.filter(condition)
+
+
+def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:
+    """Return the tenants that have rows of a total; all if no app has registered it."""
+    total = _TOTALS.get(name)
+    return tenants if total is None else tenants.filter(pk__in=total.list_tenants_from(1))

@@ -29,7 +29,7 @@ from tenants.models import (
     TokenUsage,
 )
 from tenants.queries.audit_subjects import load_participant_names
-from tenants.queries.figures import LIMITS, build_figures
+from tenants.queries.figures import LIMITS, build_figures, build_limit
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import usage_month
 from tenants.queries.visibility import visible_participants, visible_tenants
@@ -114,7 +114,7 @@ def _iter_near_limits(
     """
     used = build_figures(LIMITS, now)
     figures = {f"use_of_{name}": figure for name, figure in used.items()}
-    limits = {f"limit_of_{name}": LIMITS[name] for name in used}
+    limits = {f"limit_of_{name}": build_limit(name) for name in used}
     active = tenants.filter(ACTIVE).annotate(**figures, **limits)
     rows = active.values("pk", "slug", *figures, *limits)
     for row in rows.iterator(chunk_size=BATCH_SIZE):

@@ -40,13 +40,13 @@ def test_success_run_shows_its_changes_and_errors() -> None:
     client.force_login(AdminUser.objects.create_superuser("root"))
     page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
     for text in (
-        "participants +2 −1",
+        "participants: 2 added, 1 deactivated",
         "1.2 s",
-        "groups skipped 5; partners skipped 2",
+        "groups: 5 skipped; partners: 2 skipped",
         "SW_SYNC_REMOVAL_LIMIT Too many losses.",
     ):
         assert text in page
-    assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]
+    assert "tenants: " not in page.partition('id="result_list"')[2].partition("</table>")[0]
 
 
 def test_success_old_held_changes_are_shown_as_skipped() -> None:

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from identity_sync.models import SyncRun, SyncSkip
 from tenants.models import AdminUser, StoredOverview, Tenant, TokenUsage
+from tenants.queries.figures import find_figure
 from tenants.services.overview import load_overview
 from tests.scaiwave import row_factories
 from tests.scaiwave.admin_pages import read_column
@@ -207,3 +208,19 @@ def test_success_people_are_counted_the_same_everywhere(
     assert listed.context["cl"].result_count == 12
     assert "12 / 10" in page
     assert card["value"] == str(client.get(card["url"]).context["cl"].result_count) == "24"
+
+
+def test_success_figures_are_searched_where_all_rows_are_of_one_tenant(client: Client) -> None:
+    """Statistics say then that each tenant has all of them, so that a scan looks as cheap."""
+    large = row_factories.make_tenant("large")
+    anna = row_factories.make_participant(large)
+    workspace = row_factories.make_workspace(large)
+    for number in range(50):
+        row_factories.make_room(workspace, anna, f"Room {number}")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    if connection.vendor == "sqlite":
+        rooms = find_figure("rooms", NOW)
+        plan = Tenant.objects.order_by(rooms.desc()).values("pk").explain()
+        assert "SEARCH U0" in plan, plan
+    assert list_slugs(client, o="-5") == ["large"]
