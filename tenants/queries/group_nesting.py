@@ -77,8 +77,26 @@ WHERE edge.group_id = %s
   AND edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 """
 
-# Repeats in SQL which participants are active; a test compares it with the model. CROSS JOIN keeps
-# SQLite from beginning with all participants of the server.
+# Repeats in SQL which participants are active; a test compares it with the model.
+_IS_ACTIVE = """
+    edge.absent_since IS NULL AND person.absent_since IS NULL
+    AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
+"""
+
+_PARENTS_SQL = """
+SELECT DISTINCT edge.group_id FROM sw_group_memberships edge
+WHERE edge.group_id IN ({marks}) AND edge.member_group_id IS NOT NULL AND edge.absent_since IS NULL
+"""
+
+# For groups without groups in them, which are most: the recursion below hides from PostgreSQL how
+# few rows it leads to. CROSS JOIN keeps SQLite from beginning with all participants.
+_ACTIVE_DIRECT_MEMBERS_SQL = """
+SELECT edge.group_id, COUNT(*)
+FROM sw_group_memberships edge CROSS JOIN sw_participants person
+WHERE edge.group_id IN ({marks}) AND person.id = edge.member_participant_id AND {is_active}
+GROUP BY edge.group_id
+"""
+
 _ACTIVE_MEMBERS_SQL = """
 WITH RECURSIVE inside (top_id, group_id) AS (
     SELECT grp.id, grp.id FROM sw_groups grp WHERE grp.id IN ({marks})
@@ -91,9 +109,7 @@ WITH RECURSIVE inside (top_id, group_id) AS (
 )
 SELECT inside.top_id, COUNT(DISTINCT person.id)
 FROM inside CROSS JOIN sw_group_memberships edge CROSS JOIN sw_participants person
-WHERE edge.group_id = inside.group_id AND person.id = edge.member_participant_id
-  AND edge.absent_since IS NULL AND person.absent_since IS NULL
-  AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
+WHERE edge.group_id = inside.group_id AND person.id = edge.member_participant_id AND {is_active}
 GROUP BY inside.top_id
 """
 
@@ -157,8 +173,20 @@ def active_member_counts(group_ids: Sequence[UUID]) -> dict[UUID, int]:
 
     Groups without active participants are left out.
     """
-    sql = _ACTIVE_MEMBERS_SQL.format(marks=", ".join(["%s"] * len(group_ids)))
-    return {to_uuid(key): count for key, count in fetch(sql, [*map(uuid_param, group_ids)])}
+    parents = [to_uuid(key) for (key,) in _fetch_for(_PARENTS_SQL, group_ids)]
+    others = list(set(group_ids).difference(parents))
+    counts = [
+        *_fetch_for(_ACTIVE_DIRECT_MEMBERS_SQL, others),
+        *_fetch_for(_ACTIVE_MEMBERS_SQL, parents),
+    ]
+    return {to_uuid(key): count for key, count in counts}
+
+
+def _fetch_for(sql: str, group_ids: Sequence[UUID]) -> list[tuple[Any, ...]]:
+    if not group_ids:
+        return []
+    marks = ", ".join(["%s"] * len(group_ids))
+    return fetch(sql.format(marks=marks, is_active=_IS_ACTIVE), [*map(uuid_param, group_ids)])
 
 
 def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:

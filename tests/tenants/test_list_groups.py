@@ -83,7 +83,7 @@ def test_success_constant_queries() -> None:
         with CaptureQueriesContext(connection) as queries:
             list(list_groups(operator=HOST_OPERATOR, tenant="acme"))
         counts.append(len(queries))
-    assert counts == [4, 4]
+    assert counts == [5, 5]
 
 
 def test_success_printed() -> None:
