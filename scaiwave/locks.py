@@ -107,6 +107,15 @@ def _postgresql_lock(name: str) -> Iterator[bool]:
             _release(key)
 
 
+def lock_in_transaction(name: str) -> None:
+    """Wait for a lock that ends with the transaction of the caller.
+
+    On SQLite there is nothing to do: its transactions that write run one at a time.
+    """
+    if connection.vendor == "postgresql":
+        fetch_one("SELECT pg_advisory_xact_lock(%s)", [_advisory_key(name)])
+
+
 def _release(key: int) -> None:
     """Release without raising: an error, such as a lost connection, would hide that of the work."""
     if connection.connection is None or connection.connection.closed:

@@ -12,6 +12,7 @@ from django.db import transaction
 from rooms.errors import MessageLimitReached, ReasonMissing
 from rooms.models import Event, Room
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.locks import lock_in_transaction
 from tenants.models import AuditEntry
 from tenants.services.audit import record_audit
 from tenants.services.validators import validate_reason
@@ -86,9 +87,12 @@ def read_messages(
 
 
 def _check_limit(operator: Operator, now: datetime) -> None:
-    looks = AuditEntry.objects.filter(
-        at__gt=now - LIMIT_PERIOD, action=ACTION, operator=operator.name
-    )
+    """Count what the account has read: by its ScaiKey ID, since its name may change."""
+    lock_in_transaction(f"{ACTION} {operator.subject or operator.name}")
+    by = {"operator_id": operator.subject}
+    if not operator.subject:
+        by["operator"] = operator.name
+    looks = AuditEntry.objects.filter(at__gt=now - LIMIT_PERIOD, action=ACTION, **by)
     if looks.count() >= MAX_PAGES:
         raise MessageLimitReached(
             f"{operator.name} has read {MAX_PAGES} pages of messages in the last "

@@ -97,6 +97,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     hidden_fields = (
         "details",
         "operator",
+        "operator_id",
         "operator_role",
         "subject_name",
         "subject_type",

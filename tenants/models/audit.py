@@ -30,11 +30,20 @@ class TokenUsage(models.Model):
 
 class AuditEntry(models.Model):
     """An action of an operator. IDs and names are stored as text, so that an entry outlives its
-    subject. Of participants there is an ID and no name."""
+    subject. Of participants there is an ID and no name. The name of an operator may change or be
+    that of another; the ID does not."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     at = models.DateTimeField(db_index=True)
     operator = models.CharField(max_length=1000)
+    operator_id = models.CharField(
+        "ScaiKey ID of the operator",
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="empty if the operator did not sign in with ScaiKey",
+    )
     operator_role = models.CharField(max_length=32)
     origin = models.CharField(
         max_length=255, blank=True, help_text="host or IP address of the operator"

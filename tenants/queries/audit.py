@@ -97,6 +97,7 @@ def _build_row(entry: AuditEntry, participant_names: Mapping[str, str]) -> Row:
         "id": entry.pk,
         "created_at": entry.at,
         "operator": entry.operator,
+        "operator_id": entry.operator_id or None,
         "role": entry.operator_role,
         "origin": entry.origin,
         "action": entry.action,

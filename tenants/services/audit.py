@@ -50,6 +50,7 @@ def record_audit(
     return AuditEntry.objects.create(
         at=now,
         operator=operator.name,
+        operator_id=operator.subject,
         operator_role=operator.role.value,
         origin=operator.origin,
         action=action,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from rooms.errors import MessageLimitReached, ReasonMissing
-from rooms.models import Room
+from rooms.models import Room, SearchDocument
 from rooms.services import read_messages as service
 from rooms.services.read_messages import LIMIT_PERIOD, MAX_PAGES, read_messages
 from scaiwave.auth.operators import Operator, OperatorRole
@@ -23,6 +24,7 @@ from scaiwave.config import load
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import InvalidName
 from tenants.models import AdminUser, AuditEntry
+from tests.concurrency import run_concurrently
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR
 
@@ -120,11 +122,15 @@ def test_fail_without_a_reason_nothing_is_shown(given: dict[str, str], lobby: Ro
 
 def test_fail_nothing_else_shows_what_people_wrote(lobby: Room) -> None:
     row_factories.make_row_of_every_model(1)
+    document = SearchDocument.objects.get()
+    SearchDocument.objects.update(body="secret")
     client = sign_in(is_superuser=True)
     for url in (
         reverse("admin:rooms_event_changelist"),
         reverse("admin:rooms_event_change", args=[lobby.events.get(stream_position=5).pk]),
         reverse("admin:rooms_searchdocument_changelist"),
+        reverse("admin:rooms_searchdocument_change", args=[document.pk]),
+        reverse("admin:rooms_searchdocument_history", args=[document.pk]),
         reverse("admin:rooms_room_change", args=[lobby.pk]),
         page_of(lobby),
     ):
@@ -160,6 +166,41 @@ def test_success_limit_is_of_one_account_and_ends() -> None:
     other = Operator("ben", OperatorRole.SUPER_ADMIN)
     read_messages(**{**given, "operator": other}, now=NOW)
     read_messages(**given, now=NOW + LIMIT_PERIOD)
+
+
+def test_success_limit_counts_by_scaikey_id_and_not_by_name(
+    lobby: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_PAGES", 1)
+
+    def read(name: str, subject: str) -> None:
+        reader = Operator(name, OperatorRole.SUPER_ADMIN, subject=subject)
+        read_messages(operator=reader, room=lobby, reason="audit", before=None, now=NOW)
+
+    read("anna", "usr-1")
+    read("anna", "usr-2")
+    read("anna", "")
+    for name, subject in (("renamed", "usr-1"), ("anna", "usr-2"), ("anna", "")):
+        with pytest.raises(MessageLimitReached):
+            read(name, subject)
+    assert {entry.operator_id for entry in AuditEntry.objects.all()} == {"usr-1", "usr-2", ""}
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_limit_holds_for_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_PAGES", 3)
+    tenant = row_factories.make_tenant()
+    room = row_factories.make_room(
+        row_factories.make_workspace(tenant), row_factories.make_participant(tenant)
+    )
+
+    def read() -> None:
+        with suppress(MessageLimitReached):
+            read_messages(operator=HOST_OPERATOR, room=room, reason="a", before=None, now=NOW)
+
+    run_concurrently(*[read] * 8)
+    assert AuditEntry.objects.count() == 3
 
 
 def test_fail_service_checks_permission_and_reason(lobby: Room) -> None:

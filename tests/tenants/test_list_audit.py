@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 """Long ago for every clock: what is younger than now may not be settled."""
-ANNA = Operator("Anna@example.com", OperatorRole.SUPER_ADMIN, origin="laptop")
+ANNA = Operator("Anna@example.com", OperatorRole.SUPER_ADMIN, origin="laptop", subject="usr-anna")
 
 
 def write(
@@ -85,6 +85,7 @@ def test_success_who_did_what_to_which_when_and_from_where() -> None:
             "id": entry.pk,
             "created_at": NOW,
             "operator": "Anna@example.com",
+            "operator_id": "usr-anna",
             "role": "super_admin",
             "origin": "laptop",
             "action": "suspend-tenant",

@@ -24,7 +24,17 @@ COLUMNS = (
 DETAILS = Column("details", "Details")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 KEYS = (
-    *("id", "created_at", "operator", "role", "origin", "action", "tenant_id", "tenant"),
+    *(
+        "id",
+        "created_at",
+        "operator",
+        "operator_id",
+        "role",
+        "origin",
+        "action",
+        "tenant_id",
+        "tenant",
+    ),
     *("subject_type", "subject_id", "subject", "details"),
 )
 
