@@ -16,7 +16,7 @@ from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import TokenRequired
 
 # Short, since a caller waits for it.
-_RETRY_POLICY = RetryPolicy(total=5.0, first_contact=2.0)
+_RETRY_POLICY = RetryPolicy(total=4.0, first_contact=2.0)
 
 
 def authenticate_bearer(request: HttpRequest) -> Claims:
@@ -60,8 +60,13 @@ def _get_tenant_slug(tenant_id: str | None) -> str | None:
 
 
 def _fetch_jwks(tenant_slug: str | None) -> Jwks:
+    from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+
     return fetch_scaikey_jwks(
-        settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"), tenant_slug, retry_policy=_RETRY_POLICY
+        settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"),
+        tenant_slug,
+        retry_policy=_RETRY_POLICY,
+        timeouts=INTERACTIVE_TIMEOUTS,
     )
 
 

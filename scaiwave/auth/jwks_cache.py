@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaiwave.errors import ScaiWaveError
+from scaiwave.errors import ScaiWaveError, UpstreamUnreachable
 
 Jwks = Mapping[str, Any]
 FetchBySlug = Callable[[str | None], Jwks]
@@ -24,8 +24,14 @@ MAX_AGE_SECONDS = 300.0
 MAX_AGE_UNKNOWN_KEY_SECONDS = 60.0
 """After this, keys are fetched again for a token whose key is not among them."""
 
-FAILURE_SECONDS = 5.0
+FAILURE_SECONDS = 15.0
 """For this long a failure is repeated without another request."""
+
+MAX_OVERLAP_SECONDS = 15.0
+"""For so much longer, keys are used while another thread fetches new ones."""
+
+MAX_WAIT_SECONDS = 1.0
+"""How long a thread waits for another one that fetches the keys."""
 
 
 @dataclass
@@ -41,10 +47,18 @@ class _CacheEntry:
 
 
 class JwksCache:
-    """Threads may share it: if several need the same keys, one fetches them and the others wait
-    for its result."""
+    """Threads may share it: if several need the same keys, one fetches them. The others use the
+    previous keys, or else wait for the result, but not for long: anyone can cause a fetch, and a
+    ScaiKey that does not answer must not stop the whole web server."""
 
-    def __init__(self, fetch: FetchBySlug, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fetch: FetchBySlug,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_wait: float = MAX_WAIT_SECONDS,
+    ) -> None:
+        self._max_wait = max_wait
         self._fetch = fetch
         self._clock = clock
         self._entries: dict[str | None, _CacheEntry] = {}
@@ -66,13 +80,29 @@ class JwksCache:
 
     def _get_keys(self, slug: str | None, max_age: float) -> Jwks:
         entry = self._entries.setdefault(slug, _CacheEntry())
-        with entry.lock:
-            now = self._clock()
-            if entry.keys is not None and now - entry.fetched_at < max_age:
-                return entry.keys
-            if entry.error is not None and now - entry.failed_at < FAILURE_SECONDS:
-                raise entry.error
+        if keys := self._find_keys(entry, max_age):
+            return keys
+        if not entry.lock.acquire(blocking=False):
+            if max_age == MAX_AGE_SECONDS and (
+                keys := self._find_keys(entry, max_age + MAX_OVERLAP_SECONDS)
+            ):
+                return keys
+            if not entry.lock.acquire(timeout=self._max_wait):
+                raise UpstreamUnreachable(
+                    "ScaiKey has not sent its keys yet.", fix="Try again in some seconds."
+                )
+        try:
+            if keys := self._find_keys(entry, max_age):
+                return keys
+            if entry.error is not None and self._clock() - entry.failed_at < FAILURE_SECONDS:
+                raise entry.error.with_traceback(None)
             return self._refresh(slug, entry)
+        finally:
+            entry.lock.release()
+
+    def _find_keys(self, entry: _CacheEntry, max_age: float) -> Jwks | None:
+        is_fresh = self._clock() - entry.fetched_at < max_age
+        return entry.keys if is_fresh else None
 
     def _refresh(self, slug: str | None, entry: _CacheEntry) -> Jwks:
         """Fetch the keys. A failure keeps those that are cached.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid
+from scaiwave.errors import ScaiWaveError, SettingInvalid, UpstreamUnreachable
 
 if TYPE_CHECKING:  # Settings import this module, also for commands.
     from scaiwave.clients.scaikey.sign_in import SignInEndpoints
@@ -20,6 +22,10 @@ CREDENTIALS = (
 )
 MAX_AGE_SECONDS = 300.0
 """After this, the discovery document is fetched again."""
+FAILURE_SECONDS = 15.0
+"""For this long a failure is repeated without another request."""
+
+logger = logging.getLogger(__name__)
 
 
 def build_redirect_uri(config: Configuration) -> str:
@@ -46,30 +52,89 @@ def get_platform_issuer(config: Configuration) -> str:
     return issuer.partition("/tenants/")[0]
 
 
-class EndpointCache:
-    """Fetches ScaiKey's endpoints for all threads of a process, and again after some minutes."""
+class RecentFailure:
+    """An error that is raised again for some seconds, instead of another request.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._fetched: dict[tuple[str, str], tuple[float, SignInEndpoints]] = {}
+    Anyone can begin a sign-in, and each request to a server that does not answer takes a thread.
+    """
 
-    def get(self, config: Configuration) -> SignInEndpoints:
-        """Raises what `fetch_sign_in_endpoints` raises."""
-        from scaiwave.clients.http.retry import RetryPolicy
-        from scaiwave.clients.scaikey.sign_in import fetch_sign_in_endpoints
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._error: ScaiWaveError | None = None
+        self._failed_at = 0.0
 
-        key = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_platform_issuer(config)
-        with self._lock:
-            fetched_at, endpoints = self._fetched.get(key, (0.0, None))
-            if endpoints is None or time.monotonic() - fetched_at > MAX_AGE_SECONDS:
-                # Short, since a person waits for it.
-                policy = RetryPolicy(total=5.0, first_contact=2.0)
-                endpoints = fetch_sign_in_endpoints(*key, retry_policy=policy)
-                self._fetched[key] = time.monotonic(), endpoints
-            return endpoints
+    def get(self) -> ScaiWaveError | None:
+        """Return the error, as long as it counts."""
+        if self._error is None or self._clock() - self._failed_at >= FAILURE_SECONDS:
+            return None
+        return self._error.with_traceback(None)
+
+    def remember(self, error: ScaiWaveError) -> None:
+        self._error, self._failed_at = error, self._clock()
 
     def clear(self) -> None:
-        self._fetched.clear()
+        self._error = None
+
+
+class _CacheEntry:
+    """The last endpoints of one server, from `fetched_at`. `lock` is that of the one fetch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.lock = threading.Lock()
+        self.endpoints: SignInEndpoints | None = None
+        self.fetched_at = 0.0
+        self.failure = RecentFailure(clock=clock)
+
+
+class EndpointCache:
+    """Fetches ScaiKey's endpoints for all threads of a process, and again after some minutes.
+
+    One thread fetches. The others use what was fetched before, or fail at once: none waits for
+    another. Endpoints remain in use if a renewal fails.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._entries: dict[tuple[str, str], _CacheEntry] = {}
+
+    def get(self, config: Configuration) -> SignInEndpoints:
+        """Raises what `fetch_sign_in_endpoints` raises, and UpstreamUnreachable."""
+        key = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_platform_issuer(config)
+        entry = self._entries.setdefault(key, _CacheEntry(self._clock))
+        if not self._is_fresh(entry) and entry.lock.acquire(blocking=False):
+            try:
+                self._renew(key, entry)
+            finally:
+                entry.lock.release()
+        if entry.endpoints is not None:
+            return entry.endpoints
+        raise entry.failure.get() or UpstreamUnreachable(
+            "ScaiKey has not answered yet.", fix="Try again in some seconds."
+        )
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def _is_fresh(self, entry: _CacheEntry) -> bool:
+        age = self._clock() - entry.fetched_at
+        return entry.endpoints is not None and age <= MAX_AGE_SECONDS
+
+    def _renew(self, key: tuple[str, str], entry: _CacheEntry) -> None:
+        """Fetch the endpoints, unless another thread just has, or has failed to."""
+        from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+        from scaiwave.clients.scaikey.sign_in import fetch_sign_in_endpoints
+
+        if self._is_fresh(entry) or entry.failure.get() is not None:
+            return
+        try:
+            endpoints = fetch_sign_in_endpoints(*key, timeouts=INTERACTIVE_TIMEOUTS)
+        except ScaiWaveError as error:
+            logger.warning("The endpoints of ScaiKey can't be fetched: %s", error.message)
+            entry.failure.remember(error)
+        else:
+            entry.endpoints, entry.fetched_at = endpoints, self._clock()
 
 
 endpoint_cache = EndpointCache()
+token_failure = RecentFailure()
+"""The last request for the tokens of a sign-in that got no answer, of this process."""

@@ -30,7 +30,7 @@ from scaiwave.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from scaiwave.web.scaikey_sign_in import get_platform_issuer
+from scaiwave.web.scaikey_sign_in import get_platform_issuer, token_failure
 from tenants.errors import SignInRejected, SignInRoleMissing
 from tenants.models import AdminUser
 from tenants.oidc.settings import get_oidc_setting
@@ -101,6 +101,8 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
         """
         encoded = {name: quote_plus(payload[name]) for name in ("client_id", "client_secret")}
         redirect_uri = settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI")
+        if failure := token_failure.get():
+            raise failure
         try:
             answer = super().get_token({**payload, **encoded, "redirect_uri": redirect_uri})
         except requests.JSONDecodeError:
@@ -217,7 +219,10 @@ def _build_operator(claims: Claims, profile: dict[str, str], request: HttpReques
 
 def _raise_upstream_error(error: requests.RequestException) -> NoReturn:
     """Raise our error for one of requests. Its text may repeat a token, so it is not shown."""
-    raise _translate_request_error(error) from None
+    translated = _translate_request_error(error)
+    if isinstance(translated, UpstreamUnreachable):
+        token_failure.remember(translated)
+    raise translated from None
 
 
 def _translate_request_error(error: requests.RequestException) -> Exception:

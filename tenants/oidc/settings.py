@@ -9,7 +9,7 @@ from django.conf import settings
 
 from scaiwave.web.scaikey_sign_in import endpoint_cache
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 4.0
 SCOPES = "openid profile email"
 
 FIXED_SETTINGS: dict[str, Any] = {

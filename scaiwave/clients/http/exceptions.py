@@ -34,6 +34,10 @@ class Timeouts:
     total: float = 120.0
 
 
+INTERACTIVE_TIMEOUTS = Timeouts(connect=2.0, read=4.0, write=4.0, pool=4.0, total=4.0)
+"""For requests in a web server, where a person waits and each waiting takes a thread."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class UpstreamServer:
     """Another server, as messages name it.

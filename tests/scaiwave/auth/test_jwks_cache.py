@@ -76,7 +76,7 @@ def test_success_concurrent_requests_fetch_the_keys_once() -> None:
         assert answered.wait(30)
         return {"keys": []}
 
-    cache = JwksCache(slow)
+    cache = JwksCache(slow, max_wait=30)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(cache.fetcher(lambda _: None), None) for _ in range(4)]
         assert asked.wait(30)
@@ -118,3 +118,36 @@ def test_success_an_unknown_key_does_not_discard_cached_keys_while_scaikey_is_do
         unknown_key(None)
     assert scaikey.token()(None) is keys
     assert scaikey.requested == [None, None]
+
+
+def test_success_no_thread_waits_long_for_keys_that_another_one_fetches() -> None:
+    """Known keys are used for some seconds more. Otherwise, and for unknown keys, it fails."""
+    asked, answered = threading.Event(), threading.Event()
+    scaikey = ScaiKey()
+
+    def fetch(slug: str | None) -> Jwks:
+        if scaikey.now > 1000.0:
+            asked.set()
+            assert answered.wait(30)
+        return scaikey.answer(slug)
+
+    cache = JwksCache(fetch, clock=lambda: scaikey.now, max_wait=0)
+
+    def get_token(slug: str) -> Callable[[str | None], Jwks]:
+        return cache.fetcher(lambda _: slug)
+
+    known = get_token("known")(None)
+    scaikey.now += MAX_AGE_SECONDS
+    with ThreadPoolExecutor(2) as pool:
+        fetches = []
+        for slug in ("known", "new"):
+            asked.clear()
+            fetches.append(pool.submit(get_token(slug), None))
+            assert asked.wait(30)
+        token = get_token("known")
+        assert token(None) is known
+        for waiting in (token, get_token("new")):
+            with pytest.raises(UpstreamUnreachable):
+                waiting(None)
+        answered.set()
+        assert all(fetch.result() is not known for fetch in fetches)

@@ -17,7 +17,7 @@ from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.clients import Client as ScaiKeyApplication
 from scaiwave.sandbox.data.population import ListFilter
-from scaiwave.web.scaikey_sign_in import CALLBACK_PATH, endpoint_cache
+from scaiwave.web.scaikey_sign_in import CALLBACK_PATH, endpoint_cache, token_failure
 
 SCOPES = ("admin:read", "openid", "profile", "email")
 WITH_PASSWORD = "django.contrib.auth.backends.ModelBackend"
@@ -59,6 +59,7 @@ Register = Callable[..., ScaiKey]
 def empty_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the keys and endpoints of other servers. Requests must use no proxy."""
     endpoint_cache.clear()
+    token_failure.clear()
     monkeypatch.setattr(bearer, "_jwks_cache", JwksCache(bearer._fetch_jwks))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 

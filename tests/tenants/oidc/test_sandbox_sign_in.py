@@ -169,6 +169,7 @@ def test_fail_scaikey_is_down(scaikey: ScaiKey) -> None:
     for answer in answers:
         assert answer.status_code == HTTPStatus.BAD_GATEWAY
         assert "SW_UPSTREAM_UNREACHABLE" in answer.content.decode()
+        assert urlsplit(issuer).netloc not in answer.content.decode()
 
 
 def forget_endpoints_and_begin() -> Any:

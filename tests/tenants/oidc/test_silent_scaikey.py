@@ -1,0 +1,154 @@
+"""A ScaiKey that accepts connections and never answers must not stop the web server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import responses
+from django.test import Client
+from pytest_django import Settings
+
+from scaiwave.config import Configuration, load
+from scaiwave.errors import UpstreamUnreachable
+from scaiwave.web.scaikey_sign_in import FAILURE_SECONDS, MAX_AGE_SECONDS, EndpointCache
+from tests.tenants.oidc.conftest import ScaiKey, configure
+from tests.tenants.oidc.test_tokens import begin, finish
+
+
+class SilentServer:
+    """Reads a request and answers with the next of `answers`, or not until it is released."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.accepted = 0
+        self.is_asked, self.is_released = threading.Event(), threading.Event()
+        self.answers: list[bytes] = []
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            with connection:
+                connection.recv(65536)
+                if self.answers:
+                    connection.sendall(self.answers.pop(0))
+                    continue
+                self.is_asked.set()
+                self.is_released.wait(60)
+
+    def answer_with_endpoints(self) -> None:
+        """Answer the next request with a discovery document, and close the connection."""
+        body = json.dumps(
+            {
+                "issuer": self.url,
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+            }
+        ).encode()
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.answers.append(head.encode() + body)
+
+    @property
+    def config(self) -> Configuration:
+        return load({"SCAIWAVE_SCAIKEY_URL": self.url, "SCAIWAVE_SCAIKEY_ISSUER": self.url})
+
+
+@pytest.fixture
+def server() -> Iterator[SilentServer]:
+    server = SilentServer()
+    yield server
+    server.is_released.set()
+    server.listener.close()
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_fail_one_thread_waits_and_its_failure_is_remembered(server: SilentServer) -> None:
+    clock = Clock()
+    cache = EndpointCache(clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.get, server.config)
+        assert server.is_asked.wait(30)
+        for _ in range(18):
+            with pytest.raises(UpstreamUnreachable):
+                cache.get(server.config)
+        assert not first.done()
+        assert server.accepted == 1
+        server.is_released.set()
+        with pytest.raises(UpstreamUnreachable):
+            first.result()
+    with pytest.raises(UpstreamUnreachable):
+        cache.get(server.config)
+    assert server.accepted == 1
+    clock.now += FAILURE_SECONDS
+    server.answer_with_endpoints()
+    assert cache.get(server.config).token == f"{server.url}/token"
+
+
+def test_success_endpoints_remain_in_use_if_they_can_not_be_renewed(server: SilentServer) -> None:
+    clock = Clock()
+    cache = EndpointCache(clock=clock)
+    server.answer_with_endpoints()
+    endpoints = cache.get(server.config)
+    clock.now += MAX_AGE_SECONDS + 1
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.get, server.config)
+        assert server.is_asked.wait(30)
+        assert cache.get(server.config) is endpoints
+        server.is_released.set()
+        assert first.result() is endpoints
+    assert cache.get(server.config) is endpoints
+    assert server.accepted == 2
+    clock.now += FAILURE_SECONDS
+    server.answer_with_endpoints()
+    assert cache.get(server.config) is not endpoints
+
+
+def test_fail_the_page_comes_within_seconds_and_names_no_address(
+    server: SilentServer, settings: Settings
+) -> None:
+    configure(
+        settings,
+        SCAIWAVE_SCAIKEY_URL=server.url,
+        SCAIWAVE_SCAIKEY_CLIENT_ID="client",
+        SCAIWAVE_SCAIKEY_CLIENT_SECRET="secret",
+    )
+    # The server is not released: the page comes because the request is cancelled.
+    page = Client().get("/oidc/authenticate/")
+    assert page.status_code == HTTPStatus.BAD_GATEWAY
+    text = page.content.decode()
+    assert "SW_UPSTREAM_UNREACHABLE" in text
+    assert urlsplit(server.url).netloc not in text
+    assert "SCAIWAVE_" not in text
+
+
+@pytest.mark.django_db
+@pytest.mark.sandbox(people=60, tenants=3, groups=3)
+def test_fail_a_token_request_without_an_answer_is_remembered(scaikey: ScaiKey) -> None:
+    """Anyone can come back with an invented code, and so cause such a request."""
+    url, client = scaikey.sandbox.url, Client()
+    for expected_calls in (1, 0):
+        state = begin(client)["state"]
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
+            silence = requests.ReadTimeout("no answer")
+            sent = http.post(f"{url}/api/v1/platform/oauth/token", body=silence)
+            assert finish(client, state, url).status_code == HTTPStatus.BAD_GATEWAY
+            assert sent.call_count == expected_calls
