@@ -87,6 +87,7 @@ _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 _visible_tenants: list[Callable[[Operator], QuerySet[Any]]] = []
+_scope_blocker: list[Callable[[Operator], str | None]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
@@ -156,6 +157,16 @@ def register_visible_tenants(find: Callable[[Operator], QuerySet[Any]]) -> None:
 
 def get_visible_tenants(operator: Operator) -> QuerySet[Any]:
     return _visible_tenants[0](operator)
+
+
+def register_scope_blocker(find: Callable[[Operator], str | None]) -> None:
+    """Register how to find out why an operator's partner or tenant keeps them out."""
+    _scope_blocker[:] = [find]
+
+
+def find_scope_blocker(operator: Operator) -> str | None:
+    """Return why no one may act for the operator's partner or tenant; None if they may."""
+    return _scope_blocker[0](operator) if _scope_blocker else None
 
 
 def register_suspension_check(is_suspended: Callable[[str], bool]) -> None:

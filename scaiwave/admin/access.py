@@ -88,7 +88,9 @@ def _read_operator(request: HttpRequest) -> Operator | None:
         origin=f"{get_client_address(request)} via ScaiKey",
         subject=stored["subject"],
     )
-    return operator if _has_scope(operator) else None
+    if not _has_scope(operator) or registry.find_scope_blocker(operator):
+        return None
+    return operator
 
 
 def _has_scope(operator: Operator) -> bool:

@@ -14,8 +14,8 @@ from django.db.models import F
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
-from tenants.models import Participant, Tenant
-from tenants.queries.participants import sign_in_blockers
+from tenants.models import Participant, Partner, Tenant
+from tenants.queries.participants import partner_blockers, sign_in_blockers, tenant_blockers
 from tenants.queries.resolve import is_storable_text
 from tenants.queries.serializers import get_server_name
 
@@ -63,6 +63,25 @@ def find_sign_in_blocker(scaikey_id: str) -> str | None:
     # The row of the present tenant decides; the others are of tenants that the person has left.
     person = people.order_by(F("absent_since").desc(nulls_first=True)).first()
     blockers = sign_in_blockers(person) if person is not None else []
+    return str(blockers[0]["reason"]) if blockers else None
+
+
+def find_scope_blocker(operator: Operator) -> str | None:
+    """Return why no one may sign in for the partner or tenant that the operator's role is for.
+
+    Their administrators need not be participants that a sync has seen. A partner or tenant that
+    this server does not have is no reason: then they see nothing. None if they may.
+    """
+    if not is_storable_text(operator.partner_id or operator.tenant_id or ""):
+        return "the ID of the partner or tenant is invalid"
+    blockers = []
+    if operator.role is OperatorRole.PARTNER_ADMIN:
+        if partner := Partner.objects.filter(scaikey_id=operator.partner_id).first():
+            blockers = partner_blockers(partner)
+    elif operator.role is OperatorRole.TENANT_ADMIN:
+        tenants = Tenant.objects.select_related("partner")
+        if tenant := tenants.filter(scaikey_tenant_id=operator.tenant_id).first():
+            blockers = tenant_blockers(tenant)
     return str(blockers[0]["reason"]) if blockers else None
 
 

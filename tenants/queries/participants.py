@@ -132,7 +132,7 @@ def sign_in_blockers(participant: Participant) -> list[Row]:
     if participant.participant_type != ParticipantType.HUMAN:
         reason = f"participants of type {participant.participant_type} do not sign in"
         return [_build_blocker("participant", reason, "")]
-    return [*_person_blockers(participant), *_tenant_blockers(participant.tenant)]
+    return [*_person_blockers(participant), *tenant_blockers(participant.tenant)]
 
 
 def _person_blockers(person: Participant) -> Iterator[Row]:
@@ -145,7 +145,17 @@ def _person_blockers(person: Participant) -> Iterator[Row]:
     yield from _status_blockers("participant", "the person", person)
 
 
-def _tenant_blockers(tenant: Tenant) -> Iterator[Row]:
+def tenant_blockers(tenant: Tenant) -> list[Row]:
+    """Return every reason why no one of the tenant can sign in, each with a fix."""
+    return [*_own_tenant_blockers(tenant), *partner_blockers(tenant.partner)]
+
+
+def partner_blockers(partner: Partner | None) -> list[Row]:
+    """Return every reason why no one of the partner can sign in, each with a fix."""
+    return [*_status_blockers("partner", f"partner {partner}", partner)] if partner else []
+
+
+def _own_tenant_blockers(tenant: Tenant) -> Iterator[Row]:
     if tenant.scaikey_tenant_id is None:
         yield _build_blocker(
             "tenant",
@@ -153,8 +163,6 @@ def _tenant_blockers(tenant: Tenant) -> Iterator[Row]:
             f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
         )
     yield from _status_blockers("tenant", f"tenant {tenant.slug}", tenant)
-    if tenant.partner is not None:
-        yield from _status_blockers("partner", f"partner {tenant.partner}", tenant.partner)
 
 
 def _status_blockers(
