@@ -50,6 +50,7 @@ def _download(call: ActCall) -> StreamingHttpResponse:
     values = call.values
     window = parse_time_window(values["since"] or None, values["until"] or None)
     return stream_bundle(
+        call.request,
         lambda: export_room(
             operator=call.operator,
             tenant=str(call.row.tenant_id),

@@ -13,9 +13,9 @@ from rooms.bundle.format import sanitize_file_name
 from rooms.models import Room
 from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
-from rooms.views.transfers import reserve_transfer
 from scaiwave.api import BadApiRequest, api_view
-from scaiwave.web.streaming import can_detect_abort
+from scaiwave.web.streaming import PacedStream, can_detect_abort
+from scaiwave.web.transfers import reserve_transfer
 
 
 @api_view("GET")
@@ -23,12 +23,15 @@ def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
     require_http_1_1(request)
     caller = authenticate(request)
     return stream_bundle(
+        request,
         lambda: export_as_participant(caller=caller, room=room, now=timezone.now()),
         transfers_of=str(caller.participant.pk),
     )
 
 
-def stream_bundle(start: Callable[[], RoomExport], *, transfers_of: str) -> StreamingHttpResponse:
+def stream_bundle(
+    request: HttpRequest, start: Callable[[], RoomExport], *, transfers_of: str
+) -> StreamingHttpResponse:
     """Return the response with the bundle of an export, whose first piece is read here.
 
     `transfers_of` identifies whose transfers are counted. Raises `RateLimitExceeded`, and what
@@ -39,7 +42,7 @@ def stream_bundle(start: Callable[[], RoomExport], *, transfers_of: str) -> Stre
         export = start()
         started = _StartedExport(export)
         started.release = stack.pop_all().close
-    response = StreamingHttpResponse(started, content_type="application/zip")
+    response = StreamingHttpResponse(PacedStream(request, started), content_type="application/zip")
     response["Content-Disposition"] = format_content_disposition(export.room)
     response["Cache-Control"] = "no-store"
     # Let the client see progress, and keep proxies from storing bundles on disk.

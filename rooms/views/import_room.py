@@ -11,9 +11,9 @@ from rooms.errors import WorkspaceForbidden
 from rooms.queries.workspaces import can_import_somewhere
 from rooms.services.imports.import_room import import_room
 from rooms.views.authentication import authenticate
-from rooms.views.transfers import reserve_transfer
 from rooms.views.upload import read_upload
 from scaiwave.api import api_view, json_response
+from scaiwave.web.transfers import reserve_transfer
 from tenants.queries.callers import Caller
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -31,17 +31,21 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from scaiwave.admin.acts import identify_account
 from scaiwave.admin.formatting import EMPTY_VALUE, FormattedValue
+from scaiwave.api import RateLimitExceeded
 from scaiwave.auth.operators import Operator
 from scaiwave.console.output import format_csv_lines, format_json_list
 from scaiwave.sql import batched
-from scaiwave.web.streaming import can_detect_abort
+from scaiwave.web.streaming import PacedStream, can_detect_abort
+from scaiwave.web.transfers import reserve_transfer
 
 MAX_BATCH_ROWS = 500
 """Rows that are in memory at a time, and that share the queries of their columns."""
@@ -110,6 +114,36 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
             status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
             content_type="text/plain; charset=utf-8",
         )
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(reserve_transfer(f"account-{request.user.pk}"))
+            response = _start_export(model_admin, request, format_name, stack)
+    except RateLimitExceeded as error:
+        return _refuse(model_admin, request, error)
+    return response
+
+
+def _refuse(model_admin: Any, request: HttpRequest, error: RateLimitExceeded) -> HttpResponse:
+    meta = model_admin.model._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    query = request.GET.urlencode()
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Too many exports",
+        "list_title": capfirst(str(meta.verbose_name_plural)),
+        "page": f"{url}?{query}" if query else url,
+        "error": error,
+    }
+    template = "scaiwave/admin/transfer_limit.html"
+    response = render(request, template, context, status=error.http_status)
+    response["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def _start_export(
+    model_admin: Any, request: HttpRequest, format_name: str, stack: ExitStack
+) -> HttpResponseBase:
+    """Return the response, which closes the stack when it has been sent."""
     meta = model_admin.model._meta
     try:
         queryset = model_admin.build_changelist(request).queryset
@@ -129,7 +163,10 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
         model_admin, queryset, _build_columns(model_admin, request), record, _get_record(request)
     )
     export.start()
-    response = StreamingHttpResponse(export, content_type=_CONTENT_TYPES[format_name])
+    export.release = stack.pop_all().close
+    response = StreamingHttpResponse(
+        PacedStream(request, export), content_type=_CONTENT_TYPES[format_name]
+    )
     response["Content-Disposition"] = (
         f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.{format_name}"'
     )
@@ -189,6 +226,7 @@ class ListExport:
         self._is_closed = False
         self._chunks = self._iter_chunks()
         self._first: bytes | None = None
+        self.release: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         self._write_record(self._record)
@@ -208,13 +246,16 @@ class ListExport:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Release the cursor, and record that the export ended early if it did."""
+        """Release the cursor and the place, and record that the export ended early if it did."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._chunks.close()
-        if not self._has_ended:
-            self._write_record(replace(self._record, rows=self._sent_rows, is_aborted=True))
+        try:
+            self._chunks.close()
+            if not self._has_ended:
+                self._write_record(replace(self._record, rows=self._sent_rows, is_aborted=True))
+        finally:
+            self.release()
 
     def _iter_chunks(self) -> Generator[bytes]:
         with closing(self._iter_rows()) as rows:

@@ -250,6 +250,13 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_DOWNLOAD_MIN_KIB_PER_SECOND",
+        "Least rate at which a client takes an export in KiB per second, after its first 10 "
+        "seconds; 0: no limit.",
+        "16",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_UPLOAD_MIN_KIB_PER_SECOND",
         "Least rate of an upload in KiB per second, after its first 10 seconds; 0: no limit.",
         "16",

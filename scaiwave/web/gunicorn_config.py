@@ -5,6 +5,10 @@ threads, so that a request waits for the first free thread of any worker, instea
 exports of one. The proxy has the keep-alive connections and buffers what slow clients send.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 wsgi_app = "scaiwave.wsgi"
 bind = "127.0.0.1:8000"
 workers = 2
@@ -19,3 +23,10 @@ graceful_timeout = 60
 """Seconds that requests in progress have to end after SIGTERM, such as exports."""
 
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let exports and imports occupy fewer threads than the worker has."""
+    from scaiwave.web.transfers import limit_transfers  # needs Django's settings
+
+    limit_transfers(worker.cfg.threads)

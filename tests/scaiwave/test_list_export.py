@@ -18,10 +18,13 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import Settings
 
 from federation.models import ServerKey
 from rooms.models import Event, SearchDocument
+from scaiwave.config import load
 from tenants.models import AdminUser, AuditEntry, Counter, Participant, Partner, Tenant
+from tests.conftest import ON_POSTGRES
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
@@ -182,6 +185,27 @@ def test_success_an_export_that_ends_early_is_recorded_again(client: Client) -> 
     assert entry.action == "export-list-aborted"
     assert 0 < entry.details["rows"] < 2000
     assert AuditEntry.objects.filter(action="export-list", details__rows=2000).exists()
+
+
+@pytest.mark.skipif(ON_POSTGRES, reason="a session of PostgreSQL may take its own lock again")
+@pytest.mark.django_db(transaction=True)
+def test_fail_too_many_exports_at_a_time(client: Client, settings: Settings) -> None:
+    settings.CONFIG = load({"SCAIWAVE_TRANSFER_LIMIT": "1"})
+    first: Any = client.post(address(Counter))
+    entries = AuditEntry.objects.count()
+    refused = client.post(address(Tenant, "csv", "q=acme"))
+    assert (refused.status_code, refused["Retry-After"]) == (HTTPStatus.TOO_MANY_REQUESTS, "30")
+    page = refused.content.decode()
+    assert "SW_RATE_LIMIT_EXCEEDED" in page
+    assert f"{reverse('admin:tenants_tenant_changelist')}?q=acme" in page
+    assert AuditEntry.objects.count() == entries
+    other = Client()
+    other.force_login(AdminUser.objects.create_superuser("other"))
+    assert read_rows(other, Counter) == []
+    first.close()
+    assert read_rows(client, Counter) == []
+    assert client.post(address(Participant, "csv", "tenant__id__exact=x"))["Location"]
+    assert read_rows(client, Counter) == []
 
 
 def test_success_memory_does_not_grow_with_the_list(client: Client) -> None:
