@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
@@ -120,10 +121,17 @@ class OperatorSite(admin.AdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Refuse people who have no password here."""
+        """Refuse people who have no password here. The form gets the request, to record it."""
         if is_scaikey_session(request):
             raise PermissionDenied
-        return super().password_change(request, extra_context)
+        request.current_app = self.name
+        form: Any = self.password_change_form
+        view = PasswordChangeView.as_view(
+            form_class=partial(form, request),
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return cast(TemplateResponse, view(request))
 
     def get_urls(self) -> list[Any]:
         return [

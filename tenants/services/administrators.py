@@ -126,6 +126,23 @@ def reset_administrator_password(
     return _build_result(current, RESET, changed=True)
 
 
+def change_own_password(
+    *, operator: Operator, user: AdminUser, password: str, now: datetime
+) -> AdminUser:
+    """Set the password of the account that is signed in, which ends its other sessions.
+
+    It takes no permission: the caller has checked the old password. Raises AdministratorNotFound
+    and WeakPassword.
+    """
+    set_password(user, password)
+    with transaction.atomic():
+        current = _lock(user)
+        current.password = user.password
+        current.save(update_fields=["password"])
+        _record(operator, "change-password", current, now)
+    return user
+
+
 def remove_administrator(
     *,
     operator: Operator,

@@ -135,6 +135,44 @@ def test_fail_an_unknown_name_is_locked_too_and_not_recorded() -> None:
     assert not [row for row in stored if "passw0rd" in repr(vars(row))]
 
 
+NEW_PASSWORD = "another correct battery"
+
+
+def change_password(client: Client, old: str, new: str = NEW_PASSWORD) -> Any:
+    values = {"old_password": old, "new_password1": new, "new_password2": new}
+    return client.post(reverse("admin:password_change"), values)
+
+
+@pytest.mark.django_db
+def test_success_changing_a_password_is_recorded(anna: AdminUser) -> None:
+    client, other = Client(REMOTE_ADDR=PROXY, HTTP_X_FORWARDED_FOR="198.51.100.7"), Client()
+    for each in (client, other):
+        each.force_login(anna)
+    assert change_password(client, PASSWORD, "anna").status_code == 200
+    assert change_password(client, PASSWORD).status_code == 302
+    assert list_actions() == [("change-password", "anna", "anna", "198.51.100.7")]
+    assert client.get(reverse("admin:index")).status_code == 200
+    assert other.get(reverse("admin:index")).status_code == 302
+    anna.refresh_from_db()
+    assert anna.check_password(NEW_PASSWORD)
+
+
+@pytest.mark.django_db
+def test_fail_guesses_of_the_old_password_are_counted(anna: AdminUser) -> None:
+    client = Client(REMOTE_ADDR=PROXY, HTTP_X_FORWARDED_FOR="198.51.100.7")
+    client.force_login(anna)
+    statuses = [change_password(client, f"guess {number}").status_code for number in range(5)]
+    assert statuses == [200] * 4 + [429]
+    assert change_password(client, PASSWORD).status_code == 429
+    assert try_sign_in("anna", PASSWORD).status_code == 429
+    assert list_actions() == [
+        *[("sign-in-failed", "anonymous", "anna", "198.51.100.7")] * 4,
+        ("sign-in-locked", "anonymous", "anna", "198.51.100.7"),
+    ]
+    anna.refresh_from_db()
+    assert anna.check_password(PASSWORD)
+
+
 @pytest.mark.django_db
 def test_success_a_sign_in_ends_the_count(anna: AdminUser) -> None:
     for _ in range(2):
