@@ -9,7 +9,12 @@ from django.urls import reverse
 
 from identity_sync.models import SyncRun
 from identity_sync.services import start_sync as service
-from identity_sync.services.start_sync import SyncRequest, describe_allowance, find_refused_run
+from identity_sync.services.start_sync import (
+    SyncRequest,
+    describe_allowance,
+    find_refused_run,
+    is_scope_of_registration,
+)
 from scaiwave.admin.acts import Act, ActCall, ActResult, register_act
 from scaiwave.auth.operators import Permission
 from tenants.models import Tenant
@@ -31,9 +36,10 @@ class RemovalsForm(forms.Form):
 
 def _start(call: ActCall, *, dry_run: bool) -> ActResult:
     tenant = None if call.row is None else str(call.row.pk)
-    return _show(
-        service.start_sync(operator=call.operator, tenant=tenant, dry_run=dry_run, now=call.now)
+    request = service.start_sync(
+        operator=call.operator, tenant=tenant, dry_run=dry_run, now=call.now
     )
+    return _show(call, request)
 
 
 def _sync(call: ActCall) -> ActResult:
@@ -46,18 +52,22 @@ def _try_sync(call: ActCall) -> ActResult:
 
 def _allow_removals(call: ActCall) -> ActResult:
     run = call.row if isinstance(call.row, SyncRun) else find_refused_run(call.row)
-    return _show(
-        service.allow_removals(
-            operator=call.operator,
-            run=run.pk if run else None,
-            number=call.values["number"],
-            now=call.now,
-        )
+    request = service.allow_removals(
+        operator=call.operator,
+        run=run.pk if run else None,
+        number=call.values["number"],
+        now=call.now,
     )
+    return _show(call, request)
 
 
-def _show(request: SyncRequest) -> ActResult:
-    """Lead to the run, or to the list where it will appear."""
+def _show(call: ActCall, request: SyncRequest) -> ActResult:
+    """Lead to the run, or to the list where it will appear.
+
+    Operators with a limit don't see runs of all tenants.
+    """
+    if request.tenant is None and not call.operator.sees_everything:
+        return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
     if service.wait_for_run(request.run_id, MAX_WAIT_SECONDS):
         page = reverse("admin:identity_sync_syncrun_change", args=[request.run_id])
         return ActResult(f"{request.sentence} Reload this page to see how it ends.", page)
@@ -95,7 +105,17 @@ def _explain_dry_run(row: Any) -> str:
     return "Fetches all records from ScaiKey and counts what a sync would change. Changes nothing."
 
 
-register_act(Act("sync", "Sync now", SyncRun, _sync, is_of_list=True, get_note=_explain_sync))
+register_act(
+    Act(
+        "sync",
+        "Sync now",
+        SyncRun,
+        _sync,
+        is_of_list=True,
+        get_note=_explain_sync,
+        is_also_for=is_scope_of_registration,
+    )
+)
 register_act(
     Act(
         "sync",
@@ -105,6 +125,7 @@ register_act(
         options="--dry-run",
         is_of_list=True,
         get_note=_explain_dry_run,
+        is_also_for=is_scope_of_registration,
     )
 )
 register_act(

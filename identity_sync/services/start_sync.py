@@ -32,7 +32,10 @@ from identity_sync.services.sync.fetch import require_whole_scope
 from identity_sync.services.sync.removal_limit import find_allowance
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.run import LOCK, SyncOptions, resolve_linked_tenant, run_sync
+from scaiwave import registry
 from scaiwave.auth.operators import Operator, OperatorRole, Permission
+from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import own_scaikey_client
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.console.text import pluralize
@@ -58,6 +61,7 @@ MAX_LOCK_WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 
 _REDIS_TIMEOUT_SECONDS = 2.0
+_INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
 _JOB_PREFIX = "run_requested_sync-"
 
 logger = logging.getLogger(__name__)
@@ -95,7 +99,7 @@ def start_sync(
     """
     row = None
     if tenant is None:
-        require_whole_scope(operator, settings.CONFIG)
+        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
     else:
         operator.require(Permission.SYNC_TENANTS)
         row = resolve_linked_tenant(operator, tenant)
@@ -132,7 +136,7 @@ def allow_removals(
     if row is None:
         raise RemovalsNotConfirmed("There is no such sync. No changes were made.")
     if row.tenant is None:
-        require_whole_scope(operator, settings.CONFIG)
+        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
     else:
         resolve_linked_tenant(operator, str(row.tenant_id))
     allowance = find_allowance(row.error_fix)
@@ -177,6 +181,19 @@ def describe_allowance(run: SyncRun) -> str:
         return ""
     losses = pluralize(allowance, "loss", "losses")
     return f"{run.error_message} In all {losses} of access: of sign-in, roles and memberships."
+
+
+def is_scope_of_registration(operator: Operator) -> bool:
+    """Whether this server is registered for one partner or tenant, and the role is for one too.
+
+    Then the operator may sync all, if it is the same one: `start_sync` reads that from the token of
+    this server. False if `sync register` has not made the registration.
+    """
+    scope = registry.find_application_scope(settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
+    return bool(scope) and scope == {
+        OperatorRole.PARTNER_ADMIN: "PARTNER",
+        OperatorRole.TENANT_ADMIN: "TENANT",
+    }.get(operator.role)
 
 
 def wait_for_run(run_id: UUID, seconds: float) -> bool:

@@ -23,10 +23,13 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from scaiwave.admin.acts import Act, ActCall, ActQuestion, ActResult, build_operator, find_act
+from scaiwave.admin.upstream_errors import hide_upstream_details
+from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 
 CONFIRMED = "confirmed"
+NOT_OFFERED = "This can't be done in the present state. It may have been done already."
 
 
 def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> HttpResponseBase:
@@ -34,10 +37,10 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
 
     `row_id` is empty for an act of a list. Raises Http404 and PermissionDenied.
     """
-    act, row = _find(site, request, slug, row_id)
     operator = build_operator(request)
     if operator is None:
         raise PermissionDenied
+    act, row = _find(site, request, operator, slug, row_id)
     if request.method != "POST":
         return _render(site, request, act, row, act.form())
     form = act.form(request.POST)
@@ -60,6 +63,8 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     except ActQuestion as question:
         return _render(site, request, act, row, form, question=question.question)
     except ScaiWaveError as error:
+        if not operator.sees_everything:
+            error = hide_upstream_details(error, "ScaiKey can't be reached now.")
         return _render(site, request, act, row, form, error=error)
     if isinstance(result, StreamingHttpResponse):
         return result
@@ -69,18 +74,21 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     return HttpResponseRedirect(result.url)
 
 
-def _find(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> tuple[Act, Any]:
+def _find(
+    site: AdminSite, request: HttpRequest, operator: Operator, slug: str, row_id: str
+) -> tuple[Act, Any]:
+    """Return an act that the operator may do, and its row, for which it must be offered now."""
     act = find_act(slug)
     if act is None or act.is_of_list is bool(row_id):
         raise Http404
     model_admin = site.get_model_admin(act.model)
-    if not model_admin.has_view_permission(request):
+    if not (model_admin.has_view_permission(request) and act.is_permitted(operator)):
         raise PermissionDenied
-    if act.is_of_list:
-        return act, None
-    row = model_admin.get_object(request, row_id)
-    if row is None:
+    row = None if act.is_of_list else model_admin.get_object(request, row_id)
+    if row is None and not act.is_of_list:
         raise Http404
+    if not act.is_offered(row):
+        raise PermissionDenied(NOT_OFFERED)
     return act, row
 
 

@@ -72,6 +72,10 @@ def _always(row: Any) -> bool:
     return True
 
 
+def _never(operator: Operator) -> bool:
+    return False
+
+
 def _say_nothing(row: Any) -> str:
     return ""
 
@@ -83,7 +87,8 @@ class Act:
 
     `run` returns a sentence about what was done, or a file to download, and raises what the service
     raises. The act is offered to operators with `permission`, for rows by `is_offered`; the service
-    decides who may do it. `get_note` returns a sentence to read before the form. An act with
+    decides who may do it. `is_also_for` is true for operators without the permission who may do it
+    on this server. `get_note` returns a sentence to read before the form. An act with
     `is_of_list` needs no row: it is offered above the list of its model.
     """
 
@@ -98,6 +103,10 @@ class Act:
     get_note: Callable[[Any], str] = _say_nothing
     is_of_list: bool = False
     permission: Permission = Permission.MANAGE_PLATFORM
+    is_also_for: Callable[[Operator], bool] = _never
+
+    def is_permitted(self, operator: Operator) -> bool:
+        return operator.has_permission(self.permission) or self.is_also_for(operator)
 
     @property
     def command_line(self) -> str:
@@ -172,6 +181,6 @@ def list_act_links(request: HttpRequest, model: type[Model], row: Model | None) 
         for act in _ACTS.values()
         if act.model is model
         and act.is_of_list is (row is None)
-        and operator.has_permission(act.permission)
+        and act.is_permitted(operator)
         and act.is_offered(row)
     ]

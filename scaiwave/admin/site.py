@@ -33,6 +33,7 @@ from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
 from scaiwave.admin.overview import build_limited_overview, load_overview
 from scaiwave.admin.search import search_site
+from scaiwave.admin.upstream_errors import hide_upstream_details
 from scaiwave.errors import ScaiWaveError
 
 _end_session: list[Callable[[str], str]] = []
@@ -115,7 +116,7 @@ class OperatorSite(admin.AdminSite):
         try:
             context["end_session_url"] = _end_session[0](id_token) if _end_session else ""
         except ScaiWaveError as error:
-            context["error"] = error
+            context["error"] = hide_upstream_details(error, "ScaiKey can't be reached now.")
         return render(request, "scaiwave/admin/signed_out.html", context)
 
     def password_change(

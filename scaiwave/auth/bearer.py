@@ -12,11 +12,8 @@ from scaiwave import registry
 from scaiwave.auth.jwks_cache import Jwks, JwksCache
 from scaiwave.auth.operators import fetch_scaikey_jwks, verify_scaikey_token
 from scaiwave.auth.tokens import Claims
-from scaiwave.clients.http.retry import RetryPolicy
+from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.errors import TokenRequired
-
-# Short, since a caller waits for it.
-_RETRY_POLICY = RetryPolicy(total=4.0, first_contact=2.0)
 
 
 def authenticate_bearer(request: HttpRequest) -> Claims:
@@ -65,7 +62,7 @@ def _fetch_jwks(tenant_slug: str | None) -> Jwks:
     return fetch_scaikey_jwks(
         settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"),
         tenant_slug,
-        retry_policy=_RETRY_POLICY,
+        retry_policy=INTERACTIVE_RETRIES,
         timeouts=INTERACTIVE_TIMEOUTS,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -23,15 +22,10 @@ from mozilla_django_oidc.views import (
 )
 
 from scaiwave.admin.access import ID_TOKEN_KEY, save_operator
+from scaiwave.admin.upstream_errors import hide_upstream_details
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.error_mapping import translate_errors
-from scaiwave.errors import (
-    ScaiWaveError,
-    UpstreamError,
-    UpstreamForbidden,
-    UpstreamNotFound,
-    UpstreamUnauthorized,
-)
+from scaiwave.errors import ScaiWaveError
 from scaiwave.web.scaikey_sign_in import endpoint_cache, get_platform_issuer
 from tenants.errors import (
     SignInCancelled,
@@ -53,10 +47,6 @@ UNKNOWN_SIGN_IN = "This sign-in is unknown in this browser, or over."
 
 _CANCELLED = ("access_denied", "login_required", "interaction_required", "consent_required")
 
-_UPSTREAM_ERRORS = (UpstreamError, UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound)
-
-logger = logging.getLogger(__name__)
-
 _View = Callable[..., HttpResponse]
 
 
@@ -74,27 +64,16 @@ def show_errors(view: _View) -> _View:
         except ScaiWaveError as raised:
             error = raised
         _record(request, error)
-        if isinstance(error, _UPSTREAM_ERRORS):
-            logger.warning("A sign-in with ScaiKey failed: %s", error.message)
-            error = hide_details(error)
+        hint = ", or sign in with a password" if settings.HAS_PASSWORD_SIGN_IN else ""
+        error = hide_upstream_details(
+            error, "ScaiKey can't sign you in now.", fix=f"Try again in a few minutes{hint}."
+        )
         context = {"error": error, "has_password_sign_in": settings.HAS_PASSWORD_SIGN_IN}
         return render(
             request, "scaiwave/admin/sign_in_failed.html", context, status=error.http_status
         )
 
     return never_cache(show)
-
-
-def hide_details(error: ScaiWaveError) -> ScaiWaveError:
-    """Return the error without the address of ScaiKey and the settings of this server, for anyone.
-
-    The log has them.
-    """
-    hint = ", or sign in with a password" if settings.HAS_PASSWORD_SIGN_IN else ""
-    return type(error)(
-        "ScaiKey can't sign you in now.",
-        fix=f"Try again in a few minutes{hint}. The log of this server has the cause.",
-    )
 
 
 def _record(request: HttpRequest, error: ScaiWaveError) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from scaiwave.config import Configuration
 from scaiwave.sandbox import Sandbox
+from tests.tenants.silent_scaikey import SilentServer
 
 
-def make_config(sandbox: Sandbox, **changes: str) -> Configuration:
+def make_config(sandbox: Sandbox | SilentServer, **changes: str) -> Configuration:
     """The configuration of a server that has credentials of the sandbox."""
     environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,

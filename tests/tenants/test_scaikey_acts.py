@@ -64,14 +64,10 @@ def test_success_only_acts_of_the_role_are_offered_and_done(role: str) -> None:
             assert url not in offered or may, (act.slug, "offered")
             is_due = may and act.is_offered(row)
             assert url in offered or not is_due, (act.slug, "not offered")
-        if not may:
-            answer = client.post(url, VALUES)
-            refused = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-            is_refused = answer.status_code in refused or (
-                "SW_AUTH_INSUFFICIENT_PERMISSION" in answer.content.decode()
-                or "This field is required" in answer.content.decode()
-            )
-            assert is_refused, (act.slug, answer.status_code)
+        if not may or not act.is_offered(row):
+            for answer in (client.get(url), client.post(url, VALUES)):
+                refused = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+                assert answer.status_code in refused, (act.slug, answer.status_code)
     assert not AuditEntry.objects.filter(operator="eve@example.com").exists()
 
 
@@ -93,7 +89,7 @@ def test_fail_a_tenant_admin_suspends_no_one(acme: Tenant) -> None:
     anna = Participant.objects.filter(tenant=acme)[0]
     for kind, row in (("tenant", acme), ("participant", anna)):
         answer = client.post(reverse("admin:act", args=[f"admin-suspend-{kind}", row.pk]), VALUES)
-        assert "SW_AUTH_INSUFFICIENT_PERMISSION" in answer.content.decode()
+        assert answer.status_code == HTTPStatus.FORBIDDEN
         row.refresh_from_db()
         assert row.suspended_by_hand_at is None
 

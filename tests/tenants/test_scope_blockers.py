@@ -44,11 +44,11 @@ def test_only_administrators_of_the_blocked_scope_are_kept_out(
     reason: str,
     settings: Settings,
 ) -> None:
-    """They are no participants, so nothing but their role says where they belong."""
+    """They are not participants: only their role shows where they belong."""
     settings.AUTHENTICATION_BACKENDS = [*django_settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
     partner = make_partner()
     tenant = make_tenant(partner=partner)
-    scope = {
+    scope: dict[str, Any] = {
         "partner_id": partner.scaikey_id if role == "partner_admin" else None,
         "tenant_id": tenant.scaikey_tenant_id if role == "tenant_admin" else None,
     }

@@ -106,17 +106,18 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
     )
 
 
-def require_whole_scope(operator: Operator, config: Configuration) -> None:
+def require_whole_scope(operator: Operator, config: Configuration, **options: Any) -> None:
     """Raise InsufficientPermission unless the operator may run a full sync.
 
     That takes a role for the whole platform, or for exactly what this server's own credentials can
     read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
-    a full sync is expected to cover. Raises what a request for a token raises.
+    a full sync is expected to cover. `options` are those of HttpClient.
+    Raises what a request for a token raises.
     """
     if operator.has_permission(Permission.MANAGE_PLATFORM):
         return
     operator.require(Permission.SYNC_TENANTS)
-    if operator.is_own_application or _is_whole_scope(operator, config):
+    if operator.is_own_application or _is_whole_scope(operator, config, options):
         return
     raise InsufficientPermission(
         f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
@@ -126,9 +127,9 @@ def require_whole_scope(operator: Operator, config: Configuration) -> None:
     )
 
 
-def _is_whole_scope(operator: Operator, config: Configuration) -> bool:
+def _is_whole_scope(operator: Operator, config: Configuration, options: dict[str, Any]) -> bool:
     try:
-        with own_scaikey_client(config) as client:
+        with own_scaikey_client(config, **options) as client:
             scope = resolve_scope(client, None)
     except NotRegistered:
         return False

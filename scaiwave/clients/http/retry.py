@@ -35,6 +35,10 @@ class RetryPolicy:
         return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads load
 
 
+INTERACTIVE_RETRIES = RetryPolicy(total=4.0, first_contact=2.0)
+"""For requests in a web server, where a person waits and each waiting takes a thread."""
+
+
 def parse_retry_after(header: str | None, *, now: datetime | None = None) -> float | None:
     """Return the seconds of a Retry-After header, which has seconds or an HTTP date; else None."""
     if header is None:

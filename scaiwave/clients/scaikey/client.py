@@ -549,8 +549,10 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
     return own_scaikey_client(config)
 
 
-def own_scaikey_client(config: Configuration) -> ScaiKeyClient:
+def own_scaikey_client(config: Configuration, **options: Any) -> ScaiKeyClient:
     """Build the client that uses this server's credentials, even if the operator has a token.
+
+    `options` are those of HttpClient.
 
     Raises NotRegistered if there are none.
     """
@@ -559,4 +561,4 @@ def own_scaikey_client(config: Configuration) -> ScaiKeyClient:
     client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
     if not (base_url and client_id and client_secret):
         raise get_missing_registration(config)
-    return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret)
+    return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret, **options)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -20,7 +21,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from identity_sync.errors import SyncRequestInvalid
-from identity_sync.models import SyncRun
+from identity_sync.models import Registration, SyncRun
 from identity_sync.services.start_sync import (
     COMMAND,
     MAX_REQUEST_AGE,
@@ -28,6 +29,7 @@ from identity_sync.services.start_sync import (
     start_sync,
 )
 from identity_sync.services.sync.run import LOCK
+from scaiwave.admin.access import SCAIKEY_BACKEND
 from scaiwave.jobs.rq_queue import SuiteJob, open_queues
 from scaiwave.locks import process_lock
 from scaiwave.sandbox import Sandbox
@@ -38,7 +40,9 @@ from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.scaiwave import row_factories
 from tests.scaiwave.admin_pages import sign_in, submit
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
+from tests.scaiwave.scaikey_sessions import sign_in as sign_in_with_scaikey
 from tests.tenants.fake_scaikey import make_config
+from tests.tenants.silent_scaikey import SilentServer
 
 PASSWORD = "correct horse battery"
 pytestmark = pytest.mark.sandbox(partners=1, tenants=2, people=80, groups=2, scim=False)
@@ -162,7 +166,7 @@ def test_success_removals_are_allowed_by_their_number(
     settled.save()
     assert "Allow removals" not in list_titles(client, tenant)
     answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
-    assert answer.status_code == HTTPStatus.CONFLICT
+    assert answer.status_code == HTTPStatus.FORBIDDEN
     settled.delete()
 
     answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
@@ -200,13 +204,80 @@ def test_fail_requests_that_can_not_run(
         run_requested_sync(request.run_id, now=late)
     redis.flushdb()
     local = row_factories.make_tenant("lab")
-    assert "SW_TENANT_NOT_LINKED" in post(client, "sync-tenant-slug", local).content.decode()
+    assert post(client, "sync-tenant-slug", local).status_code == HTTPStatus.FORBIDDEN
     with process_lock(LOCK):
         assert "SW_SYNC_LOCKED" in post(client, "sync").content.decode()
     settings.CONFIG = make_config(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="")
     assert "SW_SYNC_NOT_REGISTERED" in post(client, "sync").content.decode()
     assert AuditEntry.objects.filter(action="request-sync").count() == 1
     assert not redis.keys("rq:job:*")
+
+
+@pytest.fixture
+def own_partner(scaikey: Sandbox, settings: Settings) -> str:
+    """Register this server for one partner, and return the partner's ScaiKey ID."""
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
+    partner = next(iter(scaikey.directory.partners))
+    application = scaikey.clients.issue(
+        name="ScaiWave",
+        app_scope="PARTNER",
+        app_type="SERVICE",
+        target=partner,
+        scopes=("admin:read",),
+    )
+    register_for("PARTNER", application.client_id)
+    settings.CONFIG = make_config(
+        scaikey,
+        SCAIWAVE_SCAIKEY_CLIENT_ID=application.client_id,
+        SCAIWAVE_SCAIKEY_CLIENT_SECRET=scaikey.clients.get_secret(application) or "",
+    )
+    return str(partner)
+
+
+def register_for(scope: str, client_id: str) -> None:
+    Registration.objects.update_or_create(
+        client_id=client_id,
+        defaults={"scope": scope, "state": "approved", "requested_at": datetime.now(UTC)},
+    )
+
+
+@pytest.mark.django_db
+def test_success_a_partner_admin_syncs_a_server_of_their_partner(
+    own_partner: str, redis: Redis, settings: Settings
+) -> None:
+    list_url = reverse("admin:identity_sync_syncrun_changelist")
+    own = sign_in_with_scaikey("partner_admin", partner=own_partner)
+    assert "Sync now" in [act.title for act in own.get(list_url).context["acts"]]
+    answer = post(own, "sync")
+    assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, list_url)
+    assert run_next_job(redis).tenant is None
+    # The token of this server has the ID of the partner, so the service decides.
+    other = sign_in_with_scaikey("partner_admin", partner="prt_other")
+    assert "SW_AUTH_INSUFFICIENT_PERMISSION" in post(other, "sync").content.decode()
+    tenant_admin = sign_in_with_scaikey("tenant_admin", tenant="tnt_any")
+    assert post(tenant_admin, "sync").status_code == HTTPStatus.FORBIDDEN
+    register_for("GLOBAL", settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
+    assert post(own, "sync").status_code == HTTPStatus.FORBIDDEN
+    assert AuditEntry.objects.filter(action="request-sync").count() == 1
+
+
+@pytest.mark.django_db
+def test_fail_scaikey_does_not_answer_a_partner_admin(
+    own_partner: str, redis: Redis, settings: Settings
+) -> None:
+    """The request ends within seconds, and its error does not name the address of ScaiKey."""
+    silent = SilentServer()
+    settings.CONFIG = make_config(
+        silent,
+        SCAIWAVE_SCAIKEY_CLIENT_ID=settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
+    )
+    answer = post(sign_in_with_scaikey("partner_admin", partner=own_partner), "sync")
+    silent.close()
+    assert answer.status_code == HTTPStatus.CONFLICT
+    text = answer.content.decode()
+    assert "SW_UPSTREAM_UNREACHABLE" in text
+    assert urlsplit(silent.url).netloc not in text
+    assert "SCAIWAVE_" not in text
 
 
 @pytest.fixture

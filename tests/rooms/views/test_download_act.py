@@ -102,7 +102,6 @@ def next_chunk(chunks: Iterator[bytes]) -> bytes:
     [
         ("lobby", {}, "This field is required."),
         ("lobby", {"reason": REASON, "since": "yesterday"}, "is not a date"),
-        ("bridge", {"reason": REASON}, "its type is bridge"),
     ],
 )
 def test_fail_what_can_not_be_exported(
@@ -111,6 +110,10 @@ def test_fail_what_can_not_be_exported(
     answer = submit(browser, address(server, room), **values)
     assert answer.headers["content-type"].startswith("text/html")
     assert message in answer.text
+
+
+def test_fail_a_bridge_can_not_be_exported(server: LiveServer, browser: httpx.Client) -> None:
+    assert browser.get(address(server, "bridge")).status_code == 403
 
 
 def test_fail_clients_that_see_no_end(server: LiveServer, browser: httpx.Client) -> None:
