@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -130,6 +130,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
     more_fields = ("figures", "changed", "warning_list", "loss_list")
+    field_models: ClassVar = {"changed": (SyncChange, SyncChangeValues)}
     # The heading has them.
     hidden_fields = (
         "counts",
@@ -306,6 +307,7 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     search_help_text = "Search by the ID of a partner, tenant, participant or group."
     id_fields = ("id", "subject_id")
     more_fields = ("current_action", "subject", "values")
+    field_models: ClassVar = {"values": (SyncChangeValues,)}
     hidden_fields = ("action", "subject_name")
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:

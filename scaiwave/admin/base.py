@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -70,6 +70,8 @@ class ReadOnlyAdmin(_Admin):
     indented, and references to other rows as links. `more_fields` are methods shown on a row's
     page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
+    `field_models` has the models of whose rows a computed field consists; an account that may not
+    see all of them does not see the field.
     `unexported_fields` have texts of messages, which no export of the list reads.
     `section` is the place in the menu,
     where the lists of a section with the least `position` come first. The search across the site
@@ -99,6 +101,7 @@ class ReadOnlyAdmin(_Admin):
     hidden_fields: ClassVar[Sequence[str]] = ()
     linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
+    field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
     unexported_fields: ClassVar[Sequence[str]] = ()
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -130,11 +133,16 @@ class ReadOnlyAdmin(_Admin):
         return [str(name) for name in self.list_display if self._is_shown(request, str(name))]
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
-        """Whether the account may see what a column refers to, such as a partner."""
+        """Whether the account may see what a column refers to, such as a partner, or shows."""
+        if not all(self._can_view(request, model) for model in self.field_models.get(name, ())):
+            return False
         if find_limited_operator(request) is None:
             return True
         model = find_referred_model(self.model, name)
-        if model is None or not self.admin_site.is_registered(model):
+        return model is None or self._can_view(request, model)
+
+    def _can_view(self, request: HttpRequest, model: type[Model]) -> bool:
+        if not self.admin_site.is_registered(model):
             return True
         return self.admin_site.get_model_admin(model).has_view_permission(request)
 
@@ -186,8 +194,9 @@ class ReadOnlyAdmin(_Admin):
         times = [field.name for field in fields if isinstance(field, DateTimeField)]
         others = [field.name for field in fields if field.name not in times]
         names = [name for name in (*others, *times) if name not in self.hidden_fields]
+        more = [name for name in self.more_fields if self._is_shown(request, name)]
         shown = [name for name in names if self._is_shown(request, name)]
-        return [*self.more_fields, *(field_display(self.model, name) for name in shown)]
+        return [*more, *(field_display(self.model, name) for name in shown)]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

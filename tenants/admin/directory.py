@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -17,7 +17,15 @@ from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.status import StatusAdmin
-from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+from tenants.models import (
+    Group,
+    GroupMembership,
+    Participant,
+    Partner,
+    Role,
+    RoleGrant,
+    Tenant,
+)
 from tenants.queries.participants import list_groups_of, sign_in_blockers
 from tenants.queries.roles import assignment_row, effective_roles
 
@@ -55,6 +63,7 @@ class PartnerAdmin(StatusAdmin):
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
     linked_columns = ("tenant_count",)
+    field_models: ClassVar = {"tenant_count": (Tenant,)}
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "status_text", "updated_at")
     ordering = ("slug", "-id")
@@ -87,6 +96,10 @@ class ParticipantAdmin(StatusAdmin):
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
     more_fields = ("address", "groups", "roles")
+    field_models: ClassVar = {
+        "groups": (Group, GroupMembership),
+        "roles": (Role, RoleGrant, Group, GroupMembership),
+    }
 
     def summarise(self, participant: Participant) -> str:
         """Return the status, and whether the person may sign in and if not why."""
@@ -143,6 +156,7 @@ class GroupAdmin(ReadOnlyAdmin):
     list_filter = (PresenceFilter,)
     list_select_related = ("tenant",)
     linked_columns = ("member_count",)
+    field_models: ClassVar = {"member_count": (GroupMembership,)}
     search_fields = ("name", "scaikey_id__exact")
     search_help_text = "Search by name, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")

@@ -20,11 +20,20 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from federation.models import ServerKey
-from identity_sync.models import SyncChange
+from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
-from tenants.models import AdminUser, Participant, Tenant
+from tenants.models import (
+    AdminUser,
+    Group,
+    GroupMembership,
+    Participant,
+    Partner,
+    Role,
+    RoleGrant,
+    Tenant,
+)
 from tests.scaiwave import row_factories
 
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
@@ -374,6 +383,37 @@ def test_success_view_permission_shows_one_model_only(model: type[Model]) -> Non
     lookup = {"id__startswith": "0"}
     answer = client.get(address(model, "changelist"), lookup)
     assert answer.status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "others"),
+    [
+        (SyncRun, "changed", (SyncChange, SyncChangeValues)),
+        (SyncChange, "values", (SyncChangeValues,)),
+        (Participant, "groups", (Group, GroupMembership)),
+        (Participant, "roles", (Role, RoleGrant, Group, GroupMembership)),
+        (Group, "member_count", (GroupMembership,)),
+        (Partner, "tenant_count", (Tenant,)),
+    ],
+)
+def test_success_rows_of_other_models_need_their_permission(
+    model: type[Model], field: str, others: tuple[type[Model], ...]
+) -> None:
+    """On the page of a row, above a list, and in an export."""
+    row_factories.make_row_of_every_model(1)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    page = "changelist" if field.endswith("count") else "change"
+    url = address(model, page, row.pk) if page == "change" else address(model, page)
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    shown = []
+    for models in ((model, *others[1:]), (model, *others)):
+        names = [f"view_{each._meta.model_name}" for each in models]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        shown.append(f"field-{field}" in text(client, url))
+    assert shown == [False, True]
 
 
 def test_success_chosen_row_is_named_and_can_be_cleared(client: Client) -> None:
