@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,8 @@ UNKNOWN_SIGN_IN = "This sign-in is unknown in this browser, or over."
 
 _CANCELLED = ("access_denied", "login_required", "interaction_required", "consent_required")
 
+logger = logging.getLogger(__name__)
+
 _View = Callable[..., HttpResponse]
 
 
@@ -79,8 +82,12 @@ def show_errors(view: _View) -> _View:
 def _record(request: HttpRequest, error: ScaiWaveError) -> None:
     """Write the refusals of ScaiKey's answers into the audit log, and count forged ones.
 
-    What anyone can cause without ScaiKey is not recorded: it would fill the log.
+    What anyone can cause without ScaiKey is not recorded: it would fill the log. That includes an
+    answer that is an error itself, with which no request is sent to ScaiKey.
     """
+    if request.GET.get("error"):
+        logger.warning("A sign-in with ScaiKey failed: %s", error.message)
+        return
     if not isinstance(error, SignInRejected | SignInRoleMissing | SignInRefused):
         return
     if isinstance(error, SignInRejected):
@@ -131,7 +138,11 @@ class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         state = request.GET.get("state", "")
         if state not in request.session.get(STATES_KEY, {}):
             raise SignInStateLost(UNKNOWN_SIGN_IN)
-        self._check_issuer(request)
+        try:
+            self._check_issuer(request)
+        except ScaiWaveError:
+            self._forget(request, state)
+            raise
         if error := request.GET.get("error"):
             self._forget(request, state)
             raise _build_error(error)

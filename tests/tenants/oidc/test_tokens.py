@@ -289,9 +289,13 @@ def test_fail_a_state_is_good_once_and_in_one_browser(scaikey: ScaiKey) -> None:
 def test_fail_the_answer_of_another_server(scaikey: ScaiKey) -> None:
     for issuer in ("https://other.example", "", f"{scaikey.sandbox.url}/tenants/tnt_own"):
         client = Client()
-        answer = finish(client, begin(client)["state"], issuer)
+        state = begin(client)["state"]
+        answer = finish(client, state, issuer)
         assert answer.status_code == HTTPStatus.UNAUTHORIZED
         assert "(iss)" in answer.content.decode()
+        # The state is used up, also for a later answer of ScaiKey.
+        again = finish(client, state, scaikey.sandbox.url)
+        assert "SW_SIGN_IN_STATE_LOST" in again.content.decode()
     client = Client()
     state = begin(client)["state"]
     assert client.get("/oidc/callback/", {"code": "x", "state": state}).status_code == 401
@@ -378,6 +382,18 @@ def test_fail_too_many_forged_answers_lock_the_address(scaikey: ScaiKey) -> None
     assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.10")).status_code == 302
     actions = [entry.action for entry in AuditEntry.objects.order_by("id")]
     assert actions == [*["sign-in-failed"] * 4, "sign-in-locked", "sign-in"]
+
+
+def test_success_answers_with_an_error_lock_no_address(scaikey: ScaiKey) -> None:
+    """Anyone can begin a sign-in and come back with an error, without a request to ScaiKey."""
+    for _ in range(6):
+        client = Client(REMOTE_ADDR="203.0.113.9")
+        query = {"error": "invalid_scope", "state": begin(client)["state"]}
+        answer = client.get("/oidc/callback/", {**query, "iss": scaikey.sandbox.url})
+        assert answer.status_code == HTTPStatus.UNAUTHORIZED
+        assert "ScaiKey has rejected the sign-in: invalid_scope." in answer.content.decode()
+    assert not AuditEntry.objects.exists()
+    assert come_back(scaikey, Client(REMOTE_ADDR="203.0.113.9")).status_code == HTTPStatus.FOUND
 
 
 def test_success_passwords_work_beside_it_and_can_be_switched_off(
