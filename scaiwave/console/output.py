@@ -7,7 +7,6 @@ that an error leaves stdout empty.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -31,8 +30,8 @@ from scaiwave.errors import ScaiWaveError, SettingInvalid
 EMPTY_CELL = "-"
 MAX_MEASURED_ROWS = 1000
 """Rows that decide the width of plain columns; longer cells of later rows are not aligned."""
-FORMULA_SIGNS = ("=", "+", "-", "@")
-"""A spreadsheet takes a text that begins with one of them for a formula."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet takes a text that begins with one of them, or its wide form, for a formula."""
 PROGRESS_INTERVAL_SECONDS = 10.0
 """Between two lines of progress without a terminal."""
 
@@ -46,6 +45,11 @@ _CONTROL_CHARS = (
 _TERMINAL_CONTROLS = re.compile(f"[\x00-\x1f{_CONTROL_CHARS}]")
 # The part of it that JSON does not escape itself.
 _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
+
+# Spreadsheets of many languages split lines at semicolons, also within quotes in the middle of a
+# line, so that the text after one is a cell.
+_FORMULA_AFTER_SEMICOLON = re.compile(rf';(?=[\s"]*[{re.escape("".join(FORMULA_SIGNS))}])')
+_QUOTED_CSV_CHARS = re.compile('[",;\t\r\n]')
 
 
 def strip_control_chars(text: str) -> str:
@@ -330,21 +334,26 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
     `partner.slug` is the slug of the partner; its header is `partner_slug`. Lists are joined by
     a space, and other objects are JSON. Texts that a spreadsheet would take for a formula
-    begin with an apostrophe.
+    begin with an apostrophe, also after a semicolon. Cells with a semicolon are quoted.
     """
     iterator = iter(rows)
     first = list(islice(iterator, 1))  # An error before the first row leaves nothing behind.
-    writer = csv.writer(_Echo(), lineterminator="\n")
-    yield writer.writerow(key.replace(".", "_") for key in keys)
+    yield _format_csv_line(key.replace(".", "_") for key in keys)
     for row in chain(first, iterator):
-        yield writer.writerow(_format_csv_cell(_look_up(row, key)) for key in keys)
+        yield _format_csv_line(_format_csv_cell(_look_up(row, key)) for key in keys)
 
 
-class _Echo:
-    """A file for `csv.writer`, which returns each line instead of keeping it."""
+def _format_csv_line(cells: Iterable[str]) -> str:
+    """Return what `csv.writer` would, which doesn't quote semicolons."""
+    line = ",".join(map(_quote_csv_cell, cells))
+    return (line or '""') + "\n"
 
-    def write(self, line: str) -> str:
-        return line
+
+def _quote_csv_cell(cell: str) -> str:
+    if not _QUOTED_CSV_CHARS.search(cell):
+        return cell
+    doubled = cell.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def format_json_list(
@@ -390,6 +399,7 @@ def _format_csv_cell(value: Any) -> str:
     elif isinstance(value, Mapping):
         value = to_json(value, indent=None)
     text = strip_control_chars(str(value))
+    text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 

@@ -354,6 +354,43 @@ def test_success_csv() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x;=1+1;y",
+        "x; =1+1;y",
+        'x;"=1+1;y',
+        "x;\uff1d1+1;y",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20SUM(A1)",
+        "\t=1+1",
+        "x\t=1+1\ty",
+        "x\r\n=1+1",
+        ";@x",
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_success_no_csv_cell_is_a_formula_with_any_delimiter(name: str, delimiter: str) -> None:
+    """Spreadsheets of many European languages split lines at semicolons."""
+    output, stdout, _ = written()
+    output.print_csv(["id", "name", "email"], [{"id": "1", "name": name, "email": name}])
+    lines = list(csv.reader(io.StringIO(stdout.getvalue()), delimiter=delimiter))
+    assert len(lines) == 2
+    if delimiter == ",":
+        assert len(lines[1]) == 3
+    cells = [cell.lstrip(' "') for cell in lines[1]]
+    assert not [
+        cell for cell in cells if cell.startswith(("=", "+", "-", "@", *"\uff1d\uff0b\uff0d\uff20"))
+    ]
+
+
+def test_success_csv_cells_with_a_semicolon_are_quoted() -> None:
+    output, stdout, _ = written()
+    output.print_csv(["name", "b"], [{"name": 'a;"b"', "b": "c;d"}, {"name": "a b", "b": None}])
+    assert stdout.getvalue() == 'name,b\n"a;""b""","c;d"\na b,\n'
+
+
 def test_success_csv_without_rows_has_a_header() -> None:
     output, stdout, _ = written()
     output.print_csv(["id", "partner.slug"], [])
