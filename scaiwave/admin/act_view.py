@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from django.http import (
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
 
 from scaiwave.admin.acts import Act, ActCall, ActQuestion, ActResult, build_operator, find_act
@@ -51,7 +53,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         operator,
         row,
         form.cleaned_data,
-        confirm=_agree if request.POST.get(CONFIRMED) else _ask,
+        confirm=_build_confirm(act, row, request.POST.get(CONFIRMED, "")),
         now=timezone.now(),
     )
     try:
@@ -92,12 +94,24 @@ def _find(
     return act, row
 
 
-def _agree(question: str) -> None:
-    """The question was shown with the form, and the answer was yes."""
+def _build_confirm(act: Act, row: Any, given: str) -> Callable[[str], None]:
+    """Return what asks a question, unless the form with exactly this one was sent.
+
+    `given` is the signature in the form that was sent. Between the two requests the row may change,
+    and with it what the person would agree to.
+    """
+
+    def confirm(question: str) -> None:
+        shown = question.removesuffix(" Continue?")
+        if not constant_time_compare(given, _sign_question(act, row, shown)):
+            raise ActQuestion(shown)
+
+    return confirm
 
 
-def _ask(question: str) -> None:
-    raise ActQuestion(question.removesuffix(" Continue?"))
+def _sign_question(act: Act, row: Any, question: str) -> str:
+    text = "\0".join((act.slug, "" if row is None else str(row.pk), question))
+    return salted_hmac("scaiwave.admin.act_view", text, algorithm="sha256").hexdigest()
 
 
 def _get_page(act: Act, row: Any) -> str:
@@ -128,6 +142,8 @@ def _render(
         "question": question,
         "error": error,
         "confirmed_name": CONFIRMED,
+        "confirmation": _sign_question(act, row, question) if question else "",
+        "is_asked_again": bool(question and request.POST.get(CONFIRMED)),
     }
     status = HTTPStatus.OK if error is None else HTTPStatus.CONFLICT
     return TemplateResponse(request, "scaiwave/admin/act.html", context, status=status)

@@ -56,11 +56,17 @@ def page_of(client: Client, row: Model) -> Any:
     return client.get(reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk]))
 
 
+def confirm(client: Client, slug: str, row: Model | None, /, **values: str) -> Any:
+    """Fill in the form, answer the question if there is one, and return the last response."""
+    answer: Any = client.post(address(slug, row), values)
+    if answer.status_code == HTTPStatus.OK and (signature := answer.context["confirmation"]):
+        answer = client.post(address(slug, row), {**values, "confirmed": signature})
+    return answer
+
+
 def do(client: Client, slug: str, row: Model | None, /, **values: str) -> str:
     """Fill in the form, answer the question with yes, and return what the page of the row says."""
-    answer = client.post(address(slug, row), values)
-    if answer.status_code == HTTPStatus.OK and answer.context["question"]:
-        answer = client.post(address(slug, row), {**values, "confirmed": "yes"})
+    answer = confirm(client, slug, row, **values)
     assert answer.status_code == HTTPStatus.FOUND, strip_markup(answer.content.decode())[-800:]
     page = client.get(answer["Location"])
     (message,) = page.context["messages"]
@@ -106,6 +112,25 @@ def test_success_suspend_and_resume_a_tenant(acme: Tenant, client: Client) -> No
     assert get_status(acme) == "active"
 
 
+def test_fail_only_the_question_that_was_shown_is_confirmed(acme: Tenant, client: Client) -> None:
+    """No form agrees to a question in advance, or to another one."""
+    slug = "admin-suspend-tenant"
+    url = address(slug, acme)
+    other = row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
+    foreign = client.post(address(slug, other), REASON).context["confirmation"]
+    for given in ("yes", foreign):
+        asked = client.post(url, {**REASON, "confirmed": given})
+        assert asked.context["question"]
+        assert "The question has changed" in asked.content.decode()
+    row_factories.make_participant(acme, "late", scaikey_id="usr_late")
+    again = client.post(url, {**REASON, "confirmed": asked.context["confirmation"]})
+    assert again.context["question"] != asked.context["question"]
+    assert get_status(acme) == "active"
+    done = client.post(url, {**REASON, "confirmed": again.context["confirmation"]})
+    assert done.status_code == HTTPStatus.FOUND
+    assert get_status(acme) == "suspended"
+
+
 def test_fail_a_reason_is_required(acme: Tenant, client: Client) -> None:
     answer = client.post(address("admin-suspend-tenant", acme), {"confirmed": "yes"})
     assert "This field is required." in answer.content.decode()
@@ -146,7 +171,7 @@ def test_success_grant_and_revoke_a_role(acme: Tenant, client: Client) -> None:
     RoleGrant.objects.all().delete()
     do(client, "role-grant", role, holder=str(anna.pk))
     grant = RoleGrant.objects.get(role=role, participant=anna)
-    answer = client.post(address("role-revoke", grant), {"confirmed": "yes"})
+    answer = confirm(client, "role-revoke", grant)
     assert answer.status_code == HTTPStatus.FOUND
     assert not RoleGrant.objects.exists()
 
@@ -223,7 +248,7 @@ def test_success_roles_are_granted_to_groups_and_from_their_pages(
         assert (grant.group or grant.participant) in (group, anna)
     do(client, "role-grant", role, kind="group", holder=str(group.pk))
     grant = RoleGrant.objects.get(group=group)
-    answer = client.post(address("role-revoke", grant), {"confirmed": "yes"})
+    answer = confirm(client, "role-revoke", grant)
     assert answer.status_code == HTTPStatus.FOUND
     assert not RoleGrant.objects.filter(group=group).exists()
 
@@ -237,7 +262,7 @@ def test_success_roles_are_created_renamed_and_deleted(acme: Tenant, client: Cli
     assert (role.name, role.description) == ("Copy editors", "May publish")
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     do(client, "role-grant", role, holder=str(anna.pk))
-    answer = client.post(address("role-delete", role), {"confirmed": "yes"})
+    answer = confirm(client, "role-delete", role)
     assert answer.status_code == HTTPStatus.CONFLICT
     RoleGrant.objects.filter(role=role).delete()
     do(client, "role-delete", role)
@@ -272,7 +297,7 @@ def test_success_an_account_is_disabled_and_enabled(client: Client) -> None:
     do(client, "admin-disable-administrator", anna)
     assert hers.get(reverse("admin:index")).status_code == HTTPStatus.FOUND
     last = AdminUser.objects.create_superuser("last", password="correct horse battery")
-    answer = client.post(address("admin-disable-administrator", last), {"confirmed": "yes"})
+    answer = confirm(client, "admin-disable-administrator", last)
     assert "SW_ADMINISTRATOR_LAST" in answer.content.decode()
     do(client, "admin-enable-administrator", anna)
     anna.refresh_from_db()
