@@ -119,9 +119,10 @@ def test_fail_only_the_question_that_was_shown_is_confirmed(acme: Tenant, client
     other = row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
     foreign = client.post(address(slug, other), REASON).context["confirmation"]
     for given in ("yes", foreign):
-        asked = client.post(url, {**REASON, "confirmed": given})
-        assert asked.context["question"]
-        assert "The question has changed" in asked.content.decode()
+        answer = client.post(url, {**REASON, "confirmed": given})
+        assert answer.context["question"]
+        assert "The question has changed" in answer.content.decode()
+    asked = client.post(url, REASON)
     row_factories.make_participant(acme, "late", scaikey_id="usr_late")
     again = client.post(url, {**REASON, "confirmed": asked.context["confirmation"]})
     assert again.context["question"] != asked.context["question"]
