@@ -45,6 +45,14 @@ class SortedChangeList(ChangeList):
 
     _needs_expressions = False
 
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        """Find nothing by a null character, which PostgreSQL refuses in a text."""
+        queryset = super().get_queryset(request, exclude_parameters)
+        values = (value for _, values in request.GET.lists() for value in values)
+        return queryset.none() if any("\0" in value for value in values) else queryset
+
     def get_ordering_field(self, field_name: Any) -> Any:
         name = super().get_ordering_field(field_name)
         if not self._needs_expressions:

@@ -42,7 +42,7 @@ from scaiwave.admin.acts import identify_account
 from scaiwave.admin.formatting import EMPTY_VALUE, FormattedValue
 from scaiwave.api import RateLimitExceeded
 from scaiwave.auth.operators import Operator
-from scaiwave.console.output import format_csv_lines, format_json_list
+from scaiwave.console.output import format_csv_lines, format_json_list, strip_control_chars
 from scaiwave.sql import batched
 from scaiwave.web.streaming import PacedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
@@ -177,7 +177,7 @@ def _start_export(
 
 def _list_filters(request: HttpRequest) -> dict[str, str]:
     return {
-        name[:MAX_FILTER_CHARS]: ",".join(map(str, values))[:MAX_FILTER_CHARS]
+        name[:MAX_FILTER_CHARS]: strip_control_chars(",".join(map(str, values)))[:MAX_FILTER_CHARS]
         for name, values in sorted(request.GET.lists())
         if name not in _NOT_FILTERS
     }

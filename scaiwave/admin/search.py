@@ -40,7 +40,8 @@ def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundR
     A list finds a term of the forms that its help text names. Reads a few rows of each.
     """
     found = []
-    if term := term.strip()[:MAX_TERM_CHARS]:
+    term = term.strip()[:MAX_TERM_CHARS]
+    if term and "\0" not in term:  # PostgreSQL refuses it in a text.
         for model_admin in _list_searched(site, request):
             queryset = model_admin.get_queryset(request)
             matches, _ = model_admin.get_search_results(request, queryset, term)

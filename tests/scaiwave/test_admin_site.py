@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.apps import apps
@@ -248,6 +249,36 @@ def test_success_search_finds_rows_of_every_kind(client: Client) -> None:
     ):
         urls = [url for urls in find(client, term).values() for url in urls]
         assert address(type(row), "change", row.pk) in urls, term
+
+
+@pytest.mark.parametrize("term", ["\0", "a\0b", "@a\0:b", "a@b\0"])
+def test_success_search_for_a_null_character_finds_nothing(term: str, client: Client) -> None:
+    """PostgreSQL refuses it in a text."""
+    row_factories.make_row_of_every_model(1)
+    assert find(client, term) == {}
+
+
+@every_model
+def test_success_filters_by_a_null_character_find_nothing(
+    model: type[Model], client: Client
+) -> None:
+    row_factories.make_row_of_every_model(1)
+    model_admin: Any = admin.site.get_model_admin(model)
+    request = RequestFactory().get("/")
+    request.user = AdminUser.objects.get(username="root")
+    request.session = client.session
+    for lookup in sorted(model_admin._get_filter_parameters(request)):
+        for value in ("\0", "a\0b"):
+            url = f"{address(model, 'changelist')}?{urlencode({lookup: value})}"
+            answer = client.get(url)
+            if answer.status_code == HTTPStatus.OK:
+                assert not answer.context["cl"].result_list, lookup
+            else:
+                assert (answer.status_code, answer["Location"][-4:]) == (HTTPStatus.FOUND, "?e=1")
+            exported: Any = client.post(url.replace("/?", "/export/csv/?"))
+            assert exported.status_code == answer.status_code
+            assert not exported.streaming or exported.getvalue().count(b"\n") == 1
+    assert client.get(address(model, "changelist"), {"q": "\0"}).status_code == HTTPStatus.OK
 
 
 def test_success_search_shows_only_what_the_account_may_see() -> None:
