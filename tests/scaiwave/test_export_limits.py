@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from scaiwave.web.gunicorn_config import threads
+from scaiwave.web.streaming import GRACE_SECONDS, KIB, MAX_STALL_SECONDS, DownloadPace
 from scaiwave.web.transfers import FREE_THREADS
 from tests.databases import prepared
 from tests.rooms.views.live_server import LiveServer, load_sample_data, serve
@@ -100,3 +101,16 @@ def test_fail_clients_that_stop_reading_leave_threads_free(server: LiveServer) -
         assert "Traceback" not in server.log
         answer = browser.post(EXPORT, data=fill_in(browser, "/admin/tenants/counter/"))
         assert len(answer.json()["counters"]) >= ROWS
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds"), [(30 * KIB, GRACE_SECONDS + 30), (10**9, MAX_STALL_SECONDS)]
+)
+def test_success_pace_of_a_download(size: int, seconds: float) -> None:
+    pace = DownloadPace(min_bytes_per_second=KIB)
+    started_at = time.monotonic()
+    pace.start_sending(size)
+    assert not pace.is_too_slow(started_at + seconds - 1)
+    assert pace.is_too_slow(started_at + seconds + 1)
+    pace.stop_sending()
+    assert not pace.is_too_slow(started_at + 3600)
