@@ -19,11 +19,6 @@ from django.apps import apps
 from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 
-from tenants.services.audit_triggers import (
-    install_audit_triggers,
-    missing_triggers,
-    remove_audit_triggers,
-)
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 from tests.services.postgres import create_database, create_permanent_database
 from tests.settings_env import own_settings
@@ -136,6 +131,13 @@ def empty_tables(using: str = "default") -> None:
     Emptying a table takes PostgreSQL milliseconds, and so do the rows that Django writes after
     each flush: its content types and permissions, which no test changes, are kept.
     """
+    # Benchmarks import this module without Django's applications.
+    from tenants.services.audit_triggers import (
+        install_audit_triggers,
+        missing_triggers,
+        remove_audit_triggers,
+    )
+
     connection = connections[using]
     models = apps.get_models(include_auto_created=True)
     tables = {model._meta.db_table for model in models if model._meta.managed} - _KEPT_TABLES

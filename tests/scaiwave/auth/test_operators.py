@@ -423,4 +423,5 @@ def test_success_the_table_of_roles() -> None:
     assert ROLE_PERMISSIONS[OperatorRole.PARTNER_ADMIN] == everything - {
         Permission.MANAGE_PLATFORM,
         Permission.VIEW_PLATFORM,
+        Permission.READ_MESSAGES,
     }
