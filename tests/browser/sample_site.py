@@ -405,6 +405,25 @@ def add_hostile_rows(now: datetime) -> None:
         )
 
 
+def add_rows_that_offer_acts(now: datetime) -> None:
+    """Create rows in the states in which the acts are offered that nothing else needs."""
+    make_partner("paused", suspended_by_hand_at=now)
+    tenant = make_tenant("kept", scaikey_tenant_id="tnt_kept", sync_removals=False)
+    AdminUser.objects.create_user("former", is_active=False)
+    SyncRun.objects.create(
+        operator="root",
+        tenant=tenant,
+        outcome="refused",
+        error_message="The sync would take access from 34 people.",
+        error_fix="If they are correct, run `scaiwave sync --tenant kept --allow-removals 34`.",
+        started_at=now,
+    )
+
+
+NOT_DUE = ("admin-federation-key-generate",)
+"""Acts that are refused because of the rows of the site, which has keys."""
+
+
 def create_site_to_walk() -> dict[str, Any]:
     """Create all rows; return a session, and the addresses of rows and acts to visit.
 
@@ -415,6 +434,7 @@ def create_site_to_walk() -> dict[str, Any]:
     for number in (1, 2):
         make_row_of_every_model(number)
     create_sample_site(now)
+    add_rows_that_offer_acts(now)
     add_hostile_rows(now)
     models = [model for model in apps.get_models() if admin.site.is_registered(model)]
     rows = {
@@ -429,7 +449,7 @@ def create_site_to_walk() -> dict[str, Any]:
     return {
         "session": create_session(),
         "rows": rows,
-        "acts": {act.slug: _pick_row_of_act(act) for act in get_acts()},
+        "acts": {act.slug: _pick_row_of_act(act) for act in get_acts() if act.slug not in NOT_DUE},
     }
 
 
@@ -466,9 +486,12 @@ def _list_ids(rows: QuerySet[Any]) -> list[str]:
 def _pick_row_of_act(act: Act) -> list[str]:
     """Return the id of a row that offers the act; nothing if it is an act of a list."""
     if act.is_of_list:
+        assert act.is_offered(None), f"The list does not offer {act.slug}."
         return []
     rows = list(act.model._default_manager.order_by("pk"))
-    return [str(next((row for row in rows if act.is_offered(row)), rows[0]).pk)]
+    offering = [row for row in rows if act.is_offered(row)]
+    assert offering, f"No row offers {act.slug}."
+    return [str(offering[0].pk)]
 
 
 def _at(at: datetime) -> dict[str, datetime]:
