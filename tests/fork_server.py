@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+# Not scaiwave.cli, which notes when its process started.
 MODULES = (
     "cryptography.fernet",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
@@ -48,8 +49,6 @@ MODULES = (
     "tenacity",
     "uuid_utils",
     "scaiwave.auth.operators",
-    "scaiwave.cli.command",
-    "scaiwave.cli.dispatch",
     "scaiwave.clients.scaikey.client",
     "scaiwave.doctor.runner",
     "scaiwave.jobs.definitions",

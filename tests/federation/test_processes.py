@@ -55,10 +55,12 @@ def locked_keys(server: Server) -> Iterator[None]:
 def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
     """Wait until the process prints the words to stderr."""
     assert process.stderr is not None
+    lines = []
     for line in process.stderr:
         if words in line:
             return
-    pytest.fail(f"it ended without printing {words!r}")
+        lines.append(line)
+    pytest.fail(f"it ended without printing {words!r}, but {lines} and {process.communicate()}")
 
 
 def test_success_two_rotations_at_once_make_one_key(server: Server) -> None:
