@@ -21,7 +21,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from identity_sync.errors import SyncRequestInvalid
-from identity_sync.models import Registration, SyncRun
+from identity_sync.models import Registration, RegistrationState, SyncRun
 from identity_sync.services.start_sync import (
     COMMAND,
     MAX_REQUEST_AGE,
@@ -237,7 +237,11 @@ def own_partner(scaikey: Sandbox, settings: Settings) -> str:
 def register_for(scope: str, client_id: str) -> None:
     Registration.objects.update_or_create(
         client_id=client_id,
-        defaults={"scope": scope, "state": "approved", "requested_at": datetime.now(UTC)},
+        defaults={
+            "scope": scope,
+            "state": RegistrationState.APPROVED,
+            "requested_at": datetime.now(UTC),
+        },
     )
 
 
