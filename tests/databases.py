@@ -156,6 +156,12 @@ def empty_tables(using: str = "default") -> None:
                 cursor.execute(f"DELETE FROM {table}")
             if on_postgres:
                 cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+                # As TRUNCATE does: a table that was analysed while it was empty counts as empty.
+                cursor.execute(
+                    "UPDATE pg_class SET relpages = 0, reltuples = -1 "
+                    "WHERE relname = ANY(%s) AND reltuples >= 0",
+                    [list(tables)],
+                )
         if missing_triggers(using):
             install_audit_triggers(using)
 
