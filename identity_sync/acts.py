@@ -70,7 +70,7 @@ def _show(call: ActCall, request: SyncRequest) -> ActResult:
         return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
     if service.wait_for_run(request.run_id, MAX_WAIT_SECONDS):
         page = reverse("admin:identity_sync_syncrun_change", args=[request.run_id])
-        return ActResult(f"{request.sentence} Reload this page to see how it ends.", page)
+        return ActResult(f"{request.sentence} This page shows how far it is.", page)
     where = "a worker is free" if request.is_queued else "its process is ready"
     return ActResult(
         f"{request.sentence} It appears in this list as soon as {where}.",

@@ -22,17 +22,9 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.jobs.definitions import (
-            HOUR,
-            MINUTE,
-            JobDefinition,
-            get_sync_timeout,
-            takes_one_id,
-        )
         from scaiwave.registry import (
             register_application_scope,
             register_health_check,
-            register_job,
             register_metrics,
             register_missing_registration,
             register_participant_changes,
@@ -45,31 +37,44 @@ class IdentitySyncConfig(AppConfig):
         register_personal_data_eraser(_erase_names)
         register_metrics("sync", _collect_sync_metrics)
         register_metrics("webhooks", _collect_webhook_metrics)
-        register_job(
-            JobDefinition(
-                "identity_sync.jobs.full_sync",
-                # The sync has a limit of its own, whose error gives the reason.
-                get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
-                # A worker that was down for a night finds one sync, not sixty.
-                wait_seconds=9 * MINUTE,
-                cron=SYNC_CRON,
-            )
-        )
-        register_job(
-            JobDefinition(
-                "identity_sync.jobs.run_requested_sync",
-                get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
-                wait_seconds=9 * MINUTE,
-                accepts=takes_one_id,
-            )
-        )
-        register_job(
-            JobDefinition("identity_sync.jobs.process_webhooks", get_timeout=lambda config: HOUR)
-        )
+        _register_jobs()
         _register_pruners()
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
         register_health_check(Check("scheduler", _check_scheduler))
+
+
+def _register_jobs() -> None:
+    from scaiwave.jobs.definitions import (
+        HOUR,
+        MINUTE,
+        JobDefinition,
+        get_sync_timeout,
+        takes_one_id,
+    )
+    from scaiwave.registry import register_job
+
+    register_job(
+        JobDefinition(
+            "identity_sync.jobs.full_sync",
+            # The sync has a limit of its own, whose error gives the reason.
+            get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+            # A worker that was down for a night finds one sync, not sixty.
+            wait_seconds=9 * MINUTE,
+            cron=SYNC_CRON,
+        )
+    )
+    register_job(
+        JobDefinition(
+            "identity_sync.jobs.run_requested_sync",
+            get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+            wait_seconds=9 * MINUTE,
+            accepts=takes_one_id,
+        )
+    )
+    register_job(
+        JobDefinition("identity_sync.jobs.process_webhooks", get_timeout=lambda config: HOUR)
+    )
 
 
 # The queries are only imported by a command that needs them.

@@ -17,14 +17,13 @@ from django.utils import timezone
 from rooms.models import Room
 from rooms.services.read_messages import LIMIT_PERIOD, MAX_PAGES, read_messages
 from scaiwave.admin.access import has_permission
-from scaiwave.admin.acts import build_operator, identify_account
+from scaiwave.admin.acts import MAX_REASON_CHARS, build_operator, identify_account
 from scaiwave.admin.tabs import build_heading
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 
 READ_CONTENT = "rooms.view_content"
-MAX_REASON_CHARS = 500
 MAX_POSITION = 2**63 - 1
 
 

@@ -20,11 +20,9 @@ class TenantsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from scaiwave.doctor.findings import Check
-        from scaiwave.jobs.definitions import HOUR, MINUTE, JobDefinition
         from scaiwave.registry import (
             register_health_check,
             register_health_report_store,
-            register_job,
             register_metrics,
             register_scope_blocker,
             register_suspension_check,
@@ -48,42 +46,49 @@ class TenantsConfig(AppConfig):
         register_health_check(Check("limits", _check_limits))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
         register_metrics("job_refusals", _collect_job_refusals)
-        register_job(
-            JobDefinition(
-                "tenants.jobs.refresh_usage",
-                get_timeout=lambda config: 10 * MINUTE,
-                wait_seconds=59 * MINUTE,
-                cron="7 * * * *",
-                # Without ScaiGrid the job would fail every hour.
-                is_scheduled=lambda config: bool(config.get_str("SCAIWAVE_SCAIGRID_URL")),
-            )
-        )
-        register_job(
-            JobDefinition(
-                "tenants.jobs.purge_participants",
-                get_timeout=lambda config: HOUR,
-                wait_seconds=12 * HOUR,
-                cron="23 4 * * *",
-                is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
-            )
-        )
-        register_job(
-            JobDefinition(
-                "tenants.jobs.record_figures",
-                get_timeout=lambda config: 10 * MINUTE,
-                wait_seconds=HOUR,
-                cron="53 23 * * *",
-            )
-        )
-        register_job(
-            JobDefinition(
-                "tenants.jobs.prune_records",
-                get_timeout=lambda config: HOUR,
-                wait_seconds=12 * HOUR,
-                cron="41 4 * * *",
-            )
-        )
+        _register_jobs()
         post_migrate.connect(install_audit_triggers, sender=self)
+
+
+def _register_jobs() -> None:
+    from scaiwave.jobs.definitions import HOUR, MINUTE, JobDefinition
+    from scaiwave.registry import register_job
+
+    register_job(
+        JobDefinition(
+            "tenants.jobs.refresh_usage",
+            get_timeout=lambda config: 10 * MINUTE,
+            wait_seconds=59 * MINUTE,
+            cron="7 * * * *",
+            # Without ScaiGrid the job would fail every hour.
+            is_scheduled=lambda config: bool(config.get_str("SCAIWAVE_SCAIGRID_URL")),
+        )
+    )
+    register_job(
+        JobDefinition(
+            "tenants.jobs.purge_participants",
+            get_timeout=lambda config: HOUR,
+            wait_seconds=12 * HOUR,
+            cron="23 4 * * *",
+            is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
+        )
+    )
+    register_job(
+        JobDefinition(
+            "tenants.jobs.record_figures",
+            get_timeout=lambda config: 10 * MINUTE,
+            wait_seconds=HOUR,
+            cron="53 23 * * *",
+        )
+    )
+    register_job(
+        JobDefinition(
+            "tenants.jobs.prune_records",
+            get_timeout=lambda config: HOUR,
+            wait_seconds=12 * HOUR,
+            cron="41 4 * * *",
+        )
+    )
 
 
 # `tenants.queries.health` is only imported by a command that runs the checks.

@@ -224,7 +224,12 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
         raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
     return run_sync(
         SyncOptions(
-            Operator(entry.operator, OperatorRole.HOST, origin=entry.origin),
+            Operator(
+                entry.operator,
+                OperatorRole.HOST,
+                origin=entry.origin,
+                subject=entry.operator_id,
+            ),
             null_progress_factory,
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from rooms.models import Room
 from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
 from scaiwave.api import BadApiRequest, api_view
-from scaiwave.web.streaming import PacedStream, can_detect_abort
+from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
 
 
@@ -40,7 +40,7 @@ def stream_bundle(
     with ExitStack() as stack:
         stack.enter_context(reserve_transfer(transfers_of))
         export = start()
-        started = _StartedExport(export)
+        started = StartedStream(export)
         started.release = stack.pop_all().close
     response = StreamingHttpResponse(PacedStream(request, started), content_type="application/zip")
     response["Content-Disposition"] = format_content_disposition(export.room)
@@ -65,32 +65,3 @@ def format_content_disposition(room: Room) -> str:
     ascii_name = name if name.isascii() else str(room.pk)
     header = f'attachment; filename="{ascii_name}.zip"'
     return header if name.isascii() else f"{header}; filename*=UTF-8''{quote(name)}.zip"
-
-
-class _StartedExport:
-    """The bytes of an export whose first piece has been read.
-
-    A failure before the first piece gets an error response. A later failure is raised, so that the
-    server breaks the connection and the client notices that the bundle is incomplete.
-    """
-
-    def __init__(self, export: RoomExport) -> None:
-        self._export = export
-        self.release: Callable[[], None] = lambda: None
-        self._first: bytes | None = next(export)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if (first := self._first) is not None:
-            self._first = None
-            return first
-        return next(self._export)
-
-    def close(self) -> None:
-        """Release the snapshot and the place, also after the client has disconnected."""
-        try:
-            self._export.close()
-        finally:
-            self.release()

@@ -129,6 +129,9 @@ _ACTS: dict[str, Act] = {}
 
 
 def register_act(act: Act) -> None:
+    """Raises ValueError if another act has the same command and options, and so its address."""
+    if act.slug in _ACTS:
+        raise ValueError(f"Two acts are `{act.command_line}`.")
     _ACTS[act.slug] = act
 
 

@@ -80,10 +80,9 @@ class ReadOnlyAdmin(_Admin):
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
     `field_models` has the models of whose rows a computed field consists; an account that may not
     see all of them does not see the field.
-    `unexported_fields` have texts of messages, which no export of the list reads.
-    `section` is the place in the menu,
-    where the lists of a section with the least `position` come first. The search across the site
-    includes the lists with `is_searched`.
+    `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
+    place in the menu, where the lists of a section with the least `position` come first. The search
+    across the site includes the lists with `is_searched`.
 
     `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
     see the model unless they see everything.

@@ -44,7 +44,7 @@ from scaiwave.api import RateLimitExceeded
 from scaiwave.auth.operators import Operator
 from scaiwave.console.output import format_csv_lines, format_json_list, strip_control_chars
 from scaiwave.sql import batched
-from scaiwave.web.streaming import PacedStream, can_detect_abort
+from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
 
 MAX_BATCH_ROWS = 500
@@ -162,10 +162,11 @@ def _start_export(
     export = ListExport(
         model_admin, queryset, _build_columns(model_admin, request), record, _get_record(request)
     )
-    export.start()
-    export.release = stack.pop_all().close
+    export.write_record()
+    started = StartedStream(export)
+    started.release = stack.pop_all().close
     response = StreamingHttpResponse(
-        PacedStream(request, export), content_type=_CONTENT_TYPES[format_name]
+        PacedStream(request, started), content_type=_CONTENT_TYPES[format_name]
     )
     response["Content-Disposition"] = (
         f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.{format_name}"'
@@ -202,11 +203,7 @@ class ExportColumn:
 
 
 class ListExport:
-    """The bytes of an export, to be read once. `close` it to stop early.
-
-    Before the first byte the export is recorded, by `start`, which also reads the first batch of
-    rows: until then an error gets a page of its own. A later one breaks the connection.
-    """
+    """The bytes of an export, to be read once, after `write_record`. `close` it to stop early."""
 
     def __init__(
         self,
@@ -225,37 +222,24 @@ class ListExport:
         self._has_ended = False
         self._is_closed = False
         self._chunks = self._iter_chunks()
-        self._first: bytes | None = None
-        self.release: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
+    def write_record(self) -> None:
         self._write_record(self._record)
-        try:
-            self._first = next(self._chunks)
-        except BaseException:
-            self.close()
-            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if (first := self._first) is not None:
-            self._first = None
-            return first
         return next(self._chunks)
 
     def close(self) -> None:
-        """Release the cursor and the place, and record that the export ended early if it did."""
+        """Release the cursor, and record that the export ended early if it did."""
         if self._is_closed:
             return
         self._is_closed = True
-        try:
-            self._chunks.close()
-            if not self._has_ended:
-                self._write_record(replace(self._record, rows=self._sent_rows, is_aborted=True))
-        finally:
-            self.release()
+        self._chunks.close()
+        if not self._has_ended:
+            self._write_record(replace(self._record, rows=self._sent_rows, is_aborted=True))
 
     def _iter_chunks(self) -> Generator[bytes]:
         with closing(self._iter_rows()) as rows:

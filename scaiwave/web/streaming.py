@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -79,6 +79,40 @@ class ClosableIterator(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
+
+
+class StartedStream:
+    """The pieces of a response whose first one has been read.
+
+    An error before the first piece gets a response of its own, so it is raised here, with the
+    pieces closed. A later one is raised when the piece is read: the server then breaks the
+    connection, and the client notices that the file is incomplete. `release` is called at the end,
+    also if the client disconnects.
+    """
+
+    def __init__(self, chunks: ClosableIterator) -> None:
+        self._chunks = chunks
+        self.release: Callable[[], None] = lambda: None
+        try:
+            self._first: bytes | None = next(chunks)
+        except BaseException:
+            chunks.close()
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if (first := self._first) is not None:
+            self._first = None
+            return first
+        return next(self._chunks)
+
+    def close(self) -> None:
+        try:
+            self._chunks.close()
+        finally:
+            self.release()
 
 
 class PacedStream:

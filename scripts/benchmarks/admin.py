@@ -11,22 +11,14 @@ import argparse
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmarks.databases import (
-    TOP,
-    Database,
-    empty_home,
-    exit_on_termination,
-    open_databases,
-)
+from scripts.benchmarks.databases import TOP, Database, empty_home, run_on_databases
 from scripts.benchmarks.large_server import ServerSize, fill_server
 from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
-from tests.services.unprivileged_user import ServiceUnavailable
 
 SIZE = ServerSize(tenants=10_000, people=200_000, rooms=50_000, audit_entries=1_000_000)
 SHOWN = 12
@@ -34,20 +26,12 @@ SHOWN = 12
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
-    exit_on_termination()
     size = SIZE.scale(options.divisor)
-    try:
-        with ExitStack() as stack:
-            report = [
-                _measure_database(database, size, options.runs)
-                for database in open_databases(options.database, stack)
-            ]
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps(report) + "\n")
-    return 0
+
+    def measure(database: Database) -> dict[str, Any]:
+        return _measure_database(database, size, options.runs)
+
+    return run_on_databases(options.database, measure, options.json)
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import signal
@@ -10,14 +11,17 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from scripts.benchmarks.metrics import BenchmarkError
 from tests.services.manager import manage_service
+from tests.services.unprivileged_user import ServiceUnavailable
 
 TOP = Path(__file__).parents[2]
 POSTGRES_URL = "SCAIWAVE_BENCH_POSTGRES_URL"
@@ -64,6 +68,25 @@ def open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
         yield sqlite_database()
     if choice != "sqlite":
         yield stack.enter_context(postgresql_database())
+
+
+def run_on_databases(
+    choice: str, measure: Callable[[Database], Any], report_file: Path | None
+) -> int:
+    """Measure each chosen database and write the results as JSON; return the exit code.
+
+    Errors of the benchmark are printed to stderr.
+    """
+    exit_on_termination()
+    try:
+        with ExitStack() as stack:
+            report = [measure(database) for database in open_databases(choice, stack)]
+    except (ServiceUnavailable, BenchmarkError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if report_file is not None:
+        report_file.write_text(json.dumps(report) + "\n")
+    return 0
 
 
 def exit_on_termination() -> None:

@@ -9,7 +9,6 @@ one a tenth of its size.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -18,21 +17,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmarks.databases import (
-    Database,
-    empty_home,
-    exit_on_termination,
-    open_databases,
-)
-from scripts.benchmarks.large_server import (
-    ACTIONS,
-    LARGE_TENANT,
-    ServerSize,
-    fill_server,
-)
-from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
+from scripts.benchmarks.databases import Database, empty_home, run_on_databases
+from scripts.benchmarks.large_server import ACTIONS, LARGE_TENANT, ServerSize, fill_server
+from scripts.benchmarks.metrics import MIB, describe_host, format_table
 from scripts.benchmarks.rooms_timer import time_scaiwave
-from tests.services.unprivileged_user import ServiceUnavailable
 
 START = ("admin", "list-tenants", "--quiet")
 LIMIT = ("--limit", "50", "--quiet")
@@ -76,19 +64,12 @@ FORMATS = ("--csv", "--json")
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
-    exit_on_termination()
     size = ServerSize().scale(options.divisor)
-    report: list[dict[str, Any]] = []
-    try:
-        with ExitStack() as stack:
-            for database in open_databases(options.database, stack):
-                report += _measure_database(database, size, options.runs, options.only)
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps(report) + "\n")
-    return 0
+
+    def measure(database: Database) -> dict[str, Any]:
+        return _measure_database(database, size, options.runs, options.only)
+
+    return run_on_databases(options.database, measure, options.json)
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -104,9 +85,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure_database(
-    database: Database, size: ServerSize, runs: int, only: str
-) -> list[dict[str, Any]]:
+def _measure_database(database: Database, size: ServerSize, runs: int, only: str) -> dict[str, Any]:
     with ExitStack() as stack:
         empty = stack.enter_context(empty_home(database))
         small = stack.enter_context(empty_home(database))
@@ -118,7 +97,7 @@ def _measure_database(
         times = list(_time_lists(large, empty, runs, only))
         memory = list(_measure_memory(large, small, only))
     print("\n" + _format_times(times), _format_memory(memory), sep="\n\n", end="\n\n", flush=True)
-    return [{"database": database.title, **asdict(size), "lists": times, "memory": memory}]
+    return {"database": database.title, **asdict(size), "lists": times, "memory": memory}
 
 
 def _time_lists(

@@ -69,8 +69,8 @@ def find_sign_in_blocker(scaikey_id: str) -> str | None:
 def find_scope_blocker(operator: Operator) -> str | None:
     """Return why no one may sign in for the partner or tenant that the operator's role is for.
 
-    Their administrators need not be participants that a sync has seen. None if they
-    may, also if this server does not have the partner or tenant: then they see nothing.
+    Their administrators need not be participants that a sync has seen. None if they may, also if
+    this server does not have the partner or tenant: then they see nothing.
     """
     if not is_storable_text(operator.partner_id or operator.tenant_id or ""):
         return "the ID of the partner or tenant is invalid"

@@ -152,7 +152,8 @@ def test_success_the_skip_link_goes_to_the_content(watched: WatchedPage) -> None
 def test_success_an_act_is_done_by_keyboard(
     watched: WatchedPage, sample_server: SampleServer
 ) -> None:
-    """The form, the question and the message are accessible, too."""
+    """The form, the question and the message are accessible, too. Other tests need the tenant as it
+    was, so it is resumed."""
     [tenant] = sample_server.acts["admin-suspend-tenant"]
     watched.open(f"/admin/act/admin-suspend-tenant/{tenant}/")
     keyboard = watched.page.keyboard
@@ -169,6 +170,12 @@ def test_success_an_act_is_done_by_keyboard(
     assert "suspended" in message.inner_text()
     watched.save_screenshot("act-done")
     assert watched.find_violations() == watched.take_problems() == []
+    watched.open(f"/admin/act/admin-resume-tenant/{tenant}/")
+    watched.page.get_by_label("Reason").focus()
+    keyboard.type("paid")
+    keyboard.press("Enter")
+    message.get_by_text("resumed").wait_for()
+    assert watched.take_problems() == []
 
 
 def test_success_nothing_moves_for_those_who_want_none(watched: WatchedPage) -> None:

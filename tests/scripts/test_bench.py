@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,56 +37,44 @@ def test_success_every_benchmark_is_named() -> None:
     assert set(names.split()) == programs
 
 
-def test_success_cli() -> None:
-    """One run of each: the figures are meaningless, but must be there."""
+def run_benchmark(name: str, *words: str) -> list[str]:
+    """Run a benchmark in so small a size that its figures are meaningless; return its lines."""
     process = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.cli", "--runs", "1"],
+        [sys.executable, "-m", f"scripts.benchmarks.{name}", *words],
         cwd=TOP,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, "")
-    lines = process.stdout.splitlines()
+    return process.stdout.splitlines()
+
+
+def test_success_cli() -> None:
+    lines = run_benchmark("cli", "--runs", "1")
     assert lines[-2].startswith("scaiwave --help ")
     assert lines[-1].startswith("scaiwave admin list-tenants ")
 
 
+def run_small(name: str, file: Path, *words: str) -> tuple[list[str], dict[str, Any]]:
+    """Run a benchmark on SQLite with a thousandth of the rows; return its lines and its report."""
+    size = ("--divisor", "1000", "--runs", "1", "--database", "sqlite")
+    lines = run_benchmark(name, *size, *words, "--json", str(file))
+    [report] = json.loads(file.read_text())
+    return lines, report
+
+
 def test_success_lists(tmp_path: Path) -> None:
-    """A thousandth of the rows: the figures are meaningless, but must be there."""
-    report = tmp_path / "report.json"
-    size = ("--divisor", "1000", "--runs", "1", "--only", "admin list-groups")
-    words = (*size, "--database", "sqlite", "--json", str(report))
-    process = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.lists", *words],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (process.returncode, process.stderr) == (0, "")
-    [database] = json.loads(report.read_text())
-    lines = process.stdout.splitlines()
-    for each in (*database["lists"], *database["memory"]):
+    lines, report = run_small("lists", tmp_path / "report.json", "--only", "admin list-groups")
+    for each in (*report["lists"], *report["memory"]):
         assert any(line.startswith(f"{each['command']}  ") for line in lines)
 
 
 def test_success_admin(tmp_path: Path) -> None:
-    """A thousandth of the rows: the seconds are meaningless, but must be there."""
-    report = tmp_path / "report.json"
-    words = ("--divisor", "1000", "--runs", "1", "--database", "sqlite", "--json", str(report))
-    process = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.admin", *words],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (process.returncode, process.stderr) == (0, "")
-    [database] = json.loads(report.read_text())
-    assert database["cold"]["queries"] > database["stored"]["queries"] > 0
-    assert "overview, stored" in process.stdout
-    pages = database["pages"]
+    lines, report = run_small("admin", tmp_path / "report.json")
+    assert report["cold"]["queries"] > report["stored"]["queries"] > 0
+    assert any(line.startswith("overview, stored") for line in lines)
+    pages = report["pages"]
     assert {len(page["seconds"]) for page in pages} == {1}
     assert {"tenants.Tenant, a row (large)", "tenants.Tenant, tab Rooms (large)"} <= {
         page["name"] for page in pages

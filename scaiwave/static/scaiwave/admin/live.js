@@ -13,4 +13,7 @@ async function refresh() {
   }
   shown.replaceWith(current);
 }
-if (document.querySelector("[data-live]")) setInterval(() => refresh().catch(() => {}), INTERVAL_MS);
+function log(error) {
+  console.warn(error); // The next time it may work again.
+}
+if (document.querySelector("[data-live]")) setInterval(() => refresh().catch(log), INTERVAL_MS);
