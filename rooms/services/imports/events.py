@@ -43,7 +43,7 @@ COLUMNS = (
 _COLUMN_LIST = ", ".join(COLUMNS)
 _BUFFER_BYTES = 64 * 1024
 """Bytes passed to the connection at a time."""
-_PROGRESS_INTERVAL = 1000
+PROGRESS_INTERVAL = 1000
 """Events between two calls of the progress callback."""
 
 _NULL = "\\N"
@@ -109,7 +109,7 @@ class _RewrittenEvents:
     def __iter__(self) -> Iterator[BundleEvent]:
         rewrite = self._rewriter.rewrite
         for event in self._events:
-            if self.count % _PROGRESS_INTERVAL == 0:
+            if self.count % PROGRESS_INTERVAL == 0:
                 self._progress(self.count, self._total)
             self.count += 1
             rewrite(event)

@@ -31,7 +31,7 @@ from rooms.models import (
     RoomState,
     RoomType,
 )
-from rooms.services.imports.events import EventDestination, write_events
+from rooms.services.imports.events import PROGRESS_INTERVAL, EventDestination, write_events
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
@@ -47,6 +47,7 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.ids import new_id
 from scaiwave.locks import process_lock
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
@@ -172,7 +173,7 @@ def import_room(
             # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
             plan = _plan_media(context)
             # 6. Store the files, then write all rows in one transaction.
-            room, replaced_senders = (None, 0) if dry_run else _write(context, plan)
+            room, replaced_senders = _simulate(context) if dry_run else _write(context, plan)
             return _build_result(context, plan, room, replaced_senders)
 
 
@@ -255,6 +256,31 @@ def _plan_media(context: _ImportContext) -> MediaPlan:
     return plan
 
 
+def _simulate(context: _ImportContext) -> tuple[None, int]:
+    """Return what `_write` would, without a room: the number of events whose sender it replaces."""
+    rewriter = _build_rewriter(context, new_id(), {})
+    if not context.origin.is_signed:  # otherwise none is replaced
+        total = context.bundle.counts.kept
+        with context.progress_factory("Checking senders") as progress:
+            for number, event in enumerate(context.bundle.iter_events()):
+                if number % PROGRESS_INTERVAL == 0:
+                    progress(number, total)
+                rewriter.rewrite(event)
+            progress(total, total)
+    return None, rewriter.replaced_senders
+
+
+def _build_rewriter(
+    context: _ImportContext, room_id: UUID, media_ids: Mapping[str, str]
+) -> EventRewriter:
+    return EventRewriter(
+        IdMapper(room_id),
+        senders=context.bundle.header.senders,
+        media_ids=media_ids,
+        origin=context.origin,
+    )
+
+
 def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
     """Write the room; return it, and the number of events whose original sender was replaced."""
     tenant, bundle = context.target.tenant, context.bundle
@@ -273,12 +299,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
             room = _write_room(context)
             # 4. Write the media, whose new IDs the events need, and the events.
             media_ids = write_media(plan, room=room, now=context.now)
-            rewriter = EventRewriter(
-                IdMapper(room.pk),
-                senders=bundle.header.senders,
-                media_ids=media_ids,
-                origin=context.origin,
-            )
+            rewriter = _build_rewriter(context, room.pk, media_ids)
             destination = EventDestination(room, first_position, rewriter)
             with context.progress_factory("Writing events") as progress:
                 write_events(bundle.iter_events(), destination, total=total, progress=progress)
