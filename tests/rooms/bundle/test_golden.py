@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 import zipfile
 from importlib.resources import files
 from typing import Any
@@ -118,14 +116,6 @@ def test_success_writing_it_again_gives_the_same_bytes() -> None:
     with zipfile.ZipFile(GOLDEN) as old, zipfile.ZipFile(io.BytesIO(make_golden())) as new:
         assert old.namelist() == new.namelist()
         assert all(old.read(name) == new.read(name) for name in old.namelist())
-
-
-def test_success_other_programs_read_it() -> None:
-    with zipfile.ZipFile(GOLDEN) as archive:
-        assert archive.testzip() is None
-    for program in (["unzip", "-tq"], ["zipinfo"], ["7z", "t"]):
-        if shutil.which(program[0]):
-            subprocess.run([*program, GOLDEN], check=True, capture_output=True)
 
 
 def test_success_schema() -> None:
