@@ -146,11 +146,19 @@ class WeaviateClient:
         self._request("GET", META)
 
     def list_tenants(self) -> set[str]:
-        """Return the names of the tenants; none if the class does not exist."""
+        """Return the names of the tenants; none if the class does not exist.
+
+        Of a class that does not exist, Weaviate's description of its API has no 404 here, but 422
+        (Weaviate docs, api/rest, schema.objects.tenants.get).
+        """
         try:
             response = self._request("GET", f"{SCHEMA}/{self.class_name}/tenants")
         except UpstreamNotFound:
             self._check_address()
+            return set()
+        except UpstreamRejected:
+            if self._class_exists():
+                raise
             return set()
         return {tenant.name for tenant in _decode(response, list[_Tenant])}
 

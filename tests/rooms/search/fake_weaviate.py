@@ -18,10 +18,11 @@ from tests.scaiwave.clients.raw_socket_server import (
     make_response,
 )
 
-_TENANT = re.compile(r'tenant: "(.*?)"')
-_QUERY = re.compile(r'query: ("(?:[^"\\]|\\.)*")')
-_ROOM = re.compile(r'path: \["room_id"\], operator: Equal, valueText: "(.*?)"')
-_LIMIT = re.compile(r"limit: (\d+)")
+# Commas and spaces are as good as nothing in GraphQL.
+_TENANT = re.compile(r'tenant: *"(.*?)"')
+_QUERY = re.compile(r'query: *("(?:[^"\\]|\\.)*")')
+_ROOM = re.compile(r'path: *\["room_id"\][,\s]*operator: *Equal[,\s]*valueText: *"(.*?)"')
+_LIMIT = re.compile(r"limit: *(\d+)")
 
 
 @dataclass
@@ -45,12 +46,16 @@ class FakeWeaviate:
     def respond(self, request: RawRequest) -> RawResponse:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
             return make_response(
-                {"error": [{"message": "anonymous access not enabled"}]}, status=401
+                {"code": 401, "message": "anonymous access not enabled"}, status=401
             )
         body: Any = json.loads(request.body) if request.body else None
         path = request.path.removeprefix("/v1/")
+        if path in (".well-known/ready", ".well-known/live"):
+            return make_response(b"")
         if path == "meta":
             return make_response({"hostname": "http://127.0.0.1", "version": "1.40.0"})
+        if path.startswith("objects"):
+            return self.read_objects(request.query["tenant"], path.split("/")[1:])
         if path.startswith("schema"):
             return self.handle_schema(request.method, path.split("/")[1:], body)
         if (request.method, path) == ("POST", "batch/objects"):
@@ -66,7 +71,7 @@ class FakeWeaviate:
                 return make_response(stored) if stored else make_response({}, status=404)
             case "GET", [name, "tenants"]:
                 if name not in self.classes:
-                    return make_response({}, status=404)
+                    return _build_error(f'class "{name}" not found')
                 return make_response([{"name": name} for name in self.tenants])
             case "POST", []:
                 existing, self.classes[body["class"]] = self.classes.get(body["class"]), body
@@ -78,6 +83,15 @@ class FakeWeaviate:
                     return _build_error("tenant already exists")
         return make_response(body)
 
+    def read_objects(self, tenant: str, path: list[str]) -> RawResponse:
+        """Return an object by class and id, or all of a tenant."""
+        objects = self.tenants.get(tenant, {})
+        if not path:
+            stored = list(objects.values())
+            return make_response({"objects": stored, "totalResults": len(stored)})
+        found = objects.get(path[-1])
+        return make_response(found) if found else make_response(b"", status=404)
+
     def delete(self, tenant: str, keys: list[str]) -> RawResponse:
         if tenant not in self.tenants:
             return _build_error(f'tenant not found: "{tenant}"')
@@ -86,7 +100,7 @@ class FakeWeaviate:
             del self.tenants[tenant][key]
         failed = len(matches) if self.keeps_deleted else 0
         results = {"matches": len(matches), "failed": failed, "successful": len(matches) - failed}
-        return make_response({"results": {**results, "limit": 10000, "objects": None}})
+        return make_response({"results": {**results, "limit": 10000}})
 
     def store(self, item: dict[str, Any]) -> dict[str, Any]:
         objects = self.tenants.get(item["tenant"])
@@ -105,7 +119,8 @@ class FakeWeaviate:
         (name,) = self.classes
         tenant = _TENANT.search(query)
         if tenant is None or tenant[1] not in self.tenants:
-            return {"data": None, "errors": [{"message": "tenant not found"}]}
+            operation = "Aggregate" if "Aggregate" in query else "Get"
+            return {"data": {operation: {name: None}}, "errors": [{"message": "tenant not found"}]}
         objects = self.tenants[tenant[1]].values()
         if "Aggregate" in query:
             return {"data": {"Aggregate": {name: [{"meta": {"count": len(objects)}}]}}}
