@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length
@@ -59,8 +61,12 @@ class Media(models.Model):
 
     @property
     def storage_name(self) -> str:
-        """Return the name in Django's storage."""
-        return f"tenant/{self.tenant_id}/{self.sha256}"
+        return get_storage_name(self.tenant_id, self.sha256)
+
+
+def get_storage_name(tenant_id: UUID, sha256: str) -> str:
+    """Return the name of a file in Django's storage."""
+    return f"tenant/{tenant_id}/{sha256}"
 
 
 class RoomMedia(models.Model):

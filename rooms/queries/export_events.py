@@ -20,6 +20,7 @@ from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.schema import Sender, TimeWindow
 from rooms.bundle.writer import CHUNK_BYTES
 from rooms.errors import ExportDamaged
+from rooms.queries.snapshot import EVENT_SENDERS
 
 # Every row begins with the separator to the one before.
 _SEPARATOR = ",\n"
@@ -88,11 +89,6 @@ _SQLITE = """
         WHERE room_id = :room AND stream_position > :after {bounds}
         ORDER BY stream_position LIMIT :max_rows
     )
-"""
-# Looking up a sender is faster than formatting its UUID. The table ends with the snapshot.
-_SQLITE_SENDERS = """
-    CREATE TEMP TABLE event_senders (digits TEXT PRIMARY KEY, sender TEXT, signature TEXT)
-    WITHOUT ROWID
 """
 # json_insert keeps an existing key. Where there can't be one, texts are concatenated, which takes a
 # third of the time; the key could also be written with escapes.
@@ -210,7 +206,7 @@ def _query_sqlite(
         **{column: _sqlite_time_arguments(column) for column in _TIME_COLUMNS},
     )
     with closing(read_connection.cursor()) as cursor:
-        cursor.execute(_SQLITE_SENDERS)
+        cursor.execute(EVENT_SENDERS)  # The main connection does not have it.
         cursor.executemany(
             "INSERT INTO temp.event_senders VALUES (?, ?, ?)",
             (_build_sqlite_sender(key, sender) for key, sender in senders.items()),

@@ -13,7 +13,8 @@ from django.core.files.storage import default_storage
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.errors import ExportDamaged
-from rooms.models import Media, ScanStatus
+from rooms.models import ScanStatus
+from rooms.models.media import get_storage_name
 from scaiwave.media_storage import storage_error_types
 
 CHUNK_BYTES = 1024 * 1024
@@ -68,14 +69,15 @@ def iter_bytes(tenant_id: UUID, attachment: MediaEntry) -> Generator[bytes]:
     with file:
         while True:
             with _translate_storage_errors(attachment):
-                chunk = file.read(CHUNK_BYTES)
+                # For a larger buffer than needed, the kernel would map memory for every file.
+                chunk = file.read(min(CHUNK_BYTES, attachment.size + 1))
             if not chunk:
                 return
             yield chunk
 
 
 def _storage_name(tenant_id: UUID, attachment: MediaEntry) -> str:
-    return Media(tenant_id=tenant_id, sha256=attachment.sha256).storage_name
+    return get_storage_name(tenant_id, attachment.sha256)
 
 
 @contextmanager

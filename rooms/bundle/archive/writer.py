@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from struct import Struct, pack
 from typing import Protocol, TypeVar
 
@@ -43,6 +43,8 @@ _MODE = 0o100600 << 16  # a regular file, readable by its owner only
 _SIZES_64 = 1  # ID of the extra field
 _SEE_64 = 0xFFFFFFFF
 _MIN_YEAR = 1980
+_MIN_PIECE_BYTES = 256 * 1024
+"""Smaller pieces are joined: a tenant may have many small rooms, a room many small files."""
 
 
 class Compressor(Protocol):
@@ -121,15 +123,17 @@ class ZipStreamWriter:
     ) -> Generator[bytes, None, tuple[str, int]]:
         """Return the SHA-256 and the size of the content."""
         entry_offset, encoded_name = self._offset, name.encode()
-        yield self._count(_encode_local_header(encoded_name, self._date_and_time))
+        pending = self._count(_encode_local_header(encoded_name, self._date_and_time))
         data_offset, encoder = self._offset, _EntryEncoder(compressor)
-        for packed in map_in_background(encoder.encode, chunks):
-            if packed:
-                yield self._count(packed)
-        yield self._count(compressor.flush())
+        for packed in map_in_background(encoder.encode, _join_small(chunks)):
+            pending += self._count(packed)
+            if len(pending) >= _MIN_PIECE_BYTES:
+                yield pending
+                pending = b""
+        pending += self._count(compressor.flush())
         crc, sizes = encoder.crc, (encoder.size, self._offset - data_offset)
         descriptor = _DESCRIPTOR_64 if max(sizes) >= _SEE_64 else _DESCRIPTOR
-        yield self._count(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
+        yield pending + self._count(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
             _encode_central_header(
                 encoded_name, self._date_and_time, crc, sizes=sizes, offset=entry_offset
@@ -149,6 +153,18 @@ class ZipStreamWriter:
         return data
 
 
+def _join_small(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
+    """Yield a small entry as one chunk, which needs no thread; keep large chunks as they are."""
+    pending: Buffer = b""
+    for chunk in chunks:
+        if pending and len(pending) + len(chunk) > _MIN_PIECE_BYTES:
+            yield pending
+            pending = b""
+        pending = pending + chunk if pending else chunk
+    if pending:
+        yield pending
+
+
 def map_in_background(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """Yield `work(item)` for each item in order, while the next item is being produced.
 
@@ -158,9 +174,14 @@ def map_in_background(work: Callable[[Item], Result], items: Iterable[Item]) -> 
     """
     remaining = iter(items)
     yield from map(work, islice(remaining, 1))
+    for item in remaining:
+        yield from _map_in_thread(work, chain((item,), remaining))
+
+
+def _map_in_thread(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     with ThreadPoolExecutor(1) as thread:
         pending: Future[Result] | None = None
-        for item in remaining:
+        for item in items:
             following = thread.submit(work, item)
             if pending is not None:
                 yield pending.result()

@@ -26,7 +26,8 @@ from rooms.bundle.manifest.schema import (
 )
 from rooms.bundle.signature import read_signature
 from rooms.errors import BundleError
-from rooms.models import Media, Room
+from rooms.models import Room
+from rooms.models.media import get_storage_name
 from rooms.queries.media import exists_with_size
 
 # How a manifest of this suite continues after its header; a JSON string can't hold a line break.
@@ -117,5 +118,4 @@ def _is_available_again(room: Room, entry: MediaEntry) -> bool:
     """Return whether the media store had lost a file, as when it was not mounted, and has it."""
     if entry.missing != LOST:
         return False
-    media = Media(tenant_id=room.tenant_id, sha256=entry.sha256)
-    return exists_with_size(media.storage_name, entry.size)
+    return exists_with_size(get_storage_name(room.tenant_id, entry.sha256), entry.size)

@@ -72,6 +72,8 @@ class ExportOptions:
     now: datetime
     signer: Signer | None
     progress: ProgressCallback
+    read_connection: sqlite3.Connection | None = None
+    """What `open_read_connection` returned, if several rooms are exported."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,7 @@ class _ExportRun:
     def iter_parts(self) -> Generator[bytes]:
         """Yield the bytes of the bundle in pieces."""
         # 1. Begin a snapshot, and check the room as it is there.
-        with snapshot() as read_connection:
+        with snapshot(self.options.read_connection) as read_connection:
             self.room = _load_exportable(self.room)
             # 2. Read the senders and attachments, which the manifest lists before the events.
             self.header, event_total = self._build_header()

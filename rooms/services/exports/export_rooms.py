@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sqlite3
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +18,7 @@ from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import ExportRunning
 from rooms.models import Room
 from rooms.queries.export_metadata import export_blocker
+from rooms.queries.snapshot import open_read_connection
 from rooms.queries.visibility import visible_rooms
 from rooms.services.exports.existing import is_up_to_date
 from rooms.services.exports.export_room import (
@@ -24,15 +27,17 @@ from rooms.services.exports.export_room import (
     load_signer,
     start_export,
 )
-from rooms.services.exports.sinks import write_to_file
+from rooms.services.exports.sinks import record_written, write_draft, write_drafts
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.errors import DiskFull, DomainError, UsageError
-from scaiwave.files import remove_drafts_in
 from scaiwave.locks import process_lock
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
+
+_MAX_UNSYNCED = 8
+"""Files that wait for the disk at a time. A file system syncs several with one write."""
 
 
 class ExportOutcome(Enum):
@@ -95,6 +100,8 @@ class _BulkExportContext:
     window: TimeWindow
     with_media: bool
     clock: Callable[[], datetime]
+    syncing: Executor
+    read_connection: sqlite3.Connection | None
 
 
 def export_rooms(
@@ -120,35 +127,68 @@ def export_rooms(
     rooms = list(
         visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")
     )
-    context = _BulkExportContext(operator, directory, window, with_media, clock)
-    outcomes = []
-    with _lock_directory(directory):
-        remove_drafts_in(directory)
-        for number, room in enumerate(rooms):
-            progress(number, len(rooms))
-            outcomes.append(_export_one(context, room))
+    with (
+        _lock_directory(directory),
+        write_drafts(directory),
+        ThreadPoolExecutor(_MAX_UNSYNCED) as syncing,
+        open_read_connection() as read_connection,
+    ):
+        context = _BulkExportContext(
+            operator, directory, window, with_media, clock, syncing, read_connection
+        )
+        outcomes = list(_iter_outcomes(context, rooms, progress))
     return BulkExportResult([outcome.row() for outcome in outcomes])
 
 
-def _export_one(context: _BulkExportContext, room: Room) -> RoomOutcome:
+def _iter_outcomes(
+    context: _BulkExportContext, rooms: list[Room], progress: ProgressCallback
+) -> Iterator[RoomOutcome]:
+    """Export a room while the files of those before are being synced."""
+    pending: deque[Callable[[], RoomOutcome]] = deque()
+    for number, room in enumerate(rooms):
+        progress(number, len(rooms))
+        pending.append(_export_one(context, room))
+        if len(pending) > _MAX_UNSYNCED:
+            yield pending.popleft()()
+    while pending:
+        yield pending.popleft()()
+
+
+def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOutcome]:
+    """Return a function that waits until the file is complete, and returns the outcome."""
     if (reason := export_blocker(room)) is not None:
-        return RoomOutcome(room, ExportOutcome.REFUSED, reason=reason)
+        return partial(RoomOutcome, room, ExportOutcome.REFUSED, reason=reason)
     target = context.directory / f"{room.pk}.zip"
     if is_up_to_date(target, room, window=context.window, with_media=context.with_media):
-        return RoomOutcome(room, ExportOutcome.KEPT, target)
+        return partial(RoomOutcome, room, ExportOutcome.KEPT, target)
     now = context.clock()
     options = ExportOptions(
-        context.window, context.with_media, now, load_signer(now), null_progress
+        context.window,
+        context.with_media,
+        now,
+        load_signer(now),
+        null_progress,
+        context.read_connection,
     )
     start = partial(start_export, operator=context.operator, room=room, options=options)
     try:
-        return RoomOutcome(
-            room, ExportOutcome.EXPORTED, target, write_to_file(start, target, overwrite=True)
-        )
+        result, publish = write_draft(start, target, overwrite=True)
     except DiskFull:
         raise  # The next room would not fit either.
     except DomainError as error:
+        return partial(RoomOutcome, room, ExportOutcome.FAILED, reason=error.message)
+    return partial(_wait, room, target, result, context.syncing.submit(publish))
+
+
+def _wait(room: Room, target: Path, result: ExportResult, published: Future[None]) -> RoomOutcome:
+    try:
+        published.result()
+    except DiskFull:
+        raise
+    except DomainError as error:
         return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
+    record_written(target)
+    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
 
 
 @contextmanager

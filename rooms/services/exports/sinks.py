@@ -40,11 +40,40 @@ def write_to_file(
     Raises `UsageError` or `FileUnwritable` if it can't be written, `FileExists` if it exists and
     `overwrite` is false, `DiskFull`, and the errors of the export.
     """
-    with _open_target(target, overwrite=overwrite) as file, closing(start()) as export:
-        for chunk in export:
-            file.write(chunk)
+    with write_drafts(target.parent):
+        result, publish = write_draft(start, target, overwrite=overwrite)
+        publish()
+    record_written(target)
+    return result
+
+
+@contextmanager
+def write_drafts(directory: Path) -> Iterator[None]:
+    """Announce drafts in the directory, and remove those of exports that were killed."""
+    with announce_drafts(settings.HOME, directory):
+        with _translate_unwritable(directory):
+            remove_drafts_in(directory)
+        yield
+
+
+def write_draft(
+    start: Callable[[], RoomExport], target: Path, *, overwrite: bool
+) -> tuple[ExportResult, Callable[[], None]]:
+    """Write the bundle as a draft. Call inside `write_drafts`.
+
+    Returns the result, and a function that waits until the bytes are on disk and then gives the
+    draft the name of the file; any thread may call it. Both raise the errors of `write_to_file`.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(_open_target(target, overwrite=overwrite))
+        with closing(start()) as export:
+            for chunk in export:
+                file.write(chunk)
+        return export.result, stack.pop_all().close
+
+
+def record_written(target: Path) -> None:
     record_completed(f"room export: {target}", command=f"scaiwave room verify {quote(str(target))}")
-    return export.result
 
 
 @contextmanager
@@ -65,20 +94,27 @@ def _translate_stream_errors() -> Iterator[None]:
 @contextmanager
 def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     _check_target(target, overwrite=overwrite)
-    with _translate_existing(target), ExitStack() as stack:
-        stack.enter_context(announce_drafts(settings.HOME, target.parent))
-        stack.enter_context(translate_disk_full(f"Not enough disk space to write {target}."))
-        try:
-            remove_drafts_in(target.parent)
+    with (
+        _translate_existing(target),
+        translate_disk_full(f"Not enough disk space to write {target}."),
+        ExitStack() as stack,
+    ):
+        with _translate_unwritable(target.parent):
             file = stack.enter_context(atomic_write(target, keep_owner=False, overwrite=overwrite))
-        except OSError as error:
-            if error.errno in DISK_FULL_ERRNOS:
-                raise
-            raise FileUnwritable(
-                f"{target.parent} can't be written to: {error.strerror}.",
-                fix="Make the directory writable for this user, or pass another file.",
-            ) from None
         yield file
+
+
+@contextmanager
+def _translate_unwritable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL_ERRNOS:
+            raise
+        raise FileUnwritable(
+            f"{directory} can't be written to: {error.strerror}.",
+            fix="Make the directory writable for this user, or pass another file.",
+        ) from None
 
 
 @contextmanager

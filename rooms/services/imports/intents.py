@@ -19,6 +19,7 @@ from django.core.files.storage import default_storage
 from django.db import Error, connection, transaction
 
 from rooms.models import ImportIntent, Media
+from rooms.models.media import get_storage_name
 from rooms.services.stream_positions import lock_stream
 from scaiwave.auth.operators import Operator
 from scaiwave.locks import process_lock
@@ -134,7 +135,7 @@ def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
 
 
 def _storage_name(intent: ImportIntent, sha256: str) -> str:
-    return Media(tenant_id=intent.tenant_id, sha256=sha256).storage_name
+    return get_storage_name(intent.tenant_id, sha256)
 
 
 def _get_hashes_of_others(intent: ImportIntent) -> set[str]:

@@ -17,6 +17,7 @@ from django.core.files.storage import default_storage
 from rooms.bundle.format import INFECTED
 from rooms.errors import NOTHING_IMPORTED, BundleDamaged
 from rooms.models import Media, Room, RoomMedia, ScanStatus
+from rooms.models.media import get_storage_name
 from rooms.queries.media import exists_with_size
 from rooms.services.disk_full import translate_disk_full
 from scaiwave.console.progress import ProgressCallback
@@ -103,7 +104,7 @@ def store_files(
     done, total = 0, sum(entry.size for entry in plan.to_store)
     for entry in plan.to_store:
         progress(done, total)
-        name = Media(tenant_id=tenant_id, sha256=entry.sha256).storage_name
+        name = get_storage_name(tenant_id, entry.sha256)
         with open_media(entry.sha256) as source, _translate_storage_errors():
             default_storage.save(
                 name, File(cast(IO[bytes], _HashCheckingReader(source, entry)), name)
