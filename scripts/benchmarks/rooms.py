@@ -3,8 +3,12 @@
 For each database and number of events, in a home directory of its own: `scaiwave room export` of a
 room with sample data to /dev/null, against the database writing the same rows as JSON; then
 `scaiwave room import` of the bundle into an empty table, against inserting the very rows that it
-wrote. Each run is a process of its own, all kinds alternate, and the median of each counts. Before
-each import the table is empty and the database is idle.
+wrote. Each run is a process of its own, and all kinds alternate. Before each import the table is
+empty and the database is idle.
+
+On request, also an export of all rooms of a tenant against a loop that writes and syncs the same
+files, an export of a room with many small files against `zip -0`, and both directions for large
+files against `cat` and `cp`.
 """
 
 from __future__ import annotations
@@ -15,9 +19,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 from scripts.benchmarks.databases import (
     POSTGRES_URL,
@@ -26,90 +29,48 @@ from scripts.benchmarks.databases import (
     exit_on_termination,
     open_databases,
 )
-from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
-from scripts.benchmarks.rooms_baseline import Baseline, make_baseline
+from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
+from scripts.benchmarks.rooms_baseline import (
+    BINARY,
+    COPY_FROM,
+    GZIP,
+    IGZIP,
+    JSON_OBJECT,
+    ROW_TO_JSON,
+    Baseline,
+    make_baseline,
+)
 from scripts.benchmarks.rooms_media import measure_media
+from scripts.benchmarks.rooms_report import LIST_TENANTS, START, Block
+from scripts.benchmarks.rooms_small import measure_attachments, measure_rooms
 from scripts.benchmarks.rooms_timer import (
     EXPORT,
     IMPORT,
     TENANT,
     WORKSPACE,
-    Run,
     seed_sample_rooms,
     time_pipeline,
     time_scaiwave,
 )
 from tests.services.unprivileged_user import ServiceUnavailable
 
-START, LESS_START = "… of an empty room", "… without start-up"
+LIST_WORDS = ("admin", "list-tenants", "--quiet")
 DUMPDATA = "Django dumpdata"
-MAX_DUMPDATA_EVENTS = 10_000
-TITLES = ("seconds", "rows/s", "ours ÷ this", "target", "peak MB")
+MAX_DUMPDATA_EVENTS = MAX_START_EVENTS = 10_000
+MIN_TARGET_EVENTS = 1_000_000
 NOTES = f"""\
-ours ÷ this: our rows per second divided by those of the line. Every figure includes start-up:
-{START!r} shows ours, and {LESS_START!r} the rest.
+Medians, and the lowest and highest ratio of a round. ours ÷ this: our speed divided by
+that of the line. Every figure of `scaiwave` includes the start of Python and Django.
 The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another."""
 
 _TARGETS = {
-    f"{program} {operation}": target
-    for programs, operation, target in (
-        (("psql", "psycopg"), "COPY row_to_json", 0.7),
-        (("psql", "psycopg"), "COPY row_to_json | gzip -1", 1.1),
-        (("sqlite3", "Python sqlite3"), "json_object", 0.5),
-        (("psql", "psycopg"), "COPY FROM", 0.75),
-    )
-    for program in programs
+    ROW_TO_JSON: 0.7,
+    ROW_TO_JSON + GZIP: 1.1,
+    ROW_TO_JSON + IGZIP: 0.9,
+    BINARY: 0.5,
+    JSON_OBJECT: 0.5,
+    COPY_FROM: 0.75,
 }
-
-
-@dataclass
-class Block:
-    """All runs on one database with one number of events, by name; the first is ours."""
-
-    database: str
-    act: str
-    events: int
-    runs: dict[str, list[Run]] = field(default_factory=dict)
-
-    def add(self, name: str, run: Run) -> None:
-        self.runs.setdefault(name, []).append(run)
-
-    def get_seconds(self, name: str) -> float:
-        seconds: list[float] = [run["seconds"] for run in self.runs[name]]
-        return median(seconds)
-
-    @property
-    def peak(self) -> float:
-        """Return the highest memory use of our runs, in MB."""
-        peaks: list[int] = [run["peak_memory"] for run in self.runs[self.act]]
-        return max(peaks) / MIB
-
-    def build_rows(self) -> Iterator[list[str]]:
-        our_seconds = self.get_seconds(self.act)
-        for name in self.runs:
-            if name == START:
-                yield from self._build_start_rows(our_seconds)
-                continue
-            seconds = self.get_seconds(name)
-            ratio = "-" if name == self.act else f"{seconds / our_seconds:.2f}"
-            target = f"≥ {_TARGETS[name]:g}" if name in _TARGETS else "-"
-            peak = f"{self.peak:.0f}" if name == self.act else "-"
-            yield [name, f"{seconds:.2f}", self._format_rate(seconds), ratio, target, peak]
-
-    def _build_start_rows(self, our_seconds: float) -> Iterator[list[str]]:
-        start = self.get_seconds(START)
-        yield [START, f"{start:.2f}", "-", "-", "-", "-"]
-        yield [
-            LESS_START,
-            f"{our_seconds - start:.2f}",
-            self._format_rate(our_seconds - start),
-            "-",
-            "-",
-            "-",
-        ]
-
-    def _format_rate(self, seconds: float) -> str:
-        return f"{self.events / seconds:,.0f}"
 
 
 def main(arguments: list[str]) -> int:
@@ -120,13 +81,11 @@ def main(arguments: list[str]) -> int:
         with ExitStack() as stack:
             databases = list(open_databases(options.database, stack))
             print(describe_host(*(database.title for database in databases)))
-            print(
-                f"Median of {options.repeat} runs each.\n\n{NOTES}",
-                flush=True,
-            )
+            print(f"{options.repeat} runs of each.\n\n{NOTES}", flush=True)
             for database in databases:
-                for events in options.events:
-                    blocks += _measure_database(database, events, options.repeat)
+                for block in _measure_database(database, options):
+                    print("\n" + block.format(), flush=True)
+                    blocks.append(block)
                 if options.media_gb:
                     print("\n" + measure_media(database, options.media_gb, options.repeat))
     except (ServiceUnavailable, BenchmarkError) as error:
@@ -149,45 +108,51 @@ def _build_parser() -> argparse.ArgumentParser:
         default=[10_000, 100_000],
         help="numbers of events (default 10000,100000)",
     )
+    add("--rooms", type=int, default=0, help="also export all of so many rooms")
+    add("--attachments", type=int, default=0, help="also export a room with so many small files")
     add("--media-gb", type=float, default=0, help="also measure a room with so many GB of files")
     add("--database", choices=("sqlite", "postgresql", "both"), default="both")
     add(
         "--repeat",
         type=int,
         default=3,
-        help="runs of each kind, of which the median counts (default 3)",
+        help="runs of each, one of each kind after the other (default 3)",
     )
     add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
     return parser
 
 
 def _parse_sizes(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    return [int(part) for part in text.split(",") if part]
 
 
-def _measure_database(database: Database, events: int, repeat: int) -> Iterator[Block]:
+def _measure_database(database: Database, options: argparse.Namespace) -> Iterator[Block]:
+    for events in options.events:
+        yield from _measure_events(database, events, options.repeat)
+    if options.rooms:
+        yield measure_rooms(database, options.rooms, options.repeat)
+    if options.attachments:
+        yield measure_attachments(database, options.attachments, options.repeat)
+
+
+def _measure_events(database: Database, events: int, repeat: int) -> Iterator[Block]:
+    targets = _TARGETS if events >= MIN_TARGET_EVENTS else {LIST_TENANTS: 0.5}
     with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory:
         bundle = Path(directory) / "bundle.zip"
         with empty_home(database) as environment:
-            block = Block(database.title, EXPORT, events)
+            block = Block(database.title, EXPORT, events, targets=targets)
             _fill_export(block, make_baseline(database, environment, bundle), bundle, repeat)
-        yield _print_block(block)
+        yield block
         with empty_home(database) as environment:
-            block = Block(database.title, IMPORT, events)
+            block = Block(database.title, IMPORT, events, targets=targets)
             baseline = make_baseline(database, environment, bundle.with_name("rows"))
             _fill_import(block, baseline, bundle, repeat)
-        yield _print_block(block)
-
-
-def _print_block(block: Block) -> Block:
-    heading = f"{block.database}, {block.events:,} events"
-    print("\n" + format_table((heading, *TITLES), list(block.build_rows())), flush=True)
-    return block
+        yield block
 
 
 def _fill_export(block: Block, baseline: Baseline, bundle: Path, repeat: int) -> None:
     environment = baseline.environment
-    room = seed_sample_rooms(environment, bundle, "--events", str(block.events))["rooms"][0]["id"]
+    room = seed_sample_rooms(environment, bundle, "--events", str(block.items))["rooms"][0]["id"]
     empty = seed_sample_rooms(environment, bundle, "--events", "0")["rooms"][0]["id"]
     export = ("room", "export", "--tenant", TENANT, "--quiet")
     baseline.settle()
@@ -195,10 +160,12 @@ def _fill_export(block: Block, baseline: Baseline, bundle: Path, repeat: int) ->
         block.add(EXPORT, time_scaiwave(*export, room, environment=environment))
         for name, pipeline in baseline.export_pipelines(room).items():
             block.add(name, time_pipeline(*pipeline, environment=environment))
-        if block.events <= MAX_DUMPDATA_EVENTS:
+        if block.items <= MAX_DUMPDATA_EVENTS:
             dump = [sys.executable, "manage.py", "dumpdata", "rooms.event", "--skip-checks"]
             block.add(DUMPDATA, time_pipeline(dump, environment=environment))
         block.add(START, time_scaiwave(*export, empty, environment=environment))
+        if block.items <= MAX_START_EVENTS:
+            block.add(LIST_TENANTS, time_scaiwave(*LIST_WORDS, environment=environment))
     time_scaiwave(*export, room, environment=environment, target=bundle)
 
 
@@ -213,8 +180,8 @@ def _fill_import(block: Block, baseline: Baseline, bundle: Path, repeat: int) ->
         run = time_scaiwave(*words, environment=environment, source=bundle, target=answer)
         room = json.loads(answer.read_bytes())["room"]["id"]
         imported = baseline.save_rows(room)
-        if not 0.9 * block.events < imported <= block.events:
-            raise BenchmarkError(f"The import wrote {imported} of {block.events} events.")
+        if not 0.9 * block.items < imported <= block.items:
+            raise BenchmarkError(f"The import wrote {imported} of {block.items} events.")
         block.add(IMPORT, run)
         baseline.clear_events()
         baseline.settle()
@@ -224,15 +191,17 @@ def _fill_import(block: Block, baseline: Baseline, bundle: Path, repeat: int) ->
 def _print_memory_growth(blocks: list[Block]) -> None:
     """Print the peak memory by number of events, and its growth over the smallest."""
     lines = []
+    blocks = [block for block in blocks if block.unit == "events"]
     for first in blocks:
         same = [each for each in blocks if (each.database, each.act) == (first.database, first.act)]
         if same[0] is first:
             peaks = [
-                f"{each.events:,}: {each.peak:.0f} ({each.peak / first.peak - 1:+.0%})"
+                f"{each.items:,}: {each.peak:.0f} ({each.peak / first.peak - 1:+.0%})"
                 for each in same
             ]
             lines.append([f"{first.act}, {first.database}", *peaks])
-    print("\n" + format_table(("peak MB by events", *[""] * (len(lines[0]) - 1)), lines))
+    if lines:
+        print("\n" + format_table(("peak MB by events", *[""] * (len(lines[0]) - 1)), lines))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 """The baseline for room export and import: the database reads and writes the same rows.
 
 On PostgreSQL that is COPY by psql; on SQLite a SELECT of json_object by the sqlite3 program, and an
-executemany. Where such a program is not installed, and for executemany, this module is the program:
-`python -m scripts.benchmarks.rooms_baseline OPERATION …`.
+executemany. Where such a program is not installed, and for loops in Python, this module is the
+program: `python -m scripts.benchmarks.rooms_baseline OPERATION …`.
 """
 
 # ruff: noqa: S608 — statements contain only names of our own tables and columns
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -30,8 +32,12 @@ _NAMES = ", ".join(COLUMNS)
 _JSON = ", ".join(
     f"'{name}', json({name})" if "content" in name else f"'{name}', {name}" for name in COLUMNS
 )
-_SELF = (sys.executable, "-m", "scripts.benchmarks.rooms_baseline")
+SELF = (sys.executable, "-m", "scripts.benchmarks.rooms_baseline")
 Pipeline = list[list[str]]
+
+ROW_TO_JSON, BINARY, JSON_OBJECT = "COPY row_to_json", "COPY binary", "json_object"
+COPY_FROM, EXECUTEMANY = "COPY FROM", "bare executemany"
+GZIP, IGZIP = " | gzip -1", " | igzip -1"
 
 
 class Baseline:
@@ -67,15 +73,12 @@ class PostgreSQL(Baseline):
         super().__init__(environment, rows)
         self.url = environment["SCAIWAVE_DB_URL"]
         self.psql = shutil.which("psql")
-        self.program = "psql" if self.psql else "psycopg"
 
     def export_pipelines(self, room: str) -> dict[str, Pipeline]:
-        copy = self._copy(
-            "COPY (SELECT row_to_json(e) FROM sw_events e "
-            f"WHERE room_id = '{room}' ORDER BY stream_position) TO STDOUT"
-        )
-        name = f"{self.program} COPY row_to_json"
-        return {name: [copy], f"{name} | gzip -1": [copy, ["gzip", "-1"]]}
+        rows = f"FROM sw_events e WHERE room_id = '{room}' ORDER BY stream_position"
+        copy = self._copy(f"COPY (SELECT row_to_json(e) {rows}) TO STDOUT")
+        binary = self._copy(f"COPY (SELECT {_NAMES} {rows}) TO STDOUT (FORMAT BINARY)")
+        return {**_compress(ROW_TO_JSON, copy), BINARY: [binary]}
 
     def settle(self) -> None:
         self._execute("VACUUM (ANALYZE) sw_events", "CHECKPOINT")
@@ -93,12 +96,12 @@ class PostgreSQL(Baseline):
     def restore_rows(self) -> tuple[str, Run]:
         command = self._copy(f"COPY sw_events ({_NAMES}) FROM STDIN")
         run = time_pipeline(command, environment=self.environment, source=self.rows)
-        return f"{self.program} COPY FROM", run
+        return COPY_FROM, run
 
     def _copy(self, statement: str) -> list[str]:
         if self.psql:
             return [self.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url]
-        return [*_SELF, "copy", self.url, statement]
+        return [*SELF, "copy", self.url, statement]
 
     def _execute(self, *statements: str) -> None:
         import psycopg
@@ -119,10 +122,9 @@ class SQLite(Baseline):
             f"SELECT json_object({_JSON}) FROM sw_events "
             f"WHERE room_id = '{room.replace('-', '')}' ORDER BY stream_position"
         )
-        fallback = [*_SELF, "select", self.file, select]
+        fallback = [*SELF, "select", self.file, select]
         command = [self.sqlite3, "-batch", self.file, select] if self.sqlite3 else fallback
-        name = f"{'sqlite3' if self.sqlite3 else 'Python sqlite3'} json_object"
-        return {name: [command], f"{name} | gzip -1": [command, ["gzip", "-1"]]}
+        return _compress(JSON_OBJECT, command)
 
     def settle(self) -> None:
         with _connect(self.file) as connection:
@@ -146,9 +148,20 @@ class SQLite(Baseline):
 
     def restore_rows(self) -> tuple[str, Run]:
         seconds_file = self.rows.with_suffix(".seconds")
-        command = [*_SELF, "executemany", self.file, str(self.rows)]
-        time_pipeline(command, environment=self.environment, target=seconds_file)
-        return "bare executemany", {"seconds": float(seconds_file.read_text())}
+        command = [*SELF, "executemany", self.file, str(self.rows)]
+        run = time_pipeline(command, environment=self.environment, target=seconds_file)
+        return EXECUTEMANY, {**run, **json.loads(seconds_file.read_text())}
+
+
+def _compress(name: str, command: list[str]) -> dict[str, Pipeline]:
+    """Return the command alone, and with the fastest level of two programs that compress."""
+    igzip = shutil.which("igzip")
+    fast = [igzip, "-1"] if igzip else [sys.executable, "-m", "isal.igzip", "-1"]
+    return {
+        name: [command],
+        name + GZIP: [command, ["gzip", "-1"]],
+        name + IGZIP: [command, fast],
+    }
 
 
 def make_baseline(database: Database, environment: dict[str, str], rows: Path) -> Baseline:
@@ -186,7 +199,7 @@ def _select(file: str, statement: str) -> None:
 
 
 def _executemany(file: str, rows: str) -> None:
-    """Print the seconds of the insert; the rows are read into memory before."""
+    """Print the seconds and the processor time of the insert; the rows are read before."""
     with _connect(rows) as rows_database:
         values = rows_database.execute(
             f"SELECT {_NAMES} FROM rows ORDER BY stream_position"
@@ -195,12 +208,44 @@ def _executemany(file: str, rows: str) -> None:
         for pragma in ("foreign_keys=ON", "synchronous=NORMAL"):  # as in the suite's settings
             connection.execute(f"PRAGMA {pragma}")
         placeholders = ", ".join("?" * len(COLUMNS))
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(f"INSERT INTO sw_events ({_NAMES}) VALUES ({placeholders})", values)
         connection.execute("COMMIT")
-        print(time.perf_counter() - started)
+        _print_times(started, processor)
+
+
+def _write(source: str, target: str) -> None:
+    """Write the files of a directory again, each synced; print the seconds and processor time."""
+    contents = {path.name: path.read_bytes() for path in Path(source).iterdir()}
+    Path(target).mkdir()
+    started, processor = time.perf_counter(), time.process_time()
+    for name, content in contents.items():
+        with (Path(target) / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    _print_times(started, processor)
+
+
+def _print_times(started: float, processor: float) -> None:
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "processor": time.process_time() - processor}))
+
+
+def _zip(directory: str) -> None:
+    """Write an archive of stored entries to stdout."""
+    with zipfile.ZipFile(sys.stdout.buffer, "w") as archive:
+        for path in Path(directory).rglob("*"):
+            archive.write(path)
 
 
 if __name__ == "__main__":
-    {"copy": _copy, "select": _select, "executemany": _executemany}[sys.argv[1]](*sys.argv[2:])
+    operations: dict[str, Callable[..., None]] = {
+        "copy": _copy,
+        "select": _select,
+        "executemany": _executemany,
+        "write": _write,
+        "zip": _zip,
+    }
+    operations[sys.argv[1]](*sys.argv[2:])

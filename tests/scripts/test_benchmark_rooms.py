@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from scripts.benchmarks.databases import sqlite_database
 from scripts.benchmarks.metrics import BenchmarkError
-from scripts.benchmarks.rooms_baseline import SQLite, make_baseline
+from scripts.benchmarks.rooms_baseline import COLUMNS, SELF, make_baseline
 from scripts.benchmarks.rooms_timer import time_pipeline
 
 pytestmark = pytest.mark.once
@@ -24,6 +28,7 @@ EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
     words = ("--events", "200", "--database", "sqlite", "--repeat", "1", "--media-gb", "0.02")
+    words += ("--rooms", "2", "--attachments", "3")
     process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.rooms", *words, "--json", str(file)],
         cwd=TOP,
@@ -33,31 +38,53 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     )
     assert (process.returncode, process.stderr) == (0, "")
     blocks = json.loads(file.read_text())
-    acts = [(block["act"], block["events"]) for block in blocks]
-    assert acts == [(EXPORT, 200), (IMPORT, 200)]
+    acts = [(block["act"], block["items"], block["unit"]) for block in blocks]
+    assert acts == [
+        (EXPORT, 200, "events"),
+        (IMPORT, 200, "events"),
+        (f"{EXPORT} --all", 2, "rooms of 200 events"),
+        (EXPORT, 3, "attachments of 1,000 bytes"),
+    ]
     for block in blocks:
         [own_run] = block["runs"].pop(block["act"])
         assert own_run["peak_memory"] > 0
         assert all(run["seconds"] > 0 for [run] in block["runs"].values())
     assert set(blocks[1]["runs"]) == {"bare executemany"}
-    assert {"Django dumpdata", "… of an empty room"} < set(blocks[0]["runs"])
+    assert {"Django dumpdata", "scaiwave admin list-tenants", "json_object | igzip -1"} < set(
+        blocks[0]["runs"]
+    )
+    assert set(blocks[2]["runs"]) == {"write and sync each file"}
+    assert set(blocks[3]["runs"]) == {"zip -0"}
     lines = process.stdout.splitlines()
-    for name in (EXPORT, IMPORT):
-        assert sum(line.startswith(f"{name}  ") for line in lines) == 2  # also in the media table
+    # Also in the tables of media.
+    assert sum(line.startswith(f"{EXPORT}  ") for line in lines) == 3
+    assert sum(line.startswith(f"{IMPORT}  ") for line in lines) == 2
     assert lines[-2].startswith(f"{EXPORT}, SQLite")
     assert " 200: " in lines[-1]
 
 
-def test_success_without_the_sqlite3_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_success_without_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python does what sqlite3, igzip and zip do."""
+    environment = {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}
+    with closing(sqlite3.connect(tmp_path / "scaiwave.sqlite3")) as connection:
+        connection.execute(f"CREATE TABLE sw_events ({', '.join(COLUMNS)})")
+        connection.execute("INSERT INTO sw_events (id, room_id) VALUES ('event', '0')")
+        connection.commit()
     monkeypatch.setattr("shutil.which", lambda name: None)
-    baseline = make_baseline(
-        sqlite_database(), {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}, tmp_path / "rows"
+    baseline = make_baseline(sqlite_database(), environment, tmp_path / "rows")
+    output = tmp_path / "output"
+    time_pipeline(
+        *baseline.export_pipelines("0")["json_object | igzip -1"],
+        environment=environment,
+        target=output,
     )
-    assert isinstance(baseline, SQLite)
-    [first, second] = baseline.export_pipelines("0")
-    assert (first, second) == ("Python sqlite3 json_object", "Python sqlite3 json_object | gzip -1")
+    assert json.loads(gzip.decompress(output.read_bytes()))["id"] == "event"
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("content")
+    time_pipeline([*SELF, "zip", str(tmp_path / "files")], environment=environment, target=output)
+    with zipfile.ZipFile(output) as archive:
+        [name] = archive.namelist()
+        assert archive.read(name) == b"content"
 
 
 def test_fail_a_command_of_a_pipeline() -> None:
