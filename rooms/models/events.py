@@ -20,6 +20,9 @@ class Event(models.Model):
     positions unique, and (room, stream_position), the order of an export. None is by sender:
     nothing lists the events of a participant, and participants are never deleted.
 
+    On PostgreSQL one foreign key checks room and tenant together, instead of one for each: the
+    checks are most of what inserting an event costs (migration 0007).
+
     `event_uuid` is stored as the creator of the event sent it; it is neither unique nor used to
     address an event (assumption). `origin_ts` is in whole seconds since 1970.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import RestrictedError
 
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, WorkspaceMember
+from scaiwave.ids import new_id
+from scaiwave.sql import execute, uuid_param
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +112,39 @@ def test_fail_media_of_a_room_and_senders_cannot_be_deleted(lobby: Room) -> None
     for referenced in (media, lobby.creator):
         with pytest.raises(RestrictedError):
             referenced.delete()
+
+
+def change_and_check(change: Callable[[], object]) -> None:
+    """Check foreign keys as at the end of a transaction."""
+    with transaction.atomic():
+        change()
+        connection.check_constraints()
+
+
+@pytest.mark.parametrize("column", ["room_id", "tenant_id", "sender_id"])
+def test_fail_event_of_something_that_does_not_exist(column: str, lobby: Room) -> None:
+    row_factories.make_event(lobby, 1)
+    with pytest.raises(IntegrityError):
+        change_and_check(lambda: Event.objects.update(**{column: new_id()}))
+
+
+@pytest.mark.parametrize("table", ["sw_rooms", "sw_participants"])
+def test_fail_deleting_what_an_event_needs(table: str, lobby: Room) -> None:
+    """Another program deletes the room or the sender, of which only the event has a key."""
+    sender = row_factories.make_participant(lobby.tenant, "bob")
+    event = row_factories.make_event(lobby, 1, sender=sender)
+    key = event.room_id if table == "sw_rooms" else event.sender_id
+    with pytest.raises(IntegrityError):
+        change_and_check(lambda: execute(f"DELETE FROM {table} WHERE id = %s", [uuid_param(key)]))
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_room_and_tenant_of_an_event_do_not_belong_together(lobby: Room) -> None:
+    row_factories.make_event(lobby, 1)
+    other = row_factories.make_tenant("other")
+    for model in (Event, Room):
+        with pytest.raises(IntegrityError):
+            change_and_check(partial(model.objects.update, tenant=other))
 
 
 def test_success_deleting_a_tenant_deletes_its_rows() -> None:

@@ -49,7 +49,6 @@ _get_sender, _get_type, _get_uuid, _get_edited, _get_redacted, _get_original = m
 )
 
 _REQUIRED_KEYS = sum(field.required for field in msgspec.structs.fields(BundleEvent))
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _TEXT = re.compile(rb'"[^"]*"( ?:)?')
 _CONTAINERS = frozenset({dict, list})
 
@@ -208,14 +207,15 @@ def decoded_losslessly(body: bytes, batch: Batch) -> bool:
     """Return whether msgspec dropped no duplicate or unknown key and no value is out of range.
 
     The text has as many keys as the decoded events exactly if none was a duplicate or unknown. It
-    was decoded as JSON, so backslashes occur only inside texts; without the escapes, every
+    was decoded as JSON, so backslashes occur only inside texts; without escaped ones, every
     quotation mark begins or ends one.
     """
     if b"\\" in body:
         # rfind scans for the backslash; find would scan for the 0, which is far more frequent.
         if body.rfind(b"\\u0000") >= 0:
             return False
-        body = _ESCAPE.sub(b"", body)
+        # Pairs are removed first, so a backslash that is left before a quotation mark escapes it.
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     has_spaces = b" :" in body
     if b"\t" in body or b"\r" in body or b"\n:" in body or (has_spaces and b"  :" in body):
         return False

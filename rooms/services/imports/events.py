@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,8 @@ from scaiwave.console.progress import ProgressCallback
 from scaiwave.error_mapping import DatabaseBusy
 
 if TYPE_CHECKING:
+    from psycopg import Copy
+
     from rooms.bundle.manifest.events import BundleEvent
 
 TABLE = Event._meta.db_table
@@ -43,6 +46,8 @@ COLUMNS = (
 _COLUMN_LIST = ", ".join(COLUMNS)
 _BUFFER_BYTES = 64 * 1024
 """Bytes passed to the connection at a time."""
+_MAX_COPY_ROWS = 20_000
+"""Rows of one statement."""
 PROGRESS_INTERVAL = 1000
 """Events between two calls of the progress callback."""
 
@@ -117,18 +122,28 @@ class _RewrittenEvents:
 
 
 def _copy(events: Iterable[BundleEvent], destination: EventDestination) -> None:
-    """Encode a few events while the server writes the ones before."""
-    lines = bytearray()
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {TABLE} ({_COLUMN_LIST}) FROM STDIN") as copy,
-    ):
-        for line in _iter_copy_lines(events, destination):
-            lines += line
-            if len(lines) >= _BUFFER_BYTES:
-                copy.write(bytes(lines))
-                lines.clear()
-        copy.write(bytes(lines))
+    """Encode a few events while the server writes the ones before.
+
+    The keys of the rows are checked at the end of each statement. The server keeps a record of each
+    row until then: one statement, or a check at the end of the transaction, would need memory for
+    all of them.
+    """
+    lines = _iter_copy_lines(events, destination)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for line in lines:
+            with cursor.copy(f"COPY {TABLE} ({_COLUMN_LIST}) FROM STDIN") as copy:
+                _write_lines(copy, chain((line,), islice(lines, _MAX_COPY_ROWS - 1)))
+
+
+def _write_lines(copy: Copy, lines: Iterable[bytes]) -> None:
+    buffer = bytearray()
+    for line in lines:
+        buffer += line
+        if len(buffer) >= _BUFFER_BYTES:
+            copy.write(bytes(buffer))
+            buffer.clear()
+    copy.write(bytes(buffer))
 
 
 def _iter_copy_lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +14,7 @@ from rooms.models import Room
 from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.error_mapping import DatabaseBusy
+from scaiwave.ids import new_id
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories
@@ -83,3 +84,11 @@ def test_fail_position_is_taken(room: Room) -> None:
         "Another process wrote to the tenant's stream at the same time."
     )
     assert room.events.count() == 1
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_keys_are_checked_while_events_are_written(room: Room) -> None:
+    """Otherwise the server would need memory for each row until the end of the transaction."""
+    room.pk = new_id()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write(room, [make_event(1, content={IMPORTED_SENDER: {}})])
