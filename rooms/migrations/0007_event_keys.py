@@ -9,13 +9,19 @@ writers of rooms wait for the index. The check of existing events blocks no one.
 done before is skipped, so an interrupted migration can be run again. The old keys are dropped last.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import migrations
+from django.db.migrations.state import StateApps
+from django.db.models import Model
 
 KEY, INDEX = "sw_events_room_and_tenant", "sw_rooms_id_and_tenant"
 OLD_FIELDS = ("room", "tenant")
 
 
-def join_keys(apps, schema_editor):
+def join_keys(apps: StateApps, schema_editor: Any) -> None:
     if schema_editor.connection.vendor != "postgresql":
         return
     event = apps.get_model("rooms", "Event")
@@ -31,7 +37,7 @@ def join_keys(apps, schema_editor):
             schema_editor.execute(f'ALTER TABLE sw_events DROP CONSTRAINT "{name}"')
 
 
-def split_keys(apps, schema_editor):
+def split_keys(apps: StateApps, schema_editor: Any) -> None:
     if schema_editor.connection.vendor != "postgresql":
         return
     event = apps.get_model("rooms", "Event")
@@ -45,7 +51,7 @@ def split_keys(apps, schema_editor):
     schema_editor.execute(f"DROP INDEX IF EXISTS {INDEX}")
 
 
-def has_key(schema_editor):
+def has_key(schema_editor: Any) -> bool:
     with schema_editor.connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = 'sw_events'::regclass",
@@ -54,10 +60,9 @@ def has_key(schema_editor):
         return cursor.fetchone() is not None
 
 
-def find_keys(schema_editor, event, field):
+def find_keys(schema_editor: Any, event: type[Model], field: str) -> list[str]:
     """Return the names of the foreign keys of this column alone."""
-    column = event._meta.get_field(field).column
-    return schema_editor._constraint_names(event, [column], foreign_key=True)
+    return list(schema_editor._constraint_names(event, [f"{field}_id"], foreign_key=True))
 
 
 class Migration(migrations.Migration):

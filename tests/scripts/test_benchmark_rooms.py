@@ -27,8 +27,8 @@ EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 
 def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
-    words = ("--events", "200", "--database", "sqlite", "--repeat", "1", "--media-gb", "0.02")
-    words += ("--rooms", "2", "--attachments", "3")
+    sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
+    words = ("--database", "sqlite", "--repeat", "1", *sizes)
     process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.rooms", *words, "--json", str(file)],
         cwd=TOP,
