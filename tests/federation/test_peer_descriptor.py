@@ -26,7 +26,6 @@ from tests.scaiwave.clients.certificates import Authority
 from tests.scaiwave.clients.raw_socket_server import hang_up
 
 NETWORKS = get_peer_networks(load({"SCAIWAVE_PEER_NETWORKS": "127.0.0.0/8"}))
-IMPATIENT = Timeouts(connect=0.3, read=0.3, write=0.3, total=0.3)
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -172,7 +171,7 @@ def test_fail_no_response(peer: FakePeer) -> None:
     peer.respond = lambda request: hang_up(b"" if done.wait(20) else b"late")
     try:
         with pytest.raises(UpstreamUnreachable) as caught:
-            fetch_from(peer.name, timeouts=IMPATIENT)
+            fetch_from(peer.name, timeouts=Timeouts(read=0.3))
     finally:
         done.set()
     assert caught.value.message == f"{peer.name} sent nothing for 0.3 s."
@@ -199,7 +198,7 @@ def test_fail_response_is_too_slow() -> None:
         try:
             name = f"127.0.0.1:{listener.getsockname()[1]}"
             with pytest.raises(UpstreamUnreachable):
-                fetch_from(name, plain_http=True, timeouts=IMPATIENT)
+                fetch_from(name, plain_http=True, timeouts=Timeouts(total=0.3))
         finally:
             ended.set()
             thread.join()

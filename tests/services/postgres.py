@@ -38,6 +38,7 @@ _FAST_SETTINGS = {
     "shared_buffers": "32MB",
     "max_connections": "60",
     "autovacuum_naptime": "600",
+    "jit": "off",
 }
 
 

@@ -10,7 +10,6 @@ from django.db import connection
 from pytest_django import Settings
 
 from scaiwave.clients.http.exceptions import Timeouts
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
@@ -28,6 +27,7 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
+from tests.scaiwave.clients.retry_policies import ONE_RETRY
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
@@ -56,13 +56,13 @@ def assert_sync_fails(sandbox: Sandbox, **options: Any) -> ScaiWaveError:
 
 
 def make_impatient_client(config: Configuration) -> ScaiKeyClient:
-    """Make a client whose time-outs are tenths of a second instead of minutes."""
+    """Make a client that waits tenths of a second for a response, and retries once."""
     return ScaiKeyClient(
         config.get_url("SCAIWAVE_SCAIKEY_URL"),
         client_id=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
         client_secret=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET"),
         timeouts=replace(Timeouts(), read=0.3),
-        retry_policy=RetryPolicy(total=0.6, first_contact=0.3, min_pause=0.05),
+        retry_policy=ONE_RETRY,
     )
 
 

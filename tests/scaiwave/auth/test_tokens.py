@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.auth.tokens import Claims, verify_token
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.errors import (
     ExpiredToken,
@@ -24,6 +23,7 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
+from tests.scaiwave.clients.retry_policies import NO_RETRIES, ONE_RETRY
 
 FIX = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
 
@@ -49,9 +49,7 @@ class Keys:
 @pytest.fixture
 def keys(scaikey: Sandbox) -> Iterator[Keys]:
     slugs = {id_: row["slug"] for id_, row in scaikey.directory.tenants.items()}
-    with ScaiKeyClient(
-        scaikey.url, retry_policy=RetryPolicy(total=0.1, first_contact=0.1)
-    ) as client:
+    with ScaiKeyClient(scaikey.url, retry_policy=ONE_RETRY) as client:
         yield Keys(client, slugs)
 
 
@@ -483,7 +481,7 @@ def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
 def test_fail_scaikey_unreachable() -> None:
     with Sandbox(people=1, tenants=1) as scaikey:
         token = scaikey.issue_token()
-    with ScaiKeyClient(scaikey.url, retry_policy=RetryPolicy(total=0, first_contact=0)) as client:
+    with ScaiKeyClient(scaikey.url, retry_policy=NO_RETRIES) as client:
         with pytest.raises(UpstreamUnreachable) as caught:
             verify(scaikey, lambda tenant: client.fetch_jwks(), token)
     assert caught.value.exit_code == 2

@@ -22,7 +22,6 @@ from scaiwave.clients.http.exceptions import (
     UpstreamServer,
     translate_exception,
 )
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
@@ -37,10 +36,10 @@ from tests.scaiwave.clients.raw_socket_server import (
     hang_up,
     make_response,
 )
-from tests.scaiwave.clients.retry_policies import RetryOnce
+from tests.scaiwave.clients.retry_policies import NO_RETRIES, ONE_RETRY, QUICK
 
-QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
-SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, total=0.5)
+SILENCE = Timeouts(connect=0.2, read=0.2)
+DEADLINE = Timeouts(total=0.5)
 
 
 def failure(url: str, **options: object) -> ScaiWaveError:
@@ -119,7 +118,7 @@ def test_fail_connect_timeout() -> None:
         deaf.listen(0)
         port = deaf.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):  # Fills the queue of the kernel.
-            error = failure(f"http://127.0.0.1:{port}", timeouts=SHORT)
+            error = failure(f"http://127.0.0.1:{port}", timeouts=SILENCE)
     assert error.message in {
         f"ScaiKey at http://127.0.0.1:{port} did not accept a connection within 0.2 s.",
         f"ScaiKey at http://127.0.0.1:{port} sent nothing for 0.2 s.",
@@ -127,12 +126,15 @@ def test_fail_connect_timeout() -> None:
 
 
 def test_fail_read_timeout() -> None:
+    done = threading.Event()
+
     def wait(request: RawRequest) -> RawResponse:
-        time.sleep(0.5)
+        done.wait()
         return hang_up()
 
     with RawServer(wait) as server:
-        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
+        error = failure(server.origin, retry_policy=NO_RETRIES, timeouts=SILENCE)
+        done.set()
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
     assert error.fix == "Check the load of ScaiKey, then run the command again."
@@ -152,7 +154,7 @@ def test_fail_response_is_too_slow() -> None:
                 time.sleep(0.1)
 
     with Trickle(lambda request: hang_up()) as server:
-        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
+        error = failure(server.origin, retry_policy=NO_RETRIES, timeouts=DEADLINE)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} did not finish its response within 0.5 s."
     assert len(served) == 1
@@ -187,7 +189,7 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 500\r\n\r\n
 def test_fail_a_trickle_ends_at_the_deadline(text: bytes) -> None:
     with SlowServer(lambda request: hang_up()) as server:
         server.text = text
-        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
+        error = failure(server.origin, retry_policy=NO_RETRIES, timeouts=DEADLINE)
         assert isinstance(error, UpstreamUnreachable)
         assert error.message in {
             f"ScaiKey at {server.origin} did not finish its response within 0.5 s.",
@@ -223,13 +225,13 @@ def test_fail_truncated_gzip() -> None:
 
 
 def test_fail_pool_exhausted() -> None:
+    done = threading.Event()
+
     def wait(request: RawRequest) -> RawResponse:
-        time.sleep(0.6)
+        done.wait()
         return make_response({})
 
-    import threading
-
-    waits = Timeouts(read=5, pool=0.1)
+    waits = Timeouts(pool=0.1)
     with RawServer(wait) as server:
         with HttpClient(
             server.origin, max_concurrent_requests=1, timeouts=waits, retry_policy=QUICK
@@ -240,6 +242,7 @@ def test_fail_pool_exhausted() -> None:
                 time.sleep(0.01)
             with pytest.raises(UpstreamUnreachable) as caught:
                 client.request("GET", "/hello", retry=False)
+            done.set()
             other.join()
         assert caught.value.message == (
             f"No connection to ScaiKey at {server.origin} became free within 0.1 s."
@@ -258,7 +261,7 @@ def test_fail_pool_exhausted() -> None:
 )
 def test_fail_dropped(raw: bytes) -> None:
     with RawServer(lambda request: hang_up(raw)) as server:
-        error = failure(server.origin, retry_policy=RetryOnce(min_pause=0.01))
+        error = failure(server.origin, retry_policy=ONE_RETRY)
         assert len(server.requests) == 2
         assert error.details["attempts"] == 2
     assert isinstance(error, UpstreamUnreachable)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, WriteResult, scaicms_client
 from scaiwave.config import load
 from scaiwave.errors import (
@@ -27,8 +26,8 @@ from tests.scaiwave.clients.raw_socket_server import (
     RawServer,
     make_response,
 )
+from tests.scaiwave.clients.retry_policies import QUICK
 
-QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 KEY = "scai_live_0123456789abcdef"
 PAGE: dict[str, Any] = {"title": "A", "body_md": "# A\n", "frontmatter": {"status": "published"}}
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaigrid.auth import ApiKey, mask_credential
 from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, scaigrid_client
 from scaiwave.config import Configuration
@@ -27,8 +26,8 @@ from tests.scaiwave.clients.raw_socket_server import (
     RawServer,
     make_response,
 )
+from tests.scaiwave.clients.retry_policies import QUICK
 
-QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 KEY = "sgk_0123456789abcdef"
 TOKEN = "/api/v1/platform/oauth/token"

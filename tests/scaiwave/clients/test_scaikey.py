@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import jwt
 import pytest
 
-from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.clients.scaikey.auth import unverified_claims
+from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, unverified_claims
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import MemberRecord
 from scaiwave.errors import (
@@ -32,8 +30,8 @@ from tests.scaiwave.clients.raw_socket_server import (
     RawServer,
     make_response,
 )
+from tests.scaiwave.clients.retry_policies import QUICK
 
-QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"
 TOKEN = "/api/v1/platform/oauth/token"
 ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
@@ -204,11 +202,17 @@ def test_success_one_token_for_many_threads(scaikey: Sandbox, client: ScaiKeyCli
 
 
 def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    scaikey.token_lifetime = 1
-    client.get_user("usr_unknown")
-    time.sleep(0.55)
-    client.get_user("usr_unknown")
-    assert tokens_asked(scaikey) == 2
+    scaikey.token_lifetime, now = 40, 0.0
+    client._auth = ClientCredentialsAuth(
+        client.http,
+        client_id=scaikey.client_id,
+        client_secret=scaikey.client_secret,
+        endpoints=client.endpoints,
+        clock=lambda: now,
+    )
+    for now, tokens in ((0.0, 1), (19.9, 1), (20.1, 2), (40.0, 2), (40.2, 3)):  # noqa: B007 - read by the clock
+        client.get_user("usr_unknown")
+        assert tokens_asked(scaikey) == tokens
     assert not [entry for entry in scaikey.requests.recent if entry[1] == 401]
 
 

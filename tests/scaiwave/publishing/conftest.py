@@ -13,7 +13,7 @@ from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
 from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.clients.retry_policies import RetryOnce
+from tests.scaiwave.clients.retry_policies import ONE_RETRY
 from tests.scaiwave.publishing.factories import make_page, write_page
 
 Publish = Callable[..., PublishReport]
@@ -37,9 +37,7 @@ def cms() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
-    with ScaiCmsClient(
-        cms.url, cms.scaicms.api_key, retry_policy=RetryOnce(min_pause=0.01)
-    ) as client:
+    with ScaiCmsClient(cms.url, cms.scaicms.api_key, retry_policy=ONE_RETRY) as client:
         yield client
 
 
