@@ -297,6 +297,29 @@ def _default_certificates_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> Iterator[None]:
+    """Share the static files that WhiteNoise finds when it starts, which it does for each client.
+
+    Finding them takes as long as a page of the admin site.
+    """
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    find = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def add_files_from_finders(middleware: Any) -> None:
+        key = (middleware.static_prefix, middleware.static_root or "")
+        if key not in found:
+            find(middleware)
+            found[key] = dict(middleware.files)
+        middleware.files.update(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files_from_finders)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _tables_are_emptied_after_commits() -> Iterator[None]:
     """Replace Django's `flush` after each test with real commits."""
     from django.test import TransactionTestCase
