@@ -7,6 +7,7 @@ process reads its own environment and sets up Django, like one that Python has s
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
 import io
@@ -20,8 +21,11 @@ import threading
 import time
 import types
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
+
+MAX_DESCRIPTORS = 16
 
 # Not scaiwave.cli, which notes when its process started.
 MODULES = (
@@ -59,9 +63,13 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a new process runs: `arguments` are those of Python."""
+    """What a new process runs: `arguments` are those of Python.
+
+    `descriptors` are the numbers that the descriptors sent with it must have.
+    """
 
     arguments: list[str]
+    descriptors: list[int]
     environment: dict[str, str]
     directory: str
     new_session: bool
@@ -72,7 +80,7 @@ class Request:
 def serve(connection: socket.socket) -> Request | None:
     """Fork a process for each request. Returns in these, and at the end of the connection."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, MAX_DESCRIPTORS)
         if not data:
             return None
         request = Request(**json.loads(data))
@@ -110,9 +118,13 @@ def _is_new_process(connection: socket.socket) -> bool:
 
 def _become(request: Request, descriptors: list[int]) -> None:
     """Take on what a process that Python starts would have inherited or created."""
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    first_free = max(request.descriptors) + 1
+    copies = [fcntl.fcntl(each, fcntl.F_DUPFD, first_free) for each in descriptors]
+    for number, copy in zip(request.descriptors, copies, strict=True):
+        os.dup2(copy, number)
+    ends = [*sorted(request.descriptors), os.sysconf("SC_OPEN_MAX")]
+    for before, after in pairwise(ends):
+        os.closerange(before + 1, after)
     os.chdir(request.directory)
     os.environ.clear()
     os.environ.update(request.environment)
@@ -148,6 +160,8 @@ def _open_text(number: int, like: TextIO) -> Any:
 def run(arguments: list[str]) -> None:
     """Run `-c CODE …`, `-m MODULE …` or `FILE …` as the main module."""
     option, *rest = arguments
+    if path := os.environ.get("PYTHONPATH"):
+        sys.path.insert(0, path)
     if option == "-m":
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = rest

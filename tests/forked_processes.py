@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 _SERVER = Path(__file__).with_name("fork_server.py")
+_CHECKOUT = str(Path(__file__).parents[1])
 _PR_SET_CHILD_SUBREAPER = 36
 _START_OPTIONS = ("PYTHON", "LANG", "LC_", "GLIBC_", "LD_")
 """Prefixes of variables that Python and the C library read when a process starts."""
@@ -54,10 +55,14 @@ class ForkServer:
         """Return whether a process with this environment would start as the server has."""
         return _get_inherited_state(environment) == self._state
 
-    def fork(self, descriptors: list[int], **request: Any) -> int:
-        """Return the ID of a new child of this process."""
+    def fork(self, descriptors: dict[int, int], **request: Any) -> int:
+        """Return the ID of a new child of this process.
+
+        `descriptors` are those of this process, by the numbers that they get in the child.
+        """
+        message = json.dumps({**request, "descriptors": list(descriptors)}).encode()
         with _adopting():
-            socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
+            socket.send_fds(self._connection, [message], list(descriptors.values()))
             answer = self._connection.recv(32)
         assert answer, "The fork server has ended."
         return int(answer)
@@ -66,6 +71,8 @@ class ForkServer:
 def _get_inherited_state(environment: dict[str, str] | os._Environ[str]) -> tuple[Any, ...]:
     """Return what a process gets at its start and that the server can't change later."""
     options = {name: text for name, text in environment.items() if name.startswith(_START_OPTIONS)}
+    if options.get("PYTHONPATH") == _CHECKOUT:  # The forked process adds it itself.
+        del options["PYTHONPATH"]
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     umask = next(line for line in status.splitlines() if line.startswith("Umask:"))
     return options, umask, [resource.getrlimit(limit) for limit in _LIMITS], os.geteuid()
@@ -142,14 +149,14 @@ class ForkedProcesses:
         """Do what `Popen._execute_child` does, whose arguments these are."""
         pid = None
         others = (executable, preexec_fn, gid, gids, uid)
-        is_usual = close_fds and not pass_fds and umask < 0 and others == (None,) * len(others)
+        is_usual = close_fds and umask < 0 and others == (None,) * len(others)
         directory = os.path.abspath(cwd or ".")  # noqa: PTH100 - paths like those that Popen takes
         if self.is_enabled and is_usual and _is_python(args) and os.path.isdir(directory):  # noqa: PTH112
+            streams = enumerate((p2cread, c2pwrite, errwrite))
+            descriptors = {number: number if given == -1 else given for number, given in streams}
+            descriptors |= {number: number for number in pass_fds}
             pid = self.fork(
-                descriptors=[
-                    given if given != -1 else number
-                    for number, given in enumerate((p2cread, c2pwrite, errwrite))
-                ],
+                descriptors=descriptors,
                 arguments=[os.fspath(word) for word in args[1:]],
                 environment=dict(os.environ if env is None else env),
                 directory=directory,
