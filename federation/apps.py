@@ -8,6 +8,7 @@ from django.apps import AppConfig
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
 from scaiwave.registry import Metric
+from scaiwave.signatures import ServerSigner
 
 
 class FederationConfig(AppConfig):
@@ -15,11 +16,22 @@ class FederationConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.registry import register_health_check, register_metrics
+        from scaiwave.registry import (
+            register_health_check,
+            register_metrics,
+            register_server_signer,
+        )
 
+        register_server_signer(_get_signer)
         register_metrics("federation", _collect_metrics)
         register_health_check(Check("federation", _check_settings, needs_database=False))
         register_health_check(Check("keys", _check_keys))
+
+
+def _get_signer() -> ServerSigner:
+    from federation.services.server_signer import FederationSigner
+
+    return FederationSigner()
 
 
 def _collect_metrics(now: datetime) -> Iterable[Metric]:

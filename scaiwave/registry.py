@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scaiwave.config import Configuration
     from scaiwave.doctor.findings import Check
     from scaiwave.jobs.definitions import JobDefinition
+    from scaiwave.signatures import ServerSigner
 
 TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantDetailProvider = Callable[[UUID], Sequence[tuple[str, Any]]]
@@ -94,6 +95,7 @@ _metric_collectors: dict[str, MetricCollector] = {}
 _pruners: dict[str, Pruner] = {}
 _health_report_store: list[HealthReportStore] = []
 _jobs: dict[str, JobDefinition] = {}
+_server_signer: list[Callable[[], ServerSigner]] = []
 _application_scope: list[Callable[[str], str]] = []
 _missing_registration: list[Callable[[Configuration], NotRegistered]] = []
 
@@ -216,6 +218,15 @@ def get_missing_registration(config: Configuration) -> NotRegistered:
         return _missing_registration[0](config)
     except (IndexError, Error):
         return NotRegistered("This server is not registered with ScaiKey.")
+
+
+def register_server_signer(get: Callable[[], ServerSigner]) -> None:
+    """Register what signs with the key of this server."""
+    _server_signer[:] = [get]
+
+
+def get_server_signer() -> ServerSigner:
+    return _server_signer[0]()
 
 
 def register_health_report_store(store: HealthReportStore) -> None:

@@ -41,11 +41,13 @@ class TenantsConfig(AppConfig):
         _register_pruners()
         register_health_check(Check("retention", _check_retention))
         register_health_check(Check("audit", _check_audit))
+        register_health_check(Check("audit_seals", _check_audit_seals))
         register_health_check(Check("super_admin", _check_super_admin))
         register_health_check(Check("sign_in", _check_sign_in, needs_database=False))
         register_health_check(Check("limits", _check_limits))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
         register_metrics("job_refusals", _collect_job_refusals)
+        register_metrics("audit_seals", _collect_audit_seals)
         _register_jobs()
         post_migrate.connect(install_audit_triggers, sender=self)
 
@@ -83,6 +85,16 @@ def _register_jobs() -> None:
     )
     register_job(
         JobDefinition(
+            "tenants.jobs.seal_audit",
+            get_timeout=lambda config: HOUR,
+            wait_seconds=50 * MINUTE,
+            # The days are those of UTC, which the host's time zone need not be; when nothing is due
+            # it takes one query.
+            cron="17 * * * *",
+        )
+    )
+    register_job(
+        JobDefinition(
             "tenants.jobs.prune_records",
             get_timeout=lambda config: HOUR,
             wait_seconds=12 * HOUR,
@@ -98,6 +110,12 @@ def _check_audit(config: Configuration, now: datetime) -> Iterable[Finding]:
     from tenants.queries.health import check_audit
 
     return check_audit(config, now)
+
+
+def _check_audit_seals(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.audit_health import check_audit_seals
+
+    return check_audit_seals(config, now)
 
 
 def _check_sign_in(config: Configuration, now: datetime) -> Iterable[Finding]:
@@ -173,3 +191,9 @@ def _collect_job_refusals(now: datetime) -> Iterable[Metric]:
     from tenants.queries.job_metrics import collect_job_refusals
 
     return collect_job_refusals(now)
+
+
+def _collect_audit_seals(now: datetime) -> Iterable[Metric]:
+    from tenants.queries.audit_health import collect_audit_seals
+
+    return collect_audit_seals(now)

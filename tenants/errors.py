@@ -7,6 +7,8 @@ DomainError
 ├── InvalidRoleSlug           not the slug of a role
 ├── InvalidLimit              not a limit
 ├── InvalidFeature            not a feature's key or value
+├── AuditChanged              the audit log differs from its seals
+├── InvalidAuditExport        the file is not an export of the audit log
 ├── InvalidAdministrator      not a user name or e-mail address
 └── WeakPassword              the password breaks a rule
 NotFoundError
@@ -16,6 +18,8 @@ NotFoundError
 └── ModelMissing              ScaiGrid does not list a configured model
 ConflictError
 ├── TenantConflict, PartnerConflict, RoleConflict, AdministratorConflict
+├── AuditSealRunning          another process is sealing the audit log
+├── AuditNotSettled           an open transaction may still add audit entries
 ├── PartnerFull               the partner may have no more tenants
 └── ScaiKeyMismatch           ScaiKey has other values for the tenant
 RefusedError
@@ -25,6 +29,7 @@ RefusedError
 ├── RoleFromScaiKey           the grant belongs to ScaiKey
 ├── LastSuperAdmin            no super_admin would remain
 ├── AuditAgeTooLow            audit entries are kept for some time
+├── AuditNotSealed            entries to be deleted are not sealed yet
 ├── LastAdministrator         no administrator could sign in
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
@@ -295,6 +300,48 @@ class AuditAgeTooLow(RefusedError):
 
     code = "SW_AUDIT_AGE_TOO_LOW"
     remedy = "Pass a higher number of days to `--audit-older-than`. Nothing was deleted."
+
+
+class AuditChanged(DomainError):
+    """The audit log or its seals were changed, or what proves that they were not is missing."""
+
+    code = "SW_AUDIT_CHANGED"
+    fix = (
+        "Compare with an export or a backup from before, and find out who could write to the "
+        "database."
+    )
+    remedy = (
+        "The command lists what is wrong. [Verifying the audit log](audit-seals.md#problems) "
+        "describes each problem, and what to do."
+    )
+
+
+class InvalidAuditExport(DomainError):
+    """The file is not an export of the audit log, or of a version that this release can't read."""
+
+    code = "SW_AUDIT_BAD_EXPORT"
+    fix = "Pass a file that `scaiwave admin audit export` has written."
+
+
+class AuditSealRunning(ConflictError):
+    """Another process is sealing the audit log."""
+
+    code = "SW_AUDIT_SEAL_RUNNING"
+    fix = "Wait for it to end, then run `scaiwave admin audit seal` again."
+
+
+class AuditNotSettled(ConflictError):
+    """An open transaction may still add entries to a day that would be sealed."""
+
+    code = "SW_AUDIT_NOT_SETTLED"
+    fix = "Wait for the transaction to end, then run `scaiwave admin audit seal` again."
+
+
+class AuditNotSealed(RefusedError):
+    """Audit entries would be deleted that are not sealed. Nothing was deleted."""
+
+    code = "SW_AUDIT_NOT_SEALED"
+    fix = "Run `scaiwave admin audit seal`, then prune again."
 
 
 class InvalidAdministrator(DomainError):

@@ -9,9 +9,12 @@ from django.utils import timezone
 
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.registry import get_server_signer
+from tenants.errors import AuditNotSettled, AuditSealRunning
 from tenants.services import prune as prune_service
 from tenants.services import purge_participant as purge_service
 from tenants.services import record_figures as figures_service
+from tenants.services import seal_audit as seal_service
 from tenants.services import usage as service
 from tenants.services.purge_participant import PurgeOptions
 from tenants.services.usage import build_usage_fetch
@@ -55,6 +58,22 @@ def record_figures() -> dict[str, Any]:
     """Record the size of this server, for the charts of the admin site."""
     result = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
     return result.figures
+
+
+def seal_audit() -> dict[str, Any]:
+    """Seal the days of the audit log that have ended; return how many days and entries.
+
+    Without a signing key, or while a transaction may still add entries to a day, it does nothing:
+    `doctor` and the metrics report days that are not sealed in time.
+    """
+    now = timezone.now()
+    if not get_server_signer().has_key(now):
+        return {"days": 0, "entries": 0, "reason": "This server has no signing key."}
+    try:
+        result = seal_service.seal_audit(operator=get_host_operator(), now=now)
+    except (AuditNotSettled, AuditSealRunning) as error:
+        return {"days": 0, "entries": 0, "reason": error.message}
+    return {"days": result.days, "entries": result.entries}
 
 
 def prune_records() -> dict[str, Any]:

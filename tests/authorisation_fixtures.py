@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from django.utils import timezone
 
 from federation.models import KnownPeer, ServerKey
 from federation.services.ed25519 import to_base64
@@ -18,8 +20,10 @@ from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import AdminUser, Group, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.services.audit import record_audit
+from tenants.services.seal_audit import seal_audit
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
+from tests.tenants.audit_seals import make_entry
 
 ENCRYPTION_KEY = Fernet.generate_key().decode()
 
@@ -116,6 +120,17 @@ class SampleData:
         for number in range(count):
             make = rotate_key if number else generate_key
             make(operator=get_host_operator(), now=NOW)
+
+    def add_old_audit_entry(self) -> list[str]:
+        """Let a day of the audit log be due to be sealed; return no arguments."""
+        make_entry(timezone.now().date() - timedelta(days=3))
+        return []
+
+    def seal_audit(self) -> list[str]:
+        """Seal a day of the audit log; return no arguments."""
+        self.add_old_audit_entry()
+        seal_audit(operator=get_host_operator(), now=timezone.now())
+        return []
 
     def get_old_key(self) -> ServerKey:
         """Return the oldest key, which no longer signs if there are several."""

@@ -106,6 +106,16 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         local="id at operator operator_id operator_role origin action tenant_id tenant_slug "
         "subject_type subject_id subject_name details"
     ),
+    "tenants.AuditChain": _declare(
+        local="id number open_from seals sealed_through last_seal_sha256"
+    ),
+    "tenants.AuditSeal": _declare(
+        local="id number day entries sealed_at key_id statement signature"
+    ),
+    "tenants.AuditSealPart": _declare(derived="id day number hashes"),
+    "tenants.AuditPruning": _declare(
+        local="id through entries pruned_at key_id statement signature"
+    ),
     "tenants.TokenUsage": _declare(
         derived="id tenant month input_tokens output_tokens total_tokens fetched_at"
     ),

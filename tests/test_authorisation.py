@@ -249,6 +249,9 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "audit"): Row(
         LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug
     ),
+    ("admin", "audit", "seal"): Row(PLATFORM, lambda sample: sample.add_old_audit_entry()),
+    ("admin", "audit", "verify"): Row(LOOK_AT_PLATFORM),
+    ("admin", "audit", "export"): Row(LOOK_AT_PLATFORM, lambda sample: sample.seal_audit()),
     ("admin", "federation", "key", "generate"): Row(
         PLATFORM, keys=0, acts={"admin-federation-key-generate": ActRow()}
     ),

@@ -134,6 +134,15 @@ SHAPES: dict[VerbPath, Shape] = {
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
     ),
     ("admin", "audit"): List("audit_entries", also("next_id")),
+    ("admin", "audit", "seal"): Act("seals", also("days", "entries")),
+    ("admin", "audit", "verify"): Report(
+        others=also(
+            *("intact", "seals", "entries", "first_day", "last_day", "pruned_through"),
+            *("unsealed_entries", "key_id", "problem_count", "problems"),
+        )
+    ),
+    # A separate contract, docs/reference/audit-seal-format.md, in JSON Lines.
+    ("admin", "audit", "export"): Shape(),
     ("admin", "federation", "key", "generate"): Act("key"),
     ("admin", "federation", "key", "rotate"): Act("key", also("previous_key")),
     ("admin", "federation", "key", "list"): List("keys"),

@@ -294,6 +294,29 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin audit --jsonl --after 019aab53-0000-7000-8000-000000000000",
         ),
     ),
+    ("admin", "audit", "seal"): Verb(
+        "seal_audit",
+        "Seal the days of the audit log that have ended",
+        ("scaiwave admin audit seal", "scaiwave admin audit seal --dry-run"),
+    ),
+    ("admin", "audit", "verify"): Verb(
+        "verify_audit",
+        "Verify the audit log, or an export of it",
+        (
+            "scaiwave admin audit verify",
+            "scaiwave admin audit verify november.jsonl",
+            "scaiwave admin audit verify november.jsonl "
+            "--key ed25519:Jfn1MzY3bkVNUwQvoZ2RDJRwEOoVCHMv8E4vtMe6vsE=",
+        ),
+    ),
+    ("admin", "audit", "export"): Verb(
+        "export_audit",
+        "Export sealed days of the audit log",
+        (
+            "scaiwave admin audit export --since 2026-11-01 --until 2026-11-30 > november.jsonl",
+            "scaiwave admin audit export --since 7d > week.jsonl",
+        ),
+    ),
     ("admin", "federation", "key", "generate"): Verb(
         "generate_key",
         "Create this server's first signing key",
@@ -624,8 +647,8 @@ AREAS = (
         "list_audit",
         others="create_administrator list_administrators disable_administrator "
         "enable_administrator reset_administrator_password remove_administrator prune "
-        "check_scaigrid show_deploy_file worker scheduler list_jobs show_job retry_job clear_jobs "
-        "completion",
+        "seal_audit verify_audit export_audit check_scaigrid show_deploy_file worker scheduler "
+        "list_jobs show_job retry_job clear_jobs completion",
     ),
 )
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Length
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 
@@ -22,7 +25,11 @@ from scaiwave.admin.formatting import (
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from tenants.models import (
+    AuditChain,
     AuditEntry,
+    AuditPruning,
+    AuditSeal,
+    AuditSealPart,
     Counter,
     DoctorRun,
     Participant,
@@ -31,6 +38,7 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
+from tenants.queries.audit_format import RECORD_BYTES, hash_statement
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
 
@@ -163,6 +171,62 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="tenant")
     def tenant(self, entry: AuditEntry) -> str:
         return link_to_id("tenant", entry.tenant_id, entry.tenant_slug)
+
+
+@admin.register(AuditSeal)
+class AuditSealAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.AUDIT
+    list_display = ("day", "number", "entries", "sealed_at", "key_id")
+    search_fields = ("key_id",)
+    search_help_text = "Search by the ID of a key."
+    more_fields = ("digest",)
+    sortable_by = ("day",)
+    ordering = ("-number",)
+
+    @admin.display(description="SHA-256")
+    def digest(self, seal: AuditSeal) -> str:
+        return hash_statement(seal.statement)
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        return (
+            "Each seal proves which audit entries a day had. "
+            "`scaiwave admin audit verify` compares them."
+        )
+
+
+@admin.register(AuditPruning)
+class AuditPruningAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.AUDIT
+    list_display = ("pruned_at", "through", "entries", "key_id")
+    ordering = ("-pruned_at", "-id")
+
+
+@admin.register(AuditChain)
+class AuditChainAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("sealed_through", "seals")
+
+
+@admin.register(AuditSealPart)
+class AuditSealPartAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("day", "number", "entries")
+    more_fields = ("entries",)
+    hidden_fields = ("hashes",)
+    ordering = ("-day", "-number")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditSealPart]:
+        """Leave the hashes in the database; a page of the list would read megabytes."""
+        rows: QuerySet[AuditSealPart] = super().get_queryset(request)
+        return rows.defer("hashes").annotate(size=Length("hashes"))
+
+    @admin.display(description="entries")
+    def entries(self, part: Any) -> str:
+        return format_count(part.size // RECORD_BYTES)
 
 
 @admin.register(DoctorRun)

@@ -2,6 +2,7 @@
 
 from tenants.models.admin_user import AdminUser
 from tenants.models.audit import AuditEntry, TokenUsage
+from tenants.models.audit_seals import AuditChain, AuditPruning, AuditSeal, AuditSealPart
 from tenants.models.counters import Counter
 from tenants.models.directory import (
     ACTIVE,
@@ -20,7 +21,11 @@ from tenants.models.roles import Role, RoleGrant, RoleSource
 __all__ = [
     "ACTIVE",
     "AdminUser",
+    "AuditChain",
     "AuditEntry",
+    "AuditPruning",
+    "AuditSeal",
+    "AuditSealPart",
     "Counter",
     "DailyFigures",
     "DoctorRun",

@@ -7,11 +7,13 @@ from datetime import datetime
 from shlex import quote
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Model
 
 from scaiwave.auth.operators import Operator
 from scaiwave.completed_work import record_on_commit
 from tenants.models import AuditEntry, Participant, Tenant
+from tenants.services.audit_chain import new_entry_id
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,22 @@ def record_audit(
         kind = subject.type
     if is_change:
         _record_completed(action, kind, subject, tenant)
-    return AuditEntry.objects.create(
-        at=now,
-        operator=operator.name,
-        operator_id=operator.subject,
-        operator_role=operator.role.value,
-        origin=operator.origin,
-        action=action,
-        tenant_id=str(tenant.pk) if tenant else "",
-        tenant_slug=tenant.slug if tenant else "",
-        subject_type=subject.type,
-        subject_id=subject.id,
-        subject_name=subject.name[:1000],
-        details=details or {},
-    )
+    with transaction.atomic(savepoint=False):
+        return AuditEntry.objects.create(
+            id=new_entry_id(),
+            at=now,
+            operator=operator.name,
+            operator_id=operator.subject,
+            operator_role=operator.role.value,
+            origin=operator.origin,
+            action=action,
+            tenant_id=str(tenant.pk) if tenant else "",
+            tenant_slug=tenant.slug if tenant else "",
+            subject_type=subject.type,
+            subject_id=subject.id,
+            subject_name=subject.name[:1000],
+            details=details or {},
+        )
 
 
 # The command that shows a subject; `{id}` and `{tenant}` are quoted for the shell.

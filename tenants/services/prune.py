@@ -13,13 +13,16 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
 from scaiwave.registry import Pruner
-from tenants.errors import AuditAgeTooLow
-from tenants.models import AuditEntry
+from tenants.errors import AuditAgeTooLow, AuditNotSealed
+from tenants.models import AuditEntry, AuditSeal, AuditSealPart
+from tenants.queries.audit import min_uuid7_at
+from tenants.queries.audit_format import MIN_AUDIT_DAYS, get_next_start_id
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
+from tenants.services.audit_chain import load_chain
 from tenants.services.audit_triggers import install_audit_triggers, remove_audit_triggers
+from tenants.services.seal_audit import record_pruning
 
-MIN_AUDIT_DAYS = 30
 AUDIT = "audit_entries"
 
 
@@ -61,13 +64,14 @@ def prune(
     """Delete records that are older than their settings allow, with one audit entry.
 
     With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
-    only then `confirm` gets a question, and raises if the answer is not yes. Raises AuditAgeTooLow.
+    only then `confirm` gets a question, and raises if the answer is not yes. These days must be
+    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed and the errors of signing.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     audit_before = _get_audit_before(audit_days, now)
     planned = [_plan(pruner, config, now) for pruner in registry.get_pruners()]
     if audit_before is not None:
-        planned.append(_build_row(AUDIT, "audit entries", audit_before, _count_audit(audit_before)))
+        planned.append(_plan_audit(audit_before))
     if dry_run or not any(row["count"] for row in planned):
         return PruneResult(planned, dry_run=dry_run)
     if audit_before is not None and planned[-1]["count"]:
@@ -80,7 +84,7 @@ def prune(
     ]
     with transaction.atomic():
         if audit_before is not None:
-            rows.append({**planned[-1], "count": _delete_audit(audit_before)})
+            rows.append({**planned[-1], "count": _delete_audit(audit_before, now)})
         _record(operator, rows, now)
     return PruneResult(rows)
 
@@ -122,15 +126,34 @@ def _get_audit_before(days: int | None, now: datetime) -> datetime | None:
     return datetime.combine(day, time.min, UTC)
 
 
-def _count_audit(before: datetime) -> int:
-    return AuditEntry.objects.filter(at__lt=before).count()
+def _plan_audit(before: datetime) -> Row:
+    """Raises AuditNotSealed if an entry that would be deleted is not covered by a seal."""
+    end = min_uuid7_at(before)
+    chain = load_chain()
+    sealed_through = chain.sealed_through if chain is not None else None
+    sealed_end = None if sealed_through is None else get_next_start_id(sealed_through)
+    due = AuditEntry.objects.filter(pk__lt=end)
+    unsealed = due if sealed_end is None else due.filter(pk__gte=sealed_end)
+    if unsealed.exists():
+        raise AuditNotSealed(
+            f"Audit entries from before {before:%Y-%m-%d} are not sealed. Nothing was deleted."
+        )
+    return _build_row(AUDIT, "audit entries", before, due.count())
 
 
-def _delete_audit(before: datetime) -> int:
-    """The only deletion of audit entries. The triggers against it are off in this transaction."""
+def _delete_audit(before: datetime, now: datetime) -> int:
+    """The only deletion of audit entries. The triggers against it are off in this transaction.
+
+    It is signed, so that verifying can tell it from a deletion behind the back of the suite.
+    """
+    seal = AuditSeal.objects.filter(day__lt=before.date()).order_by("-number").first()
+    if seal is None:
+        return 0
     remove_audit_triggers()
-    deleted, _ = AuditEntry.objects.filter(at__lt=before).delete()
+    deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
     install_audit_triggers()
+    AuditSealPart.objects.filter(day__lte=seal.day).delete()
+    record_pruning(seal, deleted, now)
     return deleted
 
 

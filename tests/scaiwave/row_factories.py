@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -35,7 +35,11 @@ from rooms.models import (
 from scaiwave.ids import new_id
 from tenants.models import (
     AdminUser,
+    AuditChain,
     AuditEntry,
+    AuditPruning,
+    AuditSeal,
+    AuditSealPart,
     Counter,
     DailyFigures,
     DoctorRun,
@@ -212,6 +216,15 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
     )
 
 
+def _make_audit_seals(number: int) -> None:
+    day = NOW.date() - timedelta(days=number)
+    signed = {"key_id": f"key{number}", "statement": "{}", "signature": "c2lnbmF0dXJl"}
+    AuditChain.objects.get_or_create(number=1, defaults={"open_from": new_id()})
+    AuditSeal.objects.create(number=number + 1, day=day, entries=2, sealed_at=NOW, **signed)
+    AuditSealPart.objects.create(day=day, number=0, hashes=b"0" * 96)
+    AuditPruning.objects.create(through=day, entries=3, pruned_at=NOW, **signed)
+
+
 def _make_server_rows(tenant: Tenant, number: int) -> None:
     ServerKey.objects.create(
         key_id=f"key{number}",
@@ -224,6 +237,7 @@ def _make_server_rows(tenant: Tenant, number: int) -> None:
     DoctorRun.objects.get_or_create(
         number=1, defaults={"ran_at": NOW, "operator": "root", "is_healthy": True}
     )
+    _make_audit_seals(number)
     KnownPeer.objects.create(
         server_name=f"peer{number}.example",
         public_key="cHVi",

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 
+from federation.services.keys import generate_key
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, WebhookEvent
 from rooms.models import SearchBackfill
 from rooms.search.scope import Scope
@@ -17,15 +20,18 @@ from scaiwave.doctor.findings import State
 from scaiwave.errors import InsufficientPermission
 from scaiwave.registry import get_jobs
 from tenants import jobs
-from tenants.errors import AuditAgeTooLow
+from tenants.errors import AuditAgeTooLow, AuditNotSealed
 from tenants.models import AuditEntry
+from tenants.queries.audit import min_uuid7_at
 from tenants.queries.health import check_retention
 from tenants.services.audit_triggers import missing_triggers
 from tenants.services.prune import prune
+from tenants.services.seal_audit import seal_audit
 from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, run_command
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
+_numbers = count(7 << 76)
 
 
 def never(question: str) -> None:
@@ -51,9 +57,21 @@ def make_webhook(days: float, state: str = "handled") -> WebhookEvent:
 
 
 def make_audit_entry(at: datetime) -> AuditEntry:
+    """Make an entry of that time: its day is that of its ID."""
     return AuditEntry.objects.create(
-        at=at, operator="root", operator_role="host", action="x", subject_type="t", subject_id="1"
+        id=UUID(int=min_uuid7_at(at).int + next(_numbers)),
+        at=at,
+        operator="root",
+        operator_role="host",
+        action="x",
+        subject_type="t",
+        subject_id="1",
     )
+
+
+def seal(now: datetime) -> None:
+    generate_key(operator=HOST_OPERATOR, now=now)
+    seal_audit(operator=HOST_OPERATOR, now=now)
 
 
 def make_session(key: str, expires_at: datetime) -> Session:
@@ -132,12 +150,15 @@ def test_success_audit_entries_by_whole_days() -> None:
     now = midnight + 100 * DAY + timedelta(hours=15)
     for offset in (-DAY, -timedelta(seconds=1), timedelta(0), DAY):
         make_audit_entry(midnight + offset)
+    with pytest.raises(AuditNotSealed, match="from before 2025-01-01 are not sealed"):
+        run(now=now, audit_days=100)
+    seal(now)
     questions: list[str] = []
     prune_audit = partial(run, now=now, audit_days=100)
     assert prune_audit(dry_run=True).sentence == "Would delete 2 records."
     assert prune_audit(confirm=questions.append).sentence == "2 records deleted."
     assert questions == ["This deletes 2 audit entries from before 2025-01-01 for good. Continue?"]
-    oldest, *_, newest = AuditEntry.objects.order_by("at")
+    oldest, *_, newest = AuditEntry.objects.order_by("at", "pk")
     assert (oldest.at, newest.action) == (midnight, "prune")
     assert newest.details["audit_entries"] == {"before": "2025-01-01T00:00:00+00:00", "count": 2}
     assert missing_triggers() == []
@@ -147,10 +168,12 @@ def test_success_audit_entries_by_whole_days() -> None:
 
 def test_fail_declined_deletes_nothing() -> None:
     make_audit_entry(NOW - 400 * DAY)
+    seal(NOW - 300 * DAY)
     make_session("expired", NOW - DAY)
     with pytest.raises(AssertionError, match="1 audit entry from before"):
         run(audit_days=100)
-    assert (AuditEntry.objects.count(), Session.objects.count()) == (1, 1)
+    # The other entry is that of the key.
+    assert (AuditEntry.objects.count(), Session.objects.count()) == (2, 1)
 
 
 def test_fail_audit_entries_that_are_too_young() -> None:

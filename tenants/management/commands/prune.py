@@ -9,7 +9,8 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.console.columns import Column, ColumnType
-from tenants.services.prune import MIN_AUDIT_DAYS, prune
+from tenants.queries.audit_format import MIN_AUDIT_DAYS
+from tenants.services.prune import prune
 
 COLUMNS = (
     Column("title", "Records"),

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.arguments import TIME_FORMATS, since, until
+from tenants.services.export_audit import export_audit
+
+
+class Command(OperatorCommand):
+    help = (
+        "Write the sealed days (UTC) of a period to stdout, with their entries and seals, as JSON "
+        "Lines. Days are whole, and a day that is not sealed yet is left out. Keep the file "
+        "elsewhere: `scaiwave admin audit verify FILE` verifies it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--since",
+            metavar="TIME",
+            type=since,
+            help=f"start of the period: {TIME_FORMATS} (default: the first seal)",
+        )
+        parser.add_argument(
+            "--until",
+            metavar="TIME",
+            type=until,
+            help="end of the period; a date includes the whole day (default: the last seal)",
+        )
+
+    def handle(self, since: datetime | None, until: datetime | None, **options: Any) -> None:
+        lines = export_audit(operator=self.operator, now=timezone.now(), since=since, until=until)
+        with closing(lines):
+            self.output.print_json_lines(lines)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from tenants.services.seal_audit import seal_audit
+
+COLUMNS = (
+    Column("number", "Seal", ColumnType.COUNT),
+    Column("day", "Day (UTC)"),
+    Column("entries", "Entries", ColumnType.COUNT),
+    Column("sha256", "SHA-256", no_wrap=True),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Seal every day (UTC) of the audit log that has ended, signed with the key of this server. "
+        "The schedule runs this every hour."
+    )
+    changes = True
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        result = seal_audit(
+            operator=self.operator,
+            now=timezone.now(),
+            dry_run=dry_run,
+            progress_factory=self.output.progress,
+        )
+        self.print_result(result.document())
+        if not self.output.as_json and result.seals:
+            self.output.print_table("seals", COLUMNS, result.seals)
+        self.output.print_line(result.sentence)

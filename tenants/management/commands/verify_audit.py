@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from tenants.management.files import open_input
+from tenants.queries.audit_problems import VerifyAuditResult
+from tenants.queries.verify_audit import verify_audit
+from tenants.queries.verify_audit_export import verify_audit_export
+
+COLUMNS = (
+    Column("seals", "Seals", ColumnType.COUNT),
+    Column("entries", "Entries", ColumnType.COUNT),
+    Column("first_day", "First day (UTC)"),
+    Column("last_day", "Last day (UTC)"),
+    Column("pruned_through", "Deleted by retention through"),
+    Column("unsealed_entries", "Entries not sealed yet", ColumnType.COUNT),
+    Column("key_id", "Key of the newest seal"),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Compare the audit log with its seals, and name every entry that was changed, deleted or "
+        "inserted since its day was sealed. With a file, verify an export, without the entries in "
+        "the database; with --key, without a database. Exits with 1 if anything is wrong."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "file",
+            nargs="?",
+            metavar="FILE",
+            help="export to verify, or - for stdin (default: the audit log of this server)",
+        )
+        parser.add_argument(
+            "--key",
+            action="append",
+            default=[],
+            help="public key to trust (ed25519:…; can be repeated; default: this server's own)",
+        )
+
+    def handle(self, file: str | None, key: list[str], **options: Any) -> None:
+        now = timezone.now()
+        if file is None:
+            result = verify_audit(
+                operator=self.operator, now=now, keys=key, progress_factory=self.output.progress
+            )
+        else:
+            with open_input(file) as source:
+                # With a key given, no database is needed.
+                operator = None if key else self.operator
+                result = verify_audit_export(operator=operator, file=source, now=now, keys=key)
+        self._print(result)
+
+    def _print(self, result: VerifyAuditResult) -> None:
+        if self.output.as_json:
+            self.output.print_json(result.document())
+        else:
+            self.output.print_record(COLUMNS, result.facts())
+            for problem in result.problems.listed:
+                self.output.print_line(f"Problem: {problem.message}")
+            if (rest := result.problems.count - len(result.problems.listed)) > 0:
+                self.output.print_line(f"Further problems: {rest:,}.")
+            self.output.print_line(result.sentence)
+        if result.error is not None:
+            raise result.error

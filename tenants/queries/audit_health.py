@@ -1,0 +1,61 @@
+"""Whether the audit log is sealed in time, for `doctor` and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+
+from scaiwave.config import Configuration
+from scaiwave.doctor.findings import Finding, passed, warned
+from scaiwave.registry import Metric, get_server_signer
+from tenants.services.audit_chain import get_first_day, get_last_ended_day, load_chain
+
+NAME = "audit_seals"
+MAX_LATE = timedelta(days=1)
+"""How long a day that has ended may wait for its seal."""
+_DAY = timedelta(days=1)
+
+
+def check_audit_seals(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Warn of days that were not sealed in time, and of seals that are ahead of the clock."""
+    chain = load_chain()
+    sealed_through = chain.sealed_through if chain is not None else None
+    first_unsealed = get_first_day(chain)
+    if sealed_through is not None and sealed_through >= now.astimezone(UTC).date():
+        yield warned(
+            NAME,
+            f"The audit log is sealed through {sealed_through}, which has not ended: a clock was "
+            "ahead. New entries are sealed after that day.",
+            "Check the clock of this server. If it is right, the log is sealed again from that "
+            "day on; until then keep copies of new entries.",
+        )
+    elif first_unsealed is not None and first_unsealed <= get_last_ended_day(now - MAX_LATE):
+        has_key = get_server_signer().has_key(now)
+        yield warned(
+            NAME,
+            f"The days of the audit log from {first_unsealed} on are not sealed"
+            + ("." if has_key else ": this server has no signing key."),
+            "Run `scaiwave admin audit seal`, and check that the scheduler runs it every hour."
+            if has_key
+            else "Run `scaiwave admin federation key generate`, then `scaiwave admin audit seal`.",
+        )
+    elif sealed_through is None:
+        yield passed(NAME, "No day of the audit log is due to be sealed.")
+    else:
+        yield passed(NAME, f"The audit log is sealed through {sealed_through}.")
+
+
+def collect_audit_seals(now: datetime) -> Iterator[Metric]:
+    chain = load_chain()
+    first_unsealed = get_first_day(chain)
+    late = 0
+    if first_unsealed is not None:
+        late = max((get_last_ended_day(now) - first_unsealed).days + 1, 0)
+    yield Metric("audit_unsealed_days", "Ended days of the audit log without a seal.", [({}, late)])
+    if chain is not None and chain.sealed_through is not None:
+        end = datetime.combine(chain.sealed_through + _DAY, time.min, UTC)
+        yield Metric(
+            "audit_sealed_until_timestamp_seconds",
+            "End of the last sealed day of the audit log, as a Unix time.",
+            [({}, end.timestamp())],
+        )
