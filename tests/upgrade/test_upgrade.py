@@ -1,0 +1,287 @@
+"""A server of version 0.1.0 works after `migrate`: its data, settings, jobs and bundles.
+
+The servers in `v0_1_0` were made with 0.1.0 as it was before the plain language, against its
+sandbox: a registration, two syncs, a local tenant that is suspended, limits, a role granted to a
+person and a group, two keys, a policy, an administrator, four rooms with attachments of which one
+was imported, a search index, and a queued sync.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import sqlite3
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from scaiwave.sandbox import Sandbox
+from tests.conftest import ON_POSTGRES
+from tests.identity_sync.sync.helpers import list_people
+from tests.queue_helpers import run_worker
+from tests.scaiwave.cli_helpers import SCRIPT, ProcessResult, run_process
+from tests.services.postgres import create_database
+
+pytestmark = pytest.mark.once
+KIND = "postgresql" if ON_POSTGRES else "sqlite"
+DATA = Path(__file__).parent / "v0_1_0"
+OLD_SCAIKEY = "http://127.0.0.1:8795"
+SIZE: dict[str, Any] = {"seed": 2026, "partners": 2, "tenants": 4, "people": 80, "groups": 8}
+"""The directory of the sandbox that the old server was synced with."""
+PASSWORD = "upgrade-Test-1"
+TENANT = "acme"
+
+
+@dataclass(frozen=True)
+class OldServer:
+    """`environment` leads processes to the server."""
+
+    environment: dict[str, str]
+    sandbox: Sandbox
+
+    def run(self, *words: str) -> ProcessResult:
+        return run_process([*SCRIPT, *words], **self.environment)
+
+    def read(self, *words: str) -> Any:
+        result = self.run(*words, "--json")
+        assert result.code == 0, result.err
+        return json.loads(result.out)
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OldServer]:
+    """Restore the server and migrate it. Nothing changes but the port of its ScaiKey."""
+    home = tmp_path_factory.mktemp("upgrade") / "home"
+    home.mkdir(mode=0o700)
+    with ExitStack() as stack:
+        with tarfile.open(DATA / f"home-{KIND}.tar.gz") as archive:
+            archive.extractall(home, filter="data")
+        sandbox = stack.enter_context(Sandbox(**SIZE))
+        settings = home / ".env"
+        text = settings.read_text(encoding="utf-8")
+        settings.write_text(text.replace(OLD_SCAIKEY, sandbox.url), encoding="utf-8")
+        environment = {"SCAIWAVE_HOME": str(home)}
+        if ON_POSTGRES:
+            url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
+            load_dump(url)
+            environment["SCAIWAVE_DB_URL"] = url
+        names = [name for name in os.environ if name.startswith("SCAIWAVE_")]
+        with pytest.MonkeyPatch.context() as patch:
+            for name in names:
+                patch.delenv(name)
+            server = OldServer(environment, sandbox)
+            before = server.run("admin", "list-tenants")
+            assert (before.code, "SW_DATABASE_UNMIGRATED" in before.err) == (2, True)
+            migrated = server.run("manage", "migrate")
+            assert migrated.code == 0, migrated.err
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _only_settings_of_the_old_server(
+    home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unset what tests inherit. `database_url` makes them run on both databases."""
+    for name in [name for name in os.environ if name.startswith("SCAIWAVE_")]:
+        monkeypatch.delenv(name)
+
+
+def load_dump(url: str) -> None:
+    import psycopg
+
+    statements = gzip.decompress((DATA / "postgresql.sql.gz").read_bytes())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statements)
+
+
+def count_rows(server: OldServer, sql: str) -> int:
+    if ON_POSTGRES:
+        import psycopg
+
+        with psycopg.connect(server.environment["SCAIWAVE_DB_URL"]) as connection:
+            row = connection.execute(sql.encode()).fetchone()
+    else:
+        path = Path(server.environment["SCAIWAVE_HOME"]) / "scaiwave.sqlite3"
+        with closing(sqlite3.connect(path)) as connection:
+            row = connection.execute(sql).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_success_migrations_are_complete(server: OldServer) -> None:
+    assert server.run("manage", "migrate", "--check").code == 0
+    assert server.run("manage", "check").code == 0
+    differences = server.run("manage", "makemigrations", "--check", "--dry-run")
+    assert differences.code == 0, differences.out
+
+
+def test_success_doctor_finds_the_server_healthy(server: OldServer) -> None:
+    checks = server.read("doctor")["checks"]
+    failed = [check for check in checks if check["state"] == "fail"]
+    assert failed == []
+    states = {check["check"]: check["state"] for check in checks}
+    assert [states[name] for name in ("migrations", "audit", "keys", "media", "scaikey")] == [
+        "pass"
+    ] * 5
+
+
+def test_success_directory_and_roles(server: OldServer) -> None:
+    tenants = {row["slug"]: row for row in server.read("admin", "list-tenants")["tenants"]}
+    assert len(tenants) == 5
+    assert tenants["locally"]["status"] == "suspended"
+    tenant = server.read("admin", "show-tenant", TENANT)["tenant"]
+    assert tenant["limits"]["rooms"]["limit"] == 50
+    assert tenant["limits"]["storage_bytes"]["limit"] == 100 * 2**20
+    assert tenant["features"] == {"beta": True}
+    people = server.read("admin", "list-participants", "--tenant", TENANT)["participants"]
+    assert len(people) > 9
+    roles = {row["slug"]: row for row in server.read("role", "list", "--tenant", TENANT)["roles"]}
+    assert "moderators" in roles
+
+
+def test_success_federation(server: OldServer) -> None:
+    keys = server.read("admin", "federation", "key", "list")["keys"]
+    assert len(keys) == 2
+    assert server.run("admin", "federation", "key", "check").code == 0
+    policy = server.read("admin", "federation", "policy", "show")["policy"]
+    assert (policy["default_mode"], policy["allowed_peers"]) == (
+        "invite_only",
+        ["peer.example.org"],
+    )
+
+
+def test_success_history(server: OldServer) -> None:
+    entries = server.read("admin", "audit", "--limit", "100")["audit_entries"]
+    actions = [entry["action"] for entry in entries]
+    assert {"create-tenant", "suspend-tenant", "import-room", "register"} <= set(actions)
+    runs = server.read("sync", "runs")["runs"]
+    first = server.read("sync", "show-run", runs[-1]["run_id"])["run"]
+    assert first["kinds"]["participants"]["added"] == 80
+    assert server.read("sync", "status")["registration"]["state"] == "APPROVED"
+
+
+READING = (
+    "admin list-partners", "admin list-groups --tenant acme", "admin list-administrators",
+    "admin show-tenant locally", "admin federation descriptor",
+    "role show moderators --tenant acme", "room list --tenant acme",
+    "room workspaces --tenant acme", "room search project --tenant acme",
+    "sync show-config", "sync export-env", "sync show-run last",
+)  # fmt: skip
+
+
+def test_success_commands_that_read(server: OldServer) -> None:
+    results = {words: server.run(*words.split()) for words in READING}
+    assert {words: result.err for words, result in results.items() if result.code} == {}
+
+
+OPEN_ADMIN_SITE = """
+import django; django.setup()
+from django.test import Client
+from django.test.utils import setup_test_environment
+from tenants.models import AdminUser
+from tests.scaiwave.admin_addresses import iter_addresses
+setup_test_environment()
+client = Client()
+client.force_login(
+    AdminUser.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend"
+)
+addresses = [address.url for address in iter_addresses(client)]
+print(len(addresses), [url for url in addresses if client.get(url).status_code != 200])
+"""
+
+
+def test_success_pages_of_the_admin_site(server: OldServer) -> None:
+    full = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings", "SCAIWAVE_PROFILE": "full"}
+    done = run_process([sys.executable, "-c", OPEN_ADMIN_SITE], **full, **server.environment)
+    count, _, failed = done.out.partition(" ")
+    assert failed == "[]\n", done.err
+    assert int(count) > 100
+
+
+def test_success_search(server: OldServer) -> None:
+    documents = count_rows(server, "SELECT count(*) FROM sw_search_documents")
+    assert documents > 50
+    plan = server.read("room", "search-index", "--dry-run")
+    assert all(row["missing"] == row["stale"] == 0 for row in plan["tenants"])
+
+
+def test_success_a_full_sync_changes_nothing_but_what_changed(server: OldServer) -> None:
+    first = server.read("sync")
+    assert first["outcome"] == "applied"
+    assert not [row for row in first["kinds"].values() if row["unchanged"] != row["seen"]]
+    person = list_people(server.sandbox)[0]
+    server.sandbox.directory.update_user(person["id"], display_name="Renamed")
+    second = server.read("sync")
+    assert second["outcome"] == "applied"
+    assert second["kinds"]["participants"]["unchanged"] == SIZE["people"] - 1
+
+
+def test_success_rooms_are_exported_and_bundles_imported(server: OldServer, tmp_path: Path) -> None:
+    rooms = server.read("room", "list", "--tenant", TENANT)["rooms"]
+    assert len(rooms) == 4
+    path = tmp_path / "room.zip"
+    exported = server.run(
+        "room", "export", rooms[0]["id"], "--tenant", TENANT, "--output", str(path)
+    )
+    assert exported.code == 0, exported.err
+    workspace = server.read("room", "workspaces", "--tenant", TENANT)["workspaces"][0]
+    importer = workspace["importers"][0]["id"]
+    for bundle in (path, DATA / f"room-{KIND}.zip"):
+        report = server.read("room", "verify", str(bundle))
+        assert report["signature"]["status"] == "valid"
+        done = server.read(
+            "room", "import", workspace["slug"], "--tenant", TENANT, "--as", importer,
+            "--input", str(bundle),
+        )  # fmt: skip
+        assert done["changed"] is True
+    assert len(server.read("room", "list", "--tenant", TENANT)["rooms"]) == 6
+
+
+def test_success_the_administrator_signs_in_with_the_old_password(server: OldServer) -> None:
+    program = (
+        "import django; django.setup(); from django.contrib.auth import authenticate; "
+        "from django.test import RequestFactory; "
+        f"print(authenticate(RequestFactory().get('/'), username='root', password={PASSWORD!r}))"
+    )
+    full = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings", "SCAIWAVE_PROFILE": "full"}
+    done = run_process([sys.executable, "-c", program], **full, **server.environment)
+    assert done.out == "root\n", done.err
+
+
+@pytest.mark.redis
+def test_success_a_queued_job_of_the_old_release_is_discarded(
+    server: OldServer, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = Redis.from_url(redis_url)
+    redis.flushdb()
+    load_queue(redis)
+    log = run_worker(**server.environment, SCAIWAVE_REDIS_URL=redis_url)
+    assert "SW_JOB_REFUSED" in log
+    assert "full_sync_of_0_1_0" in log
+    assert redis.llen("rq:queue:default") == 0
+    assert redis.exists("rq:job:full_sync_of_0_1_0") == 0
+
+
+def load_queue(redis: Redis) -> None:
+    for key, value in json.loads((DATA / "queue.json").read_text(encoding="utf-8")).items():
+        match value:
+            case {"hash": fields}:
+                mapping: Any = {name: base64.b64decode(text) for name, text in fields.items()}
+                redis.hset(key, mapping=mapping)
+            case {"list": items}:
+                redis.rpush(key, *map(base64.b64decode, items))
+            case {"set": items}:
+                redis.sadd(key, *map(base64.b64decode, items))
+            case _:
+                raise AssertionError(value)
