@@ -138,7 +138,6 @@ def get_kid(answer: Answer) -> str:
     return str(listed["kid"])
 
 
-NOW = time.time()
 FORGED: dict[str, Change] = {
     # The two that the library accepts, see below.
     "foreign audience": change_id(aud="another-application"),
@@ -154,10 +153,10 @@ FORGED: dict[str, Change] = {
     "wrong nonce": change_id(nonce="x" * 43),
     "no nonce": drop_id("nonce"),
     "empty nonce": change_id(nonce=""),
-    "expired": change_id(exp=NOW - 120),
+    "expired": lambda answer: answer.id.update(exp=time.time() - 120),
     "no expiry": drop_id("exp"),
-    "not yet valid": change_id(nbf=NOW + 600),
-    "issued in the future": change_id(iat=NOW + 600),
+    "not yet valid": lambda answer: answer.id.update(nbf=time.time() + 600),
+    "issued in the future": lambda answer: answer.id.update(iat=time.time() + 600),
     "no time of issue": drop_id("iat"),
     "no subject": drop_id("sub"),
     "another access token": change_id(at_hash="AAAAAAAAAAAAAAAAAAAAAA"),
@@ -180,7 +179,7 @@ FORGED: dict[str, Change] = {
     "access token, foreign audience": change_access(aud="other", client_id="other"),
     "access token, foreign issuer": change_access(iss="https://other.example"),
     "access token of a tenant": use_tenant_issuer("access"),
-    "access token, expired": change_access(exp=NOW - 120),
+    "access token, expired": lambda answer: answer.access.update(exp=time.time() - 120),
     "access token, alg none": use_signature("access", lambda answer: sign_with(None, "none")),
     "access token, own key": use_signature(
         "access", lambda answer: sign_with(OWN_KEY, "RS256", kid=get_kid(answer))
