@@ -22,6 +22,7 @@ import pytest
 
 from tests import network_guard
 from tests.forked_processes import ForkedProcesses
+from tests.processor_times import ProcessorTimes
 from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
@@ -112,6 +113,8 @@ def log_level_is_restored() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
+    if os.environ.get("SCAIWAVE_TEST_TIMES") == "1":
+        config.pluginmanager.register(ProcessorTimes())
 
 
 def pytest_report_header() -> str:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     size = SIZE.scale(options.divisor)
 
     def measure(database: Database) -> dict[str, Any]:
-        return _measure_database(database, size, options.runs)
+        return _measure_database(database, size, options.runs, options.only)
 
     return run_on_databases(options.database, measure, options.json)
 
@@ -42,17 +42,19 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--database", choices=("sqlite", "postgresql"), help="only this one (default both)")
     add("--runs", type=int, default=3, help="runs of each page (default 3)")
     add("--divisor", type=int, default=1, metavar="N", help="only 1/N of the rows (default 1)")
+    add("--only", default="", metavar="TEXT", help="only pages whose names contain this text")
     add("--json", type=Path, metavar="FILE", help="also write the measurements to FILE")
     return parser
 
 
-def _measure_database(database: Database, size: ServerSize, runs: int) -> dict[str, Any]:
+def _measure_database(database: Database, size: ServerSize, runs: int, only: str) -> dict[str, Any]:
     with empty_home(database) as environment:
         fill_server(environment, size)
         _run("large_history", environment=environment)
         rows = ", ".join(f"{count:,} {name}" for name, count in asdict(size).items())
         print(describe_host(database.title), rows.replace("_", " "), sep="\n", flush=True)
-        result: dict[str, Any] = json.loads(_run("admin_timer", str(runs), environment=environment))
+        timer = _run("admin_timer", str(runs), only, environment=environment)
+        result: dict[str, Any] = json.loads(timer)
     print("\n" + _format(result), end="\n\n", flush=True)
     return {"database": database.title, **asdict(size), **result}
 

@@ -71,11 +71,12 @@ def test_success_lists(tmp_path: Path) -> None:
 
 
 def test_success_admin(tmp_path: Path) -> None:
-    lines, report = run_small("admin", tmp_path / "report.json")
+    lines, report = run_small("admin", tmp_path / "report.json", "--only", "tenants.Tenant")
     assert report["cold"]["queries"] > report["stored"]["queries"] > 0
     assert any(line.startswith("overview, stored") for line in lines)
     pages = report["pages"]
     assert {len(page["seconds"]) for page in pages} == {1}
+    assert all("tenants.Tenant" in page["name"] for page in pages)
     assert {"tenants.Tenant, a row (large)", "tenants.Tenant, tab Rooms (large)"} <= {
         page["name"] for page in pages
     }
