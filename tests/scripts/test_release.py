@@ -1,0 +1,179 @@
+"""Make releases of a clone of this checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from scaiwave import __version__
+from tests.scaiwave.cli_helpers import CHECKOUT
+
+pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
+IDENTITY = {
+    f"GIT_{person}_{part}": "release-test"
+    for person in ("AUTHOR", "COMMITTER")
+    for part in ("NAME", "EMAIL")
+}
+CHANGES = """# Changelog
+
+## Unreleased
+
+### Added
+
+- A release.
+
+## See also
+"""
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A repository with this checkout's files, as they are now, in one commit."""
+
+    directory: Path
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", *words],
+            cwd=self.directory,
+            env={**os.environ, **IDENTITY},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def release(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scripts.make_release", *words],
+            cwd=self.directory,
+            env={**os.environ, **IDENTITY},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def commit(self, name: str, change: Callable[[str], str]) -> None:
+        path = self.directory / name
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        self.git("commit", "--quiet", "--all", "--message", "Change")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    clone = Clone(tmp_path / "clone")
+    clone.directory.mkdir()
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=CHECKOUT, capture_output=True, check=True).stdout
+    existing = [name for name in names.decode().split("\0") if name and (CHECKOUT / name).is_file()]
+    subprocess.run(
+        ["tar", "-cf", tmp_path / "files.tar", "--null", "-T", "-"],
+        cwd=CHECKOUT,
+        input="\0".join(existing).encode(),
+        check=True,
+    )
+    subprocess.run(["tar", "-xf", tmp_path / "files.tar"], cwd=clone.directory, check=True)
+    clone.git("init", "--quiet", "--initial-branch=main")
+    (clone.directory / "docs/CHANGELOG.md").write_text(CHANGES, encoding="utf-8")
+    clone.git("add", "--all")
+    clone.git("commit", "--quiet", "--message", "Everything")
+    return clone
+
+
+def test_success_one_step(clone: Clone) -> None:
+    done = clone.release("9.8.7", "--without-tests")
+    assert done.returncode == 0, done.stderr
+    assert clone.git("status", "--porcelain") == ""
+    assert clone.git("describe") == "v9.8.7"
+    assert clone.git("log", "-1", "--format=%s") == "Release 9.8.7"
+    changelog = (clone.directory / "docs/CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased\n\n## 9.8.7 (20" in changelog
+    dist = clone.directory / "dist"
+    wheel, source = dist / "scaiwave-9.8.7-py3-none-any.whl", dist / "scaiwave-9.8.7.tar.gz"
+    assert done.stdout.splitlines() == [
+        f"{sha256(path.read_bytes()).hexdigest()}  {path}" for path in (wheel, source)
+    ]
+    with zipfile.ZipFile(wheel) as archive:
+        assert '__version__ = "9.8.7"' in archive.read("scaiwave/__init__.py").decode()
+    with tarfile.open(source) as tar:
+        assert "scaiwave-9.8.7/pyproject.toml" in tar.getnames()
+
+
+def test_success_the_same_commit_gives_the_same_bytes_elsewhere(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """In another directory, later, and with other files that git ignores."""
+    first = clone.release("--build", str(tmp_path / "one"))
+    assert first.returncode == 0, first.stderr
+    other = Clone(tmp_path / "elsewhere")
+    clone.git("clone", "--quiet", str(clone.directory), str(other.directory))
+    (other.directory / "scaiwave/.env").write_text("SECRET=1")
+    assert other.release("--build", str(tmp_path / "two")).returncode == 0
+    built = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    ]
+    assert len(built[0]) == 2
+    assert built[0] == built[1]
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (__version__, "is not higher than"),
+        ("0.0.9", "is not higher than"),
+        ("1.0", "Invalid version"),
+        ("v1.0.0", "Invalid version"),
+        ("1.0.0rc1", "Invalid version"),
+        ("01.0.0", "Invalid version"),
+    ],
+)
+def test_fail_version(version: str, reason: str, clone: Clone) -> None:
+    assert_refused(clone, version, reason)
+
+
+def test_fail_checkout_with_changes(clone: Clone) -> None:
+    (clone.directory / "new.txt").write_text("new")
+    assert_refused(clone, "9.8.7", "The checkout has changes.")
+
+
+def test_fail_tag_exists(clone: Clone) -> None:
+    clone.git("tag", "v9.8.7")
+    assert_refused(clone, "9.8.7", "The tag v9.8.7 exists.")
+
+
+def test_fail_nothing_is_new(clone: Clone) -> None:
+    clone.commit("docs/CHANGELOG.md", lambda text: text.replace("### Added\n\n- A release.\n", ""))
+    assert_refused(clone, "9.8.7", "nothing under Unreleased")
+
+
+def test_fail_files_with_different_versions(clone: Clone) -> None:
+    clone.commit("scaiwave/__init__.py", lambda text: text.replace(__version__, "0.1.1"))
+    assert_refused(clone, "9.8.7", "different versions")
+
+
+def test_fail_build_leaves_neither_commit_nor_tag(clone: Clone) -> None:
+    clone.commit(
+        "pyproject.toml", lambda text: text.replace('"scripts/deploy" =', '"scripts/missing" =')
+    )
+    assert_refused(clone, "9.8.7", "ended with 1")
+
+
+def assert_refused(clone: Clone, version: str, reason: str) -> None:
+    """Assert that nothing has changed."""
+    before = clone.git("rev-parse", "HEAD"), clone.git("status", "--porcelain"), clone.git("tag")
+    done = clone.release(version, "--without-tests")
+    assert done.returncode == 1
+    assert reason in done.stderr
+    after = clone.git("rev-parse", "HEAD"), clone.git("status", "--porcelain"), clone.git("tag")
+    assert after == before
+    assert not (clone.directory / "dist").exists() or not any((clone.directory / "dist").iterdir())
