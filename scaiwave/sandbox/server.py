@@ -67,8 +67,9 @@ class Sandbox:
     seconds; `clock_offset` shifts the Date header only. Everything from `envelope` on may be
     changed while it runs, and so may `registrations.auto_approve`. A request for more than
     `max_per_page` rows gets that many; with `refuse_per_page` set, that limit applies instead and a
-    request above it is refused with 422. Without `scim` the SCIM paths return 404. Mutations are
-    announced to `webhook_url`; `webhooks` has more options.
+    request above it is refused with 422. Without `scim` the SCIM paths return 404; with
+    `scim_cursors` lists by SCIM can be read by cursor. Mutations are announced to `webhook_url`;
+    `webhooks` has more options.
     """
 
     seed: int = 1
@@ -89,6 +90,7 @@ class Sandbox:
     max_per_page: int = 100
     refuse_per_page: int | None = None
     scim: bool = True
+    scim_cursors: bool = False
     token_lifetime: int = 3600
     clock_offset: float = 0.0
     webhook_url: str = ""

@@ -60,8 +60,12 @@ from scaiwave.registry import get_missing_registration
 ADMIN = "/api/v1/admin"
 PER_PAGE = 500
 SAFE_PER_PAGE = 100
-"""Page size to request, and the one to use if the server rejects that. ScaiKey documents no maximum
-(assumption: a server with a lower one responds with 422, or sends fewer records)."""
+"""Page size to request, and the one to use if the server rejects that without naming its maximum.
+ScaiKey documents none (assumption: a server with a lower one responds with 422, or sends fewer
+records)."""
+
+_STATED_MAXIMUM = re.compile(r"\bper_page: .*?less than or equal to (\d{1,9})\b")
+"""In the words of FastAPI."""
 
 KEYS_AHEAD_PER_THREAD = 4
 """Groups that are prefetched, so that one with many pages does not leave the other threads idle."""
@@ -172,6 +176,17 @@ def _is_own_error(response: httpx.Response) -> bool:
     return isinstance(detail, str) and bool(detail.strip())
 
 
+def _find_smaller_page_size(error: UpstreamRejected, size: int) -> int | None:
+    """Return the page size to try after `size` was rejected: the server's maximum, if stated.
+
+    Returns None if there is no smaller one to try.
+    """
+    stated = _STATED_MAXIMUM.search(error.message)
+    if stated and 0 < int(stated[1]) < size:
+        return int(stated[1])
+    return SAFE_PER_PAGE if size > SAFE_PER_PAGE else None
+
+
 def is_path_segment(text: str) -> bool:
     """Return whether an id keeps its meaning as part of a URL path."""
     return _UNSAFE_IN_PATH.search(text) is None
@@ -200,6 +215,8 @@ class ScaiKeyClient(RegistrationCalls):
         )
         self._per_page = PER_PAGE
         self._has_scim = True
+        self._scim_paging: scim.Paging | None = None
+        self._scim_lock = threading.Lock()
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
@@ -372,7 +389,8 @@ class ScaiKeyClient(RegistrationCalls):
             if not self._has_scim or not is_path_segment(tenant_id):
                 return tenant_id, None
             try:
-                return tenant_id, scim.read_groups(self._get_scim, tenant_id)
+                paging = self._read_scim_paging(tenant_id)
+                return tenant_id, scim.read_groups(self._get_scim, tenant_id, paging)
             except UpstreamUnauthorized:
                 raise
             except scim.UNAVAILABLE:
@@ -396,7 +414,14 @@ class ScaiKeyClient(RegistrationCalls):
         except scim.UNAVAILABLE:
             return None
 
-    def _get_scim(self, path: str, params: dict[str, int]) -> httpx.Response:
+    def _read_scim_paging(self, tenant_id: str) -> scim.Paging:
+        """Return how SCIM lists are paged, which is the same for all tenants."""
+        with self._scim_lock:
+            if self._scim_paging is None:
+                self._scim_paging = scim.read_paging(self._get_scim, tenant_id)
+            return self._scim_paging
+
+    def _get_scim(self, path: str, params: dict[str, Any]) -> httpx.Response:
         return self._get(path, "groups", params, accept=scim.ACCEPT)
 
     def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
@@ -476,14 +501,16 @@ class ScaiKeyClient(RegistrationCalls):
 
         def fetch(page: int, stop: threading.Event) -> RecordPage[AnyRecord]:
             nonlocal size
-            try:
-                response = request(page, stop)
-            except UpstreamRejected:
-                if page > 1 or size <= SAFE_PER_PAGE:
-                    raise
-                self._per_page = size = SAFE_PER_PAGE  # For every list from now on.
-                response = request(page, stop)
-            return decode_page(response.content, kind, source=f"GET {path}", number=page)
+            while True:
+                try:
+                    response = request(page, stop)
+                except UpstreamRejected as error:
+                    smaller = _find_smaller_page_size(error, size)
+                    if page > 1 or smaller is None:
+                        raise
+                    self._per_page = size = smaller  # For every list from now on.
+                else:
+                    return decode_page(response.content, kind, source=f"GET {path}", number=page)
 
         return PageIterator(
             fetch,

@@ -54,6 +54,7 @@ class Command(BaseCommand):
             help="maximum number of rows per page; larger requests get status 422 (default: none)",
         )
         add("--no-scim", dest="scim", action="store_false", help="status 404 for SCIM requests")
+        add("--scim-cursors", action="store_true", help="lists by SCIM also by cursor (RFC 9865)")
         add(
             "--envelope",
             choices=ENVELOPES,

@@ -7,6 +7,7 @@ API, that a group contains its members, and that the same permissions apply as i
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.routing import HTTPError, Request, Response, SandboxState, route
 
-GROUPS = "/api/v1/tenants/{tenant_id}/scim/v2/Groups"
+BASE = "/api/v1/tenants/{tenant_id}/scim/v2"
+GROUPS = f"{BASE}/Groups"
 MEDIA_TYPE = "application/scim+json"
 MAX_COUNT = 100
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 ERROR_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
+CONFIG_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 GROUP_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
 
@@ -40,13 +43,45 @@ def _scim_response(value: Any, *, status: int = 200) -> Response:
     return Response(status=status, body=body, content_type=MEDIA_TYPE)
 
 
+@route("GET", f"{BASE}/ServiceProviderConfig")
+def get_config(sandbox: SandboxState, request: Request) -> Response:
+    _get_visible_tenant_id(sandbox, request)
+    unsupported = {"supported": False}
+    return _scim_response(
+        {
+            "schemas": [CONFIG_SCHEMA],
+            "patch": unsupported,
+            "bulk": {**unsupported, "maxOperations": 0, "maxPayloadSize": 0},
+            "filter": {**unsupported, "maxResults": 0},
+            "changePassword": unsupported,
+            "sort": unsupported,
+            "etag": unsupported,
+            "authenticationSchemes": [],
+            "pagination": {
+                "cursor": sandbox.scim_cursors,
+                "index": True,
+                "defaultPaginationMethod": "index",
+                "defaultPageSize": _get_max_count(sandbox),
+                "maxPageSize": _get_max_count(sandbox),
+            },
+        }
+    )
+
+
 @route("GET", GROUPS)
 def list_groups(sandbox: SandboxState, request: Request) -> Response:
-    """List at most `count` of the tenant's groups from `startIndex`, which starts at 1."""
+    """List at most `count` of the tenant's groups, from `startIndex` on or with a `cursor`.
+
+    Indexes start at 1. A server without cursors ignores them, as any unknown parameter.
+    """
     tenant_id = _get_visible_tenant_id(sandbox, request)
     # RFC 7644, section 3.4.2.4: a start below 1 means 1, a negative count means 0.
     start = max(1, _parse_integer(request, "startIndex", 1))
-    count = min(max(0, _parse_integer(request, "count", MAX_COUNT)), MAX_COUNT)
+    limit = _get_max_count(sandbox)
+    count = min(max(0, _parse_integer(request, "count", limit)), limit)
+    cursor = request.query.get("cursor") if sandbox.scim_cursors else None
+    if cursor:
+        start = _parse_cursor(cursor, tenant_id)
     offset = request.rule.shift_offset(start - 1) if request.rule else start - 1
     with sandbox.directory.lock:
         list_filter = ListFilter(tenant_id=tenant_id)
@@ -57,15 +92,37 @@ def list_groups(sandbox: SandboxState, request: Request) -> Response:
         ]
     if request.rule:
         resources, total = request.rule.edit_page(resources, total)
-    return _scim_response(
-        {
-            "schemas": [LIST_SCHEMA],
-            "totalResults": total,
-            "startIndex": start,
-            "itemsPerPage": len(resources),
-            "Resources": [msgspec.Raw(resource.encode()) for resource in resources],
-        }
-    )
+    page = {
+        "schemas": [LIST_SCHEMA],
+        "totalResults": total,
+        "itemsPerPage": len(resources),
+        "Resources": [msgspec.Raw(resource.encode()) for resource in resources],
+    }
+    if cursor is None:
+        page["startIndex"] = start
+    elif start + len(rows) <= total:
+        page["nextCursor"] = _build_cursor(start + len(rows), tenant_id)
+    return _scim_response(page)
+
+
+def _get_max_count(sandbox: SandboxState) -> int:
+    return min(MAX_COUNT, sandbox.max_per_page)
+
+
+def _build_cursor(start: int, tenant_id: str) -> str:
+    """Return a cursor of characters that need no escapes in a URL (RFC 9865, section 2)."""
+    return urlsafe_b64encode(f"{start} {tenant_id}".encode()).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str, tenant_id: str) -> int:
+    """Return where a page starts. A cursor of another list is invalid."""
+    try:
+        start, owner = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(" ")
+        if owner == tenant_id:
+            return int(start)
+    except ValueError:
+        pass
+    raise ScimError(400, "The cursor is invalid", scim_type="invalidCursor")
 
 
 @route("GET", GROUPS + "/{group_id}")

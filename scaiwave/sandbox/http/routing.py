@@ -94,6 +94,7 @@ class SandboxState(Protocol):
     max_per_page: int
     refuse_per_page: int | None
     scim: bool
+    scim_cursors: bool
     token_lifetime: int
     directory: Directory
     keys: KeyRing

@@ -63,6 +63,11 @@ class ListBehaviour(CompactRepr):
     envelope: str = "data"
 
 
+CURSORS = ("none", "honest", "ignored", "repeated", "short", "expired once", "expired")
+"""`ignored`: the server offers cursors and pages by index. `short`: the first page has no cursor,
+and no total. `expired`: no cursor of a second page is accepted."""
+
+
 @dataclass(frozen=True, repr=False)
 class Script(CompactRepr):
     """How the server behaves during one run.
@@ -70,6 +75,7 @@ class Script(CompactRepr):
     `interruptions` are changes of the directory: the list during which they happen, the number of
     the request to it before which they happen, and the change. `members` are for the lists of
     members in turn. With `scim` the groups are available by SCIM too, and behave like their list.
+    `scim_cursors` is one of CURSORS: how the cursors behave that the server offers, if any.
     """
 
     partners: ListBehaviour = ListBehaviour()
@@ -82,6 +88,7 @@ class Script(CompactRepr):
     without_discovery: bool = False
     token_with_claims: bool = False
     scim: bool = False
+    scim_cursors: str = "none"
 
     def get_behaviour(self, name: str, group_id: str) -> ListBehaviour:
         if name != "members":

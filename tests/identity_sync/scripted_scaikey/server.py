@@ -114,7 +114,10 @@ class ScriptedScaiKey:
             if path.startswith(ADMIN) and not is_authenticated:
                 return 401, _encode_detail("Not authenticated")
             parts = [unquote(part) for part in path.split("/")]
-            return self._route(parts, dict(parse_qsl(query))) or (404, _encode_detail("Not found"))
+            return self._route(parts, dict(parse_qsl(query, keep_blank_values=True))) or (
+                404,
+                _encode_detail("Not found"),
+            )
 
     def _route(self, parts: list[str], params: dict[str, str]) -> tuple[int, bytes] | None:
         match parts:
@@ -124,6 +127,8 @@ class ScriptedScaiKey:
                 return self._respond_with_list("members", group, params)
             case ["", "api", "v1", "admin", name, key] if name in COLLECTIONS:
                 return self._respond_with_item(name, key)
+            case ["", "api", "v1", "tenants", _, "scim", "v2", "ServiceProviderConfig"]:
+                return self._respond_with_scim_config()
             case ["", "api", "v1", "tenants", tenant, "scim", "v2", "Groups"]:
                 return self._respond_with_scim(tenant, params)
             case ["", "api", "v1", "tenants", tenant, "scim", "v2", "Groups", group]:
@@ -201,8 +206,13 @@ class ScriptedScaiKey:
         if not self._state.script.scim or tenant not in self.directory.lists["tenants"].rows:
             return 404, _encode_detail("Not found")
         self._interrupt("scim")
-        behaviour = self._state.script.groups
+        behaviour, cursors = self._state.script.groups, self._state.script.scim_cursors
         start, count = int(params.get("startIndex", 1)), int(params.get("count", 100))
+        is_by_cursor = "cursor" in params and cursors not in ("none", "ignored")
+        if is_by_cursor:
+            start = int(params["cursor"] or 1)
+        if is_by_cursor and start > 1 and self._is_expired(cursors, tenant):
+            return 400, msgspec.json.encode({"scimType": "expiredCursor", "status": "400"})
         request_number = self._count(f"scim {tenant}", start, behaviour)
         groups = order_keys(
             self.directory.list_contained("groups", tenant), behaviour, request_number
@@ -217,7 +227,24 @@ class ScriptedScaiKey:
             "itemsPerPage": len(resources),
             "Resources": resources,
         }
+        if is_by_cursor and cursors == "short":
+            del document["totalResults"]
+        elif is_by_cursor and start + len(resources) <= len(groups):
+            document["nextCursor"] = "1" if cursors == "repeated" else str(start + len(resources))
         return 200, msgspec.json.encode(document)
+
+    def _respond_with_scim_config(self) -> tuple[int, bytes] | None:
+        script = self._state.script
+        if not script.scim or script.scim_cursors == "none":
+            return None
+        return 200, msgspec.json.encode({"pagination": {"cursor": True, "index": True}})
+
+    def _is_expired(self, cursors: str, tenant: str) -> bool:
+        if not cursors.startswith("expired"):
+            return False
+        name = f"expired {tenant}"
+        self._state.requests[name] = self._state.requests.get(name, 0) + 1
+        return cursors == "expired" or self._state.requests[name] == 1
 
     def _respond_with_scim_item(self, tenant: str, group: str) -> tuple[int, bytes]:
         row = self.directory.lists["groups"].rows.get(group)

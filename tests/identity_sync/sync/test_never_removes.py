@@ -40,6 +40,7 @@ from tests.identity_sync.scripted_scaikey.helpers import (
 )
 from tests.identity_sync.scripted_scaikey.records import COLLECTIONS, Fact
 from tests.identity_sync.scripted_scaikey.script import (
+    CURSORS,
     ENVELOPES,
     ORDERS,
     REPEATS,
@@ -217,6 +218,7 @@ def scripts(draw: st.DrawFn, caps: st.SearchStrategy[int], *, quiet: bool, many:
         without_discovery=draw(st.booleans()),
         token_with_claims=draw(st.booleans()),
         scim=draw(st.booleans()),
+        scim_cursors=draw(st.sampled_from(CURSORS)),
     )
 
 

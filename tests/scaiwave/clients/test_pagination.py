@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import UserRecord
@@ -151,6 +152,45 @@ def test_success_one_page_is_one_request(server: RawServer, client: ScaiKeyClien
     (request,) = server.requests
     assert request.target == "/api/v1/admin/users/?tenant_id=tnt_1&page=1&per_page=500"
     assert request.headers["authorization"] == "Bearer token"
+
+
+@pytest.mark.parametrize(
+    ("limit", "problem", "sizes"),
+    [
+        (200, "Input should be less than or equal to 200", [500, 200]),
+        (30, "Input should be less than or equal to 30", [500, 30]),
+        (100, "Too many", [500, 100]),
+        (100, "Input should be less than or equal to 400", [500, 400, 100]),
+        (100, "Input should be less than or equal to 0", [500, 100]),
+    ],
+)
+def test_success_the_largest_page_that_the_server_accepts(
+    server: RawServer, client: ScaiKeyClient, limit: int, problem: str, sizes: list[int]
+) -> None:
+    serve = numbered(people(50), "data", cap=limit)
+
+    def refuse(request: RawRequest) -> RawResponse:
+        if int(request.query["per_page"]) <= limit:
+            return serve(request)
+        detail = {"loc": ["query", "per_page"], "msg": problem, "type": "less_than_equal"}
+        return make_response({"detail": [detail]}, status=422)
+
+    server.respond = refuse
+    for _ in range(2):
+        assert len(ids(client.iter_pages("users"))) == 50
+    requested = [int(request.query["per_page"]) for request in server.requests]
+    assert list(dict.fromkeys(requested)) == sizes
+    assert requested.count(500) == 1
+
+
+@pytest.mark.parametrize("detail", ["No", [{"loc": ["query", "page"], "msg": "No"}]])
+def test_fail_a_request_that_is_rejected_whatever_its_size(
+    server: RawServer, client: ScaiKeyClient, detail: Any
+) -> None:
+    server.respond = lambda request: make_response({"detail": detail}, status=422)
+    with pytest.raises(UpstreamRejected):
+        ids(client.iter_pages("users"))
+    assert [request.query["per_page"] for request in server.requests] == ["500", "100"]
 
 
 def test_success_a_short_bare_list_is_two_requests(

@@ -183,3 +183,47 @@ def test_success_faults(sandbox: Sandbox, api: httpx.Client) -> None:
     assert api.get(path).json()["totalResults"] == 1
     assert api.get(path).json()["Resources"] == whole["Resources"][2:]
     assert api.get(path).json() == whole
+
+
+@pytest.mark.sandbox(people=130, tenants=4, groups=30, seed=7, scim_cursors=True)
+def test_success_by_cursor(sandbox: Sandbox, api: httpx.Client) -> None:
+    tenant_id = find_largest_tenant(api)
+    path = build_groups_path(tenant_id)
+    config = api.get(path.replace("Groups", "ServiceProviderConfig")).raise_for_status()
+    assert config.headers["content-type"] == "application/scim+json"
+    assert config.json()["pagination"] == {
+        "cursor": True,
+        "index": True,
+        "defaultPaginationMethod": "index",
+        "defaultPageSize": 100,
+        "maxPageSize": 100,
+    }
+    resources: list[Row] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = api.get(path, params={"cursor": cursor, "count": 3}).raise_for_status().json()
+        assert "startIndex" not in page
+        assert page["itemsPerPage"] == len(page["Resources"]) in (1, 2, 3)
+        resources += page["Resources"]
+        cursor = page.get("nextCursor")
+        assert page["totalResults"] > 3
+    assert resources == walk_resources(api, path, 100)  # which ends at the total
+    assert "nextCursor" not in api.get(path, params={"startIndex": 1, "count": 3}).json()
+
+
+@pytest.mark.sandbox(people=130, tenants=4, groups=30, seed=7, scim_cursors=True)
+def test_fail_invalid_cursor(api: httpx.Client) -> None:
+    tenant_id = find_largest_tenant(api)
+    other = next(i for i in get_ids(walk(api, f"{ADMIN}/tenants/")) if i != tenant_id)
+    page = api.get(build_groups_path(tenant_id), params={"cursor": "", "count": 1}).json()
+    for tenant, cursor in ((tenant_id, "x"), (tenant_id, "é"), (other, page["nextCursor"])):
+        response = api.get(build_groups_path(tenant), params={"cursor": cursor})
+        assert (response.status_code, response.json()["scimType"]) == (400, "invalidCursor")
+
+
+def test_success_cursors_are_ignored_unless_switched_on(api: httpx.Client) -> None:
+    path = build_groups_path(find_largest_tenant(api))
+    config = api.get(path.replace("Groups", "ServiceProviderConfig")).json()
+    assert config["pagination"]["cursor"] is False
+    page = api.get(path, params={"cursor": "", "count": 1}).json()
+    assert (page["startIndex"], "nextCursor" in page) == (1, False)
