@@ -4,7 +4,8 @@ The values are in the rows of the database and in the staged records, so this mu
 the plan is applied. Nothing is read of a run without changes.
 
 In SQL: `d` is a row of the plan, `p` a row of the database, `s` a staged record, `t` a tenant, `e`
-an edge, `g` a group, `r` a role, `x` a staged role.
+an edge, `g` a group, `r` a role, `x` a staged role. Of an edge to add, `p` and `x` are the person
+who becomes a member, `m` and `y` the group, each as a row and staged, and `n` is the staged group.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _NOT_FIRST = """
 def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
     """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
     for kind in KINDS:
-        yield from _iter_batches(kind, _NOT_FIRST, [])
+        yield from _iter_kind(kind, _NOT_FIRST, [])
 
 
 def iter_sections() -> Iterator[ChangeSection]:
@@ -80,10 +81,12 @@ def iter_sections() -> Iterator[ChangeSection]:
     execute(
         "CREATE INDEX IF NOT EXISTS sync_plan_tenant ON sync_plan (tenant_id, kind, row_id, action)"
     )
+    execute("CREATE INDEX IF NOT EXISTS new_edges_tenant ON new_edges (tenant_id, row_id)")
     sections = fetch(
         """
         SELECT d.tenant_id, d.kind, COALESCE(t.slug, s.slug)
-        FROM (SELECT DISTINCT tenant_id, kind FROM sync_plan) AS d
+        FROM (SELECT tenant_id, kind FROM sync_plan
+              UNION SELECT tenant_id, 'memberships' FROM new_edges) AS d
         LEFT JOIN sw_tenants t ON t.id = d.tenant_id
         LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
         """
@@ -91,10 +94,27 @@ def iter_sections() -> Iterator[ChangeSection]:
     sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
     for tenant_id, kind, slug in sections:
         if tenant_id is None:
-            batches = _iter_batches(kind, "d.tenant_id IS NULL", [])
+            batches = _iter_kind(kind, "d.tenant_id IS NULL", [])
         else:
-            batches = _iter_batches(kind, "d.tenant_id = %s", [uuid_param(str(tenant_id))])
+            batches = _iter_kind(kind, "d.tenant_id = %s", [uuid_param(str(tenant_id))])
         yield ChangeSection(slug, kind, batches)
+
+
+def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    yield from _iter_batches(kind, where, params)
+    if kind == "memberships":
+        yield from _iter_new_edges(where, params)
+
+
+def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    last = uuid_param(UUID(int=0))
+    sql = f"{_NEW_EDGES} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
+    while rows := fetch(sql, [*params, last, BATCH]):
+        yield [_build_change("memberships", None, row) for row in rows]
+        if len(rows) < BATCH:
+            return
+        execute("CREATE INDEX IF NOT EXISTS new_edges_row ON new_edges (row_id)")
+        last = uuid_param(to_uuid(rows[-1][0]))
 
 
 def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
@@ -120,15 +140,27 @@ def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[Pla
 _COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
 _COLUMN_COUNT = 7
 
-_MEMBERSHIPS = """
-    SELECT d.row_id, d.tenant_id, d.action,
-           COALESCE(d.scaikey_id, s.group_scaikey_id || ' ' || s.member_scaikey_id), d.name, '',
-           COALESCE(d.reason, 'new member in ScaiKey'), COALESCE(g.name, n.name)
+_MEMBERSHIPS = f"""
+    {_COLUMNS}, COALESCE(g.name, n.name)
     FROM sync_plan d
     LEFT JOIN sw_group_memberships e ON e.id = d.row_id
     LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
     LEFT JOIN stage_memberships s ON s.n = d.n
     LEFT JOIN stage_groups n ON g.id IS NULL AND n.scaikey_id = s.group_scaikey_id
+"""
+
+_NEW_EDGES = """
+    SELECT d.row_id, d.tenant_id, 'add', s.group_scaikey_id || ' ' || s.member_scaikey_id,
+           COALESCE(p.display_name, x.display_name, m.name, y.name), '', 'new member in ScaiKey',
+           COALESCE(g.name, n.name)
+    FROM (SELECT e.*, 'memberships' AS kind FROM new_edges e) AS d
+    JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN sw_groups g ON g.id = d.group_id
+    LEFT JOIN stage_groups n ON n.scaikey_id = s.group_scaikey_id
+    LEFT JOIN sw_participants p ON p.id = d.member_id
+    LEFT JOIN stage_participants x ON s.is_group = 0 AND x.scaikey_id = s.member_scaikey_id
+    LEFT JOIN sw_groups m ON m.id = d.member_id
+    LEFT JOIN stage_groups y ON s.is_group = 1 AND y.scaikey_id = s.member_scaikey_id
 """
 
 # Where a person or group moves to: a tenant of this server, or one that only ScaiKey has.

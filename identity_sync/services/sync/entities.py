@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from identity_sync.services.sync.staging import BATCH, copy_rows
-from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct
+from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct, to_uuid
 
 
 @dataclass(frozen=True)
@@ -297,10 +297,16 @@ def keep_suspensions() -> None:
 
     A manual suspension is about the person. Theirs is that of the row which was removed last.
     """
+    if not fetch_one(_HAS_SUSPENDED)[0]:
+        return  # The join would read all people who are added.
     for row_id, scaikey_id in fetch(_SUSPENDED_ELSEWHERE):
         execute(_COPY_SUSPENSION, [scaikey_id, row_id, row_id])
 
 
+_HAS_SUSPENDED = """
+    SELECT EXISTS (SELECT 1 FROM sw_participants
+                   WHERE suspended_by_hand_at IS NOT NULL AND absent_since IS NOT NULL)
+"""
 _SUSPENDED_ELSEWHERE = """
     SELECT DISTINCT d.row_id, d.scaikey_id
     FROM sw_participants o JOIN sync_plan d ON d.scaikey_id = o.scaikey_id
@@ -374,5 +380,5 @@ def _build_candidates(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, s
         yield (
             number,
             _build_local_id(email, name),
-            _build_suffix(UUID(str(tenant_id)), scaikey_id),
+            _build_suffix(to_uuid(tenant_id), scaikey_id),
         )

@@ -157,13 +157,15 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
     """
     for changes in iter_recorded_changes():
         known_skips = _find_known_skips(changes)
+        never_added = _find_tenants_never_added(changes)
         recorded = [
             (new_id(), change)
             for change in changes
             if change.action != "skipped" or (change.kind, change.scaikey_id) not in known_skips
         ]
         SyncChange.objects.bulk_create(
-            (_build_row(run, key, change) for key, change in recorded), batch_size=1000
+            (_build_row(run, key, change, never_added) for key, change in recorded),
+            batch_size=1000,
         )
         if with_values:
             SyncChangeValues.objects.bulk_create(
@@ -176,12 +178,14 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
             )
 
 
-def _build_row(run: SyncRun, key: UUID, change: PlannedChange) -> SyncChange:
+def _build_row(
+    run: SyncRun, key: UUID, change: PlannedChange, never_added: set[UUID]
+) -> SyncChange:
     return SyncChange(
         id=key,
         run=run,
         subject_id=change.row_id,
-        tenant_id=change.tenant_id,
+        tenant_id=None if change.tenant_id in never_added else change.tenant_id,
         kind=change.kind,
         action=change.action,
         subject_scaikey_id=change.scaikey_id,
@@ -208,6 +212,18 @@ def delete_expired_values(now: datetime, *, days: int) -> int:
     except Error:
         logger.warning("Old values of changes could not be deleted; the next sync tries again.")
     return deleted
+
+
+def _find_tenants_never_added(changes: list[PlannedChange]) -> set[UUID]:
+    """Return the tenants of skipped changes that have no row, because they are skipped too."""
+    tenants = {
+        change.tenant_id
+        for change in changes
+        if change.action == "skipped" and change.tenant_id is not None
+    }
+    if not tenants:
+        return set()
+    return tenants - set(Tenant.objects.filter(pk__in=tenants).values_list("pk", flat=True))
 
 
 def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
@@ -273,7 +289,8 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
 def _find_new_skips() -> list[tuple[Any, ...]]:
     return fetch(
         f"""
-        SELECT d.kind, d.scaikey_id, d.tenant_id, d.name, d.reason FROM sync_plan d
+        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason FROM sync_plan d
+        LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
         WHERE d.action = 'skipped' AND NOT EXISTS (
             SELECT 1 FROM sw_sync_skips k WHERE {_SAME_SKIP.format("k")})
         """

@@ -8,8 +8,8 @@ that disagree. Other differences between the two lists don't matter, so that a b
 loses the members who left. Everything else is postponed.
 
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan, `k` a tenant
-whose access is kept.
+a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan or an edge to
+add, `k` a tenant whose access is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db import connection
 
 from identity_sync.services.sync.confirm import (
     BUDGET_SPENT,
@@ -459,30 +461,38 @@ def plan_changes() -> None:
             _plan_for_new(is_group, kind)
 
 
-_INSERT_INTO_PLAN = """
-    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason,
-                           group_id, member_id, is_group)
-"""
-
-
 def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
+    """Plan edges of members that exist: first all as additions, of which the known are restored."""
     execute(
         f"""
-        {_INSERT_INTO_PLAN}
-        SELECT %s, CASE WHEN e.id IS NULL THEN 'add' ELSE 'restore' END,
-               COALESCE(e.id, s.new_id), g.tenant_id, s.n,
-               CASE WHEN e.id IS NOT NULL
-                    THEN s.group_scaikey_id || ' ' || s.member_scaikey_id END, m.{name},
-               CASE WHEN e.id IS NOT NULL THEN 'member again in ScaiKey' END,
-               g.group_id, m.id, {is_group}
+        INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
+        SELECT s.n, {is_group}, COALESCE(e.id, s.new_id), g.tenant_id, g.group_id, m.id
         FROM stage_memberships s
         JOIN group_map g ON g.scaikey_id = s.group_scaikey_id
         JOIN {table} m ON m.scaikey_id = s.member_scaikey_id AND m.tenant_id = g.tenant_id
         LEFT JOIN sw_group_memberships e ON e.group_id = g.group_id AND e.{column} = m.id
         WHERE s.is_group = {is_group} AND (e.id IS NULL OR e.absent_since IS NOT NULL)
+        """
+    )
+    restored = execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason,
+                               group_id, member_id)
+        SELECT %s, 'restore', d.row_id, d.tenant_id, d.n,
+               s.group_scaikey_id || ' ' || s.member_scaikey_id, m.{name},
+               'member again in ScaiKey', d.group_id, d.member_id
+        FROM new_edges d JOIN sw_group_memberships e ON e.id = d.row_id
+        JOIN stage_memberships s ON s.n = d.n JOIN {table} m ON m.id = d.member_id
+        WHERE d.is_group = {is_group}
         """,
         [KIND],
     )
+    if restored:
+        execute("DELETE FROM new_edges WHERE row_id IN (SELECT id FROM sw_group_memberships)")
+
+
+def count_additions() -> int:
+    return int(fetch_one("SELECT count(*) FROM new_edges")[0])
 
 
 def _has_additions(kind: str) -> bool:
@@ -492,21 +502,22 @@ def _has_additions(kind: str) -> bool:
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
-    execute(
-        "CREATE INDEX IF NOT EXISTS stage_memberships_member "
-        "ON stage_memberships (member_scaikey_id)"
-    )
+    if connection.vendor == "sqlite":
+        # PostgreSQL joins by hash, in less time than the index takes.
+        execute(
+            "CREATE INDEX IF NOT EXISTS stage_memberships_member "
+            "ON stage_memberships (member_scaikey_id)"
+        )
     execute(
         f"""
-        {_INSERT_INTO_PLAN}
-        SELECT %s, 'add', s.new_id, g.tenant_id, s.n, NULL, m.name, NULL, g.group_id, m.row_id,
-               {is_group}
+        INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
+        SELECT s.n, {is_group}, s.new_id, g.tenant_id, g.group_id, m.row_id
         FROM sync_plan m
         JOIN stage_memberships s ON s.member_scaikey_id = m.scaikey_id
         JOIN group_map g ON g.scaikey_id = s.group_scaikey_id AND g.tenant_id = m.tenant_id
         WHERE m.kind = %s AND m.action = 'add' AND s.is_group = {is_group}
         """,
-        [KIND, kind],
+        [kind],
     )
 
 
@@ -538,8 +549,7 @@ def insert(now: datetime) -> None:
             INSERT INTO sw_group_memberships
                 (id, tenant_id, group_id, {column}, created_at, updated_at)
             SELECT d.row_id, d.tenant_id, d.group_id, d.member_id, %s, %s
-            FROM sync_plan d
-            WHERE d.kind = %s AND d.action = 'add' AND d.is_group = {is_group}
+            FROM new_edges d WHERE d.is_group = {is_group}
             """,
-            [datetime_param(now), datetime_param(now), KIND],
+            [datetime_param(now), datetime_param(now)],
         )

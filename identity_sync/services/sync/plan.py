@@ -229,6 +229,7 @@ def count_plan(plan: Plan) -> None:
     ):
         counts = plan.kinds[kind]
         setattr(counts, _COUNT_NAMES[action], getattr(counts, _COUNT_NAMES[action]) + number)
+    plan.kinds["memberships"].added = memberships.count_additions()
     for kind, counts in plan.kinds.items():
         _count_unchanged(plan, kind, counts)
 

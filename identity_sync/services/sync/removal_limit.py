@@ -31,6 +31,7 @@ FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
 OVER_LIMIT = "over the removal limit of its tenant"
+SLUG_IN_USE = "its slug is still in use"
 _ALLOWANCE = re.compile(r"--allow-removals (\d+)`")
 OFF_FOR_TENANT = "removals are turned off for this tenant"
 
@@ -495,10 +496,11 @@ def _skip_consequences() -> None:
         "WHERE p.id = d.row_id AND p.absent_since IS NULL) AND NOT EXISTS (SELECT 1 FROM sw_groups "
         "g WHERE g.id = d.row_id AND g.absent_since IS NULL)"
     )
+    depends = f"(member_id IN ({never_added}) OR group_id IN ({never_added}))"
     execute(
-        "DELETE FROM sync_plan WHERE kind = 'memberships' AND action IN ('add', 'restore') "
-        f"AND (member_id IN ({never_added}) OR group_id IN ({never_added}))"
+        f"DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'restore' AND {depends}"
     )
+    execute(f"DELETE FROM new_edges WHERE {depends}")
     execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
     # People of whom only the roles would have changed.
     execute(
@@ -521,9 +523,21 @@ def _keep_slugs_of_skipped_tenants() -> None:
         for tenant_id in rows:
             only = "" if action == "'add'" else "AND kind = 'tenants'"
             execute(
-                f"UPDATE sync_plan SET action = 'skipped', reason = 'its slug is still in use' "
-                f"WHERE tenant_id = %s {only}",
-                [tenant_id],
+                f"UPDATE sync_plan SET action = 'skipped', reason = %s WHERE tenant_id = %s {only}",
+                [SLUG_IN_USE, tenant_id],
             )
             if action == "'add'":
                 execute("DELETE FROM role_plan WHERE tenant_id = %s", [tenant_id])
+                execute(_SKIP_NEW_EDGES, [SLUG_IN_USE, tenant_id])
+                execute("DELETE FROM new_edges WHERE tenant_id = %s", [tenant_id])
+
+
+_SKIP_NEW_EDGES = """
+    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason)
+    SELECT 'memberships', 'skipped', d.row_id, d.tenant_id, d.n,
+           s.group_scaikey_id || ' ' || s.member_scaikey_id, COALESCE(p.display_name, g.name), %s
+    FROM new_edges d JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN stage_participants p ON s.is_group = 0 AND p.scaikey_id = s.member_scaikey_id
+    LEFT JOIN stage_groups g ON s.is_group = 1 AND g.scaikey_id = s.member_scaikey_id
+    WHERE d.tenant_id = %s
+"""

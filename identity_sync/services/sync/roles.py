@@ -148,7 +148,8 @@ def _plan_updates_of_people() -> None:
         FROM (SELECT DISTINCT participant_id, person_n FROM role_plan) AS c
         JOIN sw_participants p ON p.id = c.participant_id
         JOIN stage_participants s ON s.n = c.person_n
-        WHERE p.id NOT IN (SELECT row_id FROM sync_plan WHERE kind = 'participants')
+        LEFT JOIN sync_plan d ON d.kind = 'participants' AND d.row_id = p.id
+        WHERE d.row_id IS NULL
         """
     )
 

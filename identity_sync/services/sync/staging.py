@@ -6,12 +6,12 @@ Other sessions can't see them, and they end with the connection.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
-from django.db import Error, connection
+from django.db import Error, IntegrityError, connection, transaction
 
-from scaiwave.sql import batched, execute, fetch_one
+from scaiwave.sql import batched, execute
 
 # Columns of every temporary table. `n` numbers the rows as they arrive; `new_id` is the primary key
 # if the record turns out to be new. A column without a type is text.
@@ -86,8 +86,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "n integer",
         "grant_id uuid",
     ),
-    # The changes to make; `tenant_id` and the names are for the history. Additions of memberships
-    # are the most by far, so their ScaiKey ID and reason are built only when they are read.
+    # The changes to make, except for memberships to add; `tenant_id` and the names are for the
+    # history.
     "sync_plan": (
         "kind",
         "action",
@@ -100,7 +100,16 @@ TABLES: dict[str, tuple[str, ...]] = {
         "reason",
         "group_id uuid",
         "member_id uuid",
+    ),
+    # Memberships to add: the most rows of a first sync by far, so all else of them is read from the
+    # staged membership.
+    "new_edges": (
+        "n integer",
         "is_group integer",
+        "row_id uuid",
+        "tenant_id uuid",
+        "group_id uuid",
+        "member_id uuid",
     ),
     # The records of a run for single records; see targets.py.
     "targets": ("kind", "scaikey_id"),
@@ -188,6 +197,10 @@ _SMALL_INDEXES = {
 
 BATCH = 5000
 
+COPY_ROWS = 1000
+"""Rows in one statement that fills a temporary table. While it runs nothing that was fetched is
+taken, so a long one would leave the threads that fetch idle."""
+
 T = TypeVar("T")
 
 
@@ -212,6 +225,10 @@ def _abandon_tables() -> None:
 
 
 def _create_tables() -> None:
+    if connection.vendor == "postgresql":
+        # PostgreSQL overestimates some of these statements so much that compiling them takes longer
+        # than running them.
+        execute("SET jit = off")
     for name, columns in TABLES.items():
         _create_table(name, columns)
     for name, columns in _SMALL_INDEXES.items():
@@ -238,6 +255,8 @@ def drop_review_tables() -> None:
 def _drop_tables() -> None:
     for name in TABLES:
         execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
+    if connection.vendor == "postgresql":
+        execute("RESET jit")
 
 
 def _qualify(name: str) -> str:
@@ -262,7 +281,7 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     columns = [column.split(" ")[0] for column in (TABLES | REVIEW_TABLES)[table]]
     # If the database fails, close the source at once: it may own threads that fetch.
     with closing(_make_closable(rows)) as source:
-        for batch in batched(source, BATCH):
+        for batch in batched(source, COPY_ROWS):
             if connection.vendor == "postgresql":
                 _copy(table, columns, batch)
             else:
@@ -310,19 +329,31 @@ def _sqlite_transaction() -> Iterator[Any]:
 def deduplicate(table: str) -> int:
     """Index a loaded table and delete repeated rows; return how many were deleted."""
     number, identity = _INDEXES[table]
-    total, distinct = fetch_one(
-        f"SELECT (SELECT count(*) FROM {table}), "
-        f"(SELECT count(*) FROM (SELECT DISTINCT {', '.join(identity)} FROM {table}) AS d)"
-    )
-    if total != distinct:
-        execute(
-            f"DELETE FROM {table} WHERE n NOT IN "
-            f"(SELECT min(n) FROM {table} GROUP BY {', '.join(identity)})"
+    deleted = 0
+    if not _create_unique_index(table, identity):
+        deleted = execute(
+            f"DELETE FROM {table} WHERE n IN (SELECT n FROM ("
+            f"SELECT n, row_number() OVER (PARTITION BY {', '.join(identity)} ORDER BY n) AS place "
+            f"FROM {table}) AS r WHERE place > 1)"
         )
-    for columns in (number, identity):
-        execute(f"CREATE INDEX {table}_{columns[0]} ON {table} ({', '.join(columns)})")
+        _create_unique_index(table, identity)
+    execute(f"CREATE INDEX {table}_{number[0]} ON {table} ({', '.join(number)})")
     analyze(table)
-    return int(total - distinct)
+    return deleted
+
+
+def _create_unique_index(table: str, columns: tuple[str, ...]) -> bool:
+    """Create an index unless rows are repeated; return whether it was created.
+
+    This takes one pass over the table. On SQLite a transaction would lock the database file.
+    """
+    with_rollback = transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
+    try:
+        with with_rollback:
+            execute(f"CREATE UNIQUE INDEX {table}_{columns[0]} ON {table} ({', '.join(columns)})")
+    except IntegrityError:
+        return False
+    return True
 
 
 def analyze(*tables: str) -> None:

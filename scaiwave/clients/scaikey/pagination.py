@@ -27,9 +27,9 @@ MAX_PAGES = 100_000
 MAX_LIST_SECONDS = 6 * 3600.0
 """Ten million records take about an hour; a list without an end must not block syncs for days."""
 
-MAX_READY_PAGES = 4
-"""Pages that may wait for their turn, besides those in flight, so that one slow page does not leave
-the other threads idle."""
+MAX_READY_PAGES = 16
+"""Pages that may wait for their turn, besides those in flight, so that one slow page, or a caller
+that is busy for a moment, does not leave the threads idle. A page has some 100 KB."""
 
 FetchPage = Callable[[int, threading.Event], RecordPage[AnyRecord]]
 

@@ -565,3 +565,29 @@ def test_fail_a_tenant_whose_removal_is_skipped_keeps_its_slug(scaikey: Sandbox)
         sync()
 
     assert Tenant.objects.get(scaikey_tenant_id=removed).slug == slug
+
+
+@pytest.mark.sandbox(partners=2, tenants=8, people=400, groups=0)
+def test_fail_a_new_tenant_without_its_slug_is_skipped_with_all_its_rows(scaikey: Sandbox) -> None:
+    sync()
+    sizes = {key: len(list_people_of_tenant(scaikey, key)) for key in scaikey.directory.tenants}
+    removed = min((key for key in sizes if sizes[key] > 25), key=lambda key: sizes[key])
+    slug = Tenant.objects.get(scaikey_tenant_id=removed).slug
+    scaikey.directory.remove_tenant(removed)
+    new = scaikey.directory.add_tenant(name="New", slug=slug, people=2)
+    group = scaikey.directory.add_group(new, name="Staff")
+    person = scaikey.directory.add_user(new, display_name="Ada")
+    scaikey.directory.add_member(group, user_id=person)
+    other = next(key for key in sizes if key != removed)
+    scaikey.directory.update_tenant(other, name="Renamed")
+
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+
+    changed = get_changed_counts(caught.value.report)
+    assert changed["tenants"]["updated"] == 1
+    assert changed["memberships"] == {"skipped": 1}
+    assert not Tenant.objects.filter(scaikey_tenant_id=new).exists()
+    skip = SyncSkip.objects.get(kind="memberships")
+    assert (skip.subject_scaikey_id, skip.subject_name) == (f"{group} {person}", "Ada")
+    assert skip.reason == "its slug is still in use"

@@ -227,7 +227,7 @@ def test_success_token_expires_during_a_list(scaikey: Sandbox, client: ScaiKeyCl
     seen = 0
     for page in client.iter_pages("users", per_page=10, in_flight=4):
         seen += len(page)
-        if seen == 100:
+        if seen == 10:
             scaikey.rotate_keys(keep_old=False)
     assert seen == 250
     assert tokens_asked(scaikey) == 2
