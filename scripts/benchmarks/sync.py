@@ -61,6 +61,26 @@ class Block:
             f"same rows: {plain:.2f} s, {plain / ours:.2f} of it."
         )
 
+    def describe_sizes(self) -> str:
+        """Return how large the temporary tables of the first sync were, beside its rows."""
+        [first] = self.runs["first sync"]
+        plan, staged, rows, indexed = (
+            first["sizes"][name] for name in ("plan", "staged", "rows", "rows_with_indexes")
+        )
+        return (
+            f"Temporary tables of the first sync: {plan / MIB:.0f} MB for the plan, "
+            f"{plan / rows:.2f} of its rows ({rows / MIB:.0f} MB) and {plan / indexed:.2f} of "
+            f"them with their indexes; {staged / MIB:.0f} MB for what ScaiKey returned."
+        )
+
+    def describe_requests(self) -> str:
+        ours = self.runs["second sync"][0]["requests"]
+        least = self.runs["bare download"][0]["least_requests"]
+        return (
+            f"Requests of a sync without changes: {ours:,}. The least possible with pages of this "
+            f"size: {least:,}, {ours / least:.2f} times as many."
+        )
+
     def get_baseline(self, name: str) -> float:
         times: list[float] = [run[name] for run in self.runs["bare download"]]
         return median(times)
@@ -129,6 +149,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add("--repeat", type=int, default=3, help="runs of the sync without changes (default 3)")
     add("--no-scim", action="store_true", help="use a ScaiKey without SCIM: one request a group")
+    add("--scim-cursors", action="store_true", help="use a ScaiKey with lists by cursor (RFC 9865)")
     add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
     return parser
 
@@ -144,12 +165,18 @@ def _measure_databases(databases: list[Database], options: argparse.Namespace) -
             block = Block(database.title, latency)
             with (
                 empty_home(database) as environment,
-                run_scaikey(latency=latency / 1000, scim=not options.no_scim, **sizes) as scaikey,
+                run_scaikey(
+                    latency=latency / 1000,
+                    scim=not options.no_scim,
+                    scim_cursors=options.scim_cursors,
+                    **sizes,
+                ) as scaikey,
             ):
                 _measure_block(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
             heading = f"{block.database}, {latency} ms"
             table = format_table((heading, *TITLES[1:]), list(block.build_rows()))
             print(f"\n{table}\n{block.describe_apply()}", flush=True)
+            print(f"{block.describe_sizes()}\n{block.describe_requests()}", flush=True)
             yield block
 
 

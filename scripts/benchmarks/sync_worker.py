@@ -13,11 +13,13 @@ import os
 import sys
 import time
 from collections import Counter
+from math import ceil
 from typing import Any
 
 import django
 
 from scripts.benchmarks.metrics import measure_peak_memory
+from scripts.benchmarks.sync_baseline import TABLES
 
 COLLECTIONS = ("partners", "tenants", "users", "groups")
 
@@ -28,16 +30,20 @@ def download() -> dict[str, Any]:
 
     from identity_sync.services.sync.fetch import MIN_GROUPS_FOR_SCIM
     from scaiwave.clients.scaikey.client import scaikey_client
+    from scaiwave.sandbox.api.scim import MAX_COUNT
 
     started = _start_clocks()
     with scaikey_client(settings.CONFIG) as client:
         rows = 0
+        least = 1  # the token
         tenants: dict[str, str] = {}
         for collection in COLLECTIONS:
-            for page in client.iter_pages(collection):
+            pages = client.iter_pages(collection)
+            for page in pages:
                 rows += len(page)
                 if collection == "groups":
                     tenants |= {row.id: row.tenant_id for row in page}
+            least += max(1, ceil(pages.row_count / max(1, pages.page_size)))
         counts = Counter(tenants.values())
         several = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
         read: set[str] = set()
@@ -49,7 +55,16 @@ def download() -> dict[str, Any]:
         remaining = [group_id for group_id in tenants if group_id not in read]
         for _, members in client.iter_members(remaining):
             rows += sum(member.is_direct for member in members.records) if members else 0
-        return {**_measure_since(started), "requests": client.requests, "rows": rows}
+        if read:
+            least += sum(ceil(number / MAX_COUNT) for number in counts.values())
+        else:
+            least += len(tenants)
+        return {
+            **_measure_since(started),
+            "requests": client.requests,
+            "least_requests": least,
+            "rows": rows,
+        }
 
 
 def sync() -> dict[str, Any]:
@@ -59,7 +74,12 @@ def sync() -> dict[str, Any]:
     from scaiwave.console.progress import null_progress_factory
 
     sync_run: Any = run
-    options = sync_run.SyncOptions(get_host_operator(), null_progress_factory)
+    sizes: dict[str, int] = {}
+    options = sync_run.SyncOptions(
+        get_host_operator(),
+        null_progress_factory,
+        on_planned=lambda: sizes.update(_measure_tables(_table_sizes())),
+    )
     last_response = 0.0
     stage_all = sync_run.stage_all
 
@@ -79,7 +99,46 @@ def sync() -> dict[str, Any]:
         "rows": sum(counts.seen for counts in report.kinds.values()),
         "changed": report.change_count,
         "kinds": report.counts(),
+        "sizes": sizes,
     }
+
+
+def _table_sizes() -> list[tuple[str, int, int]]:
+    """Return name, bytes of rows and bytes with indexes of each table, also of temporary ones."""
+    from django.db import connection
+
+    from scaiwave.sql import fetch
+
+    if connection.vendor == "postgresql":
+        return fetch(
+            "SELECT relname, pg_table_size(oid), pg_total_relation_size(oid) FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace IN (pg_my_temp_schema(), 'public'::regnamespace)"
+        )
+    return [
+        row
+        for schema in ("main", "temp")
+        for row in fetch(
+            f"""
+            SELECT m.tbl_name, sum(CASE WHEN m.type = 'table' THEN d.pgsize END), sum(d.pgsize)
+            FROM dbstat('{schema}', 1) d JOIN {schema}.sqlite_master m ON m.name = d.name
+            GROUP BY m.tbl_name
+            """  # noqa: S608 - our own names
+        )
+    ]
+
+
+def _measure_tables(tables: list[tuple[str, int, int]]) -> dict[str, int]:
+    """Sum up what the plan and the staged responses take, and the rows that a sync writes."""
+    from identity_sync.services.sync.staging import TABLES as TEMPORARY
+
+    sizes = dict.fromkeys(("plan", "staged", "rows", "rows_with_indexes"), 0)
+    for name, rows, total in tables:
+        if name in TEMPORARY:
+            sizes["staged" if name.startswith("stage_") else "plan"] += int(total)
+        elif name in TABLES:
+            sizes["rows"] += int(rows)
+            sizes["rows_with_indexes"] += int(total)
+    return sizes
 
 
 def _start_clocks() -> tuple[float, float]:
