@@ -42,6 +42,9 @@ MODULES = (
     "django.template.backends.django",
     "django.views.debug",
     "environ",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.arbiter",
+    "gunicorn.workers.gthread",
     "httpx",
     "isal.igzip",
     "isal.isal_zlib",
@@ -54,10 +57,29 @@ MODULES = (
     "rq",
     "tenacity",
     "uuid_utils",
+    "federation.services.peer_client",
+    "identity_sync.services.sync.report",
+    "identity_sync.services.sync.staging",
+    "rooms.bundle.validator",
+    "rooms.bundle.writer",
+    "rooms.search.vectors",
+    "rooms.services.imports.source",
+    "scaiwave.admin.acts",
+    "scaiwave.admin.list_export",
+    "scaiwave.admin.overview",
+    "scaiwave.admin.search",
+    "scaiwave.admin.tabs",
     "scaiwave.auth.operators",
     "scaiwave.clients.scaikey.client",
+    "scaiwave.config.database",
+    "scaiwave.config.secret_keys",
+    "scaiwave.config.server_name",
     "scaiwave.doctor.runner",
+    "scaiwave.error_mapping",
     "scaiwave.jobs.definitions",
+    "scaiwave.log_formatter",
+    "scaiwave.media_storage",
+    "scaiwave.schema_version",
 )
 
 
@@ -185,8 +207,9 @@ def run_and_exit(arguments: list[str]) -> None:
     """Run the main module, and end this process without taking the modules apart.
 
     For that it would copy all that it shares with the server, which takes as long as a short
-    command. Threads end, functions of `atexit` run and streams are flushed, as at the end of any
-    Python process. Exceptions, and streams that can't be flushed, end it as usual.
+    command. Threads end, functions of `atexit` run, databases are closed (which also moves what is
+    in SQLite's write-ahead log into the file) and streams are flushed, as at the end of any Python
+    process. Exceptions, and streams that can't be flushed, end it as usual.
     """
     try:
         run(arguments)
@@ -197,6 +220,8 @@ def run_and_exit(arguments: list[str]) -> None:
         code = stop.code or 0
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
+    if "django.db" in sys.modules:
+        sys.modules["django.db"].connections.close_all()
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
