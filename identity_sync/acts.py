@@ -68,7 +68,7 @@ def _show(call: ActCall, request: SyncRequest) -> ActResult:
     """
     if request.tenant is None and not call.operator.sees_everything:
         return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
-    if service.wait_for_run(request.run_id, MAX_WAIT_SECONDS):
+    if service.wait_for_run(request, MAX_WAIT_SECONDS):
         page = reverse("admin:identity_sync_syncrun_change", args=[request.run_id])
         return ActResult(f"{request.sentence} This page shows how far it is.", page)
     where = "a worker is free" if request.is_queued else "its process is ready"
@@ -92,7 +92,7 @@ def _has_tenant_allowance(tenant: Any) -> bool:
 
 
 def _has_allowance(run: Any) -> bool:
-    return bool(describe_allowance(run))
+    return bool(describe_allowance(run)) and find_refused_run(run.tenant) == run
 
 
 def _explain_sync(row: Any) -> str:

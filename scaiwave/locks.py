@@ -40,9 +40,7 @@ def process_lock(name: str) -> Iterator[bool]:
 def is_locked(name: str) -> bool:
     """Return whether a process has this lock, without disturbing one that is about to take it."""
     if connection.vendor != "postgresql":
-        path = _lock_path(name)
-        with translate_write_errors(path):
-            return _is_file_locked(path)
+        return is_file_locked(name)
     key = _advisory_key(name) % 2**64
     sql = """
         SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
@@ -62,6 +60,13 @@ def lock_file(name: str) -> int | None:
     with translate_write_errors(path):
         _make_lock_directory()
         return _open_locked(path)
+
+
+def is_file_locked(name: str) -> bool:
+    """Return whether a process on this host has the file that `lock_file` locks."""
+    path = _lock_path(name)
+    with translate_write_errors(path):
+        return _is_path_locked(path)
 
 
 def remove_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
@@ -179,7 +184,7 @@ def _lock_exclusively(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_file_locked(path: Path) -> bool:
+def _is_path_locked(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -43,7 +43,7 @@ from scaiwave.ids import new_id
 from scaiwave.jobs.definitions import QUEUES, get_sync_timeout
 from scaiwave.jobs.errors import RedisUnreachable
 from scaiwave.jobs.raw_values import read_list
-from scaiwave.locks import is_locked, lock_file
+from scaiwave.locks import is_file_locked, is_locked, lock_file, process_lock
 from scaiwave.processes import start_detached
 from tenants.models import AuditEntry, Tenant
 from tenants.services.audit import AuditSubject, record_audit
@@ -51,6 +51,8 @@ from tenants.services.audit import AuditSubject, record_audit
 JOB = "identity_sync.jobs.run_requested_sync"
 COMMAND = "run_requested_sync"
 ACTION = "request-sync"
+REQUEST_LOCK = "sync-request"
+"""The process lock of a request from its look at the queue until its job is in it."""
 PROCESS_LOCK = "requested-sync"
 """The file that is locked while a process of a requested sync runs on this host."""
 SUBJECT_TYPE = "syncrun"
@@ -90,10 +92,12 @@ def start_sync(
     dry_run: bool,
     now: datetime,
     allow_removals: int | None = None,
+    allowed_run: UUID | None = None,
 ) -> SyncRequest:
     """Record the request for a sync of all tenants or of one, start it, and return at once.
 
-    With Redis a worker runs it, else a process of its own. Raises `InsufficientPermission`,
+    With Redis a worker runs it, else a process of its own. Removals are allowed only as long as
+    `allowed_run` is the newest run. Raises `InsufficientPermission`,
     `TenantNotFound`, `TenantNotLinked`, `NotRegistered`, `SyncLocked` if a sync is running or has
     been requested, and `SyncNotStarted`.
     """
@@ -116,7 +120,11 @@ def start_sync(
                 subject=AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants"),
                 tenant=row,
                 now=now,
-                details={"dry_run": dry_run, "allow_removals": allow_removals},
+                details={
+                    "dry_run": dry_run,
+                    "allow_removals": allow_removals,
+                    **({"allowed_run": str(allowed_run)} if allowed_run else {}),
+                },
             )
         start(run_id)
     return SyncRequest(run_id, row, dry_run, is_queued)
@@ -145,11 +153,7 @@ def allow_removals(
             "This run has left out no losses of access that can be allowed. No changes were made.",
             fix="Start a dry run: if its plan is over the removal limit, its error has the number.",
         )
-    if find_refused_run(row.tenant) != row:
-        raise RemovalsNotConfirmed(
-            "A newer sync has run since. No changes were made.",
-            fix="Look at the newest run, or start a dry run.",
-        )
+    _require_newest(row.tenant, str(row.pk))
     if number != allowance:
         raise RemovalsNotConfirmed(
             f"{number:,} is not the number of losses of access of this run. No changes were made.",
@@ -157,8 +161,23 @@ def allow_removals(
         )
     tenant = None if row.tenant is None else str(row.tenant_id)
     return start_sync(
-        operator=operator, tenant=tenant, dry_run=False, now=now, allow_removals=number
+        operator=operator,
+        tenant=tenant,
+        dry_run=False,
+        now=now,
+        allow_removals=number,
+        allowed_run=row.pk,
     )
+
+
+def _require_newest(tenant: Tenant | None, run_id: str) -> None:
+    """Raise `RemovalsNotConfirmed` unless the newest run has this ID and left out removals."""
+    newest = find_refused_run(tenant)
+    if newest is None or str(newest.pk) != run_id:
+        raise RemovalsNotConfirmed(
+            "A newer sync has run since. No changes were made.",
+            fix="Look at the newest run, or start a dry run.",
+        )
 
 
 def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
@@ -196,14 +215,25 @@ def is_scope_of_registration(operator: Operator) -> bool:
     }.get(operator.role)
 
 
-def wait_for_run(run_id: UUID, seconds: float) -> bool:
-    """Wait until a requested run is in the history; return whether it is."""
+def wait_for_run(request: SyncRequest, seconds: float) -> bool:
+    """Wait until a requested run is in the history; return whether it is.
+
+    Raises `SyncNotStarted` if its process has ended before that.
+    """
     deadline = time.monotonic() + seconds
-    while not SyncRun.objects.filter(pk=run_id).exists():
+    run = SyncRun.objects.filter(pk=request.run_id)
+    while True:
+        has_process = request.is_queued or is_file_locked(PROCESS_LOCK)
+        if run.exists():
+            return True
+        if not has_process:
+            raise SyncNotStarted(
+                "The process of the sync has ended before the sync began.",
+                fix="The log of this server has the cause. `scaiwave doctor` finds the usual ones.",
+            )
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)
-    return True
 
 
 def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
@@ -222,6 +252,8 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
         raise SyncRequestInvalid(f"The sync {run_id} was requested too long ago: {entry.at}.")
     if SyncRun.objects.filter(pk=run_id).exists():
         raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
+    allow_removals = entry.details["allow_removals"]
+    check = None if allow_removals is None else partial(_check_allowance, entry)
     return run_sync(
         SyncOptions(
             Operator(
@@ -233,7 +265,8 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
             null_progress_factory,
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],
-            allow_removals=entry.details["allow_removals"],
+            allow_removals=allow_removals,
+            check=check,
             trigger=Trigger.MANUAL,
             connect=own_scaikey_client,
             wait_seconds=MAX_LOCK_WAIT_SECONDS,
@@ -243,12 +276,23 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
     )
 
 
+def _check_allowance(entry: AuditEntry) -> None:
+    """Let no second run use what was allowed once: between the request and its run, another
+    sync may have run. Raises `RemovalsNotConfirmed`."""
+    tenant = Tenant.objects.filter(pk=entry.tenant_id).first() if entry.tenant_id else None
+    _require_newest(tenant, entry.details.get("allowed_run", ""))
+
+
 @contextmanager
 def _reserve_start() -> Iterator[tuple[Callable[[UUID], None], bool]]:
     """Yield what starts a job or a process, and whether it is a job. Raises `SyncLocked`."""
-    if settings.REDIS_URL and _is_queue_ready():
-        yield _enqueue, True
-        return
+    if settings.REDIS_URL:
+        with process_lock(REQUEST_LOCK) as is_free:
+            if not is_free:
+                raise SyncLocked("Another sync is being requested.")
+            if _is_queue_ready():
+                yield _enqueue, True
+                return
     descriptor = lock_file(PROCESS_LOCK)
     if descriptor is None:
         raise SyncLocked("Another requested sync is running.")

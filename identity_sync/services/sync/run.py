@@ -98,7 +98,8 @@ class SyncOptions:
     the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
     the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
     to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
-    `run_id` is the ID of the run in the history, where it was promised before.
+    `run_id` is the ID of the run in the history, where it was promised before. `check` is called
+    when no other run can begin, and raises what ends this one.
     """
 
     operator: Operator
@@ -118,6 +119,7 @@ class SyncOptions:
     plan_writer: PlanWriter | None = None
     reviewed: ReviewedPlan | None = None
     run_id: UUID | None = None
+    check: Callable[[], None] | None = None
 
     @property
     def plan_path(self) -> Path | None:
@@ -332,6 +334,8 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
     """Run the sync, and record its result in any case."""
     try:
         with context.limits.translate():
+            if context.options.check:
+                context.options.check()
             _run(context)
     except SyncStopped as error:
         history.finish_run(run, context.report, now=_now(), error=error)

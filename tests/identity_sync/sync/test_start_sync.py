@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,20 +22,31 @@ from django.urls import reverse
 from pytest_django import Settings
 from redis import Redis
 
-from identity_sync.errors import SyncRequestInvalid
+from identity_sync.errors import (
+    RemovalsNotConfirmed,
+    SyncNotStarted,
+    SyncRequestInvalid,
+    SyncStopped,
+)
 from identity_sync.models import Registration, RegistrationState, SyncRun
 from identity_sync.services.start_sync import (
     COMMAND,
     MAX_REQUEST_AGE,
+    PROCESS_LOCK,
+    SyncRequest,
+    allow_removals,
     run_requested_sync,
     start_sync,
+    wait_for_run,
 )
 from identity_sync.services.sync.run import LOCK
 from scaiwave.admin.access import SCAIKEY_BACKEND
+from scaiwave.ids import new_id
 from scaiwave.jobs.rq_queue import SuiteJob, open_queues
-from scaiwave.locks import process_lock
+from scaiwave.locks import lock_file, process_lock
 from scaiwave.sandbox import Sandbox
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
+from tests.concurrency import run_concurrently
 from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant, sync
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
@@ -175,9 +188,65 @@ def test_success_removals_are_allowed_by_their_number(
     now_active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
     assert active - now_active >= 25
     # The run that it was for is no longer the newest one.
+    page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
+    assert page.context["acts"] == []
     late = post(client, "sync-allow-removals-n", run, number=str(number))
-    assert late.status_code == HTTPStatus.CONFLICT
-    assert "A newer sync has run since" in late.content.decode()
+    assert late.status_code == HTTPStatus.FORBIDDEN
+    with pytest.raises(RemovalsNotConfirmed, match="A newer sync has run since"):
+        allow_removals(operator=HOST, run=run.pk, number=number, now=datetime.now(UTC))
+
+
+def refuse_a_sync(sandbox: Sandbox) -> tuple[SyncRun, int]:
+    """Return a run that was refused, and how many losses of access it left out."""
+    remove_people(sandbox, 25)
+    with pytest.raises(SyncStopped):
+        sync()
+    run = SyncRun.objects.newest_first()[0]
+    return run, int(re.findall(r"--allow-removals (\d+)", run.error_fix)[0])
+
+
+@pytest.mark.django_db
+def test_fail_removals_are_allowed_once(scaikey: Sandbox, redis: Redis) -> None:
+    """Two requests are queued before either has run, and more people are removed in between."""
+    sync(allow_removals=10_000)
+    run, number = refuse_a_sync(scaikey)
+    requests = []
+    for _ in range(2):
+        request = allow_removals(operator=HOST, run=run.pk, number=number, now=datetime.now(UTC))
+        requests.append(request.run_id)
+        redis.flushdb()
+    run_requested_sync(requests[0], now=datetime.now(UTC))
+    active = Participant.objects.filter(absent_since=None).count()
+    remove_people(scaikey, 21)
+    with pytest.raises(RemovalsNotConfirmed, match="A newer sync has run since"):
+        run_requested_sync(requests[1], now=datetime.now(UTC))
+    assert Participant.objects.filter(absent_since=None).count() == active
+    second = SyncRun.objects.get(pk=requests[1])
+    assert (second.outcome, second.error_code) == ("failed", "SW_SYNC_REMOVALS_NOT_CONFIRMED")
+
+
+@pytest.mark.django_db
+def test_fail_the_process_ends_before_the_sync_begins(client: Client) -> None:
+    request = SyncRequest(new_id(), None, dry_run=False, is_queued=False)
+    descriptor = lock_file(PROCESS_LOCK)
+    assert descriptor is not None
+    assert not wait_for_run(request, 0.0)
+    os.close(descriptor)
+    with pytest.raises(SyncNotStarted, match="has ended before the sync began"):
+        wait_for_run(request, 5.0)
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_a_double_click_queues_one_sync(redis: Redis, scaikey: Sandbox) -> None:
+    account = AdminUser.objects.create_superuser("olga")
+    clients = [Client() for _ in range(4)]
+    for each in clients:
+        each.force_login(account)
+    answers = run_concurrently(*(partial(post, each, "sync") for each in clients))
+    assert sorted(answer.status_code for answer in answers) == [302, 409, 409, 409]
+    assert len(redis.keys("rq:job:*")) == 1
+    assert AuditEntry.objects.filter(action="request-sync").count() == 1
 
 
 @pytest.mark.django_db
