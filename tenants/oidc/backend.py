@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
-from urllib.parse import quote_plus
+from typing import Any
 
-import requests
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
@@ -21,13 +21,16 @@ from scaiwave.auth.operators import (
     build_token_operator,
 )
 from scaiwave.auth.tokens import Claims, verify_id_token, verify_token
+from scaiwave.clients.errors import UpstreamConflict, UpstreamRejected
+from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+from scaiwave.clients.scaikey.sign_in import fetch_profile, redeem_code
 from scaiwave.errors import (
     ExpiredToken,
     InsufficientPermission,
     InvalidToken,
-    UpstreamInvalidResponse,
+    UpstreamForbidden,
+    UpstreamNotFound,
     UpstreamUnauthorized,
-    UpstreamUnavailable,
     UpstreamUnreachable,
 )
 from scaiwave.web.scaikey_sign_in import get_platform_issuer, token_failure
@@ -41,8 +44,6 @@ MAX_SESSION_SECONDS = 3600.0
 """A role is valid for as long as the token that proves it, and never longer than this."""
 
 MAX_SUBJECT_CHARS = 200
-
-_TOKENS = ("access_token", "id_token")
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,27 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
         return None if find_sign_in_blocker(account.scaikey_id) else account
 
     def get_token(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Send the code to ScaiKey, and return its answer.
+        """Send the code to ScaiKey, and return the tokens.
 
-        By RFC 6749, 2.3.1, id and secret are form-encoded before they go into the Basic header.
+        By the suite's own client, and not by the library: it follows no redirect, and its answers
+        have limits of size and time.
         """
-        encoded = {name: quote_plus(payload[name]) for name in ("client_id", "client_secret")}
         redirect_uri = settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI")
+        form = {**payload, "redirect_uri": redirect_uri}
+        client_id, client_secret = form.pop("client_id"), form.pop("client_secret")
         if failure := token_failure.get():
             raise failure
-        try:
-            answer = super().get_token({**payload, **encoded, "redirect_uri": redirect_uri})
-        except requests.JSONDecodeError:
-            answer = None
-        except requests.RequestException as error:
-            _raise_upstream_error(error)
-        tokens = [answer.get(name) for name in _TOKENS] if isinstance(answer, dict) else []
-        if not tokens or not all(isinstance(token, str) and token for token in tokens):
-            raise UpstreamInvalidResponse(
-                "ScaiKey's answer to the sign-in has no tokens.",
-                fix="Check that the application of this server may request the scope openid.",
+        with _translate_errors():
+            tokens = redeem_code(
+                settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"),
+                self.OIDC_OP_TOKEN_ENDPOINT,
+                {**form, "client_id": client_id},
+                client_id=client_id,
+                client_secret=client_secret,
+                timeouts=INTERACTIVE_TIMEOUTS,
             )
-        self._access_token = answer["access_token"]
-        return dict(answer)
+        self._access_token = tokens.access_token
+        return {"access_token": tokens.access_token, "id_token": tokens.id_token}
 
     def verify_token(self, token: str, **kwargs: Any) -> Claims:
         return verify_id_token(
@@ -151,14 +151,14 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
     def _load_profile(self, access_token: str, claims: Claims) -> dict[str, str]:
         """Return name and e-mail address, which are only shown and never decide anything."""
         info: Any = {}
-        if get_oidc_setting("OIDC_OP_USER_ENDPOINT"):
-            self.OIDC_OP_USER_ENDPOINT = get_oidc_setting("OIDC_OP_USER_ENDPOINT")
-            try:
-                info = self.get_userinfo(access_token, "", {})
-            except requests.JSONDecodeError:
-                info = None
-            except requests.RequestException as error:
-                _raise_upstream_error(error)
+        if endpoint := get_oidc_setting("OIDC_OP_USER_ENDPOINT"):
+            with _translate_errors():
+                info = fetch_profile(
+                    settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"),
+                    endpoint,
+                    access_token,
+                    timeouts=INTERACTIVE_TIMEOUTS,
+                )
             if not isinstance(info, dict) or info.get("sub") != claims.subject:
                 raise InvalidToken("The profile belongs to another person (sub).")
         is_verified = info.get("email_verified") is not False
@@ -217,27 +217,18 @@ def _build_operator(claims: Claims, profile: dict[str, str], request: HttpReques
     )
 
 
-def _raise_upstream_error(error: requests.RequestException) -> NoReturn:
-    """Raise our error for one of requests. Its text may repeat a token, so it is not shown."""
-    translated = _translate_request_error(error)
-    if isinstance(translated, UpstreamUnreachable):
-        token_failure.remember(translated)
-    raise translated from None
-
-
-def _translate_request_error(error: requests.RequestException) -> Exception:
-    status = error.response.status_code if error.response is not None else 0
-    if status in (401, 403):
-        return UpstreamUnauthorized(
-            f"ScaiKey has rejected this server at the sign-in (HTTP {status}).",
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raise the errors of a request to ScaiKey as those of a sign-in."""
+    try:
+        yield
+    except UpstreamUnreachable as error:
+        token_failure.remember(error)
+        raise
+    except (UpstreamUnauthorized, UpstreamForbidden) as error:
+        raise UpstreamUnauthorized(
+            f"ScaiKey has rejected this server at the sign-in. {error.message}",
             fix="Check SCAIWAVE_SCAIKEY_CLIENT_ID and SCAIWAVE_SCAIKEY_CLIENT_SECRET.",
-        )
-    if 400 <= status < 500 and status != 429:
-        return SignInRejected(f"ScaiKey has rejected the sign-in (HTTP {status}).")
-    if status:
-        return UpstreamUnavailable(
-            f"ScaiKey can't sign you in now (HTTP {status}).", fix="Try again in a few minutes."
-        )
-    return UpstreamUnreachable(
-        "ScaiKey did not answer.", fix="Try again in a few minutes, or sign in with a password."
-    )
+        ) from None
+    except (UpstreamRejected, UpstreamConflict, UpstreamNotFound):
+        raise SignInRejected("ScaiKey has rejected the sign-in.") from None

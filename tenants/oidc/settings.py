@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from django.conf import settings
 
 from scaiwave.web.scaikey_sign_in import endpoint_cache
 
-TIMEOUT_SECONDS = 4.0
 SCOPES = "openid profile email"
 
 FIXED_SETTINGS: dict[str, Any] = {
@@ -24,8 +22,6 @@ FIXED_SETTINGS: dict[str, Any] = {
     "OIDC_STATE_SIZE": 43,
     "OIDC_STORE_ACCESS_TOKEN": False,
     "OIDC_STORE_ID_TOKEN": False,
-    "OIDC_TIMEOUT": TIMEOUT_SECONDS,
-    "OIDC_TOKEN_USE_BASIC_AUTH": True,
     "OIDC_USE_NONCE": True,
     "OIDC_USE_PKCE": True,
 }
@@ -46,7 +42,4 @@ def get_oidc_setting(name: str, *default: Any) -> Any:
             return endpoint_cache.get(settings.CONFIG).userinfo
         case "OIDC_OP_JWKS_ENDPOINT":
             return ""  # Keys are fetched, and cached, as for the HTTP API.
-        case "OIDC_VERIFY_SSL":
-            # The rest of the suite takes certificates from here too.
-            return os.environ.get("SSL_CERT_FILE") or True
     return FIXED_SETTINGS.get(name, *default)

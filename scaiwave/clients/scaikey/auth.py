@@ -136,7 +136,7 @@ class BearerAuth:
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not _is_sendable(self.token):
+        if not is_sendable(self.token):
             raise InvalidToken("The ScaiKey token contains characters that no token may have.")
 
     def bearer(self) -> str:
@@ -192,7 +192,7 @@ class ClientCredentialsAuth:
         requested_at = self._clock()
         response = self._post()
         grant = decode_response(response.content, _Grant, source="the response with the token")
-        if grant.token_type.lower() != "bearer" or not _is_sendable(grant.access_token):
+        if grant.token_type.lower() != "bearer" or not is_sendable(grant.access_token):
             raise UpstreamInvalidResponse(
                 f"{self._http.peer.name} returned something that is not a bearer token.",
                 fix=f"Check that {self._http.peer.setting} is the address of ScaiKey.",
@@ -223,7 +223,7 @@ class ClientCredentialsAuth:
         )
 
 
-def _is_sendable(token: str) -> bool:
+def is_sendable(token: str) -> bool:
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 

@@ -1,13 +1,16 @@
-"""Where ScaiKey signs people in: its discovery document (OpenID Connect Discovery, 4)."""
+"""How ScaiKey signs people in: its discovery document (OpenID Connect Discovery, 4), the exchange
+of a code for tokens (RFC 6749, 4.1.3), and the profile (OpenID Connect Core, 5.3)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote_plus
 
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.scaikey.auth import DISCOVERY, check_endpoint
+from scaiwave.clients.scaikey.auth import DISCOVERY, check_endpoint, is_sendable
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.errors import UpstreamInvalidResponse
@@ -25,6 +28,14 @@ class SignInEndpoints(msgspec.Struct, frozen=True, kw_only=True):
     userinfo: str = ""
     end_session: str = ""
     sends_issuer: bool = False
+
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class SignInTokens(msgspec.Struct):
+    access_token: Text
+    id_token: Text
 
 
 class _Discovery(msgspec.Struct):
@@ -63,3 +74,42 @@ def _build_endpoints(http: HttpClient, document: _Discovery) -> SignInEndpoints:
         sends_issuer=document.authorization_response_iss_parameter_supported is True,
         **found,
     )
+
+
+def redeem_code(
+    base_url: str,
+    endpoint: str,
+    form: Mapping[str, str],
+    *,
+    client_id: str,
+    client_secret: str,
+    **options: Any,
+) -> SignInTokens:
+    """Exchange the code in `form` for tokens; `options` are the client's.
+
+    Raises what `HttpClient.request` raises, and UpstreamInvalidResponse.
+    """
+    with ScaiKeyClient(base_url, **options) as client:
+        response = client.http.request(
+            "POST",
+            endpoint,
+            data=form,
+            # By RFC 6749, 2.3.1, id and secret are form-encoded before they go into the header.
+            auth=(quote_plus(client_id), quote_plus(client_secret)),
+            retry=False,
+        )
+    tokens: SignInTokens = decode_response(
+        response.content, SignInTokens, source="POST of a sign-in's code"
+    )
+    return tokens
+
+
+def fetch_profile(base_url: str, endpoint: str, access_token: str, **options: Any) -> Any:
+    """Return what ScaiKey tells of the person. Raises as `redeem_code` does."""
+    if not is_sendable(access_token):
+        raise UpstreamInvalidResponse("ScaiKey's access token can't be sent back to it.")
+    with ScaiKeyClient(base_url, **options) as client:
+        response = client.http.request(
+            "GET", endpoint, headers={"Authorization": f"Bearer {access_token}"}, retry=False
+        )
+    return decode_response(response.content, Any, source="GET of a profile")

@@ -64,6 +64,14 @@ class Answer:
         }
 
 
+def nest(depth: int) -> list[Any]:
+    """Return a document that is too deep for a recursive parser."""
+    document: list[Any] = []
+    for _ in range(depth):
+        document = [document]
+    return document
+
+
 def begin(client: Client) -> dict[str, str]:
     """Begin a sign-in, and return the parameters with which the browser goes to ScaiKey."""
     there = client.get("/oidc/authenticate/", {"next": "/admin/tenants/tenant/"})
@@ -76,10 +84,18 @@ def come_back(scaikey: ScaiKey, client: Client, change: Change | None = None) ->
     answer = Answer(scaikey, sent["nonce"])
     if change is not None:
         change(answer)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
-        http.post(f"{scaikey.sandbox.url}{PLATFORM}/oauth/token", json=answer.build())
-        http.get(f"{scaikey.sandbox.url}{PLATFORM}/oauth/userinfo", json=answer.profile)
+    answer_with(scaikey.sandbox, token=answer.build(), userinfo=answer.profile)
+    try:
         return finish(client, sent["state"], scaikey.sandbox.url)
+    finally:
+        scaikey.sandbox.faults.clear()
+
+
+def answer_with(sandbox: Sandbox, **bodies: Any) -> None:
+    """Let ScaiKey answer the requests to these endpoints with these bodies."""
+    for endpoint, body in bodies.items():
+        path = f"{PLATFORM}/oauth/{endpoint}"
+        sandbox.faults.add("status", path=path, status=HTTPStatus.OK, body=body)
 
 
 def finish(client: Client, state: str, issuer: str) -> HttpResponse:
@@ -325,10 +341,9 @@ def test_fail_next_leads_to_this_server_only(scaikey: ScaiKey) -> None:
         there = client.get("/oidc/authenticate/", {"next": target})
         sent = dict(parse_qsl(urlsplit(there.headers["Location"]).query))
         answer = Answer(scaikey, sent["nonce"])
-        with responses.RequestsMock() as http:
-            http.post(f"{scaikey.sandbox.url}{PLATFORM}/oauth/token", json=answer.build())
-            http.get(f"{scaikey.sandbox.url}{PLATFORM}/oauth/userinfo", json=answer.profile)
-            back = finish(client, sent["state"], scaikey.sandbox.url)
+        answer_with(scaikey.sandbox, token=answer.build(), userinfo=answer.profile)
+        back = finish(client, sent["state"], scaikey.sandbox.url)
+        scaikey.sandbox.faults.clear()
         assert back.headers["Location"] == "/admin/", target
 
 
@@ -417,25 +432,37 @@ def test_success_passwords_work_beside_it_and_can_be_switched_off(
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "code"),
+    ("status", "fault", "code"),
     [
-        (400, {"error": "invalid_grant"}, "SW_SIGN_IN_REJECTED"),
-        (401, {"error": "invalid_client"}, "SW_UPSTREAM_CREDENTIALS_REFUSED"),
-        (503, {}, "SW_UPSTREAM_UNAVAILABLE"),
-        (200, {"access_token": "x"}, "SW_UPSTREAM_NONSENSE"),
-        (200, [], "SW_UPSTREAM_NONSENSE"),
-        (200, "<html>", "SW_UPSTREAM_NONSENSE"),
-        (200, {"access_token": 1, "id_token": {}}, "SW_UPSTREAM_NONSENSE"),
+        (400, {"action": "status", "body": {"error": "invalid_grant"}}, "SW_SIGN_IN_REJECTED"),
+        (401, {"action": "status", "body": {}}, "SW_UPSTREAM_CREDENTIALS_REFUSED"),
+        (503, {"action": "status", "body": {}}, "SW_UPSTREAM_UNAVAILABLE"),
+        (200, {"action": "status", "body": {"access_token": "x"}}, "SW_UPSTREAM_NONSENSE"),
+        (200, {"action": "status", "body": []}, "SW_UPSTREAM_NONSENSE"),
+        (200, {"action": "status", "body": nest(900)}, "SW_UPSTREAM_NONSENSE"),
+        (200, {"action": "status", "body": {"id_token": "x" * 2**26}}, "SW_UPSTREAM_TOO_LARGE"),
+        (
+            200,
+            {"action": "status", "body": {"access_token": "", "id_token": "x"}},
+            "SW_UPSTREAM_NONSENSE",
+        ),
+        (
+            200,
+            {"action": "status", "body": {"access_token": 1, "id_token": {}}},
+            "SW_UPSTREAM_NONSENSE",
+        ),
+        (200, {"action": "not_json"}, "SW_UPSTREAM_NONSENSE"),
+        (307, {"action": "redirect", "location": "/sandbox/"}, "SW_UPSTREAM_REDIRECT"),
+        (0, {"action": "drop"}, "SW_UPSTREAM_UNREACHABLE"),
     ],
 )
 def test_fail_what_scaikey_answers_is_a_page(
-    status: int, body: Any, code: str, scaikey: ScaiKey
+    status: int, fault: dict[str, Any], code: str, scaikey: ScaiKey
 ) -> None:
     client = Client()
     sent = begin(client)
-    with responses.RequestsMock() as http:
-        text = body if isinstance(body, str) else json.dumps(body)
-        http.post(f"{scaikey.sandbox.url}{PLATFORM}/oauth/token", body=text, status=status)
-        answer = finish(client, sent["state"], scaikey.sandbox.url)
+    rule = {"path": f"{PLATFORM}/oauth/token", "status": status, **fault}
+    scaikey.sandbox.faults.add_json(rule)
+    answer = finish(client, sent["state"], scaikey.sandbox.url)
     assert answer.status_code >= 400
     assert code in answer.content.decode()
