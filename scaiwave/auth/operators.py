@@ -148,6 +148,7 @@ def identify_operator(config: Configuration) -> Operator:
         claims = _verify_own_token(config, token)
         operator = build_token_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
         _ensure_not_suspended(operator)
+        _ensure_scope_is_active(operator)
         return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
         raise TokenRequired("No operator token is set, and this server requires one.")
@@ -194,6 +195,29 @@ def _ensure_not_suspended(operator: Operator) -> None:
             f"{operator.name} is suspended manually on this server.",
             fix="Ask another operator to run `scaiwave admin resume-participant "
             f"{quote(operator.subject)}`.",
+        )
+
+
+def _ensure_scope_is_active(operator: Operator) -> None:
+    """Refuse whom the admin site refuses: the administrators of a partner or tenant that is
+    suspended or deactivated here. The token of this server itself may still sync, which is how
+    their status in ScaiKey gets here.
+
+    If the database can't be read, nothing can be changed in it either, and commands that the role
+    may not run at all are still refused for that reason.
+    """
+    from django.db import Error
+
+    if operator.is_own_application:
+        return
+    try:
+        blocker = registry.find_scope_blocker(operator)
+    except Error:
+        return
+    if blocker:
+        raise InsufficientPermission(
+            f"{operator.name} ({operator.role.value}) may not run commands: {blocker}.",
+            fix="Ask a super_admin, or the operators of this server.",
         )
 
 

@@ -90,6 +90,9 @@ def verify_token(
     """
     payload, tenant_id = _verify_issuer(token, _parse_header(token), issuer, fetch_jwks)
     _check_audience(payload, audience)
+    if "at_hash" in payload:
+        # Otherwise the ID token of a sign-in, which a session keeps, could act for the person.
+        raise InvalidToken("The token is an ID token, which only proves a sign-in.")
     _check_time(payload, time.time() if now is None else now, leeway)
     return _build_claims(payload, tenant_id or "")
 

@@ -105,7 +105,7 @@ def redeem_code(
 
 
 def fetch_profile(base_url: str, endpoint: str, access_token: str, **options: Any) -> Any:
-    """Return what ScaiKey tells of the person. Raises as `redeem_code` does."""
+    """Return the profile of the person. Raises as `redeem_code` does."""
     if not is_sendable(access_token):
         raise UpstreamInvalidResponse("ScaiKey's access token can't be sent back to it.")
     with ScaiKeyClient(base_url, **options) as client:

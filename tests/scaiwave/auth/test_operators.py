@@ -378,6 +378,38 @@ def test_fail_suspended_manually_on_this_server(scaikey: Sandbox) -> None:
     )
 
 
+def test_fail_an_administrator_of_a_suspended_tenant(scaikey: Sandbox) -> None:
+    tenant = make_tenant()
+    scope: dict[str, Any] = {"role": "tenant_admin", "tenant_id": tenant.scaikey_tenant_id}
+    token = scaikey.issue_token(**scope, email="anna@example.com")
+    assert identified(scaikey, token).role is OperatorRole.TENANT_ADMIN
+    Tenant.objects.update(suspended_by_hand_at=NOW)
+    with pytest.raises(InsufficientPermission) as caught:
+        identified(scaikey, token)
+    assert caught.value.message == (
+        "anna@example.com (tenant_admin) may not run commands: tenant acme is suspended manually."
+    )
+    assert identified(scaikey, scaikey.issue_token(role="super_admin")).sees_everything
+
+
+def test_success_the_own_application_of_a_deactivated_tenant_can_still_sync(
+    scaikey: Sandbox,
+) -> None:
+    tenant = make_tenant()
+    Tenant.objects.update(absent_since=NOW)
+    claims: dict[str, Any] = {
+        "token_type": "client_credentials",
+        "app_scope": "TENANT",
+        "scope": "admin:write",
+        "tenant_id": tenant.scaikey_tenant_id,
+    }
+    own = scaikey.issue_token(**claims, client_id=scaikey.client_id)
+    assert identified(scaikey, own).is_own_application
+    other = scaikey.issue_token(**claims, client_id="app_other", aud=scaikey.client_id)
+    with pytest.raises(InsufficientPermission, match="is removed from ScaiKey"):
+        identified(scaikey, other)
+
+
 def test_fail_keys_cannot_be_fetched(scaikey: Sandbox) -> None:
     gone = Sandbox(people=1, seed=3)
     with gone:

@@ -226,6 +226,13 @@ def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> 
     assert message == "The token was issued for another application (audience)."
 
 
+def test_fail_an_id_token(scaikey: Sandbox, keys: Keys) -> None:
+    """A session keeps that of a sign-in, and a sign-out sends it through the browser."""
+    token = scaikey.issue_token(aud="ours", role="super_admin", at_hash="x", nonce="n")
+    message = refusal(scaikey, keys, token, audience="ours")
+    assert message == "The token is an ID token, which only proves a sign-in."
+
+
 def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
     message = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
     assert message == "The token was issued for another application (audience)."
