@@ -40,10 +40,14 @@ def _indent(text: str) -> str:
 
 
 class RefusedRequestFilter(logging.Filter):
-    """Removes the tracebacks of requests that Django refuses: their message says everything."""
+    """Removes the tracebacks of requests that Django refuses: their message says everything.
+
+    Any account causes such a request with the address of a page that it may not see.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("django.security."):
+        status = getattr(record, "status_code", 500)
+        if record.name.startswith("django.security.") or status < 500:
             record.exc_info = None
             record.exc_text = None
         return True

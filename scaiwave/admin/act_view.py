@@ -26,6 +26,7 @@ from django.utils.text import capfirst
 
 from scaiwave.admin.acts import Act, ActCall, ActQuestion, ActResult, build_operator, find_act
 from scaiwave.admin.upstream_errors import hide_upstream_details
+from scaiwave.api import RateLimitExceeded
 from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
@@ -145,5 +146,10 @@ def _render(
         "confirmation": _sign_question(act, row, question) if question else "",
         "is_asked_again": bool(question and request.POST.get(CONFIRMED)),
     }
-    status = HTTPStatus.OK if error is None else HTTPStatus.CONFLICT
-    return TemplateResponse(request, "scaiwave/admin/act.html", context, status=status)
+    response = TemplateResponse(request, "scaiwave/admin/act.html", context)
+    if isinstance(error, RateLimitExceeded):
+        response.status_code = error.http_status
+        response["Retry-After"] = str(error.retry_after_seconds)
+    elif error is not None:
+        response.status_code = HTTPStatus.CONFLICT
+    return response

@@ -12,7 +12,13 @@ from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -144,6 +150,12 @@ class OperatorSite(admin.AdminSite):
 
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
         return show_act(self, request, slug, row_id)
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Find nothing by a null character, which PostgreSQL refuses in a text."""
+        if "\0" in request.GET.get("term", ""):
+            return JsonResponse({"results": [], "pagination": {"more": False}})
+        return super().autocomplete_view(request)
 
     def search(self, request: HttpRequest) -> HttpResponse:
         """Search all lists; go to the row at once if it is the only one."""

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.log_formatter import SingleLineFormatter, escape_control_chars
+from scaiwave.log_formatter import (
+    RefusedRequestFilter,
+    SingleLineFormatter,
+    escape_control_chars,
+)
 
 SCRIPT = """
 import django
@@ -65,6 +69,15 @@ def test_success_lines_of_a_traceback_are_indented() -> None:
 
 def test_success_text_without_control_characters_is_unchanged() -> None:
     assert escape_control_chars("a\\b 'c'") == "a\\b 'c'"
+
+
+def test_success_a_refusal_of_a_page_has_no_traceback() -> None:
+    for status, is_shown in ((403, False), (404, False), (500, True)):
+        record = logging.LogRecord("django.request", logging.WARNING, "f.py", 1, "no", (), None)
+        record.exc_info = (ValueError, ValueError("cause"), None)
+        record.status_code = status
+        assert RefusedRequestFilter().filter(record)
+        assert bool(record.exc_info) is is_shown
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])

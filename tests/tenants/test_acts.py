@@ -336,7 +336,8 @@ def test_fail_too_many_downloads_at_a_time(client: Client, settings: Settings) -
     first: Any = client.post(address("room-export", room), REASON)
     assert first.streaming
     second = client.post(address("room-export", room), REASON)
-    assert second.status_code == HTTPStatus.CONFLICT
+    assert second.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert second.headers["Retry-After"] == "30"
     assert "SW_RATE_LIMIT_EXCEEDED" in second.content.decode()
     first.close()
     third: Any = client.post(address("room-export", room), REASON)
