@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -53,8 +53,22 @@ MODE_TONES = {
 REMIND_DAYS = (ROTATION_PERIOD - REMIND_AFTER).days
 
 
-def describe_federation() -> str:
-    """Return the policy in force, which is that of this server for every tenant, and its peers."""
+class FederationAdmin(ReadOnlyAdmin):
+    """Shows the policy in force above its list, which holds for every tenant, and how many peers
+    this server knows; each to accounts that may see it."""
+
+    scope = PLATFORM
+    section = Section.FEDERATION
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        sentences = describe_policy() if self._can_view(request, Policy) else []
+        if self._can_view(request, KnownPeer):
+            peers = KnownPeer.objects.count()
+            sentences.append(f"This server knows {pluralize(peers, 'other server')}.")
+        return " ".join(sentences)
+
+
+def describe_policy() -> list[str]:
     policy = get_policy()
     sentences = [MODE_SENTENCES[FederationMode(policy.default_mode)]]
     if policy.default_mode == FederationMode.INVITE_ONLY:
@@ -64,9 +78,7 @@ def describe_federation() -> str:
         sentences.append(f"A room may have {pluralize(limit, 'participant')} of other servers.")
     if policy._state.adding:
         sentences.append("`scaiwave admin federation policy set` changes it.")
-    peers = KnownPeer.objects.count()
-    sentences.append(f"This server knows {pluralize(peers, 'other server')}.")
-    return " ".join(sentences)
+    return sentences
 
 
 MODE_SENTENCES = {
@@ -77,9 +89,7 @@ MODE_SENTENCES = {
 
 
 @admin.register(ServerKey)
-class ServerKeyAdmin(ReadOnlyAdmin):
-    scope = PLATFORM
-    section = Section.FEDERATION
+class ServerKeyAdmin(FederationAdmin):
     is_searched = True
     list_display = ("key_id", "state", "days_left", "signs_from", "retires_at", "revoked_at")
     search_fields = ("key_id",)
@@ -119,18 +129,13 @@ class ServerKeyAdmin(ReadOnlyAdmin):
         text = f"{pluralize(days, 'day')} until it expires"
         return format_remaining(days, max(days, OVERLAP_DAYS), text)
 
-    def get_list_note(self, request: HttpRequest) -> str:
-        return describe_federation()
-
-    def summarise(self, key: ServerKey) -> str:
+    def summarise(self, key: ServerKey, request: HttpRequest) -> str:
         lines = (("State", self.state(key)), ("Time left", self.days_left(key)))
         return format_html_join("", '<div><span class="name">{}</span><br>{}</div>', lines)
 
 
 @admin.register(Policy)
-class PolicyAdmin(ReadOnlyAdmin):
-    scope = PLATFORM
-    section = Section.FEDERATION
+class PolicyAdmin(FederationAdmin):
     list_display = ("mode_badge", "servers", "foreign_limit", "updated_at")
     more_fields = ("servers", "foreign_limit")
     hidden_fields = ("number", "allowed_peers", "max_foreign_participants_per_room")
@@ -150,14 +155,9 @@ class PolicyAdmin(ReadOnlyAdmin):
         limit = policy.max_foreign_participants_per_room
         return "no limit" if limit is None else f"{limit:,}"
 
-    def get_list_note(self, request: HttpRequest) -> str:
-        return describe_federation()
-
 
 @admin.register(KnownPeer)
-class KnownPeerAdmin(ReadOnlyAdmin):
-    scope = PLATFORM
-    section = Section.FEDERATION
+class KnownPeerAdmin(FederationAdmin):
     is_searched = True
     list_display = (
         "server_name",
@@ -171,6 +171,7 @@ class KnownPeerAdmin(ReadOnlyAdmin):
     search_help_text = "Search by server name."
     ordering = ("server_name",)
     more_fields = ("policy_badge",)
+    field_models: ClassVar = {"policy_badge": (Policy,)}
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         policy = get_policy()
@@ -189,6 +190,3 @@ class KnownPeerAdmin(ReadOnlyAdmin):
     @admin.display(description="public key")
     def key(self, peer: KnownPeer) -> str:
         return format_id(peer.public_key)
-
-    def get_list_note(self, request: HttpRequest) -> str:
-        return describe_federation()

@@ -80,7 +80,7 @@ SUBJECTS: dict[str, type[Model]] = {
 }
 
 register_overview_part("sync", build_sync_part, position=0)
-register_figure("last_sync_at", build_last_sync)
+register_figure("last_sync_at", build_last_sync, model=SyncRun)
 register_total("skipped", SKIPS)
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
@@ -130,7 +130,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
     more_fields = ("figures", "changed", "warning_list", "loss_list")
-    field_models: ClassVar = {"changed": (SyncChange, SyncChangeValues)}
+    field_models: ClassVar = {"changed": (SyncChange, SyncChangeValues), "loss_list": (Tenant,)}
     # The heading has them.
     hidden_fields = (
         "counts",
@@ -164,7 +164,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
             run.is_limited = find_limited_operator(request) is not None
         return run
 
-    def summarise(self, run: SyncRun) -> str:
+    def summarise(self, run: SyncRun, request: HttpRequest) -> str:
         is_running = run.outcome == Outcome.RUNNING
         context = {
             "run": run,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -56,7 +56,7 @@ register_overview_part("rooms", build_room_part, position=2)
 register_limited_part("rooms", build_limited_part)
 register_total("rooms", ROOMS)
 register_total("storage_bytes", STORAGE)
-register_figure("last_activity_at", build_last_activity)
+register_figure("last_activity_at", build_last_activity, model=Event)
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 
@@ -92,6 +92,7 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
     list_select_related = ("participant", "workspace", "tenant")
     search_fields = ("id", "participant", "workspace")
     search_help_text = "Search by ID of a membership, participant or workspace."
+    named_by = ("participant", "workspace")
     id_fields = ("id", "participant", "workspace")
 
 
@@ -133,8 +134,14 @@ class RoomAdmin(ReadOnlyAdmin):
             acts.insert(0, ActLink("Read messages", url, is_destructive=False))
         return acts
 
-    def summarise(self, room: Room) -> str:
-        context = {"figures": load_room_row(room), "badge": self.state_badge(room)}
+    def summarise(self, room: Room, request: HttpRequest) -> str:
+        context = {
+            "figures": load_room_row(room),
+            "badge": self.state_badge(room),
+            "sees_members": self._can_view(request, RoomMember),
+            "sees_events": self._can_view(request, Event),
+            "sees_files": self._can_view(request, RoomMedia),
+        }
         return render_to_string("rooms/admin/room.html", context)
 
     @admin.display(description="state")
@@ -151,6 +158,7 @@ class RoomMemberAdmin(ReadOnlyAdmin):
     list_select_related = ("participant", "room", "tenant")
     search_fields = ("id", "participant", "room")
     search_help_text = "Search by ID of a membership, participant or room."
+    named_by = ("participant", "room")
     id_fields = ("id", "participant", "room")
 
 
@@ -225,6 +233,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
     list_select_related = ("room", "media", "tenant")
     search_fields = ("id", "room", "media")
     search_help_text = "Search by ID of a room or a file."
+    field_models: ClassVar = dict.fromkeys(("mime_type", "formatted_size", "scan_status"), (Media,))
     id_fields = ("id", "room", "media")
 
     @admin.display(description="type")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import FieldListFilter, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, ForeignKey, Model, OrderBy, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.text import capfirst
 
 from scaiwave.admin.access import (
     RowScope,
-    find_limited_operator,
     find_scaikey_operator,
     is_scaikey_session,
     limit_rows,
@@ -79,7 +78,8 @@ class ReadOnlyAdmin(_Admin):
     page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
     `field_models` has the models of whose rows a computed field consists; an account that may not
-    see all of them does not see the field.
+    see all of them does not see the field. `named_by` are the references whose names are part of
+    the name of a row; an account that may not see them sees its ID instead.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
     across the site includes the lists with `is_searched`.
@@ -110,6 +110,7 @@ class ReadOnlyAdmin(_Admin):
     id_fields: ClassVar[Sequence[str]] = ("id",)
     field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
     unexported_fields: ClassVar[Sequence[str]] = ()
+    named_by: ClassVar[Sequence[str]] = ()
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)
@@ -143,8 +144,6 @@ class ReadOnlyAdmin(_Admin):
         """Whether the account may see what a column refers to, such as a partner, or shows."""
         if not all(self._can_view(request, model) for model in self.field_models.get(name, ())):
             return False
-        if find_limited_operator(request) is None:
-            return True
         model = find_referred_model(self.model, name)
         return model is None or self._can_view(request, model)
 
@@ -222,6 +221,10 @@ class ReadOnlyAdmin(_Admin):
         view = self.admin_site.admin_view(self.export)
         return [path("export/<str:format_name>/", view, name=name), *super().get_urls()]
 
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
+        """Have no page: it would list changes made by Django's forms, of which there are none."""
+        raise Http404
+
     def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
         return export_list(self, request, format_name)
 
@@ -265,7 +268,11 @@ class ReadOnlyAdmin(_Admin):
             return None
         return build_heading(self.admin_site, request, row, current=self.model)
 
-    def summarise(self, row: Any) -> str:
+    def _get_title(self, request: HttpRequest, row: Any) -> str:
+        is_named = all(self._is_shown(request, name) for name in self.named_by)
+        return str(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
+
+    def summarise(self, row: Any, request: HttpRequest) -> str:
         """Return what the heading of a row with tabs shows below its name, as HTML."""
         return ""
 
@@ -287,7 +294,7 @@ class ReadOnlyAdmin(_Admin):
         context["related_links"] = related_links(self.admin_site, request, row)
         context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
-        context["title"] = str(row)
+        context["title"] = self._get_title(request, row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
 

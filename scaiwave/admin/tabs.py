@@ -81,7 +81,7 @@ def build_heading(
     links = [TabLink("Summary", page, current is None)]
     links += [TabLink(tab.title, list_url(tab.field, row), tab.model is current) for tab in tabs]
     model_admin: Any = site.get_model_admin(type(row))
-    return RowHeading(str(row), str(meta.verbose_name), model_admin.summarise(row), links)
+    return RowHeading(str(row), str(meta.verbose_name), model_admin.summarise(row, request), links)
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:

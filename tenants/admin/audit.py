@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -62,6 +62,8 @@ class TokenUsageAdmin(ReadOnlyAdmin):
     sortable_by = ("usage_month", "tokens")
     ordering = ("-month", "-id")
     more_fields = ("share",)
+    field_models: ClassVar = {"share": (Tenant,)}
+    named_by = ("tenant",)
 
     @admin.display(description="month", ordering="month")
     def usage_month(self, usage: TokenUsage) -> str:

@@ -101,7 +101,7 @@ class ParticipantAdmin(StatusAdmin):
         "roles": (Role, RoleGrant, Group, GroupMembership),
     }
 
-    def summarise(self, participant: Participant) -> str:
+    def summarise(self, participant: Participant, request: HttpRequest) -> str:
         """Return the status, and whether the person may sign in and if not why."""
         context = {
             "status": self.status_text(participant),
@@ -180,6 +180,8 @@ class GroupMembershipAdmin(ReadOnlyAdmin):
     search_fields = ("id", "group", "member_participant", "member_group")
     search_help_text = "Search by the ID of a membership, group or participant."
     id_fields = ("id", "group", "member_participant", "member_group")
+    field_models: ClassVar = {"member": (Participant, Group)}
+    named_by = ("member_participant", "group")
 
     @admin.display(description="type")
     def member_type(self, membership: GroupMembership) -> str:

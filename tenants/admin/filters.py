@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from scaiwave.admin.access import find_limited_operator
@@ -86,7 +87,8 @@ class SkippedFilter(admin.SimpleListFilter):
 
 
 class PartnerFilter(ExactValueFilter):
-    """Filter by one of the first partners. The page of each other one links to its tenants.
+    """Filter by one of the first partners. The last choice is the list of all of them, whose pages
+    link to their tenants.
 
     Accounts that see only some tenants have at most one partner, so there is nothing to choose.
     """
@@ -94,7 +96,8 @@ class PartnerFilter(ExactValueFilter):
     MAX_CHOICES = 50
 
     def has_output(self) -> bool:
-        return find_limited_operator(self.request) is None
+        is_visible = self.site.get_model_admin(Partner).has_view_permission(self.request)
+        return is_visible and find_limited_operator(self.request) is None
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         choices = list(super().choices(changelist)) if self.chosen else []
@@ -102,15 +105,16 @@ class PartnerFilter(ExactValueFilter):
         everything = changelist.get_query_string(remove=[self.parameter])
         yield {"selected": not self.chosen, "query_string": everything, "display": "All"}
         yield from choices[1:]
-        for partner in partners:
+        for partner in partners[: self.MAX_CHOICES]:
             if str(partner.pk) != self.chosen:
                 url = changelist.get_query_string({self.parameter: str(partner.pk)})
                 yield {"selected": False, "query_string": url, "display": str(partner)}
 
+        if len(partners) > self.MAX_CHOICES:
+            url = reverse("admin:tenants_partner_changelist")
+            yield {"selected": False, "query_string": url, "display": "All partners …"}
+
     def _list_partners(self) -> list[Partner]:
-        """Return the first partners that the account may see."""
-        model_admin = self.site.get_model_admin(Partner)
-        if not model_admin.has_view_permission(self.request):
-            return []
-        visible = model_admin.get_queryset(self.request)
-        return list(visible.order_by("slug", "pk")[: self.MAX_CHOICES])
+        """Return the first partners, and one more if there is."""
+        visible = self.site.get_model_admin(Partner).get_queryset(self.request)
+        return list(visible.order_by("slug", "pk")[: self.MAX_CHOICES + 1])

@@ -36,4 +36,5 @@ class DailyFiguresAdmin(ReadOnlyAdmin):
 class StoredOverviewAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     list_display = ("id", "built_at")
+    hidden_fields = ("document",)  # The overview shows of it what an account may see.
     id_fields = ()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin, Section
@@ -38,6 +40,8 @@ class RoleGrantAdmin(ReadOnlyAdmin):
     search_help_text = "Search by slug of a role, operator, or ID of a role, person or group."
     id_fields = ("id", "role", "participant", "group")
     linked_columns = ("holder",)
+    field_models: ClassVar = {"holder": (Participant, Group)}
+    named_by = ("role", "participant", "group")
 
     @admin.display(description="holder")
     def holder(self, grant: RoleGrant) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import F
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
@@ -29,8 +30,20 @@ from tenants.admin.filters import (
 )
 from tenants.admin.status import StatusAdmin
 from tenants.models import Tenant
-from tenants.queries.figures import find_figure, load_figures
+from tenants.queries.figures import find_figure, find_figure_model, load_figures
 from tenants.queries.tenants import MIB
+
+FIGURES = {
+    "people": "members",
+    "rooms": "rooms",
+    "storage": "storage_bytes",
+    "ai_tokens": "ai_tokens",
+    "last_sync": "last_sync_at",
+    "last_activity": "last_activity_at",
+}
+"""The figures that columns show."""
+LIMITED = ("people", "rooms", "storage", "ai_tokens")
+LIMIT_TITLES = ("People", "Rooms", "Storage", "AI tokens this month")
 
 
 @admin.register(Tenant)
@@ -68,6 +81,21 @@ class TenantAdmin(StatusAdmin):
     more_fields = ("last_sync", "last_activity")
     hidden_fields = ("max_participants", "max_rooms", "max_storage_mb", "max_ai_tokens_month")
 
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Show figures of rows that the account may see."""
+        model = find_figure_model(FIGURES[name]) if name in FIGURES else None
+        is_visible = model is None or self._can_view(request, model)
+        return is_visible and super()._is_shown(request, name)
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        filters = super().get_list_filter(request)
+        if not all(self._is_shown(request, name) for name in LIMITED):
+            filters.remove(LimitFilter)
+        skips = find_figure_model("skipped")
+        if skips is not None and not self._can_view(request, skips):
+            filters.remove(SkippedFilter)
+        return filters
+
     def prefetch_columns(self, rows: list[Any]) -> None:
         figures = load_figures([row.pk for row in rows], timezone.now()) if rows else {}
         for row in rows:
@@ -84,14 +112,13 @@ class TenantAdmin(StatusAdmin):
             self.prefetch_columns([tenant])
         return tenant.figures.get(name)
 
-    def summarise(self, tenant: Tenant) -> str:
-        """Return the name, the status, and a meter for each limit."""
-        limits = (
-            ("People", self.people(tenant)),
-            ("Rooms", self.rooms(tenant)),
-            ("Storage", self.storage(tenant)),
-            ("AI tokens this month", self.ai_tokens(tenant)),
-        )
+    def summarise(self, tenant: Tenant, request: HttpRequest) -> str:
+        """Return the status, and a meter for each limit."""
+        limits = [
+            (title, getattr(self, name)(tenant))
+            for name, title in zip(LIMITED, LIMIT_TITLES, strict=True)
+            if self._is_shown(request, name)
+        ]
         meters = format_html_join("", '<div><span class="name">{}</span><br>{}</div>', limits)
         return format_html("<div>{}</div>{}", self.status_text(tenant), meters)
 

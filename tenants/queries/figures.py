@@ -18,6 +18,7 @@ from django.db.models import (
     F,
     Func,
     IntegerField,
+    Model,
     OuterRef,
     Q,
     QuerySet,
@@ -87,11 +88,16 @@ _TOTALS = {
     "participants": TenantTotal(lambda: Participant.objects.filter(ACTIVE)),
 }
 _registered: dict[str, Callable[[], Any]] = {}
+_models: dict[str, type[Model]] = {"ai_tokens": TokenUsage}
 
 
-def register_figure(name: str, build: Callable[[], Any]) -> None:
-    """Add a figure of another app: an expression for a query of tenants, with `OuterRef("pk")`."""
+def register_figure(name: str, build: Callable[[], Any], *, model: type[Model]) -> None:
+    """Add a figure of another app: an expression for a query of tenants, with `OuterRef("pk")`.
+
+    `model` is that of the rows from which it is computed.
+    """
     _registered[name] = build
+    _models[name] = model
 
 
 def register_total(name: str, total: TenantTotal) -> None:
@@ -108,6 +114,11 @@ def find_figure(name: str, now: datetime) -> Any:
         usage = TokenUsage.objects.filter(month=usage_month(now), tenant=OuterRef("pk"))
         return Subquery(usage.values("total_tokens")[:1])
     return _registered[name]() if name in _registered else None
+
+
+def find_figure_model(name: str) -> type[Model] | None:
+    """Return the model of the rows from which a figure is computed, or None for another name."""
+    return _TOTALS[name].rows().model if name in _TOTALS else _models.get(name)
 
 
 def build_figures(names: Iterable[str], now: datetime) -> Figures:

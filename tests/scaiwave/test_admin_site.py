@@ -14,14 +14,15 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db import connection
-from django.db.models import Model
+from django.db.models import ForeignKey, Model
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from federation.models import ServerKey
+from federation.models import KnownPeer, Policy, ServerKey
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
+from rooms.models import Event, Media, Room
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
@@ -74,6 +75,25 @@ def queries(client: Client, url: str) -> int:
     ) as caught:
         text(client, url)
     return len(caught)
+
+
+def test_fail_refused_requests_have_pages_of_their_own(client: Client) -> None:
+    client.handler.enforce_csrf_checks = True
+    forged = client.post("/admin/act/sync/")
+    assert forged.status_code == HTTPStatus.FORBIDDEN
+    unknown_host = client.get("/admin/", HTTP_HOST="unknown.example")
+    assert unknown_host.status_code == HTTPStatus.BAD_REQUEST
+    for answer, heading in ((forged, "Form not accepted"), (unknown_host, "Invalid request")):
+        page = answer.content.decode()
+        assert heading in page
+        assert "operators.css" in page
+        assert "<style" not in page
+
+
+def test_fail_there_is_no_history_of_django(client: Client) -> None:
+    tenant = row_factories.make_tenant("acme")
+    answer = client.get(address(Tenant, "history", tenant.pk))
+    assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 @every_model
@@ -406,7 +426,12 @@ def test_success_view_permission_shows_one_model_only(model: type[Model]) -> Non
     client.force_login(user)
     page = text(client, address(model, "change", row.pk))
     assert not [secret for secret in SECRETS if secret in page]
-    text(client, address(model, "changelist"))
+    listed = text(client, address(model, "changelist"))
+    for field in model._meta.fields:
+        if isinstance(field, ForeignKey) and field.related_model is not model:
+            assert f"field-{field.name} " not in f"{page}{listed}".replace('"', " "), field
+    names = admin.site.get_model_admin(model).named_by  # type: ignore[attr-defined]
+    assert (str(row) in page) is not bool(names) or str(row) in str(row.pk)
     others = [other for other in MODELS if other is not model]
     answers = {client.get(address(other, "changelist")).status_code for other in others}
     assert answers == {HTTPStatus.FORBIDDEN}
@@ -425,6 +450,13 @@ def test_success_view_permission_shows_one_model_only(model: type[Model]) -> Non
         (Participant, "roles", (Role, RoleGrant, Group, GroupMembership)),
         (Group, "member_count", (GroupMembership,)),
         (Partner, "tenant_count", (Tenant,)),
+        (Tenant, "people", (Participant,)),
+        (Tenant, "storage", (Media,)),
+        (Tenant, "last_activity", (Event,)),
+        (Participant, "tenant", (Tenant,)),
+        (RoleGrant, "holder", (Participant, Group)),
+        (KnownPeer, "policy_badge", (Policy,)),
+        (SyncRun, "loss_list", (Tenant,)),
     ],
 )
 def test_success_rows_of_other_models_need_their_permission(
@@ -434,8 +466,9 @@ def test_success_rows_of_other_models_need_their_permission(
     row_factories.make_row_of_every_model(1)
     row = model._default_manager.order_by("pk").first()
     assert row is not None
-    page = "changelist" if field.endswith("count") else "change"
-    url = address(model, page, row.pk) if page == "change" else address(model, page)
+    columns = map(str, admin.site.get_model_admin(model).list_display)
+    is_column = field in columns
+    url = address(model, "changelist") if is_column else address(model, "change", row.pk)
     user = AdminUser.objects.create_user("viewer", is_staff=True)
     client = Client()
     client.force_login(user)
@@ -445,6 +478,28 @@ def test_success_rows_of_other_models_need_their_permission(
         user.user_permissions.set(Permission.objects.filter(codename__in=names))
         shown.append(f"field-{field}" in text(client, url))
     assert shown == [False, True]
+
+
+def test_success_notes_figures_and_titles_need_the_permission_too() -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    room, grant = Room.objects.get(), RoleGrant.objects.get(group=None)
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    pages = {
+        address(Tenant, "change", tenant.pk): ("AI tokens this month", "tokenusage"),
+        f"{address(Tenant, 'changelist')}?limits=near": ("limits=full", "tokenusage"),
+        address(Room, "change", room.pk): ("Events</span>", "event"),
+        address(ServerKey, "changelist"): ("The policy in force", "policy"),
+        address(KnownPeer, "changelist"): ("The policy in force", "policy"),
+        address(RoleGrant, "change", grant.pk): (str(grant), "participant"),
+    }
+    all_others = Permission.objects.filter(codename__startswith="view_")
+    for url, (shown, other) in pages.items():
+        user.user_permissions.set(all_others.exclude(codename=f"view_{other}"))
+        assert shown not in client.get(url, follow=True).content.decode(), url
+        user.user_permissions.set(all_others)
+        assert shown in text(client, url), url
 
 
 def test_success_chosen_row_is_named_and_can_be_cleared(client: Client) -> None:
