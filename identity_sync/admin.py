@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Case, Model, QuerySet, TextField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -72,6 +72,8 @@ ACTION_TONES = {
     "skipped": Tone.WARN,
 }
 MAX_SHOWN_CHANGES = 20
+SYNC_CODES = "SW_SYNC_"
+"""What the codes of the sync's own errors begin with."""
 SUBJECTS: dict[str, type[Model]] = {
     "partners": Partner,
     "tenants": Tenant,
@@ -149,6 +151,22 @@ class SyncRunAdmin(ReadOnlyAdmin):
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
+        """Return the runs; for accounts that see only some tenants without what other errors than
+        those of the sync itself contain, such as the address of ScaiKey."""
+        runs: QuerySet[SyncRun] = super().get_queryset(request)
+        if find_limited_operator(request) is None:
+            return runs
+        texts = {
+            f"shown_{name}": Case(
+                When(error_code__startswith=SYNC_CODES, then=name),
+                default=Value(""),
+                output_field=TextField(),
+            )
+            for name in ("error_message", "error_fix")
+        }
+        return runs.annotate(**texts)
+
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Return the run with what the account may see of it.
 
@@ -168,6 +186,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
         is_running = run.outcome == Outcome.RUNNING
         context = {
             "run": run,
+            "message": getattr(run, "shown_error_message", run.error_message),
+            "fix": getattr(run, "shown_error_fix", run.error_fix),
             "badge": self.outcome_badge(run),
             "is_running": is_running,
             "is_interrupted": is_running and not is_locked(LOCK),
@@ -233,7 +253,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="error")
     def error(self, run: SyncRun) -> str:
-        text = f"{run.error_code} {run.error_message}".strip()
+        message = getattr(run, "shown_error_message", run.error_message)
+        text = f"{run.error_code} {message}".strip()
         return format_clamped(text) if text else ""
 
 

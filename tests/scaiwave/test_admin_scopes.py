@@ -390,3 +390,22 @@ def test_success_tabs_lead_to_what_the_role_sees(tenants: dict[int, Tenant]) -> 
         assert answer.status_code == HTTPStatus.OK
         assert not find_foreign(answer)
     assert "Partner" not in page.content.decode().partition('id="content"')[2]
+
+
+@every_role
+def test_success_errors_of_runs_name_no_address_of_scaikey(
+    role: str, tenants: dict[int, Tenant]
+) -> None:
+    """What the sync itself reports is shown: it has the number of losses of access."""
+    run = SyncRun.objects.get(tenant=tenants[OWN])
+    pages = (address(SyncRun, "changelist"), address(SyncRun, "change", run.pk))
+    for code, is_shown in (("SW_UPSTREAM_UNREACHABLE", False), ("SW_SYNC_REMOVAL_LIMIT", True)):
+        SyncRun.objects.filter(pk=run.pk).update(
+            error_code=code, error_message="at 192.0.2.1", error_fix="set X to 192.0.2.1"
+        )
+        client = enter(role)
+        file: Any = client.post(address(SyncRun, "export", "csv"))
+        texts = [client.get(page).content.decode() for page in pages]
+        for text in (*texts, file.getvalue().decode()):
+            assert code in text
+            assert ("192.0.2.1" in text) is is_shown
