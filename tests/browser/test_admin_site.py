@@ -99,7 +99,7 @@ def test_success_pages_without_sign_in_are_accessible_and_fit(anonymous: Watched
     assert walk(anonymous, [SitePage("login", "login", "/admin/login/")]) == {}
 
 
-CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary"
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]"
 DESCRIBE_FOCUS = """() => {
     const element = document.activeElement, style = getComputedStyle(element);
     const box = element.getBoundingClientRect();
@@ -138,6 +138,28 @@ def test_success_every_control_is_reached_and_seen_by_keyboard(
     assert "Skip to main content" in str(focused[0]["html"])
     assert [each["html"] for each in focused if not each["isSeen"]] == []
     assert sorted(str(each["html"]) for each in focused) == sorted(controls)
+
+
+def test_success_a_small_screen_leads_to_the_lists_of_the_open_section(
+    watched: WatchedPage,
+) -> None:
+    watched.resize(NARROW)
+    watched.open("/admin/tenants/rolegrant/")
+    links = watched.page.locator("#nav-sidebar th a")
+    shown = [link.inner_text() for link in links.all() if link.is_visible()]
+    assert shown == ["Participants", "Groups", "Roles", "Role grants"]
+    links.get_by_text("Groups", exact=True).click()
+    assert urlsplit(watched.page.url).path == "/admin/tenants/group/"
+    assert watched.find_violations() == watched.take_problems() == []
+
+
+def test_success_a_table_without_links_can_be_scrolled_by_keyboard(watched: WatchedPage) -> None:
+    watched.resize(NARROW)
+    watched.open("/admin/")
+    watched.page.evaluate(
+        "document.querySelectorAll('.figures-frame a').forEach(link => link.replaceWith('0'))"
+    )
+    assert watched.find_violations("scrollable-region-focusable") == []
 
 
 def test_success_the_skip_link_goes_to_the_content(watched: WatchedPage) -> None:
