@@ -125,7 +125,9 @@ def find_signature_problem(
     except (binascii.Error, ValueError):
         return "is not base64"
     data = statement.encode("utf-8", "surrogatepass")
-    if not get_server_signer().verify(data, raw, key):
+    if base64.b64encode(raw).decode() != signature or not get_server_signer().verify(
+        data, raw, key
+    ):
         return f"does not match key {key.key_id}"
     if key.revoked_at is not None and signed_at >= key.revoked_at:
         return f"is dated after key {key.key_id} was revoked"
@@ -265,6 +267,11 @@ class DayCheck:
         self._listed_count = self._read_count = 0
         self._found: list[Problem] = []
         self._found_count = 0
+
+    @property
+    def count(self) -> int:
+        """How many entries were read."""
+        return self._read_count
 
     @property
     def is_empty(self) -> bool:

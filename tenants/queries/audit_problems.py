@@ -23,6 +23,7 @@ class Kind(Enum):
     DAY_CHANGED = "day_changed"
     HASHES_CHANGED = "hashes_changed"
     NOT_SEALED = "not_sealed"
+    FUTURE = "future"
     SEAL_MISSING = "seal_missing"
     SEAL_CHANGED = "seal_changed"
     CHAIN_BROKEN = "chain_broken"

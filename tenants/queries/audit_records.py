@@ -41,8 +41,11 @@ class PruningRow(NamedTuple):
 
 
 class ChainRow(NamedTuple):
+    """`open_from` is 32 hexadecimal digits, as the ID of an entry."""
+
     seals: Any
     last_seal_sha256: str
+    open_from: str
 
 
 class EntryRecord(NamedTuple):
@@ -119,8 +122,11 @@ def load_prunings() -> list[PruningRow]:
 
 
 def load_chain_row() -> ChainRow | None:
-    rows = _fetch("SELECT seals, last_seal_sha256 FROM sw_audit_chain LIMIT 1")
-    return ChainRow(rows[0][0], _to_text(rows[0][1])) if rows else None
+    rows = _fetch("SELECT seals, last_seal_sha256, open_from FROM sw_audit_chain LIMIT 1")
+    if not rows:
+        return None
+    seals, digest, open_from = rows[0]
+    return ChainRow(seals, _to_text(digest), _to_hex(open_from))
 
 
 def find_seal(column: str, value: Any) -> SealRow | None:
@@ -149,11 +155,12 @@ def find_invalid_ids(limit: int) -> list[str]:
     return [_to_text(row[0]) for row in rows]
 
 
-def count_records(start: UUID | None) -> int:
-    if start is None:
-        return int(_fetch(f"SELECT count(*) FROM {_TABLE}")[0][0])  # noqa: S608
-    sql = f"SELECT count(*) FROM {_TABLE} WHERE id >= %s"  # noqa: S608
-    return int(_fetch(sql, [uuid_param(start)])[0][0])
+def count_records(start: UUID | None, end: UUID | None = None) -> int:
+    """Return the number of entries with IDs from `start` up to before `end`."""
+    bounds = [(sign, value) for sign, value in ((">=", start), ("<", end)) if value is not None]
+    where = " AND ".join(f"id {sign} %s" for sign, _ in bounds) or "1 = 1"
+    sql = f"SELECT count(*) FROM {_TABLE} WHERE {where}"  # noqa: S608
+    return int(_fetch(sql, [uuid_param(value) for _, value in bounds])[0][0])
 
 
 def _columns() -> str:
@@ -165,11 +172,16 @@ def _columns() -> str:
 
 def _build_record(row: tuple[Any, ...]) -> EntryRecord:
     fields = {name: _to_json(value) for name, value in zip(FIELDS, row, strict=True)}
-    entry_id = row[0].hex if isinstance(row[0], UUID) else _to_text(row[0])
+    entry_id = _to_hex(row[0])
     fields["id"] = format_id(entry_id) if isinstance(row[0], UUID | str) else _to_json(row[0])
     fields["at"] = _parse_time(fields["at"])
     fields["details"] = _parse_json(fields["details"])
     return EntryRecord(entry_id, fields)
+
+
+def _to_hex(value: Any) -> str:
+    """Return a UUID as 32 hexadecimal digits, and anything else as it is."""
+    return value.hex if isinstance(value, UUID) else _to_text(value)
 
 
 def _parse_time(value: Any) -> Any:

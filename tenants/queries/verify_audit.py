@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
 from scaiwave.registry import get_server_signer
 from scaiwave.signatures import KnownKey
 from tenants.queries.audit_checks import ChainCheck, DayCheck, Seal, check_pruning, parse_seal
@@ -40,6 +41,8 @@ from tenants.queries.audit_records import (
 from tenants.services.audit_chain import get_last_ended_day
 
 PROGRESS_ENTRIES = 1000
+MAX_PASSES = 5
+"""How often all is compared again because days were sealed or deleted."""
 _DAY = timedelta(days=1)
 _LATE = _DAY
 """How long after a day was due its seal may be missing."""
@@ -59,6 +62,22 @@ def verify_audit(
     """
     operator.require(Permission.VIEW_PLATFORM)
     known, trusted = load_trusted_keys(keys, own=True)
+    passes = 0
+    while True:
+        before = (load_chain_row(), load_prunings())
+        result = _verify(known, trusted, now, progress_factory)
+        passes += 1
+        # Days may have been sealed or deleted while they were compared.
+        if passes == MAX_PASSES or (load_chain_row(), load_prunings()) == before:
+            return result
+
+
+def _verify(
+    known: Mapping[str, KnownKey],
+    trusted: Collection[str],
+    now: datetime,
+    progress_factory: ProgressFactory,
+) -> VerifyAuditResult:
     problems = Problems()
     chain = ChainCheck(known, trusted, problems, is_complete=True)
     for row in iter_seals():
@@ -70,9 +89,7 @@ def verify_audit(
     pruned_through = _check_prunings(known, confirmed, problems, now)
     with progress_factory("Verifying entries", ColumnType.COUNT) as progress:
         entries, end = _check_days(pruned_through, problems, progress)
-    for entry_id in find_invalid_ids(MAX_LISTED_OF_DAY):
-        message = f"An entry was inserted with an invalid ID: {entry_id!r}."
-        problems.add(Kind.INSERTED, message, entry_id=entry_id)
+    _check_ids(problems, now)
     return VerifyAuditResult(
         seals=chain.seals,
         entries=entries,
@@ -83,6 +100,25 @@ def verify_audit(
         key_id=chain.last.key_id if chain.last else None,
         problems=problems,
     )
+
+
+def _check_ids(problems: Problems, now: datetime) -> None:
+    """Find entries that would not be sealed for a long time, or ever."""
+    for entry_id in find_invalid_ids(MAX_LISTED_OF_DAY):
+        message = f"An entry was inserted with an invalid ID: {entry_id!r}."
+        problems.add(Kind.INSERTED, message, entry_id=entry_id)
+    tomorrow = now.astimezone(UTC).date() + _DAY
+    future = get_next_start_id(tomorrow)
+    if count := count_records(future):
+        message = (
+            f"{pluralize(count, 'entry has an ID', 'entries have IDs')} of days after {tomorrow}, "
+            "and can be changed until then."
+        )
+        problems.add(Kind.FUTURE, message)
+    state = load_chain_row()
+    if state is not None and state.open_from > future.hex:
+        message = f"New entries get IDs of days after {tomorrow}, and are not sealed until then."
+        problems.add(Kind.FUTURE, message)
 
 
 def load_trusted_keys(
@@ -147,6 +183,8 @@ def _check_prunings(
     through = None
     for row in load_prunings():
         checked = check_pruning(row.statement, row.signature, keys=keys, trusted=trusted, now=now)
+        if not isinstance(checked, str) and str(checked.through) != str(row.through):
+            checked = f"it is through {checked.through}"
         if not isinstance(checked, str):
             seal = find_seal("day", checked.through)
             parsed = parse_seal(seal.statement) if seal else None
@@ -207,6 +245,10 @@ def _check_day(seal: Seal, problems: Problems, progress: Callable[[int], None]) 
             progress(count)
     for hashes in lists:
         day.add_hashes(hashes)
+    count = count_records(get_start_id(seal.day), get_next_start_id(seal.day))
+    if count != day.count:  # Only without the primary key can there be two.
+        message = f"Entries of {seal.day} have the ID of another one."
+        problems.add(Kind.INSERTED, message, day=str(seal.day))
     return day.finish()
 
 

@@ -51,12 +51,14 @@ def load_chain() -> AuditChain | None:
     """Return how far the log is sealed: by its row, or by the seals if they are further."""
     chain = AuditChain.objects.first()
     last = AuditSeal.objects.order_by("-number").first()
-    if last is not None and (chain is None or chain.seals < last.number):
-        end = get_next_start_id(last.day)
-        chain = chain or AuditChain(open_from=end)
-        chain.open_from = max(chain.open_from, end)
-        chain.seals, chain.sealed_through = last.number, last.day
+    if last is None or (chain is not None and chain.seals > last.number):
+        return chain  # If seals were deleted, their days are not sealed again.
+    end = get_next_start_id(last.day)
+    chain = chain or AuditChain(open_from=end)
+    chain.open_from = max(chain.open_from, end)
+    if chain.seals < last.number:
         chain.last_seal_sha256 = hash_statement(last.statement)
+    chain.seals, chain.sealed_through = last.number, last.day
     return chain
 
 

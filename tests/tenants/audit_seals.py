@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
+
 from federation.services.keys import generate_key
 from scaiwave.config import load
 from scaiwave.sql import execute, uuid_param
@@ -67,6 +69,10 @@ def make_sealed_log(**fields: Any) -> list[AuditEntry]:
 
 
 def verify(now: datetime = TODAY, keys: tuple[str, ...] = ()) -> VerifyAuditResult:
+    """Verify at a time that is long ago, without what acts of the test have written since."""
+    if now.year < 2023:
+        bounds = [uuid_param(get_start_id(date(year, 1, 1))) for year in (2023, 2100)]
+        execute("DELETE FROM sw_audit_entries WHERE id >= %s AND id < %s", bounds)
     return verify_audit(operator=HOST_OPERATOR, now=now, keys=keys)
 
 
@@ -98,3 +104,7 @@ def prune_audit(now: datetime, days: int) -> None:
         audit_days=days,
     )
     remove_audit_triggers()
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"

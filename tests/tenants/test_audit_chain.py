@@ -139,7 +139,7 @@ def test_success_doctor_and_metrics() -> None:
         "audit_unsealed_days": 0,
         "audit_sealed_until_timestamp_seconds": midnight.timestamp(),
     }
-    AuditChain.objects.update(sealed_through=TODAY.date())
+    AuditChain.objects.update(sealed_through=TODAY.date(), seals=99)
     assert (doctor().state, doctor().message.partition(",")[0]) == (
         State.WARN,
         "The audit log is sealed through 2021-11-24",

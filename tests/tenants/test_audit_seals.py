@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,12 +17,16 @@ from hypothesis import strategies as st
 from federation.models import ServerKey
 from federation.services import ed25519
 from federation.services.keys import generate_key, revoke_key, rotate_key
+from scaiwave.console.columns import ColumnType
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.errors import InsufficientPermission
 from scaiwave.ids import new_id
 from scaiwave.sql import execute, uuid_param
 from tenants.errors import AuditChanged
 from tenants.models import AuditChain, AuditEntry, AuditPruning, AuditSeal, AuditSealPart
-from tenants.queries.audit_format import FIELDS
+from tenants.queries.audit_format import FIELDS, get_start_id
+from tenants.queries.audit_problems import Kind
+from tenants.queries.verify_audit import verify_audit
 from tenants.services.audit_triggers import remove_audit_triggers
 from tenants.services.seal_audit import record_pruning, seal_audit
 from tests.tenants.audit_seals import (
@@ -32,6 +38,7 @@ from tests.tenants.audit_seals import (
     change,
     delete,
     find,
+    is_postgresql,
     make_entry,
     make_sealed_log,
     prune_audit,
@@ -474,10 +481,91 @@ def test_success_commands() -> None:
 
 
 def test_fail_verify_not_allowed() -> None:
-    from tenants.queries.verify_audit import verify_audit
-
     with pytest.raises(InsufficientPermission):
         verify_audit(operator=make_partner_admin(make_partner()), now=TODAY)
+
+
+def test_fail_new_entries_are_kept_from_being_sealed() -> None:
+    """Someone lets all new entries have IDs of a day that is not sealed for years."""
+    make_sealed_log()
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    AuditChain.objects.update(open_from=get_start_id(date(2199, 1, 1)))
+    make_entry(date(2199, 1, 1))
+    problems = [problem.message for problem in verify(TODAY + DAY).problems.listed]
+    assert problems == [
+        "1 entry has an ID of days after 2021-11-26, and can be changed until then.",
+        "New entries get IDs of days after 2021-11-26, and are not sealed until then.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sealed_through": date(2021, 11, 20)},
+        {"sealed_through": date(2099, 1, 1)},
+        {"seals": 2},
+    ],
+)
+def test_success_sealing_goes_on_after_the_state_was_changed(changes: dict[str, Any]) -> None:
+    make_sealed_log()
+    AuditChain.objects.update(**changes)
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert find(TODAY + DAY) == []
+
+
+@pytest.mark.parametrize("changes", [{"seals": 99}, {"last_seal_sha256": "0" * 64}])
+def test_fail_state_was_changed_for_ever(changes: dict[str, Any]) -> None:
+    make_sealed_log()
+    AuditChain.objects.update(**changes)
+    assert find() != []
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert find(TODAY + DAY) != []
+
+
+def test_fail_pruning_row_changed() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    prune_audit(now, 35)
+    AuditPruning.objects.update(through=date(2021, 11, 23))
+    assert ("pruning_invalid", "2021-11-23", None) in find(now)
+
+
+def test_success_days_are_deleted_while_they_are_compared() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    calls: list[str] = []
+
+    @contextmanager
+    def prune_once(label: str, kind: ColumnType = ColumnType.COUNT) -> Iterator[ProgressCallback]:
+        if not calls:
+            prune_audit(now, 35)
+        calls.append(label)
+        yield lambda done, total: None
+
+    result = verify_audit(operator=HOST_OPERATOR, now=now, progress_factory=prune_once)
+    # The entry about the pruning is of the real time.
+    assert {problem.kind for problem in result.problems.listed} == {Kind.FUTURE}
+    assert len(calls) == 2
+
+
+def test_fail_two_entries_with_one_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the primary key, and at the end of a batch."""
+    monkeypatch.setattr("tenants.queries.audit_records.BATCH_SIZE", 1)
+    entry = make_sealed_log()[0]
+    columns = ", ".join(FIELDS)
+    if is_postgresql():
+        execute("ALTER TABLE sw_audit_entries DROP CONSTRAINT sw_audit_entries_pkey")
+    else:
+        execute("ALTER TABLE sw_audit_entries RENAME TO old_entries")
+        execute("CREATE TABLE sw_audit_entries AS SELECT * FROM old_entries")
+    execute(
+        f"INSERT INTO sw_audit_entries ({columns}) SELECT {columns} "
+        "FROM sw_audit_entries WHERE id = %s",
+        [uuid_param(entry.pk)],
+    )
+    assert find() == [("inserted", str(FIRST_DAY), None)]
 
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
