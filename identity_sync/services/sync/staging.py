@@ -226,8 +226,8 @@ def _abandon_tables() -> None:
 
 def _create_tables() -> None:
     if connection.vendor == "postgresql":
-        # PostgreSQL overestimates some of these statements so much that compiling them takes longer
-        # than running them.
+        # PostgreSQL overestimates some of these statements so much that compiling them takes as
+        # long as running them.
         execute("SET jit = off")
     for name, columns in TABLES.items():
         _create_table(name, columns)
