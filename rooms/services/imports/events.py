@@ -124,13 +124,13 @@ class _RewrittenEvents:
 def _copy(events: Iterable[BundleEvent], destination: EventDestination) -> None:
     """Encode a few events while the server writes the ones before.
 
-    The keys of the rows are checked at the end of each statement. The server keeps a record of each
-    row until then: one statement, or a check at the end of the transaction, would need memory for
-    all of them.
+    The server keeps a record of each row and key until the key is checked. That of the room, which
+    no one else sees yet, is checked at the end of each statement. That of the sender waits for the
+    end of the transaction, since the check locks the sender, whom no one could suspend until then.
     """
     lines = _iter_copy_lines(events, destination)
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS sw_events_room_and_tenant IMMEDIATE")
         for line in lines:
             with cursor.copy(f"COPY {TABLE} ({_COLUMN_LIST}) FROM STDIN") as copy:
                 _write_lines(copy, chain((line,), islice(lines, _MAX_COPY_ROWS - 1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,8 +87,25 @@ def test_fail_position_is_taken(room: Room) -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_fail_keys_are_checked_while_events_are_written(room: Room) -> None:
+def test_fail_rooms_are_checked_while_events_are_written(room: Room) -> None:
     """Otherwise the server would need memory for each row until the end of the transaction."""
     room.pk = new_id()
     with pytest.raises(IntegrityError), transaction.atomic():
         write(room, [make_event(1, content={IMPORTED_SENDER: {}})])
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_sender_and_tenant_are_not_locked_while_events_are_written(room: Room) -> None:
+    """Another session can suspend them."""
+    other = connection.copy()
+    with transaction.atomic():
+        write(room, [make_event(1, content={IMPORTED_SENDER: {}})])
+        with other.cursor() as cursor:
+            for table, key in (
+                ("sw_participants", room.creator_id),
+                ("sw_tenants", room.tenant_id),
+            ):
+                cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR UPDATE NOWAIT", [key])
+                assert cursor.fetchone() == (1,)
+    other.close()
