@@ -25,6 +25,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
+import django.conf
+import django.db
+
 MAX_DESCRIPTORS = 16
 
 # Not scaiwave.cli, which notes when its process started.
@@ -220,8 +223,8 @@ def run_and_exit(arguments: list[str]) -> None:
         code = stop.code or 0
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    if "django.db" in sys.modules:
-        sys.modules["django.db"].connections.close_all()
+    if django.conf.settings.configured:
+        django.db.connections.close_all()
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
