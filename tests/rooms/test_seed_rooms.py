@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -156,10 +157,22 @@ def test_success_equal_files_are_stored_once(media_root: Path) -> None:
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1024 * 1024, 2_500_000])
 def test_success_generated_bytes(size: int) -> None:
     content = GeneratedFile(label="a", size=size)
-    joined = b"".join(content.chunks())
+    joined = content.read()
     assert len(joined) == size
     assert sha256(joined).hexdigest() == content.sha256()
-    assert size == 0 or joined != b"".join(GeneratedFile(label="b", size=size).chunks())
+    assert size == 0 or joined != GeneratedFile(label="b", size=size).read()
+
+
+def test_success_generated_bytes_from_any_position() -> None:
+    """A bucket's client reads a part again if its upload failed."""
+    content = GeneratedFile(label="a", size=2_500_000)
+    joined = content.read()
+    for position in (0, 1, 31, 40, 1024 * 1024 - 1, 1024 * 1024, 2_499_999, 2_500_000, 3_000_000):
+        assert content.seek(position) == position
+        assert content.read() == joined[position:]
+    assert content.seek(-1, os.SEEK_END) == 2_499_999
+    content.seek(1, os.SEEK_CUR)
+    assert content.read() == b""
 
 
 def test_success_second_run_adds() -> None:

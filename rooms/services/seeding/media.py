@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from datetime import datetime
-from hashlib import sha256
-from typing import TYPE_CHECKING
+from hashlib import file_digest, sha256
+from io import RawIOBase
+from typing import IO, Any, cast
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
@@ -13,11 +14,6 @@ from django.core.files.storage import default_storage
 from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.services.seeding.text import FILE_NAMES, make_random
 from tenants.models import Tenant
-
-if TYPE_CHECKING:
-    _BytesFile = File[bytes]
-else:
-    _BytesFile = File  # not generic at run time
 
 BLOCK_BYTES = 1024 * 1024
 _TYPES = {".png": "image/png", ".pdf": "application/pdf", ".txt": "text/plain"}
@@ -27,28 +23,44 @@ _DUPLICATE_INTERVAL = 10
 _INFECTED_INTERVAL = 25
 
 
-class GeneratedFile(_BytesFile):
+class GeneratedFile(RawIOBase):
     """A file of `size` incompressible bytes, unique to its label and never whole in memory."""
 
     def __init__(self, *, label: str, size: int) -> None:
-        super().__init__(None, name=label)
+        head = sha256(label.encode()).digest()
         self.size = size
-        self._head = sha256(label.encode()).digest()
         self._block = make_random(label).randbytes(min(size, BLOCK_BYTES))
+        self._first_block = head + self._block[len(head) :]
+        self._position = 0
 
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        remaining, head = self.size, self._head
-        while remaining > 0:
-            chunk = (head + self._block[len(head) :])[:remaining]
-            yield chunk
-            remaining -= len(chunk)
-            head = b""
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move as in a file that exists: a bucket's client reads a part again if that failed."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, except at the end: a bucket's client makes a part of each read."""
+        filled = 0
+        while filled < len(buffer) and self._position < self.size:
+            block = self._first_block if self._position < BLOCK_BYTES else self._block
+            begin = self._position % BLOCK_BYTES
+            rest = min(len(buffer) - filled, self.size - self._position)
+            part = block[begin : begin + rest]
+            buffer[filled : filled + len(part)] = part
+            filled += len(part)
+            self._position += len(part)
+        return filled
 
     def sha256(self) -> str:
-        digest = sha256()
-        for chunk in self.chunks():
-            digest.update(chunk)
-        return digest.hexdigest()
+        self.seek(0)
+        return file_digest(self, sha256).hexdigest()
 
 
 def store_files(room: Room, *, files: int, size: int, label: str, now: datetime) -> list[RoomMedia]:
@@ -90,6 +102,7 @@ def _get_or_store(tenant: Tenant, file: GeneratedFile, number: int, now: datetim
         created_at=now,
     )
     if not is_infected:
-        default_storage.save(media.storage_name, file)
+        file.seek(0)
+        default_storage.save(media.storage_name, File(cast(IO[bytes], file)))
     media.save(force_insert=True)
     return media
