@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
@@ -29,10 +30,29 @@ _S3_ERRORS = {
 
 
 class MediaStoreUnusable(ConfigurationError):
-    """The media store can't be written to, or returns other bytes than were written."""
+    """The media store can't be read or written to, or returns other bytes than were written."""
 
     code = "SW_MEDIA_STORE_UNUSABLE"
-    fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
+    fix = (
+        "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that the store is reachable, has space "
+        "and lets this server write."
+    )
+
+
+class S3LibrariesMissing(ConfigurationError):
+    """A bucket is configured, and the libraries that use it are not installed."""
+
+    code = "SW_S3_LIBRARIES_MISSING"
+    fix = (
+        "Install them with `pip install 'scaiwave[s3]'`, or in a checkout with "
+        "`pip install --require-hashes -r scripts/requirements/s3.txt`."
+    )
+
+
+class MediaStore(Protocol):
+    """What both media stores do besides what Django's storages do."""
+
+    def remove_drafts(self, names: Collection[str]) -> None: ...
 
 
 class AtomicFileSystemStorage(FileSystemStorage):
@@ -93,6 +113,10 @@ def storage_settings(config: Configuration) -> dict[str, Any]:
             "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
             "OPTIONS": {"location": str(media_root(config))},
         }
+    if find_spec("storages") is None:
+        raise S3LibrariesMissing(
+            "SCAIWAVE_S3_BUCKET is set, but the Python libraries for S3 are not installed."
+        )
     for part in ("ACCESS_KEY", "SECRET_KEY"):
         if not settings[part]:
             raise SettingMissing(
@@ -100,16 +124,12 @@ def storage_settings(config: Configuration) -> dict[str, Any]:
                 fix="Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here.",
             )
     return {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "scaiwave.s3_storage.S3MediaStorage",
         "OPTIONS": {
             "endpoint_url": settings["ENDPOINT"] or None,
             "bucket_name": settings["BUCKET"],
             "access_key": settings["ACCESS_KEY"],
             "secret_key": settings["SECRET_KEY"],
-            "file_overwrite": True,
-            "default_acl": None,
-            # By default the whole file is in memory.
-            "max_memory_size": 16 * 1024 * 1024,
         },
     }
 

@@ -31,7 +31,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("INTERRUPTED", "TERMINATED"),
         ),
     ),
-    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "WEB_")),
+    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "S3_", "WEB_")),
     (
         "Database, disks, Redis and jobs",
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),

@@ -39,6 +39,8 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 MARKERS = (
     "postgres: needs a PostgreSQL server, regardless of the database of the run",
     "redis: needs a Redis server",
+    "seaweedfs: needs SeaweedFS, an S3 server",
+    "rclone: needs `rclone serve s3`",
     "only_on(vendor): tests one database, `postgresql` or `sqlite`; skipped on the other",
     "sandbox(**options): options of the `sandbox` fixture",
     "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
@@ -47,7 +49,7 @@ MARKERS = (
     "once: tests kills, disks, memory or tools, which do not depend on versions; skipped with "
     "SCAIWAVE_TEST_BRIEF=1",
 )
-KINDS = ("postgres", "redis")
+KINDS = ("postgres", "redis", "seaweedfs", "rclone")
 # Read at import, because the `home` fixture removes them from the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
@@ -245,6 +247,18 @@ def redis_url() -> Iterator[str]:
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     for url in _service_url("redis"):
         yield f"{url}?db={number}"
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_url() -> Iterator[str]:
+    """Yield the URL of an S3 server; each test creates its own bucket."""
+    yield from _service_url("seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def rclone_url() -> Iterator[str]:
+    """Yield the URL of another S3 server; each test creates its own bucket."""
+    yield from _service_url("rclone")
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ MAX_DESCRIPTORS = 16
 
 # Not scaiwave.cli, which notes when its process started.
 MODULES = (
+    "boto3.s3.transfer",
     "cryptography.fernet",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "cryptography.hazmat.primitives.asymmetric.rsa",
@@ -58,6 +59,7 @@ MODULES = (
     "rich.progress",
     "rich.table",
     "rq",
+    "storages.backends.s3",
     "tenacity",
     "uuid_utils",
     "federation.services.peer_client",

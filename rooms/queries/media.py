@@ -15,7 +15,6 @@ from rooms.bundle.manifest.schema import MediaEntry
 from rooms.errors import ExportDamaged
 from rooms.models import ScanStatus
 from rooms.models.media import get_storage_name
-from scaiwave.media_storage import storage_error_types
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -63,7 +62,7 @@ def exists_with_size(storage_name: str, size: int) -> bool:
 
 
 def iter_bytes(tenant_id: UUID, attachment: MediaEntry) -> Generator[bytes]:
-    """Raises `ExportDamaged` if the store can't read the file."""
+    """Raises `ExportDamaged` if the file can't be read, and the errors of a bucket's client."""
     with _translate_storage_errors(attachment):
         file = default_storage.open(_storage_name(tenant_id, attachment))
     with file:
@@ -84,8 +83,8 @@ def _storage_name(tenant_id: UUID, attachment: MediaEntry) -> str:
 def _translate_storage_errors(attachment: MediaEntry) -> Iterator[None]:
     try:
         yield
-    except storage_error_types() as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise ExportDamaged(
             f"Can't read attachment {attachment.media_id} from the media store: {reason}.",
             fix="Make the media store readable for this user, or pass --no-media.",

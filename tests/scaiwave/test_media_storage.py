@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,12 @@ from django.core.files.base import ContentFile, File
 
 from scaiwave.config import load
 from scaiwave.errors import SettingMissing
-from scaiwave.media_storage import AtomicFileSystemStorage, media_root, storage_settings
+from scaiwave.media_storage import (
+    AtomicFileSystemStorage,
+    S3LibrariesMissing,
+    media_root,
+    storage_settings,
+)
 
 NAME = "tenant/1/0123"
 
@@ -125,7 +131,7 @@ def test_success_configured_as_a_bucket(tmp_path: Path) -> None:
             }
         )
     )
-    assert configured["BACKEND"] == "storages.backends.s3.S3Storage"
+    assert configured["BACKEND"] == "scaiwave.s3_storage.S3MediaStorage"
     assert configured["OPTIONS"]["bucket_name"] == "chat"
     assert configured["OPTIONS"]["endpoint_url"] is None
 
@@ -140,3 +146,13 @@ def test_fail_incomplete_bucket_configuration(lacking: str, tmp_path: Path) -> N
     assert caught.value.fix == (
         "Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here."
     )
+
+
+def test_fail_libraries_of_a_bucket_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "storages", None)
+    environment = {"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_S3_BUCKET": "chat"}
+    with pytest.raises(S3LibrariesMissing) as caught:
+        storage_settings(load(environment))
+    assert "scripts/requirements/s3.txt" in caught.value.fix

@@ -1,6 +1,6 @@
-"""Temporary PostgreSQL and Redis servers for tests.
+"""Temporary servers for tests: PostgreSQL, Redis, and two that implement S3.
 
-`scripts/test` starts both for its two runs of pytest; pytest on its own starts one when the first
+`scripts/test` starts them for its two runs of pytest; pytest on its own starts one when the first
 test asks for it. Each server belongs to a small manager process, which stops it and removes its
 directory as soon as the process that asked for it has ended, in whatever way.
 

@@ -47,10 +47,9 @@ def main(arguments: list[str]) -> int:
         _print_line(f"\n{run}")
         return run.exit_code
     with ExitStack() as stack:
-        # Both servers start at the same time.
-        managers = {
-            kind: stack.enter_context(manage_service(kind)) for kind in ("postgres", "redis")
-        }
+        # All servers start at the same time. Selected tests that need S3 start it themselves.
+        kinds = ("postgres", "redis") if arguments else ("postgres", "redis", "seaweedfs", "rclone")
+        managers = {kind: stack.enter_context(manage_service(kind)) for kind in kinds}
         services, absent = _wait_for_services(managers)
         for reason in absent:
             _print_line(f"Not available: {reason}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.services.unprivileged_user import ServiceUnavailable
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 
@@ -23,6 +23,8 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
     stop_signal: signal.Signals
+    sockets: Sequence[Path] = ()
+    """Those outside its directory, which remain when it is killed."""
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Wait for the start. Raises `ServiceUnavailable`, with the server's log, if it fails."""
@@ -36,6 +38,11 @@ class Server:
         raise ServiceUnavailable(f"{self.name} {self.version} did not start:\n{log.strip()}")
 
     def stop(self) -> None:
+        self._end_process()
+        for path in self.sockets:
+            path.unlink(missing_ok=True)
+
+    def _end_process(self) -> None:
         for number in (self.stop_signal, signal.SIGQUIT, signal.SIGKILL):
             if self.process.poll() is not None:
                 return

@@ -12,14 +12,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from tests.services.base import Server
 from tests.services.postgres import start_postgres
 from tests.services.redis import start_redis
+from tests.services.s3 import start_rclone, start_seaweedfs
 from tests.services.unprivileged_user import (
     ServiceUnavailable,
     ServiceUser,
@@ -27,7 +30,13 @@ from tests.services.unprivileged_user import (
     remove_directory,
 )
 
-STARTERS = {"postgres": start_postgres, "redis": start_redis}
+STARTERS: Mapping[str, Callable[[Path, ServiceUser], Server]] = {
+    "postgres": start_postgres,
+    "redis": start_redis,
+    "seaweedfs": start_seaweedfs,
+    "small-seaweedfs": partial(start_seaweedfs, is_small=True),
+    "rclone": start_rclone,
+}
 _TOP = Path(__file__).parents[2]
 
 

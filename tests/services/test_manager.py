@@ -15,6 +15,7 @@ import redis
 
 from tests.services.manager import manage_service
 from tests.services.postgres import find_programs
+from tests.services.s3 import is_ready
 from tests.services.unprivileged_user import (
     ServiceUnavailable,
     ServiceUser,
@@ -56,6 +57,22 @@ def test_success_redis_starts_and_stops() -> None:
             assert connection.config_get("save") == {"save": ""}
 
     assert not get_directory(url).exists()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("seaweedfs", marks=pytest.mark.seaweedfs),
+        pytest.param("rclone", marks=pytest.mark.rclone),
+    ],
+)
+def test_success_s3_starts_and_stops(kind: str) -> None:
+    with manage_service(kind) as manager:
+        url = manager.wait_for_service().url
+        assert url.startswith("http://127.0.0.1:")
+        assert is_ready(url)
+
+    assert not is_ready(url)
 
 
 @pytest.mark.parametrize(

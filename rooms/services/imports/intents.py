@@ -13,6 +13,7 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from django.core.files.storage import default_storage
@@ -23,7 +24,7 @@ from rooms.models.media import get_storage_name
 from rooms.services.stream_positions import lock_stream
 from scaiwave.auth.operators import Operator
 from scaiwave.locks import process_lock
-from scaiwave.media_storage import AtomicFileSystemStorage, storage_error_types
+from scaiwave.media_storage import MediaStore, storage_error_types
 from scaiwave.sql import batched, execute
 from tenants.models import Tenant
 
@@ -129,9 +130,10 @@ def _remove_files(intent: ImportIntent) -> None:
 
 
 def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
-    """Delete partly written files. A bucket has none: incomplete uploads don't become objects."""
-    if isinstance(default_storage, AtomicFileSystemStorage):
-        default_storage.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
+    """Delete partly written files, and the parts of incomplete uploads into a bucket."""
+    if hashes:
+        store = cast(MediaStore, default_storage)
+        store.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
 
 
 def _storage_name(intent: ImportIntent, sha256: str) -> str:

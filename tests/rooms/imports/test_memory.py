@@ -43,14 +43,16 @@ def test_success_memory_does_not_grow_with_the_room(
 
 def _peaks(bundle: Path, events: int) -> tuple[int, int]:
     """Of the export of such a room, and of its import."""
-    seeded = _run("manage", "seed_rooms", "--tenant", "acme", "--events", str(events), "--json")
+    seeded = run_measured(
+        "manage", "seed_rooms", "--tenant", "acme", "--events", str(events), "--json"
+    )
     (room,) = json.loads(seeded.stdout)["rooms"]
-    out = _run("room", "export", room["id"], "--tenant", "acme", "--output", str(bundle))
-    into = _run(*IMPORT, "--input", str(bundle))
-    return _peak(out), _peak(into)
+    out = run_measured("room", "export", room["id"], "--tenant", "acme", "--output", str(bundle))
+    into = run_measured(*IMPORT, "--input", str(bundle))
+    return get_peak(out), get_peak(into)
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
+def run_measured(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", _TELL_PEAK, *words],
         cwd=CHECKOUT,
@@ -60,6 +62,6 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _peak(ended: subprocess.CompletedProcess[str]) -> int:
+def get_peak(ended: subprocess.CompletedProcess[str]) -> int:
     """Kilobytes that it took at most."""
     return int(ended.stderr.split()[-1])

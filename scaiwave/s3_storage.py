@@ -1,0 +1,154 @@
+"""The media store in an S3 bucket. Needs the extra `s3`, so it is imported only for a bucket.
+
+What django-storages does differently is replaced: it takes a bucket that does not exist for one
+without the file, since the answer to both has the same status, and it downloads a file to the
+temporary directory before it can be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+from collections.abc import Collection
+from io import BufferedReader, RawIOBase
+from typing import Any
+
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from django.core.files.base import File
+from storages.backends.s3 import S3Storage
+
+_NO_FILE = {"404", "NoSuchKey"}
+_BROKEN_CONNECTION = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+MAX_RESUMES = 3
+"""How often the reading of a file is resumed after a broken connection."""
+BUFFER_BYTES = 256 * 1024
+
+
+class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
+    """Files in a bucket: complete or not there, since S3 shows an object after its last byte.
+
+    Large files are uploaded in parts. The parts of a killed process remain in the bucket, in no
+    list of its files, until `remove_drafts` discards them.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # By default ten parts of a file are in memory at the same time.
+        transfer = TransferConfig(max_concurrency=4)
+        transfer.max_in_memory_upload_chunks = 4
+        client = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+        super().__init__(
+            transfer_config=transfer,
+            client_config=client,
+            file_overwrite=True,
+            default_acl=None,
+            **options,
+        )
+
+    def _open(self, name: str, mode: str = "rb") -> File[Any]:
+        """Open a file to read it once from its beginning to its end, as it arrives."""
+        if mode != "rb":
+            raise ValueError(f"A file in a bucket is only read as bytes, not as {mode!r}.")
+        stored = self.bucket.Object(self._normalize_name(name))
+        try:
+            answer = stored.get()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NO_FILE:
+                raise FileNotFoundError(f"File does not exist: {name}") from error
+            raise
+        return File(BufferedReader(ObjectReader(stored, answer), BUFFER_BYTES), name)
+
+    def size(self, name: str) -> int:
+        try:
+            return int(super().size(name))
+        except FileNotFoundError:
+            self._require_bucket()
+            raise
+
+    def exists(self, name: str) -> bool:
+        try:
+            self.size(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete(self, name: str) -> None:
+        """Delete a file, which need not exist."""
+        try:
+            self.bucket.Object(self._normalize_name(name)).delete()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_FILE:
+                raise
+
+    def remove_drafts(self, names: Collection[str]) -> None:
+        """Discard the uploaded parts of these files, which no process may be uploading."""
+        client, keys = self.connection.meta.client, set(map(self._normalize_name, names))
+        pages = client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket_name, Prefix=posixpath.commonpath(keys)
+        )
+        try:
+            uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+        except client.exceptions.NoSuchUpload:
+            return  # rclone answers this if there are none
+        for upload in uploads:
+            if upload["Key"] in keys:
+                client.abort_multipart_upload(
+                    Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+
+    def _require_bucket(self) -> None:
+        """Raises `ClientError` if the bucket does not exist."""
+        client = self.connection.meta.client
+        try:
+            client.head_bucket(Bucket=self.bucket_name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+                raise
+            answer = {"Code": "NoSuchBucket", "Message": "The specified bucket does not exist"}
+            raise ClientError({"Error": answer}, "HeadBucket") from error
+
+
+class ObjectReader(RawIOBase):
+    """Reads an object as it arrives; where its connection broke, it asks for the rest."""
+
+    def __init__(self, stored: Any, answer: Any) -> None:
+        self._stored = stored
+        self._body = answer["Body"]
+        self._etag: str = answer["ETag"]
+        self._position = self._resumes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            try:
+                chunk: bytes = self._body.read(len(buffer))
+            except _BROKEN_CONNECTION:
+                if self._resumes == MAX_RESUMES:
+                    raise
+                self._resume()
+            else:
+                buffer[: len(chunk)] = chunk
+                self._position += len(chunk)
+                return len(chunk)
+
+    def _resume(self) -> None:
+        self._resumes += 1
+        self._body.close()
+        answer = self._stored.get(Range=f"bytes={self._position}-")
+        self._body = answer["Body"]
+        # Not left to If-Match, which rclone does not know.
+        if answer["ETag"] != self._etag:
+            raise OSError(errno.ESTALE, "the file was replaced while it was read")
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
