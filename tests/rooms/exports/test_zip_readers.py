@@ -177,7 +177,7 @@ def huge(
 
 @pytest.mark.parametrize("reader", VERIFIERS)
 def test_success_huge_archives(reader: str, huge: Path, tmp_path: Path) -> None:
-    run(VERIFIERS[reader], huge, tmp_path)
+    assert run(VERIFIERS[reader], huge, tmp_path) is not None
 
 
 def test_success_huge_archives_as_a_stream(huge: Path, tmp_path: Path) -> None:
