@@ -150,7 +150,7 @@ def scim(sandbox: Sandbox) -> Iterator[httpx.Client]:
 def test_success_scim2_models_accept_the_sandbox(scim: httpx.Client, sandbox: Sandbox) -> None:
     (tenant_id,) = sandbox.directory.tenants
     path = groups_path(tenant_id)
-    judged = {"scim_ctx": Context.RESOURCE_QUERY_RESPONSE}
+    judged: dict[str, Any] = {"scim_ctx": Context.RESOURCE_QUERY_RESPONSE}
     config_path = f"{path.removesuffix('/Groups')}/ServiceProviderConfig"
     config = ServiceProviderConfig.model_validate(scim.get(config_path).json(), **judged)
     assert config.pagination is not None
