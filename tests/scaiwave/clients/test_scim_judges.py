@@ -17,11 +17,9 @@ from scim2_models import (
     Context,
     Error,
     Group,
-    GroupMember,
     ListResponse,
     ScimProvider,
     ServiceProviderConfig,
-    User,
 )
 from scim2_models.resources.service_provider_config import Pagination
 from scim2_server.applications.wsgi import WSGIApplication
@@ -82,21 +80,21 @@ def serve(paging: Pagination) -> Iterator[httpx.Client]:
 def fill(client: httpx.Client) -> dict[str, tuple[set[str], set[str]]]:
     """Create people and groups, and return the people and groups in each group."""
 
-    def create(path: str, resource: Any) -> str:
-        body = resource.model_dump(scim_ctx=Context.RESOURCE_CREATION_REQUEST)
-        response = client.post(f"{PREFIX}/v2/{path}", json=body)
+    def create(path: str, kind: str, **attributes: Any) -> str:
+        schema = f"urn:ietf:params:scim:schemas:core:2.0:{kind}"
+        response = client.post(f"{PREFIX}/v2/{path}", json={"schemas": [schema], **attributes})
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
 
-    people = [create("Users", User(user_name=f"person-{number}")) for number in range(8)]
+    people = [create("Users", "User", userName=f"person-{number}") for number in range(8)]
     expected: dict[str, tuple[set[str], set[str]]] = {}
     for number in range(GROUPS):
         inside = set(people[: number % 5])
         nested = set(list(expected)[-1:]) if number % 3 == 2 else set()
-        members = [GroupMember(value=person, type="User") for person in sorted(inside)]
-        members += [GroupMember(value=group, type="Group") for group in sorted(nested)]
-        group = Group(display_name=f"group-{number}", members=members or None)
-        expected[create("Groups", group)] = inside, nested
+        members = [{"value": person, "type": "User"} for person in sorted(inside)]
+        members += [{"value": group, "type": "Group"} for group in sorted(nested)]
+        group_id = create("Groups", "Group", displayName=f"group-{number}", members=members)
+        expected[group_id] = inside, nested
     return expected
 
 
