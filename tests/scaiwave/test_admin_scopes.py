@@ -29,8 +29,10 @@ from tests.scaiwave.scaikey_sessions import sign_in
 
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
 MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
-OWN, OTHER = 7071, 8082
-"""Numbers in the names of the rows of the operator's tenant, and of another one."""
+OWN, OTHER = 70717, 80828
+"""Numbers in the names of the rows of the operator's tenant, and of another one.
+
+No part of a UUID has five digits."""
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
