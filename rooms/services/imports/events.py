@@ -46,7 +46,7 @@ COLUMNS = (
 _COLUMN_LIST = ", ".join(COLUMNS)
 _BUFFER_BYTES = 64 * 1024
 """Bytes passed to the connection at a time."""
-_MAX_COPY_ROWS = 20_000
+_MAX_COPY_ROWS = 100_000
 """Rows of one statement."""
 PROGRESS_INTERVAL = 1000
 """Events between two calls of the progress callback."""
