@@ -29,10 +29,14 @@ class Server:
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Wait for the start. Raises `ServiceUnavailable`, with the server's log, if it fails."""
         deadline = time.monotonic() + START_SECONDS
-        while self.process.poll() is None and time.monotonic() < deadline:
-            if is_ready():
-                return
-            time.sleep(0.02)
+        try:
+            while self.process.poll() is None and time.monotonic() < deadline:
+                if is_ready():
+                    return
+                time.sleep(0.02)
+        except BaseException:  # such as a signal
+            self.stop()
+            raise
         self.stop()
         log = self.log.read_text(encoding="utf-8", errors="replace")
         raise ServiceUnavailable(f"{self.name} {self.version} did not start:\n{log.strip()}")

@@ -95,7 +95,7 @@ def _run_manager(kind: str) -> None:
     try:
         user = ServiceUser.choose_unprivileged() if kind == "postgres" else ServiceUser()
         directory = make_directory(user)
-        server = STARTERS[kind](directory, user)
+        server = STARTERS[kind](directory, user.ending_with_parent())
         _print_answer({"name": server.name, "version": server.version, "url": server.url})
         while os.read(0, 4096):
             pass

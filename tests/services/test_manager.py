@@ -102,6 +102,41 @@ def test_success_a_server_stops_when_its_owner_is_killed(kind: str) -> None:
     assert not directory.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("postgres", marks=pytest.mark.postgres),  # runs as another user
+        pytest.param("seaweedfs", marks=pytest.mark.seaweedfs),
+    ],
+)
+def test_success_a_server_ends_when_its_manager_is_killed(kind: str) -> None:
+    command = [sys.executable, "-m", "tests.services.manager", kind]
+    with subprocess.Popen(
+        command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as manager:
+        assert manager.stdout is not None
+        assert b'"url"' in manager.stdout.readline()
+        children = Path(f"/proc/{manager.pid}/task/{manager.pid}/children").read_text()
+        (server,) = map(int, children.split())
+        log = Path(f"/proc/{server}/fd/1").readlink()
+        manager.kill()
+
+    deadline = time.monotonic() + 20
+    while is_running(server) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_running(server)
+    remove_directory(log.parent)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
 def test_fail_postgres_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAIWAVE_TEST_POSTGRES", str(tmp_path))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+_PR_SET_PDEATHSIG = 1
 
 
 class ServiceUnavailable(Exception):
@@ -32,6 +37,7 @@ class ServiceUser:
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    end_with_parent: bool = False
 
     @classmethod
     def choose_unprivileged(cls) -> ServiceUser:
@@ -48,6 +54,13 @@ class ServiceUser:
             "PostgreSQL does not run as root, and this host has no user postgres or nobody."
         )
 
+    def ending_with_parent(self) -> ServiceUser:
+        """Let Linux kill what this process starts when it ends, even if it is killed itself.
+
+        Only for a process with one thread.
+        """
+        return replace(self, end_with_parent=sys.platform == "linux")
+
     def take_ownership(self, path: Path) -> None:
         if self.options:
             os.chown(path, self.options["user"], self.options["group"])
@@ -61,6 +74,7 @@ class ServiceUser:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent if self.end_with_parent else None,  # noqa: PLW1509 - one thread
                 **self.options,
             )
 
@@ -79,6 +93,10 @@ class ServiceUser:
             **self.options,
         )
         return finished.stdout
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _build_environment(directory: Path) -> dict[str, str]:
