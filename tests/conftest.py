@@ -41,6 +41,7 @@ MARKERS = (
     "redis: needs a Redis server",
     "seaweedfs: needs SeaweedFS, an S3 server",
     "rclone: needs `rclone serve s3`",
+    "oidc_provider: needs oidc-provider, which runs in Node",
     "only_on(vendor): tests one database, `postgresql` or `sqlite`; skipped on the other",
     "sandbox(**options): options of the `sandbox` fixture",
     "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
@@ -49,7 +50,7 @@ MARKERS = (
     "once: tests kills, disks, memory or tools, which do not depend on versions; skipped with "
     "SCAIWAVE_TEST_BRIEF=1",
 )
-KINDS = ("postgres", "redis", "seaweedfs", "rclone")
+KINDS = ("postgres", "redis", "seaweedfs", "rclone", "oidc_provider")
 # Read at import, because the `home` fixture removes them from the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
@@ -259,6 +260,12 @@ def seaweedfs_url() -> Iterator[str]:
 def rclone_url() -> Iterator[str]:
     """Yield the URL of another S3 server; each test creates its own bucket."""
     yield from _service_url("rclone")
+
+
+@pytest.fixture(scope="session")
+def oidc_provider_url() -> Iterator[str]:
+    """Yield the URL of a server of OpenID Connect issuers; each test starts its own."""
+    yield from _service_url("oidc_provider")
 
 
 @pytest.fixture(autouse=True)

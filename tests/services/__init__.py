@@ -1,4 +1,4 @@
-"""Temporary servers for tests: PostgreSQL, Redis, and two that implement S3.
+"""Temporary servers for tests: PostgreSQL, Redis, two for S3, and one of OpenID Connect issuers.
 
 `scripts/test` starts them for its two runs of pytest; pytest on its own starts one when the first
 test asks for it. Each server belongs to a small manager process, which stops it and removes its

@@ -21,6 +21,8 @@ import pytest
 from tests.services.manager import Service, ServiceManager, manage_service
 from tests.services.unprivileged_user import ServiceUnavailable
 
+_OFTEN_NEEDED = ("postgres", "redis")
+_SELDOM_NEEDED = ("seaweedfs", "rclone", "oidc_provider")
 _SUCCESS_CODES = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -47,8 +49,8 @@ def main(arguments: list[str]) -> int:
         _print_line(f"\n{run}")
         return run.exit_code
     with ExitStack() as stack:
-        # All servers start at the same time. Selected tests that need S3 start it themselves.
-        kinds = ("postgres", "redis") if arguments else ("postgres", "redis", "seaweedfs", "rclone")
+        # All servers start at the same time. Selected tests start those that few tests need.
+        kinds = _OFTEN_NEEDED if arguments else (*_OFTEN_NEEDED, *_SELDOM_NEEDED)
         managers = {kind: stack.enter_context(manage_service(kind)) for kind in kinds}
         services, absent = _wait_for_services(managers)
         for reason in absent:

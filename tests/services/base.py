@@ -1,18 +1,26 @@
-"""A server process: wait for its start, and stop it."""
+"""A server process: choose its port, wait for its start, and stop it."""
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
+import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 from tests.services.unprivileged_user import ServiceUnavailable
 
 START_SECONDS = 120
 STOP_SECONDS = 10
+# The kernel takes the ports of outgoing connections from higher ones.
+_PORTS = range(15_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -55,3 +63,31 @@ class Server:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
+
+
+def is_ready(url: str) -> bool:
+    """Return whether the server answers, if only with an error.
+
+    SeaweedFS knows its keys a moment later: tests create a bucket first, and wait for that.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=30):  # noqa: S310 - it begins with http
+            return True
+    except HTTPError as error:
+        error.close()
+        return True
+    except (URLError, OSError):
+        return False
+
+
+def choose_ports(number: int) -> list[int]:
+    """Choose free ports. Those that the kernel chooses may be taken by a client's connection."""
+    with ExitStack() as stack:
+        ports: list[int] = []
+        while len(ports) < number:
+            candidate = random.choice(_PORTS)
+            reserved = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                reserved.bind(("127.0.0.1", candidate))
+                ports.append(candidate)
+        return ports

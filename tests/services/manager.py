@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.services.base import Server
+from tests.services.oidc import start_oidc_provider
 from tests.services.postgres import start_postgres
 from tests.services.redis import start_redis
 from tests.services.s3 import start_rclone, start_seaweedfs
@@ -36,6 +37,7 @@ STARTERS: Mapping[str, Callable[[Path, ServiceUser], Server]] = {
     "seaweedfs": start_seaweedfs,
     "small-seaweedfs": partial(start_seaweedfs, is_small=True),
     "rclone": start_rclone,
+    "oidc_provider": start_oidc_provider,
 }
 _TOP = Path(__file__).parents[2]
 

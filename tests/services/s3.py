@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import shutil
 import signal
-import socket
 import sys
-import urllib.request
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 
-from tests.services.base import Server
+from tests.services.base import Server, choose_ports, is_ready
 from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser
 
 ADMIN_KEYS = ("administrator", "secret-of-the-administrator")
@@ -24,8 +18,6 @@ KEYS = ("suite", "secret-of-the-suite")
 """Access key and secret key of the suite."""
 FULL_BYTES = 8 * 1024 * 1024
 """About what fits into the small server before it is full."""
-# The kernel takes the ports of outgoing connections from higher ones.
-_PORTS = range(15_000, 32_000)
 _IDENTITIES = {
     "identities": [
         {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
@@ -128,34 +120,6 @@ def _start(
     )
     server.wait_until(lambda: is_ready(server.url))
     return server
-
-
-def is_ready(url: str) -> bool:
-    """Return whether the server answers, if only with a refusal of requests without a key.
-
-    SeaweedFS knows its keys a moment later: tests create a bucket first, and wait for that.
-    """
-    try:
-        with urllib.request.urlopen(url, timeout=30):  # noqa: S310 - it begins with http
-            return True
-    except HTTPError as error:
-        error.close()
-        return True
-    except (URLError, OSError):
-        return False
-
-
-def choose_ports(number: int) -> list[int]:
-    """Choose free ports. Those that the kernel chooses may be taken by a client's connection."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < number:
-            candidate = random.choice(_PORTS)
-            reserved = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                reserved.bind(("127.0.0.1", candidate))
-                ports.append(candidate)
-        return ports
 
 
 def _find_program(name: str) -> Path:

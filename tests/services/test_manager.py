@@ -13,9 +13,10 @@ import psycopg
 import pytest
 import redis
 
+from tests.services.base import is_ready
 from tests.services.manager import manage_service
+from tests.services.oidc import install_packages
 from tests.services.postgres import find_programs
-from tests.services.s3 import is_ready
 from tests.services.unprivileged_user import (
     ServiceUnavailable,
     ServiceUser,
@@ -64,9 +65,10 @@ def test_success_redis_starts_and_stops() -> None:
     [
         pytest.param("seaweedfs", marks=pytest.mark.seaweedfs),
         pytest.param("rclone", marks=pytest.mark.rclone),
+        pytest.param("oidc_provider", marks=pytest.mark.oidc_provider),
     ],
 )
-def test_success_s3_starts_and_stops(kind: str) -> None:
+def test_success_a_server_of_http_starts_and_stops(kind: str) -> None:
     with manage_service(kind) as manager:
         url = manager.wait_for_service().url
         assert url.startswith("http://127.0.0.1:")
@@ -195,3 +197,45 @@ def test_success_programs_are_copied_to_a_readable_directory(
 
     assert programs_found.directory.is_relative_to(directory)
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_success_packages_of_node_are_installed_once(tmp_path: Path) -> None:
+    npm, calls = tmp_path / "npm", tmp_path / "calls"
+    write_program(npm, f'echo "$*" >>{calls}; mkdir -p node_modules')
+    (tmp_path / "package.json").touch()
+    lock = tmp_path / "package-lock.json"
+    for content, number in (("one", 1), ("one", 1), ("another", 2)):
+        lock.write_text(content)
+        install_packages(str(npm), tmp_path)
+        assert len(calls.read_text().splitlines()) == number
+
+
+def test_fail_packages_of_node_can_not_be_installed(tmp_path: Path) -> None:
+    npm = tmp_path / "npm"
+    write_program(npm, "mkdir -p node_modules; echo No registry >&2; exit 1")
+    for name in ("package.json", "package-lock.json"):
+        (tmp_path / name).touch()
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable) as caught:
+            install_packages(str(npm), tmp_path)
+        assert str(caught.value) == "npm could not install oidc-provider:\nNo registry"
+
+
+def test_fail_node_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with manage_service("oidc_provider") as manager, pytest.raises(ServiceUnavailable) as caught:
+        manager.wait_for_service()
+
+    assert str(caught.value) == "Node and npm, which run oidc-provider, were not found on PATH."
+
+
+def test_fail_node_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("node", "npm"):
+        write_program(tmp_path / name, "echo v16.20.2")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with manage_service("oidc_provider") as manager, pytest.raises(ServiceUnavailable) as caught:
+        manager.wait_for_service()
+
+    assert "needs Node 18 or newer" in str(caught.value)
