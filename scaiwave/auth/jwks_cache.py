@@ -1,7 +1,7 @@
 """A cache of ScaiKey's public keys, for processes that verify many tokens.
 
 Keys are rotated and revoked, so they are cached for minutes only. A token with an unknown key has
-them fetched again, but at a limited rate: anyone can send a token with an invented key id.
+them fetched again at once, but at a limited rate: anyone can send one with an invented key id.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ FetchBySlug = Callable[[str | None], Jwks]
 MAX_AGE_SECONDS = 300.0
 """After this, keys are fetched again."""
 
-MAX_AGE_UNKNOWN_KEY_SECONDS = 60.0
-"""After this, keys are fetched again for a token whose key is not among them."""
+UNKNOWN_KEY_SECONDS = 60.0
+"""For this long, no keys are fetched again for the sake of another token with an unknown key."""
 
 FAILURE_SECONDS = 15.0
 """For this long a failure is repeated without another request."""
@@ -37,11 +37,12 @@ MAX_WAIT_SECONDS = 1.0
 @dataclass
 class _CacheEntry:
     """The last keys of one slug, from `fetched_at`, and the error of the last request, if it
-    failed."""
+    failed. `searched_at` is when they were last fetched for an unknown key."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     keys: Jwks | None = None
     fetched_at: float = 0.0
+    searched_at: float | None = None
     error: ScaiWaveError | None = None
     failed_at: float = 0.0
 
@@ -66,42 +67,52 @@ class JwksCache:
     def fetcher(self, get_slug: Callable[[str | None], str | None]) -> Callable[[str | None], Jwks]:
         """Return the `fetch_jwks` for one call of `verify_token`.
 
-        Its second call, which means that the token's key is unknown, accepts only newer keys.
+        Its second call means that the token's key is unknown. It accepts keys that were fetched
+        after the first call, or if there was a search for another unknown key just now.
         """
-        max_age = MAX_AGE_SECONDS
+        began: float | None = None
 
         def fetch(tenant_id: str | None) -> Jwks:
-            nonlocal max_age
-            keys = self._get_keys(get_slug(tenant_id), max_age)
-            max_age = MAX_AGE_UNKNOWN_KEY_SECONDS
-            return keys
+            nonlocal began
+            since, began = began, self._clock()
+            return self._get_keys(get_slug(tenant_id), since)
 
         return fetch
 
-    def _get_keys(self, slug: str | None, max_age: float) -> Jwks:
+    def _get_keys(self, slug: str | None, since: float | None) -> Jwks:
+        """Return keys that are fresh; for an unknown key, `since` is when it was first searched."""
         entry = self._entries.setdefault(slug, _CacheEntry())
-        if keys := self._find_keys(entry, max_age):
+        if keys := self._find_keys(entry, since):
             return keys
         if not entry.lock.acquire(blocking=False):
-            if max_age == MAX_AGE_SECONDS and (
-                keys := self._find_keys(entry, max_age + MAX_OVERLAP_SECONDS)
-            ):
+            if since is None and (keys := self._find_keys(entry, since, MAX_OVERLAP_SECONDS)):
                 return keys
             if not entry.lock.acquire(timeout=self._max_wait):
                 raise UpstreamUnreachable(
                     "ScaiKey has not sent its keys yet.", fix="Try again in some seconds."
                 )
         try:
-            if keys := self._find_keys(entry, max_age):
+            if keys := self._find_keys(entry, since):
                 return keys
             if entry.error is not None and self._clock() - entry.failed_at < FAILURE_SECONDS:
                 raise entry.error.with_traceback(None)
-            return self._refresh(slug, entry)
+            keys = self._refresh(slug, entry)
+            if since is not None:
+                entry.searched_at = entry.fetched_at
+            return keys
         finally:
             entry.lock.release()
 
-    def _find_keys(self, entry: _CacheEntry, max_age: float) -> Jwks | None:
-        is_fresh = self._clock() - entry.fetched_at < max_age
+    def _find_keys(
+        self, entry: _CacheEntry, since: float | None, overlap: float = 0.0
+    ) -> Jwks | None:
+        if since is None:
+            is_fresh = self._clock() - entry.fetched_at < MAX_AGE_SECONDS + overlap
+        else:
+            searched = entry.searched_at
+            is_fresh = entry.fetched_at >= since or (
+                searched is not None and self._clock() - searched < UNKNOWN_KEY_SECONDS
+            )
         return entry.keys if is_fresh else None
 
     def _refresh(self, slug: str | None, entry: _CacheEntry) -> Jwks:

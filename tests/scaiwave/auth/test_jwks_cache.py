@@ -9,7 +9,7 @@ import pytest
 from scaiwave.auth.jwks_cache import (
     FAILURE_SECONDS,
     MAX_AGE_SECONDS,
-    MAX_AGE_UNKNOWN_KEY_SECONDS,
+    UNKNOWN_KEY_SECONDS,
     Jwks,
     JwksCache,
 )
@@ -55,8 +55,17 @@ def test_success_each_issuer_is_cached_separately() -> None:
 def test_success_unknown_keys_are_fetched_once_a_minute() -> None:
     scaikey = ScaiKey()
     assert [_twice(scaikey) for _ in range(3)] == [1, 1, 1]
-    scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
+    scaikey.now += UNKNOWN_KEY_SECONDS
     assert [_twice(scaikey) for _ in range(3)] == [2, 2, 2]
+
+
+def test_success_an_unknown_key_does_not_wait_until_cached_keys_are_old() -> None:
+    """They may have been fetched a moment before a rotation."""
+    scaikey = ScaiKey()
+    scaikey.token()(None)
+    for seconds, expected in ((1, 2), (UNKNOWN_KEY_SECONDS - 1, 2), (1, 3)):
+        scaikey.now += seconds
+        assert _twice(scaikey) == expected
 
 
 def _twice(scaikey: ScaiKey) -> int:
@@ -111,7 +120,7 @@ def test_success_an_unknown_key_does_not_discard_cached_keys_while_scaikey_is_do
     scaikey = ScaiKey()
     keys = scaikey.token()(None)
     scaikey.is_down = True
-    scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
+    scaikey.now += UNKNOWN_KEY_SECONDS
     unknown_key = scaikey.token()
     assert unknown_key(None) is keys
     with pytest.raises(UpstreamUnreachable):
