@@ -121,10 +121,13 @@ class Grants:
         self._by_refresh_token[grant.refresh_token] = grant
 
 
+def is_verifier(text: str) -> bool:
+    """Return whether a text has the form of a code verifier (RFC 7636, 4.1)."""
+    return _VERIFIER.match(text) is not None
+
+
 def _matches_challenge(verifier: str, challenge: str) -> bool:
     """Compare with the S256 challenge (RFC 7636, 4.6)."""
-    if not _VERIFIER.match(verifier):
-        return False
     digest = hashlib.sha256(verifier.encode()).digest()
     expected = base64.urlsafe_b64encode(digest).rstrip(b"=")
     return hmac.compare_digest(expected, challenge.encode())

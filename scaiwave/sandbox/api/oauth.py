@@ -9,7 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from scaiwave.sandbox.api import sessions
-from scaiwave.sandbox.api.oauth_errors import BASIC, NO_STORE, build_oauth_error
+from scaiwave.sandbox.api.oauth_errors import (
+    NO_STORE,
+    build_client_error,
+    build_oauth_error,
+)
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.routing import (
@@ -60,6 +64,8 @@ def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) 
             "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
             "claims_supported": list(CLAIMS),
+            "claim_types_supported": ["normal"],
+            "claims_parameter_supported": False,
             "authorization_response_iss_parameter_supported": True,
             "request_parameter_supported": False,
             "request_uri_parameter_supported": False,
@@ -69,14 +75,20 @@ def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) 
 
 @route("GET", PLATFORM + "/.well-known/jwks.json")
 def get_platform_jwks(sandbox: SandboxState, request: Request) -> Response:
-    return json_response(sandbox.keys.build_jwks())
+    return _build_jwks(sandbox)
 
 
 @route("GET", TENANT + "/.well-known/jwks.json")
 def get_tenant_jwks(sandbox: SandboxState, request: Request) -> Response:
     """Return the platform's keys (an assumption)."""
     find_tenant(sandbox, request)
-    return json_response(sandbox.keys.build_jwks())
+    return _build_jwks(sandbox)
+
+
+def _build_jwks(sandbox: SandboxState) -> Response:
+    response = json_response(sandbox.keys.build_jwks())
+    response.content_type = "application/jwk-set+json"  # RFC 7517, 8.5.1
+    return response
 
 
 @route("POST", PLATFORM + "/oauth/token")
@@ -92,7 +104,7 @@ def grant_tenant_token(sandbox: SandboxState, request: Request) -> Response:
     tenant = find_tenant(sandbox, request)
     client = _authenticate(sandbox, request)
     if client.target not in (tenant["id"], tenant["partner_id"]):
-        raise build_oauth_error("invalid_client", status=401, headers=BASIC)
+        raise build_client_error()
     return _grant(sandbox, request, client, sandbox.get_issuer(tenant["id"]))
 
 
@@ -123,10 +135,10 @@ def _authenticate(sandbox: SandboxState, request: Request) -> Client:
     )
     public = sandbox.clients.find(unquote_plus(name))
     if public and sandbox.clients.get_secret(public) is None:
-        raise build_oauth_error("unauthorized_client")
+        raise build_oauth_error("unauthorized_client", "The application has no secret.")
     client = sandbox.clients.authenticate(unquote_plus(name), unquote_plus(secret))
     if client is None:
-        raise build_oauth_error("invalid_client", status=401, headers=BASIC)
+        raise build_client_error()
     return client
 
 
@@ -143,15 +155,21 @@ def _parse_basic_credentials(header: str) -> str:
 
 def _grant(sandbox: SandboxState, request: Request, client: Client, issuer: str) -> Response:
     form = _parse_form(request)
+    if form.get("client_id", client.client_id) != client.client_id:
+        raise build_oauth_error("invalid_request", "client_id differs from the credentials.")
+    if "client_secret" in form:  # RFC 6749, 2.3
+        raise build_oauth_error("invalid_request", "The client authenticates in two ways.")
     grant_type = form.get("grant_type")
     if grant_type in ("authorization_code", "refresh_token") and client.app_type != "WEB":
-        raise build_oauth_error("unauthorized_client")
+        raise build_oauth_error("unauthorized_client", "Only WEB applications sign people in.")
     if grant_type == "authorization_code":
         return sessions.redeem_code(sandbox, client, form, issuer)
     if grant_type == "refresh_token":
         return sessions.refresh_tokens(sandbox, client, form, issuer)
+    if grant_type is None:
+        raise build_oauth_error("invalid_request", "grant_type is missing.")
     if grant_type != "client_credentials":
-        raise build_oauth_error("unsupported_grant_type" if grant_type else "invalid_request")
+        raise build_oauth_error("unsupported_grant_type", "grant_type is not supported.")
     return _grant_client_credentials(sandbox, client, form, issuer)
 
 
@@ -160,7 +178,9 @@ def _grant_client_credentials(
 ) -> Response:
     scopes = form["scope"].split() if form.get("scope") else list(client.scopes)
     if not set(scopes) <= set(client.scopes):
-        raise build_oauth_error("invalid_scope")
+        raise build_oauth_error(
+            "invalid_scope", f"The application may request: {' '.join(client.scopes)}."
+        )
     scope = " ".join(scopes)
     token = sandbox.keys.sign(build_client_claims(sandbox, client, scope=scope, issuer=issuer))
     body = {
@@ -175,7 +195,7 @@ def _grant_client_credentials(
 def _parse_form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise build_oauth_error("invalid_request")
+        raise build_oauth_error("invalid_request", "The body is not a form.")
     pairs = parse_qsl(request.body.decode("utf-8", "replace"))
     if len(dict(pairs)) < len(pairs):
         raise build_oauth_error("invalid_request", "A parameter is repeated.")

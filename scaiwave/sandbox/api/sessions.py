@@ -15,7 +15,7 @@ import jwt
 from scaiwave.sandbox.api.oauth_errors import NO_STORE, build_bearer_error, build_oauth_error
 from scaiwave.sandbox.clients import Client
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.grants import Grant, GrantRefused
+from scaiwave.sandbox.grants import Grant, GrantRefused, is_verifier
 from scaiwave.sandbox.http.routing import Request, Response, SandboxState, json_response
 
 ROLES = ("super_admin", "partner_admin", "tenant_admin")
@@ -28,6 +28,8 @@ def redeem_code(
     for name in ("code", "redirect_uri", "code_verifier"):
         if name not in form:
             raise build_oauth_error("invalid_request", f"{name} is missing.")
+    if not is_verifier(form["code_verifier"]):
+        raise build_oauth_error("invalid_request", "code_verifier is malformed (RFC 7636, 4.1).")
     try:
         grant = sandbox.grants.redeem(
             form["code"],
@@ -55,7 +57,9 @@ def refresh_tokens(
         raise build_oauth_error("invalid_grant", str(error)) from None
     scopes = tuple(form["scope"].split()) if "scope" in form else grant.scopes
     if not set(scopes) <= set(grant.scopes):
-        raise build_oauth_error("invalid_scope")
+        raise build_oauth_error(
+            "invalid_scope", f"The person has granted: {' '.join(grant.scopes)}."
+        )
     # The nonce belongs to the sign-in, not to what follows it (OpenID Connect Core, 12.2).
     return _respond(sandbox, client, grant, scopes, nonce=None)
 
@@ -135,7 +139,7 @@ def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
     """Return the claims of the person whose access token this is. Raises HTTPError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise build_bearer_error("", "", status=401)
+        raise build_bearer_error("", "No access token was sent.", status=401)
     invalid = build_bearer_error("invalid_token", "The token is invalid or expired.", status=401)
     try:
         claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
@@ -143,7 +147,9 @@ def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
         raise invalid from None
     scopes = str(claims.get("scope", "")).split()
     if "openid" not in scopes:
-        raise build_bearer_error("insufficient_scope", "The scope openid is needed.", status=403)
+        raise build_bearer_error(
+            "insufficient_scope", "The scope openid is needed.", status=403, scope="openid"
+        )
     person = find_active_person(sandbox, str(claims["sub"]))
     if person is None or is_token_revoked(sandbox, claims):
         raise invalid

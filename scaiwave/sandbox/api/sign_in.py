@@ -20,7 +20,7 @@ from scaiwave.sandbox.api import pages
 from scaiwave.sandbox.api.oauth import PLATFORM, TENANT, find_tenant
 from scaiwave.sandbox.api.oauth_errors import NO_STORE
 from scaiwave.sandbox.api.sessions import find_active_person
-from scaiwave.sandbox.clients import Client
+from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.data.population import ListFilter
 from scaiwave.sandbox.grants import Grant
 from scaiwave.sandbox.http.routing import Request, Response, SandboxState, route
@@ -29,6 +29,8 @@ MAX_PEOPLE = 50
 """How many people the sign-in page lists; a search finds the others."""
 
 _CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
+_SECONDS = re.compile(r"\A[0-9]{1,10}\Z")
+_PROMPTS = {"none", "login", "consent", "select_account"}
 _NOT_SUPPORTED = {
     "request": "request_not_supported",
     "request_uri": "request_uri_not_supported",
@@ -64,7 +66,7 @@ def _authorize(sandbox: SandboxState, request: Request, tenant: dict[str, Any] |
     redirect_uri = _find_redirect_uri(client, pairs)
     issuer = sandbox.get_issuer(tenant["id"] if tenant else None)
     echoed = {"iss": issuer}  # RFC 9207, against mix-up of servers
-    if "state" in values:
+    if "state" in values and "state" not in _get_repeated(pairs):
         echoed["state"] = values["state"]
     try:
         scopes = _check_request(client, pairs)
@@ -151,13 +153,16 @@ def _check_request(client: Client, pairs: list[tuple[str, str]]) -> tuple[str, .
         raise _AuthorizationError("invalid_request", "Only response_mode=query is supported.")
     if client.app_type != "WEB":
         raise _AuthorizationError("unauthorized_client", "Only WEB applications sign people in.")
-    scopes = tuple(values.get("scope", "").split())
+    # Unknown scopes are ignored (OpenID Connect Core, 3.1.2.1).
+    scopes = tuple(scope for scope in values.get("scope", "").split() if scope in SCOPES)
     if not scopes or not set(scopes) <= set(client.scopes):
         raise _AuthorizationError(
             "invalid_scope", f"The application may request: {' '.join(client.scopes)}."
         )
     _check_challenge(values)
     _check_prompt(values.get("prompt", "").split())
+    if not _SECONDS.match(values.get("max_age", "0")):
+        raise _AuthorizationError("invalid_request", "max_age is not a number of seconds.")
     return scopes
 
 
@@ -173,6 +178,8 @@ def _check_challenge(values: dict[str, str]) -> None:
 
 def _check_prompt(prompts: list[str]) -> None:
     """The sandbox keeps no sessions, so that it can't sign anyone in without a page."""
+    if not _PROMPTS.issuperset(prompts):
+        raise _AuthorizationError("invalid_request", "prompt has an unknown value.")
     if "none" in prompts and len(prompts) > 1:
         raise _AuthorizationError("invalid_request", "prompt=none excludes other values.")
     if "none" in prompts:

@@ -188,7 +188,7 @@ def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
     assert "another" not in error.message
     assert error.message == (
         f"ScaiKey at {scaikey.url} rejected this server's credentials for POST "
-        "/api/v1/platform/oauth/token: invalid_client."
+        "/api/v1/platform/oauth/token: invalid_client: Client authentication failed."
     )
 
 

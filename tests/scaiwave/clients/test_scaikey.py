@@ -251,7 +251,7 @@ def test_fail_wrong_secret(scaikey: Sandbox) -> None:
             client.get_user("usr_1")
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} rejected this server's credentials for POST {TOKEN}: "
-        "invalid_client."
+        "invalid_client: Client authentication failed."
     )
     assert caught.value.fix == (
         "Check SCAIWAVE_SCAIKEY_CLIENT_ID and SCAIWAVE_SCAIKEY_CLIENT_SECRET, and that the "

@@ -450,7 +450,7 @@ def test_fail_code_used_again(
     ("changes", "error"),
     [
         ({"code_verifier": generate_token(48)}, "invalid_grant"),
-        ({"code_verifier": "short"}, "invalid_grant"),
+        ({"code_verifier": "short"}, "invalid_request"),
         ({"code_verifier": ""}, "invalid_request"),
         ({"redirect_uri": "https://chat.example.org/back?from=scaikey"}, "invalid_grant"),
         ({"redirect_uri": ""}, "invalid_request"),
@@ -505,7 +505,7 @@ def test_fail_userinfo(sandbox: Sandbox, application: Application, api: httpx.Cl
         httpx.get(f"{sandbox.url}{PLATFORM}/oauth/userinfo", trust_env=False).headers[
             "WWW-Authenticate"
         ]
-        == "Bearer"
+        == 'Bearer realm="scaikey"'
     )
     assert application.get_userinfo({"access_token": "x"}).status_code == 401
     narrow = application.get_userinfo({"access_token": sandbox.issue_platform_token()})
