@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections import deque
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from scaiwave.clock import MAX_CLOCK_AHEAD
 from scaiwave.registry import get_server_signer
@@ -42,6 +43,23 @@ class Seal(NamedTuple):
     key_id: str
     sealed_at: datetime
     digest: str
+
+
+class KeptSeal(NamedTuple):
+    """A seal that someone noted where this server can't write: `67:079d62ac…`."""
+
+    number: int
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError."""
+        if not (match := re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", text)):
+            raise ValueError(text)
+        return cls(int(match[1]), match[2])
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.digest}"
 
 
 class Pruning(NamedTuple):
@@ -141,7 +159,8 @@ class ChainCheck:
 
     Each seal contains the SHA-256 of the one before it, so the signature of the newest confirms
     all: only its key must be trusted. `trusted` are IDs of keys. `is_complete` is false for an
-    export, which may begin with any seal.
+    export, which may begin with any seal. `kept` must all be in the chain: only they show that it
+    was not cut and signed again from there on, by this server itself.
     """
 
     def __init__(
@@ -151,6 +170,7 @@ class ChainCheck:
         problems: Problems,
         *,
         is_complete: bool,
+        kept: Collection[KeptSeal] = (),
     ) -> None:
         self.seals = 0
         self.first: Seal | None = None
@@ -159,7 +179,12 @@ class ChainCheck:
         self.key_ids: set[str] = set()
         self._keys, self._trusted, self._problems = keys, trusted, problems
         self._is_complete = is_complete
+        self._kept = set(kept)
         self._is_linked = True
+
+    @property
+    def newest_seal(self) -> str | None:
+        return str(KeptSeal(self.last.number, self.last.digest)) if self.last else None
 
     def add(self, row: SealRow) -> Seal | None:
         """Check a seal; return None if it can't be used to check entries."""
@@ -176,6 +201,7 @@ class ChainCheck:
             return None
         self._check_signature(row, seal)
         self._check_link(seal)
+        self._kept.discard(KeptSeal(seal.number, seal.digest))
         self.seals += 1
         self.first = self.first or seal
         self.last, self.last_number, self._is_linked = seal, seal.number, True
@@ -183,6 +209,16 @@ class ChainCheck:
         return seal
 
     def finish(self) -> None:
+        where = "log" if self._is_complete else "file"
+        for kept in sorted(self._kept):
+            self._problems.add(
+                Kind.DIFFERS_FROM_KEPT,
+                f"Seal {kept} is not in the {where}: it was removed, or made again with another "
+                "content, after you noted it.",
+            )
+        self._check_trust()
+
+    def _check_trust(self) -> None:
         if self.last is None or self.last.key_id in self._trusted:
             return
         key = self._keys.get(self.last.key_id)
@@ -227,14 +263,16 @@ class ChainCheck:
         is_first = self.seals == 0
         if is_first and not self._is_complete:
             return
-        if seal.number != self.last_number + 1:
+        if seal.number > self.last_number + 1:
             self.report_missing(self.last_number + 1, seal.number - 1)
             return
         expected = "" if is_first else self.last.digest if self.last else None
         if not self._is_linked or expected is None:
             return  # The one before it is reported.
-        is_next_day = is_first or (self.last is not None and seal.day == self.last.day + _DAY)
-        if seal.previous_sha256 != expected or not is_next_day:
+        is_next = seal.number == self.last_number + 1 and (
+            is_first or (self.last is not None and seal.day == self.last.day + _DAY)
+        )
+        if seal.previous_sha256 != expected or not is_next:
             self._problems.add(
                 Kind.CHAIN_BROKEN,
                 f"Seal {seal.number} of {seal.day} does not follow the seal before it: one of them "

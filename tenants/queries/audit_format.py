@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -45,9 +46,65 @@ FIELDS = (
 )
 """The sealed fields of an entry: all of them, as the database has them."""
 
+MAX_DEPTH = 64
+"""How many arrays and objects may be inside each other."""
 _MAX_SAFE_INT = 2**53
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
+def parse_json(text: str) -> Any:
+    """Return a value that has a canonical form. Raises ValueError.
+
+    Refuse what programs read differently, since a change of it would not be found: names that occur
+    twice, and numbers that a 64-bit float rounds.
+    """
+    try:
+        value = _decode(text)
+    except RecursionError:
+        raise ValueError("too deep") from None
+    # Most texts have so few brackets that their depth need not be known.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise ValueError("too deep")
+    return value
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return values
+
+
+def _parse_float(text: str) -> float:
+    value = float(text)
+    if repr(value) != text and not (isfinite(value) and _is_equal(text, value)):
+        raise ValueError("not a 64-bit float")
+    return value
+
+
+def _is_equal(text: str, value: float) -> bool:
+    try:
+        return Decimal(text) == Decimal(repr(value))
+    except ArithmeticError:  # an exponent of many digits
+        return False
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_float=_parse_float, parse_constant=_refuse_constant
+).decode
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return depth == 0 or any(_is_deeper(each, depth - 1) for each in value)
 
 
 def canonicalize(value: Any) -> bytes:

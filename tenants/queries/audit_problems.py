@@ -32,6 +32,7 @@ class Kind(Enum):
     KEY_NOT_TRUSTED = "key_not_trusted"
     PRUNING_INVALID = "pruning_invalid"
     STATE_CHANGED = "state_changed"
+    DIFFERS_FROM_KEPT = "differs_from_kept"
     DIFFERS_FROM_SERVER = "differs_from_server"
     FILE_DAMAGED = "file_damaged"
 
@@ -73,8 +74,8 @@ class Problems:
 class VerifyAuditResult:
     """`seals` and `entries` are what was verified, `unsealed` the entries that no seal covers yet.
 
-    `pruned_through` is the last day whose entries retention has deleted. `key_id` is the key of the
-    newest seal, which confirms all before it.
+    `pruned_through` is the last day whose entries retention has deleted. `newest_seal` is the one
+    that confirms all before it, as `KeptSeal` writes it, and `key_id` its key.
     """
 
     seals: int
@@ -83,6 +84,7 @@ class VerifyAuditResult:
     last_day: str | None
     pruned_through: str | None
     unsealed: int
+    newest_seal: str | None
     key_id: str | None
     problems: Problems
 
@@ -119,6 +121,7 @@ class VerifyAuditResult:
             "last_day": self.last_day,
             "pruned_through": self.pruned_through,
             "unsealed_entries": self.unsealed,
+            "newest_seal": self.newest_seal,
             "key_id": self.key_id,
         }
 

@@ -7,7 +7,6 @@ was sealed. All are read in batches: memory does not grow with their number.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -17,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from scaiwave.sql import fetch, uuid_param
-from tenants.queries.audit_format import FIELDS, format_id, format_time
+from tenants.queries.audit_format import FIELDS, format_id, format_time, parse_json
 
 BATCH_SIZE = 1000
 _TABLE = "sw_audit_entries"
@@ -194,8 +193,8 @@ def _parse_time(value: Any) -> Any:
 
 def _parse_json(value: Any) -> Any:
     try:
-        return json.loads(value)
-    except (TypeError, ValueError, RecursionError):
+        return parse_json(value)
+    except (TypeError, ValueError):
         return {"invalid": value}
 
 

@@ -14,7 +14,14 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_pr
 from scaiwave.console.text import pluralize
 from scaiwave.registry import get_server_signer
 from scaiwave.signatures import KnownKey
-from tenants.queries.audit_checks import ChainCheck, DayCheck, Seal, check_pruning, parse_seal
+from tenants.queries.audit_checks import (
+    ChainCheck,
+    DayCheck,
+    KeptSeal,
+    Seal,
+    check_pruning,
+    parse_seal,
+)
 from tenants.queries.audit_format import (
     get_day,
     get_next_start_id,
@@ -53,19 +60,20 @@ def verify_audit(
     operator: Operator,
     now: datetime,
     keys: Sequence[str] = (),
+    kept: Sequence[KeptSeal] = (),
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> VerifyAuditResult:
     """Compare the audit log with its seals; all problems are in the result.
 
-    `keys` are public keys to trust beside those whose private key this server has. Raises
-    InvalidKey.
+    `keys` are public keys to trust beside those whose private key this server has, `kept` seals
+    that the log must have. Raises InvalidKey.
     """
     operator.require(Permission.VIEW_PLATFORM)
     known, trusted = load_trusted_keys(keys, own=True)
     passes = 0
     while True:
         before = (load_chain_row(), load_prunings())
-        result = _verify(known, trusted, now, progress_factory)
+        result = _verify(known, trusted, kept, now, progress_factory)
         passes += 1
         # Days may have been sealed or deleted while they were compared.
         if passes == MAX_PASSES or (load_chain_row(), load_prunings()) == before:
@@ -75,11 +83,12 @@ def verify_audit(
 def _verify(
     known: Mapping[str, KnownKey],
     trusted: Collection[str],
+    kept: Sequence[KeptSeal],
     now: datetime,
     progress_factory: ProgressFactory,
 ) -> VerifyAuditResult:
     problems = Problems()
-    chain = ChainCheck(known, trusted, problems, is_complete=True)
+    chain = ChainCheck(known, trusted, problems, is_complete=True, kept=kept)
     for row in iter_seals():
         chain.add(row)
     chain.finish()
@@ -97,6 +106,7 @@ def _verify(
         last_day=str(chain.last.day) if chain.last else None,
         pruned_through=str(pruned_through) if pruned_through else None,
         unsealed=count_records(end),
+        newest_seal=chain.newest_seal,
         key_id=chain.last.key_id if chain.last else None,
         problems=problems,
     )
@@ -155,6 +165,11 @@ def _check_state(chain: ChainCheck, problems: Problems, now: datetime) -> None:
             f"The newest seal, {chain.last.number} of {chain.last.day}, was replaced.",
             day=str(chain.last.day),
         )
+    elif chain.last is not None and state.open_from < get_next_start_id(chain.last.day).hex:
+        message = (
+            "New entries may get IDs of sealed days: the ID from which they begin was changed."
+        )
+        problems.add(Kind.STATE_CHANGED, message)
     first_unsealed = _find_first_unsealed(chain)
     if first_unsealed is not None and first_unsealed <= get_last_ended_day(now - _LATE):
         problems.add(
@@ -208,13 +223,21 @@ def _check_days(
         if seal is None or (pruned_through is not None and seal.day <= pruned_through):
             continue
         if end is None:
-            _report_older(get_start_id(seal.day), problems)
+            _report_older(_find_first_start(seal, pruned_through), problems)
         total += _check_day(seal, problems, partial(_report_progress, progress, total))
         end = get_next_start_id(seal.day)
     if end is None and pruned_through is not None:
         end = get_next_start_id(pruned_through)
         _report_older(end, problems)
     return total, end
+
+
+def _find_first_start(seal: Seal, pruned_through: date | None) -> UUID:
+    """Return where the first day begins that may have entries, also if its seal is missing."""
+    if pruned_through is not None:
+        return get_next_start_id(pruned_through)
+    days = min(max(seal.number - 1, 0), (seal.day - date(1970, 1, 1)).days)
+    return get_start_id(seal.day - timedelta(days=days))
 
 
 def _report_progress(progress: ProgressCallback, before: int, count: int) -> None:
@@ -229,7 +252,7 @@ def _report_older(end: UUID, problems: Problems) -> None:
         count += 1
         if count <= MAX_LISTED_OF_DAY:
             name = str(record.fields["id"])
-            message = f"Entry {name} was inserted into a day that has no entries any longer."
+            message = f"Entry {name} was inserted before the first day that has entries."
             found.append(Problem(Kind.INSERTED, message, None, name))
     problems.extend(found, count)
 

@@ -7,8 +7,7 @@ an exception.
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -19,8 +18,14 @@ from scaiwave.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveErro
 from scaiwave.registry import get_server_signer
 from scaiwave.signatures import KnownKey
 from tenants.errors import InvalidAuditExport
-from tenants.queries.audit_checks import ChainCheck, DayCheck, Pruning, check_pruning
-from tenants.queries.audit_format import EXPORT_FORMAT, RECORD_BYTES, VERSION, hash_record
+from tenants.queries.audit_checks import ChainCheck, DayCheck, KeptSeal, Pruning, check_pruning
+from tenants.queries.audit_format import (
+    EXPORT_FORMAT,
+    RECORD_BYTES,
+    VERSION,
+    hash_record,
+    parse_json,
+)
 from tenants.queries.audit_problems import Kind, Problems, VerifyAuditResult
 from tenants.queries.audit_records import SealRow, find_seal
 from tenants.queries.verify_audit import load_trusted_keys
@@ -31,18 +36,23 @@ MAX_NUMBER = 2**63 - 1
 
 
 def verify_audit_export(
-    *, operator: Operator | None, file: BinaryIO, now: datetime, keys: list[str]
+    *,
+    operator: Operator | None,
+    file: BinaryIO,
+    now: datetime,
+    keys: list[str],
+    kept: Sequence[KeptSeal] = (),
 ) -> VerifyAuditResult:
     """Verify a file; all problems are in the result.
 
-    `keys` are public keys to trust. With an operator, those whose private key this server has are
-    trusted too, and the seals in the file are compared with those in the database. Raises
-    InvalidAuditExport, InvalidKey, and without a database its errors.
+    `keys` are public keys to trust, `kept` seals that the file must have. With an operator, keys
+    whose private key this server has are trusted too, and the seals in the file are compared with
+    those in the database. Raises InvalidAuditExport, InvalidKey, and without a database its errors.
     """
     if operator is not None:
         operator.require(Permission.VIEW_PLATFORM)
     own, trusted = _load_keys(keys, operator)
-    check = _ExportCheck(own, frozenset(trusted), now, compares=operator is not None)
+    check = _ExportCheck(own, frozenset(trusted), kept, now, compares=operator is not None)
     return check.run(file)
 
 
@@ -61,9 +71,17 @@ class _ExportCheck:
     """Reads the lines of a file in their order."""
 
     def __init__(
-        self, own: Mapping[str, KnownKey], trusted: frozenset[str], now: datetime, *, compares: bool
+        self,
+        own: Mapping[str, KnownKey],
+        trusted: frozenset[str],
+        kept: Sequence[KeptSeal],
+        now: datetime,
+        *,
+        compares: bool,
     ) -> None:
         self._own, self._trusted, self._now, self._compares = own, trusted, now, compares
+        self._kept = kept
+        self._period: tuple[Any, Any] = (None, None)
         self._keys: dict[str, KnownKey] = dict(own)
         self._problems = Problems()
         self._prunings: list[Pruning] = []
@@ -75,7 +93,9 @@ class _ExportCheck:
 
     def run(self, file: BinaryIO) -> VerifyAuditResult:
         self._read_header(_read_line(file))
-        self._chain = ChainCheck(self._keys, self._trusted, self._problems, is_complete=False)
+        self._chain = ChainCheck(
+            self._keys, self._trusted, self._problems, is_complete=False, kept=self._kept
+        )
         number = 1
         while line := _read_line(file):
             number += 1
@@ -91,6 +111,7 @@ class _ExportCheck:
             raise InvalidAuditExport("The file is not an export of the audit log.")
         if (version := header.get("version")) != VERSION:
             raise InvalidAuditExport(f"Unsupported version of the export: {version!r:.60}.")
+        self._period = (header.get("first_day"), header.get("last_day"))
         listed = header.get("keys")
         if not isinstance(listed, list) or len(listed) > MAX_KEYS:
             raise InvalidAuditExport("The export has no list of keys.")
@@ -106,7 +127,7 @@ class _ExportCheck:
     def _read(self, line: bytes, number: int) -> None:
         values = _parse(line)
         kind = next(iter(values), "")
-        value = values.get(kind)
+        value = values.get(kind) if len(values) == 1 else None
         if self._end is not None:
             self._report_line(number, "follows the end")
         elif kind == "seal" and (signed := _parse_signed(value)):
@@ -168,6 +189,9 @@ class _ExportCheck:
             if pruning.key_id not in confirmed:
                 message = f"The key {pruning.key_id} of the pruning through {pruning.through} "
                 self._problems.add(Kind.PRUNING_INVALID, message + "signed no seal in the file.")
+        if self._get_days() != self._period:
+            message = "The days of the seals are not those that the first line of the file names."
+            self._problems.add(Kind.FILE_DAMAGED, message)
         expected = {"seals": self._chain.seals, "entries": self._entries}
         if self._end is None:
             message = f"The file ends after line {lines:,}, before its end."
@@ -176,16 +200,22 @@ class _ExportCheck:
             message = "The file does not have as many seals and entries as its last line says."
             self._problems.add(Kind.FILE_DAMAGED, message)
 
+    def _get_days(self) -> tuple[str | None, str | None]:
+        first, last = self._chain.first, self._chain.last
+        return str(first.day) if first else None, str(last.day) if last else None
+
     def _build_result(self) -> VerifyAuditResult:
         chain = self._chain
+        first_day, last_day = self._get_days()
         pruned = max((pruning.through for pruning in self._prunings), default=None)
         return VerifyAuditResult(
             seals=chain.seals,
             entries=self._entries,
-            first_day=str(chain.first.day) if chain.first else None,
-            last_day=str(chain.last.day) if chain.last else None,
+            first_day=first_day,
+            last_day=last_day,
             pruned_through=str(pruned) if pruned else None,
             unsealed=0,
+            newest_seal=chain.newest_seal,
             key_id=chain.last.key_id if chain.last else None,
             problems=self._problems,
         )
@@ -193,7 +223,7 @@ class _ExportCheck:
 
 def _build_row(statement: str, signature: str) -> SealRow:
     """A file has no columns beside the statement that could differ from it."""
-    values = _parse(statement.encode("utf-8", "surrogatepass"))
+    values = _parse_object(statement)
     return SealRow(
         values.get("number"),
         values.get("day"),
@@ -214,8 +244,16 @@ def _read_line(file: BinaryIO) -> bytes:
 def _parse(line: bytes) -> Mapping[str, Any]:
     """Return the object in a line; a line without one is like an empty object."""
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError):
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return {}
+    return _parse_object(text)
+
+
+def _parse_object(text: str) -> Mapping[str, Any]:
+    try:
+        values = parse_json(text)
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -153,7 +153,7 @@ def _seal_day(chain: AuditChain, day: date, now: datetime) -> AuditSeal:
         chain.last_seal_sha256 = hash_statement(seal.statement)
         chain.save()
     logger.info(
-        "Audit log sealed: %s, %d entries, seal %d, SHA-256 %s.",
+        "Audit log sealed: %s, %d entries, seal %d:%s.",
         day,
         entries,
         seal.number,

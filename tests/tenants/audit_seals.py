@@ -13,6 +13,7 @@ from federation.services.keys import generate_key
 from scaiwave.config import load
 from scaiwave.sql import execute, uuid_param
 from tenants.models import AuditEntry
+from tenants.queries.audit_checks import KeptSeal
 from tenants.queries.audit_format import get_start_id
 from tenants.queries.audit_problems import VerifyAuditResult
 from tenants.queries.verify_audit import verify_audit
@@ -68,12 +69,14 @@ def make_sealed_log(**fields: Any) -> list[AuditEntry]:
     return entries
 
 
-def verify(now: datetime = TODAY, keys: tuple[str, ...] = ()) -> VerifyAuditResult:
+def verify(
+    now: datetime = TODAY, keys: tuple[str, ...] = (), kept: tuple[KeptSeal, ...] = ()
+) -> VerifyAuditResult:
     """Verify at a time that is long ago, without what acts of the test have written since."""
     if now.year < 2023:
         bounds = [uuid_param(get_start_id(date(year, 1, 1))) for year in (2023, 2100)]
         execute("DELETE FROM sw_audit_entries WHERE id >= %s AND id < %s", bounds)
-    return verify_audit(operator=HOST_OPERATOR, now=now, keys=keys)
+    return verify_audit(operator=HOST_OPERATOR, now=now, keys=keys, kept=kept)
 
 
 def find(now: datetime = TODAY) -> list[tuple[str, str | None, str | None]]:

@@ -19,12 +19,13 @@ from federation.services import ed25519
 from federation.services.keys import generate_key, revoke_key, rotate_key
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
-from scaiwave.errors import InsufficientPermission
+from scaiwave.errors import InsufficientPermission, UsageError
 from scaiwave.ids import new_id
 from scaiwave.sql import execute, uuid_param
 from tenants.errors import AuditChanged
 from tenants.models import AuditChain, AuditEntry, AuditPruning, AuditSeal, AuditSealPart
-from tenants.queries.audit_format import FIELDS, get_start_id
+from tenants.queries.audit_checks import KeptSeal
+from tenants.queries.audit_format import FIELDS, get_start_id, hash_statement
 from tenants.queries.audit_problems import Kind
 from tenants.queries.verify_audit import verify_audit
 from tenants.services.audit_triggers import remove_audit_triggers
@@ -78,6 +79,7 @@ def test_success_sealed_log_is_intact() -> None:
     entries = make_sealed_log()
     result = verify()
     assert result.error is None
+    newest = AuditSeal.objects.get(number=DAYS)
     assert result.facts() == {
         "seals": DAYS,
         "entries": len(entries),
@@ -85,6 +87,7 @@ def test_success_sealed_log_is_intact() -> None:
         "last_day": "2021-11-23",
         "pruned_through": None,
         "unsealed_entries": 0,
+        "newest_seal": f"4:{hash_statement(newest.statement)}",
         "key_id": ServerKey.objects.get().key_id,
     }
     assert result.sentence == (
@@ -178,8 +181,86 @@ def test_fail_whole_day_removed() -> None:
 def test_fail_seal_removed(number: int) -> None:
     make_sealed_log()
     AuditSeal.objects.filter(number=number).delete()
-    kinds = [kind for kind, _, _ in find()]
-    assert "seal_missing" in kinds
+    # The entries of the day are not known to be wrong.
+    assert [kind for kind, _, _ in find()] == ["seal_missing"]
+
+
+def cut_chain(number: int) -> None:
+    """Remove all seals after this one, and every trace of them in the database."""
+    AuditSeal.objects.filter(number__gt=number).delete()
+    AuditSealPart.objects.filter(day__gt=FIRST_DAY + (number - 1) * DAY).delete()
+    seal = AuditSeal.objects.filter(number=number).first()
+    AuditChain.objects.update(
+        seals=number,
+        sealed_through=seal.day if seal else None,
+        last_seal_sha256=hash_statement(seal.statement) if seal else "",
+    )
+
+
+@pytest.mark.parametrize("number", [0, DAYS - 1])
+def test_fail_seals_made_again_by_this_server(number: int) -> None:
+    """Only a seal that was noted elsewhere shows it: the server itself signs what is left."""
+    entries = make_sealed_log()
+    kept = KeptSeal.parse(str(verify().newest_seal))
+    assert verify(kept=(kept,)).error is None
+    cut_chain(number)
+    delete(entries[-1])
+    seal_audit(operator=HOST_OPERATOR, now=TODAY)
+    assert find() == []
+    (problem,) = verify(kept=(kept,)).problems.listed
+    assert (problem.kind, problem.message) == (
+        Kind.DIFFERS_FROM_KEPT,
+        f"Seal {kept} is not in the log: it was removed, or made again with another content, "
+        "after you noted it.",
+    )
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    later = KeptSeal.parse(str(verify(TODAY + DAY).newest_seal))
+    problems = verify(TODAY + DAY, kept=(later, kept)).problems.listed
+    assert [each.kind for each in problems] == [Kind.DIFFERS_FROM_KEPT]
+
+
+def test_fail_new_entries_may_get_ids_of_sealed_days() -> None:
+    make_sealed_log()
+    AuditChain.objects.update(open_from=get_start_id(FIRST_DAY))
+    assert find() == [("state_changed", None, None)]
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert find(TODAY + DAY) == []
+
+
+DEEP = '{"x": ' + "[" * 900 + "]" * 900 + "}"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.50000000000000001}],'
+        ' "forced": true}',
+        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.5}], "forced": 1e999}',
+        '{"changes": [], "changes": [{"field": "max_rooms", "old": 5, "new": 6.5}],'
+        ' "forced": true}',
+        DEEP,
+    ],
+    ids=["float", "infinite", "name-twice", "deep"],
+)
+def test_fail_details_that_programs_read_differently(details: str) -> None:
+    """What json_extract of SQLite returns first is not what Python reads last."""
+    entry = make_sealed_log()[0]
+    change(entry, "details", "%s", details)
+    # PostgreSQL itself keeps the last of two.
+    is_same = is_postgresql() and details.startswith('{"changes": [], ')
+    assert find() == ([] if is_same else [named("changed", entry)])
+
+
+@pytest.mark.parametrize("details", [DEEP, '{"n": 6.50000000000000001}', '{"n": 1e999}'])
+def test_success_strange_details_are_sealed_as_they_are(details: str) -> None:
+    make_sealed_log()
+    entry = make_entry(TODAY.date())
+    change(entry, "details", "%s", details)
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).entries == 1
+    assert find(TODAY + DAY) == []
+    change(entry, "details", "%s", details[:-1] + " }")  # the same value
+    change(entry, "details", "%s", details.replace("}", ', "a": 1}'))
+    assert find(TODAY + DAY) == [named("changed", entry, TODAY.date())]
 
 
 def test_fail_last_seal_removed_stays_missing() -> None:
@@ -256,7 +337,7 @@ def forge_chain(first: int, key: ServerKey, seed: bytes) -> None:
     """Sign the seals from one on again with another key, so that they form a chain."""
     import base64
 
-    from tenants.queries.audit_format import canonicalize, hash_statement
+    from tenants.queries.audit_format import canonicalize
 
     previous = ""
     for seal in AuditSeal.objects.order_by("number"):
@@ -478,6 +559,21 @@ def test_success_commands() -> None:
         "The audit log is not as it was sealed: 1 problem found. "
         f"Entry {entry.pk} of {now.date() - 3 * DAY} is missing."
     )
+
+
+def test_success_command_with_a_seal_that_was_noted() -> None:
+    generate_key(operator=HOST_OPERATOR, now=timezone.now())
+    make_entry(timezone.now().date() - 3 * DAY)
+    run_command("seal_audit")
+    noted = json.loads(run_command("verify_audit", "--json"))["newest_seal"]
+    assert noted in run_command("verify_audit", "--seal", noted)
+    number, digest = noted.split(":")
+    other = f"{number}:{digest[::-1]}"
+    with pytest.raises(AuditChanged, match=f"Seal {other} is not in the log"):
+        run_command("verify_audit", "--seal", noted, "--seal", other)
+    for text in ("", "3", digest, f"{number}:{digest[1:]}", f"0:{digest}", f"+1:{digest}"):
+        with pytest.raises(UsageError, match="is not a seal"):
+            run_command("verify_audit", "--seal", text)
 
 
 def test_fail_verify_not_allowed() -> None:

@@ -17,6 +17,7 @@ from scaiwave.errors import InsufficientPermission
 from scaiwave.sql import execute
 from tenants.errors import AuditChanged, AuditNotSealed, InvalidAuditExport
 from tenants.models import AuditChain, AuditEntry, AuditSeal, AuditSealPart
+from tenants.queries.audit_checks import KeptSeal
 from tenants.queries.audit_problems import VerifyAuditResult
 from tenants.queries.verify_audit_export import verify_audit_export
 from tenants.services.export_audit import export_audit
@@ -192,6 +193,68 @@ def test_fail_older_backup_restored() -> None:
     delete(AuditEntry.objects.filter(action="update-tenant").latest("pk"))
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
     assert find(lines) == [("differs_from_server", "2021-11-23")]
+
+
+def verify_text(text: str, *kept: KeptSeal) -> VerifyAuditResult:
+    file = io.BytesIO(text.encode())
+    return verify_audit_export(operator=None, file=file, now=TODAY, keys=[get_key()], kept=kept)
+
+
+def find_in_text(text: str) -> list[str]:
+    return [each.kind.value for each in verify_text(text).problems.listed]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('{"entry": {', '{"entry": {"operator": "root", '),
+        ('{"entry": {', '{"entry": {"operator": "root"}, "entry": {'),
+        ('{"entry": ', '{"note": "root", "entry": '),
+        ("6.5", "6.50000000000000001"),
+        ('"forced": true', '"forced": false, "forced": true'),
+        ('"forced": true', '"forced": ' + "[" * 5000 + "]" * 5000),
+    ],
+    ids=["field-twice", "entry-twice", "two-keys", "float", "details-twice", "deep"],
+)
+def test_fail_lines_that_programs_read_differently(old: str, new: str) -> None:
+    make_sealed_log()
+    text = "".join(json.dumps(line) + "\n" for line in export())
+    assert find_in_text(text) == []
+    assert "file_damaged" in find_in_text(text.replace(old, new, 1))
+
+
+def test_fail_end_of_a_file_cut_off() -> None:
+    """The first and the last line are not signed: who cuts the file can change them too."""
+    make_sealed_log()
+    seals = [json.loads(line["seal"]["statement"]) for line in export() if "seal" in line]
+    newest = KeptSeal.parse(str(verify(export(), get_key()).newest_seal))
+    cut = export(until=TODAY - 2 * DAY)
+    cut[0]["export"]["last_day"] = seals[-1]["day"]
+    assert find(cut, get_key()) == [("file_damaged", None)]
+    cut[0]["export"]["last_day"] = "2021-11-22"
+    assert find(cut, get_key()) == []
+    text = "".join(json.dumps(line) + "\n" for line in cut)
+    (problem,) = verify_text(text, newest).problems.listed
+    assert problem.message.startswith(f"Seal {newest} is not in the file")
+    complete = "".join(json.dumps(line) + "\n" for line in export())
+    assert verify_text(complete, newest).error is None
+
+
+def test_fail_days_exchanged_in_a_file() -> None:
+    make_sealed_log()
+    lines = export()
+    exchanged = [lines[0], *lines[6:11], *lines[1:6], *lines[11:]]
+    messages = [problem.message for problem in verify(exchanged, get_key()).problems.listed]
+    assert (
+        "Seal 1 of 2021-11-20 does not follow the seal before it: one of them was replaced."
+        in messages
+    )
+
+
+def test_success_lines_of_another_system() -> None:
+    make_sealed_log()
+    text = "".join(json.dumps(line) + "\r\n" for line in export())
+    assert find_in_text("\ufeff" + text) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.utils import timezone
@@ -8,6 +8,7 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.files import open_input
+from tenants.queries.audit_checks import KeptSeal
 from tenants.queries.audit_problems import VerifyAuditResult
 from tenants.queries.verify_audit import verify_audit
 from tenants.queries.verify_audit_export import verify_audit_export
@@ -19,6 +20,7 @@ COLUMNS = (
     Column("last_day", "Last day (UTC)"),
     Column("pruned_through", "Deleted by retention through"),
     Column("unsealed_entries", "Entries not sealed yet", ColumnType.COUNT),
+    Column("newest_seal", "Newest seal"),
     Column("key_id", "Key of the newest seal"),
 )
 
@@ -44,17 +46,35 @@ class Command(OperatorCommand):
             help="public key to trust (ed25519:…; can be repeated; default: this server's own)",
         )
 
-    def handle(self, file: str | None, key: list[str], **options: Any) -> None:
+        parser.add_argument(
+            "--seal",
+            action="append",
+            default=[],
+            type=_kept_seal,
+            metavar="NUMBER:SHA256",
+            help="seal that must be in the log, as you noted it from an earlier run "
+            "(can be repeated)",
+        )
+
+    def handle(
+        self, file: str | None, key: list[str], seal: list[KeptSeal], **options: Any
+    ) -> None:
         now = timezone.now()
         if file is None:
             result = verify_audit(
-                operator=self.operator, now=now, keys=key, progress_factory=self.output.progress
+                operator=self.operator,
+                now=now,
+                keys=key,
+                kept=seal,
+                progress_factory=self.output.progress,
             )
         else:
             with open_input(file) as source:
                 # With a key given, no database is needed.
                 operator = None if key else self.operator
-                result = verify_audit_export(operator=operator, file=source, now=now, keys=key)
+                result = verify_audit_export(
+                    operator=operator, file=source, now=now, keys=key, kept=seal
+                )
         self._print(result)
 
     def _print(self, result: VerifyAuditResult) -> None:
@@ -69,3 +89,12 @@ class Command(OperatorCommand):
             self.output.print_line(result.sentence)
         if result.error is not None:
             raise result.error
+
+
+def _kept_seal(text: str) -> KeptSeal:
+    try:
+        return KeptSeal.parse(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is not a seal: its number, a colon and 64 hexadecimal digits"
+        ) from None
