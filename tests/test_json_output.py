@@ -138,7 +138,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "audit", "verify"): Report(
         others=also(
             *("intact", "seals", "entries", "first_day", "last_day", "pruned_through"),
-            *("unsealed_entries", "key_id", "problem_count", "problems"),
+            *("unsealed_entries", "newest_seal", "key_id", "problem_count", "problems"),
         )
     ),
     # A separate contract, docs/reference/audit-seal-format.md, in JSON Lines.
