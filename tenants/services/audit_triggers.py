@@ -7,22 +7,31 @@ drop them, but not by accident.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from scaiwave.sql import fetch_one
 from tenants.models import AuditEntry
 
 TABLE = AuditEntry._meta.db_table
 ERROR_TEXT = f"{TABLE} is append-only"
 _FUNCTION = f"{TABLE}_refuse"
 _REFUSED_STATEMENTS = ("update", "delete")
-# The error code is a constraint violation, as on SQLite.
-_CREATE_FUNCTION_SQL = (
-    f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-    f"RAISE EXCEPTION '{ERROR_TEXT}' USING ERRCODE = 'restrict_violation'; END $$"
-)
+_RETENTION = "scaiwave.deletes_audit_entries"
+# Only the owner of the table, who can drop the triggers too, gets past them with the setting. The
+# error code is a constraint violation, as on SQLite.
+_CREATE_FUNCTION_SQL = f"""
+CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('{_RETENTION}', true) = 'on' AND pg_has_role(
+        current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE'
+    ) THEN RETURN OLD; END IF;
+    RAISE EXCEPTION '{ERROR_TEXT}' USING ERRCODE = 'restrict_violation';
+END $$
+"""  # noqa: S608 - constants
 
 
 def install_audit_triggers(using: str = "default", **signal_arguments: Any) -> None:
@@ -61,6 +70,24 @@ def trigger_names(vendor: str) -> list[str]:
     """
     bulk_statement = "truncate" if vendor == "postgresql" else "replace"
     return [f"{TABLE}_no_{change}" for change in (*_REFUSED_STATEMENTS, bulk_statement)]
+
+
+@contextmanager
+def allow_audit_deletion() -> Iterator[None]:
+    """Let retention delete entries. Call it in the transaction that deletes them.
+
+    On PostgreSQL the triggers stay: dropping them would wait for every transaction that has written
+    an entry, and all others would wait meanwhile. SQLite has one writer at a time anyway.
+    """
+    if connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
+        remove_audit_triggers()
+        yield
+        install_audit_triggers()
+        return
+    set_local = f"SELECT set_config('{_RETENTION}', %s, true)"  # rolled back with the transaction
+    fetch_one(set_local, ["on"])
+    yield
+    fetch_one(set_local, [""])
 
 
 def missing_triggers(using: str = "default") -> list[str]:

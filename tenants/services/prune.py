@@ -20,7 +20,7 @@ from tenants.queries.audit_format import MIN_AUDIT_DAYS, get_next_start_id
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 from tenants.services.audit_chain import load_chain
-from tenants.services.audit_triggers import install_audit_triggers, remove_audit_triggers
+from tenants.services.audit_triggers import allow_audit_deletion
 from tenants.services.seal_audit import record_pruning
 
 AUDIT = "audit_entries"
@@ -142,16 +142,15 @@ def _plan_audit(before: datetime) -> Row:
 
 
 def _delete_audit(before: datetime, now: datetime) -> int:
-    """The only deletion of audit entries. The triggers against it are off in this transaction.
+    """The only deletion of audit entries, which no act waits for on PostgreSQL.
 
     It is signed, so that verifying can tell it from a deletion behind the back of the suite.
     """
     seal = AuditSeal.objects.filter(day__lt=before.date()).order_by("-number").first()
     if seal is None:
         return 0
-    remove_audit_triggers()
-    deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
-    install_audit_triggers()
+    with allow_audit_deletion():
+        deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
     AuditSealPart.objects.filter(day__lte=seal.day).delete()
     record_pruning(seal, deleted, now)
     return deleted

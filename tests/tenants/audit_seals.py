@@ -98,7 +98,7 @@ def delete(*entries: AuditEntry) -> None:
 
 
 def prune_audit(now: datetime, days: int) -> None:
-    """Delete entries by retention, and leave the triggers off."""
+    """Delete entries by retention, and leave the triggers off where it has replaced them."""
     prune(
         operator=HOST_OPERATOR,
         config=load({}),
@@ -106,7 +106,8 @@ def prune_audit(now: datetime, days: int) -> None:
         now=now,
         audit_days=days,
     )
-    remove_audit_triggers()
+    if not is_postgresql():
+        remove_audit_triggers()
 
 
 def is_postgresql() -> bool:

@@ -18,6 +18,7 @@ from scaiwave.doctor.findings import Finding, State
 from scaiwave.ids import new_id
 from scaiwave.locks import process_lock
 from scaiwave.registry import get_jobs
+from scaiwave.sql import execute
 from tenants import jobs
 from tenants.errors import AuditNotSettled, AuditSealRunning
 from tenants.models import AuditChain, AuditEntry, AuditSeal
@@ -25,9 +26,17 @@ from tenants.queries.audit_format import get_day, get_next_start_id
 from tenants.queries.audit_health import check_audit_seals, collect_audit_seals
 from tenants.services.audit import AuditSubject, record_audit
 from tenants.services.audit_chain import close_days, get_last_ended_day, load_chain
-from tenants.services.audit_triggers import remove_audit_triggers
+from tenants.services.audit_triggers import install_audit_triggers, remove_audit_triggers
 from tenants.services.seal_audit import LOCK, seal_audit
-from tests.tenants.audit_seals import DAY, TODAY, find, make_entry, make_sealed_log
+from tests.tenants.audit_seals import (
+    DAY,
+    PER_DAY,
+    TODAY,
+    find,
+    make_entry,
+    make_sealed_log,
+    prune_audit,
+)
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = pytest.mark.django_db
@@ -219,6 +228,37 @@ class TestConcurrency:
         assert seal_audit(operator=HOST_OPERATOR, now=now, settle_seconds=0).days > 0
         may_write.set()
         writer.result(60)
+        assert find(now) == []
+
+    @pytest.mark.only_on("postgresql")
+    def test_success_retention_and_acts_do_not_wait_for_each_other(
+        self, elsewhere: Callable[[Callable[[], object]], Future[object]]
+    ) -> None:
+        make_sealed_log()
+        now = TODAY + 34 * DAY
+        seal_audit(operator=HOST_OPERATOR, now=now)
+        install_audit_triggers()
+        written, may_commit = Event(), Event()
+
+        def write_slowly() -> None:
+            with transaction.atomic():
+                act()
+                written.set()
+                assert may_commit.wait(60)
+
+        writer = elsewhere(write_slowly)
+        assert written.wait(60)
+        try:
+            with transaction.atomic():
+                execute("SET LOCAL lock_timeout = '1s'")  # fails where it would wait for ever
+                prune_audit(now, 35)
+                elsewhere(act).result(60)  # before the retention commits
+        finally:
+            may_commit.set()
+            writer.result(60)
+        assert AuditEntry.objects.filter(action="update-tenant").count() == PER_DAY
+        assert AuditEntry.objects.filter(action="test").count() == 2
+        remove_audit_triggers()
         assert find(now) == []
 
     def test_fail_another_process_is_sealing(

@@ -16,6 +16,7 @@ from tenants.models import AuditEntry
 from tenants.queries.health import check_audit
 from tenants.services.audit import record_audit
 from tenants.services.audit_triggers import (
+    allow_audit_deletion,
     install_audit_triggers,
     missing_triggers,
     remove_audit_triggers,
@@ -98,6 +99,43 @@ def test_fail_truncated() -> None:
     entry()
     assert_refused(lambda: execute("TRUNCATE sw_audit_entries"))
     assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_success_retention_may_delete() -> None:
+    one = entry()
+    tenant = make_tenant("other")
+    other = record_audit(operator=HOST_OPERATOR, action="second", subject=tenant, now=NOW)
+    with allow_audit_deletion():
+        delete(one)
+        if connection.vendor == "postgresql":
+            assert_refused(lambda: save(other))
+            assert_refused(lambda: execute("TRUNCATE sw_audit_entries"))
+    assert_refused(lambda: delete(other))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.only_on("postgresql")
+def test_fail_retention_failed() -> None:
+    one = entry()
+    with pytest.raises(ZeroDivisionError), transaction.atomic(), allow_audit_deletion():
+        raise ZeroDivisionError
+    assert_refused(lambda: delete(one))
+
+
+@pytest.mark.django_db
+@pytest.mark.only_on("postgresql")
+def test_fail_deleted_by_a_user_who_does_not_own_the_table() -> None:
+    """This user may not drop the triggers either."""
+    entry()
+    execute("CREATE ROLE sw_reader")
+    execute("GRANT SELECT, DELETE ON sw_audit_entries TO sw_reader")
+    execute("SET LOCAL ROLE sw_reader")
+    with allow_audit_deletion():
+        assert_refused(lambda: execute("DELETE FROM sw_audit_entries"))
+    execute("RESET ROLE")
+    execute("DROP OWNED BY sw_reader")
+    execute("DROP ROLE sw_reader")
 
 
 @pytest.mark.django_db
