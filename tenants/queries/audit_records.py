@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from scaiwave.sql import fetch, uuid_param
 from tenants.queries.audit_format import FIELDS, format_id, format_time, parse_json
 
 BATCH_SIZE = 1000
+_BYTES = (bytes, memoryview)
 _TABLE = "sw_audit_entries"
 
 
@@ -199,11 +201,11 @@ def _parse_json(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    return {"bytes": bytes(value).hex()} if isinstance(value, bytes | memoryview) else value
+    return {"bytes": bytes(value).hex()} if isinstance(value, _BYTES) else value
 
 
 def _to_text(value: Any) -> str:
-    if isinstance(value, bytes | memoryview):
+    if isinstance(value, _BYTES):
         return bytes(value).decode("utf-8", "surrogateescape")
     return str(value)
 
@@ -211,6 +213,9 @@ def _to_text(value: Any) -> str:
 def _fetch(sql: str, params: list[Any] | None = None) -> list[tuple[Any, ...]]:
     with _lenient_text():
         return fetch(sql, params or ())
+
+
+_decode_text = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 @contextmanager
@@ -222,7 +227,7 @@ def _lenient_text() -> Iterator[None]:
         return
     raw = connection.connection
     previous = raw.text_factory
-    raw.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    raw.text_factory = _decode_text
     try:
         yield
     finally:

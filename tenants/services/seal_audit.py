@@ -121,17 +121,20 @@ def _seal_days(
     chain: AuditChain, first: date, last: date, now: datetime, progress_factory: ProgressFactory
 ) -> SealAuditResult:
     rows: list[Row] = []
+    key_id = ""
     entries, days = 0, (last - first).days + 1
     with progress_factory("Sealing days", ColumnType.COUNT) as progress:
         for number in range(days):
-            seal = _seal_day(chain, first + number * _DAY, now)
+            seal = _seal_day(chain, first + number * _DAY, now, key_id)
+            key_id = seal.key_id
             entries += seal.entries
             rows = [*rows[-MAX_LISTED + 1 :], build_seal_row(seal)]
             progress(number + 1, days)
     return SealAuditResult(rows, days, entries)
 
 
-def _seal_day(chain: AuditChain, day: date, now: datetime) -> AuditSeal:
+def _seal_day(chain: AuditChain, day: date, now: datetime, key_id: str) -> AuditSeal:
+    """Seal a day with the key of the server, which is probably that with this ID."""
     entries, digest = _write_hashes(day)
     statement = {
         "format": SEAL_FORMAT,
@@ -145,7 +148,7 @@ def _seal_day(chain: AuditChain, day: date, now: datetime) -> AuditSeal:
         "sealed_at": format_time(now),
     }
     with transaction.atomic():
-        signed = _sign(statement, now)
+        signed = _sign(statement, now, key_id)
         seal = AuditSeal.objects.create(
             number=chain.seals + 1, day=day, entries=entries, sealed_at=now, **signed
         )
@@ -192,18 +195,19 @@ def record_pruning(through: AuditSeal, entries: int, now: datetime) -> AuditPrun
         "pruned_at": format_time(now),
     }
     return AuditPruning.objects.create(
-        through=through.day, entries=entries, pruned_at=now, **_sign(statement, now)
+        through=through.day, entries=entries, pruned_at=now, **_sign(statement, now, through.key_id)
     )
 
 
-def _sign(statement: dict[str, Any], now: datetime) -> dict[str, str]:
-    """Return the columns of a signed statement, which names the key that signs it."""
-    signer = get_server_signer()
-    key_id, _ = signer.sign(b"", now)
+def _sign(statement: dict[str, Any], now: datetime, key_id: str) -> dict[str, str]:
+    """Return the columns of a signed statement, which names the key that signs it.
+
+    `key_id` is that of the key that probably signs: then it signs once.
+    """
     text = canonicalize({**statement, "key_id": key_id}).decode()
-    signed_by, signature = signer.sign(text.encode(), now)
-    if signed_by != key_id:  # The key was rotated in between.
-        return _sign(statement, now)
+    signed_by, signature = get_server_signer().sign(text.encode(), now)
+    if signed_by != key_id:
+        return _sign(statement, now, signed_by)
     return {
         "key_id": key_id,
         "statement": text,
