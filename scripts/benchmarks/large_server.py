@@ -20,7 +20,7 @@ from uuid import UUID
 from scripts.benchmarks.databases import TOP
 
 LARGE_TENANT = "large"
-NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+NOW = min(datetime(2026, 11, 1, 12, tzinfo=UTC), datetime.now(UTC))
 BATCH_SIZE = 5000
 ACTIONS = ("create-tenant", "suspend-tenant", "grant-role", "export-room", "create-key")
 OPERATORS = 40

@@ -80,3 +80,14 @@ def test_success_admin(tmp_path: Path) -> None:
     assert {"tenants.Tenant, a row (large)", "tenants.Tenant, tab Rooms (large)"} <= {
         page["name"] for page in pages
     }
+
+
+def test_success_audit(tmp_path: Path) -> None:
+    words = ("--entries", "50", "100", "--repeat", "1", "--database", "sqlite")
+    lines = run_benchmark("audit", *words, "--json", str(tmp_path / "report.json"))
+    [report] = json.loads((tmp_path / "report.json").read_text())
+    assert [size["entries"] for size in report["sizes"]] == [50, 100]
+    for size in report["sizes"]:
+        for name, runs in size["runs"].items():
+            assert len(runs) == 1
+            assert sum(line.startswith(f"{name}  ") for line in lines) == 2
