@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser, ArgumentTypeError
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from django.conf import settings
@@ -43,25 +43,35 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def since(text: str) -> datetime:
     """Parse the start of a period. A date means the start of the day, in local time."""
-    return _parse_time(text, whole_days=0)
+    return _parse_time(text, whole_days=0, zone=settings.LOCAL_ZONE)
 
 
 def until(text: str) -> datetime:
     """Parse the end of a period. A date includes the whole day."""
-    return _parse_time(text, whole_days=1)
+    return _parse_time(text, whole_days=1, zone=settings.LOCAL_ZONE)
 
 
-def _parse_time(text: str, *, whole_days: int) -> datetime:
+def utc_since(text: str) -> datetime:
+    """Parse the start of a period of days in UTC."""
+    return _parse_time(text, whole_days=0, zone=UTC)
+
+
+def utc_until(text: str) -> datetime:
+    """Parse the end of a period of days in UTC. A date includes the whole day."""
+    return _parse_time(text, whole_days=1, zone=UTC)
+
+
+def _parse_time(text: str, *, whole_days: int, zone: tzinfo) -> datetime:
     try:
         if age := re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII):
             count, unit = age.groups()
             return timezone.now() - timedelta(**{_UNITS[unit]: int(count)})
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
             day = date.fromisoformat(text) + timedelta(days=whole_days)
-            return datetime(day.year, day.month, day.day, tzinfo=settings.LOCAL_ZONE)
+            return datetime(day.year, day.month, day.day, tzinfo=zone)
         timestamp = datetime.fromisoformat(text)
         if timestamp.tzinfo is None:
-            timestamp = timestamp.replace(tzinfo=settings.LOCAL_ZONE)
+            timestamp = timestamp.replace(tzinfo=zone)
         # Convert it here, since a time that can't be expressed in UTC is invalid.
         return timestamp.astimezone(timezone.get_default_timezone())
     except (ValueError, OverflowError):

@@ -294,7 +294,8 @@ class ChainCheck:
 class DayCheck:
     """Compares the entries of a day with its list of hashes, both in the order of the IDs.
 
-    Feed each part of the list before the entries that it contains, so that little is in memory.
+    Feed each part of the list before the entries that it contains, and after those of the part
+    before it: only one part is in memory, however many there are.
     """
 
     def __init__(self, seal: Seal, problems: Problems) -> None:
@@ -316,6 +317,7 @@ class DayCheck:
         return not self._listed_count and not self._read_count
 
     def add_hashes(self, hashes: bytes) -> None:
+        self._report_missing()
         self._listed.update(hashes)
         for start in range(0, len(hashes), RECORD_BYTES):
             record = hashes[start : start + RECORD_BYTES]
@@ -335,8 +337,7 @@ class DayCheck:
 
     def finish(self) -> int:
         """Report what was found; return the number of entries that were compared."""
-        while self._pending:
-            self._report(Kind.MISSING, self._pending.popleft()[0], "is missing")
+        self._report_missing()
         is_listed = self._is_sealed(self._listed_count, self._listed.hexdigest())
         is_read = self._is_sealed(self._read_count, self._read.hexdigest())
         day = str(self._seal.day)
@@ -353,6 +354,10 @@ class DayCheck:
                 self._problems.add(Kind.DAY_CHANGED, message, day=day)
             self._problems.extend(self._found, self._found_count)
         return self._read_count
+
+    def _report_missing(self) -> None:
+        while self._pending:
+            self._report(Kind.MISSING, self._pending.popleft()[0], "is missing")
 
     def _is_sealed(self, count: int, digest: str) -> bool:
         return (count, digest) == (self._seal.entries, self._seal.entries_sha256)

@@ -77,7 +77,7 @@ def allow_audit_deletion() -> Iterator[None]:
     """Let retention delete entries. Call it in the transaction that deletes them.
 
     On PostgreSQL the triggers stay: dropping them would wait for every transaction that has written
-    an entry, and all others would wait meanwhile. SQLite has one writer at a time anyway.
+    an entry, and all others would wait for it. SQLite has one writer at a time anyway.
     """
     if connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
         remove_audit_triggers()

@@ -83,3 +83,24 @@ def test_success_memory_does_not_grow() -> None:
         peaks[count] = [peak for _, peak in measured]
     ratios = [many / few for few, many in zip(peaks[FEW], peaks[MANY], strict=True)]
     assert max(ratios) < MAX_RATIO, (ratios, peaks)
+
+
+def test_success_memory_does_not_grow_with_hashes_of_missing_entries() -> None:
+    """Someone has written them to a file, or has deleted the entries."""
+    make_sealed_log()
+    header, first, hashes, *_ = (
+        to_json(line, indent=None).encode() + b"\n"
+        for line in export_audit(operator=HOST_OPERATOR, now=TODAY, since=None, until=TODAY)
+    )
+    peaks: list[int] = []
+    for count in (FEW, MANY):
+        file = BytesIO(header + first + hashes * count)
+        _, peak = measure(
+            lambda file=file: (  # type: ignore[misc]
+                verify_audit_export(
+                    operator=HOST_OPERATOR, file=file, now=TODAY, keys=[]
+                ).problems.count
+            )
+        )
+        peaks.append(peak)
+    assert peaks[1] / peaks[0] < MAX_RATIO, peaks

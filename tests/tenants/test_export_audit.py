@@ -8,8 +8,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from pytest_django import Settings
 
 from federation.models import ServerKey
 from federation.services import ed25519
@@ -328,6 +330,18 @@ def test_success_commands(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"anna@", b"eve@", 1))
     with pytest.raises(AuditChanged, match="1 problem found"):
         run_command("verify_audit", str(path))
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Kiritimati"])
+def test_success_dates_are_in_utc_as_days_are(zone: str, settings: Settings) -> None:
+    settings.LOCAL_ZONE = ZoneInfo(zone)
+    make_sealed_log()
+    text = run_command("export_audit", "--since", "2021-11-21", "--until", "2021-11-22")
+    header = json.loads(text.partition("\n")[0])["export"]
+    assert (header["first_day"], header["last_day"]) == ("2021-11-21", "2021-11-22")
+    text = run_command("export_audit", "--since", "2021-11-21T23:59", "--until", "2021-11-22T00:00")
+    header = json.loads(text.partition("\n")[0])["export"]
+    assert (header["first_day"], header["last_day"]) == ("2021-11-21", "2021-11-21")
 
 
 def test_success_hashes_are_those_of_the_specification() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.arguments import TIME_FORMATS, since, until
+from tenants.management.arguments import TIME_FORMATS, utc_since, utc_until
 from tenants.services.export_audit import export_audit
 
 
@@ -23,14 +23,14 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--since",
             metavar="TIME",
-            type=since,
-            help=f"start of the period: {TIME_FORMATS} (default: the first seal)",
+            type=utc_since,
+            help=f"start of the period in UTC: {TIME_FORMATS} (default: the first seal)",
         )
         parser.add_argument(
             "--until",
             metavar="TIME",
-            type=until,
-            help="end of the period; a date includes the whole day (default: the last seal)",
+            type=utc_until,
+            help="end of the period in UTC; a date includes the whole day (default: the last seal)",
         )
 
     def handle(self, since: datetime | None, until: datetime | None, **options: Any) -> None:
