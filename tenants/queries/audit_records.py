@@ -172,7 +172,10 @@ def _columns() -> str:
 
 
 def _build_record(row: tuple[Any, ...]) -> EntryRecord:
-    fields = {name: _to_json(value) for name, value in zip(FIELDS, row, strict=True)}
+    fields = {
+        name: value if type(value) is str else _to_json(value)
+        for name, value in zip(FIELDS, row, strict=True)
+    }
     entry_id = _to_hex(row[0])
     fields["id"] = format_id(entry_id) if isinstance(row[0], UUID | str) else _to_json(row[0])
     fields["at"] = _parse_time(fields["at"])

@@ -6,7 +6,9 @@ from collections.abc import Generator, Iterator
 from shlex import quote
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
 
 from scaiwave import registry
 from scaiwave.auth.operators import Operator, Permission
@@ -44,11 +46,15 @@ def list_participants(
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
     participants = Participant.objects.filter(status_q(status), tenant=resolved)
+    key: Combinable = F("display_name")
     if participant_type is not None:
         participants = participants.filter(participant_type=participant_type)
     if search:
         participants = participants.filter(contains_q(search, *SEARCH_FIELDS))
-    ordered = sort_rows(participants, [SortKey(F("display_name"))], after=after)
+        # By the index of names, all people of the tenant would be read in an order in which they
+        # are not stored, to find a few of them.
+        key = Coalesce(key, Value(""))
+    ordered = sort_rows(participants, [SortKey(key)], after=after)
     rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
     return Page(_iter_rows(rows), limit)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Collection, Generator, Iterator
+from uuid import UUID
 
 from django.db.models import Count
 
@@ -33,14 +35,27 @@ def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
     for batch in batched(partners, BATCH_SIZE):
         active = Tenant.objects.filter(status_q("active"), partner__in=batch)
         tenants = dict(active.values_list("partner").annotate(Count("pk")))
-        people = Participant.objects.filter(MEMBERS, tenant__partner__in=batch)
-        members = dict(people.values_list("tenant__partner").annotate(Count("pk")))
+        members = _count_members(batch)
         for partner in batch:
             yield {
                 **partner_row(partner),
                 "tenants": tenants.get(partner.pk, 0),
-                "members": members.get(partner.pk, 0),
+                "members": members[partner.pk],
             }
+
+
+def _count_members(partners: Collection[Partner]) -> Counter[UUID]:
+    """Return the active people of all tenants of each partner.
+
+    Counted by tenant, in the order of an index; a join sorts a row for each person by partner.
+    """
+    tenants = Tenant.objects.filter(partner__in=partners)
+    people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
+    by_tenant = dict(people.values_list("tenant_id").annotate(Count("pk")))
+    members: Counter[UUID] = Counter()
+    for tenant_id, partner_id in tenants.values_list("pk", "partner_id"):
+        members[partner_id] += by_tenant.get(tenant_id, 0)
+    return members
 
 
 def show_partner(*, operator: Operator, name: str) -> Row:
