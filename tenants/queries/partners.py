@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count
 
 from scaiwave.auth.operators import Operator, Permission
@@ -47,8 +48,12 @@ def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
 def _count_members(partners: Collection[Partner]) -> Counter[UUID]:
     """Return the active people of all tenants of each partner.
 
-    Counted by tenant, in the order of an index; a join sorts a row for each person by partner.
+    SQLite needs half the time if it counts by tenant, in the order of an index. PostgreSQL needs
+    less if it returns a row for each partner instead of each tenant.
     """
+    if connection.vendor == "postgresql":
+        people = Participant.objects.filter(MEMBERS, tenant__partner__in=partners)
+        return Counter(dict(people.values_list("tenant__partner").annotate(Count("pk"))))
     tenants = Tenant.objects.filter(partner__in=partners)
     people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
     by_tenant = dict(people.values_list("tenant_id").annotate(Count("pk")))
