@@ -6,11 +6,13 @@ Such an error must not send an operator to run the command again.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_REMEMBERED = 20
 """Workers and web servers commit without an end."""
+MAX_LISTED = 3
 
 
 class CompletedWork(NamedTuple):
@@ -32,6 +34,21 @@ def record_on_commit(description: str, *, command: str) -> None:
     from django.db import transaction
 
     transaction.on_commit(partial(record_completed, description, command=command))
+
+
+def list_uncommitted(hooks: Iterable[tuple[Any, ...]]) -> list[CompletedWork]:
+    """Return the works that `record_on_commit` has put among the hooks of a transaction."""
+    functions = (function for _, function, _ in hooks if isinstance(function, partial))
+    return [
+        CompletedWork(*function.args, **function.keywords)
+        for function in functions
+        if function.func is record_completed
+    ]
+
+
+def describe_works(works: Sequence[CompletedWork]) -> str:
+    shown = "; ".join(work.description for work in works[-MAX_LISTED:])
+    return shown + (" and more" if len(works) > MAX_LISTED else "")
 
 
 def list_completed() -> list[CompletedWork]:

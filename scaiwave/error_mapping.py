@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import (
+    DatabaseError,
     Error,
     IntegrityError,
     InterfaceError,
@@ -20,19 +21,23 @@ from django.db import (
     connection,
 )
 
+from scaiwave.completed_work import describe_works
 from scaiwave.config.database import is_missing_file
 from scaiwave.errors import (
+    CommitUnknown,
     ConfigurationError,
     ConflictError,
     DatabaseUnreachable,
     DiskFull,
     FileUnwritable,
+    LostAfterCommit,
     MigrationsPending,
     RefusedError,
     ScaiWaveError,
 )
 from scaiwave.files import DISK_FULL_ERRNOS, UNUSABLE_ERRNOS
 from scaiwave.media_storage import MediaStoreUnusable, s3_error_types
+from scaiwave.unconfirmed_commits import UnconfirmedCommit, find_unconfirmed_commit
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
 _MISSING_STATES = {"42P01", "42703", "3F000"}  # a table, column or schema
@@ -151,6 +156,8 @@ def map_storage_error(error: Exception) -> ScaiWaveError:
 
 
 def map_database_error(error: Error) -> ScaiWaveError | None:
+    if (lost := find_unconfirmed_commit(error)) and (mapped := _map_lost_commit(lost)):
+        return mapped
     cause = error.__cause__
     if isinstance(error, IntegrityError) and "is append-only" in str(cause):
         return AppendOnly(f"{_format_database_name()} refuses that: {_format_sentence(str(cause))}")
@@ -164,10 +171,29 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     if state in _BUSY_STATES:
         return DatabaseBusy(f"{_format_database_name()} is busy with another transaction.")
     unusable = isinstance(error, OperationalError | InterfaceError | NotSupportedError)
+    # The server sends a state with each error: what has none is about the connection.
+    unusable = unusable or (type(error) is DatabaseError and state is None)
     # Not connected: this includes connection options that libpq does not know.
     if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
         return _unusable_error(str(cause or error))
     return None
+
+
+def _map_lost_commit(lost: UnconfirmedCommit) -> ScaiWaveError | None:
+    """Return None if the transaction was only a step, which the next run finds."""
+    if not lost.works:
+        return None
+    name, works = _format_database_name(), describe_works(lost.works)
+    show = f"Run `{lost.works[-1].command}` to see"
+    if lost.is_saved:
+        return LostAfterCommit(
+            f"{name} saved the changes, but its response was lost: {works}.",
+            fix=f"{show} the result, and this command again only if some of it is missing.",
+        )
+    return CommitUnknown(
+        f"{name} was lost before it confirmed that it saved the changes: {works}.",
+        fix=f"{show} whether they were saved, before you run this command again.",
+    )
 
 
 def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:

@@ -172,6 +172,30 @@ class DatabaseUnreachable(ConfigurationError):
     )
 
 
+class LostAfterCommit(ConfigurationError):
+    """The connection to the database was lost after it had saved changes, before the command
+    ended.
+    """
+
+    code = "SW_DATABASE_LOST_AFTER_COMMIT"
+    remedy = (
+        "The error lists what was saved, and names the command that shows it. Run the same command "
+        "again only if something is missing there."
+    )
+
+
+class CommitUnknown(ConfigurationError):
+    """The connection was lost while the database saved changes, and it can't be asked whether it
+    has.
+    """
+
+    code = "SW_DATABASE_COMMIT_UNKNOWN"
+    remedy = (
+        "When the database can be reached again, run the command that the error names. If the "
+        "changes are not there, run the same command again."
+    )
+
+
 class FileUnwritable(ConfigurationError):
     """A file of this server, such as its configuration, can't be read or replaced."""
 

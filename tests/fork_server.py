@@ -84,6 +84,7 @@ MODULES = (
     "scaiwave.jobs.definitions",
     "scaiwave.log_formatter",
     "scaiwave.media_storage",
+    "scaiwave.postgresql.base",
     "scaiwave.schema_version",
 )
 

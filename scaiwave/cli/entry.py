@@ -17,11 +17,13 @@ from typing import TextIO
 from scaiwave import __version__
 from scaiwave.cli.overview import format_group, format_manage_help, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
-from scaiwave.completed_work import forget_completed, list_completed
+from scaiwave.completed_work import describe_works, forget_completed, list_completed
 from scaiwave.errors import (
+    DatabaseUnreachable,
     DiskFull,
     Interrupted,
     LibraryMissing,
+    LostAfterCommit,
     OutputLost,
     ProcessInterrupted,
     ScaiWaveError,
@@ -37,7 +39,6 @@ _words: list[str] = list(sys.argv[1:])
 """What was typed, for errors that quote it."""
 
 SETTINGS_MODULE = "scaiwave.settings"
-_MAX_LISTED_WORKS = 3
 _CONSOLE_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "console", "")  # noqa: PTH118, PTH120 - pathlib is slow to import
 HELP_OPTIONS = ("--help", "-h")
 OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
@@ -175,7 +176,7 @@ def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
         sys.stdout.flush()
     except ScaiWaveError as error:
         lost = _find_lost_output(error.__cause__) if isinstance(error, DiskFull) else None
-        code = report_error(lost or error, as_json=as_json)
+        code = report_error(lost or _add_saved_works(error), as_json=as_json)
     except KeyboardInterrupt as signal:
         code = report_error(_interruption_error(signal), as_json=as_json)
     except OSError as error:
@@ -186,6 +187,17 @@ def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
         if not _try_flush(stream):
             _discard_output(stream)
     return code
+
+
+def _add_saved_works(error: ScaiWaveError) -> ScaiWaveError:
+    """Return the error of a lost database with what was saved before, if anything was."""
+    if not isinstance(error, DatabaseUnreachable) or not (works := list_completed()):
+        return error
+    return LostAfterCommit(
+        f"{error.message} Before that, changes were saved: {describe_works(works)}.",
+        fix=f"Run `{works[-1].command}` to see the result, and this command again only if some of "
+        "it is missing.",
+    )
 
 
 def _missing_library_error(error: ModuleNotFoundError) -> LibraryMissing:
@@ -222,10 +234,9 @@ def _find_lost_output(error: BaseException | None) -> OutputLost | None:
         return None
     if not _try_flush(sys.stdout):
         _discard_output(sys.stdout)
-    shown = "; ".join(work.description for work in works[-_MAX_LISTED_WORKS:])
-    more = " and more" if len(works) > _MAX_LISTED_WORKS else ""
     return OutputLost(
-        f"The output can't be written ({error.strerror}), but the work is done: {shown}{more}.",
+        f"The output can't be written ({error.strerror}), but the work is done: "
+        f"{describe_works(works)}.",
         fix=f"Do not run it again. `{works[-1].command}` shows the result.",
     )
 

@@ -16,7 +16,7 @@ from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid
 from scaiwave.files import translate_write_errors
 
-POSTGRESQL = "django.db.backends.postgresql"
+POSTGRESQL = "scaiwave.postgresql"
 SQLITE = "django.db.backends.sqlite3"
 
 # Several commands may run at once: readers never wait (WAL), and a writer takes its lock when its
