@@ -145,7 +145,7 @@ def record_state(
     now: datetime,
     reason: str = "",
 ) -> Registration:
-    """Create or update the row of this request, with an audit entry; idempotent."""
+    """Create or update the row of this request; each of its states is audited once."""
     fields = {
         "name": receipt.name,
         "scope": receipt.scope,
@@ -160,11 +160,25 @@ def record_state(
         fields["client_id"] = receipt.credentials.client_id[:MAX_ID_CHARS]
         fields["application_id"] = receipt.credentials.application_id[:MAX_ID_CHARS]
     with transaction.atomic():
+        before = _find_row(receipt)
         row, _ = Registration.objects.update_or_create(
             scaikey_url=receipt.url, request_id=receipt.request_id, defaults=fields
         )
-        _record_audit(operator, row, now, replaces=receipt.replaces)
+        if before is None or before.state != state:
+            _record_audit(operator, row, now, replaces=receipt.replaces)
     return row
+
+
+def ensure_recorded(*, operator: Operator, receipt: PendingRegistration, now: datetime) -> None:
+    """Record a request that was sent, if the database was lost before that was recorded."""
+    if _find_row(receipt) is None:
+        record_state(operator=operator, receipt=receipt, state=RegistrationState.PENDING, now=now)
+
+
+def _find_row(receipt: PendingRegistration) -> Registration | None:
+    return Registration.objects.filter(
+        scaikey_url=receipt.url, request_id=receipt.request_id
+    ).first()
 
 
 def cancel_registration_row(*, operator: Operator, row: Registration, now: datetime) -> None:

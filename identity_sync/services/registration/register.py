@@ -40,6 +40,7 @@ from identity_sync.services.registration.poll import RegistrationPoller
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
     cancel_registration_row,
+    ensure_recorded,
     receipt_path,
     record_state,
     registration_lock,
@@ -157,6 +158,8 @@ def register(
         # 1. Find out where an earlier process has stopped, or discard what it began.
         receipt = None if restart else load_pending(config)
         is_discarded = restart and _discard_pending(context, dry_run=dry_run)
+        if receipt is not None and not dry_run:
+            ensure_recorded(operator=context.operator, receipt=receipt, now=context.clock())
 
         # 2. Send a request, unless one is pending or the server is registered already.
         if receipt is None:

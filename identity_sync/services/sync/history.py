@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 
 from identity_sync.errors import SyncStopped
 from identity_sync.models import (
@@ -83,13 +83,28 @@ def finish_run(
     run.duration_seconds = report.duration_seconds
     run.warnings = report.warnings
     run.error_code, run.error_message, run.error_fix = _describe_error(error)
+    try:
+        _save_end(run, report)
+    except OperationalError:
+        # The work is done: replace a connection that was lost since.
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        _save_end(run, report)
+
+
+def _save_end(run: SyncRun, report: SyncReport) -> None:
     with transaction.atomic():
         run.save()
         if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
             _count_changes(report)
-            record_on_commit(
-                f"sync: run {run.pk} ({run.outcome})", command=f"scaiwave sync show-run {run.pk}"
-            )
+
+
+def record_applied(run: SyncRun, report: SyncReport) -> None:
+    """Call it in the transaction that applies the plan."""
+    record_on_commit(
+        f"sync: run {run.pk} ({report.outcome})", command=f"scaiwave sync show-run {run.pk}"
+    )
 
 
 CHANGES_COUNTER = "sync_changes"

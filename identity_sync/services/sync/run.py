@@ -82,6 +82,7 @@ from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.limits import RunLimits
 from scaiwave.locks import process_lock
+from scaiwave.unconfirmed_commits import find_unconfirmed_commit
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.super_admins import GRANT_COMMAND, count_super_admins
@@ -341,11 +342,22 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
         history.finish_run(run, context.report, now=_now(), error=error)
         raise
     except BaseException as error:
-        context.report.fail()
+        if not _is_saved(context.report, error):
+            context.report.fail()
         history.fail_run(run, context.report, now=_now(), error=error)
         raise
     history.finish_run(run, context.report, now=_now())
     return context.report
+
+
+def _is_saved(report: SyncReport, error: BaseException) -> bool:
+    """Return whether the plan was applied, and only the database's response was lost."""
+    lost = find_unconfirmed_commit(error)
+    return _has_written(report) and lost is not None and lost.is_saved is True
+
+
+def _has_written(report: SyncReport) -> bool:
+    return report.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
 
 
 def _run(context: _SyncContext) -> None:
@@ -413,6 +425,8 @@ def _apply(
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
             stopped = _decide(context, present, confirmation, unusable)
+            if context.run is not None and _has_written(context.report):
+                history.record_applied(context.run, context.report)
             context.limits.cancel()  # A limit after the commit would report it as failed.
             return stopped
     except IntegrityError as error:
