@@ -14,6 +14,7 @@ from io import BufferedReader, RawIOBase
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
+from botocore.awsrequest import AWSConnection
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
@@ -29,6 +30,18 @@ _BROKEN_CONNECTION = (IncompleteReadError, ReadTimeoutError, ResponseStreamingEr
 MAX_RESUMES = 3
 """How often the reading of a file is resumed after a broken connection."""
 BUFFER_BYTES = 256 * 1024
+
+
+def _consume_headers(connection: AWSConnection, stream: RawIOBase) -> None:
+    """Read up to the empty line after a `100 Continue`, or to the end of the connection.
+
+    botocore's own function never returns if the connection ends before that line.
+    """
+    while stream.readline() not in (b"\r\n", b""):
+        pass
+
+
+AWSConnection._consume_headers = _consume_headers
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types

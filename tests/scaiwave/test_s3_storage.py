@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,6 +12,7 @@ from django.core.files.base import ContentFile
 from scaiwave import s3_storage
 from scaiwave.s3_storage import S3MediaStorage
 from tests.rooms.bucket.environment import Bucket
+from tests.services.faulty_proxy import Fault, FaultKind, FaultyProxy
 from tests.services.s3 import KEYS
 
 NAME = "tenant/1/0123"
@@ -83,48 +79,12 @@ def test_success_drafts_of_some_files_are_removed(files: S3MediaStorage, bucket:
     assert bucket.files() == {}
 
 
-class CuttingProxy(socketserver.ThreadingTCPServer):
-    """Forwards connections to a server; cuts the first ones after so many bytes of the answer."""
-
-    daemon_threads = True
-
-    def __init__(self, url: str, *, after: int, times: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Forwarder)
-        self.target = urlsplit(url)
-        self.after = after
-        self.remaining = times
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Forwarder(socketserver.BaseRequestHandler):
-    server: CuttingProxy
-
-    def handle(self) -> None:
-        target = (str(self.server.target.hostname), int(self.server.target.port or 0))
-        with socket.create_connection(target) as upstream, contextlib.suppress(OSError):
-            threading.Thread(target=self._send, args=(upstream,), daemon=True).start()
-            sent = 0
-            while chunk := upstream.recv(65536):
-                sent += len(chunk)
-                if self.server.remaining and sent > self.server.after:
-                    self.server.remaining -= 1
-                    return
-                self.request.sendall(chunk)
-
-    def _send(self, upstream: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := self.request.recv(65536):
-                upstream.sendall(chunk)
-
-
 @contextmanager
 def cut_connections(bucket: Bucket, times: int) -> Iterator[str]:
-    with CuttingProxy(bucket.url, after=1_000_000, times=times) as proxy:
-        threading.Thread(target=proxy.serve_forever, args=(0.01,)).start()
-        try:
-            yield proxy.url
-        finally:
-            proxy.shutdown()
+    """Cut so many responses, each after its first megabyte."""
+    with FaultyProxy.to_url(bucket.url) as proxy:
+        proxy.expect(Fault(FaultKind.CUT, 1, times=times, after=1_000_000))
+        yield f"http://127.0.0.1:{proxy.port}"
 
 
 def read_through_cuts(bucket: Bucket, times: int) -> bytes:
@@ -153,3 +113,16 @@ def test_fail_file_was_replaced(bucket: Bucket) -> None:
             files.save(NAME, ContentFile(CONTENT[::-1]))
             with pytest.raises(OSError, match="the file was replaced"):
                 file.read()
+
+
+def test_fail_connection_breaks_after_the_status_of_100_continue(bucket: Bucket) -> None:
+    """botocore's own reading of the headers would never end."""
+    with FaultyProxy.to_url(bucket.url) as proxy:
+        files = make_storage(f"http://127.0.0.1:{proxy.port}", bucket.name)
+        proxy.expect(Fault(FaultKind.CUT, 1, times=s3_storage.MAX_RESUMES))
+        with pytest.raises(BotoCoreError):
+            files.save(NAME, ContentFile(b"bytes"))
+        assert proxy.strikes == s3_storage.MAX_RESUMES
+        proxy.expect(None)
+        files.save(NAME, ContentFile(b"bytes"))
+        assert files.size(NAME) == 5

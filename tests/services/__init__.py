@@ -12,6 +12,7 @@ Settings, read from the environment:
                               the Python package)
     SCAIWAVE_TEST_BRIEF       1 skips the tests marked `once` (kills, full disks, memory), and runs
                               those with a database on one of the two
+    SCAIWAVE_TEST_NIGHTLY     1 adds what takes too long for each merge; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)
