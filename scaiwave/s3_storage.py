@@ -8,6 +8,7 @@ temporary directory before it can be read.
 from __future__ import annotations
 
 import errno
+import logging
 import posixpath
 from collections.abc import Collection
 from io import BufferedReader, RawIOBase
@@ -42,6 +43,9 @@ def _consume_headers(connection: AWSConnection, stream: RawIOBase) -> None:
 
 
 AWSConnection._consume_headers = _consume_headers
+
+# It logs a traceback and the address for a response that was cut, whose error follows.
+logging.getLogger("urllib3.connection").addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
@@ -79,10 +83,13 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
 
     def size(self, name: str) -> int:
         try:
-            return int(super().size(name))
+            size = super().size(name)
         except FileNotFoundError:
             self._require_bucket()
             raise
+        if size is None:
+            raise OSError(errno.EIO, "the response about a file was cut")
+        return int(size)
 
     def exists(self, name: str) -> bool:
         try:
