@@ -6,7 +6,8 @@ import time
 import pytest
 
 from identity_sync.errors import RegistrationPending
-from identity_sync.models import Registration
+from identity_sync.models import Registration, RegistrationState
+from identity_sync.services.registration.receipt import load_receipt, record_state
 from identity_sync.services.registration.register import register
 from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import (
@@ -16,6 +17,7 @@ from scaiwave.errors import (
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry
 from tests.identity_sync.registration.helpers import (
+    HOST_OPERATOR,
     NOW,
     ServerHome,
     approve,
@@ -227,3 +229,19 @@ def test_fail_answer_that_cannot_be_sent(
         register(server.make_context(), flags=server.make_flags(**answers))
     assert (caught.value.message, caught.value.fix) == (message, fix)  # type: ignore[attr-defined]
     assert sandbox.requests.total == 0
+
+
+def test_success_each_state_is_audited_once(server: ServerHome, sandbox: Sandbox) -> None:
+    """Also if the database is lost after a request was sent, or after a state was recorded."""
+    server.register()
+    Registration.objects.all().delete()
+    server.resume()
+    server.resume()
+    assert Registration.objects.get().state == "PENDING"
+    approve(sandbox, Registration.objects.get().request_id)
+    receipt = load_receipt(server.home)
+    server.resume()
+    assert receipt is not None
+    record_state(operator=HOST_OPERATOR, receipt=receipt, state=RegistrationState.APPROVED, now=NOW)
+    states = AuditEntry.objects.order_by("id").values_list("details__state", flat=True)
+    assert list(states) == ["PENDING", "PENDING", "APPROVED"]
