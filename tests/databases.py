@@ -20,7 +20,11 @@ from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
-from tests.services.postgres import create_database, create_permanent_database
+from tests.services.postgres import (
+    choose_strategy,
+    create_database,
+    create_permanent_database,
+)
 from tests.settings_env import own_settings
 
 
@@ -99,7 +103,8 @@ def copy_database(source: str, target: str) -> None:
     maintenance = target.replace(f"/{new}?", "/postgres?")
     with psycopg.connect(maintenance, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{new}"'.encode())
-        connection.execute(f'CREATE DATABASE "{new}" TEMPLATE "{old}"'.encode())
+        statement = f'CREATE DATABASE "{new}" TEMPLATE "{old}" {choose_strategy(target)}'
+        connection.execute(statement.encode())
 
 
 _KEPT_TABLES = {"django_content_type", "auth_permission"}

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests.federation.factories import make_key
 from tests.rooms.search.factories import backfill
 from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
 from tests.scaiwave.row_factories import NOW
+from tests.services.unprivileged_user import DISK
 from tests.tools import require_tool
 
 DEPLOY = CHECKOUT / "scripts/deploy"
@@ -38,7 +41,14 @@ def test_success_every_file_is_listed() -> None:
     assert {path.name for path in DEPLOY.iterdir()} == set(DEPLOY_FILES)
 
 
-def test_success_units(tmp_path: Path) -> None:
+@pytest.fixture
+def home_on_disk() -> Iterator[str]:
+    """Create a directory that is not in /dev, where systemd accepts none."""
+    with tempfile.TemporaryDirectory(dir=DISK) as directory:
+        yield directory
+
+
+def test_success_units(tmp_path: Path, home_on_disk: str) -> None:
     """With the programs of this environment, since those of an installation do not exist here."""
     tool = require_tool("systemd-analyze")
     for name in UNITS:
@@ -48,7 +58,7 @@ def test_success_units(tmp_path: Path) -> None:
         if words[1] == "scaiwave":
             assert tuple(words[2].split()) in (*VERBS, ("worker",), ("scheduler",))
         unit = unit.replace("/opt/scaiwave/venv/bin", str(Path(sys.executable).parent))
-        unit = unit.replace("/var/lib/scaiwave", str(tmp_path)).replace("=scaiwave\n", "=root\n")
+        unit = unit.replace("/var/lib/scaiwave", home_on_disk).replace("=scaiwave\n", "=root\n")
         (tmp_path / name).write_text(unit)
     assert run_tool(tool, "verify", *(tmp_path / name for name in UNITS)) == ""
 

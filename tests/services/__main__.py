@@ -19,7 +19,7 @@ from types import FrameType
 import pytest
 
 from tests.services.manager import Service, ServiceManager, manage_service
-from tests.services.unprivileged_user import ServiceUnavailable
+from tests.services.unprivileged_user import ServiceUnavailable, choose_parent
 
 _OFTEN_NEEDED = ("postgres", "redis")
 _SELDOM_NEEDED = ("seaweedfs", "rclone", "oidc_provider")
@@ -106,12 +106,14 @@ _PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-l
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
     _print_line(f"\n### Tests on {database}")
     started = time.monotonic()
+    parent = str(choose_parent())
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
-    with tempfile.TemporaryDirectory(prefix="scaiwave-pytest-") as directory:
+    with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
         options = (f"--basetemp={directory}", *(arguments or _PARALLEL))
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options], env={**os.environ, **settings}
+            [sys.executable, "-m", "pytest", *options],
+            env={"TMPDIR": parent, **os.environ, **settings},
         )
         exit_code = _wait_for_exit(process)
     seconds = time.monotonic() - started

@@ -27,6 +27,7 @@ from tests.services.s3 import start_rclone, start_seaweedfs
 from tests.services.unprivileged_user import (
     ServiceUnavailable,
     ServiceUser,
+    choose_parent,
     make_directory,
     remove_directory,
 )
@@ -54,9 +55,9 @@ class Service:
 class ServiceManager:
     """A manager process. The server starts while the caller does something else."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, parent: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.services.manager", kind],
+            [sys.executable, "-m", "tests.services.manager", kind, str(parent)],
             cwd=_TOP,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,15 +81,16 @@ class ServiceManager:
 
 
 @contextmanager
-def manage_service(kind: str) -> Iterator[ServiceManager]:
-    manager = ServiceManager(kind)
+def manage_service(kind: str, parent: Path | None = None) -> Iterator[ServiceManager]:
+    """Manage a server whose directory is in `parent`, by default where it is fastest."""
+    manager = ServiceManager(kind, parent or choose_parent())
     try:
         yield manager
     finally:
         manager.close()
 
 
-def _run_manager(kind: str) -> None:
+def _run_manager(kind: str, parent: Path) -> None:
     """Run as the manager process."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     signal.signal(signal.SIGHUP, _exit_on_signal)
@@ -96,7 +98,7 @@ def _run_manager(kind: str) -> None:
     server = None
     try:
         user = ServiceUser.choose_unprivileged() if kind == "postgres" else ServiceUser()
-        directory = make_directory(user)
+        directory = make_directory(user, parent)
         server = STARTERS[kind](directory, user.ending_with_parent())
         _print_answer({"name": server.name, "version": server.version, "url": server.url})
         while os.read(0, 4096):
@@ -124,4 +126,4 @@ def _print_answer(answer: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _run_manager(sys.argv[1])
+    _run_manager(sys.argv[1], Path(sys.argv[2]))

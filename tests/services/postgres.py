@@ -17,7 +17,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.services.base import Server
-from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
+from tests.services.unprivileged_user import (
+    MEMORY,
+    ServiceUnavailable,
+    ServiceUser,
+    format_reason,
+)
 
 MIN_RELEASE = 15
 """The oldest release that every supported Django works with."""
@@ -91,8 +96,16 @@ def create_permanent_database(url: str) -> str:
 
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" {choose_strategy(url)}'.encode())
     return url.replace(f"/{DATABASE}?", f"/{name}?")
+
+
+def choose_strategy(url: str) -> str:
+    """Return how to copy a database: as files if they are in memory, and else as pages.
+
+    Each takes the processor a fifth less than the other there, or more.
+    """
+    return f"STRATEGY {'FILE_COPY' if f'={MEMORY}/' in url else 'WAL_LOG'}"
 
 
 def _is_ready(url: str) -> bool:

@@ -63,7 +63,7 @@ def start_seaweedfs(directory: Path, user: ServiceUser, *, is_small: bool = Fals
     return _start(
         "SeaweedFS",
         version,
-        [program, "server", "-filer", "-s3", *arguments],
+        [program, f"-logdir={directory}", "server", "-filer", "-s3", *arguments],
         s3,
         directory / "seaweedfs.log",
         user,

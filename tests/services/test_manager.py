@@ -18,6 +18,7 @@ from tests.services.manager import manage_service
 from tests.services.oidc import install_packages
 from tests.services.postgres import find_programs
 from tests.services.unprivileged_user import (
+    DISK,
     ServiceUnavailable,
     ServiceUser,
     make_directory,
@@ -113,7 +114,7 @@ def test_success_a_server_stops_when_its_owner_is_killed(kind: str) -> None:
     ],
 )
 def test_success_a_server_ends_when_its_manager_is_killed(kind: str) -> None:
-    command = [sys.executable, "-m", "tests.services.manager", kind]
+    command = [sys.executable, "-m", "tests.services.manager", kind, str(DISK)]
     with subprocess.Popen(
         command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as manager:
@@ -152,7 +153,7 @@ def test_fail_postgres_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_fail_postgres_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = make_directory(ServiceUser())
+    directory = make_directory(ServiceUser(), DISK)
     monkeypatch.setenv("SCAIWAVE_TEST_POSTGRES", str(directory))
     try:
         for name in ("initdb", "postgres"):
@@ -189,7 +190,7 @@ def test_success_programs_are_copied_to_a_readable_directory(
         write_program(programs / name, "echo 'postgres (PostgreSQL) 18.1'")
     monkeypatch.setenv("SCAIWAVE_TEST_POSTGRES", str(programs))
     user = ServiceUser.choose_unprivileged()
-    directory = make_directory(user)
+    directory = make_directory(user, DISK)
     try:
         programs_found = find_programs(directory, user)
     finally:
