@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import secrets
@@ -21,9 +22,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from scripts.benchmarks.metrics import BenchmarkError
 from tests.services.manager import manage_service
-from tests.services.unprivileged_user import ServiceUnavailable
+from tests.services.unprivileged_user import DISK, ServiceUnavailable
 
 TOP = Path(__file__).parents[2]
+SQLITE_FILE = "scaiwave.sqlite3"
 POSTGRES_URL = "SCAIWAVE_BENCH_POSTGRES_URL"
 _OWN_PREFIXES = ("SCAIWAVE_", "DJANGO_", "PG")
 
@@ -57,7 +59,7 @@ def postgresql_database() -> Iterator[Database]:
     if url := os.environ.get(POSTGRES_URL):
         yield Database("PostgreSQL", _get_version(url), url)
         return
-    with manage_service("postgres") as manager:
+    with manage_service("postgres", DISK) as manager:
         service = manager.wait_for_service()
         yield Database(service.name, service.version, service.url)
 
@@ -112,13 +114,23 @@ def empty_home(database: Database) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as home:
         environment = _build_environment(Path(home))
         if not database.server:
-            _migrate(environment)
+            file = Path(home) / SQLITE_FILE
+            file.touch(0o600)
+            file.write_bytes(_read_migrated_file())
             yield environment
             return
         with _new_database(database.server) as url:
             environment["SCAIWAVE_DB_URL"] = url
             _migrate(environment)
             yield environment
+
+
+@functools.cache
+def _read_migrated_file() -> bytes:
+    """Migrate an SQLite database, which takes seconds, once for all homes of this process."""
+    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as home:
+        _migrate(_build_environment(Path(home)))
+        return (Path(home) / SQLITE_FILE).read_bytes()
 
 
 def _build_environment(home: Path) -> dict[str, str]:
