@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import certifi
 import hypothesis
 import pytest
 
@@ -138,6 +137,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     tests_in_file = Counter(item.path for item in items)
     slow_files = {item.path for item in items if item.get_closest_marker("once")}
     items.sort(key=lambda item: (item.path not in slow_files, -tests_in_file[item.path]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector what lives as long as the run: Django, tests and their names."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _belongs(item: pytest.Item) -> bool:
@@ -299,24 +310,6 @@ def _passwords_are_hashed_quickly() -> Iterator[None]:
     from django.test import override_settings
 
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _default_certificates_are_read_once() -> Iterator[None]:
-    """Share the TLS context with the default certificates, which most HTTP clients never use.
-
-    Reading them takes as long as all requests of many tests.
-    """
-    create = ssl.create_default_context
-    shared = functools.cache(lambda: create(cafile=certifi.where()))
-
-    def create_default_context(*arguments: Any, **options: Any) -> ssl.SSLContext:
-        is_default = not arguments and options == {"cafile": certifi.where()}
-        return shared() if is_default else create(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", create_default_context)
         yield
 
 

@@ -14,8 +14,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import certifi
+
 _OF_TEST_RUNNER = ("SCAIWAVE_TEST_", "SCAIWAVE_REQUIRE_SERVICES")
-_INHERITED = ("SCAIWAVE_", "PG", "DJANGO_")
+_INHERITED = ("SCAIWAVE_", "PG", "DJANGO_", "SSL_CERT_")
+_AUTHORITY = "authority.pem"
+_BEGIN = "-----BEGIN CERTIFICATE-----"
 
 
 def _drop_inherited() -> None:
@@ -25,8 +29,12 @@ def _drop_inherited() -> None:
 
 
 def own_settings(home: Path) -> dict[str, str]:
-    """Return the settings that a process needs to run in `home`, except for the database."""
+    """Return the settings that a process needs to run in `home`, except for the database.
+
+    Clients trust one authority of all: reading the others takes as long as several requests.
+    """
     return {
+        "SSL_CERT_FILE": str(SESSION_HOME / _AUTHORITY),
         "SCAIWAVE_HOME": str(home),
         "SCAIWAVE_SECRET_KEY": "for-tests-only-" + "0123456789" * 5,
         "SCAIWAVE_ENCRYPTION_KEYS": base64.urlsafe_b64encode(
@@ -38,6 +46,8 @@ def own_settings(home: Path) -> dict[str, str]:
 _drop_inherited()
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="scaiwave-tests-"))
 atexit.register(shutil.rmtree, SESSION_HOME, ignore_errors=True)
+_, _, certificate = Path(certifi.where()).read_text().partition(_BEGIN)
+(SESSION_HOME / _AUTHORITY).write_text(_BEGIN + certificate.partition(_BEGIN)[0])
 os.environ.update(own_settings(SESSION_HOME))
 if _database := os.environ.get("SCAIWAVE_TEST_DB_URL"):
     os.environ["SCAIWAVE_DB_URL"] = _database

@@ -17,7 +17,7 @@ TOP = Path(__file__).parents[1]
 
 
 def test_success_each_test_has_its_own_home_directory(home: Path, tmp_path: Path) -> None:
-    names = {name for name in os.environ if name.startswith("SCAIWAVE_")}
+    names = {name for name in os.environ if name.startswith(("SCAIWAVE_", "SSL_"))}
 
     assert names == set(settings_env.own_settings(home))
     assert os.environ["SCAIWAVE_HOME"] == str(home)
@@ -34,10 +34,15 @@ def test_success_the_database_is_the_one_of_the_run() -> None:
 
 
 def test_success_settings_of_the_host_do_not_reach_tests() -> None:
-    inherited = {**os.environ, "SCAIWAVE_DB_URL": "postgres://production", "PGHOST": "production"}
+    inherited = {
+        **os.environ,
+        "SCAIWAVE_DB_URL": "postgres://production",
+        "PGHOST": "production",
+        "SSL_CERT_DIR": "production",
+    }
     code = (
         "import tests.settings_env, os\n"
-        "print(sorted(name for name in os.environ if name.startswith(('SCAIWAVE_', 'PG'))))"
+        "print(sorted(name for name in os.environ if name.startswith(('SCAIWAVE_', 'PG', 'SSL_'))))"
     )
 
     result = subprocess.run(
