@@ -56,6 +56,7 @@ GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for k
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("once", "slow", "fresh_interpreter", *KINDS)
 _BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
+_REST = os.environ.get("SCAIWAVE_TEST_REST") == "1"
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
 
@@ -127,7 +128,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect tests that this run does not need.
 
     The run on PostgreSQL follows the one on SQLite, which has run the tests without a database. A
-    brief run also divides those with a database between the two.
+    brief run also divides those with a database between the two, and the rest of a run has them on
+    the other one: together, on two versions, they have every test on both databases.
     """
     selected = [item for item in items if _belongs(item)]
     if left_out := [item for item in items if not _belongs(item)]:
@@ -159,11 +161,11 @@ def _belongs(item: pytest.Item) -> bool:
             return False
     if not _touches_database(item):
         return not ON_POSTGRES and not (_BRIEF and item.get_closest_marker("once"))
-    if not _BRIEF:
-        return True
     if item.get_closest_marker("once"):
-        return False
-    return bool(item.get_closest_marker("only_on")) or _is_assigned(item)
+        return not _BRIEF
+    if item.get_closest_marker("only_on") or not (_BRIEF or _REST):
+        return True
+    return _is_assigned(item) is _BRIEF
 
 
 def _is_fast(item: pytest.Item) -> bool:

@@ -71,3 +71,25 @@ def test_success_an_empty_postgres_database(database_url: str) -> None:
         tables = session.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
         assert tables.fetchone() == (0,)
     assert os.environ["SCAIWAVE_DB_URL"] == database_url
+
+
+def test_success_two_versions_together_run_every_test_on_each_database(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`.ci/run` has the rest on the newest version, and a brief run on the oldest."""
+
+    def runs(item: pytest.Item, *, brief: bool = False, rest: bool = False) -> set[str]:
+        monkeypatch.setattr(conftest, "_BRIEF", brief)
+        monkeypatch.setattr(conftest, "_REST", rest)
+        return {database for database in ("sqlite", "postgresql") if belongs(item, database)}
+
+    def belongs(item: pytest.Item, database: str) -> bool:
+        monkeypatch.setattr(conftest, "ON_POSTGRES", database == "postgresql")
+        return conftest._belongs(item)
+
+    monkeypatch.setattr(conftest, "_FAST", False)
+    for item in request.session.items:
+        newest, oldest = runs(item, rest=True), runs(item, brief=True)
+        assert newest | oldest == runs(item), item
+        assert newest, item
+        assert bool(oldest) is not bool(item.get_closest_marker("once")), item

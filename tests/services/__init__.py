@@ -13,6 +13,8 @@ Settings, read from the environment:
     SCAIWAVE_TEST_BRIEF       1 skips the tests marked `once` (kills, full disks, memory), and runs
                               those with a database on one of the two
     SCAIWAVE_TEST_NIGHTLY     1 adds what takes too long for each merge; see docs/CONTRIBUTING.md
+    SCAIWAVE_TEST_REST        1 leaves out what a brief run has on each database, for a run on
+                              another version that completes it; keeps tests without a database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)
