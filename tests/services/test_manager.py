@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from tests.services.base import is_ready
+from tests.services import unprivileged_user
 from tests.services.manager import manage_service
 from tests.services.oidc import install_packages
 from tests.services.postgres import find_programs
@@ -21,6 +22,7 @@ from tests.services.unprivileged_user import (
     DISK,
     ServiceUnavailable,
     ServiceUser,
+    choose_parent,
     make_directory,
     remove_directory,
 )
@@ -138,6 +140,21 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_success_directories_are_in_memory_only_with_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unprivileged_user, "MEMORY", tmp_path)
+    monkeypatch.setattr(unprivileged_user, "MIN_FREE_BYTES", 1)
+    assert choose_parent() == tmp_path
+
+    monkeypatch.setattr(unprivileged_user, "MIN_FREE_BYTES", 1 << 62)
+    assert choose_parent() == DISK
+
+    monkeypatch.setattr(unprivileged_user, "MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr(unprivileged_user, "MIN_FREE_BYTES", 1)
+    assert choose_parent() == DISK
 
 
 def test_fail_postgres_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
