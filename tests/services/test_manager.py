@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.services.base import is_ready
 from tests.services import unprivileged_user
+from tests.services.base import is_ready
 from tests.services.manager import manage_service
 from tests.services.oidc import install_packages
 from tests.services.postgres import find_programs
