@@ -171,8 +171,9 @@ def _resolve(operator: Operator, name: str, tenant: str | None) -> Participant:
 
 
 def _lock(participant_id: UUID) -> Participant:
-    people = Participant.objects.select_related("tenant").select_for_update(of=("self",))
-    return people.get(pk=participant_id)
+    """Lock the person, but not for those who only refer to them, such as an import in progress."""
+    people = Participant.objects.select_related("tenant")
+    return people.select_for_update(of=("self",), no_key=True).get(pk=participant_id)
 
 
 def _row(person: Participant) -> Row:

@@ -124,13 +124,18 @@ class _RewrittenEvents:
 def _copy(events: Iterable[BundleEvent], destination: EventDestination) -> None:
     """Encode a few events while the server writes the ones before.
 
-    The server keeps a record of each row and key until the key is checked. That of the room, which
-    no one else sees yet, is checked at the end of each statement. That of the sender waits for the
-    end of the transaction, since the check locks the sender, whom no one could suspend until then.
+    The server keeps a record of each row and key until the key is checked, which is at the end of
+    each statement and not of the transaction. The check locks the sender, who can still be changed
+    and suspended, but not moved to another tenant.
     """
     lines = _iter_copy_lines(events, destination)
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS sw_events_room_and_tenant IMMEDIATE")
+        cursor.execute(
+            "SELECT string_agg(quote_ident(conname), ', ') FROM pg_constraint "
+            f"WHERE conrelid = '{TABLE}'::regclass AND contype = 'f'"
+        )
+        (keys,) = cursor.fetchone()
+        cursor.execute(f"SET CONSTRAINTS {keys} IMMEDIATE")
         for line in lines:
             with cursor.copy(f"COPY {TABLE} ({_COLUMN_LIST}) FROM STDIN") as copy:
                 _write_lines(copy, chain((line,), islice(lines, _MAX_COPY_ROWS - 1)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,11 @@ from rooms.bundle.manifest.events import BundleEvent
 from rooms.models import Room
 from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.error_mapping import DatabaseBusy
 from scaiwave.ids import new_id
+from tenants.services.suspend_participant import suspend_participant
+from tenants.services.suspend_tenant import suspend_tenant
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories
@@ -87,25 +92,36 @@ def test_fail_position_is_taken(room: Room) -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_fail_rooms_are_checked_while_events_are_written(room: Room) -> None:
+@pytest.mark.parametrize("name", ["pk", "creator_id"])
+def test_fail_keys_are_checked_while_events_are_written(room: Room, name: str) -> None:
     """Otherwise the server would need memory for each row until the end of the transaction."""
-    room.pk = new_id()
+    setattr(room, name, new_id())
     with pytest.raises(IntegrityError), transaction.atomic():
         write(room, [make_event(1, content={IMPORTED_SENDER: {}})])
 
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_sender_and_tenant_are_not_locked_while_events_are_written(room: Room) -> None:
-    """Another session can suspend them."""
-    other = connection.copy()
-    with transaction.atomic():
+def test_success_sender_and_tenant_can_be_suspended_while_events_are_written(room: Room) -> None:
+    """Another session does not wait for an import that takes minutes."""
+
+    def suspend() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '10s'")
+            options: Any = {
+                "operator": get_host_operator(),
+                "reason": "left",
+                "confirm": lambda question: None,
+                "now": timezone.now(),
+            }
+            suspend_participant(name=str(room.creator_id), **options)
+            suspend_tenant(name=str(room.tenant_id), **options)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
         write(room, [make_event(1, content={IMPORTED_SENDER: {}})])
-        with other.cursor() as cursor:
-            for table, key in (
-                ("sw_participants", room.creator_id),
-                ("sw_tenants", room.tenant_id),
-            ):
-                cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR UPDATE NOWAIT", [key])
-                assert cursor.fetchone() == (1,)
-    other.close()
+        other.submit(suspend).result()
+    room.creator.refresh_from_db()
+    assert room.creator.suspended_by_hand_at is not None
