@@ -132,7 +132,7 @@ def _copy(events: Iterable[BundleEvent], destination: EventDestination) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT string_agg(quote_ident(conname), ', ') FROM pg_constraint "
-            f"WHERE conrelid = '{TABLE}'::regclass AND contype = 'f'"
+            f"WHERE conrelid = '{TABLE}'::regclass AND contype = 'f' AND condeferrable"
         )
         (keys,) = cursor.fetchone()
         cursor.execute(f"SET CONSTRAINTS {keys} IMMEDIATE")
