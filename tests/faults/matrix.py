@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from tests.faults.commands import COMMANDS, COMMIT, SAVED, SUCCESS, Command
+from tests.faults.commands import COMMANDS, COMMIT, SAVED, SUCCESS
 from tests.faults.site import POSTGRESQL, REDIS, S3, SCAIKEY, Site, State
 from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult
 from tests.services.faulty_proxy import Fault, FaultKind, find_frame, find_http_body
@@ -80,25 +80,22 @@ class Matrix:
         assert strikes, "The command did not meet the fault."
         code = get_code(ended)
         assert code in expected, (code, ended)
+        # The metrics count an act after its commit, and not if the connection breaks there.
+        logs = command.logs | ({COUNTERS} if via == POSTGRESQL else set())
         if code == SUCCESS or (code == SAVED and not command.has_steps):
-            # After a commit whose response was lost, nothing is counted for the metrics.
-            logs = command.logs | ({COUNTERS} if code == SAVED else set())
             assert_like_success(after, clean, logs)
             return
         if not command.has_steps:
-            differences = after.find_differences(before, command.logs)
+            differences = after.find_differences(before, logs)
             assert set(differences) <= command.leftovers, ended
             # Files that no import announces would stay for ever.
             assert "objects" not in differences or "sw_import_intents" in differences
         if command.recovery and any("failed" in job for job in after.queue):
             recovered = self.site.run(command.recovery, via=via)
             assert recovered.code == 0, recovered
-        self._check_repeated(command, via, clean)
-
-    def _check_repeated(self, command: Command, via: str, clean: CleanRun) -> None:
         again = self.site.run(command.words, via=via, **command.changes)
         assert get_code(again) == SUCCESS, again
-        assert_like_success(self.site.read_state(), clean, command.logs)
+        assert_like_success(self.site.read_state(), clean, logs)
 
 
 def assert_like_success(state: State, clean: CleanRun, ignored: AbstractSet[str]) -> None:
