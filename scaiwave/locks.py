@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -22,9 +22,8 @@ MIN_STALE_AGE = timedelta(hours=1)
 """Younger lock files are left to their own process."""
 
 
-@contextmanager
-def process_lock(name: str) -> Iterator[bool]:
-    """Try to acquire a lock without waiting; yields whether it was free.
+def process_lock(name: str) -> AbstractContextManager[bool]:
+    """Try to acquire a lock without waiting; the block gets whether it was free.
 
     Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
@@ -32,9 +31,7 @@ def process_lock(name: str) -> Iterator[bool]:
     session, as pgbouncer does in transaction mode); on SQLite it is a lock on a file of the home
     directory. `name` consists of letters, digits and dashes.
     """
-    lock = _postgresql_lock(name) if connection.vendor == "postgresql" else _file_lock(name)
-    with lock as free:
-        yield free
+    return _PostgresqlLock(name) if connection.vendor == "postgresql" else _file_lock(name)
 
 
 def is_locked(name: str) -> bool:
@@ -101,15 +98,22 @@ def _is_unlocked(path: Path, *, remove: bool) -> bool:
     return is_same
 
 
-@contextmanager
-def _postgresql_lock(name: str) -> Iterator[bool]:
-    key = _advisory_key(name)
-    (free,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [key])
-    try:
-        yield free
-    finally:
-        if free:
-            _release(key)
+class _PostgresqlLock:
+    """Not a generator: Python closes an abandoned one at any moment, also in the middle of another
+    query, which would then wait for itself. The lock of one ends with its connection.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = _advisory_key(name)
+        self._is_ours = False
+
+    def __enter__(self) -> bool:
+        (self._is_ours,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [self._key])
+        return self._is_ours
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            _release(self._key)
 
 
 def lock_in_transaction(name: str) -> None:

@@ -25,14 +25,27 @@ def limit_transfers(threads: int) -> None:
     _places[:] = [BoundedSemaphore(max(1, threads - FREE_THREADS))]
 
 
-@contextmanager
-def reserve_transfer(key: str) -> Iterator[None]:
-    """Keep a place for an export or import in this block. Raises `RateLimitExceeded`.
+def reserve_transfer(key: str) -> ExitStack:
+    """Keep a place for an export or import until the end of a block. Raises `RateLimitExceeded`.
 
     `key` identifies the caller; it consists of letters, digits and dashes.
     A place of a caller is a lock that all web processes share, and that ends with its process.
     """
     limit = settings.CONFIG.get_int("SCAIWAVE_TRANSFER_LIMIT")
+    with ExitStack() as stack:
+        stack.enter_context(_reserve_thread())
+        if limit and not any(
+            stack.enter_context(process_lock(f"transfer-{key}-{number}")) for number in range(limit)
+        ):
+            raise RateLimitExceeded(
+                f"You have reached the limit of exports and imports in progress: {limit}."
+            )
+        return stack.pop_all()
+
+
+@contextmanager
+def _reserve_thread() -> Iterator[None]:
+    """A generator, so that a response that no server has closed does not keep its place."""
     with ExitStack() as stack:
         for places in _places:
             if not places.acquire(blocking=False):
@@ -40,10 +53,4 @@ def reserve_transfer(key: str) -> Iterator[None]:
                     "The server has reached its limit of exports and imports in progress."
                 )
             stack.callback(places.release)
-        if limit and not any(
-            stack.enter_context(process_lock(f"transfer-{key}-{number}")) for number in range(limit)
-        ):
-            raise RateLimitExceeded(
-                f"You have reached the limit of exports and imports in progress: {limit}."
-            )
         yield

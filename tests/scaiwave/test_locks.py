@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from scaiwave.errors import FileUnwritable
 from scaiwave.locks import is_locked, process_lock, remove_stale_lock_files
+from scaiwave.web.transfers import reserve_transfer
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
@@ -134,4 +138,21 @@ def test_success_released_by_a_failed_transaction() -> None:
     with pytest.raises(DatabaseError, match="division by zero"), process_lock("work"):
         connection.cursor().execute("BEGIN; SELECT 1 / 0")
     with hold_lock_elsewhere("work"):
+        pass
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_nothing_is_queried_when_an_abandoned_lock_is_deleted() -> None:
+    """Python deletes a response that no one has closed also in the middle of another query."""
+    stack = ExitStack()
+    stack.enter_context(reserve_transfer("robin"))
+    abandoned: list[object] = [stack.pop_all()]
+    abandoned.append(abandoned)  # deleted by the garbage collector, not when it is forgotten
+    assert is_locked("transfer-robin-0")
+    with CaptureQueriesContext(connection) as captured:
+        del abandoned
+        gc.collect()
+    assert not captured.captured_queries
+    connection.close()
+    with hold_lock_elsewhere("transfer-robin-0"):
         pass
