@@ -75,14 +75,8 @@ def start_run(
 def finish_run(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None = None
 ) -> None:
-    run.outcome = report.outcome
-    run.counts = report.counts()
-    run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
-    run.requests = report.requests
-    run.ended_at = now
+    _describe_end(run, report, now=now, error=error)
     run.duration_seconds = report.duration_seconds
-    run.warnings = report.warnings
-    run.error_code, run.error_message, run.error_fix = _describe_error(error)
     try:
         _save_end(run, report)
     except OperationalError:
@@ -93,6 +87,33 @@ def finish_run(
         _save_end(run, report)
 
 
+def _describe_end(
+    run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None
+) -> None:
+    run.outcome = report.outcome
+    run.counts = report.counts()
+    run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
+    run.requests = report.requests
+    run.ended_at = now
+    run.duration_seconds = (now - run.started_at).total_seconds()
+    run.warnings = report.warnings
+    run.error_code, run.error_message, run.error_fix = _describe_error(error)
+
+
+_END = (
+    "outcome",
+    "counts",
+    "losses",
+    "requests",
+    "ended_at",
+    "duration_seconds",
+    "warnings",
+    "error_code",
+    "error_message",
+    "error_fix",
+)
+
+
 def _save_end(run: SyncRun, report: SyncReport) -> None:
     with transaction.atomic():
         run.save()
@@ -100,8 +121,16 @@ def _save_end(run: SyncRun, report: SyncReport) -> None:
             _count_changes(report)
 
 
-def record_applied(run: SyncRun, report: SyncReport) -> None:
-    """Call it in the transaction that applies the plan."""
+def record_applied(
+    run: SyncRun, report: SyncReport, *, now: datetime, stopped: SyncStopped | None
+) -> None:
+    """Record the end in the transaction that applies the plan.
+
+    If the process ends before `finish_run`, its changes count as made, and its losses for the limit
+    of the next run. `stopped` is why a part was not written.
+    """
+    _describe_end(run, report, now=now, error=stopped)
+    run.save(update_fields=_END)  # The phases go on until the run has ended.
     record_on_commit(
         f"sync: run {run.pk} ({report.outcome})", command=f"scaiwave sync show-run {run.pk}"
     )

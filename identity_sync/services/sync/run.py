@@ -134,9 +134,12 @@ class SyncOptions:
         return self.tenant is None and self.targets is None and not self.dry_run
 
 
-@dataclass(frozen=True)
+@dataclass
 class _SyncContext:
-    """One run in progress; `run` and `phases` are None when only drift is measured."""
+    """One run in progress; `run` and `phases` are None when only drift is measured.
+
+    `is_applied` is true once the plan is written and saved.
+    """
 
     client: ScaiKeyClient
     options: SyncOptions
@@ -145,6 +148,7 @@ class _SyncContext:
     tenant: Tenant | None = None
     run: SyncRun | None = None
     phases: PhaseRecorder | None = None
+    is_applied: bool = False
 
 
 LOCK = "sync"
@@ -342,7 +346,7 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
         history.finish_run(run, context.report, now=_now(), error=error)
         raise
     except BaseException as error:
-        if not _is_saved(context.report, error):
+        if not (context.is_applied or _is_saved(context.report, error)):
             context.report.fail()
         history.fail_run(run, context.report, now=_now(), error=error)
         raise
@@ -425,10 +429,13 @@ def _apply(
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
             stopped = _decide(context, present, confirmation, unusable)
-            if context.run is not None and _has_written(context.report):
-                history.record_applied(context.run, context.report)
+            is_written = context.run is not None and _has_written(context.report)
+            if context.run is not None and is_written:
+                context.report.requests = context.client.requests
+                history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
             context.limits.cancel()  # A limit after the commit would report it as failed.
-            return stopped
+        context.is_applied = is_written
+        return stopped
     except IntegrityError as error:
         raise SyncConflict(
             "Another process changed the same rows while this sync was writing. No changes were "

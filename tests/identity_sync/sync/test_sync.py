@@ -431,3 +431,20 @@ def test_success_the_run_is_recorded(scaikey: Sandbox) -> None:
     assert run.ended_at is not None
     assert SyncChange.objects.filter(run=run).exists()
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:
+    """What follows the commit can't undo it, so neither a failure there nor a kill hides it."""
+    recorded: list[tuple[str, bool]] = []
+
+    def fail() -> None:
+        run = get_last_run()
+        recorded.append((run.outcome, run.get_counts()["participants"]["added"] > 0))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sync(on_planned=fail)
+    assert recorded == [("applied", True)]
+    run = get_last_run()
+    assert (run.outcome, run.error_code) == ("applied", "SW_INTERNAL")
+    assert run.get_counts()["participants"]["added"] == Participant.objects.count()
