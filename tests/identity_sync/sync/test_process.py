@@ -175,7 +175,7 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
             row[0] for row in server.rows("SELECT DISTINCT run_id FROM sw_sync_changes")
         ]
         assert killed == before or changed_runs
-        assert (outcome == "applied") == (killed != before)  # A run that wrote never counts as failed.
+        assert (outcome == "applied") == (killed != before)
         result = sync("--allow-removals", "1000")
         assert (result.code, result.err) == (0, "")
         if outcome == "running":
