@@ -6,8 +6,10 @@ saved. PostgreSQL can: by the transaction's ID, which is read before each COMMIT
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import Any
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from django.db import DatabaseError
 from django.db.backends.postgresql import base
@@ -36,6 +38,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             is_saved = self._find_out(transaction_id)
             if is_saved is False:
                 raise
+            self.closed_in_transaction = True  # Django would connect again, and wait for that.
             raise UnconfirmedCommit(str(error), works, is_saved=is_saved) from error
 
     def _get_transaction_id(self) -> str | None:
@@ -54,24 +57,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return getattr(error.__cause__, "sqlstate", None) is None or bool(self.connection.closed)
 
     def _find_out(self, transaction_id: str) -> bool | None:
-        """Return whether the transaction was saved; None if the server does not tell in time."""
+        """Return whether the transaction was saved; None if the server does not tell in time.
+
+        A thread asks, since neither a connection nor a query has an end of its own: a pooler
+        accepts a client and lets its query wait for a server.
+        """
+        answers: SimpleQueue[bool] = SimpleQueue()
+        asker = threading.Thread(target=self._ask, args=(transaction_id, answers), daemon=True)
+        asker.start()
+        try:
+            return answers.get(timeout=WAIT_SECONDS)
+        except Empty:
+            return None
+
+    def _ask(self, transaction_id: str, answers: SimpleQueue[bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                status = self._read_status(transaction_id)
-            except PsycopgError:
-                status = "unknown"
-            if status in {"committed", "aborted"}:
-                return bool(status == "committed")
-            if time.monotonic() >= deadline:
-                return None
+        while time.monotonic() < deadline:
+            with suppress(PsycopgError):
+                if (status := self._read_status(transaction_id)) in {"committed", "aborted"}:
+                    answers.put(status == "committed")
+                    return
             time.sleep(POLL_SECONDS)
 
-    def _read_status(self, transaction_id: str) -> Any:
+    def _read_status(self, transaction_id: str) -> str:
         """Read it through a connection of its own. It is `in progress` until the server notices."""
-        connection = self.get_new_connection(self.get_connection_params())
-        try:
+        with self.Database.connect(**self.get_connection_params()) as connection:
             row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
-            return row.fetchone()[0]
-        finally:
-            connection.close()
+            return str(row.fetchone()[0])

@@ -125,6 +125,13 @@ def test_fail_server_is_gone(matrix: Matrix) -> None:
     )
 
 
+def test_fail_pooler_has_no_server(matrix: Matrix) -> None:
+    """It accepts clients, and lets their queries wait: without a deadline, for ever."""
+    ended = run_with_fault(matrix, FaultKind.SILENCE, seconds=3600)
+    assert (ended.code, ended.out) == (2, "")
+    assert "[SW_DATABASE_COMMIT_UNKNOWN]" in ended.err
+
+
 def test_fail_sync_is_recorded_as_applied(matrix: Matrix) -> None:
     """What the history shows is what was done, although the command has failed."""
     clean = matrix.get_clean_run("sync", POSTGRESQL)

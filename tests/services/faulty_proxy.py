@@ -37,6 +37,8 @@ class FaultKind(Enum):
     """The same with a reset, as by a firewall."""
     OUTAGE = "outage"
     """A cut, after which the server accepts no connection for a while."""
+    SILENCE = "silence"
+    """A cut, after which the server accepts connections and gets no query for a while."""
     CORRUPT = "corrupt"
     """The highest bit of one byte is inverted."""
 
@@ -67,7 +69,7 @@ class Fault:
     It happens to so many exchanges from this one on as `times`, to each once it is longer than
     `after` bytes; throttling goes on. A cut passes on `kept` of the chunk. `place` returns which
     byte of a chunk is corrupted, None for one that is passed on unchanged. `seconds` is how long a
-    delay or an outage takes, `pieces` the bytes of each piece if throttled.
+    delay, an outage or a silence takes, `pieces` the bytes of each piece if throttled.
     """
 
     kind: FaultKind
@@ -129,7 +131,7 @@ class FaultyProxy:
         self._lock = threading.Lock()
         self._connections: list[_Connection] = []
         self._fault: Fault | None = None
-        self._out_until = 0.0
+        self._out_until = self._silent_until = 0.0
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -155,7 +157,7 @@ class FaultyProxy:
         """Close all connections, begin to count and record again, with this fault."""
         with self._lock:
             connections, self._connections = self._connections, []
-            self._fault, self._out_until = fault, 0.0
+            self._fault, self._out_until, self._silent_until = fault, 0.0, 0.0
             self.requests, self.passed, self.strikes = [], 0, 0
         for connection in connections:
             connection.close()
@@ -210,6 +212,9 @@ class FaultyProxy:
         self, connection: _Connection, target: socket.socket, chunk: bytes, is_request: bool
     ) -> None:
         fault = self._take(connection, chunk, is_request)
+        is_query = is_request and chunk[:1] in {b"Q", b"P"}  # not the messages that connect
+        if is_query and fault is None and time.monotonic() < self._silent_until:
+            return
         if fault is None:
             target.sendall(chunk)
         elif fault.kind is FaultKind.THROTTLE:
@@ -246,4 +251,6 @@ class FaultyProxy:
             connection.struck = connection.exchange
             if fault.kind is FaultKind.OUTAGE:
                 self._out_until = time.monotonic() + fault.seconds
+            if fault.kind is FaultKind.SILENCE:
+                self._silent_until = time.monotonic() + fault.seconds
             return fault
