@@ -66,7 +66,7 @@ class Matrix:
             self.clean_runs[name, via] = CleanRun(result, self.site.read_state(), requests, passed)
         return self.clean_runs[name, via]
 
-    def check(self, name: str, via: str, fault: Fault, expected: Sequence[str]) -> None:
+    def assert_handled(self, name: str, via: str, fault: Fault, expected: Sequence[str]) -> None:
         """Run a command with a fault, and without it if it has failed."""
         command, clean = COMMANDS[name], self.get_clean_run(name, via)
         proxy = self.site.proxies[via]

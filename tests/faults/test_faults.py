@@ -57,7 +57,7 @@ def test_fault(matrix: Matrix, name: str, kind: FaultKind) -> None:
         times=command.cuts if kind is FaultKind.CUT else 1,
         kept=0 if is_commit else 0.5,
     )
-    matrix.check(name, via, fault, [command.outcomes[kind]])
+    matrix.assert_handled(name, via, fault, [command.outcomes[kind]])
 
 
 def run_with_fault(
@@ -197,4 +197,4 @@ def is_noticed(command: Command, via: str, moment: str, fault: str) -> bool:
 def test_every_fault(matrix: Matrix, name: str, via: str, moment: str, fault: str) -> None:
     clean = matrix.get_clean_run(name, via)
     basic = clean.make_fault(FaultKind.THROTTLE, clean.choose_exchange(moment), via)
-    matrix.check(name, via, replace(basic, **FAULTS.get(fault, {})), ERRORS[via])
+    matrix.assert_handled(name, via, replace(basic, **FAULTS.get(fault, {})), ERRORS[via])
