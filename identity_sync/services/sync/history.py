@@ -148,11 +148,16 @@ def _count_changes(report: SyncReport) -> None:
 
 
 def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
-    """Record the end of a run that failed; also works if the database itself caused the failure."""
+    """Record the end of a run that failed; also works if the database itself caused the failure.
+
+    What `record_applied` has recorded stays: the database saved it without confirming it in time.
+    """
     if not connection.in_atomic_block and not connection.is_usable():
         connection.close()  # The next statement connects again.
     try:
-        finish_run(run, report, now=now, error=error)
+        is_saved = SyncRun.objects.written().filter(pk=run.pk).exists()
+        if not is_saved or report.outcome != Outcome.FAILED:
+            finish_run(run, report, now=now, error=error)
     except Error:
         # The next run marks it as interrupted.
         logger.warning("The end of sync run %s could not be recorded.", run.pk)

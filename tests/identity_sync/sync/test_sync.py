@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.utils import timezone
 
 from identity_sync.models import SyncChange
+from identity_sync.services.sync.history import fail_run
+from identity_sync.services.sync.report import SyncReport
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.models.directory import format_removal
@@ -448,3 +451,14 @@ def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:
     run = get_last_run()
     assert (run.outcome, run.error_code) == ("applied", "SW_INTERNAL")
     assert run.get_counts()["participants"]["added"] == Participant.objects.count()
+
+
+def test_success_a_run_that_was_saved_is_not_recorded_as_failed(scaikey: Sandbox) -> None:
+    """The database could not tell in time whether it saved the plan, and can be reached again."""
+    sync()
+    run = get_last_run()
+    report = SyncReport(run_id=None)
+    report.fail()
+    fail_run(run, report, now=timezone.now(), error=OperationalError("the connection is lost"))
+    assert get_last_run().outcome == "applied"
+    assert get_last_run().get_counts()["participants"]["added"] == Participant.objects.count()
