@@ -291,6 +291,7 @@ class ReadOnlyAdmin(_Admin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
+        context["adminform"].form.label_suffix = ""
         context["related_links"] = related_links(self.admin_site, request, row)
         context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
