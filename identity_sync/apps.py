@@ -62,6 +62,7 @@ def _register_jobs() -> None:
             # A worker that was down for a night finds one sync, not sixty.
             wait_seconds=9 * MINUTE,
             cron=SYNC_CRON,
+            command="sync --scheduled --wait 60 --timeout 540",
         )
     )
     register_job(
@@ -70,10 +71,15 @@ def _register_jobs() -> None:
             get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
             wait_seconds=9 * MINUTE,
             accepts=takes_one_id,
+            occasion="Sync now and Dry run in this site",
         )
     )
     register_job(
-        JobDefinition("identity_sync.jobs.process_webhooks", get_timeout=lambda config: HOUR)
+        JobDefinition(
+            "identity_sync.jobs.process_webhooks",
+            get_timeout=lambda config: HOUR,
+            occasion="webhooks from ScaiKey",
+        )
     )
 
 

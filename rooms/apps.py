@@ -57,6 +57,7 @@ class RoomsConfig(AppConfig):
                 "rooms.jobs.backfill_search",
                 get_timeout=lambda config: HOUR,
                 accepts=takes_one_id,
+                occasion="scaiwave room search-index",
             )
         )
         post_migrate.connect(ensure_full_text, sender=self)

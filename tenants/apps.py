@@ -64,6 +64,8 @@ def _register_jobs() -> None:
             cron="7 * * * *",
             # Without ScaiGrid the job would fail every hour.
             is_scheduled=lambda config: bool(config.get_str("SCAIWAVE_SCAIGRID_URL")),
+            why_off="SCAIWAVE_SCAIGRID_URL is not set.",
+            command="admin refresh-usage",
         )
     )
     register_job(
@@ -73,6 +75,8 @@ def _register_jobs() -> None:
             wait_seconds=12 * HOUR,
             cron="23 4 * * *",
             is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
+            why_off="SCAIWAVE_PURGE_AFTER_DAYS is 0.",
+            command="admin purge-participant --purge-after <days> --yes",
         )
     )
     register_job(
@@ -81,6 +85,7 @@ def _register_jobs() -> None:
             get_timeout=lambda config: 10 * MINUTE,
             wait_seconds=HOUR,
             cron="53 23 * * *",
+            command="admin record-figures",
         )
     )
     register_job(
@@ -91,6 +96,7 @@ def _register_jobs() -> None:
             # The days are those of UTC, which the host's time zone need not be; when nothing is due
             # it takes one query.
             cron="17 * * * *",
+            command="admin audit seal",
         )
     )
     register_job(
@@ -99,6 +105,7 @@ def _register_jobs() -> None:
             get_timeout=lambda config: HOUR,
             wait_seconds=12 * HOUR,
             cron="41 4 * * *",
+            command="admin prune",
         )
     )
 

@@ -9,14 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
+from rq.utils import utcformat
+
+from scaiwave.jobs.errors import JobKilled
+from scaiwave.jobs.heartbeats import SCHEDULERS_KEY
+from scaiwave.jobs.maintenance import fail_job
+from scaiwave.jobs.rq_queue import SuiteQueue
 
 SUITE = [sys.executable, "-m", "scaiwave.cli"]
 MANAGE = [*SUITE, "manage"]
+SYNC = "identity_sync.jobs.full_sync"
 
 
 def use_redis(
@@ -39,6 +47,40 @@ def plant_job(redis: Redis, job_id: str, data: bytes, **fields: str) -> None:
 
 def plant_call(redis: Redis, job_id: str, function: str, *arguments: Any, **fields: str) -> None:
     plant_job(redis, job_id, json.dumps([function, None, arguments, {}]).encode(), **fields)
+
+
+def plant_failed(redis: Redis, job_id: str, message: str = "It was killed.") -> None:
+    """Let the next job fail, which must be this one: the queue must be empty."""
+    plant_call(redis, job_id, SYNC)
+    queue = SuiteQueue("default", redis)
+    job = queue.take(None)
+    assert job is not None
+    fail_job(queue, job, JobKilled(message))
+
+
+def plant_worker(redis: Redis, name: str, **fields: Any) -> None:
+    values: dict[Any, Any] = {
+        "hostname": "worker.example",
+        "pid": 17,
+        "state": "idle",
+        "last_heartbeat": utcformat(datetime.now(UTC)),
+        "scaiwave": "1.0",
+    }
+    redis.hset(f"rq:worker:{name}", mapping=values | fields)
+    redis.sadd("rq:workers", f"rq:worker:{name}")
+
+
+def plant_scheduler(redis: Redis, name: str, **changes: Any) -> None:
+    now = datetime.now(UTC)
+    values = {
+        "host": "scheduler.example",
+        "pid": 18,
+        "is_active": True,
+        "started_at": now.isoformat(),
+        "seen_at": now.isoformat(),
+        "next_runs": {"full_sync": "2026-11-26T12:03:00+00:00"},
+    }
+    redis.hset(SCHEDULERS_KEY, name, json.dumps({**values, **changes}))
 
 
 def run_worker(**environment: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,9 @@ QUEUES = ("default",)
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 FAILED_JOB_SECONDS = 7 * DAY
 """How long Redis keeps a failed job."""
+
+
+_STEPS = re.compile(r"(\d+)-59/(\d+)", re.ASCII)
 
 
 class RefusalReason(Enum):
@@ -57,7 +61,8 @@ class JobDefinition:
     `function` is its import path. `get_timeout` returns its limit in seconds. `wait_seconds` is how
     long a job waits for a worker; None is without end. `accepts` checks the arguments, which come
     from Redis. `cron` is when the scheduler starts it, in the time zone of the host, if
-    `is_scheduled` allows it.
+    `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is what does the
+    same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
     """
 
     function: str
@@ -66,8 +71,24 @@ class JobDefinition:
     accepts: Callable[[Sequence[Any]], bool] = takes_nothing
     cron: str = ""
     is_scheduled: Callable[[Configuration], bool] = _always
+    why_off: str = ""
+    command: str = ""
+    occasion: str = ""
 
     @property
     def name(self) -> str:
         """The name of the function without its module, for people."""
         return self.function.rpartition(".")[2]
+
+
+def describe_cron(cron: str) -> str:
+    """Return the usual forms of a cron line in words, and any other as it is."""
+    match cron.split():
+        case [minutes, "*", "*", "*", "*"] if steps := _STEPS.fullmatch(minutes):
+            first, step = steps.groups()
+            return f"every {step} minutes, from minute {first} of the hour"
+        case [minute, "*", "*", "*", "*"] if minute.isdecimal():
+            return f"every hour at minute {minute}"
+        case [minute, hour, "*", "*", "*"] if minute.isdecimal() and hour.isdecimal():
+            return f"every day at {int(hour)}:{int(minute):02}"
+    return cron

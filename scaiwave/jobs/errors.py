@@ -73,6 +73,13 @@ class JobNotFailed(ConflictError):
     remedy = "Wait for its end. `scaiwave jobs list --state failed` lists the failed jobs."
 
 
+class JobRunning(ConflictError):
+    """The job is running, so that it can't be deleted."""
+
+    code = "SW_JOB_RUNNING"
+    fix = "Wait for its end. `scaiwave jobs show` shows its state."
+
+
 class JobTimedOut(ConflictError):
     """The job took longer than its time limit. Its transaction was rolled back."""
 

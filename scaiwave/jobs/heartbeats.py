@@ -9,9 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from scaiwave.jobs.raw_values import read_fields, read_hash
+from redis.exceptions import InvalidResponse
+
+from scaiwave.jobs.raw_values import read_hashes, read_some_members, read_some_names
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,7 +22,8 @@ SCHEDULERS_KEY = "scaiwave:schedulers"
 STALE_AFTER = timedelta(seconds=30)
 """A scheduler without a heartbeat for so long is gone."""
 MAX_ENTRIES = 100
-MAX_ENTRY_CHARS = 4096
+MAX_ENTRY_BYTES, MAX_WORKER_FIELD_BYTES = 4096, 1024
+_WORKER_FIELDS = ("hostname", "pid", "state", "last_heartbeat", "scaiwave", "death")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ class WorkerBeat:
 def get_redis_time(redis: Redis) -> datetime:
     """Return the time of Redis: the clocks of other hosts may differ."""
     seconds, microseconds = redis.time()
-    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+    try:
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidResponse(f"it is not a time: {seconds}") from error
 
 
 def list_schedulers(redis: Redis) -> list[SchedulerBeat]:
@@ -75,17 +81,17 @@ def delete_stale_schedulers(redis: Redis) -> None:
 
 
 def _read_schedulers(redis: Redis) -> Iterator[tuple[bytes, SchedulerBeat | None]]:
-    """Yield the name of every entry, and what it contains if that is readable and recent."""
+    """Yield the names of the entries, and what each contains if that is readable and recent."""
     now = get_redis_time(redis)
-    for name, entry in read_hash(redis, SCHEDULERS_KEY).items():
-        beat = _parse_scheduler(name, entry)
+    names = read_some_names(redis, SCHEDULERS_KEY, MAX_ENTRIES)
+    (entries,) = read_hashes(redis, [SCHEDULERS_KEY], dict.fromkeys(names, MAX_ENTRY_BYTES))
+    for name in names:
+        beat = _parse_scheduler(name, entries.values.get(name, b""))
         is_recent = beat is not None and abs(now - beat.seen_at) <= STALE_AFTER
         yield name, beat if is_recent else None
 
 
 def _parse_scheduler(name: bytes, entry: bytes) -> SchedulerBeat | None:
-    if len(entry) > MAX_ENTRY_CHARS:
-        return None
     try:
         values = json.loads(entry)
         next_runs = {
@@ -111,23 +117,24 @@ def _parse_time(text: Any) -> datetime:
 
 def list_workers(redis: Redis) -> list[WorkerBeat]:
     """Return the workers with a recent heartbeat; RQ lets their keys expire otherwise."""
-    workers = []
-    for key in sorted(cast("set[bytes]", redis.smembers("rq:workers")))[:MAX_ENTRIES]:
-        names = ("hostname", "pid", "state", "last_heartbeat", "scaiwave", "death")
-        host, pid, state, seen_at, suite, death = read_fields(redis, key, names)
-        if seen_at is None or death is not None:
-            continue
-        workers.append(
-            WorkerBeat(
-                name=key.decode("utf-8", "replace").removeprefix("rq:worker:"),
-                host=_decode(host),
-                pid=_parse_pid(pid),
-                state=_decode(state),
-                seen_at=_parse_worker_time(seen_at),
-                is_suite=suite is not None,
-            )
-        )
-    return workers
+    keys = read_some_members(redis, "rq:workers", MAX_ENTRIES)
+    found = read_hashes(redis, keys, dict.fromkeys(_WORKER_FIELDS, MAX_WORKER_FIELD_BYTES))
+    return [
+        _build_worker(key, fields.values)
+        for key, fields in zip(keys, found, strict=True)
+        if "last_heartbeat" in fields.values and not fields.sizes["death"]
+    ]
+
+
+def _build_worker(key: bytes, fields: Mapping[str, bytes]) -> WorkerBeat:
+    return WorkerBeat(
+        name=_decode(key).removeprefix("rq:worker:"),
+        host=_decode(fields.get("hostname")),
+        pid=_parse_pid(fields.get("pid")),
+        state=_decode(fields.get("state")),
+        seen_at=_parse_worker_time(fields["last_heartbeat"]),
+        is_suite="scaiwave" in fields,
+    )
 
 
 def _decode(value: bytes | None) -> str:

@@ -17,6 +17,7 @@ from scaiwave.errors import ScaiWaveError
 from scaiwave.jobs.definitions import FAILED_JOB_SECONDS
 from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.errors import JobKilled
+from scaiwave.jobs.last_runs import write_last_run
 from scaiwave.jobs.raw_values import read_list, read_members_before
 from scaiwave.jobs.records import UnsafeJob, parse_job_id
 from scaiwave.jobs.rq_queue import SuiteJob, SuiteQueue
@@ -67,6 +68,7 @@ def fail_job(
         )
         pipeline.expire(job.key, FAILED_JOB_SECONDS)
         pipeline.zadd(queue.failed_job_registry.key, {job.id: time.time() + FAILED_JOB_SECONDS})
+        write_last_run(pipeline, job.definition.function, error_code=error.code)
         pipeline.execute()
 
 
@@ -113,7 +115,7 @@ def _put_back_lost_jobs(queue: SuiteQueue) -> None:
 
 
 def _get_age(queue: SuiteQueue, mark: str) -> float:
-    with suppress(ValueError):
+    with suppress(TypeError, ValueError):
         return time.time() - float(queue.connection.get(mark) or 0)
     return LOST_SECONDS + 1
 

@@ -13,7 +13,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import utcformat
 
-from scaiwave.jobs.raw_values import read_list, read_members
+from scaiwave.jobs.raw_values import expect, read_list, read_members
 from scaiwave.jobs.records import JobRecord, UnsafeJob, read_record
 from scaiwave.jobs.rq_queue import SuiteQueue, open_queues
 
@@ -31,7 +31,7 @@ class JobState(Enum):
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """An entry of a queue. `record` is None for a job that must not be run, for this `problem`."""
+    """An entry of a queue. `record` is None for what can't be run, for this `problem`."""
 
     raw_id: bytes
     queue: str
@@ -59,14 +59,14 @@ def _count_existing(redis: Redis, raw_ids: list[bytes]) -> int:
         with redis.pipeline(transaction=False) as pipeline:
             for raw_id in raw_ids[start : start + _CHUNK]:
                 pipeline.exists(b"rq:job:" + raw_id)
-            count += sum(pipeline.execute())
+            count += sum(expect(found, int) for found in pipeline.execute())
     return count
 
 
 def count_running_jobs(redis: Redis) -> dict[str, int]:
     now = time.time()
     return {
-        queue.name: int(redis.zcount(queue.started_job_registry.key, now, "+inf"))
+        queue.name: expect(redis.zcount(queue.started_job_registry.key, now, "+inf"), int)
         for queue in open_queues(redis)
     }
 
@@ -74,7 +74,7 @@ def count_running_jobs(redis: Redis) -> dict[str, int]:
 def count_failed_jobs(redis: Redis) -> dict[str, int]:
     now = time.time()
     return {
-        queue.name: int(redis.zcount(queue.failed_job_registry.key, now, "+inf"))
+        queue.name: expect(redis.zcount(queue.failed_job_registry.key, now, "+inf"), int)
         for queue in open_queues(redis)
     }
 
@@ -120,9 +120,20 @@ def find_job_by_id(redis: Redis, job_id: str) -> QueuedJob | None:
     raw_id = job_id.encode()
     for queue in open_queues(redis):
         for state in JobState:
-            if raw_id in _list_ids(redis, queue, state):
+            if _has_job(redis, queue, state, raw_id):
                 return _read_job(redis, queue, state, raw_id)
     return None
+
+
+def _has_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> bool:
+    """Look for one job without reading the others, of which there may be very many."""
+    match state:
+        case JobState.RUNNING:
+            return raw_id in _list_ids(redis, queue, state)
+        case JobState.WAITING:
+            return redis.lpos(queue.key, raw_id) is not None  # type: ignore[arg-type]
+        case JobState.FAILED:
+            return redis.zscore(queue.failed_job_registry.key, raw_id) is not None
 
 
 def requeue_failed_job(redis: Redis, record: JobRecord) -> bool:
@@ -147,6 +158,18 @@ def requeue_failed_job(redis: Redis, record: JobRecord) -> bool:
         pipeline.rpush(queue.key, record.id)
         pipeline.execute()
     return True
+
+
+def delete_job(redis: Redis, job: QueuedJob) -> bool:
+    """Delete a failed or waiting job; return False if it has been taken or deleted before."""
+    queue = SuiteQueue(job.queue, redis)
+    if job.state is JobState.FAILED:
+        is_removed = redis.zrem(queue.failed_job_registry.key, job.raw_id)
+    else:
+        is_removed = redis.lrem(queue.key, 0, job.raw_id)  # type: ignore[arg-type]
+    if is_removed:
+        redis.delete(b"rq:job:" + job.raw_id)
+    return bool(is_removed)
 
 
 def delete_jobs(redis: Redis, jobs: Iterable[QueuedJob]) -> None:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
 from rq.utils import utcparse
 
-from scaiwave.jobs import raw_values
 from scaiwave.jobs.definitions import QUEUES, JobDefinition, RefusalReason
+from scaiwave.jobs.raw_values import HashFields, read_hashes
 from scaiwave.registry import find_job
 
 if TYPE_CHECKING:
@@ -30,8 +29,10 @@ MAX_FIELD_BYTES = 4 * 1024
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,120}", re.ASCII)
 _FIELDS = (
     *("data", "origin", "status", "created_at", "enqueued_at", "started_at", "ended_at"),
-    *("last_heartbeat", "worker_name", "error_code", "error_message", "error_fix"),
+    *("last_heartbeat", "worker_name", "error_code", "error_message", "error_fix", "attempts"),
 )
+_LIMITS = {name: MAX_DATA_BYTES if name == "data" else MAX_FIELD_BYTES for name in _FIELDS}
+MAX_ATTEMPTS_DIGITS = 6
 
 
 class UnsafeJob(NoSuchJobError):
@@ -45,7 +46,10 @@ class UnsafeJob(NoSuchJobError):
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job that this server may run. Times are None if they are missing or not readable."""
+    """A job that this server may run. Times are None if they are missing or not readable.
+
+    `attempts` is how often a worker has started it, or None if that is not known.
+    """
 
     id: str
     definition: JobDefinition
@@ -57,6 +61,7 @@ class JobRecord:
     started_at: datetime | None
     ended_at: datetime | None
     worker: str
+    attempts: int | None
     error: Mapping[str, str] | None
 
 
@@ -70,8 +75,34 @@ def parse_job_id(raw: bytes | str) -> str:
 
 def read_record(redis: Redis, raw_id: bytes | str) -> JobRecord:
     """Raises NoSuchJobError if there is no such job, and UnsafeJob."""
-    job_id = parse_job_id(raw_id)
-    fields = read_fields(redis, job_id)
+    (record,) = read_records(redis, [raw_id])
+    if isinstance(record, NoSuchJobError):
+        raise record
+    return record
+
+
+def read_records(redis: Redis, raw_ids: Sequence[bytes | str]) -> list[JobRecord | NoSuchJobError]:
+    """Return each job, or the error of `read_record`, with two requests however many there are."""
+    job_ids: dict[int, str] = {}
+    found: dict[int, JobRecord | NoSuchJobError] = {}
+    for number, raw_id in enumerate(raw_ids):
+        try:
+            job_ids[number] = parse_job_id(raw_id)
+        except UnsafeJob as unsafe:
+            found[number] = unsafe
+    hashes = read_hashes(redis, [f"rq:job:{job_id}" for job_id in job_ids.values()], _LIMITS)
+    for (number, job_id), fields in zip(job_ids.items(), hashes, strict=True):
+        try:
+            found[number] = _build_record(job_id, fields)
+        except NoSuchJobError as error:
+            found[number] = error
+    return [found[number] for number in range(len(raw_ids))]
+
+
+def _build_record(job_id: str, found: HashFields[str]) -> JobRecord:
+    """Raises NoSuchJobError and UnsafeJob."""
+    _check_sizes(job_id, found)
+    fields = {name: found.values.get(name, b"") for name in _FIELDS}
     definition, arguments = _parse_data(fields["data"])
     queue = _get_text(fields, "origin")
     if queue not in QUEUES:
@@ -87,29 +118,20 @@ def read_record(redis: Redis, raw_id: bytes | str) -> JobRecord:
         started_at=_get_time(fields, "started_at"),
         ended_at=_get_time(fields, "ended_at"),
         worker=_get_text(fields, "worker_name"),
+        attempts=_get_number(fields, "attempts"),
         error=_get_error(fields),
     )
 
 
-def read_fields(redis: Redis, job_id: str) -> dict[str, bytes]:
-    """Return the known fields of a job. Raises NoSuchJobError and UnsafeJob."""
-    key = f"rq:job:{job_id}"
-    try:
-        with redis.pipeline(transaction=False) as pipeline:
-            for name in _FIELDS:
-                pipeline.hstrlen(key, name)
-            sizes = dict(zip(_FIELDS, pipeline.execute(), strict=True))
-        if not any(sizes.values()):
-            raise NoSuchJobError(f"No such job: {job_id}")
-        for name, size in sizes.items():
-            if size > (MAX_DATA_BYTES if name == "data" else MAX_FIELD_BYTES):
-                raise UnsafeJob(RefusalReason.SIZE, f"its {name} has {size:,} bytes")
-        values = raw_values.read_fields(redis, key, _FIELDS)
-    except ResponseError as error:
-        if "WRONGTYPE" not in str(error):
-            raise
-        raise UnsafeJob(RefusalReason.FORMAT, "it is not a hash") from None
-    return {name: value or b"" for name, value in zip(_FIELDS, values, strict=True)}
+def _check_sizes(job_id: str, found: HashFields[str]) -> None:
+    """Raises NoSuchJobError and UnsafeJob."""
+    if not found.is_hash:
+        raise UnsafeJob(RefusalReason.FORMAT, "it is not a hash")
+    if not any(found.sizes.values()):
+        raise NoSuchJobError(f"No such job: {job_id}")
+    for name, size in found.sizes.items():
+        if size > _LIMITS[name]:
+            raise UnsafeJob(RefusalReason.SIZE, f"its {name} has {size:,} bytes")
 
 
 def _parse_data(data: bytes) -> tuple[JobDefinition, list[Any]]:
@@ -160,6 +182,11 @@ def _get_time(fields: Mapping[str, bytes], name: str) -> datetime | None:
         return utcparse(_get_text(fields, name))
     except ValueError:
         return None
+
+
+def _get_number(fields: Mapping[str, bytes], name: str) -> int | None:
+    text = fields[name]
+    return int(text) if text.isdigit() and len(text) <= MAX_ATTEMPTS_DIGITS else None
 
 
 def _get_error(fields: Mapping[str, bytes]) -> dict[str, str] | None:

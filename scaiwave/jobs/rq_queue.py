@@ -17,6 +17,7 @@ from rq.job import Job, JobStatus
 from scaiwave.ids import new_id
 from scaiwave.jobs.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.jobs.errors import JobRefused
+from scaiwave.jobs.raw_values import expect
 from scaiwave.jobs.records import JobRecord, UnsafeJob, parse_job_id, read_record
 from scaiwave.registry import get_jobs
 
@@ -136,7 +137,7 @@ class SuiteQueue(DjangoRQ):
                 return None
             if raw_id is None:
                 return None
-            if job := self._load(raw_id):
+            if job := self._load(expect(raw_id, bytes)):
                 return job
 
     def _load(self, raw_id: bytes) -> SuiteJob | None:

@@ -22,7 +22,7 @@ from redis.lock import Lock
 from rq.cron import CronJob
 
 from scaiwave.ids import new_id
-from scaiwave.jobs.connection import map_redis_error
+from scaiwave.jobs.connection import check_responses, map_redis_error
 from scaiwave.jobs.definitions import DAY, QUEUES, JobDefinition
 from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.heartbeats import (
@@ -84,7 +84,8 @@ class Scheduler:
         self.step()
         while not stop.wait(BEAT_SECONDS):
             try:
-                self.step()
+                with check_responses():
+                    self.step()
             except RedisError as error:
                 self._report_unreachable(error)
             else:
@@ -170,9 +171,10 @@ class Scheduler:
     def _end(self) -> None:
         """Release the lock, so that another scheduler takes over at once."""
         try:
-            self._redis.hdel(SCHEDULERS_KEY, self.name)
-            if self._is_active:
-                self._lock.release()
+            with check_responses():
+                self._redis.hdel(SCHEDULERS_KEY, self.name)
+                if self._is_active:
+                    self._lock.release()
         except (RedisError, LockError) as error:
             logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
         logger.info("Scheduler %s stopped.", self.name)

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import connections
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Worker
 from rq.executions import Execution
 from rq.job import JobStatus
@@ -26,10 +26,11 @@ from rq.worker import WorkerStatus
 from scaiwave import __version__
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError, TimeLimitSignal
-from scaiwave.jobs.connection import map_redis_error
+from scaiwave.jobs.connection import check_responses, map_redis_error
 from scaiwave.jobs.definitions import RefusalReason
 from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.errors import JobDefect, JobKilled, JobTimedOut
+from scaiwave.jobs.last_runs import write_last_run
 from scaiwave.jobs.maintenance import clean_up_queue, fail_job, put_back_job
 from scaiwave.jobs.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
 
@@ -45,6 +46,8 @@ HEARTBEAT_TTL_SECONDS = 60
 """A worker without a heartbeat for so long is gone."""
 MAINTENANCE_SECONDS = 30
 MAX_RETRY_SECONDS = 30.0
+MAX_BURST_FAILURES = 5
+"""How often in a row a worker that is to end by itself tries a Redis that can't be used."""
 OVERTIME_SECONDS = 60
 """A job that does not end with its time limit is killed after so many more seconds."""
 MAX_RECORD_ATTEMPTS = 30
@@ -103,27 +106,33 @@ class SuiteWorker(Worker):
     # Starting and stopping
 
     def work_until_stopped(self, *, burst: bool) -> None:
-        """Raises RedisError if Redis can't be used at the start; later it is tried again."""
+        """Raises RedisError if Redis can't be used at the start; later it is tried again.
+
+        With `burst` it is also raised after MAX_BURST_FAILURES.
+        """
         self.register_birth()  # type: ignore[no-untyped-call]
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
         logger.info("Worker started for the queues: %s.", ", ".join(self.queue_names()))
-        delay = 1.0
+        failures = 0
         try:
             while not self.is_stopping:
                 try:
-                    has_worked = self._work_once(burst)
+                    with check_responses():
+                        has_worked = self._work_once(burst)
                 except RedisError as error:
+                    failures += 1
+                    if burst and failures == MAX_BURST_FAILURES:
+                        raise
                     self._report_unreachable(error)
-                    self._sleep(delay)
-                    delay = min(2 * delay, MAX_RETRY_SECONDS)
+                    self._sleep(min(2.0 ** min(failures - 1, 10), MAX_RETRY_SECONDS))
                     continue
-                delay = 1.0
+                failures = 0
                 self._report_reachable()
                 if burst and not has_worked:
                     break
         finally:
-            with suppress(RedisError):
+            with suppress(RedisError), check_responses():
                 self.register_death()  # type: ignore[no-untyped-call]
         logger.info("Worker stopped.")
 
@@ -234,7 +243,7 @@ class SuiteWorker(Worker):
                 self.kill_horse()
             elif now >= next_heartbeat:
                 next_heartbeat = now + HEARTBEAT_SECONDS
-                with suppress(RedisError):  # The job does not depend on it.
+                with suppress(RedisError), check_responses():  # The job does not depend on it.
                     self.maintain_heartbeats(job, execution)
         self._horse_pid = 0
         return result if is_killed and status != 0 else status
@@ -272,6 +281,8 @@ class SuiteWorker(Worker):
     ) -> bool:
         """Run the job and record its end; return whether it succeeded."""
         self.prepare_job_execution(job, remove_from_intermediate_queue=True)
+        with suppress(ResponseError):  # It may be no number, like anything in Redis.
+            self.connection.hincrby(job.key, "attempts", 1)
         logger.info("Job started: %s (%s).", job.definition.name, job.id)
         started = time.monotonic()
         error = self._perform(job)
@@ -280,7 +291,8 @@ class SuiteWorker(Worker):
             logger.info("Job completed: %s (%s) in %.1f s.", job.definition.name, job.id, seconds)
         for attempt in range(MAX_RECORD_ATTEMPTS):
             try:
-                self._record(job, queue, execution, error)
+                with check_responses():
+                    self._record(job, queue, execution, error)
                 break
             except RedisError as redis_error:
                 if attempt == MAX_RECORD_ATTEMPTS - 1:
@@ -317,6 +329,7 @@ class SuiteWorker(Worker):
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
             pipeline.delete(job.key)
+            write_last_run(pipeline, job.definition.function)
             self.increment_successful_job_count(pipeline)
             pipeline.execute()
 

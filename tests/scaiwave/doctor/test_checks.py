@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from pytest_django import Settings
+from redis import Redis
 
 from scaiwave.config import load
 from scaiwave.doctor import checks
@@ -101,6 +102,8 @@ def test_success_a_redis_without_workers_is_a_warning(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
     settings.REDIS_URL = redis_url
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass"), ("workers", "warn")]
     assert findings[1].fix == "Start a worker: `scaiwave worker`."

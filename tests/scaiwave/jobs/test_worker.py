@@ -12,7 +12,8 @@ from redis import Redis
 
 from scaiwave import registry
 from scaiwave.jobs.definitions import JobDefinition
-from scaiwave.jobs.queue_state import JobState, iterate_jobs
+from scaiwave.jobs.last_runs import read_last_runs
+from scaiwave.jobs.queue_state import JobState, iterate_jobs, requeue_failed_job
 from scaiwave.jobs.rq_queue import enqueue_job
 from scaiwave.jobs.worker import SuiteWorker
 
@@ -41,7 +42,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_jobs", dict(registry._jobs))
-    for name in ("sleep", "divide"):
+    for name in ("sleep", "divide", "end"):
         function = f"tests.scaiwave.jobs.slow_jobs.{name}"
         registry.register_job(JobDefinition(function, get_timeout=lambda config: 1))
 
@@ -64,3 +65,31 @@ def test_fail_a_job(name: str, code: str, has_traceback: bool, redis: Redis, log
     assert "Job failed" in log.read_text()
     assert ("Traceback" in log.read_text()) is has_traceback
     assert "Traceback" not in str(redis.hgetall(f"rq:job:{job.id}"))
+
+
+@pytest.mark.usefixtures("allow")
+def test_success_attempts_are_counted_and_the_last_end_is_known(redis: Redis, log: Path) -> None:
+    failing, ending = (f"tests.scaiwave.jobs.slow_jobs.{name}" for name in ("divide", "end"))
+    worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+    enqueue_job(redis, failing)
+    enqueue_job(redis, ending)
+    for attempts in (1, 2):
+        worker.work_until_stopped(burst=True)
+        (job,) = iterate_jobs(redis)
+        assert job.record is not None
+        assert job.record.attempts == attempts
+        assert requeue_failed_job(redis, job.record)
+    runs = read_last_runs(redis, [failing, ending, "unknown"])
+    assert {name: run.error_code for name, run in runs.items()} == {
+        failing: "SW_JOB_DEFECT",
+        ending: "",
+    }
+
+
+@pytest.mark.usefixtures("allow")
+def test_success_attempts_that_are_no_number_do_not_stop_a_job(redis: Redis, log: Path) -> None:
+    job_id = enqueue_job(redis, "tests.scaiwave.jobs.slow_jobs.end")
+    redis.hset(f"rq:job:{job_id}", "attempts", "many")
+    worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+    worker.work_until_stopped(burst=True)
+    assert worker.counts["completed"] == 1
