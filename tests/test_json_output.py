@@ -200,6 +200,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("jobs", "list"): List("jobs"),
     ("jobs", "show"): Shape(),
     ("jobs", "retry"): Shape(),
+    ("jobs", "delete"): Shape(),
     ("jobs", "clear"): Shape(),
     ("doctor",): Report(others=also("healthy", "checks")),
     ("completion",): Item("completion"),
@@ -219,6 +220,7 @@ DESTRUCTIVE = {
     ("admin", "federation", "peer", "forget"),
     ("role", "delete"),
     ("role", "revoke"),
+    ("jobs", "delete"),
     ("jobs", "clear"),
 }
 

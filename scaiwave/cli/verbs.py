@@ -558,6 +558,14 @@ VERBS: dict[VerbPath, Verb] = {
         "Put a failed job into the queue again",
         ("scaiwave jobs retry full_sync-1790000000",),
     ),
+    ("jobs", "delete"): Verb(
+        "delete_job",
+        "Delete a failed or a waiting job",
+        (
+            "scaiwave jobs delete full_sync-1790000000 --dry-run",
+            "scaiwave jobs delete full_sync-1790000000 --yes",
+        ),
+    ),
     ("jobs", "clear"): Verb(
         "clear_jobs",
         "Delete failed or waiting jobs",
@@ -648,7 +656,7 @@ AREAS = (
         others="create_administrator list_administrators disable_administrator "
         "enable_administrator reset_administrator_password remove_administrator prune "
         "seal_audit verify_audit export_audit check_scaigrid show_deploy_file worker scheduler "
-        "list_jobs show_job retry_job clear_jobs completion",
+        "list_jobs show_job retry_job delete_job clear_jobs completion",
     ),
 )
 

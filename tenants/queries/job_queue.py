@@ -67,6 +67,7 @@ def build_job_row(job: QueuedJob) -> Row:
         "started_at": record.started_at if record else None,
         "ended_at": record.ended_at if record else None,
         "worker": (record.worker or None) if record else None,
+        "attempts": record.attempts if record else None,
         "error": error,
         "problem": job.problem or None,
     }

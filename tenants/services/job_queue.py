@@ -1,4 +1,4 @@
-"""Retry failed jobs, and delete failed or waiting ones."""
+"""Retry failed jobs, and delete failed or waiting ones, one or all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.text import pluralize
 from scaiwave.jobs.connection import open_redis
-from scaiwave.jobs.errors import JobNotFailed, JobRefused
+from scaiwave.jobs.errors import JobNotFailed, JobNotFound, JobRefused, JobRunning
 from tenants.queries.job_queue import build_job_row, get_job
 from tenants.queries.serializers import Row
 from tenants.services.audit import AuditSubject, record_audit
+
+if TYPE_CHECKING:
+    from scaiwave.jobs.queue_state import QueuedJob
 
 CLEARABLE = ("failed", "waiting")
 
@@ -66,7 +70,7 @@ def retry_job(
             action="jobs retry",
             subject=AuditSubject("job", job.id, job.record.definition.name),
             now=now,
-            details={"error": (job.record.error or {}).get("code", "")},
+            details={"error": _get_error_code(job)},
         )
         if not requeue_failed_job(redis, job.record):
             raise JobNotFailed(
@@ -74,6 +78,66 @@ def retry_job(
                 fix="`scaiwave jobs list` lists the jobs.",
             )
         return result
+
+
+@dataclass(frozen=True)
+class DeleteJobResult:
+    """`job` is the job as it was."""
+
+    job: Row
+    dry_run: bool
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"Would delete job {self.job['id']}."
+            if self.dry_run
+            else f"Job {self.job['id']} deleted."
+        )
+
+    def document(self) -> Row:
+        return {"job": self.job, "changed": True}
+
+
+def delete_job(
+    *,
+    operator: Operator,
+    job_id: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    dry_run: bool = False,
+) -> DeleteJobResult:
+    """Delete a failed or a waiting job, also one that no worker would run.
+
+    `confirm` is as in `clear_jobs`. Raises JobNotFound, JobRunning and RedisUnreachable.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    with open_redis() as redis:
+        from scaiwave.jobs.queue_state import JobState
+        from scaiwave.jobs.queue_state import delete_job as delete_from_queue
+
+        job = get_job(redis, job_id)
+        if job.state is JobState.RUNNING:
+            raise JobRunning(f"Job {job.id} is running.")
+        result = DeleteJobResult(build_job_row(job), dry_run)
+        if dry_run:
+            return result
+        name = job.record.definition.name if job.record else "refused"
+        confirm(f"This deletes the {job.state.value} job {job.id} ({name}). Continue?")
+        record_audit(
+            operator=operator,
+            action="jobs delete",
+            subject=AuditSubject("job", job.id, name),
+            now=now,
+            details={"state": job.state.value, "error": _get_error_code(job)},
+        )
+        if not delete_from_queue(redis, job):
+            raise JobNotFound(f"Job {job.id} has been started or deleted by now.")
+        return result
+
+
+def _get_error_code(job: QueuedJob) -> str:
+    return (job.record.error or {}).get("code", "") if job.record else ""
 
 
 @dataclass(frozen=True)

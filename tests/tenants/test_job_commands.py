@@ -15,12 +15,19 @@ from redis import Redis
 
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.cli.verbs import VerbPath
-from scaiwave.jobs.errors import JobKilled, JobNotFailed, JobNotFound, JobRefused, RedisUnreachable
+from scaiwave.jobs.errors import (
+    JobKilled,
+    JobNotFailed,
+    JobNotFound,
+    JobRefused,
+    JobRunning,
+    RedisUnreachable,
+)
 from scaiwave.jobs.maintenance import fail_job
 from scaiwave.jobs.rq_queue import SuiteQueue
 from tenants.models import AuditEntry
 from tenants.queries.job_queue import list_jobs, show_job
-from tenants.services.job_queue import clear_jobs, retry_job
+from tenants.services.job_queue import clear_jobs, delete_job, retry_job
 from tests.queue_helpers import plant_call, plant_job
 from tests.scaiwave.row_factories import NOW
 from tests.test_authorisation import run
@@ -90,6 +97,7 @@ def test_success_documents_are_as_documented(redis: Redis, run_jobs: Run) -> Non
         ("list", "--state", "failed"),
         ("show", "a"),
         ("retry", "a"),
+        ("delete", "a", "--yes"),
         ("clear", "--yes"),
     ):
         plant_failed(redis, "a")
@@ -151,6 +159,46 @@ def test_success_clear(redis: Redis) -> None:
         {"full_sync": 1, "refused": 2},
         {"full_sync": 1},
     ]
+
+
+def test_success_delete(redis: Redis) -> None:
+    plant_failed(redis, "failed")
+    plant_call(redis, "waiting", SYNC)
+    plant_job(redis, "pickled", b"\x80")
+    for job_id, state in (("failed", "failed"), ("pickled", "waiting")):
+        delete_job(operator=HOST, job_id=job_id, confirm=confirm, now=NOW, dry_run=True)
+        assert get_states()[job_id] == state
+        delete_job(operator=HOST, job_id=job_id, confirm=confirm, now=NOW)
+        assert redis.keys(f"rq:job:{job_id}") == []
+    assert get_states() == {"waiting": "waiting"}
+    entries = AuditEntry.objects.order_by("pk").values_list("action", "subject_name", "details")
+    assert list(entries) == [
+        ("jobs delete", "full_sync", {"state": "failed", "error": "SW_JOB_KILLED"}),
+        ("jobs delete", "refused", {"state": "waiting", "error": ""}),
+    ]
+
+
+def test_fail_delete(redis: Redis) -> None:
+    with pytest.raises(JobNotFound):
+        delete_job(operator=HOST, job_id="nothing", confirm=confirm, now=NOW)
+    plant_call(redis, "running", SYNC)
+    redis.delete("rq:queue:default")
+    redis.zadd("rq:wip:default", {"running:execution": 2e9})
+    with pytest.raises(JobRunning):
+        delete_job(operator=HOST, job_id="running", confirm=confirm, now=NOW)
+    assert get_states() == {"running": "running"}
+    assert AuditEntry.objects.count() == 0
+
+
+def test_fail_delete_what_a_worker_takes_at_the_question(redis: Redis) -> None:
+    plant_call(redis, "waiting", SYNC)
+
+    def take(question: str) -> None:
+        assert SuiteQueue("default", redis).take(None) is not None
+
+    with pytest.raises(JobNotFound):
+        delete_job(operator=HOST, job_id="waiting", confirm=take, now=NOW)
+    assert redis.exists("rq:job:waiting")
 
 
 def test_fail_redis_is_down(settings: Settings) -> None:

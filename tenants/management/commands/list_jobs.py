@@ -24,7 +24,7 @@ class Command(ListCommand):
     default_limit = 50
     keys = (
         *("id", "name", "queue", "state", "enqueued_at", "started_at", "ended_at", "worker"),
-        *("error", "problem"),
+        *("attempts", "error", "problem"),
     )
     help = (
         "List the jobs in Redis: those that run, that wait for a worker, and that failed in the "

@@ -18,6 +18,7 @@ FACTS = (
     Column("started_at", "Started", ColumnType.TIME),
     Column("ended_at", "Ended", ColumnType.TIME),
     Column("worker", "Worker"),
+    Column("attempts", "Attempts"),
     Column("error", "Error"),
     Column("fix", "Fix"),
     Column("problem", "Refused because"),
