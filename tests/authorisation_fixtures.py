@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.utils import timezone
+from redis import Redis
 
 from federation.models import KnownPeer, ServerKey
 from federation.services.ed25519 import to_base64
@@ -18,7 +22,9 @@ from rooms.models import Room, RoomState, WorkspaceMember
 from rooms.services.exports.export_room import export_room
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
+from tenants.admin.jobs import ListedJob
 from tenants.models import AdminUser, Group, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.queries.job_queue import show_job
 from tenants.services.audit import record_audit
 from tenants.services.seal_audit import seal_audit
 from tests.scaiwave import row_factories
@@ -161,6 +167,14 @@ class SampleData:
     def make_silent_peer(self) -> KnownPeer:
         """Make a peer at an address where no server responds."""
         return _make_peer("127.0.0.1:1")
+
+    def plant_failed_job(self) -> ListedJob:
+        """Leave a failed job in Redis, which must be configured."""
+        redis, job_id = Redis.from_url(settings.REDIS_URL), "full_sync-1"
+        call = json.dumps(["identity_sync.jobs.full_sync", None, [], {}])
+        redis.hset(f"rq:job:{job_id}", mapping={"data": call, "origin": "default"})
+        redis.zadd("rq:failed:default", {job_id: time.time() + 1000})
+        return ListedJob(show_job(operator=get_host_operator(), job_id=job_id))
 
     def write_bundle(self) -> str:
         path = self.directory / "in.zip"

@@ -28,6 +28,7 @@ from scaiwave.config import load
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
+from tenants.admin.jobs import ListedJob
 from tests.authorisation_fixtures import SampleData
 
 ABSENT = "a token is required and absent"
@@ -78,7 +79,7 @@ class ActRow:
     `codes` are those of its command unless it differs from the command with these arguments.
     """
 
-    row: Callable[[SampleData], Model | None] = lambda sample: None
+    row: Callable[[SampleData], Model | ListedJob | None] = lambda sample: None
     values: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, int] | None = None
 
@@ -369,7 +370,16 @@ ROWS: dict[VerbPath, Row] = {
     ("scheduler",): Row({**NO_REDIS, ABSENT: 2}),
     ("jobs", "list"): Row({**NO_REDIS, READ: 2}, commits=True),
     ("jobs", "show"): Row({**NO_REDIS, READ: 2}, lambda sample: ["full_sync-1"]),
-    ("jobs", "retry"): Row(NO_REDIS, lambda sample: ["full_sync-1"]),
+    ("jobs", "retry"): Row(
+        NO_REDIS,
+        lambda sample: ["full_sync-1"],
+        acts={"jobs-retry": ActRow(lambda sample: sample.plant_failed_job(), codes=PLATFORM)},
+    ),
+    ("jobs", "delete"): Row(
+        NO_REDIS,
+        lambda sample: ["full_sync-1", "--yes"],
+        acts={"jobs-delete": ActRow(lambda sample: sample.plant_failed_job(), codes=PLATFORM)},
+    ),
     ("jobs", "clear"): Row(NO_REDIS, lambda sample: ["--yes"]),
     ("doctor",): Row(LOOK_AT_PLATFORM),
     ("scaigrid", "check"): Row(LOOK_AT_PLATFORM),

@@ -23,9 +23,10 @@ from pytest_django import Settings
 from redis import Redis
 
 from scaiwave.admin.access import SCAIKEY_BACKEND
-from scaiwave.admin.acts import find_act, get_acts
+from scaiwave.admin.acts import RowSource, find_act, get_acts
 from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
+from tenants.admin.jobs import ListedJob
 from tenants.models import AdminUser
 from tests.authorisation_fixtures import SampleData
 from tests.scaiwave.scaikey_sessions import sign_in as sign_in_with_scaikey
@@ -143,10 +144,13 @@ def undone(*, commits: bool) -> Iterator[None]:
     if commits:
         yield
         return
+    redis, queues = Redis.from_url(django_settings.REDIS_URL), read_queues()
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
-    Redis.from_url(django_settings.REDIS_URL).flushdb()
+    redis.flushdb()
+    for key, dump in queues.items():
+        redis.restore(key, 0, dump)
 
 
 def make_scaikey_clients(sample: SampleData) -> dict[str, Client]:
@@ -208,10 +212,14 @@ def test_fail_a_forged_request_does_nothing(db: None) -> None:
         assert answer.status_code == HTTPStatus.FORBIDDEN
 
 
-def list_offered(client: Client, slug: str, row: Model | None) -> list[str]:
+def list_offered(client: Client, slug: str, row: Model | ListedJob | None) -> list[str]:
     """Return the addresses of the acts on the page that should offer this one."""
     act = find_act(slug)
     assert act is not None
+    if isinstance(act.model, RowSource):
+        page: Any = client.get(act.model.url)
+        jobs = page.context["jobs"] if page.status_code == HTTPStatus.OK else []
+        return [link.url for job in jobs for link in job["acts"]]
     meta = act.model._meta
     name = f"admin:{meta.app_label}_{meta.model_name}"
     url = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
@@ -220,4 +228,11 @@ def list_offered(client: Client, slug: str, row: Model | None) -> list[str]:
 
 
 def read_state(sample: SampleData) -> Any:
-    return read_tables(), read_files(sample.directory)
+    return read_tables(), read_files(sample.directory), read_queues()
+
+
+def read_queues() -> dict[bytes, bytes]:
+    """Return everything in Redis."""
+    redis = Redis.from_url(django_settings.REDIS_URL)
+    dumps = {key: redis.dump(key) for key in redis.scan_iter()}
+    return {key: dump for key, dump in dumps.items() if dump is not None}

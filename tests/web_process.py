@@ -67,6 +67,17 @@ def run_gunicorn(
                 process.terminate()
 
 
+@contextmanager
+def run_scheduler(environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "scaiwave.cli", "scheduler"]
+        with subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:
+            try:
+                yield
+            finally:
+                process.terminate()
+
+
 def run_python(code: str, environment: dict[str, str]) -> Any:
     """Run code after `django.setup()`; return the value that it passes to `report`."""
     setup = "import django; django.setup(); from scaiwave.console.output import to_json\n"

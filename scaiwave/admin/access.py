@@ -113,6 +113,15 @@ def has_permission(request: HttpRequest, permission: str) -> bool:
     return not is_scaikey_session(request) and bool(user.has_perm(permission))
 
 
+def sees_everything(request: HttpRequest) -> bool:
+    """Whether the account may see all of the server: a super_admin, or a superuser."""
+    operator = find_scaikey_operator(request)
+    if operator is not None:
+        return operator.sees_everything
+    user: Any = request.user
+    return not is_scaikey_session(request) and bool(user.is_active and user.is_superuser)
+
+
 def find_limited_operator(request: HttpRequest) -> Operator | None:
     """Return the operator who sees only their tenants, or None if the account has no such limit."""
     operator = find_scaikey_operator(request)

@@ -24,7 +24,15 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
 
-from scaiwave.admin.acts import Act, ActCall, ActQuestion, ActResult, build_operator, find_act
+from scaiwave.admin.acts import (
+    Act,
+    ActCall,
+    ActQuestion,
+    ActResult,
+    RowSource,
+    build_operator,
+    find_act,
+)
 from scaiwave.admin.upstream_errors import hide_upstream_details
 from scaiwave.api import RateLimitExceeded
 from scaiwave.auth.operators import Operator
@@ -43,7 +51,17 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     operator = build_operator(request)
     if operator is None:
         raise PermissionDenied
-    act, row = _find(site, request, operator, slug, row_id)
+    act = _find_permitted(site, request, operator, slug, row_id)
+    try:
+        row = _find_row(site, request, act, row_id)
+    except ScaiWaveError as error:
+        return _render(site, request, act, None, act.form(), error=error)
+    return _ask_or_run(site, request, operator, act, row)
+
+
+def _ask_or_run(
+    site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
+) -> HttpResponseBase:
     if request.method != "POST":
         return _render(site, request, act, row, act.form())
     form = act.form(request.POST)
@@ -77,22 +95,37 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     return HttpResponseRedirect(result.url)
 
 
-def _find(
+def _find_permitted(
     site: AdminSite, request: HttpRequest, operator: Operator, slug: str, row_id: str
-) -> tuple[Act, Any]:
-    """Return an act that the operator may do, and its row, for which it must be offered now."""
+) -> Act:
+    """Return an act that the operator may do."""
     act = find_act(slug)
     if act is None or act.is_of_list is bool(row_id):
         raise Http404
-    model_admin = site.get_model_admin(act.model)
-    if not (model_admin.has_view_permission(request) and act.is_permitted(operator)):
+    if not (_is_visible(site, request, act) and act.is_permitted(operator)):
         raise PermissionDenied
-    row = None if act.is_of_list else model_admin.get_object(request, row_id)
+    return act
+
+
+def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
+    if isinstance(act.model, RowSource):
+        return act.model.is_visible(request)
+    return site.get_model_admin(act.model).has_view_permission(request)
+
+
+def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
+    """Return the row of an act, which must be offered for it now."""
+    if act.is_of_list:
+        row = None
+    elif isinstance(act.model, RowSource):
+        row = act.model.find_row(request, row_id)
+    else:
+        row = site.get_model_admin(act.model).get_object(request, row_id)
     if row is None and not act.is_of_list:
         raise Http404
     if not act.is_offered(row):
         raise PermissionDenied(NOT_OFFERED)
-    return act, row
+    return row
 
 
 def _build_confirm(act: Act, row: Any, given: str) -> Callable[[str], None]:
@@ -116,10 +149,18 @@ def _sign_question(act: Act, row: Any, question: str) -> str:
 
 
 def _get_page(act: Act, row: Any) -> str:
+    if isinstance(act.model, RowSource):
+        return act.model.url
     meta = act.model._meta
     if row is None:
         return reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+
+
+def _get_list_title(act: Act) -> str:
+    if isinstance(act.model, RowSource):
+        return act.model.title
+    return capfirst(str(act.model._meta.verbose_name_plural))
 
 
 def _render(
@@ -136,7 +177,7 @@ def _render(
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
         "act": act,
-        "row": row or capfirst(str(act.model._meta.verbose_name_plural)),
+        "row": row or _get_list_title(act),
         "note": act.get_note(row),
         "page": _get_page(act, row),
         "form": form,

@@ -6,6 +6,7 @@ same. Nothing else in the admin site changes anything.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,21 +81,38 @@ def _say_nothing(row: Any) -> str:
     return ""
 
 
+class RowSource(ABC):
+    """A page with rows that are in no table. Such a row has a `pk`, and a name as its text."""
+
+    title: str
+
+    @property
+    @abstractmethod
+    def url(self) -> str: ...
+
+    @abstractmethod
+    def is_visible(self, request: HttpRequest) -> bool: ...
+
+    @abstractmethod
+    def find_row(self, request: HttpRequest, row_id: str) -> Any:
+        """Return None if there is no such row. Raises ScaiWaveError if it can't be read."""
+
+
 @dataclass(frozen=True)
 class Act:
     """`command` is the command of the act, and `options` are those that make it this act; both name
     its address.
 
-    `run` returns a sentence about what was done, or a file to download, and raises what the service
-    raises. The act is offered to operators with `permission`, for rows by `is_offered`; the service
-    decides who may do it. `is_also_for` is true for operators without the permission who may do it
-    on this server. `get_note` returns a sentence to read before the form. An act with
-    `is_of_list` needs no row: it is offered above the list of its model.
+    `model` has the rows. `run` returns a sentence about what was done, or a file to download, and
+    raises what the service raises. The act is offered to operators with `permission`, for rows by
+    `is_offered`; the service decides who may do it. `is_also_for` is true for operators without the
+    permission who may do it on this server. `get_note` returns a sentence to read before the form.
+    An act with `is_of_list` needs no row: it is offered above the list of its model.
     """
 
     command: str
     title: str
-    model: type[Model]
+    model: type[Model] | RowSource
     run: Callable[[ActCall], str | ActResult | StreamingHttpResponse]
     form: type[forms.Form] = NoInput
     is_offered: Callable[[Any], bool] = _always
@@ -170,7 +188,7 @@ def identify_account(request: HttpRequest) -> Operator:
     )
 
 
-def list_act_links(request: HttpRequest, model: type[Model], row: Model | None) -> list[ActLink]:
+def list_act_links(request: HttpRequest, model: type[Model] | RowSource, row: Any) -> list[ActLink]:
     """Return the acts that the account may do with a row, or without one with the list."""
     operator = build_operator(request)
     if operator is None:

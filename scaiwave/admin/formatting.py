@@ -177,8 +177,6 @@ def value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ", ".join(value) or "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -203,6 +201,20 @@ def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     badge = format_html('<span class="badge {}">{}</span>', tone.value, text)
     html = format_html('{} <span class="why">{}</span>', badge, reason) if reason else badge
     return FormattedValue(html, text)
+
+
+MAX_FOREIGN_CHARS = 1000
+
+
+def clean_text(text: str) -> str:
+    """Return a text that anyone may have written, without what is not seen, and not too long.
+
+    Such characters may change the direction of the text around them.
+    """
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in text[:MAX_FOREIGN_CHARS]
+    )
 
 
 def format_clamped(text: str) -> SafeString:

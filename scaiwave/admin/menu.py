@@ -1,4 +1,4 @@
-"""The menu: the lists by task instead of by app."""
+"""The menu: the lists and pages by task instead of by app."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _ORDER = list(Section)
 
 
 def build_menu(models: Iterable[tuple[Section, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the sections that have models, as Django's templates expect apps.
+    """Return the sections that have models or pages, as Django's templates expect apps.
 
     `models` are the entries of Django with their sections, in the order of registration, which is
-    kept within a section.
+    kept within a section, and entries of pages that look like them.
     """
     by_section: dict[Section, list[dict[str, Any]]] = {}
     for section, model in models:

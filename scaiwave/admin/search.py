@@ -12,9 +12,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from scaiwave.admin.base import MAX_TERM_CHARS, ReadOnlyAdmin
+from scaiwave.admin.base import ReadOnlyAdmin
 
 MAX_ROWS = 5
+MAX_TERM_CHARS = 200
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from scaiwave.admin.act_view import show_act
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
 from scaiwave.admin.overview import build_limited_overview, load_overview
+from scaiwave.admin.pages import SitePage, get_pages
 from scaiwave.admin.search import search_site
 from scaiwave.admin.upstream_errors import hide_upstream_details
 from scaiwave.errors import ScaiWaveError
@@ -81,6 +82,9 @@ class OperatorSite(admin.AdminSite):
             overview = build_limited_overview(operator, timezone.now())
         else:
             overview = load_overview(timezone.now(), partial(has_permission, request))
+        hidden = {page.url for page in get_pages() if not page.is_visible(request)}
+        for card in overview["cards"]:
+            card["url"] = "" if card["url"] in hidden else card["url"]
         charts = [draw_chart(chart) for chart in overview["charts"]]
         context = {"overview": overview, "charts": charts, **(extra_context or {})}
         return super().index(request, context)
@@ -143,10 +147,23 @@ class OperatorSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         return [
             path("search/", self.admin_view(self.search), name="search"),
+            *(
+                path(
+                    f"{page.name}/",
+                    self.admin_view(partial(self.show_page, page)),
+                    name=page.name,
+                )
+                for page in get_pages()
+            ),
             path("act/<str:slug>/", self.admin_view(self.act), name="act"),
             path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
             *super().get_urls(),
         ]
+
+    def show_page(self, page: SitePage, request: HttpRequest) -> HttpResponseBase:
+        if not page.is_visible(request):
+            raise PermissionDenied
+        return page.show(self, request)
 
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
         return show_act(self, request, slug, row_id)
@@ -181,8 +198,12 @@ class OperatorSite(admin.AdminSite):
         apps = self._build_app_dict(request)
         visible = {model["model"]: model for app in apps.values() for model in app["models"]}
         ordered = sorted(self._registry.items(), key=lambda item: getattr(item[1], "position", 1))
-        return build_menu(
+        pages = [
+            (page.section, page.menu_entry) for page in get_pages() if page.is_visible(request)
+        ]
+        models = [
             (getattr(model_admin, "section", Section.INTERNALS), visible[model])
             for model, model_admin in ordered
             if model in visible
-        )
+        ]
+        return build_menu([*pages, *models])

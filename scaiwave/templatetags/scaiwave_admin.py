@@ -11,12 +11,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from scaiwave.admin.formatting import format_time, value_text
+from scaiwave.admin.formatting import clean_text, format_time, value_text
 from scaiwave.console.output import format_bytes
 
 register = template.Library()
 register.filter("time_cell", format_time)
 register.filter("bytes", format_bytes)
+register.filter("clean_text", clean_text)
 register.filter("value_text", value_text)
 
 

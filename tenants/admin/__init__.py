@@ -1,10 +1,11 @@
-"""Admin pages of partners, tenants, participants, groups, roles and the audit log; signing in."""
+"""Admin pages of partners, tenants, participants, groups, roles, audit log and jobs; signing in."""
 
 from tenants.admin import (
     accounts,
     acts,
     audit,
     directory,
+    jobs,
     overview,
     role_acts,
     roles,
@@ -17,6 +18,7 @@ __all__ = [
     "acts",
     "audit",
     "directory",
+    "jobs",
     "overview",
     "role_acts",
     "roles",

@@ -198,7 +198,7 @@ def _build_process_cards() -> list[Card]:
     from scaiwave.jobs.heartbeats import list_schedulers, list_workers
     from scaiwave.jobs.queue_state import count_failed_jobs, count_waiting_jobs
 
-    url, permission = reverse("admin:tenants_auditentry_changelist"), "tenants.view_auditentry"
+    url, permission = reverse("admin:jobs"), "tenants.view_auditentry"
     try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
             workers, schedulers = list_workers(redis), list_schedulers(redis)

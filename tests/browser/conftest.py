@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.databases import prepared
-from tests.web_process import build_environment, listen, run_gunicorn, run_python
+from tests.services.manager import manage_service
+from tests.web_process import (
+    build_environment,
+    listen,
+    run_gunicorn,
+    run_python,
+    run_scheduler,
+)
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,24 @@ class SampleServer:
 def sample_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SampleServer]:
-    """Run gunicorn with the settings of a production server and a database with sample data."""
+    """Run gunicorn with the settings of a production server and a database with sample data.
+
+    It has a Redis of its own, since other tests empty theirs, and a scheduler.
+    """
+    request.getfixturevalue("redis_url")  # which skips the test if there is no server
     home = tmp_path_factory.mktemp("browsed")
     samples: list[dict[str, Any]] = []
     code = "from tests.browser.sample_site import create_site_to_walk as create; report(create())"
-    with (
-        prepared(
-            request,
-            home,
-            fill=lambda url: samples.append(run_python(code, build_environment(url, home))),
-        ) as url,
-        listen() as listener,
-        run_gunicorn(listener, build_environment(url, home), home / "log"),
-    ):
+    with ExitStack() as stack:
+        redis_url = stack.enter_context(manage_service("redis")).wait_for_service().url
+
+        def build(url: str) -> dict[str, str]:
+            return {**build_environment(url, home), "SCAIWAVE_REDIS_URL": redis_url}
+
+        url = stack.enter_context(
+            prepared(request, home, fill=lambda url: samples.append(run_python(code, build(url))))
+        )
+        listener = stack.enter_context(listen())
+        stack.enter_context(run_gunicorn(listener, build(url), home / "log"))
+        stack.enter_context(run_scheduler(build(url), home / "scheduler.log"))
         yield SampleServer(f"http://127.0.0.1:{listener.getsockname()[1]}", **samples[0])

@@ -69,6 +69,9 @@ def _list_model_pages(rows: dict[str, list[str]]) -> Iterator[SitePage]:
     empty = f"{reverse('admin:tenants_tenant_changelist')}?q=nothing-has-this-name"
     yield SitePage("empty", "tenants_tenant-none", empty)
     yield SitePage("refused", "error-403", reverse("admin:tenants_tenant_add"), 403)
+    jobs = reverse("admin:jobs")
+    yield SitePage("jobs", "jobs-failed", f"{jobs}?state=failed")
+    yield SitePage("jobs", "jobs-page2", f"{jobs}?page=2")
     yield SitePage("search", "search-found", f"{reverse('admin:search')}?q=hostile")
     yield SitePage("search", "search-none", f"{reverse('admin:search')}?q=nothing-has-this-name")
 

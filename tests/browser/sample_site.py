@@ -12,23 +12,21 @@ from itertools import count, cycle
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.sessions.backends.db import SessionStore
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from redis import Redis
+from rq.utils import utcformat
 
 from federation.models import KnownPeer, ServerKey
-from identity_sync.models import (
-    Registration,
-    SyncChange,
-    SyncChangeValues,
-    SyncPlannedChange,
-    SyncRun,
-    SyncSkip,
-)
+from identity_sync.models import Registration, SyncChange, SyncChangeValues, SyncRun, SyncSkip
 from rooms.models import Room, RoomMedia, RoomMember
-from scaiwave.admin.acts import Act, get_acts
+from scaiwave.admin.acts import Act, RowSource, get_acts
+from scaiwave.auth.operators import get_host_operator
+from tenants.admin.jobs import ListedJob
 from tenants.models import (
     AdminUser,
     AuditEntry,
@@ -42,6 +40,8 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
+from tenants.queries.job_queue import list_jobs
+from tests.queue_helpers import SYNC, plant_call, plant_failed, plant_job, plant_worker
 from tests.scaiwave.row_factories import (
     make_event,
     make_media,
@@ -103,7 +103,6 @@ def create_sample_site(now: datetime, *, scale: int = 1) -> None:
     make_tenant("juniper", name="Juniper Legal", scaikey_status="SUSPENDED")
     make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)
     _create_history(now)
-    _create_plan(now)
     _create_server(now)
 
 
@@ -276,53 +275,14 @@ def _make_changes(run: SyncRun, number: int) -> None:
             run=run,
             tenant=person.tenant,
             kind="participants",
-            action="update",
+            action="updated",
             subject_id=person.pk,
             subject_scaikey_id=person.scaikey_id or "",
-            subject_name=person.display_name,
             fields="email,display_name",
             reason="changed in ScaiKey",
         )
         values = {"email": ["old@example.com", person.email], "display_name": ["", str(person)]}
         SyncChangeValues.objects.create(change=change, values=values)
-
-
-def _create_plan(now: datetime) -> None:
-    """Create a dry run that found something of each kind of change."""
-    run = _make_run(now - timedelta(minutes=14), 1100, added=3)
-    counts = _count(179, added=1, updated=3, deactivated=3, skipped=2)
-    run.outcome, run.trigger, run.operator = "planned", "manual", "maria"
-    run.counts = {**run.counts, "participants": counts, "memberships": _count(179)}
-    run.save()
-    people = Participant.objects.filter(tenant__slug="acme").order_by("pk")[:9]
-    left, renamed = {"status": ["active", "deactivated"]}, {"display_name": ["Dmitri", "Dima"]}
-    SyncPlannedChange.objects.bulk_create(
-        SyncPlannedChange(
-            run=run,
-            tenant=person.tenant,
-            tenant_slug=person.tenant.slug,
-            kind="participants",
-            action=action,
-            is_removal=is_removal,
-            subject_id=person.pk,
-            subject_scaikey_id=person.scaikey_id or "",
-            person_scaikey_id=person.scaikey_id or "",
-            subject_name=person.display_name,
-            values=values,
-            reason=reason,
-        )
-        for person, (action, is_removal, values, reason) in zip(
-            people,
-            (
-                *[("deactivate", True, left, "removed from ScaiKey")] * 3,
-                ("update", True, {"roles": [["tenant_admin"], []]}, "changed in ScaiKey"),
-                *[("skipped", False, {}, "over the removal limit of its tenant")] * 2,
-                *[("update", False, renamed, "changed in ScaiKey")] * 2,
-                ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
-            ),
-            strict=True,
-        )
-    )
 
 
 def _create_server(now: datetime) -> None:
@@ -406,7 +366,7 @@ def _create_records(now: datetime) -> None:
 
 _ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("suspend-tenant", {"reason": "Invoice 2026-114 unpaid"}),
-    ("update-tenant", {"changes": [{"field": "max_rooms", "old": 5, "new": 6}]}),
+    ("update-tenant", {"changes": {"max_rooms": [5, 6]}}),
     ("export-room", {"events": 1200}),
 )
 
@@ -467,6 +427,26 @@ def add_rows_that_offer_acts(now: datetime) -> None:
     )
 
 
+def add_jobs(now: datetime) -> None:
+    """Plant workers, and jobs in each state, also such as only an attacker leaves."""
+    redis = Redis.from_url(settings.REDIS_URL)
+    for number in range(2):
+        plant_failed(redis, f"full_sync-{number}", "The process of the job ended by signal 9.")
+    plant_failed(redis, "full_sync-hostile", " ".join(HOSTILE))
+    plant_job(redis, "pickled", b"\x80")
+    redis.rpush("rq:queue:default", *HOSTILE)
+    for number in range(40):
+        plant_call(redis, f"full_sync-17956081{number}", SYNC, enqueued_at=utcformat(now))
+    plant_call(redis, "running", SYNC, worker_name="busy", started_at=utcformat(now), attempts="2")
+    redis.lrem("rq:queue:default", 0, "running")
+    redis.zadd("rq:wip:default", {"running:execution": now.timestamp() + DAY.total_seconds()})
+    later = utcformat(now + DAY)
+    plant_worker(redis, "busy", state="busy", last_heartbeat=later)
+    plant_worker(redis, "3f9a1c", last_heartbeat=utcformat(now - timedelta(minutes=2)))
+    plant_worker(redis, HOSTILE[0], hostname=HOSTILE[2], state=HOSTILE[1])
+    redis.hdel(f"rq:worker:{HOSTILE[0]}", "scaiwave")
+
+
 NOT_DUE = ("admin-federation-key-generate",)
 """Acts that are refused because of the rows of the site, which has keys."""
 
@@ -483,6 +463,7 @@ def create_site_to_walk() -> dict[str, Any]:
     create_sample_site(now)
     add_rows_that_offer_acts(now)
     add_hostile_rows(now)
+    add_jobs(now)
     models = [model for model in apps.get_models() if admin.site.is_registered(model)]
     rows = {
         model._meta.label_lower: _list_ids(model._default_manager.order_by("-pk")[:1])
@@ -491,7 +472,7 @@ def create_site_to_walk() -> dict[str, Any]:
     rows["tenants.tenant"] += _list_ids(Tenant.objects.filter(slug__in=["acme", "intrepid"]))
     rows["tenants.participant"] += _list_ids(Participant.objects.filter(local_id="aylin0.acme"))
     rows["federation.serverkey"] += _list_ids(ServerKey.objects.filter(key_id__contains="-"))
-    for outcome in ("running", "partial", "refused", "planned"):
+    for outcome in ("running", "partial", "refused"):
         rows["identity_sync.syncrun"] += _list_ids(SyncRun.objects.filter(outcome=outcome)[:1])
     return {
         "session": create_session(),
@@ -535,7 +516,12 @@ def _pick_row_of_act(act: Act) -> list[str]:
     if act.is_of_list:
         assert act.is_offered(None), f"The list does not offer {act.slug}."
         return []
-    rows = list(act.model._default_manager.order_by("pk"))
+    rows: list[Any]
+    if isinstance(act.model, RowSource):
+        jobs = list_jobs(operator=get_host_operator(), state=None, limit=None)
+        rows = [ListedJob(job) for job in jobs]
+    else:
+        rows = list(act.model._default_manager.order_by("pk"))
     offering = [row for row in rows if act.is_offered(row)]
     assert offering, f"No row offers {act.slug}."
     return [str(offering[0].pk)]
