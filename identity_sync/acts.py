@@ -102,7 +102,7 @@ def _explain_sync(row: Any) -> str:
 
 
 def _explain_dry_run(row: Any) -> str:
-    return "Fetches all records from ScaiKey and counts what a sync would change. Changes nothing."
+    return "Fetches all records from ScaiKey and lists what a sync would change. Changes nothing."
 
 
 register_act(

@@ -1,8 +1,10 @@
-"""Admin pages, read-only, of registrations and of runs of the sync with their changes."""
+"""Admin pages, read-only, of registrations and of runs of the sync with changes and plans."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Case, Model, QuerySet, TextField, Value, When
@@ -19,6 +21,7 @@ from identity_sync.models import (
     RegistrationState,
     SyncChange,
     SyncChangeValues,
+    SyncPlannedChange,
     SyncRun,
     SyncSkip,
     WebhookEvent,
@@ -28,6 +31,7 @@ from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.run_figures import COLUMNS, build_rows
 from identity_sync.queries.runs import describe_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import SKIPS, build_last_sync
+from identity_sync.services.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import LOCK
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
@@ -42,6 +46,7 @@ from scaiwave.admin.formatting import (
     format_time,
     link_to,
     link_to_id,
+    value_text,
 )
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.related import list_url
@@ -72,6 +77,7 @@ ACTION_TONES = {
     "skipped": Tone.WARN,
 }
 MAX_SHOWN_CHANGES = 20
+MAX_SHOWN_PLANNED = 100
 SYNC_CODES = "SW_SYNC_"
 """What the codes of the sync's own errors begin with."""
 SUBJECTS: dict[str, type[Model]] = {
@@ -86,7 +92,22 @@ register_figure("last_sync_at", build_last_sync, model=SyncRun)
 register_total("skipped", SKIPS)
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
-register_tab(SyncRun, "Changes", SyncChange, "run", position=1)
+register_tab(
+    SyncRun,
+    "Changes",
+    SyncChange,
+    "run",
+    position=1,
+    is_offered=lambda run: run.outcome in (Outcome.APPLIED, Outcome.PARTIAL),
+)
+register_tab(
+    SyncRun,
+    "Planned changes",
+    SyncPlannedChange,
+    "run",
+    position=2,
+    is_offered=lambda run: run.outcome in RECORDED_PLANS,
+)
 register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
@@ -131,8 +152,12 @@ class SyncRunAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
-    more_fields = ("figures", "changed", "warning_list", "loss_list")
-    field_models: ClassVar = {"changed": (SyncChange, SyncChangeValues), "loss_list": (Tenant,)}
+    more_fields = ("figures", "planned", "changed", "warning_list", "loss_list")
+    field_models: ClassVar = {
+        "planned": (SyncPlannedChange,),
+        "changed": (SyncChange, SyncChangeValues),
+        "loss_list": (Tenant,),
+    }
     # The heading has them.
     hidden_fields = (
         "counts",
@@ -176,11 +201,24 @@ class SyncRunAdmin(ReadOnlyAdmin):
         if run is not None:
             changes = SyncChange.objects.filter(run=run)
             run.visible_changes = limit_rows(request, changes, CHANGE_SCOPE)
+            planned = SyncPlannedChange.objects.filter(run=run, pk__gte=get_oldest_kept_id())
+            run.visible_planned = limit_rows(request, planned, CHANGE_SCOPE)
             keys = [tenant for _, tenant, _ in run.losses if is_uuid(tenant)]
             tenants = limit_rows(request, Tenant.objects.filter(pk__in=keys), TENANT_SCOPE)
             run.visible_tenants = {str(tenant.pk): tenant.slug for tenant in tenants}
             run.is_limited = find_limited_operator(request) is not None
         return run
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Leave out what a run with this outcome can't have."""
+        fields = super().get_fields(request, obj)
+        if not isinstance(obj, SyncRun):
+            return fields
+        outcomes: dict[Any, Sequence[str]] = {
+            "planned": RECORDED_PLANS,
+            "changed": (Outcome.APPLIED, Outcome.PARTIAL),
+        }
+        return [name for name in fields if name not in outcomes or obj.outcome in outcomes[name]]
 
     def summarise(self, run: SyncRun, request: HttpRequest) -> str:
         is_running = run.outcome == Outcome.RUNNING
@@ -220,6 +258,24 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "url": list_url(SyncChange._meta.get_field("run"), run),
         }
         return render_to_string("identity_sync/admin/changed.html", context)
+
+    @admin.display(description="planned changes")
+    def planned(self, run: Any) -> str:
+        """The first changes that were not made, removals first; the tab has the others."""
+        found = run.visible_planned.select_related("tenant").order_by("pk")
+        changes = list(found[: MAX_SHOWN_PLANNED + 1])
+        recorded = len(changes) if len(changes) <= MAX_SHOWN_PLANNED else found.count()
+        changes = changes[:MAX_SHOWN_PLANNED]
+        existing = _find_existing(changes)
+        context = {
+            "changes": [_describe_planned(change, existing) for change in changes],
+            "total": _count_planned(run),
+            "recorded": recorded,
+            "is_partial": run.outcome == Outcome.PARTIAL,
+            "limit": MAX_PLANNED_CHANGES,
+            "url": list_url(SyncPlannedChange._meta.get_field("run"), run),
+        }
+        return render_to_string("identity_sync/admin/planned.html", context)
 
     @admin.display(description="warnings")
     def warning_list(self, run: SyncRun) -> str:
@@ -273,12 +329,62 @@ def _describe_change(change: SyncChange) -> dict[str, Any]:
     }
 
 
-def format_subject(change: SyncChange) -> str:
-    """Return a link to the changed row, which always exists: a sync never deletes rows."""
+def format_subject(change: SyncChange | SyncPlannedChange) -> str:
+    """Return a link to the row, which must exist: a sync never deletes the rows of its changes."""
     name = change.subject_name or str(change.subject_id)
     if (model := SUBJECTS.get(change.kind)) is None:
         return name
     return link_to_id(str(model._meta.model_name), str(change.subject_id), name)
+
+
+def _count_planned(run: SyncRun) -> int:
+    """Count what the run has planned and not made: of a partial one what it skipped."""
+    names = ("skipped",) if run.outcome == Outcome.PARTIAL else _COUNTED
+    return sum(counts.get(name, 0) for counts in run.get_counts().values() for name in names)
+
+
+def _describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[str, Any]:
+    return {
+        "action": _format_planned_action(change),
+        "kind": change.kind,
+        "subject": _format_planned_subject(change, existing),
+        "tenant": _format_planned_tenant(change),
+        "values": _list_planned_values(change),
+        "reason": change.reason,
+    }
+
+
+def _format_planned_action(change: SyncPlannedChange) -> str:
+    tone = Tone.BAD if change.is_removal else ACTION_TONES.get(change.action, Tone.NEUTRAL)
+    reason = "loses access" if change.is_removal and change.action == "update" else ""
+    return format_badge(change.action, tone, reason)
+
+
+def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> str:
+    if change.subject_id in existing:
+        return format_subject(change)
+    return change.subject_name or change.subject_scaikey_id
+
+
+def _format_planned_tenant(change: SyncPlannedChange) -> str:
+    return link_to(change.tenant) if change.tenant else change.tenant_slug or EMPTY_VALUE
+
+
+def _list_planned_values(change: SyncPlannedChange) -> list[dict[str, Any]]:
+    return [
+        {"field": name, "old": old, "new": new}
+        for name, (old, new) in sorted(change.values.items())
+    ]
+
+
+def _find_existing(changes: Sequence[SyncPlannedChange]) -> set[UUID]:
+    """Return the subjects that have a page: what a plan adds has no row."""
+    existing: set[UUID] = set()
+    for kind, model in SUBJECTS.items():
+        keys = [change.subject_id for change in changes if change.kind == kind]
+        if keys:
+            existing |= set(model._default_manager.filter(pk__in=keys).values_list("pk", flat=True))
+    return existing
 
 
 _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")
@@ -286,6 +392,73 @@ _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")
 
 def _format_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTED if counts.get(name))
+
+
+@admin.register(SyncPlannedChange)
+class SyncPlannedChangeAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.SYNC
+    list_display = (
+        "action_badge",
+        "kind",
+        "subject",
+        "tenant_name",
+        "values_text",
+        "reason",
+        "run",
+    )
+    list_filter = (
+        make_choice_filter("action", ACTIONS),
+        make_choice_filter("kind", KINDS),
+        "is_removal",
+    )
+    linked_columns = ("subject", "tenant_name")
+    list_select_related = ("tenant", "run")
+    search_fields = ("subject_name", "subject_scaikey_id__exact", "tenant_slug__exact")
+    search_help_text = "Search by name, ID (ScaiWave or ScaiKey), or slug of a tenant."
+    id_fields = ("id", "subject_id")
+    # The newest run first, and of each the removals.
+    ordering = ("-run_id", "id")
+    more_fields = ("action_badge", "subject", "tenant_name", "values_text")
+    hidden_fields = ("action", "subject_name", "tenant", "tenant_slug", "values", "is_removal")
+    field_models: ClassVar = {"tenant_name": (Tenant,)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncPlannedChange]:
+        return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
+
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Hide runs from those who see only some tenants, as for the changes that were made."""
+        if name == "run" and find_limited_operator(request) is not None:
+            return False
+        return super()._is_shown(request, name)
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        existing = _find_existing(rows)
+        for row in rows:
+            row.has_page = row.subject_id in existing
+
+    @admin.display(description="action", ordering="action")
+    def action_badge(self, change: SyncPlannedChange) -> str:
+        return _format_planned_action(change)
+
+    @admin.display(description="subject")
+    def subject(self, change: Any) -> str:
+        if not hasattr(change, "has_page"):
+            self.prefetch_columns([change])
+        return _format_planned_subject(change, {change.subject_id} if change.has_page else set())
+
+    @admin.display(description="tenant")
+    def tenant_name(self, change: SyncPlannedChange) -> str:
+        return _format_planned_tenant(change)
+
+    @admin.display(description="before → after")
+    def values_text(self, change: SyncPlannedChange) -> str:
+        """The fields before and after the change; of what is skipped there are none."""
+        lines = (
+            (each["field"], value_text(each["old"]), value_text(each["new"]))
+            for each in _list_planned_values(change)
+        )
+        return format_html_join("", "<div><strong>{}</strong> {} → {}</div>", lines) or EMPTY_VALUE
 
 
 class ActionFilter(admin.SimpleListFilter):

@@ -1,4 +1,4 @@
-"""The registration with ScaiKey, and the runs of the sync with their changes and skips."""
+"""The registration with ScaiKey, and the runs of the sync with their changes, plans and skips."""
 
 from __future__ import annotations
 
@@ -210,6 +210,38 @@ class SyncChangeValues(models.Model):
 
     def __str__(self) -> str:
         return f"values of {self.change_id}"
+
+
+class SyncPlannedChange(models.Model):
+    """A change that a run has planned and not made: of a dry run, or what a limit has stopped.
+
+    A run has the first ones of each kind, in the order in which they are read: removals first.
+    `values` is as in `SyncChangeValues`. The row may not exist here yet, nor its tenant, of which
+    `tenant_slug` is the name. `person_scaikey_id` is the person, also of a group membership.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="planned_changes")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
+    tenant_slug = models.TextField(blank=True)
+    kind = models.CharField(max_length=16)
+    action = models.CharField(max_length=16)
+    is_removal = models.BooleanField(
+        "loses access", help_text="a loss of sign-in, of a role, or of a group membership"
+    )
+    subject_id = models.UUIDField(db_index=True)
+    subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
+    person_scaikey_id = models.CharField(max_length=420, blank=True, db_index=True)
+    subject_name = models.CharField(max_length=2100, blank=True)
+    values = models.JSONField(default=dict, blank=True)
+    reason = models.CharField(max_length=255)
+
+    class Meta:
+        db_table = "sw_sync_planned_changes"
+        verbose_name = "planned change"
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.kind} {self.subject_name}"
 
 
 class SyncSkip(models.Model):

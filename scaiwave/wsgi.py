@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import secrets
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -40,6 +42,10 @@ class Application:
         self._random_key = secrets.token_urlsafe(48)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if _has_other_charset(environ.get("CONTENT_TYPE", "")):
+            headers = [("Content-Type", "text/plain; charset=utf-8")]
+            start_response(f"{HTTPStatus.BAD_REQUEST.value} Bad Request", headers)
+            return [b"The request is not in UTF-8."]
         if not self._has_key:
             self._load_key()
         return self._respond(environ, start_response)
@@ -50,6 +56,26 @@ class Application:
         key = find_secret_key(self._settings.CONFIG)
         self._settings.SECRET_KEY = key or self._random_key
         self._has_key = bool(key)
+
+
+def _has_other_charset(content_type: str) -> bool:
+    """Return whether texts of the request would not be decoded as UTF-8.
+
+    Django takes any codec of Python, also those that decode no texts, and fails before any view
+    or middleware. It ignores unknown names.
+    """
+    from django.utils.http import parse_header_parameters
+
+    try:
+        name = parse_header_parameters(content_type)[1].get("charset", "utf-8")
+    except (LookupError, ValueError):  # The parameter itself is encoded (RFC 2231).
+        return True
+    try:
+        return codecs.lookup(name).name not in ("utf-8", "ascii")
+    except LookupError:
+        return False
+    except ValueError:
+        return True
 
 
 application = Application()

@@ -154,6 +154,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         "reason"
     ),
     "identity_sync.SyncChangeValues": _declare(local="change values"),
+    "identity_sync.SyncPlannedChange": _declare(
+        local="id run tenant tenant_slug kind action is_removal subject_id subject_scaikey_id "
+        "person_scaikey_id subject_name values reason"
+    ),
     "identity_sync.SyncSkip": _declare(
         derived="id tenant kind subject_scaikey_id subject_name reason is_postponed runs "
         "first_skipped_at last_skipped_at"

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, SyncSkip
+from identity_sync.models import (
+    SyncChange,
+    SyncChangeValues,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+)
 from scaiwave.registry import PurgedPerson
 from scaiwave.sql import batched
 from tenants.models import GroupMembership
 
 
 def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
-    """Replace the names of these people in changes, skips and runs, and delete changed values.
+    """Replace the names of these people in changes, skips and runs; delete values and plans.
 
     A group membership has the name of its member, a run that of its operator.
     """
@@ -23,7 +29,11 @@ def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
     for keys in batched([*person_ids, *edges.values_list("pk", flat=True)]):
         SyncChange.objects.filter(subject_id__in=keys).update(subject_name=replacement)
         SyncChangeValues.objects.filter(change__subject_id__in=keys).delete()
+        SyncPlannedChange.objects.filter(subject_id__in=keys).delete()
     scaikey_ids = [person.scaikey_id for person in people if person.scaikey_id]
+    for ids in batched(scaikey_ids):
+        # A row that a plan would have added has another ID here.
+        SyncPlannedChange.objects.filter(person_scaikey_id__in=ids).delete()
     _erase_skips("participants", scaikey_ids, replacement)
     pairs = edges.values_list("group__scaikey_id", "member_participant__scaikey_id")
     _erase_skips("memberships", [f"{group} {member}" for group, member in pairs], replacement)

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import FieldListFilter, SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import EmptyResultSet
 from django.db.models import DateTimeField, ForeignKey, Model, OrderBy, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
@@ -38,6 +40,9 @@ else:
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
 """What Django's filters append to the name of their field."""
 
+MAX_TERM_CHARS = 200
+"""What counts of a search: each word of it is another condition on each field."""
+
 
 class SortedChangeList(ChangeList):
     """Sorts by what the admin computes too, with missing values last in both directions."""
@@ -47,12 +52,27 @@ class SortedChangeList(ChangeList):
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[Any]:
-        """Find nothing by a null character, which PostgreSQL refuses in a text."""
+        """Find nothing by a null character, which PostgreSQL refuses in a text.
+
+        Raises IncorrectLookupParameters for a time whose year in UTC would be 0 or 10000.
+        """
         queryset = super().get_queryset(request, exclude_parameters)
         values = (value for _, values in request.GET.lists() for value in values)
-        return queryset.none() if any("\0" in value for value in values) else queryset
+        if any("\0" in value for value in values):
+            return queryset.none()
+        try:
+            queryset.query.sql_with_params()
+        except EmptyResultSet:
+            return queryset
+        except OverflowError as error:
+            raise IncorrectLookupParameters from error
+        return queryset
 
     def get_ordering_field(self, field_name: Any) -> Any:
+        """Return None for a column that the list does not offer to sort by: anyone can write its
+        number into the address."""
+        if field_name not in (self.sortable_by or ()):
+            return None
         name = super().get_ordering_field(field_name)
         if not self._needs_expressions:
             return name
@@ -204,14 +224,20 @@ class ReadOnlyAdmin(_Admin):
         shown = [name for name in names if self._is_shown(request, name)]
         return [*more, *(field_display(self.model, name) for name in shown)]
 
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Leave out names of rows that the account may not see: they could be guessed."""
+        names = [str(name) for name in super().get_search_fields(request)]
+        return [name for name in names if self._is_shown(request, name.partition("__")[0])]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if term and is_uuid(term):
+        term = search_term.strip()[:MAX_TERM_CHARS]
+        if term and self.id_fields and is_uuid(term):
             conditions = [Q((name, term)) for name in self.id_fields]
             return queryset.filter(Q(*conditions, _connector=Q.OR)), False
-        if term and self.search_fields and set(self.search_fields) <= set(self.id_fields):
+        searched = set(self.get_search_fields(request))
+        if term and self.search_fields and searched <= set(self.id_fields):
             return queryset.none(), False
         return super().get_search_results(request, queryset, term)
 
@@ -291,6 +317,7 @@ class ReadOnlyAdmin(_Admin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
+        context["adminform"].form.label_suffix = ""
         context["related_links"] = related_links(self.admin_site, request, row)
         context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)

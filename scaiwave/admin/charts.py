@@ -39,7 +39,8 @@ class ChartColumn:
 def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     """Add what the template draws to a chart as `build_overview` returns it.
 
-    `rows` are the points of the table, without those that have no value.
+    `rows` are the points of the table, without those that have no value. `highest` is what the top
+    of the drawing stands for.
     """
     points = chart["points"]
     highest = max((sum(point["values"]) for point in points), default=0)
@@ -53,10 +54,18 @@ def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
         "columns": columns,
         "rows": [point for point in points if sum(point["values"])],
         "legend": legend if len(legend) > 1 else [],
+        "highest": _describe_highest(chart, highest),
         "is_empty": not highest,
         "width": WIDTH,
         "height": HEIGHT,
     }
+
+
+def _describe_highest(chart: dict[str, Any], highest: float) -> str:
+    """Return the text of the highest bar, or its number if it consists of several values."""
+    if len(chart["series"]) > 1:
+        return f"{highest:,.0f}"
+    return next((point["text"] for point in chart["points"] if sum(point["values"]) == highest), "")
 
 
 def _draw_column(point: dict[str, Any], index: int, width: float, highest: float) -> ChartColumn:

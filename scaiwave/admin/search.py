@@ -12,10 +12,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from scaiwave.admin.base import ReadOnlyAdmin
+from scaiwave.admin.base import MAX_TERM_CHARS, ReadOnlyAdmin
 
 MAX_ROWS = 5
-MAX_TERM_CHARS = 200
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ they have for rows of the apps below them.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class _Tab:
     model: type[Model]
     field_name: str
     position: int
+    is_offered: Callable[[Any], bool]
 
     @property
     def field(self) -> Field[Any, Any]:
@@ -53,11 +55,24 @@ class RowHeading:
 _TABS: dict[type[Model], list[_Tab]] = defaultdict(list)
 
 
+def _always(row: Any) -> bool:
+    return True
+
+
 def register_tab(
-    row_model: type[Model], title: str, model: type[Model], field_name: str, *, position: int
+    row_model: type[Model],
+    title: str,
+    model: type[Model],
+    field_name: str,
+    *,
+    position: int,
+    is_offered: Callable[[Any], bool] = _always,
 ) -> None:
-    """Add a list to the pages of a model's rows: the rows of `model` that refer to one of them."""
-    tab = _Tab(title, model, field_name, position)
+    """Add a list to the pages of a model's rows: the rows of `model` that refer to one of them.
+
+    `is_offered` leaves it out for rows that never have any.
+    """
+    tab = _Tab(title, model, field_name, position, is_offered)
     if tab not in _TABS[row_model]:
         _TABS[row_model].append(tab)
 
@@ -79,7 +94,11 @@ def build_heading(
     meta = row._meta
     page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
     links = [TabLink("Summary", page, current is None)]
-    links += [TabLink(tab.title, list_url(tab.field, row), tab.model is current) for tab in tabs]
+    links += [
+        TabLink(tab.title, list_url(tab.field, row), tab.model is current)
+        for tab in tabs
+        if tab.is_offered(row)
+    ]
     model_admin: Any = site.get_model_admin(type(row))
     return RowHeading(str(row), str(meta.verbose_name), model_admin.summarise(row, request), links)
 

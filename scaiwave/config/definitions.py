@@ -160,8 +160,8 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
-        "Days for which the history of syncs keeps the values of fields before and after a change; "
-        "0: values are not stored.",
+        "Days for which the history of syncs keeps the values of fields before and after a change, "
+        "and planned changes; 0: neither is stored.",
         "30",
         type="int",
     ),

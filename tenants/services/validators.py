@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from django.utils.text import slugify
 
@@ -35,6 +36,8 @@ ROLE_SLUG_RULES = (
     "a row, and does not look like a UUID."
 )
 
+# Letters and symbols by their category: the fillers of Hangul, and the pattern without dots.
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _ROLE_SLUG_PATTERN = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _ID_HINTS = {
     "tenant": "It looks like tnt_8f3a. To create a local tenant, pass --local instead.",
@@ -54,16 +57,26 @@ def validate_slug(slug: str, *, entity: str = "tenant") -> None:
 
 def validate_name(name: str, *, entity: str = "tenant") -> None:
     """Raises `InvalidName`."""
-    if not name.strip() or len(name) > MAX_NAME_CHARS or strip_control_chars(name) != name:
+    if (
+        not has_visible_text(name)
+        or len(name) > MAX_NAME_CHARS
+        or strip_control_chars(name) != name
+    ):
         raise InvalidName(
             f"Invalid name of a {entity}: {name[:100]!r}.",
             fix=f"Pass 1 to {MAX_NAME_CHARS} printable characters.",
         )
 
 
+def has_visible_text(text: str) -> bool:
+    """Return whether there is more than spaces, marks and fillers, which look like nothing."""
+    return any(unicodedata.category(char)[0] in "LNPS" for char in text if char not in _BLANKS)
+
+
 def validate_reason(reason: str) -> None:
-    """Raises `InvalidName`. An empty reason is valid."""
-    if len(reason) > MAX_REASON_CHARS or strip_control_chars(reason) != reason:
+    """Raises `InvalidName`. An empty reason is valid, but not one that no one can see."""
+    is_blank = bool(reason) and not has_visible_text(reason)
+    if is_blank or len(reason) > MAX_REASON_CHARS or strip_control_chars(reason) != reason:
         raise InvalidName(
             "The reason is too long or can't be printed.",
             fix=f"Pass up to {MAX_REASON_CHARS} printable characters.",

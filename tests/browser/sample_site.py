@@ -22,7 +22,14 @@ from redis import Redis
 from rq.utils import utcformat
 
 from federation.models import KnownPeer, ServerKey
-from identity_sync.models import Registration, SyncChange, SyncChangeValues, SyncRun, SyncSkip
+from identity_sync.models import (
+    Registration,
+    SyncChange,
+    SyncChangeValues,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+)
 from rooms.models import Room, RoomMedia, RoomMember
 from scaiwave.admin.acts import Act, RowSource, get_acts
 from scaiwave.auth.operators import get_host_operator
@@ -103,6 +110,7 @@ def create_sample_site(now: datetime, *, scale: int = 1) -> None:
     make_tenant("juniper", name="Juniper Legal", scaikey_status="SUSPENDED")
     make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)
     _create_history(now)
+    _create_plan(now)
     _create_server(now)
 
 
@@ -275,14 +283,53 @@ def _make_changes(run: SyncRun, number: int) -> None:
             run=run,
             tenant=person.tenant,
             kind="participants",
-            action="updated",
+            action="update",
             subject_id=person.pk,
             subject_scaikey_id=person.scaikey_id or "",
+            subject_name=person.display_name,
             fields="email,display_name",
             reason="changed in ScaiKey",
         )
         values = {"email": ["old@example.com", person.email], "display_name": ["", str(person)]}
         SyncChangeValues.objects.create(change=change, values=values)
+
+
+def _create_plan(now: datetime) -> None:
+    """Create a dry run that found something of each kind of change."""
+    run = _make_run(now - timedelta(minutes=14), 1100, added=3)
+    counts = _count(179, added=1, updated=3, deactivated=3, skipped=2)
+    run.outcome, run.trigger, run.operator = "planned", "manual", "maria"
+    run.counts = {**run.counts, "participants": counts, "memberships": _count(179)}
+    run.save()
+    people = Participant.objects.filter(tenant__slug="acme").order_by("pk")[:9]
+    left, renamed = {"status": ["active", "deactivated"]}, {"display_name": ["Dmitri", "Dima"]}
+    SyncPlannedChange.objects.bulk_create(
+        SyncPlannedChange(
+            run=run,
+            tenant=person.tenant,
+            tenant_slug=person.tenant.slug,
+            kind="participants",
+            action=action,
+            is_removal=is_removal,
+            subject_id=person.pk,
+            subject_scaikey_id=person.scaikey_id or "",
+            person_scaikey_id=person.scaikey_id or "",
+            subject_name=person.display_name,
+            values=values,
+            reason=reason,
+        )
+        for person, (action, is_removal, values, reason) in zip(
+            people,
+            (
+                *[("deactivate", True, left, "removed from ScaiKey")] * 3,
+                ("update", True, {"roles": [["tenant_admin"], []]}, "changed in ScaiKey"),
+                *[("skipped", False, {}, "over the removal limit of its tenant")] * 2,
+                *[("update", False, renamed, "changed in ScaiKey")] * 2,
+                ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
+            ),
+            strict=True,
+        )
+    )
 
 
 def _create_server(now: datetime) -> None:
@@ -366,7 +413,7 @@ def _create_records(now: datetime) -> None:
 
 _ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("suspend-tenant", {"reason": "Invoice 2026-114 unpaid"}),
-    ("update-tenant", {"changes": {"max_rooms": [5, 6]}}),
+    ("update-tenant", {"changes": [{"field": "max_rooms", "old": 5, "new": 6}]}),
     ("export-room", {"events": 1200}),
 )
 
@@ -472,7 +519,7 @@ def create_site_to_walk() -> dict[str, Any]:
     rows["tenants.tenant"] += _list_ids(Tenant.objects.filter(slug__in=["acme", "intrepid"]))
     rows["tenants.participant"] += _list_ids(Participant.objects.filter(local_id="aylin0.acme"))
     rows["federation.serverkey"] += _list_ids(ServerKey.objects.filter(key_id__contains="-"))
-    for outcome in ("running", "partial", "refused"):
+    for outcome in ("running", "partial", "refused", "planned"):
         rows["identity_sync.syncrun"] += _list_ids(SyncRun.objects.filter(outcome=outcome)[:1])
     return {
         "session": create_session(),

@@ -140,17 +140,59 @@ def test_success_every_control_is_reached_and_seen_by_keyboard(
     assert sorted(str(each["html"]) for each in focused) == sorted(controls)
 
 
-def test_success_a_small_screen_leads_to_the_lists_of_the_open_section(
-    watched: WatchedPage,
-) -> None:
+def test_success_the_menu_of_a_small_screen_is_used_by_keyboard(watched: WatchedPage) -> None:
     watched.resize(NARROW)
     watched.open("/admin/tenants/rolegrant/")
-    links = watched.page.locator("#nav-sidebar th a")
-    shown = [link.inner_text() for link in links.all() if link.is_visible()]
-    assert shown == ["Participants", "Groups", "Roles", "Role grants"]
-    links.get_by_text("Groups", exact=True).click()
-    assert urlsplit(watched.page.url).path == "/admin/tenants/group/"
+    page, menu = watched.page, watched.page.get_by_role("navigation", name="Lists")
+    button = page.get_by_role("button", name="Menu")
+    assert not menu.is_visible()
+    button.focus()
+    page.keyboard.press("Enter")
+    assert menu.get_by_role("link", name="Role grants").get_attribute("aria-current") == "page"
+    assert watched.get_excess_width() == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Close"
+    page.keyboard.press("Escape")
+    assert not menu.is_visible()
+    assert page.evaluate("document.activeElement.textContent") == "Menu"
+    page.keyboard.press("Enter")
+    menu.get_by_role("link", name="Groups").press("Enter")
+    page.wait_for_url("**/admin/tenants/group/")
+    assert not menu.is_visible()
+    button.click()
+    watched.save_screenshot("menu-390-light")
     assert watched.find_violations() == watched.take_problems() == []
+
+
+def test_success_the_menu_of_a_small_screen_needs_no_script(
+    browser: Browser, sample_server: SampleServer
+) -> None:
+    watched = WatchedPage(
+        browser, sample_server.url, sample_server.session, java_script_enabled=False
+    )
+    watched.resize(NARROW)
+    watched.open("/admin/")
+    watched.page.get_by_role("button", name="Menu").click()
+    watched.page.get_by_role("link", name="Server keys").click()
+    assert urlsplit(watched.page.url).path == "/admin/federation/serverkey/"
+    assert watched.take_problems() == []
+    watched.context.close()
+
+
+TOO_LOW = """css => [...document.querySelectorAll(css)]
+    .filter(element => element.checkVisibility() && element.getBoundingClientRect().height < 43.5)
+    .map(element => element.outerHTML.slice(0, 120))"""
+TAPPED = "button, .button, .tabs a, summary, input:not([type=hidden]), #user-tools a"
+
+
+@pytest.mark.parametrize("name", ["tenants_tenant", "tenants_tenant-row2", "index", "act-sync"])
+def test_success_what_a_finger_hits_is_high_enough(
+    name: str, watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    pages = {page.name: page for page in list_pages(sample_server.rows, sample_server.acts)}
+    watched.resize(NARROW)
+    watched.open(pages[name].path)
+    assert watched.page.evaluate(TOO_LOW, TAPPED) == []
 
 
 def test_success_a_table_without_links_can_be_scrolled_by_keyboard(watched: WatchedPage) -> None:

@@ -13,6 +13,7 @@ from identity_sync.models import (
     Registration,
     SyncChange,
     SyncChangeValues,
+    SyncPlannedChange,
     SyncRun,
     SyncSkip,
     WebhookEvent,
@@ -195,6 +196,18 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         reason="new in ScaiKey",
     )
     SyncChangeValues.objects.create(change=change, values={"email": ["a@b.example", "c@d.example"]})
+    SyncPlannedChange.objects.create(
+        run=run,
+        tenant=tenant,
+        tenant_slug=tenant.slug,
+        kind="participants",
+        action="deactivate",
+        is_removal=True,
+        subject_id=anna.pk,
+        subject_name=f"Anna {number}",
+        values={"status": ["active", "deactivated"]},
+        reason="removed from ScaiKey",
+    )
     SyncSkip.objects.create(
         tenant=tenant,
         kind="participants",

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from identity_sync.models import SyncChange, SyncRun
+from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.access import SCAIKEY_BACKEND, limit_rows
 from scaiwave.admin.tabs import build_heading
@@ -366,6 +366,23 @@ def test_success_the_sync_of_a_tenant_shows_nothing_of_others(
     answer = enter(role).get(address(SyncRun, "change", run.pk))
     assert f"Anna{OWN}" in answer.content.decode()
     assert not find_foreign(answer)
+
+
+@every_role
+def test_success_the_plan_of_a_tenant_shows_nothing_of_others(
+    role: str, tenants: dict[int, Tenant]
+) -> None:
+    run = SyncRun.objects.get(tenant=tenants[OWN])
+    SyncRun.objects.filter(pk=run.pk).update(outcome="planned")
+    SyncPlannedChange.objects.update(run=run)
+    client = enter(role)
+    for url in (
+        address(SyncRun, "change", run.pk),
+        f"{address(SyncPlannedChange, 'changelist')}?run__id__exact={run.pk}",
+    ):
+        answer = client.get(url)
+        assert f"Anna {OWN}" in answer.content.decode()
+        assert not find_foreign(answer)
 
 
 def test_fail_there_is_no_password_to_change() -> None:

@@ -21,13 +21,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from federation.models import KnownPeer, Policy, ServerKey
-from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
-from rooms.models import Event, Media, Room
+from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, SyncSkip, WebhookEvent
+from rooms.models import Event, ImportIntent, Media, Room
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
+from scaiwave.ids import new_id
 from tenants.models import (
     AdminUser,
+    AuditEntry,
+    DailyFigures,
     Group,
     GroupMembership,
     Participant,
@@ -35,6 +38,7 @@ from tenants.models import (
     Role,
     RoleGrant,
     Tenant,
+    TokenUsage,
 )
 from tests.scaiwave import row_factories
 
@@ -299,6 +303,80 @@ def test_success_filters_by_a_null_character_find_nothing(
             assert exported.status_code == answer.status_code
             assert not exported.streaming or exported.getvalue().count(b"\n") == 1
     assert client.get(address(model, "changelist"), {"q": "\0"}).status_code == HTTPStatus.OK
+
+
+@every_model
+def test_success_a_search_of_very_many_words(model: type[Model], client: Client) -> None:
+    """Each word would be a condition on each field: SQLite has a limit, PostgreSQL takes long."""
+    row_factories.make_row_of_every_model(1)
+    words = {"q": " ".join("a" * 1900)}
+    url = address(model, "changelist")
+    assert client.get(url, words).status_code == HTTPStatus.OK
+    assert client.post(f"{url}export/csv/?{urlencode(words)}").status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("model", [DailyFigures, ImportIntent, TokenUsage])
+def test_success_an_unknown_id_finds_nothing(model: type[Model], client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    answer = client.get(address(model, "changelist"), {"q": str(new_id())})
+    assert answer.context["cl"].result_list == []
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T00:00:00+00:00", "noon"],
+)
+@pytest.mark.parametrize(
+    ("model", "field"), [(AuditEntry, "at"), (SyncRun, "started_at"), (WebhookEvent, "received_at")]
+)
+def test_success_filters_by_impossible_times(
+    model: type[Model], field: str, time: str, client: Client
+) -> None:
+    row_factories.make_row_of_every_model(1)
+    url = address(model, "changelist")
+    for lookup in ("gte", "lt"):
+        query = urlencode({f"{field}__{lookup}": time})
+        for answer in (client.get(f"{url}?{query}"), client.post(f"{url}export/csv/?{query}")):
+            is_refused = (
+                answer.status_code == HTTPStatus.FOUND and answer["Location"][-4:] == "?e=1"
+            )
+            assert is_refused or answer.status_code == HTTPStatus.OK
+
+
+@every_model
+def test_fail_lists_sort_only_by_the_columns_that_they_offer(
+    model: type[Model], client: Client
+) -> None:
+    """Sorting by another one would read and sort the whole table."""
+    row_factories.make_row_of_every_model(1)
+    url = address(model, "changelist")
+    usual = client.get(url, {"o": "99"}).context["cl"].queryset.query.order_by
+    offered = admin.site.get_model_admin(model).sortable_by or ()
+    for number, name in enumerate(admin.site.get_model_admin(model).list_display):
+        changelist = client.get(url, {"o": str(number)}).context["cl"]
+        assert name in offered or changelist.queryset.query.order_by == usual, name
+
+
+@pytest.mark.parametrize(
+    ("model", "other"),
+    [(TokenUsage, Tenant), (SyncSkip, Tenant), (SyncRun, Tenant), (RoleGrant, Role)],
+)
+def test_fail_names_that_are_not_shown_are_not_found_either(
+    model: type[Model], other: type[Model]
+) -> None:
+    """Character by character, a search could guess them."""
+    row_factories.make_row_of_every_model(1)
+    other._default_manager.update(slug="kestrel")
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    found = []
+    for models in ((model,), (model, other)):
+        names = [f"view_{each._meta.model_name}" for each in models]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        answer = client.get(address(model, "changelist"), {"q": "kest"})
+        found.append(bool(answer.context["cl"].result_list))
+    assert found == [False, True]
 
 
 def test_success_search_shows_only_what_the_account_may_see() -> None:

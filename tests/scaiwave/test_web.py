@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 from html.parser import HTMLParser
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django.urls import reverse
 
 from scaiwave.web import LIBRARIES
 from scaiwave.web.security_headers import CONTENT_SECURITY_POLICY, PolicyMiddleware
+from scaiwave.wsgi import application
 from tenants.models import AdminUser, AuditEntry
 from tests.databases import copy_database
 from tests.scaiwave import row_factories
@@ -259,3 +261,57 @@ def test_fail_the_web_server_without_its_libraries() -> None:
     assert ended.code == 2
     assert "[SW_WEB_LIBRARIES_MISSING]" in ended.err
     assert "pip install 'scaiwave[web]'" in ended.err
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "key", [r'"abcd\000efgh"', r'"\377\376abcdefg"', "' OR 1=1 --", "a" * 5000]
+)
+def test_success_a_cookie_without_a_session_key_is_ignored(key: str) -> None:
+    """PostgreSQL refuses a null character in a text."""
+    answer = Client().get("/admin/", HTTP_COOKIE=f"sessionid={key}")
+    assert answer.status_code == HTTPStatus.FOUND
+    assert answer["Location"] == "/admin/login/?next=/admin/"
+
+
+def request_with(parameter: str, path: str = "/admin/login/") -> str:
+    """Return the status of a request to the application that gunicorn serves."""
+    statuses: list[str] = []
+    environ = {
+        **Client().get("/health/live").wsgi_request.environ,
+        "PATH_INFO": path,
+        "QUERY_STRING": "next=%ff&q=%5Cud800",
+        "CONTENT_TYPE": f"text/plain; {parameter}",
+    }
+    answer: Any = application(environ, lambda status, headers: statuses.append(status))
+    if hasattr(answer, "close"):
+        answer.close()
+    return statuses[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "charset=hex",
+        "charset=rot13",
+        "charset=unicode_escape",
+        "charset=undefined",
+        "charset=utf-16",
+        "charset*=utf-8''a%00b",
+        "charset*=unknown''a",
+        "other*=unknown''a",
+    ],
+)
+def test_fail_a_request_in_another_charset(parameter: str) -> None:
+    """Python has codecs that fail, that decode no texts, and that make halves of characters."""
+    for path in ("/admin/login/", "/oidc/callback/", "/v1/rooms/import", "/static/x"):
+        assert request_with(parameter, path) == "400 Bad Request"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "parameter", ["charset=utf-8", 'charset="UTF8"', "charset=us-ascii", "charset=binary", ""]
+)
+def test_success_a_request_in_a_usual_charset(parameter: str) -> None:
+    assert request_with(parameter) == "200 OK"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun, SyncSkip
+from scaiwave.admin import overview
 from scaiwave.admin.charts import HEIGHT, draw_chart
+from scaiwave.admin.overview import OverviewPart
 from scaiwave.config import load
 from tenants.models import AdminUser, DailyFigures, DoctorRun, StoredOverview, Tenant
 from tenants.services.overview import MAX_AGE, load_overview
 from tenants.services.record_figures import record_figures
+from tests.concurrency import run_concurrently
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
 
@@ -128,6 +132,31 @@ def test_success_all_processes_share_one_row_for_a_minute() -> None:
     assert len(caught) == 1
     assert load_overview(NOW + MAX_AGE) != first
     assert StoredOverview.objects.count() == 1
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_requests_at_once_build_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite, transactions that write run one at a time."""
+    builds: list[datetime] = []
+
+    def count(now: datetime) -> OverviewPart:
+        builds.append(now)
+        return OverviewPart()
+
+    monkeypatch.setitem(overview._builders, "counted", (9, count))
+    # Each request has its own time, and the last one may be the first to build.
+    times = [NOW + timedelta(milliseconds=number) for number in range(8)]
+    documents = run_concurrently(*[partial(load_overview, time) for time in times])
+    assert len(builds) == 1
+    assert all(set(document) == set(documents[0]) for document in documents)
+
+
+def test_success_an_overview_from_a_moment_later_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another request, which began after this one, has just built it."""
+    load_overview(NOW + timedelta(milliseconds=1))
+    monkeypatch.setattr(overview, "_builders", {})
+    assert load_overview(NOW)["cards"]
 
 
 def test_success_a_stored_overview_of_the_future_is_replaced() -> None:

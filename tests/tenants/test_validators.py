@@ -12,6 +12,7 @@ from tenants.services.validators import (
     RESERVED,
     SLUG_RULES,
     validate_name,
+    validate_reason,
     validate_scaikey_id,
     validate_slug,
 )
@@ -90,6 +91,23 @@ def test_fail_name(name: str) -> None:
         validate_name(name)
     assert caught.value.message == f"Invalid name of a tenant: {name[:100]!r}."
     assert caught.value.fix == "Pass 1 to 1000 printable characters."
+
+
+@pytest.mark.parametrize(
+    "text", ["\u3164", "\u2800 ", "\u115f\u1160", "\ufe0f", "\u034f", "\u200d"]
+)
+def test_fail_a_text_that_looks_like_nothing(text: str) -> None:
+    """The audit log would show a reason that no one can read."""
+    assert not is_accepted(validate_name, text)
+    assert not is_accepted(validate_reason, text)
+    assert is_accepted(validate_reason, f"{text}a")
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "Court order 12", "\u0646\u200c\u0645", "❤\ufe0f", "€", "…"]
+)
+def test_success_reason(reason: str) -> None:
+    assert is_accepted(validate_reason, reason)
 
 
 @pytest.mark.parametrize("key", ["", " ", "tnt 1", "x" * 201, "tnt_é", "\udcff", "tnt_1\n"])

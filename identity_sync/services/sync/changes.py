@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +37,10 @@ ROLES = "roles"
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """A row of the plan. `values` has the fields that change; of what is skipped it is empty."""
+    """A row of the plan. `values` has the fields that change; of what is skipped it is empty.
+
+    `is_removal` is set by `list_first_changes` only.
+    """
 
     kind: str
     action: str
@@ -48,6 +51,7 @@ class PlannedChange:
     fields: tuple[str, ...]
     reason: str
     values: FieldValues = field(default_factory=dict)
+    is_removal: bool = False
 
     def list_values(self) -> list[dict[str, Any]]:
         """Return the values as JSON documents have them."""
@@ -100,6 +104,41 @@ def iter_sections() -> Iterator[ChangeSection]:
         yield ChangeSection(slug, kind, batches)
 
 
+# A loss of access of the row itself, or of a role; then what is skipped; then everything else.
+_RANK = """
+    CASE WHEN d.action IN ('deactivate', 'move')
+           OR EXISTS (SELECT 1 FROM losses l WHERE l.row_id = d.row_id)
+           OR EXISTS (SELECT 1 FROM role_plan r
+                      WHERE r.participant_id = d.row_id AND r.action = 'revoke')
+         THEN 0 WHEN d.action = 'skipped' THEN 1 ELSE 2 END
+"""
+
+
+def list_first_changes(limit: int, *, only_skipped: bool = False) -> list[PlannedChange]:
+    """Return up to `limit` changes of each kind, the removals of all kinds first."""
+    execute("CREATE INDEX IF NOT EXISTS role_plan_person ON role_plan (participant_id)")
+    where = "AND d.action = 'skipped'" if only_skipped else ""
+    ranked: list[tuple[int, PlannedChange]] = []
+    for kind in KINDS:
+        # Chosen before anything is joined: the plan may have a million rows.
+        first = (
+            f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s {where} "
+            "ORDER BY rank, row_id, action LIMIT %s)"
+        )
+        entity = _find_entity(kind)
+        rows = fetch(_build_sql(entity, first, more=", d.rank"), [kind, limit])
+        changes = [_build_change(kind, entity, row[:-1]) for row in rows]
+        if entity is PARTICIPANTS:
+            _add_roles(changes)
+        ranked += zip((row[-1] for row in rows), changes, strict=True)
+        if kind == "memberships" and not only_skipped and len(rows) < limit:
+            first = "(SELECT e.* FROM new_edges e ORDER BY e.row_id LIMIT %s)"
+            edges = fetch(_NEW_EDGES.format(source=first), [limit - len(rows)])
+            ranked += ((2, _build_change(kind, None, row)) for row in edges)
+    ranked.sort(key=lambda each: each[0])  # keeps the order of the kinds
+    return [replace(change, is_removal=rank == 0) for rank, change in ranked]
+
+
 def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
     yield from _iter_batches(kind, where, params)
     if kind == "memberships":
@@ -108,7 +147,8 @@ def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[Planne
 
 def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
     last = uuid_param(UUID(int=0))
-    sql = f"{_NEW_EDGES} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
+    edges = _NEW_EDGES.format(source="(SELECT e.*, 'memberships' AS kind FROM new_edges e)")
+    sql = f"{edges} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
     while rows := fetch(sql, [*params, last, BATCH]):
         yield [_build_change("memberships", None, row) for row in rows]
         if len(rows) < BATCH:
@@ -118,10 +158,9 @@ def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChang
 
 
 def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
-    entity = next((entity for entity in ENTITIES if entity.kind == kind), None)
-    sql = _MEMBERSHIPS if entity is None else _build_entity_sql(entity)
+    entity = _find_entity(kind)
     sql = (
-        f"{sql} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
+        f"{_build_sql(entity)} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
         "ORDER BY d.row_id, d.action LIMIT %s"
     )
     last = (uuid_param(UUID(int=0)), "")
@@ -140,9 +179,9 @@ def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[Pla
 _COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
 _COLUMN_COUNT = 7
 
-_MEMBERSHIPS = f"""
-    {_COLUMNS}, COALESCE(g.name, n.name)
-    FROM sync_plan d
+_MEMBERSHIPS = """
+    {columns}, COALESCE(g.name, n.name){more}
+    FROM {source} AS d
     LEFT JOIN sw_group_memberships e ON e.id = d.row_id
     LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
     LEFT JOIN stage_memberships s ON s.n = d.n
@@ -153,7 +192,7 @@ _NEW_EDGES = """
     SELECT d.row_id, d.tenant_id, 'add', s.group_scaikey_id || ' ' || s.member_scaikey_id,
            COALESCE(p.display_name, x.display_name, m.name, y.name), '', 'new member in ScaiKey',
            COALESCE(g.name, n.name)
-    FROM (SELECT e.*, 'memberships' AS kind FROM new_edges e) AS d
+    FROM {source} AS d
     JOIN stage_memberships s ON s.n = d.n
     LEFT JOIN sw_groups g ON g.id = d.group_id
     LEFT JOIN stage_groups n ON n.scaikey_id = s.group_scaikey_id
@@ -177,7 +216,19 @@ _NEW_PARTNER = """
 """
 
 
-def _build_entity_sql(entity: EntitySync) -> str:
+def _find_entity(kind: str) -> EntitySync | None:
+    """Return what syncs a kind; None for memberships."""
+    return next((entity for entity in ENTITIES if entity.kind == kind), None)
+
+
+def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str = "") -> str:
+    """Build the query of changes for `_build_change`; `more` are columns that follow."""
+    if entity is None:
+        return _MEMBERSHIPS.format(columns=_COLUMNS, source=source, more=more)
+    return _build_entity_sql(entity, source, more)
+
+
+def _build_entity_sql(entity: EntitySync, source: str, more: str) -> str:
     old = [f"p.{column}" for column in entity.columns]
     new = [f"s.{column}" for column in entity.columns]
     if "partner_id" in entity.columns:
@@ -195,8 +246,8 @@ def _build_entity_sql(entity: EntitySync) -> str:
             _NEW_TENANT.format(table=entity.staging_table),
         )
     return f"""
-        {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}
-        FROM sync_plan d
+        {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}{more}
+        FROM {source} AS d
         LEFT JOIN {entity.table} p ON p.id = d.row_id
         LEFT JOIN {entity.staging_table} s ON s.n = d.n
     """

@@ -1,4 +1,4 @@
-"""Record runs, what each one changed and skipped, and which webhook events it handled."""
+"""Record runs, what each one changed, planned and skipped, and which webhook events it handled."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from identity_sync.models import (
     Outcome,
     SyncChange,
     SyncChangeValues,
+    SyncPlannedChange,
     SyncRun,
     SyncSkip,
     Trigger,
     WebhookEvent,
     WebhookState,
 )
-from identity_sync.services.sync.changes import PlannedChange, iter_recorded_changes
+from identity_sync.services.sync.changes import (
+    PlannedChange,
+    iter_recorded_changes,
+    list_first_changes,
+)
 from identity_sync.services.sync.claims import OFF_FOR_RUN
 from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.report import SyncReport
@@ -33,13 +38,25 @@ from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
 from scaiwave.limits import LimitReached
-from scaiwave.sql import batched, datetime_param, execute, fetch, uuid_param
+from scaiwave.sql import (
+    MAX_STATEMENT_VALUES,
+    batched,
+    datetime_param,
+    execute,
+    fetch,
+    to_uuid,
+    uuid_param,
+)
 from tenants.models import Tenant
 from tenants.queries.audit import min_uuid7_at
 from tenants.services.counters import increment_counter
 
 MAX_DELETED_VALUES = 100_000
 """Old values that one run deletes."""
+MAX_PLANNED_CHANGES = 200
+"""Planned changes of each kind that a run records."""
+MAX_PLANS = 30
+"""Runs whose planned changes are kept."""
 
 logger = logging.getLogger(__name__)
 
@@ -244,15 +261,101 @@ def _build_row(
     )
 
 
+RECORDED_PLANS = (Outcome.PLANNED, Outcome.REFUSED, Outcome.PARTIAL)
+"""The outcomes of runs that leave planned changes unmade."""
+
+
+def record_plan(run: SyncRun, outcome: str) -> None:
+    """Record the first changes that the run has planned and not made, for its page.
+
+    Of a partial run these are what it skipped. The run has done its work, so errors of the database
+    are logged only.
+    """
+    if outcome not in RECORDED_PLANS:
+        return
+    try:
+        is_partial = outcome == Outcome.PARTIAL
+        changes = list_first_changes(MAX_PLANNED_CHANGES, only_skipped=is_partial)
+        if not changes:
+            return
+        slugs, known = _find_slugs({change.tenant_id for change in changes if change.tenant_id})
+        with transaction.atomic():
+            _delete_replaced_plans(run, outcome)
+            SyncPlannedChange.objects.bulk_create(
+                _build_planned_row(run, change, slugs, known) for change in changes
+            )
+    except Error:
+        logger.warning("The planned changes of sync run %s could not be recorded.", run.pk)
+        if not connection.is_usable():
+            connection.close()  # The next statement connects again.
+
+
+def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
+    """Return the slugs of tenants, also of those that the plan adds, and which have a row."""
+    slugs: dict[UUID, str] = {}
+    known: set[UUID] = set()
+    for batch in batched(tenants, MAX_STATEMENT_VALUES // 2):
+        marks = ", ".join(["%s"] * len(batch))
+        keys = [uuid_param(key) for key in batch]
+        rows = fetch(
+            f"SELECT new_id, slug, 0 FROM stage_tenants WHERE new_id IN ({marks}) UNION ALL "
+            f"SELECT id, slug, 1 FROM sw_tenants WHERE id IN ({marks})",
+            [*keys, *keys],
+        )
+        slugs |= {to_uuid(key): slug or "" for key, slug, _ in rows}
+        known |= {to_uuid(key) for key, _, has_row in rows if has_row}
+    return slugs, known
+
+
+def _delete_replaced_plans(run: SyncRun, outcome: str) -> None:
+    """Keep the newest plans, and of refused and partial runs only that of the last one.
+
+    A schedule repeats those every ten minutes, and removals can be allowed for the last one only.
+    """
+    keys = set(SyncPlannedChange.objects.order_by().values_list("run", flat=True).distinct())
+    replaced = sorted(keys - {run.pk}, reverse=True)[MAX_PLANS - 1 :]
+    if outcome != Outcome.PLANNED:
+        same = SyncRun.objects.filter(pk__in=keys, tenant=run.tenant, trigger=run.trigger)
+        replaced += same.exclude(outcome=Outcome.PLANNED).values_list("pk", flat=True)
+    SyncPlannedChange.objects.filter(run__in=replaced).delete()
+
+
+def _build_planned_row(
+    run: SyncRun, change: PlannedChange, slugs: dict[UUID, str], known: set[UUID]
+) -> SyncPlannedChange:
+    tenant_id = change.tenant_id
+    is_of_person = change.kind in ("participants", "memberships")
+    return SyncPlannedChange(
+        id=new_id(),
+        run=run,
+        tenant_id=tenant_id if tenant_id in known else None,
+        tenant_slug=slugs.get(tenant_id, "") if tenant_id else "",
+        kind=change.kind,
+        action=change.action,
+        is_removal=change.is_removal,
+        subject_id=change.row_id,
+        subject_scaikey_id=change.scaikey_id,
+        # Of a membership it follows that of the group.
+        person_scaikey_id=change.scaikey_id.rpartition(" ")[2] if is_of_person else "",
+        subject_name=change.name,
+        values=change.values,
+        reason=change.reason,
+    )
+
+
 def delete_expired_values(now: datetime, *, days: int) -> int:
-    """Delete values of changes that are older than `days`, and return how many.
+    """Delete values of changes that are older than `days`, and return how many; plans too.
 
     Each batch has a transaction of its own, and the rest is left to the next run, so that nothing
     else waits. Errors of the database are logged only: the run itself has ended.
     """
-    expired = SyncChangeValues.objects.filter(pk__lt=min_uuid7_at(now - timedelta(days=days)))
+    oldest = min_uuid7_at(now - timedelta(days=days))
+    expired = SyncChangeValues.objects.filter(pk__lt=oldest)
     deleted = 0
     try:
+        planned = SyncPlannedChange.objects.filter(pk__lt=oldest)
+        if planned.exists():
+            planned.delete()
         while deleted < MAX_DELETED_VALUES:
             keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
             if not keys:

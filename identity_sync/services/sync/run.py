@@ -394,6 +394,8 @@ def _run(context: _SyncContext) -> None:
                 )
             if options.on_planned:
                 options.on_planned()
+            if context.run is not None and _value_days() > 0:
+                history.record_plan(context.run, report.outcome)
     finally:
         report.requests = client.requests
         report.duration_seconds = time.monotonic() - started

@@ -50,6 +50,7 @@ from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, get_server_name
 from tenants.services.audit import record_audit
 from tenants.services.counters import increment_counter
+from tenants.services.validators import validate_reason
 
 
 @dataclass(frozen=True)
@@ -200,11 +201,12 @@ def export_room(
 ) -> RoomExport:
     """Start the export of a room, named by its ID or alias. A `reason` is recorded.
 
-    Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `ExportRefused`, `KeyUnreadable` or
-    `KeyDamaged`.
+    Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `InvalidName` for a reason that can't
+    be printed, `ExportRefused`, `KeyUnreadable` or `KeyDamaged`.
     """
-    # 1. Check the permission and find the room.
+    # 1. Check the permission and the reason, and find the room.
     operator.require(Permission.TRANSFER_ROOMS)
+    validate_reason(reason)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     # 2. Decrypt the signing key.
     options = ExportOptions(window, with_media, now, load_signer(now), progress)

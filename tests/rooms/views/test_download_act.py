@@ -73,6 +73,14 @@ def test_success_a_whole_bundle_or_a_period_of_it(
     assert read_manifest(answer.content)["events"] == []
 
 
+@pytest.mark.parametrize("reason", ["\u202edne", "\u3164", "a\nb"])
+def test_fail_a_reason_that_no_one_can_read(
+    reason: str, server: LiveServer, browser: httpx.Client
+) -> None:
+    answer = submit(browser, address(server, "lobby"), reason=reason)
+    assert "The reason is too long or can&#x27;t be printed." in answer.text
+
+
 def test_fail_a_damaged_room_breaks_the_connection(
     server: LiveServer, browser: httpx.Client
 ) -> None:

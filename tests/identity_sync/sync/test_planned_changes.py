@@ -1,0 +1,291 @@
+"""What a run has planned and not made: whom it lists, how long, and that it counts nowhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from identity_sync.errors import RemovalLimitExceeded, SyncPartial
+from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
+from identity_sync.queries.metrics import collect_sync_metrics
+from identity_sync.queries.overview import build_sync_part
+from identity_sync.queries.runs import ChangeFilter, list_changes, show_run
+from identity_sync.services.erase_names import erase_names
+from identity_sync.services.sync import history
+from identity_sync.services.sync.report import KINDS
+from scaiwave.registry import PurgedPerson
+from scaiwave.sandbox import Sandbox
+from tenants.models import AdminUser, Participant
+from tenants.queries.audit import min_uuid7_at
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    dump_rows,
+    get_last_run,
+    get_tenant_id,
+    list_groups,
+    list_people,
+    list_people_of_tenant,
+    pick_two_people,
+    sync,
+)
+from tests.scaiwave.row_factories import make_participant, make_tenant
+from tests.tenants.fake_scaikey import make_config
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9, scim=False),
+]
+
+
+def list_planned(run: SyncRun | None = None, **filters: Any) -> list[SyncPlannedChange]:
+    rows = SyncPlannedChange.objects.filter(run=run or get_last_run(), **filters)
+    return list(rows.order_by("pk"))
+
+
+def get_page(run: SyncRun) -> str:
+    client = Client()
+    accounts = AdminUser.objects.filter(username="viewer")
+    client.force_login(accounts.first() or AdminUser.objects.create_superuser("viewer"))
+    page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
+    return page.content.decode()
+
+
+def get_counted() -> tuple[Any, ...]:
+    """Return what must not change by a plan: changes, metrics, and the chart of changes."""
+    now = datetime.now(UTC)
+    metrics = [
+        repr(metric) for metric in collect_sync_metrics(now) if "changes" in repr(metric).lower()
+    ]
+    chart = build_sync_part(now).charts[1]
+    return dump_rows(), metrics, [point.values for point in chart.points]
+
+
+def test_success_a_dry_run_lists_whom_it_would_change(scaikey: Sandbox) -> None:
+    sync()
+    anna, bert = pick_two_people(scaikey)
+    before = Participant.objects.get(scaikey_id=anna)
+    scaikey.directory.update_user(anna, display_name="Anna")
+    scaikey.directory.remove_user(bert)
+    tenant = before.tenant
+    scaikey.directory.add_user(str(tenant.scaikey_tenant_id), display_name="Newcomer")
+    counted = get_counted()
+
+    report = sync(dry_run=True)
+
+    assert get_counted() == counted
+    people = list_planned(kind="participants")
+    assert [row.is_removal for row in people] == [True, False, False]
+    assert {(row.tenant, row.tenant_slug) for row in people} == {(tenant, tenant.slug)}
+    by_action = {row.action: row for row in people}
+    assert by_action["deactivate"].values == {"status": ["active", "deactivated"]}
+    assert by_action["update"].values == {"display_name": [before.display_name, "Anna"]}
+    assert by_action["update"].subject_id == before.pk
+    assert by_action["add"].values["display_name"] == [None, "Newcomer"]
+    assert by_action["add"].subject_name == "Newcomer"
+    run = get_last_run()
+    assert list(list_changes(operator=HOST, run_id=run.pk, filters=ChangeFilter())) == []
+    shown = show_run(operator=HOST, name="last", now=datetime.now(UTC))
+    assert (shown["change_count"], shown["planned_count"]) == (0, report.change_count)
+    page = get_page(run)
+    assert f"{report.change_count} changes that a sync would make, removals first." in page
+    assert "status</strong> active → deactivated" in page
+    assert page.index("deactivate</span>") < page.index("Newcomer")
+
+
+def test_success_removals_of_roles_and_of_sign_in_come_first(scaikey: Sandbox) -> None:
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
+    sync()
+    scaikey.directory.set_roles(anna, [])
+    scaikey.directory.suspend_user(bert)
+    for row in list_people(scaikey)[5:10]:
+        scaikey.directory.update_user(row["id"], display_name="Renamed")
+
+    sync(dry_run=True)
+
+    rows = list_planned(kind="participants")
+    assert {row.subject_scaikey_id for row in rows[:2]} == {anna, bert}
+    assert [row.is_removal for row in rows] == [True, True, *[False] * 5]
+    assert "loses access" in get_page(get_last_run())
+
+
+def test_success_a_first_sync_lists_people_of_tenants_that_are_new(scaikey: Sandbox) -> None:
+    sync(dry_run=True)
+    rows = list_planned()
+    assert {row.tenant for row in rows} == {None}
+    slugs = {row["slug"] for row in scaikey.directory.tenants.values()}
+    people = [row for row in rows if row.kind == "participants"]
+    assert {row.tenant_slug for row in people} == slugs
+    assert len(people) == 120
+    assert {row.kind for row in rows} == set(KINDS)
+    assert people[0].tenant_slug in get_page(get_last_run())
+
+
+def test_success_only_the_first_of_each_kind_are_recorded(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync()
+    monkeypatch.setattr(history, "MAX_PLANNED_CHANGES", 4)
+    people = list_people(scaikey)
+    for row in people[:6]:
+        scaikey.directory.update_user(row["id"], display_name="Renamed")
+    for row in people[10:13]:
+        scaikey.directory.remove_user(row["id"])
+
+    report = sync(dry_run=True)
+
+    rows = list_planned(kind="participants")
+    assert [row.action for row in rows] == ["deactivate"] * 3 + ["update"]
+    assert report.kinds["participants"].change_count == 9
+    total = report.change_count
+    assert f"The first {len(list_planned())} of {total} changes that" in get_page(get_last_run())
+
+
+def remove_people(scaikey: Sandbox, number: int) -> None:
+    for row in list_people(scaikey)[:: 120 // number][:number]:
+        scaikey.directory.remove_user(row["id"])
+
+
+def test_success_a_refused_run_lists_what_it_would_remove(scaikey: Sandbox) -> None:
+    sync()
+    remove_people(scaikey, 24)
+    with pytest.raises(RemovalLimitExceeded):
+        sync()
+    run = get_last_run()
+    rows = list_planned(run, kind="participants")
+    assert len(rows) == 24
+    assert {(row.action, row.is_removal) for row in rows} == {("deactivate", True)}
+    assert not SyncChange.objects.filter(run=run).exists()
+    assert rows[0].subject_name in get_page(run)
+
+    with pytest.raises(RemovalLimitExceeded):
+        sync()
+    assert len(list_planned(kind="participants")) == 24
+    assert list_planned(run) == []
+    assert "The list is not kept" in get_page(run)
+
+
+@pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
+def test_success_a_partial_run_lists_what_it_has_skipped(scaikey: Sandbox) -> None:
+    for group in list_groups(scaikey):
+        scaikey.directory.remove_group(group["id"])
+    sync()
+    tenants = scaikey.directory.tenants
+    shrunk = next(key for key in tenants if len(list_people_of_tenant(scaikey, key)) > 60)
+    for row in list_people_of_tenant(scaikey, shrunk)[:30]:
+        scaikey.directory.remove_user(row["id"])
+    other = next(row for row in list_people(scaikey) if get_tenant_id(row) != shrunk)
+    scaikey.directory.update_user(other["id"], display_name="Renamed")
+    with pytest.raises(SyncPartial):
+        sync(dry_run=True)
+    planned = list_planned()
+    assert [row.action for row in planned] == ["skipped"] * 30 + ["update"]
+
+    with pytest.raises(SyncPartial):
+        sync()
+
+    rows = list_planned()
+    assert {(row.action, row.reason) for row in rows} == {
+        ("skipped", "over the removal limit of its tenant")
+    }
+    assert len(rows) == 30
+    assert "30 changes that this run skipped." in get_page(get_last_run())
+    assert len(list_planned(SyncRun.objects.get(outcome="planned"))) == 31
+
+
+def test_success_only_the_newest_plans_are_kept(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_PLANS", 2)
+    sync()
+    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    for _ in range(3):
+        sync(dry_run=True)
+    runs = SyncRun.objects.filter(outcome="planned").order_by("started_at")
+    assert [len(list_planned(run)) for run in runs] == [0, 1, 1]
+
+
+def test_success_a_plan_without_changes_writes_nothing(scaikey: Sandbox) -> None:
+    sync()
+    sync(dry_run=True)
+    assert not SyncPlannedChange.objects.exists()
+    assert "planned changes" in get_page(get_last_run()).lower()
+
+
+def test_success_no_plan_is_stored_without_retention(scaikey: Sandbox, settings: Settings) -> None:
+    sync()
+    settings.CONFIG = make_config(scaikey, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
+    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    sync(dry_run=True)
+    assert not SyncPlannedChange.objects.exists()
+
+
+def make_planned(person: Participant, **fields: Any) -> SyncPlannedChange:
+    run = SyncRun.objects.create(
+        operator="ops",
+        outcome="planned",
+        started_at=datetime.now(UTC),
+        counts={"participants": {"seen": 1, "updated": 1}},
+    )
+    values = {
+        "run": run,
+        "tenant": person.tenant,
+        "kind": "participants",
+        "action": "update",
+        "is_removal": False,
+        "subject_id": person.pk,
+        "subject_name": "Zuzanna Qvist",
+        "reason": "changed in ScaiKey",
+        **fields,
+    }
+    return SyncPlannedChange.objects.create(**values)
+
+
+def test_success_old_plans_are_hidden_at_once_and_deleted_by_the_next_sync(
+    scaikey: Sandbox,
+) -> None:
+    sync()
+    person = Participant.objects.all()[0]
+    old = make_planned(person, id=min_uuid7_at(datetime.now(UTC) - timedelta(days=31)))
+    new = make_planned(person)
+    assert "Zuzanna Qvist" not in get_page(old.run)
+    assert "Zuzanna Qvist" in get_page(new.run)
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    listed = client.get(reverse("admin:identity_sync_syncplannedchange_changelist"))
+    assert list(listed.context["cl"].result_list) == [new]
+    sync()
+    assert list(SyncPlannedChange.objects.all()) == [new]
+
+
+def test_success_a_purge_erases_people_from_plans(scaikey: Sandbox) -> None:
+    """Also from those that would have added them, in which they have another ID."""
+    anna, bert = pick_two_people(scaikey)
+    sync(dry_run=True)
+    assert SyncPlannedChange.objects.filter(person_scaikey_id=anna, kind="memberships").exists()
+    sync()
+    scaikey.directory.remove_user(anna)
+    sync(dry_run=True)
+    assert SyncPlannedChange.objects.filter(person_scaikey_id=anna, action="deactivate").exists()
+    person = Participant.objects.get(scaikey_id=anna)
+    name = person.display_name
+    others = SyncPlannedChange.objects.exclude(person_scaikey_id=anna).count()
+
+    erase_names([PurgedPerson(person.pk, anna, "@anna:localhost", frozenset())], "Deleted user")
+
+    left = SyncPlannedChange.objects.all()
+    assert left.count() == others
+    assert not [row for row in left if name in repr((row.subject_name, row.values))]
+    assert left.filter(person_scaikey_id=bert).exists()
+
+
+def test_success_runs_are_deleted_with_their_plans() -> None:
+    person = make_participant(make_tenant())
+    run = make_planned(person).run
+    run.delete()
+    assert not SyncPlannedChange.objects.exists()
