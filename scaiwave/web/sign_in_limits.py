@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +15,17 @@ from scaiwave.auth.bearer import get_client_address
 
 
 def find_client_address(request: HttpRequest) -> str | None:
-    """Return the address of the client, as reported by the proxy on this host."""
-    return get_client_address(request) or None
+    """Return the address that counts, as reported by the proxy on this host.
+
+    Of IPv6 it is that of the client's network (/64): the client can use any address in it.
+    """
+    try:
+        address = ip_address(get_client_address(request))
+    except ValueError:  # such as none, of a client at a socket
+        return None
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
 def get_account_key(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

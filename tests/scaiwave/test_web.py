@@ -129,6 +129,18 @@ def test_fail_a_forged_header_does_not_change_the_address(anna: AdminUser) -> No
 
 
 @pytest.mark.django_db
+def test_fail_all_addresses_of_a_network_of_ipv6_count_together(anna: AdminUser) -> None:
+    """A client can use any of them."""
+    given = ("2001:db8::1", "2001:DB8:0:0:a::2", "2001:db8::3", "2001:db8::ffff:4", "2001:db8::5")
+    pages = [try_sign_in("anna", "wrong", address) for address in given]
+    assert [page.status_code for page in pages] == [200] * 4 + [429]
+    assert list_actions()[1] == ("sign-in-failed", "anonymous", "anna", "2001:DB8:0:0:a::2")
+    assert try_sign_in("anna", PASSWORD, "2001:db8:0:1::1").status_code == 302
+    mapped = [try_sign_in("anna", "wrong", f"::ffff:192.0.2.{number}") for number in range(6)]
+    assert [page.status_code for page in mapped] == [200] * 6
+
+
+@pytest.mark.django_db
 def test_fail_an_unknown_name_is_locked_too_and_not_recorded() -> None:
     pages = [try_sign_in("my-passw0rd", "wrong") for _ in range(5)]
     assert [page.status_code for page in pages] == [200] * 4 + [429]
