@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import REDIRECT_FIELD_NAME, logout
+from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY, logout
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.http import (
@@ -62,10 +62,16 @@ class OperatorSite(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Whether the account may enter: after a sign-in with ScaiKey, as long as it proves a role.
 
-        An account made by such a sign-in is not staff, so that nothing else lets it in.
+        An account made by such a sign-in is not staff, so that nothing else lets it in. The session
+        of someone who may no longer sign in ends here: it would go on once they may again.
         """
-        if is_scaikey_session(request):
-            return find_scaikey_operator(request) is not None
+        is_of_scaikey = is_scaikey_session(request)
+        if is_of_scaikey and find_scaikey_operator(request) is not None:
+            return True
+        if is_of_scaikey and is_expired(request):  # The page to sign in leads to ScaiKey.
+            return False
+        if is_of_scaikey or (SESSION_KEY in request.session and request.user.is_anonymous):
+            logout(request)
         return super().has_permission(request)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:

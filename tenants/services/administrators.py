@@ -21,6 +21,7 @@ from tenants.queries.administrators import (
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 from tenants.services.create_administrator import set_password
+from tenants.services.prune_sessions import delete_sessions_of
 
 RESET = "reset"
 
@@ -61,7 +62,7 @@ def disable_administrator(
     allow_last: bool = False,
     dry_run: bool = False,
 ) -> AdministratorChangeResult:
-    """Disable an account: it can't sign in, and its sessions end with their next request.
+    """Disable an account: it can't sign in, and its sessions end, also if it is enabled again.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
     AdministratorNotFound, and LastAdministrator unless `allow_last`.
@@ -79,6 +80,7 @@ def disable_administrator(
         _ensure_not_last(user, "disabled", allow_last=allow_last)
         user.is_active = False
         user.save(update_fields=["is_active"])
+        delete_sessions_of(user.pk)
         _record(operator, "disable-administrator", user, now)
     return _build_result(user, "disabled", changed=True)
 

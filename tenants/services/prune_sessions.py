@@ -1,4 +1,4 @@
-"""Count and delete the expired sessions of the admin site, and old failed sign-ins.
+"""Delete sessions of the admin site, and old failed sign-ins.
 
 In SQL, because workers and most commands run without the applications of the admin site.
 """
@@ -6,10 +6,20 @@ In SQL, because workers and most commands run without the applications of the ad
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 
-from scaiwave.sql import datetime_param, execute, fetch_one
+from scaiwave.sql import (
+    MAX_STATEMENT_VALUES,
+    batched,
+    datetime_param,
+    execute,
+    fetch,
+    fetch_one,
+)
 
 
 def count_expired_sessions(before: datetime) -> int:
@@ -18,6 +28,22 @@ def count_expired_sessions(before: datetime) -> int:
 
 def delete_expired_sessions(before: datetime) -> int:
     return _delete("django_session", "expire_date", before)
+
+
+def delete_sessions_of(account_id: Any) -> int:
+    """Delete the sessions of an account, and return their number. Reads all sessions."""
+    if not _exists("django_session"):
+        return 0
+    decode = SessionStore().decode
+    keys = [
+        key
+        for key, data in fetch("SELECT session_key, session_data FROM django_session")
+        if decode(data).get(SESSION_KEY) == str(account_id)
+    ]
+    for batch in batched(keys, MAX_STATEMENT_VALUES):
+        places = ", ".join(["%s"] * len(batch))
+        execute(f"DELETE FROM django_session WHERE session_key IN ({places})", batch)  # noqa: S608
+    return len(keys)
 
 
 def count_failed_sign_ins(before: datetime) -> int:

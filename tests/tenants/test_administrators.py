@@ -76,8 +76,21 @@ def test_success_disabled_and_enabled_again() -> None:
     )
     assert enable(username="anna").sentence == "Administrator anna enabled."
     assert not enable(username="anna").changed
+    assert not can_see_the_site(client)
     actions = list(AuditEntry.objects.order_by("id").values_list("action", "subject_name"))
     assert actions == [("disable-administrator", "anna"), ("enable-administrator", "anna")]
+
+
+def test_success_disabling_ends_the_sessions_of_one_account() -> None:
+    """Also those without a request while the account is disabled."""
+    anna, stolen, own = make("anna"), Client(), Client()
+    backend = "django.contrib.auth.backends.ModelBackend"
+    stolen.force_login(anna, backend)
+    own.force_login(make("olga"), backend)
+    disable(username="anna")
+    enable(username="anna")
+    assert not can_see_the_site(stolen)
+    assert can_see_the_site(own)
 
 
 def test_success_new_password_ends_sessions() -> None:

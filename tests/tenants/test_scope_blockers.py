@@ -56,11 +56,17 @@ def test_only_administrators_of_the_blocked_scope_are_kept_out(
     pages = ("/admin/", "/admin/tenants/tenant/", f"/admin/tenants/tenant/{tenant.pk}/change/")
     assert [client.get(page).status_code for page in pages] == [HTTPStatus.OK] * 3
     row = {"partner": partner, "tenant": tenant}[place]
+    before = getattr(row, field)
     setattr(row, field, value)
     row.save()
     expected = HTTPStatus.FOUND if is_blocked else HTTPStatus.OK
     assert [client.get(page).status_code for page in pages] == [expected] * 3
     eve = Operator("eve", OperatorRole(role), subject="usr_eve", **scope)
+    setattr(row, field, before)
+    row.save()  # The session does not go on.
+    assert [client.get(page).status_code for page in pages] == [expected] * 3
+    setattr(row, field, value)
+    row.save()
     if is_blocked:
         with pytest.raises(SignInRefused, match=reason):
             sign_in_person(operator=eve, name="Eve", email="", now=timezone.now())

@@ -142,6 +142,8 @@ def test_fail_each_way_not_to_get_in_is_a_page(scaikey: ScaiKey) -> None:
     assert {entry.action for entry in AuditEntry.objects.all()} == {"sign-in", "sign-in-failed"}
     anna.suspended_by_hand_at = None
     anna.save()
+    assert client.get("/admin/").status_code == HTTPStatus.FOUND
+    assert sign_in(client, sandbox_person=person["id"]).status_code == HTTPStatus.FOUND
     assert client.get("/admin/").status_code == HTTPStatus.OK
     AdminUser.objects.update(is_active=False)
     assert client.get("/admin/").status_code == HTTPStatus.FOUND
