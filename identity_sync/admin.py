@@ -414,7 +414,7 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
     )
     linked_columns = ("subject", "tenant_name")
     list_select_related = ("tenant", "run")
-    search_fields = ("subject_name", "subject_scaikey_id__exact", "tenant_slug__exact")
+    search_fields = ("subject_name", "subject_scaikey_id__exact", "tenant__slug")
     search_help_text = "Search by name, ID (ScaiWave or ScaiKey), or slug of a tenant."
     id_fields = ("id", "subject_id")
     # The newest run first, and of each the removals.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
@@ -45,6 +46,22 @@ def with_code(text: str) -> SafeString:
     return SafeString("".join(marked))
 
 
+_NUMBER = re.compile(r"-?[\d,.]+( ([KMGTP]i)?B| s| %|%)?")
+
+
+@register.filter
+def with_numbers(
+    headers: Sequence[dict[str, Any]], rows: Sequence[Sequence[str]]
+) -> Sequence[dict[str, Any]]:
+    """Mark the headers of the columns that have numbers only, which are aligned to the right."""
+    for index, header in enumerate(headers):
+        cells = [str(row[index]) for row in rows]
+        texts = [strip_tags(cell).strip() for cell in cells if cell.startswith("<td")]
+        values = [text for text in texts if text not in ("", "-")]
+        header["is_number"] = bool(values) and all(map(_NUMBER.fullmatch, values))
+    return headers
+
+
 @register.filter
 def labelled(cells: Iterable[str], headers: Sequence[dict[str, Any]]) -> Iterator[SafeString]:
     """Yield the cells of a row with the titles of their columns.
@@ -54,4 +71,5 @@ def labelled(cells: Iterable[str], headers: Sequence[dict[str, Any]]) -> Iterato
     for cell, header in zip(cells, headers, strict=True):
         tag = str(cell)[:3]  # <td or <th; Django has built the cell
         label = format_html('{} data-label="{}"', mark_safe(tag), capfirst(str(header["text"])))  # noqa: S308
+        label += mark_safe(" data-number" if header.get("is_number") else "")  # noqa: S308
         yield mark_safe(label + str(cell)[3:])  # noqa: S308

@@ -110,7 +110,7 @@ def create_sample_site(now: datetime, *, scale: int = 1) -> None:
     make_tenant("juniper", name="Juniper Legal", scaikey_status="SUSPENDED")
     make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)
     _create_history(now)
-    _create_plan(now)
+    _create_plans(now)
     _create_server(now)
 
 
@@ -294,20 +294,39 @@ def _make_changes(run: SyncRun, number: int) -> None:
         SyncChangeValues.objects.create(change=change, values=values)
 
 
-def _create_plan(now: datetime) -> None:
-    """Create a dry run that found something of each kind of change."""
+PlannedSpec = tuple[str, bool, dict[str, Any], str]
+"""The action of a planned change, whether it is a removal, its values and its reason."""
+
+
+def _create_plans(now: datetime) -> None:
+    """Create a dry run that found something of each kind of change, and what a run has skipped."""
     run = _make_run(now - timedelta(minutes=14), 1100, added=3)
     counts = _count(179, added=1, updated=3, deactivated=3, skipped=2)
     run.outcome, run.trigger, run.operator = "planned", "manual", "maria"
     run.counts = {**run.counts, "participants": counts, "memberships": _count(179)}
     run.save()
-    people = Participant.objects.filter(tenant__slug="acme").order_by("pk")[:9]
     left, renamed = {"status": ["active", "deactivated"]}, {"display_name": ["Dmitri", "Dima"]}
+    skipped: PlannedSpec = ("skipped", False, {}, "over the removal limit of its tenant")
+    _plan_for(
+        "acme",
+        run,
+        *[("deactivate", True, left, "removed from ScaiKey")] * 3,
+        ("update", True, {"roles": [["tenant_admin"], []]}, "changed in ScaiKey"),
+        *[skipped] * 2,
+        *[("update", False, renamed, "changed in ScaiKey")] * 2,
+        ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
+    )
+    _plan_for("cobalt", SyncRun.objects.get(outcome="partial"), *[skipped] * 7)
+
+
+def _plan_for(slug: str, run: SyncRun, *changes: PlannedSpec) -> None:
+    """Plan changes for the first people of a tenant."""
+    people = Participant.objects.filter(tenant__slug=slug).order_by("pk")
     SyncPlannedChange.objects.bulk_create(
         SyncPlannedChange(
             run=run,
             tenant=person.tenant,
-            tenant_slug=person.tenant.slug,
+            tenant_slug=slug,
             kind="participants",
             action=action,
             is_removal=is_removal,
@@ -318,17 +337,7 @@ def _create_plan(now: datetime) -> None:
             values=values,
             reason=reason,
         )
-        for person, (action, is_removal, values, reason) in zip(
-            people,
-            (
-                *[("deactivate", True, left, "removed from ScaiKey")] * 3,
-                ("update", True, {"roles": [["tenant_admin"], []]}, "changed in ScaiKey"),
-                *[("skipped", False, {}, "over the removal limit of its tenant")] * 2,
-                *[("update", False, renamed, "changed in ScaiKey")] * 2,
-                ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
-            ),
-            strict=True,
-        )
+        for person, (action, is_removal, values, reason) in zip(people, changes, strict=False)
     )
 
 

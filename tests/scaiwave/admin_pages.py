@@ -12,7 +12,9 @@ from django.urls import reverse
 def read_column(client: Client, url_name: str, column: str) -> list[str]:
     """Return the texts of a column of a list, without markup."""
     page = client.get(reverse(url_name)).content.decode()
-    cells = re.findall(rf'<t[dh] data-label="[^"]*" class="field-{column}[^>]*>(.*?)</t[dh]>', page)
+    cells = re.findall(
+        rf'<t[dh] data-label="[^"]*"[^>]* class="field-{column}[^>]*>(.*?)</t[dh]>', page
+    )
     return [strip_markup(cell) for cell in cells]
 
 

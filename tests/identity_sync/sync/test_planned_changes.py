@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -223,6 +224,24 @@ def test_success_no_plan_is_stored_without_retention(scaikey: Sandbox, settings:
     scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
     sync(dry_run=True)
     assert not SyncPlannedChange.objects.exists()
+
+
+def test_success_a_dry_run_ends_well_if_its_plan_can_not_be_stored(
+    scaikey: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync()
+    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sw_sync_planned_changes RENAME TO sw_elsewhere")
+
+    report = sync(dry_run=True)
+
+    assert report.outcome == "planned"
+    assert report.change_count == 1
+    assert "could not be recorded" in caplog.text
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sw_elsewhere RENAME TO sw_sync_planned_changes")
+    assert "The list is not kept" in get_page(get_last_run())
 
 
 def make_planned(person: Participant, **fields: Any) -> SyncPlannedChange:
