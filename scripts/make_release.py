@@ -69,7 +69,7 @@ def release(version: str, *, runs_tests: bool) -> list[Path]:
         _write_version(version)
         if runs_tests:
             _run("scripts/check")
-            _run("scripts/test")
+            _run("scripts/test", "--all")
         _run_git("commit", "--quiet", "--all", "--message", f"Release {version}")
         _run_git("tag", "--annotate", f"v{version}", "--message", f"Version {version}")
         return build(TOP / DIST)

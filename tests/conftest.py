@@ -46,8 +46,7 @@ MARKERS = (
     "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
     "forked from one that is ready",
     "slow: has very many cases; left out by `scripts/test --fast`",
-    "once: tests kills, disks, memory or tools, which do not depend on versions; skipped with "
-    "SCAIWAVE_TEST_BRIEF=1",
+    "once: tests kills, disks, memory or tools, which do not depend on versions",
 )
 KINDS = ("postgres", "redis", "seaweedfs", "rclone", "oidc_provider")
 # Read at import, because the `home` fixture removes them from the environment.
@@ -55,8 +54,7 @@ ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("once", "slow", "fresh_interpreter", *KINDS)
-_BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
-_REST = os.environ.get("SCAIWAVE_TEST_REST") == "1"
+_PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
 
@@ -125,12 +123,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that this run does not need.
-
-    The run on PostgreSQL follows the one on SQLite, which has run the tests without a database. A
-    brief run also divides those with a database between the two, and the rest of a run has them on
-    the other one: together, on two versions, they have every test on both databases.
-    """
+    """Deselect tests that this run does not need; see SCAIWAVE_TEST_PAIRS in `tests.services`."""
     selected = [item for item in items if _belongs(item)]
     if left_out := [item for item in items if not _belongs(item)]:
         config.hook.pytest_deselected(items=left_out)
@@ -154,18 +147,25 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def _belongs(item: pytest.Item) -> bool:
+    """Return whether this run has the test.
+
+    The run on PostgreSQL follows the one on SQLite, which has the tests without a database.
+    """
     if _FAST and not _is_fast(item):
         return False
     for marker in item.iter_markers("only_on"):
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):
             return False
+    is_once = bool(item.get_closest_marker("once"))
+    if is_once and _PAIRS == "other-half":
+        return False
     if not _touches_database(item):
-        return not ON_POSTGRES and not (_BRIEF and item.get_closest_marker("once"))
-    if item.get_closest_marker("once"):
-        return not _BRIEF
-    if item.get_closest_marker("only_on") or not (_BRIEF or _REST):
+        return not ON_POSTGRES
+    if item.get_closest_marker("only_on") or _PAIRS == "all":
         return True
-    return _is_assigned(item) is _BRIEF
+    if is_once and _PAIRS == "half-and-once":
+        return True
+    return _is_assigned(item) is (_PAIRS != "other-half")
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -198,7 +198,7 @@ def _starts_processes(module: ModuleType) -> bool:
 
 
 def _is_assigned(item: pytest.Item) -> bool:
-    """Return whether a brief run has the test on this database: each module is tested on one."""
+    """Return whether half of the pairs has the test on this database: each file is on one."""
     return bool(zlib.crc32(item.path.name.encode()) % 2) is ON_POSTGRES
 
 

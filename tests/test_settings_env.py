@@ -76,11 +76,10 @@ def test_success_an_empty_postgres_database(database_url: str) -> None:
 def test_success_two_versions_together_run_every_test_on_each_database(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`.ci/run` has the rest on the newest version, and a brief run on the oldest."""
+    """`.ci/run` has one half and `once` on the newest version, and the other on the oldest."""
 
-    def runs(item: pytest.Item, *, brief: bool = False, rest: bool = False) -> set[str]:
-        monkeypatch.setattr(conftest, "_BRIEF", brief)
-        monkeypatch.setattr(conftest, "_REST", rest)
+    def runs(item: pytest.Item, pairs: str) -> set[str]:
+        monkeypatch.setattr(conftest, "_PAIRS", pairs)
         return {database for database in ("sqlite", "postgresql") if belongs(item, database)}
 
     def belongs(item: pytest.Item, database: str) -> bool:
@@ -89,7 +88,8 @@ def test_success_two_versions_together_run_every_test_on_each_database(
 
     monkeypatch.setattr(conftest, "_FAST", False)
     for item in request.session.items:
-        newest, oldest = runs(item, rest=True), runs(item, brief=True)
-        assert newest | oldest == runs(item), item
+        newest, oldest = runs(item, "half-and-once"), runs(item, "other-half")
+        assert newest | oldest == runs(item, "all"), item
         assert newest, item
         assert bool(oldest) is not bool(item.get_closest_marker("once")), item
+        assert len(runs(item, "half")) == 1, item

@@ -10,11 +10,12 @@ Settings, read from the environment:
                               Python package (default: PATH, then the usual directories, then wheel)
     SCAIWAVE_TEST_REDIS       the server program of Redis or Valkey, or `wheel` (default: PATH, then
                               the Python package)
-    SCAIWAVE_TEST_BRIEF       1 skips the tests marked `once` (kills, full disks, memory), and runs
-                              those with a database on one of the two
     SCAIWAVE_TEST_NIGHTLY     1 adds what takes too long for each merge; see docs/CONTRIBUTING.md
-    SCAIWAVE_TEST_REST        1 leaves out what a brief run has on each database, for a run on
-                              another version that completes it; keeps tests without a database
+    SCAIWAVE_TEST_PAIRS       which tests with a database run on which: `all` on both; `half` each
+                              on one of the two; `half-and-once` the same, but those marked `once`
+                              (kills, full disks, memory) on both; `other-half` each on the other
+                              one, without `once`. Default: `half`, or `all` for selected tests or
+                              one database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)

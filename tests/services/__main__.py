@@ -1,4 +1,4 @@
-"""`python -m tests.services [--fast] [arguments of pytest]`: run pytest once for each database.
+"""`python -m tests.services [--fast | --all] [arguments of pytest]`: run pytest for each database.
 
 `scripts/test` calls it after creating the virtual environment.
 """
@@ -42,8 +42,11 @@ class TestRun:
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    if "--fast" in arguments:
-        arguments = [argument for argument in arguments if argument != "--fast"]
+    modes = {"--fast", "--all"}.intersection(arguments)
+    arguments = [argument for argument in arguments if argument not in modes]
+    if "--all" in modes:
+        os.environ["SCAIWAVE_TEST_PAIRS"] = "all"
+    if "--fast" in modes:
         os.environ["SCAIWAVE_TEST_FAST"] = "1"
         run = _run_pytest("SQLite, only fast tests", {}, arguments)
         _print_line(f"\n{run}")
@@ -79,8 +82,13 @@ def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, S
 
 
 def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[TestRun]:
-    """Run the tests on each selected database, unless the run before was interrupted."""
+    """Run the tests on each selected database, unless the run before was interrupted.
+
+    All tests are divided between two databases, so that each runs once.
+    """
     databases = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
+    if len(databases) == 2 and "postgres" in services and not arguments:
+        os.environ.setdefault("SCAIWAVE_TEST_PAIRS", "half")
     shared = {
         f"SCAIWAVE_TEST_{kind.upper()}_URL": service.url for kind, service in services.items()
     }
