@@ -1,7 +1,8 @@
 """The process that forks those of `tests.forked_processes`. Run as a script, by a test process.
 
-It has imported what every command of the suite imports, but neither settings nor models: a forked
-process reads its own environment and sets up Django, like one that Python has started.
+It has imported what every command of the suite imports, but has no settings: a forked process reads
+its own environment and sets up Django, like one that Python has started. Django then finds the
+classes of models and of admin pages, whose creation takes most of that time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -20,6 +22,8 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +31,9 @@ from typing import Any, TextIO
 
 import django.conf
 import django.db
+from django.apps import AppConfig, apps
+from django.utils.functional import empty
+from django.utils.module_loading import module_has_submodule
 
 MAX_DESCRIPTORS = 16
 
@@ -62,13 +69,6 @@ MODULES = (
     "storages.backends.s3",
     "tenacity",
     "uuid_utils",
-    "federation.services.peer_client",
-    "identity_sync.services.sync.report",
-    "identity_sync.services.sync.staging",
-    "rooms.bundle.validator",
-    "rooms.bundle.writer",
-    "rooms.search.vectors",
-    "rooms.services.imports.source",
     "scaiwave.admin.acts",
     "scaiwave.admin.list_export",
     "scaiwave.admin.overview",
@@ -86,6 +86,19 @@ MODULES = (
     "scaiwave.media_storage",
     "scaiwave.postgresql.base",
     "scaiwave.schema_version",
+)
+# They need models. Commands are not among them, since they import scaiwave.cli.
+PACKAGES = (
+    "federation.queries",
+    "federation.services",
+    "identity_sync.queries",
+    "identity_sync.services",
+    "rooms.bundle",
+    "rooms.queries",
+    "rooms.search",
+    "rooms.services",
+    "tenants.queries",
+    "tenants.services",
 )
 
 
@@ -170,6 +183,58 @@ def _become(request: Request, descriptors: list[int]) -> None:
     gc.enable()
 
 
+def import_models() -> None:
+    """Import models and what needs them, and forget the settings with which that was done.
+
+    The `ready` methods of apps are not called: a forked process does that.
+    """
+    with _default_environment():
+        for entry in django.conf.settings.INSTALLED_APPS:
+            if entry == "axes":  # It adds its defaults to the settings when it is imported.
+                continue
+            config = AppConfig.create(entry)
+            apps.app_configs[config.label] = config
+            config.apps = apps
+        apps.apps_ready = True
+        configs = list(apps.get_app_configs())
+        for config in configs:
+            config.import_models()
+        apps.models_ready = True
+        for config in configs:
+            if module_has_submodule(config.module, "admin"):
+                importlib.import_module(f"{config.name}.admin")
+        for package in map(importlib.import_module, PACKAGES):
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+    apps.app_configs.clear()
+    apps.apps_ready = apps.models_ready = False
+    apps.clear_cache()
+    django.conf.settings._wrapped = empty
+    del sys.modules["scaiwave.settings"]
+    connections: Any = django.db.connections
+    for connection in connections.all(initialized_only=True):
+        assert connection.connection is None, "A module has connected to a database."
+        del connections[connection.alias]
+    connections._settings = None
+    del connections.settings
+
+
+@contextmanager
+def _default_environment() -> Iterator[None]:
+    """Set only what the settings need, instead of what a test has set."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("SCAIWAVE_"):
+            del os.environ[name]
+    os.environ["SCAIWAVE_HOME"] = str(Path(__file__).parent / "no-home")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "scaiwave.settings"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _open_text(number: int, like: TextIO) -> Any:
     """Open a standard stream as Python does at its start, with the encoding of the present one."""
     raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
@@ -243,6 +308,7 @@ def main(descriptor: int) -> None:
     gc.disable()
     for name in MODULES:
         importlib.import_module(name)
+    import_models()
     del sys.path[0]
     gc.freeze()
     connection = socket.socket(fileno=descriptor)
