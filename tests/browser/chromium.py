@@ -78,9 +78,7 @@ class WatchedPage:
         self.problems: list[str] = []
         self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
-        self.page.on(
-            "requestfailed", lambda request: self.problems.append(f"no answer: {request.url}")
-        )
+        self.page.on("requestfailed", self._note_failure)
         self.page.on("response", self._note_response)
         self.page.on("request", self._note_request)
 
@@ -134,6 +132,11 @@ class WatchedPage:
         is_load = message.text.startswith("Failed to load resource")  # noted as a response
         if message.type in {"error", "warning"} and not is_load:
             self.problems.append(f"console: {message.text}")
+
+    def _note_failure(self, request: Request) -> None:
+        """Chromium aborts requests of a page that is left before they are answered."""
+        if request.failure != "net::ERR_ABORTED":
+            self.problems.append(f"no answer: {request.url}: {request.failure}")
 
     def _note_response(self, response: Response) -> None:
         if response.status >= 400 and not (

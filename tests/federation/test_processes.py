@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,13 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.identity_sync.sync.processes import Server, wait_for
-from tests.scaiwave.cli_helpers import ProcessResult, run_at_terminal, run_scaiwave, start_example
+from tests.scaiwave.cli_helpers import (
+    CHECKOUT,
+    ProcessResult,
+    run_at_terminal,
+    run_scaiwave,
+    start_example,
+)
 
 pytestmark = pytest.mark.once
 
@@ -87,12 +94,24 @@ def test_success_two_rotations_at_once_make_one_key(server: Server) -> None:
 
 
 def test_success_rotations_started_together_make_one_key(server: Server) -> None:
-    """Also if one of them is done before the other has read the keys."""
+    """One is done before the other, which had started by then, has read the keys."""
     assert run_key_command("generate").code == 0
-    with ExitStack() as stack:
-        runs = [stack.enter_context(start_example(*KEY, "rotate", **REAL)) for _ in range(2)]
-        outs = [process.communicate(timeout=60)[0] for process in runs]
-    assert sorted(out.split(" ")[0] for out in outs) == ["Another", "Key"]
+    code = (
+        "import sys; from scaiwave.cli import main\n"
+        "print('Started.', flush=True); sys.stdin.readline(); sys.exit(main())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *KEY, "rotate"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as late:
+        assert late.stdout is not None
+        assert late.stdout.readline() == "Started.\n"
+        early = run_key_command("rotate")
+        out, _ = late.communicate("\n", timeout=60)
+    assert [early.out.split(" ")[0], out.split(" ")[0]] == ["Key", "Another"]
     assert count_rows(server) == 2
 
 
