@@ -10,21 +10,31 @@ from __future__ import annotations
 import functools
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.core.exceptions import SuspiciousOperation
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.template import loader
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from scaiwave.console.output import to_json
 from scaiwave.console.text import shorten, shorten_input
-from scaiwave.error_mapping import translate_errors
-from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
+from scaiwave.error_mapping import DatabaseBusy, map_database_error, translate_errors
+from scaiwave.errors import (
+    DatabaseUnreachable,
+    NotFoundError,
+    RefusedError,
+    ScaiWaveError,
+    TokenRequired,
+)
 
 PREFIX = "/v1/"
 MAX_UNREAD_BYTES = 65536
@@ -180,6 +190,20 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(PREFIX):
         return error_response(BadApiRequest("The request was rejected before it was read."))
     return cast(HttpResponse, defaults.bad_request(request, exception))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Handle what no view has caught. A database that can't be used now is a page with 503, on
+    which proxies and monitors try again, and which states what the person can do.
+    """
+    error = sys.exc_info()[1]
+    ours = map_database_error(error) if isinstance(error, DatabaseError) else None
+    if not isinstance(ours, DatabaseUnreachable | DatabaseBusy):
+        return cast(HttpResponse, defaults.server_error(request))
+    page = loader.get_template("503.html").render({"code": ours.code})
+    response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = str(RateLimitExceeded.retry_after_seconds)
+    return response
 
 
 @csrf_exempt

@@ -22,3 +22,4 @@ urlpatterns = [
 ]
 
 handler400 = "scaiwave.api.bad_request"
+handler500 = "scaiwave.api.server_error"

@@ -234,7 +234,7 @@ def test_success_menu_is_by_task_with_internals_last(client: Client) -> None:
     assert {"StreamCounter", "SearchRange", "ImportIntent", "GroupMembership"} <= names
 
 
-@pytest.mark.parametrize("code", [403, 404, 500])
+@pytest.mark.parametrize("code", [403, 404, 500, 503])
 def test_success_error_pages_look_like_the_site(code: int, client: Client) -> None:
     client.raise_request_exception = False
     page = render_to_string(f"{code}.html")

@@ -23,6 +23,7 @@ from tests.databases import copy_database
 from tests.scaiwave import row_factories
 from tests.scaiwave.cli_helpers import ProcessResult, run_process, run_scaiwave
 from tests.scaiwave.test_admin_site import MODELS, address
+from tests.scaiwave.test_error_mapping_postgresql import free_port
 
 POLICY = "; ".join(f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items())
 PASSWORD = "correct horse battery"
@@ -251,6 +252,25 @@ def test_success_https(database_url: str, empty_database: str) -> None:
     checked = run_scaiwave("manage", "check", "--deploy", "--fail-level", "INFO", **HTTPS)
     assert (checked.code, checked.err) == (0, "")
     assert "no issues" in checked.out
+
+
+FETCH_WITHOUT_DATABASE = """
+import django; django.setup()
+from django.test import Client
+client = Client(raise_request_exception=False)
+client.cookies["sessionid"] = 32 * "a"
+answer = client.get("/admin/", HTTP_HOST="chat.example.com", HTTP_X_FORWARDED_PROTO="https")
+page = answer.content.decode()
+print(answer.status_code, answer["Retry-After"], "127.0.0.1" in page)
+print("Database not available" in page, "SW_DATABASE_UNREACHABLE" in page)
+"""
+
+
+def test_fail_a_database_that_does_not_answer_is_a_page_of_its_own() -> None:
+    env = {**HTTPS, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+    env["SCAIWAVE_DB_URL"] = f"postgres://user:secret@127.0.0.1:{free_port()}/name"
+    ended = run_process([sys.executable, "-c", FETCH_WITHOUT_DATABASE], **env)
+    assert ended.out.splitlines() == ["503 30 False", "True True"]
 
 
 def run_without_web_libraries(*words: str) -> ProcessResult:
