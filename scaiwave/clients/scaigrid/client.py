@@ -28,7 +28,8 @@ ME = "/v1/me"
 MAX_MODELS = 500
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
-Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+"""Of some thousand tenants, the sum must fit a database's integers."""
 
 
 class Model(msgspec.Struct, kw_only=True, frozen=True):

@@ -148,6 +148,13 @@ MALFORMED = [
         b'{"data": [{"group_key": "tnt_1", "total_tokens": -1}]}',
         "GET /v1/accounting/usage/summary: expected `int` >= 0 at `[0].total_tokens`",
     ),
+    (
+        "usage_summary",
+        {"start": START, "end": END},
+        b'{"data": [{"group_key": "tnt_1", "total_tokens": 9223372036854775807}]}',
+        "GET /v1/accounting/usage/summary: expected `int` <= 1000000000000000 at "
+        "`[0].total_tokens`",
+    ),
 ]
 
 
