@@ -67,7 +67,9 @@ def _build_sync_card(now: datetime) -> Card:
         command = "scaiwave sync status"
     elif success is not None and success.ended_at is not None:
         interval = get_interval(settings.CONFIG)
-        details.append(f"Expected every {timesince(now - interval, now)}.".replace("\xa0", " "))
+        every = timesince(now - interval, now).replace("\xa0", " ")
+        due = success.started_at + interval
+        details.append(f"The next is expected at {due:%H:%M} UTC, one every {every}.")
     return Card(
         title="Last successful full sync",
         value="never"

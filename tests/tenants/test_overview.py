@@ -84,6 +84,9 @@ def test_success_cards_count_as_lists_do() -> None:
     )
     assert cards["Last successful full sync"]["value"] == "4 minutes ago"
     assert cards["Last successful full sync"]["tone"] == "good"
+    assert cards["Last successful full sync"]["details"] == [
+        "The next is expected at 12:05 UTC, one every 10 minutes."
+    ]
 
 
 def test_success_what_the_last_sync_skipped_has_the_exact_command() -> None:
