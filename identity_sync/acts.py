@@ -82,9 +82,19 @@ def _is_linked(tenant: Any) -> bool:
     return bool(tenant.scaikey_tenant_id)
 
 
+def _explain_allowance(run: Any) -> str:
+    text = describe_allowance(run)
+    return f"{text} The page of the run of {run.started_at:%Y-%m-%d %H:%M} UTC lists whom."
+
+
 def _describe_tenant_allowance(tenant: Any) -> str:
     run = find_refused_run(tenant)
     return describe_allowance(run) if run else ""
+
+
+def _explain_tenant_allowance(tenant: Any) -> str:
+    run = find_refused_run(tenant)
+    return _explain_allowance(run) if run else ""
 
 
 def _has_tenant_allowance(tenant: Any) -> bool:
@@ -139,7 +149,7 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_has_allowance,
         is_destructive=True,
-        get_note=describe_allowance,
+        get_note=_explain_allowance,
     )
 )
 register_act(
@@ -177,6 +187,6 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_has_tenant_allowance,
         is_destructive=True,
-        get_note=_describe_tenant_allowance,
+        get_note=_explain_tenant_allowance,
     )
 )

@@ -13,6 +13,7 @@ from scaiwave.admin.formatting import Tone
 from scaiwave.admin.overview import Cell
 
 CHANGES = "admin:identity_sync_syncchange_changelist"
+PLANNED = "admin:identity_sync_syncplannedchange_changelist"
 COLUMNS = ("seen", "added", "updated", "deactivated", "restored", "skipped")
 _ACTIONS = {
     "added": "add",
@@ -26,20 +27,35 @@ _ACTIONS = {
 def build_rows(run: SyncRun) -> list[list[Cell]]:
     """Return a row for each kind: its name, then a cell for each of `COLUMNS`."""
     counts = run.get_counts()
-    return [_build_row(run, kind, counts[kind]) for kind in KINDS if kind in counts]
+    lists = {column: _find_list(run, column) for column in COLUMNS}
+    return [_build_row(run, kind, counts[kind], lists) for kind in KINDS if kind in counts]
 
 
-def _build_row(run: SyncRun, kind: str, counts: dict[str, int]) -> list[Cell]:
-    cells = [_build_cell(run, kind, column, counts.get(column, 0)) for column in COLUMNS]
+def _find_list(run: SyncRun, column: str) -> str:
+    """Return the list that has the records of a column, or nothing."""
+    is_written = run.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
+    if is_written and column != "skipped":
+        return CHANGES
+    # The changes have only what a run was the first to skip.
+    if run.outcome != Outcome.APPLIED and run.planned_changes.exists():
+        return PLANNED
+    return CHANGES if is_written else ""
+
+
+def _build_row(
+    run: SyncRun, kind: str, counts: dict[str, int], lists: dict[str, str]
+) -> list[Cell]:
+    cells = [
+        _build_cell(run, kind, column, counts.get(column, 0), lists[column]) for column in COLUMNS
+    ]
     return [Cell(kind.capitalize()), *cells]
 
 
-def _build_cell(run: SyncRun, kind: str, column: str, number: int) -> Cell:
+def _build_cell(run: SyncRun, kind: str, column: str, number: int, list_name: str) -> Cell:
     action = _ACTIONS.get(column)
-    is_recorded = run.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
     url = ""
-    if number and action is not None and is_recorded:
-        url = f"{reverse(CHANGES)}?{urlencode(_select(run, kind, action))}"
+    if number and action is not None and list_name:
+        url = f"{reverse(list_name)}?{urlencode(_select(run, kind, action))}"
     tone = Tone.WARN if column == "skipped" and number else None
     return Cell(f"{number:,}", url, tone, is_number=True)
 

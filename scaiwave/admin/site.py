@@ -58,6 +58,7 @@ class OperatorSite(admin.AdminSite):
     index_template = "scaiwave/admin/index.html"
     site_url = None
     login_template = "scaiwave/admin/login.html"
+    logout_template = "scaiwave/admin/signed_out.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Whether the account may enter: after a sign-in with ScaiKey, as long as it proves a role.
@@ -128,7 +129,7 @@ class OperatorSite(admin.AdminSite):
         response: HttpResponse = super().logout(request, extra_context)
         if request.method != "POST" or id_token is None:
             return response
-        context = {"title": "Signed out", "is_signed_out": True}
+        context = {"title": "Signed out", "was_in_scaikey": True}
         try:
             context["end_session_url"] = _end_session[0](id_token) if _end_session else ""
         except ScaiWaveError as error:

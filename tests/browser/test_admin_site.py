@@ -179,6 +179,17 @@ def test_success_the_menu_of_a_small_screen_needs_no_script(
     watched.context.close()
 
 
+TITLES = """css => [...document.querySelectorAll(css)]
+    .map(element => JSON.parse(getComputedStyle(element, "::before").content))"""
+
+
+def test_success_cards_of_a_small_screen_have_the_titles_of_columns(watched: WatchedPage) -> None:
+    watched.resize(NARROW)
+    watched.open("/admin/federation/serverkey/")
+    titles = watched.page.evaluate(TITLES, "#result_list tr:first-child td")
+    assert titles == ["State", "Days left", "Signs from", "Retires", "Revoked"]
+
+
 TOO_LOW = """css => [...document.querySelectorAll(css)]
     .filter(element => element.checkVisibility() && element.getBoundingClientRect().height < 43.5)
     .map(element => element.outerHTML.slice(0, 120))"""

@@ -604,3 +604,12 @@ def test_success_long_lists_are_counted_only_so_far(
     assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2
     page = text(client, address(Tenant, "changelist"))
     assert "Only the first 3 rows are shown; search or filter to see others." in page
+
+
+def test_success_the_page_after_signing_out_with_a_password_is_about_this_server() -> None:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    page = client.post(reverse("admin:logout")).content.decode()
+    assert "You are signed out of this server." in page
+    assert "ScaiKey" not in page
+    assert client.get(reverse("admin:index")).status_code == HTTPStatus.FOUND

@@ -162,7 +162,9 @@ def test_success_a_refused_run_lists_what_it_would_remove(scaikey: Sandbox) -> N
     assert len(rows) == 24
     assert {(row.action, row.is_removal) for row in rows} == {("deactivate", True)}
     assert not SyncChange.objects.filter(run=run).exists()
-    assert rows[0].subject_name in get_page(run)
+    page = get_page(run)
+    assert rows[0].subject_name in page
+    assert f"?run__id__exact={run.pk}&amp;kind=participants&amp;action=deactivate" in page
 
     with pytest.raises(RemovalLimitExceeded):
         sync()
