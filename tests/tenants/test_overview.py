@@ -137,10 +137,8 @@ def test_success_all_processes_share_one_row_for_a_minute() -> None:
     assert StoredOverview.objects.count() == 1
 
 
-@pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
 def test_success_requests_at_once_build_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On SQLite, transactions that write run one at a time."""
     builds: list[datetime] = []
 
     def count(now: datetime) -> OverviewPart:
@@ -153,6 +151,19 @@ def test_success_requests_at_once_build_it_once(monkeypatch: pytest.MonkeyPatch)
     documents = run_concurrently(*[partial(load_overview, time) for time in times])
     assert len(builds) == 1
     assert all(set(document) == set(documents[0]) for document in documents)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_others_can_write_while_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take seconds, also because Redis does not answer."""
+
+    def write(now: datetime) -> OverviewPart:
+        run_concurrently(partial(row_factories.make_tenant, "written"))
+        return OverviewPart()
+
+    monkeypatch.setitem(overview._builders, "writing", (9, write))
+    assert load_overview(NOW)["cards"]
+    assert Tenant.objects.filter(slug="written").exists()
 
 
 def test_success_an_overview_from_a_moment_later_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
