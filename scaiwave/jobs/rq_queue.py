@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scaiwave.worker")
 
+MAX_DROPPED = 1000
 OnRefused = Callable[[RefusalReason], None]
 
 
@@ -128,9 +129,10 @@ class SuiteQueue(DjangoRQ):
         """Return the next job that may be run, or None if none arrives within these seconds.
 
         It stays in RQ's intermediate queue until it is started, so that it is not lost. With None
-        it does not wait.
+        it does not wait. It returns None also after MAX_DROPPED entries that can't be run, so that
+        a worker sends heartbeats and can be stopped however many there are.
         """
-        while True:
+        for _ in range(MAX_DROPPED):
             try:
                 _, raw_id = self.lmove(self.connection, self.key, seconds) or (None, None)
             except DequeueTimeout:
@@ -139,6 +141,7 @@ class SuiteQueue(DjangoRQ):
                 return None
             if job := self._load(expect(raw_id, bytes)):
                 return job
+        return None
 
     def _load(self, raw_id: bytes) -> SuiteJob | None:
         try:

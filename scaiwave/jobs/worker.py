@@ -162,7 +162,7 @@ class SuiteWorker(Worker):
     # The queue
 
     def _work_once(self, burst: bool) -> bool:
-        """Return whether there was a job."""
+        """Return whether there was a job, or entries of the queues are left to look at."""
         now = time.monotonic()
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
@@ -176,7 +176,7 @@ class SuiteWorker(Worker):
         job = next((job for job in jobs if job), None)
         job = job or last.take(None if burst else WAIT_SECONDS)
         if job is None:
-            return False
+            return any(self.connection.llen(queue.key) for queue in self.suite_queues)
         if self.is_stopping:
             put_back_job(self._get_queue(job), job)
         else:

@@ -93,3 +93,18 @@ def test_success_attempts_that_are_no_number_do_not_stop_a_job(redis: Redis, log
     worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
     worker.work_until_stopped(burst=True)
     assert worker.counts["completed"] == 1
+
+
+@pytest.mark.usefixtures("allow")
+def test_success_many_entries_that_can_not_be_run_are_dropped_in_parts(
+    redis: Redis, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaiwave.jobs.rq_queue.MAX_DROPPED", 10)
+    redis.rpush("rq:queue:default", *(f"expired-{number}" for number in range(25)))
+    enqueue_job(redis, "tests.scaiwave.jobs.slow_jobs.end")
+    stopped = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+    assert stopped._work_once(burst=True)
+    assert (stopped.counts["completed"], redis.llen("rq:queue:default")) == (0, 16)
+    worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+    worker.work_until_stopped(burst=True)
+    assert (worker.counts["completed"], redis.llen("rq:queue:default")) == (1, 0)
