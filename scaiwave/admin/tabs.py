@@ -104,12 +104,16 @@ def build_heading(
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:
-    """Return the row by which a list is filtered, if the list is one of its tabs."""
+    """Return the row by which a list is filtered, if the list is one of its tabs.
+
+    A list that is filtered by two rows of a model, in an address that someone has made, is of none.
+    """
     for row_model, tabs in _TABS.items():
         for tab in tabs:
-            if tab.model is not model or not (key := request.GET.get(filter_parameter(tab.field))):
+            keys = request.GET.getlist(filter_parameter(tab.field))
+            if tab.model is not model or len(keys) != 1:
                 continue
-            row: Model | None = find_row(site, request, row_model, key)
+            row: Model | None = find_row(site, request, row_model, keys[0])
             if row is not None:
                 return row
     return None

@@ -28,6 +28,7 @@ from tenants.models import (
 )
 from tenants.queries.participants import list_groups_of, sign_in_blockers
 from tenants.queries.roles import assignment_row, effective_roles
+from tenants.queries.serializers import Row
 
 register_tab(Tenant, "People", Participant, "tenant", position=1)
 register_tab(Tenant, "Groups", Group, "tenant", position=2)
@@ -105,9 +106,17 @@ class ParticipantAdmin(StatusAdmin):
         """Return the status, and whether the person may sign in and if not why."""
         context = {
             "status": self.status_text(participant),
-            "blockers": sign_in_blockers(participant),
+            "blockers": [self._hide_name(each, request) for each in sign_in_blockers(participant)],
         }
         return render_to_string("tenants/admin/sign_in.html", context)
+
+    def _hide_name(self, blocker: Row, request: HttpRequest) -> Row:
+        """Leave out the name of a tenant or partner that the account may not see."""
+        about = str(blocker["subject_type"])
+        model = {"tenant": Tenant, "partner": Partner}.get(about)
+        if model is None or self._can_view(request, model):
+            return blocker
+        return {**blocker, "reason": f"the {about} lets no one sign in", "fix": None}
 
     @admin.display(description="groups")
     def groups(self, participant: Participant) -> str:

@@ -90,16 +90,23 @@ class PartnerFilter(ExactValueFilter):
     """Filter by one of the first partners. The last choice is the list of all of them, whose pages
     link to their tenants.
 
-    Accounts that see only some tenants have at most one partner, so there is nothing to choose.
+    Accounts that see only some tenants have at most one partner, so there is nothing to choose. A
+    filter without output would be ignored, so it has one also for them if the address has a value.
     """
 
     MAX_CHOICES = 50
 
     def has_output(self) -> bool:
+        return self._has_choices() or super().has_output()
+
+    def _has_choices(self) -> bool:
         is_visible = self.site.get_model_admin(Partner).has_view_permission(self.request)
         return is_visible and find_limited_operator(self.request) is None
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        if not self._has_choices():
+            yield from super().choices(changelist)
+            return
         choices = list(super().choices(changelist)) if self.chosen else []
         partners = self._list_partners()
         everything = changelist.get_query_string(remove=[self.parameter])

@@ -398,6 +398,16 @@ def test_fail_a_session_of_another_person_is_refused() -> None:
     assert client.get(reverse("admin:index")).status_code == HTTPStatus.FOUND
 
 
+@every_role
+def test_fail_tenants_of_another_partner_are_none(role: str, tenants: dict[int, Tenant]) -> None:
+    """A filter that the list does not show is applied too."""
+    other = next(tenant for number, tenant in tenants.items() if number != OWN)
+    client, url = enter(role), address(Tenant, "changelist")
+    for partner, found in ((tenants[OWN].partner_id, [tenants[OWN]]), (other.partner_id, [])):
+        answer = client.get(url, {"partner__id__exact": str(partner)})
+        assert answer.context["cl"].result_list == found
+
+
 def test_success_tabs_lead_to_what_the_role_sees(tenants: dict[int, Tenant]) -> None:
     client = enter("tenant_admin")
     page = client.get(address(Tenant, "change", tenants[OWN].pk))

@@ -561,6 +561,9 @@ def test_success_rows_of_other_models_need_their_permission(
 def test_success_notes_figures_and_titles_need_the_permission_too() -> None:
     tenant = row_factories.make_row_of_every_model(1)
     room, grant = Room.objects.get(), RoleGrant.objects.get(group=None)
+    person = Participant.objects.filter(tenant=tenant, participant_type="human")[0]
+    Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=row_factories.NOW)
+    Partner.objects.update(absent_since=row_factories.NOW)
     user = AdminUser.objects.create_user("viewer", is_staff=True)
     client = Client()
     client.force_login(user)
@@ -571,6 +574,8 @@ def test_success_notes_figures_and_titles_need_the_permission_too() -> None:
         address(ServerKey, "changelist"): ("The policy in force", "policy"),
         address(KnownPeer, "changelist"): ("The policy in force", "policy"),
         address(RoleGrant, "change", grant.pk): (str(grant), "participant"),
+        address(Participant, "change", person.pk): (f"resume-tenant {tenant.slug}", "tenant"),
+        f"{address(Participant, 'change', person.pk)}?": (f"Partner {tenant.partner}", "partner"),
     }
     all_others = Permission.objects.filter(codename__startswith="view_")
     for url, (shown, other) in pages.items():
@@ -588,6 +593,14 @@ def test_success_chosen_row_is_named_and_can_be_cleared(client: Client) -> None:
     filters = {spec.title: spec for spec in page.context["cl"].filter_specs}
     named = [choice["display"] for choice in filters["tenant"].choices(page.context["cl"])]
     assert named == ["All", "tenant1"]
+
+
+def test_fail_a_list_of_two_tenants_is_not_headed_by_one_of_them(client: Client) -> None:
+    one, other = (row_factories.make_row_of_every_model(number) for number in (1, 2))
+    query = urlencode([("tenant__id__exact", str(tenant.pk)) for tenant in (one, other)])
+    page = client.get(f"{address(Participant, 'changelist')}?{query}")
+    assert {row.tenant for row in page.context["cl"].result_list} == {one, other}
+    assert page.context["heading"] is None
 
 
 def test_success_times_are_shown_in_utc(client: Client) -> None:
