@@ -237,9 +237,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return format_badge(run.outcome, OUTCOME_TONES.get(Outcome(run.outcome), Tone.NEUTRAL))
 
     @admin.display(description="figures")
-    def figures(self, run: SyncRun) -> str:
+    def figures(self, run: Any) -> str:
         """A table of the counts: kinds by what was done with their records."""
-        if not (rows := build_rows(run)):
+        if not (rows := build_rows(run, has_plan=run.visible_planned.exists())):
             return EMPTY_VALUE
         context = {"columns": ("Kind", *COLUMNS), "rows": rows}
         return render_to_string("scaiwave/admin/figures.html", context)

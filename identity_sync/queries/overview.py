@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef
 from django.urls import reverse
 from django.utils.timesince import timesince
 
-from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun, SyncSkip
+from identity_sync.models import (
+    Outcome,
+    Registration,
+    RegistrationState,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+)
 from identity_sync.queries.judgement import RunScope, get_interval, judge_runs
 from identity_sync.queries.run_figures import COLUMNS, build_rows, count_differences
 from identity_sync.services.registration.credentials import has_credentials
@@ -101,13 +109,14 @@ def _build_skip_card() -> Card:
 def _build_drift_table(now: datetime) -> OverviewTable:
     """Show the differences from ScaiKey that the last full sync found, without asking ScaiKey."""
     counted = SyncRun.objects.full().ended().exclude(outcome=Outcome.FAILED)
-    run = counted.newest_first().first()
+    planned = SyncPlannedChange.objects.filter(run=OuterRef("pk"))
+    run: Any = counted.annotate(has_plan=Exists(planned)).newest_first().first()
     return OverviewTable(
         title="Drift by kind",
         url=reverse(RUNS) if run is None else reverse(RUN, args=[run.pk]),
         permission=VIEW_RUNS,
         columns=("Kind", *COLUMNS),
-        rows=[] if run is None else build_rows(run),
+        rows=[] if run is None else build_rows(run, has_plan=run.has_plan),
         details="" if run is None else _describe_drift(run, now),
         empty="No full sync has compared this server with ScaiKey yet.",
     )

@@ -24,20 +24,23 @@ _ACTIONS = {
 }
 
 
-def build_rows(run: SyncRun) -> list[list[Cell]]:
-    """Return a row for each kind: its name, then a cell for each of `COLUMNS`."""
+def build_rows(run: SyncRun, *, has_plan: bool) -> list[list[Cell]]:
+    """Return a row for each kind: its name, then a cell for each of `COLUMNS`.
+
+    `has_plan` is whether the list of its planned changes is kept.
+    """
     counts = run.get_counts()
-    lists = {column: _find_list(run, column) for column in COLUMNS}
+    lists = {column: _find_list(run, column, has_plan=has_plan) for column in COLUMNS}
     return [_build_row(run, kind, counts[kind], lists) for kind in KINDS if kind in counts]
 
 
-def _find_list(run: SyncRun, column: str) -> str:
+def _find_list(run: SyncRun, column: str, *, has_plan: bool) -> str:
     """Return the list that has the records of a column, or nothing."""
     is_written = run.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
     if is_written and column != "skipped":
         return CHANGES
     # The changes have only what a run was the first to skip.
-    if run.outcome != Outcome.APPLIED and run.planned_changes.exists():
+    if has_plan and run.outcome != Outcome.APPLIED:
         return PLANNED
     return CHANGES if is_written else ""
 

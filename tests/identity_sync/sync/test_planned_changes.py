@@ -310,3 +310,31 @@ def test_success_runs_are_deleted_with_their_plans() -> None:
     run = make_planned(person).run
     run.delete()
     assert not SyncPlannedChange.objects.exists()
+
+
+_END_SESSION = """
+    CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END';
+    CREATE TRIGGER end_session BEFORE INSERT ON sw_sync_planned_changes
+        FOR EACH ROW EXECUTE FUNCTION end_session();
+"""
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_a_dry_run_ends_well_if_the_session_ends_while_its_plan_is_stored(
+    scaikey: Sandbox,
+) -> None:
+    sync()
+    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    with connection.cursor() as cursor:
+        cursor.execute(_END_SESSION)
+    try:
+        assert sync(dry_run=True).outcome == "planned"
+        run = get_last_run()
+        assert (run.outcome, run.error_code) == ("planned", "")
+        assert not SyncPlannedChange.objects.exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION end_session CASCADE")
+    assert sync().outcome == "applied"
