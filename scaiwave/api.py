@@ -30,6 +30,7 @@ from scaiwave.console.text import shorten, shorten_input
 from scaiwave.error_mapping import DatabaseBusy, map_database_error, translate_errors
 from scaiwave.errors import (
     DatabaseUnreachable,
+    DiskFull,
     NotFoundError,
     RefusedError,
     ScaiWaveError,
@@ -198,7 +199,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     error = sys.exc_info()[1]
     ours = map_database_error(error) if isinstance(error, DatabaseError) else None
-    if not isinstance(ours, DatabaseUnreachable | DatabaseBusy):
+    if not isinstance(ours, DatabaseUnreachable | DatabaseBusy | DiskFull):
         return cast(HttpResponse, defaults.server_error(request))
     page = loader.get_template("503.html").render({"code": ours.code})
     response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)

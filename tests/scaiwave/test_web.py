@@ -273,6 +273,26 @@ def test_fail_a_database_that_does_not_answer_is_a_page_of_its_own() -> None:
     assert ended.out.splitlines() == ["503 30 False", "True True"]
 
 
+FETCH_ON_FULL_DISK = """
+import resource
+import django; django.setup()
+from django.test import Client
+client = Client(raise_request_exception=False)
+client.cookies["sessionid"] = 32 * "a"
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+answer = client.get("/admin/", HTTP_HOST="chat.example.com", HTTP_X_FORWARDED_PROTO="https")
+page = answer.content.decode()
+print(answer.status_code, "Database not available" in page, "SW_DISK_FULL" in page)
+"""
+
+
+@pytest.mark.usefixtures("migrated")
+def test_fail_a_full_disk_is_a_page_of_its_own() -> None:
+    env = {**HTTPS, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+    ended = run_process([sys.executable, "-c", FETCH_ON_FULL_DISK], **env)
+    assert ended.out.splitlines() == ["503 True True"], ended.err
+
+
 def run_without_web_libraries(*words: str) -> ProcessResult:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({LIBRARIES}))\n"
