@@ -152,7 +152,6 @@ class RoomAdmin(ReadOnlyAdmin):
 @admin.register(RoomMember)
 class RoomMemberAdmin(ReadOnlyAdmin):
     scope = by_tenant()
-    section = Section.ROOMS
     list_display = ("membership", "participant", "room", "power_level", "joined_at", "tenant")
     list_filter = ("membership",)
     list_select_related = ("participant", "room", "tenant")
@@ -228,7 +227,6 @@ class MediaAdmin(ReadOnlyAdmin):
 @admin.register(RoomMedia)
 class RoomMediaAdmin(ReadOnlyAdmin):
     scope = by_tenant()
-    section = Section.ROOMS
     list_display = ("name", "room", "mime_type", "formatted_size", "scan_status", "tenant")
     list_select_related = ("room", "media", "tenant")
     search_fields = ("id", "room", "media")

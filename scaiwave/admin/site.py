@@ -196,12 +196,20 @@ class OperatorSite(admin.AdminSite):
         }
         return TemplateResponse(request, "scaiwave/admin/search.html", context)
 
+    def app_index(  # type: ignore[override]
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Redirect to the first section of the menu with a list of the app: the menu is by task."""
+        for section in self.get_app_list(request):
+            models = (entry["model"] for entry in section["models"] if "model" in entry)
+            if any(model._meta.app_label == app_label for model in models):
+                return HttpResponseRedirect(section["app_url"])
+        return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
+
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return the sections of the menu, or the models of one app for its own page."""
-        if app_label is not None:
-            return super().get_app_list(request, app_label)
+        """Return the sections of the menu."""
         apps = self._build_app_dict(request)
         visible = {model["model"]: model for app in apps.values() for model in app["models"]}
         ordered = sorted(self._registry.items(), key=lambda item: getattr(item[1], "position", 1))

@@ -31,6 +31,8 @@ class RoleAdmin(ReadOnlyAdmin):
 
 @admin.register(RoleGrant)
 class RoleGrantAdmin(ReadOnlyAdmin):
+    """Not among the internals: it is the one list of all manual grants, and its pages revoke."""
+
     scope = by_tenant()
     section = Section.PEOPLE
     list_display = ("source", "role", "holder", "granted_by", "tenant", "created_at")

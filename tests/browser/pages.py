@@ -10,8 +10,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, reverse
 
-NOT_PAGES = {"login", "logout", "jsi18n", "autocomplete", "view_on_site"}
-"""Addresses for people who are not signed in, for POST, or for data instead of a page."""
+NOT_PAGES = {"login", "logout", "jsi18n", "autocomplete", "view_on_site", "app_list"}
+"""Addresses for people who are not signed in, for POST, for data, or that redirect."""
 
 OF_MODELS = ("changelist", "change", "add", "delete", "history", "export")
 """Pages of models: lists and rows are walked, the others are refused or are files."""
@@ -45,12 +45,6 @@ def list_pages(rows: dict[str, list[str]], acts: dict[str, list[str]]) -> list[S
                 SitePage("act", f"act-{slug}", reverse("admin:act", args=[slug, *row_ids]))
                 for slug, row_ids in acts.items()
                 if pattern.pattern.regex.groups == 1 + len(row_ids)
-            ]
-        elif name == "app_list":
-            labels = {model._meta.app_label for model in admin.site._registry}
-            pages += [
-                SitePage("app", f"app-{label}", reverse("admin:app_list", args=[label]))
-                for label in sorted(labels)
             ]
         else:
             assert not has_arguments, f"The walk does not know the arguments of admin:{name}."

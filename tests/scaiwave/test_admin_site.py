@@ -231,7 +231,33 @@ def test_success_menu_is_by_task_with_internals_last(client: Client) -> None:
     assert [section["name"] for section in menu] == [section.value for section in Section]
     assert menu[0]["models"][0]["name"] == "Tenants"
     names = {model["object_name"] for model in menu[-1]["models"]}
-    assert {"StreamCounter", "SearchRange", "ImportIntent", "GroupMembership"} <= names
+    joins = {"GroupMembership", "WorkspaceMember", "RoomMember", "RoomMedia"}
+    assert joins | {"StreamCounter", "SearchRange", "ImportIntent"} <= names
+    assert "RoleGrant" not in names
+
+
+def test_success_menu_begins_with_the_overview(client: Client) -> None:
+    link = '<a class="menu-overview" href="/admin/"{}>Overview</a>'
+    assert link.format(' aria-current="page"') in text(client, reverse("admin:index"))
+    elsewhere = text(client, address(Tenant, "changelist"))
+    assert link.format("") in elsewhere
+    menu = elsewhere[elsewhere.index('id="nav-sidebar"') :]
+    assert menu.index("menu-overview") < menu.index("app-tenants")
+
+
+@pytest.mark.parametrize(
+    ("app", "model"),
+    [("tenants", "tenants_tenant"), ("rooms", "rooms_workspace"), ("federation", None)],
+)
+def test_success_pages_of_apps_lead_to_their_section(
+    app: str, model: str | None, client: Client
+) -> None:
+    """The one with lists of the app that comes first, or the overview."""
+    if model is None:
+        client.force_login(AdminUser.objects.create_user("newcomer", is_staff=True))
+    expected = reverse(f"admin:{model}_changelist") if model else reverse("admin:index")
+    answer = client.get(reverse("admin:app_list", args=[app]))
+    assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.FOUND, expected)
 
 
 @pytest.mark.parametrize("code", [403, 404, 500, 503])
