@@ -40,6 +40,7 @@ from scaiwave.admin.base import is_uuid
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
+    FormattedValue,
     Tone,
     format_badge,
     format_clamped,
@@ -349,7 +350,7 @@ def _describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[st
         "kind": change.kind,
         "subject": _format_planned_subject(change, existing),
         "tenant": _format_planned_tenant(change),
-        "values": _list_planned_values(change),
+        "values": _list_values(change.values),
         "reason": change.reason,
     }
 
@@ -370,11 +371,13 @@ def _format_planned_tenant(change: SyncPlannedChange) -> str:
     return link_to(change.tenant) if change.tenant else change.tenant_slug or EMPTY_VALUE
 
 
-def _list_planned_values(change: SyncPlannedChange) -> list[dict[str, Any]]:
-    return [
-        {"field": name, "old": old, "new": new}
-        for name, (old, new) in sorted(change.values.items())
-    ]
+def _list_values(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"field": name, "old": old, "new": new} for name, (old, new) in sorted(values.items())]
+
+
+def _format_values(values: Sequence[dict[str, Any]]) -> str:
+    lines = ((each["field"], value_text(each["old"]), value_text(each["new"])) for each in values)
+    return format_html_join("", "<div><strong>{}</strong> {} → {}</div>", lines)
 
 
 def _find_existing(changes: Sequence[SyncPlannedChange]) -> set[UUID]:
@@ -454,11 +457,7 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
     @admin.display(description="before → after")
     def values_text(self, change: SyncPlannedChange) -> str:
         """The fields before and after the change; of what is skipped there are none."""
-        lines = (
-            (each["field"], value_text(each["old"]), value_text(each["new"]))
-            for each in _list_planned_values(change)
-        )
-        return format_html_join("", "<div><strong>{}</strong> {} → {}</div>", lines) or EMPTY_VALUE
+        return _format_values(_list_values(change.values)) or EMPTY_VALUE
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -544,8 +543,10 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     """The page of a change links to its values."""
 
     scope = by_tenant("change__tenant")
-    list_display = ("change", "values")
+    list_display = ("change", "value_lines")
     list_select_related = ("change",)
+    more_fields = ("value_table",)
+    hidden_fields = ("values",)
     search_fields = ("change_id",)
     search_help_text = "Search by the ID of a change."
     id_fields = ("change_id",)
@@ -553,6 +554,15 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncChangeValues]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
+
+    @admin.display(description="before → after")
+    def value_lines(self, stored: SyncChangeValues) -> str:
+        return FormattedValue(_format_values(_list_values(stored.values)), stored.values)
+
+    @admin.display(description="before → after")
+    def value_table(self, stored: SyncChangeValues) -> str:
+        context = {"changes": _list_values(stored.values)}
+        return render_to_string("tenants/admin/changes.html", context)
 
 
 @admin.register(SyncSkip)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -22,10 +23,12 @@ from django.db.models import (
     Model,
     UUIDField,
 )
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timesince import timesince, timeuntil
 
 from scaiwave.console.output import format_bytes
@@ -129,12 +132,60 @@ def _make_id_display(attribute: str, name: str) -> Display:
 
 def _make_json_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
-        value = getattr(row, attribute)
-        if value in (None, {}, []):
-            return EMPTY_VALUE
-        return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+        return format_json(getattr(row, attribute))
 
     return show
+
+
+MAX_TABLE_DEPTH = 4
+
+
+def format_json(value: Any, depth: int = 1) -> SafeString | str:
+    """Return a value of JSON as a reader would write it: objects as tables, IDs as IDs."""
+    if value in (None, "", {}, []):
+        return EMPTY_VALUE
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return format_id(value)
+    if depth > MAX_TABLE_DEPTH or not isinstance(value, list | dict):
+        return value_text(value)
+    if isinstance(value, dict):
+        rows = [(_humanise(name), format_json(each, depth + 1)) for name, each in value.items()]
+        return _format_table((), rows)
+    if all(isinstance(each, dict) for each in value):
+        names = list(dict.fromkeys(name for each in value for name in each))
+        cells = [[format_json(each.get(name), depth + 1) for name in names] for each in value]
+        return _format_table(map(_humanise, names), cells)
+    if any(isinstance(each, list | dict) for each in value):
+        return _join_lines(format_json(each, depth + 1) for each in value)
+    if any(isinstance(each, str) and _ID.fullmatch(each) for each in value):
+        return _join_lines(format_json(each) for each in value)
+    return value_text(value)
+
+
+def load_json(text: str) -> Any:
+    """Read a text that contains JSON; return it as it is if it does not."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}")
+"""A UUID or a SHA-256."""
+
+
+def _join_lines(lines: Iterable[str]) -> SafeString:
+    return format_html_join("", "<div>{}</div>", ((line,) for line in lines))
+
+
+def _format_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> SafeString:
+    """Return a table with the first cell of each row as its title."""
+    context = {"titles": list(titles), "rows": rows}
+    return render_to_string("scaiwave/admin/table.html", context)
+
+
+def _humanise(name: str) -> str:
+    return capfirst(name.replace("_", " "))
 
 
 def _make_link_display(attribute: str, name: str) -> Display:
@@ -177,9 +228,18 @@ def value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ", ".join(value) or "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return ", ".join(map(_part_text, value)) or "none"
+    if isinstance(value, dict):
+        pairs = (f"{name.replace('_', ' ')}: {_part_text(each)}" for name, each in value.items())
+        return ", ".join(pairs) or "none"
+    return str(value)
+
+
+def _part_text(value: Any) -> str:
+    """Return a part of a value, in brackets if it has parts itself."""
+    is_compound = isinstance(value, list | dict) and len(value) > 1
+    return f"({value_text(value)})" if is_compound else value_text(value)
 
 
 @cache

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Length
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.access import PLATFORM, by_tenant, by_tenant_text
@@ -15,15 +15,21 @@ from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
     FormattedValue,
+    Tone,
+    format_badge,
     format_clamped,
     format_count,
+    format_id,
+    format_json,
     format_meter,
     format_model_name,
     link_to_id,
+    load_json,
     value_text,
 )
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
+from scaiwave.doctor.findings import State
 from tenants.models import (
     AuditChain,
     AuditEntry,
@@ -182,13 +188,18 @@ class AuditSealAdmin(ReadOnlyAdmin):
     list_display = ("day", "number", "entries", "sealed_at", "key_id")
     search_fields = ("key_id",)
     search_help_text = "Search by the ID of a key."
-    more_fields = ("digest",)
+    more_fields = ("digest", "signed")
+    hidden_fields = ("statement",)
     sortable_by = ("day",)
     ordering = ("-number",)
 
     @admin.display(description="SHA-256")
     def digest(self, seal: AuditSeal) -> str:
-        return hash_statement(seal.statement)
+        return format_id(hash_statement(seal.statement))
+
+    @admin.display(description="signed statement")
+    def signed(self, seal: AuditSeal) -> str:
+        return format_json(load_json(seal.statement))
 
     def get_list_note(self, request: HttpRequest) -> str:
         return (
@@ -203,6 +214,12 @@ class AuditPruningAdmin(ReadOnlyAdmin):
     section = Section.AUDIT
     list_display = ("pruned_at", "through", "entries", "key_id")
     ordering = ("-pruned_at", "-id")
+    more_fields = ("signed",)
+    hidden_fields = ("statement",)
+
+    @admin.display(description="signed statement")
+    def signed(self, pruning: AuditPruning) -> str:
+        return format_json(load_json(pruning.statement))
 
 
 @admin.register(AuditChain)
@@ -235,14 +252,55 @@ class AuditSealPartAdmin(ReadOnlyAdmin):
 class DoctorRunAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.INTERNALS
-    list_display = ("ran_at", "operator", "is_healthy")
+    list_display = ("ran_at", "health_badge", "operator")
+    more_fields = ("health_badge", "finding_table")
+    hidden_fields = ("number", "is_healthy", "findings")
+
+    @admin.display(description="result")
+    def health_badge(self, run: DoctorRun) -> str:
+        if run.is_healthy:
+            return format_badge("healthy", Tone.GOOD)
+        return format_badge("something failed", Tone.BAD)
+
+    @admin.display(description="findings")
+    def finding_table(self, run: DoctorRun) -> str:
+        """What each check found, problems first."""
+        findings = [
+            {**finding, "badge": _format_state(str(finding.get("state")))}
+            for finding in sorted(run.findings, key=_rank_finding)
+        ]
+        return render_to_string("tenants/admin/findings.html", {"findings": findings})
+
+
+FINDING_TONES = {
+    State.FAIL.value: Tone.BAD,
+    State.WARN.value: Tone.WARN,
+    State.PASS.value: Tone.GOOD,
+    State.SKIP.value: Tone.NEUTRAL,
+}
+
+
+def _rank_finding(finding: dict[str, Any]) -> int:
+    states = list(FINDING_TONES)
+    state = finding.get("state")
+    return states.index(state) if state in states else len(states)
+
+
+def _format_state(state: str) -> str:
+    return format_badge(state, FINDING_TONES.get(state, Tone.NEUTRAL))
 
 
 @admin.register(Counter)
 class CounterAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.INTERNALS
-    list_display = ("name", "labels", "value")
+    list_display = ("name", "label_text", "value")
+    more_fields = ("label_text",)
+    hidden_fields = ("labels",)
     search_fields = ("name",)
     search_help_text = "Search by name."
     ordering = ("name", "labels")
+
+    @admin.display(description="labels")
+    def label_text(self, counter: Counter) -> str:
+        return FormattedValue(escape(counter.format_labels() or EMPTY_VALUE), counter.labels)

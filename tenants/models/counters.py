@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.db import models
 
 from scaiwave.ids import new_id
@@ -22,4 +24,10 @@ class Counter(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.labels}: {self.value}"
+        labels = self.format_labels()
+        return f"{self.name} ({labels})" if labels else self.name
+
+    def format_labels(self) -> str:
+        """Return the labels as a reader would write them: "action: create-tenant"."""
+        labels = json.loads(self.labels)
+        return ", ".join(f"{name}: {value}" for name, value in labels.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from html import unescape
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Any
@@ -21,8 +22,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from federation.models import KnownPeer, Policy, ServerKey
-from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, SyncSkip, WebhookEvent
-from rooms.models import Event, ImportIntent, Media, Room
+from identity_sync.models import (
+    SyncChange,
+    SyncChangeValues,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+    WebhookEvent,
+)
+from rooms.models import Event, ImportIntent, Media, Room, SearchBackfill
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
@@ -30,7 +38,11 @@ from scaiwave.ids import new_id
 from tenants.models import (
     AdminUser,
     AuditEntry,
+    AuditPruning,
+    AuditSeal,
+    Counter,
     DailyFigures,
+    DoctorRun,
     Group,
     GroupMembership,
     Participant,
@@ -41,6 +53,7 @@ from tenants.models import (
     TokenUsage,
 )
 from tests.scaiwave import row_factories
+from tests.scaiwave.admin_pages import strip_markup
 
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
 MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
@@ -224,6 +237,45 @@ def test_success_pages_have_no_none_and_nothing_inline(model: type[Model], clien
         page = text(client, url)
         assert not re.search(r">\s*None\s*<", page)
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page)
+
+
+def fill_json_fields() -> None:
+    """Give every model that has JSON a value of each shape, as its writers do."""
+    tenant = row_factories.make_row_of_every_model(1)
+    Tenant.objects.update(features={"ai": True, "limits": {"rooms": 3, "regions": ["eu", "us"]}})
+    Counter.objects.update(labels='{"action": "create-tenant", "kind": "tenant"}')
+    found = {"check": "disk", "state": "warn", "message": "91 % full.", "fix": "Free.", "code": ""}
+    DoctorRun.objects.update(findings=[found, {**found, "state": "fail", "code": "SW_DISK"}])
+    AuditSeal.objects.update(statement='{"day": "2026-03-03", "parts": [{"sha256": "ab"}]}')
+    AuditPruning.objects.update(statement='{"through": "2026-03-03", "entries": 3}')
+    outcome = {"tenant": "acme", "tenant_id": str(tenant.pk), "written": 3, "removed": 0}
+    SearchBackfill.objects.update(outcome={"tenants": [outcome]}, finished_at=row_factories.NOW)
+    ImportIntent.objects.update(hashes=["0" * 64, "1" * 64])
+    Room.objects.update(read_role_slugs=["moderator", "admins"])
+    KnownPeer.objects.update(protocol_versions=["1.0", "1.1"])
+    changes = [{"field": "features", "old": {"ai": [{"on": True}]}, "new": {}}]
+    details = {"changes": changes, "losses": [{"people": 3}], "a": {"b": 1}}
+    AuditEntry.objects.create(at=row_factories.NOW, action="update-tenant", details=details)
+    SyncChangeValues.objects.update(values={"roles": [["a", "b"], []], "limits": [{"a": 1}, None]})
+    SyncPlannedChange.objects.update(values={"limits": [{"a": 1, "b": [{"c": 2}]}, None]})
+    SyncRun.objects.update(warnings=["slow"], losses=[["people", str(tenant.pk), 3]])
+
+
+@every_model
+def test_success_no_page_shows_json(model: type[Model], client: Client) -> None:
+    fill_json_fields()
+    rows = model._default_manager.all()
+    urls = [address(model, "changelist"), *(address(model, "change", row.pk) for row in rows)]
+    for url in urls:
+        shown = unescape(text(client, url))
+        assert not re.search(r"""[\[{]\s*[\[{]?["']|\[\{|\{\}|<pre""", shown), url
+
+
+def test_success_findings_of_doctor_are_a_table_with_the_worst_first(client: Client) -> None:
+    fill_json_fields()
+    run = DoctorRun.objects.get()
+    page = strip_markup(text(client, address(DoctorRun, "change", run.pk)))
+    assert "faildisk91%full.Free.SW_DISKwarndisk" in page.replace(" ", "")
 
 
 def test_success_menu_is_by_task_with_internals_last(client: Client) -> None:

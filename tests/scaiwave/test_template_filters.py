@@ -38,7 +38,15 @@ def test_success_a_column_without_values_is_not_marked() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [([], "none"), (["a", "b"], "a, b"), ([1], "[1]"), ({"a": []}, '{"a": []}'), (1200, "1,200")],
+    [
+        ([], "none"),
+        (["a", "b"], "a, b"),
+        ([1200], "1,200"),
+        ({"max_rooms": []}, "max rooms: none"),
+        ({"a": [1, True], "b": {"c": None}}, "a: (1, yes), b: c: none"),
+        (1200, "1,200"),
+        (0.5, "0.5"),
+    ],
 )
 def test_success_values_are_readable(value: Any, text: str) -> None:
     assert value_text(value) == text
