@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 
 from scaiwave.sql import (
@@ -34,6 +33,8 @@ def delete_sessions_of(account_id: Any) -> int:
     """Delete the sessions of an account, and return their number. Reads all sessions."""
     if not _exists("django_session"):
         return 0
+    from django.contrib.sessions.backends.db import SessionStore  # slow; few commands need it
+
     decode = SessionStore().decode
     keys = [
         key

@@ -523,7 +523,7 @@ def test_success_or_refused_whatever_is_signed(
     )
     try:
         verified = verify(scaikey, lambda tenant: public, token)
-    except InvalidToken:
+    except (InvalidToken, ExpiredToken):
         return
     verified.name.encode()
     assert all(text.isprintable() for text in (verified.subject, verified.tenant_id))
