@@ -111,6 +111,16 @@ def log_level_is_restored() -> Iterator[None]:
     logging.disable(disabled)
 
 
+@pytest.fixture(autouse=True)
+def signals_are_restored() -> Iterator[None]:
+    """Undo what a worker or scheduler in this process does, which lasts until a process ends."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)

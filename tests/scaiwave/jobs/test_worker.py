@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +17,6 @@ from scaiwave.jobs.rq_queue import enqueue_job
 from scaiwave.jobs.worker import SuiteWorker
 
 pytestmark = pytest.mark.redis
-
-
-@pytest.fixture(autouse=True)
-def signals_are_restored() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
