@@ -10,15 +10,16 @@ from django.urls import reverse
 
 from federation.models import FederationMode, KnownPeer, Policy, ServerKey
 from federation.queries.check_keys import check_keys
+from federation.queries.policy import describe_policy, get_policy
 from federation.services.check_peer import check_peer
 from federation.services.forget_peer import forget_peer
-from federation.services.keys import generate_key, revoke_key, rotate_key
+from federation.services.keys import OVERLAP_DAYS, generate_key, revoke_key, rotate_key
 from federation.services.policy import PolicyUpdate, set_policy
 from scaiwave.admin.acts import Act, ActCall, ActResult, register_act
 
 
 class TypedKeyForm(forms.Form):
-    """Revoking can't be undone, so the key ID must be typed."""
+    """Rotating and revoking can't be undone, so the key ID must be typed."""
 
     key_id = forms.CharField(
         label="Key ID",
@@ -61,13 +62,18 @@ class PolicyForm(forms.Form):
     )
 
 
+def _require_typed_id(call: ActCall) -> None:
+    if call.values["key_id"] != call.row.key_id:
+        raise ValidationError({"key_id": "This is not the ID of this key."})
+
+
 def _rotate(call: ActCall) -> str:
+    _require_typed_id(call)
     return rotate_key(operator=call.operator, now=call.now).sentence
 
 
 def _revoke(call: ActCall) -> str:
-    if call.values["key_id"] != call.row.key_id:
-        raise ValidationError({"key_id": "This is not the ID of this key."})
+    _require_typed_id(call)
     return revoke_key(
         operator=call.operator,
         key_id=call.row.key_id,
@@ -125,6 +131,16 @@ def _set_policy(call: ActCall) -> str:
     return " ".join(filter(None, [*result.sentences, result.warning]))
 
 
+def _describe_present_policy(row: Any) -> str:
+    policy = get_policy()
+    servers = ", ".join(policy.allowed_peers) or "none"
+    limit = policy.max_foreign_participants_per_room
+    return (
+        f"{describe_policy(policy)} Allowed servers: {servers}. Maximum of participants from other "
+        f"servers in a room: {'none' if limit is None else limit}."
+    )
+
+
 def _has_no_key(row: Any) -> bool:
     return not ServerKey.objects.filter(revoked_at=None).exists()
 
@@ -162,7 +178,18 @@ register_act(
     )
 )
 register_act(
-    Act("admin federation key rotate", "Rotate", ServerKey, _rotate, is_offered=_is_current)
+    Act(
+        "admin federation key rotate",
+        "Rotate",
+        ServerKey,
+        _rotate,
+        form=TypedKeyForm,
+        is_offered=_is_current,
+        get_note=lambda key: (
+            f"A new key signs from now on. This one verifies for {OVERLAP_DAYS} days, in which "
+            "other servers fetch the new one."
+        ),
+    )
 )
 register_act(
     Act(
@@ -194,6 +221,7 @@ register_act(
         Policy,
         _set_policy,
         form=PolicyForm,
+        get_note=_describe_present_policy,
         is_of_list=True,
     )
 )

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 
 from federation import acts
 from federation.models import FederationMode, KnownPeer, Policy, ServerKey
@@ -20,7 +22,7 @@ from federation.queries.keys import (
     load_keys,
 )
 from federation.queries.overview import build_key_part
-from federation.queries.policy import evaluate_policy, get_policy
+from federation.queries.policy import describe_policy, evaluate_policy, get_policy
 from federation.services.keys import OVERLAP_DAYS
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import PLATFORM
@@ -30,9 +32,11 @@ from scaiwave.admin.formatting import (
     format_badge,
     format_id,
     format_remaining,
+    format_time,
 )
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.console.text import pluralize
+from scaiwave.templatetags.scaiwave_admin import with_code
 
 __all__ = ["acts"]
 
@@ -61,31 +65,21 @@ class FederationAdmin(ReadOnlyAdmin):
     section = Section.FEDERATION
 
     def get_list_note(self, request: HttpRequest) -> str:
-        sentences = describe_policy() if self._can_view(request, Policy) else []
+        sentences: list[str] = []
+        if self._can_view(request, Policy):
+            policy = get_policy()
+            sentences.append(describe_policy(policy))
+            if policy._state.adding:
+                sentences.append("`scaiwave admin federation policy set` changes it.")
         if self._can_view(request, KnownPeer):
-            peers = KnownPeer.objects.count()
-            sentences.append(f"This server knows {pluralize(peers, 'other server')}.")
-        return " ".join(sentences)
+            sentences.append(format_html("This server knows {}.", self._link_to_peers()))
+        return format_html_join(" ", "{}", ((with_code(each),) for each in sentences))
 
-
-def describe_policy() -> list[str]:
-    policy = get_policy()
-    sentences = [MODE_SENTENCES[FederationMode(policy.default_mode)]]
-    if policy.default_mode == FederationMode.INVITE_ONLY:
-        sentences.append(f"It allows {pluralize(len(policy.allowed_peers), 'server')}.")
-    limit = policy.max_foreign_participants_per_room
-    if limit is not None and policy.default_mode != FederationMode.CLOSED:
-        sentences.append(f"A room may have {pluralize(limit, 'participant')} of other servers.")
-    if policy._state.adding:
-        sentences.append("`scaiwave admin federation policy set` changes it.")
-    return sentences
-
-
-MODE_SENTENCES = {
-    FederationMode.OPEN: "The policy in force is open: every server may federate.",
-    FederationMode.INVITE_ONLY: "The policy in force is invite only: listed servers may federate.",
-    FederationMode.CLOSED: "The policy in force is closed: this server federates with no other.",
-}
+    def _link_to_peers(self) -> str:
+        """Return how many other servers this one knows, with a link unless it is their list."""
+        text = pluralize(KnownPeer.objects.count(), "other server")
+        url = reverse("admin:federation_knownpeer_changelist")
+        return text if self.model is KnownPeer else format_html('<a href="{}">{}</a>', url, text)
 
 
 @admin.register(ServerKey)
@@ -95,8 +89,9 @@ class ServerKeyAdmin(FederationAdmin):
     search_fields = ("key_id",)
     search_help_text = "Search by key ID."
     ordering = ("-signs_from", "-id")
-    more_fields = ("state", "days_left")
+    more_fields = ("state", "days_left", "policy_in_force", "known_peers")
     hidden_fields = ("private_key_encrypted",)
+    field_models: ClassVar = {"policy_in_force": (Policy,), "known_peers": (KnownPeer,)}
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         """Compute the state of each key, which depends on all of them."""
@@ -129,9 +124,21 @@ class ServerKeyAdmin(FederationAdmin):
         text = f"{pluralize(days, 'day')} until it expires"
         return format_remaining(days, max(days, OVERLAP_DAYS), text)
 
-    def summarise(self, key: ServerKey, request: HttpRequest) -> str:
-        lines = (("State", self.state(key)), ("Time left", self.days_left(key)))
-        return format_html_join("", '<div><span class="name">{}</span><br>{}</div>', lines)
+    @admin.display(description="policy in force")
+    def policy_in_force(self, key: ServerKey) -> str:
+        policy = get_policy()
+        url = reverse("admin:federation_policy_changelist")
+        link = format_html('<a href="{}">{}</a>', url, format_mode(policy))
+        return format_html("{} {}", link, describe_policy(policy))
+
+    @admin.display(description="known servers")
+    def known_peers(self, key: ServerKey) -> str:
+        return self._link_to_peers()
+
+
+def format_mode(policy: Policy) -> str:
+    mode = FederationMode(policy.default_mode)
+    return format_badge(str(mode.label).lower(), MODE_TONES[mode])
 
 
 @admin.register(Policy)
@@ -140,10 +147,24 @@ class PolicyAdmin(FederationAdmin):
     more_fields = ("servers", "foreign_limit")
     hidden_fields = ("number", "allowed_peers", "max_foreign_participants_per_room")
 
+    def get_list_content(self, request: HttpRequest) -> str:
+        policy = get_policy()
+        is_stored = not policy._state.adding
+        page = "admin:federation_policy_change"
+        context = {
+            "url": reverse(page, args=[policy.pk]) if is_stored else "",
+            "values": (
+                ("default mode", self.mode_badge(policy)),
+                ("allowed servers", self.servers(policy)),
+                ("max foreign participants per room", self.foreign_limit(policy)),
+                ("changed", format_time(policy.updated_at) if is_stored else "never"),
+            ),
+        }
+        return render_to_string("federation/admin/policy.html", context)
+
     @admin.display(description="default mode", ordering="default_mode")
     def mode_badge(self, policy: Policy) -> str:
-        mode = FederationMode(policy.default_mode)
-        return format_badge(str(mode.label).lower(), MODE_TONES[mode])
+        return format_mode(policy)
 
     @admin.display(description="allowed servers")
     def servers(self, policy: Policy) -> str:

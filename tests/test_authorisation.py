@@ -258,7 +258,11 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "federation", "key", "rotate"): Row(
         PLATFORM,
-        acts={"admin-federation-key-rotate": ActRow(lambda sample: ServerKey.objects.get())},
+        acts={
+            "admin-federation-key-rotate": ActRow(
+                lambda sample: ServerKey.objects.get(), {"key_id": "{row.key_id}"}
+            )
+        },
     ),
     ("admin", "federation", "key", "list"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "key", "revoke"): Row(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from federation.models import FederationMode, Policy
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.console.text import pluralize
 from tenants.queries.serializers import Row
 
 
@@ -38,6 +39,24 @@ def evaluate_policy(server_name: str, policy: Policy | None = None) -> PolicyDec
     if server_name in policy.allowed_peers:
         return PolicyDecision(True, f"allows {server_name}")
     return PolicyDecision(False, f"allows listed servers only, and {server_name} is not listed")
+
+
+def describe_policy(policy: Policy) -> str:
+    """Return in sentences what a policy means while it is in force."""
+    sentences = [_MODE_SENTENCES[FederationMode(policy.default_mode)]]
+    if policy.default_mode == FederationMode.INVITE_ONLY:
+        sentences.append(f"It allows {pluralize(len(policy.allowed_peers), 'server')}.")
+    limit = policy.max_foreign_participants_per_room
+    if limit is not None and policy.default_mode != FederationMode.CLOSED:
+        sentences.append(f"A room may have {pluralize(limit, 'participant')} of other servers.")
+    return " ".join(sentences)
+
+
+_MODE_SENTENCES = {
+    FederationMode.OPEN: "The policy in force is open: every server may federate.",
+    FederationMode.INVITE_ONLY: "The policy in force is invite only: listed servers may federate.",
+    FederationMode.CLOSED: "The policy in force is closed: this server federates with no other.",
+}
 
 
 def build_policy_row(policy: Policy) -> Row:

@@ -281,6 +281,7 @@ class ReadOnlyAdmin(_Admin):
         context = {
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
+            "list_content": self.get_list_content(request),
             "heading": self._build_list_heading(request),
             "acts": list_act_links(request, self.model, None),
             "export_links": build_export_links(self, request),
@@ -303,7 +304,11 @@ class ReadOnlyAdmin(_Admin):
         return ""
 
     def get_list_note(self, request: HttpRequest) -> str:
-        """Return a sentence to show above the list, or nothing."""
+        """Return a sentence to show above the list, or nothing. It may be HTML with links."""
+        return ""
+
+    def get_list_content(self, request: HttpRequest) -> str:
+        """Return HTML to show instead of the table and the number of its rows, or nothing."""
         return ""
 
     def prefetch_columns(self, rows: list[Any]) -> None:

@@ -35,7 +35,9 @@ def parse_time(text: str) -> datetime:
 
 @register.filter
 def with_code(text: str) -> SafeString:
-    """Mark commands, which stand between backticks, as code."""
+    """Mark commands, which stand between backticks, as code. HTML stays as it is."""
+    if isinstance(text, SafeString):
+        return text
     parts = str(text).split("`")
     if len(parts) % 2 == 0:  # A backtick without its pair, so none is meant as one.
         return format_html("{}", text)

@@ -83,6 +83,21 @@ class RoleForm(forms.Form):
     )
 
 
+def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
+    """Return the note of a form with the present values of its fields, as they are typed."""
+
+    def describe_limits(row: Any) -> str:
+        values = {name: getattr(row, name) for name in form.base_fields}
+        present = ", ".join(
+            f"{str(form.base_fields[name].label).removeprefix('Maximum of ')} "
+            f"{'none' if value is None else value}"
+            for name, value in values.items()
+        )
+        return f"Present limits: {present}."
+
+    return describe_limits
+
+
 def _is_suspended(row: Any) -> bool:
     return row.suspended_by_hand_at is not None
 
@@ -245,6 +260,7 @@ register_act(
         Tenant,
         _change_limits,
         TenantLimitsForm,
+        get_note=_describe_limits_by(TenantLimitsForm),
         permission=Permission.MANAGE_TENANTS,
     )
 )
@@ -282,6 +298,7 @@ register_act(
         Partner,
         _change_partner_limits,
         PartnerLimitsForm,
+        get_note=_describe_limits_by(PartnerLimitsForm),
         is_offered=lambda partner: partner.scaikey_id is None,
     )
 )

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from federation.models import KnownPeer, Policy, ServerKey
 from tenants.models import AdminUser
-from tests.scaiwave.admin_pages import read_column
+from tests.scaiwave.admin_pages import read_column, strip_markup
 
 pytestmark = pytest.mark.django_db
 KEYS = "admin:federation_serverkey_changelist"
@@ -80,10 +80,37 @@ def test_success_policy_in_force_is_above_every_list(
         )
     for model in ("serverkey", "policy", "knownpeer"):
         page = client.get(reverse(f"admin:federation_{model}_changelist")).content.decode()
-        assert sentence in page
+        assert sentence in strip_markup(page)
+        link = '<a href="/admin/federation/knownpeer/">2 other servers</a>'
+        assert (link in page) is (model != "knownpeer")
     badges = read_column(client, "admin:federation_knownpeer_changelist", "policy_badge")
     assert [text.split()[0] for text in badges] == {
         "open": ["allowed", "allowed"],
         "invite_only": ["allowed", "refused"],
         "closed": ["refused", "refused"],
     }[mode]
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_success_the_list_of_policies_shows_the_one_in_force(
+    is_stored: bool, client: Client
+) -> None:
+    if is_stored:
+        Policy.objects.create(
+            default_mode="invite_only", allowed_peers=["a.example"], updated_at=NOW
+        )
+    page = client.get(reverse("admin:federation_policy_changelist")).content.decode()
+    text = strip_markup(page.partition('id="result_list"')[2])
+    mode = "invite only Allowed servers a.example" if is_stored else "closed Allowed servers -"
+    assert f"Policy in force Default mode {mode} Max foreign participants" in text
+    assert "Changed never" in text or is_stored
+    for absent in ("No rows match.", "0 policies", "1 policy"):
+        assert absent not in page
+
+
+def test_success_the_page_of_a_key_leads_to_policy_and_peers(client: Client) -> None:
+    key = make_key("current", 1)
+    page = client.get(reverse("admin:federation_serverkey_change", args=[key.pk])).content.decode()
+    badge = '<span class="badge neutral">closed</span>'
+    assert f'<a href="/admin/federation/policy/">{badge}</a> The policy in force is closed' in page
+    assert '<a href="/admin/federation/knownpeer/">0 other servers</a>' in page

@@ -153,6 +153,8 @@ def test_success_change_limits(acme: Tenant, client: Client) -> None:
     do(client, "admin-update-tenant", acme, max_rooms="none", max_storage_mb="")
     acme.refresh_from_db()
     assert (acme.max_rooms, acme.max_participants, acme.max_storage_mb) == (None, 7, None)
+    page = client.get(address("admin-update-tenant", acme)).content.decode()
+    assert "Present limits: active participants 7, rooms none, storage in MiB none" in page
     for wrong in ("-1", "many", "1" * 30):
         answer = client.post(address("admin-update-tenant", acme), {"max_rooms": wrong})
         assert "Enter a number, or none." in answer.content.decode()
@@ -186,14 +188,16 @@ def test_fail_an_error_of_the_service_is_shown_with_its_fix(acme: Tenant, client
     assert "<b>stranger" not in page
 
 
-def test_success_revoking_a_key_needs_its_id(client: Client, settings: Settings) -> None:
+def test_success_replacing_or_revoking_a_key_needs_its_id(client: Client) -> None:
     run_generate()
     key = ServerKey.objects.get()
-    answer = client.post(
-        address("admin-federation-key-revoke", key), {"key_id": "other", "confirmed": "yes"}
-    )
-    assert "This is not the ID of this key." in answer.content.decode()
-    do(client, "admin-federation-key-rotate", key)
+    for slug in ("admin-federation-key-rotate", "admin-federation-key-revoke"):
+        answer = client.post(address(slug, key), {"key_id": "other", "confirmed": "yes"})
+        assert "This is not the ID of this key." in answer.content.decode()
+    page = client.get(address("admin-federation-key-rotate", key)).content.decode()
+    assert "A new key signs from now on. This one verifies for 30 days" in page
+    assert ServerKey.objects.count() == 1
+    do(client, "admin-federation-key-rotate", key, key_id=key.key_id)
     assert ServerKey.objects.count() == 2
     do(client, "admin-federation-key-revoke", key, key_id=key.key_id)
     key.refresh_from_db()
@@ -214,7 +218,7 @@ def test_success_verifying_a_key_reports_this_one(client: Client) -> None:
     run_generate()
     key = ServerKey.objects.get()
     assert do(client, "admin-federation-key-check", key) == f"Key {key.key_id} decrypts and signs."
-    do(client, "admin-federation-key-rotate", key)
+    do(client, "admin-federation-key-rotate", key, key_id=key.key_id)
     ServerKey.objects.filter(pk=key.pk).update(private_key_encrypted="damaged")
     answer = client.post(address("admin-federation-key-check", key))
     assert answer.status_code == HTTPStatus.CONFLICT
@@ -318,6 +322,8 @@ def test_success_the_policy_is_changed_above_its_list(client: Client) -> None:
     policy = Policy.objects.get()
     assert policy.allowed_peers == ["b.example.com", "chat.example.com"]
     assert policy.max_foreign_participants_per_room == 50
+    form = client.get(address("admin-federation-policy-set", None)).content.decode()
+    assert "Allowed servers: b.example.com, chat.example.com. Maximum of participants" in form
     for wrong in ({}, {"allow_peers": "a b/c"}, {"max_foreign_participants": "9" * 10}):
         answer = client.post(address("admin-federation-policy-set", None), wrong)
         assert answer.status_code == HTTPStatus.CONFLICT, wrong
