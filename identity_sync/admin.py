@@ -44,6 +44,7 @@ from scaiwave.admin.formatting import (
     Tone,
     format_badge,
     format_clamped,
+    format_id,
     format_time,
     link_to,
     link_to_id,
@@ -332,10 +333,9 @@ def _describe_change(change: SyncChange) -> dict[str, Any]:
 
 def format_subject(change: SyncChange | SyncPlannedChange) -> str:
     """Return a link to the row, which must exist: a sync never deletes the rows of its changes."""
-    name = change.subject_name or str(change.subject_id)
-    if (model := SUBJECTS.get(change.kind)) is None:
-        return name
-    return link_to_id(str(model._meta.model_name), str(change.subject_id), name)
+    model = SUBJECTS.get(change.kind)
+    name = "" if model is None else str(model._meta.model_name)
+    return link_to_id(name, str(change.subject_id), change.subject_name)
 
 
 def _count_planned(run: SyncRun) -> int:
@@ -364,7 +364,7 @@ def _format_planned_action(change: SyncPlannedChange) -> str:
 def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> str:
     if change.subject_id in existing:
         return format_subject(change)
-    return change.subject_name or change.subject_scaikey_id
+    return change.subject_name or format_id(change.subject_scaikey_id)
 
 
 def _format_planned_tenant(change: SyncPlannedChange) -> str:
@@ -589,7 +589,7 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     @admin.display(description="subject")
     def subject(self, skip: SyncSkip) -> str:
         """The name, or the ScaiKey ID of what has none."""
-        return skip.subject_name or skip.subject_scaikey_id
+        return skip.subject_name or format_id(skip.subject_scaikey_id)
 
 
 @admin.register(WebhookEvent)

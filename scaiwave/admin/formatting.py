@@ -16,6 +16,7 @@ from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import (
     BooleanField,
+    CharField,
     DateTimeField,
     ForeignKey,
     IntegerField,
@@ -63,12 +64,15 @@ def _build_display(label: str, name: str) -> Display | str:
         field = apps.get_model(label)._meta.get_field(name)
     except FieldDoesNotExist:
         return name
+    if isinstance(field, CharField) and not _ID_NAME.fullmatch(name):
+        return name
     for field_type, make_display in (
         (DateTimeField, _make_time_display),
         (JSONField, _make_json_display),
         (BooleanField, _make_boolean_display),
         (IntegerField, _make_number_display),
         (UUIDField, _make_id_display),
+        (CharField, _make_id_display),
         (ForeignKey, _make_link_display),
     ):
         if isinstance(field, field_type) and not field.choices:
@@ -95,6 +99,8 @@ def format_field_title(field: Any) -> str:
 
 
 _TITLES = {"id": "ID", "at": "time"}
+_ID_NAME = re.compile(r"(?!local_id$).*(_id|sha256)|public_key|signature")
+"""Names of the texts that people don't read but compare and copy."""
 
 
 def _make_time_display(attribute: str, name: str) -> Display:
@@ -124,8 +130,7 @@ def _make_number_display(attribute: str, name: str) -> Display:
 
 def _make_id_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
-        value = getattr(row, attribute)
-        return EMPTY_VALUE if value is None else format_id(value)
+        return format_id(getattr(row, attribute) or "")
 
     return show
 
@@ -207,11 +212,12 @@ def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
     Returns the text alone for subjects that have no page.
     """
     model = _get_models_by_name().get(model_name)
+    shown = text or format_id(row_id)
     if model is None or not row_id:
-        return text or EMPTY_VALUE
+        return shown
     meta = model._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row_id])
-    return format_html('<a href="{}">{}</a>', url, text or row_id)
+    return format_html('<a href="{}">{}</a>', url, shown)
 
 
 def format_model_name(name: str) -> str:
@@ -285,8 +291,11 @@ def format_clamped(text: str) -> SafeString:
     return FormattedValue(html, text)
 
 
-def format_id(value: UUID | str) -> SafeString:
-    """Return an id of which lists show the start; a click selects the whole."""
+def format_id(value: UUID | str) -> SafeString | str:
+    """Return an ID of which lists show the start. A click selects the whole, and a script adds a
+    button that copies it."""
+    if not value:
+        return EMPTY_VALUE
     html = format_html('<code class="id" title="{}">{}</code>', value, value)
     return FormattedValue(html, str(value))
 

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_partner, by_tenant
-from scaiwave.admin.formatting import link_to
+from scaiwave.admin.formatting import format_id, link_to
 from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
 from tenants.admin.filters import PresenceFilter, StatusFilter
@@ -134,7 +134,7 @@ class ParticipantAdmin(StatusAdmin):
 
     @admin.display(description="FQID")
     def address(self, participant: Participant) -> str:
-        return participant.fqid(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
+        return format_id(participant.fqid(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

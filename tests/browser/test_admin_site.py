@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser
@@ -278,4 +280,53 @@ def test_success_pages_are_read_without_scripts(
     for link in ("Sync runs", "acme"):
         assert page.get_by_role("link", name=link).first.is_visible()
     assert watched.take_problems() == []
+    watched.context.close()
+
+
+def test_success_an_id_is_copied_by_keyboard(
+    watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    watched.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tenant = sample_server.rows["tenants.tenant"][0]
+    watched.open(f"/admin/tenants/tenant/{tenant}/")
+    watched.page.get_by_role("button", name=f"Copy {tenant}").press("Enter")
+    watched.page.get_by_role("status").get_by_text("Copied").wait_for()
+    assert watched.page.evaluate("navigator.clipboard.readText()") == tenant
+    assert watched.take_problems() == []
+
+
+def test_success_an_id_is_selected_where_pages_may_not_copy(
+    watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    """As without HTTPS, where browsers have no `navigator.clipboard`."""
+    watched.page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
+    tenant = sample_server.rows["tenants.tenant"][0]
+    watched.open(f"/admin/tenants/tenant/{tenant}/")
+    watched.page.get_by_role("button", name=f"Copy {tenant}").click()
+    watched.page.get_by_role("status").get_by_text("Selected").wait_for()
+    assert watched.page.evaluate("getSelection().toString()") == tenant
+    assert watched.take_problems() == []
+
+
+def test_success_times_are_shown_in_the_zone_of_the_browser(
+    browser: Browser, sample_server: SampleServer
+) -> None:
+    watched = WatchedPage(
+        browser, sample_server.url, sample_server.session, timezone_id="Europe/Berlin"
+    )
+    watched.open("/admin/tenants/tenant/")
+    times = watched.page.locator("#result_list time")
+    shown = [
+        (element.get_attribute("datetime"), element.inner_text(), element.get_attribute("title"))
+        for element in times.all()
+    ]
+    assert shown
+    for text, inner, title in shown:
+        at = datetime.fromisoformat(str(text))
+        local = at.astimezone(ZoneInfo("Europe/Berlin"))
+        assert " ".join(inner.split()) == f"{local:%Y-%m-%d %H:%M:%S}"
+        assert str(title).startswith(f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, ")
+        assert str(title).endswith(" ago")
     watched.context.close()

@@ -23,6 +23,7 @@ from django.urls import reverse
 
 from federation.models import KnownPeer, Policy, ServerKey
 from identity_sync.models import (
+    Registration,
     SyncChange,
     SyncChangeValues,
     SyncPlannedChange,
@@ -30,7 +31,7 @@ from identity_sync.models import (
     SyncSkip,
     WebhookEvent,
 )
-from rooms.models import Event, ImportIntent, Media, Room, SearchBackfill
+from rooms.models import Event, ImportIntent, Media, Room, RoomImport, SearchBackfill
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
@@ -259,6 +260,40 @@ def fill_json_fields() -> None:
     SyncChangeValues.objects.update(values={"roles": [["a", "b"], []], "limits": [{"a": 1}, None]})
     SyncPlannedChange.objects.update(values={"limits": [{"a": 1, "b": [{"c": 2}]}, None]})
     SyncRun.objects.update(warnings=["slow"], losses=[["people", str(tenant.pk), 3]])
+
+
+ID_FIELDS: dict[type[Model], dict[str, str]] = {
+    Partner: {"scaikey_id": "prt_1"},
+    Tenant: {"scaikey_tenant_id": "scaikey-1"},
+    Participant: {"scaikey_id": "usr_1"},
+    AuditSeal: {"key_id": "key1", "signature": "c2lnbmF0dXJl"},
+    ServerKey: {"key_id": "key1", "public_key": "cHVibGlj"},
+    RoomImport: {"manifest_sha256": "0" * 64},
+    Registration: {"request_id": "request-1", "client_id": "app_1"},
+    WebhookEvent: {"event_id": "evt_1", "scaikey_id": "usr_1"},
+    SyncSkip: {"subject_scaikey_id": "usr_skipped_1"},
+}
+
+
+@pytest.mark.parametrize("model", ID_FIELDS, ids=attrgetter("_meta.label"))
+def test_success_every_id_can_be_copied(model: type[Model], client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    Partner.objects.update(scaikey_id="prt_1")
+    Participant.objects.update(scaikey_id="usr_1")
+    WebhookEvent.objects.update(scaikey_id="usr_1")
+    Registration.objects.update(client_id="app_1")
+    row = model._default_manager.get()
+    page = text(client, address(model, "change", row.pk))
+    for value in (*ID_FIELDS[model].values(), str(row.pk)):
+        assert f'<code class="id" title="{value}">{value}</code>' in page
+
+
+def test_success_the_ids_of_an_audit_entry_can_be_copied(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    entry = AuditEntry.objects.get()
+    page = text(client, address(AuditEntry, "change", entry.pk))
+    for value in (tenant.pk, entry.subject_id):
+        assert f'<code class="id" title="{value}">{value}</code>' in page
 
 
 @every_model
