@@ -42,45 +42,33 @@ def anonymous(browser: Browser, sample_server: SampleServer) -> Iterator[Watched
 
 
 def check(watched: WatchedPage, page: SitePage) -> list[str]:
-    """Return what is wrong with a page at both widths, in the light colour scheme."""
+    """Return what is wrong with a page at both widths, in both colour schemes."""
     watched.open(page.path, status=page.status)
-    watched.save_screenshot(f"{page.name}-{WIDE}-light")
-    watched.resize(NARROW)
-    watched.save_screenshot(f"{page.name}-{NARROW}-light")
-    excess = watched.get_excess_width()
-    found = [f"{excess} pixels too wide at {NARROW}"] if excess else []
-    watched.resize(WIDE)
-    if page.kind != "tab":  # a list that is tested, below the heading of a row that is tested
-        found += watched.find_violations()
-    return found + watched.take_problems()
-
-
-def check_colours_and_widths(watched: WatchedPage, page: SitePage) -> list[str]:
-    """Return what is wrong with the open page in the dark colour scheme, or if it is narrow.
-
-    Pages of one kind share their styles, so that one of them is enough.
-    """
-    watched.page.emulate_media(color_scheme="dark")
-    watched.save_screenshot(f"{page.name}-{WIDE}-dark")
-    found = [f"dark: {each}" for each in watched.find_violations("color-contrast")]
-    watched.resize(NARROW)
-    watched.save_screenshot(f"{page.name}-{NARROW}-dark")
-    found += [f"dark, narrow: {each}" for each in watched.find_violations()]
+    found = []
+    for width in (WIDE, NARROW):
+        watched.resize(width)
+        for scheme in ("light", "dark"):
+            watched.page.emulate_media(color_scheme=scheme)
+            watched.save_screenshot(f"{page.name}-{width}-{scheme}")
+        if excess := watched.get_excess_width():
+            found.append(f"{excess} pixels too wide at {width}")
+    # It removes repeated rows, so it comes after the pictures. Only contrasts depend on colours.
+    found += [f"narrow, dark: {each}" for each in watched.find_violations()]
     watched.page.emulate_media(color_scheme="light")
     found += [f"narrow: {each}" for each in watched.find_violations("color-contrast")]
     watched.resize(WIDE)
-    return found
+    found += watched.find_violations()
+    watched.page.emulate_media(color_scheme="dark")
+    found += [f"dark: {each}" for each in watched.find_violations("color-contrast")]
+    watched.page.emulate_media(color_scheme="light")
+    return found + watched.take_problems()
 
 
 def walk(watched: WatchedPage, pages: list[SitePage]) -> dict[str, list[str]]:
     """Return what is wrong with each page, also with the tabs of rows, each of them once."""
-    problems, kinds, tabs = {}, set(), set()
+    problems, tabs = {}, set()
     for page in (queue := list(pages)):
-        found = check(watched, page)
-        if page.kind not in kinds:
-            kinds.add(page.kind)
-            found += check_colours_and_widths(watched, page)
-        if found:
+        if found := check(watched, page):
             problems[page.name] = found
         for link in watched.page.locator(".tabs a").all() if page.kind == "row" else ():
             path = link.get_attribute("href") or ""
