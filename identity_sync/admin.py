@@ -30,7 +30,7 @@ from identity_sync.models import (
 from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.run_figures import COLUMNS, build_rows
 from identity_sync.queries.runs import describe_change, get_oldest_kept_id
-from identity_sync.queries.tenant_figures import SKIPS, build_last_sync
+from identity_sync.queries.tenant_figures import SKIPPED_REMOVALS, SKIPPED_ROWS, build_last_sync
 from identity_sync.services.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import LOCK
@@ -55,7 +55,7 @@ from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
 from scaiwave.locks import is_locked
 from tenants.models import Group, Participant, Partner, Tenant
-from tenants.queries.figures import register_figure, register_total
+from tenants.queries.figures import register_figure, register_filter_total
 
 __all__ = ["acts"]
 
@@ -91,7 +91,8 @@ SUBJECTS: dict[str, type[Model]] = {
 
 register_overview_part("sync", build_sync_part, position=0)
 register_figure("last_sync_at", build_last_sync, model=SyncRun)
-register_total("skipped", SKIPS)
+register_filter_total("skipped_removals", SKIPPED_REMOVALS)
+register_filter_total("skipped_rows", SKIPPED_ROWS)
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
 register_tab(

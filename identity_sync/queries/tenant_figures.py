@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Case, DateTimeField, F, Func, OuterRef, Subquery, When
+from django.db.models import Case, DateTimeField, F, Func, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Greatest
 
 from identity_sync.models import SyncRun, SyncSkip
+from identity_sync.services.sync.claims import OFF_FOR_RUN
+from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
 from tenants.queries.figures import TenantTotal
 
 
@@ -31,5 +33,10 @@ def build_last_sync() -> Any:
     return Case(When(scaikey_tenant_id=None, then=None), default=end, output_field=DateTimeField())
 
 
-SKIPS = TenantTotal(SyncSkip.objects.all)
-"""What the last syncs skipped of a tenant."""
+_IS_REMOVAL = Q(is_postponed=True) | Q(reason__in=(OVER_LIMIT, OFF_FOR_RUN, OFF_FOR_TENANT))
+
+SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(_IS_REMOVAL))
+"""The losses of access that the last syncs skipped of a tenant."""
+
+SKIPPED_ROWS = TenantTotal(lambda: SyncSkip.objects.exclude(_IS_REMOVAL))
+"""What else they skipped, such as unusable records."""

@@ -72,18 +72,18 @@ class LimitFilter(admin.SimpleListFilter):
 
 
 class SkippedFilter(admin.SimpleListFilter):
-    """Filter the tenants of which the last syncs skipped rows or removals."""
+    """Filter the tenants of which the last syncs skipped removals, or rows."""
 
     title = "sync"
     parameter_name = "sync"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("skipped", "Skipped rows or removals")]
+        return [("removals", "Skipped removals"), ("rows", "Skipped rows")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() != "skipped":
+        if self.value() not in {"removals", "rows"}:
             return queryset
-        return filter_by_total(queryset, "skipped")
+        return filter_by_total(queryset, f"skipped_{self.value()}")
 
 
 class PartnerFilter(ExactValueFilter):

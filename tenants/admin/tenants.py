@@ -91,7 +91,7 @@ class TenantAdmin(StatusAdmin):
         filters = super().get_list_filter(request)
         if not all(self._is_shown(request, name) for name in LIMITED):
             filters.remove(LimitFilter)
-        skips = find_figure_model("skipped")
+        skips = find_figure_model("skipped_rows")
         if skips is not None and not self._can_view(request, skips):
             filters.remove(SkippedFilter)
         return filters

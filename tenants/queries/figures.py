@@ -106,6 +106,11 @@ def register_total(name: str, total: TenantTotal) -> None:
     _registered[name] = total.build
 
 
+def register_filter_total(name: str, total: TenantTotal) -> None:
+    """Add a total of another app by which tenants are filtered, and which no page shows."""
+    _TOTALS[name] = total
+
+
 def find_figure(name: str, now: datetime) -> Any:
     """Return the expression of a figure, or None. An unknown number of AI tokens is NULL."""
     if name in _TOTALS:

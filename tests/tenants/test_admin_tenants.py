@@ -103,7 +103,7 @@ def test_success_list_has_few_queries_however_it_is_sorted_and_filtered(
     for given in (
         {},
         {"o": "-4.-8"},
-        {"limits": "near", "sync": "skipped", "origin": "local", "status": "active"},
+        {"limits": "near", "sync": "removals", "origin": "local", "status": "active"},
         {"partner__id__exact": str(tenants[0].partner_id)},
     ):
         with CaptureQueriesContext(connection) as caught:
@@ -169,18 +169,38 @@ def test_success_card_of_limits_leads_to_the_tenants_that_it_counts(
     assert [tenant.slug for tenant in listed] == ["d-local"]
 
 
-def test_success_filters_by_partner_skips_and_origin(tenants: list[Tenant], client: Client) -> None:
+def make_skip(tenant: Tenant, reason: str) -> None:
     SyncSkip.objects.create(
-        tenant=tenants[1],
+        tenant=tenant,
         kind="participants",
-        subject_scaikey_id="usr-1",
-        reason="over the removal limit",
+        subject_scaikey_id=f"usr-{tenant.slug}",
+        reason=reason,
+        is_postponed=reason.startswith("postponed"),
         first_skipped_at=NOW,
         last_skipped_at=NOW,
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "choice"),
+    [
+        ("over the removal limit of its tenant", "removals"),
+        ("removals are turned off for this tenant", "removals"),
+        ("postponed: the look-ups proved nothing", "removals"),
+        ("unusable record: no email", "rows"),
+    ],
+)
+def test_success_filters_by_skipped_removals_or_rows(
+    reason: str, choice: str, tenants: list[Tenant], client: Client
+) -> None:
+    make_skip(tenants[1], reason)
+    for each in ("removals", "rows"):
+        assert list_slugs(client, sync=each) == (["b-middle"] if each == choice else [])
+
+
+def test_success_filters_by_partner_and_origin(tenants: list[Tenant], client: Client) -> None:
     partner = str(tenants[0].partner_id)
     assert list_slugs(client, partner__id__exact=partner) == ["a-small"]
-    assert list_slugs(client, sync="skipped") == ["b-middle"]
     assert list_slugs(client, origin="local") == ["d-local"]
     assert len(list_slugs(client, origin="scaikey")) == 3
     page = client.get(reverse(TENANTS), {"partner__id__exact": partner}).content.decode()
