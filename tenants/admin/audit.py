@@ -44,6 +44,7 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
+from tenants.queries.audit_actions import AUDIT_ACTIONS
 from tenants.queries.audit_format import RECORD_BYTES, hash_statement
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
@@ -104,6 +105,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "action", "subject", "change_text", "tenant", "who", "origin")
     list_filter = (
         "at",
+        make_choice_filter("action", AUDIT_ACTIONS),
         make_choice_filter("operator_role", [role.value for role in OperatorRole]),
     )
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
@@ -122,6 +124,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)
     ordering = ("-at", "-id")
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """Sort those of an action by ID, as its index does; IDs are in the order of time."""
+        return ["-id"] if request.GET.get("action") else list(self.ordering)
 
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:
