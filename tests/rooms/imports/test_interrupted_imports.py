@@ -102,11 +102,12 @@ def test_fail_database_is_killed(
             _, err = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "[SW_DATABASE_UNREACHABLE]" in err
-        assert "Could not clean up after import" in err
         assert "Traceback" not in err
         wait_for(lambda: _answers(site))
         assert (site.count("rooms"), site.count("events")) == (0, 0)
-        assert (site.count("import_intents"), len(site.files())) == (1, FILES)
+        # A server that has recovered by then lets the import clean up after itself.
+        left = (1, FILES) if "Could not clean up after import" in err else (0, 0)
+        assert (site.count("import_intents"), len(site.files())) == left
         assert site.run_import(small).code == 0
         site.assert_clean()
         assert site.files() == {}
