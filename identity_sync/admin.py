@@ -11,7 +11,7 @@ from django.db.models import Case, Model, QuerySet, TextField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 
 from identity_sync import acts
 from identity_sync.models import (
@@ -29,7 +29,7 @@ from identity_sync.models import (
 )
 from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.run_figures import COLUMNS, build_rows
-from identity_sync.queries.runs import describe_change, get_oldest_kept_id
+from identity_sync.queries.runs import describe_change, find_status_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import SKIPPED_REMOVALS, SKIPPED_ROWS, build_last_sync
 from identity_sync.services.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
 from identity_sync.services.sync.report import KINDS
@@ -54,6 +54,7 @@ from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
 from scaiwave.locks import is_locked
+from tenants.admin.status import register_status_history
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.queries.figures import register_figure, register_filter_total
 
@@ -111,6 +112,7 @@ register_tab(
     position=2,
     is_offered=lambda run: run.outcome in RECORDED_PLANS,
 )
+register_status_history(find_status_change, model=SyncChange)
 register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
@@ -222,6 +224,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "changed": (Outcome.APPLIED, Outcome.PARTIAL),
         }
         return [name for name in fields if name not in outcomes or obj.outcome in outcomes[name]]
+
+    def format_name(self, run: SyncRun) -> str:
+        return format_html("{} {}", format_time(run.started_at), run.outcome)
 
     def summarise(self, run: SyncRun, request: HttpRequest) -> str:
         is_running = run.outcome == Outcome.RUNNING
@@ -552,6 +557,10 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     search_help_text = "Search by the ID of a change."
     id_fields = ("change_id",)
     ordering = ("-change_id",)
+    named_by = ("change",)
+
+    def format_name(self, stored: SyncChangeValues) -> str:
+        return f"values of {stored.change}"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncChangeValues]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())

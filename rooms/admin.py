@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
+from django.utils.html import format_html
 
 from rooms import acts
 from rooms.message_page import find_reader, show_messages
@@ -35,10 +36,17 @@ from rooms.queries.tenant_figures import ROOMS, STORAGE, build_last_activity
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_tenant, find_limited_operator
 from scaiwave.admin.acts import ActLink
-from scaiwave.admin.formatting import Tone, format_badge, format_id, format_size
+from scaiwave.admin.formatting import (
+    Tone,
+    format_badge,
+    format_id,
+    format_size,
+    format_time,
+)
 from scaiwave.admin.overview import register_limited_part, register_overview_part
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
+from scaiwave.console.text import pluralize
 from tenants.models import Participant, Tenant
 from tenants.queries.figures import register_figure, register_total
 
@@ -211,6 +219,9 @@ class MediaAdmin(ReadOnlyAdmin):
     search_fields = ("sha256__exact",)
     search_help_text = "Search by SHA-256 or ID."
 
+    def format_name(self, media: Media) -> str:
+        return format_id(media.sha256)
+
     @admin.display(description="scan")
     def scan_badge(self, media: Media) -> str:
         return format_scan(media)
@@ -256,6 +267,10 @@ class StreamCounterAdmin(ReadOnlyAdmin):
     search_help_text = "Search by the ID of a tenant."
     id_fields = ("tenant",)
     ordering = ("tenant",)
+    named_by = ("tenant",)
+
+    def format_name(self, counter: StreamCounter) -> str:
+        return f"{counter.tenant}: {counter.last_position:,}"
 
 
 @admin.register(ImportIntent)
@@ -263,6 +278,10 @@ class ImportIntentAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     list_display = ("started_at", "tenant", "operator", "origin", "files")
     list_select_related = ("tenant",)
+
+    def format_name(self, intent: ImportIntent) -> str:
+        files = pluralize(len(intent.hashes), "file")
+        return format_html("{}, started {}", files, format_time(intent.started_at))
 
     @admin.display(description="files")
     def files(self, intent: ImportIntent) -> int:
@@ -277,6 +296,10 @@ class RoomImportAdmin(ReadOnlyAdmin):
     list_select_related = ("room", "tenant")
     search_fields = ("source_room_id", "manifest_sha256__exact")
     search_help_text = "Search by ID of the exported room, or SHA-256 of a manifest."
+
+    def format_name(self, imported: RoomImport) -> str:
+        source = imported.source_server_name or "a server that the bundle does not name"
+        return format_html("{} from {}", format_time(imported.created_at), source)
 
 
 @admin.register(SearchDocument)
@@ -307,6 +330,13 @@ class SearchBackfillAdmin(ReadOnlyAdmin):
     section = Section.JOBS
     list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")
     list_select_related = ("tenant", "room")
+
+    def format_name(self, run: SearchBackfill) -> str:
+        if run.room_id is not None:
+            what = "one room"
+        else:
+            what = "all tenants" if run.tenant_id is None else "one tenant"
+        return format_html("{} {}", format_time(run.started_at), what)
 
 
 @admin.register(SearchRange)

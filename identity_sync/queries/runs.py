@@ -181,6 +181,12 @@ def describe_change(change: SyncChange) -> Row:
     }
 
 
+def find_status_change(subject_id: UUID) -> datetime | None:
+    """Return when the last run started that changed the status of a record in ScaiKey."""
+    changes = SyncChange.objects.filter(subject_id=subject_id, fields__contains="scaikey_status")
+    return changes.order_by("-pk").values_list("run__started_at", flat=True).first()
+
+
 def _list_values(values: dict[str, list[Any]], fields: list[str]) -> list[Row]:
     """Return the values in the order of the fields; PostgreSQL does not keep an order."""
     names = [*(name for name in fields if name in values), *sorted(values.keys() - set(fields))]

@@ -24,7 +24,7 @@ from scaiwave.admin.access import (
 )
 from scaiwave.admin.acts import ActLink, list_act_links
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
-from scaiwave.admin.formatting import field_display, format_field_title
+from scaiwave.admin.formatting import field_display, format_field_title, strip_markup
 from scaiwave.admin.list_export import build_export_links, export_list
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
@@ -297,7 +297,11 @@ class ReadOnlyAdmin(_Admin):
 
     def _get_title(self, request: HttpRequest, row: Any) -> str:
         is_named = all(self._is_shown(request, name) for name in self.named_by)
-        return str(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
+        return self.format_name(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
+
+    def format_name(self, row: Any) -> str:
+        """Return the name of a row for its title and for links to it."""
+        return str(row)
 
     def summarise(self, row: Any, request: HttpRequest) -> str:
         """Return what the heading of a row with tabs shows below its name, as HTML."""
@@ -326,7 +330,8 @@ class ReadOnlyAdmin(_Admin):
         context["related_links"] = related_links(self.admin_site, request, row)
         context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
-        context["title"] = self._get_title(request, row)
+        context["row_name"] = self._get_title(request, row)
+        context["title"] = strip_markup(context["row_name"])
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
 

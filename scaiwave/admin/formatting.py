@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
+from html import unescape
 from typing import Any, Self
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from django.db.models import (
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html, format_html_join, strip_tags
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timesince import timesince, timeuntil
@@ -203,7 +204,19 @@ def _make_link_display(attribute: str, name: str) -> Display:
 def link_to(row: Model) -> SafeString:
     meta = row._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
-    return FormattedValue(format_html('<a href="{}">{}</a>', url, row), str(row))
+    return FormattedValue(format_html('<a href="{}">{}</a>', url, format_name(row)), str(row))
+
+
+def format_name(row: Model) -> str:
+    """Return the name of a row as its admin shows it, as HTML if it has a time or an ID."""
+    model_admin: Any = admin.site.get_model_admin(type(row))
+    name: str = model_admin.format_name(row)
+    return name
+
+
+def strip_markup(text: str) -> str:
+    """Return a text for where HTML is impossible. Its times are in UTC, which it names."""
+    return unescape(strip_tags(text)) if isinstance(text, SafeString) else text
 
 
 def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from scaiwave.admin.base import MAX_TERM_CHARS, ReadOnlyAdmin
+from scaiwave.admin.formatting import format_name
 
 MAX_ROWS = 5
 
@@ -76,4 +77,4 @@ def _build_rows(model_admin: ReadOnlyAdmin, term: str, rows: list[Any]) -> Found
 
 
 def _describe(row: Model) -> str:
-    return str(row) or str(row.pk)
+    return format_name(row) or str(row.pk)

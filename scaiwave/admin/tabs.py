@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from scaiwave.admin.filters import filter_parameter
+from scaiwave.admin.formatting import strip_markup
 from scaiwave.admin.related import list_url
 from scaiwave.admin.rows import find_row
 
@@ -46,10 +47,14 @@ class TabLink:
 class RowHeading:
     """What stands above every tab of a row; `summary` is made by the admin of the row's model."""
 
-    title: str
+    name: str
     kind: str
     summary: Any
     tabs: list[TabLink]
+
+    @property
+    def title(self) -> str:
+        return strip_markup(self.name)
 
 
 _TABS: dict[type[Model], list[_Tab]] = defaultdict(list)
@@ -100,7 +105,8 @@ def build_heading(
         if tab.is_offered(row)
     ]
     model_admin: Any = site.get_model_admin(type(row))
-    return RowHeading(str(row), str(meta.verbose_name), model_admin.summarise(row, request), links)
+    summary = model_admin.summarise(row, request)
+    return RowHeading(model_admin.format_name(row), str(meta.verbose_name), summary, links)
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:

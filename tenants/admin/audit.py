@@ -23,6 +23,7 @@ from scaiwave.admin.formatting import (
     format_json,
     format_meter,
     format_model_name,
+    format_time,
     link_to_id,
     load_json,
     value_text,
@@ -129,6 +130,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         """Sort those of an action by ID, as its index does; IDs are in the order of time."""
         return ["-id"] if request.GET.get("action") else list(self.ordering)
 
+    def format_name(self, entry: AuditEntry) -> str:
+        what = f"{entry.operator} {entry.action} {entry.subject_name}".strip()
+        return format_html("{} {}", format_time(entry.at), what)
+
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:
         """The changed fields, or else the reason, in one line."""
@@ -196,6 +201,10 @@ class AuditSealAdmin(ReadOnlyAdmin):
     search_help_text = "Search by the ID of a key."
     more_fields = ("digest", "signed")
     hidden_fields = ("statement",)
+
+    def format_name(self, seal: AuditSeal) -> str:
+        return f"seal {seal.number}, of {seal.day:%Y-%m-%d}"
+
     sortable_by = ("day",)
     ordering = ("-number",)
 
@@ -223,6 +232,9 @@ class AuditPruningAdmin(ReadOnlyAdmin):
     more_fields = ("signed",)
     hidden_fields = ("statement",)
 
+    def format_name(self, pruning: AuditPruning) -> str:
+        return f"deleted through {pruning.through:%Y-%m-%d}"
+
     @admin.display(description="signed statement")
     def signed(self, pruning: AuditPruning) -> str:
         return format_json(load_json(pruning.statement))
@@ -233,6 +245,9 @@ class AuditChainAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.INTERNALS
     list_display = ("sealed_through", "seals")
+
+    def format_name(self, chain: AuditChain) -> str:
+        return str(chain) if chain.sealed_through else "nothing is sealed yet"
 
 
 @admin.register(AuditSealPart)
@@ -261,6 +276,9 @@ class DoctorRunAdmin(ReadOnlyAdmin):
     list_display = ("ran_at", "health_badge", "operator")
     more_fields = ("health_badge", "finding_table")
     hidden_fields = ("number", "is_healthy", "findings")
+
+    def format_name(self, run: DoctorRun) -> str:
+        return format_html("doctor of {}", format_time(run.ran_at))
 
     @admin.display(description="result")
     def health_badge(self, run: DoctorRun) -> str:

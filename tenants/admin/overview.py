@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html
 
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.access import PLATFORM
+from scaiwave.admin.formatting import format_time
 from scaiwave.admin.list_export import register_export_recorder
 from scaiwave.admin.overview import (
     register_limited_part,
@@ -38,3 +40,6 @@ class StoredOverviewAdmin(ReadOnlyAdmin):
     list_display = ("id", "built_at")
     hidden_fields = ("document",)  # The overview shows of it what an account may see.
     id_fields = ()
+
+    def format_name(self, stored: StoredOverview) -> str:
+        return format_html("overview of {}", format_time(stored.built_at))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun
-from tenants.models import AdminUser, StoredOverview
+from tenants.models import AdminUser, Participant, StoredOverview
 from tests.scaiwave import row_factories
+from tests.scaiwave.admin_pages import strip_markup
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,38 @@ def test_success_a_change_leads_to_its_subject() -> None:
     for text in (listed, page.content.decode()):
         assert f'<a href="{subject_url}"><code class="id" title="{change.subject_id}">' in text
     assert client.get(subject_url).status_code == 200
+
+
+def read_status(client: Client, person: Participant) -> str:
+    url = reverse("admin:tenants_participant_change", args=[person.pk])
+    return strip_markup(client.get(url).content.decode())
+
+
+def test_success_person_suspended_in_scaikey_shows_since_when(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    run = SyncRun.objects.get()
+    person = row_factories.make_participant(tenant, "eva", scaikey_status="SUSPENDED")
+    assert "suspended in ScaiKey, since unknown" in read_status(client, person)
+    for fields in ("email,scaikey_status", "email"):
+        SyncChange.objects.create(
+            run=run, tenant=tenant, subject_id=person.pk, fields=fields, kind="participants"
+        )
+        run = SyncRun.objects.create(
+            operator="root", started_at=row_factories.NOW + timedelta(days=1)
+        )
+    assert "suspended in ScaiKey since 2026-03-04 05:06:07 UTC" in read_status(client, person)
+
+
+def test_success_names_of_runs_have_times_that_a_script_can_read(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    run = SyncRun.objects.get()
+    url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    page = client.get(url).content.decode()
+    assert "<title>Sync run | 2026-03-04 05:06:07 UTC applied |" in page
+    listed = client.get(reverse("admin:identity_sync_syncchange_changelist")).content.decode()
+    time = '<time datetime="2026-03-04T05:06:07+00:00"'
+    assert f"<h1>{time}" in page
+    assert f'<a href="{url}">{time}' in listed
 
 
 def test_success_run_shows_what_changed_for_whom(client: Client) -> None:

@@ -23,7 +23,7 @@ from tenants.models import (
 from tenants.queries.tenants import list_tenants
 from tenants.services.audit import record_audit
 from tests.scaiwave import row_factories
-from tests.scaiwave.admin_pages import read_column
+from tests.scaiwave.admin_pages import read_column, strip_markup
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = pytest.mark.django_db
@@ -95,8 +95,8 @@ def test_success_participant_is_found_by(search: str, acme: Tenant, client: Clie
 
 def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
     assert {
-        "deactivated removed from ScaiKey on 2026-03-04",
-        "suspended manually since 2026-03-04",
+        "deactivated removed from ScaiKey on 2026-03-04 05:06:07 UTC",
+        "suspended manually since 2026-03-04 05:06:07 UTC",
         "suspended in ScaiKey",
     } <= set(read_column(client, PARTICIPANTS, "status_text"))
 
@@ -237,7 +237,9 @@ def test_success_page_of_a_person_shows_who_may_sign_in(acme: Tenant, client: Cl
         for person in Participant.objects.all()
     }
     assert "may sign in" in pages["anna.acme"]
-    assert "The person is suspended manually since 2026-03-04." in pages["cleo.acme"]
+    assert "The person is suspended manually since 2026-03-04 05:06:07 UTC." in strip_markup(
+        pages["cleo.acme"]
+    )
     assert "scaiwave admin resume-participant" in pages["cleo.acme"]
 
 

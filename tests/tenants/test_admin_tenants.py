@@ -120,8 +120,8 @@ def test_success_columns_show_use_beside_limits(tenants: list[Tenant], client: C
     ]
     assert read_column(client, TENANTS, "rooms") == ["1", "2", "3", "0"]
     assert read_column(client, TENANTS, "status_text")[1:3] == [
-        "suspended manually since 2026-03-04",
-        "deactivated removed from ScaiKey on 2026-03-04",
+        "suspended manually since 2026-03-04 05:06:07 UTC",
+        "deactivated removed from ScaiKey on 2026-03-04 05:06:07 UTC",
     ]
 
 
