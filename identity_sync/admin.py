@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Case, Model, QuerySet, TextField, Value, When
+from django.db.models import Case, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -27,7 +27,7 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
-from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
+from identity_sync.queries.overview import NOT_APPLIED, OUTCOME_TONES, build_sync_part
 from identity_sync.queries.run_figures import COLUMNS, build_rows
 from identity_sync.queries.runs import describe_change, find_status_change, get_oldest_kept_id
 from identity_sync.queries.tenant_figures import SKIPPED_REMOVALS, SKIPPED_ROWS, build_last_sync
@@ -54,6 +54,7 @@ from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
 from scaiwave.locks import is_locked
+from tenants.admin.filters import ConditionFilter
 from tenants.admin.status import register_status_history
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.queries.figures import register_figure, register_filter_total
@@ -137,6 +138,16 @@ class RegistrationAdmin(ReadOnlyAdmin):
 CHANGE_SCOPE, TENANT_SCOPE = by_tenant(), by_tenant("pk")
 
 
+class OutcomeFilter(ConditionFilter):
+    title = "outcome"
+    parameter_name = "outcome"
+    conditions: ClassVar = {
+        "not_applied": Q(outcome__in=NOT_APPLIED),
+        **{outcome.value: Q(outcome=outcome) for outcome in Outcome},
+    }
+    titles: ClassVar = {"not_applied": "Not applied: failed, refused or partial"}
+
+
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     scope = by_tenant()
@@ -153,7 +164,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "operator",
         "error",
     )
-    list_filter = ("outcome", "trigger", "started_at")
+    list_filter = (OutcomeFilter, "trigger", "started_at")
     list_select_related = ("tenant",)
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -47,6 +47,7 @@ from scaiwave.admin.overview import register_limited_part, register_overview_par
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from scaiwave.console.text import pluralize
+from tenants.admin.filters import ConditionFilter
 from tenants.models import Participant, Tenant
 from tenants.queries.figures import register_figure, register_total
 
@@ -104,6 +105,16 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
     id_fields = ("id", "participant", "workspace")
 
 
+class RoomStateFilter(ConditionFilter):
+    title = "state"
+    parameter_name = "state"
+    conditions: ClassVar = {
+        "not_closed": ~Q(state=RoomState.CLOSED),
+        **{state.value: Q(state=state) for state in RoomState},
+    }
+    titles: ClassVar = {"not_closed": "Not closed"}
+
+
 @admin.register(Room)
 class RoomAdmin(ReadOnlyAdmin):
     scope = by_tenant()
@@ -120,7 +131,7 @@ class RoomAdmin(ReadOnlyAdmin):
         "creator",
         "created_at",
     )
-    list_filter = ("room_type", "state", "is_federated")
+    list_filter = ("room_type", RoomStateFilter, "is_federated")
     list_select_related = ("workspace", "tenant", "creator")
     search_fields = ("name", "room_alias")
     search_help_text = "Search by name, alias or ID."

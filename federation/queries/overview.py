@@ -14,6 +14,7 @@ from federation.queries.keys import (
 )
 from scaiwave.admin.formatting import Tone
 from scaiwave.admin.overview import Card, OverviewPart
+from scaiwave.console.text import pluralize
 
 ROTATE, GENERATE = "scaiwave admin federation key rotate", "scaiwave admin federation key generate"
 
@@ -25,16 +26,19 @@ def build_key_part(now: datetime) -> OverviewPart:
         card = Card("Signing key", "none", url, permission, Tone.WARN, command=GENERATE)
         return OverviewPart(cards=[card])
     due_at = get_rotation_due_at(key)
-    is_near = is_rotation_near(key, now)
+    is_near, is_overdue = is_rotation_near(key, now), now >= due_at
+    days = max((now - due_at).days, 1) if is_overdue else (due_at - now).days
     return OverviewPart(
         cards=[
             Card(
                 title="Signing key",
-                value=f"{(due_at - now).days:,} days left",
+                value=f"overdue by {pluralize(days, 'day')}"
+                if is_overdue
+                else f"{pluralize(days, 'day')} left",
                 url=url,
                 permission=permission,
-                tone=Tone.WARN if is_near else Tone.GOOD,
-                details=[f"Rotation is due on {due_at:%Y-%m-%d}."],
+                tone=Tone.BAD if is_overdue else Tone.WARN if is_near else Tone.GOOD,
+                details=[f"Its rotation {'was' if is_overdue else 'is'} due on {due_at:%Y-%m-%d}."],
                 command=ROTATE if is_near else "",
             )
         ]

@@ -147,12 +147,19 @@ def find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
     age = (
         "since a time in the future"
         if is_in_future(first.first_skipped_at, now)
-        else ("for more than 24 hours")
+        else "for more than 24 hours"
     )
     return RemovalsPostponed(
-        f"{pluralize(number, 'removal')} postponed {age}, the oldest is "
-        f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
+        f"{pluralize(number, 'removal')} {'has' if number == 1 else 'have'} been postponed {age}. "
+        + _describe_oldest(first)
     )
+
+
+def _describe_oldest(skip: SyncSkip) -> str:
+    kind = skip.kind.removesuffix("s")
+    name = skip.subject_name
+    subject = f"{name} ({skip.subject_scaikey_id})" if name else skip.subject_scaikey_id
+    return f"The oldest concerns the {kind} {subject}: {skip.reason.removeprefix('postponed: ')}."
 
 
 def _find_failures(
@@ -196,6 +203,7 @@ def _find_repeated_skips(scope: RunScope) -> SyncSkipsRepeated | None:
         return None
     first = skips[0]
     return SyncSkipsRepeated(
-        f"{pluralize(number, 'row')} skipped by {MAX_SKIPS} or more syncs, the oldest is "
-        f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
+        f"{pluralize(number, 'difference')} from ScaiKey {'remains' if number == 1 else 'remain'}, "
+        f"because {MAX_SKIPS} or more syncs in a row have skipped "
+        f"{'it' if number == 1 else 'them'}. {_describe_oldest(first)}"
     )

@@ -33,10 +33,10 @@ def build_last_sync() -> Any:
     return Case(When(scaikey_tenant_id=None, then=None), default=end, output_field=DateTimeField())
 
 
-_IS_REMOVAL = Q(is_postponed=True) | Q(reason__in=(OVER_LIMIT, OFF_FOR_RUN, OFF_FOR_TENANT))
+IS_REMOVAL = Q(is_postponed=True) | Q(reason__in=(OVER_LIMIT, OFF_FOR_RUN, OFF_FOR_TENANT))
 
-SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(_IS_REMOVAL))
+SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(IS_REMOVAL))
 """The losses of access that the last syncs skipped of a tenant."""
 
-SKIPPED_ROWS = TenantTotal(lambda: SyncSkip.objects.exclude(_IS_REMOVAL))
+SKIPPED_ROWS = TenantTotal(lambda: SyncSkip.objects.exclude(IS_REMOVAL))
 """What else they skipped, such as unusable records."""

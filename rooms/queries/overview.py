@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import QuerySet, Sum
 from django.urls import reverse
 
@@ -14,6 +15,8 @@ from scaiwave.admin.overview import Card, OverviewPart
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.output import format_bytes
 from tenants.queries.visibility import visible_tenants
+
+INDEX = "scaiwave room search-index"
 
 
 def build_room_part(now: datetime) -> OverviewPart:
@@ -43,9 +46,9 @@ def _build_room_card(rooms: QuerySet[Room]) -> Card:
     return Card(
         title="Rooms",
         value=f"{rooms.exclude(state=RoomState.CLOSED).count():,}",
-        url=reverse("admin:rooms_room_changelist"),
+        url=f"{reverse('admin:rooms_room_changelist')}?state=not_closed",
         permission="rooms.view_room",
-        details=["open or archived"],
+        details=["Open and archived rooms."],
     )
 
 
@@ -57,18 +60,24 @@ def _build_storage_card(media: QuerySet[Media]) -> Card:
         value=format_bytes(size),
         url=reverse("admin:rooms_media_changelist"),
         permission="rooms.view_media",
-        details=["of files, each counted once per tenant"],
+        details=["Files in several rooms of a tenant count once, infected ones never."],
     )
 
 
 def _build_search_card() -> Card:
     backlog = count_unindexed_messages()
     more = "over " if backlog is not None and backlog >= MAX_COUNTED_MESSAGES else ""
+    if backlog is None:
+        details = ["The search index has never been filled, so searches find no messages."]
+    else:
+        details = ["Messages sent since the search index was last updated."] if backlog else []
+    command = INDEX if settings.REDIS_URL else f"{INDEX} --inline"
     return Card(
         title="Messages to index",
         value="not indexed yet" if backlog is None else f"{more}{backlog:,}",
         url=reverse("admin:rooms_searchbackfill_changelist"),
         permission="rooms.view_searchbackfill",
         tone=Tone.WARN if backlog is None else Tone.GOOD if backlog == 0 else Tone.NEUTRAL,
-        details=["newer than the last backfill"] if backlog else [],
+        details=details,
+        command=command if backlog is None else "",
     )

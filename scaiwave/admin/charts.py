@@ -46,19 +46,24 @@ def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     highest = max((sum(point["values"]) for point in points), default=0)
     width = WIDTH / max(len(points), 1)
     columns = [_draw_column(point, index, width, highest) for index, point in enumerate(points)]
-    legend = [
-        {"name": name, "style": f"series-{index}"} for index, name in enumerate(chart["series"])
-    ]
     return {
         **chart,
         "columns": columns,
         "rows": [point for point in points if sum(point["values"])],
-        "legend": legend if len(legend) > 1 else [],
+        "legend": _build_legend(chart),
         "highest": _describe_highest(chart, highest),
         "is_empty": not highest,
         "width": WIDTH,
         "height": HEIGHT,
     }
+
+
+def _build_legend(chart: dict[str, Any]) -> list[dict[str, str]]:
+    """Return what each colour of the chart stands for; nothing if there is one only."""
+    if chart.get("tones"):
+        return [{"name": name, "style": f"bar {tone}"} for name, tone in chart["tones"]]
+    series = chart["series"] if len(chart["series"]) > 1 else ()
+    return [{"name": name, "style": f"series-{index}"} for index, name in enumerate(series)]
 
 
 def _describe_highest(chart: dict[str, Any], highest: float) -> str:

@@ -277,6 +277,15 @@ class Tone(StrEnum):
     NEUTRAL = "neutral"
 
 
+TONE_WORDS = {
+    Tone.GOOD: "well",
+    Tone.WARN: "needs attention",
+    Tone.BAD: "needs action",
+    Tone.INFO: "in progress",
+}
+"""The judgement that a colour stands for; a neutral one stands for none."""
+
+
 def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     """Return a word in the colour of its tone, with the reason beside it."""
     badge = format_html('<span class="badge {}">{}</span>', tone.value, text)

@@ -6,7 +6,7 @@ again without a query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,16 @@ from scaiwave.auth.operators import Operator
 
 
 @dataclass(frozen=True)
+class Link:
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Card:
     """One figure with its judgement. `url` is the list behind it, `permission` what one needs to
-    see it. `command` is what an operator would run now."""
+    see it. `command` is what an operator would run now. `links` are parts of the figure with their
+    own lists, which stand before the details."""
 
     title: str
     value: str
@@ -27,6 +34,7 @@ class Card:
     tone: Tone = Tone.NEUTRAL
     details: Sequence[str] = ()
     command: str = ""
+    links: Sequence[Link] = ()
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """A bar chart. With several series the bars are stacked. A point with a tone has its colour."""
+    """A bar chart. With several series the bars are stacked. A point with a tone has its colour,
+    and `tones` is what these mean: of each a name and the tone."""
 
     title: str
     url: str
     permission: str
     series: Sequence[str]
     points: Sequence[Point]
+    tones: Sequence[tuple[str, Tone]] = ()
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class EntryList:
-    """A short list; `empty` is shown if there are no entries."""
+    """A short list; `empty` is shown if there are no entries.
+
+    Lists with the same title are shown as one: the newest entries of all of them, `latest` of each
+    and together, and a link with the text `name` to each.
+    """
 
     title: str
     url: str
     permission: str
     entries: Sequence[Entry]
     empty: str
+    name: str = ""
+    latest: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,8 +151,9 @@ def build_overview(now: datetime) -> dict[str, Any]:
 
 
 def build_limited_overview(operator: Operator, now: datetime) -> dict[str, Any]:
-    """Return the same for an operator who sees only some tenants."""
-    return _join_parts([build(operator, now) for build in _limited_builders.values()])
+    """Return what `load_overview` returns, for an operator who sees only some tenants."""
+    parts = [build(operator, now) for build in _limited_builders.values()]
+    return _join_lists(_join_parts(parts))
 
 
 def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
@@ -149,7 +166,42 @@ def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
 def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
     """Return what the reader may see of the stored overview."""
     document = _loader[0](now) if _loader else build_overview(now)
-    return {
+    visible = {
         kind: [each for each in parts if has_permission(each["permission"])]
         for kind, parts in document.items()
     }
+    return _join_lists(visible)
+
+
+def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
+    """Make one list of those with the same title."""
+    by_title: dict[str, list[dict[str, Any]]] = {}
+    for each in overview["lists"]:
+        by_title.setdefault(each["title"], []).append(each)
+    return {**overview, "lists": [_join(lists) for lists in by_title.values()]}
+
+
+def _join(lists: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    first = lists[0]
+    entries = [entry for each in lists for entry in each["entries"]]
+    if first["latest"]:
+        entries = sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)
+        entries = entries[: first["latest"]]
+    links = [{"text": each["name"], "url": each["url"]} for each in lists if each["name"]]
+    return {**first, "entries": entries, "links": links}
+
+
+def hide_links(overview: dict[str, Any], hidden: Collection[str]) -> None:
+    """Take the links to these pages out of an overview, which the account may not open."""
+    lists = overview["lists"]
+    parts = [*overview["cards"], *lists]
+    parts += [link for card in overview["cards"] for link in card["links"]]
+    parts += [entry for each in lists for entry in each["entries"]]
+    for each in parts:
+        each["url"] = "" if _get_path(each["url"]) in hidden else each["url"]
+    for each in lists:
+        each["links"] = [link for link in each["links"] if _get_path(link["url"]) not in hidden]
+
+
+def _get_path(url: str) -> str:
+    return url.partition("?")[0].partition("#")[0]

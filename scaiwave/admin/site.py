@@ -37,7 +37,7 @@ from scaiwave.admin.access import (
 from scaiwave.admin.act_view import show_act
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
-from scaiwave.admin.overview import build_limited_overview, load_overview
+from scaiwave.admin.overview import build_limited_overview, hide_links, load_overview
 from scaiwave.admin.pages import SitePage, get_pages
 from scaiwave.admin.search import search_site
 from scaiwave.admin.upstream_errors import hide_upstream_details
@@ -89,9 +89,7 @@ class OperatorSite(admin.AdminSite):
             overview = build_limited_overview(operator, timezone.now())
         else:
             overview = load_overview(timezone.now(), partial(has_permission, request))
-        hidden = {page.url for page in get_pages() if not page.is_visible(request)}
-        for card in overview["cards"]:
-            card["url"] = "" if card["url"] in hidden else card["url"]
+        hide_links(overview, {page.url for page in get_pages() if not page.is_visible(request)})
         charts = [draw_chart(chart) for chart in overview["charts"]]
         context = {"overview": overview, "charts": charts, **(extra_context or {})}
         return super().index(request, context)

@@ -12,7 +12,7 @@ from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from scaiwave.admin.formatting import clean_text, format_time, value_text
+from scaiwave.admin.formatting import TONE_WORDS, Tone, clean_text, format_time, value_text
 from scaiwave.console.output import format_bytes
 
 register = template.Library()
@@ -25,6 +25,11 @@ register.filter("value_text", value_text)
 @register.filter
 def thousands(number: int) -> str:
     return f"{number:,}"
+
+
+@register.filter
+def tone_word(tone: str) -> str:
+    return TONE_WORDS.get(Tone(tone), "")
 
 
 @register.filter

@@ -31,6 +31,7 @@ from scaiwave.admin.formatting import (
 from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from scaiwave.doctor.findings import State
+from tenants.admin.filters import MonthFilter
 from tenants.models import (
     AuditChain,
     AuditEntry,
@@ -64,6 +65,7 @@ class TokenUsageAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.TENANTS
     list_display = ("usage_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
+    list_filter = (MonthFilter,)
     list_select_related = ("tenant",)
     search_fields = ("tenant__slug",)
     search_help_text = "Search by the slug of a tenant."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -14,6 +15,7 @@ from scaiwave.admin.access import find_limited_operator
 from scaiwave.admin.filters import ExactValueFilter
 from tenants.models import ACTIVE, Partner
 from tenants.queries.figures import filter_by_total, filter_by_use
+from tenants.queries.tenants import usage_month
 
 DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
@@ -69,6 +71,29 @@ class LimitFilter(admin.SimpleListFilter):
         if self.value() not in {"near", "full"}:
             return queryset
         return filter_by_use(queryset, timezone.now(), is_full=self.value() == "full")
+
+
+class MonthFilter(admin.SimpleListFilter):
+    """Filter usage by one of the last months, such as `2026-11`."""
+
+    title = "month"
+    parameter_name = "month"
+    MONTHS = 12
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(month, month) for month in self._months()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        month = self._months().get(self.value() or "")
+        return queryset if month is None else queryset.filter(month=month)
+
+    def _months(self) -> dict[str, date]:
+        month = usage_month(timezone.now())
+        months = {}
+        for _ in range(self.MONTHS):
+            months[f"{month:%Y-%m}"] = month
+            month = (month - timedelta(days=1)).replace(day=1)
+        return months
 
 
 class SkippedFilter(admin.SimpleListFilter):

@@ -86,16 +86,19 @@ def load_job_overview(
 def _judge_worker(beat: WorkerBeat, running: JobPage, now: datetime) -> WorkerState:
     records = [job.record for job in running.jobs if job.record is not None]
     jobs = [record.definition.name for record in records if record.worker == beat.name]
+    return WorkerState(beat, jobs, find_worker_problem(beat, now))
+
+
+def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
+    """Return why a worker needs attention, or an empty text."""
     if not beat.is_suite:
-        problem = "A worker of RQ, which runs whatever Redis contains: stop it."
-    elif beat.seen_at is None:
-        problem = "Its heartbeat can't be read."
-    elif now - beat.seen_at > MAX_HEARTBEAT_AGE:
+        return "A worker of RQ, which runs whatever Redis contains: stop it."
+    if beat.seen_at is None:
+        return "Its heartbeat can't be read."
+    if now - beat.seen_at > MAX_HEARTBEAT_AGE:
         seconds = (now - beat.seen_at).total_seconds()
-        problem = f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."
-    else:
-        problem = ""
-    return WorkerState(beat, jobs, problem)
+        return f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."
+    return ""
 
 
 def list_schedule(

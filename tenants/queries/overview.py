@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from heapq import nlargest
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
@@ -12,8 +14,8 @@ from django.db.models import Count, QuerySet, Sum
 from django.urls import reverse
 from django.utils.timesince import timesince
 
-from scaiwave.admin.formatting import NEAR_LIMIT, Tone
-from scaiwave.admin.overview import Card, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.admin.formatting import NEAR_LIMIT, Tone, clean_text
+from scaiwave.admin.overview import Card, Chart, Entry, EntryList, Link, OverviewPart, Point
 from scaiwave.auth.operators import Operator, Permission, get_host_operator
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
@@ -30,13 +32,24 @@ from tenants.models import (
 )
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.figures import LIMITS, build_figures, build_limit
+from tenants.queries.job_page import find_worker_problem
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import usage_month
 from tenants.queries.visibility import visible_participants, visible_tenants
 
+if TYPE_CHECKING:
+    from scaiwave.jobs.heartbeats import SchedulerBeat, WorkerBeat
+    from scaiwave.jobs.job_pages import JobPage
+    from scaiwave.jobs.queue_state import QueuedJob
+
 TENANTS = "admin:tenants_tenant_changelist"
+USAGE = "admin:tenants_tokenusage_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
 MAX_ENTRIES = 10
+LAST_FAILURES, MAX_FAILURES = "Last failures", 5
+"""The list to which each app adds its own."""
+NO_FAILURES = "No failures are recorded."
+VIEW_JOBS = "tenants.view_auditentry"
 CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
 REDIS_TIMEOUT_SECONDS = 2.0
@@ -46,10 +59,11 @@ BATCH_SIZE = 2000
 
 def build_tenant_part(now: datetime) -> OverviewPart:
     part = _build_part(get_host_operator(), now)
+    cards, failures = _build_process_parts(now)
     return OverviewPart(
-        cards=[*part.cards, _build_doctor_card(now), *_build_process_cards()],
+        cards=[*part.cards, _build_doctor_card(now), *cards],
         charts=[*_build_size_charts(now), *part.charts],
-        lists=part.lists,
+        lists=[*failures, *part.lists],
     )
 
 
@@ -66,16 +80,17 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
         usage = usage.filter(tenant__in=tenants)
         keys = tenants.values_list("pk", flat=True)
         entries = entries.filter(tenant_id__in=[str(key) for key in keys])
-    nearest = sorted(_iter_near_limits(tenants, now), reverse=True)
+    shares = list(_iter_shares(tenants, now))
+    months = _sum_months(usage)
     return OverviewPart(
         cards=[
             _build_tenant_card(tenants),
             _build_people_card(visible_participants(operator)),
-            _build_limit_card(nearest),
-            _build_token_card(usage, now),
+            _build_limit_card(shares),
+            _build_token_card(months, now),
         ],
-        charts=[_build_token_chart(usage)],
-        lists=[_list_nearest(nearest), _list_acts(entries)],
+        charts=[_build_token_chart(months)],
+        lists=[_list_nearest(shares), _list_acts(entries)],
     )
 
 
@@ -90,7 +105,10 @@ def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
         value=f"{counts['active']:,}",
         url=f"{reverse(TENANTS)}?status=active",
         permission=VIEW_TENANTS,
-        details=[f"{counts['suspended']:,} suspended, {counts['deactivated']:,} deactivated"],
+        links=[
+            Link(f"{counts[status]:,} {status}", f"{reverse(TENANTS)}?status={status}")
+            for status in ("suspended", "deactivated")
+        ],
     )
 
 
@@ -101,16 +119,17 @@ def _build_people_card(people: QuerySet[Participant]) -> Card:
         url=f"{reverse('admin:tenants_participant_changelist')}?status=active"
         "&participant_type__exact=human",
         permission="tenants.view_participant",
-        details=["active people"],
+        details=["Active people, without AI and bridges."],
     )
 
 
-def _iter_near_limits(
+def _iter_shares(
     tenants: QuerySet[Tenant], now: datetime
 ) -> Iterator[tuple[float, str, str, UUID]]:
-    """Yield share, slug, limit and id for each limit of an active tenant that is almost reached.
+    """Yield each active tenant with the greatest share that it uses of a limit.
 
-    They are chosen here, because a condition in SQL would compute each figure again.
+    Yields share, slug, limit and id. The greatest is chosen here, because SQL would compute each
+    figure again.
     """
     used = build_figures(LIMITS, now)
     figures = {f"use_of_{name}": figure for name, figure in used.items()}
@@ -118,52 +137,65 @@ def _iter_near_limits(
     active = tenants.filter(ACTIVE).annotate(**figures, **limits)
     rows = active.values("pk", "slug", *figures, *limits)
     for row in rows.iterator(chunk_size=BATCH_SIZE):
-        for name in used:
-            number, limit = row[f"use_of_{name}"], row[f"limit_of_{name}"]
-            # The first one uses up a limit of 0.
-            if number and limit is not None and number * 5 >= limit * 4:
-                yield number / limit if limit else 1.0, row["slug"], name, row["pk"]
+        shares = ((_divide(row[f"use_of_{name}"], row[f"limit_of_{name}"]), name) for name in used)
+        share, name = max(shares, default=(0.0, ""))
+        if share:
+            yield share, row["slug"], name, row["pk"]
 
 
-def _build_limit_card(nearest: list[tuple[float, str, str, UUID]]) -> Card:
-    tenants = {tenant_id for _, _, _, tenant_id in nearest}
-    full = {tenant_id for share, _, _, tenant_id in nearest if share >= 1}
+def _divide(number: int | None, limit: int | None) -> float:
+    """Return the share of a limit, 0 without one. The first one uses up a limit of 0."""
+    if not number or limit is None:
+        return 0.0
+    return number / limit if limit else 1.0
+
+
+def _build_limit_card(shares: list[tuple[float, str, str, UUID]]) -> Card:
+    near = sum(share >= NEAR_LIMIT for share, *_ in shares)
+    full = sum(share >= 1 for share, *_ in shares)
+    address = f"{reverse(TENANTS)}?status=active&limits="
     return Card(
         title="Tenants near a limit",
-        value=f"{len(tenants):,}",
-        url=f"{reverse(TENANTS)}?status=active&limits=near",
+        value=f"{near:,}",
+        url=f"{address}near",
         permission=VIEW_TENANTS,
-        tone=Tone.BAD if full else Tone.WARN if tenants else Tone.GOOD,
-        details=[f"at {NEAR_LIMIT:.0%} or more of a limit; {len(full):,} have reached one"],
+        tone=Tone.BAD if full else Tone.WARN if near else Tone.GOOD,
+        links=[Link(f"{full:,} at a limit", f"{address}full")],
+        details=[f"They use {NEAR_LIMIT:.0%} or more of a limit."],
     )
 
 
-def _build_token_card(usage: QuerySet[TokenUsage], now: datetime) -> Card:
+def _sum_months(usage: QuerySet[TokenUsage]) -> dict[date, int]:
+    """Return the tokens of the last months, the newest first."""
+    totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
+    return dict(totals.order_by("-month")[:CHARTED_MONTHS])
+
+
+def _build_token_card(months: dict[date, int], now: datetime) -> Card:
     month = usage_month(now)
-    total = usage.filter(month=month).aggregate(total=Sum("total_tokens"))["total"]
     return Card(
         title="AI tokens this month",
-        value="unknown" if total is None else f"{total:,}",
-        url=reverse("admin:tenants_tokenusage_changelist"),
+        value=f"{months[month]:,}" if month in months else "unknown",
+        url=_list_usage(month),
         permission="tenants.view_tokenusage",
-        details=[f"{month:%Y-%m}, as of the last fetch from ScaiGrid"],
+        details=[f"Of {month:%Y-%m}, as ScaiGrid last reported."],
+        command="" if month in months else "scaiwave admin refresh-usage",
     )
 
 
-def _build_token_chart(usage: QuerySet[TokenUsage]) -> Chart:
-    months: list[tuple[date, int]] = list(
-        usage.values_list("month")
-        .annotate(total=Sum("total_tokens"))
-        .order_by("-month")[:CHARTED_MONTHS]
-    )
+def _list_usage(month: date) -> str:
+    return f"{reverse(USAGE)}?month={month:%Y-%m}"
+
+
+def _build_token_chart(months: dict[date, int]) -> Chart:
     return Chart(
         title="AI tokens by month",
-        url=reverse("admin:tenants_tokenusage_changelist"),
+        url=reverse(USAGE),
         permission="tenants.view_tokenusage",
         series=("tokens",),
         points=[
-            Point(label=f"{month:%Y-%m}", values=(total,), text=f"{total:,} tokens")
-            for month, total in reversed(months)
+            Point(f"{month:%Y-%m}", (total,), f"{total:,} tokens", _list_usage(month))
+            for month, total in reversed(months.items())
         ],
     )
 
@@ -178,11 +210,13 @@ def _build_doctor_card(now: datetime) -> Card:
         tone = Tone.GOOD if not bad else Tone.WARN if run.is_healthy else Tone.BAD
         value = pluralize(len(bad), "finding") if bad else "all is well"
         age = timesince(run.ran_at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
-        details = [each["message"] for each in bad[:2]] + [f"as of {age} ago"]
+        details = [each["message"] for each in bad[:2]] + [f"It last ran {age} ago."]
     return Card(
         title="Doctor",
         value=value,
-        url=reverse("admin:tenants_doctorrun_changelist"),
+        url=reverse("admin:tenants_doctorrun_changelist")
+        if run is None
+        else reverse("admin:tenants_doctorrun_change", args=[run.pk]),
         permission="tenants.view_doctorrun",
         tone=tone,
         details=details,
@@ -190,46 +224,100 @@ def _build_doctor_card(now: datetime) -> Card:
     )
 
 
-def _build_process_cards() -> list[Card]:
-    """Show workers, scheduler and failed jobs; nothing without Redis, where cron does the work."""
+def _build_process_parts(now: datetime) -> tuple[list[Card], list[EntryList]]:
+    """Return the cards of workers and scheduler, and the failed jobs, as the page of jobs has them.
+
+    Without Redis there is one card: cron does the work.
+    """
+    url = reverse("admin:jobs")
     if not settings.REDIS_URL:
-        return []
+        details = ["Without Redis there are no workers: cron runs the commands of the schedule."]
+        return [Card("Background jobs", "run by cron", url, VIEW_JOBS, details=details)], []
     from scaiwave.jobs.connection import open_redis
     from scaiwave.jobs.heartbeats import list_schedulers, list_workers
-    from scaiwave.jobs.queue_state import count_failed_jobs, count_waiting_jobs
+    from scaiwave.jobs.job_pages import read_job_page
+    from scaiwave.jobs.queue_state import JobState
 
-    url, permission = reverse("admin:jobs"), "tenants.view_auditentry"
     try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
             workers, schedulers = list_workers(redis), list_schedulers(redis)
-            failed = sum(count_failed_jobs(redis).values())
-            waiting = sum(count_waiting_jobs(redis).values())
+            failed = read_job_page(redis, JobState.FAILED, number=1, size=MAX_FAILURES)
     except ScaiWaveError as error:
-        return [
-            Card(
-                "Workers", "unknown", url, permission, Tone.BAD, [error.message], "scaiwave doctor"
-            )
-        ]
-    has_scheduler = any(beat.is_active for beat in schedulers)
-    return [
-        Card(
-            title="Workers",
-            value=f"{len(workers):,}",
-            url=url,
-            permission=permission,
-            tone=Tone.GOOD if workers and not failed else Tone.WARN if workers else Tone.BAD,
-            details=[f"{waiting:,} jobs wait, {failed:,} have failed"],
-            command="scaiwave jobs list" if failed else "" if workers else "scaiwave worker",
-        ),
-        Card(
-            title="Scheduler",
-            value="running" if has_scheduler else "not detected",
-            url=url,
-            permission=permission,
-            tone=Tone.GOOD if has_scheduler else Tone.BAD,
-            command="" if has_scheduler else "scaiwave scheduler",
-        ),
-    ]
+        card = Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD, [error.message])
+        return [replace(card, command="scaiwave doctor")], []
+    cards = [_build_worker_card(workers, failed, now), _build_scheduler_card(schedulers)]
+    return cards, [_list_failed_jobs(failed.jobs)]
+
+
+def _build_worker_card(workers: list[WorkerBeat], page: JobPage, now: datetime) -> Card:
+    from scaiwave.jobs.queue_state import JobState
+
+    bad = sum(bool(find_worker_problem(beat, now)) for beat in workers)
+    waiting, failed = page.counts[JobState.WAITING], page.counts[JobState.FAILED]
+    jobs = reverse("admin:jobs")
+    if bad == len(workers):
+        tone, command = Tone.BAD, "scaiwave worker"
+    else:
+        tone = Tone.WARN if bad or failed else Tone.GOOD
+        command = "scaiwave jobs list" if failed else ""
+    return Card(
+        title="Workers",
+        value=f"{bad:,} of {len(workers):,} need attention" if bad else f"{len(workers):,}",
+        url=jobs,
+        permission=VIEW_JOBS,
+        tone=tone,
+        links=[
+            Link(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
+            Link(f"{failed:,} failed", f"{jobs}?state=failed#jobs"),
+        ],
+        command=command,
+    )
+
+
+def _build_scheduler_card(schedulers: list[SchedulerBeat]) -> Card:
+    is_active = any(beat.is_active for beat in schedulers)
+    return Card(
+        title="Scheduler",
+        value="running" if is_active else "not detected",
+        url=reverse("admin:jobs"),
+        permission=VIEW_JOBS,
+        tone=Tone.GOOD if is_active else Tone.BAD,
+        details=[] if is_active else ["Without a scheduler no sync starts by itself."],
+        command="" if is_active else "scaiwave scheduler",
+    )
+
+
+def _list_failed_jobs(jobs: Sequence[QueuedJob]) -> EntryList:
+    url = f"{reverse('admin:jobs')}?state=failed#jobs"
+    return EntryList(
+        title=LAST_FAILURES,
+        url=url,
+        permission=VIEW_JOBS,
+        entries=[_describe_failed_job(job, url) for job in jobs],
+        empty=NO_FAILURES,
+        name="failed jobs",
+        latest=MAX_FAILURES,
+    )
+
+
+def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
+    """What Redis has is untrusted: anyone who reaches it may have written the texts."""
+    record = job.record
+    error = record.error if record is not None else None
+    name = record.definition.name if record is not None else clean_text(job.id)
+    if error is not None:
+        text, fix = clean_text(error["message"]), clean_text(error["fix"])
+    else:
+        text, fix = f"It can't be run: {clean_text(job.problem)}." if job.problem else "", ""
+    ended_at = record.ended_at if record is not None else None
+    return Entry(
+        text=f"{name}: {text or 'it failed without a message.'}",
+        url=url,
+        details=fix or f"`scaiwave jobs show {clean_text(job.id)}` shows the job.",
+        tone=Tone.BAD,
+        badge="job failed",
+        at=ended_at.astimezone(UTC).isoformat(timespec="seconds") if ended_at else "",
+    )
 
 
 def _build_size_charts(now: datetime) -> list[Chart]:
@@ -259,23 +347,27 @@ def _build_size_charts(now: datetime) -> list[Chart]:
     ]
 
 
-def _list_nearest(nearest: list[tuple[float, str, str, UUID]]) -> EntryList:
+def _list_nearest(shares: list[tuple[float, str, str, UUID]]) -> EntryList:
     return EntryList(
         title="Nearest to a limit",
-        url=f"{reverse(TENANTS)}?status=active&limits=near",
+        url=f"{reverse(TENANTS)}?status=active",
         permission=VIEW_TENANTS,
         entries=[
             Entry(
                 text=slug,
                 url=reverse("admin:tenants_tenant_change", args=[tenant_id]),
                 details=_LIMIT_NAMES[name],
-                tone=Tone.BAD if share >= 1 else Tone.WARN,
+                tone=_judge_share(share),
                 badge=f"{share:.0%}",
             )
-            for share, slug, name, tenant_id in nlargest(MAX_ENTRIES, nearest)
+            for share, slug, name, tenant_id in nlargest(MAX_ENTRIES, shares)
         ],
-        empty="No tenant is near a limit.",
+        empty="No active tenant uses any of its limits.",
     )
+
+
+def _judge_share(share: float) -> Tone:
+    return Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL
 
 
 _LIMIT_NAMES = {

@@ -222,7 +222,7 @@ def _create_history(now: datetime) -> None:
             kind="participants",
             subject_scaikey_id=str(person.scaikey_id),
             subject_name=person.display_name,
-            reason="over the removal limit",
+            reason="over the removal limit of its tenant",
             first_skipped_at=now - DAY,
             last_skipped_at=now - timedelta(minutes=10),
             runs=144,

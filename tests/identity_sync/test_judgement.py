@@ -188,7 +188,10 @@ def test_fail_removals_postponed_since_the_future() -> None:
     skip = make_skip(**fields, first_skipped_at=NOW + timedelta(days=900))
     (problem,) = judge_runs(RunScope(HOST), config=load({}), now=NOW).problems
     assert problem.code == "SW_SYNC_POSTPONED"
-    assert problem.message.startswith("1 removal postponed since a time in the future, the oldest")
+    assert problem.message == (
+        "1 removal has been postponed since a time in the future. "
+        "The oldest concerns the participant Anna (usr_1): not found."
+    )
     skip.first_skipped_at = NOW + timedelta(seconds=60)
     skip.save()
     assert get_codes() == []

@@ -335,7 +335,7 @@ def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_l
         return
     assert status.problem is not None
     assert status.problem.message == (
-        "1 removal postponed for more than 24 hours, the oldest is participants usr_1 "
-        "(Anna): postponed: it is not JSON."
+        "1 removal has been postponed for more than 24 hours. The oldest concerns the participant "
+        "Anna (usr_1): it is not JSON."
     )
     assert (status.problem.code, status.problem.exit_code) == ("SW_SYNC_POSTPONED", 1)

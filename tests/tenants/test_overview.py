@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -14,16 +15,30 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
+from redis import Redis
+from rq.utils import utcformat
 
-from identity_sync.models import SyncRun, SyncSkip
+from federation.models import ServerKey
+from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
+from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
+from rooms.models import Room
 from scaiwave.admin import overview
 from scaiwave.admin.charts import HEIGHT, draw_chart
 from scaiwave.admin.overview import OverviewPart
+from scaiwave.admin.overview import load_overview as load_shown_overview
 from scaiwave.config import load
-from tenants.models import AdminUser, DailyFigures, DoctorRun, StoredOverview, Tenant
+from tenants.models import (
+    AdminUser,
+    DailyFigures,
+    DoctorRun,
+    StoredOverview,
+    Tenant,
+    TokenUsage,
+)
 from tenants.services.overview import MAX_AGE, load_overview
 from tenants.services.record_figures import record_figures
 from tests.concurrency import run_concurrently
+from tests.queue_helpers import plant_failed, plant_worker
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
 
@@ -58,6 +73,25 @@ def make_run(minutes_ago: float, outcome: str = "applied", **fields: Any) -> Syn
     return SyncRun.objects.create(operator="root", outcome=outcome, started_at=started_at, **values)
 
 
+def make_skip(number: int, **fields: Any) -> SyncSkip:
+    values = {"kind": "participants", "reason": OVER_LIMIT, **fields}
+    return SyncSkip.objects.create(
+        subject_scaikey_id=f"usr-{number}", first_skipped_at=NOW, last_skipped_at=NOW, **values
+    )
+
+
+def get_list(title: str, hidden: str = "") -> dict[str, Any]:
+    StoredOverview.objects.all().delete()
+    overview = load_shown_overview(NOW, lambda permission: permission != hidden)
+    return next(each for each in overview["lists"] if each["title"] == title)
+
+
+def list_shown(client: Client, url: str) -> list[Any]:
+    answer = client.get(url)
+    assert answer.status_code == HTTPStatus.OK
+    return list(answer.context["cl"].result_list)
+
+
 def test_success_an_empty_server_names_what_to_do(client: Client) -> None:
     cards = get_cards()
     assert cards["Last successful full sync"]["value"] == "never"
@@ -76,7 +110,10 @@ def test_success_cards_count_as_lists_do() -> None:
     make_run(5)
     cards = get_cards()
     assert cards["Active tenants"]["value"] == "1"
-    assert cards["Active tenants"]["details"] == ["0 suspended, 1 deactivated"]
+    assert [link["text"] for link in cards["Active tenants"]["links"]] == [
+        "0 suspended",
+        "1 deactivated",
+    ]
     assert cards["People"]["value"] == cards["Rooms"]["value"] == "1"
     assert (cards["Tenants near a limit"]["value"], cards["Tenants near a limit"]["tone"]) == (
         "1",
@@ -91,16 +128,33 @@ def test_success_cards_count_as_lists_do() -> None:
 
 def test_success_what_the_last_sync_skipped_has_the_exact_command() -> None:
     make_run(5, "partial", error_fix="If they are correct, run `scaiwave sync --allow-removals 7`.")
-    SyncSkip.objects.create(
-        kind="participants",
-        subject_scaikey_id="usr-1",
-        reason="over the removal limit",
-        first_skipped_at=NOW,
-        last_skipped_at=NOW,
-    )
+    make_skip(1)
     card = get_cards()["Skipped by the last sync"]
-    assert (card["value"], card["details"]) == ("1", ["participants: 1"])
+    assert (card["value"], card["details"]) == ("1", ["1 removal: participants 1"])
     assert card["command"] == "scaiwave sync --allow-removals 7"
+
+
+def test_success_skipped_removals_are_counted_apart_from_records() -> None:
+    """The command is always exact: without one in the error it is the one that shows the rows."""
+    make_run(5, "applied")
+    make_run(4, "planned")
+    for number, (kind, reason, is_postponed) in enumerate(
+        (
+            ("participants", OVER_LIMIT, False),
+            ("participants", "postponed: it is not JSON", True),
+            ("participants", "unusable record: no e-mail", False),
+            ("groups", OFF_FOR_TENANT, False),
+            ("tenants", "its slug is in use", False),
+        )
+    ):
+        make_skip(number, kind=kind, reason=reason, is_postponed=is_postponed)
+    card = get_cards()["Skipped by the last sync"]
+    assert card["value"] == "5"
+    assert card["details"] == [
+        "3 removals: groups 1, participants 2",
+        "2 records: participants 1, tenants 1",
+    ]
+    assert card["command"] == "scaiwave sync --dry-run -v 2"
 
 
 def test_success_syncs_of_the_day_have_columns_with_links() -> None:
@@ -111,9 +165,33 @@ def test_success_syncs_of_the_day_have_columns_with_links() -> None:
     filled = [column for column in chart["columns"] if column.rectangles]
     assert len(chart["columns"]) == 144
     assert [column.rectangles[0].style for column in filled] == ["bad", "good"]
+    assert [(each["name"], each["style"]) for each in chart["legend"]] == [
+        ("applied", "bar good"),
+        ("partial", "bar warn"),
+        ("refused or failed", "bar bad"),
+        ("running or a dry run", "bar info"),
+    ]
     assert [column.rectangles[0].height for column in filled] == [HEIGHT, HEIGHT / 2]
     assert filled[0].url == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
     assert len(chart["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "shown"),
+    [
+        (("failed", "applied"), "failed"),
+        (("partial", "applied", "planned"), "partial"),
+        (("refused", "failed", "partial"), "failed"),
+        (("planned", "applied"), "applied"),
+    ],
+)
+def test_success_of_several_syncs_in_ten_minutes_the_worst_stays(
+    outcomes: tuple[str, ...], shown: str
+) -> None:
+    for number, outcome in enumerate(outcomes):
+        make_run(9 - number, outcome)
+    rows = get_chart("Full syncs")["rows"]
+    assert [row["text"] for row in rows] == [f"{shown}, 2.0 s"]
 
 
 def test_success_changes_are_stacked_by_kind() -> None:
@@ -246,11 +324,15 @@ def test_success_doctor_card_shows_the_last_run() -> None:
     )
     card = get_cards()["Doctor"]
     assert (card["value"], card["tone"]) == ("1 finding", "warn")
-    assert card["details"] == ["No signing key.", "as of 2 hours ago"]
+    assert card["details"] == ["No signing key.", "It last ran 2 hours ago."]
+    run = DoctorRun.objects.get()
+    assert card["url"] == reverse("admin:tenants_doctorrun_change", args=[run.pk])
 
 
 def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) -> None:
-    assert "Workers" not in get_cards()
+    assert not {"Workers", "Scheduler"} & get_cards().keys()
+    card = get_cards()["Background jobs"]
+    assert (card["value"], card["url"]) == ("run by cron", reverse("admin:jobs"))
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
     card = get_cards()["Workers"]
@@ -270,3 +352,233 @@ def test_success_a_limit_of_zero_is_reached_by_the_first(client: Client) -> None
     ]
     page = client.get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
     assert "1 / 0" in page
+
+
+def test_success_a_tenant_has_one_line_with_its_greatest_share() -> None:
+    for number in range(12):
+        tenant = row_factories.make_tenant(f"t{number:02}", max_participants=20, max_rooms=20)
+        anna = row_factories.make_participant(tenant, "anna")
+        workspace = row_factories.make_workspace(tenant)
+        for room in range(number + 1):
+            row_factories.make_room(workspace, anna, f"room-{room}")
+    entries = get_list("Nearest to a limit")["entries"]
+    assert [entry["text"] for entry in entries] == [f"t{number:02}" for number in range(11, 1, -1)]
+    assert (entries[0]["badge"], entries[0]["tone"]) == ("60%", "neutral")
+    assert {entry["details"] for entry in entries} == {"of its rooms"}
+    assert get_cards()["Tenants near a limit"]["value"] == "0"
+
+
+def test_success_the_last_failures_are_of_all_kinds_by_time(client: Client) -> None:
+    make_run(9, "applied")
+    make_run(8, "failed", error_code="SW_X", error_message="It broke.", error_fix="Fix `it`.")
+    make_run(2, "partial")
+    for number, minutes in enumerate((7, 6, 3)):
+        make_webhook(number, minutes)
+    make_webhook(9, 1, state="handled")
+    shown = get_list("Last failures")
+    assert [(entry["badge"], entry["text"]) for entry in shown["entries"]] == [
+        ("sync partial", "It was applied, except what it skipped."),
+        ("webhook failed", "user.updated usr_2: Not found."),
+        ("webhook failed", "user.updated usr_1: Not found."),
+        ("webhook failed", "user.updated usr_0: Not found."),
+        ("sync failed", "It broke."),
+    ]
+    assert shown["entries"][-1]["details"] == "Fix `it`."
+    assert all(entry["details"] for entry in shown["entries"])
+    listed = {link["text"]: list_shown(client, link["url"]) for link in shown["links"]}
+    assert [run.outcome for run in listed["failed syncs"]] == ["partial", "failed"]
+    assert len(listed["failed webhooks"]) == 3
+    assert list_shown(client, shown["url"]) == listed["failed syncs"]
+
+
+def make_webhook(number: int, minutes_ago: float, **fields: Any) -> WebhookEvent:
+    values = {"state": "failed", "error_code": "SW_X", "error_message": "Not found.", **fields}
+    return WebhookEvent.objects.create(
+        event_id=f"evt_{number}",
+        event_type="user.updated",
+        kind="participants",
+        scaikey_id=f"usr_{number}",
+        received_at=NOW - timedelta(minutes=minutes_ago),
+        **values,
+    )
+
+
+def test_fail_failures_of_what_an_account_may_not_see_are_not_listed() -> None:
+    make_run(8, "failed")
+    make_webhook(1, 3)
+    shown = get_list("Last failures", hidden="identity_sync.view_webhookevent")
+    assert [entry["badge"] for entry in shown["entries"]] == ["sync failed"]
+    assert [link["text"] for link in shown["links"]] == ["failed syncs"]
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "sentence"),
+    [
+        (5, "The next is expected at 12:05 UTC, one every 10 minutes."),
+        (45, "The next was due at 11:25 UTC, one every 10 minutes."),
+        (24 * 60, "The next was due at 2026-11-23 12:10 UTC, one every 10 minutes."),
+    ],
+)
+def test_success_the_card_has_the_time_of_the_next_sync_also_after_failures(
+    minutes_ago: float, sentence: str
+) -> None:
+    make_run(minutes_ago + 10, "failed", error_code="SW_X", error_message="ScaiKey is down.")
+    make_run(minutes_ago, "failed", error_code="SW_X", error_message="ScaiKey is down.")
+    card = get_cards()["Last successful full sync"]
+    assert card["details"][0] == "The last 2 full syncs failed. The latest: ScaiKey is down."
+    assert card["details"][-1] == sentence
+
+
+def test_success_repeated_skips_are_said_plainly() -> None:
+    make_run(5)
+    make_skip(1, runs=7, subject_name="Aylin Demir")
+    make_skip(2, runs=2)
+    card = get_cards()["Last successful full sync"]
+    assert card["details"][0] == (
+        "2 differences from ScaiKey remain, because 2 or more syncs in a row have skipped them. "
+        "The oldest concerns the participant Aylin Demir (usr-1): over the removal limit of its "
+        "tenant."
+    )
+    assert card["command"] == "scaiwave sync --dry-run -v 2"
+
+
+def test_success_each_card_leads_to_its_filtered_list(client: Client) -> None:
+    acme = row_factories.make_tenant("acme")
+    row_factories.make_tenant("held", suspended_by_hand_at=NOW)
+    row_factories.make_tenant("gone", absent_since=NOW)
+    anna = row_factories.make_participant(acme, "anna")
+    workspace = row_factories.make_workspace(acme)
+    for state in ("open", "archived", "closed"):
+        room = row_factories.make_room(workspace, anna, state)
+        Room.objects.filter(pk=room.pk).update(state=state)
+    make_run(5)
+    make_run(4, "failed")
+    cards = get_cards()
+    shown = {link["text"]: link["url"] for link in cards["Active tenants"]["links"]}
+    assert [row.slug for row in list_shown(client, shown["1 suspended"])] == ["held"]
+    assert [row.slug for row in list_shown(client, shown["1 deactivated"])] == ["gone"]
+    states = {room.state for room in list_shown(client, cards["Rooms"]["url"])}
+    assert states == {"open", "archived"}
+    (run,) = list_shown(client, cards["Last successful full sync"]["url"])
+    assert run.outcome == "applied"
+
+
+def test_success_ai_tokens_lead_to_the_usage_of_this_month(client: Client) -> None:
+    now = datetime.now(UTC)
+    this_month = now.date().replace(day=1)
+    acme = row_factories.make_tenant("acme")
+    for month, tokens in ((this_month, 7), (this_month - timedelta(days=1), 5)):
+        TokenUsage.objects.create(
+            tenant=acme,
+            month=month.replace(day=1),
+            total_tokens=tokens,
+            input_tokens=0,
+            output_tokens=tokens,
+            fetched_at=now,
+        )
+    card = get_cards(now)["AI tokens this month"]
+    assert card["value"] == "7"
+    assert [row.total_tokens for row in list_shown(client, card["url"])] == [7]
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "value", "tone", "command"),
+    [
+        ("PENDING", {}, "waiting for approval", "warn", "scaiwave sync register"),
+        ("APPROVED", {}, "approved, credentials missing", "bad", "scaiwave sync register"),
+        (
+            "REJECTED",
+            {"rejection_reason": "Unknown server."},
+            "rejected: Unknown server",
+            "bad",
+            "scaiwave sync register",
+        ),
+        ("EXPIRED", {}, "not registered", "bad", "scaiwave sync register"),
+    ],
+)
+def test_success_the_card_of_the_registration_has_each_state_with_its_command(
+    state: str, fields: dict[str, str], value: str, tone: str, command: str
+) -> None:
+    Registration.objects.create(
+        scaikey_url="https://scaikey.example.com",
+        request_id="req-1",
+        name="chat",
+        scope="GLOBAL",
+        state=state,
+        requested_at=NOW,
+        **fields,
+    )
+    card = get_cards()["Registration with ScaiKey"]
+    assert (card["value"], card["tone"], card["command"]) == (value, tone, command)
+    assert card["details"][0].endswith(".")
+
+
+def test_success_no_judgement_is_a_colour_only(client: Client) -> None:
+    make_run(5)
+    StoredOverview.objects.all().delete()
+    page = client.get(reverse("admin:index")).content.decode()
+    cards = page.partition('<div class="cards">')[2].partition('<div class="charts">')[0]
+    words = {"good": ": well<", "warn": ">needs attention<", "bad": ">needs action<"}
+    for tone, word in words.items():
+        assert cards.count(f'class="dot {tone}"') == cards.count(word) > 0
+
+
+@pytest.mark.parametrize(
+    ("days", "value", "tone"),
+    [
+        (100, "265 days left", "good"),
+        (364, "1 day left", "warn"),
+        (366, "overdue by 1 day", "bad"),
+        (400, "overdue by 35 days", "bad"),
+    ],
+)
+def test_success_an_overdue_signing_key_says_by_how_many_days(
+    days: int, value: str, tone: str
+) -> None:
+    at = NOW - timedelta(days=days)
+    ServerKey.objects.create(
+        key_id="k1", public_key="p", private_key_encrypted="x", created_at=at, signs_from=at
+    )
+    card = get_cards()["Signing key"]
+    assert (card["value"], card["tone"]) == (value, tone)
+
+
+def test_success_an_empty_search_index_has_its_command(settings: Settings) -> None:
+    card = get_cards()["Messages to index"]
+    assert (card["value"], card["command"]) == (
+        "not indexed yet",
+        "scaiwave room search-index --inline",
+    )
+
+
+@pytest.mark.redis
+def test_success_workers_are_judged_as_on_the_page_of_jobs(
+    redis_url: str, settings: Settings, client: Client
+) -> None:
+    settings.REDIS_URL = redis_url
+    now = datetime.now(UTC)
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        plant_failed(redis, "a", "It was killed.")
+        plant_worker(redis, "well")
+        plant_worker(redis, "foreign")
+        redis.hdel("rq:worker:foreign", "scaiwave")
+        plant_worker(
+            redis, "silent", last_heartbeat=utcformat(datetime.now(UTC) - timedelta(minutes=1))
+        )
+        cards = get_cards(now)
+        assert (cards["Workers"]["value"], cards["Workers"]["tone"]) == (
+            "2 of 3 need attention",
+            "warn",
+        )
+        assert [link["text"] for link in cards["Workers"]["links"]] == [
+            "0 jobs waiting",
+            "1 failed",
+        ]
+        assert cards["Scheduler"]["command"] == "scaiwave scheduler"
+        failures = get_list("Last failures")
+        (entry,) = failures["entries"]
+        assert (entry["badge"], entry["text"]) == ("job failed", "full_sync: It was killed.")
+        assert entry["details"]
+        assert client.get(failures["links"][-1]["url"]).status_code == HTTPStatus.OK
+        redis.flushdb()
