@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 Result = TypeVar("Result")
 
@@ -24,7 +25,8 @@ def run_concurrently(*calls: Callable[[], Result]) -> list[Result]:
         try:
             return call()
         finally:
-            connection.close()
+            # That of SQLite leaves a connection open whose database is in memory.
+            BaseDatabaseWrapper.close(connection)
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
