@@ -360,6 +360,7 @@ def _describe_failed_sync(run: SyncRun) -> Entry:
         details=run.error_fix or f"`scaiwave sync show-run {run.pk}` shows what it did.",
         tone=OUTCOME_TONES[Outcome(run.outcome)],
         badge=f"sync {run.outcome}",
+        code=run.error_code,
         at=run.started_at.astimezone(UTC).isoformat(timespec="seconds"),
     )
 
@@ -386,5 +387,6 @@ def _describe_failed_webhook(event: WebhookEvent) -> Entry:
         details="The next full sync reads the record again: `scaiwave sync`.",
         tone=Tone.BAD,
         badge="webhook failed",
+        code=event.error_code,
         at=event.received_at.astimezone(UTC).isoformat(timespec="seconds"),
     )

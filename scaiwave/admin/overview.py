@@ -69,6 +69,7 @@ class Entry:
     tone: Tone | None = None
     badge: str = ""
     at: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,10 @@ def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[
 
 
 def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
-    """Make one list of those with the same title."""
+    """Make one list of those with the same title.
+
+    Another release may have stored the document less than a minute ago, without newer keys.
+    """
     by_title: dict[str, list[dict[str, Any]]] = {}
     for each in overview["lists"]:
         by_title.setdefault(each["title"], []).append(each)
@@ -184,10 +188,10 @@ def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
 def _join(lists: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = lists[0]
     entries = [entry for each in lists for entry in each["entries"]]
-    if first["latest"]:
+    if latest := first.get("latest"):
         entries = sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)
-        entries = entries[: first["latest"]]
-    links = [{"text": each["name"], "url": each["url"]} for each in lists if each["name"]]
+        entries = entries[:latest]
+    links = [{"text": each["name"], "url": each["url"]} for each in lists if each.get("name")]
     return {**first, "entries": entries, "links": links}
 
 
@@ -195,7 +199,7 @@ def hide_links(overview: dict[str, Any], hidden: Collection[str]) -> None:
     """Take the links to these pages out of an overview, which the account may not open."""
     lists = overview["lists"]
     parts = [*overview["cards"], *lists]
-    parts += [link for card in overview["cards"] for link in card["links"]]
+    parts += [link for card in overview["cards"] for link in card.get("links", ())]
     parts += [entry for each in lists for entry in each["entries"]]
     for each in parts:
         each["url"] = "" if _get_path(each["url"]) in hidden else each["url"]

@@ -74,26 +74,25 @@ class LimitFilter(admin.SimpleListFilter):
 
 
 class MonthFilter(admin.SimpleListFilter):
-    """Filter usage by one of the last months, such as `2026-11`."""
+    """Filter usage by a month, such as `2026-11`. The choices are the last ones."""
 
     title = "month"
     parameter_name = "month"
     MONTHS = 12
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(month, month) for month in self._months()]
+        month, months = usage_month(timezone.now()), []
+        for _ in range(self.MONTHS):
+            months.append(f"{month:%Y-%m}")
+            month = (month - timedelta(days=1)).replace(day=1)
+        return [(each, each) for each in months]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        month = self._months().get(self.value() or "")
-        return queryset if month is None else queryset.filter(month=month)
-
-    def _months(self) -> dict[str, date]:
-        month = usage_month(timezone.now())
-        months = {}
-        for _ in range(self.MONTHS):
-            months[f"{month:%Y-%m}"] = month
-            month = (month - timedelta(days=1)).replace(day=1)
-        return months
+        try:
+            month = date.fromisoformat(f"{self.value()}-01")
+        except ValueError:
+            return queryset
+        return queryset.filter(month=month)
 
 
 class SkippedFilter(admin.SimpleListFilter):

@@ -316,6 +316,7 @@ def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
         details=fix or f"`scaiwave jobs show {clean_text(job.id)}` shows the job.",
         tone=Tone.BAD,
         badge="job failed",
+        code=clean_text(error["code"]) if error is not None else "",
         at=ended_at.astimezone(UTC).isoformat(timespec="seconds") if ended_at else "",
     )
 

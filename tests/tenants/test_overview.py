@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
+from itertools import product
 from typing import Any
 
 import pytest
@@ -479,6 +480,32 @@ def test_success_ai_tokens_lead_to_the_usage_of_this_month(client: Client) -> No
     card = get_cards(now)["AI tokens this month"]
     assert card["value"] == "7"
     assert [row.total_tokens for row in list_shown(client, card["url"])] == [7]
+
+
+@pytest.mark.parametrize(("month", "number"), [("2020-02", 1), ("2020-2", 2), ("x", 2), ("", 2)])
+def test_success_the_usage_of_any_month_can_be_selected(
+    month: str, number: int, client: Client
+) -> None:
+    acme = row_factories.make_tenant("acme")
+    for first in (date(2020, 2, 1), date(2026, 11, 1)):
+        TokenUsage.objects.create(tenant=acme, month=first, total_tokens=1, fetched_at=NOW)
+    url = reverse("admin:tenants_tokenusage_changelist")
+    assert len(list_shown(client, f"{url}?month={month}")) == number
+
+
+def test_success_a_document_of_the_previous_release_is_shown(client: Client) -> None:
+    """It is at most a minute old, and has neither links of cards nor names of lists."""
+    make_run(5, "failed", error_message="It broke.")
+    now = datetime.now(UTC)
+    StoredOverview.objects.all().delete()
+    document = json.loads(json.dumps(load_overview(now)))
+    newer = {"cards": ["links"], "charts": ["tones"], "lists": ["name", "latest"], "tables": []}
+    for kind, names in newer.items():
+        for part, name in product(document[kind], names):
+            del part[name]
+    StoredOverview.objects.update(document=document, built_at=now)
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "It broke." in page
 
 
 @pytest.mark.parametrize(
