@@ -95,7 +95,9 @@ register_overview_part("sync", build_sync_part, position=0)
 register_figure("last_sync_at", build_last_sync, model=SyncRun)
 register_filter_total("skipped_removals", SKIPPED_REMOVALS)
 register_filter_total("skipped_rows", SKIPPED_ROWS)
-register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
+register_tab(Tenant, "Sync", SyncChange, "tenant", position=6, part="Changes")
+register_tab(Tenant, "Sync", SyncRun, "tenant", position=6, part="Runs of this tenant")
+register_tab(Tenant, "Sync", SyncSkip, "tenant", position=6, part="Skipped")
 register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
 register_tab(
     SyncRun,

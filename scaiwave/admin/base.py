@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
@@ -29,7 +30,7 @@ from scaiwave.admin.list_export import build_export_links, export_list
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
-from scaiwave.admin.tabs import RowHeading, build_heading, find_tabbed_row
+from scaiwave.admin.tabs import RowHeading, build_heading, find_tab_parameter, find_tabbed_row
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -48,6 +49,19 @@ class SortedChangeList(ChangeList):
     """Sorts by what the admin computes too, with missing values last in both directions."""
 
     _needs_expressions = False
+    tab_parameter = ""
+    """The query parameter that selects the row whose tab the list is."""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the list shows less than all, or of a tab less than all of its row."""
+        return bool(self.query or self.get_filters_params().keys() - {self.tab_parameter})
+
+    @property
+    def everything_url(self) -> str:
+        """The address of the list without search and filters; a tab stays one of its row."""
+        selected = {name: self.params.get(name) for name in (self.tab_parameter,) if name}
+        return f"?{urlencode(selected)}"
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
@@ -265,8 +279,9 @@ class ReadOnlyAdmin(_Admin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SortedChangeList
 
-    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        changelist = self.build_changelist(request)
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist: Any = self.build_changelist(request)
+        changelist.tab_parameter = find_tab_parameter(self.admin_site, request, self.model)
         for spec in changelist.filter_specs:
             if isinstance(spec, FieldListFilter):
                 spec.title = format_field_title(spec.field)
@@ -278,22 +293,34 @@ class ReadOnlyAdmin(_Admin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        row = find_tabbed_row(self.admin_site, request, self.model)
         context = {
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "list_content": self.get_list_content(request),
-            "heading": self._build_list_heading(request),
-            "acts": list_act_links(request, self.model, None),
+            "heading": self._build_list_heading(request, row),
+            "acts": self._list_acts_of_page(request, row),
             "export_links": build_export_links(self, request),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
 
-    def _build_list_heading(self, request: HttpRequest) -> RowHeading | None:
-        row = find_tabbed_row(self.admin_site, request, self.model)
+    def _build_list_heading(self, request: HttpRequest, row: Model | None) -> RowHeading | None:
         if row is None:
             return None
         return build_heading(self.admin_site, request, row, current=self.model)
+
+    def _list_acts_of_page(self, request: HttpRequest, row: Model | None) -> list[ActLink]:
+        """Return the acts of the list, or of the row whose tab it is.
+
+        An act of the list beside a row would look as if it were about the row, such as a sync of
+        all tenants.
+        """
+        if row is None:
+            return list_act_links(request, self.model, None)
+        model_admin: Any = self.admin_site.get_model_admin(type(row))
+        acts: list[ActLink] = model_admin.list_acts(request, row)
+        return acts
 
     def _get_title(self, request: HttpRequest, row: Any) -> str:
         is_named = all(self._is_shown(request, name) for name in self.named_by)

@@ -15,6 +15,7 @@ from django.contrib.admin import AdminSite
 from django.db.models import Field, Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from scaiwave.admin.filters import filter_parameter
 from scaiwave.admin.formatting import strip_markup
@@ -28,6 +29,7 @@ class _Tab:
     model: type[Model]
     field_name: str
     position: int
+    part: str
     is_offered: Callable[[Any], bool]
 
     @property
@@ -45,12 +47,24 @@ class TabLink:
 
 @dataclass(frozen=True)
 class RowHeading:
-    """What stands above every tab of a row; `summary` is made by the admin of the row's model."""
+    """What stands above every tab of a row; `summary` is made by the admin of the row's model.
+
+    `parts` are the lists of the current tab if it has several. `list_url` is the list of all rows
+    of the model, and `page_url` the page of this one.
+    """
 
     name: str
     kind: str
     summary: Any
     tabs: list[TabLink]
+    parts: list[TabLink]
+    list_title: str
+    list_url: str
+    page_url: str
+
+    @property
+    def current_title(self) -> str:
+        return next((tab.title for tab in self.tabs if tab.is_current), "")
 
     @property
     def title(self) -> str:
@@ -71,13 +85,15 @@ def register_tab(
     field_name: str,
     *,
     position: int,
+    part: str = "",
     is_offered: Callable[[Any], bool] = _always,
 ) -> None:
     """Add a list to the pages of a model's rows: the rows of `model` that refer to one of them.
 
-    `is_offered` leaves it out for rows that never have any.
+    Lists with the same title are parts of one tab, which opens the first that is registered; each
+    has a title of its own as `part`. `is_offered` leaves a list out for rows that never have any.
     """
-    tab = _Tab(title, model, field_name, position, is_offered)
+    tab = _Tab(title, model, field_name, position, part, is_offered)
     if tab not in _TABS[row_model]:
         _TABS[row_model].append(tab)
 
@@ -97,29 +113,58 @@ def build_heading(
     if not tabs:
         return None
     meta = row._meta
-    page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    name = f"admin:{meta.app_label}_{meta.model_name}"
+    page = reverse(f"{name}_change", args=[row.pk])
+    current_title = next((tab.title for tab in tabs if tab.model is current), "")
+    shown = [tab for tab in tabs if tab.is_offered(row)]
+    firsts = {tab.title: tab for tab in reversed(shown)}
     links = [TabLink("Summary", page, current is None)]
     links += [
-        TabLink(tab.title, list_url(tab.field, row), tab.model is current)
-        for tab in tabs
-        if tab.is_offered(row)
+        TabLink(tab.title, list_url(tab.field, row), tab.title == current_title)
+        for tab in reversed(firsts.values())
+    ]
+    parts = [
+        TabLink(tab.part, list_url(tab.field, row), tab.model is current)
+        for tab in shown
+        if tab.part and tab.title == current_title
     ]
     model_admin: Any = site.get_model_admin(type(row))
-    summary = model_admin.summarise(row, request)
-    return RowHeading(model_admin.format_name(row), str(meta.verbose_name), summary, links)
+    return RowHeading(
+        name=model_admin.format_name(row),
+        kind=str(meta.verbose_name),
+        summary=model_admin.summarise(row, request),
+        tabs=links,
+        parts=parts,
+        list_title=capfirst(str(meta.verbose_name_plural)),
+        list_url=reverse(f"{name}_changelist"),
+        page_url=page,
+    )
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:
-    """Return the row by which a list is filtered, if the list is one of its tabs.
+    """Return the row by which a list is filtered, if the list is one of its tabs."""
+    return _find_tab(site, request, model)[0]
+
+
+def find_tab_parameter(site: AdminSite, request: HttpRequest, model: type[Model]) -> str:
+    """Return the query parameter that makes a list a tab of a row, or nothing."""
+    return _find_tab(site, request, model)[1]
+
+
+def _find_tab(
+    site: AdminSite, request: HttpRequest, model: type[Model]
+) -> tuple[Model | None, str]:
+    """Return the row of a tab, and the query parameter that selects it.
 
     A list that is filtered by two rows of a model, in an address that someone has made, is of none.
     """
     for row_model, tabs in _TABS.items():
         for tab in tabs:
-            keys = request.GET.getlist(filter_parameter(tab.field))
+            parameter = filter_parameter(tab.field)
+            keys = request.GET.getlist(parameter)
             if tab.model is not model or len(keys) != 1:
                 continue
             row: Model | None = find_row(site, request, row_model, keys[0])
             if row is not None:
-                return row
-    return None
+                return row, parameter
+    return None, ""

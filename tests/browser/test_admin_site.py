@@ -70,7 +70,8 @@ def walk(watched: WatchedPage, pages: list[SitePage]) -> dict[str, list[str]]:
     for page in (queue := list(pages)):
         if found := check(watched, page):
             problems[page.name] = found
-        for link in watched.page.locator(".tabs a").all() if page.kind == "row" else ():
+        css = {"row": ".tabs a", "tab": ".parts a"}.get(page.kind)
+        for link in watched.page.locator(css).all() if css else ():
             path = link.get_attribute("href") or ""
             tab = f"{page.name.partition('-')[0]}-tab-{(link.text_content() or '').lower()}"
             if tab not in tabs and urlsplit(path).query:

@@ -100,7 +100,7 @@ def test_success_the_list_of_policies_shows_the_one_in_force(
             default_mode="invite_only", allowed_peers=["a.example"], updated_at=NOW
         )
     page = client.get(reverse("admin:federation_policy_changelist")).content.decode()
-    text = strip_markup(page.partition('id="result_list"')[2])
+    text = strip_markup(page.partition('class="card policy"')[2])
     mode = "invite only Allowed servers a.example" if is_stored else "closed Allowed servers -"
     assert f"Policy in force Default mode {mode} Max foreign participants" in text
     assert "Changed never" in text or is_stored

@@ -16,7 +16,7 @@ SEARCHED_TERMS = ("acme", "a@acme.example")
 
 @dataclass(frozen=True)
 class Address:
-    """`name` is the same on every server; `is_list` is False for the page of a row."""
+    """`name` is the same on every server; `is_list` is False for the page of a row and its tabs."""
 
     name: str
     url: str
@@ -59,4 +59,7 @@ def iter_page(client: Client, row: Model) -> Iterator[Address]:
     yield Address(f"{meta.label}, a row", url, is_list=False)
     heading = client.get(url).context["heading"]
     for tab in () if heading is None else heading.tabs[1:]:
-        yield Address(f"{meta.label}, tab {tab.title}", tab.url)
+        yield Address(f"{meta.label}, tab {tab.title}", tab.url, is_list=False)
+        for part in client.get(tab.url).context["heading"].parts[1:]:
+            name = f"{meta.label}, tab {tab.title}, {part.title}"
+            yield Address(name, part.url, is_list=False)

@@ -211,7 +211,7 @@ def test_success_each_row_of_a_list_links_to_its_page(model: type[Model], client
     row_factories.make_row_of_every_model(1)
     page = text(client, address(model, "changelist"))
     for row in model._default_manager.all():
-        assert f'href="{address(model, "change", row.pk)}' in page.partition('id="result_list"')[2]
+        assert f'href="{address(model, "change", row.pk)}' in page.partition('id="changelist"')[2]
 
 
 @every_model

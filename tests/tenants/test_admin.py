@@ -222,6 +222,40 @@ def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) ->
         assert {str(row.tenant_id) for row in rows} <= {str(acme.pk)}
 
 
+def test_success_a_tab_keeps_its_row(client: Client) -> None:
+    """Its acts and breadcrumb stay; searches and \"Show all\" keep to the row."""
+    acme = row_factories.make_row_of_every_model(1)
+    page_url = reverse("admin:tenants_tenant_change", args=[acme.pk])
+    query = f"?tenant__id__exact={acme.pk}"
+    answer = client.get(f"{reverse(PARTICIPANTS)}{query}")
+    page = answer.content.decode()
+    acts = client.get(page_url).context["acts"]
+    assert [act.title for act in answer.context["acts"]] == [act.title for act in acts] != []
+    breadcrumbs = page.partition('<ol class="breadcrumbs">')[2].partition("</ol>")[0]
+    assert strip_markup(breadcrumbs) == "Overview Tenants tenant1 People"
+    assert f'<a href="{page_url}">tenant1</a>' in breadcrumbs
+    assert "Show all" not in page
+    found = client.get(f"{reverse(PARTICIPANTS)}{query}&q=nothing&status=active").content.decode()
+    assert f'<a href="{query}">Show all</a>' in found
+    assert f'<input type="hidden" name="tenant__id__exact" value="{acme.pk}">' in found
+    everything = client.get(reverse(PARTICIPANTS), {"q": "nothing"}).content.decode()
+    assert '<a href="?">Show all</a>' in everything
+
+
+def test_success_tab_of_syncs_has_changes_runs_and_skips(client: Client) -> None:
+    acme = row_factories.make_row_of_every_model(1)
+    titles = ["Changes", "Runs of this tenant", "Skipped"]
+    for number, model in enumerate(("syncchange", "syncrun", "syncskip")):
+        url = f"{reverse(f'admin:identity_sync_{model}_changelist')}?tenant__id__exact={acme.pk}"
+        page = client.get(url)
+        heading = page.context["heading"]
+        assert [tab.title for tab in heading.tabs if tab.is_current] == ["Sync"]
+        assert reverse("admin:act", args=["sync"]) not in {act.url for act in page.context["acts"]}
+        assert [part.title for part in heading.parts] == titles
+        assert [part.url for part in heading.parts if part.is_current] == [url]
+        assert heading.parts[number].is_current
+
+
 def test_success_a_list_filtered_by_nothing_has_no_heading(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     assert client.get(reverse(PARTICIPANTS)).context["heading"] is None
