@@ -28,6 +28,7 @@ from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import PLATFORM
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
+    FormattedValue,
     Tone,
     format_badge,
     format_id,
@@ -109,7 +110,8 @@ class ServerKeyAdmin(FederationAdmin):
     @admin.display(description="state")
     def state(self, key: ServerKey) -> str:
         state = KeyState(self._describe(key)["state"])
-        return format_badge(state.value, STATE_TONES[state])
+        text = "checks old signatures" if state is KeyState.VERIFYING else state.value
+        return FormattedValue(format_badge(text, STATE_TONES[state]), state.value)
 
     @admin.display(description="days left")
     def days_left(self, key: ServerKey) -> str:

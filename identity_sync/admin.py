@@ -582,6 +582,8 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     def value_lines(self, stored: SyncChangeValues) -> str:
         return FormattedValue(_format_values(_list_values(stored.values)), stored.values)
 
+    value_lines.export_key = "values"  # type: ignore[attr-defined]
+
     @admin.display(description="before → after")
     def value_table(self, stored: SyncChangeValues) -> str:
         context = {"changes": _list_values(stored.values)}

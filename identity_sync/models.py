@@ -35,18 +35,21 @@ class Registration(models.Model):
     """One request to register with ScaiKey. Its secrets are in the home directory, never here."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    scaikey_url = models.CharField(max_length=1000)
-    request_id = models.CharField(max_length=200)
+    scaikey_url = models.CharField("URL of ScaiKey", max_length=1000)
+    request_id = models.CharField("request ID", max_length=200)
     name = models.CharField(max_length=200)
-    scope = models.CharField(max_length=16, help_text="GLOBAL, PARTNER or TENANT")
-    scope_slug = models.CharField(max_length=200, blank=True)
-    contact_email = models.CharField(max_length=1000)
+    scope = models.CharField(
+        max_length=16,
+        help_text="what this server is registered for: GLOBAL is every tenant, the others one",
+    )
+    scope_slug = models.CharField("slug of the partner or tenant", max_length=200, blank=True)
+    contact_email = models.CharField("contact e-mail", max_length=1000)
     state = models.CharField(
         max_length=16, choices=RegistrationState, default=RegistrationState.PENDING
     )
     rejection_reason = models.TextField(blank=True)
-    client_id = models.CharField(max_length=200, blank=True)
-    application_id = models.CharField(max_length=200, blank=True)
+    client_id = models.CharField("client ID", max_length=200, blank=True)
+    application_id = models.CharField("application ID", max_length=200, blank=True)
     requested_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
 
@@ -171,8 +174,8 @@ class SyncChange(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=16)
     action = models.CharField(max_length=16)
-    subject_id = models.UUIDField(db_index=True)
-    subject_scaikey_id = models.CharField(max_length=420, blank=True)
+    subject_id = models.UUIDField("subject ID", db_index=True)
+    subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
     subject_name = models.CharField(max_length=2100, blank=True)
     fields = models.CharField(max_length=255, blank=True, help_text="comma-separated")
     reason = models.CharField(max_length=255)
@@ -229,9 +232,11 @@ class SyncPlannedChange(models.Model):
     is_removal = models.BooleanField(
         "loses access", help_text="a loss of sign-in, of a role, or of a group membership"
     )
-    subject_id = models.UUIDField(db_index=True)
+    subject_id = models.UUIDField("subject ID", db_index=True)
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
-    person_scaikey_id = models.CharField(max_length=420, blank=True, db_index=True)
+    person_scaikey_id = models.CharField(
+        "ScaiKey ID of the person", max_length=420, blank=True, db_index=True
+    )
     subject_name = models.CharField(max_length=2100, blank=True)
     values = models.JSONField(default=dict, blank=True)
     reason = models.CharField(max_length=255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -201,8 +202,16 @@ class EventAdmin(ReadOnlyAdmin):
     search_fields = ("id",)
     search_help_text = "Search by ID of an event. The page of a room links to its events."
     # What people wrote is read on the page of the messages of a room, for a reason.
-    hidden_fields = ("content", "original_content")
-    unexported_fields = hidden_fields
+    hidden_fields = ("content", "original_content", "origin_ts")
+    unexported_fields = ("content", "original_content")
+    more_fields = ("sent_at",)
+
+    @admin.display(description="sent")
+    def sent_at(self, event: Event) -> str:
+        try:
+            return format_time(datetime.fromtimestamp(event.origin_ts, UTC))
+        except (OSError, OverflowError, ValueError):
+            return f"{event.origin_ts:,} seconds after 1970"
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Sort newest first, by the index that fits the filter."""
@@ -341,6 +350,7 @@ class SearchBackfillAdmin(ReadOnlyAdmin):
     section = Section.JOBS
     list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")
     list_select_related = ("tenant", "room")
+    hidden_fields = ("scope",)
 
     def format_name(self, run: SearchBackfill) -> str:
         if run.room_id is not None:

@@ -51,7 +51,7 @@ def _build_row(
     cells = [
         _build_cell(run, kind, column, counts.get(column, 0), lists[column]) for column in COLUMNS
     ]
-    return [Cell(kind.capitalize()), *cells]
+    return [Cell("People" if kind == "participants" else kind.capitalize()), *cells]
 
 
 def _build_cell(run: SyncRun, kind: str, column: str, number: int, list_name: str) -> Cell:

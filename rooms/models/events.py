@@ -31,15 +31,17 @@ class Event(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="events", db_index=False)
     room = models.ForeignKey(Room, models.CASCADE, related_name="events", db_index=False)
     sender = models.ForeignKey(Participant, models.RESTRICT, related_name="+", db_index=False)
-    event_type = models.CharField(max_length=255)
+    event_type = models.CharField("type", max_length=255)
     content = models.JSONField()
     original_content = models.JSONField(
         null=True, blank=True, help_text="content before the first edit"
     )
     stream_position = models.BigIntegerField(help_text="position in the tenant's stream")
     origin_ts = models.BigIntegerField(help_text="time sent, in seconds since 1970")
-    event_uuid = models.UUIDField(null=True, blank=True)
-    do_not_index = models.BooleanField(default=False)
+    event_uuid = models.UUIDField(
+        "event ID", null=True, blank=True, help_text="as its creator has sent it"
+    )
+    do_not_index = models.BooleanField("left out of the search", default=False)
     created_at = models.DateTimeField()
     edited_at = models.DateTimeField(null=True, blank=True)
     redacted_at = models.DateTimeField(null=True, blank=True)

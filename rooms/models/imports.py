@@ -43,7 +43,7 @@ class ImportIntent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="import_intents")
-    hashes = models.JSONField(default=list, help_text="SHA-256 of each file, in hexadecimal")
+    hashes = models.JSONField("files", default=list, help_text="SHA-256 of each file")
     operator = models.CharField(max_length=1000)
     origin = models.CharField(max_length=255, blank=True, help_text="host that ran the import")
     started_at = models.DateTimeField()
@@ -63,11 +63,11 @@ class RoomImport(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="room_imports", db_index=False)
     room = models.OneToOneField(Room, models.CASCADE, related_name="imported_from")
-    manifest_sha256 = models.CharField(max_length=64, help_text="in lower-case hexadecimal")
+    manifest_sha256 = models.CharField("SHA-256 of the manifest", max_length=64)
     source_room_id = models.CharField(
-        max_length=64, help_text="ID of the room on its source server"
+        "exported room", max_length=64, help_text="ID of the room on the server that exported it"
     )
-    source_server_name = models.CharField(max_length=255, blank=True)
+    source_server_name = models.CharField("exporting server", max_length=255, blank=True)
     operator = models.CharField(max_length=1000)
     created_at = models.DateTimeField()
 

@@ -35,10 +35,12 @@ class Media(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="media", db_index=False)
-    sha256 = models.CharField(max_length=64, help_text="in lower-case hexadecimal")
-    size = models.PositiveBigIntegerField(help_text="in bytes")
-    mime_type = models.CharField(max_length=255)
-    scan_status = models.CharField(max_length=16, choices=ScanStatus, default=ScanStatus.PENDING)
+    sha256 = models.CharField("SHA-256", max_length=64)
+    size = models.PositiveBigIntegerField()
+    mime_type = models.CharField("type", max_length=255)
+    scan_status = models.CharField(
+        "scan", max_length=16, choices=ScanStatus, default=ScanStatus.PENDING
+    )
     created_at = models.DateTimeField()
 
     class Meta:

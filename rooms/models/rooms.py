@@ -96,16 +96,20 @@ class Room(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="rooms", db_index=False)
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="rooms")
     creator = models.ForeignKey(Participant, models.RESTRICT, related_name="created_rooms")
-    room_type = models.CharField(max_length=16, choices=RoomType, default=RoomType.GROUP)
+    room_type = models.CharField("type", max_length=16, choices=RoomType, default=RoomType.GROUP)
     state = models.CharField(max_length=16, choices=RoomState, default=RoomState.OPEN)
     name = models.CharField(max_length=1000, blank=True, help_text="empty for many direct messages")
     topic = models.TextField(blank=True)
-    room_alias = models.CharField(max_length=255, blank=True, default="")
+    room_alias = models.CharField("alias", max_length=255, blank=True, default="")
     is_public = models.BooleanField(default=False)
     is_federated = models.BooleanField(default=False)
-    scope_kind = models.CharField(max_length=16, null=True, blank=True)
+    scope_kind = models.CharField(
+        "scope", max_length=16, null=True, blank=True, help_text="incognito, or nothing"
+    )
     visibility = models.CharField(max_length=32, blank=True, default="")
-    read_role_slugs = models.JSONField(default=list, blank=True)
+    read_role_slugs = models.JSONField(
+        "roles that may read", default=list, blank=True, help_text="slugs of roles"
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -150,7 +154,9 @@ class RoomMember(models.Model):
     room = models.ForeignKey(Room, models.CASCADE, related_name="members", db_index=False)
     participant = models.ForeignKey(Participant, models.CASCADE, related_name="room_memberships")
     membership = models.CharField(max_length=16, choices=Membership, default=Membership.JOIN)
-    power_level = models.PositiveSmallIntegerField(default=0, help_text="from 0 to 100")
+    power_level = models.PositiveSmallIntegerField(
+        default=0, help_text="rights in the room, from 0 to 100"
+    )
     joined_at = models.DateTimeField(null=True, blank=True)
     notification_mode = models.CharField(max_length=32, blank=True, default="")
 

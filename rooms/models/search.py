@@ -29,9 +29,9 @@ class RemoteState(models.IntegerChoices):
     `VECTOR` also marks a document that will get no vector because the model refuses its text.
     """
 
-    NOTHING = 0
-    TEXT = 1
-    VECTOR = 2
+    NOTHING = 0, "nothing"
+    TEXT = 1, "its text"
+    VECTOR = 2, "its text and vector"
 
 
 class SearchDocument(models.Model):
@@ -47,7 +47,9 @@ class SearchDocument(models.Model):
     stream_position = models.BigIntegerField(help_text="stream position of the event")
     body = models.TextField()
     edited_at = models.DateTimeField(null=True)
-    remote = models.SmallIntegerField(choices=RemoteState, default=RemoteState.NOTHING)
+    remote = models.SmallIntegerField(
+        "in the search server", choices=RemoteState, default=RemoteState.NOTHING
+    )
 
     class Meta:
         db_table = "sw_search_documents"
@@ -73,7 +75,7 @@ class SearchBackfill(models.Model):
     room = _soft_foreign_key(Room, null=True, db_index=False)
     since = models.DateTimeField(null=True)
     rewrite = models.BooleanField(
-        default=False, help_text="also write documents that are up to date"
+        "rewrites all", default=False, help_text="also write documents that are up to date"
     )
     operator = models.CharField(max_length=1000)
     started_at = models.DateTimeField()

@@ -114,6 +114,8 @@ class ReadOnlyAdmin(_Admin):
     `field_models` has the models of whose rows a computed field consists; an account that may not
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
+    `export_name` is the name of an exported list where the title of the list is another word.
+    `help_texts` replace those of fields that are not ours.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
     across the site includes the lists with `is_searched`.
@@ -145,6 +147,8 @@ class ReadOnlyAdmin(_Admin):
     field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
     unexported_fields: ClassVar[Sequence[str]] = ()
     named_by: ClassVar[Sequence[str]] = ()
+    export_name: ClassVar[str] = ""
+    help_texts: ClassVar[Mapping[str, str]] = {}
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)
@@ -237,6 +241,9 @@ class ReadOnlyAdmin(_Admin):
         more = [name for name in self.more_fields if self._is_shown(request, name)]
         shown = [name for name in names if self._is_shown(request, name)]
         return [*more, *(field_display(self.model, name) for name in shown)]
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().get_form(request, *args, help_texts=dict(self.help_texts), **kwargs)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         """Leave out names of rows that the account may not see: they could be guessed."""

@@ -66,7 +66,7 @@ def make_choice_filter(
         def lookups(
             self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
         ) -> list[tuple[str, str]]:
-            return [(value, value.replace("_", " ")) for value in values]
+            return [(value, value.replace("_", " ").replace("-", " ")) for value in values]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             return queryset.filter(**{name: self.value()}) if self.value() in values else queryset

@@ -122,9 +122,11 @@ def _make_boolean_display(attribute: str, name: str) -> Display:
 
 
 def _make_number_display(attribute: str, name: str) -> Display:
+    format_number = format_bytes if name.endswith("_bytes") else "{:,}".format
+
     def show(row: Model) -> str:
         value = getattr(row, attribute)
-        return EMPTY_VALUE if value is None else f"{value:,}"
+        return EMPTY_VALUE if value is None else format_number(value)
 
     return show
 

@@ -150,7 +150,7 @@ def _start_export(
     except IncorrectLookupParameters:
         url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
         return HttpResponseRedirect(f"{url}?e=1")
-    name = re.sub(r"\W+", "-", str(meta.verbose_name_plural).lower()).strip("-")
+    name = model_admin.export_name or _format_key(str(meta.verbose_name_plural)).replace("_", "-")
     record = ExportRecord(
         name,
         format_name,
@@ -277,7 +277,8 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
         field = _find_field(model_admin.model, name)
         if field is None:
             label = label_for_field(name, model_admin.model, model_admin)
-            key = "name" if name == "__str__" else _format_key(str(label))
+            given = getattr(getattr(model_admin, name, None), "export_key", "")
+            key = "name" if name == "__str__" else given or _format_key(str(label))
             columns.append(ExportColumn(key, _read_display(model_admin, name)))
         elif isinstance(field, ForeignKey):
             columns.append(ExportColumn(name, _read_reference(field)))

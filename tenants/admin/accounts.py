@@ -29,6 +29,15 @@ class AdminUserAdmin(ReadOnlyAdmin):
     sortable_by = ("username", "last_login")
     ordering = ("username",)
     hidden_fields = ("password",)
+    help_texts = {
+        "username": "",
+        "is_active": "whether the account may sign in; `scaiwave admin disable-administrator` "
+        "takes that away",
+        "is_staff": "whether the account may enter this site with its password",
+        "is_superuser": "sees and does everything",
+        "groups": "",
+        "user_permissions": "what the account may see, if it does not see everything",
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # The name of a permission includes its content type, which would be a query for each.

@@ -101,11 +101,16 @@ class TokenUsageAdmin(ReadOnlyAdmin):
         return FormattedValue(format_meter(usage.total_tokens, cap, percent), percent)
 
 
+def format_action(action: str) -> str:
+    """Return an action in words: it is recorded as the command is typed."""
+    return action.replace("-", " ")
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     scope = by_tenant_text("tenant_id")
     section = Section.AUDIT
-    list_display = ("at", "action", "subject", "change_text", "tenant", "who", "origin")
+    list_display = ("at", "action_words", "subject", "change_text", "tenant", "who", "origin")
     list_filter = (
         "at",
         make_choice_filter("action", AUDIT_ACTIONS),
@@ -114,8 +119,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
     search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
     linked_columns = ("subject", "tenant")
-    more_fields = ("subject", "changes", "other_details", "tenant", "who")
+    more_fields = ("action_words", "subject", "changes", "other_details", "tenant", "who")
     hidden_fields = (
+        "action",
         "details",
         "operator",
         "operator_id",
@@ -133,8 +139,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return ["-id"] if request.GET.get("action") else list(self.ordering)
 
     def format_name(self, entry: AuditEntry) -> str:
-        what = f"{entry.operator} {entry.action} {entry.subject_name}".strip()
+        action = format_action(entry.action)
+        what = f"{entry.operator}: {action} {entry.subject_name}".strip()
         return format_html("{} {}", format_time(entry.at), what)
+
+    @admin.display(description="action")
+    def action_words(self, entry: AuditEntry) -> str:
+        return FormattedValue(escape(format_action(entry.action)), entry.action)
 
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:
@@ -284,9 +295,10 @@ class DoctorRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="result")
     def health_badge(self, run: DoctorRun) -> str:
-        if run.is_healthy:
-            return format_badge("healthy", Tone.GOOD)
-        return format_badge("something failed", Tone.BAD)
+        text, tone = ("healthy", Tone.GOOD) if run.is_healthy else ("something failed", Tone.BAD)
+        return FormattedValue(format_badge(text, tone), run.is_healthy)
+
+    health_badge.export_key = "is_healthy"  # type: ignore[attr-defined]
 
     @admin.display(description="findings")
     def finding_table(self, run: DoctorRun) -> str:

@@ -96,7 +96,9 @@ class ParticipantAdmin(StatusAdmin):
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
-    more_fields = ("address", "groups", "roles")
+    more_fields = ("address", "server", "groups", "roles")
+    hidden_fields = ("server_name",)
+    export_name = "participants"
     field_models: ClassVar = {
         "groups": (Group, GroupMembership),
         "roles": (Role, RoleGrant, Group, GroupMembership),
@@ -104,10 +106,10 @@ class ParticipantAdmin(StatusAdmin):
 
     def summarise(self, participant: Participant, request: HttpRequest) -> str:
         """Return the status, and whether the person may sign in and if not why."""
-        context = {
-            "status": self.status_text(participant),
-            "blockers": [self._hide_name(each, request) for each in sign_in_blockers(participant)],
-        }
+        blockers = [self._hide_name(each, request) for each in sign_in_blockers(participant)]
+        # Beside "can't sign in", "active" would contradict it.
+        status = "" if blockers and participant.is_active else self.status_text(participant)
+        context = {"status": status, "blockers": blockers}
         return render_to_string("tenants/admin/sign_in.html", context)
 
     def _hide_name(self, blocker: Row, request: HttpRequest) -> Row:
@@ -132,7 +134,11 @@ class ParticipantAdmin(StatusAdmin):
     def display_name_or_id(self, participant: Participant) -> str:
         return str(participant)
 
-    @admin.display(description="FQID")
+    @admin.display(description="server")
+    def server(self, participant: Participant) -> str:
+        return participant.server_name or "this server"
+
+    @admin.display(description="address in rooms (FQID)")
     def address(self, participant: Participant) -> str:
         return format_id(participant.fqid(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")))
 

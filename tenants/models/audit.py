@@ -49,10 +49,10 @@ class AuditEntry(models.Model):
         max_length=255, blank=True, help_text="host or IP address of the operator"
     )
     action = models.CharField(max_length=100, help_text="command, such as create-tenant")
-    tenant_id = models.CharField(max_length=64, blank=True)
+    tenant_id = models.CharField("tenant ID", max_length=64, blank=True)
     tenant_slug = models.CharField(max_length=200, blank=True)
     subject_type = models.CharField(max_length=64)
-    subject_id = models.CharField(max_length=200, db_index=True)
+    subject_id = models.CharField("subject ID", max_length=200, db_index=True)
     subject_name = models.CharField(max_length=1000, blank=True)
     details = models.JSONField(default=dict, blank=True)
 

@@ -122,7 +122,11 @@ class Tenant(StatusFields):
     max_ai_tokens_month = models.PositiveBigIntegerField(
         "max AI tokens a month", null=True, blank=True
     )
-    features = models.JSONField(default=dict, blank=True)
+    features = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="settings of this tenant alone; `scaiwave admin update-tenant` changes them",
+    )
     sync_removals = models.BooleanField(
         default=True,
         db_default=True,
@@ -162,18 +166,21 @@ class Participant(StatusFields):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="participants")
     participant_type = models.CharField(
-        max_length=16, choices=ParticipantType, default=ParticipantType.HUMAN
+        "type", max_length=16, choices=ParticipantType, default=ParticipantType.HUMAN
     )
     scaikey_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
-    local_id = models.CharField(max_length=255)
-    server_name = models.CharField(max_length=255, blank=True, default="")
-    display_name = models.CharField(max_length=MAX_NAME_CHARS, blank=True)
+    local_id = models.CharField(
+        "ID on its server", max_length=255, help_text="what stands before the colon in the address"
+    )
+    server_name = models.CharField("server", max_length=255, blank=True, default="")
+    display_name = models.CharField("name", max_length=MAX_NAME_CHARS, blank=True)
     email = models.CharField("e-mail", max_length=MAX_EMAIL_CHARS, blank=True)
     avatar_url = models.CharField("avatar URL", max_length=1000, blank=True)
     purged_at = models.DateTimeField("personal data erased", null=True, blank=True)
 
     class Meta:
         db_table = "sw_participants"
+        verbose_name_plural = "people"
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "scaikey_id"],
@@ -222,7 +229,7 @@ class Group(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="groups")
     scaikey_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
     name = models.CharField(max_length=MAX_NAME_CHARS)
-    group_type = models.CharField(max_length=200, blank=True)
+    group_type = models.CharField("type", max_length=200, blank=True)
     absent_since = models.DateTimeField("removed from ScaiKey", null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -30,9 +30,9 @@ class DailyFigures(models.Model):
     day = models.DateField(primary_key=True)
     recorded_at = models.DateTimeField()
     tenants = models.PositiveBigIntegerField(help_text="active tenants")
-    members = models.PositiveBigIntegerField(help_text="active people")
+    members = models.PositiveBigIntegerField("people", help_text="active people")
     rooms = models.PositiveBigIntegerField(help_text="rooms that are not closed")
-    storage_bytes = models.PositiveBigIntegerField()
+    storage_bytes = models.PositiveBigIntegerField("storage")
 
     class Meta:
         db_table = "sw_daily_figures"

@@ -27,8 +27,8 @@ class Role(models.Model):
 
 
 class RoleSource(models.TextChoices):
-    MANUAL = "manual"
-    SCAIKEY = "scaikey"
+    MANUAL = "manual", "manual"
+    SCAIKEY = "scaikey", "ScaiKey"
 
 
 class RoleGrant(models.Model):

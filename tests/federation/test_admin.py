@@ -48,7 +48,7 @@ def test_success_signing_key_shows_the_days_left_as_a_bar(
     key = make_key("current", age_days)
     make_key("old", 500, retires_at=NOW + timedelta(days=9, hours=1))
     make_key("gone", 900, revoked_at=NOW)
-    assert read_column(client, KEYS, "state") == ["signing", "verifying", "revoked"]
+    assert read_column(client, KEYS, "state") == ["signing", "checks old signatures", "revoked"]
     assert read_column(client, KEYS, "days_left") == [text, "10 days until it expires", "-"]
     url = reverse("admin:federation_serverkey_change", args=[key.pk])
     with CaptureQueriesContext(connection) as caught:

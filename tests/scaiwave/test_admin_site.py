@@ -308,6 +308,42 @@ def test_success_no_page_shows_json(model: type[Model], client: Client) -> None:
         assert not re.search(r"""[\[{]\s*[\[{]?["']|\[\{|\{\}|<pre""", shown), url
 
 
+PUZZLING = (
+    *("Scaikey", "Client id", "Local id", "Origin ts", "uuid", "Scope kind", "Participants"),
+    *("Required. 150", "Unselect", "tenant=", "an unknown server", "create-tenant", "slugs:"),
+)
+
+
+@every_model
+def test_success_pages_have_words_that_strangers_understand(
+    model: type[Model], client: Client
+) -> None:
+    row_factories.make_row_of_every_model(1)
+    RoleGrant.objects.update(source="scaikey")
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    for url in (address(model, "changelist"), address(model, "change", row.pk)):
+        shown = strip_markup(text(client, url).partition('id="content-start"')[2])
+        shown = shown.replace("command, such as create-tenant", "")
+        assert [words for words in PUZZLING if words in shown] == []
+
+
+def test_success_values_of_fields_are_shown_with_their_unit(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    Event.objects.update(origin_ts=1_772_600_767)
+    DailyFigures.objects.update(storage_bytes=936_378_368)
+    event, figures, person = Event.objects.get(), DailyFigures.objects.get(), Participant.objects
+    for row, words in (
+        (event, "2026-03-04 05:06:07 UTC"),
+        (figures, "893.0 MiB"),
+        (person.get(participant_type="human"), "this server"),
+    ):
+        assert words in strip_markup(text(client, address(type(row), "change", row.pk)))
+    Event.objects.update(origin_ts=10**18)
+    page = strip_markup(text(client, address(Event, "change", event.pk)))
+    assert "1,000,000,000,000,000,000 seconds after 1970" in page
+
+
 def test_success_findings_of_doctor_are_a_table_with_the_worst_first(client: Client) -> None:
     fill_json_fields()
     run = DoctorRun.objects.get()

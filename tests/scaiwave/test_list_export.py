@@ -21,9 +21,10 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import ServerKey
+from identity_sync.models import SyncChangeValues
 from rooms.models import Event, SearchDocument
 from scaiwave.config import load
-from tenants.models import AdminUser, AuditEntry, Counter, Participant, Partner, Tenant
+from tenants.models import AdminUser, AuditEntry, Counter, DoctorRun, Participant, Partner, Tenant
 from tests.conftest import ON_POSTGRES
 from tests.scaiwave import row_factories
 
@@ -122,6 +123,16 @@ def test_success_values_are_those_of_the_list(client: Client) -> None:
     assert document["updated_at"] == "2026-03-04T05:06:07Z"
     (entry, _) = AuditEntry.objects.filter(details__format="json").order_by("at", "id")
     assert entry.details["rows"] == 1
+
+
+def test_success_exports_have_values_where_the_list_has_words(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    keys = json.loads(read(client, SyncChangeValues, "json"))["sync_change_values"][0]
+    assert keys["values"] == {"email": ["a@b.example", "c@d.example"]}
+    assert json.loads(read(client, DoctorRun, "json"))["doctor_runs"][0]["is_healthy"] is True
+    assert json.loads(read(client, Counter, "json"))["counters"][0]["labels"] == "{}"
+    assert json.loads(read(client, AuditEntry, "json"))["audit_entries"][0]["action"]
+    assert list(json.loads(read(client, Participant, "json"))) == ["participants"]
 
 
 def test_success_markup_in_names_is_kept_as_text(client: Client) -> None:

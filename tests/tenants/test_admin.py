@@ -105,7 +105,7 @@ def test_success_tenant_links_to_rows_of_other_apps(client: Client) -> None:
     of = row_factories.make_row_of_every_model(1)
     row_factories.make_row_of_every_model(2)
     led_to = links(client, of)
-    assert {"participants", "rooms", "events", "sync runs", "audit entries"} <= set(led_to)
+    assert {"people", "rooms", "events", "sync runs", "audit entries"} <= set(led_to)
     assert {link.count for label, link in led_to.items() if label != "sync changes"} == {1}
 
 
