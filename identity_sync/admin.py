@@ -610,11 +610,32 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     search_help_text = "Search by ScaiKey ID, or slug of a tenant."
     sortable_by = ("first_skipped_at", "runs")
     ordering = ("first_skipped_at", "id")
+    linked_columns = ("subject",)
+    more_fields = ("subject",)
+    hidden_fields = ("subject_name",)
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        """Find the people among what was skipped; a new person has no row yet."""
+        keys = [row.subject_scaikey_id for row in rows if row.kind == "participants"]
+        found = Participant.objects.filter(scaikey_id__in=keys)
+        people = {
+            (tenant, scaikey_id): key
+            for tenant, scaikey_id, key in found.values_list("tenant_id", "scaikey_id", "pk")
+        }
+        for row in rows:
+            is_person = row.kind == "participants"
+            key = people.get((row.tenant_id, row.subject_scaikey_id)) if is_person else None
+            row.participant_id = key
 
     @admin.display(description="subject")
-    def subject(self, skip: SyncSkip) -> str:
-        """The name, or the ScaiKey ID of what has none."""
-        return skip.subject_name or format_id(skip.subject_scaikey_id)
+    def subject(self, skip: Any) -> str:
+        """The name, or the ScaiKey ID of what has none; of a person with a link."""
+        if not hasattr(skip, "participant_id"):
+            self.prefetch_columns([skip])
+        name = skip.subject_name
+        if skip.participant_id is None:
+            return name or format_id(skip.subject_scaikey_id)
+        return link_to_id("participant", str(skip.participant_id), name or skip.subject_scaikey_id)
 
 
 @admin.register(WebhookEvent)

@@ -9,6 +9,7 @@ from django.db.models import Count, Field, Model, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_partner, by_tenant
@@ -127,7 +128,11 @@ class ParticipantAdmin(StatusAdmin):
 
     @admin.display(description="effective roles")
     def roles(self, participant: Participant) -> str:
-        roles = [assignment_row(assignment) for assignment in effective_roles(participant)]
+        page = "admin:tenants_role_change"
+        roles = [
+            {**assignment_row(each), "url": reverse(page, args=[each.grant.role_id])}
+            for each in effective_roles(participant)
+        ]
         return render_to_string("tenants/admin/roles.html", {"roles": roles})
 
     @admin.display(description="name")

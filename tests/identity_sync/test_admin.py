@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from identity_sync.models import SyncChange, SyncRun
+from identity_sync.models import SyncChange, SyncRun, SyncSkip
 from tenants.models import AdminUser, Participant, StoredOverview
 from tests.scaiwave import row_factories
 from tests.scaiwave.admin_pages import strip_markup
@@ -176,3 +176,28 @@ def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
     assert (f"run__id__exact={run.pk}" in drift) is is_linked
     (table,) = client.get(index).context["overview"]["tables"]
     assert table["url"] == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+
+
+@pytest.mark.parametrize("name", ["Anna", ""])
+def test_success_a_skipped_person_has_a_link(name: str, client: Client) -> None:
+    """What has no row, such as a new person, has none, and neither has one of another tenant."""
+    acme, other = row_factories.make_tenant("acme"), row_factories.make_tenant("other")
+    anna = row_factories.make_participant(acme, "anna", scaikey_id="usr_anna")
+    row_factories.make_participant(other, "berta", scaikey_id="usr_berta")
+    for key in ("usr_anna", "usr_berta", "usr_new"):
+        SyncSkip.objects.create(
+            tenant=acme,
+            kind="participants",
+            subject_scaikey_id=key,
+            subject_name=name,
+            reason="over the removal limit of its tenant",
+            first_skipped_at=row_factories.NOW,
+            last_skipped_at=row_factories.NOW,
+        )
+    page = client.get(reverse("admin:identity_sync_syncskip_changelist")).content.decode()
+    person = reverse("admin:tenants_participant_change", args=[anna.pk])
+    assert f'<a href="{person}">{name or "usr_anna"}</a>' in page
+    assert page.count("/admin/tenants/participant/0") == 1
+    new = SyncSkip.objects.get(subject_scaikey_id="usr_new")
+    url = reverse("admin:identity_sync_syncskip_change", args=[new.pk])
+    assert "usr_new" in client.get(url).content.decode()

@@ -290,7 +290,8 @@ def test_success_page_of_a_person_shows_roles_with_their_path(client: Client) ->
         created_at=row_factories.NOW,
     )
     page = client.get(reverse("admin:tenants_participant_change", args=[anna.pk])).content.decode()
-    assert f'<th scope="row">admins</th><td>{group.name}</td>' in page
+    role = reverse("admin:tenants_role_change", args=[tenant.roles.get().pk])
+    assert f'<th scope="row"><a href="{role}">admins</a></th><td>{group.name}</td>' in page
 
 
 def test_success_audit_entry_shows_values_before_and_after(client: Client) -> None:
