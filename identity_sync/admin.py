@@ -573,7 +573,7 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     named_by = ("change",)
 
     def format_name(self, stored: SyncChangeValues) -> str:
-        return f"values of {stored.change}"
+        return f"Values of {stored.change}"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncChangeValues]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())

@@ -53,6 +53,13 @@ def with_code(text: str) -> SafeString:
     return SafeString("".join(marked))
 
 
+@register.filter
+def zipped(cells: Iterable[Any], titles: Iterable[str]) -> Iterator[tuple[Any, str]]:
+    """Pair the cells of a row with the titles of their columns; without titles with nothing."""
+    cells = list(cells)
+    return zip(cells, [*titles, *[""] * len(cells)], strict=False)
+
+
 _NUMBER = re.compile(r"-?[\d,.]+( ([KMGTP]i)?B| s| %|%)?")
 
 

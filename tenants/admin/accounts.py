@@ -31,8 +31,7 @@ class AdminUserAdmin(ReadOnlyAdmin):
     hidden_fields = ("password",)
     help_texts = {
         "username": "",
-        "is_active": "whether the account may sign in; `scaiwave admin disable-administrator` "
-        "takes that away",
+        "is_active": "whether the account may sign in",
         "is_staff": "whether the account may enter this site with its password",
         "is_superuser": "sees and does everything",
         "groups": "",

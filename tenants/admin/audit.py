@@ -216,7 +216,7 @@ class AuditSealAdmin(ReadOnlyAdmin):
     hidden_fields = ("statement",)
 
     def format_name(self, seal: AuditSeal) -> str:
-        return f"seal {seal.number}, of {seal.day:%Y-%m-%d}"
+        return f"Seal {seal.number}, of {seal.day:%Y-%m-%d}"
 
     sortable_by = ("day",)
     ordering = ("-number",)
@@ -246,7 +246,7 @@ class AuditPruningAdmin(ReadOnlyAdmin):
     hidden_fields = ("statement",)
 
     def format_name(self, pruning: AuditPruning) -> str:
-        return f"deleted through {pruning.through:%Y-%m-%d}"
+        return f"Deleted through {pruning.through:%Y-%m-%d}"
 
     @admin.display(description="signed statement")
     def signed(self, pruning: AuditPruning) -> str:
@@ -291,7 +291,7 @@ class DoctorRunAdmin(ReadOnlyAdmin):
     hidden_fields = ("number", "is_healthy", "findings")
 
     def format_name(self, run: DoctorRun) -> str:
-        return format_html("doctor of {}", format_time(run.ran_at))
+        return format_time(run.ran_at)
 
     @admin.display(description="result")
     def health_badge(self, run: DoctorRun) -> str:

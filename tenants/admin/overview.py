@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.utils.html import format_html
 
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.access import PLATFORM
@@ -42,4 +41,4 @@ class StoredOverviewAdmin(ReadOnlyAdmin):
     id_fields = ()
 
     def format_name(self, stored: StoredOverview) -> str:
-        return format_html("overview of {}", format_time(stored.built_at))
+        return format_time(stored.built_at)

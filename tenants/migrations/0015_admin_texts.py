@@ -67,6 +67,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='tenant',
             name='features',
-            field=models.JSONField(blank=True, default=dict, help_text='settings of this tenant alone; `scaiwave admin update-tenant` changes them'),
+            field=models.JSONField(blank=True, default=dict, help_text='settings of this tenant alone'),
         ),
     ]

@@ -125,7 +125,7 @@ class Tenant(StatusFields):
     features = models.JSONField(
         default=dict,
         blank=True,
-        help_text="settings of this tenant alone; `scaiwave admin update-tenant` changes them",
+        help_text="settings of this tenant alone",
     )
     sync_removals = models.BooleanField(
         default=True,

@@ -291,7 +291,8 @@ def test_success_page_of_a_person_shows_roles_with_their_path(client: Client) ->
     )
     page = client.get(reverse("admin:tenants_participant_change", args=[anna.pk])).content.decode()
     role = reverse("admin:tenants_role_change", args=[tenant.roles.get().pk])
-    assert f'<th scope="row"><a href="{role}">admins</a></th><td>{group.name}</td>' in page
+    title = f'<th scope="row"><a href="{role}">admins</a></th>'
+    assert f'{title}<td data-label="Through">{group.name}</td>' in page
 
 
 def test_success_audit_entry_shows_values_before_and_after(client: Client) -> None:
@@ -310,7 +311,8 @@ def test_success_audit_entry_shows_values_before_and_after(client: Client) -> No
     )
     entry = AuditEntry.objects.get()
     page = client.get(reverse("admin:tenants_auditentry_change", args=[entry.pk])).content.decode()
-    assert '<th scope="row">max_rooms</th><td>none</td><td>5</td>' in page
+    values = '<td data-label="Before">none</td><td data-label="After">5</td>'
+    assert f'<th scope="row">max_rooms</th>{values}' in page
     assert '<th scope="row">Dry run</th><td>no</td>' in page
     assert read_column(client, "admin:tenants_auditentry_changelist", "change_text") == [
         "max_rooms: none → 5; name: Acme → Acme Ltd."
@@ -331,4 +333,4 @@ def test_success_page_of_a_person_shows_groups_with_their_path(client: Client) -
     assert len(caught) <= 12
     for group, path in ((inner, "direct"), (outer, inner.name)):
         link = reverse("admin:tenants_group_change", args=[group.pk])
-        assert f'<a href="{link}">{group.name}</a></th><td>{path}</td>' in page
+        assert f'<a href="{link}">{group.name}</a></th><td data-label="Through">{path}</td>' in page
