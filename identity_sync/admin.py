@@ -595,8 +595,8 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
     list_display = (
-        "subject",
         "kind",
+        "subject",
         "reason",
         "is_postponed",
         "runs",
