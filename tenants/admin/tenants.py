@@ -17,6 +17,7 @@ from scaiwave.admin.formatting import (
     EMPTY_VALUE,
     FormattedValue,
     format_clamped,
+    format_json,
     format_meter,
     format_time,
 )
@@ -78,8 +79,14 @@ class TenantAdmin(StatusAdmin):
     # Sorting by a figure counts it for every tenant, of which there are some ten thousand at most.
     sortable_by = list_display
     ordering = ("slug", "-id")
-    more_fields = ("last_sync", "last_activity")
-    hidden_fields = ("max_participants", "max_rooms", "max_storage_mb", "max_ai_tokens_month")
+    more_fields = ("last_sync", "last_activity", "feature_table")
+    hidden_fields = (
+        "features",
+        "max_participants",
+        "max_rooms",
+        "max_storage_mb",
+        "max_ai_tokens_month",
+    )
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
         """Show figures of rows that the account may see."""
@@ -121,6 +128,10 @@ class TenantAdmin(StatusAdmin):
         ]
         meters = format_html_join("", '<div><span class="name">{}</span><br>{}</div>', limits)
         return format_html("<div>{}</div>{}", self.status_text(tenant), meters)
+
+    @admin.display(description="features")
+    def feature_table(self, tenant: Tenant) -> str:
+        return format_json(tenant.features) if tenant.features else "none of its own"
 
     @admin.display(description="name", ordering="name")
     def name_clamped(self, tenant: Tenant) -> str:
