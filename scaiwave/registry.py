@@ -42,6 +42,18 @@ class PurgedPerson:
     operator_names: frozenset[str]
 
 
+@dataclass(frozen=True)
+class OperatorScope:
+    """The partner or tenant that an operator's role reaches.
+
+    `blocker` is why no one may act for it, None if they may. `tenant_ids` are its tenants, None if
+    finding them takes another query.
+    """
+
+    blocker: str | None = None
+    tenant_ids: Sequence[UUID] | None = None
+
+
 PersonalDataEraser = Callable[[Sequence[PurgedPerson], str], None]
 """Erases what an app has stored about people, in the caller's transaction; takes the name that
 replaces theirs."""
@@ -88,7 +100,7 @@ _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 _visible_tenants: list[Callable[[Operator], QuerySet[Any]]] = []
-_scope_blocker: list[Callable[[Operator], str | None]] = []
+_operator_scope: list[Callable[[Operator], OperatorScope]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
@@ -161,14 +173,13 @@ def get_visible_tenants(operator: Operator) -> QuerySet[Any]:
     return _visible_tenants[0](operator)
 
 
-def register_scope_blocker(find: Callable[[Operator], str | None]) -> None:
-    """Register how to find out why an operator's partner or tenant keeps them out."""
-    _scope_blocker[:] = [find]
+def register_operator_scope(find: Callable[[Operator], OperatorScope]) -> None:
+    """Register how to find what an operator's role reaches."""
+    _operator_scope[:] = [find]
 
 
-def find_scope_blocker(operator: Operator) -> str | None:
-    """Return why no one may act for the operator's partner or tenant; None if they may."""
-    return _scope_blocker[0](operator) if _scope_blocker else None
+def find_operator_scope(operator: Operator) -> OperatorScope:
+    return _operator_scope[0](operator) if _operator_scope else OperatorScope()
 
 
 def register_suspension_check(is_suspended: Callable[[str], bool]) -> None:

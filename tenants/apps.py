@@ -24,18 +24,18 @@ class TenantsConfig(AppConfig):
             register_health_check,
             register_health_report_store,
             register_metrics,
-            register_scope_blocker,
+            register_operator_scope,
             register_suspension_check,
             register_tenant_slug,
             register_visible_tenants,
         )
-        from tenants.queries.callers import find_scope_blocker, is_suspended_manually
+        from tenants.queries.callers import find_scope, is_suspended_manually
         from tenants.queries.visibility import scaikey_tenant_slug, visible_tenants
         from tenants.services.audit_triggers import install_audit_triggers
 
         register_tenant_slug(scaikey_tenant_slug)
         register_visible_tenants(visible_tenants)
-        register_scope_blocker(find_scope_blocker)
+        register_operator_scope(find_scope)
         register_suspension_check(is_suspended_manually)
         register_health_report_store(_store_health_report)
         _register_pruners()

@@ -30,7 +30,7 @@ ID_TOKEN_KEY = "scaikey_id_token"  # noqa: S105 - the name of a key
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 """The roles with which a person may enter the site."""
 
-_OPERATOR_ATTRIBUTE, _TENANTS_ATTRIBUTE = "_scaikey_operator", "_visible_tenant_ids"
+_OPERATOR_ATTRIBUTE, _TENANTS_ATTRIBUTE = "_scaikey_operator", "_visible_tenants"
 
 Selector = Callable[[QuerySet[Any], "VisibleTenants"], QuerySet[Any]]
 
@@ -88,8 +88,12 @@ def _read_operator(request: HttpRequest) -> Operator | None:
         origin=f"{get_client_address(request)} via ScaiKey",
         subject=stored["subject"],
     )
-    if not _has_scope(operator) or registry.find_scope_blocker(operator):
+    if not _has_scope(operator):
         return None
+    scope = registry.find_operator_scope(operator)
+    if scope.blocker:
+        return None
+    setattr(request, _TENANTS_ATTRIBUTE, VisibleTenants(operator, scope.tenant_ids))
     return operator
 
 
@@ -131,9 +135,10 @@ def find_limited_operator(request: HttpRequest) -> Operator | None:
 class VisibleTenants:
     """The tenants within an operator's scope."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, keys: Sequence[UUID] | None = None) -> None:
+        """`keys` are the tenants, if they are known already."""
         self.operator = operator
-        self._keys: list[UUID] | None = None
+        self._keys = None if keys is None else list(keys)
 
     def list_keys(self) -> list[UUID]:
         if self._keys is None:
@@ -210,8 +215,5 @@ def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> Qu
         return rows if has_role else rows.none()
     if scope.select is None or not scope.is_for(operator):
         return rows.none()
-    tenants = getattr(request, _TENANTS_ATTRIBUTE, None)
-    if tenants is None or tenants.operator != operator:
-        tenants = VisibleTenants(operator)
-        setattr(request, _TENANTS_ATTRIBUTE, tenants)
+    tenants: VisibleTenants = getattr(request, _TENANTS_ATTRIBUTE)
     return scope.select(rows, tenants)

@@ -211,7 +211,7 @@ def _ensure_scope_is_active(operator: Operator) -> None:
     if operator.is_own_application:
         return
     try:
-        blocker = registry.find_scope_blocker(operator)
+        blocker = registry.find_operator_scope(operator).blocker
     except Error:
         return
     if blocker:

@@ -93,7 +93,6 @@ class ParticipantAdmin(StatusAdmin):
         "updated_at",
     )
     list_filter = (StatusFilter, "participant_type")
-    list_select_related = ("tenant",)
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
@@ -104,6 +103,10 @@ class ParticipantAdmin(StatusAdmin):
         "groups": (Group, GroupMembership),
         "roles": (Role, RoleGrant, Group, GroupMembership),
     }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Both decide whether the person may sign in, which is part of the heading.
+        return super().get_queryset(request).select_related("tenant__partner")
 
     def summarise(self, participant: Participant, request: HttpRequest) -> str:
         """Return the status, and whether the person may sign in and if not why."""

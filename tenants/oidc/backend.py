@@ -37,7 +37,7 @@ from scaiwave.web.scaikey_sign_in import get_platform_issuer, token_failure
 from tenants.errors import SignInRejected, SignInRoleMissing
 from tenants.models import AdminUser
 from tenants.oidc.settings import get_oidc_setting
-from tenants.queries.callers import find_sign_in_blocker
+from tenants.queries.callers import find_account
 from tenants.services.scaikey_sign_in import sign_in_person
 
 MAX_SESSION_SECONDS = 3600.0
@@ -90,10 +90,7 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
 
     def get_user(self, user_id: Any) -> AdminUser | None:
         """Return the account of a session, which ends once the person may no longer sign in."""
-        account = AdminUser.objects.filter(pk=user_id, is_active=True).first()
-        if account is None or account.scaikey_id is None:
-            return None
-        return None if find_sign_in_blocker(account.scaikey_id) else account
+        return find_account(user_id)
 
     def get_token(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Send the code to ScaiKey, and return the tokens.

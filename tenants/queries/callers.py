@@ -6,15 +6,17 @@ The tokens of participants who are suspended manually are refused, there and on 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error
-from django.db.models import F
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
+from scaiwave.registry import OperatorScope
 from tenants.errors import TenantNotFound
-from tenants.models import Participant, Partner, Tenant
+from tenants.models import AdminUser, Participant, Partner, Tenant
 from tenants.queries.participants import partner_blockers, sign_in_blockers, tenant_blockers
 from tenants.queries.resolve import is_storable_text
 from tenants.queries.serializers import get_server_name
@@ -59,30 +61,79 @@ def find_sign_in_blocker(scaikey_id: str) -> str | None:
     """
     if not is_storable_text(scaikey_id):
         return "the ID is invalid"
-    people = Participant.objects.select_related("tenant__partner").filter(scaikey_id=scaikey_id)
-    # The row of the present tenant decides; the others are of tenants that the person has left.
-    person = people.order_by(F("absent_since").desc(nulls_first=True)).first()
+    person = _list_people(scaikey_id).select_related("tenant__partner").first()
     blockers = sign_in_blockers(person) if person is not None else []
     return str(blockers[0]["reason"]) if blockers else None
 
 
-def find_scope_blocker(operator: Operator) -> str | None:
-    """Return why no one may sign in for the partner or tenant that the operator's role is for.
+def _list_people(scaikey_id: Any) -> QuerySet[Participant]:
+    """Return the rows of a person. The first one, of the present tenant, decides; the others are of
+    tenants that the person has left."""
+    people = Participant.objects.filter(scaikey_id=scaikey_id)
+    return people.order_by(F("absent_since").desc(nulls_first=True))
 
-    Their administrators need not be participants that a sync has seen. None if they may, also if
+
+_STATUS = ("scaikey_status", "absent_since", "suspended_by_hand_at")
+_PARTNER, _TENANT = "tenant__partner__", "tenant__"
+_PERSON_PATHS = [
+    f"{prefix}{name}"
+    for prefix, names in (
+        ("", ("participant_type", "scaikey_id", "local_id", "server_name")),
+        (_TENANT, ("slug", "scaikey_tenant_id")),
+        (_PARTNER, ("id", "slug", "scaikey_id", "name")),
+    )
+    for name in (*names, *_STATUS)
+]
+"""What decides whether a person may sign in, and what names them."""
+
+
+def find_account(account_id: Any) -> AdminUser | None:
+    """Return the account of someone who signs in with ScaiKey, if they may still do so.
+
+    Reads one row, since each page of the admin site asks.
+    """
+    people = _list_people(OuterRef("scaikey_id"))
+    person = people.values(values=JSONObject(**{path: path for path in _PERSON_PATHS}))[:1]
+    accounts = AdminUser.objects.filter(pk=account_id, is_active=True, scaikey_id__isnull=False)
+    account: Any = accounts.annotate(person=Subquery(person)).first()
+    if account is None or (account.person and sign_in_blockers(_build_person(account.person))):
+        return None
+    found: AdminUser = account
+    return found
+
+
+def _build_person(values: dict[str, Any]) -> Participant:
+    """Return an unsaved person, with the fields of `_PERSON_PATHS`."""
+    of_partner = _pick(values, _PARTNER)
+    partner = None if of_partner["id"] is None else Partner(**of_partner)
+    tenant = Tenant(**_pick(values, _TENANT), partner=partner)
+    return Participant(**_pick(values, ""), tenant=tenant)
+
+
+def _pick(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the values whose paths are the prefix and the name of a field."""
+    names = {path.removeprefix(prefix): path for path in values if path.startswith(prefix)}
+    return {name: values[path] for name, path in names.items() if "__" not in name}
+
+
+def find_scope(operator: Operator) -> OperatorScope:
+    """Return the tenant or partner of the operator's role, and why no one may sign in for it.
+
+    Their administrators need not be participants that a sync has seen. They may also sign in if
     this server does not have the partner or tenant: then they see nothing.
     """
     if not is_storable_text(operator.partner_id or operator.tenant_id or ""):
-        return "the ID of the partner or tenant is invalid"
-    blockers = []
+        return OperatorScope("the ID of the partner or tenant is invalid")
+    blockers, tenant_ids = [], None
     if operator.role is OperatorRole.PARTNER_ADMIN:
         if partner := Partner.objects.filter(scaikey_id=operator.partner_id).first():
             blockers = partner_blockers(partner)
     elif operator.role is OperatorRole.TENANT_ADMIN:
         tenants = Tenant.objects.select_related("partner")
-        if tenant := tenants.filter(scaikey_tenant_id=operator.tenant_id).first():
-            blockers = tenant_blockers(tenant)
-    return str(blockers[0]["reason"]) if blockers else None
+        tenant = tenants.filter(scaikey_tenant_id=operator.tenant_id).first()
+        tenant_ids = () if tenant is None else (tenant.pk,)
+        blockers = [] if tenant is None else tenant_blockers(tenant)
+    return OperatorScope(str(blockers[0]["reason"]) if blockers else None, tenant_ids)
 
 
 def is_suspended_manually(scaikey_id: str) -> bool:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from scaiwave.auth.operators import Operator
 from tenants.errors import SignInRefused
 from tenants.models import AdminUser
-from tenants.queries.callers import find_scope_blocker, find_sign_in_blocker
+from tenants.queries.callers import find_scope, find_sign_in_blocker
 from tenants.services.audit import record_audit
 from tenants.services.record_sign_in import SignInOutcome
 
@@ -27,7 +27,7 @@ def sign_in_person(*, operator: Operator, name: str, email: str, now: datetime) 
     else. Raises SignInRefused for people who may not sign in to this server, or
     whose partner or tenant is suspended or deactivated here.
     """
-    if blocker := find_sign_in_blocker(operator.subject) or find_scope_blocker(operator):
+    if blocker := find_sign_in_blocker(operator.subject) or find_scope(operator).blocker:
         raise SignInRefused(f"You can't sign in to this server: {blocker}.")
     account = _get_account(operator.subject)
     if not account.is_active:

@@ -51,7 +51,10 @@ def tenants(settings: Settings) -> dict[int, Tenant]:
 
 
 def enter(role: str) -> Client:
-    return sign_in(role, partner=f"prt_{OWN}", tenant=f"scaikey-{OWN}")
+    """Sign in with the scope of the role alone, as ScaiKey's tokens have it."""
+    if role == "partner_admin":
+        return sign_in(role, partner=f"prt_{OWN}")
+    return sign_in(role, tenant=f"scaikey-{OWN}")
 
 
 def address(model: type[Model], page: str, *args: Any) -> str:
