@@ -36,6 +36,7 @@ from scaiwave.admin.formatting import (
     format_time,
 )
 from scaiwave.admin.overview import register_overview_part
+from scaiwave.admin.terms import TermForm
 from scaiwave.console.text import pluralize
 from scaiwave.templatetags.scaiwave_admin import with_code
 
@@ -85,7 +86,7 @@ class FederationAdmin(ReadOnlyAdmin):
 
 @admin.register(ServerKey)
 class ServerKeyAdmin(FederationAdmin):
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT})
     list_display = ("key_id", "state", "days_left", "signs_from", "retires_at", "revoked_at")
     search_fields = ("key_id",)
     search_help_text = "Search by key ID."
@@ -181,7 +182,7 @@ class PolicyAdmin(FederationAdmin):
 
 @admin.register(KnownPeer)
 class KnownPeerAdmin(FederationAdmin):
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT})
     list_display = (
         "server_name",
         "policy_badge",

@@ -36,7 +36,6 @@ from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import LOCK
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.access import PLATFORM, by_tenant, find_limited_operator, limit_rows
-from scaiwave.admin.base import is_uuid
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import (
     EMPTY_VALUE,
@@ -53,6 +52,7 @@ from scaiwave.admin.formatting import (
 from scaiwave.admin.overview import register_overview_part
 from scaiwave.admin.related import list_url
 from scaiwave.admin.tabs import register_tab
+from scaiwave.admin.terms import TermForm, is_uuid
 from scaiwave.locks import is_locked
 from tenants.admin.filters import ConditionFilter
 from tenants.admin.status import register_status_history
@@ -154,7 +154,7 @@ class OutcomeFilter(ConditionFilter):
 class SyncRunAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
-    is_searched = True
+    searched_forms = frozenset({TermForm.CODE, TermForm.EMAIL})
     list_display = (
         "started_at",
         "outcome_badge",

@@ -46,6 +46,7 @@ from scaiwave.admin.formatting import (
 )
 from scaiwave.admin.overview import register_limited_part, register_overview_part
 from scaiwave.admin.tabs import register_tab
+from scaiwave.admin.terms import TermForm
 from scaiwave.auth.operators import OperatorRole
 from scaiwave.console.text import pluralize
 from tenants.admin.filters import ConditionFilter
@@ -86,7 +87,7 @@ def format_scan(media: Media) -> str:
 class WorkspaceAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.ROOMS
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT})
     list_display = ("slug", "name", "tenant", "created_at", "updated_at")
     list_select_related = ("tenant",)
     search_fields = ("slug", "name")
@@ -120,7 +121,7 @@ class RoomStateFilter(ConditionFilter):
 class RoomAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.ROOMS
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.DAY})
     list_display = (
         "__str__",
         "room_type",
@@ -187,7 +188,6 @@ class EventAdmin(ReadOnlyAdmin):
 
     scope = by_tenant()
     section = Section.ROOMS
-    is_searched = True
     list_display = (
         "stream_position",
         "event_type",
@@ -225,7 +225,7 @@ class EventAdmin(ReadOnlyAdmin):
 class MediaAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.ROOMS
-    is_searched = True
+    searched_forms = frozenset({TermForm.HASH})
     list_display = (
         "short_hash",
         "mime_type",

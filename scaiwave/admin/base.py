@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import FieldListFilter, SimpleListFilter
@@ -31,6 +30,7 @@ from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
 from scaiwave.admin.tabs import RowHeading, build_heading, find_tab_parameter, find_tabbed_row
+from scaiwave.admin.terms import MAX_TERM_CHARS, TermForm, is_uuid
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -41,8 +41,8 @@ else:
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
 """What Django's filters append to the name of their field."""
 
-MAX_TERM_CHARS = 200
-"""What counts of a search: each word of it is another condition on each field."""
+_DISTINGUISHING_FIELDS = ("name", "email", "contact_email", "tenant", "tenant_slug")
+"""What distinguishes rows of the same name, in each model that has some of these fields."""
 
 
 class SortedChangeList(ChangeList):
@@ -118,7 +118,7 @@ class ReadOnlyAdmin(_Admin):
     `help_texts` replace those of fields that are not ours.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
-    across the site includes the lists with `is_searched`.
+    across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
 
     `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
     see the model unless they see everything.
@@ -127,7 +127,7 @@ class ReadOnlyAdmin(_Admin):
     scope: ClassVar[RowScope] = RowScope()
     section: ClassVar[Section] = Section.INTERNALS
     position: ClassVar[int] = 1
-    is_searched: ClassVar[bool] = False
+    searched_forms: ClassVar[frozenset[TermForm]] = frozenset()
 
     actions = None
     change_list_template = "scaiwave/admin/list.html"
@@ -337,6 +337,18 @@ class ReadOnlyAdmin(_Admin):
         """Return the name of a row for its title and for links to it."""
         return str(row)
 
+    def describe(self, request: HttpRequest, row: Any) -> tuple[str, str]:
+        """Return the name of a row, and what distinguishes it from others of the same name."""
+        title = self._get_title(request, row) or str(row.pk)
+        names = {field.name for field in self.model._meta.fields}
+        shown = [
+            name
+            for name in _DISTINGUISHING_FIELDS
+            if name in names and self._is_shown(request, name)
+        ]
+        texts = [str(getattr(row, name) or "") for name in shown]
+        return title, ", ".join(dict.fromkeys(text for text in texts if text not in title))
+
     def summarise(self, row: Any, request: HttpRequest) -> str:
         """Return what the heading of a row with tabs shows below its name, as HTML."""
         return ""
@@ -377,11 +389,3 @@ def find_referred_model(model: type[Model], name: str) -> type[Model] | None:
             related: type[Model] = field.related_model
             return related
     return None
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

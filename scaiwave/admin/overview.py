@@ -123,7 +123,7 @@ class OverviewPart:
 
 PartBuilder = Callable[[datetime], OverviewPart]
 LimitedPartBuilder = Callable[[Operator, datetime], OverviewPart]
-Loader = Callable[[datetime], dict[str, Any]]
+Loader = Callable[[datetime, Operator | None], dict[str, Any]]
 
 _builders: dict[str, tuple[int, PartBuilder]] = {}
 _limited_builders: dict[str, LimitedPartBuilder] = {}
@@ -145,16 +145,16 @@ def register_overview_loader(load: Loader) -> None:
     _loader[:] = [load]
 
 
-def build_overview(now: datetime) -> dict[str, Any]:
-    """Return all parts as a JSON document: `cards`, `tables`, `charts`, `lists`."""
+def build_overview(now: datetime, operator: Operator | None = None) -> dict[str, Any]:
+    """Return all parts as a JSON document: `cards`, `tables`, `charts`, `lists`.
+
+    `operator` is someone who sees only some tenants. What they get depends on their role and its
+    partner or tenant alone.
+    """
+    if operator is not None:
+        return _join_parts([build(operator, now) for build in _limited_builders.values()])
     parts = [build(now) for _, build in sorted(_builders.values(), key=lambda each: each[0])]
     return _join_parts(parts)
-
-
-def build_limited_overview(operator: Operator, now: datetime) -> dict[str, Any]:
-    """Return what `load_overview` returns, for an operator who sees only some tenants."""
-    parts = [build(operator, now) for build in _limited_builders.values()]
-    return _join_lists(_join_parts(parts))
 
 
 def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
@@ -166,12 +166,21 @@ def _join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
 
 def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
     """Return what the reader may see of the stored overview."""
-    document = _loader[0](now) if _loader else build_overview(now)
+    document = _load(now, None)
     visible = {
         kind: [each for each in parts if has_permission(each["permission"])]
         for kind, parts in document.items()
     }
     return _join_lists(visible)
+
+
+def load_limited_overview(now: datetime, operator: Operator) -> dict[str, Any]:
+    """Return what `load_overview` returns, for an operator who sees only some tenants."""
+    return _join_lists(_load(now, operator))
+
+
+def _load(now: datetime, operator: Operator | None) -> dict[str, Any]:
+    return _loader[0](now, operator) if _loader else build_overview(now, operator)
 
 
 def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,9 @@ from scaiwave.admin.access import (
 from scaiwave.admin.act_view import show_act
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
-from scaiwave.admin.overview import build_limited_overview, hide_links, load_overview
+from scaiwave.admin.overview import hide_links, load_limited_overview, load_overview
 from scaiwave.admin.pages import SitePage, get_pages
-from scaiwave.admin.search import search_site
+from scaiwave.admin.search import find_only, search_site
 from scaiwave.admin.upstream_errors import hide_upstream_details
 from scaiwave.errors import ScaiWaveError
 
@@ -86,7 +86,7 @@ class OperatorSite(admin.AdminSite):
     ) -> TemplateResponse:
         """Show the overview, as far as the account may see what each part is about."""
         if operator := find_limited_operator(request):
-            overview = build_limited_overview(operator, timezone.now())
+            overview = load_limited_overview(timezone.now(), operator)
         else:
             overview = load_overview(timezone.now(), partial(has_permission, request))
         hide_links(overview, {page.url for page in get_pages() if not page.is_visible(request)})
@@ -183,9 +183,8 @@ class OperatorSite(admin.AdminSite):
         """Search all lists; go to the row at once if it is the only one."""
         term = request.GET.get("q", "").strip()
         found = search_site(self, request, term)
-        rows = [row for each in found for row in each.rows]
-        if len(rows) == 1:
-            return HttpResponseRedirect(rows[0].url)
+        if row := find_only(found):
+            return HttpResponseRedirect(row.url)
         context = {
             **self.each_context(request),
             "title": f"Search for {term}" if term else "Search",

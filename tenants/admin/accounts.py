@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import PLATFORM
+from scaiwave.admin.terms import TermForm
 from tenants.models import AdminUser
 
 # Django's permission groups would be mistaken for the groups of people.
@@ -21,7 +22,7 @@ class AdminUserAdmin(ReadOnlyAdmin):
 
     scope = PLATFORM
     section = Section.ADMINISTRATORS
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
     search_fields = ("username", "email")

@@ -16,6 +16,7 @@ from scaiwave.admin.access import by_partner, by_tenant
 from scaiwave.admin.formatting import format_id, link_to
 from scaiwave.admin.related import count_link
 from scaiwave.admin.tabs import register_tab
+from scaiwave.admin.terms import TermForm, get_term_form
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.status import StatusAdmin
 from tenants.models import (
@@ -59,7 +60,7 @@ class CountColumn:
 class PartnerAdmin(StatusAdmin):
     scope = by_partner("scaikey_id")
     section = Section.TENANTS
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     list_display = ("slug", "name", "status_text", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
@@ -83,7 +84,7 @@ class PartnerAdmin(StatusAdmin):
 class ParticipantAdmin(StatusAdmin):
     scope = by_tenant()
     section = Section.PEOPLE
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL, TermForm.ADDRESS})
     list_display = (
         "display_name_or_id",
         "email",
@@ -154,8 +155,9 @@ class ParticipantAdmin(StatusAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Find complete addresses by index, and search the texts for everything else."""
-        if "@" in search_term:
-            matches = _filter_by_address(queryset, search_term.strip())
+        term = search_term.strip()
+        if get_term_form(term) in {TermForm.ADDRESS, TermForm.EMAIL}:
+            matches = _filter_by_address(queryset, term)
             if matches.exists():
                 return matches, False
         return super().get_search_results(request, queryset, search_term)
@@ -174,7 +176,7 @@ def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
 class GroupAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.PEOPLE
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
     list_filter = (PresenceFilter,)
     list_select_related = ("tenant",)

@@ -11,6 +11,7 @@ from scaiwave.admin.overview import (
     register_overview_loader,
     register_overview_part,
 )
+from scaiwave.admin.terms import TermForm
 from tenants.models import DailyFigures, StoredOverview
 from tenants.queries.overview import build_limited_part, build_tenant_part
 from tenants.services.overview import load_overview
@@ -28,6 +29,7 @@ class DailyFiguresAdmin(ReadOnlyAdmin):
     list_display = ("day", "tenants", "members", "rooms", "storage_bytes", "recorded_at")
     sortable_by = ("day",)
     ordering = ("-day",)
+    searched_forms = frozenset({TermForm.DAY})
     search_fields = ("day",)
     search_help_text = "Search by day, such as 2026-11-24."
     id_fields = ()
@@ -36,9 +38,8 @@ class DailyFiguresAdmin(ReadOnlyAdmin):
 @admin.register(StoredOverview)
 class StoredOverviewAdmin(ReadOnlyAdmin):
     scope = PLATFORM
-    list_display = ("id", "built_at")
+    list_display = ("scope", "built_at")
     hidden_fields = ("document",)  # The overview shows of it what an account may see.
-    id_fields = ()
 
     def format_name(self, stored: StoredOverview) -> str:
         return format_time(stored.built_at)

@@ -8,6 +8,7 @@ from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.access import by_tenant
 from scaiwave.admin.formatting import link_to
 from scaiwave.admin.tabs import register_tab
+from scaiwave.admin.terms import TermForm
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 
 register_tab(Tenant, "Roles", Role, "tenant", position=3)
@@ -20,7 +21,7 @@ register_tab(Role, "Holders", RoleGrant, "role", position=1)
 class RoleAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.PEOPLE
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT})
     list_display = ("slug", "name", "tenant", "is_built_in", "created_at")
     list_filter = ("is_built_in",)
     list_select_related = ("tenant",)

@@ -21,6 +21,7 @@ from scaiwave.admin.formatting import (
     format_meter,
     format_time,
 )
+from scaiwave.admin.terms import TermForm
 from scaiwave.console.output import format_bytes
 from tenants.admin.filters import (
     LimitFilter,
@@ -51,7 +52,7 @@ LIMIT_TITLES = ("People", "Rooms", "Storage", "AI tokens this month")
 class TenantAdmin(StatusAdmin):
     scope = by_tenant("pk")
     section = Section.TENANTS
-    is_searched = True
+    searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     position = 0
     list_display = (
         "slug",

@@ -2,14 +2,21 @@ from __future__ import annotations
 
 from django.db import models
 
+from scaiwave.ids import new_id
+
 
 class StoredOverview(models.Model):
     """The start page of the admin site as last built, so that all web processes share it.
 
-    One row. It is built again when the page is opened and it is old.
+    `scope` is what it is about: this server, or what one role reaches, such as `tenant_admin` and
+    the ScaiKey ID of a tenant. It is built again when the page is opened and it is old.
     """
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    SERVER = "server"
+    MAX_SCOPE_CHARS = 250
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    scope = models.CharField(max_length=MAX_SCOPE_CHARS, default=SERVER)
     built_at = models.DateTimeField()
     document = models.JSONField()
 
@@ -17,7 +24,7 @@ class StoredOverview(models.Model):
         db_table = "sw_overview"
         verbose_name = "stored overview"
         constraints = [
-            models.CheckConstraint(condition=models.Q(id=1), name="sw_overview_only_one")
+            models.UniqueConstraint(fields=["scope"], name="sw_overview_scope"),
         ]
 
     def __str__(self) -> str:

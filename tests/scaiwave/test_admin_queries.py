@@ -9,8 +9,10 @@ from http import HTTPStatus
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.db.models import UUIDField
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -24,8 +26,7 @@ from tests.scaiwave.row_factories import make_row_of_every_model
 from tests.scaiwave.scaikey_sessions import sign_in
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-MAX_OF_LIST, MAX_OF_PAGE, MAX_OF_STORED_OVERVIEW = 8, 12, 4
-MAX_OF_OVERVIEW = 42  # on PostgreSQL the lock of the builder takes two
+MAX_OF_LIST, MAX_OF_PAGE, MAX_OF_OVERVIEW, MAX_OF_STORED_OVERVIEW = 8, 12, 40, 4
 SMALL, LARGE = 1, 3
 PARTNER, TENANT = "prt_northwind", "tnt_acme"
 HOUR = 3600.0
@@ -68,14 +69,38 @@ def create_site(kind: str, scale: int) -> Client:
 def count_queries(client: Client, url: str) -> int:
     with CaptureQueriesContext(connection) as caught:
         response = client.get(url)
-    assert response.status_code == HTTPStatus.OK, url
+    if response.status_code == HTTPStatus.FOUND:  # A search leads to the only row that it finds.
+        assert response["Location"].endswith("/change/"), url
+    else:
+        assert response.status_code == HTTPStatus.OK, url
     return len(caught)
 
 
 def iter_other_pages(client: Client) -> Iterator[Address]:
-    """Yield the pages that belong to no model."""
+    """Yield the pages that belong to no model, and searches of the site in each form."""
     if client.get(reverse("admin:jobs")).status_code == HTTPStatus.OK:
         yield Address("jobs", reverse("admin:jobs"), is_list=False)
+    person = Participant.objects.filter(tenant__scaikey_tenant_id=TENANT).order_by("pk")[0]
+    terms = {
+        "nothing": "",
+        "a slug": "acme",
+        "a text": "a",
+        "two words": "Acme Industries",
+        "an e-mail address": person.email,
+        "an unknown e-mail address": "unknown@acme.example",
+        "an address": f"@{person.local_id}:localhost",
+        "an ID of ScaiKey": f"{person.scaikey_id}",
+        "a hash": "0" * 64,
+        "an unknown ID": "01900000-0000-7000-8000-000000000000",
+    }
+    for model in admin.site._registry:
+        if isinstance(model._meta.pk, UUIDField):
+            terms[f"the ID of a {model._meta.label}"] = str(
+                model._default_manager.order_by("pk").values_list("pk", flat=True)[0]
+            )
+    for name, term in terms.items():
+        url = f"{reverse('admin:search')}?q={term}"
+        yield Address(f"search for {name}", url, is_list=False)
 
 
 def count_all(kind: str, scale: int) -> dict[str, tuple[Address, int]]:
@@ -102,7 +127,7 @@ def test_success_lists_and_pages_have_few_queries_on_any_server(kind: str) -> No
     assert too_many == {}
 
 
-@pytest.mark.parametrize("kind", ["superuser", "super_admin"])
+@every_session
 def test_success_the_overview_has_few_queries_on_any_server(kind: str) -> None:
     url = reverse("admin:index")
     counts = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -17,13 +18,14 @@ from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.access import SCAIKEY_BACKEND, limit_rows
 from scaiwave.admin.tabs import build_heading
-from tenants.models import AdminUser, Participant, Partner, Tenant
+from tenants.models import AdminUser, Participant, Partner, StoredOverview, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.scaikey_sessions import sign_in
 
@@ -274,6 +276,7 @@ def test_success_limited_pages_use_a_constant_number_of_queries(
     client = enter(role)
 
     def count(url: str) -> int:
+        StoredOverview.objects.all().delete()
         with CaptureQueriesContext(connection) as caught:
             assert client.get(url).status_code == HTTPStatus.OK
         return len(caught)
@@ -285,6 +288,45 @@ def test_success_limited_pages_use_a_constant_number_of_queries(
         row_factories.make_participant(tenants[OWN], f"more{number}")
         row_factories.make_row_of_every_model(number)
     assert [count(url) for url in urls] == before
+
+
+def test_success_the_stored_overview_of_a_scope_is_shown_to_no_other_one(
+    tenants: dict[int, Tenant],
+) -> None:
+    Tenant.objects.filter(pk=tenants[OTHER].pk).update(partner=tenants[OWN].partner)
+    row_factories.make_participant(tenants[OTHER], "ben")
+    clients = {
+        "server": sign_in("super_admin"),
+        f"partner_admin prt_{OWN}": sign_in("partner_admin", partner=f"prt_{OWN}"),
+        f"partner_admin prt_{OTHER}": sign_in("partner_admin", partner=f"prt_{OTHER}"),
+        f"tenant_admin scaikey-{OWN}": sign_in("tenant_admin", tenant=f"scaikey-{OWN}"),
+        f"tenant_admin scaikey-{OTHER}": sign_in("tenant_admin", tenant=f"scaikey-{OTHER}"),
+        f"tenant_admin prt_{OWN}": sign_in("tenant_admin", tenant=f"prt_{OWN}"),
+    }
+    StoredOverview.objects.all().delete()
+    for _ in range(2):  # The second time from what the first has stored.
+        people = [count_people_of_overview(client) for client in clients.values()]
+        assert people == ["3", "3", "0", "1", "2", "0"]
+    stored = StoredOverview.objects.values_list("scope", flat=True)
+    assert sorted(stored) == sorted(clients)
+
+
+def count_people_of_overview(client: Client) -> str:
+    cards = client.get(reverse("admin:index")).context["overview"]["cards"]
+    return next(str(card["value"]) for card in cards if card["title"] == "People")
+
+
+def test_success_old_overviews_are_deleted_when_another_is_built() -> None:
+    StoredOverview.objects.all().delete()
+    old = timezone.now() - timedelta(minutes=2)
+    for scope in ("server", "tenant_admin tnt_1"):
+        StoredOverview.objects.create(scope=scope, built_at=old, document={})
+    enter("partner_admin").get(reverse("admin:index"))
+    assert [each.scope for each in StoredOverview.objects.all()] == [f"partner_admin prt_{OWN}"]
+
+
+def test_success_an_id_that_is_too_long_to_be_known_has_an_overview() -> None:
+    assert count_people_of_overview(sign_in("tenant_admin", tenant="t" * 300)) == "0"
 
 
 def test_success_a_super_admin_sees_what_a_superuser_sees() -> None:
