@@ -11,7 +11,7 @@ from django.db.models import Case, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 
 from identity_sync import acts
 from identity_sync.models import (
@@ -44,7 +44,9 @@ from scaiwave.admin.formatting import (
     format_badge,
     format_clamped,
     format_id,
+    format_name,
     format_time,
+    format_word,
     link_to,
     link_to_id,
     value_text,
@@ -318,11 +320,16 @@ class SyncRunAdmin(ReadOnlyAdmin):
     @admin.display(description="changes")
     def changes(self, run: SyncRun) -> str:
         """The counts of each kind that are not 0."""
-        return "; ".join(
-            f"{kind}: {summary}"
+        summaries = {
+            kind: summary
             for kind, counts in run.get_counts().items()
             if (summary := _format_counts(counts))
+        }
+        text, value = (
+            "; ".join(f"{name(kind)}: {summary}" for kind, summary in summaries.items())
+            for name in (format_word, str)
         )
+        return FormattedValue(escape(text), value)
 
     @admin.display(description="duration", empty_value="-")
     def duration(self, run: SyncRun) -> str | None:
@@ -341,7 +348,7 @@ def _describe_change(change: SyncChange) -> dict[str, Any]:
         "url": reverse("admin:identity_sync_syncchange_change", args=[change.pk]),
         "action": described["action"],
         "tone": ACTION_TONES.get(str(described["action"]), Tone.NEUTRAL),
-        "kind": change.kind,
+        "kind": format_word(change.kind),
         "subject": format_subject(change),
         "tenant": link_to(change.tenant) if change.tenant else EMPTY_VALUE,
         "values": described["values"],
@@ -366,7 +373,7 @@ def _count_planned(run: SyncRun) -> int:
 def _describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[str, Any]:
     return {
         "action": _format_planned_action(change),
-        "kind": change.kind,
+        "kind": format_word(change.kind),
         "subject": _format_planned_subject(change, existing),
         "tenant": _format_planned_tenant(change),
         "values": _list_values(change.values),
@@ -445,6 +452,9 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
     hidden_fields = ("action", "subject_name", "tenant", "tenant_slug", "values", "is_removal")
     field_models: ClassVar = {"tenant_name": (Tenant,)}
 
+    def format_name(self, change: SyncPlannedChange) -> str:
+        return f"{change.action} {format_word(change.kind)} {change.subject_name}"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncPlannedChange]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
 
@@ -522,6 +532,9 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     field_models: ClassVar = {"values": (SyncChangeValues,)}
     hidden_fields = ("action", "subject_name")
 
+    def format_name(self, change: SyncChange) -> str:
+        return f"{change.get_action()} {format_word(change.kind)} {change.subject_name}"
+
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
         """Hide runs from those who see only some tenants: they have no page of a full sync."""
         if name == "run" and find_limited_operator(request) is not None:
@@ -573,7 +586,7 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     named_by = ("change",)
 
     def format_name(self, stored: SyncChangeValues) -> str:
-        return f"Values of {stored.change}"
+        return f"Values of {format_name(stored.change)}"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncChangeValues]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
@@ -613,6 +626,10 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     linked_columns = ("subject",)
     more_fields = ("subject",)
     hidden_fields = ("subject_name",)
+
+    def format_name(self, skip: SyncSkip) -> str:
+        subject = skip.subject_name or skip.subject_scaikey_id
+        return f"{format_word(skip.kind)} {subject}: {skip.reason}"
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         """Find the people among what was skipped; a new person has no row yet."""

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from identity_sync.models import Outcome, SyncRun
 from identity_sync.services.sync.report import KINDS
-from scaiwave.admin.formatting import Tone
+from scaiwave.admin.formatting import Tone, format_word
 from scaiwave.admin.overview import Cell
 
 CHANGES = "admin:identity_sync_syncchange_changelist"
@@ -51,7 +51,7 @@ def _build_row(
     cells = [
         _build_cell(run, kind, column, counts.get(column, 0), lists[column]) for column in COLUMNS
     ]
-    return [Cell("People" if kind == "participants" else kind.capitalize()), *cells]
+    return [Cell(format_word(kind).capitalize()), *cells]
 
 
 def _build_cell(run: SyncRun, kind: str, column: str, number: int, list_name: str) -> Cell:

@@ -10,6 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
+from scaiwave.admin.formatting import format_word
 from scaiwave.admin.rows import find_row
 
 
@@ -66,7 +67,7 @@ def make_choice_filter(
         def lookups(
             self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
         ) -> list[tuple[str, str]]:
-            return [(value, value.replace("_", " ").replace("-", " ")) for value in values]
+            return [(value, format_word(value)) for value in values]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             return queryset.filter(**{name: self.value()}) if self.value() in values else queryset

@@ -65,6 +65,8 @@ def _build_display(label: str, name: str) -> Display | str:
         field = apps.get_model(label)._meta.get_field(name)
     except FieldDoesNotExist:
         return name
+    if isinstance(field, CharField) and name == "kind":
+        return _set_column_attributes(_make_word_display(field.attname, field.name), field)
     if isinstance(field, CharField) and not _ID_NAME.fullmatch(name):
         return name
     for field_type, make_display in (
@@ -134,6 +136,13 @@ def _make_number_display(attribute: str, name: str) -> Display:
 def _make_id_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
         return format_id(getattr(row, attribute) or "")
+
+    return show
+
+
+def _make_word_display(attribute: str, name: str) -> Display:
+    def show(row: Model) -> str:
+        return format_word(getattr(row, attribute)) or EMPTY_VALUE
 
     return show
 
@@ -239,6 +248,14 @@ def format_model_name(name: str) -> str:
     """Return how a model is called whose name is known: "server key" for `serverkey`."""
     model = _get_models_by_name().get(name)
     return name if model is None else str(model._meta.verbose_name)
+
+
+def format_word(value: str) -> str:
+    """Return a value of a fixed set as the site writes it: commands and kinds have other forms."""
+    return _WORDS.get(value, value.replace("_", " ").replace("-", " "))
+
+
+_WORDS = {"participants": "people"}
 
 
 def value_text(value: Any) -> str:

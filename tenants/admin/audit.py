@@ -24,6 +24,7 @@ from scaiwave.admin.formatting import (
     format_meter,
     format_model_name,
     format_time,
+    format_word,
     link_to_id,
     load_json,
     value_text,
@@ -101,11 +102,6 @@ class TokenUsageAdmin(ReadOnlyAdmin):
         return FormattedValue(format_meter(usage.total_tokens, cap, percent), percent)
 
 
-def format_action(action: str) -> str:
-    """Return an action in words: it is recorded as the command is typed."""
-    return action.replace("-", " ")
-
-
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     scope = by_tenant_text("tenant_id")
@@ -139,13 +135,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return ["-id"] if request.GET.get("action") else list(self.ordering)
 
     def format_name(self, entry: AuditEntry) -> str:
-        action = format_action(entry.action)
+        action = format_word(entry.action)
         what = f"{entry.operator}: {action} {entry.subject_name}".strip()
         return format_html("{} {}", format_time(entry.at), what)
 
     @admin.display(description="action")
     def action_words(self, entry: AuditEntry) -> str:
-        return FormattedValue(escape(format_action(entry.action)), entry.action)
+        return FormattedValue(escape(format_word(entry.action)), entry.action)
 
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:

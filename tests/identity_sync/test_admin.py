@@ -41,7 +41,7 @@ def test_success_run_shows_its_changes_and_errors() -> None:
     client.force_login(AdminUser.objects.create_superuser("root"))
     page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
     for text in (
-        "participants: 2 added, 1 deactivated",
+        "people: 2 added, 1 deactivated",
         "1.2 s",
         "groups: 5 skipped; partners: 2 skipped",
         "SW_SYNC_REMOVAL_LIMIT Too many losses.",
