@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -313,7 +314,7 @@ def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
     return Entry(
         text=f"{name}: {text or 'it failed without a message.'}",
         url=url,
-        details=fix or f"`scaiwave jobs show {clean_text(job.id)}` shows the job.",
+        details=fix or f"`scaiwave jobs show {shlex.quote(clean_text(job.id))}` shows the job.",
         tone=Tone.BAD,
         badge="job failed",
         code=clean_text(error["code"]) if error is not None else "",

@@ -41,6 +41,7 @@ OWN_WORDS = {
     "prefix",
     "rename",
     "required_scope",
+    "run.pk",
     "runs[0].pk",
     "self._page.next_id",
     "self.printed * 10",
