@@ -8,8 +8,13 @@ from scaiwave.auth.operators import OperatorRole, Permission
 from scaiwave.auth.tokens import ROLES_BY_RANK, Claims
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
-from tenants.models import Participant
-from tenants.queries.callers import get_caller, is_suspended_manually
+from tenants.models import AdminUser, Participant
+from tenants.queries.callers import (
+    find_account,
+    find_sign_in_blocker,
+    get_caller,
+    is_suspended_manually,
+)
 from tenants.queries.visibility import visible_partners, visible_tenants
 from tests.tenants.factories import NOW, READ_ONLY_OPERATOR, make_partner, make_person, make_tenant
 
@@ -94,3 +99,42 @@ def test_fail_participant_may_not_sign_in() -> None:
     with pytest.raises(InsufficientPermission) as caught:
         get_caller(claims(), origin="")
     assert caught.value.message == ("You can't sign in: partner northwind is suspended manually.")
+
+
+BLOCKS: list[tuple[str, Any]] = [
+    ("suspended_by_hand_at", NOW),
+    ("absent_since", NOW),
+    ("scaikey_status", "SUSPENDED"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BLOCKS)
+@pytest.mark.parametrize("place", ["person", "tenant", "partner"])
+def test_an_account_ends_with_what_blocks_the_sign_in_of_its_person(
+    place: str, field: str, value: Any
+) -> None:
+    tenant = make_tenant(partner=make_partner())
+    person = make_person(tenant, scaikey_id="usr_anna")
+    account = AdminUser.objects.create(username="scaikey:usr_anna", scaikey_id="usr_anna")
+    assert find_account(account.pk) == account
+    row = {"person": person, "tenant": tenant, "partner": tenant.partner}[place]
+    assert row is not None
+    setattr(row, field, value)
+    row.save()
+    assert find_sign_in_blocker("usr_anna") is not None
+    assert find_account(account.pk) is None
+
+
+def test_an_account_is_found_by_the_present_row_of_its_person() -> None:
+    left, present = make_tenant("left"), make_tenant("present")
+    make_person(left, scaikey_id="usr_anna", absent_since=NOW)
+    make_person(present, scaikey_id="usr_anna")
+    account = AdminUser.objects.create(username="scaikey:usr_anna", scaikey_id="usr_anna")
+    assert find_sign_in_blocker("usr_anna") is None
+    assert find_account(account.pk) == account
+    AdminUser.objects.update(is_active=False)
+    assert find_account(account.pk) is None
+
+
+def test_an_account_with_a_password_does_not_sign_in_with_scaikey() -> None:
+    assert find_account(AdminUser.objects.create(username="root").pk) is None
