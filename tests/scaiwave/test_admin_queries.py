@@ -67,6 +67,7 @@ def create_site(kind: str, scale: int) -> Client:
 
 
 def count_queries(client: Client, url: str) -> int:
+    assert connection.features.supports_json_field  # SQLite is asked once per process.
     with CaptureQueriesContext(connection) as caught:
         response = client.get(url)
     if response.status_code == HTTPStatus.FOUND:  # A search leads to the only row that it finds.
