@@ -258,7 +258,7 @@ def test_success_a_dry_run_changes_nothing_and_is_shown(
     assert run.outcome == "planned"
     assert not Participant.objects.exists()
     page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
-    assert "80" in page.content.decode().partition('class="figures"')[2]
+    assert "80" in page.content.decode().partition('class="figures')[2]
 
 
 @pytest.mark.django_db
