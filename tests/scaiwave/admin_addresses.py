@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urljoin
 
 from django.apps import apps
 from django.contrib import admin
@@ -55,7 +56,9 @@ def _iter_lists(model: type[Model], context: Any, rows: QuerySet[Any]) -> Iterat
             yield Address(f"{label} searched for an ID", f"{url}?q={row.pk}")
     for spec in changelist.filter_specs:
         for choice in list(spec.choices(changelist))[-1:]:
-            yield Address(f"{label} filtered by {spec.title}", url + choice["query_string"])
+            # With very many choices the last one is the address of another list.
+            filtered = urljoin(url, choice["query_string"])
+            yield Address(f"{label} filtered by {spec.title}", filtered)
     for number, column in enumerate(changelist.list_display):
         if column not in changelist.sortable_by:
             continue
