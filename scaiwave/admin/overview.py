@@ -16,7 +16,7 @@ from scaiwave.auth.operators import Operator
 
 
 @dataclass(frozen=True)
-class Link:
+class CardLink:
     text: str
     url: str
 
@@ -34,7 +34,7 @@ class Card:
     tone: Tone = Tone.NEUTRAL
     details: Sequence[str] = ()
     command: str = ""
-    links: Sequence[Link] = ()
+    links: Sequence[CardLink] = ()
 
 
 @dataclass(frozen=True)

@@ -115,11 +115,31 @@ def build_heading(
     meta = row._meta
     name = f"admin:{meta.app_label}_{meta.model_name}"
     page = reverse(f"{name}_change", args=[row.pk])
+    links, parts = _build_links(tabs, row, current)
+    model_admin: Any = site.get_model_admin(type(row))
+    return RowHeading(
+        name=model_admin.format_name(row),
+        kind=str(meta.verbose_name),
+        summary=model_admin.summarise(row, request),
+        tabs=[TabLink("Summary", page, current is None), *links],
+        parts=parts,
+        list_title=capfirst(str(meta.verbose_name_plural)),
+        list_url=reverse(f"{name}_changelist"),
+        page_url=page,
+    )
+
+
+def _build_links(
+    tabs: list[_Tab], row: Model, current: type[Model] | None
+) -> tuple[list[TabLink], list[TabLink]]:
+    """Return the links of the tabs, and those of the parts of the current one.
+
+    Tabs of the same title are parts of one, whose link opens the first of them.
+    """
     current_title = next((tab.title for tab in tabs if tab.model is current), "")
     shown = [tab for tab in tabs if tab.is_offered(row)]
     firsts = {tab.title: tab for tab in reversed(shown)}
-    links = [TabLink("Summary", page, current is None)]
-    links += [
+    links = [
         TabLink(tab.title, list_url(tab.field, row), tab.title == current_title)
         for tab in reversed(firsts.values())
     ]
@@ -128,17 +148,7 @@ def build_heading(
         for tab in shown
         if tab.part and tab.title == current_title
     ]
-    model_admin: Any = site.get_model_admin(type(row))
-    return RowHeading(
-        name=model_admin.format_name(row),
-        kind=str(meta.verbose_name),
-        summary=model_admin.summarise(row, request),
-        tabs=links,
-        parts=parts,
-        list_title=capfirst(str(meta.verbose_name_plural)),
-        list_url=reverse(f"{name}_changelist"),
-        page_url=page,
-    )
+    return links, parts
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:

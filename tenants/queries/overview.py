@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 
 from scaiwave.admin.formatting import NEAR_LIMIT, Tone, clean_text
-from scaiwave.admin.overview import Card, Chart, Entry, EntryList, Link, OverviewPart, Point
+from scaiwave.admin.overview import Card, CardLink, Chart, Entry, EntryList, OverviewPart, Point
 from scaiwave.auth.operators import Operator, Permission, get_host_operator
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
@@ -107,7 +107,7 @@ def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
         url=f"{reverse(TENANTS)}?status=active",
         permission=VIEW_TENANTS,
         links=[
-            Link(f"{counts[status]:,} {status}", f"{reverse(TENANTS)}?status={status}")
+            CardLink(f"{counts[status]:,} {status}", f"{reverse(TENANTS)}?status={status}")
             for status in ("suspended", "deactivated")
         ],
     )
@@ -161,7 +161,7 @@ def _build_limit_card(shares: list[tuple[float, str, str, UUID]]) -> Card:
         url=f"{address}near",
         permission=VIEW_TENANTS,
         tone=Tone.BAD if full else Tone.WARN if near else Tone.GOOD,
-        links=[Link(f"{full:,} at a limit", f"{address}full")],
+        links=[CardLink(f"{full:,} at a limit", f"{address}full")],
         details=[f"They use {NEAR_LIMIT:.0%} or more of a limit."],
     )
 
@@ -268,8 +268,8 @@ def _build_worker_card(workers: list[WorkerBeat], page: JobPage, now: datetime) 
         permission=VIEW_JOBS,
         tone=tone,
         links=[
-            Link(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
-            Link(f"{failed:,} failed", f"{jobs}?state=failed#jobs"),
+            CardLink(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
+            CardLink(f"{failed:,} failed", f"{jobs}?state=failed#jobs"),
         ],
         command=command,
     )
