@@ -98,6 +98,8 @@ def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
     if now - beat.seen_at > MAX_HEARTBEAT_AGE:
         seconds = (now - beat.seen_at).total_seconds()
         return f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."
+    if beat.seen_at - now > MAX_HEARTBEAT_AGE:
+        return "Its last heartbeat is in the future: the clock of its host or of this one is wrong."
     return ""
 
 

@@ -94,6 +94,8 @@ def test_success_shows_workers_and_schedulers_with_a_judgement(
     plant_worker(redis, "busy", state="busy")
     old = utcformat(datetime.now(UTC) - timedelta(minutes=1))
     plant_worker(redis, "silent", last_heartbeat=old)
+    ahead = utcformat(datetime.now(UTC) + timedelta(hours=1))
+    plant_worker(redis, "early", last_heartbeat=ahead)
     plant_worker(redis, "foreign")
     redis.hdel("rq:worker:foreign", "scaiwave")
     plant_scheduler(redis, "active")
@@ -101,6 +103,7 @@ def test_success_shows_workers_and_schedulers_with_a_judgement(
     rows = {row.partition(" ")[0]: row for row in read_rows(open_page(client))}
     assert "worker.example, process 17 well busy full_sync" in rows["busy"]
     assert "problem It has sent no heartbeat for 6" in rows["silent"]
+    assert "problem Its last heartbeat is in the future" in rows["early"]
     assert "runs whatever Redis contains" in rows["foreign"]
     assert "scheduler.example, process 18 active" in rows["active"]
     assert "standby" in rows["second"]
