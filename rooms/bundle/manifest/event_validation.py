@@ -217,7 +217,9 @@ def decoded_losslessly(body: bytes, batch: Batch) -> bool:
         # Pairs are removed first, so a backslash that is left before a quotation mark escapes it.
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     has_spaces = b" :" in body
-    if b"\t" in body or b"\r" in body or b"\n:" in body or (has_spaces and b"  :" in body):
+    if b"\t" in body or b"\r" in body or b"\n:" in body:
+        return False
+    if has_spaces and (b"  :" in body or b"\n :" in body):
         return False
     if (decoded := _count_decoded_keys(batch)) is None:
         return False

@@ -37,7 +37,7 @@ CHANGES = st.dictionaries(
     st.sampled_from([*make_event(1), "edited_at", "do_not_index", "other"]), ODD
 )
 SEPARATORS = st.sampled_from(
-    [(", ", ": "), (",", ":"), (" , ", " : "), (",\t", "  :"), (",", "\n:")]
+    [(", ", ": "), (",", ":"), (" , ", " : "), (",\t", "  :"), (",", "\n:"), (",\n", "\n :")]
 )
 PIECES = st.sampled_from(
     [b'"', b":", b'":', b" ", b",", b"{", b"}", b"[", b"]", b"\\", b"\\u0000", b'"a":1,', b"1e999",
@@ -102,6 +102,8 @@ DUPLICATES = (
     b'{"a":1,"a" :1}',
     b'{"a":1,"a"  :1}',
     b'{"a":1,"a"\n:1}',
+    b'{"a":1,"a"\n :1}',
+    b'{"a":1,"a" \n :1}',
     b'{"a":1,"a"\t:1}',
     b'{"a":1,"\\u0061":1}',
     b'{"a":{"x":1},"a":{"y":1}}',
