@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -75,14 +74,14 @@ class BundleWriter:
 
 
 def _encode_manifest(header: ManifestHeader, events: Iterable[Buffer]) -> Iterator[Buffer]:
-    yield from iter_chunks(_encode_header(header))
+    yield from _join_pieces(_encode_header(header))
     yield from events
     yield b"\n]}\n"
 
 
-def _encode_header(header: ManifestHeader) -> Iterator[str]:
+def _encode_header(header: ManifestHeader) -> Iterator[bytes]:
     """Yield the text from the first bracket to the one before the first event."""
-    yield "{"
+    yield b"{"
     for key, value in (
         ("format", FORMAT),
         ("version", VERSION),
@@ -92,33 +91,35 @@ def _encode_header(header: ManifestHeader) -> Iterator[str]:
         ("room", header.room),
         ("window", header.window),
     ):
-        yield f"{_encode_json(key)}: {_encode_json(value)},\n"
-    yield '"senders": {'
+        yield b"%b: %b,\n" % (_encode_json(key), _encode_json(value))
+    yield b'"senders": {'
     yield from _join_lines(
-        f"{_encode_json(key)}: {_encode_json(sender)}" for key, sender in header.senders.items()
+        b"%b: %b" % (_encode_json(key), _encode_json(sender))
+        for key, sender in header.senders.items()
     )
-    yield '},\n"media": ['
-    yield from _join_lines(_encode_json(entry) for entry in header.media)
-    yield '],\n"events": [\n'
+    yield b'},\n"media": ['
+    yield from _join_lines(map(_encode_json, header.media))
+    yield b'],\n"events": [\n'
 
 
-def _join_lines(texts: Iterable[str]) -> Iterator[str]:
-    separator = "\n"
-    for text in texts:
-        yield separator + text
-        separator = ",\n"
+def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    separator = b"\n"
+    for line in lines:
+        yield separator + line
+        separator = b",\n"
 
 
-def iter_chunks(texts: Iterable[str]) -> Iterator[bytes]:
-    """Encode texts in chunks of about `CHUNK_BYTES`."""
+def _join_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield chunks of about `CHUNK_BYTES`."""
     chunk = bytearray()
-    for text in texts:
-        chunk += text.encode()
+    for piece in pieces:
+        chunk += piece
         if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     yield bytes(chunk)
 
 
-def _encode_json(value: Any) -> str:
-    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+def _encode_json(value: Any) -> bytes:
+    """Encode with a space after each comma and colon."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=0)

@@ -163,7 +163,8 @@ def list_room_media(room: Room) -> list[Row]:
     `missing_reason` is why the bytes are missing, in the words of a bundle, or None. Looks up each
     file in the media store once. Raises `ExportDamaged` if the media store can't be read.
     """
-    attachments = mark_missing(room.tenant_id, get_media(room), with_bytes=True)
+    attachments = get_media(room)
+    mark_missing(room.tenant_id, attachments, with_bytes=True)
     return [
         {
             "id": attachment.media_id,

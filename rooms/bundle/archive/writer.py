@@ -125,7 +125,7 @@ class ZipStreamWriter:
         entry_offset, encoded_name = self._offset, name.encode()
         pending = self._count(_encode_local_header(encoded_name, self._date_and_time))
         data_offset, encoder = self._offset, _EntryEncoder(compressor)
-        for packed in map_in_background(encoder.encode, _join_small(chunks)):
+        for packed in map_in_background(encoder.encode, join_small(chunks)):
             pending += self._count(packed)
             if len(pending) >= _MIN_PIECE_BYTES:
                 yield pending
@@ -153,14 +153,17 @@ class ZipStreamWriter:
         return data
 
 
-def _join_small(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
-    """Yield a small entry as one chunk, which needs no thread; keep large chunks as they are."""
-    pending: Buffer = b""
+def join_small(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
+    """Yield small chunks as one, which needs no thread; keep large ones as they are."""
+    pending = bytearray()
     for chunk in chunks:
         if pending and len(pending) + len(chunk) > _MIN_PIECE_BYTES:
             yield pending
-            pending = b""
-        pending = pending + chunk if pending else chunk
+            pending = bytearray()
+        if len(chunk) >= _MIN_PIECE_BYTES:
+            yield chunk
+        else:
+            pending += chunk
     if pending:
         yield pending
 

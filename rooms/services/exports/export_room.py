@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,7 @@ from django.db import transaction
 from federation.queries.keys import signing_key
 from federation.services import ed25519
 from federation.services.key_encryption import decrypt_seed
+from rooms.bundle.archive.writer import join_small
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -36,7 +38,7 @@ from rooms.queries.export_metadata import (
     get_room,
     get_senders,
 )
-from rooms.queries.media import iter_bytes, mark_missing
+from rooms.queries.media import TenantMedia, mark_missing
 from rooms.queries.resolve import resolve_room
 from rooms.queries.snapshot import snapshot
 from scaiwave import __version__
@@ -296,18 +298,18 @@ class _ExportRun:
             self.writer = BundleWriter(self.header)
             with closing(self._stream_events(event_total, read_connection)) as events:
                 yield from self.writer.encode_manifest(events)
-        # 4. Write the attachments, which need no snapshot.
-        yield from self._iter_attachments()
-        # 5. Write the signature and the end of the archive.
-        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
+        # 4. Write the attachments, which need no snapshot, and the end. There may be many small
+        #    files, and each part costs its reader a system call.
+        with closing(self._iter_rest()) as rest:
+            for part in join_small(rest):
+                yield bytes(part)
 
     def _build_header(self) -> tuple[ManifestHeader, int]:
         """Return the header and the number of events."""
         room, options, server_name = self.room, self.options, get_server_name()
         senders, event_total = get_senders(room, options.window, server_name)
-        media = mark_missing(
-            room.tenant_id, get_media(room, options.window), with_bytes=options.with_media
-        )
+        media = get_media(room, options.window)
+        mark_missing(room.tenant_id, media, with_bytes=options.with_media)
         header = ManifestHeader(
             generator=f"scaiwave {__version__}",
             server_name=server_name,
@@ -334,12 +336,17 @@ class _ExportRun:
             read_connection=read_connection,
         )
 
+    def _iter_rest(self) -> Generator[bytes]:
+        yield from self._iter_attachments()
+        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
+
     def _iter_attachments(self) -> Iterator[bytes]:
         """Write each file once, under the first of its names."""
+        stored = TenantMedia(self.room.tenant_id)
         present = (entry for entry in self.header.media if entry.missing is None)
-        for _, entries in groupby(present, lambda entry: entry.media_id):
+        for _, entries in groupby(present, attrgetter("media_id")):
             entry = next(entries)
-            with closing(iter_bytes(self.room.tenant_id, entry)) as chunks:
+            with closing(stored.iter_bytes(entry)) as chunks:
                 yield from self.writer.encode_attachment(entry, chunks)
 
     def build_result(self, size: int) -> ExportResult:
