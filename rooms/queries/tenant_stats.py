@@ -12,7 +12,7 @@ from rooms.models import Media, Room, RoomState, ScanStatus
 
 
 def rooms_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    return _aggregate_per_tenant(get_counted_rooms(), tenant_ids, Count("id"))
+    return _aggregate_per_tenant(get_counted_rooms(), tenant_ids, Count("*"))
 
 
 def storage_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -203,6 +203,11 @@ class Participant(StatusFields):
             models.Index(Lower("email"), name="sw_participants_email"),
             models.Index(fields=["tenant", "display_name"], name="sw_participants_name"),
             models.Index(
+                fields=["tenant"],
+                condition=Q(participant_type=ParticipantType.HUMAN) & ACTIVE,
+                name="sw_participants_members",
+            ),
+            models.Index(
                 fields=["absent_since"],
                 condition=Q(absent_since__isnull=False, purged_at=None),
                 name="sw_participants_removed",

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Count
 
 from scaiwave.auth.operators import Operator, Permission
@@ -35,7 +34,7 @@ def list_partners(
 def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
     for batch in batched(partners, BATCH_SIZE):
         active = Tenant.objects.filter(status_q("active"), partner__in=batch)
-        tenants = dict(active.values_list("partner").annotate(Count("pk")))
+        tenants = dict(active.values_list("partner").annotate(number=Count("*")))
         members = _count_members(batch)
         for partner in batch:
             yield {
@@ -46,21 +45,9 @@ def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
 
 
 def _count_members(partners: Collection[Partner]) -> Counter[UUID]:
-    """Return the active people of all tenants of each partner.
-
-    SQLite needs half the time if it counts by tenant, in the order of an index. PostgreSQL needs
-    less if it returns a row for each partner instead of each tenant.
-    """
-    if connection.vendor == "postgresql":
-        people = Participant.objects.filter(MEMBERS, tenant__partner__in=partners)
-        return Counter(dict(people.values_list("tenant__partner").annotate(Count("pk"))))
-    tenants = Tenant.objects.filter(partner__in=partners)
-    people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
-    by_tenant = dict(people.values_list("tenant_id").annotate(Count("pk")))
-    members: Counter[UUID] = Counter()
-    for tenant_id, partner_id in tenants.values_list("pk", "partner_id"):
-        members[partner_id] += by_tenant.get(tenant_id, 0)
-    return members
+    """Return the active people of all tenants of each partner."""
+    people = Participant.objects.filter(MEMBERS, tenant__partner__in=partners)
+    return Counter(dict(people.values_list("tenant__partner").annotate(number=Count("*"))))
 
 
 def show_partner(*, operator: Operator, name: str) -> Row:

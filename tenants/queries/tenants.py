@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Lower
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.registry import get_tenant_columns
@@ -15,7 +17,7 @@ from scaiwave.sql import batched
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, last_audit_entries, tenant_row
-from tenants.queries.sorting import parse_sort, sort_ids
+from tenants.queries.sorting import SortKey, parse_sort, sort_ids, sort_rows
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.usage import NO_USAGE, token_columns
 from tenants.queries.visibility import visible_tenants
@@ -48,7 +50,7 @@ def list_tenants(
 ) -> Generator[Row, None, None]:
     """Return the tenants within the operator's scope, with figures.
 
-    Yields one row at a time, in a fixed number of queries for each batch, and keeps only the
+    Yields one row at a time, in a fixed number of queries for each batch, and keeps at most the
     values to sort by in memory. Errors are raised at once. A minus before the sort column reverses
     the order, as `reverse` does. Unknown values come last in both orders.
     """
@@ -57,8 +59,25 @@ def list_tenants(
     tenants = visible_tenants(operator).filter(status_q(status))
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
+    reverse = is_descending != reverse
+    if key in _SORTED_IN_SQL:
+        keys = [SortKey(_SORTED_IN_SQL[key], is_descending=reverse), SortKey(F("slug"))]
+        ids = sort_rows(tenants, keys).values_list("pk", flat=True)[:limit]
+        return _iter_rows(ids.iterator(chunk_size=BATCH_SIZE), now)
     values = _get_sort_values(tenants, key, now)
-    return _iter_rows(sort_ids(values, reverse=is_descending != reverse)[:limit], now)
+    return _iter_rows(sort_ids(values, reverse=reverse)[:limit], now)
+
+
+_MEMBERS_OF_TENANT = (
+    Participant.objects.filter(MEMBERS, tenant=OuterRef("pk"))
+    .values("tenant")
+    .annotate(number=Count("*"))
+)
+# The columns by which the database sorts, so that only the first tenants are read.
+_SORTED_IN_SQL: Mapping[str, Combinable] = {
+    "slug": Lower("slug"),
+    "members": Coalesce(Subquery(_MEMBERS_OF_TENANT.values("number")), 0),
+}
 
 
 def _get_sort_values(tenants: QuerySet[Tenant], key: str, now: datetime) -> dict[UUID, Any]:
@@ -71,10 +90,8 @@ def _get_sort_values(tenants: QuerySet[Tenant], key: str, now: datetime) -> dict
 def _get_column(
     tenants: QuerySet[Tenant], key: str, ids: list[UUID], now: datetime
 ) -> dict[UUID, Any]:
-    if key in {"slug", "name"}:
+    if key == "name":
         return dict(tenants.values_list("pk", key))
-    if key == "members":
-        return dict.fromkeys(ids, 0) | count_members(tenants)
     if key == "ai_tokens_month":
         usage = token_columns(tenants, usage_month(now))
         return {tenant_id: columns[key] for tenant_id, columns in usage.items()}
@@ -106,7 +123,7 @@ def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
     }
 
 
-def _iter_rows(ids: list[UUID], now: datetime) -> Generator[Row, None, None]:
+def _iter_rows(ids: Iterable[UUID], now: datetime) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
         tenants = Tenant.objects.filter(pk__in=batch)
         by_id = tenants.select_related("partner").in_bulk()
@@ -147,7 +164,7 @@ def _is_exceeded(limit: Row) -> bool:
 
 def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
     people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
-    return dict(people.values_list("tenant_id").annotate(Count("pk")))
+    return dict(people.values_list("tenant_id").annotate(number=Count("*")))
 
 
 MIB = 1024 * 1024

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tenants.queries.partners import list_partners
 from tests.tenants.factories import (
@@ -15,6 +17,7 @@ from tests.tenants.factories import (
     make_tenant_admin,
     run_command,
 )
+from tests.tenants.helpers import assert_members_are_counted_by_their_index
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +38,14 @@ def test_success_counts_what_is_active() -> None:
     ]
     assert next(list_partners(operator=make_partner_admin(south)))["id"] == south.pk
     assert list(list_partners(operator=make_tenant_admin(acme))) == []
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_members_are_counted_by_their_index() -> None:
+    make_person(make_tenant(partner=make_partner()))
+    with CaptureQueriesContext(connection) as queries:
+        list(list_partners(operator=HOST_OPERATOR))
+    assert_members_are_counted_by_their_index(queries)
 
 
 def test_success_printed() -> None:

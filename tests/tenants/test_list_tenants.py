@@ -30,6 +30,7 @@ from tests.tenants.factories import (
     make_tenant_admin,
     run_command,
 )
+from tests.tenants.helpers import assert_members_are_counted_by_their_index
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +90,34 @@ def test_success_names_sort_as_people_read_them() -> None:
     for slug, name in (("a", "beta"), ("b", "Alpha"), ("c", "Gamma")):
         make_tenant(slug, name=name)
     assert slugs(sort="name") == ["b", "a", "c"]
+
+
+def test_success_as_many_members_in_the_order_of_the_slugs() -> None:
+    empty, small, same, large = (make_tenant(name) for name in ("b", "d", "c", "a"))
+    for tenant, number in ((small, 1), (same, 1), (large, 3)):
+        for name in range(number):
+            make_person(tenant, f"{tenant.slug}-{name}")
+    make_person(empty, scaikey_status="SUSPENDED")
+    assert slugs(sort="members") == ["b", "c", "d", "a"]
+    assert slugs(sort="-members") == ["a", "c", "d", "b"]
+    assert slugs(sort="-members", limit=2) == ["a", "c"]
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize("sort", ["slug", "members"])
+def test_success_members_are_counted_by_their_index(sort: str) -> None:
+    make_person(make_tenant())
+    with CaptureQueriesContext(connection) as queries:
+        list(list_tenants(operator=HOST_OPERATOR, now=NOW, sort=sort))
+    assert_members_are_counted_by_their_index(queries)
+
+
+def test_success_only_the_first_tenants_are_read() -> None:
+    for number in range(3):
+        make_tenant(f"t{number}")
+    with CaptureQueriesContext(connection) as queries:
+        assert slugs(limit=1) == ["t0"]
+    assert queries[0]["sql"].endswith("LIMIT 1")
 
 
 def test_success_by_status_and_partner() -> None:

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
 from scaiwave.registry import get_tenant_columns
 from tests.scaiwave import row_factories
+from tests.tenants.helpers import list_steps
 
 pytestmark = pytest.mark.django_db
 
@@ -20,6 +21,14 @@ def test_success_counts_rooms_that_are_not_closed() -> None:
         row_factories.make_workspace(other), row_factories.make_participant(other)
     )
     assert rooms_per_tenant([acme.pk, empty.pk]) == {acme.pk: 2, empty.pk: 0}
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_rooms_are_counted_in_an_index_alone() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        rooms_per_tenant([row_factories.make_tenant("acme").pk])
+    (step,) = list_steps(queries, "sw_rooms")
+    assert "USING COVERING INDEX sw_rooms_tenant_state" in step
 
 
 def test_success_sums_stored_bytes() -> None:
