@@ -25,6 +25,8 @@ from scaiwave.sql import batched
 from tenants.models import Participant
 from tenants.queries.resolve import parse_uuid
 
+_SENDER_FIELDS = ("display_name", "avatar_url", "local_id", "server_name", "participant_type")
+
 
 def export_blocker(room: Room) -> str | None:
     """Return why a room can't be exported, as a clause such as "it is incognito"; None if it can.
@@ -41,8 +43,8 @@ def export_blocker(room: Room) -> str | None:
 
 
 def get_room(pk: UUID) -> Room | None:
-    """Return the room with its workspace and tenant; None if it was just deleted."""
-    return Room.objects.select_related("workspace", "tenant").filter(pk=pk).first()
+    """Return the room with its workspace; None if it was just deleted."""
+    return Room.objects.select_related("workspace").filter(pk=pk).first()
 
 
 def build_room_info(room: Room) -> RoomInfo:
@@ -93,7 +95,7 @@ def _get_sender_keys(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
 
 def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:
     for batch in batched(keys):
-        for participant in Participant.objects.filter(pk__in=batch):
+        for participant in Participant.objects.filter(pk__in=batch).only(*_SENDER_FIELDS):
             yield (
                 str(participant.pk),
                 Sender(

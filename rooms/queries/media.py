@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from functools import cached_property
 from typing import IO, Literal
 from uuid import UUID
 
@@ -30,11 +31,13 @@ class TenantMedia:
 
     def __init__(self, tenant_id: UUID) -> None:
         self._prefix = get_storage_name(tenant_id, "")
-        self._directory: str | None
+
+    @cached_property
+    def _directory(self) -> str | None:
         try:
-            self._directory = default_storage.path(self._prefix)
+            return default_storage.path(self._prefix)
         except NotImplementedError:
-            self._directory = None
+            return None
 
     def has(self, sha256: str, size: int) -> bool:
         """Return whether there is a file of this size; raises the store's errors."""

@@ -51,7 +51,7 @@ from tenants.queries.callers import Caller
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, get_server_name
 from tenants.services.audit import record_audit
-from tenants.services.counters import increment_counter
+from tenants.services.counters import increment_counters
 from tenants.services.validators import validate_reason
 
 
@@ -186,8 +186,7 @@ class RoomExport:
                 size += len(part)
                 yield part
         self._result = run.build_result(size)
-        increment_counter(EXPORTS_COUNTER)
-        increment_counter(EXPORT_BYTES_COUNTER, size)
+        increment_counters({EXPORTS_COUNTER: 1, EXPORT_BYTES_COUNTER: size})
 
 
 def export_room(
