@@ -49,6 +49,7 @@ from scripts.benchmarks.rooms_timer import (
     TENANT,
     WORKSPACE,
     seed_sample_rooms,
+    slow_disk,
     time_pipeline,
     time_scaiwave,
 )
@@ -61,7 +62,8 @@ MIN_TARGET_EVENTS = 1_000_000
 NOTES = f"""\
 Medians, and the lowest and highest ratio of a round. ours ÷ this: our speed divided by
 that of the line. Every figure of `scaiwave` includes the start of Python and Django.
-The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another."""
+The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another.
+With --sync-ms the syncs of `scaiwave` and of the loop take longer, those of a server don't."""
 
 _TARGETS = {
     ROW_TO_JSON: 0.7,
@@ -74,10 +76,14 @@ _TARGETS = {
 
 
 def main(arguments: list[str]) -> int:
-    options = _build_parser().parse_args(arguments)
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.sync_ms and not options.rooms:
+        parser.error("--sync-ms needs --rooms.")
     exit_on_termination()
     blocks: list[Block] = []
     try:
+        slow_disk(options.sync_ms)  # Something missing is reported now, not after an hour.
         with ExitStack() as stack:
             databases = list(open_databases(options.database, stack))
             print(describe_host(*(database.title for database in databases)))
@@ -109,6 +115,14 @@ def _build_parser() -> argparse.ArgumentParser:
         help="numbers of events (default 10000,100000)",
     )
     add("--rooms", type=int, default=0, help="also export all of so many rooms")
+    add(
+        "--sync-ms",
+        type=float,
+        default=0,
+        metavar="MS",
+        help="also export all rooms, and run the loop, with a disk that takes MS milliseconds "
+        "longer for every sync; needs strace",
+    )
     add("--attachments", type=int, default=0, help="also export a room with so many small files")
     add("--media-gb", type=float, default=0, help="also measure a room with so many GB of files")
     add("--database", choices=("sqlite", "postgresql", "both"), default="both")
@@ -130,7 +144,8 @@ def _measure_database(database: Database, options: argparse.Namespace) -> Iterat
     for events in options.events:
         yield from _measure_events(database, events, options.repeat)
     if options.rooms:
-        yield measure_rooms(database, options.rooms, options.repeat)
+        delays = sorted({0, options.sync_ms})
+        yield from measure_rooms(database, options.rooms, options.repeat, delays)
     if options.attachments:
         yield measure_attachments(database, options.attachments, options.repeat)
 

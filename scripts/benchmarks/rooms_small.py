@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.benchmarks.databases import Database, empty_home
@@ -25,9 +26,16 @@ LOOP, ZIP = "write and sync each file", "zip -0"
 TARGETS = {LOOP: 0.5, ZIP: 0.5}
 
 
-def measure_rooms(database: Database, rooms: int, repeat: int) -> Block:
-    """Compare an export of all rooms with a loop that writes and syncs the same files."""
-    block = Block(database.title, EXPORT_ALL, rooms, f"rooms of {EVENTS_PER_ROOM} events", TARGETS)
+def measure_rooms(
+    database: Database, rooms: int, repeat: int, delays: Sequence[float]
+) -> list[Block]:
+    """Compare an export of all rooms with a loop that writes and syncs the same files.
+
+    For each of `delays`, in milliseconds, by which every sync takes longer.
+    """
+    blocks = [
+        Block(database.title, EXPORT_ALL, rooms, _name_rooms(delay), TARGETS) for delay in delays
+    ]
     with (
         empty_home(database) as environment,
         tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory,
@@ -35,17 +43,22 @@ def measure_rooms(database: Database, rooms: int, repeat: int) -> Block:
         bundles, seconds = Path(directory) / "bundles", Path(directory) / "seconds"
         sizes = ("--rooms", str(rooms), "--events", str(EVENTS_PER_ROOM))
         seed_sample_rooms(environment, Path(directory) / "answer.json", *sizes)
-        words = ("room", "export", "--all", "--tenant", TENANT, "--quiet")
-        for _ in range(repeat):
-            run = time_scaiwave(*words, "--output-dir", str(bundles), environment=environment)
+        export = ("room", "export", "--all", "--tenant", TENANT, "--quiet", "--output-dir")
+        write = [*SELF, "write", str(bundles), str(Path(directory) / "copies")]
+        for block, delay in zip(blocks * repeat, [*delays] * repeat, strict=True):
+            run = time_scaiwave(*export, str(bundles), environment=environment, sync_ms=delay)
             block.add(EXPORT_ALL, run)
-            write = [*SELF, "write", str(bundles), str(Path(directory) / "copies")]
-            run = time_pipeline(write, environment=environment, target=seconds)
+            run = time_pipeline(write, environment=environment, target=seconds, sync_ms=delay)
             # Without the start of Python, and the time for reading the files.
             block.add(LOOP, {**run, **json.loads(seconds.read_text())})
             for each in (bundles, Path(directory) / "copies"):
                 shutil.rmtree(each)
-    return block
+    return blocks
+
+
+def _name_rooms(delay: float) -> str:
+    disk = f", each sync {delay:g} ms longer" if delay else ""
+    return f"rooms of {EVENTS_PER_ROOM} events{disk}"
 
 
 def measure_attachments(database: Database, files: int, repeat: int) -> Block:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ sys.exit(code)
 """
 
 DEVNULL = Path(os.devnull)
+_SYNC_CALLS = "fsync,fdatasync,msync,sync,syncfs,sync_file_range"
 
 Run = dict[str, Any]
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
@@ -40,14 +42,17 @@ def time_pipeline(
     environment: dict[str, str],
     source: Path | None = None,
     target: Path | None = None,
+    sync_ms: float = 0,
 ) -> Run:
     """Return the seconds from the start of the first command to the end of the last.
 
     `processor` is the time that the commands, but no server, used the processor. The first reads
-    `source`, the last writes `target`; the default of both is /dev/null.
+    `source`, the last writes `target`; the default of both is /dev/null. Each sync takes `sync_ms`
+    longer.
     """
+    slowed = [[*slow_disk(sync_ms), *command] for command in pipeline]
     started, processor = time.perf_counter(), _measure_processor()
-    _run_pipeline(pipeline, environment, source, target)
+    _run_pipeline(slowed, environment, source, target)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "processor": _measure_processor() - processor}
 
@@ -57,10 +62,11 @@ def time_scaiwave(
     environment: dict[str, str],
     source: Path | None = None,
     target: Path | None = None,
+    sync_ms: float = 0,
 ) -> Run:
     """Run `scaiwave` in a process of its own; return its seconds and its peak memory in bytes."""
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-c", _CONSOLE, str(write_end), *words]
+    command = [*slow_disk(sync_ms), sys.executable, "-c", _CONSOLE, str(write_end), *words]
     with os.fdopen(read_end, "rb") as memory_report:
         started, processor = time.perf_counter(), _measure_processor()
         try:
@@ -72,6 +78,25 @@ def time_scaiwave(
             "processor": _measure_processor() - processor,
             "peak_memory": int(memory_report.read()),
         }
+
+
+def slow_disk(sync_ms: float) -> list[str]:
+    """Return the words before a command for which each sync of the disk takes longer.
+
+    Threads that sync at the same time wait at the same time, as for a file system that writes what
+    several of them wait for at once. Other system calls run at full speed. Raises `BenchmarkError`
+    without strace.
+    """
+    if not sync_ms:
+        return []
+    if (strace := shutil.which("strace")) is None:
+        raise BenchmarkError(
+            "strace is not installed, which makes syncs slower.\n"
+            "Install it, on Debian with `apt install strace`, or leave out --sync-ms."
+        )
+    delay = f"inject={_SYNC_CALLS}:delay_exit={round(sync_ms * 1000)}"
+    options = ("-f", "-qq", "--seccomp-bpf", "-o", os.devnull)
+    return [strace, *options, "-e", f"trace={_SYNC_CALLS}", "-e", delay]
 
 
 def seed_sample_rooms(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -25,17 +26,24 @@ TOP = Path(__file__).parents[2]
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 
 
-def test_success_tables_and_single_runs(tmp_path: Path) -> None:
-    file = tmp_path / "runs.json"
-    sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
-    words = ("--database", "sqlite", "--repeat", "1", *sizes)
-    process = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.rooms", *words, "--json", str(file)],
+def run_rooms(
+    *words: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.rooms", *words],
         cwd=TOP,
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_success_tables_and_single_runs(tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
+    words = ("--database", "sqlite", "--repeat", "1", *sizes)
+    process = run_rooms(*words, "--json", str(file))
     assert (process.returncode, process.stderr) == (0, "")
     blocks = json.loads(file.read_text())
     acts = [(block["act"], block["items"], block["unit"]) for block in blocks]
@@ -61,6 +69,29 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     assert sum(line.startswith(f"{IMPORT}  ") for line in lines) == 2
     assert lines[-2].startswith(f"{EXPORT}, SQLite")
     assert " 200: " in lines[-1]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed.")
+def test_success_slow_disk(tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    words = ("--events", "", "--rooms", "2", "--sync-ms", "150")
+    process = run_rooms(*words, "--database", "sqlite", "--repeat", "1", "--json", str(file))
+    assert (process.returncode, process.stderr) == (0, "")
+    plain, slow = json.loads(file.read_text())
+    assert plain["unit"] == "rooms of 200 events"
+    assert slow["unit"] == "rooms of 200 events, each sync 150 ms longer"
+    # The loop syncs two files, one after the other.
+    assert slow["runs"]["write and sync each file"][0]["seconds"] > 0.3
+    assert slow["runs"][f"{EXPORT} --all"][0]["peak_memory"] > 0
+
+
+def test_fail_slow_disk_without_strace() -> None:
+    process = run_rooms("--rooms", "2", "--sync-ms", "20", environment={"PATH": ""})
+    assert (process.returncode, process.stderr) == (
+        1,
+        "strace is not installed, which makes syncs slower.\n"
+        "Install it, on Debian with `apt install strace`, or leave out --sync-ms.\n",
+    )
 
 
 def test_success_without_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
