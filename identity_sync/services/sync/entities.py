@@ -12,13 +12,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from identity_sync.services.sync.staging import BATCH, copy_rows
+from identity_sync.services.sync.staging import BATCH, copy_rows, index_numbers
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct, to_uuid
 
 
@@ -284,11 +282,11 @@ FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text
 
 def insert_participants(now: datetime) -> None:
     """Write new participants, each with a local ID. Their tenants must be written before."""
-    _assign_local_ids()
+    _stage_suffixes()
     PARTICIPANTS.insert(
         now,
         extra={"participant_type": "'human'", "server_name": "''", "local_id": _LOCAL_ID},
-        joins="JOIN local_ids l ON l.n = d.n",
+        joins="LEFT JOIN local_id_suffixes x ON x.n = d.n",
     )
 
 
@@ -329,19 +327,13 @@ _NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
 MAX_LOCAL_ID_CHARS = 64
 SUFFIX_CHARS = 10
 
-# The first of several people with the same preferred id gets it, unless it is in use.
-_LOCAL_ID = """
-    CASE WHEN row_number() OVER (PARTITION BY l.candidate ORDER BY s.scaikey_id) = 1
-          AND NOT EXISTS (SELECT 1 FROM sw_participants o
-                          WHERE o.local_id = l.candidate AND o.server_name = '')
-         THEN l.candidate ELSE l.candidate || '+' || l.suffix END
-"""
+_LOCAL_ID = "CASE WHEN x.n IS NULL THEN s.local_id ELSE s.local_id || '+' || x.suffix END"
 
 
-def _build_local_id(email: str, display_name: str) -> str:
+def build_local_id(email: str, display_name: str) -> str:
     """Return the local part of the e-mail address, or else the display name, as a local id.
 
-    >>> _build_local_id("Anna.Kovács+chat@acme.example", "")
+    >>> build_local_id("Anna.Kovács+chat@acme.example", "")
     'anna.kov-cs-chat'
     """
     for source in (email.partition("@")[0], display_name):
@@ -357,28 +349,38 @@ def _build_suffix(tenant_id: UUID, scaikey_id: str) -> str:
     The id of the tenant is ours, since a ScaiKey tenant may be linked to another one later.
     """
     digest = hashlib.sha256(f"{tenant_id} {scaikey_id}".encode()).digest()
-    return base64.b32encode(digest).decode().lower()[:SUFFIX_CHARS]
+    return base64.b32encode(digest[:SUFFIX_CHARS]).decode().lower()[:SUFFIX_CHARS]
 
 
-def _assign_local_ids() -> None:
-    """Stage a preferred id and a suffix for each participant that the plan adds."""
+def _stage_suffixes() -> None:
+    """Stage a suffix for each participant that the plan adds, and whose preferred id is taken.
+
+    The first of several people with the same preferred id gets it, unless it is in use.
+    """
+    execute(_STAGE_TAKEN_IDS)
+    index_numbers("taken_local_ids")
     last = 0
-    while rows := fetch(_ADDED_PEOPLE, [last, BATCH]):
-        copy_rows("local_ids", _build_candidates(rows))
-        last = rows[-1][0]
-
-
-_ADDED_PEOPLE = """
-    SELECT s.n, s.email, s.display_name, d.tenant_id, s.scaikey_id
-    FROM sync_plan d JOIN stage_participants s ON s.n = d.n
-    WHERE d.kind = 'participants' AND d.action = 'add' AND d.n > %s ORDER BY d.n LIMIT %s
-"""
-
-
-def _build_candidates(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
-    for number, email, name, tenant_id, scaikey_id in rows:
-        yield (
-            number,
-            _build_local_id(email, name),
-            _build_suffix(to_uuid(tenant_id), scaikey_id),
+    while rows := fetch(_TAKEN_IDS, [last, BATCH]):
+        copy_rows(
+            "local_id_suffixes",
+            ((n, _build_suffix(to_uuid(tenant), person)) for n, tenant, person in rows),
         )
+        last = rows[-1][0]
+    index_numbers("local_id_suffixes")
+
+
+# Before rows are inserted: in the same statement they would be sorted as a whole, and not be written
+# in the order of their keys.
+_STAGE_TAKEN_IDS = """
+    INSERT INTO taken_local_ids (n, tenant_id, scaikey_id)
+    SELECT i.n, i.tenant_id, i.scaikey_id FROM (
+        SELECT d.n, d.tenant_id, s.scaikey_id, s.local_id,
+               row_number() OVER (PARTITION BY s.local_id ORDER BY s.scaikey_id) AS place
+        FROM sync_plan d JOIN stage_participants s ON s.n = d.n
+        WHERE d.kind = 'participants' AND d.action = 'add') AS i
+    WHERE i.place > 1 OR EXISTS (
+        SELECT 1 FROM sw_participants o WHERE o.local_id = i.local_id AND o.server_name = '')
+"""
+_TAKEN_IDS = """
+    SELECT n, tenant_id, scaikey_id FROM taken_local_ids WHERE n > %s ORDER BY n LIMIT %s
+"""

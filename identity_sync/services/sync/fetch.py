@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from identity_sync.errors import IncompleteListing, TenantGone, UnusableRecords
+from identity_sync.services.sync.entities import build_local_id
 from identity_sync.services.sync.staging import copy_rows, deduplicate
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, own_scaikey_client
@@ -496,14 +497,16 @@ def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
 
 
 def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
+    display_name, email = build_display_name(record), record.email[:MAX_EMAIL_CHARS]
     return (
         record.id,
         record.tenant_id,
-        build_display_name(record),
-        record.email[:MAX_EMAIL_CHARS],
+        display_name,
+        email,
         record.avatar_url[:MAX_LABEL_CHARS],
         _read_status(record),
         None if record.roles is None else msgspec.json.encode(record.roles).decode(),
+        build_local_id(email, display_name),
     )
 
 

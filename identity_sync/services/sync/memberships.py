@@ -9,7 +9,7 @@ loses the members who left. Everything else is postponed.
 
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
 a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan or an edge to
-add, `k` a tenant whose access is kept.
+add, `k` a tenant whose access is kept. Of a member to add, `x` is the record and `m` the plan.
 """
 
 from __future__ import annotations
@@ -502,20 +502,19 @@ def _has_additions(kind: str) -> bool:
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
+    members, same_member = "sync_plan m", "m.scaikey_id = s.member_scaikey_id"
     if connection.vendor == "sqlite":
-        # PostgreSQL joins by hash, in less time than the index takes.
-        execute(
-            "CREATE INDEX IF NOT EXISTS stage_memberships_member "
-            "ON stage_memberships (member_scaikey_id)"
-        )
+        # In the order of arrival, in which rows are written in a quarter less time than in that of
+        # the people. PostgreSQL joins by hash.
+        members = f"stage_{kind} x CROSS JOIN sync_plan m"
+        same_member = "x.scaikey_id = s.member_scaikey_id AND m.n = x.n"
     execute(
         f"""
         INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
         SELECT s.n, {is_group}, s.new_id, g.tenant_id, g.group_id, m.row_id
-        FROM sync_plan m
-        JOIN stage_memberships s ON s.member_scaikey_id = m.scaikey_id
-        JOIN group_map g ON g.scaikey_id = s.group_scaikey_id AND g.tenant_id = m.tenant_id
-        WHERE m.kind = %s AND m.action = 'add' AND s.is_group = {is_group}
+        FROM stage_memberships s CROSS JOIN group_map g CROSS JOIN {members}
+        WHERE s.is_group = {is_group} AND g.scaikey_id = s.group_scaikey_id AND {same_member}
+          AND m.kind = %s AND m.action = 'add' AND m.tenant_id = g.tenant_id
         """,
         [kind],
     )

@@ -37,20 +37,21 @@ from tenants.models import Tenant
 class Plan:
     """The numbers of planned changes, and what they are compared with.
 
-    `present` counts the rows of each kind before the run, `staged` what ScaiKey returned.
-    `conflicts` are tenants that are skipped because of their slug, `inconsistent` the kinds whose
-    removals stopped. `skipped_losses` counts losses that the removal limit leaves out, `claimed`
-    those that the lists claimed; `is_assumed` is true if not all of them were looked up. `tenant`
-    is the only one of the run, or None. The losses of a run for single records (`targets_only`) are
-    compared with everything in scope; `edges_in_scope` are all group memberships there.
-    `apply_command` is the command that applies the file of a plan for review. `must_be_counted` is
-    true if rows of the plan were skipped after they were counted.
+    `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
+    `unplaced` those of them without a tenant here. `conflicts` are tenants that are skipped because
+    of their slug, `inconsistent` the kinds whose removals stopped. `skipped_losses` counts losses
+    that the removal limit leaves out, `claimed` those that the lists claimed; `is_assumed` is true
+    if not all of them were looked up. `tenant` is the only one of the run, or None. The losses of a
+    run for single records (`targets_only`) are compared with everything in scope; `edges_in_scope`
+    are all group memberships there. `apply_command` is the command that applies the file of a plan
+    for review. `must_be_counted` is true if rows of the plan were skipped after they were counted.
     """
 
     tenant: Tenant | None = None
     kinds: dict[str, KindCounts] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     staged: dict[str, int] = field(default_factory=dict)
+    unplaced: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     conflicts: list[SlugConflict] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
@@ -156,7 +157,7 @@ def plan_changes(
     memberships.plan_changes()
     roles.plan_changes()
     count_plan(plan)
-    plan.warnings += _build_warnings()
+    plan.warnings += _build_warnings(plan)
     return plan
 
 
@@ -274,7 +275,7 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
         seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
         unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
     else:
-        unplaced = _count_unplaced(kind)
+        unplaced = plan.unplaced[kind] = _count_unplaced(kind)
     counts.skipped += unplaced
     counts.unchanged = max(0, counts.seen - written - staged_skips - unplaced)
 
@@ -298,12 +299,12 @@ def _count_unplaced(kind: str) -> int:
     )
 
 
-def _build_warnings() -> list[str]:
+def _build_warnings(plan: Plan) -> list[str]:
     return [
         f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
         "the local rows are unchanged."
         for kind in ("participants", "groups")
-        if (number := _count_unplaced(kind))
+        if (number := plan.unplaced[kind])
     ]
 
 

@@ -206,8 +206,8 @@ def _insert_lost_rows(measure: str, kind: str) -> None:
         INSERT INTO losses (kind, tenant_id, row_id)
         SELECT %s, d.tenant_id, d.row_id FROM sync_plan d
         JOIN sw_{kind} p ON p.id = d.row_id LEFT JOIN stage_{kind} s ON s.n = d.n
-        WHERE d.kind = %s AND (d.action IN ('deactivate', 'move') OR (
-            d.action = 'update' AND s.scaikey_status NOT IN ({_ACTIVE})
+        WHERE d.kind = %s AND d.action IN ('deactivate', 'move', 'update') AND (
+            d.action <> 'update' OR (s.scaikey_status NOT IN ({_ACTIVE})
             AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL))
         """,
         [measure, kind],

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
+from identity_sync.services.sync.staging import BATCH, analyze, copy_rows, index_numbers
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one
 from tenants.queries.roles import BUILT_IN
@@ -47,9 +47,8 @@ def stage_roles(after: int = 0) -> list[str]:
         pairs = list(_iter_pairs(people, stored, invalid))
         copy_rows("stage_roles", _build_rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)
-    execute("CREATE INDEX IF NOT EXISTS stage_roles_n ON stage_roles (n)")
     execute("CREATE INDEX IF NOT EXISTS stage_roles_person ON stage_roles (person_n, slug)")
-    analyze("stage_roles")
+    index_numbers("stage_roles")
     return sorted(invalid)
 
 

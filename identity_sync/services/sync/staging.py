@@ -52,6 +52,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "avatar_url",
         "scaikey_status",
         "roles",
+        "local_id",
     ),
     "stage_groups": (
         "n integer",
@@ -157,7 +158,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     # Groups whose members were fetched, and their rows.
     "fetched_groups": ("scaikey_id", "scim_tenant_id"),
     "fetched_group_rows": ("group_id uuid", "scaikey_id"),
-    "local_ids": ("n integer", "candidate", "suffix"),
+    # New people whose preferred local id is taken, and what is appended to it.
+    "taken_local_ids": ("n integer", "tenant_id uuid", "scaikey_id"),
+    "local_id_suffixes": ("n integer", "suffix"),
 }
 
 # Only for plans that are written to a file or read from one.
@@ -166,13 +169,16 @@ REVIEW_TABLES: dict[str, tuple[str, ...]] = {
     "reviewed_losses": ("kind", "row_id uuid", "name", "tenant"),
 }
 
-_INDEXES = {
-    "stage_partners": (("n",), ("scaikey_id",)),
-    "stage_tenants": (("n",), ("scaikey_id",)),
-    "stage_participants": (("n",), ("scaikey_id",)),
-    "stage_groups": (("n",), ("scaikey_id",)),
-    "stage_memberships": (("n",), ("group_scaikey_id", "member_scaikey_id", "is_group")),
+_IDENTITIES = {
+    "stage_partners": ("scaikey_id",),
+    "stage_tenants": ("scaikey_id",),
+    "stage_participants": ("scaikey_id",),
+    "stage_groups": ("scaikey_id",),
+    "stage_memberships": ("group_scaikey_id", "member_scaikey_id", "is_group"),
 }
+
+# Their rows are found by `n`. On SQLite it is the number of the row, which takes no index.
+_NUMBERED = (*_IDENTITIES, "stage_roles", "taken_local_ids", "local_id_suffixes")
 
 # These are small, or empty in a run without changes, so they can be indexed before they are filled.
 _SMALL_INDEXES = {
@@ -192,7 +198,6 @@ _SMALL_INDEXES = {
     "losses": ("row_id",),
     "partner_access": ("partner_id",),
     "tenant_access": ("tenant_id",),
-    "local_ids": ("n",),
 }
 
 BATCH = 5000
@@ -200,6 +205,11 @@ BATCH = 5000
 COPY_ROWS = 1000
 """Rows in one statement that fills a temporary table. While it runs nothing that was fetched is
 taken, so a long one would leave the threads that fetch idle."""
+
+CACHE_KIB = 8000
+"""What SQLite keeps in memory of the database, and as much again of the temporary tables, while a
+sync runs: each row is written at random places of some indexes."""
+_DEFAULT_CACHE_KIB = 2000
 
 T = TypeVar("T")
 
@@ -229,6 +239,11 @@ def _create_tables() -> None:
         # PostgreSQL overestimates some of these statements so much that compiling them takes as
         # long as running them.
         execute("SET jit = off")
+    else:
+        # What they hold is in the database too, so overwriting it when they are dropped is of no
+        # use. Some builds of SQLite do so by default.
+        execute("PRAGMA temp.secure_delete = OFF")
+        _set_cache_kib(CACHE_KIB)
     for name, columns in TABLES.items():
         _create_table(name, columns)
     for name, columns in _SMALL_INDEXES.items():
@@ -237,6 +252,8 @@ def _create_tables() -> None:
 
 def _create_table(name: str, columns: tuple[str, ...]) -> None:
     definitions = ", ".join(_define_column(column) for column in columns)
+    if name in _NUMBERED and connection.vendor == "sqlite":
+        definitions = definitions.replace("n integer", "n INTEGER PRIMARY KEY", 1)
     execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
     execute(f"CREATE TEMPORARY TABLE {name} ({definitions})")
 
@@ -257,6 +274,13 @@ def _drop_tables() -> None:
         execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
     if connection.vendor == "postgresql":
         execute("RESET jit")
+    else:
+        _set_cache_kib(_DEFAULT_CACHE_KIB)
+
+
+def _set_cache_kib(size: int) -> None:
+    for schema in ("main", "temp"):
+        execute(f"PRAGMA {schema}.cache_size = -{size}")
 
 
 def _qualify(name: str) -> str:
@@ -328,7 +352,7 @@ def _sqlite_transaction() -> Iterator[Any]:
 
 def deduplicate(table: str) -> int:
     """Index a loaded table and delete repeated rows; return how many were deleted."""
-    number, identity = _INDEXES[table]
+    identity = _IDENTITIES[table]
     deleted = 0
     if not _create_unique_index(table, identity):
         deleted = execute(
@@ -337,9 +361,15 @@ def deduplicate(table: str) -> int:
             f"FROM {table}) AS r WHERE place > 1)"
         )
         _create_unique_index(table, identity)
-    execute(f"CREATE INDEX {table}_{number[0]} ON {table} ({', '.join(number)})")
-    analyze(table)
+    index_numbers(table)
     return deleted
+
+
+def index_numbers(table: str) -> None:
+    """Let rows be found by `n` once the table is filled; on SQLite they are anyway."""
+    if connection.vendor == "postgresql":
+        execute(f"CREATE INDEX IF NOT EXISTS {table}_n ON {table} (n)")
+        analyze(table)
 
 
 def _create_unique_index(table: str, columns: tuple[str, ...]) -> bool:

@@ -1,0 +1,74 @@
+"""Temporary tables on SQLite, and the local IDs of people who are added together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from identity_sync.services.sync import entities
+from identity_sync.services.sync.staging import temporary_tables
+from scaiwave.sandbox import Sandbox
+from scaiwave.sql import fetch, fetch_one
+from tenants.models import Participant
+from tests.identity_sync.sync.helpers import sync
+
+pytestmark = pytest.mark.django_db
+
+
+def list_plans(queries: CaptureQueriesContext, start: str) -> Iterator[list[str]]:
+    """Yield the steps of each statement that begins with these words."""
+    for query in list(queries.captured_queries):
+        if " ".join(query["sql"].split()).startswith(start):
+            plan = fetch(f"EXPLAIN QUERY PLAN {query['sql']}".replace("%", "%%"))
+            yield [step for *_, step in plan]
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.usefixtures("scaikey")
+def test_success_a_first_sync_reads_each_staged_membership_and_person_once() -> None:
+    plans: list[list[str]] = []
+    with CaptureQueriesContext(connection) as queries:
+        sync(
+            on_planned=lambda: plans.extend(
+                [
+                    *list_plans(queries, "INSERT INTO new_edges"),
+                    *list_plans(queries, "INSERT INTO sw_participants"),
+                ]
+            )
+        )
+    assert len(plans) == 5
+    *edges, people = plans
+    for plan in edges:
+        assert plan[0] == "SCAN s"
+        assert all(step.startswith("SEARCH") for step in plan[1:])
+    assert "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)" in people
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_the_database_has_its_own_settings_again() -> None:
+    names = ("main.cache_size", "main.secure_delete")
+    before = [fetch_one(f"PRAGMA {name}") for name in names]
+    with temporary_tables():
+        assert fetch_one("PRAGMA main.cache_size") != before[0]
+        assert fetch_one("PRAGMA main.secure_delete") == before[1]
+        assert fetch_one("PRAGMA temp.secure_delete") == (0,)
+    assert [fetch_one(f"PRAGMA {name}") for name in names] == before
+
+
+def test_success_the_first_of_several_people_gets_the_preferred_local_id(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "BATCH", 2)
+    tenant = next(iter(scaikey.directory.tenants))
+    together = [scaikey.directory.add_user(tenant, email="Same@example.org") for _ in range(6)]
+    sync()
+    later = scaikey.directory.add_user(tenant, email="same@elsewhere.example")
+    sync()
+    people = Participant.objects.filter(scaikey_id__in=[*together, later])
+    names = dict(people.values_list("scaikey_id", "local_id"))
+    assert [key for key, name in names.items() if name == "same"] == [min(together)]
+    suffixes = {name.removeprefix("same+") for name in names.values()} - {"same"}
+    assert [len(suffix) for suffix in suffixes] == [entities.SUFFIX_CHARS] * 6
