@@ -369,8 +369,8 @@ def _stage_suffixes() -> None:
     index_numbers("local_id_suffixes")
 
 
-# Before rows are inserted: in the same statement they would be sorted as a whole, and not be written
-# in the order of their keys.
+# Before rows are inserted: in the same statement they would be sorted as a whole, and written in
+# another order than that of their keys.
 _STAGE_TAKEN_IDS = """
     INSERT INTO taken_local_ids (n, tenant_id, scaikey_id)
     SELECT i.n, i.tenant_id, i.scaikey_id FROM (
