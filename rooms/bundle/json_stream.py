@@ -128,10 +128,15 @@ class JsonStream:
         if self.peek():
             raise StrictJSONError(f"continues after its end (at {self.position:,})")
 
-    def peek_lines(self, max_bytes: int) -> bytes:
-        """Return the complete lines already in memory, without reading them; may be b""."""
-        end = self._data.rfind(b"\n", self._offset, self._offset + max_bytes)
-        return self._data[self._offset : end + 1]
+    def peek_lines(self, max_bytes: int) -> memoryview:
+        """Return complete lines without reading them; may be empty.
+
+        Reads more of the text if not even one line is complete in memory.
+        """
+        while True:
+            end = self._data.rfind(b"\n", self._offset, self._offset + max_bytes) + 1
+            if end or len(self._data) - self._offset >= max_bytes or not self._read_more():
+                return memoryview(self._data)[self._offset : max(end, self._offset)]
 
     def advance(self, count: int) -> None:
         """Read this number of bytes of `peek_lines`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
-from operator import attrgetter, lt
+from operator import lt
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from rooms.bundle import strict_json
 from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MAX_CONTENT_BYTES, MAX_DEPTH
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
+from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, try_decode
 from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
 from rooms.bundle.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
@@ -43,14 +43,12 @@ _MINUTE, _SECOND = 14, 17
 """Where their tens are in a timestamp."""
 _HEX_TO_0 = str.maketrans("123456789abcdef", "0" * 15)
 _DIGIT_TO_0 = str.maketrans("123456789", "0" * 9)
-_get_sender, _get_type, _get_uuid, _get_edited, _get_redacted, _get_original = map(
-    attrgetter,
-    ("sender_id", "event_type", "event_uuid", "edited_at", "redacted_at", "original_content"),
-)
 
-_REQUIRED_KEYS = sum(field.required for field in msgspec.structs.fields(BundleEvent))
-_TEXT = re.compile(rb'"[^"]*"( ?:)?')
-_CONTAINERS = frozenset({dict, list})
+_REQUIRED_TEXTS = 11
+"""Of an event: seven required keys, and four required fields that are texts."""
+_MAX_SINGLE_ESCAPES = 1000
+"""In one batch. Looking at each is fast as long as there are few."""
+_QUOTE, _U = b'"u'
 
 
 class ValidatingEventDecoder:
@@ -124,27 +122,29 @@ class ValidatingEventDecoder:
 
     def _is_valid(self, body: bytes, batch: Batch) -> bool:
         """Check what `decode_one` checks, for all events at once."""
-        positions = [self._last_position, *[event.stream_position for event in batch]]
-        seconds = [event.origin_ts for event in batch]
+        columns = batch.columns
+        positions, seconds = columns.positions, columns.origin_seconds
         return (
-            positions[-1] <= MAX_INTEGER
+            positions[0] > self._last_position
+            and positions[-1] <= MAX_INTEGER
             and all(map(lt, positions, positions[1:]))
             and min(seconds) >= MIN_ORIGIN_TS
             and max(seconds) <= MAX_ORIGIN_TS
-            and _has_valid_ids(batch)
-            and self._has_valid_timestamps(batch)
-            and all(0 < len(name) <= _MAX_TYPE_CHARS for name in set(map(_get_type, batch)))
+            and _has_valid_ids(columns)
+            and self._has_valid_timestamps(columns)
+            and all(0 < len(name) <= _MAX_TYPE_CHARS for name in set(columns.event_types))
             and _has_only_short_lines(body)
         )
 
-    def _has_valid_timestamps(self, batch: Batch) -> bool:
-        times = [event.created_at for event in batch]
-        times += [time for time in map(_get_edited, batch) if time is not None]
-        times += [time for time in map(_get_redacted, batch) if time is not None]
+    def _has_valid_timestamps(self, columns: Columns) -> bool:
+        times = list(columns.created_times)
+        times += [time for time in columns.edited_times if time is not None]
+        times += [time for time in columns.redacted_times if time is not None]
         if not _all_have_form(times, _TIMESTAMP_FORM, _DIGIT_TO_0):
             return False
         joined, step = "".join(times), len(_TIMESTAMP_FORM)
-        if max(joined[_MINUTE::step] + joined[_SECOND::step]) > "5":
+        tens = joined[_MINUTE::step] + joined[_SECOND::step]
+        if any(digit in tens for digit in "6789"):
             return False
         hours = {time[:_MINUTE] for time in times} - self._hours
         if not all(is_timestamp(f"{hour}{_TIMESTAMP_FORM[_MINUTE:]}") for hour in hours):
@@ -162,10 +162,9 @@ def _has_only_short_lines(body: bytes) -> bool:
     return True
 
 
-def _has_valid_ids(batch: Batch) -> bool:
-    ids = [event.id for event in batch]
-    ids += set(map(_get_sender, batch))
-    ids += [uuid for uuid in map(_get_uuid, batch) if uuid is not None]
+def _has_valid_ids(columns: Columns) -> bool:
+    ids = [*columns.ids, *set(columns.sender_ids)]
+    ids += [uuid for uuid in columns.event_uuids if uuid is not None]
     return _all_have_form(ids, _ID_FORM, _HEX_TO_0)
 
 
@@ -206,68 +205,65 @@ def _iter_sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
 def decoded_losslessly(body: bytes, batch: Batch) -> bool:
     """Return whether msgspec dropped no duplicate or unknown key and no value is out of range.
 
-    The text has as many keys as the decoded events exactly if none was a duplicate or unknown. It
-    was decoded as JSON, so backslashes occur only inside texts; without escaped ones, every
-    quotation mark begins or ends one.
+    Whatever it drops has a key, so then the text has more quotation marks than two for each text
+    that was decoded. It was decoded as JSON, so a quotation mark that is not escaped begins or ends
+    a text.
     """
-    if b"\\" in body:
-        # rfind scans for the backslash; find would scan for the 0, which is far more frequent.
-        if body.rfind(b"\\u0000") >= 0:
-            return False
-        # Pairs are removed first, so a backslash that is left before a quotation mark escapes it.
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    has_spaces = b" :" in body
-    if b"\t" in body or b"\r" in body or b"\n:" in body:
+    if (escaped := _count_escaped_quotes(body)) is None:
         return False
-    if has_spaces and (b"  :" in body or b"\n :" in body):
+    if (texts := _count_decoded_texts(batch.columns)) is None:
         return False
-    if (decoded := _count_decoded_keys(batch)) is None:
-        return False
-    # A text that begins with a colon, such as ":-)", makes the quick count too high.
-    counted = body.count(b'":') + (body.count(b'" :') if has_spaces else 0)
-    return decoded == counted or decoded == _count_keys(body)
+    return body.count(b'"') - escaped == 2 * texts
 
 
-def _count_keys(body: bytes) -> int:
-    """Count the texts that are followed by a colon."""
-    return sum(map(bool, _TEXT.findall(body)))
+def _count_escaped_quotes(body: bytes) -> int | None:
+    """Return the number of escaped quotation marks; None if U+0000 may be among the escapes."""
+    count, start = 0, body.find(b"\\")
+    for _ in range(_MAX_SINGLE_ESCAPES):
+        if start < 0:
+            return count
+        escaped = body[start + 1]
+        if escaped == _QUOTE:
+            count += 1
+        elif escaped == _U and body.startswith(b"0000", start + 2):
+            return None
+        start = body.find(b"\\", start + 2)
+    rest = body[start:] if start >= 0 else b""
+    if b"\\u0000" in rest:
+        return None
+    # Pairs are removed first, so a backslash that is left before a quotation mark escapes it.
+    return count + rest.replace(b"\\\\", b"").count(b'\\"')
 
 
-def _count_decoded_keys(batch: Batch) -> int | None:
-    """Count the keys of the events at every level; None if one is too deep or out of range.
+def _count_decoded_texts(columns: Columns) -> int | None:
+    """Count keys and texts of the events at every level; None if one is too deep or out of range.
 
     Goes level by level, so that each step handles many values at once.
     """
-    count = _REQUIRED_KEYS * len(batch)
-    for get_optional in (_get_uuid, _get_edited, _get_redacted):
-        count += len(batch) - list(map(get_optional, batch)).count(None)
-    count += sum([event.do_not_index for event in batch])
-    level: list[Any] = [event.content for event in batch]
-    originals = [content for content in map(_get_original, batch) if content is not None]
-    level += originals
-    count += len(originals)
+    events = len(columns.ids)
+    count = _REQUIRED_TEXTS * events
+    for optional in (columns.event_uuids, columns.edited_times, columns.redacted_times):
+        count += 2 * (events - optional.count(None))
+    count += sum(columns.do_not_index)
+    objects: list[dict[str, Any]] = list(columns.contents)
+    if columns.original_contents.count(None) < events:
+        originals = [content for content in columns.original_contents if content is not None]
+        objects += originals
+        count += len(originals)
+    lists: list[list[Any]] = []
     for _ in range(2, MAX_DEPTH + 1):
-        if not level:
+        values = list(chain.from_iterable(map(dict.values, objects)))
+        for items in lists:
+            values += items
+        others = [value for value in values if type(value) is not str]
+        count += sum(map(len, objects)) + len(values) - len(others)
+        if not others:
             return count
-        if (result := _count_level(level)) is None:
+        integers = [value for value in others if type(value) is int]
+        if integers and (min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER):
             return None
-        count += result[0]
-        level = result[1]
+        objects = [value for value in others if type(value) is dict]
+        lists = [value for value in others if type(value) is list]
+        if not objects and not lists:
+            return count
     return None
-
-
-def _count_level(level: list[Any]) -> tuple[int, list[Any]] | None:
-    """Return the number of keys in these objects, and the objects and arrays in them.
-
-    None if there is an integer of more than 64 bits.
-    """
-    objects = [value for value in level if type(value) is dict]
-    values = list(chain.from_iterable(map(dict.values, objects)))
-    if len(objects) < len(level):
-        values += chain.from_iterable([value for value in level if type(value) is list])
-    # Most values are texts; the others are few enough to go through twice.
-    values = [value for value in values if type(value) is not str]
-    integers = [value for value in values if type(value) is int]
-    if integers and (min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER):
-        return None
-    return sum(map(len, objects)), [value for value in values if type(value) in _CONTAINERS]

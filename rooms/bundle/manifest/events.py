@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +14,7 @@ from rooms.bundle.json_stream import JsonStream
 
 _MAX_BATCH_EVENTS = 500
 """In a batch of events that were decoded one by one."""
-_LARGE_BATCH_BYTES = 256 * 1024
+_LARGE_BATCH_BYTES = 512 * 1024
 _SMALL_BATCH_BYTES = 8 * 1024
 
 
@@ -34,13 +35,38 @@ class BundleEvent(Struct, gc=False):
     do_not_index: bool = False
 
 
-Batch = list[BundleEvent]
-_decode = msgspec.json.Decoder(Batch).decode
+class Columns(NamedTuple):
+    """The fields of several events, in the order of those of `BundleEvent`."""
+
+    ids: Sequence[str]
+    sender_ids: Sequence[str]
+    event_types: Sequence[str]
+    contents: Sequence[dict[str, Any]]
+    positions: Sequence[int]
+    origin_seconds: Sequence[int]
+    created_times: Sequence[str]
+    original_contents: Sequence[dict[str, Any] | None]
+    event_uuids: Sequence[str | None]
+    edited_times: Sequence[str | None]
+    redacted_times: Sequence[str | None]
+    do_not_index: Sequence[bool]
+
+
+class Batch(list[BundleEvent]):
+    """Events that follow each other."""
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Return the fields in columns, which takes as long as reading six fields one by one."""
+        return Columns._make(zip(*map(msgspec.structs.astuple, self), strict=True))
+
+
+_decode = msgspec.json.Decoder(list[BundleEvent]).decode
 
 
 class EventDecoder(Protocol):
     def decode_batch(self, body: bytes) -> Batch | None:
-        """Return the events of a text with commas between them, or None if it is not sure."""
+        """Return the events of an array, or None if it is not sure."""
 
     def decode_one(self, stream: JsonStream) -> BundleEvent:
         """Return the next event."""
@@ -56,27 +82,30 @@ def iter_batches(stream: JsonStream, decoder: EventDecoder) -> Iterator[Batch]:
     while has_more:
         stream.peek()
         is_small = stream.position < small_until
-        body = stream.peek_lines(_SMALL_BATCH_BYTES if is_small else _LARGE_BATCH_BYTES)
-        if batch := _decode_lines(body, decoder):
-            stream.advance(len(body))
+        lines = stream.peek_lines(_SMALL_BATCH_BYTES if is_small else _LARGE_BATCH_BYTES)
+        if batch := _decode_lines(lines, decoder):
+            stream.advance(len(lines))
             yield batch
-        elif len(body) > _SMALL_BATCH_BYTES:
+        elif len(lines) > _SMALL_BATCH_BYTES:
             # One event can't be decoded in a batch; most of the others still may be.
-            small_until = stream.position + len(body)
+            small_until = stream.position + len(lines)
         else:
-            batch, has_more = _decode_each(stream, decoder, stream.position + len(body))
+            batch, has_more = _decode_each(stream, decoder, stream.position + len(lines))
             yield batch
 
 
-def _decode_lines(body: bytes, decoder: EventDecoder) -> Batch | None:
+def _decode_lines(lines: memoryview, decoder: EventDecoder) -> Batch | None:
     """Decode lines of complete events, each followed by a comma; None for anything else."""
-    text = body.rstrip(b" \t\r\n")
-    return decoder.decode_batch(text[:-1]) if text.endswith(b"},") else None
+    if bytes(lines[-3:]) == b"},\n":
+        # Other ways to join them copy the lines twice.
+        return decoder.decode_batch(b"".join((b"[", lines[:-2], b"]")))
+    text = bytes(lines).rstrip(b" \t\r\n")
+    return decoder.decode_batch(b"[%b]" % text[:-1]) if text.endswith(b"},") else None
 
 
 def _decode_each(stream: JsonStream, decoder: EventDecoder, until: int) -> tuple[Batch, bool]:
     """Return one event or more, up to this position, and whether others follow."""
-    batch = []
+    batch = Batch()
     while True:
         batch.append(decoder.decode_one(stream))
         if stream.expect(b",", b"]") == b"]":
@@ -88,7 +117,7 @@ def _decode_each(stream: JsonStream, decoder: EventDecoder, until: int) -> tuple
 def try_decode(body: bytes) -> Batch | None:
     """Decode with msgspec, which keeps the last of two equal keys and ignores unknown ones."""
     try:
-        return _decode(b"[%b]" % body)
+        return Batch(_decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -127,7 +127,7 @@ class _ManifestReader:
 
     def _add_events(self, batch: Batch) -> None:
         known = self._senders
-        if new := {event.sender_id for event in batch} - known.keys():
+        if new := set(batch.columns.sender_ids) - known.keys():
             self._add_senders(batch, new)
         self._references.add(batch)
 

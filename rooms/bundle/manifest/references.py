@@ -3,16 +3,19 @@
 The index is a private SQLite database without a name: it spills to a file that is deleted as soon
 as it is created, so nothing is left behind however the process ends. Rows are only appended, and
 compared at the end.
+
+Most rooms need few rows. Their IDs begin with a time and so are nearly in order, which proves that
+they are unique; and most references are to one of the last events, which are in memory.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import compress, count
 from typing import Any
 
 from rooms.bundle.format import (
@@ -23,7 +26,7 @@ from rooms.bundle.format import (
     is_stripped,
     normalize_id,
 )
-from rooms.bundle.manifest.events import Batch, BundleEvent
+from rooms.bundle.manifest.events import Batch, BundleEvent, Columns
 from rooms.bundle.manifest.schema import manifest_error
 from rooms.errors import DanglingReference
 from scaiwave.errors import DiskFull
@@ -36,23 +39,40 @@ IN_ORIGINAL = 2
 ReferenceRow = tuple[int, str, bool, int, str]
 """A row of `refs`."""
 
-_get_event_type = attrgetter("event_type")
+_KEYS = {kind: key for kind, (key, _) in REFERENCES.items()}
+_USELESS_ALONE = frozenset(kind for kind, (_, needed) in REFERENCES.items() if needed)
+"""Types of events that are useless without the event that they refer to."""
+_MIN_RECENT = 4096
+"""Events whose IDs stay in memory."""
 _MAX_LISTED = 3
 _CACHE_KIB = 1024
 _MAX_TARGET_CHARS = 60
 
-# n: number of the event; needed: the event is useless without its target; place: IN_CONTENT or
-# IN_ORIGINAL; gone: events that are left out; cut: events that lose references, in these places.
+# batches: the IDs of consecutive events, as JSON, with the number of the first event and the lowest
+# and highest ID; n: number of the event; ids: those that have to be compared; needed: the event is
+# useless without its target; place: IN_CONTENT or IN_ORIGINAL; gone: events that are left out; cut:
+# events that lose references, in these places.
 _TABLES = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -{cache};
-    CREATE TABLE ids (id TEXT NOT NULL);
+    CREATE TABLE batches (first INTEGER PRIMARY KEY, low TEXT, high TEXT, ids TEXT);
+    CREATE TABLE ids (n INTEGER PRIMARY KEY, id TEXT NOT NULL);
     CREATE TABLE refs (n INTEGER, target TEXT, needed INTEGER, place INTEGER, kind TEXT);
     CREATE TABLE stripped (n INTEGER PRIMARY KEY);
     CREATE TABLE gone (n INTEGER PRIMARY KEY);
     CREATE TABLE cut (n INTEGER PRIMARY KEY, places INTEGER);
+"""
+
+_ADD_IDS = """
+    INSERT INTO ids SELECT first + key, value FROM batches, json_each(ids)
+"""
+
+_ADD_TARGETS = """
+    INSERT INTO ids SELECT first + key, value FROM batches, json_each(ids)
+    WHERE EXISTS (SELECT 1 FROM refs WHERE target BETWEEN low AND high)
+    AND value IN (SELECT target FROM refs)
 """
 
 _FIND_DANGLING = """
@@ -70,7 +90,7 @@ _FIND_GONE = """
         SELECT n FROM refs
         WHERE needed AND NOT EXISTS (SELECT 1 FROM ids WHERE ids.id = target)
         UNION
-        SELECT refs.n FROM lost JOIN ids ON ids.rowid = lost.n
+        SELECT refs.n FROM lost JOIN ids ON ids.n = lost.n
         JOIN refs ON refs.target = ids.id WHERE refs.needed
     )
     SELECT n FROM lost
@@ -80,7 +100,7 @@ _FIND_CUT = """
     INSERT INTO cut
     SELECT n, sum(DISTINCT place) FROM refs
     WHERE NOT needed AND n NOT IN (SELECT n FROM gone) AND NOT EXISTS (
-        SELECT 1 FROM ids WHERE ids.id = target AND ids.rowid NOT IN (SELECT n FROM gone)
+        SELECT 1 FROM ids WHERE ids.id = target AND ids.n NOT IN (SELECT n FROM gone)
     )
     GROUP BY n
 """
@@ -120,40 +140,48 @@ class ReferenceIndex:
         self._database.execute("BEGIN")
         self._count = 0
         self.stripped: dict[str, int] = {}
+        self._recent = _RecentEvents()
 
     def close(self) -> None:
         self._database.close()
 
     def add(self, batch: Batch) -> None:
+        columns = batch.columns
+        types = set(columns.event_types)
+        first = self._count + 1
+        self._count += len(batch)
+        low, high = min(columns.ids), max(columns.ids)
+        self._recent.add(columns, low, high)
         with _translate_sqlite_errors():
-            # As one text, which is three times as fast as row by row; IDs need no escaping.
-            ids = '","'.join([event.id for event in batch])
-            self._run("INSERT INTO ids SELECT value FROM json_each(?)", f'["{ids}"]')
-            types = set(map(_get_event_type, batch))
+            # As one text, because a row for each takes as long as decoding the events; IDs need no
+            # escaping.
+            ids = '","'.join(columns.ids)
+            self._run("INSERT INTO batches VALUES (?, ?, ?, ?)", first, low, high, f'["{ids}"]')
             if labels := {name: _format_label(name) for name in types if is_stripped(name)}:
-                self._add_stripped(batch, labels)
+                self._add_stripped(first, columns.event_types, labels)
             if types & REFERENCES.keys():
-                self._add_references(batch)
-            self._count += len(batch)
+                rows = self._iter_references(first, columns)
+                self._database.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", rows)
 
-    def _add_stripped(self, batch: Batch, labels: dict[str, str]) -> None:
-        rows = []
-        for number, event in enumerate(batch, self._count + 1):
-            if label := labels.get(event.event_type):
-                rows.append((number,))
-                self.stripped[label] = self.stripped.get(label, 0) + 1
+    def _add_stripped(self, first: int, types: Sequence[str], labels: dict[str, str]) -> None:
+        for name, label in labels.items():
+            self.stripped[label] = self.stripped.get(label, 0) + types.count(name)
+        rows = [(number,) for number, name in enumerate(types, first) if name in labels]
         self._database.executemany("INSERT INTO stripped VALUES (?)", rows)
 
-    def _add_references(self, batch: Batch) -> None:
-        rows: list[ReferenceRow] = []
-        for number, event in enumerate(batch, self._count + 1):
-            if rule := REFERENCES.get(event.event_type):
-                if rule[0] in event.content:
-                    rows += _build_rows(number, event.event_type, event.content, IN_CONTENT)
-                if event.original_content:
-                    content = event.original_content
-                    rows += _build_rows(number, event.event_type, content, IN_ORIGINAL)
-        self._database.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", rows)
+    def _iter_references(self, first: int, columns: Columns) -> Iterator[ReferenceRow]:
+        """Yield those to events that are not certainly kept."""
+        is_kept, keep = self._recent.is_kept, self._recent.keep
+        types = columns.event_types
+        for number, kind, target in _list_targets(zip(count(first), types, columns.contents)):
+            if not is_kept(target):
+                yield _build_row(number, kind, target, IN_CONTENT)
+            elif kind in _USELESS_ALONE:
+                keep(columns.ids[number - first])
+        originals = zip(count(first), types, columns.original_contents)
+        for number, kind, target in _list_targets(compress(originals, columns.original_contents)):
+            if not is_kept(target):
+                yield _build_row(number, kind, target, IN_ORIGINAL)
 
     def resolve(self, *, may_cut: bool) -> DroppedReferences:
         """Find duplicate IDs and missing targets, and decide what an import does about them.
@@ -163,7 +191,7 @@ class ReferenceIndex:
         """
         with _translate_sqlite_errors():
             self._require_unique()
-            self._run("CREATE INDEX refs_target ON refs (target)")
+            self._find_targets()
             if not may_cut:
                 self._require_targets()
             self._run(_FIND_GONE)
@@ -201,11 +229,14 @@ class ReferenceIndex:
         )
 
     def _require_unique(self) -> None:
+        if self._recent.are_unique:
+            return
+        self._run(_ADD_IDS)
         try:
             self._run("CREATE UNIQUE INDEX ids_once ON ids (id)")
         except sqlite3.IntegrityError:
             duplicate, first, last = self._run(
-                "SELECT id, min(rowid), max(rowid) FROM ids GROUP BY id HAVING count(*) > 1 "
+                "SELECT id, min(n), max(n) FROM ids GROUP BY id HAVING count(*) > 1 "
                 "ORDER BY 2 LIMIT 1"
             ).fetchone()
             raise manifest_error(
@@ -215,14 +246,23 @@ class ReferenceIndex:
                 event_id=duplicate,
             ) from None
 
+    def _find_targets(self) -> None:
+        """Add the IDs that are referred to, unless all IDs were compared."""
+        self._run("CREATE INDEX refs_target ON refs (target)")
+        if self._recent.are_unique:
+            self._run(_ADD_TARGETS)
+            self._run("CREATE INDEX ids_id ON ids (id)")
+
     def _require_targets(self) -> None:
         self._run(_FIND_DANGLING)
         if not (count := self._fetch_count("SELECT count(*) FROM dangling")):
             return
-        first_rows = self._run(
-            "SELECT n, ids.id, target FROM dangling JOIN ids ON ids.rowid = n ORDER BY n LIMIT ?",
-            _MAX_LISTED,
-        ).fetchall()
+        first_rows = [
+            (number, self._get_id(number), target)
+            for number, target in self._run(
+                "SELECT n, target FROM dangling ORDER BY n LIMIT ?", _MAX_LISTED
+            ).fetchall()
+        ]
         listed = "; ".join(f"event {n:,} ({own}) to {target}" for n, own, target in first_rows)
         more = f"; {count - len(first_rows):,} more" if count > len(first_rows) else ""
         raise DanglingReference(
@@ -232,23 +272,83 @@ class ReferenceIndex:
             event_id=first_rows[0][1],
         )
 
+    def _get_id(self, number: int) -> str:
+        (event_id,) = self._run(
+            "SELECT value FROM batches, json_each(ids) WHERE first + key = ?1 "
+            "AND first = (SELECT max(first) FROM batches WHERE first <= ?1)",
+            number,
+        ).fetchone()
+        return str(event_id)
+
+
+class _RecentEvents:
+    """What is known about the last events without the index.
+
+    `are_unique` is true as long as no event can have the ID of an earlier one: each ID is higher
+    than those of all earlier events, except of some that are still in memory.
+    """
+
+    def __init__(self) -> None:
+        self.are_unique = True
+        # By ID, whether an import certainly keeps the event. Two generations, so that the older one
+        # can be forgotten.
+        self._newer: dict[str, bool] = {}
+        self._older: dict[str, bool] = {}
+        self._highest = self._highest_before_newer = self._highest_forgotten = ""
+
+    def add(self, columns: Columns, low: str, high: str) -> None:
+        """`low` and `high` are the lowest and the highest ID."""
+        if len(self._newer) >= _MIN_RECENT:
+            self._older, self._newer = self._newer, {}
+            self._highest_forgotten = self._highest_before_newer
+            self._highest_before_newer = self._highest
+        types = set(columns.event_types)
+        is_kept = {name: not is_stripped(name) and name not in _USELESS_ALONE for name in types}
+        before = len(self._newer)
+        kept = map(is_kept.__getitem__, columns.event_types)
+        self._newer.update(zip(columns.ids, kept, strict=True))
+        self.are_unique = (
+            self.are_unique
+            and len(self._newer) == before + len(columns.ids)
+            and (low > self._highest or self._are_absent(columns.ids, low))
+        )
+        self._highest = max(self._highest, high)
+
+    def _are_absent(self, ids: Sequence[str], low: str) -> bool:
+        """Return whether these IDs are neither in the older generation nor before it."""
+        return low > self._highest_forgotten and self._older.keys().isdisjoint(ids)
+
+    def is_kept(self, target: object) -> bool:
+        """Return whether the target is a recent event that an import certainly keeps."""
+        if type(target) is not str:
+            return False
+        return self._newer.get(target) or self._older.get(target, False)
+
+    def keep(self, event_id: str) -> None:
+        """Remember that an import certainly keeps this event of the last batch."""
+        self._newer[event_id] = True
+
 
 def _format_label(event_type: str) -> str:
     """Return the name under which stripped events are counted: one for all sidekick types."""
     return event_type if event_type in STRIPPED_TYPES else f"{STRIPPED_PREFIX}*"
 
 
-def _build_rows(
-    number: int, event_type: str, content: dict[str, Any], place: int
-) -> tuple[ReferenceRow, ...]:
-    """Return a row for the reference in this content, or none if the key is absent or null."""
-    key, needed = REFERENCES[event_type]
-    target = content.get(key)
-    if target is None:
-        return ()
+def _list_targets(events: Iterable[tuple[int, str, Any]]) -> list[tuple[int, str, Any]]:
+    """Return number, type and target of each reference in events of number, type and content."""
+    get_key = _KEYS.get
+    return [
+        (number, kind, content[key])
+        for number, kind, content in events
+        if (key := get_key(kind)) in content and content[key] is not None
+    ]
+
+
+def _build_row(number: int, event_type: str, target: object, place: int) -> ReferenceRow:
+    _, needed = REFERENCES[event_type]
     # A value that is not an ID refers to nothing.
     text = normalize_id(target) or (target if isinstance(target, str) else json.dumps(target))
-    return ((number, text[:_MAX_TARGET_CHARS], needed and place == IN_CONTENT, place, event_type),)
+    return number, text[:_MAX_TARGET_CHARS], needed and place == IN_CONTENT, place, event_type
 
 
 def strip_references(event: BundleEvent, places: int) -> BundleEvent:

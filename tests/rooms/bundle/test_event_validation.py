@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate, cycle, islice, pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
-from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.events import BundleEvent, iter_batches
 from scaiwave.errors import ScaiWaveError
 from tests.rooms.bundle.factories import WHEN, make_event, make_uid
 
@@ -22,6 +23,7 @@ LEAF = st.one_of(
     st.floats(),
     st.text(max_size=8),
     st.sampled_from(['":', '" :', "\0", "\ud800", ' a" : b', "\\u0000", "\n:", "  :", '\\":']),
+    st.text('\\"u0:', max_size=12),
 )
 VALUE = st.recursive(
     LEAF,
@@ -46,7 +48,7 @@ PIECES = st.sampled_from(
 
 
 def decode_batch(raw: bytes) -> list[BundleEvent] | None:
-    return ValidatingEventDecoder().decode_batch(raw)
+    return ValidatingEventDecoder().decode_batch(b"[" + raw + b"]")
 
 
 def decode_each(raw: bytes) -> list[BundleEvent] | None:
@@ -113,10 +115,25 @@ DUPLICATES = (
 )
 
 
+# Escapes before the duplicate: few, and so many that they are counted in another way.
+ESCAPES = ("", '\\"', '\\\\"', '\\"' * 2000, '"\\' * 2000, "\u2028" * 2000)
+
+
 @pytest.mark.parametrize("content", DUPLICATES)
-def test_fail_duplicate_keys(content: bytes) -> None:
-    raw = write_events(make_event(1, content="mark"), separators=(",", ":"), ascii_only=True)
+@pytest.mark.parametrize("escapes", ESCAPES, ids=["none", "one", "two", "1", "2", "3"])
+def test_fail_duplicate_keys(content: bytes, escapes: str) -> None:
+    first = make_event(1, content={"body": escapes})
+    raw = write_events(first, make_event(2, content="mark"), separators=(",", ":"), ascii_only=True)
+    assert decode_batch(raw.replace(b'"mark"', b"{}")) is not None
     raw = raw.replace(b'"mark"', content)
+    assert (decode_batch(raw), decode_each(raw)) == (None, None)
+
+
+@pytest.mark.parametrize("before", ["", '\\"' * 2000])
+@pytest.mark.parametrize("escape", [b"\\u0000", b"\\\\\\u0000", b'\\"\\u0000'])
+def test_fail_u_0000(before: str, escape: bytes) -> None:
+    event = make_event(1, content={"body": f"{before}mark"})
+    raw = write_events(event, separators=(",", ":"), ascii_only=True).replace(b"mark", escape)
     assert (decode_batch(raw), decode_each(raw)) == (None, None)
 
 
@@ -151,3 +168,23 @@ def test_success_texts_that_look_like_keys_take_the_fast_path(
     raw = write_events(one, make_event(2), separators=separators, ascii_only=False)
     assert decode_batch(raw) == decode_each(raw)
     assert decode_batch(raw) is not None
+
+
+@given(
+    st.lists(st.integers(0, 3000), min_size=1, max_size=40),
+    st.sampled_from([",\n", ", ", ",\r\n", ",\n\n ", "\n,\n"]),
+    st.lists(st.integers(1, 5000), min_size=1, max_size=5),
+)
+def test_success_chunks_of_any_size(lengths: list[int], separator: str, sizes: list[int]) -> None:
+    """Lines are complete or not, long or short, and some have two events or none."""
+    events = [make_event(number, content={"body": "x" * n}) for number, n in enumerate(lengths, 1)]
+    text = f"[{separator.join(map(json.dumps, events))}\n]".encode()
+    ends = [*accumulate(islice(cycle(sizes), len(text) // min(sizes) + 1))]
+    chunks = [text[start:end] for start, end in pairwise([0, *ends]) if start < len(text)]
+    stream = JsonStream(iter(chunks), max_bytes=2**20)
+    decoder = ValidatingEventDecoder()
+    assert [each for batch in iter_batches(stream, decoder) for each in batch] == decode_each(
+        text[1:-1]
+    )
+    stream.expect_end()
+    assert (stream.position, decoder.count) == (len(text), len(events))

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
 
 import pytest
 
+from rooms.bundle.manifest.events import Batch, BundleEvent
 from rooms.bundle.manifest.reader import EventCounts
+from rooms.bundle.manifest.references import IN_CONTENT, IN_ORIGINAL, STRIP, ReferenceIndex
+from rooms.errors import BundleBadManifest, DanglingReference
 from tests.rooms.bundle.factories import (
     encode_manifest,
     make_event,
@@ -17,7 +23,8 @@ from tests.rooms.bundle.factories import (
     validate,
 )
 
-REDACTION = "swp.room.redaction"
+MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
+MARKER = "swp.room.read_marker"
 WINDOW = {"since": None, "until": "2026-11-24T00:00:00.000000Z"}
 
 
@@ -141,3 +148,138 @@ def test_success_reader_that_stops_early_gets_no_error(
     found.close()
     del events
     assert errors == []
+
+
+# Large rooms, of which the index knows only the last events without its tables.
+
+EVENTS = 12_000
+
+
+def make_ids(order: str, rng: Random) -> list[str]:
+    """Return IDs in order, in order except for neighbours, in order except for one, or in none."""
+    ids = [make_uid(number * 7) for number in range(1, EVENTS + 1)]
+    match order:
+        case "neighbours":
+            for start in range(0, EVENTS, 300):
+                part = ids[start : start + 300]
+                ids[start : start + 300] = rng.sample(part, len(part))
+        case "one":
+            ids.insert(rng.randrange(9000, EVENTS), make_uid(rng.randrange(1, 1000) * 7 + 1))
+        case "random":
+            rng.shuffle(ids)
+    return ids[:EVENTS]
+
+
+def make_room(ids: Sequence[str], rng: Random) -> list[BundleEvent]:
+    """Return events of all types that refer to events before and after them, near and far."""
+    events = []
+    for number, event_id in enumerate(ids):
+        kind = rng.choice([MESSAGE] * 6 + [REACTION] * 3 + [REDACTION, "swp.room.name"])
+        kind = MARKER if rng.random() < 0.003 else kind
+        event = BundleEvent(**make_event(number, id=event_id, event_type=kind, content={}))
+        if kind in (MESSAGE, REACTION, REDACTION) and rng.random() < 0.6:
+            event.content = make_content(kind, pick_target(ids, number, rng))
+            if rng.random() < 0.1:
+                event.original_content = make_content(kind, pick_target(ids, number, rng))
+        events.append(event)
+    return events
+
+
+def make_content(kind: str, target: Any) -> dict[str, Any]:
+    return {"reply_to_event_id" if kind == MESSAGE else "event_id": target}
+
+
+def pick_target(ids: Sequence[str], number: int, rng: Random) -> Any:
+    if rng.random() < 0.002:
+        return rng.choice([make_uid(3), make_uid(10**9), "x", "", 7, ["x"], {"id": "x"}, None])
+    distance = rng.choice([1, 100, 100, 100, 5000, EVENTS])
+    target = ids[min(max(number - rng.randint(-distance // 10, distance), 0), EVENTS - 1)]
+    return target.upper() if rng.random() < 0.01 else target
+
+
+def index_events(events: Sequence[BundleEvent], rng: Random) -> ReferenceIndex:
+    index, start = ReferenceIndex(), 0
+    while start < len(events):
+        size = rng.choice([1, 10, 600, 1200])
+        index.add(Batch(events[start : start + size]))
+        start += size
+    return index
+
+
+def iter_targets(event: BundleEvent) -> Iterator[tuple[int, Any]]:
+    for place, content in ((IN_CONTENT, event.content), (IN_ORIGINAL, event.original_content)):
+        for target in (content or {}).values():
+            if target is not None:
+                yield place, target.lower() if isinstance(target, str) else repr(target)
+
+
+def expect_edits(events: Sequence[BundleEvent]) -> list[tuple[int, int]]:
+    """Return what an import changes, found without an index."""
+    kept = {event.id for event in events if event.event_type != MARKER}
+    while lost := {
+        event.id
+        for event in events
+        if event.event_type in (REACTION, REDACTION) and event.id in kept
+        for place, target in iter_targets(event)
+        if place == IN_CONTENT and target not in kept
+    }:
+        kept -= lost
+    edits = []
+    for number, event in enumerate(events, 1):
+        cut = sum(place for place, target in iter_targets(event) if target not in kept)
+        if event.id not in kept:
+            edits.append((number, STRIP))
+        elif cut:
+            edits.append((number, cut))
+    return edits
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("order", ["all", "neighbours", "one", "random"])
+def test_success_large_rooms(order: str, seed: int) -> None:
+    rng = Random(seed)
+    ids = make_ids(order, rng)
+    events = make_room(ids, rng)
+    index = index_events(events, rng)
+    dropped = index.resolve(may_cut=True)
+    edits = expect_edits(events)
+    assert list(index.iter_pending_edits()) == edits
+    assert index.stripped == {MARKER: sum(event.event_type == MARKER for event in events)}
+    gone = [events[number - 1].event_type for number, places in edits if places == STRIP]
+    assert index.dropped_count == len(gone)
+    assert dropped.references == len(edits) - len(gone)
+    assert (dropped.reactions, dropped.redactions) == (gone.count(REACTION), gone.count(REDACTION))
+    index.close()
+
+    present = set(ids)
+    missing = [
+        number
+        for number, event in enumerate(events, 1)
+        if any(target not in present for _, target in iter_targets(event))
+    ]
+    index = index_events(events, rng)
+    with pytest.raises(DanglingReference) as caught:
+        index.resolve(may_cut=False)
+    index.close()
+    assert caught.value.details["event"] == missing[0]
+    assert caught.value.details["event_id"] == ids[missing[0] - 1]
+    for number in missing[:3]:
+        assert f"event {number:,} ({ids[number - 1]}) to " in caught.value.message
+    assert f"; {len(missing) - 3:,} more." in caught.value.message
+
+
+@pytest.mark.parametrize("distance", [1, 500, 3000, 5000, 11_000])
+@pytest.mark.parametrize("order", ["all", "neighbours", "random"])
+def test_fail_duplicate_far_away(order: str, distance: int) -> None:
+    rng = Random(distance)
+    ids = make_ids(order, rng)
+    first = rng.randrange(EVENTS - distance)
+    ids[first + distance] = ids[first]
+    index = index_events(make_room(ids, rng), rng)
+    with pytest.raises(BundleBadManifest) as caught:
+        index.resolve(may_cut=True)
+    index.close()
+    assert caught.value.message == (
+        f"Events {first + 1:,} and {first + distance + 1:,} of the manifest have the same ID: "
+        f"{ids[first]}."
+    )
