@@ -7,13 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Lower
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.registry import get_tenant_columns
-from scaiwave.sql import batched
+from scaiwave.sql import batched, fetch, to_uuid
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, last_audit_entries, tenant_row
@@ -60,24 +59,40 @@ def list_tenants(
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
     reverse = is_descending != reverse
-    if key in _SORTED_IN_SQL:
-        keys = [SortKey(_SORTED_IN_SQL[key], is_descending=reverse), SortKey(F("slug"))]
+    if key == "slug":
+        keys = [SortKey(Lower("slug"), is_descending=reverse), SortKey(F("slug"))]
         ids = sort_rows(tenants, keys).values_list("pk", flat=True)[:limit]
         return _iter_rows(ids.iterator(chunk_size=BATCH_SIZE), now)
+    if key == "members":
+        members = _sort_by_members(tenants, reverse=reverse, limit=limit)
+        return _iter_rows(members, now, members)
     values = _get_sort_values(tenants, key, now)
     return _iter_rows(sort_ids(values, reverse=reverse)[:limit], now)
 
 
-_MEMBERS_OF_TENANT = (
-    Participant.objects.filter(MEMBERS, tenant=OuterRef("pk"))
-    .values("tenant")
-    .annotate(number=Count("*"))
-)
-# The columns by which the database sorts, so that only the first tenants are read.
-_SORTED_IN_SQL: Mapping[str, Combinable] = {
-    "slug": Lower("slug"),
-    "members": Coalesce(Subquery(_MEMBERS_OF_TENANT.values("number")), 0),
-}
+def _sort_by_members(
+    tenants: QuerySet[Tenant], *, reverse: bool, limit: int | None
+) -> dict[UUID, int]:
+    """Return the members of the first tenants; those with as many are in the order of their slugs.
+
+    The members of all are counted in one pass, which Django can't join. A subquery for each tenant
+    takes PostgreSQL twice as long.
+    """
+    all_tenants, params = tenants.values("pk", "slug").query.sql_with_params()
+    people = Participant.objects.filter(MEMBERS).values("tenant_id")
+    if tenants.query.where:  # For all tenants, comparing each takes a third of the time.
+        people = people.filter(tenant__in=tenants)
+    members, more_params = people.annotate(number=Count("*")).query.sql_with_params()
+    rows = fetch(
+        f"""
+        SELECT t.pk, COALESCE(m.number, 0)
+        FROM ({all_tenants}) t LEFT JOIN ({members}) m ON m.tenant_id = t.pk
+        ORDER BY 2 {"DESC" if reverse else "ASC"}, t.slug, t.pk
+        {"" if limit is None else f"LIMIT {limit:d}"}
+        """,  # noqa: S608 - Django's SQL with its parameters
+        [*params, *more_params],
+    )
+    return {to_uuid(key): number for key, number in rows}
 
 
 def _get_sort_values(tenants: QuerySet[Tenant], key: str, now: datetime) -> dict[UUID, Any]:
@@ -123,11 +138,13 @@ def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
     }
 
 
-def _iter_rows(ids: Iterable[UUID], now: datetime) -> Generator[Row, None, None]:
+def _iter_rows(
+    ids: Iterable[UUID], now: datetime, known_members: Mapping[UUID, int] | None = None
+) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
         tenants = Tenant.objects.filter(pk__in=batch)
         by_id = tenants.select_related("partner").in_bulk()
-        members = count_members(tenants)
+        members = count_members(tenants) if known_members is None else known_members
         usage = token_columns(tenants, usage_month(now))
         registered = load_registered_columns(batch)
         for tenant_id in filter(by_id.__contains__, batch):

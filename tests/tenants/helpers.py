@@ -9,18 +9,17 @@ from django.test.utils import CaptureQueriesContext
 
 
 def list_steps(queries: CaptureQueriesContext, table: str) -> list[str]:
-    """Return SQLite's steps that read a table, of all queries that name it."""
+    """Return the steps of SQLite's plans that read a table under its own name."""
     with connection.cursor() as cursor:
         steps: list[tuple[Any, ...]] = []
         for query in queries.captured_queries:
             if f'FROM "{table}"' in query["sql"]:
                 steps += cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}").fetchall()
-    return [step for *_, step in steps if " USING " in step or step.startswith("SCAN")]
+    return [step for *_, step in steps if table in step]
 
 
 def assert_members_are_counted_by_their_index(queries: CaptureQueriesContext) -> None:
     """Check that people are read through the index of members only."""
     steps = list_steps(queries, "sw_participants")
-    people = [step for step in steps if "tenant_id=?" in step or "sw_participants" in step]
-    assert people
-    assert all("INDEX sw_participants_members (tenant_id=?)" in step for step in people)
+    assert steps
+    assert all("INDEX sw_participants_members" in step for step in steps)

@@ -140,6 +140,10 @@ def test_success_scope() -> None:
     assert slugs(READ_ONLY_OPERATOR) == ["beside", "ours", "theirs"]
     assert slugs(make_partner_admin(partner)) == ["beside", "ours"]
     assert slugs(make_tenant_admin(ours)) == ["ours"]
+    make_person(ours)
+    assert slugs(READ_ONLY_OPERATOR, sort="-members") == ["ours", "beside", "theirs"]
+    assert slugs(make_partner_admin(partner), sort="-members") == ["ours", "beside"]
+    assert slugs(make_tenant_admin(ours), sort="-members", status="suspended") == []
 
 
 def test_success_as_many_queries_for_30_tenants_as_for_3() -> None:
