@@ -15,7 +15,7 @@ from pytest_django import Settings
 from scaiwave import registry
 from scaiwave.config import load
 from scaiwave.registry import Metric
-from tenants.services.counters import increment_counter, read_counter
+from tenants.services.counters import increment_counter, increment_counters, read_counter
 from tests.federation.factories import make_key
 from tests.scaiwave.row_factories import make_row_of_every_model
 
@@ -71,6 +71,17 @@ def test_success_counters_add_up(django_capture_on_commit_callbacks: Any) -> Non
     assert read_counter("room_exports") == [({}, 3)]
     assert read_counter("sync_changes") == [({"action": "added", "kind": "groups"}, 12)]
     assert read_metrics()["scaiwave_room_exports_total"] == {(): 3}
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_counters_do_not_wait_for_the_disk(django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        increment_counters({"room_exports": 1, "room_export_bytes": 700})
+    assert read_counter("room_export_bytes") == [({}, 700)]
+    # The setting of this transaction, which a test does not end.
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("off",)
 
 
 def test_success_a_part_that_fails_does_not_hide_the_others(
