@@ -258,6 +258,7 @@ def run(arguments: list[str]) -> None:
     if option == "-m":
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = rest
+        sys.modules.pop(rest[0], None)  # It must not seem to be imported twice.
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif option == "-c":
         sys.path.insert(0, "")

@@ -81,14 +81,14 @@ CASES = (
 )
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench cli",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--runs", type=int, default=21, help="runs of each command (default 21)")
-    runs = parser.parse_args().runs
+    runs = parser.parse_args(arguments).runs
     print(describe_host(f"medians of {runs} runs"), end="\n\n")
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, **own_settings(Path(home))}
@@ -123,4 +123,4 @@ def _format_row(case: Case, seconds: float, baseline: float) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin
 
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.test import Client
 from django.urls import reverse
 
 SEARCHED_TERMS = ("acme", "a@acme.example")
+
+
+class Opener(Protocol):
+    """What opens a page: a test client, or something like it."""
+
+    def get(self, url: str, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,13 @@ class Address:
     is_list: bool = True
 
 
-def iter_addresses(client: Client) -> Iterator[Address]:
+def iter_addresses(client: Opener) -> Iterator[Address]:
     """Yield each list that the client may see with its searches, filters and orders, and a page of
     each model with tabs."""
     for model in apps.get_models():
         if not admin.site.is_registered(model):
             continue
-        answer: Any = client.get(_build_list_url(model))
+        answer = client.get(_build_list_url(model))
         if answer.status_code == HTTPStatus.FORBIDDEN:
             continue
         rows = admin.site.get_model_admin(model).get_queryset(answer.wsgi_request)
@@ -68,7 +73,7 @@ def _iter_lists(model: type[Model], context: Any, rows: QuerySet[Any]) -> Iterat
         yield Address(f"{label}, act {act.title}", act.url, is_list=False)
 
 
-def iter_page(client: Client, row: Model) -> Iterator[Address]:
+def iter_page(client: Opener, row: Model) -> Iterator[Address]:
     """Yield the page of a row, its tabs, and the forms of what can be done with it."""
     meta = row._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -66,18 +67,39 @@ def create_site(kind: str, scale: int) -> Client:
     return SESSIONS[kind]()
 
 
-def count_queries(client: Client, url: str) -> int:
+class CountingClient:
+    """Opens each page once, and counts its queries."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._opened: dict[str, tuple[Any, int]] = {}
+
+    def get(self, url: str) -> Any:
+        return self._open(url)[0]
+
+    def count_queries(self, url: str) -> int:
+        response, count = self._open(url)
+        if response.status_code == HTTPStatus.FOUND:  # A search leads to the only row it finds.
+            assert response["Location"].endswith("/change/"), url
+        else:
+            assert response.status_code == HTTPStatus.OK, url
+        return count
+
+    def _open(self, url: str) -> tuple[Any, int]:
+        if url not in self._opened:
+            self._opened[url] = count_queries(self._client, url)
+        return self._opened[url]
+
+
+def count_queries(client: Client, url: str) -> tuple[Any, int]:
+    """Return the response, and the number of its queries."""
     assert connection.features.supports_json_field  # SQLite is asked once per process.
     with CaptureQueriesContext(connection) as caught:
         response = client.get(url)
-    if response.status_code == HTTPStatus.FOUND:  # A search leads to the only row that it finds.
-        assert response["Location"].endswith("/change/"), url
-    else:
-        assert response.status_code == HTTPStatus.OK, url
-    return len(caught)
+    return response, len(caught)
 
 
-def iter_other_pages(client: Client) -> Iterator[Address]:
+def iter_other_pages(client: CountingClient) -> Iterator[Address]:
     """Yield the pages that belong to no model, and searches of the site in each form."""
     if client.get(reverse("admin:jobs")).status_code == HTTPStatus.OK:
         yield Address("jobs", reverse("admin:jobs"), is_list=False)
@@ -107,9 +129,9 @@ def iter_other_pages(client: Client) -> Iterator[Address]:
 def count_all(kind: str, scale: int) -> dict[str, tuple[Address, int]]:
     """Return each address by its name with its queries, on a server of this size."""
     with transaction.atomic():
-        client = create_site(kind, scale)
+        client = CountingClient(create_site(kind, scale))
         addresses = [*iter_addresses(client), *iter_other_pages(client)]
-        counts = {each.name: (each, count_queries(client, each.url)) for each in addresses}
+        counts = {each.name: (each, client.count_queries(each.url)) for each in addresses}
         transaction.set_rollback(True)
     return counts
 
@@ -136,9 +158,12 @@ def test_success_the_overview_has_few_queries_on_any_server(kind: str) -> None:
         with transaction.atomic():
             client = create_site(kind, scale)
             StoredOverview.objects.all().delete()
-            counts.append((count_queries(client, url), count_queries(client, url)))
+            built, queries = count_queries(client, url)
+            stored, later_queries = count_queries(client, url)
+            assert built.status_code == stored.status_code == HTTPStatus.OK
+            counts.append((queries, later_queries))
             transaction.set_rollback(True)
     assert counts[0] == counts[1]
-    built, stored = counts[0]
-    assert built <= MAX_OF_OVERVIEW
-    assert stored <= MAX_OF_STORED_OVERVIEW
+    of_built, of_stored = counts[0]
+    assert of_built <= MAX_OF_OVERVIEW
+    assert of_stored <= MAX_OF_STORED_OVERVIEW

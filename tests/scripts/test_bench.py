@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.scripts.benchmarks import run_successfully
+
 pytestmark = pytest.mark.once
 
+Capture = pytest.CaptureFixture[str]
 TOP = Path(__file__).resolve().parents[2]
 
 
@@ -37,41 +39,32 @@ def test_success_every_benchmark_is_named() -> None:
     assert set(names.split()) == programs
 
 
-def run_benchmark(name: str, *words: str) -> list[str]:
-    """Run a benchmark in so small a size that its figures are meaningless; return its lines."""
-    process = subprocess.run(
-        [sys.executable, "-m", f"scripts.benchmarks.{name}", *words],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (process.returncode, process.stderr) == (0, "")
-    return process.stdout.splitlines()
-
-
-def test_success_cli() -> None:
-    lines = run_benchmark("cli", "--runs", "1")
+def test_success_cli(capfd: Capture) -> None:
+    lines = run_successfully("cli", "--runs", "1", capfd=capfd)
     assert lines[-2].startswith("scaiwave --help ")
     assert lines[-1].startswith("scaiwave admin list-tenants ")
 
 
-def run_small(name: str, file: Path, *words: str) -> tuple[list[str], dict[str, Any]]:
+def run_small(
+    name: str, file: Path, *words: str, capfd: Capture
+) -> tuple[list[str], dict[str, Any]]:
     """Run a benchmark on SQLite with a thousandth of the rows; return its lines and its report."""
     size = ("--divisor", "1000", "--runs", "1", "--database", "sqlite")
-    lines = run_benchmark(name, *size, *words, "--json", str(file))
+    lines = run_successfully(name, *size, *words, "--json", str(file), capfd=capfd)
     [report] = json.loads(file.read_text())
     return lines, report
 
 
-def test_success_lists(tmp_path: Path) -> None:
-    lines, report = run_small("lists", tmp_path / "report.json", "--only", "admin list-groups")
+def test_success_lists(tmp_path: Path, capfd: Capture) -> None:
+    words = ("--only", "admin list-groups")
+    lines, report = run_small("lists", tmp_path / "report.json", *words, capfd=capfd)
     for each in (*report["lists"], *report["memory"]):
         assert any(line.startswith(f"{each['command']}  ") for line in lines)
 
 
-def test_success_admin(tmp_path: Path) -> None:
-    lines, report = run_small("admin", tmp_path / "report.json", "--only", "tenants.Tenant")
+def test_success_admin(tmp_path: Path, capfd: Capture) -> None:
+    words = ("--only", "tenants.Tenant")
+    lines, report = run_small("admin", tmp_path / "report.json", *words, capfd=capfd)
     assert report["cold"]["queries"] > report["stored"]["queries"] > 0
     assert any(line.startswith("overview, stored") for line in lines)
     pages = report["pages"]
@@ -82,9 +75,10 @@ def test_success_admin(tmp_path: Path) -> None:
     }
 
 
-def test_success_audit(tmp_path: Path) -> None:
+def test_success_audit(tmp_path: Path, capfd: Capture) -> None:
     words = ("--entries", "50", "100", "--repeat", "1", "--database", "sqlite")
-    lines = run_benchmark("audit", *words, "--json", str(tmp_path / "report.json"))
+    file = str(tmp_path / "report.json")
+    lines = run_successfully("audit", *words, "--json", file, capfd=capfd)
     [report] = json.loads((tmp_path / "report.json").read_text())
     assert [size["entries"] for size in report["sizes"]] == [50, 100]
     for size in report["sizes"]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import sqlite3
-import subprocess
 import sys
 import zipfile
 from contextlib import closing
@@ -19,32 +17,21 @@ from scripts.benchmarks.databases import sqlite_database
 from scripts.benchmarks.metrics import BenchmarkError
 from scripts.benchmarks.rooms_baseline import COLUMNS, SELF, make_baseline
 from scripts.benchmarks.rooms_timer import time_pipeline
+from tests.scripts.benchmarks import run_benchmark, run_successfully
+from tests.tools import require_tool
 
 pytestmark = pytest.mark.once
 
-TOP = Path(__file__).parents[2]
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 
 
-def run_rooms(
-    *words: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.rooms", *words],
-        cwd=TOP,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_success_tables_and_single_runs(tmp_path: Path) -> None:
+def test_success_tables_and_single_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "runs.json"
     sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
     words = ("--database", "sqlite", "--repeat", "1", *sizes)
-    process = run_rooms(*words, "--json", str(file))
-    assert (process.returncode, process.stderr) == (0, "")
+    lines = run_successfully("rooms", *words, "--json", str(file), capfd=capfd)
     blocks = json.loads(file.read_text())
     acts = [(block["act"], block["items"], block["unit"]) for block in blocks]
     assert acts == [
@@ -63,7 +50,6 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     )
     assert set(blocks[2]["runs"]) == {"write and sync each file"}
     assert set(blocks[3]["runs"]) == {"zip -0"}
-    lines = process.stdout.splitlines()
     # Also in the tables of media.
     assert sum(line.startswith(f"{EXPORT}  ") for line in lines) == 3
     assert sum(line.startswith(f"{IMPORT}  ") for line in lines) == 2
@@ -71,12 +57,12 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     assert " 200: " in lines[-1]
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed.")
-def test_success_slow_disk(tmp_path: Path) -> None:
+def test_success_slow_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    require_tool("strace")
     file = tmp_path / "runs.json"
     words = ("--events", "", "--rooms", "2", "--sync-ms", "150")
-    process = run_rooms(*words, "--database", "sqlite", "--repeat", "1", "--json", str(file))
-    assert (process.returncode, process.stderr) == (0, "")
+    options = (*words, "--database", "sqlite", "--repeat", "1", "--json", str(file))
+    run_successfully("rooms", *options, capfd=capfd)
     plain, slow = json.loads(file.read_text())
     assert plain["unit"] == "rooms of 200 events"
     assert slow["unit"] == "rooms of 200 events, each sync 150 ms longer"
@@ -85,9 +71,12 @@ def test_success_slow_disk(tmp_path: Path) -> None:
     assert slow["runs"][f"{EXPORT} --all"][0]["peak_memory"] > 0
 
 
-def test_fail_slow_disk_without_strace() -> None:
-    process = run_rooms("--rooms", "2", "--sync-ms", "20", environment={"PATH": ""})
-    assert (process.returncode, process.stderr) == (
+def test_fail_slow_disk_without_strace(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    exit_code, _, errors = run_benchmark("rooms", "--rooms", "2", "--sync-ms", "20", capfd=capfd)
+    assert (exit_code, errors) == (
         1,
         "strace is not installed, which makes syncs slower.\n"
         "Install it, on Debian with `apt install strace`, or leave out --sync-ms.\n",

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scripts.benchmarks import run_successfully
 
 pytestmark = pytest.mark.once
 
 
-def test_success_small() -> None:
+def test_success_small(capfd: pytest.CaptureFixture[str]) -> None:
     words = ("--events", "400", "--repeat", "1", "--database", "sqlite")
-    process = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.search", *words],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    names = [line.partition("  ")[0] for line in process.stdout.splitlines()]
+    lines = run_successfully("search", *words, capfd=capfd)
+    names = [line.partition("  ")[0] for line in lines]
     for name in ("backfill", "INSERT … SELECT of its rows", "… and their full text"):
         assert name in names

@@ -17,6 +17,7 @@ Settings, read from the environment:
                               one, without `once`. Default: `half`, or `all` for selected tests or
                               one database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
+    SCAIWAVE_TEST_SCREENSHOTS 1 saves pictures of the admin site; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)
     SCAIWAVE_REQUIRE_SERVICES 1 makes a server that can't be started a failure, not a skip
