@@ -30,10 +30,10 @@ _ORDER = list(Section)
 
 
 def build_menu(models: Iterable[tuple[Section, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the sections that have models or pages, as Django's templates expect apps.
+    """Return the sections that have models or pages, named as Django names its apps.
 
-    `models` are the entries of Django with their sections, in the order of registration, which is
-    kept within a section, and entries of pages that look like them.
+    `models` are entries of models and pages with their sections, in the order of registration,
+    which is kept within a section.
     """
     by_section: dict[Section, list[dict[str, Any]]] = {}
     for section, model in models:
@@ -43,7 +43,7 @@ def build_menu(models: Iterable[tuple[Section, dict[str, Any]]]) -> list[dict[st
             "name": section.value,
             "app_label": section.anchor,
             "app_url": by_section[section][0]["admin_url"],
-            "has_module_perms": True,
+            "is_current": any(model["is_current"] for model in by_section[section]),
             "models": by_section[section],
         }
         for section in sorted(by_section, key=_ORDER.index)

@@ -29,14 +29,7 @@ class SitePage:
 
     @property
     def menu_entry(self) -> dict[str, Any]:
-        """What Django's templates expect of a model."""
-        return {
-            "name": self.title,
-            "object_name": self.name,
-            "admin_url": self.url,
-            "add_url": None,
-            "view_only": True,
-        }
+        return {"name": self.title, "object_name": self.name, "admin_url": self.url}
 
 
 _PAGES: dict[str, SitePage] = {}

@@ -33,13 +33,8 @@ OPTIONS = (
     "--disable-gpu",
     "--disable-sync",
     "--no-first-run",
-    # Each page is looked at once: compiling its scripts well and painting it in several threads
-    # takes a fifth of the processor time.
+    # Each page is looked at once, so its scripts are not worth compiling well.
     "--js-flags=--no-opt --no-maglev",
-    "--disable-checker-imaging",
-    "--disable-partial-raster",
-    "--disable-threaded-compositing",
-    "--num-raster-threads=1",
 )
 WIDE, NARROW = 1440, 390
 HEIGHT = 900

@@ -25,9 +25,7 @@ pytestmark = pytest.mark.once
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 
 
-def test_success_tables_and_single_runs(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_success_tables_and_single_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "runs.json"
     sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
     words = ("--database", "sqlite", "--repeat", "1", *sizes)
