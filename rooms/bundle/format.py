@@ -54,6 +54,7 @@ REFERENCES: dict[str, tuple[str, bool]] = {
     "swp.room.reaction": ("event_id", True),
     "swp.room.redaction": ("event_id", True),
 }
+REFERENCE_KEYS = {event_type: key for event_type, (key, _) in REFERENCES.items()}
 MEDIA_KEYS = ("media_id", "thumbnail_id")
 
 STRIPPED_TYPES = frozenset({"swp.room.read_marker"})

@@ -17,7 +17,7 @@ import msgspec
 from rooms.bundle.archive.reader import Archive, Limits, ZipEntryReader
 from rooms.bundle.format import MANIFEST, MAX_EVENT_BYTES, MAX_HEADER_BYTES, media_hash
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, BundleEvent, TrustedEventDecoder, iter_batches
+from rooms.bundle.manifest.events import Batch, TrustedEventDecoder, iter_batches
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import STRIP, ReferenceIndex, strip_references
 from rooms.bundle.manifest.schema import ManifestHeader
@@ -45,24 +45,25 @@ class ValidatedBundle:
     _archive: Archive
     _references: ReferenceIndex
 
-    def iter_events(self) -> Iterator[BundleEvent]:
+    def iter_batches(self) -> Iterator[Batch]:
         """Yield the events that an import writes, in order and without dropped references."""
         edits = self._references.iter_pending_edits()
         next_number, places = next(edits, _NO_MORE_EDITS)
-        number = 0
-        for batch in self._iter_batches():
-            if next_number > number + len(batch):
-                number += len(batch)
-                yield from batch
-                continue
-            for event in batch:
-                number += 1
-                if number != next_number:
-                    yield event
-                    continue
+        first = 1
+        for batch in self._iter_all():
+            end, kept, start = first + len(batch), Batch(), 0
+            while next_number < end:
+                index = next_number - first
+                kept += batch[start:index]
                 if places != STRIP:
-                    yield strip_references(event, places)
+                    kept.append(strip_references(batch[index], places))
+                start = index + 1
                 next_number, places = next(edits, _NO_MORE_EDITS)
+            first = end
+            # Most batches stay as they are.
+            kept = Batch(kept + batch[start:]) if start else batch
+            if kept:
+                yield kept
 
     def open_media(self, sha256: str) -> BinaryIO:
         """Open an attachment. Raises `KeyError` if it is not in the archive."""
@@ -83,7 +84,7 @@ class ValidatedBundle:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _iter_batches(self) -> Iterator[Batch]:
+    def _iter_all(self) -> Iterator[Batch]:
         chunks = self._archive.iter_entry(MANIFEST)
         stream = JsonStream(chunks, max_bytes=MAX_EVENT_BYTES)
         try:

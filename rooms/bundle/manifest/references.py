@@ -20,6 +20,7 @@ from typing import Any
 
 from rooms.bundle.format import (
     MANIFEST,
+    REFERENCE_KEYS,
     REFERENCES,
     STRIPPED_PREFIX,
     STRIPPED_TYPES,
@@ -39,7 +40,6 @@ IN_ORIGINAL = 2
 ReferenceRow = tuple[int, str, bool, int, str]
 """A row of `refs`."""
 
-_KEYS = {kind: key for kind, (key, _) in REFERENCES.items()}
 _USELESS_ALONE = frozenset(kind for kind, (_, needed) in REFERENCES.items() if needed)
 """Types of events that are useless without the event that they refer to."""
 _MIN_RECENT = 4096
@@ -336,7 +336,7 @@ def _format_label(event_type: str) -> str:
 
 def _list_targets(events: Iterable[tuple[int, str, Any]]) -> list[tuple[int, str, Any]]:
     """Return number, type and target of each reference in events of number, type and content."""
-    get_key = _KEYS.get
+    get_key = REFERENCE_KEYS.get
     return [
         (number, kind, content[key])
         for number, kind, content in events

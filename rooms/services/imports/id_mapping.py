@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rooms.bundle.format import (
     IMPORTED_SENDER,
     MEDIA_KEYS,
-    REFERENCES,
+    REFERENCE_KEYS,
     UNVERIFIED,
     normalize_id,
 )
 from tenants.models.directory import MAX_NAME_CHARS
 
 if TYPE_CHECKING:
-    from rooms.bundle.manifest.events import BundleEvent
+    from rooms.bundle.manifest.events import Batch
     from rooms.bundle.manifest.schema import Sender
 
 _MAX_URL_CHARS = 1000
 _MAX_FQID_CHARS = 512
 _CONTAINERS = frozenset({dict, list})
-# The two highest bits of a UUID's 17th digit are its variant, here that of RFC 9562.
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+# A byte of a UUID has its version in the upper half; another has its variant in the two highest
+# bits. Both tables replace it by that of the new IDs.
+_TO_VERSION_8 = bytes(0x80 | byte & 0x0F for byte in range(256))
+_TO_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
+_VERSION_7 = bytes(range(0x70, 0x80))
+_ID_BYTES, _TIME_BYTES, _VERSION_BYTE, _VARIANT_BYTE = 16, 6, 6, 8
+"""The length of a UUID and of its timestamp, and the positions of the bytes with the others."""
 
 
 class IdMapper:
@@ -35,19 +40,51 @@ class IdMapper:
 
     So a reference can be rewritten before its target was read, and millions of IDs need no memory.
     The new IDs are UUIDs of version 8 (RFC 9562). The timestamp at the beginning of a UUIDv7 is
-    kept, so that neighbours stay together in the index; the rest is a keyed hash.
+    kept, so that neighbours stay together in the index; the rest is the old ID, encrypted.
     """
 
     def __init__(self, room_id: UUID) -> None:
-        self._keyed_hash = blake2b(key=room_id.bytes, digest_size=16)
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        # Each ID is a block of its own: equal IDs must stay equal.
+        mode = modes.ECB()  # noqa: S305 — nothing is kept secret with it
+        self._encrypt = Cipher(algorithms.AES(room_id.bytes), mode).encryptor().update
 
     def __call__(self, old: str) -> str:
         """Old and new are UUIDs in lower-case hexadecimal with hyphens."""
-        hashed = self._keyed_hash.copy()
-        hashed.update(old.encode())
-        h = hashed.hexdigest()
-        stem = old[:13] if old[14] == "7" else f"{h[20:28]}-{h[28:]}"
-        return f"{stem}-8{h[:3]}-{_VARIANT[h[3]]}{h[4:7]}-{h[7:19]}"
+        return _add_hyphens(self.map_to_hex([old])[0])
+
+    def map_to_hex(self, olds: Sequence[str]) -> list[str]:
+        """Return the new IDs of several, each as 32 digits.
+
+        Goes byte by byte, so that each step handles all IDs.
+        """
+        if not olds:
+            return []
+        raw = bytes.fromhex("".join(olds).replace("-", ""))
+        new = bytearray(self._encrypt(raw))
+        versions = slice(_VERSION_BYTE, None, _ID_BYTES)
+        variants = slice(_VARIANT_BYTE, None, _ID_BYTES)
+        new[versions] = new[versions].translate(_TO_VERSION_8)
+        new[variants] = new[variants].translate(_TO_VARIANT)
+        if raw[versions].strip(_VERSION_7):
+            _keep_times(raw, new)
+        else:  # all have a timestamp
+            for byte in range(_TIME_BYTES):
+                new[byte::_ID_BYTES] = raw[byte::_ID_BYTES]
+        return new.hex("\n", _ID_BYTES).split("\n")
+
+
+def _add_hyphens(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _keep_times(raw: bytes, new: bytearray) -> None:
+    """Copy the timestamps of the IDs that have one."""
+    for start in range(0, len(raw), _ID_BYTES):
+        if raw[start + _VERSION_BYTE] in _VERSION_7:
+            time = slice(start, start + _TIME_BYTES)
+            new[time] = raw[time]
 
 
 class EventRewriter:
@@ -77,21 +114,28 @@ class EventRewriter:
             key: origin.mark(_build_imported_sender(sender)) for key, sender in senders.items()
         }
 
-    def rewrite(self, event: BundleEvent) -> None:
-        key, _ = REFERENCES.get(event.event_type, (None, False))
-        content, original = event.content, event.original_content
-        self._rewrite_content(content, key)
-        if original is not None:
-            self._rewrite_content(original, key)
-            if IMPORTED_SENDER in original:
-                original[IMPORTED_SENDER] = self._get_sender(event.sender_id, original)
-        if IMPORTED_SENDER in content:
-            given = content[IMPORTED_SENDER]
-            content[IMPORTED_SENDER] = self._get_sender(event.sender_id, content)
-            if isinstance(given, dict) and self._origin.mark(given) != content[IMPORTED_SENDER]:
-                self.replaced_senders += 1
-        else:
-            content[IMPORTED_SENDER] = self._senders[event.sender_id]
+    def rewrite(self, batch: Batch) -> None:
+        types, contents = batch.columns.event_types, batch.columns.contents
+        originals = batch.columns.original_contents
+        self._rewrite_references(zip(types, contents, strict=True))
+        self._rewrite_references(compress(zip(types, originals, strict=True), originals))
+        self._rewrite_all_media([*contents, *filter(None, originals)])
+        senders = self._senders
+        for content, original, sender_id in zip(
+            contents, originals, batch.columns.sender_ids, strict=True
+        ):
+            if original and IMPORTED_SENDER in original:
+                original[IMPORTED_SENDER] = self._get_sender(sender_id, original)
+            if IMPORTED_SENDER in content:
+                self._replace_sender(content, sender_id)
+            else:
+                content[IMPORTED_SENDER] = senders[sender_id]
+
+    def _replace_sender(self, content: dict[str, Any], sender_id: str) -> None:
+        given = content[IMPORTED_SENDER]
+        content[IMPORTED_SENDER] = self._get_sender(sender_id, content)
+        if isinstance(given, dict) and self._origin.mark(given) != content[IMPORTED_SENDER]:
+            self.replaced_senders += 1
 
     def _get_sender(self, sender_id: str, content: dict[str, Any]) -> dict[str, Any]:
         """Return the original sender in the content if the bundle can prove it, else its own."""
@@ -100,18 +144,34 @@ class EventRewriter:
             return self._origin.mark(given)
         return self._senders[sender_id]
 
-    def _rewrite_content(self, content: dict[str, Any], reference: str | None) -> None:
-        if reference is not None and content.get(reference) is not None:
-            if (old := normalize_id(content[reference])) is not None:
-                content[reference] = self.new_id(old)
+    def _rewrite_references(self, contents: Iterable[tuple[str, Any]]) -> None:
+        """Rewrite the references in contents, which have the types of their events."""
+        found = [
+            (content, key, normalize_id(content[key]))
+            for kind, content in contents
+            if (key := REFERENCE_KEYS.get(kind)) in content and content[key] is not None
+        ]
+        new_ids = iter(self.new_id.map_to_hex([old for _, _, old in found if old is not None]))
+        for content, key, old in found:
+            if old is not None:
+                content[key] = _add_hyphens(next(new_ids))
             else:
-                del content[reference]
-        for key in MEDIA_KEYS:
-            if key in content:
-                self._rewrite_media(content, key)
-        for value in content.values():
-            if type(value) in _CONTAINERS:
-                self._rewrite_nested(value)
+                del content[key]
+
+    def _rewrite_all_media(self, objects: list[dict[str, Any]]) -> None:
+        """Rewrite media IDs at any depth; types that are not known yet may have them there.
+
+        Goes level by level, so that each step handles many values at once.
+        """
+        lists: list[list[Any]] = []
+        while objects or lists:
+            for key in MEDIA_KEYS:
+                for content in [content for content in objects if key in content]:
+                    self._rewrite_media(content, key)
+            values = chain(chain.from_iterable(map(dict.values, objects)), *lists)
+            nested = [value for value in values if type(value) in _CONTAINERS]
+            objects = [value for value in nested if type(value) is dict]
+            lists = [value for value in nested if type(value) is list]
 
     def _rewrite_media(self, content: dict[str, Any], key: str) -> None:
         if content[key] is None:
@@ -120,18 +180,6 @@ class EventRewriter:
             content[key] = self._media_ids.get(old) or self.new_id(old)
         else:
             del content[key]
-
-    def _rewrite_nested(self, value: Any) -> None:
-        """Rewrite media IDs at any depth; types that are not known yet may have them there."""
-        stack = [value]
-        while stack:
-            value = stack.pop()
-            if type(value) is dict:
-                for key in MEDIA_KEYS:
-                    if key in value:
-                        self._rewrite_media(value, key)
-                value = value.values()
-            stack += [item for item in value if type(item) in _CONTAINERS]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from rooms.models import (
     RoomState,
     RoomType,
 )
-from rooms.services.imports.events import PROGRESS_INTERVAL, EventDestination, write_events
+from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
@@ -262,10 +262,11 @@ def _simulate(context: _ImportContext) -> tuple[None, int]:
     if not context.origin.is_signed:  # otherwise none is replaced
         total = context.bundle.counts.kept
         with context.progress_factory("Checking senders") as progress:
-            for number, event in enumerate(context.bundle.iter_events()):
-                if number % PROGRESS_INTERVAL == 0:
-                    progress(number, total)
-                rewriter.rewrite(event)
+            done = 0
+            for batch in context.bundle.iter_batches():
+                progress(done, total)
+                rewriter.rewrite(batch)
+                done += len(batch)
             progress(total, total)
     return None, rewriter.replaced_senders
 
@@ -302,7 +303,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
             rewriter = _build_rewriter(context, room.pk, media_ids)
             destination = EventDestination(room, first_position, rewriter)
             with context.progress_factory("Writing events") as progress:
-                write_events(bundle.iter_events(), destination, total=total, progress=progress)
+                write_events(bundle.iter_batches(), destination, total=total, progress=progress)
             # 5. Check the limits again, and delete the announcement.
             _complete(context, room, plan, intent)
     return room, rewriter.replaced_senders

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from rooms.bundle.archive.reader import Limits
@@ -171,4 +172,8 @@ def validate(raw: bytes, **options: Any) -> ValidatedBundle:
 
 def read_events(raw: bytes, **options: Any) -> tuple[EventCounts, list[BundleEvent]]:
     with validate(raw, **options) as found:
-        return found.counts, list(found.iter_events())
+        return found.counts, list_events(found)
+
+
+def list_events(bundle: ValidatedBundle) -> list[BundleEvent]:
+    return list(chain.from_iterable(bundle.iter_batches()))

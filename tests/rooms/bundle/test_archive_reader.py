@@ -16,6 +16,7 @@ from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.factories import (
     LIMITS,
     encode_manifest,
+    list_events,
     make_bundle,
     make_event,
     make_manifest,
@@ -109,4 +110,4 @@ def test_fail_file_that_becomes_shorter() -> None:
     with read_bundle(file, limits=LIMITS) as found:
         file.truncate(100)
         with pytest.raises(BundleDamaged):
-            list(found.iter_events())
+            list_events(found)

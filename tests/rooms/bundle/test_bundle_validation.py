@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.rooms.bundle.archive_factories import add_descriptor, make_zip
 from tests.rooms.bundle.factories import (
     LIMITS,
     encode_manifest,
+    list_events,
     make_bundle,
     make_entries,
     make_event,
@@ -65,7 +67,7 @@ def test_success_two_readers_at_once() -> None:
     data = bytes(range(256)) * 4000
     document = make_manifest(make_event(1), make_event(2), media=[make_media_row(data)])
     with validate(make_bundle(document, ("photo.png", data))) as found:
-        events = found.iter_events()
+        events = chain.from_iterable(found.iter_batches())
         with found.open_media(sha256(data).hexdigest()) as file:
             half = file.read(500_000)
             assert next(events).stream_position == 10
@@ -241,4 +243,4 @@ def test_fail_file_that_changes_after_the_check() -> None:
             file.seek(at)
             file.write(change)
             with pytest.raises(BundleDamaged):
-                list(found.iter_events())
+                list_events(found)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.errors import BundleError, BundleNotZip, ContentTooLarge, ImportRefused
 from tests.rooms.bundle.factories import (
+    list_events,
     make_bundle,
     make_event,
     make_manifest,
@@ -53,7 +54,7 @@ def read(raw: bytes) -> tuple[Any, list[BundleEvent], list[bytes]]:
             if row.missing is None:
                 with found.open_media(row.sha256) as file:
                     media.append(file.read())
-        return found.header, list(found.iter_events()), media
+        return found.header, list_events(found), media
 
 
 @contextmanager

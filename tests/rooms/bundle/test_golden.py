@@ -17,7 +17,7 @@ from rooms.bundle.reader import ValidatedBundle
 from rooms.bundle.signature import VerificationStatus, verify_signature
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
-from tests.rooms.bundle.factories import validate
+from tests.rooms.bundle.factories import list_events, validate
 from tests.rooms.bundle.golden import (
     GOLDEN,
     NOTES,
@@ -81,7 +81,7 @@ def test_success_head() -> None:
 
 def test_success_events() -> None:
     with open_golden() as bundle:
-        found = {one.stream_position: one for one in bundle.iter_events()}
+        found = {one.stream_position: one for one in list_events(bundle)}
     given = {one["stream_position"]: one for one in make_document()["events"]}
     for position in (130, 140, 150):
         del given[position]

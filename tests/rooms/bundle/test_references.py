@@ -143,7 +143,7 @@ def test_success_reader_that_stops_early_gets_no_error(
     errors: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", errors.append)
     found = validate(raw(*[make_reply(number, to=99) for number in range(1, 9)], window=WINDOW))
-    events = found.iter_events()
+    events = found.iter_batches()
     next(events)
     found.close()
     del events

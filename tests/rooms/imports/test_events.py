@@ -11,13 +11,14 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.events import Batch, BundleEvent
 from rooms.models import Room
 from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.error_mapping import DatabaseBusy
 from scaiwave.ids import new_id
+from scaiwave.sql import batched
 from tenants.services.suspend_participant import suspend_participant
 from tenants.services.suspend_tenant import suspend_tenant
 from tests.rooms.imports.bundle_factories import make_event
@@ -26,7 +27,9 @@ from tests.scaiwave import row_factories
 
 IMPORTED_SENDER = "_imported_sender"
 # Without characters that no bundle may contain: U+0000 and single surrogates.
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20) | st.text(
+    '\\", u0\n\t\u2028', max_size=20
+)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -35,6 +38,12 @@ values = st.recursive(
 contents = st.dictionaries(texts, values, max_size=4).map(
     lambda content: {**content, IMPORTED_SENDER: {}}
 )
+# Texts like those that an encoder of several contents puts between them.
+SEPARATORS: dict[str, Any] = {
+    ', "\\u0000", ': [', "\\u0000", ', '"', "\\u0000", ", "],
+    "\n": "\n{}\n",
+    IMPORTED_SENDER: {"a": '}\\n", "\\\\u0000", "'},
+}
 # This server's own signature: the original senders in the events stay.
 OWN = BundleOrigin(is_signed=True, is_own=True, server_name="chat.example")
 pytestmark = pytest.mark.django_db
@@ -51,7 +60,7 @@ def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tupl
     reported: list[tuple[int, int | None]] = []
     rewriter = EventRewriter(IdMapper(room.pk), senders={}, media_ids={}, origin=OWN)
     write_events(
-        (BundleEvent(**one) for one in events),
+        (Batch(BundleEvent(**one) for one in part) for part in batched(events, 1000)),
         EventDestination(room, first, rewriter),
         total=len(events),
         progress=lambda done, total: reported.append((done, total)),
@@ -69,9 +78,12 @@ def test_success_any_content(
         make_event(number, content=content, original_content=original, event_type=kind)
         for number, (content, original, kind) in enumerate(given, 1)
     ]
+    events += [make_event(6, content=SEPARATORS), make_event(7, content={IMPORTED_SENDER: {}})]
     write(room, events)
+    expected = [*given, (SEPARATORS, None, "swp.room.message")]
+    expected.append(({IMPORTED_SENDER: {}}, None, "swp.room.message"))
     stored = room.events.order_by("stream_position")
-    assert list(stored.values_list("content", "original_content", "event_type")) == given
+    assert list(stored.values_list("content", "original_content", "event_type")) == expected
 
 
 def test_success_progress(room: Room) -> None:

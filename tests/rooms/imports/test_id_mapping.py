@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
+from rooms.bundle.manifest.events import Batch, BundleEvent
 from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.ids import new_id
+from tests.rooms.imports.bundle_factories import make_event
 
 ROOM, OTHER_ROOM = uuid4(), uuid4()
 ANNA = {"display_name": "Anna", "avatar_url": "", "fqid": "@anna:old.example"}
@@ -47,9 +49,23 @@ def test_success_new_ids_keep_the_time_of_old_ones() -> None:
     assert len(set(news)) == len(olds)
 
 
+@given(st.lists(st.uuids() | st.builds(new_id), max_size=5))
+def test_success_several_ids_at_once(olds: list[UUID]) -> None:
+    mapper = IdMapper(ROOM)
+    hexes = mapper.map_to_hex([str(old) for old in olds])
+    assert hexes == [mapper(str(old)).replace("-", "") for old in olds]
+    for old, new in zip(olds, map(UUID, hexes), strict=True):
+        assert (new.version, new.variant) == (8, RFC_4122)
+        assert (new.hex[:12] == old.hex[:12]) == (old.hex[12] == "7")
+
+
 def test_success_new_ids_of_ids_without_a_time_are_random() -> None:
     news = [IdMapper(ROOM)(f"00000000-0000-4000-8000-{number:012x}") for number in range(500)]
     assert len({new[:8] for new in news}) == len(news)
+
+
+def make_bundle_event(**changes: Any) -> BundleEvent:
+    return BundleEvent(**{**make_event(1), "sender_id": SENDER, "content": {}, **changes})
 
 
 def rewritten(
@@ -60,14 +76,11 @@ def rewritten(
     senders: dict[str, Any] = ANNA,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     bundle_senders = cast(Any, {SENDER: SimpleNamespace(**senders)})
-    event = SimpleNamespace(
-        event_type=event_type,
-        sender_id=SENDER,
-        content=deepcopy(content),
-        original_content=deepcopy(original),
+    event = make_bundle_event(
+        event_type=event_type, content=deepcopy(content), original_content=deepcopy(original)
     )
     rewriter = EventRewriter(IdMapper(ROOM), senders=bundle_senders, media_ids=HERE, origin=origin)
-    rewriter.rewrite(cast(Any, event))
+    rewriter.rewrite(Batch([event]))
     return event.content, event.original_content
 
 
@@ -125,6 +138,28 @@ def test_success_ids_in_every_spelling_are_mapped(spell: Callable[[str], str]) -
         "files": [{"media_id": here, "more": {"thumbnail_id": here}}],
     }
     assert rewritten(content, original=content) == ({**mapped, IMPORTED_SENDER: ANNA}, mapped)
+
+
+def test_success_each_event_of_a_batch_is_rewritten_by_its_own_type() -> None:
+    old, other = str(new_id()), str(uuid4())
+    given = {"event_id": old, "reply_to_event_id": other, "files": [[{"media_id": old}]]}
+    types = ["swp.room.message", "com.example.poll", "swp.room.reaction", "swp.room.message"]
+    events = [make_bundle_event(event_type=kind, content=deepcopy(given)) for kind in types]
+    events[3].content["reply_to_event_id"] = "x"
+    events[3].original_content = deepcopy(given)
+    mapper = IdMapper(ROOM)
+    sender = cast(Any, {SENDER: SimpleNamespace(**ANNA)})
+    EventRewriter(mapper, senders=sender, media_ids={}, origin=UNSIGNED).rewrite(Batch(events))
+    files = [[{"media_id": mapper(old)}]]
+    assert [event.content for event in events] == [
+        {**given, "reply_to_event_id": mapper(other), "files": files, IMPORTED_SENDER: ANNA},
+        {**given, "files": files, IMPORTED_SENDER: ANNA},
+        {**given, "event_id": mapper(old), "files": files, IMPORTED_SENDER: ANNA},
+        {"event_id": old, "files": files, IMPORTED_SENDER: ANNA},
+    ]
+    assert events[3].original_content == {
+        **given, "reply_to_event_id": mapper(other), "files": files
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -187,12 +222,10 @@ def test_fail_a_sender_of_this_server_is_unverified(fqid: str) -> None:
 def test_success_the_added_sender_is_short() -> None:
     """A sender of a mebibyte would make a bundle of thousand events a gibibyte of rows."""
     long = dict.fromkeys(ANNA, "x" * 2**20)
-    event = SimpleNamespace(
-        event_type="swp.room.message", sender_id=SENDER, content={}, original_content=None
-    )
+    event = make_bundle_event()
     senders = cast(Any, {SENDER: SimpleNamespace(**long)})
     rewriter = EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}, origin=UNSIGNED)
-    rewriter.rewrite(cast(Any, event))
+    rewriter.rewrite(Batch([event]))
     sender = event.content[IMPORTED_SENDER]
     assert sender.pop("unverified") is True  # The ID names no server.
     assert {key: len(value) for key, value in sender.items()} == {
@@ -202,7 +235,7 @@ def test_success_the_added_sender_is_short() -> None:
     }
 
 
-keys = st.text().filter(lambda key: not key.endswith("_id"))
+keys = st.text().filter(lambda key: not key.endswith("_id") and key != IMPORTED_SENDER)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(keys, inner),
