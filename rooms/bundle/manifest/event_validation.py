@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,12 +29,13 @@ MAX_ORIGIN_TS = 253_402_300_799
 """Seconds since 1970: the years that a date can have, 1 to 9999."""
 
 _MAX_TYPE_CHARS = 255
-# A line of this length can't hold content over the limit, however it is written: no value takes
+# An event of this length can't have content over the limit, however it is written: no value takes
 # four times its bytes when it is written compactly.
-_SHORT_LINE_BYTES = MAX_CONTENT_BYTES // 4
+_SHORT_EVENT_BYTES = MAX_CONTENT_BYTES // 4
 # The ID of an event that can't be decoded, where an export of this suite writes it.
 _ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([0-9a-f-]{36})"')
 _MAX_CACHED_HOURS = 10_000
+_BETWEEN_EVENTS = b"},\n{"
 
 # What remains of texts of the right form when each of their digits is replaced by 0.
 _ID_FORM = "00000000-0000-0000-0000-000000000000"
@@ -50,6 +51,8 @@ _MAX_SINGLE_ESCAPES = 1000
 """In one batch. Looking at each is fast as long as there are few."""
 _QUOTE, _U = b'"u'
 
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
 
 class ValidatingEventDecoder:
     """Counts the events, so that an error can name the one it is about."""
@@ -62,7 +65,13 @@ class ValidatingEventDecoder:
 
     def decode_batch(self, body: bytes) -> Batch | None:
         batch = try_decode(body)
-        if not batch or not (decoded_losslessly(body, batch) and self._is_valid(body, batch)):
+        if not batch or not (decoded := _count_decoded(batch.columns)):
+            return None
+        if not (
+            decoded_losslessly(body, decoded)
+            and self._is_valid(batch.columns)
+            and _has_only_short_events(body, decoded)
+        ):
             return None
         self.count += len(batch)
         self._last_position = batch[-1].stream_position
@@ -108,7 +117,7 @@ class ValidatingEventDecoder:
         raise manifest_error(subject, problem, **details)
 
     def _check_content_size(self, event: BundleEvent, length: int) -> None:
-        if length < _SHORT_LINE_BYTES:
+        if length < _SHORT_EVENT_BYTES:
             return
         for key, size in _iter_sizes(event):
             if size > MAX_CONTENT_BYTES:
@@ -120,9 +129,8 @@ class ValidatingEventDecoder:
                     event_id=event.id,
                 )
 
-    def _is_valid(self, body: bytes, batch: Batch) -> bool:
-        """Check what `decode_one` checks, for all events at once."""
-        columns = batch.columns
+    def _is_valid(self, columns: Columns) -> bool:
+        """Check what `decode_one` checks, except sizes, for all events at once."""
         positions, seconds = columns.positions, columns.origin_seconds
         return (
             positions[0] > self._last_position
@@ -133,7 +141,6 @@ class ValidatingEventDecoder:
             and _has_valid_ids(columns)
             and self._has_valid_timestamps(columns)
             and all(0 < len(name) <= _MAX_TYPE_CHARS for name in set(columns.event_types))
-            and _has_only_short_lines(body)
         )
 
     def _has_valid_timestamps(self, columns: Columns) -> bool:
@@ -153,10 +160,31 @@ class ValidatingEventDecoder:
         return True
 
 
-def _has_only_short_lines(body: bytes) -> bool:
+class _Decoded(NamedTuple):
+    """`texts` is the number of keys and texts of the events at every level.
+
+    `has_listed_objects` is true if an array in an event has an object as an item.
+    """
+
+    texts: int
+    has_listed_objects: bool
+
+
+def _has_only_short_events(body: bytes, decoded: _Decoded) -> bool:
+    """Return whether no event has so long a text that its content can be over the limit.
+
+    No text contains a line break, so `},\\n{` is between the items of an array. Where no array in
+    an event has objects, it is between two events. Other texts are measured event by event.
+    """
+    if not decoded.has_listed_objects and _has_short_parts(body):
+        return True
+    return all(len(raw) < _SHORT_EVENT_BYTES for raw in _split(body))
+
+
+def _has_short_parts(body: bytes) -> bool:
     start = 0
-    while len(body) - start > _SHORT_LINE_BYTES:
-        start = body.rfind(b"\n", start, start + _SHORT_LINE_BYTES) + 1
+    while len(body) - start > _SHORT_EVENT_BYTES:
+        start = body.rfind(_BETWEEN_EVENTS, start, start + _SHORT_EVENT_BYTES) + 1
         if not start:
             return False
     return True
@@ -202,8 +230,8 @@ def _iter_sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
         yield key, len(msgspec.json.encode(content))
 
 
-def decoded_losslessly(body: bytes, batch: Batch) -> bool:
-    """Return whether msgspec dropped no duplicate or unknown key and no value is out of range.
+def decoded_losslessly(body: bytes, decoded: _Decoded) -> bool:
+    """Return whether msgspec dropped no duplicate or unknown key, and no text has U+0000.
 
     Whatever it drops has a key, so then the text has more quotation marks than two for each text
     that was decoded. It was decoded as JSON, so a quotation mark that is not escaped begins or ends
@@ -211,9 +239,7 @@ def decoded_losslessly(body: bytes, batch: Batch) -> bool:
     """
     if (escaped := _count_escaped_quotes(body)) is None:
         return False
-    if (texts := _count_decoded_texts(batch.columns)) is None:
-        return False
-    return body.count(b'"') - escaped == 2 * texts
+    return body.count(b'"') - escaped == 2 * decoded.texts
 
 
 def _count_escaped_quotes(body: bytes) -> int | None:
@@ -235,8 +261,8 @@ def _count_escaped_quotes(body: bytes) -> int | None:
     return count + rest.replace(b"\\\\", b"").count(b'\\"')
 
 
-def _count_decoded_texts(columns: Columns) -> int | None:
-    """Count keys and texts of the events at every level; None if one is too deep or out of range.
+def _count_decoded(columns: Columns) -> _Decoded | None:
+    """Look at the events at every level; None if one is too deep or an integer is out of range.
 
     Goes level by level, so that each step handles many values at once.
     """
@@ -251,6 +277,7 @@ def _count_decoded_texts(columns: Columns) -> int | None:
         objects += originals
         count += len(originals)
     lists: list[list[Any]] = []
+    has_listed_objects = False
     for _ in range(2, MAX_DEPTH + 1):
         values = list(chain.from_iterable(map(dict.values, objects)))
         for items in lists:
@@ -258,12 +285,13 @@ def _count_decoded_texts(columns: Columns) -> int | None:
         others = [value for value in values if type(value) is not str]
         count += sum(map(len, objects)) + len(values) - len(others)
         if not others:
-            return count
+            return _Decoded(count, has_listed_objects)
         integers = [value for value in others if type(value) is int]
         if integers and (min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER):
             return None
+        has_listed_objects |= dict in map(type, chain.from_iterable(lists))
         objects = [value for value in others if type(value) is dict]
         lists = [value for value in others if type(value) is list]
         if not objects and not lists:
-            return count
+            return _Decoded(count, has_listed_objects)
     return None

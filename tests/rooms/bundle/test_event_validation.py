@@ -170,6 +170,39 @@ def test_success_texts_that_look_like_keys_take_the_fast_path(
     assert decode_batch(raw) is not None
 
 
+def break_lines(*values: Any, separator: str) -> bytes:
+    """Write an event with these values in lines that have nothing else."""
+    event = json.dumps(make_event(1, content={"values": ["mark"]}))
+    lines = separator.join(map(json.dumps, values))
+    return event.replace('"mark"', f"\n{lines}\n").encode()
+
+
+LARGE_IN_LINES = (["x" * 9000] * 8, [{"x": "x" * 9000}] * 8, [["x" * 9000, {}]] * 8)
+
+
+@pytest.mark.parametrize("values", LARGE_IN_LINES, ids=["texts", "objects", "arrays"])
+@pytest.mark.parametrize("separator", [",\n", ",\r\n", "\n,\n"])
+@pytest.mark.parametrize("others", [b",\n", b","], ids=["in lines", "in one line"])
+def test_fail_large_content_in_short_lines(
+    values: list[Any], separator: str, others: bytes
+) -> None:
+    small = [json.dumps(make_event(number)).encode() for number in range(2, 12)]
+    raw = b",\n".join((break_lines(*values, separator=separator), others.join(small)))
+    assert (decode_batch(raw), decode_each(raw)) == (None, None)
+
+
+@pytest.mark.parametrize("values", LARGE_IN_LINES, ids=["texts", "objects", "arrays"])
+@pytest.mark.parametrize("separator", [",\n", ",\r\n", ","])
+def test_success_events_of_several_lines_take_the_fast_path(
+    values: list[Any], separator: str
+) -> None:
+    small = [json.dumps(make_event(number), indent=1).encode() for number in range(2, 99)]
+    first = break_lines(*values[:1], separator=separator)
+    raw = separator.encode().join((first, *small))
+    assert decode_batch(raw) == decode_each(raw)
+    assert decode_batch(raw) is not None
+
+
 @given(
     st.lists(st.integers(0, 3000), min_size=1, max_size=40),
     st.sampled_from([",\n", ", ", ",\r\n", ",\n\n ", "\n,\n"]),
