@@ -496,28 +496,46 @@ def count_additions() -> int:
 
 
 def _has_additions(kind: str) -> bool:
-    return bool(
-        fetch_one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0]
-    )
+    return _count_planned_additions(kind) > 0
+
+
+def _count_planned_additions(kind: str) -> int:
+    sql = "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'"
+    return int(fetch_one(sql, [kind])[0])
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
-    members, same_member = "sync_plan m", "m.scaikey_id = s.member_scaikey_id"
+    tables = "sync_plan m CROSS JOIN stage_memberships s CROSS JOIN group_map g"
+    same_member = "s.member_scaikey_id = m.scaikey_id"
+    # PostgreSQL joins by hash. SQLite joins in this order.
     if connection.vendor == "sqlite":
-        # In the order of arrival, in which rows are written in a quarter less time than in that of
-        # the people. PostgreSQL joins by hash.
-        members = f"stage_{kind} x CROSS JOIN sync_plan m"
-        same_member = "x.scaikey_id = s.member_scaikey_id AND m.n = x.n"
+        if _are_most_new(kind):
+            # In the order of arrival, in which rows are written in a quarter less time than in that
+            # of the members.
+            tables = (
+                "stage_memberships s CROSS JOIN group_map g "
+                f"CROSS JOIN stage_{kind} x CROSS JOIN sync_plan m"
+            )
+            same_member = "x.scaikey_id = s.member_scaikey_id AND m.n = x.n"
+        else:
+            execute(
+                "CREATE INDEX IF NOT EXISTS stage_memberships_member "
+                "ON stage_memberships (member_scaikey_id)"
+            )
     execute(
         f"""
         INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
-        SELECT s.n, {is_group}, s.new_id, g.tenant_id, g.group_id, m.row_id
-        FROM stage_memberships s CROSS JOIN group_map g CROSS JOIN {members}
-        WHERE s.is_group = {is_group} AND g.scaikey_id = s.group_scaikey_id AND {same_member}
-          AND m.kind = %s AND m.action = 'add' AND m.tenant_id = g.tenant_id
+        SELECT s.n, {is_group}, s.new_id, g.tenant_id, g.group_id, m.row_id FROM {tables}
+        WHERE m.kind = %s AND m.action = 'add' AND s.is_group = {is_group} AND {same_member}
+          AND g.scaikey_id = s.group_scaikey_id AND g.tenant_id = m.tenant_id
         """,
         [kind],
     )
+
+
+def _are_most_new(kind: str) -> bool:
+    staged = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
+    return _count_planned_additions(kind) * 2 > staged
 
 
 def deactivate(now: datetime) -> None:

@@ -48,6 +48,20 @@ def test_success_a_first_sync_reads_each_staged_membership_and_person_once() -> 
 
 
 @pytest.mark.only_on("sqlite")
+def test_success_a_later_sync_reads_only_the_memberships_of_new_people(scaikey: Sandbox) -> None:
+    sync()
+    scaikey.directory.add_user(next(iter(scaikey.directory.tenants)))
+    plans: list[list[str]] = []
+    with CaptureQueriesContext(connection) as queries:
+        sync(on_planned=lambda: plans.extend(list_plans(queries, "INSERT INTO new_edges")))
+    (plan,) = [plan for plan in plans if plan[0].startswith("SEARCH m ")]
+    assert [step.split("(")[0] for step in plan[1:]] == [
+        "SEARCH s USING INDEX stage_memberships_member ",
+        "SEARCH g USING INDEX group_map_scaikey_id ",
+    ]
+
+
+@pytest.mark.only_on("sqlite")
 def test_success_the_database_has_its_own_settings_again() -> None:
     names = ("main.cache_size", "main.secure_delete")
     before = [fetch_one(f"PRAGMA {name}") for name in names]
