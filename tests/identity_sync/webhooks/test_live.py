@@ -99,6 +99,8 @@ def test_success_no_event_is_lost_when_the_process_is_killed(
         for pid in live.processes():
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not live.processes())
+    if live.database.is_postgres:  # which notices a little later that a client has gone
+        wait_for(lambda: not live.database.locks("locktype = 'advisory'"))
     assert live.states() == ["pending"]
     if by == "sync":
         subprocess.run([*SCRIPT, "sync"], cwd=CHECKOUT, check=True, capture_output=True)
