@@ -161,18 +161,20 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     """Call the test as pytest does, but with room for its stack."""
     names = pyfuncitem._fixtureinfo.argnames
-    call_with_room(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names})
+    result = call_with_room(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names})
+    # As pytest does: an `async` function, or one that yields, has not run.
+    assert result is None, f"{pyfuncitem.nodeid} returned {result!r}."
     return True
 
 
-def call_with_room(function: Callable[..., object], **arguments: object) -> None:
+def call_with_room(function: Callable[..., object], /, **arguments: object) -> object:
     """Call a function from a frame so large that those of all that it calls lie behind it.
 
     Python gets memory for frames in pieces of 16 KiB, and returns a piece with its first frame. At
     the depth where one begins, each call of a loop gets and returns memory, which took up to a
     third of the time of a page of the admin site.
     """
-    function(**arguments)
+    return function(**arguments)
 
 
 call_with_room.__code__ = call_with_room.__code__.replace(co_stacksize=_FRAME_SLOTS)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import conftest
+
 TESTS = Path(__file__).resolve().parent
 ASSERTING_CALLS = {"fail", "raises", "warns"}
 """Functions of pytest that fail a test."""
@@ -53,3 +55,12 @@ def test_success_every_test_asserts() -> None:
 )
 def test_success_what_counts_as_an_assertion(body: str, missing: list[str]) -> None:
     assert list(find_tests_without_assertions(f"def test_a():\n    {body or 'pass'}\n")) == missing
+
+
+def test_fail_a_test_that_has_not_run(request: pytest.FixtureRequest) -> None:
+    def yields() -> Iterator[None]:
+        yield
+
+    function = pytest.Function.from_parent(request.node.parent, name="f", callobj=yields)
+    with pytest.raises(AssertionError, match="returned <generator"):
+        conftest.pytest_pyfunc_call(function)
