@@ -244,38 +244,49 @@ def _create_tables() -> None:
         # use. Some builds of SQLite do so by default.
         execute("PRAGMA temp.secure_delete = OFF")
         _set_cache_kib(CACHE_KIB)
-    for name, columns in TABLES.items():
-        _create_table(name, columns)
-    for name, columns in _SMALL_INDEXES.items():
-        execute(f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})")
-
-
-def _create_table(name: str, columns: tuple[str, ...]) -> None:
-    definitions = ", ".join(_define_column(column) for column in columns)
-    if name in _NUMBERED and connection.vendor == "sqlite":
-        definitions = definitions.replace("n integer", "n INTEGER PRIMARY KEY", 1)
-    execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
-    execute(f"CREATE TEMPORARY TABLE {name} ({definitions})")
+    indexes = [
+        f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})"
+        for name, columns in _SMALL_INDEXES.items()
+    ]
+    _define([*_list_drops(TABLES), *_list_tables(TABLES), *indexes])
 
 
 def create_review_tables() -> None:
-    for name, columns in REVIEW_TABLES.items():
-        _create_table(name, columns)
-        execute(f"CREATE INDEX {name}_row ON {name} (kind, row_id)")
+    indexes = [f"CREATE INDEX {name}_row ON {name} (kind, row_id)" for name in REVIEW_TABLES]
+    _define([*_list_drops(REVIEW_TABLES), *_list_tables(REVIEW_TABLES), *indexes])
 
 
 def drop_review_tables() -> None:
-    for name in REVIEW_TABLES:
-        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
+    _define(_list_drops(REVIEW_TABLES))
 
 
 def _drop_tables() -> None:
-    for name in TABLES:
-        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
+    _define(_list_drops(TABLES))
     if connection.vendor == "postgresql":
         execute("RESET jit")
     else:
         _set_cache_kib(_DEFAULT_CACHE_KIB)
+
+
+def _define(statements: list[str]) -> None:
+    """Create or drop tables. PostgreSQL gets all statements at once: each alone is a transaction,
+    which waits for the network and for the disk."""
+    for sql in ["; ".join(statements)] if connection.vendor == "postgresql" else statements:
+        execute(sql)
+
+
+def _list_drops(tables: Iterable[str]) -> list[str]:
+    return [f"DROP TABLE IF EXISTS {_qualify(name)}" for name in tables]
+
+
+def _list_tables(tables: dict[str, tuple[str, ...]]) -> list[str]:
+    statements = []
+    for name, columns in tables.items():
+        definitions = ", ".join(_define_column(column) for column in columns)
+        if name in _NUMBERED and connection.vendor == "sqlite":
+            definitions = definitions.replace("n integer", "n INTEGER PRIMARY KEY", 1)
+        statements.append(f"CREATE TEMPORARY TABLE {name} ({definitions})")
+    return statements
 
 
 def _set_cache_kib(size: int) -> None:
