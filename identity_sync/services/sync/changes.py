@@ -25,8 +25,8 @@ from identity_sync.services.sync.entities import (
     EntitySync,
 )
 from identity_sync.services.sync.report import KINDS
-from identity_sync.services.sync.staging import BATCH
-from scaiwave.sql import batched, execute, fetch, fetch_one, to_uuid, uuid_param
+from identity_sync.services.sync.staging import BATCH, index_filled, index_plan_rows
+from scaiwave.sql import batched, fetch, fetch_one, to_uuid, uuid_param
 from tenants.models.directory import ACTIVE_STATUSES
 
 FieldValues = dict[str, tuple[Any, Any]]
@@ -82,10 +82,8 @@ def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
 
 def iter_sections() -> Iterator[ChangeSection]:
     """Yield the whole plan: partners, then tenant by tenant and kind by kind."""
-    execute(
-        "CREATE INDEX IF NOT EXISTS sync_plan_tenant ON sync_plan (tenant_id, kind, row_id, action)"
-    )
-    execute("CREATE INDEX IF NOT EXISTS new_edges_tenant ON new_edges (tenant_id, row_id)")
+    index_filled("sync_plan", "tenant_id", "kind", "row_id", "action")
+    index_filled("new_edges", "tenant_id", "row_id")
     sections = fetch(
         """
         SELECT d.tenant_id, d.kind, COALESCE(t.slug, s.slug)
@@ -116,7 +114,7 @@ _RANK = """
 
 def list_first_changes(limit: int, *, only_skipped: bool = False) -> list[PlannedChange]:
     """Return up to `limit` changes of each kind, the removals of all kinds first."""
-    execute("CREATE INDEX IF NOT EXISTS role_plan_person ON role_plan (participant_id)")
+    index_filled("role_plan", "participant_id")
     where = "AND d.action = 'skipped'" if only_skipped else ""
     ranked: list[tuple[int, PlannedChange]] = []
     for kind in KINDS:
@@ -153,7 +151,7 @@ def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChang
         yield [_build_change("memberships", None, row) for row in rows]
         if len(rows) < BATCH:
             return
-        execute("CREATE INDEX IF NOT EXISTS new_edges_row ON new_edges (row_id)")
+        index_filled("new_edges", "row_id")
         last = uuid_param(to_uuid(rows[-1][0]))
 
 
@@ -172,7 +170,7 @@ def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[Pla
         if len(rows) < BATCH:
             return
         # Without it each batch would sort the whole plan.
-        execute("CREATE INDEX IF NOT EXISTS sync_plan_row ON sync_plan (kind, row_id, action)")
+        index_plan_rows()
         last = (uuid_param(to_uuid(rows[-1][0])), rows[-1][2])
 
 
@@ -330,7 +328,7 @@ def _add_roles(changes: list[PlannedChange]) -> None:
     }
     if not people or not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         return
-    execute("CREATE INDEX IF NOT EXISTS role_plan_person ON role_plan (participant_id)")
+    index_filled("role_plan", "participant_id")
     for batch in batched(people):
         old, revoked, granted = (
             _load_roles(sql, batch) for sql in (_OLD_ROLES, _REVOKED_ROLES, _GRANTED_ROLES)

@@ -19,13 +19,14 @@ is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from identity_sync.services.sync import roles
 from identity_sync.services.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.services.sync.fetch import SyncScope, restage_records
 from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
+from identity_sync.services.sync.staging import BATCH, analyze, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
@@ -78,7 +79,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
         {_target_condition(entity) if scope.targets_only else ""}
     """
-    execute(
+    found = execute(
         f"""
         {insert} FROM {entity.table} p {entity.scope_join}
         LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {joins}
@@ -87,7 +88,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         [entity.kind, entity.kind],
     )
     if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
-        execute(
+        found += execute(
             f"""
             {insert}
             FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
@@ -97,6 +98,8 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             """,
             [entity.kind, entity.kind],
         )
+    if found:
+        analyze("loss_claims")
     if _keep_claims(entity):
         unstage_undecided(entity.kind)
 
@@ -183,7 +186,7 @@ def _target_condition(entity: EntitySync) -> str:
 
 def find_role_claims() -> None:
     """Stage a claim for each person from whom the list would take a role that ScaiKey granted."""
-    execute(
+    found = execute(
         """
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
                                  is_inactive, role_losses, state, note)
@@ -203,6 +206,8 @@ def find_role_claims() -> None:
                           WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
         """
     )
+    if found:
+        analyze("loss_claims")
     _keep_claims(PARTICIPANTS)
 
 
@@ -269,6 +274,7 @@ def load_claims(kind: str, ids: list[str]) -> dict[str, Claim]:
 
 def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
     """Set the states of the claims in `lookups`, and stage the records that were found."""
+    analyze("lookups")
     _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
     last = restage_records(kind, records)
     if with_roles:
@@ -291,7 +297,7 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
 
 
 def _compare_records(kind: str) -> None:
-    """Set claims to lost where the record itself, once found, shows the loss of access."""
+    """Set claims in `lookups` to lost where the record that was found shows the loss of access."""
     table = f"stage_{kind}"
     loss_conditions = []
     if kind != "groups":
@@ -320,9 +326,11 @@ def _compare_records(kind: str) -> None:
         execute(
             f"""
             UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
-            AND scaikey_id IN (SELECT c.scaikey_id FROM loss_claims c
-                               JOIN {table} s ON s.scaikey_id = c.scaikey_id
-                               WHERE c.kind = %s AND {condition})
+            AND scaikey_id IN (SELECT c.scaikey_id
+                               FROM lookups l CROSS JOIN loss_claims c CROSS JOIN {table} s
+                               WHERE l.kind = %s AND c.kind = l.kind
+                                 AND c.scaikey_id = l.scaikey_id AND s.scaikey_id = c.scaikey_id
+                                 AND {condition})
             """,
             [kind, kind],
         )
@@ -394,6 +402,21 @@ def draw_open(kind: str, *, limit: int, tenant_id: str = "") -> list[str]:
         [*params, limit],
     )
     return [row[0] for row in rows]
+
+
+def iter_open(kind: str) -> Iterator[list[str]]:
+    """Yield the ids of all open claims of a kind in batches, drawn at random like those above."""
+    where, params = _open_claims(kind, "")
+    execute("DELETE FROM claim_order")
+    total = execute(
+        "INSERT INTO claim_order (n, scaikey_id) "
+        f"SELECT row_number() OVER (ORDER BY random()), scaikey_id FROM loss_claims WHERE {where}",
+        params,
+    )
+    index_numbers("claim_order")
+    for last in range(0, total, BATCH):
+        sql = "SELECT scaikey_id FROM claim_order WHERE n > %s AND n <= %s"
+        yield [row[0] for row in fetch(sql, [last, last + BATCH])]
 
 
 def close_open(kind: str, *, state: str, note: str) -> int:

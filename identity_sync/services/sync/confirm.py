@@ -27,7 +27,7 @@ from identity_sync.services.sync.claims import REMOVED, Claim
 from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
 from identity_sync.services.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
 from identity_sync.services.sync.removal_limit import RemovalLimit
-from identity_sync.services.sync.staging import BATCH, copy_rows
+from identity_sync.services.sync.staging import copy_rows, index_filled
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.progress import ProgressFactory
@@ -155,6 +155,8 @@ class Confirmer:
             # --allow-removals lifts the budget, so that every claim is looked up.
             return
         by_tenant = claims.measure_open_by_tenant(kind, measure, more_than=self.limit.limit)
+        if by_tenant:
+            index_filled("loss_claims", "tenant_id", "kind")
         for tenant_id, number in by_tenant:
             if not self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
                 continue
@@ -184,7 +186,7 @@ class Confirmer:
         total = claims.count_open(kind)
         decided = 0
         with self.progress_factory(f"Looking up {kind}") as progress:
-            while ids := claims.draw_open(kind, limit=BATCH):
+            for ids in claims.iter_open(kind):
                 if not self._look_up(kind, ids):
                     break
                 decided += len(ids)
@@ -284,6 +286,8 @@ class Confirmer:
 
 def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
     """Give a record without a tenant the known one; also where only the spelling differs."""
+    if record.tenant_id == known:
+        return
     if not record.tenant_id or (
         record.tenant_id.strip().casefold() == known.casefold()
         and not fetch_one(

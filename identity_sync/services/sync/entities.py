@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from identity_sync.services.sync.staging import BATCH, copy_rows, index_numbers
+from identity_sync.services.sync.staging import (
+    BATCH,
+    copy_rows,
+    index_numbers,
+    index_plan_records,
+)
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct, to_uuid
 
 
@@ -297,29 +302,33 @@ def keep_suspensions() -> None:
     """
     if not fetch_one(_HAS_SUSPENDED)[0]:
         return  # The join would read all people who are added.
-    for row_id, scaikey_id in fetch(_SUSPENDED_ELSEWHERE):
-        execute(_COPY_SUSPENSION, [scaikey_id, row_id, row_id])
+    if fetch_one(_IS_ANYONE_SUSPENDED_ELSEWHERE)[0]:
+        index_plan_records()
+        execute(_COPY_SUSPENSIONS)
 
 
 _HAS_SUSPENDED = """
     SELECT EXISTS (SELECT 1 FROM sw_participants
                    WHERE suspended_by_hand_at IS NOT NULL AND absent_since IS NOT NULL)
 """
-_SUSPENDED_ELSEWHERE = """
-    SELECT DISTINCT d.row_id, d.scaikey_id
-    FROM sw_participants o JOIN sync_plan d ON d.scaikey_id = o.scaikey_id
-    JOIN sw_participants p ON p.id = d.row_id
-    WHERE o.suspended_by_hand_at IS NOT NULL AND o.absent_since IS NOT NULL
-      AND d.kind = 'participants' AND d.action IN ('add', 'restore')
-      AND p.suspended_by_hand_at IS NULL
+_IS_ANYONE_SUSPENDED_ELSEWHERE = """
+    SELECT EXISTS (
+        SELECT 1 FROM sync_plan d CROSS JOIN sw_participants o
+        WHERE d.kind = 'participants' AND d.action IN ('add', 'restore')
+          AND o.scaikey_id = d.scaikey_id
+          AND o.suspended_by_hand_at IS NOT NULL AND o.absent_since IS NOT NULL)
 """
-_COPY_SUSPENSION = """
-    UPDATE sw_participants SET suspended_by_hand_at = (
-        SELECT o.suspended_by_hand_at FROM sw_participants o
-        WHERE o.scaikey_id = %s AND o.id <> %s AND o.participant_type = 'human'
-          AND o.absent_since IS NOT NULL
-        ORDER BY o.absent_since DESC LIMIT 1)
-    WHERE id = %s
+# No index finds the removed rows of a person, so that all people are read, but only once.
+_COPY_SUSPENSIONS = """
+    UPDATE sw_participants AS p SET suspended_by_hand_at = r.suspended_by_hand_at
+    FROM (SELECT d.row_id, o.suspended_by_hand_at,
+                 row_number() OVER (PARTITION BY d.row_id ORDER BY o.absent_since DESC) AS place
+          FROM sw_participants o CROSS JOIN sync_plan d
+          WHERE o.absent_since IS NOT NULL AND o.participant_type = 'human'
+            AND d.scaikey_id = o.scaikey_id AND d.kind = 'participants'
+            AND d.action IN ('add', 'restore')) AS r
+    WHERE r.place = 1 AND r.suspended_by_hand_at IS NOT NULL
+      AND p.id = r.row_id AND p.suspended_by_hand_at IS NULL
 """
 
 # A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.

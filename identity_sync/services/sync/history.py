@@ -31,7 +31,7 @@ from identity_sync.services.sync.changes import (
 from identity_sync.services.sync.claims import OFF_FOR_RUN
 from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.staging import BATCH
+from identity_sync.services.sync.staging import BATCH, analyze, index_plan_records
 from scaiwave.auth.operators import Operator
 from scaiwave.completed_work import record_on_commit
 from scaiwave.error_mapping import map_database_error, map_os_error
@@ -410,6 +410,8 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
     new = _find_new_skips()
     if not new and not SyncSkip.objects.exists():
         return
+    index_plan_records()
+    analyze("sync_plan")
     where, params = "", []
     if tenant is not None:
         where, params = "AND tenant_id = %s", [uuid_param(tenant.pk)]

@@ -8,12 +8,14 @@ that disagree. Other differences between the two lists don't matter, so that a b
 loses the members who left. Everything else is postponed.
 
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan or an edge to
-add, `k` a tenant whose access is kept. Of a member to add, `x` is the record and `m` the plan.
+a claim, `w` a group whose members were fetched, `l` a group that was read again, `t` a tenant, `d`
+a row of the plan or an edge to add, `k` a tenant whose access is kept. Of a member to add, `x` is
+the record and `m` the plan.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,12 +37,12 @@ from identity_sync.services.sync.fetch import (
     join_examples,
 )
 from identity_sync.services.sync.removal_limit import RemovalLimit
-from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
+from identity_sync.services.sync.staging import BATCH, analyze, copy_rows, index_filled
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import pluralize
 from scaiwave.ids import new_id_hex
-from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct
+from scaiwave.sql import batched, datetime_param, execute, fetch, fetch_one, is_distinct
 
 KIND = "memberships"
 
@@ -137,7 +139,8 @@ def _is_moved(kind: str) -> str:
     return (
         f"EXISTS (SELECT 1 FROM loss_claims y JOIN stage_{kind} s ON s.scaikey_id = y.scaikey_id "
         "JOIN sw_tenants t ON t.id = m.tenant_id "
-        f"WHERE y.kind = '{kind}' AND y.row_id = m.id AND y.state IN ('lost', 'assumed') "
+        f"WHERE y.kind = '{kind}' AND y.scaikey_id = m.scaikey_id AND y.row_id = m.id "
+        "AND y.state IN ('lost', 'assumed') "
         f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
     )
 
@@ -194,10 +197,13 @@ class EdgeConfirmer:
         _keep_edges()
         if not _count_open():
             return
+        analyze("edge_claims")
         self._apply_limit(present)
-        while groups := _open_groups(limit=BATCH):
+        last = ""
+        while groups := _list_open_groups(after=last, limit=BATCH):
             if not self._read_again(groups):
                 _postpone_open(BUDGET_SPENT)
+            last = groups[-1]
         self._warn()
 
     def _apply_limit(self, total: int) -> None:
@@ -216,6 +222,8 @@ class EdgeConfirmer:
             "HAVING count(*) > %s",
             [self.limit.limit],
         )
+        if rows:
+            index_filled("edge_claims", "tenant_id")
         for tenant_id, number in rows:
             present = fetch_one(
                 "SELECT count(*) FROM sw_group_memberships "
@@ -235,7 +243,7 @@ class EdgeConfirmer:
         Otherwise all open claims are decided: as inconsistent if an edge still exists, and as
         postponed if nothing is proven.
         """
-        groups = _open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id, order="random()")
+        groups = _draw_open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id)
         self._read_again(groups)
         marks = ", ".join(["%s"] * len(groups))
         states = dict(
@@ -272,27 +280,32 @@ class EdgeConfirmer:
             if members is not None and group_id not in documents
         }
         second_lists = dict(self.client.iter_members(sizes, to_end=True, per_page=sizes))
+        readings = []
         for group_id, first in first_lists.items():
             document = documents.get(group_id)
             if document is not None:
                 # Documents may be cut off, so that neither one nor two of them prove anything.
                 is_proof = first is not None and first.is_complete
-                _decide(group_id, (document, first), is_proof=is_proof)
+                readings.append(_Reading(group_id, (document, first), is_proof))
             else:
                 second = second_lists.get(group_id)
-                _decide(group_id, (first, second), is_proof=_are_proof(first, second))
+                readings.append(_Reading(group_id, (first, second), _are_proof(first, second)))
+        _decide(readings)
         return len(first_lists) == len(groups)
 
     def _read_documents(self, groups: Iterable[str]) -> dict[str, ScimGroup]:
         """Read the groups by id whose members were fetched by SCIM."""
         documents = {}
-        for group_id in groups:
-            tenant_id = fetch_one(
-                "SELECT scim_tenant_id FROM fetched_groups WHERE scaikey_id = %s", [group_id]
-            )[0]
-            group = self.client.get_scim_group(tenant_id, group_id) if tenant_id else None
-            if group is not None and group.people is not None:
-                documents[group_id] = group
+        for batch in batched(groups):
+            rows = fetch(
+                "SELECT scaikey_id, scim_tenant_id FROM fetched_groups "
+                f"WHERE scim_tenant_id <> '' AND scaikey_id IN ({', '.join(['%s'] * len(batch))})",
+                batch,
+            )
+            for group_id, tenant_id in rows:
+                group = self.client.get_scim_group(tenant_id, group_id)
+                if group is not None and group.people is not None:
+                    documents[group_id] = group
         return documents
 
     def _warn(self) -> None:
@@ -322,38 +335,64 @@ def _other_page_size(members: MemberList) -> int:
     return max(1, members.page_size * 2 // 3)
 
 
-def _decide(
-    group_id: str, lists: tuple[MemberList | ScimGroup | None, ...], *, is_proof: bool
-) -> None:
-    """Decide the open claims about one group.
+@dataclass(frozen=True)
+class _Reading:
+    """What was read again of one group, and whether edges in none of the lists have ended."""
+
+    group_id: str
+    lists: tuple[MemberList | ScimGroup | None, ...]
+    is_proof: bool
+
+
+def _decide(readings: list[_Reading]) -> None:
+    """Decide the open claims about groups that were read again.
 
     An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
     postponed otherwise.
     """
-    seen = {
-        (group_id, *pair)
-        for members in lists
-        if members is not None
-        for pair in _iter_memberships(members)
-    }
-    claimed = fetch(
-        "SELECT group_scaikey_id, member_scaikey_id, is_group FROM edge_claims "
-        "WHERE group_scaikey_id = %s AND state = 'open'",
-        [group_id],
-    )
-    existing = [edge for edge in claimed if edge in seen]
-    for edge in existing:
+    states = {True: ("lost", ""), False: ("postponed", NOT_COMPLETE)}
+    execute("DELETE FROM lookups")
+    copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof]) for each in readings))
+    analyze("lookups")
+    if existing := _find_existing(readings):
+        _restage(existing)
         execute(
-            "UPDATE edge_claims SET state = 'exists' WHERE group_scaikey_id = %s "
-            "AND member_scaikey_id = %s AND is_group = %s AND state = 'open'",
-            edge,
+            """
+            UPDATE edge_claims SET state = 'exists'
+            WHERE state = 'open' AND group_scaikey_id IN (SELECT scaikey_id FROM lookups)
+              AND EXISTS (SELECT 1 FROM stage_memberships s
+                          WHERE s.group_scaikey_id = edge_claims.group_scaikey_id
+                            AND s.member_scaikey_id = edge_claims.member_scaikey_id
+                            AND s.is_group = edge_claims.is_group)
+            """
         )
-    _restage(existing)
-    execute(
-        "UPDATE edge_claims SET state = %s, note = %s "
-        "WHERE group_scaikey_id = %s AND state = 'open'",
-        ["lost" if is_proof else "postponed", "" if is_proof else NOT_COMPLETE, group_id],
-    )
+    for state, note in states.values():
+        execute(
+            "UPDATE edge_claims SET state = %s, note = %s WHERE state = 'open' "
+            "AND group_scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result = %s)",
+            [state, note, state],
+        )
+
+
+def _find_existing(readings: list[_Reading]) -> list[tuple[str, str, int]]:
+    """Return the edges with an open claim that one of the lists has."""
+    claimed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for group_id, *member in fetch(
+        "SELECT c.group_scaikey_id, c.member_scaikey_id, c.is_group "
+        "FROM lookups l CROSS JOIN edge_claims c "
+        "WHERE c.group_scaikey_id = l.scaikey_id AND c.state = 'open'"
+    ):
+        claimed[group_id].add((member[0], member[1]))
+    existing: list[tuple[str, str, int]] = []
+    for reading in readings:
+        seen = {
+            pair
+            for members in reading.lists
+            if members is not None
+            for pair in _iter_memberships(members)
+        }
+        existing += ((reading.group_id, *pair) for pair in sorted(claimed[reading.group_id] & seen))
+    return existing
 
 
 def _iter_memberships(members: MemberList | ScimGroup) -> Iterator[tuple[str, int]]:
@@ -381,13 +420,24 @@ def _restage(edges: Iterable[tuple[str, str, int]]) -> None:
     )
 
 
-def _open_groups(*, limit: int, tenant_id: str = "", order: str = "group_scaikey_id") -> list[str]:
+def _list_open_groups(*, after: str, limit: int) -> list[str]:
+    """Return the next groups with open claims, in the order of their ids."""
+    rows = fetch(
+        "SELECT DISTINCT group_scaikey_id FROM edge_claims "
+        "WHERE state = 'open' AND group_scaikey_id > %s ORDER BY group_scaikey_id LIMIT %s",
+        [after, limit],
+    )
+    return [row[0] for row in rows]
+
+
+def _draw_open_groups(*, limit: int, tenant_id: str) -> list[str]:
+    """Draw groups with open claims at random, of one tenant if it is not empty."""
     where, params = "", []
     if tenant_id:
         where, params = "AND tenant_id = %s", [tenant_id]
     rows = fetch(
         "SELECT group_scaikey_id FROM (SELECT DISTINCT group_scaikey_id FROM edge_claims "
-        f"WHERE state = 'open' {where}) AS g ORDER BY {order} LIMIT %s",
+        f"WHERE state = 'open' {where}) AS g ORDER BY random() LIMIT %s",
         [*params, limit],
     )
     return [row[0] for row in rows]

@@ -28,7 +28,7 @@ from identity_sync.services.sync.entities import (
 )
 from identity_sync.services.sync.report import KindCounts
 from identity_sync.services.sync.slugs import SlugConflict
-from identity_sync.services.sync.staging import BATCH, analyze
+from identity_sync.services.sync.staging import BATCH, analyze, index_plan_rows
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 
@@ -240,17 +240,21 @@ def plan_freed_slugs(plan: Plan) -> None:
 
     Call it once the removal limit has skipped what is over it. These rows have no staged record.
     """
-    plan.kinds["tenants"].updated += execute(
+    counts = plan.kinds["tenants"]
+    if not counts.added + counts.updated + counts.restored:
+        return  # No tenant gets a slug.
+    index_plan_rows()
+    counts.updated += execute(
         """
         INSERT INTO sync_plan
             (kind, action, row_id, tenant_id, scaikey_id, name, fields, reason)
         SELECT 'tenants', 'update', t.id, t.id, t.scaikey_tenant_id, t.name, 'slug',
                'its slug belongs to another tenant now'
         FROM sw_tenants t
-        WHERE t.scaikey_tenant_id IS NOT NULL AND EXISTS (
-            SELECT 1 FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+        WHERE t.scaikey_tenant_id IS NOT NULL AND t.id IN (
+            SELECT o.id FROM sync_plan d CROSS JOIN stage_tenants s CROSS JOIN sw_tenants o
             WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
-              AND s.slug = t.slug AND d.row_id <> t.id)
+              AND s.n = d.n AND o.slug = s.slug AND o.id <> d.row_id)
         AND NOT EXISTS (
             SELECT 1 FROM sync_plan d
             WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND d.row_id = t.id)

@@ -14,12 +14,19 @@ a loss, `b` a membership or grant of a lost group, `k` a tenant whose access is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.services.sync.report import LOSSES, SyncReport
+from identity_sync.services.sync.staging import (
+    analyze,
+    copy_rows,
+    index_filled,
+    index_plan_records,
+    index_plan_rows,
+)
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
@@ -101,12 +108,13 @@ def enforce_removal_limit(
     if plan.tenant is not None:
         return []
     skipped = _find_exceeding_tenants(limit) | assumed_tenants
-    slugs = sorted(_skip_tenant(tenant_id) for tenant_id in skipped)
-    if skipped:
-        _skip_consequences()
-        find_losses()
-        report.losses = count_losses()
-        plan.skipped_losses = total - sum(report.losses.values())
+    if not skipped:
+        return []
+    slugs = _skip_tenants(skipped, OVER_LIMIT)
+    _skip_consequences()
+    find_losses()
+    report.losses = count_losses()
+    plan.skipped_losses = total - sum(report.losses.values())
     return slugs
 
 
@@ -116,8 +124,7 @@ def _skip_kept_tenants(plan: Plan) -> None:
         "SELECT DISTINCT l.tenant_id FROM losses l JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
     )
     if tenants:
-        for (tenant_id,) in tenants:
-            _skip_tenant(str(tenant_id), OFF_FOR_TENANT)
+        _skip_tenants((str(row[0]) for row in tenants), OFF_FOR_TENANT)
         _skip_consequences()
         find_losses()
         plan.must_be_counted = True
@@ -226,6 +233,7 @@ def _find_tenant_access() -> None:
         "SELECT 1 FROM sync_plan WHERE kind IN ('partners', 'tenants') "
         "AND action IN ('update', 'restore', 'deactivate') LIMIT 1"
     ):
+        index_plan_rows()
         execute(_PARTNER_ACCESS)
         execute(_TENANT_ACCESS)
 
@@ -451,35 +459,50 @@ def _count_in_tenant(kind: str, tenant_id: str) -> int:
     return int(fetch_one(f"SELECT count(*) FROM {sql} tenant_id = %s", [tenant_id])[0])
 
 
-def _skip_tenant(tenant_id: str, reason: str = OVER_LIMIT) -> str:
-    """Skip the losses of a tenant, also that of its own row and of its partner; return its slug."""
+def _skip_tenants(tenants: Iterable[str], reason: str) -> list[str]:
+    """Skip the losses of tenants, also those of their own rows and of their partners.
+
+    Returns the slugs of the tenants, sorted.
+    """
+    execute("DELETE FROM skipped_tenants")
+    copy_rows("skipped_tenants", ((tenant_id,) for tenant_id in tenants))
+    analyze("skipped_tenants", "sync_plan")
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        "WHERE tenant_id = %s AND action IN ('deactivate', 'move')",
-        [reason, tenant_id],
+        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) AND action IN ('deactivate', 'move')",
+        [reason],
     )
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE kind = 'participants' "
-        "AND action = 'update' AND tenant_id = %s AND row_id IN (SELECT row_id FROM losses "
-        "WHERE kind = 'people') AND n IN (SELECT n FROM stage_participants "
-        f"WHERE scaikey_status NOT IN ({_ACTIVE}))",
-        [reason, tenant_id],
+        f"AND action = 'update' AND tenant_id IN ({_SKIPPED_TENANTS}) AND row_id IN "
+        "(SELECT row_id FROM losses WHERE kind = 'people') AND n IN "
+        f"(SELECT n FROM stage_participants WHERE scaikey_status NOT IN ({_ACTIVE}))",
+        [reason],
     )
     execute(
-        "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        "WHERE action IN ('update', 'deactivate') AND ((kind = 'tenants' AND row_id = %s "
+        "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE action IN ('update', "
+        f"'deactivate') AND ((kind = 'tenants' AND row_id IN ({_SKIPPED_TENANTS}) "
         "AND row_id IN (SELECT row_id FROM losses WHERE kind = 'tenants' "
         f"UNION {_LOST_TENANTS})) "
         "OR (kind = 'partners' AND row_id IN (SELECT row_id FROM losses WHERE kind = 'partners') "
-        "AND row_id = (SELECT partner_id FROM sw_tenants WHERE id = %s)))",
-        [reason, tenant_id, tenant_id],
+        "AND row_id IN (SELECT t.partner_id FROM sw_tenants t "
+        "JOIN skipped_tenants k ON k.tenant_id = t.id)))",
+        [reason],
     )
-    execute("DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id = %s", [tenant_id])
-    return str(fetch_one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
+    execute(f"DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id IN ({_SKIPPED_TENANTS})")
+    return sorted(
+        slug for (slug,) in fetch(f"SELECT slug FROM sw_tenants WHERE id IN ({_SKIPPED_TENANTS})")
+    )
+
+
+_SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
 
 def _skip_consequences() -> None:
     """Skip the changes that only make sense together with a skipped loss."""
+    index_plan_rows()
+    index_plan_records()
+    analyze("sync_plan")
     # A person or group that stays in one tenant can't be added to another.
     execute(
         """
@@ -496,41 +519,48 @@ def _skip_consequences() -> None:
         "WHERE p.id = d.row_id AND p.absent_since IS NULL) AND NOT EXISTS (SELECT 1 FROM sw_groups "
         "g WHERE g.id = d.row_id AND g.absent_since IS NULL)"
     )
-    depends = f"(member_id IN ({never_added}) OR group_id IN ({never_added}))"
-    execute(
-        f"DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'restore' AND {depends}"
-    )
-    execute(f"DELETE FROM new_edges WHERE {depends}")
+    for column in ("member_id", "group_id"):
+        execute(
+            "DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'restore' "
+            f"AND {column} IN ({never_added})"
+        )
+        execute(f"DELETE FROM new_edges WHERE {column} IN ({never_added})")
     execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
     # People of whom only the roles would have changed.
+    index_filled("role_plan", "participant_id")
     execute(
         "DELETE FROM sync_plan WHERE kind = 'participants' AND action = 'update' "
-        "AND fields = 'roles' AND row_id NOT IN (SELECT participant_id FROM role_plan)"
+        "AND fields = 'roles' AND NOT EXISTS "
+        "(SELECT 1 FROM role_plan r WHERE r.participant_id = sync_plan.row_id)"
     )
     _keep_slugs_of_skipped_tenants()
 
 
 def _keep_slugs_of_skipped_tenants() -> None:
     """Skip the tenants that would have received the slug of a skipped tenant."""
-    blocked = """
-        SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
-        JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
-        JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
-        WHERE d.kind = 'tenants' AND d.action = {action}
-    """
-    for action in ("'add'", "'update'", "'restore'"):
-        rows = [str(row[0]) for row in fetch(blocked.format(action=action))]
-        for tenant_id in rows:
-            only = "" if action == "'add'" else "AND kind = 'tenants'"
-            execute(
-                f"UPDATE sync_plan SET action = 'skipped', reason = %s WHERE tenant_id = %s {only}",
-                [SLUG_IN_USE, tenant_id],
-            )
-            if action == "'add'":
-                execute("DELETE FROM role_plan WHERE tenant_id = %s", [tenant_id])
-                execute(_SKIP_NEW_EDGES, [SLUG_IN_USE, tenant_id])
-                execute("DELETE FROM new_edges WHERE tenant_id = %s", [tenant_id])
+    for action in ("add", "update", "restore"):
+        execute("DELETE FROM skipped_tenants")
+        if not execute(_STAGE_BLOCKED_TENANTS, [action]):
+            continue
+        only = "" if action == "add" else "AND kind = 'tenants'"
+        execute(
+            "UPDATE sync_plan SET action = 'skipped', reason = %s "
+            f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
+            [SLUG_IN_USE],
+        )
+        if action == "add":
+            execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+            execute(_SKIP_NEW_EDGES, [SLUG_IN_USE])
+            execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
 
+
+_STAGE_BLOCKED_TENANTS = """
+    INSERT INTO skipped_tenants (tenant_id)
+    SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+    JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
+    JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
+    WHERE d.kind = 'tenants' AND d.action = %s
+"""
 
 _SKIP_NEW_EDGES = """
     INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason)
@@ -539,5 +569,5 @@ _SKIP_NEW_EDGES = """
     FROM new_edges d JOIN stage_memberships s ON s.n = d.n
     LEFT JOIN stage_participants p ON s.is_group = 0 AND p.scaikey_id = s.member_scaikey_id
     LEFT JOIN stage_groups g ON s.is_group = 1 AND g.scaikey_id = s.member_scaikey_id
-    WHERE d.tenant_id = %s
+    WHERE d.tenant_id IN (SELECT tenant_id FROM skipped_tenants)
 """

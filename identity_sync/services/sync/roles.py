@@ -18,7 +18,13 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.services.sync.staging import BATCH, analyze, copy_rows, index_numbers
+from identity_sync.services.sync.staging import (
+    BATCH,
+    analyze,
+    copy_rows,
+    index_numbers,
+    index_plan_rows,
+)
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one
 from tenants.queries.roles import BUILT_IN
@@ -125,6 +131,7 @@ def plan_changes() -> None:
         """
     )
     if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+        index_plan_rows()
         analyze("role_plan", "sync_plan")
         _plan_updates_of_people()
 

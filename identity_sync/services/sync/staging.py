@@ -139,9 +139,14 @@ TABLES: dict[str, tuple[str, ...]] = {
         "state",
         "note",
     ),
+    # The open claims of one kind in random order; see claims.py.
+    "claim_order": ("n integer", "scaikey_id"),
     # Tenants whose people lose no access, because removals are turned off; see claims.py.
     "kept_tenants": ("tenant_id uuid", "note"),
-    # One batch of look-ups, with what each proves: found, removed or unknown.
+    # Tenants of whose plan a part is skipped now; see removal_limit.py.
+    "skipped_tenants": ("tenant_id uuid",),
+    # One batch of look-ups, with what each proves: found, removed or unknown. For groups that were
+    # read again it is the state of the claims about their edges.
     "lookups": ("kind", "scaikey_id", "result", "note"),
     "confirmed_removals": ("kind", "scaikey_id", "reason"),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
@@ -178,7 +183,7 @@ _IDENTITIES = {
 }
 
 # Their rows are found by `n`. On SQLite it is the number of the row, which takes no index.
-_NUMBERED = (*_IDENTITIES, "stage_roles", "taken_local_ids", "local_id_suffixes")
+_NUMBERED = (*_IDENTITIES, "stage_roles", "claim_order", "taken_local_ids", "local_id_suffixes")
 
 # These are small, or empty in a run without changes, so they can be indexed before they are filled.
 _SMALL_INDEXES = {
@@ -381,6 +386,25 @@ def index_numbers(table: str) -> None:
     if connection.vendor == "postgresql":
         execute(f"CREATE INDEX IF NOT EXISTS {table}_n ON {table} (n)")
         analyze(table)
+
+
+def index_filled(table: str, *columns: str) -> None:
+    """Index a table that was filled, unless it is, for look-ups that only some runs make.
+
+    Call it before a statement that would otherwise read the table once for each of many rows.
+    """
+    names = "_".join(column.removesuffix("_id") for column in columns)
+    execute(f"CREATE INDEX IF NOT EXISTS {table}_by_{names} ON {table} ({', '.join(columns)})")
+
+
+def index_plan_rows() -> None:
+    """Let the rows of the plan be found by their ID."""
+    index_filled("sync_plan", "kind", "row_id", "action")
+
+
+def index_plan_records() -> None:
+    """Let the rows of the plan be found by their ScaiKey ID."""
+    index_filled("sync_plan", "scaikey_id", "kind", "action")
 
 
 def _create_unique_index(table: str, columns: tuple[str, ...]) -> bool:
