@@ -2,8 +2,9 @@
 
 For each database and each latency of the sandbox, each run is a separate process: the bare download
 (several times between the others, of which the median counts), the first sync into an empty
-database, a sync with nothing to do, and one after 1 % of the people has changed. Times have no
-limit, but a run that changes anything other than expected is an error.
+database, a sync with nothing to do, one after 1 % of the people has changed, and one after a third
+of the people was replaced. Times have no limit, but a run that changes anything other than expected
+is an error.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from scripts.benchmarks.sync_baseline import time_plain_insert
 from tests.services.unprivileged_user import ServiceUnavailable
 
 SHARE = 0.01
+REPLACED = {"share": 2 / 3, "renamed": 0, "removed": 0.5}
+"""A third of the people is removed, and as many are added."""
 TITLES = (
     "", "seconds", "ratio", "CPU s", "ratio", "requests", "rows", "rows/s", "changed", "peak MB"
 )  # fmt: skip
@@ -199,6 +202,9 @@ def _measure_block(
     expected = scaikey.mutate("change_share", share=SHARE)
     measure("bare download", "bare")
     _check_people(measure(f"{SHARE:.0%} of people changed", "sync"), expected)
+    measure("bare download", "bare")
+    expected = scaikey.mutate("change_share", seed=1, **REPLACED)
+    _check_people(measure("a third of people replaced", "sync-allowing-removals"), expected)
     measure("bare download", "bare")
 
 

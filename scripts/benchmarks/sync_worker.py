@@ -13,6 +13,8 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -67,7 +69,7 @@ def download() -> dict[str, Any]:
         }
 
 
-def sync() -> dict[str, Any]:
+def sync(allow_removals: int | None = None) -> dict[str, Any]:
     """Run a sync as `scaiwave sync` does when its output is not a terminal."""
     from identity_sync.services.sync import run
     from scaiwave.auth.operators import get_host_operator
@@ -78,6 +80,7 @@ def sync() -> dict[str, Any]:
     options = sync_run.SyncOptions(
         get_host_operator(),
         null_progress_factory,
+        allow_removals=allow_removals,
         on_planned=lambda: sizes.update(_measure_tables(_table_sizes())),
     )
     last_response = 0.0
@@ -156,5 +159,10 @@ def _measure_since(started: tuple[float, float]) -> dict[str, float]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
     django.setup()
-    result = {"bare": download, "sync": sync}[sys.argv[1]]()
+    operations: dict[str, Callable[[], dict[str, Any]]] = {
+        "bare": download,
+        "sync": sync,
+        "sync-allowing-removals": partial(sync, allow_removals=sys.maxsize),
+    }
+    result = operations[sys.argv[1]]()
     print(json.dumps({**result, "peak_memory": measure_peak_memory()}))

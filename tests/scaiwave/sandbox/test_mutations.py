@@ -262,6 +262,17 @@ def test_success_change_share(share: float) -> None:
     assert len(changed) == counts["renamed"]
 
 
+def test_success_change_share_only_replaces_people() -> None:
+    directory = Directory(seed=5, partners=2, tenants=3, people=900, groups=12)
+    before = {row["id"] for row in list_people(directory)}
+
+    counts = directory.change_share(2 / 3, renamed=0, removed=0.5)
+
+    assert counts == {"renamed": 0, "removed": 300, "added": 300}
+    after = {row["id"] for row in list_people(directory, size=100)}
+    assert (len(before - after), len(after - before)) == (300, 300)
+
+
 def test_success_change_share_twice_differs_by_seed() -> None:
     outcomes = []
     for seed in (1, 1, 2):
@@ -277,6 +288,8 @@ def test_fail_mutations_report_the_reason() -> None:
     slug = directory.tenants[tenant]["slug"]
     cases: list[tuple[Any, str]] = [
         (lambda: directory.change_share(2), "Invalid share: 2."),
+        (lambda: directory.change_share(1, removed=-1), "Invalid share: -1."),
+        (lambda: directory.change_share(1, renamed=1, removed=0.5), "Invalid share: 1.5."),
         (lambda: directory.add_tenant(name="X", slug=slug), f"Slug already in use: {slug}."),
         (lambda: directory.add_user(tenant, id="usr_1"), "Unknown field: 'id'."),
         (
@@ -326,7 +339,8 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
             {"op": "change_share", "share": "all"},
             422,
             "Invalid arguments: change_share: Expected `float`, got `str`. "
-            "Use the signature (share: 'float', seed: 'int' = 0) -> 'dict[str, int]'.",
+            "Use the signature (share: 'float', seed: 'int' = 0, *, renamed: 'float' = 0.7, "
+            "removed: 'float' = 0.15) -> 'dict[str, int]'.",
         ),
         ({"op": "remove_user", "user_id": "usr_x"}, 404, "User not found in the sandbox: usr_x."),
     ],
