@@ -248,7 +248,8 @@ def _create_tables() -> None:
         # What they hold is in the database too, so overwriting it when they are dropped is of no
         # use. Some builds of SQLite do so by default.
         execute("PRAGMA temp.secure_delete = OFF")
-        _set_cache_kib(CACHE_KIB)
+        execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
+        execute(f"PRAGMA temp.cache_size = -{CACHE_KIB}")
     indexes = [
         f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})"
         for name, columns in _SMALL_INDEXES.items()
@@ -270,7 +271,9 @@ def _drop_tables() -> None:
     if connection.vendor == "postgresql":
         execute("RESET jit")
     else:
-        _set_cache_kib(_DEFAULT_CACHE_KIB)
+        # That of the temporary tables stays until the connection is closed: SQLite 3.46 loses their
+        # changed pages if it is reduced and a transaction changes nothing in them after that.
+        execute(f"PRAGMA main.cache_size = -{_DEFAULT_CACHE_KIB}")
 
 
 def _define(statements: list[str]) -> None:
@@ -292,11 +295,6 @@ def _list_tables(tables: dict[str, tuple[str, ...]]) -> list[str]:
             definitions = definitions.replace("n integer", "n INTEGER PRIMARY KEY", 1)
         statements.append(f"CREATE TEMPORARY TABLE {name} ({definitions})")
     return statements
-
-
-def _set_cache_kib(size: int) -> None:
-    for schema in ("main", "temp"):
-        execute(f"PRAGMA {schema}.cache_size = -{size}")
 
 
 def _qualify(name: str) -> str:

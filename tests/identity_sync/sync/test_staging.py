@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from identity_sync.services.sync import entities
 from identity_sync.services.sync.staging import temporary_tables
 from scaiwave.sandbox import Sandbox
-from scaiwave.sql import fetch, fetch_one
+from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Participant
 from tests.identity_sync.sync.helpers import sync
 
@@ -70,6 +70,25 @@ def test_success_the_database_has_its_own_settings_again() -> None:
         assert fetch_one("PRAGMA main.secure_delete") == before[1]
         assert fetch_one("PRAGMA temp.secure_delete") == (0,)
     assert [fetch_one(f"PRAGMA {name}") for name in names] == before
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.django_db(transaction=True)
+def test_success_temporary_rows_are_kept_in_a_process_with_several_syncs() -> None:
+    with temporary_tables():
+        execute("CREATE TEMPORARY TABLE many_rows (n integer PRIMARY KEY, text text)")
+        execute(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
+            "WHERE n < 40000) INSERT INTO many_rows SELECT n, hex(zeroblob(100)) FROM numbers"
+        )
+        execute("UPDATE many_rows SET text = 'changed' || text WHERE n < 5000")
+    with transaction.atomic():  # begins in the temporary tables too, and changes nothing there
+        pass
+    # Read more than fits in the memory for temporary tables, then read again.
+    for _ in range(2):
+        [changed] = fetch_one("SELECT count(*) FROM many_rows WHERE text LIKE 'changed%%'")
+        assert changed == 4999
+    execute("DROP TABLE many_rows")
 
 
 def test_success_the_first_of_several_people_gets_the_preferred_local_id(
