@@ -50,7 +50,8 @@ EVENT_TYPES = {
     "add_member": "group.member_added",
     "remove_member": "group.member_removed",
 }
-"""By mutation. `change_share` is not announced, as if all its events were lost."""
+"""By mutation. `change_share` and `move_share` are not announced, as if all their events were
+lost."""
 
 logger = logging.getLogger("scaiwave.sandbox")
 # Without a proxy: the receiver is on this network.

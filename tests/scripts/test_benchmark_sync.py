@@ -17,7 +17,7 @@ NAMES = [
     "first sync",
     "second sync",
     "1% of people changed",
-    "a third of people replaced",
+    "a third of people moved",
 ]
 
 
@@ -30,17 +30,17 @@ def test_success_table_and_single_runs(tmp_path: Path, capfd: Capture) -> None:
     assert [line.partition("  ")[0].partition(" (")[0] for line in lines] == NAMES
     [block] = json.loads(file.read_text())
     assert list(block["runs"]) == NAMES
-    bare, first, second, changed, replaced = (runs[0] for runs in block["runs"].values())
+    bare, first, second, changed, moved = (runs[0] for runs in block["runs"].values())
     # The same pages: the bare download requests everything that the sync requests.
     assert bare["requests"] == first["requests"] == second["requests"]
     assert bare["rows"] == first["rows"] == first["changed"]
     assert second["changed"] == 0
     assert changed["kinds"]["participants"]["updated"] == 1
-    people = replaced["kinds"]["participants"]
+    people = moved["kinds"]["participants"]
     assert (people["deactivated"], people["added"]) == (67, 67)
-    # Each removal is confirmed by a look-up.
-    assert replaced["requests"] >= bare["requests"] + 67
-    assert all(run["peak_memory"] > 0 for run in (bare, first, second, changed, replaced))
+    # Each move is confirmed by a look-up.
+    assert moved["requests"] >= bare["requests"] + 67
+    assert all(run["peak_memory"] > 0 for run in (bare, first, second, changed, moved))
 
 
 def test_fail_no_postgresql_server(

@@ -34,6 +34,7 @@ MUTATIONS = frozenset(
         "add_member",
         "remove_member",
         "change_share",
+        "move_share",
     }
 )
 USER_FIELDS = frozenset(
@@ -220,30 +221,37 @@ class Directory(Population):
             fix="Give either user_id or member_group_id.",
         )
 
-    def change_share(
-        self, share: float, seed: int = 0, *, renamed: float = 0.7, removed: float = 0.15
-    ) -> dict[str, int]:
-        """Change a share (0 to 1) of the people; return how many were renamed, removed and added.
-
-        `renamed` and `removed` are shares of that share; for the rest of it people are added.
-        """
-        for number in (share, renamed, removed, renamed + removed):
-            if not 0 <= number <= 1:
-                raise InvalidMutation(
-                    f"Invalid share: {number}.", fix="Give a share between 0 and 1."
-                )
+    def change_share(self, share: float, seed: int = 0) -> dict[str, int]:
+        """Change a share (0 to 1) of the people: rename 70 % of it, remove 15 %, add 15 %."""
         with self.lock:
             rng = random.Random(f"{self.seed}/{seed}")
-            total = self.list_users(EVERYTHING, 0, 0)[1]
-            count = round(total * share)
-            chosen = [self._get_user_id_at(offset) for offset in rng.sample(range(total), count)]
-            first, end = round(count * renamed), round(count * renamed) + round(count * removed)
-            self._rename(chosen[:first], rng)
-            for user_id in chosen[first:end]:
+            chosen = self._choose_people(share, rng)
+            count = len(chosen)
+            renamed = round(count * 0.7)
+            removed = round(count * 0.15)
+            self._rename(chosen[:renamed], rng)
+            for user_id in chosen[renamed : renamed + removed]:
                 self.remove_user(user_id)
-            for user_id in chosen[end:]:
+            for user_id in chosen[renamed + removed :]:
                 self.add_user(str(self.get_tenant_of_user(user_id)["id"]))
-            return {"renamed": first, "removed": end - first, "added": max(0, count - end)}
+            return {"renamed": renamed, "removed": removed, "added": count - renamed - removed}
+
+    def move_share(self, share: float, seed: int = 0) -> int:
+        """Move a share (0 to 1) of the people, each to the next tenant; return how many."""
+        with self.lock:
+            chosen = self._choose_people(share, random.Random(f"{self.seed}/{seed}"))
+            tenants = list(self.tenants)
+            following = dict(zip(tenants, [*tenants[1:], *tenants[:1]], strict=True))
+            for user_id in chosen:
+                self.move_user(user_id, following[str(self.get_tenant_of_user(user_id)["id"])])
+            return len(chosen)
+
+    def _choose_people(self, share: float, rng: random.Random) -> list[str]:
+        if not 0 <= share <= 1:
+            raise InvalidMutation(f"Invalid share: {share}.", fix="Give a share between 0 and 1.")
+        total = self.list_users(EVERYTHING, 0, 0)[1]
+        offsets = rng.sample(range(total), round(total * share))
+        return [self._get_user_id_at(offset) for offset in offsets]
 
     def _rename(self, user_ids: list[str], rng: random.Random) -> None:
         """Append a second family name, so that the new name differs from the old one."""

@@ -262,17 +262,6 @@ def test_success_change_share(share: float) -> None:
     assert len(changed) == counts["renamed"]
 
 
-def test_success_change_share_only_replaces_people() -> None:
-    directory = Directory(seed=5, partners=2, tenants=3, people=900, groups=12)
-    before = {row["id"] for row in list_people(directory)}
-
-    counts = directory.change_share(2 / 3, renamed=0, removed=0.5)
-
-    assert counts == {"renamed": 0, "removed": 300, "added": 300}
-    after = {row["id"] for row in list_people(directory, size=100)}
-    assert (len(before - after), len(after - before)) == (300, 300)
-
-
 def test_success_change_share_twice_differs_by_seed() -> None:
     outcomes = []
     for seed in (1, 1, 2):
@@ -282,14 +271,27 @@ def test_success_change_share_twice_differs_by_seed() -> None:
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
+def test_success_move_share() -> None:
+    directory = Directory(seed=5, partners=2, tenants=3, people=900, groups=12)
+    before = {row["id"]: row["tenant_id"] for row in list_people(directory)}
+
+    assert directory.move_share(1 / 3) == 300
+
+    after = {row["id"]: row["tenant_id"] for row in list_people(directory, size=100)}
+    assert before.keys() == after.keys()
+    tenants = list(directory.tenants)
+    moves = [(before[key], after[key]) for key in before if before[key] != after[key]]
+    assert len(moves) == 300
+    assert all((tenants.index(old) + 1) % 3 == tenants.index(new) for old, new in moves)
+
+
 def test_fail_mutations_report_the_reason() -> None:
     directory = make_directory()
     tenant = next(iter(directory.tenants))
     slug = directory.tenants[tenant]["slug"]
     cases: list[tuple[Any, str]] = [
         (lambda: directory.change_share(2), "Invalid share: 2."),
-        (lambda: directory.change_share(1, removed=-1), "Invalid share: -1."),
-        (lambda: directory.change_share(1, renamed=1, removed=0.5), "Invalid share: 1.5."),
+        (lambda: directory.move_share(-1), "Invalid share: -1."),
         (lambda: directory.add_tenant(name="X", slug=slug), f"Slug already in use: {slug}."),
         (lambda: directory.add_user(tenant, id="usr_1"), "Unknown field: 'id'."),
         (
@@ -339,8 +341,7 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
             {"op": "change_share", "share": "all"},
             422,
             "Invalid arguments: change_share: Expected `float`, got `str`. "
-            "Use the signature (share: 'float', seed: 'int' = 0, *, renamed: 'float' = 0.7, "
-            "removed: 'float' = 0.15) -> 'dict[str, int]'.",
+            "Use the signature (share: 'float', seed: 'int' = 0) -> 'dict[str, int]'.",
         ),
         ({"op": "remove_user", "user_id": "usr_x"}, 404, "User not found in the sandbox: usr_x."),
     ],
