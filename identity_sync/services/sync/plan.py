@@ -28,7 +28,7 @@ from identity_sync.services.sync.entities import (
 )
 from identity_sync.services.sync.report import KindCounts
 from identity_sync.services.sync.slugs import SlugConflict
-from identity_sync.services.sync.staging import BATCH, analyze, index_plan_rows
+from identity_sync.services.sync.staging import BATCH, analyze
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 
@@ -243,7 +243,6 @@ def plan_freed_slugs(plan: Plan) -> None:
     counts = plan.kinds["tenants"]
     if not counts.added + counts.updated + counts.restored:
         return  # No tenant gets a slug.
-    index_plan_rows()
     counts.updated += execute(
         """
         INSERT INTO sync_plan
@@ -255,9 +254,9 @@ def plan_freed_slugs(plan: Plan) -> None:
             SELECT o.id FROM sync_plan d CROSS JOIN stage_tenants s CROSS JOIN sw_tenants o
             WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
               AND s.n = d.n AND o.slug = s.slug AND o.id <> d.row_id)
-        AND NOT EXISTS (
-            SELECT 1 FROM sync_plan d
-            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND d.row_id = t.id)
+        AND t.id NOT IN (
+            SELECT d.row_id FROM sync_plan d
+            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore'))
         """
     )
 

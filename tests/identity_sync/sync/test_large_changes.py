@@ -142,6 +142,7 @@ def test_success_removals_are_turned_off_again(settings: Settings) -> None:
     assert_linear(settings, change_a_third, run)
 
 
+@pytest.mark.only_on("sqlite")
 def test_success_many_tenants_are_skipped(settings: Settings) -> None:
     def halve_tenants(sandbox: Sandbox) -> None:
         people: defaultdict[str, list[str]] = defaultdict(list)
