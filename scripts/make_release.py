@@ -162,6 +162,7 @@ def _build_once(scratch: Path, epoch: str) -> dict[str, bytes]:
         *(sys.executable, "-m", "hatchling", "build", "-d", str(archives)),
         cwd=source,
         SOURCE_DATE_EPOCH=epoch,
+        TMPDIR=str(scratch),  # where a build that fails leaves a part of the wheel
     )
     return {path.name: path.read_bytes() for path in archives.iterdir()}
 

@@ -161,11 +161,17 @@ def test_fail_files_with_different_versions(clone: Clone) -> None:
     assert_refused(clone, "9.8.7", "different versions")
 
 
-def test_fail_build_leaves_neither_commit_nor_tag(clone: Clone) -> None:
+def test_fail_build_leaves_neither_commit_nor_tag_nor_file(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     clone.commit(
         "pyproject.toml", lambda text: text.replace('"scripts/deploy" =', '"scripts/missing" =')
     )
     assert_refused(clone, "9.8.7", "ended with 1")
+    assert list(temporary.iterdir()) == []
 
 
 def assert_refused(clone: Clone, version: str, reason: str) -> None:
