@@ -146,8 +146,7 @@ def _check_usage(options: Mapping[str, Any]) -> None:
 
 
 def parse_removals(text: str) -> int:
-    """Parse a number of losses, 0 or more. Raises ValueError or ArgumentTypeError."""
-    number = int(text)
-    if number < 0:
-        raise ArgumentTypeError("must be a number of losses, 0 or more")
-    return number
+    """Parse a number of losses, 0 or more. Raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)

@@ -212,8 +212,8 @@ COPY_ROWS = 1000
 taken, so a long one would leave the threads that fetch idle."""
 
 CACHE_KIB = 8000
-"""What SQLite keeps in memory of the database, and as much again of the temporary tables, while a
-sync runs: each row is written at random places of some indexes."""
+"""What SQLite keeps in memory of the database while a sync runs, and as much again of the temporary
+tables until the connection is closed: each row is written at random places of some indexes."""
 _DEFAULT_CACHE_KIB = 2000
 
 T = TypeVar("T")

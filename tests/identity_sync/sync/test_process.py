@@ -117,6 +117,7 @@ def test_fail_over_the_removal_limit(server: Server, sandbox: Sandbox) -> None:
 def test_fail_allowed_removals_are_not_a_number(number: str) -> None:
     result = sync(f"--allow-removals={number}")
     assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
+    assert f"{number!r} is not a whole number of 0 or more." in result.err
 
 
 def test_fail_two_at_once(server: Server, sandbox: Sandbox) -> None:
