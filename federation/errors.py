@@ -29,7 +29,7 @@ UsageError
 from __future__ import annotations
 
 from scaiwave.config.server_name import NAME_FIX
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ConfigurationError,
     ConflictError,
     DomainError,

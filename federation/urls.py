@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from federation.queries.descriptor import DESCRIPTOR_PATH
+from federation.keys.descriptor import DESCRIPTOR_PATH
 from federation.views import server_descriptor
 
 urlpatterns = [path(DESCRIPTOR_PATH.removeprefix("/"), server_descriptor, name="server-descriptor")]

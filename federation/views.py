@@ -10,12 +10,12 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from federation.queries.descriptor import build_descriptor
-from federation.services.publication import record_publication
-from scaiwave.api import error_response
+from federation.keys.descriptor import build_descriptor
+from federation.keys.publication import record_publication
 from scaiwave.console.output import to_json
-from scaiwave.error_mapping import translate_errors
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.storage.error_mapping import translate_errors
+from scaiwave.web.api import error_response
 
 
 @csrf_exempt

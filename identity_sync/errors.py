@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ConfigurationError,
     ConflictError,
     DomainError,
@@ -13,10 +13,10 @@ from scaiwave.errors import (
     UpstreamError,
     UsageError,
 )
-from scaiwave.limits import TimeLimitExceeded
+from scaiwave.core.limits import TimeLimitExceeded
 
 if TYPE_CHECKING:
-    from identity_sync.services.sync.report import SyncReport
+    from identity_sync.report import SyncReport
 
 
 class SyncLocked(ConflictError):

@@ -9,12 +9,12 @@ from uuid import UUID
 from django.conf import settings
 
 from identity_sync.models import Trigger
-from identity_sync.services import start_sync
-from identity_sync.services.sync.run import SyncOptions, run_sync
-from identity_sync.services.webhooks.process import process_events
-from scaiwave.auth.operators import get_host_operator
+from identity_sync.sync import start_sync
+from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.webhooks.process import process_events
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.jobs.definitions import get_sync_timeout
+from scaiwave.core.operators import get_host_operator
+from scaiwave.queue.definitions import get_sync_timeout
 
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""

@@ -325,3 +325,11 @@ class WebhookEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.scaikey_id}"
+
+
+LOCK = "sync"
+"""The process lock that a run has from its first row in the history to its end."""
+
+
+MAX_ID_CHARS = 200
+"""Length of the columns. A longer id, since ids are opaque, must not stop a registration."""

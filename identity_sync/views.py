@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
 from identity_sync.errors import WebhookSignatureInvalid, WebhookTooLarge
-from identity_sync.services.webhooks.receive import receive_event
-from identity_sync.services.webhooks.signature import HEADER, get_secrets, verify_signature
-from identity_sync.services.webhooks.start import start_processing
-from scaiwave.api import BadApiRequest, LengthRequired, api_view
+from identity_sync.webhooks.receive import receive_event
+from identity_sync.webhooks.signature import HEADER, get_secrets, verify_signature
+from identity_sync.webhooks.start import start_processing
 from scaiwave.console.output import to_json
+from scaiwave.web.api import BadApiRequest, LengthRequired, api_view
 
 MAX_BODY_BYTES = 256 * 1024
 

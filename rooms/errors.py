@@ -6,7 +6,7 @@ manifest.
 
 from __future__ import annotations
 
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ConfigurationError,
     ConflictError,
     DomainError,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from rooms.services.search.backfill import backfill_one_range
-from scaiwave.auth.operators import get_host_operator
+from rooms.search.backfill import backfill_one_range
+from scaiwave.core.operators import get_host_operator
 
 
 def backfill_search(run_id: str) -> dict[str, Any]:

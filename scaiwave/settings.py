@@ -7,10 +7,11 @@ import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from scaiwave import media_storage, web
 from scaiwave.config import database, load, secret_keys
 from scaiwave.config.server_name import get_server_name
+from scaiwave.config.web_libraries import has_web_libraries
 from scaiwave.console.output import get_timezone
+from scaiwave.storage import media as media_storage
 from scaiwave.web import scaikey_sign_in, security_headers
 
 CONFIG = load()
@@ -31,14 +32,14 @@ INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *OUR_APP
 if PROFILE != "cli":
     INSTALLED_APPS = [
         "scaiwave",  # first, since its templates replace some of the admin's
-        "scaiwave.admin_config.OperatorAdminConfig",
+        "scaiwave.site.config.OperatorAdminConfig",
         *(app for app in INSTALLED_APPS if app != "scaiwave"),
         "django.contrib.sessions",
         "django.contrib.messages",
         "django.contrib.staticfiles",
     ]
 # An installation for the command line lacks the libraries of the web server.
-HAS_WEB = PROFILE != "cli" and web.has_web_libraries()
+HAS_WEB = PROFILE != "cli" and has_web_libraries()
 if HAS_WEB:
     INSTALLED_APPS.append("axes")
 AUTH_USER_MODEL = "tenants.AdminUser"
@@ -47,12 +48,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Database
 DATABASES = {"default": database.database_settings(CONFIG)}
 
-# Redis, for the job queue (`scaiwave.jobs`). RQ's pages and commands are not installed: they read
+# Redis, for the job queue (`scaiwave.queue`). RQ's pages and commands are not installed: they read
 # jobs with pickle, and pass by the permissions and the audit log.
 REDIS_URL = database.get_redis_url(CONFIG)
 # django-rq is not an application here: its dashboard and its commands read jobs as pickles.
 RQ_QUEUES = {"default": {"URL": REDIS_URL}}
-RQ = {"QUEUE_CLASS": "scaiwave.jobs.rq_queue.SuiteQueue"}
+RQ = {"QUEUE_CLASS": "scaiwave.queue.rq_queue.SuiteQueue"}
 
 # Secrets. Neither they nor the database are created here: `manage migrate` does that.
 SECRET_KEY = secret_keys.find_secret_key(CONFIG)
@@ -165,7 +166,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "text": {
-            "()": "scaiwave.log_formatter.SingleLineFormatter",
+            "()": "scaiwave.core.log_formatter.SingleLineFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
         },
         "json": {
@@ -178,7 +179,7 @@ LOGGING = {
             },
         },
     },
-    "filters": {"refused_requests": {"()": "scaiwave.log_formatter.RefusedRequestFilter"}},
+    "filters": {"refused_requests": {"()": "scaiwave.core.log_formatter.RefusedRequestFilter"}},
     "handlers": {
         "null": {"class": "logging.NullHandler"},
         "stderr": {

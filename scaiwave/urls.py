@@ -4,7 +4,9 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from scaiwave import api, health, metrics
+from scaiwave.operations import health
+from scaiwave.operations.metrics import endpoint as metrics
+from scaiwave.web import api
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -21,5 +23,5 @@ urlpatterns = [
     path("v1/<path:rest>", api.not_found),
 ]
 
-handler400 = "scaiwave.api.bad_request"
-handler500 = "scaiwave.api.server_error"
+handler400 = "scaiwave.web.api.bad_request"
+handler500 = "scaiwave.web.api.server_error"

@@ -12,8 +12,8 @@ from typing import Any
 from django.core.wsgi import get_wsgi_application
 
 from scaiwave.cli.entry import report_error
-from scaiwave.errors import ScaiWaveError
-from scaiwave.web import require_web_libraries
+from scaiwave.config.web_libraries import require_web_libraries
+from scaiwave.core.errors import ScaiWaveError
 
 require_web_libraries()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")

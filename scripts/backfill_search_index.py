@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scaiwave.cli.entry import run_guarded
-from scaiwave.errors import TerminationSignal, UsageError
+from scaiwave.core.errors import TerminationSignal, UsageError
 
 if TYPE_CHECKING:
-    from rooms.services.search.runs import BackfillOptions
-    from scaiwave.auth.operators import Operator
+    from rooms.search.queries import BackfillOptions
     from scaiwave.console.output import Output
+    from scaiwave.core.operators import Operator
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -81,11 +81,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from django.conf import settings
     from django.db import connections
 
-    from rooms.services.search.runs import BackfillOptions
-    from scaiwave.auth.operators import identify_operator
+    from rooms.search.queries import BackfillOptions
+    from scaiwave.auth.identify import identify_operator
     from scaiwave.console.output import make_standard_output
-    from scaiwave.error_mapping import translate_errors
-    from scaiwave.schema_version import known_schema_required
+    from scaiwave.storage.error_mapping import translate_errors
+    from scaiwave.storage.schema_version import known_schema_required
 
     since = _parse_since(arguments.since) if arguments.since else None
     options = BackfillOptions(arguments.tenant, arguments.room, since, arguments.restart)
@@ -115,7 +115,7 @@ def _parse_since(text: str) -> datetime:
 
 def _print_plan(operator: Operator, options: BackfillOptions, output: Output) -> None:
     from rooms.management.search_output import print_plan
-    from rooms.queries.search import get_search_plan
+    from rooms.search.queries import get_search_plan
 
     plan = get_search_plan(operator=operator, options=options)
     if output.as_json:
@@ -126,7 +126,7 @@ def _print_plan(operator: Operator, options: BackfillOptions, output: Output) ->
 
 def _backfill_inline(operator: Operator, options: BackfillOptions, output: Output) -> None:
     from rooms.management.search_output import print_backfill
-    from rooms.services.search.backfill import backfill_search
+    from rooms.search.backfill import backfill_search
 
     with output.progress("Events read") as progress:
         result = backfill_search(
@@ -143,7 +143,7 @@ def _backfill_inline(operator: Operator, options: BackfillOptions, output: Outpu
 
 def _enqueue(operator: Operator, options: BackfillOptions, output: Output) -> None:
     from rooms.management.search_output import print_queued
-    from rooms.services.search.backfill import enqueue_backfill
+    from rooms.search.backfill import enqueue_backfill
 
     queued = enqueue_backfill(operator=operator, options=options, now=datetime.now(UTC))
     if output.as_json:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = "reference/troubleshooting.md"

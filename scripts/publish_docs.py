@@ -66,7 +66,7 @@ def main() -> int:
     django.setup()
     from django.conf import settings
 
-    from scaiwave.auth.operators import identify_operator
+    from scaiwave.auth.identify import identify_operator
     from scaiwave.clients.scaicms import scaicms_client
     from scaiwave.console.output import make_standard_output
     from scaiwave.publishing.publish import publish

@@ -54,11 +54,11 @@ def main() -> int:
     from django.conf import settings
     from django.db import connections
 
-    from scaiwave.auth.operators import identify_operator
+    from scaiwave.auth.identify import identify_operator
     from scaiwave.console.output import make_standard_output
-    from scaiwave.error_mapping import translate_errors
-    from scaiwave.schema_version import known_schema_required
-    from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
+    from scaiwave.storage.error_mapping import translate_errors
+    from scaiwave.storage.schema_version import known_schema_required
+    from tenants.usage.check_scaigrid import SmokeTestOptions, SmokeTestStep, smoke_test
 
     output = make_standard_output(as_json=options.json)
 

@@ -43,7 +43,7 @@ ConfigurationError
 
 from __future__ import annotations
 
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     AuthError,
     ConfigurationError,
     ConflictError,

@@ -7,17 +7,15 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.registry import get_server_signer
+from scaiwave.core.operators import get_host_operator
+from scaiwave.extensions import SERVER_SIGNER
+from tenants.audit import seal_audit as seal_service
 from tenants.errors import AuditNotSettled, AuditSealRunning
-from tenants.services import prune as prune_service
-from tenants.services import purge_participant as purge_service
-from tenants.services import record_figures as figures_service
-from tenants.services import seal_audit as seal_service
-from tenants.services import usage as service
-from tenants.services.purge_participant import PurgeOptions
-from tenants.services.usage import build_usage_fetch
+from tenants.people import purge_participant as purge_service
+from tenants.people.purge_participant import PurgeOptions
+from tenants.usage import refresh_usage as service
+from tenants.usage.refresh_usage import build_usage_fetch
 
 
 def refresh_usage() -> dict[str, Any]:
@@ -54,12 +52,6 @@ def purge_participants() -> dict[str, Any]:
     return {"due": result.due, "purged": result.purged}
 
 
-def record_figures() -> dict[str, Any]:
-    """Record the size of this server, for the charts of the admin site."""
-    result = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
-    return result.figures
-
-
 def seal_audit() -> dict[str, Any]:
     """Seal the days of the audit log that have ended; return how many days and entries.
 
@@ -67,21 +59,10 @@ def seal_audit() -> dict[str, Any]:
     `doctor` and the metrics report days that are not sealed in time.
     """
     now = timezone.now()
-    if not get_server_signer().has_key(now):
+    if not SERVER_SIGNER.load()().has_key(now):
         return {"days": 0, "entries": 0, "reason": "This server has no signing key."}
     try:
         result = seal_service.seal_audit(operator=get_host_operator(), now=now)
     except (AuditNotSettled, AuditSealRunning) as error:
         return {"days": 0, "entries": 0, "reason": error.message}
     return {"days": result.days, "entries": result.entries}
-
-
-def prune_records() -> dict[str, Any]:
-    """Delete old records, except audit entries; return how many of each kind."""
-    result = prune_service.prune(
-        operator=get_host_operator(),
-        config=settings.CONFIG,
-        confirm=lambda question: None,
-        now=timezone.now(),
-    )
-    return {row["name"]: row["count"] for row in result.rows}

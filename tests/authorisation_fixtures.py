@@ -13,23 +13,23 @@ from django.conf import settings
 from django.utils import timezone
 from redis import Redis
 
+from federation.keys.ed25519 import to_base64
+from federation.keys.lifecycle import generate_key, rotate_key
 from federation.models import KnownPeer, ServerKey
-from federation.services.ed25519 import to_base64
-from federation.services.keys import generate_key, rotate_key
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.exports.export_room import export_room
 from rooms.models import Room, RoomState, WorkspaceMember
-from rooms.services.exports.export_room import export_room
-from scaiwave.auth.operators import get_host_operator
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.jobs.queries import show_job
+from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
-from tenants.admin.jobs import ListedJob
+from tenants.audit.record import record_audit
+from tenants.audit.seal_audit import seal_audit
 from tenants.models import AdminUser, Group, Participant, Partner, Role, RoleGrant, Tenant
-from tenants.queries.job_queue import show_job
-from tenants.services.audit import record_audit
-from tenants.services.seal_audit import seal_audit
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
-from tests.tenants.audit_seals import make_entry
+from tests.tenants.audit.seals import make_entry
 
 ENCRYPTION_KEY = Fernet.generate_key().decode()
 

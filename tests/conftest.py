@@ -28,6 +28,8 @@ from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import own_settings
 
 if TYPE_CHECKING:
+    from pytest_django import Settings
+
     from scaiwave.sandbox import Sandbox
 
 # CI uses the same examples each time, so that a failure can be repeated.
@@ -414,3 +416,15 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     marker = request.node.get_closest_marker("sandbox")
     with Sandbox(**(marker.kwargs if marker else {})) as running:
         yield running
+
+
+@pytest.fixture
+def media_root(tmp_path: Path, settings: Settings) -> Path:
+    """The directory of a media store for this test."""
+    directory = tmp_path / "media"
+    files = {
+        "BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage",
+        "OPTIONS": {"location": str(directory)},
+    }
+    settings.STORAGES = {**settings.STORAGES, "default": files}
+    return directory

@@ -137,7 +137,7 @@ def empty_tables(using: str = "default") -> None:
     each flush: its content types and permissions, which no test changes, are kept.
     """
     # Benchmarks import this module without Django's applications.
-    from tenants.services.audit_triggers import (
+    from tenants.audit.triggers import (
         install_audit_triggers,
         missing_triggers,
         remove_audit_triggers,

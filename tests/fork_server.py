@@ -69,36 +69,49 @@ MODULES = (
     "storages.backends.s3",
     "tenacity",
     "uuid_utils",
-    "scaiwave.admin.acts",
-    "scaiwave.admin.list_export",
-    "scaiwave.admin.overview",
-    "scaiwave.admin.search",
-    "scaiwave.admin.tabs",
-    "scaiwave.auth.operators",
+    "scaiwave.site.acts",
+    "scaiwave.site.list_export",
+    "scaiwave.site.overview",
+    "scaiwave.site.search",
+    "scaiwave.site.tabs",
+    "scaiwave.auth.identify",
     "scaiwave.clients.scaikey.client",
     "scaiwave.config.database",
     "scaiwave.config.secret_keys",
     "scaiwave.config.server_name",
-    "scaiwave.doctor.runner",
-    "scaiwave.error_mapping",
-    "scaiwave.jobs.definitions",
-    "scaiwave.log_formatter",
-    "scaiwave.media_storage",
-    "scaiwave.postgresql.base",
-    "scaiwave.schema_version",
+    "scaiwave.storage.error_mapping",
+    "scaiwave.queue.definitions",
+    "scaiwave.core.log_formatter",
+    "scaiwave.storage.media",
+    "scaiwave.storage.postgresql.base",
+    "scaiwave.storage.schema_version",
 )
 # They need models. Commands are not among them, since they import scaiwave.cli.
 PACKAGES = (
-    "federation.queries",
-    "federation.services",
-    "identity_sync.queries",
-    "identity_sync.services",
+    "federation.keys",
+    "federation.peers",
+    "federation.policy",
+    "identity_sync.registration",
+    "identity_sync.reports",
+    "identity_sync.sync",
+    "identity_sync.webhooks",
     "rooms.bundle",
-    "rooms.queries",
+    "rooms.exports",
+    "rooms.imports",
+    "rooms.lifecycle",
+    "rooms.lookup",
+    "rooms.messages",
     "rooms.search",
-    "rooms.services",
-    "tenants.queries",
-    "tenants.services",
+    "rooms.seeding",
+    "rooms.workspaces",
+    "scaiwave.operations.doctor",
+    "scaiwave.operations.overview",
+    "tenants.accounts",
+    "tenants.audit",
+    "tenants.lookup",
+    "tenants.people",
+    "tenants.roles",
+    "tenants.usage",
 )
 
 
@@ -205,7 +218,8 @@ def import_models() -> None:
                 importlib.import_module(f"{config.name}.admin")
         for package in map(importlib.import_module, PACKAGES):
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-                importlib.import_module(module.name)
+                if ".oidc" not in module.name:  # It needs the models of axes.
+                    importlib.import_module(module.name)
     apps.app_configs.clear()
     apps.apps_ready = apps.models_ready = False
     apps.clear_cache()

@@ -17,10 +17,10 @@ import pytest
 from redis import Redis
 from rq.utils import utcformat
 
-from scaiwave.jobs.errors import JobKilled
-from scaiwave.jobs.heartbeats import SCHEDULERS_KEY
-from scaiwave.jobs.maintenance import fail_job
-from scaiwave.jobs.rq_queue import SuiteQueue
+from scaiwave.operations.jobs.maintenance import fail_job
+from scaiwave.queue.errors import JobKilled
+from scaiwave.queue.heartbeats import SCHEDULERS_KEY
+from scaiwave.queue.rq_queue import SuiteQueue
 
 SUITE = [sys.executable, "-m", "scaiwave.cli"]
 MANAGE = [*SUITE, "manage"]

@@ -25,10 +25,10 @@ from pytest_django import Settings
 from federation.models import ServerKey
 from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
-from scaiwave.error_mapping import translate_errors
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
-from tenants.admin.jobs import ListedJob
+from scaiwave.storage.error_mapping import translate_errors
 from tests.authorisation_fixtures import SampleData
 
 ABSENT = "a token is required and absent"

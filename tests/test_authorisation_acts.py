@@ -22,14 +22,14 @@ from django.urls import reverse
 from pytest_django import Settings
 from redis import Redis
 
-from scaiwave.admin.access import SCAIKEY_BACKEND
-from scaiwave.admin.acts import RowSource, find_act, get_acts
 from scaiwave.config import load
+from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
-from tenants.admin.jobs import ListedJob
+from scaiwave.site.access import SCAIKEY_BACKEND
+from scaiwave.site.acts import RowSource, find_act, get_acts
 from tenants.models import AdminUser
 from tests.authorisation_fixtures import SampleData
-from tests.scaiwave.scaikey_sessions import sign_in as sign_in_with_scaikey
+from tests.scaiwave.site.scaikey_sessions import sign_in as sign_in_with_scaikey
 from tests.test_authorisation import (
     OTHER_PARTNER,
     OTHER_TENANT,
@@ -59,7 +59,7 @@ def site(redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
     """People sign in with ScaiKey too, and syncs are queued, which nothing runs here."""
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
     settings.REDIS_URL = redis_url
-    monkeypatch.setattr("identity_sync.acts.MAX_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("identity_sync.site.acts.MAX_WAIT_SECONDS", 0.0)
     Redis.from_url(redis_url).flushdb()
 
 

@@ -10,17 +10,17 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from rooms.queries.search import get_search_plan
-from rooms.services.search.backfill import backfill_search, enqueue_backfill
-from rooms.services.search.runs import BackfillOptions
-from scaiwave.auth.operators import Operator, identify_operator
+from rooms.search.backfill import backfill_search, enqueue_backfill
+from rooms.search.queries import BackfillOptions, get_search_plan
+from scaiwave.auth.identify import identify_operator
 from scaiwave.cli.verbs import VERBS, canonical_path
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.config import load
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.operators import Operator
 from scaiwave.publishing.publish import publish
 from scaiwave.sandbox import Sandbox
-from tenants.queries import scaigrid_smoke
+from tenants.usage import check_scaigrid as scaigrid_smoke
 from tests.authorisation_fixtures import SampleData
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.scaiwave.publishing.factories import make_page, write_page

@@ -19,27 +19,28 @@ from pytest_django import Settings
 from redis import Redis
 
 from identity_sync.models import SyncRun, WebhookEvent
-from identity_sync.services.sync.run import sync_lock
+from identity_sync.sync.run import sync_lock
+from rooms.imports.verify_bundle import verify_bundle
 from rooms.models import RoomImport, RoomMedia, RoomMember
-from rooms.queries.search import get_search_plan
-from rooms.queries.verify_bundle import verify_bundle
-from rooms.services.search.backfill import EnqueueResult, backfill_search
-from rooms.services.search.runs import BackfillOptions, get_or_create_run
-from rooms.services.seeding.seed_rooms import SeedOptions, seed_rooms
-from scaiwave import registry
-from scaiwave.auth.operators import get_host_operator
+from rooms.search.backfill import EnqueueResult, backfill_search
+from rooms.search.queries import BackfillOptions, get_search_plan
+from rooms.search.runs import get_or_create_run
+from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
+from scaiwave import extensions
 from scaiwave.cli.verbs import VerbPath
 from scaiwave.console.output import to_json
-from scaiwave.jobs.scheduler import Scheduler
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.publishing.errors import InvalidPage
 from scaiwave.publishing.plan import Action, PageAction
 from scaiwave.publishing.report import PublishReport
-from scaiwave.registry import get_jobs
+from scaiwave.queue.jobs import JOBS
 from scaiwave.sandbox import Sandbox
+from tenants.audit.record import record_audit
 from tenants.models import Group, GroupMembership
-from tenants.queries.scaigrid_smoke import SmokeTest, SmokeTestStep, StepOutcome
-from tenants.services.audit import record_audit
+from tenants.usage.check_scaigrid import SmokeTest, SmokeTestStep, StepOutcome
 from tests.authorisation_fixtures import SampleData
+from tests.extensions import Provided
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW, TIMESTAMPS
 from tests.test_authorisation import run, scaikey
@@ -106,7 +107,8 @@ def fill(sample: SampleData, monkeypatch: pytest.MonkeyPatch) -> None:
             tenant=sample.tenant,
             now=NOW,
         )
-    monkeypatch.setattr(registry, "_participant_details", [lambda key: [("Last sync", "today")]])
+    facts = [Provided(lambda key: [("Last sync", "today")])]
+    monkeypatch.setattr(extensions, "PARTICIPANT_FACTS", facts)
 
 
 def _fill_groups(sample: SampleData) -> None:
@@ -161,7 +163,7 @@ def _leave_heartbeat(redis_url: str) -> None:
     """Let a scheduler be detected."""
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
-        Scheduler(redis, [get_jobs()["identity_sync.jobs.full_sync"]]).step()
+        Scheduler(redis, [JOBS["identity_sync.jobs.full_sync"]]).step()
 
 
 @pytest.mark.django_db

@@ -153,7 +153,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ),
     # A separate contract, because peers read it too.
     ("admin", "federation", "descriptor"): Shape(),
-    # It needs a peer: tests/federation/test_check_peer.py compares its document.
+    # It needs a peer: tests/federation/peers/test_check_peer.py compares its document.
     ("admin", "federation", "check-peer"): Shape(),
     ("admin", "federation", "peer", "list"): List("peers"),
     ("admin", "federation", "peer", "show"): Item("peer"),
@@ -194,7 +194,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("room", "search-index"): Report(others=also("run_id", "resumed", "tenants", "dry_run")),
     ("scaigrid", "check"): Report(others=also("ok", "steps")),
     ("admin", "show-deploy-file"): Item("deploy_file"),
-    # They need Redis: tests/tenants/test_job_commands.py compares their documents.
+    # They need Redis: tests/scaiwave/operations/jobs/test_job_commands.py compares their documents.
     ("worker",): Shape(),
     ("scheduler",): Shape(),
     ("jobs", "list"): List("jobs"),

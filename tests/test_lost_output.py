@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
-from federation.services.keys import generate_key
 from scaiwave.cli import main
 from scaiwave.cli.verbs import VERBS
 from tenants.models import AuditEntry

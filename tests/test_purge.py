@@ -13,13 +13,13 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncSkip
 from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.exports.export_room import export_room
+from rooms.imports.import_room import import_room
 from rooms.models import Event, Room, WorkspaceMember
-from rooms.queries.search import search_rooms
-from rooms.services.exports.export_room import export_room
-from rooms.services.imports.import_room import import_room
+from rooms.search.queries import search_rooms
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
-from tenants.services.purge_participant import purge_participant
+from tenants.people.purge_participant import purge_participant
 from tests.identity_sync.sync.helpers import (
     HOST,
     get_changed_counts,
@@ -51,7 +51,7 @@ def scaikey(sandbox: Sandbox, settings: Settings, media_root: Path) -> Sandbox:
 @pytest.fixture
 def media_root(tmp_path: Path, settings: Settings) -> Path:
     files = {
-        "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
+        "BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage",
         "OPTIONS": {"location": str(tmp_path / "media")},
     }
     settings.STORAGES = {**settings.STORAGES, "default": files}

@@ -14,8 +14,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from scaiwave.cli.verbs import VERBS
-from scaiwave.errors import DatabaseNewer
-from scaiwave.schema_version import OWN_APPS, known_schema_required, require_known_schema
+from scaiwave.core.errors import DatabaseNewer
+from scaiwave.storage.schema_version import OWN_APPS, known_schema_required, require_known_schema
 from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import run_scaiwave
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scaiwave.deploy_files import DEPLOY_FILES
+from scaiwave.operations.deploy_files import DEPLOY_FILES
 from tests.scaiwave.cli_helpers import CHECKOUT
 
 pytestmark = pytest.mark.once

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from identity_sync.services.sync.changes import PlannedChange, iter_sections
-from identity_sync.services.sync.report import KINDS, SyncReport
+from identity_sync.report import KINDS, SyncReport
+from identity_sync.sync.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize

@@ -10,7 +10,7 @@ from identity_sync.management.output import (
     format_run_changes,
     format_webhooks,
 )
-from identity_sync.queries.status import SyncStatus
+from identity_sync.reports.status import SyncStatus
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import Output
 

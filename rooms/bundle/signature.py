@@ -29,10 +29,10 @@ from rooms.bundle.manifest.schema import (
 )
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import NOTHING_IMPORTED, BundleDamaged, BundleVersion, ImportRefused
-from scaiwave.msgspec_decoders import register_structs
+from scaiwave.core.msgspec_decoders import register_structs
 
 if TYPE_CHECKING:
-    from federation.services.signing import VerifyingKey
+    from federation.keys.signing import VerifyingKey
 
 _MAX_KEYS = 100
 _MAX_VALUE_BYTES = MIB
@@ -261,7 +261,7 @@ def require_valid(
 def _invalid_reason(document: SignatureDocument, text: str, key: VerifyingKey) -> str:
     """Return the reason as a sentence, or an empty text for a valid signature."""
     from federation.errors import SignatureRefused
-    from federation.services import signing
+    from federation.keys import signing
 
     if document.algorithm != SIGNATURE_ALGORITHM:
         return f"Unknown signature algorithm: {document.algorithm!r:.60}."

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from rooms.bundle.manifest.schema import TimeWindow, format_timestamp
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 _DAY = r"\d{4}-\d\d-\d\d"
 _FORM = re.compile(rf"{_DAY}(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d{{1,6}})?(?:[Zz]|[+-]\d\d:\d\d))?")

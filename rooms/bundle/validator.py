@@ -25,7 +25,7 @@ from rooms.errors import (
     ImportRefused,
 )
 from scaiwave.console.progress import ProgressCallback
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 
 Report = Callable[[ScaiWaveError], None]
 """Called with each problem; raises it, or stores it so that validation goes on."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rooms.queries.verify_bundle import VerifiedBundle
-    from rooms.services.imports.import_room import ImportResult
-    from tenants.queries.serializers import Row
+    from rooms.imports.import_room import ImportResult
+    from rooms.imports.verify_bundle import VerifiedBundle
+    from tenants.lookup.serializers import Row
 
 IMPORT_COLUMNS = (
     Column("name", "Name"),

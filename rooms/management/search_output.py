@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rooms.queries.search import SearchPlan
-from rooms.services.search.backfill import BackfillResult, EnqueueResult
+from rooms.search.backfill import BackfillResult, EnqueueResult
+from rooms.search.queries import SearchPlan
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
-from tenants.queries.serializers import Row
+from tenants.lookup.serializers import Row
 
 PLAN_COLUMNS = (
     Column("tenant", "Tenant"),

@@ -20,7 +20,7 @@ from rooms.search.scope import (
     changed_sql,
     eligible_sql,
 )
-from scaiwave.sql import fetch, to_uuid, uuid_param
+from scaiwave.core.sql import fetch, to_uuid, uuid_param
 
 _MAX_POSITION = 2**63 - 1
 _EXTRA_DOCUMENTS = 20
@@ -73,7 +73,7 @@ class DatabaseIndex:
             SELECT d.event_id, d.stream_position FROM {source}
             WHERE {condition} AND d.tenant_id = %s AND d.stream_position < %s
             ORDER BY d.stream_position + 0 DESC LIMIT %s
-            """,  # noqa: S608
+            """,
             [*terms, uuid_param(tenant_id), before, page_size],
         )
         return [(to_uuid(event_id), position) for event_id, position in rows]
@@ -105,7 +105,7 @@ def filter_findable(tenant_id: UUID, event_ids: list[UUID], room_id: UUID | None
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
         WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(event_ids))})
             AND {FINDABLE} AND NOT {changed_sql()} {in_room}
-        """,  # noqa: S608
+        """,
         [uuid_param(tenant_id), *(uuid_param(event_id) for event_id in event_ids), *room_params],
     )
     return {to_uuid(row[0]) for row in rows}
@@ -146,7 +146,7 @@ def _count_documents(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Inde
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
         WHERE {condition} GROUP BY e.tenant_id
         {totals_sql}
-        """,  # noqa: S608
+        """,
         [*run_params, *scope_params, *totals_params],
     )
     counts, surplus = dict[UUID, IndexCounts](), dict[Any, int]()
@@ -169,7 +169,7 @@ def _document_totals_sql(scope: Scope, run_id: UUID | None) -> tuple[str, list[A
         run_join = f"LEFT JOIN {ends} ON ends.tenant_id = d.tenant_id"
         within_run = "AND (ends.last IS NULL OR d.stream_position <= ends.last)"
     return (
-        f"UNION ALL SELECT d.tenant_id, 0, 0, 0, 0, count(*) FROM {TABLE} d {run_join} "  # noqa: S608
+        f"UNION ALL SELECT d.tenant_id, 0, 0, 0, 0, count(*) FROM {TABLE} d {run_join} "
         f"WHERE {tenant_condition} {within_run} GROUP BY d.tenant_id",
         [*run_params, *tenant_params],
     )
@@ -183,7 +183,7 @@ def _count_orphans(scope: Scope) -> dict[UUID, int]:
         SELECT d.tenant_id, count(*) FROM {TABLE} d
         LEFT JOIN sw_events e ON e.id = d.event_id AND e.tenant_id = d.tenant_id
         WHERE e.id IS NULL AND {tenant_condition} GROUP BY d.tenant_id
-        """,  # noqa: S608
+        """,
         params,
     )
     return {to_uuid(tenant_id): count for tenant_id, count in rows}

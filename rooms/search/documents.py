@@ -24,7 +24,7 @@ from rooms.search.scope import (
     changed_sql,
     eligible_sql,
 )
-from scaiwave.sql import execute, fetch, to_uuid, uuid_param
+from scaiwave.core.sql import execute, fetch, to_uuid, uuid_param
 
 _IN_RANGE = "{0}.tenant_id = %s AND {0}.stream_position > %s AND {0}.stream_position <= %s"
 # Of an event and its document. With the position, the index of positions finds one row too.
@@ -62,7 +62,7 @@ def upsert(event_range: EventRange) -> int:
         ON CONFLICT (event_id) DO UPDATE
         SET tenant_id = excluded.tenant_id, stream_position = excluded.stream_position,
             body = excluded.body, edited_at = excluded.edited_at, remote = 0
-        """,  # noqa: S608
+        """,
         [*_range_params(event_range), *scope_params],
     )
 
@@ -70,7 +70,7 @@ def upsert(event_range: EventRange) -> int:
 def has_documents(event_range: EventRange) -> bool:
     """Whether the range has any document; False throughout a first backfill."""
     sql = (
-        f"SELECT 1 FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} "  # noqa: S608
+        f"SELECT 1 FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} "
         "ORDER BY stream_position LIMIT 1"  # without the order PostgreSQL may scan the table
     )
     return bool(fetch(sql, _range_params(event_range)))
@@ -81,21 +81,21 @@ def delete_stale(event_range: EventRange) -> int:
     if not has_documents(event_range):
         return 0
     is_stale, params = _stale_sql(event_range)
-    sql = f"DELETE FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale}"  # noqa: S608
+    sql = f"DELETE FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale}"
     return execute(sql, [*_range_params(event_range), *params])
 
 
 def delete_orphans(tenant_id: UUID) -> int:
     """Delete documents of deleted events; return how many."""
     orphans, params = _orphans_sql(tenant_id)
-    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({orphans})"  # noqa: S608
+    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({orphans})"
     return execute(sql, [uuid_param(tenant_id), *params])
 
 
 def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
     """Return event ids of documents that must no longer be found."""
     is_stale, params = _stale_sql(event_range)
-    sql = f"SELECT d.event_id FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale} LIMIT %s"  # noqa: S608
+    sql = f"SELECT d.event_id FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale} LIMIT %s"
     return [to_uuid(row[0]) for row in fetch(sql, [*_range_params(event_range), *params, limit])]
 
 
@@ -149,7 +149,7 @@ def pending_counts(scope: Scope, run_id: UUID | None = None) -> dict[UUID, int]:
         WHERE {condition} AND d.remote = 0 AND {FINDABLE}
             AND NOT {changed_sql()}
         GROUP BY e.tenant_id
-        """,  # noqa: S608
+        """,
         [*run_params, *scope_params],
     )
     return {to_uuid(tenant_id): count for tenant_id, count in rows}
@@ -179,7 +179,7 @@ def _stale_sql(event_range: EventRange) -> tuple[str, list[Any]]:
         EXISTS (SELECT 1 FROM {EVENTS}
                 WHERE e.id = d.event_id AND {_SAME_POSITION} AND {_EVENTS_IN_RANGE}
                     AND {condition} AND {removed_sql()})
-        """  # noqa: S608
+        """
     return sql, [*_range_params(event_range), *params]
 
 
@@ -189,7 +189,7 @@ def _orphans_sql(tenant_id: UUID) -> tuple[str, list[Any]]:
         SELECT d.event_id FROM {TABLE} d
         LEFT JOIN sw_events e ON e.id = d.event_id AND e.tenant_id = d.tenant_id
         WHERE d.tenant_id = %s AND e.id IS NULL
-        """,  # noqa: S608
+        """,
         [uuid_param(tenant_id)],
     )
 

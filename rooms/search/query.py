@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rooms.errors import SearchEmpty, SearchTooLong
 from rooms.search.schema import SEPARATORS
-from tenants.queries.resolve import is_storable_text
+from tenants.lookup.resolve import is_storable_text
 
 MAX_TERMS = 32
 MAX_QUERY_CHARS = 500

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from scaiwave.sql import fetch_one
+from scaiwave.core.sql import fetch_one
 
 TABLE = "sw_search_documents"
 WORDS = "sw_search_words"
@@ -39,12 +39,9 @@ _CREATE_FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
     f"body, content='{TABLE}', content_rowid='id', tokenize='{TOKENIZER}')"
 )
-_INSERT_WORDS = f"INSERT INTO {WORDS} (rowid, body) VALUES (new.id, new.body);"  # noqa: S608
-_DELETE_WORDS = (
-    f"INSERT INTO {WORDS} ({WORDS}, rowid, body) "  # noqa: S608
-    "VALUES ('delete', old.id, old.body);"
-)
-_REBUILD_WORDS = f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')"  # noqa: S608
+_INSERT_WORDS = f"INSERT INTO {WORDS} (rowid, body) VALUES (new.id, new.body);"
+_DELETE_WORDS = f"INSERT INTO {WORDS} ({WORDS}, rowid, body) VALUES ('delete', old.id, old.body);"
+_REBUILD_WORDS = f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')"
 _TRIGGERS = {
     "add": f"AFTER INSERT ON {TABLE} BEGIN {_INSERT_WORDS} END",
     "take": f"AFTER DELETE ON {TABLE} BEGIN {_DELETE_WORDS} END",
@@ -133,7 +130,7 @@ def _repair_words() -> None:
     """
     ensure_full_text(connection.alias)
     (is_complete,) = fetch_one(
-        f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608
+        f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"
     )
     if not is_complete:
         _execute(connection, _REBUILD_WORDS)

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from rooms.models.rooms import INCOGNITO_SCOPE, RoomType
-from scaiwave.sql import datetime_param, is_distinct, uuid_param
+from scaiwave.core.sql import datetime_param, is_distinct, uuid_param
 
 MAX_BODY_CHARS = 16_000
 """Characters of a message that are indexed; a content may hold 64 KiB."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 
 if TYPE_CHECKING:
     from scaiwave.clients.scaigrid.client import ScaiGridClient

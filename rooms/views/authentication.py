@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from scaiwave.auth.bearer import authenticate_bearer, get_client_address
-from tenants.queries.callers import Caller, get_caller
+from tenants.accounts.callers import Caller, get_caller
 
 
 def authenticate(request: HttpRequest) -> Caller:

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
 from rooms.bundle.format import sanitize_file_name
+from rooms.exports.export_room import RoomExport, export_as_participant
 from rooms.models import Room
-from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
-from scaiwave.api import BadApiRequest, api_view
+from scaiwave.web.api import BadApiRequest, api_view
 from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
 

@@ -8,13 +8,13 @@ from django.utils import timezone
 
 from rooms.bundle.format import MIB
 from rooms.errors import WorkspaceForbidden
-from rooms.queries.workspaces import can_import_somewhere
-from rooms.services.imports.import_room import import_room
+from rooms.imports.import_room import import_room
 from rooms.views.authentication import authenticate
 from rooms.views.upload import read_upload
-from scaiwave.api import api_view, json_response
+from rooms.workspaces.queries import can_import_somewhere
+from scaiwave.web.api import api_view, json_response
 from scaiwave.web.transfers import reserve_transfer
-from tenants.queries.callers import Caller
+from tenants.accounts.callers import Caller
 
 
 @api_view("POST")

@@ -16,7 +16,7 @@ from django.http.multipartparser import MultiPartParser
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
 from rooms.views.upload_pace import PaceWatch, watch_pace
-from scaiwave.api import BadApiRequest, LengthRequired
+from scaiwave.web.api import BadApiRequest, LengthRequired
 
 BUNDLE = "bundle"
 MAX_OVERHEAD_BYTES = MIB

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest
 
-from scaiwave.api import RequestTooSlow
+from scaiwave.web.api import RequestTooSlow
 
 KIB = 1024
 GRACE_SECONDS = 10.0

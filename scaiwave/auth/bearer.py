@@ -8,12 +8,11 @@ from ipaddress import ip_address
 from django.conf import settings
 from django.http import HttpRequest
 
-from scaiwave import registry
+from scaiwave.auth.identify import fetch_scaikey_jwks, get_tenant_slug, verify_scaikey_token
 from scaiwave.auth.jwks_cache import Jwks, JwksCache
-from scaiwave.auth.operators import fetch_scaikey_jwks, verify_scaikey_token
 from scaiwave.auth.tokens import Claims
 from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
-from scaiwave.errors import TokenRequired
+from scaiwave.core.errors import TokenRequired
 
 
 def authenticate_bearer(request: HttpRequest) -> Claims:
@@ -29,7 +28,7 @@ def authenticate_bearer(request: HttpRequest) -> Claims:
 
 def build_jwks_fetcher() -> Callable[[str | None], Jwks]:
     """Return what fetches ScaiKey's keys for one token, from the cache of this process."""
-    return _jwks_cache.fetcher(_get_tenant_slug)
+    return _jwks_cache.fetcher(get_tenant_slug)
 
 
 def get_client_address(request: HttpRequest) -> str:
@@ -50,10 +49,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _get_tenant_slug(tenant_id: str | None) -> str | None:
-    return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
 def _fetch_jwks(tenant_slug: str | None) -> Jwks:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaiwave.errors import ScaiWaveError, UpstreamUnreachable
+from scaiwave.core.errors import ScaiWaveError, UpstreamUnreachable
 
 Jwks = Mapping[str, Any]
 FetchBySlug = Callable[[str | None], Jwks]

@@ -19,7 +19,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from scaiwave.errors import ExpiredToken, InvalidToken, UpstreamInvalidResponse
+from scaiwave.core.errors import ExpiredToken, InvalidToken, UpstreamInvalidResponse
 
 KEY_TYPES = {"RS256": "RSA", "ES256": "EC"}
 """The algorithms that ScaiKey signs with, and their types of keys. Symmetric algorithms must never

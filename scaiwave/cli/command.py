@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.management.base import CommandParser, DjangoHelpFormatter
 
-from scaiwave.auth import operators
+from scaiwave.auth.identify import identify_operator
 from scaiwave.cli.django_entry import (
     STRICT_PROGRAM,
     DjangoCommand,
@@ -28,8 +28,9 @@ from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
-from scaiwave.errors import ConfirmationNeeded, RefusedError, UsageError
-from scaiwave.paging import Page
+from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
+from scaiwave.core.operators import Operator
+from scaiwave.core.paging import Page
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
@@ -68,8 +69,8 @@ class OperatorCommand(DjangoCommand):
     dry_run: bool
 
     @cached_property
-    def operator(self) -> operators.Operator:
-        return operators.identify_operator(settings.CONFIG)
+    def operator(self) -> Operator:
+        return identify_operator(settings.CONFIG)
 
     @classmethod
     def get_verb(cls) -> tuple[VerbPath, Verb]:

@@ -25,10 +25,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
 from scaiwave.config.database import is_missing_file
-from scaiwave.error_mapping import missing_file_error, translate_errors
-from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
-from scaiwave.schema_version import known_schema_required
-from scaiwave.web import require_web_libraries
+from scaiwave.config.web_libraries import require_web_libraries
+from scaiwave.core.errors import ConfirmationNeeded, TerminationSignal, UsageError
+from scaiwave.storage.error_mapping import missing_file_error, translate_errors
+from scaiwave.storage.schema_version import known_schema_required
 
 # Words of Django's that are not commands of an application.
 _DJANGO_WORDS = ("help", "version")

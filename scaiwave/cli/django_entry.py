@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from scaiwave import __version__
 from scaiwave.cli.parsers import UsageErrorMixin
-from scaiwave.errors import ScaiWaveError, UsageError
+from scaiwave.core.errors import ScaiWaveError, UsageError
 
 STRICT_PROGRAM = "scaiwave"
 

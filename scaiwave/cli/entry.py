@@ -17,8 +17,8 @@ from typing import TextIO
 from scaiwave import __version__
 from scaiwave.cli.overview import format_group, format_manage_help, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
-from scaiwave.completed_work import describe_works, forget_completed, list_completed
-from scaiwave.errors import (
+from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
+from scaiwave.core.errors import (
     DatabaseUnreachable,
     DiskFull,
     Interrupted,
@@ -219,7 +219,7 @@ def _report_system_error(error: OSError, *, as_json: bool) -> int:
         return report_error(lost, as_json=as_json)
     if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
         return 0
-    from scaiwave.error_mapping import map_os_error
+    from scaiwave.storage.error_mapping import map_os_error
 
     if (mapped := map_os_error(error)) is None:
         raise error

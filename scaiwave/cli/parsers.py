@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NoReturn
 
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 USAGE_WIDTH = 80
 

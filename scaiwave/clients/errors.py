@@ -1,4 +1,4 @@
-"""Errors of other servers, beyond the common branches of `scaiwave.errors`.
+"""Errors of other servers, beyond the common branches of `scaiwave.core.errors`.
 
 UpstreamInvalidResponse (2)
 ├── UpstreamRedirect       a redirect, which is never followed
@@ -11,7 +11,7 @@ BudgetExceeded (1)         429 with BUDGET_EXCEEDED: waiting does not help
 
 from __future__ import annotations
 
-from scaiwave.errors import ConflictError, RefusedError, UpstreamInvalidResponse
+from scaiwave.core.errors import ConflictError, RefusedError, UpstreamInvalidResponse
 
 
 class UpstreamRedirect(UpstreamInvalidResponse):

@@ -22,8 +22,8 @@ from scaiwave.clients.http.responses import error_from_response, redact, wrong_p
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
-from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
-from scaiwave.msgspec_decoders import get_decoder
+from scaiwave.core.errors import UpstreamInvalidResponse, UpstreamNotFound
+from scaiwave.core.msgspec_decoders import get_decoder
 
 DOCS = "/api/v1/docs"
 NAMESPACES = f"{DOCS}/_namespaces"

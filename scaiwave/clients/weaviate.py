@@ -19,7 +19,7 @@ from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
+from scaiwave.core.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
 
 META = "/v1/meta"
 SCHEMA = "/v1/schema"

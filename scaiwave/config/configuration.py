@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import environ
 
 from scaiwave.config.definitions import BY_NAME, LOCATING_NAMES, SETTINGS
-from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.core.errors import SettingInvalid, SettingMissing
 
 __all__ = [
     "BY_NAME",

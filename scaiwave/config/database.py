@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import environ
 
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid
-from scaiwave.files import translate_write_errors
+from scaiwave.core.errors import SettingInvalid
+from scaiwave.core.files import translate_write_errors
 
-POSTGRESQL = "scaiwave.postgresql"
+POSTGRESQL = "scaiwave.storage.postgresql"
 SQLITE = "django.db.backends.sqlite3"
 
 # Several commands may run at once: readers never wait (WAL), and a writer takes its lock when its

@@ -17,8 +17,8 @@ from shlex import quote
 from scaiwave.config import Configuration
 from scaiwave.config.configuration import read_env_file
 from scaiwave.config.database import uses_sqlite
-from scaiwave.errors import DiskFull, FileUnwritable, SettingInvalid, SettingMissing
-from scaiwave.files import DISK_FULL_ERRNOS, atomic_write
+from scaiwave.core.errors import DiskFull, FileUnwritable, SettingInvalid, SettingMissing
+from scaiwave.core.files import DISK_FULL_ERRNOS, atomic_write
 
 FILE_NAME = "secret-keys.env"
 

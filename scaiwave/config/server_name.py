@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from scaiwave.config.configuration import Configuration, has_comment
-from scaiwave.errors import SettingInvalid
+from scaiwave.core.errors import SettingInvalid
 
 MAX_NAME_CHARS = 255
 NAME_FIX = (

@@ -25,7 +25,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scaiwave.console.columns import Column, ColumnType, Row
-from scaiwave.errors import ScaiWaveError, SettingInvalid
+from scaiwave.core.errors import ScaiWaveError, SettingInvalid
 
 EMPTY_CELL = "-"
 MAX_MEASURED_ROWS = 1000

@@ -1,6 +1,1 @@
-"""The job queue: RQ's data in Redis, read as untrusted data.
-
-Anyone who can write to Redis can put anything into the queue. Jobs are JSON, and a worker runs only
-the functions that the apps have registered (`scaiwave.registry.register_job`), with arguments that
-they accept. RQ reads jobs with pickle by default, which runs any code: nothing here uses that.
-"""
+"""Former paths of classes that a settings file or a unit outside of the suite may name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.errors import ConfigurationError, NotFoundError, RefusedError
+from scaiwave.core.errors import ConfigurationError, NotFoundError, RefusedError
 
 
 class InvalidPage(RefusedError):

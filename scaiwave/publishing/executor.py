@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from scaiwave.clients.scaicms import ScaiCmsClient
-from scaiwave.errors import ScaiWaveError, UpstreamUnavailable, UpstreamUnreachable
+from scaiwave.core.errors import ScaiWaveError, UpstreamUnavailable, UpstreamUnreachable
 from scaiwave.publishing.plan import WRITES, Action, PageAction, plan_page
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.publishing.errors import InvalidPage, PagesNotFound
 from scaiwave.publishing.front_matter import read_front_matter
 from scaiwave.publishing.markdown import Outline, parse_outline

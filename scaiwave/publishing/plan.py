@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from scaiwave.clients.scaicms import LivePage
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 
 
 class Action(StrEnum):

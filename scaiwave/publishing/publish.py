@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
 from scaiwave.console.progress import ProgressCallback
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.operators import Operator, Permission
 from scaiwave.publishing.errors import PruneRefused
 from scaiwave.publishing.executor import PageExecutor
 from scaiwave.publishing.index_page import INDEX_PATH, build_index, parse_index

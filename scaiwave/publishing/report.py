@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaiwave.console.columns import Column
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.publishing.errors import PagesFailed
 from scaiwave.publishing.plan import CHANGES, Action, PageAction
 

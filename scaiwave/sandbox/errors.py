@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.errors import ConfigurationError, DomainError, NotFoundError
+from scaiwave.core.errors import ConfigurationError, DomainError, NotFoundError
 
 
 class UnknownEntity(NotFoundError):

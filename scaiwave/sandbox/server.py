@@ -26,17 +26,20 @@ from scaiwave.sandbox.api import (
     sign_in,
 )
 from scaiwave.sandbox.api.pagination import ENVELOPES
-from scaiwave.sandbox.api.registration import Registrations
 from scaiwave.sandbox.clients import Client, Clients
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
+from scaiwave.sandbox.docs_pages import ScaiCms
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
 from scaiwave.sandbox.grants import Grants
+from scaiwave.sandbox.grid import ScaiGrid
 from scaiwave.sandbox.http.faults import CONNECTION_FAULTS, Faults
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.request_log import RequestLog
-from scaiwave.sandbox.http.routing import HTTPError, Request, Response, find_route, json_response
+from scaiwave.sandbox.http.routing import find_route
 from scaiwave.sandbox.http.server import Server
 from scaiwave.sandbox.journal import Journal
 from scaiwave.sandbox.keys import KeyRing, PrivateKey
+from scaiwave.sandbox.registrations import Registrations
 from scaiwave.sandbox.webhooks import Webhooks
 
 HOST = "127.0.0.1"
@@ -115,8 +118,8 @@ class Sandbox:
         self.client_secret = self.clients.get_secret(self.clients.fixed) or ""
         self.grants = Grants()
         self.registrations = Registrations(auto_approve=self.auto_approve)
-        self.scaicms = scaicms.ScaiCms(seed=self.seed)
-        self.scaigrid = scaigrid.ScaiGrid(seed=self.seed)
+        self.scaicms = ScaiCms(seed=self.seed)
+        self.scaigrid = ScaiGrid(seed=self.seed)
         self.webhooks = Webhooks(self.directory, seed=self.seed)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from scaiwave.msgspec_decoders import register_structs
+from scaiwave.core.msgspec_decoders import register_structs
 from scaiwave.sandbox.data.directory import Directory
 from scaiwave.sandbox.errors import InvalidWebhook, UnknownEntity
 

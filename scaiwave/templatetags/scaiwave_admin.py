@@ -12,8 +12,8 @@ from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from scaiwave.admin.formatting import TONE_WORDS, Tone, clean_text, format_time, value_text
 from scaiwave.console.output import format_bytes
+from scaiwave.site.formatting import TONE_WORDS, Tone, clean_text, format_time, value_text
 
 register = template.Library()
 register.filter("time_cell", format_time)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scaiwave.config import Configuration
-from scaiwave.errors import ScaiWaveError, SettingInvalid, UpstreamUnreachable
+from scaiwave.core.errors import ScaiWaveError, SettingInvalid, UpstreamUnreachable
 
 if TYPE_CHECKING:  # Settings import this module, also for commands.
     from scaiwave.clients.scaikey.sign_in import SignInEndpoints

@@ -11,8 +11,8 @@ from threading import BoundedSemaphore
 
 from django.conf import settings
 
-from scaiwave.api import RateLimitExceeded
-from scaiwave.locks import process_lock
+from scaiwave.core.locks import process_lock
+from scaiwave.web.api import RateLimitExceeded
 
 FREE_THREADS = 2
 """Threads of a process that exports and imports leave to other requests."""

@@ -18,7 +18,7 @@ def measure(runs: int, only: str) -> dict[str, Any]:
     from django.test.utils import setup_test_environment
 
     from tenants.models import AdminUser, Participant, StoredOverview, Tenant
-    from tests.scaiwave.admin_addresses import Address, iter_addresses, iter_page
+    from tests.scaiwave.site.addresses import Address, iter_addresses, iter_page
 
     setup_test_environment()
     client = Client()

@@ -41,8 +41,8 @@ import sys
 import django
 django.setup()
 from django.db import connection
-from identity_sync.services.sync.run import SyncOptions, run_sync
-from scaiwave.auth.operators import get_host_operator
+from identity_sync.sync.run import SyncOptions, run_sync
+from scaiwave.core.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
 runs, step = map(int, sys.argv[1:])
 for done in range(1, runs + 1):

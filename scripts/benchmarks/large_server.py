@@ -220,8 +220,8 @@ def _fill_rooms(people: list[UUID], tenant_id: UUID, count: int) -> None:
 
 def _fill_audit(tenant_ids: list[UUID], count: int) -> None:
     """Write entries of three years. Their IDs have the time of the entry, as real ones do."""
+    from tenants.audit.queries.entries import min_uuid7_at
     from tenants.models import AuditEntry
-    from tenants.queries.audit import min_uuid7_at
 
     step = timedelta(days=3 * 365) / count
 

@@ -136,8 +136,8 @@ def time_search(environment: dict[str, str], word: str) -> float:
     """Return the median milliseconds of a search, in a process that does nine."""
     code = (
         "import os, sys, time, django; django.setup()\n"
-        "from rooms.queries.search import search_rooms\n"
-        "from scaiwave.auth.operators import get_host_operator\n"
+        "from rooms.search.queries import search_rooms\n"
+        "from scaiwave.core.operators import get_host_operator\n"
         "def once():\n"
         "    started = time.perf_counter()\n"
         "    operator = get_host_operator()\n"

@@ -30,7 +30,7 @@ def download() -> dict[str, Any]:
     """Fetch and decode all five entity types, and store nothing."""
     from django.conf import settings
 
-    from identity_sync.services.sync.fetch import MIN_GROUPS_FOR_SCIM
+    from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
     from scaiwave.clients.scaikey.client import scaikey_client
     from scaiwave.sandbox.api.scim import MAX_COUNT
 
@@ -71,9 +71,9 @@ def download() -> dict[str, Any]:
 
 def sync(allow_removals: int | None = None) -> dict[str, Any]:
     """Run a sync as `scaiwave sync` does when its output is not a terminal."""
-    from identity_sync.services.sync import run
-    from scaiwave.auth.operators import get_host_operator
+    from identity_sync.sync import run
     from scaiwave.console.progress import null_progress_factory
+    from scaiwave.core.operators import get_host_operator
 
     sync_run: Any = run
     sizes: dict[str, int] = {}
@@ -110,7 +110,7 @@ def _table_sizes() -> list[tuple[str, int, int]]:
     """Return name, bytes of rows and bytes with indexes of each table, also of temporary ones."""
     from django.db import connection
 
-    from scaiwave.sql import fetch
+    from scaiwave.core.sql import fetch
 
     if connection.vendor == "postgresql":
         return fetch(
@@ -132,7 +132,7 @@ def _table_sizes() -> list[tuple[str, int, int]]:
 
 def _measure_tables(tables: list[tuple[str, int, int]]) -> dict[str, int]:
     """Sum up what the plan and the staged responses take, and the rows that a sync writes."""
-    from identity_sync.services.sync.staging import TABLES as TEMPORARY
+    from identity_sync.sync.staging import TABLES as TEMPORARY
 
     sizes = dict.fromkeys(("plan", "staged", "rows", "rows_with_indexes"), 0)
     for name, rows, total in tables:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 
 @contextmanager

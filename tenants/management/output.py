@@ -8,8 +8,8 @@ from typing import Any
 
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
-from tenants.queries.serializers import Row
-from tenants.queries.usage import UsageSummary
+from tenants.lookup.serializers import Row
+from tenants.people.queries.token_usage import UsageSummary
 
 AUDIT_COLUMNS = (
     Column("created_at", "Time", ColumnType.TIME),

@@ -7,7 +7,7 @@ from getpass import getpass
 from pathlib import Path
 
 from scaiwave.cli.command import ConfirmationDeclined, OperatorCommand
-from scaiwave.errors import ConfirmationNeeded, UsageError
+from scaiwave.core.errors import ConfirmationNeeded, UsageError
 
 FILE_FLAG = "--password-file"
 MAX_FILE_BYTES = 4096

@@ -31,9 +31,10 @@ from identity_sync.models import (
     SyncSkip,
 )
 from rooms.models import Room, RoomMedia, RoomMember
-from scaiwave.admin.acts import Act, RowSource, get_acts
-from scaiwave.auth.operators import get_host_operator
-from tenants.admin.jobs import ListedJob
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.jobs.queries import list_jobs
+from scaiwave.operations.jobs.site import ListedJob
+from scaiwave.site.acts import Act, RowSource, get_acts
 from tenants.models import (
     AdminUser,
     AuditEntry,
@@ -47,7 +48,6 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
-from tenants.queries.job_queue import list_jobs
 from tests.queue_helpers import SYNC, plant_call, plant_failed, plant_job, plant_worker
 from tests.scaiwave.row_factories import (
     make_event,

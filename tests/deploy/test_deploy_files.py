@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncRun
 from scaiwave.cli.verbs import VERBS
-from scaiwave.deploy_files import DEPLOY_FILES, read_deploy_file
+from scaiwave.operations.deploy_files import DEPLOY_FILES, read_deploy_file
 from tests.federation.factories import make_key
 from tests.rooms.search.factories import backfill
 from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave

@@ -21,15 +21,15 @@ import psycopg
 import pytest
 from redis import Redis, RedisError
 
-from identity_sync.services.sync.run import LOCK
-from scaiwave.jobs.raw_values import read_members
-from scaiwave.locks import _advisory_key
+from identity_sync.models import LOCK
+from scaiwave.core.locks import _advisory_key
+from scaiwave.queue.raw_values import read_members
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.nginx import run_nginx
 from tests.queue_helpers import plant_call, run_worker, start_suite, stop, wait_until
 from tests.scaiwave.cli_helpers import run_scaiwave
-from tests.scaiwave.jobs.test_processes import kill_job
+from tests.scaiwave.operations.jobs.test_processes import kill_job
 from tests.tools import require_tool
 
 pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
@@ -52,14 +52,14 @@ SCHEDULER = """
 import django, signal, sys, threading; django.setup()
 from datetime import UTC, datetime
 from redis import Redis
-from scaiwave.jobs.scheduler import Scheduler
-from scaiwave.registry import get_jobs
+from scaiwave.operations.jobs.scheduler import Scheduler
+from scaiwave.queue.jobs import JOBS
 now = datetime.now(UTC)
 ahead = now.replace(minute=2, second=58) - now
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 redis = Redis.from_url(sys.argv[1])
-Scheduler(redis, [get_jobs()[sys.argv[2]]], lambda: datetime.now(UTC) + ahead).run(stop)
+Scheduler(redis, [JOBS[sys.argv[2]]], lambda: datetime.now(UTC) + ahead).run(stop)
 """
 
 

@@ -21,7 +21,7 @@ import psycopg
 from redis import Redis
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.registration import Registrations
+from scaiwave.sandbox.registrations import Registrations
 from tests.databases import RawDatabase, copy_database
 from tests.identity_sync.sync.helpers import list_people
 from tests.rooms.bucket.environment import Bucket, make_bundle
@@ -301,7 +301,7 @@ def fill_database() -> None:
     from rooms.models import Room
     from tenants.models import Tenant
     from tests.rooms.imports.factories import make_home
-    from tests.tenants.audit_seals import make_entry
+    from tests.tenants.audit.seals import make_entry
     from tests.tenants.role_factories import make_role
 
     call_command(

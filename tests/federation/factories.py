@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from federation.keys import ed25519
+from federation.keys.encryption import decrypt_seed, encrypt_seed
+from federation.keys.queries import signing_key
 from federation.models import ServerKey
-from federation.queries.keys import signing_key
-from federation.services import ed25519
-from federation.services.key_encryption import decrypt_seed, encrypt_seed
-from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import Configuration
+from scaiwave.core.operators import Operator, OperatorRole
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from federation.services import ed25519
+from federation.keys import ed25519
 from tests.scaiwave.clients.raw_socket_server import (
     RawRequest,
     RawResponse,

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from federation.models import KnownPeer, Policy, ServerKey
 from tenants.models import AdminUser
-from tests.scaiwave.admin_pages import read_column, strip_markup
+from tests.scaiwave.site.pages import read_column, strip_markup
 
 pytestmark = pytest.mark.django_db
 KEYS = "admin:federation_serverkey_changelist"

@@ -11,7 +11,7 @@ from django.urls import reverse
 from identity_sync.models import SyncChange, SyncRun, SyncSkip
 from tenants.models import AdminUser, Participant, StoredOverview
 from tests.scaiwave import row_factories
-from tests.scaiwave.admin_pages import strip_markup
+from tests.scaiwave.site.pages import strip_markup
 
 pytestmark = pytest.mark.django_db
 

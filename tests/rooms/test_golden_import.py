@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rooms.services.imports.import_room import import_room
-from scaiwave.auth.operators import get_host_operator
+from rooms.imports.import_room import import_room
+from scaiwave.core.operators import get_host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
 from tests.rooms.round_trip import ReadBundle, find_differences, read_bundle
 from tests.rooms.test_round_trip import a_home, export_bytes, target

@@ -11,8 +11,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import RestrictedError
 
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, WorkspaceMember
+from scaiwave.core.sql import execute, uuid_param
 from scaiwave.ids import new_id
-from scaiwave.sql import execute, uuid_param
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db

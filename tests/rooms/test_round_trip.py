@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
 
+from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
-from federation.services.keys import generate_key
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
-from rooms.services.exports.export_room import export_room
-from rooms.services.imports.import_room import import_room
-from scaiwave.auth.operators import get_host_operator
+from rooms.exports.export_room import export_room
+from rooms.imports.import_room import import_room
+from scaiwave.core.operators import get_host_operator
 from tests.rooms.exports.factories import make_window
 from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.random_rooms import Drawn, create_room, rooms

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-from scaiwave.locks import process_lock
+from scaiwave.core.locks import process_lock
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.processes import start_detached
+from scaiwave.core.processes import start_detached
 
 
 def test_success_it_ignores_the_working_directory_and_leaves_no_zombie(

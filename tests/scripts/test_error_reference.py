@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from identity_sync.errors import RemovalLimitExceeded
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     DomainError,
     MigrationsPending,
     NotRegistered,

@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
-from tenants.services.scaikey_lookup import TenantLookup, build_tenant_lookup
+from tenants.people.scaikey_lookup import TenantLookup, build_tenant_lookup
 from tests.tenants.fake_scaikey import make_config
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management import call_command
 
-from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.cli.django_entry import CommandFailed
+from scaiwave.core.operators import Operator, OperatorRole
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaiwave.auth.operators import Operator, OperatorRole
+from scaiwave.core.operators import Operator, OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
-from tenants.services.role_grants import GrantRoleResult, RevokeRoleResult, grant_role, revoke_role
+from tenants.roles.grants import GrantRoleResult, RevokeRoleResult, grant_role, revoke_role
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,

@@ -14,8 +14,8 @@ from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
 from rooms.models import Room, WorkspaceMember
-from scaiwave.admin.acts import get_acts
 from scaiwave.config import load
+from scaiwave.site.acts import get_acts
 from tenants.models import (
     AdminUser,
     AuditEntry,
@@ -28,7 +28,7 @@ from tenants.models import (
 )
 from tests.conftest import ON_POSTGRES
 from tests.scaiwave import row_factories
-from tests.scaiwave.admin_pages import strip_markup
+from tests.scaiwave.site.pages import strip_markup
 
 pytestmark = pytest.mark.django_db
 ACTS = {act.slug: act for act in get_acts()}
@@ -208,7 +208,7 @@ def test_success_replacing_or_revoking_a_key_needs_its_id(client: Client) -> Non
 def run_generate() -> None:
     from django.utils import timezone
 
-    from federation.services.keys import generate_key
+    from federation.keys.lifecycle import generate_key
     from tests.tenants.factories import HOST_OPERATOR
 
     generate_key(operator=HOST_OPERATOR, now=timezone.now())

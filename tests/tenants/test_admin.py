@@ -9,7 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from scaiwave.admin.related import RelatedLink
+from scaiwave.site.related import RelatedLink
+from tenants.audit.record import record_audit
 from tenants.models import (
     AdminUser,
     AuditEntry,
@@ -20,10 +21,9 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
-from tenants.queries.tenants import list_tenants
-from tenants.services.audit import record_audit
+from tenants.people.queries.tenants import list_tenants
 from tests.scaiwave import row_factories
-from tests.scaiwave.admin_pages import read_column, strip_markup
+from tests.scaiwave.site.pages import read_column, strip_markup
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = pytest.mark.django_db

@@ -12,13 +12,13 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from scaiwave.admin.access import SCAIKEY_BACKEND
-from scaiwave.admin.acts import Act, RowSource, get_acts
-from scaiwave.auth.operators import ROLE_PERMISSIONS, OperatorRole
 from scaiwave.config import load
+from scaiwave.core.operators import ROLE_PERMISSIONS, OperatorRole
+from scaiwave.site.access import SCAIKEY_BACKEND
+from scaiwave.site.acts import Act, RowSource, get_acts
 from tenants.models import AuditEntry, Participant, Partner, Tenant
 from tests.scaiwave import row_factories
-from tests.scaiwave.scaikey_sessions import sign_in
+from tests.scaiwave.site.scaikey_sessions import sign_in
 
 pytestmark = pytest.mark.django_db
 ACTS = [(act, act.model) for act in get_acts() if not isinstance(act.model, RowSource)]

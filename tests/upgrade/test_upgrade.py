@@ -195,7 +195,7 @@ import django; django.setup()
 from django.test import Client
 from django.test.utils import setup_test_environment
 from tenants.models import AdminUser
-from tests.scaiwave.admin_addresses import iter_addresses
+from tests.scaiwave.site.addresses import iter_addresses
 setup_test_environment()
 client = Client()
 client.force_login(

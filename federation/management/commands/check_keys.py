@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.queries.check_keys import check_keys
+from federation.keys.check_keys import check_keys
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
 

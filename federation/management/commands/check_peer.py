@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.check_peer import check_peer
+from federation.peers.check_peer import check_peer
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 

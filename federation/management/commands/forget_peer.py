@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.forget_peer import forget_peer
+from federation.peers.forget_peer import forget_peer
 from scaiwave.cli.command import OperatorCommand
 
 

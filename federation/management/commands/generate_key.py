@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.keys import generate_key
+from federation.keys.lifecycle import generate_key
 from scaiwave.cli.command import OperatorCommand
 
 

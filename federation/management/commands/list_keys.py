@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.queries.keys import list_keys
+from federation.keys.queries import list_keys
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 

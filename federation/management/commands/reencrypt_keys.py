@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.keys import reencrypt_keys
+from federation.keys.lifecycle import reencrypt_keys
 from scaiwave.cli.command import OperatorCommand
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.keys import revoke_key
+from federation.keys.lifecycle import revoke_key
 from scaiwave.cli.command import OperatorCommand
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.keys import OVERLAP_DAYS, rotate_key
+from federation.keys.lifecycle import OVERLAP_DAYS, rotate_key
 from scaiwave.cli.command import OperatorCommand
 
 

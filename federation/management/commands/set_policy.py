@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.models import FederationMode
-from federation.services.policy import PolicyUpdate, set_policy
+from federation.policy.set_policy import PolicyUpdate, set_policy
 from scaiwave.cli.command import OperatorCommand
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.queries.descriptor import show_descriptor
+from federation.keys.descriptor import show_descriptor
 from scaiwave.cli.command import OperatorCommand
 
 

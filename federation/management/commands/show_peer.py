@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from federation.queries.peers import show_peer
+from federation.peers.queries import show_peer
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import AUDIT_COLUMNS, print_sections

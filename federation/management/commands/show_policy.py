@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from federation.queries.policy import show_policy
+from federation.policy.queries import show_policy
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from identity_sync.services.webhooks.process import PROCESS_LOCK, process_until_done
-from scaiwave.auth.operators import get_host_operator
-from scaiwave.locks import lock_file
+from identity_sync.webhooks.process import PROCESS_LOCK, process_until_done
+from scaiwave.core.locks import lock_file
+from scaiwave.core.operators import get_host_operator
 
 
 class Command(BaseCommand):

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from identity_sync.services.start_sync import run_requested_sync
-from scaiwave.errors import ScaiWaveError
+from identity_sync.sync.start_sync import run_requested_sync
+from scaiwave.core.errors import ScaiWaveError
 
 
 class Command(BaseCommand):

@@ -10,18 +10,18 @@ from typing import Any
 from identity_sync.errors import SyncStopped
 from identity_sync.management.output import print_plan, print_report
 from identity_sync.models import Trigger
-from identity_sync.services.sync.plan_file import format_apply_command
-from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.run import (
+from identity_sync.report import SyncReport
+from identity_sync.sync.plan_file import format_apply_command
+from identity_sync.sync.run import (
     SyncOptions,
     apply_sync_plan,
     run_sync,
     write_sync_plan,
 )
-from identity_sync.services.sync_and_purge import sync_and_purge
+from identity_sync.sync.sync_and_purge import sync_and_purge
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 _EXCLUSIONS = {
     "apply": {"tenant", "allow_removals", "no_removals", "scheduled"},

@@ -5,7 +5,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.services.export_env import export_env, format_exports
+from identity_sync.registration.export_env import export_env, format_exports
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import is_terminal
 

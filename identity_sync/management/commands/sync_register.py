@@ -7,16 +7,16 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.services.registration.answers import SCOPES, Console, RegistrationFlags
-from identity_sync.services.registration.cancel import cancel_registration
-from identity_sync.services.registration.register import (
+from identity_sync.registration.answers import SCOPES, Console, RegistrationFlags
+from identity_sync.registration.cancel import cancel_registration
+from identity_sync.registration.register import (
     RegistrationContext,
     RegistrationResult,
     register,
 )
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 FLAGS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
 TITLES = {

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from identity_sync.management.output import format_change_count, format_duration
 from identity_sync.models import Outcome, Trigger
-from identity_sync.queries.runs import SHORT_ID_CHARS, RunFilter, list_runs
+from identity_sync.reports.runs import SHORT_ID_CHARS, RunFilter, list_runs
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.management.arguments import TIME_FORMATS, since

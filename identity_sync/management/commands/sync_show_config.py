@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from identity_sync.queries.config import show_config
+from identity_sync.registration.show_config import show_config
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
 

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from identity_sync.management.output import format_change_count, format_duration, format_losses
 from identity_sync.models import Outcome
-from identity_sync.queries.runs import ACTIONS, ChangeFilter, list_changes, show_run
-from identity_sync.services.sync.report import KINDS
+from identity_sync.report import KINDS
+from identity_sync.reports.runs import ACTIONS, ChangeFilter, list_changes, show_run
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.management.output import format_values

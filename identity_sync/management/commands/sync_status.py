@@ -8,9 +8,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.management.status_output import print_status
-from identity_sync.queries.status import sync_status
-from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.run import compute_drift
+from identity_sync.report import SyncReport
+from identity_sync.reports.status import sync_status
+from identity_sync.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
 
 

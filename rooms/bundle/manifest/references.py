@@ -30,7 +30,7 @@ from rooms.bundle.format import (
 from rooms.bundle.manifest.events import Batch, BundleEvent, Columns
 from rooms.bundle.manifest.schema import manifest_error
 from rooms.errors import DanglingReference
-from scaiwave.errors import DiskFull
+from scaiwave.core.errors import DiskFull
 
 # What an import does with an event: leaves it out, or removes a reference from either content.
 STRIP = 0

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from rooms.bundle.format import MANIFEST
 from rooms.errors import BundleBadManifest
-from scaiwave.msgspec_decoders import register_structs
+from scaiwave.core.msgspec_decoders import register_structs
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIMESTAMP = (

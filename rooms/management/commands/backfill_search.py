@@ -7,9 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from rooms.management.search_output import print_backfill, print_plan, print_queued
-from rooms.queries.search import get_search_plan
-from rooms.services.search.backfill import backfill_search, enqueue_backfill
-from rooms.services.search.runs import BackfillOptions
+from rooms.search.backfill import backfill_search, enqueue_backfill
+from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import since
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.services.create_workspace import WorkspaceSpec, create_workspace
+from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.cli.command import OperatorCommand
 
 

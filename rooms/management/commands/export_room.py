@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from rooms.bundle.time_window import parse_time_window
 from rooms.errors import ExportIncomplete
-from rooms.services.exports.export_room import ExportResult, export_room
-from rooms.services.exports.export_rooms import BulkExportResult, ExportOutcome, export_rooms
-from rooms.services.exports.sinks import write_to_file, write_to_stream
+from rooms.exports.export_room import ExportResult, export_room
+from rooms.exports.export_rooms import BulkExportResult, ExportOutcome, export_rooms
+from rooms.exports.sinks import write_to_file, write_to_stream
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 
 COLUMNS = (
     Column("id", "ID"),

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
+from rooms.imports.import_room import import_room
 from rooms.management.bundle_io import open_input, print_import_result
-from rooms.services.imports.import_room import import_room
 from scaiwave.cli.command import OperatorCommand
 
 

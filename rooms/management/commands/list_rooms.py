@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
+from rooms.lookup.rooms import SORTABLE, list_rooms
 from rooms.models import RoomState, RoomType
-from rooms.queries.rooms import SORTABLE, list_rooms
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 

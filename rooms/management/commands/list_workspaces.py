@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rooms.queries.workspaces import list_workspaces
+from rooms.workspaces.queries import list_workspaces
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.services.archive_room import reopen_room
+from rooms.lifecycle.archive_room import reopen_room
 from scaiwave.cli.command import OperatorCommand
 
 

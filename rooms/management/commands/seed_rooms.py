@@ -14,8 +14,8 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from rooms.models import RoomType
-from rooms.services.seeding.seed_rooms import SeedOptions, seed_rooms
-from scaiwave.auth.operators import identify_operator
+from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
+from scaiwave.auth.identify import identify_operator
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from rooms.queries.rooms import show_room
+from rooms.lookup.rooms import show_room
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import format_bytes
+from tenants.lookup.serializers import Row
 from tenants.management.output import AUDIT_COLUMNS, print_sections
-from tenants.queries.serializers import Row
 
 ROOM_COLUMNS = (
     Column("name", "Name"),

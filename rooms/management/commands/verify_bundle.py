@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 
 from rooms.bundle.format import MIB
+from rooms.imports.verify_bundle import verify_bundle
 from rooms.management.bundle_io import open_input, print_verification
-from rooms.queries.verify_bundle import verify_bundle
 from scaiwave.cli.command import OperatorCommand
 
 

@@ -28,7 +28,7 @@ from scaiwave.clients.http.exceptions import (
 )
 from scaiwave.clients.http.responses import error_from_response
 from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.errors import ScaiWaveError, SettingInvalid
+from scaiwave.core.errors import ScaiWaveError, SettingInvalid
 
 logger = logging.getLogger(__name__)
 

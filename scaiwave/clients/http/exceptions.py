@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
     UpstreamInvalidResponse,

@@ -18,7 +18,7 @@ from scaiwave.clients.errors import (
 )
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.retry import parse_retry_after
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,

@@ -13,11 +13,11 @@ from functools import cache
 from typing import Any
 
 from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.clients.scaikey.client import error_from_scaikey_response
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid, SettingMissing
-from scaiwave.registry import get_missing_registration
+from scaiwave.core.errors import SettingInvalid, SettingMissing
 
 _KEY = re.compile(r"sgk_[!-~]{8,500}")
 

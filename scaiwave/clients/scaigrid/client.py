@@ -16,7 +16,7 @@ from scaiwave.clients.scaigrid.auth import GridAccess, load_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
+from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
 
 HEALTH = "/health"
 READY = "/health/ready"

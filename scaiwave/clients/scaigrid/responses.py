@@ -16,8 +16,8 @@ import msgspec
 from scaiwave.clients.errors import BudgetExceeded
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
-from scaiwave.errors import ScaiWaveError
-from scaiwave.msgspec_decoders import get_decoder
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.msgspec_decoders import get_decoder
 
 _CREDENTIAL = (
     "Create a new API key and set SCAIWAVE_SCAIGRID_API_KEY, or unset it to use a service token."

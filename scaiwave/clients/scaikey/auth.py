@@ -21,7 +21,7 @@ import msgspec
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.decoding import decode_response
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     InvalidToken,
     SettingMissing,
     UpstreamForbidden,

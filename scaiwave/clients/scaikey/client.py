@@ -22,6 +22,7 @@ from scaiwave.clients.http.responses import (
     response_detail,
     wrong_path_error,
 )
+from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey import scim
 from scaiwave.clients.scaikey.auth import (
     JWKS,
@@ -48,14 +49,13 @@ from scaiwave.clients.scaikey.schemas import (
 )
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.config import Configuration
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,
     UpstreamNotFound,
     UpstreamUnauthorized,
 )
-from scaiwave.registry import get_missing_registration
 
 ADMIN = "/api/v1/admin"
 PER_PAGE = 500

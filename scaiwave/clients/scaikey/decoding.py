@@ -19,8 +19,8 @@ from scaiwave.clients.scaikey.schemas import (
     PageEnvelope,
     ScaiKeyRecord,
 )
-from scaiwave.errors import UpstreamInvalidResponse
-from scaiwave.msgspec_decoders import get_decoder
+from scaiwave.core.errors import UpstreamInvalidResponse
+from scaiwave.core.msgspec_decoders import get_decoder
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 

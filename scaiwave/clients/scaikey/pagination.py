@@ -17,7 +17,7 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.scaikey.decoding import RecordPage, UnusableRecord
 from scaiwave.clients.scaikey.schemas import ScaiKeyRecord
-from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
+from scaiwave.core.errors import UpstreamInvalidResponse, UpstreamNotFound
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 

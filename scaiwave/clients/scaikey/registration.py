@@ -15,7 +15,7 @@ import msgspec
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.recording import ResponseRecorder
 from scaiwave.clients.scaikey.decoding import decode_response
-from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
+from scaiwave.core.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
 REGISTER = "/api/v1/public/register/applications"
 

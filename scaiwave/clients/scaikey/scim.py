@@ -23,7 +23,7 @@ from scaiwave.clients.errors import ResponseTooLarge, UpstreamRejected
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.clients.scaikey.pagination import MAX_LIST_SECONDS
 from scaiwave.clients.scaikey.schemas import MAX_ID_CHARS
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     UpstreamError,
     UpstreamForbidden,
     UpstreamNotFound,

@@ -13,7 +13,7 @@ from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.auth import DISCOVERY, check_endpoint, is_sendable
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import decode_response
-from scaiwave.errors import UpstreamInvalidResponse
+from scaiwave.core.errors import UpstreamInvalidResponse
 
 
 class SignInEndpoints(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
 from scaiwave.console.output import is_terminal
-from scaiwave.doctor.findings import Finding
-from scaiwave.doctor.runner import run_checks
+from scaiwave.operations.doctor.findings import Finding
+from scaiwave.operations.doctor.runner import run_checks
 
 COLUMNS = (
     Column("state", "State"),

@@ -5,8 +5,8 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
-from scaiwave.deploy_files import DEPLOY_FILES, read_deploy_file
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
+from scaiwave.operations.deploy_files import DEPLOY_FILES, read_deploy_file
 
 COLUMNS = (Column("name", "Name"), Column("purpose", "Purpose"))
 

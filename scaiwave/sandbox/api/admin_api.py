@@ -12,14 +12,8 @@ from scaiwave.sandbox.api.auth import Principal, authenticate, require_super_adm
 from scaiwave.sandbox.api.pagination import encode_json, paginate
 from scaiwave.sandbox.data.population import ListFilter, Row
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import (
-    HTTPError,
-    Request,
-    Response,
-    SandboxState,
-    json_response,
-    route,
-)
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 ADMIN = "/api/v1/admin"
 

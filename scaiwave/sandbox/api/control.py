@@ -8,15 +8,14 @@ from __future__ import annotations
 import msgspec
 
 from scaiwave.sandbox.errors import InvalidMutation, InvalidWebhook, UnknownEntity
-from scaiwave.sandbox.http.routing import (
+from scaiwave.sandbox.http.messages import (
     HTTPError,
     Request,
     Response,
-    SandboxState,
     json_response,
     parse_json_body,
-    route,
 )
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 CONTROL_PREFIX = "/sandbox"
 

@@ -16,14 +16,8 @@ from scaiwave.sandbox.api.oauth_errors import (
 )
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import (
-    HTTPError,
-    Request,
-    Response,
-    SandboxState,
-    json_response,
-    route,
-)
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 PLATFORM = "/api/v1/platform"
 TENANT = "/api/v1/auth/tenants/{slug}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.sandbox.http.routing import HTTPError, json_response
+from scaiwave.sandbox.http.messages import HTTPError, json_response
 
 REALM = "scaikey"
 BASIC = {"WWW-Authenticate": f'Basic realm="{REALM}"'}

@@ -7,7 +7,7 @@ from typing import Any
 
 from scaiwave.sandbox.api.oauth_errors import NO_STORE
 from scaiwave.sandbox.api.sessions import get_name
-from scaiwave.sandbox.http.routing import HTTPError, Response
+from scaiwave.sandbox.http.messages import HTTPError, Response
 
 HTML = "text/html; charset=utf-8"
 HEADERS = {

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from scaiwave.sandbox.data.population import Rows
-from scaiwave.sandbox.http.routing import Request, Response, SandboxState, validation_error
+from scaiwave.sandbox.http.messages import Request, Response, validation_error
+from scaiwave.sandbox.http.routing import SandboxState
 
 ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
 

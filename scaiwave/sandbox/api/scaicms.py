@@ -6,88 +6,33 @@ response of `_search`, and that a key with write access to a namespace may read 
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
-from typing import Any
-
 import msgspec
 
-from scaiwave.msgspec_decoders import register_structs
-from scaiwave.sandbox.data.ids import derive_key
-from scaiwave.sandbox.http.routing import (
+from scaiwave.core.msgspec_decoders import register_structs
+from scaiwave.sandbox.docs_pages import (
+    VERSION,
+    WRITE_PERMISSION,
+    PageContent,
+    PageKey,
+    ScaiCmsKey,
+    StoredPage,
+)
+from scaiwave.sandbox.http.messages import (
     HTTPError,
     Request,
     Response,
-    SandboxState,
     json_response,
     parse_json_body,
-    route,
     validation_error,
 )
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 DOCS = "/api/v1/docs"
 PAGE = DOCS + "/{namespace}/{version}/{path:path}"
-VERSION = "v1"
-WRITE_PERMISSION = "docs.write"
 MAX_RESULTS = 20
-
-PageKey = tuple[str, str, str]
-"""Namespace, version, path."""
-
-
-class PageContent(msgspec.Struct, kw_only=True, frozen=True):
-    title: str
-    body_md: str
-    frontmatter: dict[str, Any] = {}
-
-
-class StoredPage(PageContent, kw_only=True, frozen=True):
-    """`rev` counts writes, also those that changed nothing."""
-
-    path: str
-    rev: int
 
 
 register_structs(PageContent)
-
-
-@dataclass(kw_only=True)
-class ScaiCmsKey:
-    scopes: set[str] = field(default_factory=lambda: {"docs:write:scaiwave"})
-    permissions: set[str] = field(default_factory=lambda: {WRITE_PERMISSION})
-
-
-class ScaiCms:
-    """`keys` and `pages` may be changed while the sandbox runs."""
-
-    def __init__(self, *, seed: int) -> None:
-        self.api_key = (
-            f"scai_live_{derive_key(seed, 'scaicms'):016x}{derive_key(seed, 'scaicms key'):016x}"
-        )
-        self.keys: dict[str, ScaiCmsKey] = {self.api_key: ScaiCmsKey()}
-        self.pages: dict[PageKey, StoredPage] = {}
-        self._lock = threading.Lock()
-
-    def write(self, key: PageKey, sent: PageContent) -> StoredPage:
-        with self._lock:
-            before = self.pages.get(key)
-            page = StoredPage(
-                title=sent.title,
-                body_md=sent.body_md,
-                frontmatter=sent.frontmatter,
-                path=key[2],
-                rev=before.rev + 1 if before else 1,
-            )
-            self.pages[key] = page
-        return page
-
-    def remove(self, key: PageKey) -> bool:
-        with self._lock:
-            return self.pages.pop(key, None) is not None
-
-    def list_pages(self) -> list[tuple[PageKey, StoredPage]]:
-        with self._lock:
-            return sorted(self.pages.items(), key=lambda entry: entry[0])
 
 
 def _build_error(status: int, code: str, message: str) -> HTTPError:

@@ -15,7 +15,8 @@ import msgspec
 from scaiwave.sandbox.api.auth import authenticate
 from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import HTTPError, Request, Response, SandboxState, route
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 BASE = "/api/v1/tenants/{tenant_id}/scim/v2"
 GROUPS = f"{BASE}/Groups"

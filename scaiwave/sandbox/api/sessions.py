@@ -16,7 +16,8 @@ from scaiwave.sandbox.api.oauth_errors import NO_STORE, build_bearer_error, buil
 from scaiwave.sandbox.clients import Client
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.grants import Grant, GrantRefused, is_verifier
-from scaiwave.sandbox.http.routing import Request, Response, SandboxState, json_response
+from scaiwave.sandbox.http.messages import Request, Response, json_response
+from scaiwave.sandbox.http.routing import SandboxState
 
 ROLES = ("super_admin", "partner_admin", "tenant_admin")
 

@@ -23,7 +23,8 @@ from scaiwave.sandbox.api.sessions import find_active_person
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.data.population import ListFilter
 from scaiwave.sandbox.grants import Grant
-from scaiwave.sandbox.http.routing import Request, Response, SandboxState, route
+from scaiwave.sandbox.http.messages import Request, Response
+from scaiwave.sandbox.http.routing import SandboxState, route
 
 MAX_PEOPLE = 50
 """How many people the sign-in page lists; a search finds the others."""

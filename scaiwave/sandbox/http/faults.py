@@ -10,106 +10,14 @@ before the rule applies, `times` how often it applies. The first rule that appli
 from __future__ import annotations
 
 import threading
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from scaiwave.msgspec_decoders import register_structs
-from scaiwave.sandbox.http.routing import Request, Response, json_response
+from scaiwave.core.msgspec_decoders import register_structs
+from scaiwave.sandbox.http.messages import Action, Request, Rule
 
-Action = Literal[
-    "status",  # respond with `status`, `body` and `headers`
-    "redirect",  # redirect to `location` with `status` (default 307)
-    "not_json",  # 200 with an HTML page
-    "wrong_shape",  # 200 with JSON that is not a list envelope
-    "drop",  # close the connection without a response
-    "cut",  # close the connection in the middle of the body
-    "wrong_length",  # send a Content-Length above the body's length, then close
-    "hang",  # wait `seconds`, then respond as usual
-    "malformed_row",  # replace the last row of the page by an invalid one
-    "empty_page",  # return no rows, but the real total
-    "total",  # report `total`, or the real total less `rows`
-    "duplicate",  # repeat the first `rows` rows of the page
-    "shift",  # start the page `rows` rows later (earlier if negative)
-]
 CONNECTION_FAULTS = ("drop", "cut", "wrong_length")
-
-
-class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`seen` counts the requests that matched, `fired` those to which the rule was applied."""
-
-    action: Action
-    method: str = "*"
-    path: str = "*"
-    query: dict[str, str] = {}
-    nth: int | None = None
-    after: int = 0
-    times: int | None = None
-    status: int | None = None
-    headers: dict[str, str] = {}
-    body: Any = None
-    location: str = "/"
-    seconds: float = 1.0
-    rows: int = 1
-    total: int | None = None
-    seen: int = 0
-    fired: int = 0
-
-    def claim(self, request: Request) -> bool:
-        """Count a matching request, and return whether the rule applies to it."""
-        if not self._matches(request):
-            return False
-        self.seen += 1
-        due = self.seen == self.nth if self.nth is not None else self.seen > self.after
-        if not due or (self.times is not None and self.fired >= self.times):
-            return False
-        self.fired += 1
-        return True
-
-    def _matches(self, request: Request) -> bool:
-        return (
-            self.method in ("*", request.method)
-            and fnmatchcase(request.path, self.path)
-            and self.query.items() <= request.query.items()
-        )
-
-    def build_response(self) -> Response | None:
-        """Return the response that replaces the real one, or None if the rule replaces none."""
-        if self.action == "status":
-            return self._build_status_response()
-        if self.action == "redirect":
-            return json_response(
-                None, status=self.status or 307, headers={"Location": self.location}
-            )
-        if self.action == "not_json":
-            page = b"<html><body><h1>Bad gateway</h1></body></html>"
-            return Response(body=page, content_type="text/html")
-        if self.action == "wrong_shape":
-            return json_response(
-                {"results": "all good", "count": {}} if self.body is None else self.body
-            )
-        return None
-
-    def _build_status_response(self) -> Response:
-        status = self.status or 503
-        body = {"detail": f"Fault {status}"} if self.body is None else self.body
-        return json_response(body, status=status, headers=dict(self.headers))
-
-    def shift_offset(self, offset: int) -> int:
-        return max(0, offset + self.rows) if self.action == "shift" else offset
-
-    def edit_page(self, rows: list[str], total: int) -> tuple[list[str], int]:
-        """Apply the fault to a page: its rows as JSON text, and the reported total."""
-        if self.action == "malformed_row":
-            return [*rows[:-1], '{"id":17,"email":["no"]}'], total
-        if self.action == "empty_page":
-            return [], total
-        if self.action == "total":
-            return rows, max(0, total - self.rows) if self.total is None else self.total
-        if self.action == "duplicate":
-            return rows[: self.rows] + rows, total
-        return rows, total
 
 
 register_structs(Rule)

@@ -18,7 +18,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from scaiwave.sandbox.http.routing import Request, Response, json_response
+from scaiwave.sandbox.http.messages import Request, Response, json_response
 
 MAX_BODY_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 16

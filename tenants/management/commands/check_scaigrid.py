@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
+from tenants.usage.check_scaigrid import SmokeTestOptions, SmokeTestStep, smoke_test
 
 
 class Command(OperatorCommand):

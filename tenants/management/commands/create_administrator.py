@@ -6,8 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
+from tenants.accounts.create_administrator import create_administrator
 from tenants.management.passwords import FILE_FLAG, read_password
-from tenants.services.create_administrator import create_administrator
 
 
 class Command(OperatorCommand):

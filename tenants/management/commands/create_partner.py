@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
-from tenants.services.create_partner import PartnerSpec, create_partner
+from tenants.people.create_partner import PartnerSpec, create_partner
 
 LIMITS = {
     "max_tenants": "maximum number of tenants (default no limit)",

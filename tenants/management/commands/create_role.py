@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.roles import create_role
+from tenants.roles.create_role import create_role
 
 
 class Command(OperatorCommand):

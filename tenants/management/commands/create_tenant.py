@@ -7,8 +7,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.create_tenant import create_tenant
-from tenants.services.scaikey_lookup import build_tenant_lookup
+from tenants.people.create_tenant import create_tenant
+from tenants.people.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):

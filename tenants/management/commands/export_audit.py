@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
+from tenants.audit.export_audit import export_audit
 from tenants.management.arguments import TIME_FORMATS, utc_since, utc_until
-from tenants.services.export_audit import export_audit
 
 
 class Command(OperatorCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.role_grants import grant_role
+from tenants.roles.grants import grant_role
 
 
 class Command(OperatorCommand):

@@ -5,7 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from tenants.queries.administrators import list_administrators
+from tenants.accounts.queries import list_administrators
 
 COLUMNS = (
     Column("username", "Name", no_wrap=True),

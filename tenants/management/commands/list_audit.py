@@ -8,8 +8,8 @@ from uuid import UUID
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import to_json
+from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit
 from tenants.management.arguments import TIME_FORMATS, since, until
-from tenants.queries.audit import AuditFilter, follow_audit, list_audit
 
 DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")

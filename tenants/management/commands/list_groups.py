@@ -6,7 +6,7 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from tenants.queries.groups import GROUP_STATUSES, list_groups
+from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
 COLUMNS = (
     Column("name", "Name"),

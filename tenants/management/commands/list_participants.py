@@ -6,10 +6,10 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, Row
+from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.models import ParticipantType
-from tenants.queries.participants import list_participants
-from tenants.queries.status_filters import STATUSES
+from tenants.people.queries.participants import list_participants
 
 COLUMNS = (
     Column("display_name", "Name"),

@@ -6,9 +6,9 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
+from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
-from tenants.queries.partners import list_partners
-from tenants.queries.status_filters import STATUSES
+from tenants.people.queries.partners import list_partners
 
 COLUMNS = (
     Column("slug", "Slug"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from tenants.queries.roles import list_roles
+from tenants.roles.queries.roles import list_roles
 
 COLUMNS = (
     Column("slug", "Slug"),

@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from scaiwave.registry import get_tenant_columns
+from scaiwave.extensions import TENANT_COLUMNS
+from tenants.lookup.serializers import format_partner
+from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS, print_usage_notes
-from tenants.queries.serializers import format_partner
-from tenants.queries.status_filters import STATUSES
-from tenants.queries.tenants import REGISTERED_COLUMNS, SORT_KEYS, list_tenants
-from tenants.queries.usage import NO_USAGE, UsageSummary, format_row
+from tenants.people.queries.tenants import REGISTERED_COLUMNS, SORT_KEYS, list_tenants
+from tenants.people.queries.token_usage import NO_USAGE, UsageSummary, format_row
 
 COLUMNS = (
     Column("slug", "Slug", no_wrap=True),
@@ -86,8 +86,8 @@ class Command(ListCommand):
         return _note_usage(tenants, self.usage)
 
     def get_keys(self) -> Sequence[str]:
-        """Return the columns of --csv, with those that other apps register."""
-        return tuple(dict.fromkeys((*KEYS, *get_tenant_columns([]))))
+        """Return the columns of --csv, with those of other apps."""
+        return tuple(dict.fromkeys((*KEYS, *TENANT_COLUMNS)))
 
     def format_row(self, row: Row) -> Row:
         partner = row["partner"]

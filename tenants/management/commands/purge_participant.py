@@ -9,8 +9,8 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.console.columns import Column, ColumnType
-from scaiwave.errors import UsageError
-from tenants.services.purge_participant import PurgeOptions, purge_participant, purge_participants
+from scaiwave.core.errors import UsageError
+from tenants.people.purge_participant import PurgeOptions, purge_participant, purge_participants
 
 PEOPLE = (
     Column("fqid", "FQID"),

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.usage import build_usage_fetch, refresh_usage
+from tenants.usage.refresh_usage import build_usage_fetch, refresh_usage
 
 
 class Command(OperatorCommand):

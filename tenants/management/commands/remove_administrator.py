@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.administrators import remove_administrator
+from tenants.accounts.administrators import remove_administrator
 
 
 class Command(OperatorCommand):

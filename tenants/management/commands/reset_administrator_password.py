@@ -6,8 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
+from tenants.accounts.administrators import reset_administrator_password
 from tenants.management.passwords import FILE_FLAG, read_password
-from tenants.services.administrators import reset_administrator_password
 
 
 class Command(OperatorCommand):

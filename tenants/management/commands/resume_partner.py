@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.suspend_partner import resume_partner
+from tenants.people.suspend_partner import resume_partner
 
 
 class Command(OperatorCommand):

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from tenants.services.seal_audit import seal_audit
+from tenants.audit.seal_audit import seal_audit
 
 COLUMNS = (
     Column("number", "Seal", ColumnType.COUNT),

@@ -6,7 +6,7 @@ from typing import Any
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import AUDIT_COLUMNS, format_membership_path, print_sections
-from tenants.queries.groups import show_group
+from tenants.people.queries.groups import show_group
 
 FACTS = (
     Column("name", "Name"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
+from tenants.lookup.serializers import Row
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,
@@ -13,8 +14,7 @@ from tenants.management.output import (
     print_sections,
     with_paths,
 )
-from tenants.queries.participants import show_participant
-from tenants.queries.serializers import Row
+from tenants.people.queries.participants import show_participant
 
 FACTS = (
     Column("can_sign_in", "Can sign in", ColumnType.FLAG),

@@ -5,9 +5,9 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
+from tenants.lookup.serializers import Row
 from tenants.management.output import AUDIT_COLUMNS, format_status, print_sections
-from tenants.queries.partners import show_partner
-from tenants.queries.serializers import Row
+from tenants.people.queries.partners import show_partner
 
 FACTS = (
     Column("slug", "Slug"),

@@ -6,9 +6,9 @@ from typing import Any
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
+from tenants.lookup.serializers import Row
 from tenants.management.output import format_status, print_sections, with_paths
-from tenants.queries.roles import show_role
-from tenants.queries.serializers import Row
+from tenants.roles.queries.roles import show_role
 
 ROLE = (
     Column("slug", "Role"),

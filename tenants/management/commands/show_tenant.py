@@ -9,15 +9,15 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import EMPTY_CELL, format_bytes, to_json
+from tenants.lookup.serializers import Row, format_partner
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_status,
     print_sections,
     print_usage_notes,
 )
-from tenants.queries.serializers import Row, format_partner
-from tenants.queries.tenants import show_tenant
-from tenants.queries.usage import UsageSummary, format_tokens
+from tenants.people.queries.tenants import show_tenant
+from tenants.people.queries.token_usage import UsageSummary, format_tokens
 
 FACTS = (
     Column("slug", "Slug"),

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.suspend_participant import suspend_participant
+from tenants.people.suspend_participant import suspend_participant
 
 
 class Command(OperatorCommand):

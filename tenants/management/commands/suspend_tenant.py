@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.suspend_tenant import suspend_tenant
+from tenants.people.suspend_tenant import suspend_tenant
 
 
 class Command(OperatorCommand):

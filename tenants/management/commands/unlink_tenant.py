@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.link_tenant import unlink_tenant
+from tenants.people.link_tenant import unlink_tenant
 
 
 class Command(OperatorCommand):

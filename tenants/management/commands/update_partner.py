@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
-from tenants.services.update_partner import PartnerUpdate, update_partner
+from tenants.people.update_partner import PartnerUpdate, update_partner
 
 LIMITS = {
     "max_tenants": "maximum number of tenants (`none`: no limit)",

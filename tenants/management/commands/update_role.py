@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.update_role import RoleUpdate, update_role
+from tenants.roles.update_role import RoleUpdate, update_role
 
 
 class Command(OperatorCommand):

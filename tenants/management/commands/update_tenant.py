@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
-from tenants.services.update_tenant import TenantUpdate, parse_feature, update_tenant
+from tenants.people.update_tenant import TenantUpdate, parse_feature, update_tenant
 
 LIMITS = {
     "max_participants": "maximum number of active participants (`none`: no limit)",

@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
+from tenants.audit.queries.checks import KeptSeal
+from tenants.audit.queries.problems import VerifyAuditResult
+from tenants.audit.queries.verify_audit import verify_audit
+from tenants.audit.queries.verify_audit_export import verify_audit_export
 from tenants.management.files import open_input
-from tenants.queries.audit_checks import KeptSeal
-from tenants.queries.audit_problems import VerifyAuditResult
-from tenants.queries.verify_audit import verify_audit
-from tenants.queries.verify_audit_export import verify_audit_export
 
 COLUMNS = (
     Column("seals", "Seals", ColumnType.COUNT),

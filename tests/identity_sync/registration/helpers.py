@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from identity_sync.services.registration.answers import Console, RegistrationFlags
-from identity_sync.services.registration.register import (
+from identity_sync.registration.answers import Console, RegistrationFlags
+from identity_sync.registration.register import (
     RegistrationContext,
     RegistrationResult,
     register,
 )
-from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import Configuration, load
-from scaiwave.errors import ConfirmationNeeded
+from scaiwave.core.errors import ConfirmationNeeded
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 
 HOST_OPERATOR = Operator("ops@example.com", OperatorRole.HOST, origin="host")

@@ -16,10 +16,10 @@ from identity_sync.errors import (
     CredentialsSavedElsewhere,
     RegistrationConflict,
 )
-from identity_sync.services.registration import credentials
-from identity_sync.services.registration.cancel import cancel_registration
+from identity_sync.registration import credentials
+from identity_sync.registration.cancel import cancel_registration
 from scaiwave.config.configuration import read_env_file
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     DiskFull,
     FileUnwritable,
 )

@@ -18,7 +18,7 @@ import pytest
 
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.http.routing import Response
+from scaiwave.sandbox.http.messages import Response
 from scaiwave.sandbox.http.server import Connection
 from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import ServerHome, get_mode

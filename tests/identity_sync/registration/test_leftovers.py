@@ -14,9 +14,9 @@ import pytest
 from django.core.management import call_command
 
 from identity_sync.errors import CredentialsLost, RegistrationBusy, RegistrationConflict
-from identity_sync.queries.status import sync_status
-from identity_sync.services.registration import credentials
-from identity_sync.services.registration.receipt import registration_lock
+from identity_sync.registration import credentials
+from identity_sync.registration.receipt import registration_lock
+from identity_sync.reports.status import sync_status
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import (

@@ -17,11 +17,11 @@ from identity_sync.errors import (
     RegistrationRejected,
 )
 from identity_sync.models import Registration
-from identity_sync.services.registration.answers import RegistrationFlags
-from identity_sync.services.registration.cancel import cancel_registration
-from identity_sync.services.registration.receipt import registration_lock
-from identity_sync.services.registration.register import register
-from scaiwave.errors import (
+from identity_sync.registration.answers import RegistrationFlags
+from identity_sync.registration.cancel import cancel_registration
+from identity_sync.registration.receipt import registration_lock
+from identity_sync.registration.register import register
+from scaiwave.core.errors import (
     UpstreamNotFound,
 )
 from scaiwave.sandbox import Sandbox

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from identity_sync.errors import RegistrationConflict
-from identity_sync.services.registration.answers import RegistrationFlags
-from identity_sync.services.registration.cancel import cancel_registration
-from identity_sync.services.registration.register import register
-from scaiwave.auth.operators import Operator, OperatorRole
-from scaiwave.errors import (
+from identity_sync.registration.answers import RegistrationFlags
+from identity_sync.registration.cancel import cancel_registration
+from identity_sync.registration.register import register
+from scaiwave.core.errors import (
     InsufficientPermission,
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import (
     NOW,

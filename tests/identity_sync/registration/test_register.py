@@ -7,10 +7,11 @@ import pytest
 
 from identity_sync.errors import RegistrationPending
 from identity_sync.models import Registration, RegistrationState
-from identity_sync.services.registration.receipt import load_receipt, record_state
-from identity_sync.services.registration.register import register
+from identity_sync.registration.receipt import load_receipt
+from identity_sync.registration.record import record_state
+from identity_sync.registration.register import register
 from scaiwave.config.configuration import read_env_file
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ConfirmationNeeded,
     UpstreamNotFound,
 )
@@ -96,7 +97,7 @@ def test_success_force_registers_again(server: ServerHome, sandbox: Sandbox) -> 
 def test_success_waiting_until_approved(
     server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("identity_sync.registration.poll.POLL_SECONDS", 0.05)
 
     def approve_after_the_first_request() -> None:
         deadline = time.monotonic() + 30
@@ -117,7 +118,7 @@ def test_success_waiting_until_approved(
 def test_success_waiting_continues_after_a_restart_of_scaikey(
     server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("identity_sync.registration.poll.POLL_SECONDS", 0.05)
     request_id = server.register().request_id
     sandbox.faults.add("status", path="*/status", status=500, times=1)
     approve(sandbox, request_id)

@@ -6,13 +6,13 @@ import pytest
 
 from identity_sync.errors import NoPendingRegistration, RegistrationRejected
 from identity_sync.models import Registration
-from identity_sync.queries.config import show_config
-from identity_sync.queries.status import sync_status
-from identity_sync.services.export_env import export_env
-from identity_sync.services.registration.cancel import cancel_registration
-from identity_sync.services.registration.register import RegistrationResult, register
+from identity_sync.registration.cancel import cancel_registration
+from identity_sync.registration.export_env import export_env
+from identity_sync.registration.register import RegistrationResult, register
+from identity_sync.registration.show_config import show_config
+from identity_sync.reports.status import sync_status
 from scaiwave.config.configuration import read_env_file
-from scaiwave.errors import UpstreamForbidden, UpstreamUnauthorized, UpstreamUnavailable
+from scaiwave.core.errors import UpstreamForbidden, UpstreamUnauthorized, UpstreamUnavailable
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry
 from tests.identity_sync.registration.helpers import (

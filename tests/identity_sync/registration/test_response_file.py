@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from identity_sync.services.registration.response_file import (
+from identity_sync.registration.response_file import (
     MAX_RESPONSE_BYTES,
     ResponseFile,
     parse_response,
     split_header,
 )
 from scaiwave.clients.scaikey.registration import Credentials
-from scaiwave.errors import DiskFull, FileUnwritable
+from scaiwave.core.errors import DiskFull, FileUnwritable
 from tests.identity_sync.registration.helpers import file_size_limit, get_mode
 
 CREDENTIALS = Credentials("app-1", "s3cret", "application", "https://issuer")

@@ -12,11 +12,11 @@ from django.db import connection
 from django.db.models import Count
 
 from identity_sync.models import SyncChange, SyncRun
-from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.run import SyncOptions, run_sync
-from identity_sync.services.sync.staging import TABLES
-from scaiwave.auth.operators import Operator, OperatorRole
+from identity_sync.report import SyncReport
+from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.staging import TABLES
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from scaiwave.clients.http.exceptions import Timeouts
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     ADMIN,

@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 from identity_sync.errors import SyncPartial
-from identity_sync.services.sync import claims, memberships
+from identity_sync.sync import claims, memberships
+from scaiwave.core.sql import fetch_one
 from scaiwave.sandbox import Sandbox
-from scaiwave.sql import fetch_one
 from tenants.models import Participant
 from tests.identity_sync.sync.helpers import (
     LONG_AGO,

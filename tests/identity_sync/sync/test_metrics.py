@@ -9,7 +9,7 @@ import pytest
 from identity_sync.models import Outcome, SyncRun
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import list_people, sync
-from tests.scaiwave.test_metrics import read_metrics
+from tests.scaiwave.operations.test_metrics import read_metrics
 
 pytestmark = [
     pytest.mark.django_db,

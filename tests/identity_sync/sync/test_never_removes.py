@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.identity_sync.scripted_scaikey.assertions import (
     assert_nothing_lost,
     collect_access,

@@ -11,23 +11,23 @@ import pytest
 
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
-from identity_sync.queries.judgement import RunScope, judge_runs
-from identity_sync.queries.status import summarise_skips
-from identity_sync.services.sync.claims import OFF_FOR_RUN, stage_kept_tenants
-from identity_sync.services.sync.plan import Plan
-from identity_sync.services.sync.removal_limit import (
+from identity_sync.report import KindCounts, SyncReport
+from identity_sync.reports.judgement import RunScope, judge_runs
+from identity_sync.reports.status import summarise_skips
+from identity_sync.sync.claims import OFF_FOR_RUN, stage_kept_tenants
+from identity_sync.sync.planned import Plan
+from identity_sync.sync.removal_limit import (
     OFF_FOR_TENANT,
     RemovalLimit,
     enforce_removal_limit,
 )
-from identity_sync.services.sync.report import KindCounts, SyncReport
-from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
-from identity_sync.services.sync.staging import temporary_tables
-from identity_sync.services.sync.targets import Targets
+from identity_sync.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
+from identity_sync.sync.staging import temporary_tables
+from identity_sync.sync.targets import Targets
 from scaiwave.config import load
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.sandbox import Sandbox
-from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from scaiwave.sandbox import Sandbox
+from tenants.lookup.resolve import resolve_participant
 from tenants.models import Participant, Partner, RoleGrant, Tenant
-from tenants.queries.resolve import resolve_participant
-from tenants.services.role_grants import grant_role
-from tenants.services.suspend_participant import resume_participant, suspend_participant
+from tenants.people.suspend_participant import resume_participant, suspend_participant
+from tenants.roles.grants import grant_role
 from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,

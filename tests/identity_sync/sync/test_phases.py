@@ -10,12 +10,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from identity_sync.models import Outcome, SyncRun
-from identity_sync.services.sync.phases import PhaseRecorder
-from identity_sync.services.sync.run import LOCK
+from identity_sync.models import LOCK, Outcome, SyncRun
+from identity_sync.sync.phases import PhaseRecorder
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
-from scaiwave.locks import process_lock
+from scaiwave.core.locks import process_lock
 from scaiwave.sandbox import Sandbox
 from tenants.models import AdminUser
 from tests.identity_sync.sync.helpers import get_last_run, sync

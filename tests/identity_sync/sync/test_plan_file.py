@@ -27,14 +27,14 @@ from identity_sync.errors import (
     TenantNotLinked,
 )
 from identity_sync.models import SyncChange, SyncRun
-from identity_sync.services.sync import plan_file
-from identity_sync.services.sync.plan_file import PlanHead, open_new_plan, open_plan
-from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.reviewed_losses import Loss
-from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
-from scaiwave.auth.operators import Operator, OperatorRole
+from identity_sync.report import SyncReport
+from identity_sync.sync import plan_file
+from identity_sync.sync.plan_file import PlanHead, open_new_plan, open_plan
+from identity_sync.sync.reviewed_losses import Loss
+from identity_sync.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.errors import DiskFull, FileUnwritable, InsufficientPermission
+from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
 from tenants.models import Group, GroupMembership, Participant, RoleGrant, Tenant

@@ -13,16 +13,16 @@ from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncPartial
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
-from identity_sync.queries.metrics import collect_sync_metrics
-from identity_sync.queries.overview import build_sync_part
-from identity_sync.queries.runs import ChangeFilter, list_changes, show_run
-from identity_sync.services.erase_names import erase_names
-from identity_sync.services.sync import history
-from identity_sync.services.sync.report import KINDS
-from scaiwave.registry import PurgedPerson
+from identity_sync.report import KINDS
+from identity_sync.reports.runs import ChangeFilter, list_changes, show_run
+from identity_sync.sync import history
+from identity_sync.sync.erase_names import erase_names
+from scaiwave.extensions import PurgedPerson
+from scaiwave.operations.metrics.sync import collect_sync_metrics
+from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.sandbox import Sandbox
+from tenants.audit.queries.entries import min_uuid7_at
 from tenants.models import AdminUser, Participant
-from tenants.queries.audit import min_uuid7_at
 from tests.identity_sync.sync.helpers import (
     HOST,
     dump_rows,
@@ -297,7 +297,9 @@ def test_success_a_purge_erases_people_from_plans(scaikey: Sandbox) -> None:
     name = person.display_name
     others = SyncPlannedChange.objects.exclude(person_scaikey_id=anna).count()
 
-    erase_names([PurgedPerson(person.pk, anna, "@anna:localhost", frozenset())], "Deleted user")
+    erase_names(
+        [PurgedPerson(person.pk, anna, "@anna:localhost", frozenset(), frozenset())], "Deleted user"
+    )
 
     left = SyncPlannedChange.objects.all()
     assert left.count() == others

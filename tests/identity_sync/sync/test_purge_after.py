@@ -12,11 +12,11 @@ from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncPartial, SyncPurgeLimitExceeded
 from identity_sync.models import Outcome
-from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.run import SyncOptions
-from identity_sync.services.sync_and_purge import sync_and_purge
+from identity_sync.report import SyncReport
+from identity_sync.sync.run import SyncOptions
+from identity_sync.sync.sync_and_purge import sync_and_purge
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.identity_sync.sync.helpers import HOST, USERS, get_last_run, list_people, sync

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
-from identity_sync.services.sync.removal_limit import RemovalLimit
+from identity_sync.sync.removal_limit import RemovalLimit
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
 from tests.identity_sync.sync.helpers import (

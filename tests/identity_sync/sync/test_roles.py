@@ -11,11 +11,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from identity_sync.services.sync import roles as role_plan
+from identity_sync.sync import roles as role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Participant, Role, RoleGrant, Tenant
-from tenants.services.role_grants import grant_role, revoke_role
+from tenants.roles.grants import grant_role, revoke_role
 from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,

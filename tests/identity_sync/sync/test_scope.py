@@ -7,10 +7,11 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun
-from identity_sync.services.sync.run import compute_drift, sync_lock
-from scaiwave.auth.operators import Operator, OperatorRole, identify_operator
+from identity_sync.sync.run import compute_drift, sync_lock
+from scaiwave.auth.identify import identify_operator
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.errors import InsufficientPermission
+from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant

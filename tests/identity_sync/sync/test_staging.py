@@ -8,10 +8,10 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from identity_sync.services.sync import entities
-from identity_sync.services.sync.staging import temporary_tables
+from identity_sync.sync import entities
+from identity_sync.sync.staging import temporary_tables
+from scaiwave.core.sql import execute, fetch, fetch_one
 from scaiwave.sandbox import Sandbox
-from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Participant
 from tests.identity_sync.sync.helpers import sync
 

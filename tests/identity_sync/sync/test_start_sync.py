@@ -28,8 +28,8 @@ from identity_sync.errors import (
     SyncRequestInvalid,
     SyncStopped,
 )
-from identity_sync.models import Registration, RegistrationState, SyncRun
-from identity_sync.services.start_sync import (
+from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
+from identity_sync.sync.start_sync import (
     COMMAND,
     MAX_REQUEST_AGE,
     PROCESS_LOCK,
@@ -39,21 +39,20 @@ from identity_sync.services.start_sync import (
     start_sync,
     wait_for_run,
 )
-from identity_sync.services.sync.run import LOCK
-from scaiwave.admin.access import SCAIKEY_BACKEND
+from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
-from scaiwave.jobs.rq_queue import SuiteJob, open_queues
-from scaiwave.locks import lock_file, process_lock
+from scaiwave.queue.rq_queue import SuiteJob, open_queues
 from scaiwave.sandbox import Sandbox
+from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 from tests.concurrency import run_concurrently
 from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant, sync
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.scaiwave import row_factories
-from tests.scaiwave.admin_pages import sign_in, submit
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
-from tests.scaiwave.scaikey_sessions import sign_in as sign_in_with_scaikey
+from tests.scaiwave.site.pages import sign_in, submit
+from tests.scaiwave.site.scaikey_sessions import sign_in as sign_in_with_scaikey
 from tests.tenants.fake_scaikey import make_config
 from tests.tenants.silent_scaikey import SilentServer
 
@@ -64,7 +63,7 @@ pytestmark = pytest.mark.sandbox(partners=1, tenants=2, people=80, groups=2, sci
 @pytest.fixture
 def redis(redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Redis:
     settings.REDIS_URL = redis_url
-    monkeypatch.setattr("identity_sync.acts.MAX_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("identity_sync.site.acts.MAX_WAIT_SECONDS", 0.0)
     connection = Redis.from_url(redis_url)
     connection.flushdb()
     return connection

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from identity_sync.errors import LastSuperAdminLost
-from identity_sync.services.sync.report import SyncReport
+from identity_sync.report import SyncReport
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
-from tenants.queries.super_admins import SuperAdmins, count_super_admins
-from tenants.services.role_grants import grant_role
+from tenants.roles.grants import grant_role
+from tenants.roles.queries.super_admins import SuperAdmins, count_super_admins
 from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,

@@ -13,10 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
-from identity_sync.services.sync import history
+from identity_sync.sync import history
 from scaiwave.sandbox import Sandbox
+from tenants.audit.queries.entries import min_uuid7_at
 from tenants.models import Participant, Partner, Tenant
-from tenants.queries.audit import min_uuid7_at
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     get_last_run,

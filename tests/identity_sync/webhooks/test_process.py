@@ -10,12 +10,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun, WebhookEvent
-from identity_sync.services.sync.run import SyncOptions, run_sync
-from identity_sync.services.webhooks import process
-from identity_sync.services.webhooks.process import process_events
-from identity_sync.services.webhooks.receive import receive_event
-from scaiwave.auth.operators import Operator, OperatorRole
-from scaiwave.errors import InsufficientPermission
+from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.webhooks import process
+from identity_sync.webhooks.process import process_events
+from identity_sync.webhooks.receive import receive_event
+from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.sync.helpers import (

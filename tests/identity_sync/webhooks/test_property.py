@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from identity_sync.models import WebhookEvent, WebhookState
-from identity_sync.services.webhooks.process import process_events
-from identity_sync.services.webhooks.receive import receive_event
+from identity_sync.webhooks.process import process_events
+from identity_sync.webhooks.receive import receive_event
 from tests.identity_sync.scripted_scaikey.assertions import assert_nothing_lost, collect_local_facts
 from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
 from tests.identity_sync.scripted_scaikey.helpers import (

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.errors import WebhookNotConfigured, WebhookSignatureInvalid
-from identity_sync.services.webhooks.signature import get_secrets, verify_signature
+from identity_sync.webhooks.signature import get_secrets, verify_signature
 from scaiwave.config import load
 from tests.identity_sync.webhooks.factories import SECRET, sign
 

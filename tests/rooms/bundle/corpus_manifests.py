@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rooms.errors import BundleBadManifest, BundleVersion, ImportRefused
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.bundle.factories import (
     ANNA,
     BO,

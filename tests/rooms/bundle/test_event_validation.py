@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
 from rooms.bundle.manifest.events import BundleEvent, iter_batches
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.bundle.factories import WHEN, make_event, make_uid
 
 LEAF = st.one_of(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from federation.services.signing import key_from_text
+from federation.keys.signing import key_from_text
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.reader import ValidatedBundle
 from rooms.bundle.signature import VerificationStatus, verify_signature

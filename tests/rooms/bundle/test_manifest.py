@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rooms.errors import BundleBadManifest
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
 from tests.rooms.bundle.factories import (

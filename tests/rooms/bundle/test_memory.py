@@ -90,7 +90,7 @@ FULL = """
 import resource, sys
 from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
-from scaiwave.errors import DiskFull
+from scaiwave.core.errors import DiskFull
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     with open(sys.argv[1], "rb") as file:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import rfc8785
 
-from federation.services.signing import VerifyingKey, key_from_text
+from federation.keys.signing import VerifyingKey, key_from_text
 from rooms.bundle.signature import (
     SignatureDocument,
     VerificationResult,

@@ -17,9 +17,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow, format_timestamp
+from rooms.exports.export_room import ExportResult, RoomExport, export_room
+from rooms.exports.sinks import write_to_stream
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.exports.export_room import ExportResult, RoomExport, export_room
-from rooms.services.exports.sinks import write_to_stream
 from tenants.models import Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, start_export
 from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave
 from tests.tenants.factories import run_command

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import ExportDamaged
+from rooms.exports.events import parse_positions
 from rooms.models import Event, Room
-from rooms.queries.export_events import parse_positions
 from tests.rooms.exports.factories import (
     CONTENTS,
     EARLY,

@@ -8,7 +8,7 @@ import pytest
 
 from rooms.errors import ExportRefused, RoomNotFound
 from rooms.models import Room
-from scaiwave.errors import InsufficientPermission
+from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tests.rooms.exports.factories import export_bundle, make_room, prepare_export

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from jsonschema import Draft202012Validator
 
+from federation.keys.encryption import encrypt_seed
 from federation.models import ServerKey
-from federation.services.key_encryption import encrypt_seed
 from rooms.bundle.archive.reader import Limits
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.bundle.reader import read_bundle

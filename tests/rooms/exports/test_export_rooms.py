@@ -15,8 +15,8 @@ from django.core.files.storage import default_storage
 
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import ExportRunning
-from rooms.services.exports.export_rooms import BulkExportResult, export_rooms
-from scaiwave.errors import InsufficientPermission, UsageError
+from rooms.exports.export_rooms import BulkExportResult, export_rooms
+from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.exports.factories import attach_media, make_room, make_window

@@ -16,8 +16,8 @@ from pytest_django import Settings
 from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
 from rooms.errors import ExportDamaged
+from rooms.exports.sinks import write_to_stream
 from rooms.models import Media, Room
-from rooms.services.exports.sinks import write_to_stream
 from tests.rooms.exports.factories import attach_media, export_bundle, make_room, prepare_export
 from tests.rooms.exports.processes import is_zip
 from tests.scaiwave import row_factories
@@ -179,7 +179,7 @@ def test_fail_store_cannot_be_queried(settings: Settings, tmp_path: Path) -> Non
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     options = {"location": str(loop)}
-    store = {"BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage", "OPTIONS": options}
+    store = {"BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage", "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": store}
     error, written = failing(room)
     assert f"Can't read attachment {photo.pk}" in error.message

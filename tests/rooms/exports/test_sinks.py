@@ -12,15 +12,15 @@ import pytest
 from django.conf import settings
 
 from rooms.errors import ExportRefused
-from rooms.services.exports.export_room import RoomExport
-from rooms.services.exports.sinks import write_to_file, write_to_stream
-from scaiwave.draft_journal import (
+from rooms.exports.export_room import RoomExport
+from rooms.exports.sinks import write_to_file, write_to_stream
+from scaiwave.core.draft_journal import (
     announce_drafts,
     count_abandoned_drafts,
     remove_announced_drafts,
 )
-from scaiwave.errors import FileExists, FileUnwritable, UsageError
-from scaiwave.files import create_private_file
+from scaiwave.core.errors import FileExists, FileUnwritable, UsageError
+from scaiwave.core.files import create_private_file
 from tests.rooms.exports.factories import export_bundle, make_room, prepare_export
 
 pytestmark = pytest.mark.django_db(transaction=True)

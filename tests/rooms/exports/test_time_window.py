@@ -6,7 +6,7 @@ import pytest
 
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
 from rooms.bundle.time_window import parse_time_window
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 from tests.rooms.exports.factories import make_window
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from hypothesis import settings as property_settings
 
 from rooms.errors import BundleBadName, BundleDamaged, BundleNotZip, BundleTooLarge
 from rooms.models import Room, RoomImport
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.bundle.factories import make_manifest_bundle
 from tests.rooms.bundle.golden import GOLDEN
 from tests.rooms.bundle.mutations import Json, changed_bytes, changed_manifests

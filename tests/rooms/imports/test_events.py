@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rooms.bundle.manifest.events import Batch, BundleEvent
+from rooms.imports.events import EventDestination, write_events
+from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.models import Room
-from rooms.services.imports.events import EventDestination, write_events
-from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
-from scaiwave.auth.operators import get_host_operator
-from scaiwave.error_mapping import DatabaseBusy
+from scaiwave.core.operators import get_host_operator
+from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
-from scaiwave.sql import batched
-from tenants.services.suspend_participant import suspend_participant
-from tenants.services.suspend_tenant import suspend_tenant
+from scaiwave.storage.error_mapping import DatabaseBusy
+from tenants.people.suspend_participant import suspend_participant
+from tenants.people.suspend_tenant import suspend_tenant
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.events import Batch, BundleEvent
-from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
+from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.ids import new_id
 from tests.rooms.imports.bundle_factories import make_event
 

@@ -13,6 +13,8 @@ from django.db import connection
 
 from rooms.bundle.format import MIB
 from rooms.bundle.manifest.schema import TimeWindow
+from rooms.imports.id_mapping import IdMapper
+from rooms.imports.import_room import ImportResult, import_room
 from rooms.models import (
     Event,
     ImportIntent,
@@ -23,8 +25,6 @@ from rooms.models import (
     RoomMember,
     StreamCounter,
 )
-from rooms.services.imports.id_mapping import IdMapper
-from rooms.services.imports.import_room import ImportResult, import_room
 from tenants.models import AuditEntry
 from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, make_event, make_event_id
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home

@@ -13,8 +13,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 
+from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.models import ImportIntent, Media
-from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from tenants.models import Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from rooms.errors import BundleBadManifest, BundleDamaged, BundleNotZip
-from scaiwave.errors import ScaiWaveError
+from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.bundle.archive_factories import make_zip
 from tests.rooms.bundle.corpus_archives import ARCHIVES
 from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS

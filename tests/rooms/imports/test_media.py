@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.errors import BundleDamaged
+from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
-from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
+from scaiwave.storage.media import AtomicFileSystemStorage, MediaStoreUnusable
 from tests.rooms.imports.bundle_factories import make_attachment
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.scaiwave import row_factories

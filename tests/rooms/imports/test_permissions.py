@@ -17,11 +17,11 @@ from rooms.errors import (
     WorkspaceForbidden,
     WorkspaceNotFound,
 )
+from rooms.imports.permissions import ensure_quota, resolve_target
 from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
-from rooms.services.imports.permissions import ensure_quota, resolve_target
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, null_progress
-from scaiwave.errors import InsufficientPermission, ScaiWaveError
+from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
 from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import InvalidKey
-from federation.services.ed25519 import thumbprint
+from federation.keys.ed25519 import thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
 from tests.rooms.imports.bundle_factories import Bundle, make_event

@@ -17,8 +17,8 @@ import pytest
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge, ImportRefused
-from rooms.services.imports.source import open_seekable
-from scaiwave.errors import DiskFull
+from rooms.imports.source import open_seekable
+from scaiwave.core.errors import DiskFull
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from rooms.models import StreamCounter
-from rooms.services.stream_positions import reserve_positions
+from rooms.stream_positions import reserve_positions
 from tests.rooms.imports.factories import make_home
 from tests.rooms.imports.import_environment import ImportEnvironment
 from tests.scaiwave import row_factories
@@ -18,7 +18,7 @@ from tests.scaiwave.cli_helpers import CHECKOUT
 TAKE = """
 import sys, django
 django.setup()
-from rooms.services.stream_positions import reserve_positions
+from rooms.stream_positions import reserve_positions
 sys.stdin.readline()
 for _ in range(40):
     print(reserve_positions(sys.argv[1], 7))

@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from rooms.models import Event, Room
-from rooms.queries.search import search_rooms
-from rooms.services.search.backfill import BackfillResult, backfill_search
-from rooms.services.search.runs import BackfillOptions
+from rooms.search.backfill import BackfillResult, backfill_search
+from rooms.search.queries import BackfillOptions, search_rooms
 from tenants.models import Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, make_tenant

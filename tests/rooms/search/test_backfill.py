@@ -10,16 +10,14 @@ import pytest
 from django.db import connection
 
 from rooms.models import SearchBackfill, SearchDocument, SearchRange
-from rooms.queries.search import get_search_plan
-from rooms.search import documents
+from rooms.search import documents, runs, worker
+from rooms.search.backfill import BackfillResult
 from rooms.search.base import EventRange
 from rooms.search.database import DatabaseIndex
+from rooms.search.queries import BackfillOptions, get_search_plan
 from rooms.search.schema import has_word_index
 from rooms.search.scope import Scope
-from rooms.services.search import runs, worker
-from rooms.services.search.backfill import BackfillResult
-from rooms.services.search.runs import BackfillOptions
-from scaiwave.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.models import AuditEntry
 from tests.rooms.search.factories import (
     NOW,
@@ -144,7 +142,7 @@ def test_success_many_steps_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = [make_lobby(), make_lobby("globex")]
     message_ids = {make_message(rooms[number % 2], "word").pk for number in range(50)}
     calls: list[tuple[int, int | None]] = []
-    from rooms.services.search.backfill import backfill_search
+    from rooms.search.backfill import backfill_search
 
     backfill_search(
         operator=HOST_OPERATOR,
@@ -219,7 +217,7 @@ def test_fail_room_without_tenant() -> None:
 
 
 def test_fail_not_allowed() -> None:
-    from rooms.services.search.backfill import backfill_search, enqueue_backfill
+    from rooms.search.backfill import backfill_search, enqueue_backfill
 
     administrator = make_tenant_admin(make_lobby().tenant)
     with pytest.raises(InsufficientPermission):

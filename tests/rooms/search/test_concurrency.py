@@ -11,15 +11,16 @@ from django.db.models import F
 
 from rooms.errors import BackfillSuperseded
 from rooms.models import SearchBackfill, SearchRange
+from rooms.search import runs, worker
+from rooms.search.backfill import backfill_one_range
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
+from rooms.search.completion import MAX_KEPT_RUNS
 from rooms.search.database import DatabaseIndex
+from rooms.search.queries import BackfillOptions
+from rooms.search.runs import get_or_create_run
 from rooms.search.scope import Scope
-from rooms.services.search import runs, worker
-from rooms.services.search.backfill import backfill_one_range
-from rooms.services.search.completion import MAX_KEPT_RUNS
-from rooms.services.search.runs import BackfillOptions, get_or_create_run
-from rooms.services.search.worker import MAX_BATCH_EVENTS, MIN_BATCH_EVENTS, BatchSizer, RangeWorker
-from scaiwave.locks import process_lock
+from rooms.search.worker import MAX_BATCH_EVENTS, MIN_BATCH_EVENTS, BatchSizer, RangeWorker
+from scaiwave.core.locks import process_lock
 from tests.rooms.search.factories import (
     NOW,
     backfill,

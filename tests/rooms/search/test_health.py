@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rooms.models import SearchBackfill
-from rooms.queries import health
-from rooms.queries.health import check_search
 from rooms.search import documents
 from scaiwave.config import load
-from scaiwave.doctor.findings import State
+from scaiwave.operations.doctor import rooms as health
+from scaiwave.operations.doctor.findings import State
+from scaiwave.operations.doctor.rooms import check_search
 from tests.rooms.search.factories import backfill, make_lobby, make_message
 
 pytestmark = pytest.mark.django_db

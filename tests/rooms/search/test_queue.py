@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 from redis import Redis
 
-from rooms.services.search.queue import JOB
+from rooms.search.queue import JOB
 from tests.rooms.search.helpers import DatabaseProbe, get_json, run_backfill, start_process
 from tests.scaiwave.cli_helpers import SCRIPT
 

@@ -6,10 +6,10 @@ import pytest
 
 from rooms.errors import RoomNotFound
 from rooms.models import RoomType
-from rooms.queries.search import search_rooms
 from rooms.search import database
-from scaiwave.auth.operators import Operator, OperatorRole
-from scaiwave.errors import InsufficientPermission
+from rooms.search.queries import search_rooms
+from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.operators import Operator, OperatorRole
 from tenants.errors import TenantNotFound
 from tests.rooms.search.factories import (
     backfill,

@@ -9,15 +9,14 @@ import pytest
 from django.conf import settings
 
 from rooms.models import RemoteState, SearchDocument
-from rooms.queries.search import get_search_plan
 from rooms.search import documents
 from rooms.search.base import EventRange
+from rooms.search.queries import BackfillOptions, get_search_plan
 from rooms.search.weaviate import get_object_id
-from rooms.services.search.runs import BackfillOptions
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
 from scaiwave.config import Configuration
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     SettingInvalid,
     UpstreamInvalidResponse,
     UpstreamUnauthorized,

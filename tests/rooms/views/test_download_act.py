@@ -13,7 +13,7 @@ import pytest
 
 from tests.rooms.views.live_server import LiveServer
 from tests.rooms.views.sample_data import BIG_EVENTS
-from tests.scaiwave.admin_pages import fill_in, sign_in, submit
+from tests.scaiwave.site.pages import fill_in, sign_in, submit
 
 PASSWORD = "correct horse battery"
 TIMEOUT_SECONDS = 60.0

@@ -13,7 +13,7 @@ from scaiwave.auth.jwks_cache import (
     Jwks,
     JwksCache,
 )
-from scaiwave.errors import UpstreamUnreachable
+from scaiwave.core.errors import UpstreamUnreachable
 
 
 class ScaiKey:

@@ -13,15 +13,9 @@ from typing import Any
 import pytest
 
 from identity_sync.models import Registration, RegistrationState
-from scaiwave.auth.operators import (
-    ROLE_PERMISSIONS,
-    Operator,
-    OperatorRole,
-    Permission,
-    identify_operator,
-)
+from scaiwave.auth.identify import identify_operator
 from scaiwave.config import load
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ExpiredToken,
     InsufficientPermission,
     InvalidToken,
@@ -30,6 +24,7 @@ from scaiwave.errors import (
     TokenRequired,
     UpstreamUnreachable,
 )
+from scaiwave.core.operators import ROLE_PERMISSIONS, Operator, OperatorRole, Permission
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
 from tests.scaiwave.cli_helpers import run_scaiwave

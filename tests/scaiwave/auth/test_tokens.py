@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scaiwave.auth.tokens import Claims, verify_token
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ExpiredToken,
     InvalidToken,
     UpstreamInvalidResponse,

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from scaiwave.cli import main
 from scaiwave.cli.verbs import EXIT_CODES
-from scaiwave.errors import UsageError
+from scaiwave.core.errors import UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 from tests.scaiwave.example_app.management.commands import create_tenant, list_tenants
 

@@ -23,7 +23,7 @@ from scaiwave.clients.errors import (
 )
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.retry import RetryPolicy, parse_retry_after
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
     UpstreamForbidden,

@@ -22,7 +22,7 @@ from scaiwave.clients.http.exceptions import (
     UpstreamServer,
     translate_exception,
 )
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
     UpstreamInvalidResponse,

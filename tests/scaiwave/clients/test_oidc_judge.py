@@ -12,17 +12,18 @@ from django.test import Client
 from pytest_django import Settings
 
 from scaiwave.auth import bearer
+from scaiwave.auth.identify import identify_operator, verify_scaikey_token
 from scaiwave.auth.jwks_cache import (
     MAX_AGE_SECONDS,
     UNKNOWN_KEY_SECONDS,
     JwksCache,
 )
-from scaiwave.auth.operators import OperatorRole, identify_operator, verify_scaikey_token
 from scaiwave.auth.tokens import LEEWAY_SECONDS, Claims, verify_token
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration, load
-from scaiwave.errors import ExpiredToken, InvalidToken, UpstreamUnauthorized
+from scaiwave.core.errors import ExpiredToken, InvalidToken, UpstreamUnauthorized
+from scaiwave.core.operators import OperatorRole
 from tests.issuers import (
     CLIENT_ID,
     CLIENT_SECRET,

@@ -16,7 +16,7 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.pagination import MAX_READY_PAGES, PageIterator
 from scaiwave.clients.scaikey.schemas import UserRecord
-from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
+from scaiwave.core.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tests.scaiwave.clients.raw_socket_server import (
     RawRequest,
     RawResponse,

@@ -10,7 +10,7 @@ import pytest
 
 from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, WriteResult, scaicms_client
 from scaiwave.config import load
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
     SettingMissing,

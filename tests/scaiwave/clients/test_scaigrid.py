@@ -12,7 +12,7 @@ import pytest
 from scaiwave.clients.scaigrid.auth import ApiKey, mask_credential
 from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, scaigrid_client
 from scaiwave.config import Configuration
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     SettingInvalid,
     SettingMissing,
     UpstreamInvalidResponse,

@@ -8,7 +8,7 @@ import pytest
 
 from scaiwave.clients.errors import BudgetExceeded, UpstreamRejected
 from scaiwave.clients.scaigrid.responses import FIXES
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,

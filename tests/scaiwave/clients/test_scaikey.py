@@ -13,7 +13,7 @@ import pytest
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, unverified_claims
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import MemberRecord
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     InvalidToken,
     ScaiWaveError,
     SettingMissing,
@@ -23,7 +23,7 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.http.faults import Action
+from scaiwave.sandbox.http.messages import Action
 from tests.scaiwave.clients.raw_socket_server import (
     RawRequest,
     RawResponse,

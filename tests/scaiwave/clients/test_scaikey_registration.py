@@ -10,7 +10,7 @@ import pytest
 from scaiwave.clients.errors import UpstreamConflict, UpstreamRejected
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     UpstreamForbidden,
     UpstreamInvalidResponse,
     UpstreamNotFound,

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.services.env_file import quote_value
+from identity_sync.registration.env_file import quote_value
 from scaiwave.config import SETTINGS, Configuration, load
 from scaiwave.config.configuration import find_home, find_unknown_names, read_env_file
-from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.core.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.cli_helpers import run_process, run_scaiwave
 
 URL = "SCAIWAVE_SCAIKEY_URL"

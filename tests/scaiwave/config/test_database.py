@@ -7,7 +7,7 @@ import pytest
 
 from scaiwave.config import load
 from scaiwave.config.database import database_settings, get_redis_url, uses_sqlite
-from scaiwave.errors import SettingInvalid
+from scaiwave.core.errors import SettingInvalid
 from tests.scaiwave.cli_helpers import run_scaiwave
 
 

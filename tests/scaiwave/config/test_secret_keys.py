@@ -16,7 +16,7 @@ from scaiwave.config.secret_keys import (
     get_secret_key,
     require_own_files,
 )
-from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.core.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.cli_helpers import run_scaiwave
 
 POSTGRES = "postgres://user:password@host/name"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid
+from scaiwave.core.errors import SettingInvalid
 from tests.scaiwave.config.test_configuration import configured
 
 READERS: dict[str, Callable[[Configuration, str], object]] = {

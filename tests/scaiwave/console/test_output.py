@@ -24,7 +24,7 @@ from scaiwave.console.output import (
     strip_control_chars,
     to_json,
 )
-from scaiwave.errors import SettingInvalid, UsageError
+from scaiwave.core.errors import SettingInvalid, UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 
 LIST = ("admin", "list-tenants")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.auth.operators import get_host_operator
 from scaiwave.clients.scaicms import ScaiCmsClient
+from scaiwave.core.operators import get_host_operator
 from scaiwave.publishing.publish import publish
 from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox

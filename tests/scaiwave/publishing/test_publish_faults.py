@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.scaicms import ScaiCmsClient
-from scaiwave.errors import (
+from scaiwave.core.errors import (
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,
@@ -18,7 +18,7 @@ from scaiwave.errors import (
 )
 from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.http.faults import Action
+from scaiwave.sandbox.http.messages import Action
 from tests.scaiwave.publishing.conftest import Publish
 from tests.scaiwave.publishing.factories import make_page, write_page
 

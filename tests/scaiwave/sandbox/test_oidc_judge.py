@@ -28,8 +28,8 @@ from tests.issuers import (
     run_issuer,
     sign_in,
 )
-from tests.tenants.oidc.conftest import find_person
-from tests.tenants.oidc.fake_browser import choose_person
+from tests.tenants.accounts.oidc.conftest import find_person
+from tests.tenants.accounts.oidc.fake_browser import choose_person
 
 pytestmark = [pytest.mark.oidc_provider, pytest.mark.sandbox(people=20, tenants=2, groups=1)]
 CALLBACK = "https://chat.example.org/oidc/callback/"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.scaicms import ScaiCmsKey
+from scaiwave.sandbox.docs_pages import ScaiCmsKey
 from tests.scaiwave.sandbox.helpers import make_client
 
 DOCS = "/api/v1/docs"

@@ -13,7 +13,7 @@ from django.db import ProgrammingError
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from scaiwave.errors import NotFoundError
+from scaiwave.core.errors import NotFoundError
 
 COLUMNS = (
     Column("slug", "Slug"),

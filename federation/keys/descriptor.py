@@ -1,0 +1,130 @@
+"""This server's descriptor (ScaiWave docs, concepts/federation and reference/api)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from federation.keys.ed25519 import format_stored_key
+from federation.keys.queries import (
+    NO_KEY,
+    find_signing_key,
+    find_time_fault,
+    is_valid,
+    load_keys,
+)
+from federation.models import ServerKey
+from scaiwave.config import Configuration
+from scaiwave.console.output import json_default
+from scaiwave.core.operators import Operator, Permission
+
+DESCRIPTOR_PATH = "/.well-known/scaiwave/server"
+PROTOCOL_VERSION = "v1"
+ENDPOINTS = {
+    "send": "/_scaiwave/federation/v1/send",
+    "profile": "/_scaiwave/federation/v1/profile/{local_id}",
+    "members": "/_scaiwave/federation/v1/rooms/{room_id}/members",
+    "backfill": "/_scaiwave/federation/v1/rooms/{room_id}/backfill",
+}
+MAX_CACHE_AGE = timedelta(minutes=5)
+"""After this time, a rotation or revocation has reached every peer that obeys the headers."""
+
+LOCALHOST_WARNING = (
+    "The server name is localhost, which no peer can reach. Set SCAIWAVE_SERVER_NAME."
+)
+
+
+RENAMED_FIX = (
+    "Restore the earlier name. If you have renamed the server on purpose, publish a new key under "
+    "the new name: `scaiwave admin federation key rotate`."
+)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """The document, for how many seconds it may be cached, and the key that signs, if any."""
+
+    document: dict[str, Any]
+    max_age: int
+    signing_key: ServerKey | None
+
+
+@dataclass(frozen=True)
+class ShowDescriptorResult:
+    """`name_problem` describes a server name that has changed, `key_problem` why no key signs or
+    why its times are wrong; both are empty if there is no problem."""
+
+    document: dict[str, Any]
+    name_problem: str
+    key_problem: str
+
+    @property
+    def address(self) -> str:
+        """The URL from which peers fetch it."""
+        return f"https://{self.document['server_name']}{DESCRIPTOR_PATH}"
+
+    @property
+    def warnings(self) -> list[str]:
+        warnings = [self.key_problem] if self.key_problem else []
+        if self.document["server_name"] == "localhost":
+            warnings.append(LOCALHOST_WARNING)
+        if self.name_problem:
+            warnings.append(self.name_problem)
+        return warnings
+
+
+def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResult:
+    """Return the descriptor as peers fetch it now, with warnings for the operator."""
+    operator.require(Permission.VIEW_PLATFORM)
+    descriptor = build_descriptor(now)
+    change = find_name_change(descriptor.signing_key, settings.CONFIG)
+    fault = find_time_fault(load_keys(), now)
+    no_key = "" if descriptor.signing_key else NO_KEY
+    return ShowDescriptorResult(
+        descriptor.document,
+        name_problem=f"{change} {RENAMED_FIX}" if change else "",
+        key_problem=f"{fault.message} {fault.fix}" if fault else no_key,
+    )
+
+
+def find_name_change(key: ServerKey | None, config: Configuration) -> str:
+    """Return a sentence if the key was published under another server name than now, else ""."""
+    name = config.get_str("SCAIWAVE_SERVER_NAME")
+    if key is None or key.published_as.lower() in {"", name.lower()}:
+        return ""
+    return f"SCAIWAVE_SERVER_NAME is {name}, but peers know this server as {key.published_as}."
+
+
+def build_descriptor(now: datetime) -> Descriptor:
+    """Build the descriptor. `public_key` is empty if no key signs.
+
+    `previous_keys` is an addition of this suite: keys that still verify, so that a peer can follow
+    a rotation without contacting anyone.
+    """
+    keys = load_keys()
+    signing = find_signing_key(keys, now)
+    previous = [key for key in keys if key != signing and _is_previous(key, now)]
+    document = {
+        "server_name": settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+        "public_key": format_stored_key(signing) if signing else "",
+        "protocol_versions": [PROTOCOL_VERSION],
+        "endpoints": ENDPOINTS,
+        "previous_keys": [
+            {"public_key": format_stored_key(key), "expires_at": json_default(key.retires_at)}
+            for key in previous
+        ],
+    }
+    return Descriptor(document, _compute_max_age(previous, now), signing)
+
+
+def _is_previous(key: ServerKey, now: datetime) -> bool:
+    return is_valid(key, now) and key.retires_at is not None and key.signs_from <= now
+
+
+def _compute_max_age(previous: list[ServerKey], now: datetime) -> int:
+    remaining = [key.retires_at - now for key in previous if key.retires_at is not None]
+    return math.floor(min([MAX_CACHE_AGE, *remaining]).total_seconds())

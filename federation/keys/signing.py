@@ -1,0 +1,136 @@
+"""Verify what this or another server has signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from federation.errors import (
+    InvalidDescriptor,
+    InvalidKey,
+    InvalidSignature,
+    SignatureOutsideValidity,
+    SigningKeyRevoked,
+)
+from federation.keys import ed25519
+from federation.keys.queries import load_keys
+from federation.models import ServerKey
+from scaiwave.console.output import json_default
+from scaiwave.core.clock import MAX_CLOCK_AHEAD
+
+
+@dataclass(frozen=True)
+class VerifyingKey:
+    """A public key, its raw 32 bytes, and its validity period; None means unbounded."""
+
+    key_id: str
+    public_key: bytes
+    signs_from: datetime | None = None
+    verifies_until: datetime | None = None
+    revoked: bool = False
+
+
+def own_keys() -> dict[str, VerifyingKey]:
+    """Return every key this server has ever had, by its ID. Revoked keys are marked."""
+    return {key.key_id: _from_stored_key(key) for key in load_keys()}
+
+
+def key_from_text(text: object) -> VerifyingKey:
+    """Parse `ed25519:<base64>` into a key with unbounded validity. Raises InvalidKey."""
+    public_key = ed25519.parse_public_key(text)
+    return VerifyingKey(ed25519.thumbprint(public_key), public_key)
+
+
+def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
+    """Return the keys of a server's descriptor by their IDs. Its `public_key` may be empty.
+
+    Raises InvalidDescriptor.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidDescriptor("The descriptor is not a JSON object.")
+    listed = [_parse_current(document), *_parse_previous(document)]
+    keys: dict[str, VerifyingKey] = {}
+    for key in filter(None, listed):
+        # The signing key comes first, so it wins over a previous key with the same ID.
+        keys.setdefault(key.key_id, key)
+    return keys
+
+
+def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datetime) -> None:
+    """Return if this key made the signature within its validity period, else raise.
+
+    A key that was rotated since still verifies what it signed before; a revoked key verifies
+    nothing. `signed_at` must be timezone-aware. Raises SigningKeyRevoked, InvalidSignature,
+    SignatureOutsideValidity.
+    """
+    if key.revoked:
+        raise SigningKeyRevoked(f"The signature was made with key {key.key_id}, which is revoked.")
+    if not ed25519.verify(signature, data, key.public_key):
+        raise InvalidSignature(f"The signature does not match key {key.key_id} and the data.")
+    if reason := _find_validity_problem(key, signed_at):
+        date = json_default(signed_at)
+        raise SignatureOutsideValidity(
+            f"The signature made with key {key.key_id} is dated {date}, {reason}."
+        )
+
+
+def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:
+    """Describe why the key was not valid at that time, or return an empty string.
+
+    Dates are subtracted, not shifted: adding the drift to an extreme date could overflow.
+    """
+    if key.signs_from is not None and key.signs_from - signed_at > MAX_CLOCK_AHEAD:
+        return "before the key was in use"
+    if key.verifies_until is not None and signed_at - key.verifies_until >= MAX_CLOCK_AHEAD:
+        return "after the key expired"
+    return ""
+
+
+def _from_stored_key(key: ServerKey) -> VerifyingKey:
+    return VerifyingKey(
+        key.key_id,
+        ed25519.parse_stored_key(key),
+        signs_from=key.signs_from,
+        verifies_until=key.retires_at,
+        revoked=key.revoked_at is not None,
+    )
+
+
+def _parse_current(document: Mapping[str, Any]) -> VerifyingKey | None:
+    text = document.get("public_key")
+    if text == "":
+        return None
+    try:
+        return key_from_text(text)
+    except InvalidKey as error:
+        raise InvalidDescriptor(
+            f"The descriptor's `public_key` is invalid. {error.message}"
+        ) from None
+
+
+def _parse_previous(document: Mapping[str, Any]) -> list[VerifyingKey]:
+    listed = document.get("previous_keys", [])
+    if not isinstance(listed, list):
+        raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
+    return [_parse_previous_key(entry) for entry in listed]
+
+
+def _parse_previous_key(entry: object) -> VerifyingKey:
+    """Parse one entry of `previous_keys`: {"public_key", "expires_at"}."""
+    fields = entry if isinstance(entry, Mapping) else {}
+    try:
+        expires_at = datetime.fromisoformat(str(fields.get("expires_at")))
+        public_key = ed25519.parse_public_key(fields.get("public_key"))
+    except (ValueError, InvalidKey):
+        raise _previous_key_error() from None
+    if expires_at.tzinfo is None:
+        raise _previous_key_error()
+    return VerifyingKey(ed25519.thumbprint(public_key), public_key, verifies_until=expires_at)
+
+
+def _previous_key_error() -> InvalidDescriptor:
+    return InvalidDescriptor(
+        "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
+    )

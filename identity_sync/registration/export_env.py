@@ -1,0 +1,53 @@
+"""Export the ScaiKey settings, with their secrets, for a shell to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from identity_sync.models import Registration
+from scaiwave.clients.registration import get_missing_registration
+from scaiwave.config import SETTINGS, Configuration
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.record import record_audit
+
+PREFIX = "SCAIWAVE_SCAIKEY_"
+
+
+def export_env(*, operator: Operator, config: Configuration, now: datetime) -> dict[str, str]:
+    """Return the ScaiKey settings that are set, unmasked, and record that in the audit.
+
+    Raises `NotRegistered` if none is set.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    names = [setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)]
+    values = {name: config.get_str(name) for name in names if config.get_str(name)}
+    if not values:
+        raise get_missing_registration(config)
+    record_audit(
+        operator=operator,
+        action="export-env",
+        subject=_find_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
+        now=now,
+        details={"names": list(values)},
+        is_change=False,
+    )
+    return values
+
+
+def format_exports(values: Mapping[str, str]) -> str:
+    """Return lines that any POSIX shell evaluates to exactly these values."""
+    return "".join(f"export {name}={_quote(value)}\n" for name, value in values.items())
+
+
+def _quote(value: str) -> str:
+    """Put a value between single quotes, where only the single quote is special."""
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def _find_subject(url: str, client_id: str) -> Registration:
+    """Return the configured registration; credentials that were set manually have no row."""
+    rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
+    manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
+    return rows.newest_first().first() or manual

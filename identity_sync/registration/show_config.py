@@ -1,0 +1,105 @@
+"""List the settings and the source of each value, with secrets masked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from identity_sync.registration.credentials import find_waiting_credentials
+from identity_sync.registration.redirects import find_redirect_problem
+from scaiwave.config import SETTINGS, Configuration
+from scaiwave.config.configuration import find_unknown_names
+from scaiwave.config.definitions import SettingDefinition
+from scaiwave.core.operators import Operator, Permission
+
+MASK = "****"
+MIN_PARTLY_SHOWN_CHARS = 20
+"""The ends of secrets of at least this length are shown, to distinguish two secrets."""
+
+_USER_INFO = re.compile(r"\A([a-z0-9+.-]+://)([^:@]*)(?::(.*))?@", re.IGNORECASE | re.DOTALL)
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SettingView:
+    """One setting with its value masked; `source` is environment, file or default."""
+
+    name: str
+    value: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True)
+class ConfigReport:
+    """`unknown` has names that are set and look like a misspelt setting: {name: suggestion}.
+
+    `warnings` are about the registration with ScaiKey.
+    """
+
+    settings: list[SettingView]
+    home: str
+    env_file: str
+    unknown: dict[str, str]
+    warnings: list[str]
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
+    """Return every setting. Raises `SettingInvalid` for a file that can't be read."""
+    operator.require(Permission.VIEW_PLATFORM)
+    return ConfigReport(
+        settings=[_build_view(setting, config) for setting in SETTINGS],
+        home=str(config.home),
+        env_file=str(config.env_file),
+        unknown=find_unknown_names(config),
+        warnings=list(_find_warnings(config)),
+    )
+
+
+def _find_warnings(config: Configuration) -> Iterator[str]:
+    if waiting := find_waiting_credentials(config):
+        yield (
+            f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
+            "not configured: run `scaiwave sync register`."
+        )
+    if problem := find_redirect_problem(config):
+        yield problem
+
+
+def _build_view(setting: SettingDefinition, config: Configuration) -> SettingView:
+    value, source = config.get_raw(setting.name)
+    return SettingView(setting.name, mask_setting(setting, value), source, setting.help)
+
+
+def mask_setting(setting: SettingDefinition, value: str) -> str:
+    """Remove the password from a URL, and most of any other secret."""
+    if setting.type == "url":
+        return mask_url(value)
+    return mask_secret(value) if setting.secret else value
+
+
+def mask_secret(value: str) -> str:
+    """Return `abcd****wxyz`, or only the mask for a short secret, of which little would be left."""
+    if not value:
+        return ""
+    return f"{value[:4]}{MASK}{value[-4:]}" if len(value) >= MIN_PARTLY_SHOWN_CHARS else MASK
+
+
+def mask_url(url: str) -> str:
+    """Mask the passwords in a URL, also those that should have been percent-encoded.
+
+    A password may contain any character, so it extends to the last @.
+    """
+    if "://" not in url:
+        return MASK if url else ""
+    return _SECRET_PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(_mask_user_info, url))
+
+
+def _mask_user_info(match: re.Match[str]) -> str:
+    scheme, user, password = match.groups()
+    return f"{scheme}{user}@" if password is None else f"{scheme}{user}:{MASK}@"

@@ -1,0 +1,208 @@
+"""Judge whether syncs run and succeed, for `sync status` and `doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet
+from django.utils.timesince import timesince
+
+from identity_sync.errors import RemovalsPostponed, SyncFailing, SyncOverdue, SyncSkipsRepeated
+from identity_sync.models import LOCK, Outcome, SyncRun, SyncRunQuerySet, SyncSkip, Trigger
+from identity_sync.reports.runs import visible_runs
+from identity_sync.sync.claims import OFF_FOR_RUN
+from identity_sync.sync.removal_limit import OFF_FOR_TENANT
+from scaiwave.config import Configuration
+from scaiwave.console.text import pluralize
+from scaiwave.core.clock import get_latest_time, is_in_future
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.locks import is_locked
+from scaiwave.core.operators import Operator
+from tenants.lookup.visibility import visible_tenants
+from tenants.models import Partner, Tenant
+
+MAX_INTERVALS = 2
+"""After so many intervals without success a sync is overdue."""
+
+MAX_FAILURES = 2
+"""So many failures in a row are a problem; one is often only a short outage of ScaiKey."""
+
+MAX_SKIPS = 2
+"""A row that so many runs have skipped is a problem."""
+
+MAX_POSTPONED_AGE = timedelta(hours=24)
+"""From then on postponed removals are an error."""
+
+_FAILURES = (Outcome.FAILED, Outcome.REFUSED)
+
+
+@dataclass(frozen=True)
+class RunScope:
+    """The runs and skips that are judged: all that the operator sees, or those of a part of it."""
+
+    operator: Operator
+    tenant: Tenant | None = None
+    partner: Partner | None = None
+
+    @property
+    def is_restricted(self) -> bool:
+        return self.tenant is not None or self.partner is not None
+
+    def runs(self) -> SyncRunQuerySet:
+        """Return the runs, newest first, without those of webhooks."""
+        runs = visible_runs(self.operator).exclude(trigger=Trigger.WEBHOOK)
+        if self.is_restricted:
+            runs = runs.filter(Q(tenant=None) | Q(tenant__in=self._tenants()))
+        return runs
+
+    def whole_runs(self) -> SyncRunQuerySet:
+        """Return the runs that covered all of it."""
+        own = Q() if self.tenant is None else Q(tenant=self.tenant)
+        return self.runs().filter(Q(tenant=None) | own if own else Q(tenant=None))
+
+    def skips(self) -> QuerySet[SyncSkip]:
+        """Return what runs skip, the oldest first."""
+        skips = SyncSkip.objects.order_by("first_skipped_at", "id")
+        if self.is_restricted or not self.operator.sees_everything:
+            skips = skips.filter(tenant__in=self._tenants())
+        return skips
+
+    def _tenants(self) -> QuerySet[Tenant]:
+        tenants = visible_tenants(self.operator)
+        if self.tenant is not None:
+            return tenants.filter(pk=self.tenant.pk)
+        return tenants if self.partner is None else tenants.filter(partner=self.partner)
+
+
+@dataclass
+class Judgement:
+    """The state of the syncs at one time; `problems` are errors, the most urgent first.
+
+    `interrupted` is a run without an end whose process has ended. `dated_ahead` are the runs of a
+    host whose clock was ahead: they count for nothing.
+    """
+
+    last_success: SyncRun | None
+    running: SyncRun | None
+    interrupted: SyncRun | None
+    dated_ahead: list[SyncRun]
+    problems: list[ScaiWaveError] = field(default_factory=list)
+
+
+def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judgement:
+    latest_time = get_latest_time(now)
+    running, interrupted = find_open_run(scope.operator)
+    past = scope.whole_runs().ended().exclude(Q(started_at__gt=latest_time) | Q(ended_at=None))
+    past = past.exclude(ended_at__gt=latest_time)
+    success = past.filter(outcome=Outcome.APPLIED).first()
+    ahead = scope.runs().filter(Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time))
+    judgement = Judgement(success, running, interrupted, list(ahead[:1]))
+    recent = list(past.exclude(outcome=Outcome.PLANNED)[:MAX_FAILURES])
+    problems = (
+        _find_failures(scope, recent, interrupted),
+        _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
+        find_postponed(scope, now),
+        _find_repeated_skips(scope),
+    )
+    judgement.problems = [problem for problem in problems if problem is not None]
+    return judgement
+
+
+def find_open_run(operator: Operator) -> tuple[SyncRun | None, SyncRun | None]:
+    """Return the run that is in progress, and the one that was killed; each may be None.
+
+    Every run, also for webhooks, has the lock from its first row to its end. One that waits for the
+    lock has no row yet.
+    """
+    open_runs = visible_runs(operator).filter(outcome=Outcome.RUNNING)
+    run = open_runs.first()
+    if run is None:
+        return None, None
+    if is_locked(LOCK):
+        return run, None
+    # Read again, since it may have ended before the lock was looked at.
+    return None, open_runs.filter(pk=run.pk).first()
+
+
+def get_interval(config: Configuration) -> timedelta:
+    """Return the time between two full syncs of the schedule."""
+    return timedelta(minutes=config.get_int("SCAIWAVE_SYNC_INTERVAL_MINUTES"))
+
+
+def format_age_in_words(timestamp: datetime, now: datetime) -> str:
+    return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
+    """Return the error if removals are postponed for too long."""
+    is_overdue = Q(first_skipped_at__lte=now - MAX_POSTPONED_AGE)
+    # Since when is not known if the clock was ahead; that must not keep it from being reported.
+    is_ahead = Q(first_skipped_at__gt=get_latest_time(now))
+    overdue = scope.skips().filter(is_overdue | is_ahead, is_postponed=True)
+    if not (number := overdue.count()):
+        return None
+    first = overdue[0]
+    age = (
+        "since a time in the future"
+        if is_in_future(first.first_skipped_at, now)
+        else "for more than 24 hours"
+    )
+    return RemovalsPostponed(
+        f"{pluralize(number, 'removal')} {'has' if number == 1 else 'have'} been postponed {age}. "
+        + _describe_oldest(first)
+    )
+
+
+def _describe_oldest(skip: SyncSkip) -> str:
+    kind = skip.kind.removesuffix("s")
+    name = skip.subject_name
+    subject = f"{name} ({skip.subject_scaikey_id})" if name else skip.subject_scaikey_id
+    return f"The oldest concerns the {kind} {subject}: {skip.reason.removeprefix('postponed: ')}."
+
+
+def _find_failures(
+    scope: RunScope, recent: list[SyncRun], interrupted: SyncRun | None
+) -> SyncFailing | None:
+    """Return the error if the last runs failed. `recent` are ended ones, newest first."""
+    is_whole = interrupted is not None and scope.whole_runs().filter(pk=interrupted.pk).exists()
+    runs = [*([interrupted] if interrupted and is_whole else []), *recent][:MAX_FAILURES]
+    if len(runs) < MAX_FAILURES or not all(
+        run is interrupted or run.outcome in _FAILURES for run in runs
+    ):
+        return None
+    codes = [run.error_code or "SW_SYNC_INTERRUPTED" for run in runs]
+    return SyncFailing(
+        f"The last {len(runs)} full syncs failed: {', '.join(dict.fromkeys(codes))}.",
+        fix=f"`scaiwave sync show-run {runs[0].pk}` shows the error of the latest and its fix.",
+    )
+
+
+def _find_overdue(
+    success: SyncRun | None, config: Configuration, now: datetime, *, has_future_runs: bool
+) -> SyncOverdue | None:
+    if success is None or success.ended_at is None:
+        if has_future_runs:
+            return SyncOverdue(
+                "No full sync is known to have succeeded: the last runs are dated in the future.",
+                fix="Check the clocks of the hosts, then run `scaiwave sync`.",
+            )
+        return SyncOverdue("No full sync has succeeded yet.", fix="Run `scaiwave sync`.")
+    if now - success.ended_at <= MAX_INTERVALS * get_interval(config):
+        return None
+    age = format_age_in_words(success.ended_at, now)
+    return SyncOverdue(f"The last successful full sync was {age} ago.")
+
+
+def _find_repeated_skips(scope: RunScope) -> SyncSkipsRepeated | None:
+    """Return the error if the same row was skipped again, other than on purpose."""
+    skips = scope.skips().filter(runs__gte=MAX_SKIPS)
+    skips = skips.exclude(reason__in=(OFF_FOR_RUN, OFF_FOR_TENANT))
+    if not (number := skips.count()):
+        return None
+    first = skips[0]
+    return SyncSkipsRepeated(
+        f"{pluralize(number, 'difference')} from ScaiKey {'remains' if number == 1 else 'remain'}, "
+        f"because {MAX_SKIPS} or more syncs in a row have skipped "
+        f"{'it' if number == 1 else 'them'}. {_describe_oldest(first)}"
+    )

@@ -1,0 +1,119 @@
+"""Who starts scheduled syncs: the scheduler, as its heartbeats show, or cron, as its runs show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from identity_sync.models import SyncRun, Trigger
+from identity_sync.reports.judgement import (
+    MAX_INTERVALS,
+    RunScope,
+    format_age_in_words,
+    get_interval,
+)
+from identity_sync.reports.runs import age_seconds
+from scaiwave.config import Configuration
+from scaiwave.core.clock import get_latest_time
+from scaiwave.queue.connection import open_redis
+from scaiwave.queue.errors import RedisUnreachable
+
+if TYPE_CHECKING:
+    from scaiwave.queue.heartbeats import SchedulerBeat
+
+SCHEDULED_MINUTES = range(3, 60, 10)
+"""Those of the scheduler, and of the documented crontab line."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is known about who starts syncs.
+
+    `scheduler` is the active one; `redis_problem` is why that is not known.
+    """
+
+    interval: timedelta
+    last_cron: SyncRun | None
+    last_manual: SyncRun | None
+    is_cron_recent: bool
+    scheduler: SchedulerBeat | None
+    redis_problem: RedisUnreachable | None
+    now: datetime
+
+    @property
+    def source(self) -> str | None:
+        """`scheduler`, `cron`, or None if neither was detected."""
+        if self.scheduler is not None:
+            return "scheduler"
+        return "cron" if self.is_cron_recent else None
+
+    @property
+    def next_run_at(self) -> datetime | None:
+        """The next time of the scheduler, or of the documented crontab line; None if unknown."""
+        if self.scheduler is not None:
+            return self.scheduler.next_runs.get("full_sync")
+        is_standard = self.interval == timedelta(minutes=SCHEDULED_MINUTES.step)
+        return get_next_scheduled(self.now) if self.is_cron_recent and is_standard else None
+
+    @property
+    def problem(self) -> str:
+        """Why no scheduled sync is to be expected; empty if one is."""
+        if self.source is not None or self.redis_problem is not None:
+            return ""
+        if self.last_cron is None:
+            return "No scheduler detected: no scheduled sync has run yet."
+        age = format_age_in_words(self.last_cron.started_at, self.now)
+        return f"No scheduler detected: the last scheduled sync began {age} ago."
+
+    def document(self, *, shows_host: bool) -> dict[str, Any]:
+        cron, manual = self.last_cron, self.last_manual
+        beat = self.scheduler.document() if self.scheduler and shows_host else None
+        return {
+            "interval_minutes": int(self.interval.total_seconds() // 60),
+            "source": self.source,
+            "scheduler": beat,
+            "last_cron_at": cron.started_at if cron else None,
+            "last_cron_age_seconds": age_seconds(cron.started_at, self.now) if cron else None,
+            "last_manual_at": manual.started_at if manual else None,
+            "last_manual_age_seconds": age_seconds(manual.started_at, self.now) if manual else None,
+        }
+
+
+def detect_schedule(scope: RunScope, *, config: Configuration, now: datetime) -> Schedule:
+    past = scope.runs().filter(tenant=None, started_at__lte=get_latest_time(now))
+    interval = get_interval(config)
+    cron = past.filter(trigger=Trigger.CRON).first()
+    scheduler, problem = _find_scheduler()
+    return Schedule(
+        interval=interval,
+        last_cron=cron,
+        last_manual=past.filter(trigger=Trigger.MANUAL).first(),
+        is_cron_recent=cron is not None and now - cron.started_at <= MAX_INTERVALS * interval,
+        scheduler=scheduler,
+        redis_problem=problem,
+        now=now,
+    )
+
+
+def _find_scheduler() -> tuple[SchedulerBeat | None, RedisUnreachable | None]:
+    if not settings.REDIS_URL:
+        return None, None
+    try:
+        with open_redis() as redis:
+            from scaiwave.queue.heartbeats import list_schedulers
+
+            active = [beat for beat in list_schedulers(redis) if beat.is_active]
+    except RedisUnreachable as error:
+        return None, error
+    return (active[0] if active else None), None
+
+
+def get_next_scheduled(now: datetime) -> datetime:
+    """Return the first minute after `now` at which the schedule (`3-59/10`) starts a sync."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    later = (hour + timedelta(minutes=minute) for minute in SCHEDULED_MINUTES)
+    first_of_next_hour = hour + timedelta(hours=1, minutes=SCHEDULED_MINUTES[0])
+    return next((time for time in later if time > now), first_of_next_hour)

@@ -1,0 +1,313 @@
+"""The status of the sync: registration, credentials, last runs and current drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from identity_sync.errors import TenantNotLinked
+from identity_sync.models import MAX_ID_CHARS, Registration, RegistrationState, SyncRun
+from identity_sync.registration.credentials import (
+    find_waiting_credentials,
+    verify_credentials,
+)
+from identity_sync.registration.redirects import find_redirect_problem
+from identity_sync.report import SyncReport
+from identity_sync.reports.judgement import (
+    Judgement,
+    RunScope,
+    format_age_in_words,
+    judge_runs,
+)
+from identity_sync.reports.runs import age_seconds, describe_run
+from identity_sync.reports.schedule import Schedule, detect_schedule
+from identity_sync.reports.webhooks import summarise_webhooks
+from scaiwave.config import Configuration
+from scaiwave.core.errors import InsufficientPermission, NotRegistered, ScaiWaveError
+from scaiwave.core.operators import Operator, Permission
+from tenants.lookup.resolve import resolve_partner, resolve_tenant
+
+MAX_RUNS = 5
+Drift = Callable[[], SyncReport]
+
+
+@dataclass
+class SyncStatus:
+    """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
+
+    `drift_reason` is why drift was not measured, and for whom.
+    """
+
+    registration: dict[str, Any]
+    credentials: dict[str, Any]
+    runs: list[dict[str, Any]]
+    running: dict[str, Any] | None
+    interrupted: dict[str, Any] | None
+    last_success_at: datetime | None
+    last_success_age_seconds: int | None
+    schedule: dict[str, Any]
+    next_run_at: datetime | None
+    skipped: dict[str, Any] | None = None
+    webhooks: dict[str, Any] | None = None
+    drift: dict[str, dict[str, int]] | None = None
+    drift_reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    errors: list[ScaiWaveError] = field(default_factory=list)
+
+    @property
+    def problem(self) -> ScaiWaveError | None:
+        return self.errors[0] if self.errors else None
+
+    def document(self) -> dict[str, Any]:
+        document = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "errors"
+        }
+        problems = [
+            {"code": error.code, "message": error.message, "fix": error.fix or None}
+            for error in self.errors
+        ]
+        return {"is_healthy": not problems, "problems": problems, **document}
+
+
+def sync_status(
+    *,
+    operator: Operator,
+    config: Configuration,
+    now: datetime,
+    drift: Drift | None,
+    tenant: str | None = None,
+    partner: str | None = None,
+) -> SyncStatus:
+    """Return the status; what can't be read is null, and its error is one of `errors`.
+
+    `drift` reads ScaiKey's lists; None omits it. `tenant` or `partner` restricts runs, skips and
+    the judgement. An operator who does not see the whole platform sees only the counts of runs for
+    their own tenants, and nothing of webhooks, whose runs are not among the last runs.
+    """
+    operator.require(Permission.VIEW)
+    scope = RunScope(
+        operator,
+        None if tenant is None else resolve_tenant(operator, tenant),
+        None if partner is None else resolve_partner(operator, partner),
+    )
+    credentials, problem = _check_credentials(config)
+    judgement = judge_runs(scope, config=config, now=now)
+    success = judgement.last_success
+    schedule = detect_schedule(scope, config=config, now=now)
+    status = SyncStatus(
+        registration=_describe_registration(operator, config),
+        credentials=credentials,
+        runs=[describe_run(run, operator, now) for run in scope.runs().ended()[:MAX_RUNS]],
+        running=_describe_open_run(judgement.running, operator, now),
+        interrupted=_describe_open_run(judgement.interrupted, operator, now),
+        last_success_at=success.ended_at if success else None,
+        last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
+        schedule=schedule.document(shows_host=operator.sees_everything),
+        next_run_at=schedule.next_run_at,
+        skipped=summarise_skips(scope),
+        errors=_list_errors(problem, judgement),
+    )
+    status.warnings += [describe_dated_ahead(run) for run in judgement.dated_ahead]
+    if judgement.interrupted:
+        status.warnings.append(describe_interrupted(judgement.interrupted, now))
+    status.warnings += _list_schedule_warnings(schedule, problem)
+    if operator.sees_everything:
+        if not scope.is_restricted:
+            status.webhooks = summarise_webhooks(config, now)
+        if redirect_problem := find_redirect_problem(config):
+            status.warnings.append(redirect_problem)
+    _add_drift(status, drift, scope, problem)
+    return status
+
+
+def _list_errors(problem: ScaiWaveError | None, judgement: Judgement) -> list[ScaiWaveError]:
+    """Return the errors, the most urgent first. Without a registration no sync is expected."""
+    if problem is None:
+        return judgement.problems
+    return [problem] if isinstance(problem, NotRegistered) else [problem, *judgement.problems]
+
+
+def _list_schedule_warnings(schedule: Schedule, problem: ScaiWaveError | None) -> list[str]:
+    if isinstance(problem, NotRegistered):
+        return []
+    if schedule.redis_problem is not None and schedule.source is None:
+        return [f"It is not known whether a scheduler runs: {schedule.redis_problem.message}"]
+    return [schedule.problem] if schedule.problem else []
+
+
+def describe_dated_ahead(run: SyncRun) -> str:
+    latest = max(filter(None, (run.started_at, run.ended_at)))
+    return (
+        f"Run {run.pk} is dated in the future ({latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC): "
+        "the clock of its host was ahead. It does not count."
+    )
+
+
+def describe_interrupted(run: SyncRun, now: datetime) -> str:
+    return (
+        f"Run {run.pk} was killed: it began {format_age_in_words(run.started_at, now)} ago, and "
+        "its process has ended. The next sync records it as failed."
+    )
+
+
+def summarise_skips(scope: RunScope) -> dict[str, Any]:
+    skips = scope.skips()
+    oldest = skips.first()
+    return {
+        "count": skips.count(),
+        "postponed": skips.filter(is_postponed=True).count(),
+        "oldest_at": oldest.first_skipped_at if oldest else None,
+        "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
+    }
+
+
+def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
+    """Return whether ScaiKey accepts the credentials, and the error if it does not."""
+    values = [
+        config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
+    ]
+    problem: ScaiWaveError | None = None
+    token_scope = ""
+    if not all(values):
+        problem = describe_missing_registration(config)
+    else:
+        try:
+            token_scope = verify_credentials(*values)
+        except ScaiWaveError as error:
+            problem = error
+    document = {
+        "accepted": problem is None,
+        "token_scope": token_scope or None,
+        "error": {"code": problem.code, "message": problem.message} if problem else None,
+    }
+    return document, problem
+
+
+def describe_missing_registration(config: Configuration) -> NotRegistered:
+    """Return the error for a server without credentials: how far its last request has come."""
+    if waiting := find_waiting_credentials(config):
+        return NotRegistered(
+            f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
+            "not configured.",
+            fix="Run `scaiwave sync register` to configure them.",
+        )
+    row = Registration.objects.newest_first().first()
+    if row is None:
+        return NotRegistered("This server is not registered with ScaiKey.")
+    return _describe_last_request(row)
+
+
+def _describe_last_request(row: Registration) -> NotRegistered:
+    again = "Run `scaiwave sync register` to apply again with the same answers."
+    match row.state:
+        case RegistrationState.PENDING:
+            return NotRegistered(
+                "This server is not registered yet: waiting for approval of request "
+                f"{row.request_id}.",
+                fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync "
+                "register`.",
+            )
+        case RegistrationState.REJECTED:
+            reason = row.rejection_reason.rstrip(".") or "no reason given"
+            return NotRegistered(
+                f"This server is not registered: ScaiKey rejected request {row.request_id}: "
+                f"{reason}.",
+                fix=f"Resolve the reason with a ScaiKey administrator. {again}",
+            )
+        case RegistrationState.EXPIRED | RegistrationState.CANCELLED:
+            how = "has expired" if row.state == RegistrationState.EXPIRED else "was cancelled"
+            return NotRegistered(
+                f"This server is not registered: request {row.request_id} {how}.", fix=again
+            )
+        case _:
+            return NotRegistered(
+                f"This server was registered by request {row.request_id}, but no credentials are "
+                "configured.",
+                fix="Restore the configuration file, or run `scaiwave sync register` to register "
+                "again.",
+            )
+
+
+def _find_registrations(config: Configuration) -> tuple[Registration | None, Registration | None]:
+    """Return the registration in use, and the request that is pending to replace it.
+
+    Without credentials the newest request is the one in use.
+    """
+    rows = Registration.objects.newest_first()
+    newest = rows.first()
+    # The column has no more characters.
+    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")[:MAX_ID_CHARS]
+    if not client_id:
+        return newest, None
+    in_use = rows.filter(client_id=client_id).first()
+    if newest is not None and newest.state == RegistrationState.PENDING:
+        return in_use, newest
+    return in_use or newest, None
+
+
+def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
+    """Return the request in use and what is configured; credentials may be set manually, too."""
+    row, pending = _find_registrations(config)
+    document: dict[str, Any] = {
+        "state": row.state if row else None,
+        "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
+    }
+    if not operator.sees_everything:
+        return document
+    names = ("request_id", "name", "scope", "scope_slug", "rejection_reason")
+    times = ("requested_at", "decided_at")
+    return {
+        **document,
+        "client_id": config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
+        "application_id": config.get_str("SCAIWAVE_SCAIKEY_APP_ID") or None,
+        "redirect_uri": config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI") or None,
+        "pending_request_id": pending.request_id if pending else None,
+        **{name: (getattr(row, name) or None) if row else None for name in names + times},
+    }
+
+
+def _describe_open_run(
+    run: SyncRun | None, operator: Operator, now: datetime
+) -> dict[str, Any] | None:
+    return None if run is None else describe_run(run, operator, now)
+
+
+def _add_drift(
+    status: SyncStatus, drift: Drift | None, scope: RunScope, problem: ScaiWaveError | None
+) -> None:
+    """Measure the drift, or add why it is not measured."""
+    if drift is None:
+        status.drift_reason = "--no-drift"
+    elif problem is not None:
+        status.drift_reason = problem.message
+    elif scope.partner is not None:
+        status.drift_reason = "only of everything, or with --tenant"
+    elif status.running is not None:
+        status.drift_reason = "a sync is running"
+    else:
+        _measure_drift(status, drift)
+
+
+def _measure_drift(status: SyncStatus, drift: Drift) -> None:
+    try:
+        report = drift()
+    except (InsufficientPermission, TenantNotLinked) as error:
+        status.drift_reason = error.message
+    except ScaiWaveError as error:
+        status.drift_reason = error.message
+        status.errors.insert(0, error)
+    else:
+        status.drift = report.counts()
+        status.warnings += report.warnings
+
+
+def find_application_scope(client_id: str) -> str:
+    """Return the scope of the application that this server has registered; empty if unknown."""
+    registrations = Registration.objects.filter(
+        client_id=client_id, state=RegistrationState.APPROVED
+    )
+    return registrations.order_by("requested_at").values_list("scope", flat=True).last() or ""

@@ -1,0 +1,44 @@
+"""Figures of tenants as SQL expressions, by which the admin site sorts and filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Case, DateTimeField, F, Func, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce, Greatest
+
+from identity_sync.models import SyncRun, SyncSkip
+from identity_sync.sync.claims import OFF_FOR_RUN
+from identity_sync.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
+from tenants.people.queries.figures import TenantFigure, TenantTotal
+
+
+def build_last_sync() -> Any:
+    """Return the expression for the end of the last run that wrote to a tenant.
+
+    A full run counts for tenants that existed at its end. NULL for local tenants.
+    """
+    # A range, for the reason given in TenantTotal: most runs are those of no tenant.
+    own = SyncRun.objects.written().filter(tenant__gte=OuterRef("pk"), tenant__lte=OuterRef("pk"))
+    newest = Func(F("ended_at"), function="MAX", output_field=DateTimeField())
+    own_end = Subquery(own.annotate(newest=newest).values("newest"))
+    last = SyncRun.objects.full().written().exclude(ended_at=None).newest_first().first()
+    if last is None:
+        return own_end
+    # Read here: a sub-query that depends on each tenant would search all runs for some of them.
+    full_end = Case(
+        When(created_at__lte=last.ended_at, then=last.ended_at), output_field=DateTimeField()
+    )
+    end = Greatest(Coalesce(own_end, full_end), Coalesce(full_end, own_end))
+    return Case(When(scaikey_tenant_id=None, then=None), default=end, output_field=DateTimeField())
+
+
+LAST_SYNC = TenantFigure(build_last_sync, SyncRun)
+
+IS_REMOVAL = Q(is_postponed=True) | Q(reason__in=(OVER_LIMIT, OFF_FOR_RUN, OFF_FOR_TENANT))
+
+SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(IS_REMOVAL))
+"""The losses of access that the last syncs skipped of a tenant."""
+
+SKIPPED_ROWS = TenantTotal(lambda: SyncSkip.objects.exclude(IS_REMOVAL))
+"""What else they skipped, such as unusable records."""

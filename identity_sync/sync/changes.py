@@ -1,0 +1,349 @@
+"""Read the planned changes with their values before and after, in batches.
+
+The values are in the rows of the database and in the staged records, so this must be done before
+the plan is applied. Nothing is read of a run without changes.
+
+In SQL: `d` is a row of the plan, `p` a row of the database, `s` a staged record, `t` a tenant, `e`
+an edge, `g` a group, `r` a role, `x` a staged role. Of an edge to add, `p` and `x` are the person
+who becomes a member, `m` and `y` the group, each as a row and staged, and `n` is the staged group.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from identity_sync.models import PRESENT_FIELDS
+from identity_sync.report import KINDS
+from identity_sync.sync.entities import (
+    ENTITIES,
+    FREED_SLUG,
+    PARTICIPANTS,
+    TENANTS,
+    EntitySync,
+)
+from identity_sync.sync.staging import BATCH, index_filled, index_plan_rows
+from scaiwave.core.sql import batched, fetch, fetch_one, to_uuid, uuid_param
+from tenants.models.directory import ACTIVE_STATUSES
+
+FieldValues = dict[str, tuple[Any, Any]]
+"""The values of fields, by name: before and after."""
+
+ROLES = "roles"
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """A row of the plan. `values` has the fields that change; of what is skipped it is empty.
+
+    `is_removal` is set by `list_first_changes` only.
+    """
+
+    kind: str
+    action: str
+    row_id: UUID
+    tenant_id: UUID | None
+    scaikey_id: str
+    name: str
+    fields: tuple[str, ...]
+    reason: str
+    values: FieldValues = field(default_factory=dict)
+    is_removal: bool = False
+
+    def list_values(self) -> list[dict[str, Any]]:
+        """Return the values as JSON documents have them."""
+        return [{"field": name, "old": old, "new": new} for name, (old, new) in self.values.items()]
+
+
+@dataclass(frozen=True)
+class ChangeSection:
+    """The changes of one kind in one tenant; `tenant` is its slug, None for partners."""
+
+    tenant: str | None
+    kind: str
+    batches: Iterator[list[PlannedChange]]
+
+
+# The first run of a tenant is recorded as counts only: everyone in it is new.
+_NOT_FIRST = """
+    (d.kind IN ('partners', 'tenants')
+     OR d.tenant_id NOT IN (SELECT tenant_id FROM tenant_map WHERE is_first = 1))
+"""
+
+
+def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
+    """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
+    for kind in KINDS:
+        yield from _iter_kind(kind, _NOT_FIRST, [])
+
+
+def iter_sections() -> Iterator[ChangeSection]:
+    """Yield the whole plan: partners, then tenant by tenant and kind by kind."""
+    index_filled("sync_plan", "tenant_id", "kind", "row_id", "action")
+    index_filled("new_edges", "tenant_id", "row_id")
+    sections = fetch(
+        """
+        SELECT d.tenant_id, d.kind, COALESCE(t.slug, s.slug)
+        FROM (SELECT tenant_id, kind FROM sync_plan
+              UNION SELECT tenant_id, 'memberships' FROM new_edges) AS d
+        LEFT JOIN sw_tenants t ON t.id = d.tenant_id
+        LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
+        """
+    )
+    sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
+    for tenant_id, kind, slug in sections:
+        if tenant_id is None:
+            batches = _iter_kind(kind, "d.tenant_id IS NULL", [])
+        else:
+            batches = _iter_kind(kind, "d.tenant_id = %s", [uuid_param(str(tenant_id))])
+        yield ChangeSection(slug, kind, batches)
+
+
+# A loss of access of the row itself, or of a role; then what is skipped; then everything else.
+_RANK = """
+    CASE WHEN d.action IN ('deactivate', 'move')
+           OR EXISTS (SELECT 1 FROM losses l WHERE l.row_id = d.row_id)
+           OR EXISTS (SELECT 1 FROM role_plan r
+                      WHERE r.participant_id = d.row_id AND r.action = 'revoke')
+         THEN 0 WHEN d.action = 'skipped' THEN 1 ELSE 2 END
+"""
+
+
+def list_first_changes(limit: int, *, only_skipped: bool = False) -> list[PlannedChange]:
+    """Return up to `limit` changes of each kind, the removals of all kinds first."""
+    index_filled("role_plan", "participant_id")
+    where = "AND d.action = 'skipped'" if only_skipped else ""
+    ranked: list[tuple[int, PlannedChange]] = []
+    for kind in KINDS:
+        # Chosen before anything is joined: the plan may have a million rows.
+        first = (
+            f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s {where} "
+            "ORDER BY rank, row_id, action LIMIT %s)"
+        )
+        entity = _find_entity(kind)
+        rows = fetch(_build_sql(entity, first, more=", d.rank"), [kind, limit])
+        changes = [_build_change(kind, entity, row[:-1]) for row in rows]
+        if entity is PARTICIPANTS:
+            _add_roles(changes)
+        ranked += zip((row[-1] for row in rows), changes, strict=True)
+        if kind == "memberships" and not only_skipped and len(rows) < limit:
+            first = "(SELECT e.* FROM new_edges e ORDER BY e.row_id LIMIT %s)"
+            edges = fetch(_NEW_EDGES.format(source=first), [limit - len(rows)])
+            ranked += ((2, _build_change(kind, None, row)) for row in edges)
+    ranked.sort(key=lambda each: each[0])  # keeps the order of the kinds
+    return [replace(change, is_removal=rank == 0) for rank, change in ranked]
+
+
+def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    yield from _iter_batches(kind, where, params)
+    if kind == "memberships":
+        yield from _iter_new_edges(where, params)
+
+
+def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    last = uuid_param(UUID(int=0))
+    edges = _NEW_EDGES.format(source="(SELECT e.*, 'memberships' AS kind FROM new_edges e)")
+    sql = f"{edges} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
+    while rows := fetch(sql, [*params, last, BATCH]):
+        yield [_build_change("memberships", None, row) for row in rows]
+        if len(rows) < BATCH:
+            return
+        index_filled("new_edges", "row_id")
+        last = uuid_param(to_uuid(rows[-1][0]))
+
+
+def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    entity = _find_entity(kind)
+    sql = (
+        f"{_build_sql(entity)} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
+        "ORDER BY d.row_id, d.action LIMIT %s"
+    )
+    last = (uuid_param(UUID(int=0)), "")
+    while rows := fetch(sql, [kind, *params, *last, BATCH]):
+        changes = [_build_change(kind, entity, row) for row in rows]
+        if entity is PARTICIPANTS:
+            _add_roles(changes)
+        yield changes
+        if len(rows) < BATCH:
+            return
+        # Without it each batch would sort the whole plan.
+        index_plan_rows()
+        last = (uuid_param(to_uuid(rows[-1][0])), rows[-1][2])
+
+
+_COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
+_COLUMN_COUNT = 7
+
+_MEMBERSHIPS = """
+    {columns}, COALESCE(g.name, n.name){more}
+    FROM {source} AS d
+    LEFT JOIN sw_group_memberships e ON e.id = d.row_id
+    LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
+    LEFT JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN stage_groups n ON g.id IS NULL AND n.scaikey_id = s.group_scaikey_id
+"""
+
+_NEW_EDGES = """
+    SELECT d.row_id, d.tenant_id, 'add', s.group_scaikey_id || ' ' || s.member_scaikey_id,
+           COALESCE(p.display_name, x.display_name, m.name, y.name), '', 'new member in ScaiKey',
+           COALESCE(g.name, n.name)
+    FROM {source} AS d
+    JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN sw_groups g ON g.id = d.group_id
+    LEFT JOIN stage_groups n ON n.scaikey_id = s.group_scaikey_id
+    LEFT JOIN sw_participants p ON p.id = d.member_id
+    LEFT JOIN stage_participants x ON s.is_group = 0 AND x.scaikey_id = s.member_scaikey_id
+    LEFT JOIN sw_groups m ON m.id = d.member_id
+    LEFT JOIN stage_groups y ON s.is_group = 1 AND y.scaikey_id = s.member_scaikey_id
+"""
+
+# Where a person or group moves to: a tenant of this server, or one that only ScaiKey has.
+_NEW_TENANT = """
+    (SELECT COALESCE(t.slug, s.slug, m.tenant_scaikey_id) FROM {table} m
+     LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = m.tenant_scaikey_id
+     LEFT JOIN stage_tenants s ON s.scaikey_id = m.tenant_scaikey_id
+     WHERE d.action = 'move' AND m.scaikey_id = d.scaikey_id)
+"""
+_OLD_PARTNER = "(SELECT o.slug FROM sw_partners o WHERE o.id = p.partner_id)"
+_NEW_PARTNER = """
+    COALESCE((SELECT o.slug FROM sw_partners o WHERE o.id = s.partner_id),
+             (SELECT n.slug FROM stage_partners n WHERE n.new_id = s.partner_id))
+"""
+
+
+def _find_entity(kind: str) -> EntitySync | None:
+    """Return what syncs a kind; None for memberships."""
+    return next((entity for entity in ENTITIES if entity.kind == kind), None)
+
+
+def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str = "") -> str:
+    """Build the query of changes for `_build_change`; `more` are columns that follow."""
+    if entity is None:
+        return _MEMBERSHIPS.format(columns=_COLUMNS, source=source, more=more)
+    return _build_entity_sql(entity, source, more)
+
+
+def _build_entity_sql(entity: EntitySync, source: str, more: str) -> str:
+    old = [f"p.{column}" for column in entity.columns]
+    new = [f"s.{column}" for column in entity.columns]
+    if "partner_id" in entity.columns:
+        old[entity.columns.index("partner_id")] = _OLD_PARTNER
+        new[entity.columns.index("partner_id")] = _NEW_PARTNER
+    if entity is TENANTS:
+        new[entity.columns.index("slug")] = f"COALESCE(s.slug, {FREED_SLUG.format('p')})"
+    status = ("p.suspended_by_hand_at", "p.absent_since", "p.scaikey_status")
+    moved = ("NULL", "NULL")
+    if not entity.has_status:
+        status = ("NULL", "p.absent_since", "''")
+    if entity.in_tenant:
+        moved = (
+            "(SELECT t.slug FROM sw_tenants t WHERE t.id = d.tenant_id)",
+            _NEW_TENANT.format(table=entity.staging_table),
+        )
+    return f"""
+        {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}{more}
+        FROM {source} AS d
+        LEFT JOIN {entity.table} p ON p.id = d.row_id
+        LEFT JOIN {entity.staging_table} s ON s.n = d.n
+    """
+
+
+def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) -> PlannedChange:
+    row_id, tenant_id, action, scaikey_id, name, fields, reason = row[:_COLUMN_COUNT]
+    names = tuple(PRESENT_FIELDS.get(name, name) for name in (fields or "").split(",") if name)
+    values: FieldValues = {}
+    if action != "skipped":
+        rest = row[_COLUMN_COUNT:]
+        if entity is None:
+            values = {"group": (rest[0], None) if action == "deactivate" else (None, rest[0])}
+        else:
+            values = _compare(entity, action, names, rest)
+    return PlannedChange(
+        kind=kind,
+        action=action,
+        row_id=to_uuid(row_id),
+        tenant_id=None if tenant_id is None else to_uuid(tenant_id),
+        scaikey_id=scaikey_id,
+        name=name or "",
+        fields=names,
+        reason=reason,
+        values=values,
+    )
+
+
+def _compare(
+    entity: EntitySync, action: str, names: Sequence[str], row: tuple[Any, ...]
+) -> FieldValues:
+    suspended, absent, scaikey_status, old_tenant, new_tenant, *columns = row
+    fields = [PRESENT_FIELDS.get(column, column) for column in entity.columns]
+    old = dict(zip(fields, columns, strict=False))
+    new = dict(zip(fields, columns[len(fields) :], strict=True))
+    if action == "add":
+        return {name: (None, value) for name, value in new.items() if value not in (None, "")}
+    values: FieldValues = {name: (old[name], new[name]) for name in names if name in old}
+    status = _describe_status(suspended, absent, scaikey_status)
+    if action in ("deactivate", "move"):
+        after = "suspended" if suspended is not None else "deactivated"
+        values["status"] = (status, after)
+    if action == "move":
+        values["tenant"] = (old_tenant, new_tenant)
+    if action == "restore":
+        new_status = new.get("scaikey_status") or scaikey_status
+        values["status"] = (status, _describe_status(suspended, None, new_status))
+    return values
+
+
+def _describe_status(suspended: Any, absent: Any, scaikey_status: str) -> str:
+    """Return the status as `StatusFields.status` does."""
+    if suspended is None and absent is not None:
+        return "deactivated"
+    is_active = suspended is None and scaikey_status in ACTIVE_STATUSES
+    return "active" if is_active else "suspended"
+
+
+_OLD_ROLES = """
+    SELECT g.participant_id, r.slug FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
+    WHERE g.source = 'scaikey' AND g.participant_id IN ({marks})
+"""
+_REVOKED_ROLES = """
+    SELECT d.participant_id, r.slug FROM role_plan d
+    JOIN sw_role_grants g ON g.id = d.grant_id JOIN sw_roles r ON r.id = g.role_id
+    WHERE d.action = 'revoke' AND d.participant_id IN ({marks})
+"""
+_GRANTED_ROLES = """
+    SELECT d.participant_id, x.slug FROM role_plan d JOIN stage_roles x ON x.n = d.n
+    WHERE d.action = 'grant' AND d.participant_id IN ({marks})
+"""
+
+
+def _add_roles(changes: list[PlannedChange]) -> None:
+    """Add the roles from ScaiKey to the values of the people whose roles change."""
+    people = {
+        change.row_id: change
+        for change in changes
+        if change.action == "add" or ROLES in change.fields
+    }
+    if not people or not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+        return
+    index_filled("role_plan", "participant_id")
+    for batch in batched(people):
+        old, revoked, granted = (
+            _load_roles(sql, batch) for sql in (_OLD_ROLES, _REVOKED_ROLES, _GRANTED_ROLES)
+        )
+        for row_id in batch:
+            before = sorted(old[row_id])
+            after = sorted((old[row_id] - revoked[row_id]) | granted[row_id])
+            if before != after:
+                is_new = people[row_id].action == "add"
+                people[row_id].values[ROLES] = (None if is_new else before, after)
+
+
+def _load_roles(sql: str, people: list[UUID]) -> defaultdict[UUID, set[str]]:
+    roles: defaultdict[UUID, set[str]] = defaultdict(set)
+    marks = ", ".join(["%s"] * len(people))
+    for person, slug in fetch(sql.format(marks=marks), [uuid_param(key) for key in people]):
+        roles[to_uuid(person)].add(slug)
+    return roles

@@ -1,0 +1,482 @@
+"""Claims: the rows that would lose access by the lists, and what is decided about each.
+
+A claim is a row of the temporary table `loss_claims`. Its `state` is:
+
+* `open` until it is decided,
+* `lost` if the loss of access is confirmed,
+* `exists` if the record was found and still has its access,
+* `postponed` if nothing is proven, `inconsistent` if the list contradicts the look-ups,
+* `kept` if removals are turned off for the run or the tenant,
+* `assumed` if it was not looked up, because the plan is refused or the tenant skipped anyway.
+
+Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
+not count for the removal limit, and is reported as skipped.
+
+In SQL: `c` is a claim, `l` a look-up, `s` a staged record, `p` a row of the database, `t` a tenant,
+`g` a role grant, `r` its role, `x` a staged role, `u` an unusable record, `k` a tenant whose access
+is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from identity_sync.sync import roles
+from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
+from identity_sync.sync.fetch import SyncScope, restage_records
+from identity_sync.sync.removal_limit import OFF_FOR_TENANT
+from identity_sync.sync.staging import BATCH, analyze, index_numbers
+from scaiwave.clients.scaikey.schemas import BaseRecord
+from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
+from tenants.models.directory import ACTIVE_STATUSES
+
+ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+
+REMOVED = "removed from ScaiKey"
+TENANT_LOST = "its tenant was removed from ScaiKey"
+OFF_FOR_RUN = "removals are turned off for this run"
+
+
+def stage_kept_tenants(*, removals: bool) -> None:
+    """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
+
+    A row without an ID stands for everything.
+    """
+    if removals:
+        execute(
+            "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
+            "WHERE NOT sync_removals",
+            [OFF_FOR_TENANT],
+        )
+        return
+    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [OFF_FOR_RUN])
+    execute(
+        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants", [OFF_FOR_RUN]
+    )
+
+
+def find_claims(entity: EntitySync, scope: SyncScope) -> None:
+    """Stage a claim for each row that the lists omit, or show as moved or as not active.
+
+    A record that is listed but can't be used makes no claim. In a run for single records only a
+    target can be omitted, and what is in a tenant that is confirmed as removed. A tenant counts as
+    moved if its new partner is not active. Rows outside of the scope can only be claimed to have
+    moved into it.
+    """
+    joins, moved = _find_moves(entity)
+    inactive = _find_inactive(entity)
+    insert = f"""
+        INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
+                                 is_inactive, role_losses, state, note)
+        SELECT %s, p.{entity.identity}, p.id, {entity.tenant_expression},
+               CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, CASE WHEN {moved} THEN 1 ELSE 0 END,
+               CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
+    """
+    condition = f"""
+        {entity.owned_condition} AND NOT EXISTS (
+            SELECT 1 FROM unusable_records u
+            WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
+        {_target_condition(entity) if scope.targets_only else ""}
+    """
+    found = execute(
+        f"""
+        {insert} FROM {entity.table} p {entity.scope_join}
+        LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {joins}
+        WHERE (s.n IS NULL OR {moved} OR {inactive}) AND {condition}
+        """,
+        [entity.kind, entity.kind],
+    )
+    if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
+        found += execute(
+            f"""
+            {insert}
+            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
+            WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
+              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants)
+              AND own.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
+            """,
+            [entity.kind, entity.kind],
+        )
+    if found:
+        analyze("loss_claims")
+    if _keep_claims(entity):
+        unstage_undecided(entity.kind)
+
+
+def _keep_claims(entity: EntitySync) -> int:
+    """Keep what open claims of this kind would take; return how many there were.
+
+    A partner is kept if one of its tenants is.
+    """
+    condition = "tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+    if entity is PARTNERS:
+        condition = """
+            (EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id IS NULL)
+             OR row_id IN (SELECT t.partner_id FROM sw_tenants t
+                           JOIN kept_tenants k ON k.tenant_id = t.id))
+        """
+    return execute(
+        "UPDATE loss_claims SET state = 'kept', note = (SELECT min(k.note) FROM kept_tenants k) "
+        f"WHERE kind = %s AND state = 'open' AND {condition}",
+        [entity.kind],
+    )
+
+
+def count_kept() -> int:
+    """Count the losses that were left out."""
+    sql = """
+        SELECT (SELECT count(*) FROM loss_claims WHERE state = 'kept')
+             + (SELECT count(*) FROM edge_claims WHERE state = 'kept')
+    """
+    return int(fetch_one(sql)[0])
+
+
+def _find_inactive(entity: EntitySync) -> str:
+    """Return the condition that the list shows an active row as not active."""
+    if not entity.has_status:
+        return "false"
+    return f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}))"
+
+
+def _find_moves(entity: EntitySync) -> tuple[str, str]:
+    """Return joins, and the condition that the list shows a row in another tenant.
+
+    For a tenant it is that the list shows it with another partner, which is not active.
+    """
+    if entity.in_tenant:
+        is_elsewhere = is_distinct("s.tenant_scaikey_id", "own.scaikey_tenant_id")
+        return (
+            "JOIN sw_tenants own ON own.id = p.tenant_id",
+            f"(s.tenant_scaikey_id <> '' AND {is_elsewhere})",
+        )
+    if entity is not TENANTS:
+        return "", "(0 = 1)"
+    return (
+        """
+        LEFT JOIN sw_partners own ON own.id = p.partner_id
+        LEFT JOIN sw_partners other ON other.scaikey_id = s.partner_scaikey_id
+        LEFT JOIN stage_partners new ON new.scaikey_id = s.partner_scaikey_id
+        """,
+        f"""
+        (s.partner_scaikey_id IS NOT NULL
+         AND {is_distinct("s.partner_scaikey_id", "own.scaikey_id")}
+         AND (other.id IS NOT NULL OR new.n IS NOT NULL)
+         AND (other.suspended_by_hand_at IS NOT NULL
+              OR COALESCE(new.scaikey_status, other.scaikey_status, '') NOT IN ({ACTIVE_SQL})
+              OR (new.n IS NULL AND other.absent_since IS NOT NULL)
+              OR EXISTS (SELECT 1 FROM confirmed_removals r WHERE r.kind = 'partners'
+                         AND r.scaikey_id = s.partner_scaikey_id)))
+        """,
+    )
+
+
+def _target_condition(entity: EntitySync) -> str:
+    in_lost_tenant = ""
+    if entity.in_tenant:
+        in_lost_tenant = (
+            "OR p.tenant_id IN (SELECT t.id FROM confirmed_removals x JOIN sw_tenants t "
+            "ON t.scaikey_tenant_id = x.scaikey_id WHERE x.kind = 'tenants')"
+        )
+    return (
+        f"AND (EXISTS (SELECT 1 FROM targets w WHERE w.kind = '{entity.kind}' "
+        f"AND w.scaikey_id = p.{entity.identity}) {in_lost_tenant})"
+    )
+
+
+def find_role_claims() -> None:
+    """Stage a claim for each person from whom the list would take a role that ScaiKey granted."""
+    found = execute(
+        """
+        INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
+                                 is_inactive, role_losses, state, note)
+        SELECT 'participants', p.scaikey_id, p.id, p.tenant_id, 0, 0, 0, l.number, 'open', ''
+        FROM (SELECT p.id AS participant_id, count(*) AS number
+              FROM stage_participants s
+              JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
+              JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.id
+              JOIN sw_role_grants g ON g.participant_id = p.id
+              JOIN sw_roles r ON r.id = g.role_id
+              WHERE s.roles IS NOT NULL AND g.source = 'scaikey'
+                AND p.participant_type = 'human' AND NOT EXISTS (
+                    SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug)
+              GROUP BY p.id) AS l
+        JOIN sw_participants p ON p.id = l.participant_id
+        WHERE NOT EXISTS (SELECT 1 FROM loss_claims c
+                          WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
+        """
+    )
+    if found:
+        analyze("loss_claims")
+    _keep_claims(PARTICIPANTS)
+
+
+_LOST_ROLE = """EXISTS (
+    SELECT 1 FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
+    WHERE g.participant_id = c.row_id AND g.source = 'scaikey' AND NOT EXISTS (
+        SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug))
+"""
+
+
+def settle_lost_tenants(entity: EntitySync) -> None:
+    """Decide the claims about people and groups whose tenant is confirmed as removed.
+
+    They need no look-up of their own, unless they are listed in another tenant.
+    """
+    if not entity.in_tenant:
+        return
+    lost = (
+        "tenant_id IN (SELECT t.id FROM confirmed_removals r JOIN sw_tenants t "
+        "ON t.scaikey_tenant_id = r.scaikey_id WHERE r.kind = 'tenants')"
+    )
+    execute(
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, %s FROM loss_claims "
+        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
+        [TENANT_LOST, entity.kind],
+    )
+    execute(
+        "UPDATE loss_claims SET state = 'lost' "
+        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
+        [entity.kind],
+    )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed about one record; `tenant_scaikey_id` is the tenant of its row.
+
+    `has_lost_parent` is true for a tenant whose partner is confirmed as removed.
+    """
+
+    is_absent: bool
+    tenant_scaikey_id: str
+    has_lost_parent: bool
+
+
+def load_claims(kind: str, ids: list[str]) -> dict[str, Claim]:
+    """Return the claims with these ids, by id."""
+    claims = {}
+    for batch in batched(ids):
+        rows = fetch(
+            "SELECT c.scaikey_id, c.is_absent, t.scaikey_tenant_id, "
+            "c.kind = 'tenants' AND EXISTS (SELECT 1 FROM confirmed_removals r "
+            "JOIN sw_partners p ON p.scaikey_id = r.scaikey_id "
+            "WHERE r.kind = 'partners' AND p.id = t.partner_id) FROM loss_claims c "
+            "LEFT JOIN sw_tenants t ON t.id = c.tenant_id WHERE c.kind = %s "
+            f"AND c.scaikey_id IN ({', '.join(['%s'] * len(batch))})",
+            [kind, *batch],
+        )
+        for key, is_absent, tenant, has_lost_parent in rows:
+            claims[key] = Claim(bool(is_absent), tenant or "", bool(has_lost_parent))
+    return claims
+
+
+def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
+    """Set the states of the claims in `lookups`, and stage the records that were found."""
+    analyze("lookups")
+    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
+    last = restage_records(kind, records)
+    if with_roles:
+        roles.stage_roles(after=last)
+    execute(
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, note FROM lookups WHERE result = 'removed'"
+    )
+    execute(
+        """
+        UPDATE loss_claims SET
+            state = CASE l.result WHEN 'removed' THEN 'lost' WHEN 'found' THEN 'exists'
+                    ELSE 'postponed' END,
+            note = l.note
+        FROM lookups l
+        WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
+        """
+    )
+    _compare_records(kind)
+
+
+def _compare_records(kind: str) -> None:
+    """Set claims in `lookups` to lost where the record that was found shows the loss of access."""
+    table = f"stage_{kind}"
+    loss_conditions = []
+    if kind != "groups":
+        loss_conditions.append(
+            f"s.scaikey_status NOT IN ({ACTIVE_SQL}) AND EXISTS (SELECT 1 FROM sw_{kind} p "
+            f"WHERE p.id = c.row_id AND p.scaikey_status IN ({ACTIVE_SQL}))"
+        )
+    if kind == "tenants":
+        own_partner = (
+            "(SELECT o.scaikey_id FROM sw_tenants t JOIN sw_partners o ON o.id = t.partner_id "
+            "WHERE t.id = c.row_id)"
+        )
+        loss_conditions.append(
+            f"c.is_moved = 1 AND {is_distinct('s.partner_scaikey_id', own_partner)}"
+        )
+    if kind in ("participants", "groups"):
+        loss_conditions.append(
+            is_distinct(
+                "s.tenant_scaikey_id",
+                "(SELECT t.scaikey_tenant_id FROM sw_tenants t WHERE t.id = c.tenant_id)",
+            )
+        )
+    if kind == "participants":
+        loss_conditions.append(f"c.role_losses > 0 AND s.roles IS NOT NULL AND {_LOST_ROLE}")
+    for condition in loss_conditions:
+        execute(
+            f"""
+            UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
+            AND scaikey_id IN (SELECT c.scaikey_id
+                               FROM lookups l CROSS JOIN loss_claims c CROSS JOIN {table} s
+                               WHERE l.kind = %s AND c.kind = l.kind
+                                 AND c.scaikey_id = l.scaikey_id AND s.scaikey_id = c.scaikey_id
+                                 AND {condition})
+            """,
+            [kind, kind],
+        )
+
+
+def unstage_undecided(kind: str) -> None:
+    """Leave the local row unchanged where nothing is proven, or access is kept: unstage a new
+    status or tenant."""
+    table = f"stage_{kind}"
+    undecided = (
+        "scaikey_id IN (SELECT scaikey_id FROM loss_claims WHERE kind = %s AND {} = 1 "
+        "AND state IN ('postponed', 'inconsistent', 'kept'))"
+    )
+    if kind != "groups":
+        where = undecided.format("is_inactive")
+        execute(f"UPDATE {table} SET scaikey_status = NULL WHERE {where}", [kind])
+    if kind == "tenants":
+        where = undecided.format("is_moved")
+        execute(f"UPDATE {table} SET partner_scaikey_id = NULL WHERE {where}", [kind])
+    if kind in ("participants", "groups"):
+        _unstage(kind, undecided.format("is_moved"), [kind])
+
+
+def _unstage(kind: str, where: str, params: Sequence[str] = ()) -> None:
+    """Delete staged records with their roles.
+
+    The next record that is staged may get the number of one of them.
+    """
+    if kind == PARTICIPANTS.kind:
+        execute(
+            f"DELETE FROM stage_roles WHERE person_n IN (SELECT n FROM stage_{kind} WHERE {where})",
+            params,
+        )
+    execute(f"DELETE FROM stage_{kind} WHERE {where}", params)
+
+
+def unstage_undecided_roles() -> None:
+    """Leave the roles of people unchanged about whom nothing is proven."""
+    execute(
+        "UPDATE stage_participants SET roles = NULL WHERE scaikey_id IN (SELECT scaikey_id "
+        "FROM loss_claims WHERE kind = 'participants' "
+        "AND state IN ('postponed', 'inconsistent'))"
+    )
+
+
+def assume(kind: str, tenant_id: str) -> int:
+    """Set the open claims to assumed, and return how many there were.
+
+    The caller must make sure that such losses are never applied.
+    """
+    where, params = _open_claims(kind, tenant_id)
+    execute(
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, %s FROM loss_claims "
+        f"WHERE is_absent = 1 AND {where}",
+        [REMOVED, *params],
+    )
+    return execute(f"UPDATE loss_claims SET state = 'assumed' WHERE {where}", params)
+
+
+def draw_open(kind: str, *, limit: int, tenant_id: str = "") -> list[str]:
+    """Return the ids of some open claims.
+
+    They are drawn at random: else the same claims would spend the budget of each run.
+    """
+    where, params = _open_claims(kind, tenant_id)
+    rows = fetch(
+        f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
+        [*params, limit],
+    )
+    return [row[0] for row in rows]
+
+
+def iter_open(kind: str) -> Iterator[list[str]]:
+    """Yield the ids of all open claims of a kind in batches, drawn at random like those above."""
+    where, params = _open_claims(kind, "")
+    execute("DELETE FROM claim_order")
+    total = execute(
+        "INSERT INTO claim_order (n, scaikey_id) "
+        f"SELECT row_number() OVER (ORDER BY random()), scaikey_id FROM loss_claims WHERE {where}",
+        params,
+    )
+    index_numbers("claim_order")
+    for last in range(0, total, BATCH):
+        sql = "SELECT scaikey_id FROM claim_order WHERE n > %s AND n <= %s"
+        yield [row[0] for row in fetch(sql, [last, last + BATCH])]
+
+
+def close_open(kind: str, *, state: str, note: str) -> int:
+    """Give all open claims of a kind this state, and return how many there were."""
+    where, params = _open_claims(kind, "")
+    number = execute(
+        f"UPDATE loss_claims SET state = %s, note = %s WHERE {where}", [state, note, *params]
+    )
+    unstage_undecided(kind)
+    return number
+
+
+def count_states(kind: str, ids: Sequence[str] | None = None) -> dict[str, int]:
+    """Count the claims of a kind by state: all of them, or those with these ids."""
+    among = "" if ids is None else f"AND scaikey_id IN ({', '.join(['%s'] * len(ids))})"
+    return dict(
+        fetch(
+            f"SELECT state, count(*) FROM loss_claims WHERE kind = %s {among} GROUP BY state",
+            [kind, *(ids or ())],
+        )
+    )
+
+
+def get_postponed_note(kind: str) -> str:
+    """Return the reason of one of the postponed claims, of which there must be one."""
+    sql = "SELECT note FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1"
+    return str(fetch_one(sql, [kind])[0])
+
+
+def _open_claims(kind: str, tenant_id: str) -> tuple[str, list[str]]:
+    """Return the condition for the open claims of a kind, in one tenant if it is not empty."""
+    if tenant_id:
+        return "kind = %s AND state = 'open' AND tenant_id = %s", [kind, tenant_id]
+    return "kind = %s AND state = 'open'", [kind]
+
+
+def count_open(kind: str) -> int:
+    return measure_open(kind, "count(*)")
+
+
+def measure_open(kind: str, measure: str) -> int:
+    """Aggregate the open claims of a kind: `measure` is `count(*)` or a sum in SQL."""
+    where, params = _open_claims(kind, "")
+    return int(fetch_one(f"SELECT {measure} FROM loss_claims WHERE {where}", params)[0] or 0)
+
+
+def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[tuple[str, int]]:
+    """Return the tenants whose measure exceeds a number, with that measure."""
+    where, params = _open_claims(kind, "")
+    rows = fetch(
+        f"SELECT tenant_id, {measure} FROM loss_claims WHERE {where} AND tenant_id IS NOT NULL "
+        f"GROUP BY tenant_id HAVING {measure} > %s",
+        [*params, more_than],
+    )
+    return [(str(tenant_id), int(number)) for tenant_id, number in rows]
+
+
+def count_present(kind: str, tenant_id: str) -> int:
+    """Count the rows of a tenant that ScaiKey manages and still has; for its own kind that is 1."""
+    sql = f"SELECT count(*) FROM sw_{kind} WHERE tenant_id = %s AND absent_since IS NULL"
+    if kind == "tenants":
+        return 1
+    return int(fetch_one(f"{sql} AND scaikey_id IS NOT NULL", [tenant_id])[0])

@@ -1,0 +1,329 @@
+"""Confirm losses of access: a list alone is never enough to take access away.
+
+Records move between pages while a list is read, replicas disagree, and ScaiKey documents no order.
+So a record that a list omits, or shows with less access, is only a claim. One look-up by id decides
+it, and the record that is found is staged as if it had been listed. ScaiKey's own 404 with a JSON
+body, or a status that means deleted, confirms the removal. Any other response without a record
+(another 404, a redirect, a 403, an unreadable body) proves nothing: the local row stays unchanged
+and the loss is postponed.
+
+The removal limit is applied to the claims first. Over the limit a sample is looked up. If part of
+the sample exists, the list is inconsistent and removals of this kind stop. If all of it is lost,
+the rest is assumed to be lost as well, without look-ups: the plan is refused anyway.
+
+`claims` has the claims and their states. In SQL: `c` is a claim, `s` a staged record, `p` a row of
+the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from identity_sync.sync import claims, roles
+from identity_sync.sync.claims import REMOVED, Claim
+from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
+from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.staging import copy_rows, index_filled
+from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
+from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
+from scaiwave.core.sql import execute, fetch, fetch_one
+
+SAMPLE_SIZE = 30
+"""Claims that are looked up when there are more than the removal limit. If a tenth of them is
+wrong, such a sample shows it 19 times in 20."""
+
+MAX_CONTROLS = 8
+"""Records that are tried before 404s are taken for those of a server without look-ups."""
+
+MOVED = "moved to another tenant"
+NO_CONTROL = "postponed: ScaiKey does not return records by ID that exist, so a 404 proves nothing"
+LISTED = "postponed: ScaiKey lists it, but does not return it by its ID"
+UNKNOWN_TENANT = "postponed: ScaiKey returns it with a tenant that does not exist"
+OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
+BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
+INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
+NOTHING_PROVEN = "postponed: the look-ups proved nothing"
+
+
+@dataclass
+class LookupBudget:
+    """How many look-ups one run may make, and for how long; None is unlimited."""
+
+    lookups: int | None
+    seconds: float | None
+    clock: Callable[[], float] = time.monotonic
+    started: float | None = None
+    used: int = 0
+
+    def spend(self) -> bool:
+        """Take one look-up out of the budget; return False if none is left."""
+        if self.started is None:
+            self.started = self.clock()
+        if self.lookups is not None and self.used >= self.lookups:
+            return False
+        if self.seconds is not None and self.clock() - self.started >= self.seconds:
+            return False
+        self.used += 1
+        return True
+
+    def limit(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield the keys until the budget is spent."""
+        for key in keys:
+            if not self.spend():
+                return
+            yield key
+
+
+@dataclass
+class Confirmation:
+    """The result of the look-ups.
+
+    `inconsistent` has the kinds whose removals stop. `is_assumed` is true if claims over the
+    removal limit were not looked up one by one; the plan must then be refused. `assumed_tenants`
+    has the ids of tenants that exceed the limit on their own; their losses must be skipped.
+    `controls` records by kind whether ScaiKey returns records by their ID, `tenants` by ScaiKey ID
+    whether a tenant exists here or there.
+    """
+
+    inconsistent: list[str] = field(default_factory=list)
+    is_assumed: bool = False
+    assumed_tenants: set[str] = field(default_factory=set)
+    roles_are_staged: bool = False
+    warnings: list[str] = field(default_factory=list)
+    controls: dict[str, bool] = field(default_factory=dict)
+    tenants: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups."""
+
+    client: ScaiKeyClient
+    scope: SyncScope
+    limit: RemovalLimit
+    budget: LookupBudget
+    progress_factory: ProgressFactory
+    result: Confirmation = field(default_factory=Confirmation)
+
+    def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
+        """Decide every claim of the kinds that were fetched. Raises `UpstreamUnauthorized`."""
+        for entity in ENTITIES:
+            if entity.kind in fetched.kinds:
+                self._confirm_kind(entity, present[entity.kind])
+                self._warn(entity.kind)
+        if roles.has_role_data():
+            fetched.invalid_roles = roles.stage_roles()
+            self.result.roles_are_staged = True
+            self._confirm_roles()
+
+    def _confirm_kind(self, entity: EntitySync, present: int) -> None:
+        claims.find_claims(entity, self.scope)
+        claims.settle_lost_tenants(entity)
+        if not claims.count_open(entity.kind):
+            return
+        self._apply_limit(entity.kind, present)
+        self._look_up_open(entity.kind)
+
+    def _confirm_roles(self) -> None:
+        """Decide claims about roles, which are counted in grants, not in people."""
+        claims.unstage_undecided_roles()
+        claims.find_role_claims()
+        if not claims.count_open(PARTICIPANTS.kind):
+            return
+        grants = int(fetch_one("SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'")[0])
+        self._apply_limit(PARTICIPANTS.kind, grants, measure="sum(role_losses)")
+        self._look_up_open(PARTICIPANTS.kind)
+        claims.unstage_undecided_roles()
+        self._warn(PARTICIPANTS.kind)
+
+    def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
+        """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
+        claimed = claims.measure_open(kind, measure)
+        if self.limit.allowed is not None and claimed <= self.limit.allowed:
+            return
+        if self.limit.is_exceeded(claimed, present):
+            if self._is_confirmed_by_sample(kind, ""):
+                self.result.is_assumed |= claims.assume(kind, "") > 0
+            return
+        if self.scope.tenant_only or self.limit.allowed is not None:
+            # --allow-removals lifts the budget, so that every claim is looked up.
+            return
+        by_tenant = claims.measure_open_by_tenant(kind, measure, more_than=self.limit.limit)
+        if by_tenant:
+            index_filled("loss_claims", "tenant_id", "kind")
+        for tenant_id, number in by_tenant:
+            if not self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
+                continue
+            if not self._is_confirmed_by_sample(kind, tenant_id):
+                return
+            claims.assume(kind, tenant_id)
+            self.result.assumed_tenants.add(tenant_id)
+
+    def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
+        """Look up a sample of the claims, and return whether only removals were confirmed.
+
+        Otherwise all open claims are decided: as inconsistent if a record still exists, and as
+        postponed if nothing is proven.
+        """
+        ids = claims.draw_open(kind, limit=SAMPLE_SIZE, tenant_id=tenant_id)
+        self._look_up(kind, ids)
+        states = claims.count_states(kind, ids)
+        if states.get("lost") and not states.get("exists"):
+            return True
+        if not states.get("exists"):
+            claims.close_open(kind, state="postponed", note=NOTHING_PROVEN)
+        elif claims.close_open(kind, state="inconsistent", note=INCONSISTENT):
+            self.result.inconsistent.append(kind)
+        return False
+
+    def _look_up_open(self, kind: str) -> None:
+        total = claims.count_open(kind)
+        decided = 0
+        with self.progress_factory(f"Looking up {kind}") as progress:
+            for ids in claims.iter_open(kind):
+                if not self._look_up(kind, ids):
+                    break
+                decided += len(ids)
+                progress(min(decided, total), total)
+        claims.close_open(kind, state="postponed", note=BUDGET_SPENT)
+
+    def _look_up(self, kind: str, ids: list[str]) -> bool:
+        """Look up ids and decide their claims; return False if the budget did not suffice."""
+        records: list[BaseRecord] = []
+        results: list[tuple[str, str, str, str]] = []
+        by_id = claims.load_claims(kind, ids)
+        lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
+        with closing(lookups):
+            for record_id, lookup in lookups:
+                result, note = self._judge(kind, lookup, by_id[record_id])
+                if result == "found":
+                    records.append(lookup.record)
+                results.append((kind, record_id, result, note))
+        execute("DELETE FROM lookups")
+        copy_rows("lookups", results)
+        claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)
+        return len(results) == len(ids)
+
+    def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[str, str]:
+        """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
+        if lookup.is_missing:
+            return self._judge_absence(kind, claim, REMOVED)
+        if lookup.record is not None:
+            return self._judge_record(lookup.record, claim)
+        if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
+            return self._judge_absence(kind, claim, OUT_OF_SCOPE)
+        return "unknown", f"postponed: {lookup.reason}"[:255]
+
+    def _judge_absence(self, kind: str, claim: Claim, reason: str) -> tuple[str, str]:
+        if not claim.is_absent:
+            return "unknown", LISTED
+        if claim.has_lost_parent or self._has_control(kind):
+            return "removed", reason
+        return "unknown", NO_CONTROL
+
+    def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[str, str]:
+        if record.status in DELETED_STATUSES:
+            return "removed", REMOVED
+        if isinstance(record, TenantScopedRecord):
+            _complete_tenant(record, claim.tenant_scaikey_id)
+            if not self._is_known_tenant(record.tenant_id):
+                return "unknown", UNKNOWN_TENANT
+            if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
+                return "removed", MOVED
+        return "found", ""
+
+    def _has_control(self, kind: str) -> bool:
+        """Return whether ScaiKey returns records by their ID at all.
+
+        A server or gateway without that route responds to every ID as if the record were missing.
+        One record of the same kind that exists is enough to know. Without one to try, the
+        operator decides with --allow-removals.
+        """
+        if kind not in self.result.controls:
+            controls = _find_controls(kind)
+            self.result.controls[kind] = any(
+                self.client.look_up(COLLECTIONS[kind], record_id).record is not None
+                for record_id in controls
+            ) or (self.limit.allowed is not None and _is_empty(kind))
+        return self.result.controls[kind]
+
+    def _is_known_tenant(self, scaikey_id: str) -> bool:
+        """Return whether a tenant is known here, or else to ScaiKey."""
+        if scaikey_id not in self.result.tenants:
+            is_here = fetch_one(
+                "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s) "
+                "OR EXISTS (SELECT 1 FROM stage_tenants WHERE scaikey_id = %s)",
+                [scaikey_id, scaikey_id],
+            )[0]
+            is_known = bool(is_here)
+            if not is_known:
+                lookup = self.client.look_up("tenants", scaikey_id)
+                is_foreign = lookup.is_forbidden and self.scope.name != "GLOBAL"
+                is_known = lookup.record is not None or is_foreign
+            self.result.tenants[scaikey_id] = is_known
+        return self.result.tenants[scaikey_id]
+
+    def _warn(self, kind: str) -> None:
+        states = claims.count_states(kind)
+        if number := states.get("exists"):
+            self.result.warnings.append(
+                f"ScaiKey's list would take access from {number:,} of the {kind}, but look-ups by "
+                "ID show that they still have it. Their access is unchanged."
+            )
+        if number := states.get("postponed"):
+            note = claims.get_postponed_note(kind)
+            self.result.warnings.append(
+                f"Postponed {pluralize(number, 'removal')} of {kind} until look-ups by ID confirm "
+                f"them ({note.removeprefix('postponed: ')})."
+            )
+
+
+def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
+    """Give a record without a tenant the known one; also where only the spelling differs."""
+    if record.tenant_id == known:
+        return
+    if not record.tenant_id or (
+        record.tenant_id.strip().casefold() == known.casefold()
+        and not fetch_one(
+            "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s)",
+            [record.tenant_id],
+        )[0]
+    ):
+        record.tenant_id = known
+
+
+def _find_controls(kind: str) -> list[str]:
+    """Return the ids of a few records of this kind that should exist: listed ones, if there are.
+
+    Of the rows of the database any may be removed from ScaiKey too, so these are drawn at random.
+    """
+    entity = next(entity for entity in ENTITIES if entity.kind == kind)
+    claimed = "SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = {}"
+    listed = fetch(
+        f"""
+        SELECT s.scaikey_id FROM {entity.staging_table} s
+        ORDER BY CASE WHEN EXISTS ({claimed.format("s.scaikey_id")}) THEN 1 ELSE 0 END LIMIT %s
+        """,
+        [kind, MAX_CONTROLS],
+    )
+    present = fetch(
+        f"""
+        SELECT p.{entity.identity} FROM {entity.table} p
+        WHERE {entity.owned_condition} AND NOT EXISTS ({claimed.format(f"p.{entity.identity}")})
+        ORDER BY random() LIMIT %s
+        """,
+        [kind, MAX_CONTROLS],
+    )
+    return [row[0] for row in listed or present]
+
+
+def _is_empty(kind: str) -> bool:
+    """Return whether the list of this kind has no record."""
+    entity = next(entity for entity in ENTITIES if entity.kind == kind)
+    return not fetch(f"SELECT 1 FROM {entity.staging_table} LIMIT 1")

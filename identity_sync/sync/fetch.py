@@ -1,0 +1,556 @@
+"""Fetch the lists within the scope of this server's credentials, and stage them.
+
+The scope is what the credentials can read, and so what a sync may deactivate. Nothing is decided
+here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from identity_sync.errors import IncompleteListing, TenantGone, UnusableRecords
+from identity_sync.sync.entities import build_local_id
+from identity_sync.sync.staging import copy_rows, deduplicate
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, own_scaikey_client
+from scaiwave.clients.scaikey.decoding import UnusableRecord
+from scaiwave.clients.scaikey.pagination import PageIterator
+from scaiwave.clients.scaikey.schemas import (
+    DELETED,
+    BaseRecord,
+    GroupRecord,
+    MemberRecord,
+    PartnerRecord,
+    ScaiKeyTenantRecord,
+    UserRecord,
+    parse_role_names,
+)
+from scaiwave.config import Configuration
+from scaiwave.console.output import remove_control_chars
+from scaiwave.console.progress import ProgressCallback, ProgressFactory
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import InsufficientPermission, NotRegistered, UpstreamForbidden
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import execute, fetch, uuid_param
+from scaiwave.ids import new_id_hex
+from tenants.lookup.validators import find_slug_problem
+from tenants.models import Partner, Tenant
+from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
+
+_SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
+
+# assumption: a deleted record may still be returned by id, or even be listed, with this status.
+DELETED_STATUSES = (DELETED,)
+
+# Lengths of the columns, and the largest value of PostgreSQL's integer.
+MAX_LABEL_CHARS = 1000
+MAX_WORD_CHARS = 200
+MAX_INTEGER = 2**31 - 1
+
+MAX_NAMED = 5
+"""Examples that a warning names."""
+
+MAX_UNUSABLE = 20
+MAX_UNUSABLE_SHARE = 0.01
+"""More unusable records in a list than both of these mean that the response itself is wrong."""
+
+COLLECTIONS = {
+    "partners": "partners",
+    "tenants": "tenants",
+    "participants": "users",
+    "groups": "groups",
+}
+
+
+@dataclass(frozen=True)
+class SyncScope:
+    """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
+
+    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids are those of
+    the partner or tenant. `targets_only` is true for a run for single records.
+    """
+
+    name: str
+    partner_id: str = ""
+    tenant_id: str = ""
+    tenant_only: bool = False
+    targets_only: bool = False
+
+    @property
+    def params(self) -> dict[str, str] | None:
+        """Query parameters that restrict a list to the one tenant of a run."""
+        return {"tenant_id": self.tenant_id} if self.tenant_only else None
+
+    def fetch_tenant(self, client: ScaiKeyClient) -> ScaiKeyTenantRecord:
+        """Fetch the one tenant of a run. Raises `TenantGone`."""
+        record = client.get_tenant(self.tenant_id)
+        if record is None or record.status in DELETED_STATUSES:
+            raise TenantGone(f"Tenant not found in ScaiKey: {self.tenant_id}.")
+        return record
+
+
+def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
+    """Read the scope from the token: its `app_scope`, or the role of an operator's token."""
+    claims = client.claims()
+    name = _get_scope_name(claims)
+    if tenant is not None:
+        return SyncScope(name, tenant_id=str(tenant.scaikey_tenant_id), tenant_only=True)
+    return SyncScope(
+        name,
+        partner_id=str(claims.get("partner_id") or ""),
+        tenant_id=str(claims.get("tenant_id") or ""),
+    )
+
+
+def require_whole_scope(operator: Operator, config: Configuration, **options: Any) -> None:
+    """Raise InsufficientPermission unless the operator may run a full sync.
+
+    That takes a role for the whole platform, or for exactly what this server's own credentials can
+    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
+    a full sync is expected to cover. `options` are those of HttpClient.
+    Raises what a request for a token raises.
+    """
+    if operator.has_permission(Permission.MANAGE_PLATFORM):
+        return
+    operator.require(Permission.SYNC_TENANTS)
+    if operator.is_own_application or _is_whole_scope(operator, config, options):
+        return
+    raise InsufficientPermission(
+        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
+        "credentials can read.",
+        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
+        "super_admin.",
+    )
+
+
+def _is_whole_scope(operator: Operator, config: Configuration, options: dict[str, Any]) -> bool:
+    try:
+        with own_scaikey_client(config, **options) as client:
+            scope = resolve_scope(client, None)
+    except NotRegistered:
+        return False
+    if scope.name == "PARTNER":
+        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
+    if scope.name == "TENANT":
+        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
+    return False
+
+
+def _get_scope_name(claims: dict[str, Any]) -> str:
+    # The role of an administrator takes precedence over the application they signed in with. A
+    # token without such claims is treated as GLOBAL: if it is narrower, ScaiKey responds with 403,
+    # which stops the run, and the removal limit protects the rest.
+    roles = {str(claims.get("role") or "").lower(), *parse_role_names(claims.get("roles") or [])}
+    for role, name in _SCOPE_OF_ROLE.items():
+        if role in roles:
+            return name
+    name = str(claims.get("app_scope") or "").upper()
+    return name if name in _SCOPE_OF_ROLE.values() else "GLOBAL"
+
+
+@dataclass
+class FetchResult:
+    """The kinds that were fetched, and the problems that occurred.
+
+    `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
+    can't be used, by kind. `removed_groups` counts groups that disappeared before their members
+    were read, `repeated_members` the members that were listed more than once. `invalid_roles` are
+    names of roles that can't be slugs, or look like a built-in role.
+    """
+
+    kinds: list[str] = field(default_factory=list)
+    inconsistent: list[str] = field(default_factory=list)
+    unusable: dict[str, list[UnusableRecord]] = field(default_factory=dict)
+    removed_groups: int = 0
+    repeated_members: int = 0
+    invalid_roles: list[str] = field(default_factory=list)
+
+    def warnings(self) -> list[str]:
+        warnings = [
+            f"ScaiKey's list of {COLLECTIONS[kind]} changed while it was read."
+            for kind in self.inconsistent
+        ]
+        for kind, records in self.unusable.items():
+            examples = [f"{record.place} ({record.reason})" for record in records[:MAX_NAMED]]
+            warnings.append(
+                f"Skipped {pluralize(len(records), 'unusable record')} of {kind}; the local rows "
+                f"are unchanged: {join_examples(examples, len(records))}."
+            )
+        if self.removed_groups:
+            warnings.append(
+                f"{pluralize(self.removed_groups, 'group')} disappeared while the members were "
+                "read; the next run checks again."
+            )
+        if self.repeated_members:
+            warnings.append(
+                f"ScaiKey listed {pluralize(self.repeated_members, 'group member')} more than once."
+            )
+        if self.invalid_roles:
+            roles = join_examples(
+                list(map(repr, self.invalid_roles[:MAX_NAMED])), len(self.invalid_roles)
+            )
+            warnings.append(
+                "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
+                f"{roles}."
+            )
+        return warnings
+
+
+def stage_all(
+    client: ScaiKeyClient,
+    scope: SyncScope,
+    *,
+    fetched: FetchResult,
+    progress_factory: ProgressFactory,
+) -> None:
+    """Read everything within the scope into the temporary tables.
+
+    Raises what the client raises, `IncompleteListing`, `UnusableRecords` and, in a run for one
+    tenant, `TenantGone`.
+    """
+    stage_scope(scope)
+    if scope.tenant_only:
+        stage_records("tenants", [scope.fetch_tenant(client)])
+    else:
+        _stage_partners(client, scope, fetched=fetched, progress_factory=progress_factory)
+        with progress_factory("Tenants") as progress:
+            stage_collection(client, "tenants", fetched=fetched, progress=progress)
+    for kind, title in (("participants", "People"), ("groups", "Groups")):
+        with progress_factory(title) as progress:
+            stage_collection(client, kind, fetched=fetched, progress=progress, params=scope.params)
+    with progress_factory("Group members") as progress:
+        stage_members(client, fetched=fetched, progress=progress)
+    for kind, records in fetched.unusable.items():
+        rows = ((kind, record.id, record.reason) for record in records if record.id)
+        copy_rows("unusable_records", rows)
+
+
+def stage_scope(scope: SyncScope) -> None:
+    """Stage the linked tenants within the scope. Rows outside of them are never deactivated."""
+    tenants = Tenant.objects.exclude(scaikey_tenant_id=None)
+    if scope.tenant_only or scope.name == "TENANT":
+        tenants = tenants.filter(scaikey_tenant_id=scope.tenant_id)
+    elif scope.name == "PARTNER":
+        tenants = tenants.filter(partner__scaikey_id=scope.partner_id)
+    copy_rows("scope_tenants", ((uuid_param(pk),) for pk in tenants.values_list("pk", flat=True)))
+
+
+def _stage_partners(
+    client: ScaiKeyClient,
+    scope: SyncScope,
+    *,
+    fetched: FetchResult,
+    progress_factory: ProgressFactory,
+) -> None:
+    if scope.name == "GLOBAL":
+        with progress_factory("Partners") as progress:
+            stage_collection(client, "partners", fetched=fetched, progress=progress)
+    elif scope.partner_id:
+        stage_records("partners", fetch_own_partner(client, scope.partner_id))
+
+
+def fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:
+    """Fetch this server's own partner, which only GLOBAL credentials may read in full.
+
+    Its id is enough to add its tenants.
+    """
+    try:
+        record = client.get_partner(partner_id)
+    except UpstreamForbidden:
+        exists = Partner.objects.filter(scaikey_id=partner_id).exists()
+        record = None if exists else PartnerRecord(id=partner_id)
+    return [record] if record else []
+
+
+def stage_collection(
+    client: ScaiKeyClient,
+    kind: str,
+    *,
+    fetched: FetchResult,
+    progress: ProgressCallback,
+    params: dict[str, str] | None = None,
+) -> None:
+    """Read one list into its table. Raises `IncompleteListing` if it ends early twice."""
+    table = f"stage_{kind}"
+    pages = _load_list(client, kind, progress, params)
+    if pages.is_truncated:
+        execute(f"DELETE FROM {table}")
+        pages = _load_list(client, kind, progress, params)
+    if pages.is_truncated:
+        raise IncompleteListing(
+            f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
+            f"returned {pages.row_count:,}. No changes were made.",
+            fix=IncompleteListing.remedy,
+        )
+    _add_unusable(fetched, kind, pages.unusable, pages.row_count)
+    repeated = deduplicate(table)
+    fetched.kinds.append(kind)
+    if repeated or not pages.totals_agree:
+        fetched.inconsistent.append(kind)
+
+
+def _load_list(
+    client: ScaiKeyClient, kind: str, progress: ProgressCallback, params: dict[str, str] | None
+) -> PageIterator[Any]:
+    pages = client.iter_pages(COLLECTIONS[kind], params=params)
+
+    def iter_with_progress() -> Iterator[list[Any]]:
+        for page in pages:
+            progress(pages.row_count, pages.reported_total)
+            yield page
+
+    with closing(pages):
+        copy_rows(f"stage_{kind}", _number_rows(iter_with_progress(), kind))
+    return pages
+
+
+def _add_unusable(
+    fetched: FetchResult, kind: str, records: list[UnusableRecord], total: int
+) -> None:
+    if not records:
+        return
+    if len(records) > MAX_UNUSABLE and len(records) > MAX_UNUSABLE_SHARE * total:
+        first = records[0]
+        raise UnusableRecords(
+            f"Unusable records: {len(records):,} of ScaiKey's {total:,} {kind}, the first is "
+            f"{first.place}: {first.reason}. No changes were made.",
+            fix="Check that SCAIWAVE_SCAIKEY_URL is the address of ScaiKey; if it is, report the "
+            "record to the operators of ScaiKey.",
+        )
+    fetched.unusable[kind] = fetched.unusable.get(kind, []) + records
+
+
+def stage_records(kind: str, records: Iterable[Any]) -> None:
+    """Stage records that were fetched one by one."""
+    copy_rows(f"stage_{kind}", _number_rows([list(records)], kind))
+    deduplicate(f"stage_{kind}")
+
+
+def restage_records(kind: str, records: list[BaseRecord]) -> int:
+    """Stage records that were looked up; return the number of the last row before them."""
+    table = f"stage_{kind}"
+    last = int(fetch(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
+    copy_rows(table, _number_rows([records], kind, start=last))
+    return last
+
+
+def stage_members(
+    client: ScaiKeyClient,
+    *,
+    fetched: FetchResult,
+    progress: ProgressCallback,
+    use_scim: bool = True,
+) -> None:
+    """Read the members of every staged group, by SCIM or else from the group's list of members.
+
+    SCIM is preferred, if the credentials allow it: a document has all members of a group as of one
+    moment. It reads all groups of a tenant, so a run for a few groups does without it.
+    """
+    reader = _MemberReader(client, fetched, progress)
+    if use_scim:
+        copy_rows("stage_memberships", reader.read_by_scim())
+    if reader.documents and _are_members_unknown():
+        # SCIM then has other ids than the admin API.
+        execute("DELETE FROM stage_memberships")
+        reader.documents.clear()
+    copy_rows("stage_memberships", reader.read_lists())
+    copy_rows("fetched_groups", reader.list_groups())
+    _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
+    deduplicate("stage_memberships")
+    fetched.kinds.append("memberships")
+
+
+MIN_GROUPS_FOR_SCIM = 2
+"""For a tenant with fewer groups, SCIM saves no request."""
+
+
+class _MemberReader:
+    """Reads the members of the staged groups; `documents` and `lists` are groups read so far."""
+
+    def __init__(
+        self, client: ScaiKeyClient, fetched: FetchResult, progress: ProgressCallback
+    ) -> None:
+        self.client, self.fetched, self.progress = client, fetched, progress
+        rows = fetch("SELECT scaikey_id, tenant_scaikey_id FROM stage_groups ORDER BY n")
+        self.tenants: dict[str, str] = dict(rows)
+        self.documents: set[str] = set()
+        self.lists: set[str] = set()
+        self.unusable: list[UnusableRecord] = []
+        self.total = 0
+
+    def read_by_scim(self) -> Iterator[tuple[Any, ...]]:
+        counts = Counter(self.tenants.values())
+        tenants = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
+        with closing(self.client.iter_scim_groups(tenants)) as responses:
+            for tenant_id, groups in responses:
+                for group in groups or ():
+                    if group.people is None or self.tenants.get(group.id) != tenant_id:
+                        continue
+                    self.documents.add(group.id)
+                    self.progress(len(self.documents), len(self.tenants))
+                    yield from self._number(group.id, group.iter_memberships())
+
+    def read_lists(self) -> Iterator[tuple[Any, ...]]:
+        remaining = [group_id for group_id in self.tenants if group_id not in self.documents]
+        with closing(self.client.iter_members(remaining)) as responses:
+            for number, (group_id, members) in enumerate(responses, len(self.documents) + 1):
+                self.progress(number, len(self.tenants))
+                if members is None:
+                    self.fetched.removed_groups += 1
+                    continue
+                self.lists.add(group_id)
+                self.fetched.repeated_members += members.repeated
+                self.unusable.extend(_unusable_members(group_id, members))
+                yield from self._number(group_id, direct_memberships(members.records))
+
+    def list_groups(self) -> Iterator[tuple[str, str]]:
+        """Yield the groups whose members were read, with the tenant if that was by SCIM."""
+        for group_id in self.lists:
+            yield group_id, ""
+        for group_id in self.documents:
+            yield group_id, self.tenants[group_id]
+
+    def _number(
+        self, group_id: str, members: Iterator[tuple[str, int]]
+    ) -> Iterator[tuple[Any, ...]]:
+        for pair in members:
+            self.total += 1
+            yield (self.total, new_id_hex(), group_id, *pair)
+
+
+def _are_members_unknown() -> bool:
+    """Return whether most of the first people in the documents are not in the list of people."""
+    known_count, total = fetch(
+        "SELECT count(p.n), count(*) FROM stage_memberships s "
+        "LEFT JOIN stage_participants p ON p.scaikey_id = s.member_scaikey_id "
+        "WHERE s.n <= 1000 AND s.is_group = 0"
+    )[0]
+    return int(known_count) * 2 < int(total)
+
+
+def _unusable_members(group_id: str, members: MemberList) -> list[UnusableRecord]:
+    # Their ids are unknown, so no row can be excluded. A group with such a member loses no one,
+    # because its list is not complete.
+    return [
+        UnusableRecord("", f"a member of group {group_id}", "it can't be read")
+        for _ in range(members.unusable)
+    ]
+
+
+def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]:
+    """Yield the direct members as (ScaiKey id, 1 for a group); others follow from groups."""
+    for member in members:
+        if member.is_direct:
+            yield member.user_id or member.member_group_id, 0 if member.user_id else 1
+
+
+def _number_rows(
+    pages: Iterable[list[Any]], kind: str, *, start: int = 0
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows for the temporary table, without records that ScaiKey shows as deleted."""
+    build_row = _ROW_BUILDERS[kind]
+    number = start
+    for page in pages:
+        for record in page:
+            if record.status in DELETED_STATUSES:
+                continue
+            number += 1
+            yield (number, new_id_hex(), *build_row(record))
+
+
+def _convert_limit(number: int | None) -> int | None:
+    """Return None for -1 and for numbers beyond the column, which both mean unlimited."""
+    return number if number is not None and 0 <= number <= MAX_INTEGER else None
+
+
+def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
+    return (
+        record.id,
+        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
+        record.slug[:MAX_WORD_CHARS] or None,
+        _read_status(record),
+        record.contact_email[:MAX_LABEL_CHARS],
+        _convert_limit(record.max_tenants),
+        _convert_limit(record.max_users_per_tenant),
+        _convert_limit(record.max_applications_per_tenant),
+        find_slug_problem(record.slug) or None if record.slug else None,
+    )
+
+
+def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
+    return (
+        record.id,
+        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
+        record.slug[:MAX_WORD_CHARS] or None,
+        _read_status(record),
+        record.contact_email[:MAX_LABEL_CHARS],
+        record.partner_id or None,
+        None,
+        0,
+        find_slug_problem(record.slug) or None if record.slug else None,
+    )
+
+
+def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
+    display_name, email = build_display_name(record), record.email[:MAX_EMAIL_CHARS]
+    return (
+        record.id,
+        record.tenant_id,
+        display_name,
+        email,
+        record.avatar_url[:MAX_LABEL_CHARS],
+        _read_status(record),
+        None if record.roles is None else msgspec.json.encode(record.roles).decode(),
+        build_local_id(email, display_name),
+    )
+
+
+def _build_group_row(record: GroupRecord) -> tuple[Any, ...]:
+    return (
+        record.id,
+        record.tenant_id,
+        _read_name(record.name, record.id)[:MAX_NAME_CHARS],
+        record.group_type[:MAX_WORD_CHARS],
+    )
+
+
+def _read_name(name: str, otherwise: str) -> str:
+    """Return a name without characters that control how a text is written, or another text.
+
+    They could make one name look like another, so no name that an operator enters has them either.
+    """
+    return remove_control_chars(name).strip() or remove_control_chars(otherwise)
+
+
+def _read_status(record: BaseRecord) -> str | None:
+    """Return the status, or None if ScaiKey sent none.
+
+    A truncated value matches no known status and counts as inactive.
+    """
+    return record.status[:MAX_WORD_CHARS] or None
+
+
+def build_display_name(record: UserRecord) -> str:
+    """Return the display name, or else the full name or the local part of the e-mail address."""
+    full_name = f"{record.first_name} {record.last_name}".strip()
+    name = record.display_name or full_name or record.email.partition("@")[0]
+    return _read_name(name, record.email.partition("@")[0])[:MAX_NAME_CHARS]
+
+
+def join_examples(examples: list[str], total: int) -> str:
+    """Join examples of `total` things: `a, b and 3 more`."""
+    suffix = f" and {total - len(examples):,} more" if total > len(examples) else ""
+    return ", ".join(examples) + suffix
+
+
+_ROW_BUILDERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "partners": _build_partner_row,
+    "tenants": _build_tenant_row,
+    "participants": _build_participant_row,
+    "groups": _build_group_row,
+}

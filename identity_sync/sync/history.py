@@ -1,0 +1,469 @@
+"""Record runs, what each one changed, planned and skipped, and which webhook events it handled."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import Error, OperationalError, connection, transaction
+
+from identity_sync.errors import SyncStopped
+from identity_sync.models import (
+    Outcome,
+    SyncChange,
+    SyncChangeValues,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+    Trigger,
+    WebhookEvent,
+    WebhookState,
+)
+from identity_sync.report import SyncReport
+from identity_sync.sync.changes import (
+    PlannedChange,
+    iter_recorded_changes,
+    list_first_changes,
+)
+from identity_sync.sync.claims import OFF_FOR_RUN
+from identity_sync.sync.removal_limit import OFF_FOR_TENANT
+from identity_sync.sync.staging import BATCH, analyze, index_plan_records
+from scaiwave.core.completed_work import record_on_commit
+from scaiwave.core.errors import ScaiWaveError, TerminationSignal
+from scaiwave.core.limits import LimitReached
+from scaiwave.core.operators import Operator
+from scaiwave.core.sql import (
+    MAX_STATEMENT_VALUES,
+    batched,
+    datetime_param,
+    execute,
+    fetch,
+    to_uuid,
+    uuid_param,
+)
+from scaiwave.ids import new_id
+from scaiwave.storage.error_mapping import map_database_error, map_os_error
+from tenants.audit.queries.entries import min_uuid7_at
+from tenants.counters import increment_counter
+from tenants.models import Tenant
+
+MAX_DELETED_VALUES = 100_000
+"""Old values that one run deletes."""
+MAX_PLANNED_CHANGES = 200
+"""Planned changes of each kind that a run records."""
+MAX_PLANS = 30
+"""Runs whose planned changes are kept."""
+
+logger = logging.getLogger(__name__)
+
+
+def close_interrupted(now: datetime) -> int:
+    """Mark runs without an end as failed. The caller has the lock, so their processes are gone."""
+    return SyncRun.objects.filter(outcome=Outcome.RUNNING).update(
+        outcome=Outcome.FAILED,
+        ended_at=now,
+        error_code="SW_SYNC_INTERRUPTED",
+        error_message="The process ended during this run. No partial changes were made.",
+        phases=[],
+    )
+
+
+def start_run(
+    *,
+    operator: Operator,
+    trigger: Trigger,
+    tenant: Tenant | None,
+    now: datetime,
+    run_id: UUID | None = None,
+) -> SyncRun:
+    return SyncRun.objects.create(
+        id=run_id or new_id(),
+        tenant=tenant,
+        trigger=trigger,
+        operator=operator.name,
+        started_at=now,
+    )
+
+
+def finish_run(
+    run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None = None
+) -> None:
+    _describe_end(run, report, now=now, error=error)
+    run.duration_seconds = report.duration_seconds
+    try:
+        _save_end(run, report)
+    except OperationalError:
+        # The work is done: replace a connection that was lost since.
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        _save_end(run, report)
+
+
+def _describe_end(
+    run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None
+) -> None:
+    run.outcome = report.outcome
+    run.counts = report.counts()
+    run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
+    run.requests = report.requests
+    run.ended_at = now
+    run.duration_seconds = (now - run.started_at).total_seconds()
+    run.warnings = report.warnings
+    run.error_code, run.error_message, run.error_fix = _describe_error(error)
+
+
+_END = (
+    "outcome",
+    "counts",
+    "losses",
+    "requests",
+    "ended_at",
+    "duration_seconds",
+    "warnings",
+    "error_code",
+    "error_message",
+    "error_fix",
+)
+
+
+def _save_end(run: SyncRun, report: SyncReport) -> None:
+    with transaction.atomic():
+        run.save()
+        if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+            _count_changes(report)
+
+
+def record_applied(
+    run: SyncRun, report: SyncReport, *, now: datetime, stopped: SyncStopped | None
+) -> None:
+    """Record the end in the transaction that applies the plan.
+
+    If the process ends before `finish_run`, its changes count as made, and its losses for the limit
+    of the next run. `stopped` is why a part was not written.
+    """
+    _describe_end(run, report, now=now, error=stopped)
+    run.save(update_fields=_END)  # The phases go on until the run has ended.
+    record_on_commit(
+        f"sync: run {run.pk} ({report.outcome})", command=f"scaiwave sync show-run {run.pk}"
+    )
+
+
+CHANGES_COUNTER = "sync_changes"
+"""What syncs have changed, by kind and action."""
+
+
+def _count_changes(report: SyncReport) -> None:
+    for kind, counts in report.kinds.items():
+        for action in ("added", "updated", "deactivated", "restored"):
+            if number := getattr(counts, action):
+                increment_counter(CHANGES_COUNTER, number, kind=kind, action=action)
+
+
+def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
+    """Record the end of a run that failed; also works if the database itself caused the failure.
+
+    What `record_applied` has recorded stays: the database saved it without confirming it in time.
+    """
+    if not connection.in_atomic_block and not connection.is_usable():
+        connection.close()  # The next statement connects again.
+    try:
+        is_saved = SyncRun.objects.written().filter(pk=run.pk).exists()
+        if not is_saved or report.outcome != Outcome.FAILED:
+            finish_run(run, report, now=now, error=error)
+    except Error:
+        # The next run marks it as interrupted.
+        logger.warning("The end of sync run %s could not be recorded.", run.pk)
+        connection.close()
+
+
+def count_webhook_losses() -> dict[tuple[str, str], int]:
+    """Losses of access, by measure and tenant, that webhooks have caused since the last full sync.
+
+    Between two full syncs webhooks may take no more than one full sync may.
+    """
+    runs = SyncRun.objects.written().filter(trigger=Trigger.WEBHOOK)
+    if (full := SyncRun.objects.full().written().newest_first().first()) is not None:
+        runs = runs.filter(started_at__gt=full.started_at)
+    counts: Counter[tuple[str, str]] = Counter()
+    for losses in runs.exclude(losses=[]).values_list("losses", flat=True):
+        for measure, tenant_id, number in losses:
+            counts[measure, tenant_id] += number
+    return dict(counts)
+
+
+def _describe_error(error: BaseException | None) -> tuple[str, str, str]:
+    """Return code, message and fix; database and disk errors as operators see them."""
+    if error is None:
+        return "", "", ""
+    if isinstance(error, TerminationSignal):
+        return "SW_TERMINATED", "Terminated.", ""
+    if isinstance(error, KeyboardInterrupt):
+        return "SW_INTERRUPTED", "Interrupted.", ""
+    if isinstance(error, SyncStopped | LimitReached):
+        return error.code, error.summary, error.fix
+    mapped: BaseException | None = error
+    if isinstance(error, Error):
+        mapped = map_database_error(error)
+    elif isinstance(error, OSError):
+        mapped = map_os_error(error)
+    if isinstance(mapped, ScaiWaveError):
+        return mapped.code, mapped.message, mapped.fix
+    return "SW_INTERNAL", type(error).__name__, ""
+
+
+def record_changes(run: SyncRun, *, with_values: bool) -> None:
+    """Record what the run is about to change, and what it skips for the first time.
+
+    This must be called before the plan is applied, in the same transaction.
+    """
+    for changes in iter_recorded_changes():
+        known_skips = _find_known_skips(changes)
+        never_added = _find_tenants_never_added(changes)
+        recorded = [
+            (new_id(), change)
+            for change in changes
+            if change.action != "skipped" or (change.kind, change.scaikey_id) not in known_skips
+        ]
+        SyncChange.objects.bulk_create(
+            (_build_row(run, key, change, never_added) for key, change in recorded),
+            batch_size=1000,
+        )
+        if with_values:
+            SyncChangeValues.objects.bulk_create(
+                (
+                    SyncChangeValues(change_id=key, values=change.values)
+                    for key, change in recorded
+                    if change.values
+                ),
+                batch_size=1000,
+            )
+
+
+def _build_row(
+    run: SyncRun, key: UUID, change: PlannedChange, never_added: set[UUID]
+) -> SyncChange:
+    return SyncChange(
+        id=key,
+        run=run,
+        subject_id=change.row_id,
+        tenant_id=None if change.tenant_id in never_added else change.tenant_id,
+        kind=change.kind,
+        action=change.action,
+        subject_scaikey_id=change.scaikey_id,
+        subject_name=change.name,
+        fields=",".join(change.fields),
+        reason=change.reason,
+    )
+
+
+RECORDED_PLANS = (Outcome.PLANNED, Outcome.REFUSED, Outcome.PARTIAL)
+"""The outcomes of runs that leave planned changes unmade."""
+
+
+def record_plan(run: SyncRun, outcome: str) -> None:
+    """Record the first changes that the run has planned and not made, for its page.
+
+    Of a partial run these are what it skipped. The run has done its work, so errors of the database
+    are logged only.
+    """
+    if outcome not in RECORDED_PLANS:
+        return
+    try:
+        is_partial = outcome == Outcome.PARTIAL
+        changes = list_first_changes(MAX_PLANNED_CHANGES, only_skipped=is_partial)
+        if not changes:
+            return
+        slugs, known = _find_slugs({change.tenant_id for change in changes if change.tenant_id})
+        with transaction.atomic():
+            _delete_replaced_plans(run, outcome)
+            SyncPlannedChange.objects.bulk_create(
+                _build_planned_row(run, change, slugs, known) for change in changes
+            )
+    except Error:
+        logger.warning("The planned changes of sync run %s could not be recorded.", run.pk)
+        if not connection.is_usable():
+            connection.close()  # The next statement connects again.
+
+
+def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
+    """Return the slugs of tenants, also of those that the plan adds, and which have a row."""
+    slugs: dict[UUID, str] = {}
+    known: set[UUID] = set()
+    for batch in batched(tenants, MAX_STATEMENT_VALUES // 2):
+        marks = ", ".join(["%s"] * len(batch))
+        keys = [uuid_param(key) for key in batch]
+        rows = fetch(
+            f"SELECT new_id, slug, 0 FROM stage_tenants WHERE new_id IN ({marks}) UNION ALL "
+            f"SELECT id, slug, 1 FROM sw_tenants WHERE id IN ({marks})",
+            [*keys, *keys],
+        )
+        slugs |= {to_uuid(key): slug or "" for key, slug, _ in rows}
+        known |= {to_uuid(key) for key, _, has_row in rows if has_row}
+    return slugs, known
+
+
+def _delete_replaced_plans(run: SyncRun, outcome: str) -> None:
+    """Keep the newest plans, and of refused and partial runs only that of the last one.
+
+    A schedule repeats those every ten minutes, and removals can be allowed for the last one only.
+    """
+    keys = set(SyncPlannedChange.objects.order_by().values_list("run", flat=True).distinct())
+    replaced = sorted(keys - {run.pk}, reverse=True)[MAX_PLANS - 1 :]
+    if outcome != Outcome.PLANNED:
+        same = SyncRun.objects.filter(pk__in=keys, tenant=run.tenant, trigger=run.trigger)
+        replaced += same.exclude(outcome=Outcome.PLANNED).values_list("pk", flat=True)
+    SyncPlannedChange.objects.filter(run__in=replaced).delete()
+
+
+def _build_planned_row(
+    run: SyncRun, change: PlannedChange, slugs: dict[UUID, str], known: set[UUID]
+) -> SyncPlannedChange:
+    tenant_id = change.tenant_id
+    is_of_person = change.kind in ("participants", "memberships")
+    return SyncPlannedChange(
+        id=new_id(),
+        run=run,
+        tenant_id=tenant_id if tenant_id in known else None,
+        tenant_slug=slugs.get(tenant_id, "") if tenant_id else "",
+        kind=change.kind,
+        action=change.action,
+        is_removal=change.is_removal,
+        subject_id=change.row_id,
+        subject_scaikey_id=change.scaikey_id,
+        # Of a membership it follows that of the group.
+        person_scaikey_id=change.scaikey_id.rpartition(" ")[2] if is_of_person else "",
+        subject_name=change.name,
+        values=change.values,
+        reason=change.reason,
+    )
+
+
+def delete_expired_values(now: datetime, *, days: int) -> int:
+    """Delete values of changes that are older than `days`, and return how many; plans too.
+
+    Each batch has a transaction of its own, and the rest is left to the next run, so that nothing
+    else waits. Errors of the database are logged only: the run itself has ended.
+    """
+    oldest = min_uuid7_at(now - timedelta(days=days))
+    expired = SyncChangeValues.objects.filter(pk__lt=oldest)
+    deleted = 0
+    try:
+        planned = SyncPlannedChange.objects.filter(pk__lt=oldest)
+        if planned.exists():
+            planned.delete()
+        while deleted < MAX_DELETED_VALUES:
+            keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
+            if not keys:
+                break
+            deleted += expired.filter(pk__lte=keys[-1]).delete()[0]
+    except Error:
+        logger.warning("Old values of changes could not be deleted; the next sync tries again.")
+    return deleted
+
+
+def _find_tenants_never_added(changes: list[PlannedChange]) -> set[UUID]:
+    """Return the tenants of skipped changes that have no row, because they are skipped too."""
+    tenants = {
+        change.tenant_id
+        for change in changes
+        if change.action == "skipped" and change.tenant_id is not None
+    }
+    if not tenants:
+        return set()
+    return tenants - set(Tenant.objects.filter(pk__in=tenants).values_list("pk", flat=True))
+
+
+def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
+    """Return kind and ScaiKey ID of what earlier runs skipped, of changes of one kind."""
+    skipped = [change for change in changes if change.action == "skipped"]
+    if not skipped:
+        return set()
+    rows_of_skips = SyncSkip.objects.filter(
+        kind=skipped[0].kind,
+        subject_scaikey_id__in=[change.scaikey_id for change in skipped],
+    )
+    return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
+
+
+_ON_PURPOSE = f"('{OFF_FOR_RUN}', '{OFF_FOR_TENANT}')"
+# The runs of a row that was skipped on purpose are counted apart.
+_SAME_SKIP = f"""
+    d.kind = {{0}}.kind AND d.scaikey_id = {{0}}.subject_scaikey_id
+    AND (d.reason IN {_ON_PURPOSE}) = ({{0}}.reason IN {_ON_PURPOSE})
+"""
+_STILL_SKIPPED = f"""
+    EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped'
+            AND {_SAME_SKIP.format("sw_sync_skips")})
+"""
+
+
+def record_skips(tenant: Tenant | None, now: datetime) -> None:
+    """Record since when each row is skipped, and delete those that no longer are.
+
+    A run for one tenant deletes only skips of that tenant.
+    """
+    new = _find_new_skips()
+    if not new and not SyncSkip.objects.exists():
+        return
+    index_plan_records()
+    analyze("sync_plan")
+    where, params = "", []
+    if tenant is not None:
+        where, params = "AND tenant_id = %s", [uuid_param(tenant.pk)]
+    execute(f"DELETE FROM sw_sync_skips WHERE NOT {_STILL_SKIPPED} {where}", params)
+    execute(
+        f"UPDATE sw_sync_skips SET runs = runs + 1, last_skipped_at = %s WHERE {_STILL_SKIPPED}",
+        [datetime_param(now)],
+    )
+    SyncSkip.objects.bulk_create(
+        (
+            SyncSkip(
+                id=new_id(),
+                tenant_id=tenant_id,
+                kind=kind,
+                subject_scaikey_id=scaikey_id,
+                subject_name=name or "",
+                reason=reason,
+                is_postponed=reason.startswith("postponed"),
+                first_skipped_at=now,
+                last_skipped_at=now,
+            )
+            for kind, scaikey_id, tenant_id, name, reason in new
+        ),
+        batch_size=1000,
+        ignore_conflicts=True,
+    )
+
+
+def _find_new_skips() -> list[tuple[Any, ...]]:
+    return fetch(
+        f"""
+        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason FROM sync_plan d
+        LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
+        WHERE d.action = 'skipped' AND NOT EXISTS (
+            SELECT 1 FROM sw_sync_skips k WHERE {_SAME_SKIP.format("k")})
+        """
+    )
+
+
+def list_unhandled_events() -> list[UUID]:
+    """Return the keys of the events that a full sync covers if it starts to read now."""
+    unhandled = (WebhookState.PENDING, WebhookState.FAILED)
+    return list(WebhookEvent.objects.filter(state__in=unhandled).values_list("pk", flat=True))
+
+
+def mark_events_handled(pks: Iterable[UUID], *, run: SyncRun, now: datetime) -> None:
+    for batch in batched(pks):
+        WebhookEvent.objects.filter(pk__in=batch).update(
+            state=WebhookState.HANDLED,
+            ended_at=now,
+            run=run,
+            next_attempt_at=None,
+            error_code="",
+            error_message="",
+        )

@@ -1,0 +1,300 @@
+"""Plan and apply the changes: compare the staged records with the rows, and write the differences.
+
+Confirmed removals are planned first, before anything is locked. The rest is planned in the
+transaction that applies it. The plan is the temporary table `sync_plan`.
+
+In SQL: `s` is a staged record, `p` its row (or a partner or participant), `t` the row of a tenant,
+`o` another tenant, `h` a skipped staged tenant, `g` a group, `c` a claim, `u` an unusable record,
+`d` a row of the plan.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from identity_sync.report import KindCounts
+from identity_sync.sync import memberships, roles, slugs
+from identity_sync.sync.confirm import Confirmation
+from identity_sync.sync.entities import (
+    ENTITIES,
+    GROUPS,
+    PARTICIPANTS,
+    PARTNERS,
+    TENANTS,
+    EntitySync,
+    insert_participants,
+    keep_suspensions,
+)
+from identity_sync.sync.planned import Plan
+from identity_sync.sync.staging import BATCH, analyze
+from scaiwave.core.sql import execute, fetch, fetch_one
+from tenants.models import Tenant
+
+
+def count_present(kinds: list[str]) -> dict[str, int]:
+    """Count the active rows of each kind that was fetched, before anything is planned."""
+    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in kinds}
+    if "memberships" in kinds:
+        memberships.map_fetched_groups()
+        present["memberships"] = memberships.count_active()
+    return present
+
+
+def plan_removals(kinds: list[str]) -> None:
+    """Plan the confirmed removals, and add the others as skipped."""
+    for entity in ENTITIES:
+        if entity.kind in kinds:
+            entity.plan_removals()
+            _plan_skips(entity)
+    if "memberships" in kinds:
+        memberships.plan_removals()
+        memberships.plan_skips()
+    if roles.has_role_data():
+        roles.plan_removals()
+
+
+def _plan_skips(entity: EntitySync) -> None:
+    """Add the rows that differ from the lists but stay unchanged: unproven or unusable ones."""
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id,
+               {entity.row_name_expression}, c.note
+        FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
+        WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent', 'kept')
+        """,
+        [entity.kind],
+    )
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT u.kind, 'skipped', p.id, {entity.tenant_expression}, u.scaikey_id,
+               {entity.row_name_expression}, 'unusable record: ' || u.reason
+        FROM unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id
+        WHERE u.kind = %s AND {entity.owned_condition}
+        """,
+        [entity.kind],
+    )
+
+
+def plan_changes(
+    present: dict[str, int],
+    confirmation: Confirmation,
+    *,
+    unusable: int,
+    tenant: Tenant | None,
+    targets_only: bool = False,
+) -> Plan:
+    """Plan everything else, in the order in which the kinds depend on each other."""
+    plan = Plan(
+        tenant=tenant,
+        present=present,
+        inconsistent=confirmation.inconsistent,
+        is_assumed=confirmation.is_assumed,
+        unusable=unusable,
+        targets_only=targets_only,
+    )
+    if targets_only:
+        plan.edges_in_scope = memberships.count_in_scope()
+    plan.claimed = int(
+        fetch_one("SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)")[
+            0
+        ]
+    )
+    for entity in ENTITIES:
+        if entity is PARTNERS:
+            plan.warnings += slugs.settle_partner_slugs()
+        if entity is TENANTS:
+            _prepare_tenants(plan)
+        entity.plan_changes()
+        entity.plan_moves()
+    memberships.map_groups()
+    memberships.plan_changes()
+    roles.plan_changes()
+    count_plan(plan)
+    plan.warnings += _build_warnings(plan)
+    return plan
+
+
+def _prepare_tenants(plan: Plan) -> None:
+    """Settle the slugs and partners of the staged tenants, and map them to rows."""
+    plan.warnings += slugs.settle_tenant_slugs()
+    _resolve_partners()
+    plan.conflicts = slugs.skip_slug_conflicts()
+    plan.warnings += slugs.limit_warnings(
+        [conflict.warning for conflict in plan.conflicts], "tenant"
+    )
+    _map_tenants()
+
+
+def _resolve_partners() -> None:
+    """Set the partner of each staged tenant; an unknown partner leaves the current one."""
+    execute(
+        """
+        UPDATE stage_tenants SET partner_id = COALESCE(
+            (SELECT p.id FROM sw_partners p
+             WHERE p.scaikey_id = stage_tenants.partner_scaikey_id),
+            (SELECT s.new_id FROM stage_partners s
+             WHERE s.scaikey_id = stage_tenants.partner_scaikey_id))
+        """
+    )
+
+
+def _map_tenants() -> None:
+    """Map each staged tenant to its existing or future row, and mark those without a first sync."""
+    execute(
+        """
+        INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
+        SELECT s.scaikey_id, COALESCE(t.id, s.new_id),
+               CASE WHEN EXISTS (SELECT 1 FROM sw_participants p WHERE p.tenant_id = t.id
+                                 AND p.scaikey_id IS NOT NULL)
+                      OR EXISTS (SELECT 1 FROM sw_groups g WHERE g.tenant_id = t.id
+                                 AND g.scaikey_id IS NOT NULL) THEN 0 ELSE 1 END
+        FROM stage_tenants s LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
+        WHERE t.id IS NOT NULL OR s.skipped = 0
+        """
+    )
+    # A tenant that the list lacks but whose removal is not confirmed still has its people.
+    execute(
+        """
+        INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
+        SELECT c.scaikey_id, c.row_id, 0 FROM loss_claims c
+        WHERE c.kind = 'tenants' AND c.is_absent = 1
+          AND c.state IN ('postponed', 'inconsistent', 'kept')
+        """
+    )
+
+
+_COUNT_NAMES = {
+    "add": "added",
+    "update": "updated",
+    "deactivate": "deactivated",
+    "move": "deactivated",
+    "restore": "restored",
+    "skipped": "skipped",
+}
+
+
+def count_plan(plan: Plan) -> None:
+    """Count the plan, again after the removal limit has skipped a part of it."""
+    for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
+        plan.kinds[kind] = KindCounts()
+        plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
+    for kind, action, number in fetch(
+        "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
+    ):
+        counts = plan.kinds[kind]
+        setattr(counts, _COUNT_NAMES[action], getattr(counts, _COUNT_NAMES[action]) + number)
+    plan.kinds["memberships"].added = memberships.count_additions()
+    for kind, counts in plan.kinds.items():
+        _count_unchanged(plan, kind, counts)
+
+
+def plan_freed_slugs(plan: Plan) -> None:
+    """Plan new slugs for the removed tenants whose slug a tenant of ScaiKey gets.
+
+    Call it once the removal limit has skipped what is over it. These rows have no staged record.
+    """
+    counts = plan.kinds["tenants"]
+    if not counts.added + counts.updated + counts.restored:
+        return  # No tenant gets a slug.
+    counts.updated += execute(
+        """
+        INSERT INTO sync_plan
+            (kind, action, row_id, tenant_id, scaikey_id, name, fields, reason)
+        SELECT 'tenants', 'update', t.id, t.id, t.scaikey_tenant_id, t.name, 'slug',
+               'its slug belongs to another tenant now'
+        FROM sw_tenants t
+        WHERE t.scaikey_tenant_id IS NOT NULL AND t.id IN (
+            SELECT o.id FROM sync_plan d CROSS JOIN stage_tenants s CROSS JOIN sw_tenants o
+            WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
+              AND s.n = d.n AND o.slug = s.slug AND o.id <> d.row_id)
+        AND t.id NOT IN (
+            SELECT d.row_id FROM sync_plan d
+            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore'))
+        """
+    )
+
+
+def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
+    """Count the seen records that are not written: unchanged, or skipped without their tenant."""
+    counts.seen = plan.staged[kind]
+    written = counts.added + counts.updated + counts.restored
+    staged_skips = int(
+        fetch_one(
+            "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'skipped' "
+            "AND n IS NOT NULL",
+            [kind],
+        )[0]
+    )
+    if kind == "memberships":
+        # Every edge is either unseen or among the seen ones. What remains of the seen ones has a
+        # member or group without a row.
+        seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
+        unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
+    else:
+        unplaced = plan.unplaced[kind] = _count_unplaced(kind)
+    counts.skipped += unplaced
+    counts.unchanged = max(0, counts.seen - written - staged_skips - unplaced)
+
+
+def _count_unplaced(kind: str) -> int:
+    if kind == "tenants":
+        return int(
+            fetch_one(
+                "SELECT count(*) FROM stage_tenants s WHERE s.skipped = 1 OR (s.skipped = 2 "
+                "AND s.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' "
+                "AND n IS NOT NULL))"
+            )[0]
+        )
+    if kind == "partners":
+        return 0
+    return int(
+        fetch_one(
+            f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
+            "(SELECT 1 FROM tenant_map t WHERE t.scaikey_id = s.tenant_scaikey_id)"
+        )[0]
+    )
+
+
+def _build_warnings(plan: Plan) -> list[str]:
+    return [
+        f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
+        "the local rows are unchanged."
+        for kind in ("participants", "groups")
+        if (number := plan.unplaced[kind])
+    ]
+
+
+def apply_plan(now: datetime) -> None:
+    """Write the plan, kind by kind, in the transaction of the caller.
+
+    Deactivations come first: a person who moved may be active in one tenant only.
+    """
+    for entity in ENTITIES:
+        entity.deactivate(now)
+    memberships.deactivate(now)
+    PARTNERS.update(now)
+    PARTNERS.insert(now)
+    slugs.free_slugs()
+    TENANTS.update(now)
+    TENANTS.insert(now, extra={"features": "'{}'"})
+    PARTICIPANTS.update(now)
+    insert_participants(now)
+    keep_suspensions()
+    GROUPS.update(now)
+    GROUPS.insert(now)
+    memberships.update(now)
+    memberships.insert(now)
+    roles.apply(now)
+
+
+def refresh_statistics(changed: int) -> None:
+    """Update PostgreSQL's statistics after a large change, which the next run's query plans need.
+
+    PostgreSQL would do so itself, but some minutes later.
+    """
+    if changed >= BATCH:
+        analyze(
+            "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships", "sw_role_grants"
+        )

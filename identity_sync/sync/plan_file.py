@@ -1,0 +1,432 @@
+"""Plan files: what a sync would do, written for review and read again to apply exactly its losses.
+
+A plan file is one JSON document with one row a line, so that a plan of any size is written and read
+in little memory. Its last line is a signature over everything before it, made with this server's
+secret key: a plan that was cut off, changed or made by another server is recognised. For the other
+things that bind a plan see `PlanHead`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from identity_sync.errors import (
+    SyncPlanChanged,
+    SyncPlanExpired,
+    SyncPlanInvalid,
+    SyncPlanUnreadable,
+)
+from identity_sync.report import SyncReport
+from identity_sync.sync import reviewed_losses
+from identity_sync.sync.changes import ChangeSection, PlannedChange, iter_sections
+from identity_sync.sync.reviewed_losses import LOSS_KINDS, Loss
+from scaiwave.console.output import strip_control_chars, to_json
+from scaiwave.core.clock import is_in_future
+from scaiwave.core.completed_work import record_completed
+from scaiwave.core.draft_journal import announce_drafts
+from scaiwave.core.errors import FileUnwritable
+from scaiwave.core.files import atomic_write, remove_drafts_in, translate_write_errors
+from tenants.models import Tenant
+
+FORMAT = "scaiwave-sync-plan"
+VERSION = 1
+MAX_AGE = timedelta(hours=24)
+"""Older plans are refused: a review does not stay true for ever."""
+
+MAX_BYTES = 4 * 1024**3
+MAX_HEAD_BYTES = 1024**2
+MAX_LINE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+_SALT = "identity_sync.plan_file"
+_LOSSES = '"losses": [\n'
+_CHANGES = '],\n"changes": [\n'
+_TAIL = re.compile(rb'\],\n"signature": "([0-9a-f]{64})"\n\}\n')
+_TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
+
+
+class PlanHead(msgspec.Struct, frozen=True):
+    """What a plan is bound to, and what it has.
+
+    A plan is for one server (`server_name`), one ScaiKey (`scaikey_url`), one database (which has
+    its `run_id`) and one tenant or all (None). `losses` counts the losses of access by kind;
+    `digest` identifies their set. `removals` is false for a plan with `--no-removals`.
+    """
+
+    format: str
+    version: int
+    created_at: datetime
+    server_name: str
+    scaikey_url: str
+    run_id: UUID
+    tenant_id: UUID | None
+    tenant: str | None
+    removals: bool
+    kinds: dict[str, dict[str, int]]
+    losses: dict[str, int]
+    digest: str
+    warnings: list[str]
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.created_at + MAX_AGE
+
+
+def _describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
+    """Return what a report says about a plan file."""
+    return {"path": str(path), "digest": head.digest, "expires_at": head.expires_at}
+
+
+def format_apply_command(path: Path) -> str:
+    """Return the command that applies a plan."""
+    return f"scaiwave sync --apply {_quote_path(path)}"
+
+
+def _quote_path(path: Path) -> str:
+    """Quote a path for the shell, so that it is not taken for an option either."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+@contextmanager
+def open_new_plan(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file for a plan that takes the place of `path` at the end, with mode 0600.
+
+    An existing plan is replaced. A symbolic link, and a file of another user, are not: the plan
+    has personal data. Raises `FileUnwritable` or `DiskFull`; `path` is then unchanged.
+    """
+    _ensure_printable(path)
+    target = path.absolute()
+    _ensure_replaceable(target)
+    remove_killed_plans(target.parent)
+    with announce_drafts(settings.HOME, target.parent), _open_draft(target) as file:
+        yield file
+
+
+def remove_killed_plans(directory: Path) -> None:
+    """Remove what killed processes left of plans in a directory, if it can be read.
+
+    They may have personal data.
+    """
+    with suppress(OSError):
+        remove_drafts_in(directory)
+
+
+@contextmanager
+def _open_draft(target: Path) -> Iterator[BinaryIO]:
+    """Translate only errors of this file: others pass unchanged."""
+    draft = atomic_write(target, keep_owner=False, follow_links=False)
+    with translate_write_errors(target):
+        file = draft.__enter__()
+    try:
+        yield file
+    except BaseException as error:
+        with suppress(BaseException):
+            draft.__exit__(type(error), error, error.__traceback__)
+        raise
+    with translate_write_errors(target):
+        draft.__exit__(None, None, None)
+    record_completed(f"sync plan: {target}", command=f"{format_apply_command(target)} --dry-run")
+
+
+def _ensure_printable(path: Path) -> None:
+    """The report prints the command that applies the plan, so that it can be copied."""
+    text = str(path)
+    if text != strip_control_chars(text):
+        raise FileUnwritable(
+            f"A plan can't be written to {text!r}: the name has characters that can't be printed.",
+            fix="Choose a name without control characters, in UTF-8.",
+        )
+
+
+def _ensure_replaceable(target: Path) -> None:
+    with translate_write_errors(target):
+        try:
+            status = target.lstat()
+        except FileNotFoundError:
+            return
+    problem = None
+    if stat.S_ISLNK(status.st_mode):
+        problem = "it is a symbolic link"
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "it is not a regular file"
+    elif status.st_uid != os.geteuid():
+        problem = "it belongs to another user"
+    if problem:
+        raise FileUnwritable(
+            f"{target} can't be written: {problem}.",
+            fix="Name another file, in a directory of your own.",
+        )
+
+
+@dataclass(frozen=True)
+class PlanWriter:
+    """Writes a plan to an open file; `path` is its name."""
+
+    file: BinaryIO
+    path: Path
+
+    def write(
+        self, report: SyncReport, *, tenant: Tenant | None, removals: bool, now: datetime
+    ) -> None:
+        """Write the plan, and describe the file in the report. Raises `DiskFull` and
+        `FileUnwritable`."""
+        config = settings.CONFIG
+        if report.run_id is None:
+            raise RuntimeError("A sync that writes a plan has a run.")
+        with reviewed_losses.stage_losses():
+            head = PlanHead(
+                format=FORMAT,
+                version=VERSION,
+                created_at=now,
+                server_name=config.get_str("SCAIWAVE_SERVER_NAME"),
+                scaikey_url=config.get_url("SCAIWAVE_SCAIKEY_URL"),
+                run_id=report.run_id,
+                tenant_id=tenant.pk if tenant else None,
+                tenant=tenant.slug if tenant else None,
+                removals=removals,
+                kinds=report.counts(),
+                losses=report.losses,
+                digest=reviewed_losses.compute_digest(),
+                warnings=report.warnings,
+            )
+            write_plan(
+                self.file,
+                self.path,
+                head,
+                losses=reviewed_losses.iter_losses(),
+                changes=_iter_changes(),
+            )
+        report.plan = _describe_plan(self.path, head)
+
+
+def _iter_changes() -> Iterator[dict[str, Any]]:
+    for section in iter_sections():
+        for changes in section.batches:
+            for change in changes:
+                yield _build_change_row(section, change)
+
+
+def _build_change_row(section: ChangeSection, change: PlannedChange) -> dict[str, Any]:
+    """Return a change with the keys that `sync show-run` prints."""
+    return {
+        "kind": change.kind,
+        "action": change.action,
+        "tenant_id": change.tenant_id,
+        "tenant": section.tenant,
+        "subject_id": change.row_id,
+        "subject": change.name,
+        "scaikey_id": change.scaikey_id,
+        "fields": change.fields,
+        "values": change.list_values(),
+        "reason": change.reason,
+    }
+
+
+def write_plan(
+    file: BinaryIO,
+    path: Path,
+    head: PlanHead,
+    *,
+    losses: Iterable[Loss],
+    changes: Iterable[dict[str, Any]],
+) -> None:
+    """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
+    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+
+    def write(text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        mac.update(data)
+        with translate_write_errors(path):
+            file.write(data)
+
+    write("{\n")
+    for name, value in msgspec.to_builtins(head).items():
+        key = "loss_counts" if name == "losses" else name
+        write(f"{to_json(key)}: {to_json(value, indent=None)},\n")
+    write(f'"expires_at": {to_json(head.expires_at, indent=None)},\n')
+    write(_LOSSES)
+    _write_rows(write, (loss.document() for loss in losses))
+    write(_CHANGES)
+    _write_rows(write, changes)
+    with translate_write_errors(path):
+        file.write(f'],\n"signature": "{mac.hexdigest()}"\n}}\n'.encode())
+
+
+def _write_rows(write: Callable[[str], None], rows: Iterable[dict[str, Any]]) -> None:
+    separator = ""
+    for row in rows:
+        write(separator + to_json(row, indent=None))
+        separator = ",\n"
+    if separator:
+        write("\n")
+
+
+@dataclass(frozen=True)
+class ReviewedPlan:
+    """A plan file that is open for reading; its signature is valid."""
+
+    path: Path
+    head: PlanHead
+    file: BinaryIO
+
+    def iter_losses(self) -> Iterator[Loss]:
+        """Read the losses. Raises `SyncPlanInvalid`."""
+        self.file.seek(0)
+        _read_head(self.file, self.path)
+        for line in _iter_lines(self.file, self.path):
+            if line.rstrip() == b"],":
+                return
+            yield _parse_loss(line, self.path)
+
+    def ensure_same_losses(self, report: SyncReport, *, plan_command: str) -> None:
+        """Compare the losses with those of the plan made now, and add this file to its report.
+
+        `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
+        """
+        report.plan = _describe_plan(self.path, self.head)
+        with reviewed_losses.stage_losses():
+            if reviewed_losses.compute_digest() == self.head.digest:
+                return
+            difference = reviewed_losses.describe_difference(self.iter_losses())
+        summary = f"The losses of access are not those of {self.path}"
+        raise SyncPlanChanged(
+            f"{summary}: {difference}. No changes were made.",
+            report=report,
+            summary=f"{summary}. No changes were made.",
+            fix=f"Make a new plan and review it: `{plan_command} --plan {_quote_path(self.path)}`.",
+        )
+
+
+@contextmanager
+def open_plan(path: Path, *, now: datetime) -> Iterator[ReviewedPlan]:
+    """Open a plan file, and check that it was made by this server for this ScaiKey.
+
+    Raises `SyncPlanUnreadable`, `SyncPlanInvalid` and `SyncPlanExpired`.
+    """
+    with _open_file(path) as file:
+        _check_signature(file, path)
+        file.seek(0)
+        head = _read_head(file, path)
+        _check_head(head, path, now)
+        yield ReviewedPlan(path, head, file)
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[BinaryIO]:
+    try:
+        # Not blocking: it might be a pipe that nothing is written to.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
+        raise SyncPlanUnreadable(f"{path} can't be read: {reason}.") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise SyncPlanUnreadable(f"{path} can't be read: it is not a regular file.")
+    with os.fdopen(descriptor, "rb") as file:
+        if status.st_size > MAX_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: it is too large.")
+        yield file
+
+
+def _check_signature(file: BinaryIO, path: Path) -> None:
+    remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
+    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+    with _translate_read_errors(path):
+        # The end first, so that a large file that is not a plan is not read.
+        file.seek(max(0, remaining))
+        tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
+        if tail is None:
+            raise SyncPlanInvalid(f"{path} is not a whole plan.")
+        file.seek(0)
+        while remaining > 0 and (chunk := file.read(min(_CHUNK_BYTES, remaining))):
+            mac.update(chunk)
+            remaining -= len(chunk)
+    if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
+        raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
+
+
+def _read_head(file: BinaryIO, path: Path) -> PlanHead:
+    """Read everything before the losses."""
+    lines, size = [], 0
+    for line in _iter_lines(file, path):
+        if line == _LOSSES.encode():
+            break
+        lines.append(line)
+        size += len(line)
+        if size > MAX_HEAD_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: its head is too large.")
+    else:
+        raise SyncPlanInvalid(f"{path} is not a plan.")
+    text = b"".join(lines).rstrip().removesuffix(b",") + b"}"
+    try:
+        values = json.loads(text)
+        if (values.get("format"), values.get("version")) != (FORMAT, VERSION):
+            raise SyncPlanInvalid(f"{path} was written by another release.")
+        return msgspec.convert({**values, "losses": values.get("loss_counts")}, PlanHead)
+    except (ValueError, AttributeError, RecursionError, msgspec.ValidationError):
+        raise SyncPlanInvalid(f"{path} is not a plan.") from None
+
+
+def _iter_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    while True:
+        with _translate_read_errors(path):
+            line = file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        if len(line) > MAX_LINE_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: a line is too long.")
+        yield line
+
+
+@contextmanager
+def _translate_read_errors(path: Path) -> Iterator[None]:
+    """Raises `SyncPlanUnreadable`, for example for a disk that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
+
+
+def _parse_loss(line: bytes, path: Path) -> Loss:
+    try:
+        loss = msgspec.json.decode(line.rstrip().removesuffix(b","), type=Loss)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.") from None
+    if loss.kind not in LOSS_KINDS:
+        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.")
+    return loss
+
+
+def _check_head(head: PlanHead, path: Path, now: datetime) -> None:
+    config = settings.CONFIG
+    if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
+        raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
+    if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
+        raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
+    if is_in_future(head.created_at, now):
+        raise SyncPlanExpired(
+            f"{path} is dated in the future: {head.created_at:%Y-%m-%d %H:%M} UTC.",
+            fix=f"Check the clock of this server, then make a new plan. {SyncPlanExpired.fix}",
+        )
+    if now > head.expires_at:
+        raise SyncPlanExpired(
+            f"{path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
+        )

@@ -1,0 +1,593 @@
+"""Run a sync: fetch, confirm, plan, apply, and record the result.
+
+A sync can also write its plan to a file, and apply a plan that was reviewed. The losses of access
+of a reviewed plan are the permission: exactly these, also where they are over the removal limit.
+Each of them is looked up again before it is applied.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from identity_sync.errors import (
+    LastSuperAdminLost,
+    SyncConflict,
+    SyncLocked,
+    SyncPartial,
+    SyncPlanInvalid,
+    SyncStopped,
+    SyncTimedOut,
+    TenantNotLinked,
+)
+from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
+from identity_sync.report import SyncReport
+from identity_sync.sync import history
+from identity_sync.sync.claims import count_kept, stage_kept_tenants
+from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
+from identity_sync.sync.fetch import (
+    MAX_NAMED,
+    FetchResult,
+    SyncScope,
+    join_examples,
+    require_whole_scope,
+    resolve_scope,
+    stage_all,
+)
+from identity_sync.sync.memberships import EdgeConfirmer
+from identity_sync.sync.phases import PhaseRecorder
+from identity_sync.sync.plan import (
+    apply_plan,
+    count_plan,
+    count_present,
+    plan_changes,
+    plan_freed_slugs,
+    plan_removals,
+    refresh_statistics,
+)
+from identity_sync.sync.plan_file import (
+    PlanHead,
+    PlanWriter,
+    ReviewedPlan,
+    format_apply_command,
+    open_new_plan,
+    open_plan,
+    remove_killed_plans,
+)
+from identity_sync.sync.planned import Plan
+from identity_sync.sync.removal_limit import (
+    RemovalLimit,
+    check_removal_limit,
+    count_losses_by_tenant,
+    enforce_removal_limit,
+    format_allowance,
+)
+from identity_sync.sync.slugs import SlugConflict
+from identity_sync.sync.staging import analyze, temporary_tables
+from identity_sync.sync.targets import Targets, stage_targets, update_unproven
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
+from scaiwave.config import Configuration
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
+from scaiwave.core.limits import RunLimits
+from scaiwave.core.locks import process_lock
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
+from tenants.lookup.resolve import resolve_tenant
+from tenants.models import Tenant
+from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """The options of one run.
+
+    `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
+    of access, `allow_no_super_admin` a plan that leaves no super admin; without `removals` no one
+    loses access. `on_planned` is called while the plan can be read. `connect` creates the client.
+    `targets` are the single records of a run that reads nothing else. `wait_seconds` is how long
+    the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
+    the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
+    to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
+    `run_id` is the ID of the run in the history, where it was promised before. `check` is called
+    when no other run can begin, and raises what ends this one.
+    """
+
+    operator: Operator
+    progress_factory: ProgressFactory
+    tenant: str | None = None
+    dry_run: bool = False
+    allow_removals: int | None = None
+    allow_no_super_admin: bool = False
+    trigger: Trigger = Trigger.MANUAL
+    on_planned: Callable[[], None] | None = None
+    connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
+    targets: Targets | None = None
+    wait_seconds: float = 0
+    on_waiting: Callable[[], None] | None = None
+    timeout: float | None = None
+    removals: bool = True
+    plan_writer: PlanWriter | None = None
+    reviewed: ReviewedPlan | None = None
+    run_id: UUID | None = None
+    check: Callable[[], None] | None = None
+
+    @property
+    def plan_path(self) -> Path | None:
+        """The file that the plan is written to, or was read from."""
+        source = self.plan_writer or self.reviewed
+        return source.path if source else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the run reads everything and may write it."""
+        return self.tenant is None and self.targets is None and not self.dry_run
+
+
+@dataclass
+class _SyncContext:
+    """One run in progress; `run` and `phases` are None when only drift is measured.
+
+    `is_applied` is true once the plan is written and saved.
+    """
+
+    client: ScaiKeyClient
+    options: SyncOptions
+    report: SyncReport
+    limits: RunLimits
+    tenant: Tenant | None = None
+    run: SyncRun | None = None
+    phases: PhaseRecorder | None = None
+    is_applied: bool = False
+
+
+POLL_SECONDS = 0.2
+"""How often a run that waits for the lock tries to take it."""
+
+
+@contextmanager
+def sync_lock(
+    *, wait_seconds: float = 0, on_waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`."""
+    started = time.monotonic()
+    is_waiting = False
+    while True:
+        with process_lock(LOCK) as acquired:
+            if acquired:
+                yield
+                return
+        if not wait_seconds:
+            raise SyncLocked("Another sync is running.")
+        if time.monotonic() - started >= wait_seconds:
+            raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
+        if on_waiting and not is_waiting:
+            on_waiting()
+        is_waiting = True
+        time.sleep(POLL_SECONDS)
+
+
+def run_sync(options: SyncOptions) -> SyncReport:
+    """Sync the local rows from ScaiKey, and record the run.
+
+    Raises `SyncLocked` if another run has the lock, `SyncTimedOut`, `DatabaseBlocked` if another
+    session of the database keeps a lock, `SyncStopped` (with its report) if all or part
+    of the plan was not applied, `UpstreamError` and `AuthError` if ScaiKey could not be read,
+    `TenantNotFound` and `TenantNotLinked`. After any error the database is unchanged, or as the
+    report describes, and the run is recorded.
+    """
+    limits = _build_limits(options.timeout)
+    with limits.enforce():
+        return _run_within_limits(options, limits)
+
+
+def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
+    tenant = None
+    # An empty name is still a name; it must not select all tenants.
+    if options.tenant is None:
+        require_whole_scope(options.operator, settings.CONFIG)
+    else:
+        options.operator.require(Permission.SYNC_TENANTS)
+        tenant = resolve_linked_tenant(options.operator, options.tenant)
+    with options.connect(settings.CONFIG) as client, ExitStack() as stack:
+        _acquire_lock(stack, options, tenant, limits)
+        history.close_interrupted(_now())
+        covered = history.list_unhandled_events() if options.is_full else []
+        run = _start_run(options, tenant)
+        phases = PhaseRecorder(run, options.progress_factory)
+        options = replace(options, progress_factory=phases)
+        report = SyncReport(run_id=run.pk)
+        context = _SyncContext(client, options, report, limits, tenant, run, phases)
+        try:
+            return _run_and_record(context, run)
+        finally:
+            # The lists contain everything that was announced before they were read.
+            if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+                history.mark_events_handled(covered, run=run, now=_now())
+            if not options.dry_run:
+                history.delete_expired_values(_now(), days=_value_days())
+
+
+def _acquire_lock(
+    stack: ExitStack, options: SyncOptions, tenant: Tenant | None, limits: RunLimits
+) -> None:
+    """Acquire the lock of syncs; the end of the time limit during the wait is recorded too."""
+    try:
+        with limits.translate():
+            stack.enter_context(
+                sync_lock(wait_seconds=options.wait_seconds, on_waiting=options.on_waiting)
+            )
+    except SyncTimedOut as error:
+        run = _start_run(options, tenant)
+        report = SyncReport(run_id=run.pk)
+        report.fail()
+        history.fail_run(run, report, now=_now(), error=error)
+        raise
+
+
+def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
+    return history.start_run(
+        operator=options.operator,
+        trigger=options.trigger,
+        tenant=tenant,
+        now=_now(),
+        run_id=options.run_id,
+    )
+
+
+def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
+    """Write what a sync would do, with every loss of access looked up; nothing else is changed.
+
+    Raises `FileUnwritable` or `DiskFull`, and what `run_sync` raises. After `SyncStopped` the plan
+    is written too: it shows what a sync would refuse.
+    """
+    options.operator.require(Permission.SYNC_TENANTS)
+    result: SyncReport | SyncStopped
+    with open_new_plan(path) as file:
+        try:
+            result = run_sync(replace(options, dry_run=True, plan_writer=PlanWriter(file, path)))
+        except SyncStopped as error:
+            result = error
+    if isinstance(result, SyncStopped):
+        raise result
+    return result
+
+
+def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
+    """Sync as a reviewed plan says: for its tenant, and with exactly its losses of access.
+
+    Raises `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, and what
+    `run_sync` raises.
+    """
+    options.operator.require(Permission.SYNC_TENANTS)
+    if not options.dry_run:
+        remove_killed_plans(path.parent)
+    with open_plan(path, now=_now()) as reviewed:
+        _ensure_own_database(reviewed.head, path)
+        tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
+        return run_sync(
+            replace(options, tenant=tenant, removals=reviewed.head.removals, reviewed=reviewed)
+        )
+
+
+def _ensure_own_database(head: PlanHead, path: Path) -> None:
+    """The run that wrote the plan is in the database that the plan is for."""
+    run = SyncRun.objects.filter(pk=head.run_id).first()
+    if run is None or run.tenant_id != head.tenant_id:
+        raise SyncPlanInvalid(f"{path} is a plan for another database.")
+
+
+def compute_drift(
+    *, operator: Operator, progress_factory: ProgressFactory, tenant: str | None = None
+) -> SyncReport:
+    """Return what a sync would change now; nothing is written and no run is recorded.
+
+    It takes the permission for that sync, or to view the platform.
+    """
+    tenant_row = None
+    if tenant is not None:
+        if not operator.has_permission(Permission.VIEW_PLATFORM):
+            operator.require(Permission.SYNC_TENANTS)
+        tenant_row = resolve_linked_tenant(operator, tenant)
+    elif not operator.has_permission(Permission.VIEW_PLATFORM):
+        require_whole_scope(operator, settings.CONFIG)
+    report = SyncReport(run_id=None)
+    options = SyncOptions(operator, progress_factory, dry_run=True, allow_removals=sys.maxsize)
+    limits = _build_limits(None)
+    with (
+        limits.enforce(),
+        options.connect(settings.CONFIG) as client,
+        suppress(SyncPartial, LastSuperAdminLost),  # The report has these counts.
+    ):
+        _run(_SyncContext(client, options, report, limits, tenant_row))
+    return report
+
+
+def _build_limits(timeout: float | None) -> RunLimits:
+    return RunLimits(
+        timeout,
+        lock_seconds=settings.CONFIG.get_int("SCAIWAVE_SYNC_LOCK_SECONDS"),
+        timeout_error=SyncTimedOut,
+    )
+
+
+def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
+    """Return a tenant that a sync can read. Raises `TenantNotFound` and `TenantNotLinked`."""
+    tenant = resolve_tenant(operator, name)
+    if tenant.scaikey_tenant_id:
+        return tenant
+    raise TenantNotLinked(
+        f"Tenant {tenant.slug} is not linked to ScaiKey.",
+        fix=f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
+    )
+
+
+def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
+    """Run the sync, and record its result in any case."""
+    try:
+        with context.limits.translate():
+            if context.options.check:
+                context.options.check()
+            _run(context)
+    except SyncStopped as error:
+        history.finish_run(run, context.report, now=_now(), error=error)
+        raise
+    except BaseException as error:
+        if not (context.is_applied or _is_saved(context.report, error)):
+            context.report.fail()
+        history.fail_run(run, context.report, now=_now(), error=error)
+        raise
+    history.finish_run(run, context.report, now=_now())
+    return context.report
+
+
+def _is_saved(report: SyncReport, error: BaseException) -> bool:
+    """Return whether the plan was applied, and only the database's response was lost."""
+    lost = find_unconfirmed_commit(error)
+    return _has_written(report) and lost is not None and lost.is_saved is True
+
+
+def _has_written(report: SyncReport) -> bool:
+    return report.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
+
+
+def _run(context: _SyncContext) -> None:
+    started = time.monotonic()
+    client, options, report = context.client, context.options, context.report
+    try:
+        with temporary_tables():
+            # 1. Fetch the lists.
+            scope = resolve_scope(client, context.tenant)
+            stage_kept_tenants(removals=options.removals)
+            fetched = FetchResult()
+            if options.targets is None:
+                stage_all(client, scope, fetched=fetched, progress_factory=options.progress_factory)
+            else:
+                scope = replace(scope, targets_only=True)
+                stage_targets(client, scope, options.targets, fetched=fetched)
+            # 2. Confirm every loss of access by a look-up.
+            present = count_present(fetched.kinds)
+            confirmation = _confirm(context, scope, fetched, present)
+            report.warnings += fetched.warnings() + confirmation.warnings
+            # 3. Plan, and apply unless a limit forbids it.
+            plan_removals(fetched.kinds)
+            unusable = sum(map(len, fetched.unusable.values()))
+            stopped = _apply(context, present, confirmation, unusable)
+            if options.targets is not None:
+                update_unproven(options.targets)
+            if options.plan_writer is not None:
+                options.plan_writer.write(
+                    report, tenant=context.tenant, removals=options.removals, now=_now()
+                )
+            if options.on_planned:
+                options.on_planned()
+            if context.run is not None and _value_days() > 0:
+                history.record_plan(context.run, report.outcome)
+    finally:
+        report.requests = client.requests
+        report.duration_seconds = time.monotonic() - started
+    if stopped:
+        raise stopped
+
+
+def _confirm(
+    context: _SyncContext, scope: SyncScope, fetched: FetchResult, present: dict[str, int]
+) -> Confirmation:
+    config, limit = settings.CONFIG, _effective_limit(context.options)
+    budget = LookupBudget(None, None)
+    if limit.allowed is None:
+        budget = LookupBudget(
+            config.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
+            config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
+        )
+    confirmer = Confirmer(context.client, scope, limit, budget, context.options.progress_factory)
+    confirmer.confirm(fetched, present)
+    if "memberships" in fetched.kinds:
+        edges = EdgeConfirmer(context.client, limit, budget, scope, confirmer.result)
+        edges.confirm(present["memberships"])
+    return confirmer.result
+
+
+def _apply(
+    context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
+) -> SyncStopped | None:
+    """Plan the rest, and write it unless a limit forbids it; return why a part is not written."""
+    if context.phases is not None:
+        context.phases.begin("Comparing and writing")
+    try:
+        # A dry run only writes to temporary tables, so it needs no transaction.
+        with nullcontext() if context.options.dry_run else transaction.atomic():
+            stopped = _decide(context, present, confirmation, unusable)
+            is_written = context.run is not None and _has_written(context.report)
+            if context.run is not None and is_written:
+                context.report.requests = context.client.requests
+                history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
+            context.limits.cancel()  # A limit after the commit would report it as failed.
+        context.is_applied = is_written
+        return stopped
+    except IntegrityError as error:
+        raise SyncConflict(
+            "Another process changed the same rows while this sync was writing. No changes were "
+            "made."
+        ) from error
+
+
+def _decide(
+    context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
+) -> SyncStopped | None:
+    options, report = context.options, context.report
+    plan = plan_changes(
+        present,
+        confirmation,
+        unusable=unusable,
+        tenant=context.tenant,
+        targets_only=options.targets is not None,
+    )
+    if options.plan_path is not None:
+        plan.apply_command = format_apply_command(options.plan_path)
+    report.kinds = plan.kinds
+    report.warnings += plan.warnings
+    try:
+        skipped_tenants = enforce_removal_limit(
+            plan,
+            _effective_limit(options),
+            report,
+            assumed_tenants=confirmation.assumed_tenants,
+        )
+        if skipped_tenants or plan.must_be_counted:
+            count_plan(plan)
+        plan_freed_slugs(plan)
+        report.losses_by_tenant = count_losses_by_tenant()
+        report.kept_count = count_kept()
+        if options.reviewed is not None:
+            options.reviewed.ensure_same_losses(report, plan_command=plan.plan_command)
+        report.outcome = "planned" if options.dry_run else "applied"
+        _write(context, plan)
+        if options.plan_writer is not None:
+            check_removal_limit(plan, _removal_limit(options), report)
+    except SyncStopped as error:
+        report.outcome = error.outcome
+        return error
+    return _partial_error(skipped_tenants, plan, report)
+
+
+def _write(context: _SyncContext, plan: Plan) -> None:
+    """Write the plan. If this raises `LastSuperAdminLost`, nothing is written."""
+    options, report = context.options, context.report
+    if report.change_count:
+        analyze("sync_plan")
+    if options.dry_run:
+        if report.has_losses:
+            with transaction.atomic():  # Rolled back: it only shows who would remain super admin.
+                _apply_and_check(context, plan)
+                transaction.set_rollback(True)
+        return
+    if report.change_count:
+        with transaction.atomic():
+            if context.run is not None:
+                history.record_changes(context.run, with_values=_value_days() > 0)
+            _apply_and_check(context, plan)
+        refresh_statistics(report.change_count)
+    # A run for single records can't tell which other rows are no longer skipped.
+    if context.run is not None and options.targets is None:
+        history.record_skips(context.tenant, _now())
+
+
+def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
+    options, report = context.options, context.report
+    # Not only where losses are counted: the database itself shows who is left.
+    may_lose = any(counts.updated + counts.deactivated for counts in report.kinds.values())
+    before = count_super_admins() if may_lose or report.has_losses else None
+    apply_plan(_now())
+    if before is None or not (loss := before.describe_loss(count_super_admins())):
+        return
+    if options.allow_no_super_admin:
+        report.warnings.append(
+            f"This sync leaves {loss}. Grant the role to someone: {GRANT_COMMAND}."
+        )
+        return
+    raise LastSuperAdminLost(
+        f"This sync would leave {loss}. No changes were made.",
+        report=report,
+        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
+        f"`{plan.command} --allow-no-super-admin`.",
+    )
+
+
+def _partial_error(
+    skipped_tenants: list[str], plan: Plan, report: SyncReport
+) -> SyncPartial | None:
+    """Return the error for a run that skips something, or None."""
+    reasons, fixes = [], []
+    if skipped_tenants:
+        reasons.append(
+            f"Skipped {plan.skipped_losses:,} losses of access in {', '.join(skipped_tenants)}: "
+            "over the removal limit of a tenant"
+        )
+        total = sum(report.losses.values()) + plan.skipped_losses
+        fixes.append("If they are correct, " + format_allowance(plan, total))
+    if plan.inconsistent:
+        kinds = ", ".join(dict.fromkeys(plan.inconsistent))
+        reasons.append(
+            f"Skipped removals of {kinds}: ScaiKey's list omits records that still exist"
+        )
+        fixes.append(
+            "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
+            "to the operators of ScaiKey."
+        )
+    if plan.conflicts:
+        reasons += _describe_conflicts(plan.conflicts)
+        fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
+    if plan.unusable:
+        reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
+        fixes.append("Report the records in the warnings to the operators of ScaiKey.")
+    if not reasons:
+        return None
+    rest = f"Everything else was {report.outcome}."
+    if report.outcome == "applied":
+        report.outcome = SyncPartial.outcome
+    return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
+
+
+def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:
+    used = [conflict.reason for conflict in conflicts if not conflict.problem]
+    invalid = [conflict.reason for conflict in conflicts if conflict.problem]
+    return [
+        f"Skipped tenants whose slug is {what}: {join_examples(slugs[:MAX_NAMED], len(slugs))}"
+        for what, slugs in (("already in use", used), ("invalid", invalid))
+        if slugs
+    ]
+
+
+def _removal_limit(options: SyncOptions) -> RemovalLimit:
+    config = settings.CONFIG
+    return RemovalLimit(
+        limit=config.get_int("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
+        share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
+        allowed=options.allow_removals,
+        spent={} if options.targets is None else history.count_webhook_losses(),
+    )
+
+
+def _effective_limit(options: SyncOptions) -> RemovalLimit:
+    """Return the limit that is applied. A plan for review has every loss, looked up one by one."""
+    limit = _removal_limit(options)
+    return limit if options.plan_path is None else replace(limit, allowed=sys.maxsize)
+
+
+def _value_days() -> int:
+    return settings.CONFIG.get_int("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

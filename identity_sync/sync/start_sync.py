@@ -1,0 +1,336 @@
+"""Start a sync that someone has asked for: in a job, or else in a separate process.
+
+A request is an entry of the audit log, which no one can change. The job or the process gets
+nothing but its ID, so that what is in Redis can't decide what is synced. The ID becomes that of the
+run, so that each request runs at most once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from identity_sync.errors import (
+    RemovalsNotConfirmed,
+    SyncLocked,
+    SyncNotStarted,
+    SyncRequestInvalid,
+)
+from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
+from identity_sync.report import SyncReport
+from identity_sync.sync.fetch import require_whole_scope
+from identity_sync.sync.removal_limit import find_allowance
+from identity_sync.sync.run import SyncOptions, resolve_linked_tenant, run_sync
+from scaiwave.auth.identify import find_application_scope
+from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
+from scaiwave.clients.scaikey.client import own_scaikey_client
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.console.text import pluralize
+from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
+from scaiwave.core.operators import Operator, OperatorRole, Permission
+from scaiwave.core.processes import start_detached
+from scaiwave.ids import new_id
+from scaiwave.queue.definitions import QUEUES, get_sync_timeout
+from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.raw_values import read_list
+from tenants.audit.record import AuditSubject, record_audit
+from tenants.models import AuditEntry, Tenant
+
+JOB = "identity_sync.jobs.run_requested_sync"
+COMMAND = "run_requested_sync"
+ACTION = "request-sync"
+REQUEST_LOCK = "sync-request"
+"""The process lock of a request from its look at the queue until its job is in it."""
+PROCESS_LOCK = "requested-sync"
+"""The file that is locked while a process of a requested sync runs on this host."""
+SUBJECT_TYPE = "syncrun"
+
+MAX_REQUEST_AGE = timedelta(minutes=15)
+MAX_LOCK_WAIT_SECONDS = 60
+"""How long a requested sync waits for one that has started since it was requested."""
+POLL_SECONDS = 0.1
+
+_REDIS_TIMEOUT_SECONDS = 2.0
+_INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
+_JOB_PREFIX = "run_requested_sync-"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """What was asked for. `run_id` is the ID that its run will have."""
+
+    run_id: UUID
+    tenant: Tenant | None
+    dry_run: bool
+    is_queued: bool
+
+    @property
+    def sentence(self) -> str:
+        what = "Dry run" if self.dry_run else "Sync"
+        whose = f"of {self.tenant.slug}" if self.tenant else "of all tenants"
+        return f"{what} {whose} {'queued' if self.is_queued else 'started'}."
+
+
+def start_sync(
+    *,
+    operator: Operator,
+    tenant: str | None,
+    dry_run: bool,
+    now: datetime,
+    allow_removals: int | None = None,
+    allowed_run: UUID | None = None,
+) -> SyncRequest:
+    """Record the request for a sync of all tenants or of one, start it, and return at once.
+
+    With Redis a worker runs it, else a process of its own. Removals are allowed only as long as
+    `allowed_run` is the newest run. Raises `InsufficientPermission`,
+    `TenantNotFound`, `TenantNotLinked`, `NotRegistered`, `SyncLocked` if a sync is running or has
+    been requested, and `SyncNotStarted`.
+    """
+    row = None
+    if tenant is None:
+        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
+    else:
+        operator.require(Permission.SYNC_TENANTS)
+        row = resolve_linked_tenant(operator, tenant)
+    with own_scaikey_client(settings.CONFIG):
+        pass  # Without credentials the run would fail before it is recorded.
+    if is_locked(LOCK):
+        raise SyncLocked("Another sync is running.")
+    run_id = new_id()
+    with _reserve_start() as (start, is_queued):
+        with transaction.atomic():
+            record_audit(
+                operator=operator,
+                action=ACTION,
+                subject=AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants"),
+                tenant=row,
+                now=now,
+                details={
+                    "dry_run": dry_run,
+                    "allow_removals": allow_removals,
+                    **({"allowed_run": str(allowed_run)} if allowed_run else {}),
+                },
+            )
+        start(run_id)
+    return SyncRequest(run_id, row, dry_run, is_queued)
+
+
+def allow_removals(
+    *, operator: Operator, run: UUID | None, number: int, now: datetime
+) -> SyncRequest:
+    """Start the sync of a refused or partial run again, with exactly its losses of access.
+
+    `run` is the ID of the newest run of a tenant or of all, and `number` what its error names.
+
+    Raises `RemovalsNotConfirmed` for any other, and what `start_sync` raises.
+    """
+    operator.require(Permission.SYNC_TENANTS)
+    row = SyncRun.objects.select_related("tenant").filter(pk=run).first() if run else None
+    if row is None:
+        raise RemovalsNotConfirmed("There is no such sync. No changes were made.")
+    if row.tenant is None:
+        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
+    else:
+        resolve_linked_tenant(operator, str(row.tenant_id))
+    allowance = find_allowance(row.error_fix)
+    if allowance is None:
+        raise RemovalsNotConfirmed(
+            "This run has left out no losses of access that can be allowed. No changes were made.",
+            fix="Start a dry run: if its plan is over the removal limit, its error has the number.",
+        )
+    _require_newest(row.tenant, str(row.pk))
+    if number != allowance:
+        raise RemovalsNotConfirmed(
+            f"{number:,} is not the number of losses of access of this run. No changes were made.",
+            fix="Type the number of `--allow-removals` in the error of the run.",
+        )
+    tenant = None if row.tenant is None else str(row.tenant_id)
+    return start_sync(
+        operator=operator,
+        tenant=tenant,
+        dry_run=False,
+        now=now,
+        allow_removals=number,
+        allowed_run=row.pk,
+    )
+
+
+def _require_newest(tenant: Tenant | None, run_id: str) -> None:
+    """Raise `RemovalsNotConfirmed` unless the newest run has this ID and left out removals."""
+    newest = find_refused_run(tenant)
+    if newest is None or str(newest.pk) != run_id:
+        raise RemovalsNotConfirmed(
+            "A newer sync has run since. No changes were made.",
+            fix="Look at the newest run, or start a dry run.",
+        )
+
+
+def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
+    """Return the newest run of a tenant or of all, if it has left out what can be allowed.
+
+    A later sync of all tenants that has left out nothing settles it.
+    """
+    runs = SyncRun.objects.filter(tenant=tenant).exclude(trigger=Trigger.WEBHOOK)
+    run = runs.ended().newest_first().first()
+    if run is None or find_allowance(run.error_fix) is None:
+        return None
+    later = SyncRun.objects.full().filter(outcome=Outcome.APPLIED, started_at__gt=run.started_at)
+    return None if later.exists() else run
+
+
+def describe_allowance(run: SyncRun) -> str:
+    """Return what a run has left out and can be allowed, or an empty text."""
+    allowance = find_allowance(run.error_fix)
+    if allowance is None:
+        return ""
+    losses = pluralize(allowance, "loss", "losses")
+    return f"{run.error_message} In all {losses} of access: of sign-in, roles and memberships."
+
+
+def is_scope_of_registration(operator: Operator) -> bool:
+    """Whether this server is registered for one partner or tenant, and the role is for one too.
+
+    Then the operator may sync all, if it is the same one: `start_sync` reads that from the token of
+    this server. False if `sync register` has not made the registration.
+    """
+    scope = find_application_scope(settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
+    return bool(scope) and scope == {
+        OperatorRole.PARTNER_ADMIN: "PARTNER",
+        OperatorRole.TENANT_ADMIN: "TENANT",
+    }.get(operator.role)
+
+
+def wait_for_run(request: SyncRequest, seconds: float) -> bool:
+    """Wait until a requested run is in the history; return whether it is.
+
+    Raises `SyncNotStarted` if its process has ended before that.
+    """
+    deadline = time.monotonic() + seconds
+    run = SyncRun.objects.filter(pk=request.run_id)
+    while True:
+        has_process = request.is_queued or is_file_locked(PROCESS_LOCK)
+        if run.exists():
+            return True
+        if not has_process:
+            raise SyncNotStarted(
+                "The process of the sync has ended before the sync began.",
+                fix="The log of this server has the cause. `scaiwave doctor` finds the usual ones.",
+            )
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+
+
+def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
+    """Run a sync that was requested on this server, once, in the name of its operator.
+
+    It has the rights of the host operator, since the request was authorised, and uses the
+    credentials of this server, as scheduled syncs do. Raises `SyncRequestInvalid`, and what
+    `run_sync` raises.
+    """
+    entry = AuditEntry.objects.filter(
+        action=ACTION, subject_type=SUBJECT_TYPE, subject_id=str(run_id)
+    ).first()
+    if entry is None:
+        raise SyncRequestInvalid(f"No one has requested a sync with the ID {run_id}.")
+    if now - entry.at > MAX_REQUEST_AGE:
+        raise SyncRequestInvalid(f"The sync {run_id} was requested too long ago: {entry.at}.")
+    if SyncRun.objects.filter(pk=run_id).exists():
+        raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
+    allow_removals = entry.details["allow_removals"]
+    check = None if allow_removals is None else partial(_check_allowance, entry)
+    return run_sync(
+        SyncOptions(
+            Operator(
+                entry.operator,
+                OperatorRole.HOST,
+                origin=entry.origin,
+                subject=entry.operator_id,
+            ),
+            null_progress_factory,
+            tenant=entry.tenant_id or None,
+            dry_run=entry.details["dry_run"],
+            allow_removals=allow_removals,
+            check=check,
+            trigger=Trigger.MANUAL,
+            connect=own_scaikey_client,
+            wait_seconds=MAX_LOCK_WAIT_SECONDS,
+            timeout=get_sync_timeout(settings.CONFIG),
+            run_id=run_id,
+        )
+    )
+
+
+def _check_allowance(entry: AuditEntry) -> None:
+    """Let no second run use what was allowed once: between the request and its run, another
+    sync may have run. Raises `RemovalsNotConfirmed`."""
+    tenant = Tenant.objects.filter(pk=entry.tenant_id).first() if entry.tenant_id else None
+    _require_newest(tenant, entry.details.get("allowed_run", ""))
+
+
+@contextmanager
+def _reserve_start() -> Iterator[tuple[Callable[[UUID], None], bool]]:
+    """Yield what starts a job or a process, and whether it is a job. Raises `SyncLocked`."""
+    if settings.REDIS_URL:
+        with process_lock(REQUEST_LOCK) as is_free:
+            if not is_free:
+                raise SyncLocked("Another sync is being requested.")
+            if _is_queue_ready():
+                yield _enqueue, True
+                return
+    descriptor = lock_file(PROCESS_LOCK)
+    if descriptor is None:
+        raise SyncLocked("Another requested sync is running.")
+    try:
+        yield partial(_start_process, descriptor), False
+    finally:
+        os.close(descriptor)
+
+
+def _is_queue_ready() -> bool:
+    """Return whether Redis can be used. Raises `SyncLocked` if a requested sync is waiting."""
+    from scaiwave.queue.connection import open_redis
+    from scaiwave.queue.rq_queue import SuiteQueue
+
+    try:
+        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+            job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+    except RedisUnreachable as error:
+        logger.warning("A requested sync is started without Redis: %s", error.message)
+        return False
+    if any(job_id.startswith(_JOB_PREFIX.encode()) for job_id in job_ids):
+        raise SyncLocked(
+            "Another requested sync is waiting for a worker.",
+            fix="Check that a worker is running: `scaiwave doctor`.",
+        )
+    return True
+
+
+def _enqueue(run_id: UUID) -> None:
+    from scaiwave.queue.connection import open_redis
+    from scaiwave.queue.rq_queue import enqueue_job
+
+    with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+        enqueue_job(redis, JOB, str(run_id), job_id=_JOB_PREFIX + run_id.hex)
+
+
+def _start_process(descriptor: int, run_id: UUID) -> None:
+    try:
+        start_detached([COMMAND, str(run_id)], lock=descriptor)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SyncNotStarted(f"No process can be started: {error}.") from error

@@ -1,0 +1,56 @@
+"""Sync, then erase the personal data of people who were removed from ScaiKey long ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.utils import timezone
+
+from identity_sync.errors import SyncPurgeLimitExceeded
+from identity_sync.report import SyncReport
+from identity_sync.sync.run import SyncOptions, run_sync
+from scaiwave.core.operators import Permission
+from tenants.errors import PurgeLimitExceeded
+from tenants.people.purge_participant import PurgeOptions, purge_participants
+
+
+def sync_and_purge(
+    options: SyncOptions, *, days: int, confirm: Callable[[str], None]
+) -> SyncReport:
+    """Sync, then purge everyone within its scope who was removed at least `days` days ago.
+
+    The sync restores those who have returned first. A sync that was refused, or applied in part,
+    purges no one. `confirm` gets the question to ask before the sync, and raises if the answer is
+    not yes. Raises `SyncPurgeLimitExceeded` (with the report of the sync, which is applied), and
+    what `run_sync` raises.
+    """
+    options.operator.require(Permission.MANAGE_TENANTS)
+    if not options.dry_run:
+        confirm(
+            "After the sync this erases the name, e-mail address and avatar of everyone who was "
+            f"removed from ScaiKey at least {days} days ago. This can't be undone. Continue?"
+        )
+    report = run_sync(options)
+    purge_options = PurgeOptions(
+        days=days,
+        limit=settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT"),
+        tenant=options.tenant,
+        dry_run=options.dry_run,
+    )
+    try:
+        result = purge_participants(
+            operator=options.operator,
+            options=purge_options,
+            confirm=lambda question: None,
+            now=timezone.now(),
+            progress_factory=options.progress_factory,
+        )
+    except PurgeLimitExceeded as error:
+        raise SyncPurgeLimitExceeded(
+            f"The sync was {report.outcome}. {error.message}",
+            report=report,
+            fix=error.fix,
+        ) from None
+    report.purge = {"due": result.due, "purged": result.purged}
+    return report

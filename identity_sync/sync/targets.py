@@ -1,0 +1,224 @@
+"""Stage single records, for a run that reads nothing else: what webhooks announce.
+
+Each target is looked up by its ID and staged as if it had been listed; the rest of the run is the
+same as in a full sync. Records that a full sync would find in its lists are looked up as well: the
+tenants of people and groups, the partners of tenants, tenants whose slug now belongs to another
+one, and members of a group that are not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.db.models import Q
+
+from identity_sync.sync.confirm import LookupBudget
+from identity_sync.sync.fetch import (
+    COLLECTIONS,
+    DELETED_STATUSES,
+    FetchResult,
+    SyncScope,
+    fetch_own_partner,
+    restage_records,
+    stage_members,
+    stage_records,
+    stage_scope,
+)
+from identity_sync.sync.staging import copy_rows
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.schemas import BaseRecord
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.sql import fetch
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+
+Target = tuple[str, str]
+"""A kind (partners, tenants, participants, groups) and a ScaiKey ID."""
+
+MAX_UNKNOWN_MEMBERS = 1000
+"""Look-ups of unknown members in one run; the next full sync reads the rest."""
+
+
+@dataclass
+class Targets:
+    """The records of one run, as ScaiKey IDs by kind.
+
+    `unproven` has the reason for each record about which the look-ups proved nothing. `new_tenants`
+    has the ScaiKey IDs of tenants that were not present here before: the run has not read their
+    people and groups.
+    """
+
+    ids: dict[str, set[str]]
+    unproven: dict[Target, str] = field(default_factory=dict)
+    new_tenants: set[str] = field(default_factory=set)
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[Target]) -> Self:
+        ids: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
+        for kind, scaikey_id in pairs:
+            ids[kind].add(scaikey_id)
+        return cls(ids)
+
+
+def stage_targets(
+    client: ScaiKeyClient, scope: SyncScope, targets: Targets, *, fetched: FetchResult
+) -> None:
+    """Look up the targets, and stage those that exist.
+
+    Raises `UpstreamUnauthorized`, and the errors of `stage_members`.
+    """
+    targets.unproven.clear()
+    targets.new_tenants.clear()
+    stage_scope(scope)
+    reader = _TargetReader(client, scope, targets)
+    reader.read()
+    for kind, records in reader.records.items():
+        stage_records(kind, records.values())
+        if kind != "partners" or scope.name == "GLOBAL":
+            fetched.kinds.append(kind)
+    copy_rows("targets", ((kind, key) for kind, keys in reader.looked_up.items() for key in keys))
+    with null_progress_factory("Group members") as progress:
+        stage_members(client, fetched=fetched, progress=progress, use_scim=False)
+    _stage_unknown_members(client)
+
+
+def update_unproven(targets: Targets) -> None:
+    """Remove the targets that the confirmation has decided, and add those that it could not."""
+    decided = {
+        (kind, key) for kind, key in fetch("SELECT kind, scaikey_id FROM confirmed_removals")
+    }
+    for target in decided & targets.unproven.keys():
+        del targets.unproven[target]
+    undecided = fetch(
+        "SELECT kind, scaikey_id, note FROM loss_claims WHERE state = 'postponed' "
+        "UNION SELECT 'groups', group_scaikey_id, note FROM edge_claims WHERE state = 'postponed'"
+    )
+    for kind, key, note in undecided:
+        targets.unproven.setdefault((kind, key), note.removeprefix("postponed: "))
+
+
+class _TargetReader:
+    """Looks up targets and the records on which they depend, each once."""
+
+    def __init__(self, client: ScaiKeyClient, scope: SyncScope, targets: Targets) -> None:
+        self.client, self.scope, self.targets = client, scope, targets
+        self.records: dict[str, dict[str, Any]] = {kind: {} for kind in COLLECTIONS}
+        self.looked_up: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
+
+    def read(self) -> None:
+        ids = self.targets.ids
+        self._look_up("participants", ids["participants"])
+        self._look_up("groups", ids["groups"])
+        self._look_up("groups", self._find_former_groups())
+        self._look_up("tenants", ids["tenants"])
+        self._look_up_partners(ids["partners"])
+        while self._read_dependencies():
+            pass
+        known = Tenant.objects.filter(absent_since=None).values_list("scaikey_tenant_id", flat=True)
+        fetched = set(self.records["tenants"])
+        self.targets.new_tenants |= fetched - set(known.filter(scaikey_tenant_id__in=fetched))
+        self._mark_unplaced()
+
+    def _look_up(self, kind: str, ids: Iterable[str]) -> int:
+        """Look up the IDs that were not looked up before, and return their number."""
+        new = sorted({key for key in ids if key} - self.looked_up[kind])
+        self.looked_up[kind].update(new)
+        with closing(self.client.look_up_all(COLLECTIONS[kind], new)) as lookups:
+            for key, lookup in lookups:
+                if lookup.record is not None:
+                    if lookup.record.status not in DELETED_STATUSES:
+                        self.records[kind][key] = lookup.record
+                elif not lookup.is_missing:
+                    self.targets.unproven[kind, key] = lookup.reason
+        return len(new)
+
+    def _look_up_partners(self, ids: Iterable[str]) -> int:
+        """Look up partners; credentials with a narrower scope can read at most their own."""
+        if self.scope.name == "GLOBAL":
+            return self._look_up("partners", ids)
+        own = self.scope.partner_id
+        if not own or own not in set(ids) or own in self.looked_up["partners"]:
+            return 0
+        self.looked_up["partners"].add(own)
+        self.records["partners"] |= {
+            record.id: record for record in fetch_own_partner(self.client, own)
+        }
+        return 1
+
+    def _read_dependencies(self) -> int:
+        """Look up the records on which those read so far depend; return how many were new."""
+        dependents = (*self.records["participants"].values(), *self.records["groups"].values())
+        tenants = self.records["tenants"]
+        partner_ids = {tenant.partner_id for tenant in tenants.values()} - {""}
+        known = Partner.objects.filter(scaikey_id__in=partner_ids, absent_since=None)
+        partner_ids -= set(known.values_list("scaikey_id", flat=True))
+        return (
+            self._look_up("tenants", {record.tenant_id for record in dependents})
+            + self._look_up("tenants", self._find_slug_conflicts())
+            + self._look_up("tenants", self._find_tenants_of_missing_partners())
+            + self._look_up_partners(partner_ids)
+        )
+
+    def _find_slug_conflicts(self) -> set[str]:
+        """Return the local tenants whose slug another one has in ScaiKey: both may have changed."""
+        slugs = {tenant.slug for tenant in self.records["tenants"].values()} - {""}
+        tenants = Tenant.objects.filter(slug__in=slugs).exclude(scaikey_tenant_id=None)
+        return {str(key) for key in tenants.values_list("scaikey_tenant_id", flat=True)}
+
+    def _find_tenants_of_missing_partners(self) -> set[str]:
+        missing = self.looked_up["partners"] - self.records["partners"].keys()
+        missing -= {key for kind, key in self.targets.unproven if kind == "partners"}
+        tenants = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
+        keys = tenants.exclude(scaikey_tenant_id=None).values_list("scaikey_tenant_id", flat=True)
+        return {str(key) for key in keys}
+
+    def _find_former_groups(self) -> set[str]:
+        """Return the groups of returning people and groups: these may be members again."""
+        people = Participant.objects.filter(
+            scaikey_id__in=self.records["participants"].keys(), absent_since__isnull=False
+        )
+        children = Group.objects.filter(
+            scaikey_id__in=self.records["groups"].keys(), absent_since__isnull=False
+        )
+        edges = GroupMembership.objects.filter(
+            Q(member_participant__in=people) | Q(member_group__in=children),
+            group__absent_since=None,
+        )
+        keys = edges.exclude(group__scaikey_id=None).values_list("group__scaikey_id", flat=True)
+        return {str(key) for key in keys}
+
+    def _mark_unplaced(self) -> None:
+        """Mark people and groups as unproven if the look-up of their tenant proved nothing."""
+        for kind in ("participants", "groups"):
+            for key, record in self.records[kind].items():
+                if reason := self.targets.unproven.get(("tenants", record.tenant_id)):
+                    self.targets.unproven[kind, key] = reason
+
+
+_UNKNOWN_MEMBERS = """
+    SELECT DISTINCT s.member_scaikey_id FROM stage_memberships s
+    WHERE s.is_group = %s AND NOT EXISTS (
+        SELECT 1 FROM {local} p
+        WHERE p.scaikey_id = s.member_scaikey_id AND p.absent_since IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM {staged} m WHERE m.scaikey_id = s.member_scaikey_id)
+"""
+
+
+def _stage_unknown_members(client: ScaiKeyClient) -> None:
+    """Stage members that are not present here, if their tenant is staged.
+
+    Their own event may be late, or lost.
+    """
+    tenants = {row[0] for row in fetch("SELECT scaikey_id FROM stage_tenants")}
+    budget = LookupBudget(MAX_UNKNOWN_MEMBERS, None)
+    for is_group, kind in ((0, "participants"), (1, "groups")):
+        sql = _UNKNOWN_MEMBERS.format(local=f"sw_{kind}", staged=f"stage_{kind}")
+        ids = [row[0] for row in fetch(sql, [is_group])]
+        records: list[BaseRecord] = []
+        with closing(client.look_up_all(COLLECTIONS[kind], budget.limit(ids))) as lookups:
+            for _, lookup in lookups:
+                if lookup.record is not None and lookup.record.tenant_id in tenants:
+                    records.append(lookup.record)
+        restage_records(kind, records)

@@ -1,0 +1,63 @@
+"""Start the processing of stored events: in a job, or else in a separate process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+
+from django.conf import settings
+
+from identity_sync.webhooks.process import PROCESS_LOCK
+from scaiwave.core.locks import lock_file
+from scaiwave.core.processes import start_detached
+from scaiwave.ids import new_id
+from scaiwave.queue.definitions import QUEUES
+from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.raw_values import read_list
+
+JOB = "identity_sync.jobs.process_webhooks"
+
+_JOB_PREFIX = b"webhooks-"
+_REDIS_TIMEOUT_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+def start_processing() -> None:
+    """Start a job or a process, unless one has been started already, and return at once.
+
+    Failures are only logged: the event is stored, and the next delivery or full sync handles it.
+    """
+    try:
+        if not (settings.REDIS_URL and _enqueue()):
+            _start_process()
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("Webhooks wait for the next full sync: no process can be started: %s", error)
+
+
+def _enqueue() -> bool:
+    """Enqueue a job unless the queue already has one; return whether Redis could be used."""
+    from scaiwave.queue.connection import open_redis
+    from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
+
+    try:
+        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+            job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+            if not any(job_id.startswith(_JOB_PREFIX) for job_id in job_ids):
+                enqueue_job(redis, JOB, job_id=_JOB_PREFIX.decode() + new_id().hex)
+    except RedisUnreachable as error:
+        logger.warning("Webhooks are handled without Redis: %s", error.message)
+        return False
+    return True
+
+
+def _start_process() -> None:
+    """Start a detached process unless one is running on this host."""
+    descriptor = lock_file(PROCESS_LOCK)
+    if descriptor is None:
+        return  # The process that has it checks for events again after it has released it.
+    try:
+        start_detached(["process_webhooks"], lock=descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,281 @@
+"""Stream the events of a room as the text of a bundle, encoded by the database.
+
+Python never handles single events: parsing their content, or even creating one object per row,
+would cost more than everything else in an export.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from operator import lt
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from rooms.bundle.format import IMPORTED_SENDER
+from rooms.bundle.manifest.schema import Sender, TimeWindow
+from rooms.bundle.writer import CHUNK_BYTES
+from rooms.errors import ExportDamaged
+from rooms.exports.snapshot import EVENT_SENDERS
+
+# Every row begins with the separator to the one before.
+_SEPARATOR = ",\n"
+
+# COPY's binary format: a header before the first row; for each row the number of its fields (2
+# bytes) and the length of its text (4); -1 as the number of fields at the end.
+_COPY_HEADER_BYTES = 19
+_ROW_HEADER_BYTES = 6
+
+_UUID_COLUMNS = ("id", "event_uuid")
+_UUID_FORMAT = "%.8s-%.4s-%.4s-%.4s-%s"
+_TIME_COLUMNS = ("created_at", "edited_at", "redacted_at")
+_TIME_FORMAT = "%.10sT%.15sZ"
+
+# concat() treats NULL as empty, so a key and its value are written or omitted together. It also
+# copies the content only once, where a chain of || copies it for every link. For every event,
+# to_json() looks up how texts are written, which takes a twelfth of the statement's time; most
+# events are messages.
+_POSTGRESQL = """
+    SELECT concat(
+        '{separator}{{"id": "', id,
+        '", "sender_id": "', sender_id,
+        '", "event_type": ', CASE event_type
+            WHEN 'swp.room.message' THEN '"swp.room.message"' ELSE to_json(event_type)::text END,
+        ', "content": ', {content},
+        ', "stream_position": ', stream_position,
+        ', "origin_ts": ', origin_ts,
+        ', "created_at": "', {created_at},
+        ', "original_content": ' || original_content::text,
+        ', "event_uuid": "' || event_uuid || '"',
+        ', "edited_at": "' || {edited_at},
+        ', "redacted_at": "' || {redacted_at},
+        CASE WHEN do_not_index THEN ', "do_not_index": true' END,
+        '}}'
+    )
+    FROM sw_events
+    WHERE room_id = %(room)s {bounds}
+    ORDER BY stream_position
+"""
+# Adds `_imported_sender` to events of foreign senders. When two objects are joined, the keys of the
+# second win, so an existing value is kept. Joining the participants instead would take half as long
+# again for every event, and looking up every sender as a text a twentieth.
+_POSTGRESQL_CONTENT = """CASE
+    WHEN sender_id = ANY(%(foreign)s) THEN %(signatures)s::jsonb -> sender_id::text || content
+    ELSE content
+END"""
+
+# SQLite stores UUIDs as 32 digits, times as text, and JSON as it was written. printf() treats NULL
+# as empty and copies once. The text is cast to a blob, which costs nothing, so that Python does not
+# decode it only to encode it again. Many rows are returned as one: for each row that Python
+# receives, the compressing thread would have to wait for the interpreter's lock.
+_SQLITE = """
+    SELECT CAST(group_concat(line, '') AS BLOB), group_concat(stream_position, ' ') FROM (
+        SELECT printf(
+            '{separator}{{"id": "{uuid_format}", "sender_id": "%s", "event_type": %s, '
+            || '"content": %s, "stream_position": %d, "origin_ts": %d, '
+            || '"created_at": "{time_format}"%s%s%s%s%s}}',
+            {id},
+            sender,
+            json_quote(event_type),
+            {content},
+            stream_position,
+            origin_ts,
+            {created_at},
+            ', "original_content": ' || original_content,
+            iif(event_uuid IS NULL, '', printf(', "event_uuid": "{uuid_format}"', {event_uuid})),
+            iif(edited_at IS NULL, '', printf(', "edited_at": "{time_format}"', {edited_at})),
+            iif(redacted_at IS NULL, '', printf(', "redacted_at": "{time_format}"', {redacted_at})),
+            iif(do_not_index, ', "do_not_index": true', '')
+        ) AS line, stream_position
+        FROM sw_events LEFT JOIN temp.event_senders ON sender_id = digits
+        WHERE room_id = :room AND stream_position > :after {bounds}
+        ORDER BY stream_position LIMIT :max_rows
+    )
+"""
+# json_insert keeps an existing key. Where there can't be one, texts are concatenated, which takes a
+# third of the time; the key could also be written with escapes.
+_SQLITE_CONTENT = f"""CASE
+    WHEN signature IS NULL THEN content
+    WHEN substr(content, 1, 2) = '{{"' AND NOT instr(content, '{IMPORTED_SENDER}')
+        AND NOT instr(content, '\\u')
+    THEN '{{"{IMPORTED_SENDER}": ' || signature || ', ' || substr(content, 2)
+    ELSE json_insert(content, '$.{IMPORTED_SENDER}', json(signature))
+END"""
+
+_FIRST_ROWS, _MAX_ROWS = 50, 250
+"""Rows at a time on SQLite, which bounds the memory if events suddenly become large."""
+
+Rows = tuple[bytes | memoryview, int]
+"""The text of some rows, and their number."""
+
+
+def stream_events(
+    room_id: UUID,
+    window: TimeWindow,
+    *,
+    senders: Mapping[str, Sender],
+    on_events: Callable[[int], None],
+    read_connection: sqlite3.Connection | None,
+) -> Iterator[bytes]:
+    """Yield the events in stream order, as pieces of a text; report the number in each piece.
+
+    `senders` are those of all events, by ID. Events of foreign senders get `_imported_sender` in
+    their content, unless they have it already. Call inside a `snapshot`, with its connection.
+    """
+    with (
+        connection.wrap_database_errors,
+        _query_rows(room_id, window, senders, read_connection) as rows,
+    ):
+        yield from _join_rows(rows, on_events)
+
+
+def _query_rows(
+    room_id: UUID,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection | None,
+) -> AbstractContextManager[Iterable[Rows]]:
+    if read_connection is None:
+        return _query_postgresql(room_id, window, senders)
+    return _query_sqlite(room_id, window, senders, read_connection)
+
+
+def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterator[bytes]:
+    """Use one growing buffer; joining a list of rows takes twice as long."""
+    chunk, count, skip = bytearray(), 0, len(_SEPARATOR)
+    for text, row_count in rows:
+        chunk += text
+        count += row_count
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(memoryview(chunk)[skip:])
+            on_events(count)
+            chunk.clear()
+            count = skip = 0
+    yield bytes(chunk[skip:])
+    on_events(count)
+
+
+@contextmanager
+def _query_postgresql(
+    room_id: UUID, window: TimeWindow, senders: Mapping[str, Sender]
+) -> Iterator[Iterable[Rows]]:
+    signatures = {
+        key: {IMPORTED_SENDER: sender.imported_sender}
+        for key, sender in senders.items()
+        if sender.is_foreign
+    }
+    sql = _POSTGRESQL.format(
+        separator=_SEPARATOR,
+        content=_POSTGRESQL_CONTENT if signatures else "content",
+        bounds=_bounds_sql(window, "%({})s"),
+        **{column: _postgresql_time(column) for column in _TIME_COLUMNS},
+    )
+    parameters = {
+        "room": room_id,
+        "foreign": [UUID(key) for key in signatures],
+        "signatures": json.dumps(signatures),
+        **_get_bounds(window),
+    }
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", parameters) as copy,
+    ):
+        yield _iter_copied_rows(copy)
+
+
+def _iter_copied_rows(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
+    skip = _COPY_HEADER_BYTES + _ROW_HEADER_BYTES
+    for block in blocks:
+        if len(block) > skip:
+            yield block[skip:], 1
+        skip = _ROW_HEADER_BYTES
+
+
+def _postgresql_time(column: str) -> str:
+    """Return a timestamp and the quotation mark after it."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"')"""
+
+
+@contextmanager
+def _query_sqlite(
+    room_id: UUID,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection,
+) -> Iterator[Iterable[Rows]]:
+    has_foreign = any(sender.is_foreign for sender in senders.values())
+    sql = _SQLITE.format(
+        separator=_SEPARATOR,
+        content=_SQLITE_CONTENT if has_foreign else "content",
+        bounds=_bounds_sql(window, ":{}"),
+        uuid_format=_UUID_FORMAT,
+        time_format=_TIME_FORMAT,
+        **{column: _sqlite_uuid_arguments(column) for column in _UUID_COLUMNS},
+        **{column: _sqlite_time_arguments(column) for column in _TIME_COLUMNS},
+    )
+    with closing(read_connection.cursor()) as cursor:
+        cursor.execute(EVENT_SENDERS)  # The main connection does not have it.
+        cursor.executemany(
+            "INSERT INTO temp.event_senders VALUES (?, ?, ?)",
+            (_build_sqlite_sender(key, sender) for key, sender in senders.items()),
+        )
+        yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **_get_bounds(window)})
+
+
+def _iter_sqlite_pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
+    after, max_rows = 0, _FIRST_ROWS
+    while True:
+        parameters = {**values, "after": after, "max_rows": max_rows}
+        text, joined_positions = cursor.execute(sql, parameters).fetchone()
+        if text is None:
+            return
+        positions = parse_positions(joined_positions, after)
+        yield text, len(positions)
+        after = positions[-1]
+        max_rows = max(1, min(_MAX_ROWS, CHUNK_BYTES * len(positions) // len(text)))
+
+
+def parse_positions(joined: str, after: int) -> list[int]:
+    """Return the positions of a page. Raises `ExportDamaged` if they are not in stream order.
+
+    SQLite concatenates the rows in the order of the inner query, but does not promise that.
+    """
+    positions = list(map(int, joined.split()))
+    if not all(map(lt, [after, *positions], positions)):
+        raise ExportDamaged(
+            "The database returned events out of stream order. The partial bundle is not usable.",
+            fix="Use another version of SQLite.",
+        )
+    return positions
+
+
+def _build_sqlite_sender(key: str, sender: Sender) -> tuple[str, str, str | None]:
+    signature = json.dumps(sender.imported_sender) if sender.is_foreign else None
+    return key.replace("-", ""), key, signature
+
+
+def _sqlite_uuid_arguments(column: str) -> str:
+    """Return the arguments of `_UUID_FORMAT`, which uses the first digits of each."""
+    return ", ".join((column, *(f"substr({column}, {start})" for start in (9, 13, 17, 21))))
+
+
+def _sqlite_time_arguments(column: str) -> str:
+    """Return the arguments of `_TIME_FORMAT`: six fractional digits, which Django omits if zero."""
+    return f"{column}, substr({column} || '.000000', 12)"
+
+
+def _bounds_sql(window: TimeWindow, placeholder: str) -> str:
+    operators = {"first": ">=", "end": "<"}
+    return " ".join(
+        f"AND origin_ts {operators[name]} {placeholder.format(name)}"
+        for name in _get_bounds(window)
+    )
+
+
+def _get_bounds(window: TimeWindow) -> dict[str, int]:
+    bounds = {"first": window.first_second, "end": window.end_second}
+    return {name: second for name, second in bounds.items() if second is not None}

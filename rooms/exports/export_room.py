@@ -1,0 +1,373 @@
+"""Export a room: a bundle that is built while it is read, from one snapshot of the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+
+from federation.keys import ed25519
+from federation.keys.encryption import decrypt_seed
+from federation.keys.queries import signing_key
+from rooms.bundle.archive.writer import join_small
+from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
+from rooms.bundle.manifest.schema import (
+    WHOLE_ROOM,
+    ManifestHeader,
+    TimeWindow,
+    format_timestamp,
+)
+from rooms.bundle.signature import Signer
+from rooms.bundle.writer import BundleWriter
+from rooms.errors import ExportRefused, NotMember, RoomNotFound
+from rooms.exports.events import stream_events
+from rooms.exports.snapshot import snapshot
+from rooms.lookup.export_metadata import (
+    build_room_info,
+    export_blocker,
+    get_media,
+    get_room,
+    get_senders,
+)
+from rooms.lookup.media import TenantMedia, mark_missing
+from rooms.lookup.resolve import resolve_room
+from rooms.models import Membership, Room, RoomMember
+from scaiwave import __version__
+from scaiwave.console.output import format_bytes
+from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.console.text import pluralize
+from scaiwave.core.operators import Operator, Permission
+from tenants.accounts.callers import Caller
+from tenants.audit.record import record_audit
+from tenants.counters import increment_counters
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import Row, get_server_name
+from tenants.lookup.validators import validate_reason
+from tenants.models import Participant
+
+
+@dataclass(frozen=True)
+class BundleSigner:
+    """This server's signing key; its ID is part of what it signs."""
+
+    key_id: str
+    seed: bytes = field(repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        return ed25519.sign(data, self.seed)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the bundle contains, and who signs it."""
+
+    window: TimeWindow
+    with_media: bool
+    now: datetime
+    signer: Signer | None
+    progress: ProgressCallback
+    read_connection: sqlite3.Connection | None = None
+    """What `open_read_connection` returned, if several rooms are exported."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """`media` counts names; `missing` counts those without bytes, by reason.
+
+    `size` is the size of the bundle in bytes; `key_id` is None for an unsigned bundle.
+    """
+
+    room_id: UUID
+    name: str
+    window: TimeWindow | None
+    events: int
+    senders: int
+    media: int
+    missing: Counter[str]
+    size: int
+    manifest_sha256: str
+    key_id: str | None
+
+    def document(self) -> Row:
+        return {
+            "room": {"id": self.room_id, "name": self.name},
+            "window": self.window
+            and {"starts_at": self.window.since, "ends_at": self.window.until},
+            "events": self.events,
+            "senders": self.senders,
+            "media": self.media,
+            "missing_media": {
+                reason.replace(" ", "_"): self.missing[reason]
+                for reason in (INFECTED, LOST, LEFT_OUT)
+            },
+            "size_bytes": self.size,
+            "manifest_sha256": self.manifest_sha256,
+            "key_id": self.key_id,
+        }
+
+    def sentences(self) -> Iterator[str]:
+        room = f"room {self.name!r}" if self.name else f"room {self.room_id}"
+        yield (
+            f"Exported {room}: {pluralize(self.events, 'event')} from "
+            f"{pluralize(self.senders, 'sender')}, {pluralize(self.media, 'attachment')}, "
+            f"{format_bytes(self.size)}."
+        )
+        for reason in (INFECTED, LEFT_OUT):
+            if count := self.missing[reason]:
+                yield f"Without the files of {pluralize(count, 'attachment')}: {reason}."
+        if self.key_id:
+            yield f"Signed with key {self.key_id}."
+        else:
+            yield "Not signed: this server has no signing key."
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return warnings about an empty period, and files that the media store has lost."""
+        warnings = []
+        if self.window and not self.events:
+            warnings.append("The room has no events in this period, so the bundle has none.")
+        if count := self.missing[LOST]:
+            warnings.append(
+                f"The media store has lost the files of {pluralize(count, 'attachment')}; the "
+                "bundle lists them without their files."
+            )
+        return warnings
+
+
+EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
+"""Bundles that were read to their end, and their bytes."""
+
+
+class RoomExport:
+    """A bundle to be read once by iterating over its bytes; `close` it to stop early.
+
+    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
+    then, this thread must not use the database between two chunks. A bundle that was not read to
+    its end has no central directory, so no program can read it.
+
+    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
+    changed; and database errors.
+    """
+
+    def __init__(self, room: Room, options: ExportOptions) -> None:
+        self.room = room
+        self._result: ExportResult | None = None
+        self._chunks = self._iter_chunks(options)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self._chunks.close()
+
+    @property
+    def result(self) -> ExportResult:
+        """Return the result, after all bytes were read."""
+        if self._result is None:
+            raise RuntimeError("The export has not finished.")
+        return self._result
+
+    def _iter_chunks(self, options: ExportOptions) -> Generator[bytes]:
+        run, size = _ExportRun(self.room, options), 0
+        with closing(run.iter_parts()) as parts:
+            for part in parts:
+                size += len(part)
+                yield part
+        self._result = run.build_result(size)
+        increment_counters({EXPORTS_COUNTER: 1, EXPORT_BYTES_COUNTER: size})
+
+
+def export_room(
+    *,
+    operator: Operator,
+    tenant: str,
+    room: str,
+    window: TimeWindow,
+    with_media: bool,
+    now: datetime,
+    progress: ProgressCallback = null_progress,
+    reason: str = "",
+) -> RoomExport:
+    """Start the export of a room, named by its ID or alias. A `reason` is recorded.
+
+    Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `InvalidName` for a reason that can't
+    be printed, `ExportRefused`, `KeyUnreadable` or `KeyDamaged`.
+    """
+    # 1. Check the permission and the reason, and find the room.
+    operator.require(Permission.TRANSFER_ROOMS)
+    validate_reason(reason)
+    resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    # 2. Decrypt the signing key.
+    options = ExportOptions(window, with_media, now, load_signer(now), progress)
+    # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
+    #    while it is read, by `_ExportRun.iter_parts`.
+    return start_export(operator=operator, room=resolved, options=options, reason=reason)
+
+
+def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
+    """Start the export of a whole room for one of its members, of any power level.
+
+    (ScaiWave docs, tutorials/export-and-import-rooms.)
+
+    Raises `NotMember`, before anything about the room is checked, and the errors of `export_room`.
+    """
+    caller.operator.require(Permission.TRANSFER_ROOMS)
+    resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
+    _require_member(resolved, caller.participant)
+    options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
+    return start_export(operator=caller.operator, room=resolved, options=options)
+
+
+def start_export(
+    *, operator: Operator, room: Room, options: ExportOptions, reason: str = ""
+) -> RoomExport:
+    """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
+    operator.require(Permission.TRANSFER_ROOMS)
+    ensure_exportable(room)
+    window = msgspec.to_builtins(options.window.for_manifest)
+    details = {"window": window, "media": options.with_media}
+    if reason:
+        details["reason"] = reason
+    with transaction.atomic():
+        record_audit(
+            operator=operator,
+            action="export-room",
+            subject=room,
+            tenant=room.tenant,
+            now=options.now,
+            details=details,
+            is_change=False,
+        )
+    return RoomExport(room, options)
+
+
+def ensure_exportable(room: Room) -> None:
+    if (reason := export_blocker(room)) is not None:
+        raise ExportRefused(
+            f"Can't export room {room.pk}: {reason}.",
+            fix="Choose another room: `scaiwave room list` shows which rooms can be exported.",
+        )
+
+
+def load_signer(now: datetime) -> BundleSigner | None:
+    """Decrypt the current signing key; None if the server has none.
+
+    Raises `KeyUnreadable` or `KeyDamaged`.
+    """
+    key = signing_key(now)
+    return BundleSigner(key.key_id, decrypt_seed(key)) if key else None
+
+
+def _require_member(room: Room, participant: Participant) -> None:
+    members = RoomMember.objects.filter(
+        room=room, participant=participant, membership=Membership.JOIN
+    )
+    if not members.exists():
+        raise NotMember(f"You are not a member of room {room.pk}.")
+
+
+class _ExportRun:
+    """One export in progress."""
+
+    def __init__(self, room: Room, options: ExportOptions) -> None:
+        self.room = room
+        self.options = options
+        self.event_count = 0
+
+    def iter_parts(self) -> Generator[bytes]:
+        """Yield the bytes of the bundle in pieces."""
+        # 1. Begin a snapshot, and check the room as it is there.
+        with snapshot(self.options.read_connection) as read_connection:
+            self.room = _load_exportable(self.room)
+            # 2. Read the senders and attachments, which the manifest lists before the events.
+            self.header, event_total = self._build_header()
+            # 3. Write the manifest while the database encodes the events.
+            self.writer = BundleWriter(self.header)
+            with closing(self._stream_events(event_total, read_connection)) as events:
+                yield from self.writer.encode_manifest(events)
+        # 4. Write the attachments, which need no snapshot, and the end. There may be many small
+        #    files, and each part costs its reader a system call.
+        with closing(self._iter_rest()) as rest:
+            for part in join_small(rest):
+                yield bytes(part)
+
+    def _build_header(self) -> tuple[ManifestHeader, int]:
+        """Return the header and the number of events."""
+        room, options, server_name = self.room, self.options, get_server_name()
+        senders, event_total = get_senders(room, options.window, server_name)
+        media = get_media(room, options.window)
+        mark_missing(room.tenant_id, media, with_bytes=options.with_media)
+        header = ManifestHeader(
+            generator=f"scaiwave {__version__}",
+            server_name=server_name,
+            exported_at=format_timestamp(options.now),
+            room=build_room_info(room),
+            window=options.window.for_manifest,
+            senders=senders,
+            media=media,
+        )
+        return header, event_total
+
+    def _stream_events(
+        self, total: int, read_connection: sqlite3.Connection | None
+    ) -> Generator[bytes]:
+        def count(number: int) -> None:
+            self.event_count += number
+            self.options.progress(self.event_count, total)
+
+        yield from stream_events(
+            self.room.pk,
+            self.options.window,
+            senders=self.header.senders,
+            on_events=count,
+            read_connection=read_connection,
+        )
+
+    def _iter_rest(self) -> Generator[bytes]:
+        yield from self._iter_attachments()
+        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
+
+    def _iter_attachments(self) -> Iterator[bytes]:
+        """Write each file once, under the first of its names."""
+        stored = TenantMedia(self.room.tenant_id)
+        present = (entry for entry in self.header.media if entry.missing is None)
+        for _, entries in groupby(present, attrgetter("media_id")):
+            entry = next(entries)
+            with closing(stored.iter_bytes(entry)) as chunks:
+                yield from self.writer.encode_attachment(entry, chunks)
+
+    def build_result(self, size: int) -> ExportResult:
+        header, signer = self.header, self.options.signer
+        return ExportResult(
+            room_id=self.room.pk,
+            name=self.room.name,
+            window=header.window,
+            events=self.event_count,
+            senders=len(header.senders),
+            media=len(header.media),
+            missing=Counter(entry.missing for entry in header.media if entry.missing),
+            size=size,
+            manifest_sha256=self.writer.manifest_sha256,
+            key_id=signer.key_id if signer else None,
+        )
+
+
+def _load_exportable(room: Room) -> Room:
+    """Return the room as it is in the snapshot."""
+    current = get_room(room.pk)
+    if current is None:
+        raise RoomNotFound(f"Room {room.pk} was deleted after the export started.")
+    ensure_exportable(current)
+    return current

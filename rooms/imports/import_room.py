@@ -1,0 +1,454 @@
+"""Import a room: a bundle becomes a new room, completely or not at all.
+
+Everything is validated before the first row is written. Then stream positions are reserved, files
+are announced and stored, and all rows are written in one transaction, which also deletes the
+announcement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import BinaryIO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from federation.keys.signing import VerifyingKey, key_from_text, own_keys
+from rooms.bundle.archive.reader import Limits
+from rooms.bundle.reader import ValidatedBundle, read_bundle
+from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
+from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
+from rooms.imports.events import EventDestination, write_events
+from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
+from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
+from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
+from rooms.imports.permissions import (
+    ImportTarget,
+    ensure_quota,
+    resolve_target,
+    revalidate_target,
+)
+from rooms.imports.source import Source, open_seekable
+from rooms.models import (
+    ImportIntent,
+    Membership,
+    Room,
+    RoomImport,
+    RoomMember,
+    RoomState,
+    RoomType,
+)
+from rooms.stream_positions import lock_stream, reserve_positions
+from scaiwave.console.columns import ColumnType
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
+from scaiwave.core.locks import process_lock
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.ids import new_id
+from tenants.audit.record import record_audit
+from tenants.counters import increment_counter
+from tenants.lookup.serializers import Row
+
+MAX_POWER_LEVEL = 100
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """`imported` is False in a dry run, and if `once` found the room of an earlier import."""
+
+    room_id: UUID | None
+    name: str
+    workspace: str
+    imported: bool
+    dry_run: bool = False
+    signature: str | None = None
+    events: int = 0
+    stripped: Mapping[str, int] = field(default_factory=dict)
+    references_cut: int = 0
+    media_stored: int = 0
+    media_already_there: int = 0
+    media_infected: int = 0
+    media_missing: int = 0
+    warnings: Sequence[str] = ()
+
+    @property
+    def sentence(self) -> str:
+        room = f"room {self.name!r}" if self.name else "a room without a name"
+        if self.dry_run:
+            return f"Would import {room} into workspace {self.workspace}. No changes were made."
+        if not self.imported:
+            return (
+                f"The bundle was already imported into workspace {self.workspace} as {room}; "
+                "nothing changed."
+            )
+        return f"Imported {room} into workspace {self.workspace}."
+
+    def row(self) -> Row:
+        """Return the values to print as a record."""
+        stripped = [f"{count:,} × {kind}" for kind, count in sorted(self.stripped.items())]
+        values = {key: value for key, value in vars(self).items() if key != "warnings"}
+        return {**values, "stripped": stripped}
+
+    def document(self) -> Row:
+        return {
+            "room": {"id": self.room_id, "name": self.name, "workspace": self.workspace},
+            "imported": self.imported,
+            "dry_run": self.dry_run,
+            "signature": self.signature,
+            "events": self.events,
+            "stripped": dict(self.stripped),
+            "references_cut": self.references_cut,
+            "media": {
+                "stored": self.media_stored,
+                "already_there": self.media_already_there,
+                "infected": self.media_infected,
+                "missing": self.media_missing,
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class _ImportContext:
+    """One import in progress: by whom, into what, from what."""
+
+    operator: Operator
+    target: ImportTarget
+    source: Source
+    bundle: ValidatedBundle
+    signature_status: VerificationStatus
+    origin: BundleOrigin
+    now: datetime
+    progress_factory: ProgressFactory
+
+
+def import_room(
+    *,
+    operator: Operator,
+    tenant: str,
+    workspace: str,
+    participant: str,
+    file: BinaryIO,
+    max_bytes: int,
+    now: datetime,
+    once: bool = False,
+    cut_references: bool = False,
+    dry_run: bool = False,
+    key: str | None = None,
+    require_signature: bool = False,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> ImportResult:
+    """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
+
+    `max_bytes` limits the bundle, compressed and decompressed. With `once`, a bundle that was
+    imported into the workspace before is not imported again. `key` is trusted besides this server's
+    own keys.
+
+    Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
+    `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
+    or `DatabaseBusy`; then nothing of the room is left.
+    """
+    # 1. Check the permission, find the target, and load the keys that are trusted.
+    operator.require(Permission.TRANSFER_ROOMS)
+    target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    keys = trusted_keys(key)
+    # 2. Clean up after interrupted imports.
+    if not dry_run:
+        clean_up_abandoned(now)
+    # 3. Read and validate the whole bundle, and verify its signature.
+    with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
+        status = check_signature(bundle.signature, keys, required=require_signature)
+        origin = _get_origin(bundle.signature, status)
+        context = _ImportContext(
+            operator, target, source, bundle, status, origin, now, progress_factory
+        )
+        # 4. With `once`, return the room of an earlier import of this bundle.
+        with _lock_bundle(context) if once else nullcontext():
+            if once and (existing := _find_imported(context)):
+                return _build_existing_result(existing)
+            # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
+            plan = _plan_media(context)
+            # 6. Store the files, then write all rows in one transaction.
+            room, replaced_senders = _simulate(context) if dry_run else _write(context, plan)
+            return _build_result(context, plan, room, replaced_senders)
+
+
+def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
+    """Return this server's own keys by ID, and a given one (`ed25519:…`). Raises `InvalidKey`."""
+    if key is None:
+        return own_keys()
+    given = key_from_text(key)
+    return {**own_keys(), given.key_id: given}
+
+
+@contextmanager
+def _open_bundle(
+    file: BinaryIO, max_bytes: int, cut_references: bool, progress_factory: ProgressFactory
+) -> Iterator[tuple[Source, ValidatedBundle]]:
+    with open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source:
+        with progress_factory("Checking", ColumnType.BYTES) as progress:
+            bundle = read_bundle(
+                source.file,
+                limits=Limits(max_bytes=max_bytes),
+                cut_references=cut_references,
+                progress=progress,
+            )
+        with bundle:
+            yield source, bundle
+
+
+def check_signature(
+    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey], *, required: bool
+) -> VerificationStatus:
+    """Raises `ImportRefused` for a wrong signature, or if a valid one is required and missing."""
+    status = require_valid(document, keys)
+    if required and status is not VerificationStatus.VALID:
+        raise ImportRefused(
+            "The bundle has no signature from a known key, which --require-signature demands.",
+            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
+        )
+    return status
+
+
+def _get_origin(document: SignatureDocument | None, status: VerificationStatus) -> BundleOrigin:
+    is_signed = document is not None and status is VerificationStatus.VALID
+    return BundleOrigin(
+        is_signed,
+        is_own=is_signed and document is not None and document.key_id in own_keys(),
+        server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+    )
+
+
+@contextmanager
+def _lock_bundle(context: _ImportContext) -> Iterator[None]:
+    """Refuse a second import of this bundle into the workspace while the first is in progress.
+
+    Otherwise neither would find the room of the other.
+    """
+    name = f"import-{context.target.workspace.pk}-{context.bundle.manifest_sha256}"
+    with process_lock(name) as acquired:
+        if not acquired:
+            raise ImportRunning("Another import of this bundle into this workspace is in progress.")
+        yield
+
+
+def _find_imported(context: _ImportContext) -> Room | None:
+    """Return the newest room of this workspace that was imported from the same bundle."""
+    imports = RoomImport.objects.filter(
+        tenant=context.target.tenant,
+        manifest_sha256=context.bundle.manifest_sha256,
+        room__workspace=context.target.workspace,
+    )
+    newest = imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
+    return newest.room if newest else None
+
+
+def _plan_media(context: _ImportContext) -> MediaPlan:
+    """Decide what happens to the files. Raises `TenantQuotaExceeded`."""
+    tenant = context.target.tenant
+    trusted = context.signature_status is VerificationStatus.VALID
+    plan = plan_media(tenant.pk, context.bundle.header.media, trusted=trusted)
+    ensure_quota(tenant, added_bytes=plan.added_bytes)
+    return plan
+
+
+def _simulate(context: _ImportContext) -> tuple[None, int]:
+    """Return what `_write` would, without a room: the number of events whose sender it replaces."""
+    rewriter = _build_rewriter(context, new_id(), {})
+    if not context.origin.is_signed:  # otherwise none is replaced
+        total = context.bundle.counts.kept
+        with context.progress_factory("Checking senders") as progress:
+            done = 0
+            for batch in context.bundle.iter_batches():
+                progress(done, total)
+                rewriter.rewrite(batch)
+                done += len(batch)
+            progress(total, total)
+    return None, rewriter.replaced_senders
+
+
+def _build_rewriter(
+    context: _ImportContext, room_id: UUID, media_ids: Mapping[str, str]
+) -> EventRewriter:
+    return EventRewriter(
+        IdMapper(room_id),
+        senders=context.bundle.header.senders,
+        media_ids=media_ids,
+        origin=context.origin,
+    )
+
+
+def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
+    """Write the room; return it, and the number of events whose original sender was replaced."""
+    tenant, bundle = context.target.tenant, context.bundle
+    hashes = [entry.sha256 for entry in plan.to_store]
+    # 1. Announce the files and store them.
+    with import_intent(hashes, operator=context.operator, tenant=tenant, now=context.now) as intent:
+        with context.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
+            store_files(plan, tenant_id=tenant.pk, open_media=bundle.open_media, progress=progress)
+        # 2. Reserve stream positions before the transaction, so that no other writer has to wait.
+        total = bundle.counts.kept
+        first_position = reserve_positions(tenant.pk, total)
+        # 3. In one transaction, check the target again and write the room.
+        with transaction.atomic(durable=True):
+            target = revalidate_target(context.operator, context.target)
+            context = replace(context, target=target)
+            room = _write_room(context)
+            # 4. Write the media, whose new IDs the events need, and the events.
+            media_ids = write_media(plan, room=room, now=context.now)
+            rewriter = _build_rewriter(context, room.pk, media_ids)
+            destination = EventDestination(room, first_position, rewriter)
+            with context.progress_factory("Writing events") as progress:
+                write_events(bundle.iter_batches(), destination, total=total, progress=progress)
+            # 5. Check the limits again, and delete the announcement.
+            _complete(context, room, plan, intent)
+    return room, rewriter.replaced_senders
+
+
+def _write_room(context: _ImportContext) -> Room:
+    """Write the room and its only member."""
+    source, target = context.bundle.header.room, context.target
+    room = Room.objects.create(
+        tenant=target.tenant,
+        workspace=target.workspace,
+        creator=target.participant,
+        room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
+        name=source.name,
+        topic=source.topic,
+        is_public=source.is_public,
+        visibility=source.visibility,
+        read_role_slugs=source.read_role_slugs,
+        created_at=source.created_at,
+        updated_at=context.now,
+    )
+    RoomMember.objects.create(
+        tenant=target.tenant,
+        room=room,
+        participant=target.participant,
+        membership=Membership.JOIN,
+        power_level=MAX_POWER_LEVEL,
+        joined_at=context.now,
+    )
+    return room
+
+
+def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
+    """Check what must be true once all rows are written, and record the import.
+
+    The tenant's limits are checked again under its lock, so that imports that end at the same time
+    can't exceed them together.
+    """
+    context.source.require_unchanged()
+    lock_stream(room.tenant_id)
+    ensure_quota(context.target.tenant, added_bytes=plan.added_bytes, written=True)
+    header = context.bundle.header
+    RoomImport.objects.create(
+        tenant=context.target.tenant,
+        room=room,
+        manifest_sha256=context.bundle.manifest_sha256,
+        source_room_id=header.room.id,
+        source_server_name=header.server_name,
+        operator=context.operator.name,
+        created_at=context.now,
+    )
+    record_audit(
+        operator=context.operator,
+        action="import-room",
+        subject=room,
+        tenant=context.target.tenant,
+        now=context.now,
+        details={
+            "workspace": context.target.workspace.slug,
+            "participant": str(context.target.participant.pk),
+            "from_room": header.room.id,
+            "from_server": header.server_name,
+            "manifest_sha256": context.bundle.manifest_sha256,
+            "events": context.bundle.counts.kept,
+        },
+    )
+    complete_intent(intent)
+    increment_counter(IMPORTS_COUNTER)
+    increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
+
+
+IMPORTS_COUNTER, IMPORT_BYTES_COUNTER = "room_imports", "room_import_media_bytes"
+"""Rooms that were imported, and the bytes of their attachments."""
+
+
+def _build_existing_result(room: Room) -> ImportResult:
+    return ImportResult(
+        room_id=room.pk, name=room.name, workspace=room.workspace.slug, imported=False
+    )
+
+
+def _build_result(
+    context: _ImportContext, plan: MediaPlan, room: Room | None, replaced_senders: int
+) -> ImportResult:
+    """Return the result; without a room, that of a dry run."""
+    counts = context.bundle.counts
+    stripped = {
+        **counts.stripped,
+        "swp.room.reaction": counts.reactions_stripped,
+        "swp.room.redaction": counts.redactions_stripped,
+    }
+    return ImportResult(
+        room_id=room.pk if room else None,
+        name=context.bundle.header.room.name,
+        workspace=context.target.workspace.slug,
+        signature=context.signature_status.value,
+        imported=room is not None,
+        dry_run=room is None,
+        events=counts.kept,
+        stripped={kind: count for kind, count in stripped.items() if count},
+        references_cut=counts.references_cut,
+        media_stored=len(plan.to_store),
+        media_already_there=plan.already_there,
+        media_infected=plan.infected,
+        media_missing=plan.missing,
+        warnings=tuple(_iter_warnings(context, plan, replaced_senders)),
+    )
+
+
+def _iter_warnings(
+    context: _ImportContext, plan: MediaPlan, replaced_senders: int
+) -> Iterator[str]:
+    header = context.bundle.header
+    room, window = header.room, header.window
+    if warning := signature_warning(context.bundle.signature, context.signature_status):
+        yield warning
+    if replaced_senders:
+        yield (
+            f"{pluralize(replaced_senders, 'event')} from earlier imports got the sender of this "
+            "bundle: only a signature from a known key proves an earlier one."
+        )
+    if window:
+        since = f"since {window.since} and " if window.since else ""
+        until = window.until or "the export"
+        yield f"The bundle is partial: it contains only events sent {since}before {until}."
+    if room.room_type == RoomType.DM:
+        yield "The direct message was imported as a group."
+    if room.state != RoomState.OPEN:
+        yield f"The room was {room.state}; the imported room is open."
+    if plan.missing:
+        yield f"{_format_attachments(plan.missing)} missing from the bundle."
+    if plan.infected:
+        yield f"{_format_attachments(plan.infected)} infected and not imported."
+
+
+def signature_warning(document: SignatureDocument | None, status: VerificationStatus) -> str | None:
+    if status is VerificationStatus.UNKNOWN and document is not None:
+        return (
+            f"The bundle claims to be signed by {document.server_name} with key {document.key_id}, "
+            "but this key is not known here."
+        )
+    if status is VerificationStatus.UNSIGNED:
+        return "The bundle is unsigned, so its origin can't be verified."
+    return None
+
+
+def _format_attachments(count: int) -> str:
+    return "1 attachment is" if count == 1 else f"{count:,} attachments are"

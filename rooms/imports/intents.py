@@ -1,0 +1,157 @@
+"""Announce the files that an import stores, and delete them if the import fails.
+
+An import announces its files in a row (`ImportIntent`) before it stores the first, and holds a
+process lock for that row while it runs; its last transaction deletes the row. A row whose lock is
+free belongs to an interrupted import. A file is deleted only if no other import announces it and no
+media row lists it. Announcing and checking happen under one lock per tenant, so two imports of the
+same file never delete each other's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db import Error, connection, transaction
+
+from rooms.models import ImportIntent, Media
+from rooms.models.media import get_storage_name
+from rooms.stream_positions import lock_stream
+from scaiwave.core.locks import process_lock
+from scaiwave.core.operators import Operator
+from scaiwave.core.sql import batched, execute
+from scaiwave.storage.media import MediaStore, storage_error_types
+from tenants.models import Tenant
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def import_intent(
+    hashes: Collection[str], *, operator: Operator, tenant: Tenant, now: datetime
+) -> Iterator[ImportIntent]:
+    """Announce files by hash; delete them again if an exception is raised inside.
+
+    Call `complete_intent` in the transaction that inserts the media rows.
+    """
+    intent = ImportIntent(
+        tenant=tenant,
+        hashes=sorted(hashes),
+        operator=operator.name,
+        origin=operator.origin,
+        started_at=now,
+    )
+    # Locked before the row is visible, so that no process takes the import for an interrupted one.
+    with process_lock(_lock_name(intent.pk)):
+        try:
+            with transaction.atomic(durable=True):
+                _force_synchronous_commit()
+                lock_stream(tenant.pk)
+                intent.save(force_insert=True)
+            yield intent
+        except BaseException:
+            _clean_up_failed(intent)
+            raise
+
+
+def complete_intent(intent: ImportIntent) -> None:
+    """Delete the intent. Call in the transaction that inserts the media rows.
+
+    Drafts of the same files that interrupted imports left were not deleted before, because this
+    import might have been writing them; no later cleanup would look for them.
+    """
+    lock_stream(intent.tenant_id)
+    _remove_drafts(intent, set(intent.hashes) - _get_hashes_of_others(intent))
+    intent.delete()
+
+
+def _force_synchronous_commit() -> None:
+    """Wait for the disk, whatever PostgreSQL's setting.
+
+    If the row were lost in a crash, its files could never be found and deleted.
+    """
+    if connection.vendor == "postgresql":
+        execute("SET LOCAL synchronous_commit = on")
+
+
+def clean_up_abandoned(now: datetime) -> int:
+    """Delete what interrupted imports left behind, in every tenant; return their number."""
+    return sum(_clean_up(intent, now) for intent in ImportIntent.objects.order_by("pk"))
+
+
+def _clean_up(intent: ImportIntent, now: datetime) -> bool:
+    with process_lock(_lock_name(intent.pk)) as is_abandoned:
+        is_undone = is_abandoned and _undo(intent)
+    if is_undone:
+        log.info(
+            "Cleaned up after an interrupted import by %s, started %s ago.",
+            intent.operator,
+            now - intent.started_at,
+        )
+    return is_undone
+
+
+def _clean_up_failed(intent: ImportIntent) -> None:
+    """Clean up after a failed import. The failure may be a lost database connection."""
+    try:
+        connection.close_if_unusable_or_obsolete()
+        _undo(intent)
+    except Exception as error:
+        if not isinstance(error, (Error, *storage_error_types())):
+            raise
+        log.warning("Could not clean up after import %s; the next import will.", intent.pk)
+
+
+def _undo(intent: ImportIntent) -> bool:
+    """Delete the files and the row; return False if the import has completed.
+
+    The files are deleted first: if that is interrupted, the next cleanup starts again.
+    """
+    with transaction.atomic(durable=True):
+        lock_stream(intent.tenant_id)
+        if not ImportIntent.objects.filter(pk=intent.pk).exists():
+            return False
+        _remove_files(intent)
+        intent.delete()
+    return True
+
+
+def _remove_files(intent: ImportIntent) -> None:
+    """Delete the files that no media row and no other import of the tenant lists."""
+    own = set(intent.hashes) - _get_hashes_of_others(intent)
+    _remove_drafts(intent, own)
+    for sha256 in own - _get_stored_hashes(intent.tenant_id, own):
+        default_storage.delete(_storage_name(intent, sha256))
+
+
+def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
+    """Delete partly written files, and the parts of incomplete uploads into a bucket."""
+    if hashes:
+        store = cast(MediaStore, default_storage)
+        store.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
+
+
+def _storage_name(intent: ImportIntent, sha256: str) -> str:
+    return get_storage_name(intent.tenant_id, sha256)
+
+
+def _get_hashes_of_others(intent: ImportIntent) -> set[str]:
+    others = ImportIntent.objects.filter(tenant_id=intent.tenant_id).exclude(pk=intent.pk)
+    return {sha256 for hashes in others.values_list("hashes", flat=True) for sha256 in hashes}
+
+
+def _get_stored_hashes(tenant_id: UUID, hashes: Collection[str]) -> set[str]:
+    stored = set[str]()
+    for batch in batched(hashes):
+        rows = Media.objects.filter(tenant_id=tenant_id, sha256__in=batch)
+        stored.update(rows.values_list("sha256", flat=True))
+    return stored
+
+
+def _lock_name(key: UUID) -> str:
+    return f"import-{key}"

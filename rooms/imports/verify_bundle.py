@@ -1,0 +1,227 @@
+"""Verify a bundle: every entry and the signature, without importing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from federation.keys.signing import (
+    VerifyingKey,
+    key_from_text,
+    keys_from_descriptor,
+    own_keys,
+)
+from rooms.bundle.archive.reader import Archive, Limits
+from rooms.bundle.manifest.reader import EventCounts
+from rooms.bundle.manifest.references import ReferenceIndex
+from rooms.bundle.manifest.schema import ManifestHeader
+from rooms.bundle.signature import (
+    SignatureDocument,
+    VerificationResult,
+    VerificationStatus,
+    verify_signature,
+)
+from rooms.bundle.validator import BundleValidator
+from rooms.errors import NOTHING_IMPORTED, BundleError, BundleNotVerified
+from rooms.imports.source import open_seekable
+from scaiwave.console.columns import ColumnType, Row
+from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.core.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.error_mapping import translate_errors
+
+
+@dataclass(frozen=True)
+class VerifiedBundle:
+    """The content of a bundle, and everything that is wrong with it.
+
+    `header` and `counts` are None if the manifest is invalid.
+    """
+
+    entries: int
+    manifest_sha256: str
+    header: ManifestHeader | None
+    counts: EventCounts | None
+    signature: SignatureDocument | None
+    verification: VerificationResult
+    problems: Sequence[ScaiWaveError]
+    require_signature: bool
+
+    @property
+    def sentence(self) -> str:
+        if self.error is None:
+            return f"The bundle is valid. {self._describe_signature('It')}"
+        return self._describe_signature("The bundle")
+
+    @property
+    def error(self) -> BundleNotVerified | None:
+        """Return the error of a bundle that must not be trusted."""
+        if self.problems:
+            count = len(self.problems)
+            return BundleNotVerified(
+                f"The bundle is not valid: {count:,} problem{'' if count == 1 else 's'} found."
+            )
+        if self.verification.status is VerificationStatus.WRONG:
+            return BundleNotVerified(
+                f"The bundle's signature is not valid. {self.verification.reason}"
+            )
+        if self.require_signature and self.verification.status is not VerificationStatus.VALID:
+            return BundleNotVerified(
+                "The bundle has no signature from a known key, which --require-signature demands.",
+                fix="If you trust the signer, pass its key with --key or --descriptor.",
+            )
+        return None
+
+    def _describe_signature(self, subject: str) -> str:
+        document, status = self.signature, self.verification.status
+        if document is None or status is VerificationStatus.UNSIGNED:
+            return f"{subject} is unsigned, so its origin can't be verified."
+        signer = f"{document.server_name} at {document.signed_at} with key {document.key_id}"
+        match status:
+            case VerificationStatus.VALID:
+                return f"{subject} is signed by {signer}."
+            case VerificationStatus.UNKNOWN:
+                return f"{subject} claims to be signed by {signer}, but this key is not known here."
+        return (
+            f"{subject} claims to be signed by {signer}, but the signature is not valid. "
+            f"{self.verification.reason}"
+        )
+
+    def facts(self) -> Row:
+        header, counts = self.header, self.counts
+        return {
+            "room": header.room.name if header else None,
+            "room_type": header.room.room_type if header else None,
+            "server_name": header.server_name if header else None,
+            "exported_at": header.exported_at if header else None,
+            "whole_room": header.window is None if header else None,
+            "events": counts.events if counts else None,
+            "senders": len(header.senders) if header else None,
+            "media": len(header.media) if header else None,
+            "missing_media": header.missing_media_count if header else None,
+            "entries": self.entries,
+            "manifest_sha256": self.manifest_sha256 or None,
+            "signature": self.verification.status.value,
+        }
+
+    def problem_rows(self) -> list[Row]:
+        return [
+            {
+                "entry": problem.details.get("entry"),
+                "event": problem.details.get("event"),
+                "event_id": problem.details.get("event_id"),
+                "code": problem.code,
+                "message": problem.message,
+            }
+            for problem in self.problems
+        ]
+
+    def document(self) -> Row:
+        document = self.signature
+        signature = {
+            "status": self.verification.status.value,
+            "reason": self.verification.reason or None,
+            "key_id": document.key_id if document else None,
+            "server_name": document.server_name if document else None,
+            "signed_at": document.signed_at if document else None,
+        }
+        return {
+            "valid": self.error is None,
+            **self.facts(),
+            "signature": signature,
+            "problems": self.problem_rows(),
+        }
+
+
+def verify_bundle(
+    *,
+    operator: Operator | None,
+    file: BinaryIO,
+    max_bytes: int,
+    key: str | None = None,
+    descriptor: Path | None = None,
+    require_signature: bool = False,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> VerifiedBundle:
+    """Validate every entry of a bundle and its signature. Needs no network.
+
+    The known keys are `key` and those of a saved descriptor; with an operator also this server's
+    own. `max_bytes` limits the bundle, compressed and decompressed.
+
+    Raises `BundleError` if reading on would be dangerous, `InvalidKey`, `InvalidDescriptor` or
+    `UsageError`; all other problems are in the result.
+    """
+    keys = _load_keys(operator, key, descriptor)
+    try:
+        with (
+            open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source,
+            progress_factory("Checking", ColumnType.BYTES) as progress,
+        ):
+            archive = Archive(source.file, Limits(max_bytes))
+            return _validate(archive, keys, require_signature, progress)
+    except BundleError as error:
+        error.fix = error.fix.removeprefix(NOTHING_IMPORTED).strip()
+        raise
+
+
+def _load_keys(
+    operator: Operator | None, key: str | None, descriptor: Path | None
+) -> Mapping[str, VerifyingKey]:
+    keys: dict[str, VerifyingKey] = {}
+    if descriptor is not None:
+        keys |= keys_from_descriptor(_read_descriptor(descriptor))
+    if key is not None:
+        given = key_from_text(key)
+        keys[given.key_id] = given
+    if operator is not None:
+        operator.require(Permission.VIEW)
+        keys |= _load_own_keys()
+    return keys
+
+
+def _load_own_keys() -> Mapping[str, VerifyingKey]:
+    try:
+        with translate_errors():
+            return own_keys()
+    except (MigrationsPending, DatabaseUnreachable) as error:
+        alternative = "Without a database, pass the signer's key with --key or --descriptor."
+        error.fix = f"{error.fix} {alternative}".strip()
+        raise
+
+
+def _read_descriptor(path: Path) -> Any:
+    fix = "Save the response of https://<server>/.well-known/scaiwave/server, and pass that file."
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"Can't read descriptor {path}: {error.strerror}.", fix=fix) from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"Invalid descriptor: {path} is not JSON.", fix=fix) from None
+
+
+def _validate(
+    archive: Archive,
+    keys: Mapping[str, VerifyingKey],
+    require_signature: bool,
+    progress: ProgressCallback,
+) -> VerifiedBundle:
+    problems: list[ScaiWaveError] = []
+    references = ReferenceIndex()
+    try:
+        validator = BundleValidator(archive, problems.append, progress)
+        header, counts = validator.run(references, cut_references=False) or (None, None)
+    finally:
+        references.close()
+    return VerifiedBundle(
+        len(archive.entries),
+        validator.manifest_sha256,
+        header,
+        counts,
+        validator.signature,
+        verify_signature(validator.signature, keys),
+        problems,
+        require_signature,
+    )

@@ -1,0 +1,143 @@
+"""Search messages, and show what a backfill of the search index would do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from rooms.lookup.resolve import resolve_room
+from rooms.models import Event, SearchBackfill, SearchRange
+from rooms.search.backend import open_index
+from rooms.search.base import IndexCounts
+from rooms.search.query import SearchQuery, make_snippet, parse_query
+from rooms.search.scope import Scope
+from scaiwave.core.errors import UsageError
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import Row
+from tenants.models import Tenant
+
+BATCH_SIZE = 500
+
+
+def search_rooms(
+    *, operator: Operator, text: str, tenant: str, room: str | None = None, limit: int = 20
+) -> Generator[Row, None, None]:
+    """Return messages of one tenant that contain every word of the text, the best first.
+
+    Yields one row at a time. Raises `SearchEmpty`, `SearchTooLong`, `TenantNotFound`,
+    `RoomNotFound` or `AmbiguousName`, and what calling the search server raises if one is
+    configured, at once.
+    """
+    operator.require(Permission.VIEW)
+    query = parse_query(text)
+    resolved = resolve_tenant(operator, tenant)
+    room_id = resolve_room(operator, room, tenant=resolved).pk if room is not None else None
+    with open_index(interactive=True) as index:
+        event_ids = index.search(resolved.pk, query, room_id=room_id, limit=limit)
+    return _iter_hits(resolved, event_ids, query)
+
+
+def _iter_hits(
+    tenant: Tenant, event_ids: list[UUID], query: SearchQuery
+) -> Generator[Row, None, None]:
+    for batch in batched(event_ids, BATCH_SIZE):
+        events = Event.objects.filter(tenant=tenant).select_related("room", "sender")
+        by_id = events.in_bulk(batch)
+        for event_id in filter(by_id.__contains__, batch):
+            yield _build_hit(by_id[event_id], query)
+
+
+def _build_hit(event: Event, query: SearchQuery) -> Row:
+    """Return one hit. Its text may have changed without a new `edited_at`, even to no text."""
+    content = event.content
+    body = content.get("body") if isinstance(content, dict) else None
+    return {
+        "id": event.pk,
+        "room_id": event.room_id,
+        "room": str(event.room),
+        "sender_id": event.sender_id,
+        "sender": event.sender.display_name,
+        "sent_at": event.created_at,
+        "stream_position": event.stream_position,
+        "snippet": make_snippet(body if isinstance(body, str) else "", query),
+    }
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """State of the index by tenant; `unfinished` is the run that a backfill would resume."""
+
+    tenants: list[Row]
+    unfinished: Row | None
+
+    def document(self) -> dict[str, Any]:
+        return {"tenants": self.tenants, "unfinished": self.unfinished}
+
+
+def get_search_plan(*, operator: Operator, options: BackfillOptions) -> SearchPlan:
+    """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
+    operator.require(Permission.VIEW_PLATFORM)
+    scope = build_scope(operator, options)
+    with open_index() as index:
+        counts = index.count(scope)
+    tenants = Tenant.objects.order_by("slug")
+    if scope.tenant_id is not None:
+        tenants = tenants.filter(pk=scope.tenant_id)
+    rows = [
+        {"tenant": slug, "tenant_id": key, **counts.get(key, IndexCounts()).document()}
+        for key, slug in tenants.values_list("pk", "slug")
+    ]
+    return SearchPlan(rows, _get_unfinished_run(scope.name))
+
+
+def _get_unfinished_run(scope: str) -> Row | None:
+    run = SearchBackfill.objects.filter(scope=scope, finished_at=None).first()
+    if run is None:
+        return None
+    return {
+        "run_id": run.pk,
+        "started_at": run.started_at,
+        "ranges": run.ranges.count(),
+        "ranges_left": pending_ranges(run).count(),
+    }
+
+
+@dataclass(frozen=True)
+class BackfillOptions:
+    """What an operator asks for.
+
+    `restart` discards the progress of an unfinished run and also writes documents that are up to
+    date.
+    """
+
+    tenant: str | None = None
+    room: str | None = None
+    since: datetime | None = None
+    restart: bool = False
+
+
+def build_scope(operator: Operator, options: BackfillOptions) -> Scope:
+    """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
+    if options.tenant is None:
+        if options.room is not None:
+            raise UsageError("--room needs --tenant.", fix="Add --tenant <slug>.")
+        return Scope(since=options.since)
+    tenant = resolve_tenant(operator, options.tenant)
+    if options.room is None:
+        return Scope(tenant.pk, None, options.since)
+    return Scope(tenant.pk, resolve_room(operator, options.room, tenant=tenant).pk, options.since)
+
+
+def scope_of_run(run: SearchBackfill) -> Scope:
+    return Scope(run.tenant_id, run.room_id, run.since)
+
+
+def pending_ranges(run: SearchBackfill) -> QuerySet[SearchRange]:
+    return run.ranges.filter(done_through__lt=F("last")).order_by("pk")

@@ -1,0 +1,59 @@
+"""Enqueue jobs that process ranges of a backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+
+from rooms.errors import QueueUnavailable
+from scaiwave.ids import new_id
+from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import QUEUES
+from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.raw_values import read_list
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+JOB = "rooms.jobs.backfill_search"
+MAX_QUEUED_JOBS = 8
+"""Jobs of a run in the queue at a time. Each processes one range and enqueues its successor, so
+that other jobs in the queue get their turn."""
+
+
+def require_queue() -> None:
+    """Raises `QueueUnavailable`."""
+    with _open_queue() as redis:
+        redis.ping()
+
+
+def enqueue_jobs(run_id: UUID, ranges: int) -> int:
+    """Ensure that the queue has as many jobs of this run as are useful; return how many it has.
+
+    Repeated calls add none, for example from cron while no worker is running.
+    """
+    prefix = f"search-{run_id.hex}-"
+    jobs = min(max(ranges, 1), MAX_QUEUED_JOBS)
+    with _open_queue() as redis:
+        from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
+
+        job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+        queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
+        for _ in range(jobs - queued):
+            enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)
+    return max(jobs, queued)
+
+
+@contextmanager
+def _open_queue() -> Iterator[Redis]:
+    if not settings.REDIS_URL:
+        raise QueueUnavailable("No job queue is configured: SCAIWAVE_REDIS_URL is not set.")
+    try:
+        with open_redis() as redis:
+            yield redis
+    except RedisUnreachable as error:
+        raise QueueUnavailable(error.message) from error

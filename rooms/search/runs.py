@@ -1,0 +1,122 @@
+"""Plan a backfill of the search index, or find the unfinished run to resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from rooms.models import SearchBackfill, SearchRange
+from rooms.search.queries import BackfillOptions, build_scope
+from rooms.search.scope import Scope
+from scaiwave.core.operators import Operator
+from scaiwave.core.sql import fetch
+from tenants.audit.record import record_audit
+from tenants.models import Tenant
+
+RANGE_EVENTS = 50_000
+"""Events per range: seconds of work, or a minute or two with vectors."""
+
+
+class _PlannedRange(NamedTuple):
+    """So many events of a tenant, at positions `first` to `last`."""
+
+    tenant_id: UUID
+    first: int
+    last: int
+    events: int
+
+
+def get_or_create_run(
+    operator: Operator, options: BackfillOptions, now: datetime
+) -> SearchBackfill:
+    """Return the unfinished run of this scope, else a new one."""
+    scope = build_scope(operator, options)
+    unfinished = SearchBackfill.objects.filter(scope=scope.name, finished_at=None)
+    if not options.restart and (run := unfinished.first()):
+        return run
+    ranges = list(_plan_ranges(scope))
+    try:
+        with transaction.atomic():
+            if options.restart:
+                unfinished.delete()
+            return _create_run(operator, scope, options, ranges, now)
+    except IntegrityError:  # another process has just created a run of this scope
+        run = unfinished.first()
+    if run and (run.rewrite or not options.restart):
+        return run
+    return get_or_create_run(operator, options, now)
+
+
+def _create_run(
+    operator: Operator,
+    scope: Scope,
+    options: BackfillOptions,
+    ranges: list[_PlannedRange],
+    now: datetime,
+) -> SearchBackfill:
+    run = SearchBackfill.objects.create(
+        scope=scope.name,
+        tenant_id=scope.tenant_id,
+        room_id=scope.room_id,
+        since=scope.since,
+        rewrite=options.restart,
+        operator=operator.name,
+        started_at=now,
+    )
+    SearchRange.objects.bulk_create(
+        (
+            SearchRange(
+                backfill=run,
+                tenant_id=planned.tenant_id,
+                first=planned.first,
+                last=planned.last,
+                done_through=planned.first - 1,
+                events=planned.events,
+            )
+            for planned in ranges
+        ),
+        batch_size=500,
+    )
+    record_audit(
+        operator=operator,
+        action="backfill-search-index",
+        subject=run,
+        tenant=run.tenant,
+        now=now,
+        details={"restart": options.restart, "ranges": len(ranges)},
+    )
+    return run
+
+
+def _plan_ranges(scope: Scope) -> Iterator[_PlannedRange]:
+    """Yield ranges over all events of the scope, tenant by tenant."""
+    tenants = Tenant.objects.order_by("slug").values_list("pk", flat=True)
+    if scope.tenant_id is not None:
+        tenants = tenants.filter(pk=scope.tenant_id)
+    for tenant_id in tenants:
+        after, count = 0, RANGE_EVENTS
+        while count == RANGE_EVENTS:
+            tenant_scope = replace(scope, tenant_id=tenant_id, since=None)
+            first, after, count = _measure_range(tenant_scope, after)
+            if count:
+                yield _PlannedRange(tenant_id, first, after, count)
+
+
+def _measure_range(scope: Scope, after: int) -> tuple[int, int, int]:
+    """Return first position, last position and number of the next events; the number may be 0."""
+    condition, params = scope.events_sql()
+    (row,) = fetch(
+        f"""
+        SELECT COALESCE(min(position), 0), COALESCE(max(position), 0), count(*) FROM (
+            SELECT e.stream_position AS position FROM sw_events e
+            WHERE {condition} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
+        ) coming
+        """,
+        [*params, after, RANGE_EVENTS],
+    )
+    return row[0], row[1], row[2]

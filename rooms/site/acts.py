@@ -1,0 +1,160 @@
+"""The acts of rooms and workspaces, as the commands of the same names do them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.http import StreamingHttpResponse
+
+from rooms.bundle.time_window import parse_time_window
+from rooms.exports.export_room import export_room
+from rooms.lifecycle.archive_room import archive_room, reopen_room
+from rooms.lookup.export_metadata import export_blocker
+from rooms.models import Room, RoomState, Workspace
+from rooms.views.export_room import require_http_1_1, stream_bundle
+from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
+from scaiwave.core.operators import Permission
+from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+
+DOWNLOAD_NOTE = (
+    "The bundle contains all messages of the room, or those of a period, and the files that were "
+    "sent. Keep it as safe as the room. Others can import it as a new room."
+)
+
+
+class DownloadForm(ReasonForm):
+    since = forms.CharField(
+        required=False,
+        max_length=40,
+        label="From",
+        help_text="A day such as 2026-11-24, or 2026-11-24T19:05:00Z. Empty: the beginning.",
+    )
+    until = forms.CharField(
+        required=False,
+        max_length=40,
+        label="Until before",
+        help_text="The first day or time to leave out. Empty: the end.",
+    )
+    with_media = forms.BooleanField(required=False, initial=True, label="With attachments")
+
+
+def _download(call: ActCall) -> StreamingHttpResponse:
+    """Send the bundle while it is read. A failure breaks the connection before the ZIP's end."""
+    require_http_1_1(call.request)
+    session = call.request.session
+    if session.modified:  # Later it would be saved in the snapshot of the export.
+        session.save()
+        session.modified = False
+    values = call.values
+    window = parse_time_window(values["since"] or None, values["until"] or None)
+    return stream_bundle(
+        call.request,
+        lambda: export_room(
+            operator=call.operator,
+            tenant=str(call.row.tenant_id),
+            room=str(call.row.pk),
+            window=window,
+            with_media=values["with_media"],
+            reason=values["reason"],
+            now=call.now,
+        ),
+        transfers_of=f"account-{call.request.user.pk}",
+    )
+
+
+class WorkspaceForm(forms.Form):
+    tenant = forms.CharField(max_length=500, help_text="Slug, ID or ScaiKey ID.")
+    slug = forms.CharField(max_length=500, help_text="A short name, such as sales.")
+    name = forms.CharField(max_length=500, help_text="Such as Sales.")
+    description = forms.CharField(required=False, max_length=1000)
+    owner = forms.CharField(
+        required=False,
+        max_length=500,
+        help_text="E-mail address, @name:server or ID of a person who may import rooms into it.",
+    )
+
+
+def _create_workspace(call: ActCall) -> str:
+    values = call.values
+    spec = WorkspaceSpec(
+        values["slug"], values["name"], values["description"], values["owner"] or None
+    )
+    return create_workspace(
+        operator=call.operator, tenant=values["tenant"], spec=spec, now=call.now
+    ).sentence
+
+
+def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
+    def set_state(call: ActCall) -> str:
+        result = service(
+            operator=call.operator,
+            name=str(call.row.pk),
+            tenant=str(call.row.tenant_id),
+            reason=call.values["reason"],
+            now=call.now,
+        )
+        return str(result.sentence)
+
+    return set_state
+
+
+def _is_exportable(room: Any) -> bool:
+    return export_blocker(room) is None
+
+
+def _is_open(room: Any) -> bool:
+    return bool(room.state == RoomState.OPEN)
+
+
+def _is_archived(room: Any) -> bool:
+    return bool(room.state == RoomState.ARCHIVED)
+
+
+register_act(
+    Act(
+        "room export",
+        "Download",
+        Room,
+        _download,
+        form=DownloadForm,
+        is_offered=_is_exportable,
+        get_note=lambda room: DOWNLOAD_NOTE,
+        permission=Permission.TRANSFER_ROOMS,
+    )
+)
+register_act(
+    Act(
+        "room archive",
+        "Archive",
+        Room,
+        _set_state_by(archive_room),
+        form=ReasonForm,
+        is_offered=_is_open,
+        permission=Permission.MANAGE_TENANTS,
+        is_destructive=True,
+    )
+)
+register_act(
+    Act(
+        "room reopen",
+        "Reopen",
+        Room,
+        _set_state_by(reopen_room),
+        form=ReasonForm,
+        is_offered=_is_archived,
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin create-workspace",
+        "Create a workspace",
+        Workspace,
+        _create_workspace,
+        form=WorkspaceForm,
+        is_of_list=True,
+        permission=Permission.MANAGE_TENANTS,
+    )
+)

@@ -1,0 +1,158 @@
+"""Create workspaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from rooms.errors import WorkspaceConflict
+from rooms.models import Workspace, WorkspaceMember, WorkspaceRole
+from rooms.workspaces.queries import build_workspace_row
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.record import record_audit
+from tenants.errors import InvalidName
+from tenants.lookup.resolve import resolve_participant, resolve_tenant
+from tenants.lookup.serializers import Row, get_server_name
+from tenants.lookup.validators import validate_description, validate_name, validate_slug
+from tenants.models import Participant, Tenant
+
+MAX_NAME_CHARS = 500
+
+
+@dataclass(frozen=True)
+class WorkspaceSpec:
+    """The requested workspace. `owner` names a participant of the tenant."""
+
+    slug: str
+    name: str
+    description: str = ""
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class CreateWorkspaceResult:
+    """`owner` is an FQID. `created` is False if the workspace already exists, and in a dry run."""
+
+    workspace: Row
+    tenant: str
+    owner: str | None
+    created: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        slug = self.workspace["slug"]
+        if self.dry_run:
+            return f"Would create workspace {slug} in tenant {self.tenant}."
+        if not self.created:
+            return f"Workspace {slug} already exists in tenant {self.tenant}; nothing changed."
+        owner = f" with owner {self.owner}" if self.owner else ""
+        return f"Workspace {slug} created in tenant {self.tenant}{owner}."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        workspace = {**self.workspace, "tenant": self.tenant}
+        return {
+            "workspace": workspace,
+            "owner": self.owner,
+            "changed": self.created or self.dry_run,
+        }
+
+
+def create_workspace(
+    *, operator: Operator, tenant: str, spec: WorkspaceSpec, now: datetime, dry_run: bool = False
+) -> CreateWorkspaceResult:
+    """Create a workspace, into which its owner may import rooms.
+
+    Nothing changes if a workspace with this slug and name exists; its members stay. Raises
+    InvalidSlug, InvalidName, TenantNotFound, ParticipantNotFound, AmbiguousName and
+    WorkspaceConflict.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    _validate(spec)
+    resolved = resolve_tenant(operator, tenant)
+    owner = resolve_participant(operator, spec.owner, tenant=resolved) if spec.owner else None
+    fqid = owner.fqid(get_server_name()) if owner else None
+    if existing := _find_existing(resolved, spec):
+        row = build_workspace_row(existing)
+        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False)
+    workspace = _build_workspace(resolved, spec, now)
+    if dry_run:
+        row = {**build_workspace_row(workspace), "id": None}
+        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False, dry_run=True)
+    workspace, created = _insert(operator, workspace, spec, owner, now)
+    return CreateWorkspaceResult(build_workspace_row(workspace), resolved.slug, fqid, created)
+
+
+def _validate(spec: WorkspaceSpec) -> None:
+    validate_slug(spec.slug, entity="workspace")
+    validate_name(spec.name, entity="workspace")
+    if len(spec.name) > MAX_NAME_CHARS:
+        raise InvalidName(
+            f"Invalid name of a workspace: {spec.name[:100]!r}.",
+            fix=f"Pass 1 to {MAX_NAME_CHARS} printable characters.",
+        )
+    validate_description(spec.description)
+
+
+def _find_existing(tenant: Tenant, spec: WorkspaceSpec) -> Workspace | None:
+    """Raises `WorkspaceConflict` if the workspace exists with another name."""
+    existing = Workspace.objects.filter(tenant=tenant, slug=spec.slug).first()
+    if existing is not None and existing.name != spec.name:
+        raise WorkspaceConflict(
+            f"Workspace {spec.slug} already exists in tenant {tenant.slug} with the name "
+            f"{existing.name!r}."
+        )
+    return existing
+
+
+def _build_workspace(tenant: Tenant, spec: WorkspaceSpec, now: datetime) -> Workspace:
+    return Workspace(
+        tenant=tenant,
+        slug=spec.slug,
+        name=spec.name,
+        description=spec.description,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _insert(
+    operator: Operator,
+    workspace: Workspace,
+    spec: WorkspaceSpec,
+    owner: Participant | None,
+    now: datetime,
+) -> tuple[Workspace, bool]:
+    """Return the workspace, and whether it was created by this call rather than by another one."""
+    tenant = workspace.tenant
+    try:
+        with transaction.atomic():
+            workspace.save(force_insert=True)
+            if owner is not None:
+                WorkspaceMember.objects.create(
+                    tenant=tenant,
+                    workspace=workspace,
+                    participant=owner,
+                    role=WorkspaceRole.OWNER,
+                    created_at=now,
+                )
+            record_audit(
+                operator=operator,
+                action="create-workspace",
+                subject=workspace,
+                tenant=tenant,
+                now=now,
+                details={
+                    "slug": workspace.slug,
+                    "name": workspace.name,
+                    "owner_id": str(owner.pk) if owner else None,
+                },
+            )
+    except IntegrityError:
+        if existing := _find_existing(tenant, spec):
+            return existing, False
+        raise
+    return workspace, True

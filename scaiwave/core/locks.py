@@ -1,0 +1,221 @@
+"""Locks that end with their process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
+from hashlib import blake2b
+from pathlib import Path
+
+from django.conf import settings
+from django.db import Error, connection
+
+from scaiwave.core.files import translate_write_errors
+from scaiwave.core.sql import fetch_one
+
+RETRY_SECONDS = 0.02
+MIN_STALE_AGE = timedelta(hours=1)
+"""Younger lock files are left to their own process."""
+
+
+def process_lock(name: str) -> AbstractContextManager[bool]:
+    """Try to acquire a lock without waiting; the block gets whether it was free.
+
+    Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
+
+    On PostgreSQL it is a session advisory lock, which covers all hosts (a pooler must not share the
+    session, as pgbouncer does in transaction mode); on SQLite it is a lock on a file of the home
+    directory. `name` consists of letters, digits and dashes.
+    """
+    return _PostgresqlLock(name) if connection.vendor == "postgresql" else _file_lock(name)
+
+
+def is_locked(name: str) -> bool:
+    """Return whether a process has this lock, without disturbing one that is about to take it."""
+    if connection.vendor != "postgresql":
+        return is_file_locked(name)
+    key = _advisory_key(name) % 2**64
+    sql = """
+        SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND d.datname = current_database()
+        AND classid::bigint = %s AND objid::bigint = %s
+    """
+    return bool(fetch_one(sql, [key >> 32, key % 2**32])[0])
+
+
+def lock_file(name: str) -> int | None:
+    """Lock a file of the home directory, on this host alone; None if another process has it.
+
+    The lock ends when every copy of the returned descriptor is closed, so that a process can pass
+    it to the one that it starts. Raises `FileUnwritable` or `DiskFull`.
+    """
+    path = _lock_path(name)
+    with translate_write_errors(path):
+        _make_lock_directory()
+        return _open_locked(path)
+
+
+def is_file_locked(name: str) -> bool:
+    """Return whether a process on this host has the file that `lock_file` locks."""
+    path = _lock_path(name)
+    with translate_write_errors(path):
+        return _is_path_locked(path)
+
+
+def remove_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
+    """Delete the lock files of processes that were killed, and return their number.
+
+    Files that can't be deleted are left.
+    """
+    return sum(_is_stale(path, min_age, remove=True) for path in _lock_directory().glob("*.lock"))
+
+
+def count_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
+    """Return the number of lock files that `remove_stale_lock_files` would delete."""
+    return sum(_is_stale(path, min_age, remove=False) for path in _lock_directory().glob("*.lock"))
+
+
+def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
+    with suppress(OSError):
+        is_old = path.stat().st_mtime <= time.time() - min_age.total_seconds()
+        return is_old and _is_unlocked(path, remove=remove)
+    return False
+
+
+def _is_unlocked(path: Path, *, remove: bool) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_same = _is_same_file(path, descriptor)
+        if is_same and remove:
+            path.unlink()
+    finally:
+        os.close(descriptor)
+    return is_same
+
+
+class _PostgresqlLock:
+    """Not a generator: Python closes an abandoned one at any moment, also in the middle of another
+    query, which would then wait for itself. The lock of one ends with its connection.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = _advisory_key(name)
+        self._is_ours = False
+
+    def __enter__(self) -> bool:
+        (self._is_ours,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [self._key])
+        return self._is_ours
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            _release(self._key)
+
+
+def lock_in_transaction(name: str) -> None:
+    """Wait for a lock that ends with the transaction of the caller.
+
+    On SQLite there is nothing to do: its transactions that write run one at a time.
+    """
+    if connection.vendor == "postgresql":
+        fetch_one("SELECT pg_advisory_xact_lock(%s)", [_advisory_key(name)])
+
+
+def _release(key: int) -> None:
+    """Release without raising: an error, such as a lost connection, would hide that of the work."""
+    if connection.connection is None or connection.connection.closed:
+        return
+    try:
+        fetch_one("SELECT pg_advisory_unlock(%s)", [key])
+    except Error:
+        connection.close()  # This releases every lock of the session.
+
+
+def _advisory_key(name: str) -> int:
+    """Return the signed 64-bit number that PostgreSQL identifies the lock by."""
+    digest = blake2b(b"scaiwave " + name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+@contextmanager
+def _file_lock(name: str) -> Iterator[bool]:
+    path = _lock_path(name)
+    with translate_write_errors(path):
+        _make_lock_directory()
+        descriptor = _open_locked(path)
+    if descriptor is None:
+        yield False
+        return
+    remove_stale_lock_files()
+    try:
+        yield True
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int | None:
+    """Return the descriptor of the locked file, or None if another process has the lock.
+
+    On release the file is deleted, so one that was opened before that must be opened again.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock_exclusively(descriptor)
+            if _is_same_file(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:  # no locks on this file system, or too many
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock_exclusively(descriptor: int) -> None:
+    """Raises BlockingIOError. It tries twice, because `is_locked` takes a lock for a moment."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(RETRY_SECONDS)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_path_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _lock_directory() -> Path:
+    return Path(settings.HOME) / "locks"
+
+
+def _make_lock_directory() -> None:
+    _lock_directory().mkdir(mode=0o700, exist_ok=True)
+
+
+def _lock_path(name: str) -> Path:
+    return _lock_directory() / f"{name}.lock"

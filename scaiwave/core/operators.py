@@ -1,0 +1,126 @@
+"""The operator of an act, and what each role may do.
+
+Services call `operator.require(…)` in their first line, so that no command, job or view can bypass
+it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from dataclasses import dataclass
+from enum import Enum
+
+from scaiwave.core.errors import InsufficientPermission
+
+
+class OperatorRole(Enum):
+    HOST = "host"
+    SUPER_ADMIN = "super_admin"
+    PARTNER_ADMIN = "partner_admin"
+    TENANT_ADMIN = "tenant_admin"
+    PLATFORM_READ = "platform_read"
+    # An application with a PARTNER or TENANT registration that may read ScaiKey but not change it.
+    SERVICE = "service"
+    # A caller of the HTTP API: not an operator, and limited to their own tenant.
+    PARTICIPANT = "participant"
+    # An account of the admin site, and a client that tries to sign in with one. They are recorded
+    # with their sign-ins and can run no operation.
+    ADMINISTRATOR = "administrator"
+    ANONYMOUS = "anonymous"
+
+
+class Permission(Enum):
+    """What an operator can be allowed; the value completes 'may not …'."""
+
+    MANAGE_PLATFORM = "manage the platform"
+    MANAGE_TENANTS = "manage tenants"
+    SYNC_TENANTS = "sync tenants"
+    MANAGE_ROLES = "manage roles"
+    TRANSFER_ROOMS = "export and import rooms"
+    READ_MESSAGES = "read the messages of rooms"
+    VIEW = "view tenants"
+    VIEW_PLATFORM = "view this server's configuration"
+
+
+_ALL_PERMISSIONS = frozenset(Permission)
+ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
+    OperatorRole.HOST: _ALL_PERMISSIONS,
+    OperatorRole.SUPER_ADMIN: _ALL_PERMISSIONS,
+    OperatorRole.PARTNER_ADMIN: frozenset(
+        {
+            Permission.MANAGE_TENANTS,
+            Permission.SYNC_TENANTS,
+            Permission.MANAGE_ROLES,
+            Permission.TRANSFER_ROOMS,
+            Permission.VIEW,
+        }
+    ),
+    OperatorRole.TENANT_ADMIN: frozenset(
+        {Permission.SYNC_TENANTS, Permission.TRANSFER_ROOMS, Permission.VIEW}
+    ),
+    OperatorRole.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
+    OperatorRole.SERVICE: frozenset({Permission.SYNC_TENANTS, Permission.VIEW}),
+    OperatorRole.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
+    OperatorRole.ADMINISTRATOR: frozenset(),
+    OperatorRole.ANONYMOUS: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The caller of an act.
+
+    `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
+    of the token's owner. `is_own_application` is true for the token that this server itself gets
+    by its client credentials. `granted` are permissions that the operator has beside those of the
+    role.
+    """
+
+    name: str
+    role: OperatorRole
+    partner_id: str | None = None
+    tenant_id: str | None = None
+    origin: str = ""
+    subject: str = ""
+    is_own_application: bool = False
+    granted: frozenset[Permission] = frozenset()
+
+    def require(self, permission: Permission) -> None:
+        """Raise InsufficientPermission unless the role grants this permission."""
+        if not self.has_permission(permission):
+            raise InsufficientPermission(
+                f"{self.name} ({self.role.value}) may not {permission.value}.",
+                fix="Ask an operator with one of these roles: "
+                + ", ".join(
+                    role.value
+                    for role, granted in ROLE_PERMISSIONS.items()
+                    if permission in granted
+                    and role not in (OperatorRole.PARTICIPANT, OperatorRole.SERVICE)
+                )
+                + ".",
+            )
+
+    def has_permission(self, permission: Permission) -> bool:
+        return permission in ROLE_PERMISSIONS[self.role] or permission in self.granted
+
+    @property
+    def sees_everything(self) -> bool:
+        return self.role in (
+            OperatorRole.HOST,
+            OperatorRole.SUPER_ADMIN,
+            OperatorRole.PLATFORM_READ,
+        )
+
+
+def get_host_operator() -> Operator:
+    return Operator(_get_os_user(), OperatorRole.HOST, origin=socket.gethostname())
+
+
+def _get_os_user() -> str:
+    """Ask the process itself: the variables USER and LOGNAME can be set to anything."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # The uid has no name, as in many containers.
+        return f"uid {os.geteuid()}"

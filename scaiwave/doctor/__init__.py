@@ -1,5 +1,0 @@
-"""The checks of `scaiwave doctor`.
-
-A check is a function of (configuration, now) that yields findings; apps register theirs through
-`scaiwave.registry`.
-"""

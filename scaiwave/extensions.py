@@ -1,0 +1,244 @@
+"""The extension table: what a lower app shows or uses of an upper one, which it must not import.
+
+Each entry names a function by its dotted path, which is imported when it is first needed, and has a
+protocol as its type. To extend a lower app, write the function in yours and add its path here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+
+    from scaiwave.config import Configuration
+    from scaiwave.core.errors import NotRegistered
+    from scaiwave.core.operators import Operator
+    from scaiwave.core.signatures import ServerSigner
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Extension(Generic[F]):
+    """A function of an upper app, or another value of one of its modules."""
+
+    path: str
+
+    def load(self) -> F:
+        return cast(F, import_string(self.path))
+
+
+class TenantColumn(Protocol):
+    """A column of list-tenants and show-tenant; tenants without a value are unknown."""
+
+    def __call__(self, tenant_ids: Collection[UUID], /) -> Mapping[UUID, Any]: ...
+
+
+class ParticipantFacts(Protocol):
+    """Pairs of title and value about a participant, for show-participant."""
+
+    def __call__(self, participant_id: UUID, /) -> Sequence[tuple[str, Any]]: ...
+
+
+class ParticipantChanges(Protocol):
+    """Changes of a participant for show-participant, newest first."""
+
+    def __call__(self, participant_id: UUID, /) -> Sequence[Mapping[str, Any]]: ...
+
+
+class RoleUses(Protocol):
+    """What in a tenant uses a role of this slug, as texts."""
+
+    def __call__(self, tenant_id: UUID, slug: str, /) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class PurgedPerson:
+    """A person whose personal data is erased, with the values to look for.
+
+    `fqid` is @local_id:server_name. `texts` are the display name and the e-mail address.
+    `operator_names` are the texts by which records name the person as an operator, as they are and
+    in lower case, without those that are someone else's too.
+    """
+
+    participant_id: UUID
+    scaikey_id: str
+    fqid: str
+    texts: frozenset[str]
+    operator_names: frozenset[str]
+
+
+class PersonalDataEraser(Protocol):
+    """Erases what an app has stored about people, in the caller's transaction.
+
+    `replacement` is the name that replaces theirs.
+    """
+
+    def __call__(self, people: Sequence[PurgedPerson], replacement: str, /) -> None: ...
+
+
+class TenantTotal(Protocol):
+    """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
+
+    @property
+    def rows(self) -> Callable[[], QuerySet[Any]]: ...
+
+    def build(self) -> Any: ...
+
+    def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
+
+
+class TenantFigure(Protocol):
+    """Any other figure of tenants, as an expression by which lists are sorted and filtered."""
+
+    @property
+    def build(self) -> Callable[[], Any]: ...
+
+    @property
+    def model(self) -> type[Model]: ...
+
+
+class StatusHistory(Protocol):
+    """When the status of a row in ScaiKey changed last; None if that is not known."""
+
+    def __call__(self, row_id: UUID, /) -> datetime | None: ...
+
+
+@dataclass(frozen=True)
+class OperatorScope:
+    """The partner or tenant that an operator's role reaches.
+
+    `blocker` is why no one may act for it, None if they may. `tenant_ids` are its tenants, None if
+    finding them takes another query.
+    """
+
+    blocker: str | None = None
+    tenant_ids: Sequence[UUID] | None = None
+
+
+class ScopeFinder(Protocol):
+    """Finds what an operator's role reaches."""
+
+    def __call__(self, operator: Operator, /) -> OperatorScope: ...
+
+
+class VisibleTenants(Protocol):
+    """The tenants within an operator's scope."""
+
+    def __call__(self, operator: Operator, /) -> QuerySet[Any]: ...
+
+
+class TenantSlugFinder(Protocol):
+    """Finds the slug in a tenant's addresses at ScaiKey by its ScaiKey ID; None if unknown."""
+
+    def __call__(self, scaikey_tenant_id: str, /) -> str | None: ...
+
+
+class SuspensionCheck(Protocol):
+    """Whether this server has suspended a ScaiKey user manually."""
+
+    def __call__(self, scaikey_id: str, /) -> bool: ...
+
+
+class ApplicationScopeFinder(Protocol):
+    """The scope of this server's application: GLOBAL, PARTNER or TENANT; empty if unknown."""
+
+    def __call__(self, client_id: str, /) -> str: ...
+
+
+class RegistrationDescriber(Protocol):
+    """The error of a server without credentials: how far its registration has come."""
+
+    def __call__(self, config: Configuration, /) -> NotRegistered: ...
+
+
+class SignerFactory(Protocol):
+    """Returns what signs with the key of this server."""
+
+    def __call__(self) -> ServerSigner: ...
+
+
+class OverviewLoader(Protocol):
+    """Returns the stored overview of the admin site, which is built again once it is old.
+
+    `operator` is someone who sees only some tenants; None is about the whole server.
+    """
+
+    def __call__(self, now: datetime, operator: Operator | None = None, /) -> dict[str, Any]: ...
+
+
+class ExportRecorder(Protocol):
+    """Records the export of a list of the admin site in the audit log."""
+
+    def __call__(self, operator: Operator, export: Any, now: datetime, /) -> None: ...
+
+
+class SignOutAddress(Protocol):
+    """The address at which ScaiKey ends the session of an ID token; empty if it has none."""
+
+    def __call__(self, id_token: str, /) -> str: ...
+
+
+TENANT_COLUMNS: Mapping[str, Extension[TenantColumn]] = {
+    "rooms": Extension("rooms.lookup.tenant_stats.rooms_per_tenant"),
+    "storage_bytes": Extension("rooms.lookup.tenant_stats.storage_per_tenant"),
+}
+TENANT_TOTALS: Mapping[str, Extension[TenantTotal]] = {
+    "rooms": Extension("rooms.lookup.tenant_figures.ROOMS"),
+    "storage_bytes": Extension("rooms.lookup.tenant_figures.STORAGE"),
+}
+TENANT_FILTER_TOTALS: Mapping[str, Extension[TenantTotal]] = {
+    "skipped_removals": Extension("identity_sync.reports.tenant_figures.SKIPPED_REMOVALS"),
+    "skipped_rows": Extension("identity_sync.reports.tenant_figures.SKIPPED_ROWS"),
+}
+"""Totals by which tenants are filtered, and which no page shows."""
+TENANT_FIGURES: Mapping[str, Extension[TenantFigure]] = {
+    "last_activity_at": Extension("rooms.lookup.tenant_figures.LAST_ACTIVITY"),
+    "last_sync_at": Extension("identity_sync.reports.tenant_figures.LAST_SYNC"),
+}
+STATUS_HISTORY: Extension[StatusHistory] = Extension(
+    "identity_sync.reports.runs.find_status_change"
+)
+STATUS_HISTORY_MODEL = "identity_sync.SyncChange"
+"""What an account must be allowed to see for it."""
+PARTICIPANT_FACTS: Sequence[Extension[ParticipantFacts]] = ()
+PARTICIPANT_CHANGES: Extension[ParticipantChanges] = Extension(
+    "identity_sync.reports.runs.find_changes_of_participant"
+)
+ROLE_USES: Extension[RoleUses] = Extension("rooms.lookup.tenant_stats.rooms_using_role")
+PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
+    Extension("rooms.messages.erase_senders.erase_senders"),
+    Extension("identity_sync.sync.erase_names.erase_names"),
+    Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
+)
+OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
+VISIBLE_TENANTS: Extension[VisibleTenants] = Extension("tenants.lookup.visibility.visible_tenants")
+TENANT_SLUG: Extension[TenantSlugFinder] = Extension(
+    "tenants.lookup.visibility.scaikey_tenant_slug"
+)
+MANUAL_SUSPENSION: Extension[SuspensionCheck] = Extension(
+    "tenants.accounts.callers.is_suspended_manually"
+)
+APPLICATION_SCOPE: Extension[ApplicationScopeFinder] = Extension(
+    "identity_sync.reports.status.find_application_scope"
+)
+MISSING_REGISTRATION: Extension[RegistrationDescriber] = Extension(
+    "identity_sync.reports.status.describe_missing_registration"
+)
+SERVER_SIGNER: Extension[SignerFactory] = Extension(
+    "federation.keys.server_signer.FederationSigner"
+)
+OVERVIEW: Extension[OverviewLoader] = Extension("scaiwave.operations.overview.stored.load_overview")
+EXPORT_RECORDER: Extension[ExportRecorder] = Extension(
+    "tenants.audit.record_list_export.record_list_export"
+)
+SIGN_OUT_ADDRESS: Extension[SignOutAddress] = Extension(
+    "tenants.accounts.oidc.views.build_end_session_url"
+)

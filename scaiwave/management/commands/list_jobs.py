@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.operations.jobs.queries import STATES, list_jobs
+
+COLUMNS = (
+    Column("id", "ID", no_wrap=True),
+    Column("name", "Job"),
+    Column("state", "State"),
+    Column("enqueued_at", "Enqueued", ColumnType.TIME),
+    Column("started_at", "Started", ColumnType.TIME, optional=True),
+    Column("error", "Error"),
+)
+
+
+class Command(ListCommand):
+    plural = "jobs"
+    columns = COLUMNS
+    default_limit = 50
+    keys = (
+        *("id", "name", "queue", "state", "enqueued_at", "started_at", "ended_at", "worker"),
+        *("attempts", "error", "problem"),
+    )
+    help = (
+        "List the jobs in Redis: those that run, that wait for a worker, and that failed in the "
+        "last seven days. Completed jobs are not kept."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--state", choices=STATES, help="only jobs in this state")
+
+    def load_rows(self, limit: int | None, state: str | None, **options: Any) -> Iterable[Row]:
+        return list_jobs(operator=self.operator, state=state, limit=limit)
+
+    def format_row(self, row: Row) -> Row:
+        error = row["error"]["code"] if row["error"] else row["problem"]
+        return {**row, "error": error}

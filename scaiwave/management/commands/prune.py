@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.parsers import positive_int
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.operations.prune import prune
+from tenants.audit.queries.format import MIN_AUDIT_DAYS
+
+COLUMNS = (
+    Column("title", "Records"),
+    Column("cutoff_at", "Older than", ColumnType.TIME),
+    Column("count", "Number", ColumnType.COUNT),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Delete old records: runs of the sync with their changes, webhooks, finished backfills, "
+        "expired sessions and failed sign-ins. Settings decide how old. Run it every night; try it "
+        "with --dry-run first."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--audit-older-than",
+            metavar="DAYS",
+            type=positive_int,
+            help="also audit entries of days that ended this many days ago "
+            f"(at least {MIN_AUDIT_DAYS}; default: none)",
+        )
+
+    def handle(self, audit_older_than: int | None, dry_run: bool, **options: Any) -> None:
+        result = prune(
+            operator=self.operator,
+            config=settings.CONFIG,
+            confirm=self.confirm,
+            now=timezone.now(),
+            audit_days=audit_older_than,
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        if not self.output.as_json:
+            self.output.print_table("pruned", COLUMNS, result.rows)
+            self.output.print_line(result.sentence)

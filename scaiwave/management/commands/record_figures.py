@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.operations.record_figures import record_figures
+
+
+class Command(OperatorCommand):
+    help = (
+        "Record how many tenants, members, rooms and bytes there are today (UTC), for the charts "
+        "of the admin site. The schedule runs this every night."
+    )
+    changes = True
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        result = record_figures(operator=self.operator, now=timezone.now(), dry_run=dry_run)
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import Any
+
+from scaiwave.management.processes import ServiceCommand
+from scaiwave.operations.jobs.run_processes import run_scheduler
+
+
+class Command(ServiceCommand):
+    help = (
+        "Put scheduled jobs into Redis when they are due, until SIGTERM or SIGINT. Of several "
+        "schedulers one is active, and another takes over if it ends."
+    )
+    logger_name = "scaiwave.scheduler"
+
+    def handle(self, **options: Any) -> None:
+        enqueued = run_scheduler(operator=self.operator)
+        if self.output.as_json:
+            self.output.print_json({"enqueued": enqueued})

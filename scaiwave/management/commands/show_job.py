@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.operations.jobs.queries import show_job
+
+FACTS = (
+    Column("id", "Job"),
+    Column("function", "Function"),
+    Column("arguments", "Arguments"),
+    Column("queue", "Queue"),
+    Column("state", "State"),
+    Column("enqueued_at", "Enqueued", ColumnType.TIME),
+    Column("started_at", "Started", ColumnType.TIME),
+    Column("ended_at", "Ended", ColumnType.TIME),
+    Column("worker", "Worker"),
+    Column("attempts", "Attempts"),
+    Column("error", "Error"),
+    Column("fix", "Fix"),
+    Column("problem", "Refused because"),
+)
+
+
+class Command(OperatorCommand):
+    help = "Show a job that runs, waits or has failed, with its error and how to fix it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")
+
+    def handle(self, job_id: str, **options: Any) -> None:
+        job = show_job(operator=self.operator, job_id=job_id)
+        if self.output.as_json:
+            self.output.print_json({"job": job})
+            return
+        error = job["error"] or {}
+        facts = {
+            **job,
+            "arguments": ", ".join(map(json.dumps, job["arguments"] or [])),
+            "error": f"{error['message']} [{error['code']}]" if error else None,
+            "fix": error.get("fix"),
+        }
+        shown = [column for column in FACTS if facts[column.key]]
+        self.output.print_record(shown, facts)

@@ -1,0 +1,175 @@
+"""Health checks for `scaiwave doctor`: media store, interrupted imports, search index."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db.models import F
+
+from rooms.imports.intents import clean_up_abandoned
+from rooms.models import Event, ImportIntent, SearchBackfill
+from rooms.search.scope import Scope
+from scaiwave.config import Configuration
+from scaiwave.core.clock import get_latest_time, is_in_future
+from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
+from scaiwave.storage.error_mapping import map_storage_error, translate_errors
+from scaiwave.storage.media import (
+    AtomicFileSystemStorage,
+    MediaStoreUnusable,
+    storage_error_types,
+)
+from tenants.lookup.serializers import Row
+from tenants.models import Tenant
+
+PROBE_DIRECTORY = "doctor"
+MAX_LAG = timedelta(days=1)
+"""How long messages may wait to be indexed before it is a warning."""
+MAX_COUNTED_MESSAGES = 10_000
+_SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
+_MISMATCH_FIX = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
+
+
+def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Write a small file, read it, and delete it. A directory that does not exist is not made."""
+    if (directory := _get_local_directory()) and not directory.exists():
+        yield _check_parent_directory(directory)
+        return
+    name, content = f"{PROBE_DIRECTORY}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    try:
+        default_storage.save(name, ContentFile(content))
+        try:
+            with default_storage.open(name) as file:
+                is_intact = file.read() == content
+        finally:
+            default_storage.delete(name)
+    except storage_error_types() as error:
+        yield failed("media", map_storage_error(error))
+        return
+    if is_intact:
+        yield passed("media", "The media store is readable and writable.")
+    else:
+        yield failed(
+            "media", MediaStoreUnusable("The media store returned other bytes than were written.")
+        )
+
+
+def _get_local_directory() -> Path | None:
+    """Return the directory of the media store, or None if it is a bucket."""
+    if isinstance(default_storage, AtomicFileSystemStorage):
+        return Path(default_storage.path("."))
+    return None
+
+
+def _check_parent_directory(directory: Path) -> Finding:
+    parent = next(path for path in directory.parents if path.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        return passed("media", f"The media store is empty; the first import creates {directory}.")
+    return failed("media", MediaStoreUnusable(f"{directory} can't be created in {parent}."))
+
+
+def clean_up_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Delete the files that interrupted imports left in the media store."""
+    with translate_errors():
+        count = clean_up_abandoned(now)
+    if count:
+        yield passed(
+            "imports", f"Cleaned up after {count} interrupted import{'' if count == 1 else 's'}."
+        )
+
+
+def check_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+    intents = ImportIntent.objects.order_by(F("started_at"))
+    if oldest := intents.first():
+        since = f"{oldest.started_at:%Y-%m-%d %H:%M} UTC"
+        yield passed(
+            "imports",
+            f"In progress, or interrupted and not cleaned up: {intents.count()}. "
+            f"The oldest started at {since}.",
+        )
+    else:
+        yield passed("imports", "No imports in progress and no leftovers.")
+
+
+def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report the outcome of the last full backfill, and how many messages are newer.
+
+    Later edits and redactions are not counted, which would mean to read every event; the backfill
+    script does that without --execute.
+    """
+    runs = SearchBackfill.objects.filter(scope=Scope().name)
+    finished = runs.exclude(finished_at=None).order_by("-started_at")
+    last = finished.filter(started_at__lte=get_latest_time(now)).first()
+    if (ahead := finished.first()) and is_in_future(ahead.started_at, now):
+        yield warned(
+            "search",
+            f"A backfill is dated in the future: {ahead.started_at:%Y-%m-%d %H:%M} UTC. It does "
+            "not count.",
+            "Check the clock of this host, then run the backfill again.",
+        )
+    if last is None:
+        yield passed(
+            "search", "No full backfill has completed yet; searches may return no results."
+        )
+        return
+    yield _check_lag(last, now)
+    mismatched = [row["tenant"] for row in _get_outcome(last) if row["missing"] or row["stale"]]
+    if mismatched:
+        yield warned(
+            "search",
+            f"After the last backfill, the index for {', '.join(mismatched)} does not match the "
+            "stored events.",
+            _MISMATCH_FIX,
+        )
+
+
+def _check_lag(last: SearchBackfill, now: datetime) -> Finding:
+    started = f"The last backfill started at {last.started_at:%Y-%m-%d %H:%M} UTC."
+    unindexed = _count_unindexed(last)
+    if not unindexed:
+        return passed("search", f"All messages are indexed. {started}")
+    count = "1 message is" if unindexed == 1 else f"{unindexed:,} messages are"
+    if unindexed >= MAX_COUNTED_MESSAGES:
+        count = f"{MAX_COUNTED_MESSAGES:,} or more messages are"
+    message = f"{count} not indexed yet. {started}"
+    if now - last.started_at > MAX_LAG:
+        return warned("search", message, _SCHEDULE_FIX)
+    return passed("search", message)
+
+
+def count_unindexed_messages() -> int | None:
+    """Count messages that the last full backfill has not read; None if none has completed.
+
+    Counts up to `MAX_COUNTED_MESSAGES`.
+    """
+    runs = SearchBackfill.objects.filter(scope=Scope().name).exclude(finished_at=None)
+    last = runs.order_by("-started_at").first()
+    return None if last is None else _count_unindexed(last)
+
+
+def _count_unindexed(last: SearchBackfill) -> int:
+    """Count messages after the positions that the run read, up to the maximum."""
+    through = {row["tenant_id"]: row["through"] for row in _get_outcome(last)}
+    count = 0
+    for tenant_id in Tenant.objects.order_by("pk").values_list("pk", flat=True):
+        newer = Event.objects.filter(
+            tenant=tenant_id,
+            stream_position__gt=through.get(str(tenant_id), 0),
+            event_type="swp.room.message",
+            redacted_at=None,
+            do_not_index=False,
+        )
+        count += newer[: MAX_COUNTED_MESSAGES - count].count()
+        if count >= MAX_COUNTED_MESSAGES:
+            break
+    return count
+
+
+def _get_outcome(run: SearchBackfill) -> list[Row]:
+    tenants: list[Row] = (run.outcome or {})["tenants"]
+    return tenants

@@ -1,0 +1,167 @@
+"""Health checks: ScaiKey and its clock, and the age of the last sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import Error
+
+from identity_sync.errors import SyncOverdue
+from identity_sync.models import SyncRun
+from identity_sync.registration.credentials import verify_credentials
+from identity_sync.reports.judgement import RunScope, format_age_in_words, judge_runs
+from identity_sync.reports.schedule import detect_schedule
+from identity_sync.reports.status import (
+    describe_dated_ahead,
+    describe_interrupted,
+    describe_missing_registration,
+)
+from identity_sync.reports.webhooks import summarise_webhooks
+from scaiwave.clients.http.retry import parse_http_date
+from scaiwave.config import Configuration
+from scaiwave.core.errors import ConfigurationError, ScaiWaveError
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
+
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+"""The tolerance when tokens are verified here, and signatures by peers."""
+
+WARN_CLOCK_SKEW = timedelta(seconds=10)
+
+
+class ClockWrong(ConfigurationError):
+    """The clocks of this server and of ScaiKey differ by more than a minute."""
+
+    code = "SW_CLOCK_WRONG"
+    fix = "Synchronise both servers with a time server (chrony, systemd-timesyncd)."
+
+
+def check_scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
+    values = [
+        config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
+    ]
+    if not all(values):
+        # The database knows how far the registration has come; its own check reports its errors.
+        with suppress(Error):
+            yield failed("scaikey", describe_missing_registration(config))
+        return
+    try:
+        token_scope = verify_credentials(*values)
+    except ScaiWaveError as error:
+        yield failed("scaikey", error)
+    else:
+        scope = f" (scope: {token_scope})" if token_scope else ""
+        yield passed("scaikey", f"ScaiKey accepts this server's credentials{scope}.")
+    yield from _check_clock(config)
+
+
+def _check_clock(config: Configuration) -> Iterator[Finding]:
+    try:
+        skew = scaikey_clock_skew(config.get_url("SCAIWAVE_SCAIKEY_URL"))
+    except ScaiWaveError:
+        # The check of ScaiKey has reported the error.
+        yield Finding("clock", State.SKIP, "Not checked: ScaiKey does not respond.")
+        return
+    if skew is None:
+        yield Finding("clock", State.SKIP, "Not checked: ScaiKey's response has no date.")
+        return
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    text = f"ScaiKey's clock is {abs(skew).total_seconds():.0f} s {direction} this server's."
+    if abs(skew) > MAX_CLOCK_SKEW:
+        yield failed("clock", ClockWrong(text))
+    elif abs(skew) > WARN_CLOCK_SKEW:
+        yield warned("clock", text, ClockWrong.fix)
+    else:
+        yield passed("clock", text)
+
+
+def scaikey_clock_skew(base_url: str) -> timedelta | None:
+    """Return how far ScaiKey's clock is ahead, to about a second; None if it sends no date."""
+    from scaiwave.clients.http.client import HttpClient
+    from scaiwave.clients.scaikey.auth import JWKS
+
+    with HttpClient(base_url, service="ScaiKey") as client:
+        sent_at = datetime.now(UTC)
+        response = client.request("GET", JWKS, retry=False)
+        received_at = datetime.now(UTC)
+    if (remote_time := parse_http_date(response.headers.get("date"))) is None:
+        return None
+    local_time = sent_at + (received_at - sent_at) / 2
+    # The header has whole seconds, so on average it is half a second behind.
+    return remote_time + timedelta(milliseconds=500) - local_time
+
+
+MAX_WEBHOOK_LAG = timedelta(seconds=60)
+"""Webhooks wait less than this, except while a full sync is in progress."""
+
+
+def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
+    judgement = judge_runs(RunScope(get_host_operator()), config=config, now=now)
+    for problem in judgement.problems:
+        yield replace(warned("sync", problem.message, problem.fix), code=problem.code)
+    is_overdue = any(isinstance(problem, SyncOverdue) for problem in judgement.problems)
+    if (success := judgement.last_success) and success.ended_at and not is_overdue:
+        yield passed(
+            "sync", f"The last full sync was {format_age_in_words(success.ended_at, now)} ago."
+        )
+    for ahead in judgement.dated_ahead:
+        yield warned("sync", describe_dated_ahead(ahead), ClockWrong.fix)
+    if judgement.interrupted:
+        yield warned(
+            "sync", describe_interrupted(judgement.interrupted, now), "Run `scaiwave sync`."
+        )
+    latest = SyncRun.objects.full().ended().newest_first().first()
+    if latest and latest.error_code:
+        yield warned(
+            "sync",
+            f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
+            "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
+        )
+    yield from _check_webhooks(config, now)
+
+
+def check_scheduler(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report who starts scheduled syncs, and warn if no one does."""
+    schedule = detect_schedule(RunScope(get_host_operator()), config=config, now=now)
+    if schedule.scheduler is not None:
+        host = schedule.scheduler.host
+        next_run = schedule.next_run_at
+        when = f"; next sync at {next_run:%H:%M} UTC" if next_run else ""
+        yield passed("scheduler", f"The scheduler on {host} is active{when}.")
+    elif schedule.source == "cron" and schedule.last_cron is not None:
+        age = format_age_in_words(schedule.last_cron.started_at, now)
+        yield passed("scheduler", f"The last scheduled sync began {age} ago.")
+    elif schedule.redis_problem is not None:
+        yield Finding("scheduler", State.SKIP, "Not checked: Redis can't be used.")
+    else:
+        fix = (
+            "Start `scaiwave scheduler`, or add the crontab line."
+            if settings.REDIS_URL
+            else "Add the crontab line of docs/how-to/operations.md, or set SCAIWAVE_REDIS_URL and "
+            "start `scaiwave scheduler`."
+        )
+        yield warned("scheduler", schedule.problem, fix)
+
+
+def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report webhooks only if something is wrong: not every server receives them."""
+    webhooks = summarise_webhooks(config, now)
+    if webhooks["lag_seconds"] > MAX_WEBHOOK_LAG.total_seconds():
+        yield warned(
+            "webhooks",
+            f"Waiting webhooks: {webhooks['waiting']:,}, the oldest for "
+            f"{webhooks['lag_seconds']:,} s.",
+            "Check that a worker is running, or run `scaiwave manage process_webhooks`.",
+        )
+    if webhooks["failed"]:
+        error = webhooks["last_failure"]["error"]
+        yield warned(
+            "webhooks",
+            f"Webhooks left to the next full sync: {webhooks['failed']:,}, the latest with "
+            f"{error['code']}: {error['message']}",
+            "Run `scaiwave sync`.",
+        )

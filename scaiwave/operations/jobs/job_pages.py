@@ -1,0 +1,136 @@
+"""Pages of the jobs in the queues, each read with as many requests however long the queues are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rq.exceptions import NoSuchJobError
+
+from scaiwave.operations.jobs.queue_state import JobState, QueuedJob
+from scaiwave.queue.raw_values import expect, expect_values, is_wrong_type
+from scaiwave.queue.records import JobRecord, UnsafeJob, read_records
+from scaiwave.queue.rq_queue import SuiteQueue, open_queues
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+_ORDER = (JobState.RUNNING, JobState.FAILED, JobState.WAITING)
+_GONE = {
+    JobState.RUNNING: "it has ended",
+    JobState.FAILED: "it has expired",
+    JobState.WAITING: "it has expired: the next worker drops it",
+}
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Some of the jobs. `counts` include waiting jobs that have expired, which workers drop."""
+
+    jobs: Sequence[QueuedJob]
+    counts: Mapping[JobState, int]
+    number: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The jobs of a queue in one state, the newest first."""
+
+    queue: SuiteQueue
+    state: JobState
+    now: float
+
+    @property
+    def key(self) -> str:
+        if self.state is JobState.WAITING:
+            return str(self.queue.key)
+        is_failed = self.state is JobState.FAILED
+        queue = self.queue
+        return str((queue.failed_job_registry if is_failed else queue.started_job_registry).key)
+
+    def request_count(self, pipeline: Pipeline) -> None:
+        if self.state is JobState.WAITING:
+            pipeline.llen(self.key)
+        else:
+            pipeline.zcount(self.key, self.now, "+inf")
+
+    def request_ids(self, pipeline: Pipeline, start: int, end: int) -> None:
+        if self.state is JobState.WAITING:  # The newest is the last.
+            pipeline.lrange(self.key, -end, -start - 1)
+        else:
+            pipeline.zrevrangebyscore(self.key, "+inf", self.now, start=start, num=end - start)
+
+    def parse_ids(self, response: object) -> list[bytes]:
+        values = [] if is_wrong_type(response) else expect_values(response)
+        match self.state:
+            case JobState.RUNNING:
+                return [value.partition(b":")[0] for value in values]
+            case JobState.FAILED:
+                return values
+            case JobState.WAITING:
+                return values[::-1]
+
+
+def read_job_page(redis: Redis, state: JobState | None, *, number: int, size: int) -> JobPage:
+    """Return a page of the running, then the failed, then the waiting jobs, the newest first.
+
+    A page beyond the last is the last one.
+    """
+    now = time.time()
+    parts = [_Part(queue, kind, now) for kind in _ORDER for queue in open_queues(redis)]
+    sizes = _count(redis, parts)
+    counts = dict.fromkeys(_ORDER, 0)
+    for part, count in zip(parts, sizes, strict=True):
+        counts[part.state] += count
+    chosen = [
+        (part, count)
+        for part, count in zip(parts, sizes, strict=True)
+        if state in (None, part.state)
+    ]
+    pages = max(1, -(-sum(count for _, count in chosen) // size))
+    number = min(max(number, 1), pages)
+    jobs = _read_jobs(redis, chosen, start=(number - 1) * size, end=number * size)
+    return JobPage(jobs, counts, number, pages)
+
+
+def _count(redis: Redis, parts: Sequence[_Part]) -> list[int]:
+    with redis.pipeline(transaction=False) as pipeline:
+        for part in parts:
+            part.request_count(pipeline)
+        responses = pipeline.execute(raise_on_error=False)
+    return [0 if is_wrong_type(each) else expect(each, int) for each in responses]
+
+
+def _read_jobs(
+    redis: Redis, parts: Sequence[tuple[_Part, int]], *, start: int, end: int
+) -> list[QueuedJob]:
+    """Return the jobs between two positions in the parts, which follow each other."""
+    wanted = []
+    with redis.pipeline(transaction=False) as pipeline:
+        for part, count in parts:
+            if start < min(end, count):
+                wanted.append(part)
+                part.request_ids(pipeline, start, min(end, count))
+            start, end = max(start - count, 0), max(end - count, 0)
+        responses = pipeline.execute(raise_on_error=False)
+    entries = [
+        (part, raw_id)
+        for part, response in zip(wanted, responses, strict=True)
+        for raw_id in part.parse_ids(response)
+    ]
+    records = read_records(redis, [raw_id for _, raw_id in entries])
+    return [
+        _build_job(part, raw_id, record)
+        for (part, raw_id), record in zip(entries, records, strict=True)
+    ]
+
+
+def _build_job(part: _Part, raw_id: bytes, record: JobRecord | NoSuchJobError) -> QueuedJob:
+    if isinstance(record, JobRecord):
+        return QueuedJob(raw_id, part.queue.name, part.state, record)
+    problem = record.message if isinstance(record, UnsafeJob) else _GONE[part.state]
+    return QueuedJob(raw_id, part.queue.name, part.state, None, problem)

@@ -1,0 +1,137 @@
+"""Change jobs in Redis: put them back, fail them, and clean up after killed workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import JobStatus
+from rq.utils import utcformat
+
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.operations.jobs.last_runs import write_last_run
+from scaiwave.queue.definitions import FAILED_JOB_SECONDS
+from scaiwave.queue.errors import JobKilled
+from scaiwave.queue.raw_values import read_list, read_members_before
+from scaiwave.queue.records import UnsafeJob, parse_job_id
+from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+
+logger = logging.getLogger("scaiwave.worker")
+
+LOCK_SECONDS = 20
+MAX_ENTRIES = 100
+"""Entries of a queue that one clean-up looks at."""
+LOST_SECONDS = 60
+"""A job that was taken from the queue and not started for so long belonged to a killed worker."""
+
+
+def put_back_job(queue: SuiteQueue, job: SuiteJob, execution: Execution | None = None) -> None:
+    """Put a job to the front of its queue; it waits there as long as a new one."""
+    with queue.connection.pipeline() as pipeline:
+        _end_execution(pipeline, queue, job, execution)
+        pipeline.hset(job.key, "status", JobStatus.QUEUED.value)
+        if job.definition.wait_seconds is not None:
+            pipeline.expire(job.key, job.definition.wait_seconds)
+        queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
+        pipeline.execute()
+
+
+def fail_job(
+    queue: SuiteQueue, job: SuiteJob, error: ScaiWaveError, execution: Execution | None = None
+) -> None:
+    """Keep the job with its error, without a traceback, for a week.
+
+    Nothing is left to keep if Redis has lost its data since the job began.
+    """
+    if not queue.connection.exists(job.key):
+        return
+    with queue.connection.pipeline() as pipeline:
+        _end_execution(pipeline, queue, job, execution)
+        pipeline.hset(
+            job.key,
+            mapping={
+                "status": JobStatus.FAILED.value,
+                "ended_at": utcformat(datetime.now(UTC)),
+                "error_code": error.code,
+                "error_message": error.message[:1000],
+                "error_fix": error.fix[:1000],
+            },
+        )
+        pipeline.expire(job.key, FAILED_JOB_SECONDS)
+        pipeline.zadd(queue.failed_job_registry.key, {job.id: time.time() + FAILED_JOB_SECONDS})
+        write_last_run(pipeline, job.definition.function, error_code=error.code)
+        pipeline.execute()
+
+
+def _end_execution(
+    pipeline: Pipeline, queue: SuiteQueue, job: SuiteJob, execution: Execution | None
+) -> None:
+    pipeline.lrem(queue.intermediate_key, 0, job.id)
+    if execution is not None:
+        execution.delete(job=job, pipeline=pipeline)
+
+
+def clean_up_queue(queue: SuiteQueue) -> None:
+    """Put back the jobs that a killed worker had not started, and fail those that it had.
+
+    One worker does it every few seconds. Entries of Redis that are not jobs are deleted.
+    """
+    if not queue.connection.set(f"scaiwave:cleaning:{queue.name}", 1, nx=True, ex=LOCK_SECONDS):
+        return
+    _put_back_lost_jobs(queue)
+    _fail_abandoned_jobs(queue)
+    queue.connection.zremrangebyscore(queue.failed_job_registry.key, 0, time.time())
+
+
+def _put_back_lost_jobs(queue: SuiteQueue) -> None:
+    for raw_id in read_list(queue.connection, queue.intermediate_key, limit=MAX_ENTRIES):
+        try:
+            job = SuiteJob.fetch(parse_job_id(raw_id), connection=queue.connection)
+        except UnsafeJob as unsafe:
+            queue.discard(raw_id, unsafe)
+            continue
+        except NoSuchJobError:
+            queue.remove_intermediate(raw_id)
+            continue
+        if job.record.status == JobStatus.STARTED.value:
+            queue.remove_intermediate(raw_id)
+            continue
+        # The time of the first look, which ends with this mark.
+        mark = f"{queue.intermediate_key}:seen:{job.id}"
+        first_look = queue.connection.set(mark, int(time.time()), nx=True, ex=24 * 3600)
+        if not first_look and _get_age(queue, mark) > LOST_SECONDS:
+            put_back_job(queue, job)
+            queue.connection.delete(mark)
+            logger.warning("Job put back into the queue: %s (%s).", job.definition.name, job.id)
+
+
+def _get_age(queue: SuiteQueue, mark: str) -> float:
+    with suppress(TypeError, ValueError):
+        return time.time() - float(queue.connection.get(mark) or 0)
+    return LOST_SECONDS + 1
+
+
+def _fail_abandoned_jobs(queue: SuiteQueue) -> None:
+    """Fail the jobs whose worker has stopped sending heartbeats."""
+    key = queue.started_job_registry.key
+    for member in read_members_before(queue.connection, key, time.time(), limit=MAX_ENTRIES):
+        queue.connection.zrem(key, member)
+        try:
+            job_id = parse_job_id(member.partition(b":")[0])
+            job = SuiteJob.fetch(job_id, connection=queue.connection)
+        except NoSuchJobError:
+            continue
+        if job.record.status == JobStatus.STARTED.value:
+            error = JobKilled("The worker was killed, or its host failed.")
+            fail_job(queue, job, error)
+            what = f"Job failed: {job.definition.name} ({job.id})"
+            log_error(logger, what, error, job_id=job.id, function=job.definition.function)

@@ -1,0 +1,141 @@
+"""What the page Jobs of the admin site shows: processes, the schedule, and jobs by pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from scaiwave.config import Configuration
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import JobDefinition, describe_cron
+from scaiwave.queue.jobs import JOBS
+
+if TYPE_CHECKING:
+    from scaiwave.operations.jobs.job_pages import JobPage
+    from scaiwave.operations.jobs.last_runs import LastRun
+    from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
+
+REDIS_TIMEOUT_SECONDS = 2.0
+PAGE_SIZE = 25
+MAX_RUNNING = 100
+MAX_HEARTBEAT_AGE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker, and the names of the jobs that it runs. `problem` is empty if all is well."""
+
+    beat: WorkerBeat
+    jobs: Sequence[str]
+    problem: str
+
+
+@dataclass(frozen=True)
+class ScheduledJob:
+    """A type of job. `problem` is why the scheduler does not start it, if it could."""
+
+    definition: JobDefinition
+    is_off: bool
+    next_at: datetime | None
+    last_run: LastRun | None
+    problem: str
+
+    @property
+    def schedule(self) -> str:
+        return describe_cron(self.definition.cron)
+
+
+@dataclass(frozen=True)
+class JobOverview:
+    workers: Sequence[WorkerState]
+    schedulers: Sequence[SchedulerBeat]
+    schedule: Sequence[ScheduledJob]
+    page: JobPage
+
+
+def load_job_overview(
+    *, operator: Operator, config: Configuration, state: str | None, number: int, now: datetime
+) -> JobOverview:
+    """Return all of it, with a page of the jobs in this state, or of all.
+
+    Raises RedisNotConfigured and RedisUnreachable.
+    """
+    operator.require(Permission.VIEW_PLATFORM)
+    with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        from scaiwave.operations.jobs.job_pages import read_job_page
+        from scaiwave.operations.jobs.last_runs import read_last_runs
+        from scaiwave.operations.jobs.queue_state import JobState
+        from scaiwave.queue.heartbeats import list_schedulers, list_workers
+
+        wanted = JobState(state) if state else None
+        page = read_job_page(redis, wanted, number=number, size=PAGE_SIZE)
+        running = read_job_page(redis, JobState.RUNNING, number=1, size=MAX_RUNNING)
+        workers, schedulers = list_workers(redis), list_schedulers(redis)
+        last_runs = read_last_runs(redis, list(JOBS))
+    return JobOverview(
+        [_judge_worker(beat, running, now) for beat in workers],
+        schedulers,
+        list_schedule(operator=operator, config=config, schedulers=schedulers, runs=last_runs),
+        page,
+    )
+
+
+def _judge_worker(beat: WorkerBeat, running: JobPage, now: datetime) -> WorkerState:
+    records = [job.record for job in running.jobs if job.record is not None]
+    jobs = [record.definition.name for record in records if record.worker == beat.name]
+    return WorkerState(beat, jobs, find_worker_problem(beat, now))
+
+
+def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
+    """Return why a worker needs attention, or an empty text."""
+    if not beat.is_suite:
+        return "A worker of RQ, which runs whatever Redis contains: stop it."
+    if beat.seen_at is None:
+        return "Its heartbeat can't be read."
+    if now - beat.seen_at > MAX_HEARTBEAT_AGE:
+        seconds = (now - beat.seen_at).total_seconds()
+        return f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."
+    if beat.seen_at - now > MAX_HEARTBEAT_AGE:
+        return "Its last heartbeat is in the future: the clock of its host or of this one is wrong."
+    return ""
+
+
+def list_schedule(
+    *,
+    operator: Operator,
+    config: Configuration,
+    schedulers: Sequence[SchedulerBeat],
+    runs: Mapping[str, LastRun],
+) -> list[ScheduledJob]:
+    """Return every type of job, those with a schedule first. No scheduler may be known."""
+    operator.require(Permission.VIEW_PLATFORM)
+    active = next((beat for beat in schedulers if beat.is_active), None)
+    definitions = sorted(JOBS.values(), key=lambda definition: not definition.cron)
+    return [
+        _build_scheduled_job(
+            definition,
+            is_off=not definition.is_scheduled(config),
+            active=active,
+            last_run=runs.get(definition.function),
+        )
+        for definition in definitions
+    ]
+
+
+def _build_scheduled_job(
+    definition: JobDefinition,
+    *,
+    is_off: bool,
+    active: SchedulerBeat | None,
+    last_run: LastRun | None,
+) -> ScheduledJob:
+    next_at = active.next_runs.get(definition.name) if active and definition.cron else None
+    problem = ""
+    if definition.cron and is_off:
+        problem = definition.why_off
+    elif definition.cron and active and next_at is None:
+        problem = "The active scheduler was started with other settings: restart it."
+    return ScheduledJob(definition, is_off, next_at, last_run, problem)

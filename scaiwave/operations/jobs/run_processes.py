@@ -1,0 +1,80 @@
+"""Run the worker and the scheduler until they are stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from threading import Event
+from types import FrameType
+
+from django.conf import settings
+
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.operations.metrics.job_refusals import REFUSALS_COUNTER
+from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import QUEUES
+from scaiwave.queue.errors import QueueUnknown
+from scaiwave.queue.jobs import JOBS
+from tenants.counters import increment_counter
+
+REQUEST_SECONDS = 10.0
+"""How long a request to Redis may take; one for the next job waits for a part of it."""
+
+
+def run_worker(
+    *, operator: Operator, queues: Sequence[str], burst: bool, grace_seconds: float
+) -> dict[str, int]:
+    """Run jobs until a signal stops the process; return how many it completed, failed and so on.
+
+    Without names it serves all queues. Raises QueueUnknown, RedisNotConfigured, and
+    RedisUnreachable if Redis can't be used at the start.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    _check_queues(queues)
+    with open_redis(timeout=REQUEST_SECONDS) as redis:
+        from scaiwave.operations.jobs.worker import SuiteWorker
+
+        worker = SuiteWorker(
+            redis,
+            queues or QUEUES,
+            grace_seconds=grace_seconds,
+            on_refused=lambda reason: increment_counter(REFUSALS_COUNTER, reason=reason.value),
+        )
+        worker.work_until_stopped(burst=burst)
+    return worker.counts
+
+
+def _check_queues(names: Sequence[str]) -> None:
+    """Raises QueueUnknown."""
+    if unknown := [name for name in names if name not in QUEUES]:
+        raise QueueUnknown(
+            f"Unknown queue: {unknown[0]}.",
+            fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
+        )
+
+
+def run_scheduler(*, operator: Operator) -> int:
+    """Enqueue scheduled jobs until a signal stops the process; return how many.
+
+    Raises RedisNotConfigured, and RedisUnreachable if Redis can't be used at the start.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    stop = Event()
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    definitions = [
+        definition
+        for definition in JOBS.values()
+        if definition.cron and definition.is_scheduled(settings.CONFIG)
+    ]
+    with open_redis(timeout=REQUEST_SECONDS) as redis:
+        from scaiwave.operations.jobs.scheduler import Scheduler
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, request_stop)
+        scheduler = Scheduler(redis, definitions, clock=lambda: datetime.now(UTC))
+        scheduler.run(stop)
+    return scheduler.enqueued

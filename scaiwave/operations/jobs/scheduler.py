@@ -1,0 +1,180 @@
+"""The scheduler: it puts jobs into the queue when they are due.
+
+RQ's own scheduler enqueues with pickle. Any number of schedulers may run: one is active while it
+has a lock in Redis, which expires if it dies; the others wait. Each time of a job is marked in
+Redis, so that it is enqueued once even if two schedulers should take themselves for the active one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
+from rq.cron import CronJob
+
+from scaiwave.ids import new_id
+from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.queue.connection import check_responses, map_redis_error
+from scaiwave.queue.definitions import DAY, QUEUES, JobDefinition
+from scaiwave.queue.heartbeats import (
+    SCHEDULERS_KEY,
+    STALE_AFTER,
+    delete_stale_schedulers,
+    get_redis_time,
+)
+from scaiwave.queue.rq_queue import enqueue_job
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+logger = logging.getLogger("scaiwave.scheduler")
+
+LOCK_KEY = "scaiwave:scheduler:lock"
+LOCK_SECONDS = 20.0
+BEAT_SECONDS = 2.0
+
+
+@dataclass
+class _Entry:
+    """A scheduled job and the next time it is due."""
+
+    definition: JobDefinition
+    next_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
+
+    def set_next(self, after: datetime) -> None:
+        """Set the first time after another one at which the job is due."""
+        rule = CronJob(QUEUES[0], func_name=self.definition.function, cron=self.definition.cron)
+        rule.latest_enqueue_time = after
+        self.next_at = rule.get_next_enqueue_time()
+
+
+class Scheduler:
+    """`step` does what is due; `run` calls it until it is stopped.
+
+    Times are those of this host, as in cron. `enqueued` counts the jobs that were enqueued.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        definitions: Sequence[JobDefinition],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{new_id().hex[-8:]}"
+        self.enqueued = 0
+        self._redis = redis
+        self._clock = clock
+        self._entries = [_Entry(definition) for definition in definitions]
+        self._lock = Lock(redis, LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False)
+        self._started_at = clock()
+        self._is_active = False
+        self._is_unreachable = False
+
+    def run(self, stop: Event) -> None:
+        """Raises RedisError if Redis can't be used at the start; later it is tried again."""
+        self.step()
+        while not stop.wait(BEAT_SECONDS):
+            try:
+                with check_responses():
+                    self.step()
+            except RedisError as error:
+                self._report_unreachable(error)
+            else:
+                self._report_reachable()
+        self._end()
+
+    def step(self) -> None:
+        """Take or renew the lock, enqueue what is due if this scheduler has it, and report."""
+        was_active = self._is_active
+        self._is_active = self._has_lock()
+        now = self._clock()
+        if self._is_active and not was_active:
+            logger.info("Scheduler %s is active.", self.name)
+            # The one that had the lock may have missed a time before its lock expired.
+            self._plan(now - timedelta(seconds=LOCK_SECONDS + BEAT_SECONDS))
+        elif was_active and not self._is_active:
+            logger.warning("Scheduler %s has lost its lock, and waits.", self.name)
+        if self._is_active:
+            self._enqueue_due(now)
+        self._report()
+
+    def _has_lock(self) -> bool:
+        if self._is_active:
+            try:
+                self._lock.reacquire()
+            except LockError:
+                self._is_active = False
+            else:
+                return True
+        return bool(self._lock.acquire())
+
+    def _plan(self, after: datetime) -> None:
+        for entry in self._entries:
+            entry.set_next(after)
+
+    def _enqueue_due(self, now: datetime) -> None:
+        for entry in self._entries:
+            if entry.next_at > now:
+                continue
+            due_at = entry.next_at
+            # If the host was asleep, the times that it missed count once.
+            entry.set_next(max(due_at, now - timedelta(seconds=LOCK_SECONDS)))
+            self._enqueue(entry.definition, due_at)
+
+    def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
+        slot = int(due_at.timestamp())
+        mark = f"scaiwave:scheduler:slot:{definition.name}:{slot}"
+        if not self._redis.set(mark, self.name, nx=True, ex=DAY):
+            return
+        job_id = enqueue_job(self._redis, definition.function, job_id=f"{definition.name}-{slot}")
+        self.enqueued += 1
+        logger.info("Job enqueued: %s (%s).", definition.name, job_id)
+
+    def _report(self) -> None:
+        """Leave a heartbeat, and delete those of schedulers that are gone."""
+        seen_at = get_redis_time(self._redis)
+        next_runs = {entry.definition.name: entry.next_at.isoformat() for entry in self._entries}
+        beat = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "is_active": self._is_active,
+            "started_at": self._started_at.isoformat(),
+            "seen_at": seen_at.isoformat(),
+            "next_runs": next_runs if self._is_active else {},
+        }
+        with self._redis.pipeline() as pipeline:
+            pipeline.hset(SCHEDULERS_KEY, self.name, json.dumps(beat))
+            pipeline.expire(SCHEDULERS_KEY, STALE_AFTER)
+            pipeline.execute()
+        if self._is_active:
+            delete_stale_schedulers(self._redis)
+
+    def _report_unreachable(self, error: RedisError) -> None:
+        if not self._is_unreachable:
+            log_error(logger, "Scheduler waits for Redis", map_redis_error(error))
+        self._is_unreachable = True
+
+    def _report_reachable(self) -> None:
+        if self._is_unreachable:
+            logger.warning("Redis is available again.")
+        self._is_unreachable = False
+
+    def _end(self) -> None:
+        """Release the lock, so that another scheduler takes over at once."""
+        try:
+            with check_responses():
+                self._redis.hdel(SCHEDULERS_KEY, self.name)
+                if self._is_active:
+                    self._lock.release()
+        except (RedisError, LockError) as error:
+            logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
+        logger.info("Scheduler %s stopped.", self.name)

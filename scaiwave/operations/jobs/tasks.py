@@ -1,0 +1,29 @@
+"""Jobs about the whole server. They call the same services as the commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations import prune as prune_service
+from scaiwave.operations import record_figures as figures_service
+
+
+def record_figures() -> dict[str, Any]:
+    """Record the size of this server, for the charts of the admin site."""
+    result = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
+    return result.figures
+
+
+def prune_records() -> dict[str, Any]:
+    """Delete old records, except audit entries; return how many of each kind."""
+    result = prune_service.prune(
+        operator=get_host_operator(),
+        config=settings.CONFIG,
+        confirm=lambda question: None,
+        now=timezone.now(),
+    )
+    return {row["name"]: row["count"] for row in result.rows}

@@ -1,0 +1,130 @@
+"""Metrics for Prometheus (ScaiWave docs, reference/api/health-and-metrics).
+
+`COLLECTORS` names all of them. Values are read from the database and Redis, not counted in a
+process: the command line and the workers act too, and a server has several web processes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import django
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+
+from scaiwave.core.errors import AuthError
+from scaiwave.operations.metrics import audit_seals, job_refusals, keys, rooms, sync
+from scaiwave.operations.metrics.metric import Metric, MetricCollector
+from scaiwave.web.api import api_view
+
+# Imported where it is used: an installation for the command line loads the URLs, but lacks it.
+if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+logger = logging.getLogger(__name__)
+
+_FORWARDED_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
+
+
+class MetricsRefused(AuthError):
+    """Metrics are for requests from this host without a proxy, or with the token."""
+
+    code = "SW_METRICS_REFUSED"
+    remedy = (
+        "Request `/metrics` from this host, or set SCAIWAVE_METRICS_TOKEN and send it as bearer "
+        "token."
+    )
+
+
+@api_view("GET", "HEAD")
+def metrics(request: HttpRequest) -> HttpResponse:
+    if not _may_read(request):
+        raise MetricsRefused("The metrics are not available to this request.")
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    prometheus = CollectorRegistry(auto_describe=False)
+    prometheus.register(_Collector())
+    return HttpResponse(generate_latest(prometheus), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    expected = settings.CONFIG.get_str("SCAIWAVE_METRICS_TOKEN")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if expected and scheme.lower() == "bearer":
+        return hmac.compare_digest(token.strip().encode(), expected.encode())
+    if any(name in request.headers for name in _FORWARDED_HEADERS):
+        return False
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Collector:
+    """Converts the metrics of all apps for the library."""
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        for metric in (_describe_build(), *_collect_all()):
+            family_class = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
+            names = sorted({name for labels, _ in metric.samples for name in labels})
+            family = family_class(f"scaiwave_{metric.name}", metric.help, labels=names)
+            for labels, value in metric.samples:
+                family.add_metric([labels.get(name, "") for name in names], value)
+            yield family
+
+
+def _describe_build() -> Metric:
+    labels = {
+        "version": version("scaiwave"),
+        "python": platform.python_version(),
+        "django": django.get_version(),
+        "database": connection.vendor,
+    }
+    return Metric("build_info", "Versions of this server.", [(labels, 1)])
+
+
+def _collect_all() -> Iterable[Metric]:
+    """Yield what can be read: a monitor needs the rest most of all when a part is unavailable."""
+    now = datetime.now(UTC)
+    failures: list[tuple[dict[str, str], float]] = []
+    for name, collect in COLLECTORS.items():
+        metrics: list[Metric] = []
+        is_failed = False
+        try:
+            metrics = list(collect(now))
+        except Exception:
+            logger.exception("The metrics of %s could not be read.", name)
+            is_failed = True
+        failures.append(({"collector": name}, int(is_failed)))
+        yield from metrics
+    yield Metric("collector_failed", "1 if the metrics of a part can't be read.", failures)
+
+
+def _collect_job_metrics(now: datetime) -> Iterable[Metric]:
+    if not settings.REDIS_URL:
+        return ()
+    from scaiwave.operations.metrics.jobs import collect_job_metrics
+
+    return collect_job_metrics()
+
+
+COLLECTORS: Mapping[str, MetricCollector] = {
+    "jobs": _collect_job_metrics,
+    "job_refusals": job_refusals.collect_job_refusals,
+    "audit_seals": audit_seals.collect_audit_seals,
+    "federation": keys.collect_key_metrics,
+    "rooms": rooms.collect_room_metrics,
+    "sync": sync.collect_sync_metrics,
+    "webhooks": sync.collect_webhook_metrics,
+}

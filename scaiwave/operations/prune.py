@@ -1,0 +1,229 @@
+"""Delete old records, so that no table grows for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from django.db import transaction
+
+from identity_sync.sync import prune as prune_sync
+from rooms.search import prune as prune_backfills
+from scaiwave.config import Configuration
+from scaiwave.console.text import pluralize
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.operations import record_figures
+from tenants.accounts import prune_sessions
+from tenants.audit.chain import load_chain
+from tenants.audit.queries.entries import min_uuid7_at
+from tenants.audit.queries.format import MIN_AUDIT_DAYS, get_next_start_id
+from tenants.audit.record import record_audit
+from tenants.audit.seal_audit import record_pruning
+from tenants.audit.triggers import allow_audit_deletion
+from tenants.errors import AuditAgeTooLow, AuditNotSealed
+from tenants.lookup.serializers import Row
+from tenants.models import AuditEntry, AuditSeal, AuditSealPart
+
+AUDIT = "audit_entries"
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """How one kind of old records is deleted.
+
+    `setting` is the number of days for which they are kept, 0 for ever if `zero_is_never`; without
+    one, `days` is. `count` and `delete` take the time before which records are old.
+    """
+
+    name: str
+    title: str
+    count: Callable[[datetime], int]
+    delete: Callable[[datetime], int]
+    setting: str = ""
+    days: int = 0
+    zero_is_never: bool = True
+
+
+PRUNERS = (
+    Pruner(
+        "sessions",
+        "expired sessions of the admin site",
+        prune_sessions.count_expired_sessions,
+        prune_sessions.delete_expired_sessions,
+    ),
+    Pruner(
+        "failed_sign_ins",
+        "failed sign-ins to the admin site",
+        prune_sessions.count_failed_sign_ins,
+        prune_sessions.delete_failed_sign_ins,
+        days=1,  # They count for minutes only; the audit log has them too.
+    ),
+    Pruner(
+        "daily_figures",
+        "daily figures of the admin site",
+        record_figures.count_old_figures,
+        record_figures.delete_old_figures,
+        setting="SCAIWAVE_FIGURES_RETENTION_DAYS",
+    ),
+    Pruner(
+        "backfills",
+        "finished search backfills",
+        prune_backfills.count_old_backfills,
+        prune_backfills.delete_old_backfills,
+        setting="SCAIWAVE_BACKFILL_RETENTION_DAYS",
+    ),
+    Pruner(
+        "sync_runs",
+        "runs of the sync",
+        prune_sync.count_old_runs,
+        prune_sync.delete_old_runs,
+        setting="SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
+    ),
+    Pruner(
+        "webhook_events",
+        "webhooks",
+        prune_sync.count_old_webhooks,
+        prune_sync.delete_old_webhooks,
+        setting="SCAIWAVE_WEBHOOK_RETENTION_DAYS",
+        zero_is_never=False,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """A row for each kind of records: name, title, `cutoff_at`, and how many are older.
+
+    `cutoff_at` is None for kinds that are kept for ever. In a dry run nothing is deleted.
+    """
+
+    rows: list[Row]
+    dry_run: bool = False
+
+    @property
+    def total(self) -> int:
+        return sum(row["count"] for row in self.rows)
+
+    @property
+    def sentence(self) -> str:
+        if not self.total:
+            return "Nothing is old enough to be deleted."
+        records = pluralize(self.total, "record")
+        return f"Would delete {records}." if self.dry_run else f"{records} deleted."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"pruned": self.rows, "changed": bool(self.total)}
+
+
+def prune(
+    *,
+    operator: Operator,
+    config: Configuration,
+    confirm: Callable[[str], None],
+    now: datetime,
+    audit_days: int | None = None,
+    dry_run: bool = False,
+) -> PruneResult:
+    """Delete records that are older than their settings allow, with one audit entry.
+
+    With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
+    only then `confirm` gets a question, and raises if the answer is not yes. These days must be
+    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed and the errors of signing.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    audit_before = _get_audit_before(audit_days, now)
+    planned = [_plan(pruner, config, now) for pruner in PRUNERS]
+    if audit_before is not None:
+        planned.append(_plan_audit(audit_before))
+    if dry_run or not any(row["count"] for row in planned):
+        return PruneResult(planned, dry_run=dry_run)
+    if audit_before is not None and planned[-1]["count"]:
+        confirm(
+            f"This deletes {pluralize(planned[-1]['count'], 'audit entry', 'audit entries')} from "
+            f"before {audit_before:%Y-%m-%d} for good. Continue?"
+        )
+    rows = [_delete(row, pruner) for row, pruner in zip(planned, PRUNERS, strict=False)]
+    with transaction.atomic():
+        if audit_before is not None:
+            rows.append({**planned[-1], "count": _delete_audit(audit_before, now)})
+        _record(operator, rows, now)
+    return PruneResult(rows)
+
+
+def count_overdue(config: Configuration, now: datetime, grace: timedelta) -> dict[str, int]:
+    """Return how many records of each kind should have been deleted before the grace period."""
+    plans = (_plan(pruner, config, now - grace) for pruner in PRUNERS)
+    return {row["title"]: row["count"] for row in plans if row["count"]}
+
+
+def _plan(pruner: Pruner, config: Configuration, now: datetime) -> Row:
+    days = config.get_int(pruner.setting) if pruner.setting else pruner.days
+    if pruner.setting and not days and pruner.zero_is_never:
+        return _build_row(pruner.name, pruner.title, None, 0)
+    before = now - timedelta(days=days)
+    return _build_row(pruner.name, pruner.title, before, pruner.count(before))
+
+
+def _delete(row: Row, pruner: Pruner) -> Row:
+    if not row["count"]:
+        return row
+    return {**row, "count": pruner.delete(row["cutoff_at"])}
+
+
+def _build_row(name: str, title: str, before: datetime | None, count: int) -> Row:
+    return {"name": name, "title": title, "cutoff_at": before, "count": count}
+
+
+def _get_audit_before(days: int | None, now: datetime) -> datetime | None:
+    """Return the beginning of a day, so that of each day all entries are kept or none."""
+    if days is None:
+        return None
+    if days < MIN_AUDIT_DAYS:
+        raise AuditAgeTooLow(
+            f"Audit entries are kept for at least {MIN_AUDIT_DAYS} days.",
+            fix=f"Pass --audit-older-than {MIN_AUDIT_DAYS} or more.",
+        )
+    day = now.astimezone(UTC).date() - timedelta(days=days)
+    return datetime.combine(day, time.min, UTC)
+
+
+def _plan_audit(before: datetime) -> Row:
+    """Raises AuditNotSealed if an entry that would be deleted is not covered by a seal."""
+    end = min_uuid7_at(before)
+    chain = load_chain()
+    sealed_through = chain.sealed_through if chain is not None else None
+    sealed_end = None if sealed_through is None else get_next_start_id(sealed_through)
+    due = AuditEntry.objects.filter(pk__lt=end)
+    unsealed = due if sealed_end is None else due.filter(pk__gte=sealed_end)
+    if unsealed.exists():
+        raise AuditNotSealed(
+            f"Audit entries from before {before:%Y-%m-%d} are not sealed. Nothing was deleted."
+        )
+    return _build_row(AUDIT, "audit entries", before, due.count())
+
+
+def _delete_audit(before: datetime, now: datetime) -> int:
+    """The only deletion of audit entries, which no act waits for on PostgreSQL.
+
+    It is signed, so that verifying can tell it from a deletion behind the back of the suite.
+    """
+    seal = AuditSeal.objects.filter(day__lt=before.date()).order_by("-number").first()
+    if seal is None:
+        return 0
+    with allow_audit_deletion():
+        deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
+    AuditSealPart.objects.filter(day__lte=seal.day).delete()
+    record_pruning(seal, deleted, now)
+    return deleted
+
+
+def _record(operator: Operator, rows: list[Row], now: datetime) -> None:
+    details = {
+        row["name"]: {"before": row["cutoff_at"].isoformat(), "count": row["count"]}
+        for row in rows
+        if row["count"]
+    }
+    subject = AuditEntry(at=now, operator=operator.name, action="prune")
+    record_audit(operator=operator, action="prune", subject=subject, now=now, details=details)

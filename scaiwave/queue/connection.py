@@ -1,0 +1,85 @@
+"""The connection to Redis, and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from scaiwave.queue.errors import RedisNotConfigured, RedisUnreachable
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+TIMEOUT_SECONDS = 3.0
+MAX_REASON_CHARS = 200
+
+
+@contextmanager
+def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterator[Redis]:
+    """Connect to Redis; `timeout` is for each request, in seconds.
+
+    Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
+    """
+    if not settings.REDIS_URL:
+        raise RedisNotConfigured("SCAIWAVE_REDIS_URL is not set.")
+    from redis import Redis, RedisError
+    from redis.backoff import ConstantBackoff
+    from redis.retry import Retry
+
+    try:
+        with (
+            Redis.from_url(
+                settings.REDIS_URL,
+                socket_connect_timeout=timeout,
+                socket_timeout=timeout,
+                retry=Retry(ConstantBackoff(0.1), retries),
+            ) as redis,
+            check_responses(),
+        ):
+            yield redis
+    except RedisError as error:
+        raise map_redis_error(error) from error
+
+
+@contextmanager
+def check_responses() -> Iterator[None]:
+    """Raise InvalidResponse where redis-py or RQ fails because it can't read a response.
+
+    They rely on the type of each, so that damaged ones, or another server, end in any exception.
+    """
+    from redis.exceptions import InvalidResponse
+
+    try:
+        yield
+    except (
+        *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
+        *(TypeError, ValueError),
+    ) as error:
+        if not _is_raised_by_library(error):
+            raise
+        raise InvalidResponse(f"{type(error).__name__} in the library that read it") from error
+
+
+def _is_raised_by_library(error: Exception) -> bool:
+    """Whether redis-py or RQ raised it, and not the code that uses them."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in {"redis", "rq"}
+
+
+def map_redis_error(error: Exception) -> RedisUnreachable:
+    """Return the error of this suite. The library's message may contain the URL."""
+    from redis.exceptions import InvalidResponse
+
+    first_line = settings.CONFIG.mask_secrets(str(error).partition("\n")[0])
+    reason = first_line[:MAX_REASON_CHARS].rstrip(".") or type(error).__name__
+    if isinstance(error, InvalidResponse):
+        return RedisUnreachable(
+            f"Redis can't be used: its response can't be read: {reason}.",
+            fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
+            "between it and this host changes what it sends.",
+        )
+    return RedisUnreachable(f"Redis can't be used: {reason}.")

@@ -1,0 +1,96 @@
+"""The type of all jobs, and the limits of their queues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from scaiwave.config import Configuration
+
+QUEUES = ("default",)
+"""The queues of this server."""
+
+MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
+FAILED_JOB_SECONDS = 7 * DAY
+"""How long Redis keeps a failed job."""
+
+
+_STEPS = re.compile(r"(\d+)-59/(\d+)", re.ASCII)
+
+
+class RefusalReason(Enum):
+    """Why a job is refused; the values are labels of a metric."""
+
+    ID = "id"
+    SIZE = "size"
+    FORMAT = "format"
+    FUNCTION = "function"
+    ARGUMENTS = "arguments"
+
+
+def takes_nothing(arguments: Sequence[Any]) -> bool:
+    return not arguments
+
+
+def takes_one_id(arguments: Sequence[Any]) -> bool:
+    if len(arguments) != 1 or not isinstance(arguments[0], str):
+        return False
+    try:
+        return str(UUID(arguments[0])) == arguments[0]
+    except ValueError:
+        return False
+
+
+def get_sync_timeout(config: Configuration) -> int:
+    """Return the limit of a sync that the scheduler starts, in seconds."""
+    return max(config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS"), 1)
+
+
+def _always(config: Configuration) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class JobDefinition:
+    """A function that workers may run.
+
+    `function` is its import path, and `former_paths` are those by which earlier releases have
+    queued it. `get_timeout` returns its limit in seconds. `wait_seconds` is how long a job waits
+    for a worker; None is without end. `accepts` checks the arguments, which come
+    from Redis. `cron` is when the scheduler starts it, in the time zone of the host, if
+    `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is what does the
+    same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
+    """
+
+    function: str
+    get_timeout: Callable[[Configuration], int]
+    wait_seconds: int | None = None
+    accepts: Callable[[Sequence[Any]], bool] = takes_nothing
+    cron: str = ""
+    is_scheduled: Callable[[Configuration], bool] = _always
+    why_off: str = ""
+    command: str = ""
+    occasion: str = ""
+    former_paths: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the function without its module, for people."""
+        return self.function.rpartition(".")[2]
+
+
+def describe_cron(cron: str) -> str:
+    """Return the usual forms of a cron line in words, and any other as it is."""
+    match cron.split():
+        case [minutes, "*", "*", "*", "*"] if steps := _STEPS.fullmatch(minutes):
+            first, step = steps.groups()
+            return f"every {step} minutes, from minute {first} of the hour"
+        case [minute, "*", "*", "*", "*"] if minute.isdecimal():
+            return f"every hour at minute {minute}"
+        case [minute, hour, "*", "*", "*"] if minute.isdecimal() and hour.isdecimal():
+            return f"every day at {int(hour)}:{int(minute):02}"
+    return cron

@@ -1,0 +1,101 @@
+"""The jobs that workers may run, and when the scheduler starts them.
+
+They are named by their dotted paths, and imported only by the process that runs one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scaiwave.queue.definitions import (
+    HOUR,
+    MINUTE,
+    JobDefinition,
+    get_sync_timeout,
+    takes_one_id,
+)
+
+SYNC_CRON = "3-59/10 * * * *"
+"""Every ten minutes, but not on the full ten, when jobs of other systems run."""
+
+_DEFINITIONS = (
+    JobDefinition(
+        "tenants.jobs.refresh_usage",
+        get_timeout=lambda config: 10 * MINUTE,
+        wait_seconds=59 * MINUTE,
+        cron="7 * * * *",
+        # Without ScaiGrid the job would fail every hour.
+        is_scheduled=lambda config: bool(config.get_str("SCAIWAVE_SCAIGRID_URL")),
+        why_off="SCAIWAVE_SCAIGRID_URL is not set.",
+        command="admin refresh-usage",
+    ),
+    JobDefinition(
+        "tenants.jobs.purge_participants",
+        get_timeout=lambda config: HOUR,
+        wait_seconds=12 * HOUR,
+        cron="23 4 * * *",
+        is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
+        why_off="SCAIWAVE_PURGE_AFTER_DAYS is 0.",
+        command="admin purge-participant --purge-after <days> --yes",
+    ),
+    JobDefinition(
+        "scaiwave.operations.jobs.tasks.record_figures",
+        former_paths=("tenants.jobs.record_figures",),
+        get_timeout=lambda config: 10 * MINUTE,
+        wait_seconds=HOUR,
+        cron="53 23 * * *",
+        command="admin record-figures",
+    ),
+    JobDefinition(
+        "tenants.jobs.seal_audit",
+        get_timeout=lambda config: HOUR,
+        wait_seconds=50 * MINUTE,
+        # The days are those of UTC, which the host's time zone need not be; when nothing is due
+        # it takes one query.
+        cron="17 * * * *",
+        command="admin audit seal",
+    ),
+    JobDefinition(
+        "scaiwave.operations.jobs.tasks.prune_records",
+        former_paths=("tenants.jobs.prune_records",),
+        get_timeout=lambda config: HOUR,
+        wait_seconds=12 * HOUR,
+        cron="41 4 * * *",
+        command="admin prune",
+    ),
+    JobDefinition(
+        "rooms.jobs.backfill_search",
+        get_timeout=lambda config: HOUR,
+        accepts=takes_one_id,
+        occasion="scaiwave room search-index",
+    ),
+    JobDefinition(
+        "identity_sync.jobs.full_sync",
+        # The sync has a limit of its own, whose error gives the reason.
+        get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+        # A worker that was down for a night finds one sync, not sixty.
+        wait_seconds=9 * MINUTE,
+        cron=SYNC_CRON,
+        command="sync --scheduled --wait 60 --timeout 540",
+    ),
+    JobDefinition(
+        "identity_sync.jobs.run_requested_sync",
+        get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+        wait_seconds=9 * MINUTE,
+        accepts=takes_one_id,
+        occasion="Sync now and Dry run in this site",
+    ),
+    JobDefinition(
+        "identity_sync.jobs.process_webhooks",
+        get_timeout=lambda config: HOUR,
+        occasion="webhooks from ScaiKey",
+    ),
+)
+
+JOBS: Mapping[str, JobDefinition] = {each.function: each for each in _DEFINITIONS}
+_FORMER = {path: each for each in _DEFINITIONS for path in each.former_paths}
+
+
+def find_job(function: str) -> JobDefinition | None:
+    """Return the job of this path, also of one by which an earlier release has queued it."""
+    return JOBS.get(function) or _FORMER.get(function)

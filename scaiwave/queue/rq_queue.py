@@ -1,0 +1,203 @@
+"""RQ's job and queue, with JSON in place of pickle and without what else runs code from Redis."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django_rq.queues import DjangoRQ
+from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job, JobStatus
+
+from scaiwave.ids import new_id
+from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
+from scaiwave.queue.errors import JobRefused
+from scaiwave.queue.jobs import JOBS
+from scaiwave.queue.raw_values import expect
+from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+logger = logging.getLogger("scaiwave.worker")
+
+MAX_DROPPED = 1000
+OnRefused = Callable[[RefusalReason], None]
+
+
+class JsonSerializer:
+    """The serializer of every job. It reads nothing: `scaiwave.queue.records` does."""
+
+    @staticmethod
+    def dumps(value: Any, /) -> bytes:
+        return json.dumps(value).encode()
+
+    @staticmethod
+    def loads(data: bytes, /) -> Any:
+        raise NotImplementedError
+
+
+class SuiteJob(Job):
+    """A job whose record has been checked; all its limits are those of its definition."""
+
+    record: JobRecord
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - RQ's name
+        connection: Redis | None = None,
+        serializer: Any = None,
+    ) -> None:
+        super().__init__(id, connection=connection, serializer=JsonSerializer)
+
+    @property
+    def definition(self) -> JobDefinition:
+        return self.record.definition
+
+    @property
+    def time_limit(self) -> int:
+        """In seconds."""
+        return self.definition.get_timeout(settings.CONFIG)
+
+    @classmethod
+    def fetch(
+        cls,
+        id: str,  # noqa: A002 - RQ's name
+        connection: Redis | None = None,
+        serializer: Any = None,
+    ) -> SuiteJob:
+        """Raises NoSuchJobError, of which UnsafeJob is a kind."""
+        job = cls(parse_job_id(id), connection=connection)
+        job.refresh()
+        return job
+
+    @classmethod
+    def fetch_many(
+        cls, job_ids: Iterable[str], connection: Redis, serializer: Any = None
+    ) -> list[Job | None]:
+        raise NotImplementedError  # only jobs with dependencies need it
+
+    def refresh(self) -> None:
+        record = read_record(self.connection, self.id)
+        self.record = record
+        self._status = JobStatus.QUEUED
+        self.func_name = record.definition.function
+        self.args, self.kwargs = record.arguments, {}
+        self.description = record.definition.name
+        self.origin = record.queue
+        self.timeout = self.time_limit
+        self.enqueued_at, self.started_at = record.enqueued_at, record.started_at
+        self.failure_ttl = FAILED_JOB_SECONDS
+
+    def restore(self, raw_data: Any) -> None:
+        raise NotImplementedError  # it would read everything
+
+    def perform(self) -> Any:
+        module, _, name = self.definition.function.rpartition(".")
+        return getattr(import_module(module), name)(*self.record.arguments)
+
+
+class SuiteQueue(DjangoRQ):
+    """A queue that discards jobs which this server must not run, and reports them.
+
+    `django_rq.get_queue` returns it too (see RQ in the settings), with options of which it takes
+    none: its jobs are JSON, and are enqueued at once.
+    """
+
+    job_class = SuiteJob
+    on_refused: OnRefused | None = None
+
+    def __init__(self, name: str, connection: Redis, **ignored: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            name,
+            connection=connection,
+            job_class=SuiteJob,
+            serializer=JsonSerializer,
+            commit_mode="auto",
+        )
+
+    @property
+    def intermediate_key(self) -> str:
+        return IntermediateQueue.get_intermediate_queue_key(self.key)
+
+    def take(self, seconds: int | None) -> SuiteJob | None:
+        """Return the next job that may be run, or None if none arrives within these seconds.
+
+        It stays in RQ's intermediate queue until it is started, so that it is not lost. With None
+        it does not wait. It returns None also after MAX_DROPPED entries that can't be run, so that
+        a worker sends heartbeats and can be stopped however many there are.
+        """
+        for _ in range(MAX_DROPPED):
+            try:
+                _, raw_id = self.lmove(self.connection, self.key, seconds) or (None, None)
+            except DequeueTimeout:
+                return None
+            if raw_id is None:
+                return None
+            if job := self._load(expect(raw_id, bytes)):
+                return job
+        return None
+
+    def _load(self, raw_id: bytes) -> SuiteJob | None:
+        try:
+            return SuiteJob.fetch(parse_job_id(raw_id), connection=self.connection)
+        except UnsafeJob as unsafe:
+            self.discard(raw_id, unsafe)
+        except NoSuchJobError:  # it has expired
+            self.remove_intermediate(raw_id)
+        return None
+
+    def remove_intermediate(self, raw_id: bytes) -> None:
+        self.connection.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]
+
+    def discard(self, raw_id: bytes, unsafe: UnsafeJob) -> None:
+        """Delete a job that must not be run, log it, and report it."""
+        text = raw_id.decode("ascii", "backslashreplace")[:120]
+        with self.connection.pipeline() as pipeline:
+            pipeline.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]
+            pipeline.delete(b"rq:job:" + raw_id)
+            pipeline.execute()
+        logger.error(
+            "Job refused: %s: %s. [%s] Fix: %s",
+            text,
+            unsafe.message,
+            JobRefused.code,
+            JobRefused.fix,
+            extra={"job_id": text, "code": JobRefused.code, "reason": unsafe.reason.value},
+        )
+        if self.on_refused is not None:
+            self.on_refused(unsafe.reason)
+
+
+def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]:
+    return [SuiteQueue(name, redis) for name in names]
+
+
+def enqueue_job(
+    redis: Redis,
+    function: str,
+    *arguments: str,
+    job_id: str | None = None,
+    queue: str = QUEUES[0],
+) -> str:
+    """Put a job of a registered function into a queue, and return its ID.
+
+    The arguments must be those that the definition accepts.
+    """
+    definition = JOBS[function]
+    job = SuiteQueue(queue, redis).enqueue(
+        function,
+        *arguments,
+        job_id=job_id or f"{definition.name}-{new_id().hex}",
+        job_timeout=definition.get_timeout(settings.CONFIG),
+        ttl=definition.wait_seconds,
+        failure_ttl=FAILED_JOB_SECONDS,
+        result_ttl=0,
+        description=definition.name,
+    )
+    return job.id

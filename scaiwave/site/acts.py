@@ -1,0 +1,207 @@
+"""Acts: what an administrator can do from the page of a row.
+
+Each act stands for a command and calls its service, so that scope, questions and audit are the
+same. Nothing else in the admin site changes anything.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.db.models import Model
+from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import reverse
+
+from scaiwave.auth.bearer import get_client_address
+from scaiwave.core.operators import Operator, OperatorRole, Permission
+from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
+
+
+class ActQuestion(Exception):
+    """A service asks this question before it changes anything."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(question)
+        self.question = question
+
+
+@dataclass(frozen=True)
+class ActCall:
+    """One call of an act. `values` are those of its form. `confirm` is what services call.
+
+    `row` is None for an act of a list.
+    """
+
+    request: HttpRequest
+    operator: Operator
+    row: Any
+    values: dict[str, Any]
+    confirm: Callable[[str], None]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class ActResult:
+    """A sentence about what was done, and the page that shows it instead of that of the row."""
+
+    sentence: str
+    url: str
+
+
+class NoInput(forms.Form):
+    """The form of acts that need nothing but a click."""
+
+
+MAX_REASON_CHARS = 500
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=MAX_REASON_CHARS,
+        help_text="Goes into the audit log.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+def _always(row: Any) -> bool:
+    return True
+
+
+def _never(operator: Operator) -> bool:
+    return False
+
+
+def _say_nothing(row: Any) -> str:
+    return ""
+
+
+class RowSource(ABC):
+    """A page with rows that are in no table. Such a row has a `pk`, and a name as its text."""
+
+    title: str
+
+    @property
+    @abstractmethod
+    def url(self) -> str: ...
+
+    @abstractmethod
+    def is_visible(self, request: HttpRequest) -> bool: ...
+
+    @abstractmethod
+    def find_row(self, request: HttpRequest, row_id: str) -> Any:
+        """Return None if there is no such row. Raises ScaiWaveError if it can't be read."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """`command` is the command of the act, and `options` are those that make it this act; both name
+    its address.
+
+    `model` has the rows. `run` returns a sentence about what was done, or a file to download, and
+    raises what the service raises. The act is offered to operators with `permission`, for rows by
+    `is_offered`; the service decides who may do it. `is_also_for` is true for operators without the
+    permission who may do it on this server. `get_note` returns a sentence to read before the form.
+    An act with `is_of_list` needs no row: it is offered above the list of its model.
+    """
+
+    command: str
+    title: str
+    model: type[Model] | RowSource
+    run: Callable[[ActCall], str | ActResult | StreamingHttpResponse]
+    form: type[forms.Form] = NoInput
+    is_offered: Callable[[Any], bool] = _always
+    is_destructive: bool = False
+    options: str = ""
+    get_note: Callable[[Any], str] = _say_nothing
+    is_of_list: bool = False
+    permission: Permission = Permission.MANAGE_PLATFORM
+    is_also_for: Callable[[Operator], bool] = _never
+
+    def is_permitted(self, operator: Operator) -> bool:
+        return operator.has_permission(self.permission) or self.is_also_for(operator)
+
+    @property
+    def command_line(self) -> str:
+        return " ".join(filter(None, ("scaiwave", self.command, self.options)))
+
+    @property
+    def slug(self) -> str:
+        words = f"{self.command} {self.options}".lower().split()
+        return "-".join(word.strip("-<>[]") for word in words)
+
+
+@dataclass(frozen=True)
+class ActLink:
+    title: str
+    url: str
+    is_destructive: bool
+
+
+_ACTS: dict[str, Act] = {}
+
+
+def register_act(act: Act) -> None:
+    """Raises ValueError if another act has the same command and options, and so its address."""
+    if act.slug in _ACTS:
+        raise ValueError(f"Two acts are `{act.command_line}`.")
+    _ACTS[act.slug] = act
+
+
+def get_acts() -> Sequence[Act]:
+    return list(_ACTS.values())
+
+
+def find_act(slug: str) -> Act | None:
+    return _ACTS.get(slug)
+
+
+def build_operator(request: HttpRequest) -> Operator | None:
+    """Return the signed-in account as an operator, or None if it may only look.
+
+    A person who signed in with ScaiKey has the role and scope of their token. Accounts with a
+    password are no proof of who acts, so they may only look where the commands need a token
+    (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
+    """
+    if is_scaikey_session(request):
+        return find_scaikey_operator(request)
+    user: Any = request.user
+    if not (user.is_active and user.is_superuser):
+        return None
+    if settings.CONFIG.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
+        return None
+    return Operator(
+        user.get_username(), OperatorRole.SUPER_ADMIN, origin=get_client_address(request)
+    )
+
+
+def identify_account(request: HttpRequest) -> Operator:
+    """Return the signed-in account as the audit log names it, also if it may only look."""
+    user: Any = request.user
+    return build_operator(request) or Operator(
+        user.get_username(), OperatorRole.ADMINISTRATOR, origin=get_client_address(request)
+    )
+
+
+def list_act_links(request: HttpRequest, model: type[Model] | RowSource, row: Any) -> list[ActLink]:
+    """Return the acts that the account may do with a row, or without one with the list."""
+    operator = build_operator(request)
+    if operator is None:
+        return []
+    return [
+        ActLink(
+            act.title,
+            reverse("admin:act", args=[act.slug] if row is None else [act.slug, row.pk]),
+            act.is_destructive,
+        )
+        for act in _ACTS.values()
+        if act.model is model
+        and act.is_of_list is (row is None)
+        and act.is_permitted(operator)
+        and act.is_offered(row)
+    ]

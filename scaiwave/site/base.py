@@ -1,0 +1,391 @@
+"""The base of every admin of this suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin import FieldListFilter, SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import EmptyResultSet
+from django.db.models import DateTimeField, ForeignKey, Model, OrderBy, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import path
+from django.utils.text import capfirst
+
+from scaiwave.site.access import (
+    RowScope,
+    find_scaikey_operator,
+    is_scaikey_session,
+    limit_rows,
+)
+from scaiwave.site.acts import ActLink, list_act_links
+from scaiwave.site.filters import ExactValueFilter, filter_parameter
+from scaiwave.site.formatting import field_display, format_field_title, strip_markup
+from scaiwave.site.list_export import build_export_links, export_list
+from scaiwave.site.menu import Section
+from scaiwave.site.pagination import CappedPaginator
+from scaiwave.site.related import related_links, soft_references
+from scaiwave.site.tabs import RowHeading, build_heading, find_tab_parameter, find_tabbed_row
+from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, is_uuid
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Admin = admin.ModelAdmin
+
+
+_FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
+"""What Django's filters append to the name of their field."""
+
+_DISTINGUISHING_FIELDS = ("name", "email", "contact_email", "tenant", "tenant_slug")
+"""What distinguishes rows of the same name, in each model that has some of these fields."""
+
+
+class SortedChangeList(ChangeList):
+    """Sorts by what the admin computes too, with missing values last in both directions."""
+
+    _needs_expressions = False
+    tab_parameter = ""
+    """The query parameter that selects the row whose tab the list is."""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the list shows less than all, or of a tab less than all of its row."""
+        return bool(self.query or self.get_filters_params().keys() - {self.tab_parameter})
+
+    @property
+    def everything_url(self) -> str:
+        """The address of the list without search and filters; a tab stays one of its row."""
+        selected = {name: self.params.get(name) for name in (self.tab_parameter,) if name}
+        return f"?{urlencode(selected)}"
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        """Find nothing by a null character, which PostgreSQL refuses in a text.
+
+        Raises IncorrectLookupParameters for a time whose year in UTC would be 0 or 10000.
+        """
+        queryset = super().get_queryset(request, exclude_parameters)
+        values = (value for _, values in request.GET.lists() for value in values)
+        if any("\0" in value for value in values):
+            return queryset.none()
+        try:
+            queryset.query.sql_with_params()
+        except EmptyResultSet:
+            return queryset
+        except OverflowError as error:
+            raise IncorrectLookupParameters from error
+        return queryset
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """Return None for a column that the list does not offer to sort by: anyone can write its
+        number into the address."""
+        if field_name not in (self.sortable_by or ()):
+            return None
+        name = super().get_ordering_field(field_name)
+        if not self._needs_expressions:
+            return name
+        model_admin: Any = self.model_admin
+        return model_admin.find_sort_expression(name) or name
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        # The titles of columns ask for the names only, and an expression may take a query to build.
+        self._needs_expressions = True
+        ordering = list(super().get_ordering(request, queryset))
+        self._needs_expressions = False
+        for each in ordering:
+            if isinstance(each, OrderBy):
+                each.nulls_first, each.nulls_last = False, True
+        return ordering
+
+
+class ReadOnlyAdmin(_Admin):
+    """Read-only lists and pages, which read the same number of rows however large the table is.
+
+    `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
+    indented, and references to other rows as links. `more_fields` are methods shown on a row's
+    page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
+    that link to another page, and `id_fields` are searched exactly when the search is a UUID.
+    `field_models` has the models of whose rows a computed field consists; an account that may not
+    see all of them does not see the field. `named_by` are the references whose names are part of
+    the name of a row; an account that may not see them sees its ID instead.
+    `export_name` is the name of an exported list where the title of the list is another word.
+    `help_texts` replace those of fields that are not ours.
+    `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
+    place in the menu, where the lists of a section with the least `position` come first. The search
+    across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
+
+    `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
+    see the model unless they see everything.
+    """
+
+    scope: ClassVar[RowScope] = RowScope()
+    section: ClassVar[Section] = Section.INTERNALS
+    position: ClassVar[int] = 1
+    searched_forms: ClassVar[frozenset[TermForm]] = frozenset()
+
+    actions = None
+    change_list_template = "scaiwave/admin/list.html"
+    change_form_template = "scaiwave/admin/row.html"
+    paginator = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    # Sorting by a column without an index reads the whole table, so each list says which it offers.
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+    more_fields: ClassVar[Sequence[str]] = ()
+    hidden_fields: ClassVar[Sequence[str]] = ()
+    linked_columns: ClassVar[Sequence[str]] = ()
+    id_fields: ClassVar[Sequence[str]] = ("id",)
+    field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
+    unexported_fields: ClassVar[Sequence[str]] = ()
+    named_by: ClassVar[Sequence[str]] = ()
+    export_name: ClassVar[str] = ""
+    help_texts: ClassVar[Mapping[str, str]] = {}
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        operator = find_scaikey_operator(request)
+        if operator is None:
+            return not is_scaikey_session(request) and super().has_view_permission(request, obj)
+        return self.scope.is_for(operator)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows that the account may see. Everything the site shows is read here."""
+        return limit_rows(request, super().get_queryset(request), self.scope)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [field_display(self.model, name) for name in self._list_columns(request)]
+
+    def _list_columns(self, request: HttpRequest) -> list[str]:
+        return [str(name) for name in self.list_display if self._is_shown(request, str(name))]
+
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Whether the account may see what a column refers to, such as a partner, or shows."""
+        if not all(self._can_view(request, model) for model in self.field_models.get(name, ())):
+            return False
+        model = find_referred_model(self.model, name)
+        return model is None or self._can_view(request, model)
+
+    def _can_view(self, request: HttpRequest, model: type[Model]) -> bool:
+        if not self.admin_site.is_registered(model):
+            return True
+        return self.admin_site.get_model_admin(model).has_view_permission(request)
+
+    def get_list_display_links(
+        self, request: HttpRequest, list_display: Sequence[Any]
+    ) -> list[Any]:
+        """Let the first column that links to nothing else link to the page of the row."""
+        names = [str(name) for name in self.list_display_links or self.list_display]
+        name = next(name for name in names if name not in self._linked_columns())
+        return [field_display(self.model, name)]
+
+    def _linked_columns(self) -> set[str]:
+        foreign = {field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)}
+        return foreign | set(self.linked_columns)
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        return [field_display(self.model, name) for name in self.sortable_by]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Add filters for the values that links of other pages select."""
+        foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
+        given = {each[0] for each in self.list_filter if isinstance(each, tuple)}
+        names = [name for name in (*foreign, *soft_references(self.model)) if name not in given]
+        return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow only what the filters of the list select by.
+
+        Any other one could reveal values that no page shows: with `password__startswith`, a hash
+        can be guessed character by character.
+        """
+        return lookup in self._get_filter_parameters(request)
+
+    def _get_filter_parameters(self, request: HttpRequest) -> set[str]:
+        parameters: set[str] = set()
+        for list_filter in self.get_list_filter(request):
+            if isinstance(list_filter, type) and issubclass(list_filter, SimpleListFilter):
+                parameters.add(str(list_filter.parameter_name))
+            elif isinstance(list_filter, tuple):
+                parameters.add(filter_parameter(self.model._meta.get_field(list_filter[0])))
+            else:
+                parameters |= {f"{list_filter}{suffix}" for suffix in _FILTER_SUFFIXES}
+        return parameters
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Return computed fields first, and times last."""
+        meta = self.model._meta
+        fields = [*meta.fields, *meta.many_to_many]
+        times = [field.name for field in fields if isinstance(field, DateTimeField)]
+        others = [field.name for field in fields if field.name not in times]
+        names = [name for name in (*others, *times) if name not in self.hidden_fields]
+        more = [name for name in self.more_fields if self._is_shown(request, name)]
+        shown = [name for name in names if self._is_shown(request, name)]
+        return [*more, *(field_display(self.model, name) for name in shown)]
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().get_form(request, *args, help_texts=dict(self.help_texts), **kwargs)
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Leave out names of rows that the account may not see: they could be guessed."""
+        names = [str(name) for name in super().get_search_fields(request)]
+        return [name for name in names if self._is_shown(request, name.partition("__")[0])]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()[:MAX_TERM_CHARS]
+        if term and self.id_fields and is_uuid(term):
+            conditions = [Q((name, term)) for name in self.id_fields]
+            return queryset.filter(Q(*conditions, _connector=Q.OR)), False
+        searched = set(self.get_search_fields(request))
+        if term and self.search_fields and searched <= set(self.id_fields):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, term)
+
+    def get_urls(self) -> list[Any]:
+        meta = self.model._meta
+        name = f"{meta.app_label}_{meta.model_name}_export"
+        view = self.admin_site.admin_view(self.export)
+        return [path("export/<str:format_name>/", view, name=name), *super().get_urls()]
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
+        """Have no page: it would list changes made by Django's forms, of which there are none."""
+        raise Http404
+
+    def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
+        return export_list(self, request, format_name)
+
+    def build_changelist(self, request: HttpRequest) -> ChangeList:
+        """Return the list that the request asks for, before any of its rows is read."""
+        return super().get_changelist_instance(request)
+
+    def find_sort_expression(self, name: Any) -> Any:
+        """Return the expression that a column is sorted by, or None for the field of that name."""
+        return None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SortedChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist: Any = self.build_changelist(request)
+        changelist.tab_parameter = find_tab_parameter(self.admin_site, request, self.model)
+        for spec in changelist.filter_specs:
+            if isinstance(spec, FieldListFilter):
+                spec.title = format_field_title(spec.field)
+        rows = list(changelist.result_list)
+        self.prefetch_columns(rows)
+        changelist.result_list = rows
+        return changelist
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = find_tabbed_row(self.admin_site, request, self.model)
+        context = {
+            "title": capfirst(str(self.model._meta.verbose_name_plural)),
+            "list_note": self.get_list_note(request),
+            "list_content": self.get_list_content(request),
+            "heading": self._build_list_heading(request, row),
+            "acts": self._list_acts_of_page(request, row),
+            "export_links": build_export_links(self, request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def _build_list_heading(self, request: HttpRequest, row: Model | None) -> RowHeading | None:
+        if row is None:
+            return None
+        return build_heading(self.admin_site, request, row, current=self.model)
+
+    def _list_acts_of_page(self, request: HttpRequest, row: Model | None) -> list[ActLink]:
+        """Return the acts of the list, or of the row whose tab it is.
+
+        An act of the list beside a row would look as if it were about the row, such as a sync of
+        all tenants.
+        """
+        if row is None:
+            return list_act_links(request, self.model, None)
+        model_admin: Any = self.admin_site.get_model_admin(type(row))
+        acts: list[ActLink] = model_admin.list_acts(request, row)
+        return acts
+
+    def _get_title(self, request: HttpRequest, row: Any) -> str:
+        is_named = all(self._is_shown(request, name) for name in self.named_by)
+        return self.format_name(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
+
+    def format_name(self, row: Any) -> str:
+        """Return the name of a row for its title and for links to it."""
+        return str(row)
+
+    def describe(self, request: HttpRequest, row: Any) -> tuple[str, str]:
+        """Return the name of a row, and what distinguishes it from others of the same name."""
+        title = self._get_title(request, row) or str(row.pk)
+        names = {field.name for field in self.model._meta.fields}
+        shown = [
+            name
+            for name in _DISTINGUISHING_FIELDS
+            if name in names and self._is_shown(request, name)
+        ]
+        texts = [str(getattr(row, name) or "") for name in shown]
+        return title, ", ".join(dict.fromkeys(text for text in texts if text not in title))
+
+    def summarise(self, row: Any, request: HttpRequest) -> str:
+        """Return what the heading of a row with tabs shows below its name, as HTML."""
+        return ""
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        """Return a sentence to show above the list, or nothing. It may be HTML with links."""
+        return ""
+
+    def get_list_content(self, request: HttpRequest) -> str:
+        """Return HTML to show instead of the table and the number of its rows, or nothing."""
+        return ""
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        """Load what the columns of a page need beyond the fields, for all its rows at once."""
+
+    def list_acts(self, request: HttpRequest, row: Any) -> list[ActLink]:
+        """Return what the account can do on the page of a row."""
+        return list_act_links(request, self.model, row)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = kwargs["obj"]
+        context["adminform"].form.label_suffix = ""
+        context["related_links"] = related_links(self.admin_site, request, row)
+        context["acts"] = self.list_acts(request, row)
+        context["heading"] = build_heading(self.admin_site, request, row)
+        context["row_name"] = self._get_title(request, row)
+        context["title"] = strip_markup(context["row_name"])
+        context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def find_referred_model(model: type[Model], name: str) -> type[Model] | None:
+    """Return the model that a foreign key refers to, or None for other fields."""
+    for field in model._meta.fields:
+        if field.name == name and isinstance(field, ForeignKey):
+            related: type[Model] = field.related_model
+            return related
+    return None

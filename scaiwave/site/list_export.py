@@ -1,0 +1,336 @@
+"""Export of a list as CSV or JSON: every row that it finds, in its order, and each of its columns.
+
+Rows are read while they are sent, so that memory does not grow with the list. Each export is
+recorded before its first byte leaves, and once more if it ended early.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from html import unescape
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import label_for_field
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import strip_tags
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from scaiwave.console.output import format_csv_lines, format_json_list, strip_control_chars
+from scaiwave.core.sql import batched
+from scaiwave.extensions import EXPORT_RECORDER
+from scaiwave.site.acts import identify_account
+from scaiwave.site.formatting import EMPTY_VALUE, FormattedValue
+from scaiwave.web.api import RateLimitExceeded
+from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
+from scaiwave.web.transfers import reserve_transfer
+
+MAX_BATCH_ROWS = 500
+"""Rows that are in memory at a time, and that share the queries of their columns."""
+MIN_CHUNK_CHARS = 64 * 1024
+MAX_FILTER_CHARS = 200
+
+_CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+_NOT_FILTERS = {"q", "p", "o", "e", "all"}
+"""What the address of a list has beside filters: search, page, order and flags."""
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """What is recorded of an export. `rows` are those that were found, or else sent before its
+    early end; `filters` are the parameters of the list without the search."""
+
+    list_name: str
+    format: str
+    filters: Mapping[str, str]
+    is_searched: bool
+    rows: int
+    is_aborted: bool = False
+
+
+@dataclass(frozen=True)
+class ExportLink:
+    title: str
+    url: str
+
+
+def build_export_links(model_admin: Any, request: HttpRequest) -> list[ExportLink]:
+    """Return the addresses that export the list as the request shows it, on all its pages."""
+    meta = model_admin.model._meta
+    shown = {name: values for name, values in request.GET.lists() if name not in {"p", "e", "all"}}
+    query = urlencode(shown, doseq=True)
+    return [
+        ExportLink(
+            name.upper(),
+            reverse(f"admin:{meta.app_label}_{meta.model_name}_export", args=[name])
+            + (f"?{query}" if query else ""),
+        )
+        for name in _CONTENT_TYPES
+    ]
+
+
+def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> HttpResponseBase:
+    """Send the list of the request. Raises PermissionDenied and Http404."""
+    if format_name not in _CONTENT_TYPES:
+        raise Http404
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    if not can_detect_abort(request):
+        return HttpResponse(
+            "HTTP/1.0 is not supported, since a browser could not detect an incomplete file.",
+            status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+            content_type="text/plain; charset=utf-8",
+        )
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(reserve_transfer(f"account-{request.user.pk}"))
+            response = _start_export(model_admin, request, format_name, stack)
+    except RateLimitExceeded as error:
+        return _refuse(model_admin, request, error)
+    return response
+
+
+def _refuse(model_admin: Any, request: HttpRequest, error: RateLimitExceeded) -> HttpResponse:
+    meta = model_admin.model._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    query = request.GET.urlencode()
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Too many exports",
+        "list_title": capfirst(str(meta.verbose_name_plural)),
+        "page": f"{url}?{query}" if query else url,
+        "error": error,
+    }
+    template = "scaiwave/admin/transfer_limit.html"
+    response = render(request, template, context, status=error.http_status)
+    response["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def _start_export(
+    model_admin: Any, request: HttpRequest, format_name: str, stack: ExitStack
+) -> HttpResponseBase:
+    """Return the response, which closes the stack when it has been sent."""
+    meta = model_admin.model._meta
+    try:
+        queryset = model_admin.build_changelist(request).queryset
+    except IncorrectLookupParameters:
+        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+        return HttpResponseRedirect(f"{url}?e=1")
+    name = model_admin.export_name or _format_key(str(meta.verbose_name_plural)).replace("_", "-")
+    record = ExportRecord(
+        name,
+        format_name,
+        _list_filters(request),
+        is_searched=bool(request.GET.get("q", "").strip()),
+        rows=queryset.count(),
+    )
+    queryset = queryset.defer(*model_admin.unexported_fields)
+    export = ListExport(
+        model_admin, queryset, _build_columns(model_admin, request), record, _get_record(request)
+    )
+    export.write_record()
+    started = StartedStream(export)
+    started.release = stack.pop_all().close
+    response = StreamingHttpResponse(
+        PacedStream(request, started), content_type=_CONTENT_TYPES[format_name]
+    )
+    response["Content-Disposition"] = (
+        f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.{format_name}"'
+    )
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _list_filters(request: HttpRequest) -> dict[str, str]:
+    return {
+        name[:MAX_FILTER_CHARS]: strip_control_chars(",".join(map(str, values)))[:MAX_FILTER_CHARS]
+        for name, values in sorted(request.GET.lists())
+        if name not in _NOT_FILTERS
+    }
+
+
+def _get_record(request: HttpRequest) -> Callable[[ExportRecord], None]:
+    operator = identify_account(request)
+
+    def record(export: ExportRecord) -> None:
+        EXPORT_RECORDER.load()(operator, export, timezone.now())
+
+    return record
+
+
+@dataclass(frozen=True)
+class ExportColumn:
+    """A column of the file: its key, and how it is read from a row."""
+
+    key: str
+    get_value: Callable[[Any], Any]
+
+
+class ListExport:
+    """The bytes of an export, to be read once, after `write_record`. `close` it to stop early."""
+
+    def __init__(
+        self,
+        model_admin: Any,
+        queryset: QuerySet[Any],
+        columns: Sequence[ExportColumn],
+        record: ExportRecord,
+        write_record: Callable[[ExportRecord], None],
+    ) -> None:
+        self._model_admin = model_admin
+        self._queryset = queryset
+        self._columns = columns
+        self._record = record
+        self._write_record = write_record
+        self._sent_rows = 0
+        self._has_ended = False
+        self._is_closed = False
+        self._chunks = self._iter_chunks()
+
+    def write_record(self) -> None:
+        self._write_record(self._record)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Release the cursor, and record that the export ended early if it did."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._chunks.close()
+        if not self._has_ended:
+            self._write_record(replace(self._record, rows=self._sent_rows, is_aborted=True))
+
+    def _iter_chunks(self) -> Generator[bytes]:
+        with closing(self._iter_rows()) as rows:
+            parts: list[str] = []
+            chars = 0
+            for text in self._format(rows):
+                parts.append(text)
+                chars += len(text)
+                if chars >= MIN_CHUNK_CHARS:
+                    yield "".join(parts).encode()
+                    parts, chars = [], 0
+            self._has_ended = True
+            yield "".join(parts).encode()
+
+    def _format(self, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+        if self._record.format == "csv":
+            return format_csv_lines([column.key for column in self._columns], rows)
+        return format_json_list(self._record.list_name.replace("-", "_"), rows)
+
+    def _iter_rows(self) -> Generator[dict[str, Any]]:
+        for batch in batched(self._queryset.iterator(MAX_BATCH_ROWS), MAX_BATCH_ROWS):
+            self._model_admin.prefetch_columns(batch)
+            for row in batch:
+                self._sent_rows += 1
+                yield {column.key: column.get_value(row) for column in self._columns}
+
+
+def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]:
+    """Return the ID, then each column of the list, and of references to rows also their IDs."""
+    columns = [ExportColumn("id", _read_field("pk"))]
+    for item in model_admin.get_list_display(request):
+        name = str(getattr(item, "field_name", item))
+        if name in model_admin.unexported_fields:
+            continue
+        field = _find_field(model_admin.model, name)
+        if field is None:
+            label = label_for_field(name, model_admin.model, model_admin)
+            given = getattr(getattr(model_admin, name, None), "export_key", "")
+            key = "name" if name == "__str__" else given or _format_key(str(label))
+            columns.append(ExportColumn(key, _read_display(model_admin, name)))
+        elif isinstance(field, ForeignKey):
+            columns.append(ExportColumn(name, _read_reference(field)))
+            columns.append(ExportColumn(f"{name}_id", _read_field(field.attname)))
+        else:
+            columns.append(ExportColumn(name, _read_field(field.attname)))
+    return _remove_repeated(columns)
+
+
+def _remove_repeated(columns: Iterable[ExportColumn]) -> list[ExportColumn]:
+    by_key: dict[str, ExportColumn] = {}
+    for column in columns:
+        by_key.setdefault(column.key, column)
+    return list(by_key.values())
+
+
+def _find_field(model: type[Model], name: str) -> Field[Any, Any] | None:
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return field if isinstance(field, Field) else None
+
+
+def _format_key(label: str) -> str:
+    return re.sub(r"\W+", "_", label.lower()).strip("_")
+
+
+_FILE_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
+"""What both formats can have. Everything else, such as days and durations, becomes a text."""
+
+
+def _to_file_value(value: Any) -> Any:
+    return value if value is None or isinstance(value, _FILE_TYPES) else str(value)
+
+
+def _read_field(attribute: str) -> Callable[[Any], Any]:
+    def read(row: Any) -> Any:
+        return _to_file_value(getattr(row, attribute))
+
+    return read
+
+
+def _read_reference(field: ForeignKey[Any, Any]) -> Callable[[Any], Any]:
+    def read(row: Any) -> Any:
+        return None if getattr(row, field.attname) is None else str(getattr(row, field.name))
+
+    return read
+
+
+def _read_display(model_admin: Any, name: str) -> Callable[[Any], Any]:
+    """Return what reads a computed column: the value that it shows, or else its text."""
+    if name == "__str__":
+        return str
+    display = getattr(model_admin, name, None)
+
+    def read(row: Any) -> Any:
+        shown = display(row) if display is not None else getattr(row, name)
+        if isinstance(shown, FormattedValue):
+            return _to_file_value(shown.value)
+        if isinstance(shown, SafeString):  # Other texts are no markup, whatever they contain.
+            shown = " ".join(unescape(strip_tags(shown)).split())
+        return None if shown in ("", EMPTY_VALUE) else _to_file_value(shown)
+
+    return read

@@ -1,0 +1,143 @@
+"""The search across all lists of the site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Field, ForeignKey, QuerySet, UUIDField
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import capfirst
+
+from scaiwave.core.sql import fetch
+from scaiwave.site.base import ReadOnlyAdmin
+from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, get_term_form
+
+MAX_ROWS = 5
+
+Match = tuple[ReadOnlyAdmin, QuerySet[Any]]
+"""A list, and the rows of it that a term finds."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """`details` distinguish the row from others of the same name."""
+
+    text: str
+    details: str
+    url: str
+
+
+@dataclass(frozen=True)
+class FoundRows:
+    """Rows of one list; `url` is the list with the same search, which has all of them.
+
+    `is_by_name` is true for lists whose rows have names, and not for joins and records.
+    """
+
+    title: str
+    url: str
+    rows: list[Found]
+    has_more: bool
+    is_by_name: bool
+
+
+def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundRows]:
+    """Search the lists that the account may see, and whose rows a term of this form can find.
+
+    A UUID finds the row with this ID in every list. Reads a few rows of each list.
+    """
+    term = term.strip()[:MAX_TERM_CHARS]
+    if not term or "\0" in term:  # PostgreSQL refuses it in a text.
+        return []
+    admins, form = _list_visible(site, request), get_term_form(term)
+    if form is TermForm.ID:
+        matches = _find_matching([_match_id(each, request, term) for each in admins])
+    else:
+        asked = [each for each in admins if form in each.searched_forms]
+        matches = [_match(each, request, term) for each in asked]
+    found = [(model_admin, _read_rows(model_admin, rows)) for model_admin, rows in matches]
+    return [_build(request, each, term, rows) for each, rows in found if rows]
+
+
+def find_only(found: Sequence[FoundRows]) -> Found | None:
+    """Return the row that the search is about, if that is clear.
+
+    A row that has a name comes before those that share its ID.
+    """
+    named = [each for each in found if each.is_by_name]
+    rows = [row for each in named or found for row in each.rows]
+    return rows[0] if len(rows) == 1 else None
+
+
+def _list_visible(site: AdminSite, request: HttpRequest) -> list[ReadOnlyAdmin]:
+    admins = [site.get_model_admin(model) for model in site._registry]
+    return [
+        each
+        for each in sorted(admins, key=lambda each: getattr(each, "position", 1))
+        if isinstance(each, ReadOnlyAdmin) and each.has_view_permission(request)
+    ]
+
+
+def _match(model_admin: ReadOnlyAdmin, request: HttpRequest, term: str) -> Match:
+    """Find a term as the search of the list does."""
+    rows, _ = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
+    return model_admin, rows
+
+
+def _match_id(model_admin: ReadOnlyAdmin, request: HttpRequest, term: str) -> Match:
+    """Find a row by its ID. In lists with names that may also be the ID that ScaiKey has given."""
+    if model_admin.searched_forms:
+        return _match(model_admin, request, term)
+    rows = model_admin.get_queryset(request)
+    key: Field[Any, Any] = model_admin.model._meta.pk
+    if isinstance(key, ForeignKey):
+        key = key.target_field
+    is_found = isinstance(key, UUIDField)
+    return model_admin, rows.filter(pk=UUID(term)) if is_found else rows.none()
+
+
+def _find_matching(matches: Sequence[Match]) -> list[Match]:
+    """Return the matches that have rows, with one query for all lists."""
+    selects: list[str] = []
+    values: list[Any] = []
+    for number, (_, rows) in enumerate(matches):
+        try:
+            sql, parameters = rows.order_by().values("pk")[:1].query.sql_with_params()
+        except EmptyResultSet:
+            continue
+        selects.append(f"SELECT {number} FROM ({sql}) AS matching")  # noqa: S608
+        values += parameters
+    numbers = fetch(" UNION ALL ".join(selects), values) if selects else []
+    return [matches[number] for (number,) in sorted(numbers)]
+
+
+def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Any]) -> list[Any]:
+    """Read the first rows with what their names consist of, and one more if there is."""
+    related = model_admin.list_select_related
+    if not isinstance(related, bool):
+        rows = rows.select_related(*related)
+    return list(rows.prefetch_related(None).order_by(*model_admin.ordering)[: MAX_ROWS + 1])
+
+
+def _build(
+    request: HttpRequest, model_admin: ReadOnlyAdmin, term: str, rows: list[Any]
+) -> FoundRows:
+    meta = model_admin.model._meta
+    name = f"admin:{meta.app_label}_{meta.model_name}"
+    return FoundRows(
+        title=capfirst(str(meta.verbose_name_plural)),
+        url=f"{reverse(f'{name}_changelist')}?{urlencode({'q': term})}",
+        rows=[
+            Found(*model_admin.describe(request, row), reverse(f"{name}_change", args=[row.pk]))
+            for row in rows[:MAX_ROWS]
+        ],
+        has_more=len(rows) > MAX_ROWS,
+        is_by_name=bool(model_admin.searched_forms),
+    )

@@ -1,0 +1,227 @@
+"""The admin site itself: its titles, and its menu by task."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY, logout
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.text import capfirst
+from django.views.decorators.cache import never_cache
+
+from scaiwave.core.errors import ScaiWaveError
+from scaiwave.extensions import SIGN_OUT_ADDRESS
+from scaiwave.site.access import (
+    ID_TOKEN_KEY,
+    find_limited_operator,
+    find_scaikey_operator,
+    has_permission,
+    is_expired,
+    is_scaikey_session,
+)
+from scaiwave.site.act_view import show_act
+from scaiwave.site.charts import draw_chart
+from scaiwave.site.menu import Section, build_menu
+from scaiwave.site.overview import hide_links, load_limited_overview, load_overview
+from scaiwave.site.pages import SitePage, get_pages
+from scaiwave.site.search import find_only, search_site
+from scaiwave.site.upstream_errors import hide_upstream_details
+
+
+class OperatorSite(admin.AdminSite):
+    site_header = "ScaiWave operators"
+    site_title = "ScaiWave operators"
+    index_title = "Overview"
+    index_template = "scaiwave/admin/index.html"
+    site_url = None
+    login_template = "scaiwave/admin/login.html"
+    logout_template = "scaiwave/admin/signed_out.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether the account may enter: after a sign-in with ScaiKey, as long as it proves a role.
+
+        An account made by such a sign-in is not staff, so that nothing else lets it in. The session
+        of someone who may no longer sign in ends here: it would go on once they may again.
+        """
+        is_of_scaikey = is_scaikey_session(request)
+        if is_of_scaikey and find_scaikey_operator(request) is not None:
+            return True
+        if is_of_scaikey and is_expired(request):  # The page to sign in leads to ScaiKey.
+            return False
+        if is_of_scaikey or (SESSION_KEY in request.session and request.user.is_anonymous):
+            logout(request)
+        return super().has_permission(request)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add the role of someone who signed in with ScaiKey, to be shown beside their name."""
+        operator = find_scaikey_operator(request)
+        role = operator.role.value.replace("_", " ") if operator is not None else ""
+        return {**super().each_context(request), "operator_role": role}
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Show the overview, as far as the account may see what each part is about."""
+        if operator := find_limited_operator(request):
+            overview = load_limited_overview(timezone.now(), operator)
+        else:
+            overview = load_overview(timezone.now(), partial(has_permission, request))
+        hide_links(overview, {page.url for page in get_pages() if not page.is_visible(request)})
+        charts = [draw_chart(chart) for chart in overview["charts"]]
+        context = {"overview": overview, "charts": charts, **(extra_context or {})}
+        return super().index(request, context)
+
+    @method_decorator(never_cache)
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the ways to sign in that this server offers.
+
+        After a sign-in with ScaiKey has expired, ask ScaiKey again at once: people who are still
+        signed in there do not notice.
+        """
+        target = request.GET.get(REDIRECT_FIELD_NAME) or request.POST.get(REDIRECT_FIELD_NAME, "")
+        query = urlencode({REDIRECT_FIELD_NAME: target})
+        url = f"{reverse('oidc_authenticate')}?{query}" if settings.HAS_SCAIKEY_SIGN_IN else ""
+        if request.method == "GET" and is_scaikey_session(request) and is_expired(request):
+            logout(request)
+            if url and target:
+                return HttpResponseRedirect(url)
+        context = {"scaikey_url": url, "has_password_sign_in": settings.HAS_PASSWORD_SIGN_IN}
+        if request.method == "POST" and not settings.HAS_PASSWORD_SIGN_IN:
+            raise PermissionDenied
+        return super().login(request, {**context, **(extra_context or {})})
+
+    @method_decorator(never_cache)
+    def logout(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """End the session, and that of ScaiKey if the person has signed in there.
+
+        The page leads on to ScaiKey itself: as a redirect, the policy for forms would forbid it.
+        """
+        id_token = request.session.get(ID_TOKEN_KEY) if is_scaikey_session(request) else None
+        response: HttpResponse = super().logout(request, extra_context)
+        if request.method != "POST" or id_token is None:
+            return response
+        context = {"title": "Signed out", "was_in_scaikey": True}
+        try:
+            context["end_session_url"] = SIGN_OUT_ADDRESS.load()(id_token)
+        except ScaiWaveError as error:
+            context["error"] = hide_upstream_details(error, "ScaiKey can't be reached now.")
+        return render(request, "scaiwave/admin/signed_out.html", context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Refuse people who have no password here. The form gets the request, to record it."""
+        if is_scaikey_session(request):
+            raise PermissionDenied
+        request.current_app = self.name
+        form: Any = self.password_change_form
+        view = PasswordChangeView.as_view(
+            form_class=partial(form, request),
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return cast(TemplateResponse, view(request))
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path("search/", self.admin_view(self.search), name="search"),
+            *(
+                path(
+                    f"{page.name}/",
+                    self.admin_view(partial(self.show_page, page)),
+                    name=page.name,
+                )
+                for page in get_pages()
+            ),
+            path("act/<str:slug>/", self.admin_view(self.act), name="act"),
+            path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
+            *super().get_urls(),
+        ]
+
+    def show_page(self, page: SitePage, request: HttpRequest) -> HttpResponseBase:
+        if not page.is_visible(request):
+            raise PermissionDenied
+        return page.show(self, request)
+
+    def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
+        return show_act(self, request, slug, row_id)
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Find nothing by a null character, which PostgreSQL refuses in a text."""
+        if "\0" in request.GET.get("term", ""):
+            return JsonResponse({"results": [], "pagination": {"more": False}})
+        return super().autocomplete_view(request)
+
+    def search(self, request: HttpRequest) -> HttpResponse:
+        """Search all lists; go to the row at once if it is the only one."""
+        term = request.GET.get("q", "").strip()
+        found = search_site(self, request, term)
+        if row := find_only(found):
+            return HttpResponseRedirect(row.url)
+        context = {
+            **self.each_context(request),
+            "title": f"Search for {term}" if term else "Search",
+            "term": term,
+            "found": found,
+        }
+        return TemplateResponse(request, "scaiwave/admin/search.html", context)
+
+    def app_index(  # type: ignore[override]
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Redirect to the first section of the menu with a list of the app: the menu is by task."""
+        for section in self.get_app_list(request):
+            models = (entry["model"] for entry in section["models"] if "model" in entry)
+            if any(model._meta.app_label == app_label for model in models):
+                return HttpResponseRedirect(section["app_url"])
+        return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
+
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the sections of the menu. Django's own has more, which takes each page longer."""
+        ordered = sorted(self._registry.items(), key=lambda item: getattr(item[1], "position", 1))
+        entries = [
+            *((page.section, page.menu_entry) for page in get_pages() if page.is_visible(request)),
+            *(
+                (getattr(model_admin, "section", Section.INTERNALS), self._build_entry(model))
+                for model, model_admin in ordered
+                if model_admin.has_module_permission(request)
+                and model_admin.has_view_or_change_permission(request)
+            ),
+        ]
+        for _, entry in entries:
+            entry["is_current"] = request.path.startswith(entry["admin_url"])
+        return build_menu(entries)
+
+    def _build_entry(self, model: type[Model]) -> dict[str, Any]:
+        meta = model._meta
+        name = f"admin:{meta.app_label}_{meta.model_name}_changelist"
+        return {
+            "model": model,
+            "name": capfirst(str(meta.verbose_name_plural)),
+            "object_name": meta.object_name,
+            "admin_url": reverse(name, current_app=self.name),
+        }

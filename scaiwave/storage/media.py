@@ -1,0 +1,139 @@
+"""The media store: files below SCAIWAVE_MEDIA_ROOT, or an S3 bucket.
+
+A file's name contains its hash, so an existing file of this name has the same bytes, and writing it
+again does no harm.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Collection
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+from scaiwave.config import Configuration
+from scaiwave.core.errors import ConfigurationError, SettingMissing
+from scaiwave.core.files import atomic_write, make_directories
+
+DRAFT_DIRECTORY = "incoming"
+_S3_SETTINGS = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
+_S3_ERRORS = {
+    "botocore.exceptions": ("BotoCoreError", "ClientError"),
+    "boto3.exceptions": ("Boto3Error",),
+    "s3transfer.exceptions": ("RetriesExceededError",),
+}
+
+
+class MediaStoreUnusable(ConfigurationError):
+    """The media store can't be read or written to, or returns other bytes than were written."""
+
+    code = "SW_MEDIA_STORE_UNUSABLE"
+    fix = (
+        "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that the store is reachable, has space "
+        "and lets this server write."
+    )
+
+
+class S3LibrariesMissing(ConfigurationError):
+    """A bucket is configured, and the libraries that use it are not installed."""
+
+    code = "SW_S3_LIBRARIES_MISSING"
+    fix = (
+        "Install them with `pip install 'scaiwave[s3]'`, or in a checkout with "
+        "`pip install --require-hashes -r scripts/requirements/s3.txt`."
+    )
+
+
+class MediaStore(Protocol):
+    """What both media stores do besides what Django's storages do."""
+
+    def remove_drafts(self, names: Collection[str]) -> None: ...
+
+
+class AtomicFileSystemStorage(FileSystemStorage):
+    """Files that are complete or do not exist: written as a draft, synced, then renamed.
+
+    Drafts of killed processes remain in the directory `incoming`, under the file's name with dashes
+    for slashes, a dot, and a random suffix.
+    """
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        return name
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        target = Path(self.path(name))
+        make_directories(target.parent)
+        draft = self._drafts / f"{_draft_stem(name)}.{secrets.token_hex(8)}"
+        make_directories(draft.parent)
+        with atomic_write(target, draft=draft, keep_owner=False) as file:
+            file.writelines(content.chunks())
+        return name
+
+    def remove_drafts(self, names: Collection[str]) -> None:
+        """Delete the drafts of these files, which no process may be writing."""
+        stems = set(map(_draft_stem, names))
+        for draft in self._drafts.glob("*"):
+            if draft.name.rpartition(".")[0] in stems:
+                draft.unlink(missing_ok=True)
+
+    @property
+    def _drafts(self) -> Path:
+        return Path(self.path(DRAFT_DIRECTORY))
+
+
+def _draft_stem(name: str) -> str:
+    """Return the whole name: two tenants may be importing the same file."""
+    return name.replace("/", "-")
+
+
+def s3_error_types() -> tuple[type[Exception], ...]:
+    """Return the exceptions of S3's client, if this process has loaded it."""
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, names in _S3_ERRORS.items()
+        if module in sys.modules
+        for name in names
+    )
+
+
+def storage_error_types() -> tuple[type[Exception], ...]:
+    return (OSError, *s3_error_types())
+
+
+def storage_settings(config: Configuration) -> dict[str, Any]:
+    """Return Django's settings of the media store. Raises SettingMissing for an incomplete S3."""
+    settings = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3_SETTINGS}
+    if not settings["BUCKET"]:
+        return {
+            "BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage",
+            "OPTIONS": {"location": str(media_root(config))},
+        }
+    if find_spec("storages") is None:
+        raise S3LibrariesMissing(
+            "SCAIWAVE_S3_BUCKET is set, but the Python libraries for S3 are not installed."
+        )
+    for part in ("ACCESS_KEY", "SECRET_KEY"):
+        if not settings[part]:
+            raise SettingMissing(
+                f"SCAIWAVE_S3_BUCKET is set, but SCAIWAVE_S3_{part} is not.",
+                fix="Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here.",
+            )
+    return {
+        "BACKEND": "scaiwave.storage.s3.S3MediaStorage",
+        "OPTIONS": {
+            "endpoint_url": settings["ENDPOINT"] or None,
+            "bucket_name": settings["BUCKET"],
+            "access_key": settings["ACCESS_KEY"],
+            "secret_key": settings["SECRET_KEY"],
+        },
+    }
+
+
+def media_root(config: Configuration) -> Path:
+    """Resolve a relative path from the home directory, since cron has another working directory."""
+    return config.home / (config.get_str("SCAIWAVE_MEDIA_ROOT") or "media")

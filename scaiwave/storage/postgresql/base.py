@@ -1,0 +1,86 @@
+"""Django's backend for PostgreSQL. Django loads it by its name in the settings.
+
+If the connection breaks while COMMIT is executed, the client can't tell whether the transaction was
+saved. PostgreSQL can: by the transaction's ID, which is read before each COMMIT.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from django.db import DatabaseError
+from django.db.backends.postgresql import base
+from psycopg import Error as PsycopgError
+from psycopg.pq import TransactionStatus
+
+from scaiwave.core.completed_work import list_uncommitted
+from scaiwave.core.unconfirmed_commits import UnconfirmedCommit
+
+WAIT_SECONDS = 5.0
+"""How long to wait for a server that restarts, or that has not noticed yet that we are gone."""
+POLL_SECONDS = 0.1
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def _commit(self) -> None:
+        """Raises `UnconfirmedCommit` unless the server has answered, or has not saved it."""
+        transaction_id = self._get_transaction_id()
+        try:
+            super()._commit()  # type: ignore[misc]  # django-stubs lack it
+        except DatabaseError as error:
+            if transaction_id is None or not self._is_unanswered(error):
+                raise
+            works = list_uncommitted(self.run_on_commit)
+            self.connection.close()  # What is left of the response must not answer a later query.
+            is_saved = self._find_out(transaction_id)
+            if is_saved is False:
+                raise
+            self.closed_in_transaction = True  # Django would connect again, and wait for that.
+            raise UnconfirmedCommit(str(error), works, is_saved=is_saved) from error
+
+    def _get_transaction_id(self) -> str | None:
+        """Return None if nothing was written. Not a query of Django's, which tests would count."""
+        if self.connection is None:
+            return None
+        if self.connection.info.transaction_status != TransactionStatus.INTRANS:
+            return None
+        with self.wrap_database_errors:
+            row = self.connection.execute("SELECT pg_current_xact_id_if_assigned()::text")
+            transaction_id: str | None = row.fetchone()[0]
+        return transaction_id
+
+    def _is_unanswered(self, error: DatabaseError) -> bool:
+        """Return whether the error is not the server's, or the last that it sent."""
+        return getattr(error.__cause__, "sqlstate", None) is None or bool(self.connection.closed)
+
+    def _find_out(self, transaction_id: str) -> bool | None:
+        """Return whether the transaction was saved; None if the server does not tell in time.
+
+        A thread asks, since neither a connection nor a query has an end of its own: a pooler
+        accepts a client and lets its query wait for a server.
+        """
+        answers: SimpleQueue[bool] = SimpleQueue()
+        asker = threading.Thread(target=self._ask, args=(transaction_id, answers), daemon=True)
+        asker.start()
+        try:
+            return answers.get(timeout=WAIT_SECONDS)
+        except Empty:
+            return None
+
+    def _ask(self, transaction_id: str, answers: SimpleQueue[bool]) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(PsycopgError):
+                if (status := self._read_status(transaction_id)) in {"committed", "aborted"}:
+                    answers.put(status == "committed")
+                    return
+            time.sleep(POLL_SECONDS)
+
+    def _read_status(self, transaction_id: str) -> str:
+        """Read it through a connection of its own. It is `in progress` until the server notices."""
+        with self.Database.connect(**self.get_connection_params()) as connection:
+            row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
+            return str(row.fetchone()[0])

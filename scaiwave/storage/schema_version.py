@@ -1,0 +1,73 @@
+"""Notice a database that a later release has migrated.
+
+Old code on new tables fails anywhere, or loses what the new columns mean. Only the migrations of
+the own applications of the suite count: commands do not load all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from scaiwave import __version__
+from scaiwave.core.errors import DatabaseNewer
+
+OWN_APPS = ("tenants", "identity_sync", "federation", "rooms")
+_MAX_LISTED = 3
+_QUERY = "SELECT app, name FROM django_migrations WHERE app IN (%s, %s, %s, %s) ORDER BY id"
+
+
+@contextmanager
+def known_schema_required() -> Iterator[None]:
+    """Check the first connection that is opened in this block, with one query.
+
+    The connection raises DatabaseNewer, and is closed, if its database has migrations that this
+    code does not have. Nothing is checked, or connected to, if the block needs no database.
+    """
+
+    def check(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+        try:
+            require_known_schema(connection)
+        except DatabaseNewer:
+            connection.close()  # The next use must not pass.
+            raise
+        connection_created.disconnect(check)
+
+    connection_created.connect(check)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(check)
+
+
+def require_known_schema(connection: BaseDatabaseWrapper) -> None:
+    """Raises DatabaseNewer. A database without migrations passes."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_QUERY, OWN_APPS)
+            applied = cursor.fetchall()
+    except Error:
+        return
+    known = set(_iter_known())
+    if not (unknown := [f"{app}.{name}" for app, name in applied if (app, name) not in known]):
+        return
+    more = f" and {len(unknown) - _MAX_LISTED} more" if len(unknown) > _MAX_LISTED else ""
+    raise DatabaseNewer(
+        f"The database was migrated by a later release than this one ({__version__}), which does "
+        f"not know {', '.join(unknown[:_MAX_LISTED])}{more}. No changes were made."
+    )
+
+
+def _iter_known() -> Iterator[tuple[str, str]]:
+    """Yield (application, name) of the migrations of this code, without importing them."""
+    for app in OWN_APPS:
+        if apps.is_installed(app):
+            for file in Path(apps.get_app_config(app).path, "migrations").glob("[0-9]*.py"):
+                yield app, file.stem

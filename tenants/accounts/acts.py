@@ -1,0 +1,45 @@
+"""Acts of the admin site on its administrators."""
+
+from __future__ import annotations
+
+from scaiwave.site.acts import Act, ActCall, register_act
+from tenants.accounts.administrators import disable_administrator, enable_administrator
+from tenants.models import (
+    AdminUser,
+)
+
+
+def _disable_administrator(call: ActCall) -> str:
+    return disable_administrator(
+        operator=call.operator,
+        username=call.row.username,
+        confirm=call.confirm,
+        now=call.now,
+    ).sentence
+
+
+def _enable_administrator(call: ActCall) -> str:
+    return enable_administrator(
+        operator=call.operator, username=call.row.username, now=call.now
+    ).sentence
+
+
+register_act(
+    Act(
+        "admin disable-administrator",
+        "Disable",
+        AdminUser,
+        _disable_administrator,
+        is_offered=lambda user: user.is_active,
+        is_destructive=True,
+    )
+)
+register_act(
+    Act(
+        "admin enable-administrator",
+        "Enable",
+        AdminUser,
+        _enable_administrator,
+        is_offered=lambda user: not user.is_active,
+    )
+)

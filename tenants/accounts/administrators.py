@@ -1,0 +1,207 @@
+"""Disable, enable and remove accounts of the admin site, and set their passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from scaiwave.core.operators import Operator, Permission
+from tenants.accounts.create_administrator import set_password
+from tenants.accounts.prune_sessions import delete_sessions_of
+from tenants.accounts.queries import (
+    MAY_SIGN_IN,
+    build_administrator_row,
+    get_administrator,
+    may_sign_in,
+)
+from tenants.audit.record import record_audit
+from tenants.errors import AdministratorNotFound, LastAdministrator
+from tenants.lookup.serializers import Row
+from tenants.models import AdminUser
+
+RESET = "reset"
+
+
+@dataclass(frozen=True)
+class AdministratorChangeResult:
+    """`done` is the participle of the change, such as disabled.
+
+    `changed` is False if there was nothing to change, and in a dry run.
+    """
+
+    administrator: Row
+    done: str
+    changed: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        name = self.administrator["username"]
+        subject = f"Password of {name}" if self.done == RESET else f"Administrator {name}"
+        if self.dry_run:
+            return f"{subject} would be {self.done}."
+        if self.changed:
+            return f"{subject} {self.done}."
+        return f"{subject} is already {self.done}; nothing changed."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"administrator": self.administrator, "changed": self.changed or self.dry_run}
+
+
+def disable_administrator(
+    *,
+    operator: Operator,
+    username: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    allow_last: bool = False,
+    dry_run: bool = False,
+) -> AdministratorChangeResult:
+    """Disable an account: it can't sign in, and its sessions end, also if it is enabled again.
+
+    `confirm` gets the question to ask, and raises if the answer is not yes. Raises
+    AdministratorNotFound, and LastAdministrator unless `allow_last`.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    user = get_administrator(operator, username)
+    if not user.is_active:
+        return _build_result(user, "disabled", changed=False)
+    _ensure_not_last(user, "disabled", allow_last=allow_last)
+    if dry_run:
+        return _build_result(user, "disabled", changed=False, dry_run=True)
+    confirm(f"This blocks {user.username} from the admin site and ends their sessions. Continue?")
+    with transaction.atomic():
+        user = _lock(user)
+        _ensure_not_last(user, "disabled", allow_last=allow_last)
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        delete_sessions_of(user.pk)
+        _record(operator, "disable-administrator", user, now)
+    return _build_result(user, "disabled", changed=True)
+
+
+def enable_administrator(
+    *, operator: Operator, username: str, now: datetime, dry_run: bool = False
+) -> AdministratorChangeResult:
+    """Let a disabled account sign in again. Raises AdministratorNotFound."""
+    operator.require(Permission.MANAGE_PLATFORM)
+    user = get_administrator(operator, username)
+    if user.is_active:
+        return _build_result(user, "enabled", changed=False)
+    if dry_run:
+        return _build_result(user, "enabled", changed=False, dry_run=True)
+    with transaction.atomic():
+        user = _lock(user)
+        user.is_active = True
+        user.save(update_fields=["is_active"])
+        _record(operator, "enable-administrator", user, now)
+    return _build_result(user, "enabled", changed=True)
+
+
+def reset_administrator_password(
+    *,
+    operator: Operator,
+    username: str,
+    password: Callable[[], str],
+    now: datetime,
+    dry_run: bool = False,
+) -> AdministratorChangeResult:
+    """Set a new password, which ends the sessions of the account.
+
+    `password` is not called in a dry run. Raises AdministratorNotFound and WeakPassword.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    user = get_administrator(operator, username)
+    if dry_run:
+        return _build_result(user, RESET, changed=False, dry_run=True)
+    set_password(user, password())
+    with transaction.atomic():
+        current = _lock(user)
+        current.password = user.password
+        current.save(update_fields=["password"])
+        _record(operator, "reset-administrator-password", current, now)
+    return _build_result(current, RESET, changed=True)
+
+
+def change_own_password(
+    *, operator: Operator, user: AdminUser, password: str, now: datetime
+) -> AdminUser:
+    """Set the password of the account that is signed in, which ends its other sessions.
+
+    It takes no permission: the caller has checked the old password. Raises AdministratorNotFound
+    and WeakPassword.
+    """
+    set_password(user, password)
+    with transaction.atomic():
+        current = _lock(user)
+        current.password = user.password
+        current.save(update_fields=["password"])
+        _record(operator, "change-password", current, now)
+    return user
+
+
+def remove_administrator(
+    *,
+    operator: Operator,
+    username: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    allow_last: bool = False,
+    dry_run: bool = False,
+) -> AdministratorChangeResult:
+    """Delete an account; the audit log keeps its name.
+
+    `confirm` gets the question to ask, and raises if the answer is not yes. Raises
+    AdministratorNotFound, and LastAdministrator unless `allow_last`.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    user = get_administrator(operator, username)
+    _ensure_not_last(user, "removed", allow_last=allow_last)
+    row = build_administrator_row(user)
+    if dry_run:
+        return AdministratorChangeResult(row, "removed", changed=False, dry_run=True)
+    confirm(f"This deletes the account {user.username} and ends its sessions. Continue?")
+    with transaction.atomic():
+        user = _lock(user)
+        _ensure_not_last(user, "removed", allow_last=allow_last)
+        _record(operator, "remove-administrator", user, now, email=user.email)
+        user.delete()
+    return AdministratorChangeResult(row, "removed", changed=True)
+
+
+def _lock(user: AdminUser) -> AdminUser:
+    """Return the account as it is now. Locks all, so that two changes can't take the last two.
+
+    Raises AdministratorNotFound if it was removed a moment ago.
+    """
+    locked = {other.pk: other for other in AdminUser.objects.select_for_update().order_by("pk")}
+    if user.pk not in locked:
+        raise AdministratorNotFound(f"Administrator not found: {user.username}.")
+    return locked[user.pk]
+
+
+def _ensure_not_last(user: AdminUser, done: str, *, allow_last: bool) -> None:
+    others = AdminUser.objects.filter(MAY_SIGN_IN).exclude(pk=user.pk)
+    if allow_last or not may_sign_in(user) or others.exists():
+        return
+    raise LastAdministrator(
+        f"{user.username} can't be {done}: no other administrator can sign in.",
+        fix="Create or enable another one first, or pass --allow-last.",
+    )
+
+
+def _record(
+    operator: Operator, action: str, user: AdminUser, now: datetime, **details: Any
+) -> None:
+    record_audit(operator=operator, action=action, subject=user, now=now, details=details)
+
+
+def _build_result(
+    user: AdminUser, done: str, *, changed: bool, dry_run: bool = False
+) -> AdministratorChangeResult:
+    return AdministratorChangeResult(build_administrator_row(user), done, changed, dry_run)

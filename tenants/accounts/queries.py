@@ -1,0 +1,60 @@
+"""Accounts of the admin site."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from django.db.models import Q
+
+from scaiwave.core.operators import Operator, Permission
+from tenants.errors import AdministratorNotFound
+from tenants.lookup.nearest import find_nearest, suggest_nearest
+from tenants.lookup.resolve import is_storable_text
+from tenants.lookup.serializers import Row
+from tenants.models import AdminUser
+
+MAY_SIGN_IN = Q(is_active=True, is_staff=True) & ~Q(Q(password="") | Q(password__startswith="!"))  # noqa: S106
+"""Django marks a password that can't be used with an exclamation mark."""
+
+
+def list_administrators(
+    *, operator: Operator, limit: int | None = None
+) -> Generator[Row, None, None]:
+    """Return the accounts by name. Yields one row at a time; errors are raised at once."""
+    operator.require(Permission.VIEW_PLATFORM)
+    users = AdminUser.objects.order_by("username")[:limit]
+    return (build_administrator_row(user) for user in users.iterator(chunk_size=500))
+
+
+def get_administrator(operator: Operator, username: str) -> AdminUser:
+    """Return the account with this name, in any case. Raises `AdministratorNotFound`."""
+    if is_storable_text(username):
+        matches = AdminUser.objects.filter(username__iexact=username)
+        # Accounts made by other means may differ in case only.
+        if user := matches.filter(username=username).first() or matches.first():
+            return user
+    raise AdministratorNotFound(
+        f"Administrator not found: {username}.",
+        fix=suggest_nearest(
+            find_nearest(operator, username, AdminUser.objects.all(), "username"),
+            "`scaiwave admin list-administrators` lists all.",
+            AdministratorNotFound.fix,
+        ),
+    )
+
+
+def may_sign_in(user: AdminUser) -> bool:
+    """Whether the account can sign in with a password. Those of ScaiKey depend on a role there."""
+    return user.is_active and user.is_staff and user.has_usable_password()
+
+
+def build_administrator_row(user: AdminUser) -> Row:
+    return {
+        "id": user.pk,
+        "username": user.username,
+        "email": user.email or None,
+        "status": "active" if user.is_active else "disabled",
+        "can_sign_in": may_sign_in(user) or (user.is_active and user.scaikey_id is not None),
+        "last_sign_in_at": user.last_login,
+        "created_at": user.date_joined,
+    }

@@ -1,0 +1,29 @@
+"""Record exports of lists of the admin site."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from scaiwave.core.operators import Operator
+from scaiwave.site.list_export import ExportRecord
+from tenants.audit.record import AuditSubject, record_audit
+
+
+def record_list_export(operator: Operator, export: ExportRecord, now: datetime) -> None:
+    """Write an audit entry. The list itself has checked what the account may see.
+
+    A search is recorded without its words, since they may be the name of a person.
+    """
+    record_audit(
+        operator=operator,
+        action="export-list-aborted" if export.is_aborted else "export-list",
+        subject=AuditSubject("list", "", export.list_name),
+        now=now,
+        details={
+            "format": export.format,
+            "filters": dict(export.filters),
+            "is_searched": export.is_searched,
+            "rows": export.rows,
+        },
+        is_change=False,
+    )

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Length
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import escape, format_html
+
+from scaiwave.core.operators import OperatorRole
+from scaiwave.site import ReadOnlyAdmin, Section, register_soft_reference
+from scaiwave.site.access import PLATFORM, by_tenant_text
+from scaiwave.site.filters import make_choice_filter
+from scaiwave.site.formatting import (
+    EMPTY_VALUE,
+    FormattedValue,
+    format_clamped,
+    format_count,
+    format_id,
+    format_json,
+    format_model_name,
+    format_time,
+    format_word,
+    link_to_id,
+    load_json,
+    value_text,
+)
+from scaiwave.site.tabs import register_tab
+from tenants.audit.queries.actions import AUDIT_ACTIONS
+from tenants.audit.queries.format import RECORD_BYTES, hash_statement
+from tenants.lookup.subjects import load_participant_names
+from tenants.models import (
+    AuditChain,
+    AuditEntry,
+    AuditPruning,
+    AuditSeal,
+    AuditSealPart,
+    Counter,
+    Participant,
+    Partner,
+    Role,
+    Tenant,
+)
+
+register_soft_reference(AuditEntry, "tenant_id", at=[Tenant])
+register_soft_reference(AuditEntry, "subject_id", at=[Partner, Participant, Role])
+
+
+register_tab(Tenant, "Audit", AuditEntry, "tenant_id", position=7)
+register_tab(Participant, "Audit", AuditEntry, "subject_id", position=9)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    scope = by_tenant_text("tenant_id")
+    section = Section.AUDIT
+    list_display = ("at", "action_words", "subject", "change_text", "tenant", "who", "origin")
+    list_filter = (
+        "at",
+        make_choice_filter("action", AUDIT_ACTIONS),
+        make_choice_filter("operator_role", [role.value for role in OperatorRole]),
+    )
+    search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
+    search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
+    linked_columns = ("subject", "tenant")
+    more_fields = ("action_words", "subject", "changes", "other_details", "tenant", "who")
+    hidden_fields = (
+        "action",
+        "details",
+        "operator",
+        "operator_id",
+        "operator_role",
+        "subject_name",
+        "subject_type",
+        "tenant_slug",
+    )
+    id_fields = ("id", "subject_id", "tenant_id")
+    sortable_by = ("at",)
+    ordering = ("-at", "-id")
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """Sort those of an action by ID, as its index does; IDs are in the order of time."""
+        return ["-id"] if request.GET.get("action") else list(self.ordering)
+
+    def format_name(self, entry: AuditEntry) -> str:
+        action = format_word(entry.action)
+        what = f"{entry.operator}: {action} {entry.subject_name}".strip()
+        return format_html("{} {}", format_time(entry.at), what)
+
+    @admin.display(description="action")
+    def action_words(self, entry: AuditEntry) -> str:
+        return FormattedValue(escape(format_word(entry.action)), entry.action)
+
+    @admin.display(description="what")
+    def change_text(self, entry: AuditEntry) -> str:
+        """The changed fields, or else the reason, in one line."""
+        changes = entry.details.get("changes")
+        if isinstance(changes, list) and changes:
+            parts = [
+                f"{each['field']}: {value_text(each['old'])} → {value_text(each['new'])}"
+                for each in changes
+                if isinstance(each, dict) and {"field", "old", "new"} <= each.keys()
+            ]
+            return format_clamped("; ".join(parts))
+        reason = entry.details.get("reason")
+        return format_clamped(f"reason: {reason}") if reason else ""
+
+    @admin.display(description="other details")
+    def other_details(self, entry: AuditEntry) -> str:
+        details = [
+            (name.replace("_", " "), value_text(value))
+            for name, value in entry.details.items()
+            if name != "changes"
+        ]
+        if not details:
+            return EMPTY_VALUE
+        return render_to_string("tenants/admin/details.html", {"details": details})
+
+    @admin.display(description="operator", ordering="operator")
+    def who(self, entry: AuditEntry) -> str:
+        role = entry.operator_role.replace("_", " ")
+        html = format_html('{} <span class="why note-below">{}</span>', entry.operator, role)
+        return FormattedValue(html, entry.operator)
+
+    @admin.display(description="changes")
+    def changes(self, entry: AuditEntry) -> str:
+        """The changed fields before and after."""
+        if not (changes := entry.details.get("changes")):
+            return EMPTY_VALUE
+        return render_to_string("tenants/admin/changes.html", {"changes": changes})
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        names = load_participant_names(rows)
+        for row in rows:
+            row.present_name = names.get(row.subject_id, row.subject_name)
+
+    @admin.display(description="subject")
+    def subject(self, entry: Any) -> str:
+        """A link to the subject, and what it is. If it is gone, the link ends at an error page."""
+        if not hasattr(entry, "present_name"):
+            self.prefetch_columns([entry])
+        link = link_to_id(entry.subject_type, entry.subject_id, entry.present_name)
+        kind = format_model_name(entry.subject_type)
+        html = format_html('{} <span class="why note-below">{}</span>', link, kind)
+        return FormattedValue(html, entry.present_name or entry.subject_id)
+
+    @admin.display(description="tenant")
+    def tenant(self, entry: AuditEntry) -> str:
+        return link_to_id("tenant", entry.tenant_id, entry.tenant_slug)
+
+
+@admin.register(AuditSeal)
+class AuditSealAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.AUDIT
+    list_display = ("day", "number", "entries", "sealed_at", "key_id")
+    search_fields = ("key_id",)
+    search_help_text = "Search by the ID of a key."
+    more_fields = ("digest", "signed")
+    hidden_fields = ("statement",)
+
+    def format_name(self, seal: AuditSeal) -> str:
+        return f"Seal {seal.number}, of {seal.day:%Y-%m-%d}"
+
+    sortable_by = ("day",)
+    ordering = ("-number",)
+
+    @admin.display(description="SHA-256")
+    def digest(self, seal: AuditSeal) -> str:
+        return format_id(hash_statement(seal.statement))
+
+    @admin.display(description="signed statement")
+    def signed(self, seal: AuditSeal) -> str:
+        return format_json(load_json(seal.statement))
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        return (
+            "Each seal proves which audit entries a day had. "
+            "`scaiwave admin audit verify` compares them."
+        )
+
+
+@admin.register(AuditPruning)
+class AuditPruningAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.AUDIT
+    list_display = ("pruned_at", "through", "entries", "key_id")
+    ordering = ("-pruned_at", "-id")
+    more_fields = ("signed",)
+    hidden_fields = ("statement",)
+
+    def format_name(self, pruning: AuditPruning) -> str:
+        return f"Deleted through {pruning.through:%Y-%m-%d}"
+
+    @admin.display(description="signed statement")
+    def signed(self, pruning: AuditPruning) -> str:
+        return format_json(load_json(pruning.statement))
+
+
+@admin.register(AuditChain)
+class AuditChainAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("sealed_through", "seals")
+
+    def format_name(self, chain: AuditChain) -> str:
+        return str(chain) if chain.sealed_through else "nothing is sealed yet"
+
+
+@admin.register(AuditSealPart)
+class AuditSealPartAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("day", "number", "entries")
+    more_fields = ("entries",)
+    hidden_fields = ("hashes",)
+    ordering = ("-day", "-number")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditSealPart]:
+        """Leave the hashes in the database; a page of the list would read megabytes."""
+        rows: QuerySet[AuditSealPart] = super().get_queryset(request)
+        return rows.defer("hashes").annotate(size=Length("hashes"))
+
+    @admin.display(description="entries")
+    def entries(self, part: Any) -> str:
+        return format_count(part.size // RECORD_BYTES)
+
+
+@admin.register(Counter)
+class CounterAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("name", "label_text", "value")
+    more_fields = ("label_text",)
+    hidden_fields = ("labels",)
+    search_fields = ("name",)
+    search_help_text = "Search by name."
+    ordering = ("name", "labels")
+
+    @admin.display(description="labels")
+    def label_text(self, counter: Counter) -> str:
+        return FormattedValue(escape(counter.format_labels() or EMPTY_VALUE), counter.labels)

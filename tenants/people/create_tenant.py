@@ -1,0 +1,226 @@
+"""Create tenants, linked to ScaiKey or local."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from shlex import quote
+
+from django.db import IntegrityError, transaction
+
+from scaiwave.core.operators import Operator, OperatorRole, Permission
+from tenants.audit.record import record_audit
+from tenants.errors import PartnerNotFound, TenantConflict
+from tenants.lookup.resolve import resolve_partner
+from tenants.lookup.serializers import Row, tenant_row
+from tenants.lookup.validators import validate_name, validate_scaikey_id, validate_slug
+from tenants.lookup.visibility import visible_partners, visible_tenants
+from tenants.models import Partner, Tenant
+from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
+from tenants.people.scaikey_lookup import (
+    TenantLookup,
+    fetch_scaikey_tenant,
+    find_partner,
+    validate_match,
+)
+
+
+@dataclass(frozen=True)
+class TenantSpec:
+    """The requested tenant, completed with what ScaiKey has."""
+
+    slug: str
+    name: str
+    scaikey_tenant_id: str | None
+    partner: Partner | None
+    scaikey_status: str = ""
+    contact_email: str = ""
+
+
+@dataclass(frozen=True)
+class CreateTenantResult:
+    """`created` is False if the tenant already exists, and in a dry run."""
+
+    tenant: Row
+    created: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        slug = self.tenant["slug"]
+        if self.dry_run:
+            return f"Would create tenant {slug}."
+        if self.created:
+            return f"Tenant {slug} created ({self.tenant['id']})."
+        return f"Tenant {slug} already exists ({self.tenant['id']}); nothing changed."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.created or self.dry_run}
+
+
+def create_tenant(
+    *,
+    operator: Operator,
+    slug: str,
+    name: str,
+    scaikey_tenant_id: str | None,
+    partner: str | None,
+    lookup: TenantLookup | None,
+    now: datetime,
+    dry_run: bool = False,
+) -> CreateTenantResult:
+    """Create a tenant, linked to ScaiKey or local (without `scaikey_tenant_id`).
+
+    `lookup` fetches the tenant from ScaiKey to compare slug and name; None skips the check.
+    Nothing changes if a tenant with these values exists. A partner's administrator can create
+    tenants only under that partner.
+
+    Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
+    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    spec = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
+    if existing := _find_existing(operator, spec):
+        return CreateTenantResult(tenant_row(existing), created=False)
+    spec = _verify_in_scaikey(operator, spec, lookup)
+    ensure_partner_has_room(spec.partner)
+    if dry_run:
+        row = {**tenant_row(_build_tenant(spec, now)), "id": None}
+        return CreateTenantResult(row, created=False, dry_run=True)
+    return _insert(operator, spec, now)
+
+
+def _build_spec(
+    operator: Operator, slug: str, name: str, scaikey_tenant_id: str | None, partner: str | None
+) -> TenantSpec:
+    validate_slug(slug)
+    validate_name(name)
+    if scaikey_tenant_id is not None:
+        validate_scaikey_id(scaikey_tenant_id)
+    if partner is not None:
+        owner: Partner | None = resolve_partner(operator, partner)
+    else:
+        owner = _get_own_partner(operator)
+    return TenantSpec(slug, name, scaikey_tenant_id, owner)
+
+
+def _get_own_partner(operator: Operator) -> Partner | None:
+    """Return the partner of a partner's administrator, the default for new tenants."""
+    if operator.role is not OperatorRole.PARTNER_ADMIN:
+        return None
+    if (partner := visible_partners(operator).first()) is None:
+        raise PartnerNotFound(f"Partner not found: {operator.partner_id}.")
+    return partner
+
+
+def _find_existing(operator: Operator, spec: TenantSpec) -> Tenant | None:
+    """Raises `TenantConflict` if a tenant has the slug or ScaiKey ID, but differs."""
+    tenants = Tenant.objects.select_related("partner")
+    if existing := tenants.filter(slug=spec.slug).first():
+        if _matches_spec(existing, spec):
+            return existing
+        raise build_slug_conflict(operator, existing)
+    if spec.scaikey_tenant_id is None:
+        return None
+    if existing := tenants.filter(scaikey_tenant_id=spec.scaikey_tenant_id).first():
+        raise build_scaikey_id_conflict(operator, existing)
+    return None
+
+
+def _matches_spec(tenant: Tenant, spec: TenantSpec) -> bool:
+    return (
+        tenant.name == spec.name
+        and tenant.scaikey_tenant_id == spec.scaikey_tenant_id
+        and (spec.partner is None or tenant.partner_id == spec.partner.pk)
+    )
+
+
+def _verify_in_scaikey(
+    operator: Operator, spec: TenantSpec, lookup: TenantLookup | None
+) -> TenantSpec:
+    if spec.scaikey_tenant_id is None:
+        return spec
+    record = fetch_scaikey_tenant(operator, spec.scaikey_tenant_id, lookup)
+    if record is None:
+        return spec
+    validate_match(record, slug=spec.slug, name=spec.name, partner=spec.partner)
+    return replace(
+        spec,
+        partner=spec.partner or find_partner(operator, record),
+        scaikey_status=record.status,
+        contact_email=record.contact_email,
+    )
+
+
+def _build_tenant(spec: TenantSpec, now: datetime) -> Tenant:
+    return Tenant(
+        slug=spec.slug,
+        name=spec.name,
+        partner=spec.partner,
+        scaikey_tenant_id=spec.scaikey_tenant_id,
+        scaikey_status=spec.scaikey_status,
+        contact_email=spec.contact_email,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> CreateTenantResult:
+    """Insert the tenant. The unique constraints let only one of two concurrent calls succeed."""
+    tenant = _build_tenant(spec, now)
+    try:
+        with transaction.atomic():
+            lock_partner(spec.partner)
+            ensure_partner_has_room(spec.partner)
+            tenant.save(force_insert=True)
+            record_audit(
+                operator=operator,
+                action="create-tenant",
+                subject=tenant,
+                tenant=tenant,
+                now=now,
+                details={
+                    "name": tenant.name,
+                    "scaikey_tenant_id": tenant.scaikey_tenant_id,
+                    "partner": str(tenant.partner) if tenant.partner else None,
+                },
+            )
+    except IntegrityError:
+        if existing := _find_existing(operator, spec):
+            return CreateTenantResult(tenant_row(existing), created=False)
+        raise
+    return CreateTenantResult(tenant_row(tenant), created=True)
+
+
+# Slugs and ScaiKey IDs are unique on the whole platform. These errors name the tenant that has
+# one only to operators who may see that tenant.
+
+
+def build_slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    if not _is_visible(operator, other):
+        return TenantConflict(f"Slug {other.slug} is already in use.", fix="Choose another slug.")
+    link = f"ScaiKey tenant {other.scaikey_tenant_id}" if other.scaikey_tenant_id else "local"
+    partner = f"partner {other.partner}" if other.partner else "no partner"
+    return TenantConflict(
+        f"Another tenant {other.slug} already exists: {other.name!r}, {link}, {partner}.",
+        fix=f"Choose another slug. `scaiwave admin show-tenant {quote(other.slug)}` shows that "
+        "tenant.",
+    )
+
+
+def build_scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    scaikey_tenant = f"ScaiKey tenant {other.scaikey_tenant_id}"
+    if not _is_visible(operator, other):
+        return TenantConflict(
+            f"{scaikey_tenant} is already in use.", fix="Check the ID in ScaiKey."
+        )
+    return TenantConflict(
+        f"{scaikey_tenant} is already linked to tenant {other.slug} ({other.name!r}).",
+        fix="Check the ID in ScaiKey. "
+        f"`scaiwave admin show-tenant {quote(other.slug)}` shows the linked tenant.",
+    )
+
+
+def _is_visible(operator: Operator, tenant: Tenant) -> bool:
+    return visible_tenants(operator).filter(pk=tenant.pk).exists()

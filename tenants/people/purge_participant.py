@@ -1,0 +1,327 @@
+"""Erase the personal data of people who were removed from ScaiKey.
+
+Their rows stay, with an ID and a neutral name, because messages refer to them. Each app erases what
+it has stored, through `scaiwave.extensions`. The audit log has nothing but IDs of participants.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
+
+from scaiwave import extensions
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.extensions import PurgedPerson
+from tenants.audit.record import record_audit
+from tenants.errors import PurgeLimitExceeded, PurgeRefused
+from tenants.lookup.resolve import resolve_participant, resolve_tenant
+from tenants.lookup.serializers import Row, get_server_name, participant_row
+from tenants.lookup.validators import validate_reason
+from tenants.lookup.visibility import visible_participants
+from tenants.models import AdminUser, Participant, ParticipantType, RoleGrant
+from tenants.models.directory import DELETED_NAME
+from tenants.roles.rules import describe
+
+ACTION = "purge-participant"
+BATCH_SIZE = 100
+"""People per transaction."""
+MAX_DAYS = 100 * 365
+"""Before that no one was removed, and a longer time might not be a date."""
+MAX_LISTED = 1000
+"""People that a result lists, which bounds its memory."""
+
+
+@dataclass(frozen=True)
+class PurgeParticipantResult:
+    """`changed` is False if they were already purged, and in a dry run."""
+
+    participant: Row
+    changed: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        fqid = self.participant["fqid"]
+        if self.dry_run:
+            return f"Would purge participant {fqid}."
+        if self.changed:
+            return f"Participant {fqid} purged."
+        return f"Participant {fqid} is already purged; nothing changed."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"participant": self.participant, "changed": self.changed or self.dry_run}
+
+
+@dataclass(frozen=True)
+class PurgeOptions:
+    """Whom to purge: people removed from ScaiKey for `days`, at most `limit` of them, in one tenant
+    or in all. The reason goes into the audit log and may be empty."""
+
+    days: int
+    limit: int
+    tenant: str | None = None
+    reason: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class PurgeParticipantsResult:
+    """`due` people were to be purged, and `purged` of them were. `people` are the first of them,
+    without personal data."""
+
+    due: int
+    purged: int
+    people: list[Row]
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        if self.dry_run:
+            return f"Would purge {pluralize(self.due, 'person', 'people')}."
+        return f"{pluralize(self.purged, 'person', 'people')} purged."
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        changed = bool(self.due if self.dry_run else self.purged)
+        counts = {"due": self.due, "purged": self.purged}
+        return {"participants": self.people, **counts, "changed": changed}
+
+
+def purge_participant(
+    *,
+    operator: Operator,
+    name: str,
+    reason: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    tenant: str | None = None,
+    dry_run: bool = False,
+) -> PurgeParticipantResult:
+    """Erase the personal data of one person who was removed from ScaiKey.
+
+    The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
+    raises if the answer is not yes. `tenant` restricts the search for the name. Raises
+    PurgeRefused, ParticipantNotFound, TenantNotFound, AmbiguousName and InvalidName.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    validate_reason(reason)
+    resolved = resolve_tenant(operator, tenant) if tenant is not None else None
+    person = resolve_participant(operator, name, tenant=resolved)
+    if person.purged_at is not None:
+        return PurgeParticipantResult(_row(person), changed=False)
+    _ensure_purgeable(person)
+    if dry_run:
+        return PurgeParticipantResult(_row(person), changed=False, dry_run=True)
+    confirm(
+        f"This erases the name, e-mail address and avatar of {describe(person)}; messages stay, by "
+        f'"{DELETED_NAME}". This can\'t be undone. Continue?'
+    )
+    purged = _purge_batch(operator, [person.pk], now, {"reason": reason}, skip_locked=False)
+    person = Participant.objects.select_related("tenant").get(pk=person.pk)
+    if not purged:
+        _ensure_purgeable(person)  # It may have returned while the operator was asked.
+    return PurgeParticipantResult(_row(person), changed=bool(purged))
+
+
+def purge_participants(
+    *,
+    operator: Operator,
+    options: PurgeOptions,
+    confirm: Callable[[str], None],
+    now: datetime,
+    progress_factory: ProgressFactory,
+) -> PurgeParticipantsResult:
+    """Erase the personal data of everyone who was removed from ScaiKey long enough ago.
+
+    `confirm` gets the question to ask, and raises if the answer is not yes. Each batch has its own
+    transaction, so an interrupted call has purged some people completely, and the next one
+    continues. Raises PurgeLimitExceeded, TenantNotFound, AmbiguousName and InvalidName.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    validate_reason(options.reason)
+    due = _find_due(operator, options, now)
+    count = due.count()
+    if count > options.limit:
+        tenant = f" --tenant {shlex.quote(options.tenant)}" if options.tenant else ""
+        command = f"scaiwave admin {ACTION} --purge-after {options.days}{tenant} --limit {count}"
+        raise PurgeLimitExceeded(
+            f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least "
+            f"{options.days} days ago, more than the limit of {options.limit:,}. No one was "
+            "purged.",
+            fix=f"Preview them: `{command} --dry-run`. If they are right, leave out --dry-run.",
+        )
+    people = _list_people(due)
+    if not count or options.dry_run:
+        return PurgeParticipantsResult(count, 0, people, dry_run=options.dry_run)
+    whom = pluralize(count, "person", "people")
+    confirm(
+        f"This erases the name, e-mail address and avatar of {whom} who were removed from ScaiKey "
+        f"at least {options.days} days ago. This can't be undone. Continue?"
+    )
+    purged = 0
+    details = {"reason": options.reason, "purge_after_days": options.days}
+    with progress_factory("People purged") as progress:
+        for keys in _iter_batches(due, options.limit):
+            purged += _purge_batch(operator, keys, now, details, skip_locked=True)
+            progress(purged, count)
+    return PurgeParticipantsResult(count, purged, people)
+
+
+def _find_due(operator: Operator, options: PurgeOptions, now: datetime) -> QuerySet[Participant]:
+    people = visible_participants(operator).filter(
+        _purgeable_q(), absent_since__lte=now - timedelta(days=min(options.days, MAX_DAYS))
+    )
+    if options.tenant is not None:
+        people = people.filter(tenant=resolve_tenant(operator, options.tenant))
+    return people
+
+
+def _purgeable_q() -> Q:
+    """Match people who were removed from ScaiKey, rather than moved to another tenant, and whose
+    data is still there."""
+    here = Participant.objects.filter(
+        scaikey_id=OuterRef("scaikey_id"),
+        participant_type=ParticipantType.HUMAN,
+        absent_since=None,
+    )
+    return Q(
+        ~Exists(here),
+        participant_type=ParticipantType.HUMAN,
+        absent_since__isnull=False,
+        purged_at=None,
+    )
+
+
+def _ensure_purgeable(person: Participant) -> None:
+    """Raises `PurgeRefused`."""
+    if Participant.objects.filter(_purgeable_q(), pk=person.pk).exists() or person.purged_at:
+        return
+    if person.participant_type != ParticipantType.HUMAN:
+        raise PurgeRefused(
+            f"Can't purge {describe(person)}: the type is {person.participant_type}.",
+            fix="Only people who were removed from ScaiKey can be purged.",
+        )
+    elsewhere = "" if person.absent_since is None else ", in another tenant"
+    raise PurgeRefused(
+        f"Can't purge {describe(person)}: the person is still in ScaiKey{elsewhere}.",
+        fix="Remove the person in ScaiKey, run `scaiwave sync`, then purge them.",
+    )
+
+
+def _list_people(due: QuerySet[Participant]) -> list[Row]:
+    server_name = get_server_name()
+    first = due.select_related("tenant").order_by("absent_since", "pk")[:MAX_LISTED]
+    return [
+        {
+            "id": person.pk,
+            "fqid": person.fqid(server_name),
+            "tenant": person.tenant.slug,
+            "scaikey_id": person.scaikey_id,
+            "deactivated_at": person.absent_since,
+        }
+        for person in first
+    ]
+
+
+def _iter_batches(due: QuerySet[Participant], limit: int) -> Iterator[list[UUID]]:
+    """Yield the keys of at most `limit` people. People whom another command locks are left out."""
+    last = UUID(int=0)
+    while limit > 0:
+        batch = due.filter(pk__gt=last).order_by("pk")
+        keys = list(batch.values_list("pk", flat=True)[: min(limit, BATCH_SIZE)])
+        if not keys:
+            return
+        yield keys
+        limit, last = limit - len(keys), keys[-1]
+
+
+def _purge_batch(
+    operator: Operator,
+    keys: Sequence[UUID],
+    now: datetime,
+    details: dict[str, Any],
+    *,
+    skip_locked: bool,
+) -> int:
+    """Purge those of the people who may still be purged, in one transaction; return how many.
+
+    A sync writes the same rows in another order. Skipping what it has locked avoids deadlocks.
+    """
+    with transaction.atomic():
+        locked = Participant.objects.select_for_update(of=("self",), skip_locked=skip_locked)
+        people = list(locked.select_related("tenant").filter(_purgeable_q(), pk__in=keys))
+        if not people:
+            return 0
+        subjects = _describe_people(people)
+        for eraser in extensions.PERSONAL_DATA_ERASERS:
+            eraser.load()(subjects, DELETED_NAME)
+        names = {name for person in subjects for name in person.operator_names}
+        grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
+        grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
+        AdminUser.objects.filter(
+            scaikey_id__in=[person.scaikey_id for person in people if person.scaikey_id]
+        ).delete()
+        Participant.objects.filter(pk__in=[person.pk for person in people]).update(
+            display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
+        )
+        for person in people:
+            record_audit(
+                operator=operator,
+                action=ACTION,
+                subject=person,
+                tenant=person.tenant,
+                now=now,
+                details={**details, "removed_at": _format_time(person.absent_since)},
+            )
+    return len(people)
+
+
+def _describe_people(people: Sequence[Participant]) -> list[PurgedPerson]:
+    """Return what other apps need to find the data of these people."""
+    keys = [person.pk for person in people]
+    texts = {person.pk: _fold({person.email, person.display_name}) for person in people}
+    every = frozenset().union(*texts.values())
+    server_name = get_server_name()
+    # A name or an e-mail address that someone else has as well is that person's data too.
+    others = Participant.objects.exclude(pk__in=keys).filter(purged_at=None)
+    shared = {DELETED_NAME.lower()}
+    for field in ("email", "display_name"):
+        rows = others.alias(folded=Lower(field)).filter(
+            Q(folded__in=every) | Q(**{f"{field}__in": every})
+        )
+        shared |= _fold(rows.values_list(field, flat=True))
+    return [
+        PurgedPerson(
+            participant_id=person.pk,
+            scaikey_id=person.scaikey_id or "",
+            fqid=person.fqid(server_name),
+            texts=frozenset({person.display_name, person.email}),
+            operator_names=_fold({person.fqid(server_name)})
+            | {text for text in texts[person.pk] if text.lower() not in shared},
+        )
+        for person in people
+    ]
+
+
+def _fold(texts: Iterable[str]) -> frozenset[str]:
+    """Return the texts as they are and in lower case: SQLite folds the letters of ASCII only."""
+    return frozenset(form for text in texts if text for form in (text, text.lower()))
+
+
+def _format_time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def _row(person: Participant) -> Row:
+    return participant_row(person, server_name=get_server_name())

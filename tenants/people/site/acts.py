@@ -1,0 +1,223 @@
+"""The acts of tenants, partners, people, roles and accounts, as the commands do them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+
+from scaiwave.core.operators import Permission
+from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from tenants.models import (
+    Participant,
+    Partner,
+    Tenant,
+)
+from tenants.people.suspend_participant import resume_participant, suspend_participant
+from tenants.people.suspend_partner import resume_partner, suspend_partner
+from tenants.people.suspend_tenant import resume_tenant, suspend_tenant
+from tenants.people.update_partner import PartnerUpdate, update_partner
+from tenants.people.update_tenant import TenantUpdate, update_tenant
+
+
+class LimitsForm(forms.Form):
+    """Empty fields leave their limit as it is; `none` removes one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.help_text = "A number, or none for no limit. Empty: unchanged."
+
+    def clean(self) -> dict[str, Any]:
+        limits: dict[str, int | None] = {}
+        for name, text in list(self.cleaned_data.items()):
+            if text == "none":
+                limits[name] = None
+            elif text.isdecimal() and len(text) < 19:
+                limits[name] = int(text)
+            elif text:
+                self.add_error(name, "Enter a number, or none.")
+        return {"limits": limits}
+
+
+class TenantLimitsForm(LimitsForm):
+    max_participants = forms.CharField(required=False, label="Maximum of active participants")
+    max_rooms = forms.CharField(required=False, label="Maximum of rooms")
+    max_storage_mb = forms.CharField(required=False, label="Maximum of storage in MiB")
+    max_ai_tokens_month = forms.CharField(required=False, label="Maximum of AI tokens a month")
+
+
+class PartnerLimitsForm(LimitsForm):
+    max_tenants = forms.CharField(required=False, label="Maximum of tenants")
+    max_users_per_tenant = forms.CharField(required=False, label="Maximum of users per tenant")
+    max_applications_per_tenant = forms.CharField(
+        required=False, label="Maximum of applications per tenant"
+    )
+
+
+def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
+    """Return the note of a form with the present values of its fields, as they are typed."""
+
+    def describe_limits(row: Any) -> str:
+        values = {name: getattr(row, name) for name in form.base_fields}
+        present = ", ".join(
+            f"{str(form.base_fields[name].label).removeprefix('Maximum of ')} "
+            f"{'none' if value is None else value}"
+            for name, value in values.items()
+        )
+        return f"Present limits: {present}."
+
+    return describe_limits
+
+
+def _is_suspended(row: Any) -> bool:
+    return row.suspended_by_hand_at is not None
+
+
+def _is_not_suspended(row: Any) -> bool:
+    return row.suspended_by_hand_at is None
+
+
+def _suspend_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
+    """Return the act of a service that asks before it suspends a row."""
+
+    def suspend(call: ActCall) -> str:
+        result = service(
+            operator=call.operator,
+            name=str(call.row.pk),
+            reason=call.values["reason"],
+            confirm=call.confirm,
+            now=call.now,
+        )
+        return str(result.sentence)
+
+    return suspend
+
+
+def _resume_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
+    def resume(call: ActCall) -> str:
+        result = service(
+            operator=call.operator,
+            name=str(call.row.pk),
+            reason=call.values["reason"],
+            now=call.now,
+        )
+        return str(result.sentence)
+
+    return resume
+
+
+def _change_limits(call: ActCall) -> str:
+    result = update_tenant(
+        operator=call.operator,
+        tenant=str(call.row.pk),
+        update=TenantUpdate(limits=call.values["limits"]),
+        now=call.now,
+    )
+    return " ".join([*result.lines, *result.warnings])
+
+
+def _set_removals_by(*, allowed: bool) -> Callable[[ActCall], str]:
+    """Return the act that lets syncs take access from the people of a tenant, or forbids it."""
+
+    def set_removals(call: ActCall) -> str:
+        result = update_tenant(
+            operator=call.operator,
+            tenant=str(call.row.pk),
+            update=TenantUpdate(sync_removals=allowed),
+            now=call.now,
+        )
+        return " ".join([*result.lines, *result.warnings])
+
+    return set_removals
+
+
+def _change_partner_limits(call: ActCall) -> str:
+    result = update_partner(
+        operator=call.operator,
+        partner=str(call.row.pk),
+        update=PartnerUpdate(limits=call.values["limits"]),
+        now=call.now,
+    )
+    return " ".join(result.lines)
+
+
+for model, suspend, resume, permission in (
+    (Tenant, suspend_tenant, resume_tenant, Permission.MANAGE_TENANTS),
+    (Partner, suspend_partner, resume_partner, Permission.MANAGE_PLATFORM),
+    (Participant, suspend_participant, resume_participant, Permission.MANAGE_TENANTS),
+):
+    kind = model._meta.model_name
+    register_act(
+        Act(
+            f"admin suspend-{kind}",
+            "Suspend",
+            model,
+            _suspend_by(suspend),
+            form=ReasonForm,
+            is_offered=_is_not_suspended,
+            permission=permission,
+            is_destructive=True,
+        )
+    )
+    register_act(
+        Act(
+            f"admin resume-{kind}",
+            "Resume",
+            model,
+            _resume_by(resume),
+            form=ReasonForm,
+            is_offered=_is_suspended,
+            permission=permission,
+        )
+    )
+register_act(
+    Act(
+        "admin update-tenant",
+        "Change limits",
+        Tenant,
+        _change_limits,
+        TenantLimitsForm,
+        get_note=_describe_limits_by(TenantLimitsForm),
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin update-tenant",
+        "Turn removals off",
+        Tenant,
+        _set_removals_by(allowed=False),
+        is_offered=lambda tenant: tenant.scaikey_tenant_id is not None and tenant.sync_removals,
+        options="--sync-removals off",
+        get_note=lambda tenant: (
+            "Until they are on again, syncs take no access from its people, "
+            "also from those whom ScaiKey has removed."
+        ),
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin update-tenant",
+        "Turn removals on",
+        Tenant,
+        _set_removals_by(allowed=True),
+        is_offered=lambda tenant: not tenant.sync_removals,
+        options="--sync-removals on",
+        get_note=lambda tenant: "The next sync takes the access that ScaiKey has taken until then.",
+        permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin update-partner",
+        "Change limits",
+        Partner,
+        _change_partner_limits,
+        PartnerLimitsForm,
+        get_note=_describe_limits_by(PartnerLimitsForm),
+        is_offered=lambda partner: partner.scaikey_id is None,
+    )
+)

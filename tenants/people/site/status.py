@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+
+from scaiwave import extensions
+from scaiwave.site import ReadOnlyAdmin
+from scaiwave.site.formatting import Tone, format_badge, format_time
+from tenants.models import Participant, Partner, Tenant
+from tenants.people.queries.figures import STATUS_ORDER
+
+STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
+
+
+class StatusAdmin(ReadOnlyAdmin):
+    """Adds a column with the status that results from the three status fields."""
+
+    more_fields: ClassVar[Sequence[str]] = ("status_text",)
+
+    @admin.display(description="status", ordering="status")
+    def status_text(self, row: Any) -> str:
+        """The status with its reason, and since when as far as that is known.
+
+        Pages look up since when ScaiKey has suspended a row; lists do not.
+        """
+        return format_badge(row.status, STATUS_TONES[row.status], _format_reason(row))
+
+    def find_sort_expression(self, name: Any) -> Any:
+        return STATUS_ORDER if name == "status" else None
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = kwargs["obj"]
+        if _is_suspended_in_scaikey(row):
+            row.suspended_in_scaikey_at = self._find_status_change(request, row)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _find_status_change(self, request: HttpRequest, row: Any) -> datetime | None:
+        model = apps.get_model(extensions.STATUS_HISTORY_MODEL)
+        return extensions.STATUS_HISTORY.load()(row.pk) if self._can_view(request, model) else None
+
+
+def _is_suspended_in_scaikey(row: Participant | Partner | Tenant) -> bool:
+    return row.status == "suspended" and row.suspended_by_hand_at is None
+
+
+def _format_reason(row: Any) -> str:
+    if row.suspended_by_hand_at is not None:
+        return format_html("manually since {}", format_time(row.suspended_by_hand_at))
+    if row.absent_since is not None:
+        return format_html("removed from ScaiKey on {}", format_time(row.absent_since))
+    reason = (row.inactive_reason or "").removeprefix("suspended ")
+    if not hasattr(row, "suspended_in_scaikey_at"):
+        return reason
+    if (since := row.suspended_in_scaikey_at) is None:
+        return f"{reason}, since unknown"
+    return format_html("{} since {}", reason, format_time(since))

@@ -1,0 +1,62 @@
+"""Count the participants who hold super_admin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from tenants.lookup.group_nesting import find_group_members
+from tenants.lookup.sign_in_blockers import sign_in_blockers
+from tenants.models import Participant, Partner, RoleGrant, Tenant
+from tenants.roles.queries.roles import SUPER_ADMIN
+
+GRANT_COMMAND = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
+
+
+@dataclass(frozen=True)
+class SuperAdmins:
+    """`active` are active, in an active tenant; `able` are those of them who can sign in."""
+
+    active: int
+    able: int
+
+    def describe_loss(self, after: SuperAdmins) -> str:
+        """Name the kind of super_admin of which the last was lost, or return an empty text."""
+        if self.active and not after.active:
+            return "no active super_admin"
+        if self.able and not after.able:
+            return "no super_admin who can sign in"
+        return ""
+
+
+def count_super_admins(
+    *, excluding: RoleGrant | Partner | Tenant | Participant | None = None
+) -> SuperAdmins:
+    """Count holders of super_admin, directly or through groups.
+
+    `excluding` leaves out a grant, the people of a partner or of a tenant, or one person.
+
+    A sync counts them after a bulk insert, when PostgreSQL has no statistics of the new rows. So
+    this goes from the few grants to the people they reach, by keys alone: the number of rows read
+    does not depend on how many tenants and people there are.
+    """
+    grant = excluding if isinstance(excluding, RoleGrant) else None
+    people = Participant.objects.prefetch_related("tenant__partner").in_bulk(_find_holders(grant))
+    active = able = 0
+    for person in people.values():
+        if excluding is not None and excluding in (person, person.tenant, person.tenant.partner):
+            continue
+        if person.is_active and person.tenant.is_active:
+            active += 1
+            able += not sign_in_blockers(person)
+    return SuperAdmins(active=active, able=able)
+
+
+def _find_holders(excluded: RoleGrant | None) -> set[UUID]:
+    """Return the ids of all participants with a grant, active or not, through groups too."""
+    grants = RoleGrant.objects.filter(role__slug=SUPER_ADMIN)
+    if excluded is not None:
+        grants = grants.exclude(pk=excluded.pk)
+    group_ids = {grant.group_id for grant in grants if grant.group_id is not None}
+    direct = {grant.participant_id for grant in grants if grant.participant_id is not None}
+    return direct | find_group_members(group_ids)

@@ -1,0 +1,118 @@
+"""Change the name and the description of a role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from scaiwave.core.errors import UsageError
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.field_changes import FieldChange, compare_fields, format_changes
+from tenants.audit.record import record_audit
+from tenants.errors import RoleBuiltIn
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import Row
+from tenants.lookup.validators import validate_description, validate_name
+from tenants.models import Role
+from tenants.roles.lookalikes import reject_lookalikes
+from tenants.roles.queries.roles import resolve_role, role_row
+from tenants.roles.rules import lock_role
+
+
+@dataclass(frozen=True)
+class RoleUpdate:
+    """The requested changes. Omitted values stay; an empty description removes it."""
+
+    name: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class UpdateRoleResult:
+    """`role` has the new values, in a dry run too."""
+
+    role: Row
+    changes: list[FieldChange]
+    dry_run: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        return format_changes("role", self.role["slug"], self.changes, dry_run=self.dry_run)
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
+            "role": self.role,
+            "changed": bool(self.changes),
+            "changes": [change.document() for change in self.changes],
+        }
+
+
+def update_role(
+    *,
+    operator: Operator,
+    role: str,
+    tenant: str,
+    update: RoleUpdate,
+    now: datetime,
+    dry_run: bool = False,
+) -> UpdateRoleResult:
+    """Change the name and the description of a role. The slug never changes: rooms refer to it.
+
+    Raises UsageError if no changes were requested, InvalidName, RoleNotFound, TenantNotFound,
+    AmbiguousName and RoleBuiltIn.
+    """
+    operator.require(Permission.MANAGE_ROLES)
+    _validate(update)
+    resolved = resolve_role(operator, resolve_tenant(operator, tenant), role)
+    if resolved.is_built_in:
+        raise RoleBuiltIn(
+            f"Role {resolved.slug} is built in and can't be changed.",
+            fix="Create a role with the name you need: `scaiwave role create`.",
+        )
+    if update.name is not None and update.name != resolved.name:
+        reject_lookalikes(name=update.name, tenant=resolved.tenant.slug)
+    if dry_run:
+        changes = _apply(resolved, update)
+    else:
+        resolved, changes = _save(operator, resolved, update, now)
+    row = {**role_row(resolved), "tenant": resolved.tenant.slug}
+    return UpdateRoleResult(row, changes, dry_run=dry_run)
+
+
+def _validate(update: RoleUpdate) -> None:
+    if update == RoleUpdate():
+        raise UsageError("No changes were requested.", fix="Pass --name or --description.")
+    if update.name is not None:
+        validate_name(update.name, entity="role")
+    if update.description is not None:
+        validate_description(update.description)
+
+
+def _apply(role: Role, update: RoleUpdate) -> list[FieldChange]:
+    """Set the new values on the role without saving it, and return the changes."""
+    before = {"name": role.name, "description": role.description}
+    role.name = role.name if update.name is None else update.name
+    role.description = role.description if update.description is None else update.description
+    return compare_fields(before, {"name": role.name, "description": role.description})
+
+
+def _save(
+    operator: Operator, current: Role, update: RoleUpdate, now: datetime
+) -> tuple[Role, list[FieldChange]]:
+    with transaction.atomic():
+        role = lock_role(current, now=now)
+        changes = _apply(role, update)
+        if changes:
+            role.save(update_fields=["name", "description"])
+            record_audit(
+                operator=operator,
+                action="role update",
+                subject=role,
+                tenant=current.tenant,
+                now=now,
+                details={"changes": [change.document() for change in changes]},
+            )
+    return role, changes

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity_sync.registration.show_config import mask_secret, mask_url, show_config
+from scaiwave.config import SETTINGS, load
+from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.operators import Operator, OperatorRole
+from tests.identity_sync.registration.helpers import HOST_OPERATOR
+
+SECRET = "sk-0123456789abcdefghij"
+
+
+def show_settings(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
+    config = load({"SCAIWAVE_HOME": str(home), **environment})
+    report = show_config(operator=HOST_OPERATOR, config=config)
+    return {setting.name: (setting.value, setting.source) for setting in report.settings}
+
+
+def test_success_every_setting_with_its_source(home: Path) -> None:
+    (home / ".env").write_text(
+        "SCAIWAVE_SERVER_NAME=file.example\nSCAIWAVE_SCAIKEY_CLIENT_ID=beaten\n"
+    )
+    values = show_settings(
+        home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET
+    )
+    assert list(values) == [setting.name for setting in SETTINGS]
+    assert values["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+    assert values["SCAIWAVE_SYNC_REMOVAL_LIMIT"] == ("20", "default")
+    assert values["SCAIWAVE_ADMIN_TOKEN"] == ("", "default")
+
+
+def test_success_secret_from_a_file_of_its_own_is_masked(home: Path) -> None:
+    (home / "secret").write_text(f"{SECRET}\n")
+    values = show_settings(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [("", ""), ("x", "****"), ("x" * 19, "****"), ("abcd" + "x" * 12 + "wxyz", "abcd****wxyz")],
+)
+def test_success_secrets_are_masked(value: str, masked: str) -> None:
+    assert mask_secret(value) == masked
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("", ""),
+        ("postgres://me:pw@host:5432/name", "postgres://me:****@host:5432/name"),
+        ("postgres://me@host/name", "postgres://me@host/name"),
+        ("redis://:pw@host:6379/0", "redis://:****@host:6379/0"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("postgres://me:p@w/o#r?d@host/name", "postgres://me:****@host/name"),
+        (
+            "postgres://host/name?sslmode=require&password=pw",
+            "postgres://host/name?sslmode=require&password=****",
+        ),
+        ("sqlite:////data/scaiwave.sqlite3", "sqlite:////data/scaiwave.sqlite3"),
+        ("just-a-password", "****"),
+    ],
+)
+def test_success_urls_show_all_but_the_password(url: str, masked: str) -> None:
+    assert mask_url(url) == masked
+
+
+@given(st.text(min_size=1).map(lambda text: f"<{text}>"))
+def test_success_no_password_is_ever_shown(password: str) -> None:
+    assert password not in mask_url(f"postgres://me:{password}@host/name")
+
+
+def test_success_command(home: Path, settings: Any) -> None:
+    settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SERVER_NAM": "typo"})
+    out, err = StringIO(), StringIO()
+    call_command("sync_show_config", stdout=out, stderr=err)
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == ["Name", "Value", "Source"]
+    assert lines[-2:] == [f"Home directory:      {home}", f"Configuration file:  {home}/.env"]
+    assert err.getvalue() == (
+        "Warning: SCAIWAVE_SERVER_NAM is not a setting. Did you mean SCAIWAVE_SERVER_NAME?\n"
+    )
+
+
+def test_success_command_json(home: Path, settings: Any) -> None:
+    settings.CONFIG = load({"SCAIWAVE_HOME": str(home)})
+    out = StringIO()
+    call_command("sync_show_config", "--json", stdout=out, stderr=StringIO())
+    document = json.loads(out.getvalue())
+    assert set(document) == {"settings", "home", "env_file", "unknown", "warnings"}
+    assert document["settings"][0].keys() == {"name", "value", "source", "help"}
+
+
+@pytest.mark.parametrize("role", [OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN])
+def test_fail_role(home: Path, role: OperatorRole) -> None:
+    with pytest.raises(InsufficientPermission):
+        show_config(operator=Operator("anna", role), config=load({"SCAIWAVE_HOME": str(home)}))

@@ -1,0 +1,86 @@
+"""The schedule and the worker, in their own processes and with a real Redis."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import datetime
+
+import pytest
+from redis import Redis
+
+from identity_sync.reports.schedule import SCHEDULED_MINUTES
+from scaiwave.queue.jobs import SYNC_CRON
+from scaiwave.sandbox import Sandbox
+from tests.databases import copy_database
+from tests.queue_helpers import (
+    MANAGE,
+    SUITE,
+    plant_call,
+    run_worker,
+    start_suite,
+    stop,
+    use_redis,
+    wait_until,
+)
+from tests.scaiwave.cli_helpers import run_process
+
+
+@pytest.fixture
+def redis(
+    migrated: str,
+    database_url: str,
+    redis_url: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Redis:
+    """A Redis for processes that have a migrated database and the credentials of a sandbox."""
+    environment = {
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+    }
+    copy_database(migrated, database_url)
+    return use_redis(monkeypatch, redis_url, environment)
+
+
+def load_runs() -> list[dict[str, object]]:
+    dump = subprocess.run(
+        [*MANAGE, "dumpdata", "identity_sync.syncrun"], check=True, capture_output=True
+    )
+    return [row["fields"] for row in json.loads(dump.stdout)]
+
+
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_success_a_worker_runs_the_job_and_leaves_a_run(redis: Redis) -> None:
+    """It does as the host operator, also where people need a token."""
+    plant_call(redis, "job", "identity_sync.jobs.full_sync")
+    run_worker(SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    (run,) = load_runs()
+    assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
+    assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]
+
+
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_success_status_and_doctor_detect_the_scheduler(redis: Redis) -> None:
+    before = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+    status = json.loads(before.out)
+    assert (status["schedule"]["source"], status["next_run_at"]) == (None, None)
+    assert "No scheduler detected: no scheduled sync has run yet." in status["warnings"]
+    with start_suite("scheduler") as scheduler:
+        wait_until(lambda: redis.hlen("scaiwave:schedulers"))
+        during = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+        checks = json.loads(run_process([*SUITE, "doctor", "--json"]).out)["checks"]
+        stop(scheduler)
+    status = json.loads(during.out)
+    assert status["schedule"]["source"] == "scheduler"
+    assert status["schedule"]["scheduler"]["is_active"] is True
+    assert datetime.fromisoformat(status["next_run_at"]).minute in SCHEDULED_MINUTES
+    assert not any("scheduler" in warning for warning in status["warnings"])
+    (check,) = [check for check in checks if check["check"] == "scheduler"]
+    assert check["state"] == "pass"
+
+
+def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:
+    assert SYNC_CRON == "3-59/10 * * * *"
+    assert list(SCHEDULED_MINUTES) == [3, 13, 23, 33, 43, 53]

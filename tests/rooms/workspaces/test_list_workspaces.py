@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rooms.models import Workspace, WorkspaceMember
+from rooms.workspaces.queries import list_workspaces
+from tenants.errors import TenantNotFound
+from tenants.models import Participant, Tenant
+from tests.scaiwave.row_factories import (
+    NOW,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
+
+pytestmark = pytest.mark.django_db
+
+
+def add_member(to: Workspace, person: Participant, role: str) -> None:
+    WorkspaceMember.objects.create(
+        tenant=to.tenant, workspace=to, participant=person, role=role, created_at=NOW
+    )
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    """Create a workspace with every role and a deactivated owner, and an empty workspace."""
+    acme, other = make_tenant(), make_tenant("other")
+    sales = make_workspace(acme, "sales")
+    make_workspace(acme, "empty")
+    anna = make_participant(acme)
+    add_member(sales, make_participant(acme, "berta"), "editor")
+    add_member(sales, anna, "owner")
+    add_member(sales, make_participant(acme, "carla"), "viewer")
+    add_member(sales, make_participant(acme, "dora", absent_since=NOW), "owner")
+    add_member(make_workspace(other), make_participant(other, "olga"), "owner")
+    make_room(sales, anna)
+    make_room(sales, anna, "Second", state="closed")
+    return acme
+
+
+def test_success_counts_and_importers(acme: Tenant) -> None:
+    empty, sales = list_workspaces(operator=HOST_OPERATOR, tenant="acme")
+    keys = ("slug", "rooms", "owners", "editors", "viewers")
+    assert tuple(empty[key] for key in keys) == ("empty", 0, 0, 0, 0)
+    assert tuple(sales[key] for key in keys) == ("sales", 2, 2, 1, 1)
+    assert empty["importers"] == []
+    assert [(person["fqid"], person["role"]) for person in sales["importers"]] == [
+        ("@anna.acme:localhost", "owner"),
+        ("@berta.acme:localhost", "editor"),
+    ]
+
+
+def test_success_plain_table(acme: Tenant) -> None:
+    empty, sales = Workspace.objects.filter(tenant=acme).order_by("slug")
+    assert run_command("list_workspaces", "--tenant", "acme") == (
+        f"{'ID':<36}  Slug   Name   Rooms  Owners  Editors  Viewers  May import (--as)\n"
+        f"{empty.pk}  empty  empty      0       0        0        0  -\n"
+        f"{sales.pk}  sales  sales      2       2        1        1  "
+        "@anna.acme:localhost, @berta.acme:localhost\n"
+    )
+
+
+def test_success_many_importers() -> None:
+    acme = make_tenant()
+    main = make_workspace(acme)
+    for number in range(7):
+        add_member(main, make_participant(acme, f"p{number}"), "editor")
+    line = run_command("list_workspaces", "--tenant", "acme").splitlines()[1]
+    assert line.endswith("@p3.acme:localhost, @p4.acme:localhost, and 2 more")
+    document = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))
+    assert [person["display_name"] for person in document["workspaces"][0]["importers"]] == [
+        f"P{number}" for number in range(7)
+    ]
+
+
+def test_success_json_has_every_key(acme: Tenant) -> None:
+    sales, anna = Workspace.objects.get(slug="sales"), Participant.objects.get(display_name="Anna")
+    row = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))["workspaces"][1]
+    assert row["importers"][0] == {
+        "id": str(anna.pk),
+        "fqid": "@anna.acme:localhost",
+        "display_name": "Anna",
+        "email": "anna@example.com",
+        "role": "owner",
+    }
+    del row["importers"]
+    assert row == {
+        "id": str(sales.pk),
+        "slug": "sales",
+        "name": "sales",
+        "description": "",
+        "tenant_id": str(acme.pk),
+        "created_at": "2026-03-04T05:06:07Z",
+        "updated_at": "2026-03-04T05:06:07Z",
+        "rooms": 2,
+        "owners": 2,
+        "editors": 1,
+        "viewers": 1,
+    }
+
+
+def test_success_constant_queries(acme: Tenant) -> None:
+    anna = Participant.objects.get(display_name="Anna")
+    counts = []
+    for numbers in (range(3), range(3, 30)):
+        for number in numbers:
+            add_member(make_workspace(acme, f"w{number}"), anna, "owner")
+        with CaptureQueriesContext(connection) as queries:
+            list(list_workspaces(operator=HOST_OPERATOR, tenant="acme"))
+        counts.append(len(queries))
+    assert counts == [5, 5]
+
+
+def test_fail_outside_the_scope(acme: Tenant) -> None:
+    with pytest.raises(TenantNotFound):
+        list_workspaces(
+            operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")),
+            tenant="acme",
+        )

@@ -1,0 +1,207 @@
+"""`scaiwave jobs`: list, show, retry and clear, with a real Redis."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+from redis import Redis
+
+from scaiwave.cli.verbs import VerbPath
+from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.jobs.maintenance import fail_job
+from scaiwave.operations.jobs.manage import clear_jobs, delete_job, retry_job
+from scaiwave.operations.jobs.queries import list_jobs, show_job
+from scaiwave.queue.errors import (
+    JobKilled,
+    JobNotFailed,
+    JobNotFound,
+    JobRefused,
+    JobRunning,
+    RedisUnreachable,
+)
+from scaiwave.queue.rq_queue import SuiteQueue
+from tenants.models import AuditEntry
+from tests.queue_helpers import plant_call, plant_job
+from tests.scaiwave.row_factories import NOW
+from tests.test_authorisation import run
+from tests.test_json_output import assert_names, match, read_page
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db]
+HOST = get_host_operator()
+SYNC = "identity_sync.jobs.full_sync"
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def redis(redis_url: str, settings: Settings) -> Iterator[Redis]:
+    settings.REDIS_URL = redis_url
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def run_jobs(monkeypatch: pytest.MonkeyPatch) -> Run:
+    return lambda name, *arguments: run(("jobs", name), list(arguments), monkeypatch)
+
+
+def plant_failed(redis: Redis, job_id: str) -> None:
+    plant_call(redis, job_id, SYNC)
+    queue = SuiteQueue("default", redis)
+    job = queue.take(None)
+    assert job is not None
+    fail_job(queue, job, JobKilled("It was\x1b[31m killed."))
+
+
+def get_states() -> dict[str, str]:
+    rows = list_jobs(operator=HOST, state=None, limit=None)
+    return {row["id"]: row["state"] for row in rows}
+
+
+def confirm(question: str) -> None:
+    assert question.startswith("This deletes ")
+
+
+def test_success_list_and_show(redis: Redis, run_jobs: Run) -> None:
+    plant_failed(redis, "failed")
+    plant_call(redis, "waiting", SYNC)
+    plant_job(redis, "pickled", pickle.dumps(("os.abort", None, (), {})))
+    redis.rpush("rq:queue:default", b"\xff\x1b", "expired")
+    rows = {row["id"]: row for row in list_jobs(operator=HOST, state=None, limit=None)}
+    assert list(rows) == ["waiting", "pickled", "\\xff\x1b", "failed"]
+    assert rows["failed"]["error"]["code"] == "SW_JOB_KILLED"
+    assert rows["pickled"]["problem"] == "it is pickled, as in earlier releases"
+    assert show_job(operator=HOST, job_id="failed")["function"] == SYNC
+    code, out = run_jobs("list")
+    assert code == 0
+    assert "\x1b" not in out
+    code, out = run_jobs("show", "failed")
+    assert "\x1b" not in out
+    assert "[SW_JOB_KILLED]" in out
+    code, out = run_jobs("list", "--state", "failed", "--csv")
+    (line,) = csv.DictReader(io.StringIO(out))
+    assert line["id"] == "failed"
+
+
+def test_success_documents_are_as_documented(redis: Redis, run_jobs: Run) -> None:
+    documents = {}
+    for name, *arguments in (
+        ("list", "--state", "failed"),
+        ("show", "a"),
+        ("retry", "a"),
+        ("delete", "a", "--yes"),
+        ("clear", "--yes"),
+    ):
+        plant_failed(redis, "a")
+        code, out = run_jobs(name, *arguments, "--json")
+        assert code == 0, out
+        documents["jobs", name] = json.loads(out)
+    page: dict[VerbPath, Any] = read_page()
+    for words, document in documents.items():
+        assert_names(document)
+        assert match(document, page[words]), words
+
+
+def test_success_retry(redis: Redis) -> None:
+    plant_failed(redis, "a")
+    retry_job(operator=HOST, job_id="a", now=NOW, dry_run=True)
+    assert (get_states(), AuditEntry.objects.count()) == ({"a": "failed"}, 0)
+    retry_job(operator=HOST, job_id="a", now=NOW)
+    assert get_states() == {"a": "waiting"}
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_type, entry.subject_id, entry.subject_name) == (
+        *("jobs retry", "job", "a", "full_sync"),
+    )
+    job = SuiteQueue("default", redis).take(None)
+    assert job is not None
+    assert job.record.error is None
+
+
+def test_fail_retry(redis: Redis) -> None:
+    with pytest.raises(JobNotFound):
+        retry_job(operator=HOST, job_id="../nothing", now=NOW)
+    plant_call(redis, "waiting", SYNC)
+    with pytest.raises(JobNotFailed):
+        retry_job(operator=HOST, job_id="waiting", now=NOW)
+    plant_call(redis, "foreign", "subprocess.run", ["id"])
+    redis.lrem("rq:queue:default", 0, "foreign")
+    redis.zadd("rq:failed:default", {"foreign": 2e9})
+    with pytest.raises(JobRefused):
+        retry_job(operator=HOST, job_id="foreign", now=NOW)
+    assert AuditEntry.objects.count() == 0
+
+
+def test_success_clear(redis: Redis) -> None:
+    plant_failed(redis, "failed")
+    plant_call(redis, "waiting", SYNC)
+    plant_job(redis, "pickled", b"\x80")
+    redis.rpush("rq:queue:default", b"\xff")
+    assert (
+        clear_jobs(operator=HOST, state="waiting", confirm=confirm, now=NOW, dry_run=True).count
+        == 3
+    )
+    assert len(get_states()) == 4
+    result = clear_jobs(operator=HOST, state="waiting", confirm=confirm, now=NOW)
+    assert (result.count, get_states()) == (3, {"failed": "failed"})
+    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).count == 1
+    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).count == 0
+    assert redis.keys("rq:job:*") == redis.keys("rq:queue:*") == []
+    details = AuditEntry.objects.order_by("pk").values_list("details", flat=True)
+    assert [entry["jobs"] for entry in details] == [
+        {"full_sync": 1, "refused": 2},
+        {"full_sync": 1},
+    ]
+
+
+def test_success_delete(redis: Redis) -> None:
+    plant_failed(redis, "failed")
+    plant_call(redis, "waiting", SYNC)
+    plant_job(redis, "pickled", b"\x80")
+    for job_id, state in (("failed", "failed"), ("pickled", "waiting")):
+        delete_job(operator=HOST, job_id=job_id, confirm=confirm, now=NOW, dry_run=True)
+        assert get_states()[job_id] == state
+        delete_job(operator=HOST, job_id=job_id, confirm=confirm, now=NOW)
+        assert redis.keys(f"rq:job:{job_id}") == []
+    assert get_states() == {"waiting": "waiting"}
+    entries = AuditEntry.objects.order_by("pk").values_list("action", "subject_name", "details")
+    assert list(entries) == [
+        ("jobs delete", "full_sync", {"state": "failed", "error": "SW_JOB_KILLED"}),
+        ("jobs delete", "refused", {"state": "waiting", "error": ""}),
+    ]
+
+
+def test_fail_delete(redis: Redis) -> None:
+    with pytest.raises(JobNotFound):
+        delete_job(operator=HOST, job_id="nothing", confirm=confirm, now=NOW)
+    plant_call(redis, "running", SYNC)
+    redis.delete("rq:queue:default")
+    redis.zadd("rq:wip:default", {"running:execution": 2e9})
+    with pytest.raises(JobRunning):
+        delete_job(operator=HOST, job_id="running", confirm=confirm, now=NOW)
+    assert get_states() == {"running": "running"}
+    assert AuditEntry.objects.count() == 0
+
+
+def test_fail_delete_what_a_worker_takes_at_the_question(redis: Redis) -> None:
+    plant_call(redis, "waiting", SYNC)
+
+    def take(question: str) -> None:
+        assert SuiteQueue("default", redis).take(None) is not None
+
+    with pytest.raises(JobNotFound):
+        delete_job(operator=HOST, job_id="waiting", confirm=take, now=NOW)
+    assert redis.exists("rq:job:waiting")
+
+
+def test_fail_redis_is_down(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    with pytest.raises(RedisUnreachable):
+        list(list_jobs(operator=HOST, state=None, limit=1))

@@ -1,0 +1,118 @@
+"""The scheduler, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from scaiwave.operations.jobs.scheduler import LOCK_KEY, Scheduler
+from scaiwave.queue.definitions import JobDefinition
+from scaiwave.queue.heartbeats import SCHEDULERS_KEY, list_schedulers
+from scaiwave.queue.jobs import JOBS
+from scaiwave.queue.raw_values import read_list
+from scaiwave.queue.rq_queue import SuiteQueue
+
+pytestmark = pytest.mark.redis
+START = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def definitions() -> list[JobDefinition]:
+    return [JOBS["identity_sync.jobs.full_sync"]]
+
+
+def queued(redis: Redis) -> list[str]:
+    return [job_id.decode() for job_id in read_list(redis, "rq:queue:default")]
+
+
+def slot(minute: int) -> str:
+    return f"full_sync-{int(START.replace(minute=minute, second=0).timestamp())}"
+
+
+def test_success_a_job_at_each_time(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    scheduler = Scheduler(redis, definitions, clock)
+    for _ in range(13):
+        scheduler.step()
+        clock.advance(minutes=1)
+        redis.delete(LOCK_KEY)  # as if the minute had passed for Redis too
+    assert queued(redis) == [slot(3)]
+    job = SuiteQueue("default", redis).take(None)
+    assert job is not None
+    assert 530 < redis.ttl(job.key) <= 540, "it expires before the next one"
+    assert job.time_limit == 600
+
+
+def test_success_one_of_two_is_active_and_the_other_takes_over(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    first, second = (Scheduler(redis, definitions, clock) for _ in range(2))
+    for scheduler in (first, second):
+        scheduler.step()
+    active, standby = list_schedulers(redis)
+    assert (active.name, active.is_active, standby.is_active) == (first.name, True, False)
+    clock.advance(minutes=3)
+    for scheduler in (second, first, second):
+        scheduler.step()
+    assert (queued(redis), first.enqueued, second.enqueued) == ([slot(3)], 1, 0)
+    redis.delete(LOCK_KEY)  # as Redis does when the first one is dead
+    clock.advance(minutes=9, seconds=45)
+    for scheduler in (second, first):
+        scheduler.step()
+    assert (queued(redis), first.enqueued, second.enqueued) == ([slot(3), slot(13)], 1, 1)
+    assert list_schedulers(redis)[0].name == second.name
+
+
+def test_success_a_time_between_the_end_of_one_and_the_next_is_not_missed(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    clock.advance(minutes=2, seconds=45)  # 12:03:15
+    Scheduler(redis, definitions, clock).step()
+    assert queued(redis) == [slot(3)]
+    redis.delete(LOCK_KEY)
+    Scheduler(redis, definitions, clock).step()
+    assert queued(redis) == [slot(3)], "not twice, either"
+
+
+def test_success_times_that_were_missed_count_once(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    scheduler = Scheduler(redis, definitions, clock)
+    scheduler.step()
+    clock.advance(hours=9)  # the host was asleep, or Redis was down
+    scheduler.step()
+    scheduler.step()
+    assert len(queued(redis)) == 1
+    assert list_schedulers(redis)[0].next_runs["full_sync"] == clock.now.replace(minute=3, second=0)
+
+
+def test_success_heartbeats_that_are_stale_or_not_readable_are_left_out(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    old = '{"host":"a","pid":1,"is_active":true,"started_at":"2020-01-01T00:00:00+00:00",'
+    old += '"seen_at":"2020-01-01T00:00:00+00:00","next_runs":{}}'
+    redis.hset(
+        SCHEDULERS_KEY, mapping={"old": old, "bad": b"\xff{", "odd": "[]", "huge": "1" * 9999}
+    )
+    assert list_schedulers(redis) == []
+    Scheduler(redis, definitions, clock).step()
+    assert redis.hlen(SCHEDULERS_KEY) == 1

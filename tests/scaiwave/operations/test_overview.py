@@ -1,0 +1,611 @@
+"""The overview of the admin site: its cards, charts and lists, stored for a minute."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from http import HTTPStatus
+from itertools import product
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django import Settings
+from redis import Redis
+from rq.utils import utcformat
+
+from federation.models import ServerKey
+from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
+from identity_sync.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
+from rooms.models import Room
+from scaiwave.config import load
+from scaiwave.operations.overview import build
+from scaiwave.operations.overview.stored import MAX_AGE, load_overview
+from scaiwave.operations.record_figures import record_figures
+from scaiwave.site.charts import HEIGHT, draw_chart
+from scaiwave.site.overview import OverviewPart
+from scaiwave.site.overview import load_overview as load_shown_overview
+from tenants.models import (
+    AdminUser,
+    DailyFigures,
+    DoctorRun,
+    StoredOverview,
+    Tenant,
+    TokenUsage,
+)
+from tests.concurrency import run_concurrently
+from tests.queue_helpers import plant_failed, plant_worker
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, run_command
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def get_cards(now: datetime = NOW) -> dict[str, dict[str, Any]]:
+    StoredOverview.objects.all().delete()
+    return {card["title"]: card for card in load_overview(now)["cards"]}
+
+
+def get_chart(title: str) -> dict[str, Any]:
+    StoredOverview.objects.all().delete()
+    return next(
+        draw_chart(chart)
+        for chart in load_overview(NOW)["charts"]
+        if chart["title"].startswith(title)
+    )
+
+
+def make_run(minutes_ago: float, outcome: str = "applied", **fields: Any) -> SyncRun:
+    started_at = NOW - timedelta(minutes=minutes_ago)
+    values = {"ended_at": started_at + timedelta(seconds=2), "duration_seconds": 2.0, **fields}
+    return SyncRun.objects.create(operator="root", outcome=outcome, started_at=started_at, **values)
+
+
+def make_skip(number: int, **fields: Any) -> SyncSkip:
+    values = {"kind": "participants", "reason": OVER_LIMIT, **fields}
+    return SyncSkip.objects.create(
+        subject_scaikey_id=f"usr-{number}", first_skipped_at=NOW, last_skipped_at=NOW, **values
+    )
+
+
+def get_list(title: str, hidden: str = "") -> dict[str, Any]:
+    StoredOverview.objects.all().delete()
+    overview = load_shown_overview(NOW, lambda permission: permission != hidden)
+    return next(each for each in overview["lists"] if each["title"] == title)
+
+
+def list_shown(client: Client, url: str) -> list[Any]:
+    answer = client.get(url)
+    assert answer.status_code == HTTPStatus.OK
+    return list(answer.context["cl"].result_list)
+
+
+def test_success_an_empty_server_names_what_to_do(client: Client) -> None:
+    cards = get_cards()
+    assert cards["Last successful full sync"]["value"] == "never"
+    assert cards["Registration with ScaiKey"]["command"].startswith("scaiwave sync register")
+    assert cards["Signing key"]["command"] == "scaiwave admin federation key generate"
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "scaiwave admin federation key generate" in page
+
+
+def test_success_cards_count_as_lists_do() -> None:
+    acme = row_factories.make_tenant("acme", max_rooms=1)
+    row_factories.make_tenant("gone", absent_since=NOW)
+    anna = row_factories.make_participant(acme, "anna")
+    row_factories.make_participant(acme, "ben", suspended_by_hand_at=NOW)
+    row_factories.make_room(row_factories.make_workspace(acme), anna)
+    make_run(5)
+    cards = get_cards()
+    assert cards["Active tenants"]["value"] == "1"
+    assert [link["text"] for link in cards["Active tenants"]["links"]] == [
+        "0 suspended",
+        "1 deactivated",
+    ]
+    assert cards["People"]["value"] == cards["Rooms"]["value"] == "1"
+    assert (cards["Tenants near a limit"]["value"], cards["Tenants near a limit"]["tone"]) == (
+        "1",
+        "bad",
+    )
+    assert cards["Last successful full sync"]["value"] == "4 minutes ago"
+    assert cards["Last successful full sync"]["tone"] == "good"
+    assert cards["Last successful full sync"]["details"] == [
+        "The next is expected at 12:05 UTC, one every 10 minutes."
+    ]
+
+
+def test_success_what_the_last_sync_skipped_has_the_exact_command() -> None:
+    make_run(5, "partial", error_fix="If they are correct, run `scaiwave sync --allow-removals 7`.")
+    make_skip(1)
+    card = get_cards()["Skipped by the last sync"]
+    assert (card["value"], card["details"]) == ("1", ["1 removal: participants 1"])
+    assert card["command"] == "scaiwave sync --allow-removals 7"
+
+
+def test_success_skipped_removals_are_counted_apart_from_records() -> None:
+    """The command is always exact: without one in the error it is the one that shows the rows."""
+    make_run(5, "applied")
+    make_run(4, "planned")
+    for number, (kind, reason, is_postponed) in enumerate(
+        (
+            ("participants", OVER_LIMIT, False),
+            ("participants", "postponed: it is not JSON", True),
+            ("participants", "unusable record: no e-mail", False),
+            ("groups", OFF_FOR_TENANT, False),
+            ("tenants", "its slug is in use", False),
+        )
+    ):
+        make_skip(number, kind=kind, reason=reason, is_postponed=is_postponed)
+    card = get_cards()["Skipped by the last sync"]
+    assert card["value"] == "5"
+    assert card["details"] == [
+        "3 removals: groups 1, participants 2",
+        "2 records: participants 1, tenants 1",
+    ]
+    assert card["command"] == "scaiwave sync --dry-run -v 2"
+
+
+def test_success_syncs_of_the_day_have_columns_with_links() -> None:
+    run = make_run(30, "failed", error_code="SW_SCAIKEY_UNREACHABLE", duration_seconds=4.0)
+    make_run(20)
+    make_run(26 * 60)
+    chart = get_chart("Full syncs")
+    filled = [column for column in chart["columns"] if column.rectangles]
+    assert len(chart["columns"]) == 144
+    assert [column.rectangles[0].style for column in filled] == ["bad", "good"]
+    assert [(each["name"], each["style"]) for each in chart["legend"]] == [
+        ("applied", "bar good"),
+        ("partial", "bar warn"),
+        ("refused or failed", "bar bad"),
+        ("running or a dry run", "bar info"),
+    ]
+    assert [column.rectangles[0].height for column in filled] == [HEIGHT, HEIGHT / 2]
+    assert filled[0].url == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    assert len(chart["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "shown"),
+    [
+        (("failed", "applied"), "failed"),
+        (("partial", "applied", "planned"), "partial"),
+        (("refused", "failed", "partial"), "failed"),
+        (("planned", "applied"), "applied"),
+    ],
+)
+def test_success_of_several_syncs_in_ten_minutes_the_worst_stays(
+    outcomes: tuple[str, ...], shown: str
+) -> None:
+    for number, outcome in enumerate(outcomes):
+        make_run(9 - number, outcome)
+    rows = get_chart("Full syncs")["rows"]
+    assert [row["text"] for row in rows] == [f"{shown}, 2.0 s"]
+
+
+def test_success_changes_are_stacked_by_kind() -> None:
+    make_run(5, counts={"tenants": {"added": 1}, "participants": {"added": 2, "updated": 1}})
+    make_run(4, "failed", counts={"participants": {"added": 99}})
+    column = get_chart("Changes from ScaiKey")["columns"][-1]
+    assert (column.label, column.text) == ("2026-11-24", "tenants 1, participants 3")
+    heights = {each.style: each.height for each in column.rectangles}
+    assert heights == {"series-1": HEIGHT / 4, "series-2": HEIGHT * 3 / 4}
+    assert min(each.y for each in column.rectangles) == 0
+
+
+def test_success_all_processes_share_one_row_for_a_minute() -> None:
+    row_factories.make_tenant("acme")
+    first = json.loads(json.dumps(load_overview(NOW)))
+    row_factories.make_tenant("lab")
+    with CaptureQueriesContext(connection) as caught:
+        assert load_overview(NOW + MAX_AGE - timedelta(seconds=1)) == first
+    assert len(caught) == 1
+    assert load_overview(NOW + MAX_AGE) != first
+    assert StoredOverview.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_requests_at_once_build_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    builds: list[datetime] = []
+
+    def count(now: datetime) -> OverviewPart:
+        builds.append(now)
+        return OverviewPart()
+
+    monkeypatch.setattr(build, "PARTS", (*build.PARTS, count))
+    # Each request has its own time, and the last one may be the first to build.
+    times = [NOW + timedelta(milliseconds=number) for number in range(8)]
+    documents = run_concurrently(*[partial(load_overview, time) for time in times])
+    assert len(builds) == 1
+    assert all(set(document) == set(documents[0]) for document in documents)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_others_can_write_while_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take seconds, also because Redis does not answer."""
+
+    def write(now: datetime) -> OverviewPart:
+        run_concurrently(partial(row_factories.make_tenant, "written"))
+        return OverviewPart()
+
+    monkeypatch.setattr(build, "PARTS", (*build.PARTS, write))
+    assert load_overview(NOW)["cards"]
+    assert Tenant.objects.filter(slug="written").exists()
+
+
+def test_success_an_overview_from_a_moment_later_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another request, which began after this one, has just built it."""
+    load_overview(NOW + timedelta(milliseconds=1))
+    monkeypatch.setattr(build, "PARTS", ())
+    assert load_overview(NOW)["cards"]
+
+
+def test_success_a_stored_overview_of_the_future_is_replaced() -> None:
+    load_overview(NOW + timedelta(days=1))
+    row_factories.make_tenant("acme")
+    assert {card["title"]: card for card in load_overview(NOW)["cards"]}["Active tenants"][
+        "value"
+    ] == "1"
+
+
+def test_success_queries_do_not_grow_with_tenants(client: Client) -> None:
+    counts = []
+    for numbers in (range(3), range(3, 30)):
+        for number in numbers:
+            row_factories.make_tenant(f"t{number}", max_rooms=1, max_participants=5)
+        StoredOverview.objects.all().delete()
+        with CaptureQueriesContext(connection) as caught:
+            client.get(reverse("admin:index"))
+        counts.append(len(caught))
+    with CaptureQueriesContext(connection) as caught:
+        client.get(reverse("admin:index"))
+    assert counts[0] == counts[1] <= 40
+    assert len(caught) <= 4
+
+
+def test_success_an_account_sees_only_what_it_may() -> None:
+    user = AdminUser.objects.create_user("view", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    client = Client()
+    client.force_login(user)
+    overview = client.get(reverse("admin:index")).context["overview"]
+    assert {card["title"] for card in overview["cards"]} == {
+        "Active tenants",
+        "Tenants near a limit",
+    }
+    assert {each["title"] for each in overview["lists"]} == {"Nearest to a limit"}
+    assert overview["charts"] == []
+
+
+def test_success_hostile_names_are_escaped(client: Client) -> None:
+    Tenant.objects.filter(pk=row_factories.make_tenant("acme", max_rooms=0).pk).update(slug="<b>")
+    make_run(5, "failed", error_message="<script>alert(1)</script>")
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "<script>alert" not in page
+
+
+def test_success_figures_of_a_day_feed_the_charts() -> None:
+    acme = row_factories.make_tenant("acme")
+    anna = row_factories.make_participant(acme, "anna")
+    row_factories.make_room(row_factories.make_workspace(acme), anna)
+    row_factories.make_media(acme, "file", size=2048)
+    for days_ago, now in ((1, NOW - timedelta(days=1)), (0, NOW), (0, NOW + timedelta(hours=1))):
+        result = record_figures(operator=HOST_OPERATOR, now=now)
+        assert result.figures["day"] == str((NOW - timedelta(days=days_ago)).date())
+    assert DailyFigures.objects.count() == 2
+    last = get_chart("Storage")["columns"][-1]
+    assert (last.label, last.text) == ("2026-11-24", "2.0 KiB")
+    assert len(get_chart("People")["columns"]) == 90
+    assert [row["text"] for row in get_chart("Rooms")["rows"]] == ["1", "1"]
+
+
+def test_success_a_dry_run_records_nothing() -> None:
+    run_command("record_figures", "--dry-run")
+    assert not DailyFigures.objects.exists()
+    assert "Recorded for" in run_command("record_figures")
+
+
+def test_success_doctor_card_shows_the_last_run() -> None:
+    assert get_cards()["Doctor"]["value"] == "never"
+    finding = {"check": "keys", "state": "warn", "message": "No signing key.", "fix": ""}
+    DoctorRun.objects.create(
+        ran_at=NOW - timedelta(hours=2), operator="root", is_healthy=True, findings=[finding]
+    )
+    card = get_cards()["Doctor"]
+    assert (card["value"], card["tone"]) == ("1 finding", "warn")
+    assert card["details"] == ["No signing key.", "It last ran 2 hours ago."]
+    run = DoctorRun.objects.get()
+    assert card["url"] == reverse("admin:tenants_doctorrun_change", args=[run.pk])
+
+
+def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) -> None:
+    assert not {"Workers", "Scheduler"} & get_cards().keys()
+    card = get_cards()["Background jobs"]
+    assert (card["value"], card["url"]) == ("run by cron", reverse("admin:jobs"))
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
+    card = get_cards()["Workers"]
+    assert (card["value"], card["tone"], card["command"]) == ("unknown", "bad", "scaiwave doctor")
+
+
+def test_success_a_limit_of_zero_is_reached_by_the_first(client: Client) -> None:
+    acme = row_factories.make_tenant("acme", max_participants=0, max_rooms=0)
+    row_factories.make_participant(acme, "anna")
+    card = get_cards()["Tenants near a limit"]
+    assert (card["value"], card["tone"]) == ("1", "bad")
+    nearest = next(
+        each for each in load_overview(NOW)["lists"] if each["title"] == "Nearest to a limit"
+    )
+    assert [(entry["badge"], entry["details"]) for entry in nearest["entries"]] == [
+        ("100%", "of its participants (people, AI and bridges)")
+    ]
+    page = client.get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
+    assert "1 / 0" in page
+
+
+def test_success_a_tenant_has_one_line_with_its_greatest_share() -> None:
+    for number in range(12):
+        tenant = row_factories.make_tenant(f"t{number:02}", max_participants=20, max_rooms=20)
+        anna = row_factories.make_participant(tenant, "anna")
+        workspace = row_factories.make_workspace(tenant)
+        for room in range(number + 1):
+            row_factories.make_room(workspace, anna, f"room-{room}")
+    entries = get_list("Nearest to a limit")["entries"]
+    assert [entry["text"] for entry in entries] == [f"t{number:02}" for number in range(11, 1, -1)]
+    assert (entries[0]["badge"], entries[0]["tone"]) == ("60%", "neutral")
+    assert {entry["details"] for entry in entries} == {"of its rooms"}
+    assert get_cards()["Tenants near a limit"]["value"] == "0"
+
+
+def test_success_the_last_failures_are_of_all_kinds_by_time(client: Client) -> None:
+    make_run(9, "applied")
+    make_run(8, "failed", error_code="SW_X", error_message="It broke.", error_fix="Fix `it`.")
+    make_run(2, "partial")
+    for number, minutes in enumerate((7, 6, 3)):
+        make_webhook(number, minutes)
+    make_webhook(9, 1, state="handled")
+    shown = get_list("Last failures")
+    assert [(entry["badge"], entry["text"]) for entry in shown["entries"]] == [
+        ("sync partial", "It was applied, except what it skipped."),
+        ("webhook failed", "user.updated usr_2: Not found."),
+        ("webhook failed", "user.updated usr_1: Not found."),
+        ("webhook failed", "user.updated usr_0: Not found."),
+        ("sync failed", "It broke."),
+    ]
+    assert shown["entries"][-1]["details"] == "Fix `it`."
+    assert all(entry["details"] for entry in shown["entries"])
+    listed = {link["text"]: list_shown(client, link["url"]) for link in shown["links"]}
+    assert [run.outcome for run in listed["failed syncs"]] == ["partial", "failed"]
+    assert len(listed["failed webhooks"]) == 3
+    assert list_shown(client, shown["url"]) == listed["failed syncs"]
+
+
+def make_webhook(number: int, minutes_ago: float, **fields: Any) -> WebhookEvent:
+    values = {"state": "failed", "error_code": "SW_X", "error_message": "Not found.", **fields}
+    return WebhookEvent.objects.create(
+        event_id=f"evt_{number}",
+        event_type="user.updated",
+        kind="participants",
+        scaikey_id=f"usr_{number}",
+        received_at=NOW - timedelta(minutes=minutes_ago),
+        **values,
+    )
+
+
+def test_fail_failures_of_what_an_account_may_not_see_are_not_listed() -> None:
+    make_run(8, "failed")
+    make_webhook(1, 3)
+    shown = get_list("Last failures", hidden="identity_sync.view_webhookevent")
+    assert [entry["badge"] for entry in shown["entries"]] == ["sync failed"]
+    assert [link["text"] for link in shown["links"]] == ["failed syncs"]
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "sentence"),
+    [
+        (5, "The next is expected at 12:05 UTC, one every 10 minutes."),
+        (45, "The next was due at 11:25 UTC, one every 10 minutes."),
+        (24 * 60, "The next was due at 2026-11-23 12:10 UTC, one every 10 minutes."),
+    ],
+)
+def test_success_the_card_has_the_time_of_the_next_sync_also_after_failures(
+    minutes_ago: float, sentence: str
+) -> None:
+    make_run(minutes_ago + 10, "failed", error_code="SW_X", error_message="ScaiKey is down.")
+    make_run(minutes_ago, "failed", error_code="SW_X", error_message="ScaiKey is down.")
+    card = get_cards()["Last successful full sync"]
+    assert card["details"][0] == "The last 2 full syncs failed. The latest: ScaiKey is down."
+    assert card["details"][-1] == sentence
+
+
+def test_success_repeated_skips_are_said_plainly() -> None:
+    make_run(5)
+    make_skip(1, runs=7, subject_name="Aylin Demir")
+    make_skip(2, runs=2)
+    card = get_cards()["Last successful full sync"]
+    assert card["details"][0] == (
+        "2 differences from ScaiKey remain, because 2 or more syncs in a row have skipped them. "
+        "The oldest concerns the participant Aylin Demir (usr-1): over the removal limit of its "
+        "tenant."
+    )
+    assert card["command"] == "scaiwave sync --dry-run -v 2"
+
+
+def test_success_each_card_leads_to_its_filtered_list(client: Client) -> None:
+    acme = row_factories.make_tenant("acme")
+    row_factories.make_tenant("held", suspended_by_hand_at=NOW)
+    row_factories.make_tenant("gone", absent_since=NOW)
+    anna = row_factories.make_participant(acme, "anna")
+    workspace = row_factories.make_workspace(acme)
+    for state in ("open", "archived", "closed"):
+        room = row_factories.make_room(workspace, anna, state)
+        Room.objects.filter(pk=room.pk).update(state=state)
+    make_run(5)
+    make_run(4, "failed")
+    cards = get_cards()
+    shown = {link["text"]: link["url"] for link in cards["Active tenants"]["links"]}
+    assert [row.slug for row in list_shown(client, shown["1 suspended"])] == ["held"]
+    assert [row.slug for row in list_shown(client, shown["1 deactivated"])] == ["gone"]
+    states = {room.state for room in list_shown(client, cards["Rooms"]["url"])}
+    assert states == {"open", "archived"}
+    (run,) = list_shown(client, cards["Last successful full sync"]["url"])
+    assert run.outcome == "applied"
+
+
+def test_success_ai_tokens_lead_to_the_usage_of_this_month(client: Client) -> None:
+    now = datetime.now(UTC)
+    this_month = now.date().replace(day=1)
+    acme = row_factories.make_tenant("acme")
+    for month, tokens in ((this_month, 7), (this_month - timedelta(days=1), 5)):
+        TokenUsage.objects.create(
+            tenant=acme,
+            month=month.replace(day=1),
+            total_tokens=tokens,
+            input_tokens=0,
+            output_tokens=tokens,
+            fetched_at=now,
+        )
+    card = get_cards(now)["AI tokens this month"]
+    assert card["value"] == "7"
+    assert [row.total_tokens for row in list_shown(client, card["url"])] == [7]
+
+
+@pytest.mark.parametrize(("month", "number"), [("2020-02", 1), ("2020-2", 2), ("x", 2), ("", 2)])
+def test_success_the_usage_of_any_month_can_be_selected(
+    month: str, number: int, client: Client
+) -> None:
+    acme = row_factories.make_tenant("acme")
+    for first in (date(2020, 2, 1), date(2026, 11, 1)):
+        TokenUsage.objects.create(tenant=acme, month=first, total_tokens=1, fetched_at=NOW)
+    url = reverse("admin:tenants_tokenusage_changelist")
+    assert len(list_shown(client, f"{url}?month={month}")) == number
+
+
+def test_success_a_document_of_the_previous_release_is_shown(client: Client) -> None:
+    """It is at most a minute old, and has neither links of cards nor names of lists."""
+    make_run(5, "failed", error_message="It broke.")
+    now = datetime.now(UTC)
+    StoredOverview.objects.all().delete()
+    document = json.loads(json.dumps(load_overview(now)))
+    newer = {"cards": ["links"], "charts": ["tones"], "lists": ["name", "latest"], "tables": []}
+    for kind, names in newer.items():
+        for part, name in product(document[kind], names):
+            del part[name]
+    StoredOverview.objects.update(document=document, built_at=now)
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "It broke." in page
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "value", "tone", "command"),
+    [
+        ("PENDING", {}, "waiting for approval", "warn", "scaiwave sync register"),
+        ("APPROVED", {}, "approved, credentials missing", "bad", "scaiwave sync register"),
+        (
+            "REJECTED",
+            {"rejection_reason": "Unknown server."},
+            "rejected: Unknown server",
+            "bad",
+            "scaiwave sync register",
+        ),
+        ("EXPIRED", {}, "not registered", "bad", "scaiwave sync register"),
+    ],
+)
+def test_success_the_card_of_the_registration_has_each_state_with_its_command(
+    state: str, fields: dict[str, str], value: str, tone: str, command: str
+) -> None:
+    Registration.objects.create(
+        scaikey_url="https://scaikey.example.com",
+        request_id="req-1",
+        name="chat",
+        scope="GLOBAL",
+        state=state,
+        requested_at=NOW,
+        **fields,
+    )
+    card = get_cards()["Registration with ScaiKey"]
+    assert (card["value"], card["tone"], card["command"]) == (value, tone, command)
+    assert card["details"][0].endswith(".")
+
+
+def test_success_no_judgement_is_a_colour_only(client: Client) -> None:
+    make_run(5)
+    StoredOverview.objects.all().delete()
+    page = client.get(reverse("admin:index")).content.decode()
+    cards = page.partition('<div class="cards">')[2].partition('<div class="charts">')[0]
+    words = {"good": ": well<", "warn": ">needs attention<", "bad": ">needs action<"}
+    for tone, word in words.items():
+        assert cards.count(f'class="dot {tone}"') == cards.count(word) > 0
+
+
+@pytest.mark.parametrize(
+    ("days", "value", "tone"),
+    [
+        (100, "265 days left", "good"),
+        (364, "1 day left", "warn"),
+        (366, "overdue by 1 day", "bad"),
+        (400, "overdue by 35 days", "bad"),
+    ],
+)
+def test_success_an_overdue_signing_key_says_by_how_many_days(
+    days: int, value: str, tone: str
+) -> None:
+    at = NOW - timedelta(days=days)
+    ServerKey.objects.create(
+        key_id="k1", public_key="p", private_key_encrypted="x", created_at=at, signs_from=at
+    )
+    card = get_cards()["Signing key"]
+    assert (card["value"], card["tone"]) == (value, tone)
+
+
+def test_success_an_empty_search_index_has_its_command(settings: Settings) -> None:
+    card = get_cards()["Messages to index"]
+    assert (card["value"], card["command"]) == (
+        "not indexed yet",
+        "scaiwave room search-index --inline",
+    )
+
+
+@pytest.mark.redis
+def test_success_workers_are_judged_as_on_the_page_of_jobs(
+    redis_url: str, settings: Settings, client: Client
+) -> None:
+    settings.REDIS_URL = redis_url
+    now = datetime.now(UTC)
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        plant_failed(redis, "a", "It was killed.")
+        plant_worker(redis, "well")
+        plant_worker(redis, "foreign")
+        redis.hdel("rq:worker:foreign", "scaiwave")
+        plant_worker(
+            redis, "silent", last_heartbeat=utcformat(datetime.now(UTC) - timedelta(minutes=1))
+        )
+        cards = get_cards(now)
+        assert (cards["Workers"]["value"], cards["Workers"]["tone"]) == (
+            "2 of 3 need attention",
+            "warn",
+        )
+        assert [link["text"] for link in cards["Workers"]["links"]] == [
+            "0 jobs waiting",
+            "1 failed",
+        ]
+        assert cards["Scheduler"]["command"] == "scaiwave scheduler"
+        failures = get_list("Last failures")
+        (entry,) = failures["entries"]
+        assert (entry["badge"], entry["text"]) == ("job failed", "full_sync: It was killed.")
+        assert entry["details"]
+        assert client.get(failures["links"][-1]["url"]).status_code == HTTPStatus.OK
+        redis.flushdb()

@@ -1,0 +1,157 @@
+"""The search of the admin site across all lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib import admin
+from django.db.models import Field, ForeignKey, Model, UUIDField
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from rooms.models import Room
+from scaiwave.site.access import SCAIKEY_BACKEND
+from scaiwave.site.terms import TermForm, get_term_form
+from tenants.models import AdminUser, DailyFigures, Partner, Tenant
+from tests.scaiwave import row_factories
+from tests.scaiwave.site.scaikey_sessions import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+def get_key_field(model: type[Model]) -> Field[Any, Any]:
+    key: Field[Any, Any] = model._meta.pk
+    return key.target_field if isinstance(key, ForeignKey) else key
+
+
+MODELS = [
+    model
+    for model in apps.get_models()
+    if admin.site.is_registered(model) and isinstance(get_key_field(model), UUIDField)
+]
+
+
+@pytest.fixture(autouse=True)
+def scaikey_sign_in(settings: Settings) -> None:
+    settings.AUTHENTICATION_BACKENDS = [*django_settings.AUTHENTICATION_BACKENDS, SCAIKEY_BACKEND]
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    root = AdminUser.objects.create_superuser("root")
+    client.force_login(root, "django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def search(client: Client, term: object) -> dict[str, str]:
+    """Return what a search finds: the texts of the rows by their addresses."""
+    answer: Any = client.get(reverse("admin:search"), {"q": str(term)}, follow=True)
+    if answer.redirect_chain:
+        return {answer.redirect_chain[-1][0]: ""}
+    return {
+        row.url: f"{row.text} | {row.details}"
+        for each in answer.context["found"]
+        for row in each.rows
+    }
+
+
+def address(row: Model) -> str:
+    meta = row._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+
+
+def test_success_an_id_finds_a_row_of_every_list(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    assert len(MODELS) > 30
+    missed = []
+    for model in MODELS:
+        row = model._default_manager.order_by("pk")[0]
+        wanted = row.tenant if model._meta.model_name == "streamcounter" else row  # type: ignore[attr-defined]
+        if address(wanted) not in search(client, row.pk):
+            missed.append(model._meta.label)
+    assert missed == []
+
+
+@pytest.mark.parametrize("role", ["partner_admin", "tenant_admin"])
+def test_success_an_id_finds_the_rows_that_the_role_sees(role: str) -> None:
+    for number in (1, 2):
+        row_factories.make_row_of_every_model(number)
+        Partner.objects.filter(slug=f"partner{number}").update(scaikey_id=f"prt_{number}")
+    client = sign_in("partner_admin", partner="prt_1")
+    if role == "tenant_admin":
+        client = sign_in(role, tenant="scaikey-1")
+    wrong = []
+    for model in MODELS:
+        model_admin: Any = admin.site.get_model_admin(model)
+        list_url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        answer: Any = client.get(list_url)
+        is_listed = answer.context is not None and "cl" in answer.context
+        seen = model_admin.get_queryset(answer.wsgi_request) if is_listed else model.objects.none()  # type: ignore[attr-defined]
+        for row in model._default_manager.all():
+            found = search(client, row.pk)
+            is_named = bool(model_admin.searched_forms) or model._meta.model_name != "streamcounter"
+            if is_named and (address(row) in found) is not (row in seen):
+                wrong.append(model._meta.label)
+    assert wrong == []
+
+
+def test_success_hits_of_one_name_have_details(client: Client) -> None:
+    for slug in ("acme", "lab"):
+        tenant = row_factories.make_tenant(slug, name=f"The {slug}")
+        row_factories.make_participant(tenant, f"anna.{slug}", display_name="Anna Smith")
+    texts = search(client, "Anna Smith").values()
+    assert sorted(texts) == [
+        "Anna Smith | anna.acme@example.com, acme",
+        "Anna Smith | anna.lab@example.com, lab",
+    ]
+    assert sorted(search(client, "The").values()) == ["acme | The acme", "lab | The lab"]
+
+
+def test_success_a_tenant_is_found_by_its_id_before_its_counter(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    assert search(client, tenant.pk) == {address(tenant): ""}
+
+
+def test_success_a_day_finds_its_figures_and_a_room(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    figures = DailyFigures.objects.get()
+    assert search(client, figures.day) == {address(figures): ""}
+    Room.objects.filter(tenant=tenant).update(name=f"Retro {figures.day}")
+    assert set(search(client, figures.day)) == {
+        address(figures),
+        *(address(room) for room in Room.objects.all()),
+    }
+
+
+def test_success_an_e_mail_address_with_a_space_is_a_text(client: Client) -> None:
+    acme = row_factories.make_tenant("acme", name="Acme @ Berlin")
+    assert search(client, "Acme @ Berlin") == {address(acme): ""}
+    assert Tenant.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("term", "form"),
+    [
+        ("0197b0e2-4c1f-7a3e-8000-000000000000", TermForm.ID),
+        ("0197b0e24c1f7a3e8000000000000000", TermForm.ID),
+        ("@anna:localhost", TermForm.ADDRESS),
+        ("@anna:", TermForm.ADDRESS),
+        ("anna@acme.example", TermForm.EMAIL),
+        ("@acme.example", TermForm.EMAIL),
+        ("SW_SYNC_REMOVAL_LIMIT", TermForm.CODE),
+        ("0" * 64, TermForm.HASH),
+        ("2026-11-24", TermForm.DAY),
+        ("acme", TermForm.TEXT),
+        ("Acme @ Berlin", TermForm.TEXT),
+        ("usr_1", TermForm.TEXT),
+        ("sw_sync", TermForm.TEXT),
+        ("#lobby:localhost", TermForm.TEXT),
+    ],
+)
+def test_success_a_term_has_one_form(term: str, form: TermForm) -> None:
+    assert get_term_form(term) is form

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from scaiwave.core.errors import InsufficientPermission
+from tenants.accounts.administrators import (
+    disable_administrator,
+    enable_administrator,
+    remove_administrator,
+    reset_administrator_password,
+)
+from tenants.accounts.queries import list_administrators
+from tenants.errors import AdministratorNotFound, LastAdministrator, WeakPassword
+from tenants.models import AdminUser, AuditEntry
+from tests.concurrency import run_concurrently
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    run_command,
+)
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+
+
+def agree(question: str) -> None:
+    assert question.endswith("Continue?")
+
+
+disable = partial(disable_administrator, operator=HOST_OPERATOR, confirm=agree, now=NOW)
+enable = partial(enable_administrator, operator=HOST_OPERATOR, now=NOW)
+remove = partial(remove_administrator, operator=HOST_OPERATOR, confirm=agree, now=NOW)
+reset = partial(
+    reset_administrator_password, operator=HOST_OPERATOR, password=lambda: PASSWORD, now=NOW
+)
+
+
+def make(name: str, **fields: Any) -> AdminUser:
+    return AdminUser.objects.create_superuser(name, password="initial password", **fields)
+
+
+def can_see_the_site(client: Client) -> bool:
+    return client.get(reverse("admin:index")).status_code == 200
+
+
+def test_success_disabled_and_enabled_again() -> None:
+    make("olga")
+    anna, client = make("anna"), Client()
+    client.force_login(anna, "django.contrib.auth.backends.ModelBackend")
+    assert can_see_the_site(client)
+    assert disable(username="anna", dry_run=True).sentence == (
+        "Administrator anna would be disabled."
+    )
+    assert can_see_the_site(client)
+    result = disable(username="Anna")
+    assert result.sentence == "Administrator anna disabled."
+    assert (result.administrator["status"], result.administrator["can_sign_in"]) == (
+        "disabled",
+        False,
+    )
+    assert not can_see_the_site(client)
+    assert disable(username="anna").sentence == (
+        "Administrator anna is already disabled; nothing changed."
+    )
+    assert enable(username="anna").sentence == "Administrator anna enabled."
+    assert not enable(username="anna").changed
+    assert not can_see_the_site(client)
+    actions = list(AuditEntry.objects.order_by("id").values_list("action", "subject_name"))
+    assert actions == [("disable-administrator", "anna"), ("enable-administrator", "anna")]
+
+
+def test_success_disabling_ends_the_sessions_of_one_account() -> None:
+    """Also those without a request while the account is disabled."""
+    anna, stolen, own = make("anna"), Client(), Client()
+    backend = "django.contrib.auth.backends.ModelBackend"
+    stolen.force_login(anna, backend)
+    own.force_login(make("olga"), backend)
+    disable(username="anna")
+    enable(username="anna")
+    assert not can_see_the_site(stolen)
+    assert can_see_the_site(own)
+
+
+def test_success_new_password_ends_sessions() -> None:
+    anna, client = make("anna"), Client()
+    client.force_login(anna, "django.contrib.auth.backends.ModelBackend")
+    assert reset(username="anna", dry_run=True).sentence == "Password of anna would be reset."
+    assert reset(username="anna").sentence == "Password of anna reset."
+    anna.refresh_from_db()
+    assert anna.check_password(PASSWORD)
+    assert not can_see_the_site(client)
+    (entry,) = AuditEntry.objects.all()
+    assert (entry.action, entry.details) == ("reset-administrator-password", {})
+    with pytest.raises(WeakPassword):
+        reset(username="anna", password=lambda: "anna")
+
+
+def test_success_removed() -> None:
+    make("olga")
+    make("anna", email="anna@example.com")
+    assert remove(username="anna", dry_run=True).sentence == "Administrator anna would be removed."
+    assert remove(username="anna").sentence == "Administrator anna removed."
+    assert [user.username for user in AdminUser.objects.all()] == ["olga"]
+    (entry,) = AuditEntry.objects.all()
+    assert (entry.action, entry.subject_name) == ("remove-administrator", "anna")
+
+
+@pytest.mark.parametrize("act", [disable, remove])
+def test_fail_the_last_who_can_sign_in(act: Callable[..., Any]) -> None:
+    make("anna")
+    make("disabled", is_active=False)
+    make("staff")
+    AdminUser.objects.filter(username="staff").update(is_staff=False)
+    AdminUser.objects.create_superuser("without-password")
+    with pytest.raises(LastAdministrator):
+        act(username="anna", dry_run=True)
+    with pytest.raises(LastAdministrator) as caught:
+        act(username="anna")
+    assert caught.value.fix == "Create or enable another one first, or pass --allow-last."
+    # Accounts that can't sign in anyway are not protected.
+    assert act(username="without-password").changed
+    assert act(username="anna", allow_last=True).changed
+
+
+@pytest.mark.only_on("postgresql")  # SQLite has one writer at a time
+@pytest.mark.django_db(transaction=True)
+def test_success_one_of_two_remains_if_both_are_disabled_at_once() -> None:
+    make("anna")
+    make("olga")
+    outcomes = run_concurrently(
+        *(partial(_try, disable, username=name) for name in ("anna", "olga"))
+    )
+    assert sorted(outcomes) == ["changed", "refused"]
+    assert AdminUser.objects.filter(is_active=True).count() == 1
+
+
+def _try(act: Callable[..., Any], **options: Any) -> str:
+    try:
+        return "changed" if act(**options).changed else "unchanged"
+    except LastAdministrator:
+        return "refused"
+
+
+def test_success_listed() -> None:
+    make("olga", last_login=NOW)
+    make("anna", is_active=False)
+    rows = list(list_administrators(operator=READ_ONLY_OPERATOR))
+    assert [(row["username"], row["status"], row["can_sign_in"]) for row in rows] == [
+        ("anna", "disabled", False),
+        ("olga", "active", True),
+    ]
+    assert rows[1]["last_sign_in_at"] == NOW
+    listed = json.loads(run_command("list_administrators", "--json"))["administrators"]
+    assert [row["username"] for row in listed] == ["anna", "olga"]
+    assert "olga" in run_command("list_administrators")
+
+
+def test_success_commands(tmp_path: Path) -> None:
+    make("anna")
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    words = ("reset_administrator_password", "anna", "--password-file", str(file))
+    assert run_command(*words) == "Password of anna reset.\n"
+    assert run_command("disable_administrator", "anna", "--allow-last", "--yes") == (
+        "Administrator anna disabled.\n"
+    )
+    assert run_command("enable_administrator", "anna") == "Administrator anna enabled.\n"
+    assert run_command("remove_administrator", "anna", "--allow-last", "--yes") == (
+        "Administrator anna removed.\n"
+    )
+
+
+def test_fail_unknown() -> None:
+    make("anna")
+    for act in (disable, enable, remove, reset):
+        with pytest.raises(AdministratorNotFound) as caught:
+            act(username="ana")
+        assert caught.value.message == "Administrator not found: ana."
+        assert "`anna`" in caught.value.fix
+    with pytest.raises(AdministratorNotFound):
+        enable(username="a\0b")
+
+
+def test_fail_not_allowed() -> None:
+    make("anna")
+    make("olga")
+    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
+        for act in (disable, enable, remove, reset):
+            with pytest.raises(InsufficientPermission):
+                act(operator=operator, username="anna")

@@ -1,0 +1,692 @@
+"""Seals over the audit log: what changes behind the back of the suite, and is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from federation.keys import ed25519
+from federation.keys.lifecycle import generate_key, revoke_key, rotate_key
+from federation.models import ServerKey
+from scaiwave.console.columns import ColumnType
+from scaiwave.console.progress import ProgressCallback
+from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.sql import execute, uuid_param
+from scaiwave.ids import new_id
+from tenants.audit.queries.checks import KeptSeal
+from tenants.audit.queries.format import FIELDS, get_start_id, hash_statement
+from tenants.audit.queries.problems import Kind
+from tenants.audit.queries.verify_audit import verify_audit
+from tenants.audit.seal_audit import record_pruning, seal_audit
+from tenants.audit.triggers import remove_audit_triggers
+from tenants.errors import AuditChanged
+from tenants.models import AuditChain, AuditEntry, AuditPruning, AuditSeal, AuditSealPart
+from tests.tenants.audit.seals import (
+    DAY,
+    DAYS,
+    EMPTY_DAY,
+    FIRST_DAY,
+    TODAY,
+    change,
+    delete,
+    find,
+    is_postgresql,
+    make_entry,
+    make_sealed_log,
+    prune_audit,
+    verify,
+)
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    run_command,
+)
+
+pytestmark = pytest.mark.django_db
+
+CHANGES: dict[str, tuple[str, Any]] = {
+    "at": ("at", "2021-11-20 08:30:15.120001+00:00"),
+    "operator": ("operator", "root"),
+    "operator_id": ("operator_id", ""),
+    "operator_role": ("operator_role", "host"),
+    "origin": ("origin", "203.0.113.8"),
+    "action": ("action", "update-tenant "),
+    "tenant_id": ("tenant_id", "x"),
+    "tenant_slug": ("tenant_slug", "Acme"),
+    "subject_type": ("subject_type", "room"),
+    "subject_id": ("subject_id", "2"),
+    "subject_name": ("subject_name", "Zoe\u0308 & Söhne"),  # the same letters, composed otherwise
+    "details": ("details", '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.51}]}'),
+}
+
+
+def named(kind: str, entry: AuditEntry, day: date = FIRST_DAY) -> tuple[str, str, str]:
+    return kind, str(day), str(entry.pk)
+
+
+def test_success_sealed_log_is_intact() -> None:
+    entries = make_sealed_log()
+    result = verify()
+    assert result.error is None
+    newest = AuditSeal.objects.get(number=DAYS)
+    assert result.facts() == {
+        "seals": DAYS,
+        "entries": len(entries),
+        "first_day": "2021-11-20",
+        "last_day": "2021-11-23",
+        "pruned_through": None,
+        "unsealed_entries": 0,
+        "newest_seal": f"4:{hash_statement(newest.statement)}",
+        "key_id": ServerKey.objects.get().key_id,
+    }
+    assert result.sentence == (
+        "The audit log is as it was sealed: 4 seals and 9 entries from 2021-11-20 to 2021-11-23."
+    )
+    assert list(AuditSeal.objects.order_by("number").values_list("day", "entries")) == [
+        (date(2021, 11, 20), 3),
+        (date(2021, 11, 21), 3),
+        (EMPTY_DAY, 0),
+        (date(2021, 11, 23), 3),
+    ]
+
+
+def test_success_every_column_is_sealed() -> None:
+    assert {field.column for field in AuditEntry._meta.concrete_fields} == set(FIELDS)
+    assert set(CHANGES) == set(FIELDS) - {"id"}
+
+
+@pytest.mark.parametrize("column", sorted(CHANGES))
+def test_fail_changed_column(column: str) -> None:
+    entries = make_sealed_log()
+    name, value = CHANGES[column]
+    change(entries[0], name, "%s", value)
+    assert find() == [named("changed", entries[0])]
+
+
+def test_fail_changed_id() -> None:
+    entries = make_sealed_log()
+    other = new_id()
+    change(entries[0], "id", "%s", uuid_param(other))
+    assert find() == [named("missing", entries[0])]
+
+
+def test_fail_id_moved_within_the_day() -> None:
+    entries = make_sealed_log()
+    moved = entries[0].pk.int + 1
+    change(entries[0], "id", "%s", uuid_param(type(entries[0].pk)(int=moved)))
+    kinds = [kind for kind, _, _ in find()]
+    assert sorted(kinds) == ["inserted", "missing"]
+
+
+def test_fail_deleted() -> None:
+    entries = make_sealed_log()
+    delete(entries[1], entries[5])
+    assert find() == [
+        named("missing", entries[1]),
+        named("missing", entries[5], FIRST_DAY + DAY),
+    ]
+
+
+@pytest.mark.parametrize("hour", [1, 9, 23])
+def test_fail_inserted(hour: int) -> None:
+    make_sealed_log()
+    entry = make_entry(FIRST_DAY, hour)
+    assert find() == [named("inserted", entry)]
+    assert named("inserted", make_entry(EMPTY_DAY), EMPTY_DAY) in find()
+
+
+def test_fail_inserted_before_the_first_day() -> None:
+    make_sealed_log()
+    entry = make_entry(FIRST_DAY - 100 * DAY)
+    assert find() == [("inserted", None, str(entry.pk))]
+
+
+def test_fail_two_entries_swapped() -> None:
+    first, second = make_sealed_log()[:2]
+    AuditEntry.objects.filter(pk=first.pk).update(action="create-tenant")
+    # The contents and the IDs of two rows are exchanged; both are sealed again as they were.
+    for one, action in ((first, "update-tenant"), (second, "create-tenant")):
+        change(one, "action", "%s", action)
+    assert find() == [named("changed", second)]
+    change(second, "action", "%s", "update-tenant")
+    assert find() == []
+    change(first, "at", "%s", str(second.at))
+    change(second, "at", "%s", str(first.at))
+    assert find() == [named("changed", first), named("changed", second)]
+
+
+def test_fail_whole_day_removed() -> None:
+    entries = make_sealed_log()
+    delete(*entries[3:6])
+    day = FIRST_DAY + DAY
+    assert find() == [named("missing", entry, day) for entry in entries[3:6]]
+    AuditSealPart.objects.filter(day=day).delete()
+    assert find() == [("day_changed", str(day), None)]
+    AuditSeal.objects.filter(day=day).delete()
+    assert find() == [("seal_missing", str(day), None)]
+
+
+@pytest.mark.parametrize("number", [1, 2, DAYS])
+def test_fail_seal_removed(number: int) -> None:
+    make_sealed_log()
+    AuditSeal.objects.filter(number=number).delete()
+    # The entries of the day are not known to be wrong.
+    assert [kind for kind, _, _ in find()] == ["seal_missing"]
+
+
+def cut_chain(number: int) -> None:
+    """Remove all seals after this one, and every trace of them in the database."""
+    AuditSeal.objects.filter(number__gt=number).delete()
+    AuditSealPart.objects.filter(day__gt=FIRST_DAY + (number - 1) * DAY).delete()
+    seal = AuditSeal.objects.filter(number=number).first()
+    AuditChain.objects.update(
+        seals=number,
+        sealed_through=seal.day if seal else None,
+        last_seal_sha256=hash_statement(seal.statement) if seal else "",
+    )
+
+
+@pytest.mark.parametrize("number", [0, DAYS - 1])
+def test_fail_seals_made_again_by_this_server(number: int) -> None:
+    """Only a seal that was noted elsewhere shows it: the server itself signs what is left."""
+    entries = make_sealed_log()
+    kept = KeptSeal.parse(str(verify().newest_seal))
+    assert verify(kept=(kept,)).error is None
+    cut_chain(number)
+    delete(entries[-1])
+    seal_audit(operator=HOST_OPERATOR, now=TODAY)
+    assert find() == []
+    (problem,) = verify(kept=(kept,)).problems.listed
+    assert (problem.kind, problem.message) == (
+        Kind.DIFFERS_FROM_KEPT,
+        f"Seal {kept} is not in the log: it was removed, or made again with another content, "
+        "after you noted it.",
+    )
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    later = KeptSeal.parse(str(verify(TODAY + DAY).newest_seal))
+    problems = verify(TODAY + DAY, kept=(later, kept)).problems.listed
+    assert [each.kind for each in problems] == [Kind.DIFFERS_FROM_KEPT]
+
+
+def test_fail_new_entries_may_get_ids_of_sealed_days() -> None:
+    make_sealed_log()
+    AuditChain.objects.update(open_from=get_start_id(FIRST_DAY))
+    assert find() == [("state_changed", None, None)]
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert find(TODAY + DAY) == []
+
+
+DEEP = '{"x": ' + "[" * 900 + "]" * 900 + "}"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.50000000000000001}],'
+        ' "forced": true}',
+        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.5}], "forced": 1e999}',
+        '{"changes": [], "changes": [{"field": "max_rooms", "old": 5, "new": 6.5}],'
+        ' "forced": true}',
+        DEEP,
+    ],
+    ids=["float", "infinite", "name-twice", "deep"],
+)
+def test_fail_details_that_programs_read_differently(details: str) -> None:
+    """What json_extract of SQLite returns first is not what Python reads last."""
+    entry = make_sealed_log()[0]
+    change(entry, "details", "%s", details)
+    # PostgreSQL itself keeps the last of two.
+    is_same = is_postgresql() and details.startswith('{"changes": [], ')
+    assert find() == ([] if is_same else [named("changed", entry)])
+
+
+@pytest.mark.parametrize("details", [DEEP, '{"n": 6.50000000000000001}', '{"n": 1e999}'])
+def test_success_strange_details_are_sealed_as_they_are(details: str) -> None:
+    make_sealed_log()
+    entry = make_entry(TODAY.date())
+    change(entry, "details", "%s", details)
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).entries == 1
+    assert find(TODAY + DAY) == []
+    change(entry, "details", "%s", details[:-1] + " }")  # the same value
+    change(entry, "details", "%s", details.replace("}", ', "a": 1}'))
+    assert find(TODAY + DAY) == [named("changed", entry, TODAY.date())]
+
+
+def test_fail_last_seal_removed_stays_missing() -> None:
+    make_sealed_log()
+    AuditSeal.objects.filter(number=DAYS).delete()
+    AuditSealPart.objects.filter(day=FIRST_DAY + 3 * DAY).delete()
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert ("seal_missing", "2021-11-23", None) in find(TODAY + DAY)
+    assert AuditSeal.objects.latest("number").number == DAYS + 1
+
+
+def test_fail_all_seals_removed() -> None:
+    make_sealed_log()
+    for model in (AuditSeal, AuditSealPart, AuditChain):
+        model.objects.all().delete()
+    assert find() == [("not_sealed", str(FIRST_DAY), None)]
+
+
+def test_fail_state_removed() -> None:
+    make_sealed_log()
+    AuditChain.objects.all().delete()
+    assert find() == [("state_changed", None, None)]
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)  # The seals themselves are enough to go on.
+    assert find(TODAY + DAY) == []
+
+
+@pytest.mark.parametrize("column", ["number", "day", "entries", "key_id"])
+def test_fail_column_of_seal_changed(column: str) -> None:
+    make_sealed_log()
+    values = {"number": 77, "day": date(2031, 1, 1), "entries": 9, "key_id": "x"}
+    AuditSeal.objects.filter(number=2).update(**{column: values[column]})
+    kinds = {kind for kind, _, _ in find()}
+    assert "seal_changed" in kinds
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "not JSON", '{"number": NaN}'])
+def test_fail_statement_unreadable(text: str) -> None:
+    make_sealed_log()
+    AuditSeal.objects.filter(number=2).update(statement=text)
+    assert ("seal_changed", str(FIRST_DAY + DAY), None) in find()
+
+
+def test_fail_statement_changed() -> None:
+    entries = make_sealed_log()
+    seal = AuditSeal.objects.get(number=2)
+    AuditSeal.objects.filter(number=2).update(
+        statement=seal.statement.replace("2021-11-24T", "2021-11-25T")
+    )
+    day = str(FIRST_DAY + DAY)
+    assert find() == [("signature_wrong", day, None), ("chain_broken", str(EMPTY_DAY), None)]
+    assert entries
+
+
+@pytest.mark.parametrize("signature", ["", "x", "é", "AAAA", "A" * 86 + "=="])
+def test_fail_signature_changed(signature: str) -> None:
+    make_sealed_log()
+    AuditSeal.objects.filter(number=2).update(signature=signature)
+    assert find() == [("signature_wrong", str(FIRST_DAY + DAY), None)]
+
+
+def test_fail_hashes_changed() -> None:
+    entries = make_sealed_log()
+    part = AuditSealPart.objects.get(day=FIRST_DAY)
+    changed = bytes(part.hashes)[:-1] + b"\0"
+    AuditSealPart.objects.filter(pk=part.pk).update(hashes=changed)
+    assert find() == [("hashes_changed", str(FIRST_DAY), None)]
+    change(entries[0], "action", "%s", "x")
+    kinds = [kind for kind, _, _ in find()]
+    assert kinds[0] == "day_changed"
+    assert named("changed", entries[0]) in find()
+
+
+def forge_chain(first: int, key: ServerKey, seed: bytes) -> None:
+    """Sign the seals from one on again with another key, so that they form a chain."""
+    import base64
+
+    from tenants.audit.queries.format import canonicalize
+
+    previous = ""
+    for seal in AuditSeal.objects.order_by("number"):
+        if seal.number >= first:
+            values = json.loads(seal.statement)
+            values.update(previous_sha256=previous, key_id=key.key_id)
+            seal.statement = canonicalize(values).decode()
+            seal.key_id = key.key_id
+            seal.signature = base64.b64encode(ed25519.sign(seal.statement.encode(), seed)).decode()
+            seal.save()
+        previous = hash_statement(seal.statement)
+    AuditChain.objects.update(last_seal_sha256=previous)
+
+
+def make_forged_key(**fields: Any) -> tuple[ServerKey, bytes]:
+    """A key of someone who can write to the database, and has no encryption key."""
+    seed = ed25519.generate_seed()
+    public = ed25519.derive_public_key(seed)
+    key = ServerKey.objects.create(
+        key_id=ed25519.thumbprint(public),
+        public_key=ed25519.to_base64(public),
+        private_key_encrypted="gAAAAA",
+        created_at=TODAY - 200 * DAY,
+        signs_from=TODAY - 200 * DAY,
+        **fields,
+    )
+    return key, seed
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_fail_chain_replaced_with_another_key(first: int) -> None:
+    make_sealed_log()
+    key, seed = make_forged_key()
+    forge_chain(first, key, seed)
+    assert find() == [("key_not_trusted", "2021-11-23", None)]
+    ServerKey.objects.filter(pk=key.pk).update(revoked_at=TODAY - timedelta(minutes=1))
+    assert ("key_not_trusted", "2021-11-23", None) in find()
+    key.delete()
+    assert {kind for kind, _, _ in find()} == {"key_unknown"}
+
+
+def test_success_rotated_key_verifies_older_seals() -> None:
+    make_sealed_log()
+    rotate_key(operator=HOST_OPERATOR, now=TODAY)
+    assert find() == []
+    now = TODAY + 400 * DAY  # The old key has expired.
+    assert seal_audit(operator=HOST_OPERATOR, now=now).days == 400
+    assert find(now) == []
+    assert AuditSeal.objects.values("key_id").distinct().count() == 2
+
+
+def test_success_next_seal_confirms_those_of_a_revoked_key() -> None:
+    make_sealed_log()
+    key = ServerKey.objects.get()
+    now = TODAY + timedelta(hours=1)
+    revoke_key(operator=HOST_OPERATOR, key_id=key.key_id, confirm=lambda question: None, now=now)
+    assert find() == [("key_not_trusted", "2021-11-23", None)]
+    text = ed25519.format_stored_key(key)
+    assert verify(keys=(text,)).error is None
+    generate_key(operator=HOST_OPERATOR, now=TODAY)
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert find(TODAY + DAY) == []
+
+
+def test_fail_seal_dated_after_its_key_was_revoked() -> None:
+    make_sealed_log()
+    rotate_key(operator=HOST_OPERATOR, now=TODAY)
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    ServerKey.objects.filter(retires_at__isnull=False).update(revoked_at=TODAY - DAY)
+    assert [kind for kind, _, _ in find(TODAY + DAY)] == ["signature_wrong"] * DAYS
+
+
+def test_fail_not_sealed_in_time() -> None:
+    make_sealed_log()
+    assert find(TODAY + DAY) == []
+    assert find(TODAY + 2 * DAY) == [("not_sealed", "2021-11-24", None)]
+
+
+def test_fail_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        seal_audit(operator=READ_ONLY_OPERATOR, now=TODAY)
+
+
+def test_success_prune_whole_sealed_days() -> None:
+    entries = make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    prune_audit(now, 35)
+    assert AuditEntry.objects.filter(pk__in=[entry.pk for entry in entries]).count() == 3
+    result = verify(now)
+    assert result.error is None
+    assert (result.seals, result.pruned_through) == (38, "2021-11-22")
+    # The seals stay, and a removed one is found.
+    AuditSeal.objects.filter(number=1).delete()
+    assert [kind for kind, _, _ in find(now)] == ["seal_missing"]
+
+
+def test_fail_inserted_into_a_pruned_day() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    prune_audit(now, 35)
+    entry = make_entry(FIRST_DAY)
+    assert find(now) == [("inserted", None, str(entry.pk))]
+
+
+def test_fail_pruned_early() -> None:
+    """Someone who can have statements signed deletes what is not old enough."""
+    make_sealed_log()
+    execute("DELETE FROM sw_audit_entries")
+    AuditSealPart.objects.all().delete()
+    record_pruning(AuditSeal.objects.get(number=DAYS), 9, TODAY)
+    assert "pruning_invalid" in [kind for kind, _, _ in find()]
+    assert "day_changed" in [kind for kind, _, _ in find()]
+
+
+def test_fail_pruning_forged() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    prune_audit(now, 35)
+    pruning = AuditPruning.objects.get()
+    execute("DELETE FROM sw_audit_entries WHERE id < %s", [uuid_param(new_id())])
+    AuditPruning.objects.filter(pk=pruning.pk).update(
+        through=date(2021, 11, 23),
+        statement=pruning.statement.replace("2021-11-22", "2021-11-23"),
+    )
+    assert ("pruning_invalid", "2021-11-23", None) in find(now)
+
+
+def test_success_older_backup_restored() -> None:
+    """What was sealed after the backup is sealed again; only an export can show the difference."""
+    make_sealed_log()
+    with transaction.atomic():
+        make_entry(TODAY.date())
+        seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+        transaction.set_rollback(True)
+    make_entry(TODAY.date(), action="other")
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert find(TODAY + DAY) == []
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize(
+    ("column", "sql"),
+    [
+        ("at", "'nonsense'"),
+        ("at", "x'00ff'"),
+        ("operator", "CAST(x'ff' AS text)"),
+        ("operator", "x'616e6e61406578616d706c652e636f6d'"),  # the same bytes, as a BLOB
+        ("details", "'{'"),
+        ("details", "'\"' || x'ff' || '\"'"),
+        ("id", "'nonsense'"),
+        ("id", "upper(id)"),
+        ("id", "x'ff'"),
+    ],
+)
+def test_fail_values_that_no_application_writes(column: str, sql: str) -> None:
+    entry = make_sealed_log()[0]
+    execute("PRAGMA ignore_check_constraints = ON")
+    try:
+        change(entry, column, sql)
+        problems = find()
+    finally:
+        execute("PRAGMA ignore_check_constraints = OFF")
+    assert named("missing" if column == "id" else "changed", entry) in problems
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize(
+    ("column", "sql"),
+    [
+        ("at", "'infinity'"),
+        ("at", "at - interval '4052 years'"),  # the same digits, before Christ
+        ("details", "('{\"n\": ' || repeat('9', 5000) || '}')::jsonb"),
+        ("details", "'null'"),
+    ],
+)
+def test_fail_values_that_python_lacks(column: str, sql: str) -> None:
+    entry = make_sealed_log()[0]
+    change(entry, column, sql)
+    assert find() == [named("changed", entry)]
+
+
+def test_success_many_entries_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("tenants.audit.seal_audit.MAX_PART_ENTRIES",):
+        monkeypatch.setattr(module, 2)
+    monkeypatch.setattr("tenants.audit.queries.records.BATCH_SIZE", 2)
+    entries = make_sealed_log()
+    assert AuditSealPart.objects.count() == 6
+    assert find() == []
+    delete(entries[1], entries[2])
+    inserted = make_entry(FIRST_DAY, 22)
+    assert find() == [
+        named("missing", entries[1]),
+        named("missing", entries[2]),
+        named("inserted", inserted),
+    ]
+
+
+def test_success_commands() -> None:
+    now = timezone.now()
+    generate_key(operator=HOST_OPERATOR, now=now)
+    remove_audit_triggers()
+    entry = make_entry(now.date() - 3 * DAY)
+    planned = json.loads(run_command("seal_audit", "--json", "--dry-run"))
+    assert (planned["entries"], planned["changed"], planned["dry_run"]) == (1, True, True)
+    assert not AuditSeal.objects.exists()
+    document = json.loads(run_command("seal_audit", "--json"))
+    assert (document["days"], document["entries"]) == (planned["days"], 1)
+    assert run_command("seal_audit") == "No day is due to be sealed.\n"
+    document = json.loads(run_command("verify_audit", "--json"))
+    assert (document["intact"], document["problems"]) == (True, [])
+    delete(entry)
+    with pytest.raises(AuditChanged) as caught:
+        run_command("verify_audit", "--json")
+    assert (caught.value.code, caught.value.exit_code) == ("SW_AUDIT_CHANGED", 1)
+    assert caught.value.message == (
+        "The audit log is not as it was sealed: 1 problem found. "
+        f"Entry {entry.pk} of {now.date() - 3 * DAY} is missing."
+    )
+
+
+def test_success_command_with_a_seal_that_was_noted() -> None:
+    generate_key(operator=HOST_OPERATOR, now=timezone.now())
+    make_entry(timezone.now().date() - 3 * DAY)
+    run_command("seal_audit")
+    noted = json.loads(run_command("verify_audit", "--json"))["newest_seal"]
+    assert noted in run_command("verify_audit", "--seal", noted)
+    number, digest = noted.split(":")
+    other = f"{number}:{digest[::-1]}"
+    with pytest.raises(AuditChanged, match=f"Seal {other} is not in the log"):
+        run_command("verify_audit", "--seal", noted, "--seal", other)
+    for text in ("", "3", digest, f"{number}:{digest[1:]}", f"0:{digest}", f"+1:{digest}"):
+        with pytest.raises(UsageError, match="is not a seal"):
+            run_command("verify_audit", "--seal", text)
+
+
+def test_fail_verify_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        verify_audit(operator=make_partner_admin(make_partner()), now=TODAY)
+
+
+def test_fail_new_entries_are_kept_from_being_sealed() -> None:
+    """Someone lets all new entries have IDs of a day that is not sealed for years."""
+    make_sealed_log()
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    AuditChain.objects.update(open_from=get_start_id(date(2199, 1, 1)))
+    make_entry(date(2199, 1, 1))
+    problems = [problem.message for problem in verify(TODAY + DAY).problems.listed]
+    assert problems == [
+        "1 entry has an ID of days after 2021-11-26, and can be changed until then.",
+        "New entries get IDs of days after 2021-11-26, and are not sealed until then.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sealed_through": date(2021, 11, 20)},
+        {"sealed_through": date(2099, 1, 1)},
+        {"seals": 2},
+    ],
+)
+def test_success_sealing_goes_on_after_the_state_was_changed(changes: dict[str, Any]) -> None:
+    make_sealed_log()
+    AuditChain.objects.update(**changes)
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert find(TODAY + DAY) == []
+
+
+@pytest.mark.parametrize("changes", [{"seals": 99}, {"last_seal_sha256": "0" * 64}])
+def test_fail_state_was_changed_for_ever(changes: dict[str, Any]) -> None:
+    make_sealed_log()
+    AuditChain.objects.update(**changes)
+    assert find() != []
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
+    assert find(TODAY + DAY) != []
+
+
+def test_fail_pruning_row_changed() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    prune_audit(now, 35)
+    AuditPruning.objects.update(through=date(2021, 11, 23))
+    assert ("pruning_invalid", "2021-11-23", None) in find(now)
+
+
+def test_success_days_are_deleted_while_they_are_compared() -> None:
+    make_sealed_log()
+    now = TODAY + 34 * DAY
+    seal_audit(operator=HOST_OPERATOR, now=now)
+    calls: list[str] = []
+
+    @contextmanager
+    def prune_once(label: str, kind: ColumnType = ColumnType.COUNT) -> Iterator[ProgressCallback]:
+        if not calls:
+            prune_audit(now, 35)
+        calls.append(label)
+        yield lambda done, total: None
+
+    result = verify_audit(operator=HOST_OPERATOR, now=now, progress_factory=prune_once)
+    # The entry about the pruning is of the real time.
+    assert {problem.kind for problem in result.problems.listed} == {Kind.FUTURE}
+    assert len(calls) == 2
+
+
+def test_fail_two_entries_with_one_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the primary key, and at the end of a batch."""
+    monkeypatch.setattr("tenants.audit.queries.records.BATCH_SIZE", 1)
+    entry = make_sealed_log()[0]
+    columns = ", ".join(FIELDS)
+    if is_postgresql():
+        execute("ALTER TABLE sw_audit_entries DROP CONSTRAINT sw_audit_entries_pkey")
+    else:
+        execute("ALTER TABLE sw_audit_entries RENAME TO old_entries")
+        execute("CREATE TABLE sw_audit_entries AS SELECT * FROM old_entries")
+    execute(
+        f"INSERT INTO sw_audit_entries ({columns}) SELECT {columns} "
+        "FROM sw_audit_entries WHERE id = %s",
+        [uuid_param(entry.pk)],
+    )
+    assert find() == [("inserted", str(FIRST_DAY), None)]
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+DETAILS = st.dictionaries(TEXTS, TEXTS | NUMBERS | st.booleans() | st.none(), max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(data=st.data())
+def test_property_any_change_of_an_entry_is_found(data: st.DataObject) -> None:
+    with transaction.atomic():
+        details = data.draw(DETAILS)
+        entries = make_sealed_log(operator=data.draw(TEXTS), details=details)
+        assert find() == []  # The same on both databases, whatever the values are.
+        # As the database returns it: PostgreSQL makes whole numbers of large floats.
+        entry = AuditEntry.objects.get(pk=data.draw(st.sampled_from(entries)).pk)
+        column = data.draw(st.sampled_from(sorted(set(FIELDS) - {"id", "at"})))
+        value: Any = data.draw(DETAILS if column == "details" else TEXTS)
+        field = AuditEntry._meta.get_field(column)
+        maximum = getattr(field, "max_length", None)
+        AuditEntry.objects.filter(pk=entry.pk).update(
+            **{column: value[:maximum] if isinstance(value, str) else value}
+        )
+        stored = AuditEntry.objects.get(pk=entry.pk)
+        is_changed = getattr(stored, column) != getattr(entry, column)
+        day = entry.at.date()
+        assert find() == ([named("changed", entry, day)] if is_changed else [])
+        transaction.set_rollback(True)

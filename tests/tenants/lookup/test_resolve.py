@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaiwave.core.errors import NotFoundError, ScaiWaveError
+from scaiwave.core.operators import Operator
+from tenants.errors import AmbiguousName, GroupNotFound, ParticipantNotFound, TenantNotFound
+from tenants.lookup.resolve import (
+    resolve_group,
+    resolve_participant,
+    resolve_partner,
+    resolve_tenant,
+)
+from tests.tenants.factories import (
+    EARLIER,
+    HOST_OPERATOR,
+    READ_ONLY_OPERATOR,
+    make_group,
+    make_partner,
+    make_partner_admin,
+    make_person,
+    make_tenant,
+    make_tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+Resolve = Callable[[Operator, str], object]
+
+
+def test_success_tenant_by_any_of_its_names() -> None:
+    tenant = make_tenant("acme")
+    make_tenant("other")
+    for name in ("acme", "tnt_acme", str(tenant.pk), tenant.pk.hex, str(tenant.pk).upper()):
+        assert resolve_tenant(HOST_OPERATOR, name) == tenant
+
+
+def test_success_partner_by_any_of_its_names() -> None:
+    partner = make_partner("northwind")
+    make_partner("", scaikey_id="prt_nameless")
+    for name in ("northwind", "prt_northwind", str(partner.pk)):
+        assert resolve_partner(HOST_OPERATOR, name) == partner
+
+
+def test_success_participant_by_any_of_its_names() -> None:
+    anna = make_person(make_tenant(), "anna", scaikey_id="usr_1", email="Anna@Acme.example")
+    names = ("usr_1", "anna.acme", "@anna.acme", "@anna.acme:localhost", str(anna.pk))
+    for name in (*names, "anna@acme.example", "ANNA@ACME.EXAMPLE"):
+        assert resolve_participant(HOST_OPERATOR, name) == anna
+
+
+def test_success_participant_of_another_server_with_a_port() -> None:
+    ours = make_person(make_tenant(), local_id="anna")
+    theirs = make_person(ours.tenant, local_id="anna", server_name="chat.example.com:8448")
+    assert resolve_participant(HOST_OPERATOR, "@anna:chat.example.com:8448") == theirs
+    assert resolve_participant(HOST_OPERATOR, "@anna:localhost") == ours
+
+
+def test_success_e_mail_outside_ascii_as_it_is_written() -> None:
+    person = make_person(make_tenant(), email="Ärzte@acme.example")
+    assert resolve_participant(HOST_OPERATOR, "Ärzte@ACME.example") == person
+
+
+def test_success_moved_participant_is_found_in_the_new_tenant() -> None:
+    old, new = make_tenant("old"), make_tenant("new")
+    make_person(old, scaikey_id="usr_1", email="anna@x.example", absent_since=EARLIER)
+    here = make_person(new, scaikey_id="usr_1", email="anna@x.example")
+    assert resolve_participant(HOST_OPERATOR, "usr_1") == here
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example") == here
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=old).tenant == old
+
+
+def test_success_group_by_any_of_its_names() -> None:
+    group = make_group(make_tenant(), "Engineering", scaikey_id="grp_1")
+    for name in ("Engineering", "grp_1", str(group.pk)):
+        assert resolve_group(HOST_OPERATOR, name) == group
+
+
+def test_fail_ambiguous_participant() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    make_person(acme, "anna", email="anna@x.example")
+    make_person(globex, "anna", email="anna@x.example")
+    with pytest.raises(AmbiguousName) as caught:
+        resolve_participant(HOST_OPERATOR, "anna@x.example")
+    assert caught.value.message == (
+        "anna@x.example is ambiguous: @anna.acme:localhost (Anna, acme); "
+        "@anna.globex:localhost (Anna, globex)."
+    )
+    assert caught.value.fix == "Use the full @name:server of the one you mean, or its ID."
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=acme).tenant == acme
+
+
+def test_fail_ambiguous_group_lists_ten() -> None:
+    tenant = make_tenant()
+    groups = [make_group(tenant, "Sales") for _ in range(11)]
+    with pytest.raises(AmbiguousName) as caught:
+        resolve_group(HOST_OPERATOR, "Sales")
+    assert caught.value.message.endswith("(in acme); and more.")
+    assert caught.value.fix == "Add --tenant <slug>, or use the ID of the one you mean."
+    assert caught.value.details["candidates"] == [str(group.pk) for group in groups[:10]]
+
+
+def test_fail_tenant_whose_slug_is_the_id_of_another_is_ambiguous() -> None:
+    make_tenant("acme", scaikey_tenant_id="globex")
+    make_tenant("globex")
+    with pytest.raises(AmbiguousName):
+        resolve_tenant(HOST_OPERATOR, "globex")
+
+
+@pytest.mark.parametrize("resolve", [resolve_tenant, resolve_partner, resolve_participant])
+@pytest.mark.parametrize("name", ["", "unknown", "a\0b", "\udcff", "@", "@:", "@a:b", "a@b"])
+def test_fail_nothing_by_that_name(resolve: Resolve, name: str) -> None:
+    make_partner("", scaikey_id=None)
+    make_person(make_tenant(scaikey_tenant_id=None), email="", scaikey_id=None)
+    with pytest.raises(NotFoundError):
+        resolve(HOST_OPERATOR, name)
+
+
+@given(name=st.text(st.characters(), max_size=20))
+def test_fail_any_text_is_a_plain_error(name: str) -> None:
+    for resolve in (resolve_tenant, resolve_partner, resolve_participant, resolve_group):
+        with pytest.raises(NotFoundError):
+            resolve(HOST_OPERATOR, name)
+
+
+def test_fail_name_of_another_tenant() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    make_person(acme, "anna")
+    make_group(acme, "Sales")
+    with pytest.raises(ParticipantNotFound) as no_participant:
+        resolve_participant(HOST_OPERATOR, "anna@acme.example", tenant=globex)
+    assert (
+        no_participant.value.message == "Participant not found in tenant globex: anna@acme.example."
+    )
+    with pytest.raises(GroupNotFound) as nothing:
+        resolve_group(HOST_OPERATOR, "Sales", tenant=globex)
+    assert nothing.value.message == "Group not found in tenant globex: Sales."
+
+
+def get_error_parts(resolve: Resolve, operator: Operator, name: str) -> tuple[str, ...]:
+    with pytest.raises(ScaiWaveError) as caught:
+        resolve(operator, name)
+    error = caught.value
+    return error.code, error.message.replace(name, "…"), error.fix, str(error.exit_code)
+
+
+def test_fail_outside_the_scope_as_if_unknown() -> None:
+    ours, theirs = make_partner("ours"), make_partner("theirs")
+    mine = make_tenant("mine", partner=ours)
+    hidden = make_tenant("hidden", partner=theirs)
+    person, group = make_person(hidden), make_group(hidden)
+    cases: list[tuple[Resolve, object]] = [
+        (resolve_partner, theirs.pk),
+        (resolve_tenant, hidden.pk),
+        (resolve_participant, person.pk),
+        (resolve_group, group.pk),
+    ]
+    for operator in (make_partner_admin(ours), make_tenant_admin(mine)):
+        for resolve, key in cases:
+            assert get_error_parts(resolve, operator, str(key)) == get_error_parts(
+                resolve, operator, str(uuid.uuid4())
+            )
+
+
+def test_success_within_the_scope() -> None:
+    partner = make_partner()
+    tenant = make_tenant(partner=partner)
+    person = make_person(tenant)
+    for operator in (
+        HOST_OPERATOR,
+        READ_ONLY_OPERATOR,
+        make_partner_admin(partner),
+        make_tenant_admin(tenant),
+    ):
+        assert resolve_tenant(operator, "acme") == tenant
+        assert resolve_participant(operator, str(person.pk)) == person
+    with pytest.raises(TenantNotFound) as caught:
+        resolve_tenant(HOST_OPERATOR, "nope")
+    assert caught.value.message == "Tenant not found: nope."
+
+
+def test_success_ambiguity_is_limited_to_the_scope() -> None:
+    mine, other = make_tenant("mine"), make_tenant("other")
+    anna = make_person(mine, email="anna@x.example")
+    make_person(other, email="anna@x.example")
+    assert resolve_participant(make_tenant_admin(mine), "anna@x.example") == anna

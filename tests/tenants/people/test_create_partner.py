@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave.core.errors import InsufficientPermission
+from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
+from tenants.models import AuditEntry, Partner
+from tenants.people.create_partner import CreatePartnerResult, PartnerSpec, create_partner
+from tests.concurrency import run_concurrently
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    run_command,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def create(**changes: Any) -> CreatePartnerResult:
+    """Create Northwind as the host operator; the changes replace its values."""
+    who = {
+        "operator": changes.pop("operator", HOST_OPERATOR),
+        "dry_run": changes.pop("dry_run", False),
+    }
+    spec = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
+    return create_partner(spec=spec, now=NOW, **who)
+
+
+def test_success_created_and_audited() -> None:
+    result = create(scaikey_id="prt_1", limits={"max_tenants": 20})
+    partner, entry = Partner.objects.get(), AuditEntry.objects.get()
+    assert (result.created, result.partner["id"]) == (True, partner.pk)
+    assert (partner.slug, partner.name, partner.created_at) == ("northwind", "Northwind", NOW)
+    assert (partner.scaikey_id, partner.max_tenants, partner.is_active) == ("prt_1", 20, True)
+    assert (entry.action, entry.subject_id) == ("create-partner", str(partner.pk))
+    assert (entry.subject_type, entry.tenant_id) == ("partner", "")
+    assert entry.details == {"name": "Northwind", "scaikey_id": "prt_1", "max_tenants": 20}
+
+
+def test_success_repeated_finds_the_partner() -> None:
+    first, again = create(limits={"max_tenants": 20}), create(limits={"max_tenants": 20})
+    assert (first.created, again.created) == (True, False)
+    assert again.partner == first.partner == create().partner
+    assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)
+
+
+def test_success_dry_run_writes_nothing() -> None:
+    result = create(dry_run=True)
+    assert (result.partner["id"], result.dry_run) == (None, True)
+    assert not Partner.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_command() -> None:
+    words = ("create_partner", "--slug=northwind", "--name=Northwind", "--max-tenants=20")
+    assert run_command(*words, "--dry-run") == "Would create partner northwind.\n"
+    document = json.loads(run_command(*words, "--json"))
+    partner = Partner.objects.get()
+    assert (document["changed"], document["partner"]["id"]) == (True, str(partner.pk))
+    assert (
+        run_command(*words)
+        == f"Partner northwind already exists ({partner.pk}); nothing changed.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "Other"}, {"scaikey_id": "prt_2"}, {"limits": {"max_tenants": None}}]
+)
+def test_fail_slug_is_taken(changes: dict[str, Any]) -> None:
+    make_partner(max_tenants=20, max_users_per_tenant=5)
+    with pytest.raises(PartnerConflict) as caught:
+        create(**{"scaikey_id": "prt_northwind", **changes})
+    assert caught.value.message == (
+        "Another partner northwind already exists: 'Northwind', ScaiKey partner "
+        "prt_northwind, max_tenants 20, max_users_per_tenant 5."
+    )
+    assert caught.value.fix == (
+        "Choose another slug. `scaiwave admin show-partner northwind` shows that partner."
+    )
+
+
+def test_fail_scaikey_id_is_taken() -> None:
+    make_partner("other", scaikey_id="prt_1")
+    with pytest.raises(PartnerConflict) as caught:
+        create(scaikey_id="prt_1")
+    assert caught.value.message == (
+        "ScaiKey partner prt_1 already exists as partner other ('Other')."
+    )
+
+
+def test_fail_what_is_not_valid() -> None:
+    with pytest.raises(InvalidSlug) as slug:
+        create(slug="North")
+    assert slug.value.message == "Invalid slug of a partner: 'North': 'N' is not allowed."
+    with pytest.raises(InvalidName) as name:
+        create(name="")
+    assert name.value.message == "Invalid name of a partner: ''."
+    with pytest.raises(InvalidName) as scaikey_id:
+        create(scaikey_id="a b")
+    assert scaikey_id.value.message == "Invalid ScaiKey ID of a partner: 'a b'."
+    assert scaikey_id.value.fix == ("Copy the ID from ScaiKey. Omit it to create a local partner.")
+    with pytest.raises(InvalidLimit) as limit:
+        create(limits={"max_tenants": 2**31})
+    assert limit.value.message == "Invalid limit max_tenants of a partner: 2147483648."
+
+
+def test_fail_not_allowed() -> None:
+    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner("own"))):
+        with pytest.raises(InsufficientPermission):
+            create(operator=operator)
+    assert Partner.objects.count() == 1
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_two_at_once_make_one() -> None:
+    """The slug is not unique in the database, so one has to wait for the other."""
+    results = run_concurrently(create, create)
+    assert sorted(result.created for result in results) == [False, True]
+    assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from scaiwave.console.rich_output import print_rich_table
+from scaiwave.core.errors import UsageError
+from scaiwave.core.operators import Operator
+from tenants.errors import PartnerNotFound
+from tenants.management.commands.list_tenants import COLUMNS
+from tenants.models import Tenant, TokenUsage
+from tenants.people.queries import tenants as queries
+from tenants.people.queries.tenants import list_tenants
+from tests.extensions import Provided
+from tests.tenants.factories import (
+    EARLIER,
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    make_person,
+    make_tenant,
+    make_tenant_admin,
+    run_command,
+)
+from tests.tenants.helpers import assert_members_are_counted_by_their_index
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
+    """The values of other apps, by column and tenant; empty at first."""
+    values: dict[str, dict[Tenant, Any]] = {}
+
+    def provide(ids: Any, *, name: str) -> dict[Any, Any]:
+        return {tenant.pk: value for tenant, value in values.get(name, {}).items()}
+
+    columns = {name: Provided(partial(provide, name=name)) for name in ("rooms", "storage_bytes")}
+    monkeypatch.setattr(queries, "TENANT_COLUMNS", columns)
+    return values
+
+
+def slugs(operator: Operator = HOST_OPERATOR, **options: Any) -> list[str]:
+    return [row["slug"] for row in list_tenants(operator=operator, now=NOW, **options)]
+
+
+def use_tokens(tenant: Tenant, total: int, month: date = date(2026, 11, 1)) -> None:
+    TokenUsage.objects.create(tenant=tenant, month=month, total_tokens=total, fetched_at=NOW)
+
+
+def test_success_members_are_the_active_people() -> None:
+    tenant = make_tenant()
+    make_person(tenant, "anna")
+    make_person(tenant, "berta", scaikey_status="SUSPENDED")
+    make_person(tenant, "carla", absent_since=EARLIER)
+    make_person(tenant, "helper", participant_type="model", scaikey_id=None)
+    assert [row["members"] for row in list_tenants(operator=HOST_OPERATOR, now=NOW)] == [1]
+
+
+def test_success_tokens_of_this_month_only() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    use_tokens(acme, 7)
+    use_tokens(globex, 9, month=date(2026, 10, 1))
+    rows = list_tenants(operator=HOST_OPERATOR, now=NOW)
+    assert [row["ai_tokens_month"] for row in rows] == [7, None]
+
+
+def test_success_sorted_with_the_unknown_last_either_way(
+    columns: dict[str, dict[Tenant, Any]],
+) -> None:
+    small, big, unknown, same = (make_tenant(name) for name in ("c", "b", "a", "d"))
+    columns["storage_bytes"] = {small: 1, same: 1, big: 5}
+    assert slugs(sort="storage") == ["c", "d", "b", "a"]
+    assert slugs(sort="-storage") == ["b", "c", "d", "a"]
+    assert slugs(sort="storage", reverse=True) == ["b", "c", "d", "a"]
+    assert slugs(sort="-storage", reverse=True) == ["c", "d", "b", "a"]
+    assert unknown.slug == slugs(sort="rooms")[0]
+
+
+def test_success_names_sort_as_people_read_them() -> None:
+    for slug, name in (("a", "beta"), ("b", "Alpha"), ("c", "Gamma")):
+        make_tenant(slug, name=name)
+    assert slugs(sort="name") == ["b", "a", "c"]
+
+
+def test_success_as_many_members_in_the_order_of_the_slugs() -> None:
+    empty, small, same, large = (make_tenant(name) for name in ("b", "d", "c", "a"))
+    for tenant, number in ((small, 1), (same, 1), (large, 3)):
+        for name in range(number):
+            make_person(tenant, f"{tenant.slug}-{name}")
+    make_person(empty, scaikey_status="SUSPENDED")
+    assert slugs(sort="members") == ["b", "c", "d", "a"]
+    assert slugs(sort="-members") == ["a", "c", "d", "b"]
+    assert slugs(sort="-members", limit=2) == ["a", "c"]
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize("sort", ["slug", "members"])
+def test_success_members_are_counted_by_their_index(sort: str) -> None:
+    make_person(make_tenant())
+    with CaptureQueriesContext(connection) as queries:
+        list(list_tenants(operator=HOST_OPERATOR, now=NOW, sort=sort))
+    assert_members_are_counted_by_their_index(queries)
+
+
+def test_success_only_the_first_tenants_are_read() -> None:
+    for number in range(3):
+        make_tenant(f"t{number}")
+    with CaptureQueriesContext(connection) as queries:
+        assert slugs(limit=1) == ["t0"]
+    assert queries[0]["sql"].endswith("LIMIT 1")
+
+
+def test_success_by_status_and_partner() -> None:
+    partner = make_partner()
+    make_tenant("active", partner=partner)
+    make_tenant("suspended", scaikey_status="SUSPENDED")
+    make_tenant("absent", absent_since=EARLIER, partner=partner)
+    assert slugs() == ["absent", "active", "suspended"]
+    assert slugs(status="suspended") == ["suspended"]
+    assert slugs(status="inactive") == ["absent", "suspended"]
+    for name in ("northwind", "prt_northwind", str(partner.pk)):
+        assert slugs(partner=name) == ["absent", "active"]
+
+
+def test_success_scope() -> None:
+    partner = make_partner()
+    ours = make_tenant("ours", partner=partner)
+    make_tenant("beside", partner=partner)
+    make_tenant("theirs")
+    assert slugs(READ_ONLY_OPERATOR) == ["beside", "ours", "theirs"]
+    assert slugs(make_partner_admin(partner)) == ["beside", "ours"]
+    assert slugs(make_tenant_admin(ours)) == ["ours"]
+    make_person(ours)
+    assert slugs(READ_ONLY_OPERATOR, sort="-members") == ["ours", "beside", "theirs"]
+    assert slugs(make_partner_admin(partner), sort="-members") == ["ours", "beside"]
+    assert slugs(make_tenant_admin(ours), sort="-members", status="suspended") == []
+
+
+def test_success_as_many_queries_for_30_tenants_as_for_3() -> None:
+    counts = []
+    for names in (range(3), range(3, 30)):
+        for number in names:
+            tenant = make_tenant(f"t{number}", partner=make_partner(f"p{number}"))
+            make_person(tenant)
+            use_tokens(tenant, number)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            list(list_tenants(operator=HOST_OPERATOR, now=NOW, sort="partner"))
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 7
+
+
+def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
+    acme = make_tenant("acme", name="Acme Corp", partner=make_partner())
+    make_tenant("lab", name="Łab")
+    make_person(acme)
+    columns["rooms"] = {acme: 12345}
+    columns["storage_bytes"] = {acme: 1536}
+    assert run_command("list_tenants") == (
+        "Slug  Name       Members   Rooms  Storage  AI tokens MTD  Status  Partner\n"
+        "acme  Acme Corp        1  12,345  1.5 KiB              -  active  northwind\n"
+        "lab   Łab              0       -        -              -  active  -\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "more"),
+    [(80, []), (95, ["Status"]), (120, ["Status", "Partner"])],
+)
+def test_success_table_at_a_terminal_keeps_the_six_columns(
+    width: int, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    texts = ("thalassa", "Thalassa Chemicals & Co", "12,345", "300", "1.5 KiB", "-", "active")
+    shown = StringIO()
+    print_rich_table(COLUMNS, [[*texts, "northwind"]], shown)
+    header = shown.getvalue().splitlines()[1]
+    titles = ["Slug", "Name", "Members", "Rooms", "Storage", "AI tokens MTD", *more]
+    assert re.split(r"\s{2,}", header.strip()) == titles
+
+
+def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> None:
+    acme = make_tenant("acme", partner=make_partner())
+    columns["storage_bytes"] = {acme: 1536}
+    assert json.loads(run_command("list_tenants", "--json")) == {
+        "tenants": [
+            {
+                "id": str(acme.pk),
+                "slug": "acme",
+                "name": "Acme",
+                "status": "active",
+                "reason": None,
+                "partner": {
+                    "id": str(acme.partner_id),
+                    "slug": "northwind",
+                    "name": "Northwind",
+                    "scaikey_id": "prt_northwind",
+                },
+                "scaikey_tenant_id": "tnt_acme",
+                "contact_email": "",
+                "scaikey_status": "",
+                "deactivated_at": None,
+                "suspended_manually_at": None,
+                "created_at": "2026-11-01T08:30:00Z",
+                "updated_at": "2026-11-01T08:30:00Z",
+                "members": 0,
+                "rooms": None,
+                "storage_bytes": 1536,
+                "ai_tokens_month": None,
+                "ai_tokens_fetched_at": None,
+                "ai_tokens_share": None,
+            }
+        ]
+    }
+
+
+def test_success_columns_that_no_app_registered_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queries, "TENANT_COLUMNS", {})
+    make_tenant()
+    row = next(list_tenants(operator=HOST_OPERATOR, now=NOW))
+    assert (row["rooms"], row["storage_bytes"]) == (None, None)
+
+
+def test_success_no_tenants() -> None:
+    assert json.loads(run_command("list_tenants", "--json")) == {"tenants": []}
+    assert run_command("list_tenants") == ""
+
+
+def test_fail_unknown_column() -> None:
+    with pytest.raises(UsageError) as caught:
+        slugs(sort="-size")
+    assert caught.value.message == "Unknown sort column: size."
+    assert caught.value.fix == (
+        "Sort by one of slug, name, status, partner, members, rooms, storage, tokens. Put a minus "
+        "before it to reverse the order: --sort=-members."
+    )
+
+
+def test_fail_unknown_partner() -> None:
+    with pytest.raises(PartnerNotFound) as caught:
+        run_command("list_tenants", "--partner", "unknown")
+    assert caught.value.message == "Partner not found: unknown."
+
+
+def test_success_partner_without_slug_is_shown_by_its_scaikey_id() -> None:
+    make_tenant("acme", partner=make_partner(slug="", scaikey_id="prt-7"))
+    for command in (("list_tenants",), ("show_tenant", "acme")):
+        output = run_command(*command)
+        assert "prt-7" in output
+        assert "Northwind" not in output

@@ -1,0 +1,89 @@
+"""Dotted paths that an earlier release has stored outside of the code still work."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY
+from django.utils.module_loading import import_string
+from pytest_django import Settings
+from redis import Redis
+
+from scaiwave.operations.jobs.worker import SuiteWorker
+from scaiwave.queue.jobs import find_job
+from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
+from tenants.accounts.oidc.backend import ScaiKeyBackend
+from tests.queue_helpers import plant_call
+from tests.scaiwave.site.scaikey_sessions import sign_in
+
+BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
+"""In every session that a sign-in with ScaiKey has begun."""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("scaiwave.jobs.rq_queue.SuiteQueue", SuiteQueue),
+        ("scaiwave.jobs.rq_queue.SuiteJob", SuiteJob),
+        ("scaiwave.jobs.worker.SuiteWorker", SuiteWorker),
+        (BACKEND, ScaiKeyBackend),
+    ],
+)
+def test_success_classes(path: str, value: type) -> None:
+    assert import_string(path) is value
+
+
+def test_fail_another_name_of_the_former_worker_module() -> None:
+    with pytest.raises(ImportError):
+        import_string("scaiwave.jobs.worker.OtherWorker")
+
+
+def test_success_configuration_of_gunicorn_in_unit_files() -> None:
+    assert import_module("scaiwave.web.gunicorn_config").worker_class == "gthread"
+
+
+@pytest.mark.django_db
+def test_success_sessions_stay_signed_in(settings: Settings) -> None:
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, BACKEND]
+    client = sign_in("super_admin")
+    assert client.session[BACKEND_SESSION_KEY] == BACKEND
+    assert client.get("/admin/").status_code == 200
+
+
+FUNCTIONS = (
+    "tenants.jobs.refresh_usage",
+    "tenants.jobs.purge_participants",
+    "tenants.jobs.record_figures",
+    "tenants.jobs.seal_audit",
+    "tenants.jobs.prune_records",
+    "rooms.jobs.backfill_search",
+    "identity_sync.jobs.full_sync",
+    "identity_sync.jobs.run_requested_sync",
+    "identity_sync.jobs.process_webhooks",
+)
+"""Those that release 0.2.0 queued, and a worker may find after an upgrade."""
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_success_functions_of_queued_jobs(function: str) -> None:
+    definition = find_job(function)
+    assert definition is not None
+    assert callable(import_string(definition.function))
+    assert definition.name == function.rpartition(".")[2]
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_success_a_queued_job_of_a_function_that_has_moved(
+    redis_url: str, settings: Settings
+) -> None:
+    settings.REDIS_URL = redis_url
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        plant_call(redis, "prune_records-1", "tenants.jobs.prune_records")
+        job = SuiteQueue("default", redis).take(None)
+        assert job is not None
+        assert job.func_name == "scaiwave.operations.jobs.tasks.prune_records"
+        assert set(job.perform()) >= {"sessions", "webhook_events"}
+        redis.flushdb()
