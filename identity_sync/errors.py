@@ -62,6 +62,14 @@ class UnusableRecords(UpstreamError):
     )
 
 
+class ListsUnreadable(UpstreamError):
+    """ScaiKey returns too few of the lists of members: at least three, and more than
+    `SCAIWAVE_SYNC_UNREADABLE_SHARE` of all, can't be read. No changes were made."""
+
+    code = "SW_SYNC_LISTS_UNREADABLE"
+    fix = "Run the same command again later; if it fails again, ask the operators of ScaiKey."
+
+
 class SyncStopped(RefusedError):
     """All or part of a plan was not applied; `report` is the report of the run.
 
@@ -149,7 +157,8 @@ class SyncCollectionEmpty(SyncStopped):
 
 class SyncPartial(SyncStopped):
     """The run was applied, except for what it skipped: losses of a tenant over the removal limit,
-    removals of a kind whose list is inconsistent, unusable records, tenants whose slug is in use.
+    removals of a kind whose list is inconsistent, groups whose members can't be read, unusable
+    records, tenants whose slug is in use.
     """
 
     code = "SW_SYNC_PARTIAL"

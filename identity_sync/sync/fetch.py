@@ -14,10 +14,15 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.errors import IncompleteListing, TenantGone, UnusableRecords
+from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantGone, UnusableRecords
 from identity_sync.sync.entities import build_local_id
 from identity_sync.sync.staging import copy_rows, deduplicate
-from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, own_scaikey_client
+from scaiwave.clients.scaikey.client import (
+    MemberList,
+    ScaiKeyClient,
+    UnreadableList,
+    own_scaikey_client,
+)
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import (
@@ -34,7 +39,12 @@ from scaiwave.config import Configuration
 from scaiwave.console.output import remove_control_chars
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.core.errors import InsufficientPermission, NotRegistered, UpstreamForbidden
+from scaiwave.core.errors import (
+    InsufficientPermission,
+    NotRegistered,
+    ScaiWaveError,
+    UpstreamForbidden,
+)
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.ids import new_id_hex
@@ -50,6 +60,7 @@ DELETED_STATUSES = (DELETED,)
 # Lengths of the columns, and the largest value of PostgreSQL's integer.
 MAX_LABEL_CHARS = 1000
 MAX_WORD_CHARS = 200
+MAX_REASON_CHARS = 255
 MAX_INTEGER = 2**31 - 1
 
 MAX_NAMED = 5
@@ -160,7 +171,8 @@ class FetchResult:
     `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
     can't be used, by kind. `removed_groups` counts groups that disappeared before their members
     were read, `repeated_members` the members that were listed more than once. `invalid_roles` are
-    names of roles that can't be slugs, or look like a built-in role.
+    names of roles that can't be slugs, or look like a built-in role. `unreadable` has the errors of
+    groups whose members can't be read, by ScaiKey ID.
     """
 
     kinds: list[str] = field(default_factory=list)
@@ -169,6 +181,7 @@ class FetchResult:
     removed_groups: int = 0
     repeated_members: int = 0
     invalid_roles: list[str] = field(default_factory=list)
+    unreadable: dict[str, ScaiWaveError] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         warnings = [
@@ -207,11 +220,12 @@ def stage_all(
     *,
     fetched: FetchResult,
     progress_factory: ProgressFactory,
+    max_unreadable_share: float,
 ) -> None:
     """Read everything within the scope into the temporary tables.
 
-    Raises what the client raises, `IncompleteListing`, `UnusableRecords` and, in a run for one
-    tenant, `TenantGone`.
+    Raises what the client raises, `IncompleteListing`, `UnusableRecords`, `ListsUnreadable` and, in
+    a run for one tenant, `TenantGone`.
     """
     stage_scope(scope)
     if scope.tenant_only:
@@ -224,7 +238,9 @@ def stage_all(
         with progress_factory(title) as progress:
             stage_collection(client, kind, fetched=fetched, progress=progress, params=scope.params)
     with progress_factory("Group members") as progress:
-        stage_members(client, fetched=fetched, progress=progress)
+        stage_members(
+            client, fetched=fetched, progress=progress, max_unreadable_share=max_unreadable_share
+        )
     for kind, records in fetched.unusable.items():
         rows = ((kind, record.id, record.reason) for record in records if record.id)
         copy_rows("unusable_records", rows)
@@ -345,13 +361,17 @@ def stage_members(
     fetched: FetchResult,
     progress: ProgressCallback,
     use_scim: bool = True,
+    max_unreadable_share: float = 1.0,
 ) -> None:
     """Read the members of every staged group, by SCIM or else from the group's list of members.
 
     SCIM is preferred, if the credentials allow it: a document has all members of a group as of one
     moment. It reads all groups of a tenant, so a run for a few groups does without it.
+
+    A group whose members can't be read is left out. Raises `ListsUnreadable` as soon as these are
+    at least MIN_UNREADABLE, and more than this share of the groups.
     """
-    reader = _MemberReader(client, fetched, progress)
+    reader = _MemberReader(client, fetched, progress, max_unreadable_share)
     if use_scim:
         copy_rows("stage_memberships", reader.read_by_scim())
     if reader.documents and _are_members_unknown():
@@ -360,11 +380,18 @@ def stage_members(
         reader.documents.clear()
     copy_rows("stage_memberships", reader.read_lists())
     copy_rows("fetched_groups", reader.list_groups())
+    copy_rows("unreadable_groups", map(_describe_unreadable, fetched.unreadable.items()))
     _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
     fetched.kinds.append("memberships")
 
 
+def _describe_unreadable(item: tuple[str, ScaiWaveError]) -> tuple[str, str]:
+    group_id, error = item
+    return group_id, f"ScaiKey does not return its members: {error.message}"[:MAX_REASON_CHARS]
+
+
+MIN_UNREADABLE = 3
 MIN_GROUPS_FOR_SCIM = 2
 """For a tenant with fewer groups, SCIM saves no request."""
 
@@ -373,11 +400,16 @@ class _MemberReader:
     """Reads the members of the staged groups; `documents` and `lists` are groups read so far."""
 
     def __init__(
-        self, client: ScaiKeyClient, fetched: FetchResult, progress: ProgressCallback
+        self,
+        client: ScaiKeyClient,
+        fetched: FetchResult,
+        progress: ProgressCallback,
+        max_unreadable_share: float,
     ) -> None:
         self.client, self.fetched, self.progress = client, fetched, progress
         rows = fetch("SELECT scaikey_id, tenant_scaikey_id FROM stage_groups ORDER BY n")
         self.tenants: dict[str, str] = dict(rows)
+        self.max_unreadable = max(MIN_UNREADABLE - 1, max_unreadable_share * len(self.tenants))
         self.documents: set[str] = set()
         self.lists: set[str] = set()
         self.unusable: list[UnusableRecord] = []
@@ -400,6 +432,9 @@ class _MemberReader:
         with closing(self.client.iter_members(remaining)) as responses:
             for number, (group_id, members) in enumerate(responses, len(self.documents) + 1):
                 self.progress(number, len(self.tenants))
+                if isinstance(members, UnreadableList):
+                    self._leave_out(group_id, members.error)
+                    continue
                 if members is None:
                     self.fetched.removed_groups += 1
                     continue
@@ -407,6 +442,18 @@ class _MemberReader:
                 self.fetched.repeated_members += members.repeated
                 self.unusable.extend(_unusable_members(group_id, members))
                 yield from self._number(group_id, direct_memberships(members.records))
+
+    def _leave_out(self, group_id: str, error: ScaiWaveError) -> None:
+        unreadable = self.fetched.unreadable
+        unreadable[group_id] = error
+        if len(unreadable) <= self.max_unreadable:
+            return
+        if all(isinstance(each, UpstreamForbidden) for each in unreadable.values()):
+            raise next(iter(unreadable.values()))  # The credentials lack a scope.
+        raise ListsUnreadable(
+            f"The members of {len(unreadable):,} of {len(self.tenants):,} groups can't be read. No "
+            f"changes were made. The first error: {next(iter(unreadable.values())).message}"
+        )
 
     def list_groups(self) -> Iterator[tuple[str, str]]:
         """Yield the groups whose members were read, with the tenant if that was by SCIM."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -438,6 +438,26 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
         batch_size=1000,
         ignore_conflicts=True,
     )
+
+
+def describe_unreadable(errors: Mapping[str, ScaiWaveError], *, limit: int) -> list[str]:
+    """Return texts about groups whose members can't be read: name, tenant, cause, since when."""
+    rows = fetch(
+        """
+        SELECT u.scaikey_id, s.name, t.slug, k.first_skipped_at, k.runs FROM unreadable_groups u
+        JOIN stage_groups s ON s.scaikey_id = u.scaikey_id
+        LEFT JOIN stage_tenants t ON t.scaikey_id = s.tenant_scaikey_id
+        LEFT JOIN sw_sync_skips k ON k.kind = 'memberships' AND k.subject_scaikey_id = u.scaikey_id
+        ORDER BY t.slug, s.name, u.scaikey_id LIMIT %s
+        """,
+        [limit],
+    )
+    texts = []
+    for scaikey_id, name, slug, since, runs in rows:
+        history = f"; {runs:,} runs since {str(since)[:16]} UTC" if runs and runs > 1 else ""
+        cause = errors[scaikey_id].message.rstrip(".")
+        texts.append(f"{name} in {slug or 'an unknown tenant'} ({cause}{history})")
+    return texts
 
 
 def _find_new_skips() -> list[tuple[Any, ...]]:

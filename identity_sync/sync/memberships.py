@@ -38,7 +38,7 @@ from identity_sync.sync.fetch import (
 )
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_filled
-from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import pluralize
 from scaiwave.core.sql import batched, datetime_param, execute, fetch, fetch_one, is_distinct
@@ -146,10 +146,8 @@ def _is_moved(kind: str) -> str:
 
 
 def find_edges_of_lost_members() -> None:
-    """Stage a proven claim for each edge of a removed or moved member in a group not fetched.
-
-    A full run fetches every group, so only a run for single records needs this.
-    """
+    """Stage a proven claim for each edge of a removed or moved member in a group not fetched:
+    those of a run for single records, and those whose members can't be read."""
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -191,8 +189,9 @@ class EdgeConfirmer:
 
     def confirm(self, present: int) -> None:
         find_claims()
-        if self.scope.targets_only:
+        if self.scope.targets_only or fetch("SELECT 1 FROM unreadable_groups LIMIT 1"):
             find_edges_of_lost_members()
+        if self.scope.targets_only:
             present = count_in_scope()
         _keep_edges()
         if not _count_open():
@@ -272,14 +271,16 @@ class EdgeConfirmer:
         Returns False if the budget was spent before the last group.
         """
         with closing(self.client.iter_members(self.budget.limit(groups), to_end=True)) as lists:
-            first_lists = dict(lists)
+            first_lists = dict(map(_drop_unreadable, lists))
         documents = self._read_documents(first_lists)
         sizes = {
             group_id: _other_page_size(members)
             for group_id, members in first_lists.items()
             if members is not None and group_id not in documents
         }
-        second_lists = dict(self.client.iter_members(sizes, to_end=True, per_page=sizes))
+        second_lists = dict(
+            map(_drop_unreadable, self.client.iter_members(sizes, to_end=True, per_page=sizes))
+        )
         readings = []
         for group_id, first in first_lists.items():
             document = documents.get(group_id)
@@ -328,6 +329,14 @@ class EdgeConfirmer:
             f"Postponed {pluralize(number, 'membership removal')}: ScaiKey's lists of members "
             f"prove nothing for {join_examples(examples, len(names))}."
         )
+
+
+def _drop_unreadable(
+    reading: tuple[str, MemberList | UnreadableList | None],
+) -> tuple[str, MemberList | None]:
+    """A list that can't be read proves as little as none."""
+    group_id, members = reading
+    return group_id, None if isinstance(members, UnreadableList) else members
 
 
 def _other_page_size(members: MemberList) -> int:
@@ -470,8 +479,21 @@ def plan_removals() -> None:
 
 
 def plan_skips() -> None:
-    """Add the postponed removals to the plan, so that they are counted and listed."""
+    """Add to the plan what is skipped, so that it is counted and listed: postponed removals, and
+    groups whose members can't be read."""
     _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "kept"))
+    execute(
+        """
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT %s, 'skipped', COALESCE(g.id, s.new_id), COALESCE(t.id, a.new_id), u.scaikey_id,
+               'members of ' || s.name, u.reason
+        FROM unreadable_groups u JOIN stage_groups s ON s.scaikey_id = u.scaikey_id
+        LEFT JOIN stage_tenants a ON a.scaikey_id = s.tenant_scaikey_id
+        LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
+        LEFT JOIN sw_groups g ON g.scaikey_id = s.scaikey_id AND g.tenant_id = t.id
+        """,
+        [KIND],
+    )
 
 
 def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:

@@ -25,6 +25,7 @@ from identity_sync.sync.entities import (
     insert_participants,
     keep_suspensions,
 )
+from identity_sync.sync.fetch import FetchResult
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.staging import BATCH, analyze
 from scaiwave.core.sql import execute, fetch, fetch_one
@@ -81,7 +82,7 @@ def plan_changes(
     present: dict[str, int],
     confirmation: Confirmation,
     *,
-    unusable: int,
+    fetched: FetchResult,
     tenant: Tenant | None,
     targets_only: bool = False,
 ) -> Plan:
@@ -91,7 +92,8 @@ def plan_changes(
         present=present,
         inconsistent=confirmation.inconsistent,
         is_assumed=confirmation.is_assumed,
-        unusable=unusable,
+        unusable=sum(map(len, fetched.unusable.values())),
+        unreadable=fetched.unreadable,
         targets_only=targets_only,
     )
     if targets_only:

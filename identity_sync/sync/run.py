@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -79,6 +79,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from scaiwave.core.limits import RunLimits
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
@@ -371,7 +372,15 @@ def _run(context: _SyncContext) -> None:
             stage_kept_tenants(removals=options.removals)
             fetched = FetchResult()
             if options.targets is None:
-                stage_all(client, scope, fetched=fetched, progress_factory=options.progress_factory)
+                stage_all(
+                    client,
+                    scope,
+                    fetched=fetched,
+                    progress_factory=options.progress_factory,
+                    max_unreadable_share=settings.CONFIG.get_fraction(
+                        "SCAIWAVE_SYNC_UNREADABLE_SHARE"
+                    ),
+                )
             else:
                 scope = replace(scope, targets_only=True)
                 stage_targets(client, scope, options.targets, fetched=fetched)
@@ -381,8 +390,7 @@ def _run(context: _SyncContext) -> None:
             report.warnings += fetched.warnings() + confirmation.warnings
             # 3. Plan, and apply unless a limit forbids it.
             plan_removals(fetched.kinds)
-            unusable = sum(map(len, fetched.unusable.values()))
-            stopped = _apply(context, present, confirmation, unusable)
+            stopped = _apply(context, present, confirmation, fetched)
             if options.targets is not None:
                 update_unproven(options.targets)
             if options.plan_writer is not None:
@@ -419,7 +427,10 @@ def _confirm(
 
 
 def _apply(
-    context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
+    context: _SyncContext,
+    present: dict[str, int],
+    confirmation: Confirmation,
+    fetched: FetchResult,
 ) -> SyncStopped | None:
     """Plan the rest, and write it unless a limit forbids it; return why a part is not written."""
     if context.phases is not None:
@@ -427,7 +438,7 @@ def _apply(
     try:
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
-            stopped = _decide(context, present, confirmation, unusable)
+            stopped = _decide(context, present, confirmation, fetched)
             is_written = context.run is not None and _has_written(context.report)
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
@@ -443,13 +454,16 @@ def _apply(
 
 
 def _decide(
-    context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
+    context: _SyncContext,
+    present: dict[str, int],
+    confirmation: Confirmation,
+    fetched: FetchResult,
 ) -> SyncStopped | None:
     options, report = context.options, context.report
     plan = plan_changes(
         present,
         confirmation,
-        unusable=unusable,
+        fetched=fetched,
         tenant=context.tenant,
         targets_only=options.targets is not None,
     )
@@ -545,6 +559,13 @@ def _partial_error(
             "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
             "to the operators of ScaiKey."
         )
+    if plan.unreadable and not plan.targets_only:
+        examples = history.describe_unreadable(plan.unreadable, limit=MAX_NAMED)
+        reasons.append(
+            f"Skipped the members of {pluralize(len(plan.unreadable), 'group')} that ScaiKey does "
+            f"not return: {join_examples(examples, len(plan.unreadable))}"
+        )
+        fixes.append(_advise_on_unreadable(plan.unreadable.values()))
     if plan.conflicts:
         reasons += _describe_conflicts(plan.conflicts)
         fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
@@ -557,6 +578,18 @@ def _partial_error(
     if report.outcome == "applied":
         report.outcome = SyncPartial.outcome
     return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
+
+
+def _advise_on_unreadable(errors: Collection[ScaiWaveError]) -> str:
+    if any(isinstance(error, UpstreamForbidden) for error in errors):
+        return (
+            "Report the groups to the operators of ScaiKey. It returns the members of others, so "
+            "the credentials lack no scope."
+        )
+    return (
+        "Run `scaiwave sync` again later; if the problem remains, report the groups to the "
+        "operators of ScaiKey."
+    )
 
 
 def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:

@@ -116,6 +116,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "targets": ("kind", "scaikey_id"),
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),
+    # Groups whose members can't be read; these stay unchanged.
+    "unreadable_groups": ("scaikey_id", "reason"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
     # lost, exists, postponed, inconsistent, kept or assumed (see claims.py).
     "loss_claims": (

@@ -81,6 +81,8 @@ def stage_targets(
     copy_rows("targets", ((kind, key) for kind, keys in reader.looked_up.items() for key in keys))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
+    for group_id, error in fetched.unreadable.items():
+        targets.unproven["groups", group_id] = error.message
     _stage_unknown_members(client)
 
 

@@ -129,6 +129,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="fraction",
     ),
     SettingDefinition(
+        "SCAIWAVE_SYNC_UNREADABLE_SHARE",
+        "Share of groups (0 to 1) that a sync may skip when their members can't be read.",
+        "0.05",
+        type="fraction",
+    ),
+    SettingDefinition(
         "SCAIWAVE_SYNC_LOOKUP_LIMIT",
         "Maximum number of look-ups with which a sync confirms removals; others are postponed.",
         "10000",

@@ -31,7 +31,7 @@ def download() -> dict[str, Any]:
     from django.conf import settings
 
     from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
-    from scaiwave.clients.scaikey.client import scaikey_client
+    from scaiwave.clients.scaikey.client import MemberList, scaikey_client
     from scaiwave.sandbox.api.scim import MAX_COUNT
 
     started = _start_clocks()
@@ -56,7 +56,8 @@ def download() -> dict[str, Any]:
                     rows += len(group.people) + len(group.groups)
         remaining = [group_id for group_id in tenants if group_id not in read]
         for _, members in client.iter_members(remaining):
-            rows += sum(member.is_direct for member in members.records) if members else 0
+            if isinstance(members, MemberList):
+                rows += sum(member.is_direct for member in members.records)
         if read:
             least += sum(ceil(number / MAX_COUNT) for number in counts.values())
         else:

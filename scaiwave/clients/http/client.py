@@ -7,6 +7,7 @@ the statuses. Both mark which errors are worth a retry.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -131,12 +132,14 @@ class HttpClient:
         retry: bool | None = None,
         stop: threading.Event | None = None,
         trace: Callable[[str, dict[str, Any]], None] | None = None,
+        seconds: float | None = None,
     ) -> httpx.Response:
         """Return the response if its status is 200–299, with its body read.
 
         `path` is appended to the base URL; a complete URL is called as it is. `retry` is by default
         whether the method is idempotent. `stop`, once set, ends pauses and retries. `trace` is
-        called with the events of the connection (see `clients.http.recording`).
+        called with the events of the connection (see `clients.http.recording`). `seconds` limits an
+        attempt more than the client's own limit does.
 
         Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamInvalidResponse (and its subclasses
         in `clients.errors`), UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound,
@@ -150,7 +153,7 @@ class HttpClient:
         should_retry = method in IDEMPOTENT_METHODS if retry is None else retry
         retrying = self._build_retrying(stop or threading.Event(), should_retry=should_retry)
         try:
-            return retrying(self._attempt, method, path, arguments)
+            return retrying(self._attempt, method, path, arguments, seconds)
         except _RetryableError as exhausted:
             error = exhausted.fault.error
         error.details["attempts"] = retrying.statistics["attempt_number"]
@@ -180,12 +183,14 @@ class HttpClient:
             return min(self.retry_policy.first_contact, self.retry_policy.total)
         return self.retry_policy.total
 
-    def _attempt(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
+    def _attempt(
+        self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
+    ) -> httpx.Response:
         """Send one request. Raises _RetryableError if a retry may help, else the error itself."""
         started = time.monotonic()
         self._count_requests(1)
         try:
-            response = self._send(method, path, arguments)
+            response = self._send(method, path, arguments, seconds)
         except HTTPX_ERRORS as error:
             fault = translate_exception(error, self.peer)
             self._count_requests(-1 if fault.connecting else 0)
@@ -197,8 +202,10 @@ class HttpClient:
             fault = self._translate_response(response, self.peer)
         raise _RetryableError(fault) if fault.transient else fault.error
 
-    def _send(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
-        deadline = Deadline(self.peer.timeouts.total)
+    def _send(
+        self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
+    ) -> httpx.Response:
+        deadline = Deadline(min(self.peer.timeouts.total, seconds or math.inf))
         try:
             with (
                 self._deadline.limit(deadline),

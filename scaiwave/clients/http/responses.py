@@ -33,7 +33,8 @@ MAX_DETAIL_CHARS = 300
 MIN_SECRET_CHARS = 12
 """Shorter values of a request are words (`page=2`), not secrets to hide."""
 
-TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+"""Sent again, if the request may be sent twice. A 500 is often that of one replica or moment."""
 
 
 def error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:

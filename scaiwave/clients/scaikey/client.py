@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -130,6 +131,20 @@ class MemberList:
     is_complete: bool
 
 
+@dataclass(frozen=True)
+class UnreadableList:
+    """A list that can't be read, and why: an `UpstreamError`, a 403, or any other refusal."""
+
+    error: ScaiWaveError
+
+
+MAX_SLOW_LISTS = 3
+SLOW_SECONDS = 10.0
+HASTY_SECONDS = 5.0
+"""After so many lists that failed after so long, others get one attempt of HASTY_SECONDS: 500 of
+them must not take a minute each."""
+
+
 def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """Return the error for a response outside 200–299.
 
@@ -217,6 +232,7 @@ class ScaiKeyClient(RegistrationCalls):
         self._has_scim = True
         self._scim_paging: scim.Paging | None = None
         self._scim_lock = threading.Lock()
+        self._slow_lists = 0
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
@@ -309,26 +325,29 @@ class ScaiKeyClient(RegistrationCalls):
         *,
         to_end: bool = False,
         per_page: Mapping[str, int] | None = None,
-    ) -> Generator[tuple[str, MemberList | None]]:
+    ) -> Generator[tuple[str, MemberList | UnreadableList | None]]:
         """Yield the members of many groups, in the order of the ids, several groups at a time.
 
         Yields None for a group that ScaiKey no longer has, or whose id can't be part of a path.
-        With `to_end` lists are read to an empty page, and None also stands for one that can't be
-        read; otherwise that error is raised. `per_page` has page sizes by group. Close it or read
-        it to its end, because it owns threads.
+        With `to_end` lists are read to an empty page. `per_page` has page sizes by group. Raises
+        `UpstreamUnauthorized`. Close it or read it to its end, because it owns threads.
         """
         sizes = per_page or {}
 
-        def fetch(group_id: str, stop: threading.Event) -> tuple[str, MemberList | None]:
-            size = sizes.get(group_id)
+        def fetch(
+            group_id: str, stop: threading.Event
+        ) -> tuple[str, MemberList | UnreadableList | None]:
+            started = time.monotonic()
+            seconds = HASTY_SECONDS if self._slow_lists >= MAX_SLOW_LISTS else None
+            options: dict[str, Any] = {"per_page": sizes.get(group_id), "seconds": seconds}
             try:
-                return group_id, self._fetch_members(group_id, stop, to_end=to_end, per_page=size)
+                return group_id, self._fetch_members(group_id, stop, to_end=to_end, **options)
             except UpstreamUnauthorized:
                 raise
-            except ScaiWaveError:
-                if not to_end:
-                    raise
-                return group_id, None
+            except ScaiWaveError as error:
+                # Threads may count at the same moment, and then lose one: a later list counts.
+                self._slow_lists += time.monotonic() - started >= SLOW_SECONDS
+                return group_id, UnreadableList(error)
 
         yield from self._prefetch(fetch, group_ids, name="members")
 
@@ -492,12 +511,13 @@ class ScaiKeyClient(RegistrationCalls):
         max_pages: int = MAX_PAGES,
         max_seconds: float = MAX_LIST_SECONDS,
         to_end: bool = False,
+        seconds: float | None = None,
     ) -> PageIterator[AnyRecord]:
         size = per_page or self._per_page
 
         def request(page: int, stop: threading.Event) -> httpx.Response:
             query = {**(params or {}), "page": page, "per_page": size}
-            return self._get(path, collection, query, stop)
+            return self._get(path, collection, query, stop, seconds=seconds)
 
         def fetch(page: int, stop: threading.Event) -> RecordPage[AnyRecord]:
             nonlocal size
@@ -529,10 +549,20 @@ class ScaiKeyClient(RegistrationCalls):
         stop: threading.Event | None = None,
         *,
         accept: str = "application/json",
+        seconds: float | None = None,
     ) -> httpx.Response:
+        """Send a GET; with `seconds` only once, and for so long at most."""
+
         def send(token: str) -> httpx.Response:
-            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
-            return self.http.request("GET", path, params=params, headers=headers, stop=stop)
+            return self.http.request(
+                "GET",
+                path,
+                params=params,
+                headers={"Authorization": f"Bearer {token}", "Accept": accept},
+                retry=seconds is None,
+                stop=stop,
+                seconds=seconds,
+            )
 
         try:
             return self._send_with_token(send)

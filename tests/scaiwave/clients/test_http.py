@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
@@ -193,11 +194,21 @@ def test_fail_rate_limited_without_retry_after() -> None:
 
 
 def test_fail_server_error_without_retries() -> None:
-    with RawServer(lambda request: make_response({}, status=500)) as server:
+    with RawServer(lambda request: make_response({}, status=501)) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(UpstreamUnavailable):
                 client.request("GET", "/thing")
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("POST", 1)])
+def test_success_a_500_is_tried_again_if_that_is_safe(method: str, attempts: int) -> None:
+    answers = respond_in_turn(make_response({}, status=500), make_response({}))
+    with RawServer(answers) as server:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
+            with suppress(UpstreamUnavailable):
+                client.request(method, "/thing")
+        assert len(server.requests) == attempts
 
 
 @pytest.mark.parametrize("response", [make_response({}, status=503), hang_up()])

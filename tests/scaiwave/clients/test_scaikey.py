@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, unverified_claims
-from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import MemberRecord
 from scaiwave.core.errors import (
     InvalidToken,
@@ -92,7 +92,9 @@ def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
 def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[MemberRecord]]:
     """Members of existing groups."""
     found = dict(client.iter_members(group_ids))
-    return {group_id: rows.records for group_id, rows in found.items() if rows is not None}
+    return {
+        group_id: rows.records for group_id, rows in found.items() if isinstance(rows, MemberList)
+    }
 
 
 def test_success_members(client: ScaiKeyClient) -> None:
@@ -114,10 +116,10 @@ def test_success_members_truncated_are_not_a_whole_list(
     (groups,) = client.iter_pages("groups")
     big = max(groups, key=lambda group: len(members_of(client, [group.id])[group.id]))
     ((_, whole),) = client.iter_members([big.id], to_end=True)
-    assert whole is not None
+    assert isinstance(whole, MemberList)
     scaikey.faults.add("total", path="*/members", total=len(whole.records) + 5)
     ((_, partial),) = client.iter_members([big.id], to_end=True)
-    assert partial is not None
+    assert isinstance(partial, MemberList)
     assert whole.is_complete
     assert partial.records == whole.records
     assert not partial.is_complete

@@ -1,0 +1,201 @@
+"""Groups whose members ScaiKey does not return are skipped alone; everything else is synced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from identity_sync.errors import ListsUnreadable, SyncPartial
+from identity_sync.models import SyncSkip
+from identity_sync.sync.targets import Targets
+from scaiwave.clients.scaikey import client as scaikey_client
+from scaiwave.core.errors import UpstreamForbidden
+from scaiwave.sandbox import Sandbox
+from tenants.models import Group, GroupMembership, Participant
+from tests.identity_sync.sync.helpers import (
+    ADMIN,
+    get_last_run,
+    list_groups,
+    list_people,
+    read_database,
+    read_directory,
+    sync,
+)
+from tests.identity_sync.sync.test_faults import make_impatient_client
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=30, scim=False),
+]
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "500": {"action": "status", "status": 500},
+    "403": {"action": "status", "status": 403},
+    "400": {"action": "status", "status": 400},
+    "HTML": {"action": "not_json"},
+    "another shape": {"action": "wrong_shape"},
+    "hang": {"action": "hang", "seconds": 2.0},
+    "cut": {"action": "cut"},
+    "closed": {"action": "drop"},
+}
+
+
+def break_groups(sandbox: Sandbox, number: int = 1, **fault: Any) -> list[str]:
+    """Let requests for the members of some groups fail, and return the IDs of the groups."""
+    groups = [group["id"] for group in list_groups(sandbox)[:number]]
+    for group_id in groups:
+        sandbox.faults.add_json({"path": f"{ADMIN}/groups/{group_id}/members", **fault})
+    return groups
+
+
+def sync_partially(**options: Any) -> SyncPartial:
+    with pytest.raises(SyncPartial) as caught:
+        sync(connect=make_impatient_client, **options)
+    assert get_last_run().outcome == ("planned" if options.get("dry_run") else "partial")
+    return caught.value
+
+
+def count_active(group_id: str) -> int:
+    edges = GroupMembership.objects.filter(group__scaikey_id=group_id, absent_since=None)
+    return edges.count()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_success_one_group_is_skipped_alone(scaikey: Sandbox, name: str) -> None:
+    sync()
+    (group_id,) = break_groups(scaikey, **FAULTS[name])
+    group = Group.objects.get(scaikey_id=group_id)
+    members = count_active(group_id)
+    removed = next(
+        person["id"]
+        for person in list_people(scaikey)
+        if not GroupMembership.objects.filter(
+            group=group, member_participant__scaikey_id=person["id"]
+        ).exists()
+    )
+    scaikey.directory.remove_user(removed)
+
+    error = sync_partially()
+
+    assert (error.code, error.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert f"{group.name} in {group.tenant.slug} (" in error.message
+    assert "Skipped the members of 1 group that ScaiKey does not return" in error.message
+    assert count_active(group_id) == members
+    assert Participant.objects.get(scaikey_id=removed).absent_since is not None
+    assert error.report.kinds["memberships"].skipped == 1
+    skip = SyncSkip.objects.get()
+    assert (skip.kind, skip.subject_scaikey_id, skip.tenant) == (
+        "memberships",
+        group_id,
+        group.tenant,
+    )
+
+    scaikey.faults.clear()
+    assert sync().outcome == "applied"
+    assert read_database() == read_directory(scaikey)
+    assert not SyncSkip.objects.exists()
+
+
+def test_success_since_when_and_how_often(scaikey: Sandbox) -> None:
+    break_groups(scaikey, action="status", status=500)
+    assert "runs since" not in sync_partially().message
+    error = sync_partially()
+    assert f"; 2 runs since {timezone.now():%Y-%m-%d}" in error.message
+    assert SyncSkip.objects.get().runs == 2
+
+
+def test_success_advice_for_a_403_of_one_group_names_no_scope(scaikey: Sandbox) -> None:
+    break_groups(scaikey, action="status", status=403)
+    error = sync_partially()
+    assert "Report the groups to the operators of ScaiKey" in error.fix
+    assert "groups:read" not in error.fix
+
+
+@pytest.mark.parametrize("options", [{"removals": False}, {"dry_run": True}])
+def test_success_other_kinds_of_runs(scaikey: Sandbox, options: dict[str, Any]) -> None:
+    sync()
+    break_groups(scaikey, action="status", status=500)
+    assert "Skipped the members of 1 group" in sync_partially(**options).message
+
+
+def test_success_the_sync_of_its_tenant(scaikey: Sandbox) -> None:
+    sync()
+    (group_id,) = break_groups(scaikey, action="not_json")
+    tenant = Group.objects.get(scaikey_id=group_id).tenant
+    assert "Skipped the members of 1 group" in sync_partially(tenant=tenant.slug).message
+
+
+def test_success_a_removed_person_leaves_a_group_that_is_not_readable(scaikey: Sandbox) -> None:
+    sync()
+    (group_id,) = break_groups(scaikey, action="status", status=500)
+    edge = GroupMembership.objects.exclude(member_participant=None).filter(
+        group__scaikey_id=group_id
+    )
+    person = edge.select_related("member_participant").first().member_participant  # type: ignore[union-attr]
+    assert person is not None
+    scaikey.directory.remove_user(str(person.scaikey_id))
+    sync_partially()
+    assert not edge.filter(member_participant=person, absent_since=None).exists()
+
+
+def test_success_a_new_group_is_added_without_members(scaikey: Sandbox) -> None:
+    (group_id,) = break_groups(scaikey, action="status", status=500)
+    sync_partially()
+    assert Group.objects.filter(scaikey_id=group_id).exists()
+    assert count_active(group_id) == 0
+
+
+def test_fail_more_than_the_share(scaikey: Sandbox) -> None:
+    sync()
+    break_groups(scaikey, 3, action="status", status=500)
+    with pytest.raises(ListsUnreadable) as caught:
+        sync(connect=make_impatient_client)
+    assert (caught.value.exit_code, caught.value.code) == (2, "SW_SYNC_LISTS_UNREADABLE")
+    assert "The members of 3 of 30 groups can't be read. No changes were made." in (
+        caught.value.message
+    )
+    assert get_last_run().outcome == "failed"
+
+
+def test_success_two_are_never_too_many(scaikey: Sandbox) -> None:
+    break_groups(scaikey, 2, action="status", status=500)
+    assert "Skipped the members of 2 groups" in sync_partially().message
+
+
+def test_fail_a_missing_scope_is_an_error_of_the_credentials(scaikey: Sandbox) -> None:
+    break_groups(scaikey, 30, action="status", status=403)
+    with pytest.raises(UpstreamForbidden) as caught:
+        sync(connect=make_impatient_client)
+    assert caught.value.exit_code == 3
+    assert "groups:read" in caught.value.fix
+
+
+def test_success_a_webhook_for_such_a_group_is_tried_again(scaikey: Sandbox) -> None:
+    sync()
+    (group_id,) = break_groups(scaikey, action="status", status=500)
+    person = list_people(scaikey)[0]["id"]
+    scaikey.directory.remove_user(person)
+    targets = Targets.from_pairs([("groups", group_id), ("participants", person)])
+    report = sync(targets=targets, connect=make_impatient_client)
+    assert report.outcome == "applied"
+    assert list(targets.unproven) == [("groups", group_id)]
+    assert Participant.objects.get(scaikey_id=person).absent_since is not None
+
+
+def test_success_500_is_tried_again(scaikey: Sandbox) -> None:
+    for path in ("tenants/", "users/", "groups/", "groups/*/members"):
+        scaikey.faults.add("status", status=500, path=f"{ADMIN}/{path}", nth=1)
+    assert sync().outcome == "applied"
+    assert read_database() == read_directory(scaikey)
+
+
+def test_success_after_slow_lists_others_get_one_attempt(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaikey_client, "MAX_SLOW_LISTS", 0)
+    monkeypatch.setattr(scaikey_client, "HASTY_SECONDS", 0.2)
+    break_groups(scaikey, action="hang", seconds=2.0)
+    sync_partially()
+    assert [rule.fired for rule in scaikey.faults.list_rules()] == [1]
