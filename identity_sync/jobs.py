@@ -12,10 +12,12 @@ from identity_sync.models import Trigger
 from identity_sync.sync import start_sync
 from identity_sync.sync.run import SyncOptions, run_sync
 from identity_sync.webhooks.process import process_events
+from identity_sync.webhooks.start import start_processing
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.queue.definitions import get_sync_timeout
 
+MAX_WEBHOOK_SECONDS = 15.0
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 
@@ -45,5 +47,10 @@ def run_requested_sync(run_id: str) -> dict[str, Any]:
 
 
 def process_webhooks() -> None:
-    """Handle the stored webhooks, as the host operator."""
-    process_events(operator=get_host_operator())
+    """Handle stored webhooks, as the host operator.
+
+    After MAX_WEBHOOK_SECONDS another job handles the others, behind those that wait already: a
+    stream of events must not keep the only worker from a sync.
+    """
+    if process_events(operator=get_host_operator(), seconds=MAX_WEBHOOK_SECONDS):
+        start_processing()

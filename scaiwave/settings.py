@@ -11,6 +11,7 @@ from scaiwave.config import database, load, secret_keys
 from scaiwave.config.server_name import get_server_name
 from scaiwave.config.web_libraries import has_web_libraries
 from scaiwave.console.output import get_timezone
+from scaiwave.queue.definitions import QUEUES
 from scaiwave.storage import media as media_storage
 from scaiwave.web import scaikey_sign_in, security_headers
 
@@ -52,7 +53,7 @@ DATABASES = {"default": database.database_settings(CONFIG)}
 # jobs with pickle, and pass by the permissions and the audit log.
 REDIS_URL = database.get_redis_url(CONFIG)
 # django-rq is not an application here: its dashboard and its commands read jobs as pickles.
-RQ_QUEUES = {"default": {"URL": REDIS_URL}}
+RQ_QUEUES = {name: {"URL": REDIS_URL} for name in QUEUES}
 RQ = {"QUEUE_CLASS": "scaiwave.queue.rq_queue.SuiteQueue"}
 
 # Secrets. Neither they nor the database are created here: `manage migrate` does that.

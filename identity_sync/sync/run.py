@@ -81,7 +81,7 @@ from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from scaiwave.core.limits import RunLimits
-from scaiwave.core.locks import process_lock
+from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
 from tenants.lookup.resolve import resolve_tenant
@@ -152,30 +152,43 @@ class _SyncContext:
     is_applied: bool = False
 
 
+WAITING_LOCK = "sync-waiting"
 POLL_SECONDS = 0.2
 """How often a run that waits for the lock tries to take it."""
 
 
 @contextmanager
 def sync_lock(
-    *, wait_seconds: float = 0, on_waiting: Callable[[], None] | None = None
+    *,
+    wait_seconds: float = 0,
+    on_waiting: Callable[[], None] | None = None,
+    lets_others_go_first: bool = False,
 ) -> Iterator[None]:
-    """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`."""
+    """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`.
+
+    Runs that follow one another, such as those of webhooks, would leave it free for moments only,
+    and so let others go first: those that announce by another lock that they wait.
+    """
     started = time.monotonic()
-    is_waiting = False
-    while True:
-        with process_lock(LOCK) as acquired:
-            if acquired:
-                yield
-                return
-        if not wait_seconds:
-            raise SyncLocked("Another sync is running.")
-        if time.monotonic() - started >= wait_seconds:
-            raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
-        if on_waiting and not is_waiting:
-            on_waiting()
-        is_waiting = True
-        time.sleep(POLL_SECONDS)
+    is_announced = False
+    with ExitStack() as announcement:
+        while True:
+            if not (lets_others_go_first and is_locked(WAITING_LOCK)):
+                with process_lock(LOCK) as acquired:
+                    if acquired:
+                        announcement.close()
+                        yield
+                        return
+            if not wait_seconds:
+                raise SyncLocked("Another sync is running.")
+            if time.monotonic() - started >= wait_seconds:
+                raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
+            if on_waiting:
+                on_waiting()
+                on_waiting = None
+            if not lets_others_go_first and not is_announced:
+                is_announced = announcement.enter_context(process_lock(WAITING_LOCK))
+            time.sleep(POLL_SECONDS)
 
 
 def run_sync(options: SyncOptions) -> SyncReport:
@@ -226,7 +239,11 @@ def _acquire_lock(
     try:
         with limits.translate():
             stack.enter_context(
-                sync_lock(wait_seconds=options.wait_seconds, on_waiting=options.on_waiting)
+                sync_lock(
+                    wait_seconds=options.wait_seconds,
+                    on_waiting=options.on_waiting,
+                    lets_others_go_first=options.trigger is Trigger.WEBHOOK,
+                )
             )
     except SyncTimedOut as error:
         run = _start_run(options, tenant)

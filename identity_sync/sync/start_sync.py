@@ -42,7 +42,7 @@ from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lo
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
-from scaiwave.queue.definitions import QUEUES, get_sync_timeout
+from scaiwave.queue.definitions import URGENT, get_sync_timeout
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.queue.raw_values import read_list
 from tenants.audit.record import AuditSubject, record_audit
@@ -309,7 +309,7 @@ def _is_queue_ready() -> bool:
 
     try:
         with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-            job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+            job_ids = read_list(redis, SuiteQueue(URGENT, redis).key)
     except RedisUnreachable as error:
         logger.warning("A requested sync is started without Redis: %s", error.message)
         return False

@@ -39,21 +39,25 @@ MAX_BATCH_EVENTS = 500
 logger = logging.getLogger(__name__)
 
 
-def process_events(*, operator: Operator) -> None:
-    """Handle the pending events until there are none.
+def process_events(*, operator: Operator, seconds: float = math.inf) -> bool:
+    """Handle the pending events until there are none, or for so long; return whether some are left.
 
     Only one process does this at a time: the others return. It checks for events again after it has
     released the lock, so that it also handles those for which another process returned. Each run
-    waits for a sync that is in progress.
+    waits for a sync that is in progress or waiting.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    end = time.monotonic() + seconds
     while _pending_events().exists():
+        if time.monotonic() >= end:
+            return True
         with process_lock("webhooks") as acquired:
             if not acquired:
-                return
-            _process_pending(operator)
+                return False
+            _process_pending(operator, end)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
     delete_old_events(before=_now() - timedelta(days=retention))
+    return False
 
 
 def process_until_done(*, operator: Operator, lock: int | None) -> bool:
@@ -83,8 +87,8 @@ def delete_old_events(*, before: datetime) -> None:
     runs.exclude(outcome=Outcome.RUNNING).delete()
 
 
-def _process_pending(operator: Operator) -> None:
-    while _pending_events().exists():
+def _process_pending(operator: Operator, end: float) -> None:
+    while time.monotonic() < end and _pending_events().exists():
         if batch := _load_batch(_now()):
             _process_batch(operator, batch)
         else:

@@ -12,7 +12,7 @@ from identity_sync.webhooks.process import PROCESS_LOCK
 from scaiwave.core.locks import lock_file
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
-from scaiwave.queue.definitions import QUEUES
+from scaiwave.queue.definitions import URGENT
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.queue.raw_values import read_list
 
@@ -43,7 +43,7 @@ def _enqueue() -> bool:
 
     try:
         with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-            job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+            job_ids = read_list(redis, SuiteQueue(URGENT, redis).key)
             if not any(job_id.startswith(_JOB_PREFIX) for job_id in job_ids):
                 enqueue_job(redis, JOB, job_id=_JOB_PREFIX.decode() + new_id().hex)
     except RedisUnreachable as error:

@@ -12,7 +12,7 @@ from django.conf import settings
 from rooms.errors import QueueUnavailable
 from scaiwave.ids import new_id
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import QUEUES
+from scaiwave.queue.definitions import BACKGROUND
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.queue.raw_values import read_list
 
@@ -41,7 +41,7 @@ def enqueue_jobs(run_id: UUID, ranges: int) -> int:
     with _open_queue() as redis:
         from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
 
-        job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+        job_ids = read_list(redis, SuiteQueue(BACKGROUND, redis).key)
         queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
         for _ in range(jobs - queued):
             enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)

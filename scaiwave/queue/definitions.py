@@ -11,8 +11,10 @@ from uuid import UUID
 
 from scaiwave.config import Configuration
 
-QUEUES = ("default",)
-"""The queues of this server."""
+URGENT, BACKGROUND = "default", "background"
+QUEUES = (URGENT, BACKGROUND)
+"""The queues of this server, in the order in which a worker serves them: events and syncs before
+maintenance, which may take an hour."""
 
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 FAILED_JOB_SECONDS = 7 * DAY
@@ -63,7 +65,8 @@ class JobDefinition:
     for a worker; None is without end. `accepts` checks the arguments, which come
     from Redis. `cron` is when the scheduler starts it, in the time zone of the host, if
     `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is what does the
-    same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
+    same, without `scaiwave`. `occasion` is what enqueues a job without `cron`. `queue` is one of
+    QUEUES.
     """
 
     function: str
@@ -76,6 +79,7 @@ class JobDefinition:
     command: str = ""
     occasion: str = ""
     former_paths: tuple[str, ...] = ()
+    queue: str = URGENT
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scaiwave.queue.definitions import (
+    BACKGROUND,
     HOUR,
     MINUTE,
     JobDefinition,
@@ -21,6 +22,7 @@ SYNC_CRON = "3-59/10 * * * *"
 _DEFINITIONS = (
     JobDefinition(
         "tenants.jobs.refresh_usage",
+        queue=BACKGROUND,
         get_timeout=lambda config: 10 * MINUTE,
         wait_seconds=59 * MINUTE,
         cron="7 * * * *",
@@ -31,6 +33,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "tenants.jobs.purge_participants",
+        queue=BACKGROUND,
         get_timeout=lambda config: HOUR,
         wait_seconds=12 * HOUR,
         cron="23 4 * * *",
@@ -40,6 +43,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "scaiwave.operations.jobs.tasks.record_figures",
+        queue=BACKGROUND,
         former_paths=("tenants.jobs.record_figures",),
         get_timeout=lambda config: 10 * MINUTE,
         wait_seconds=HOUR,
@@ -48,6 +52,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "tenants.jobs.seal_audit",
+        queue=BACKGROUND,
         get_timeout=lambda config: HOUR,
         wait_seconds=50 * MINUTE,
         # The days are those of UTC, which the host's time zone need not be; when nothing is due
@@ -57,6 +62,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "scaiwave.operations.jobs.tasks.prune_records",
+        queue=BACKGROUND,
         former_paths=("tenants.jobs.prune_records",),
         get_timeout=lambda config: HOUR,
         wait_seconds=12 * HOUR,
@@ -65,6 +71,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "rooms.jobs.backfill_search",
+        queue=BACKGROUND,
         get_timeout=lambda config: HOUR,
         accepts=takes_one_id,
         occasion="scaiwave room search-index",

@@ -183,14 +183,14 @@ def enqueue_job(
     function: str,
     *arguments: str,
     job_id: str | None = None,
-    queue: str = QUEUES[0],
+    queue: str | None = None,
 ) -> str:
-    """Put a job of a registered function into a queue, and return its ID.
+    """Put a job of the table into its queue, or another one, and return its ID.
 
     The arguments must be those that the definition accepts.
     """
     definition = JOBS[function]
-    job = SuiteQueue(queue, redis).enqueue(
+    job = SuiteQueue(queue or definition.queue, redis).enqueue(
         function,
         *arguments,
         job_id=job_id or f"{definition.name}-{new_id().hex}",

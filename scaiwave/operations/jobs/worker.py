@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scaiwave.worker")
 
 WAIT_SECONDS = 2
-"""How long a request for the next job waits, and so how soon an idle worker stops."""
+"""How long a request for the next job waits, and so how soon an idle worker stops or takes a job of
+a later queue."""
 HEARTBEAT_SECONDS = 5
 HEARTBEAT_TTL_SECONDS = 60
 """A worker without a heartbeat for so long is gone."""
@@ -171,10 +172,10 @@ class SuiteWorker(Worker):
             self._next_maintenance = now + MAINTENANCE_SECONDS
             for queue in self.suite_queues:
                 clean_up_queue(queue)
-        *others, last = self.suite_queues
-        jobs = (queue.take(None) for queue in others)
+        jobs = (queue.take(None) for queue in self.suite_queues)
         job = next((job for job in jobs if job), None)
-        job = job or last.take(None if burst else WAIT_SECONDS)
+        if job is None and not burst:
+            job = self.suite_queues[0].take(WAIT_SECONDS)
         if job is None:
             return any(self.connection.llen(queue.key) for queue in self.suite_queues)
         if self.is_stopping:

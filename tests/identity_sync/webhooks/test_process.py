@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import count
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -196,14 +197,38 @@ def test_success_events_during_the_last_run_are_handled(
     store("user.updated", person)
     real, late = process._process_pending, iter([True])
 
-    def drain(operator: Operator) -> None:
-        real(operator)
+    def drain(operator: Operator, end: float) -> None:
+        real(operator, end)
         if next(late, False):
             store("user.updated", person)
 
     monkeypatch.setattr(process, "_process_pending", drain)
     process_events(operator=HOST)
     assert [state for state, _, _ in states()] == ["handled", "handled"]
+
+
+def test_success_a_bounded_share_of_a_stream_of_events(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run brings another event, as a busy ScaiKey does."""
+    person = list_people(scaikey)[0]["id"]
+    store("user.updated", person)
+    runs = 0
+
+    def sync_and_store(*arguments: object, **options: object) -> UUID:
+        nonlocal runs
+        runs += 1
+        run_id = real(*arguments, **options)  # type: ignore[arg-type]
+        store("user.updated", person)
+        return run_id
+
+    real = process._sync
+    monkeypatch.setattr(process, "_sync", sync_and_store)
+    assert process_events(operator=HOST, seconds=0.5) is True
+    assert runs >= 1
+    monkeypatch.setattr(process, "_sync", real)
+    assert process_events(operator=HOST, seconds=60.0) is False
+    assert {state for state, _, _ in states()} == {"handled"}
 
 
 def test_success_old_events_are_deleted(scaikey: Sandbox) -> None:
