@@ -37,14 +37,17 @@ from identity_sync.sync.fetch import (
     join_examples,
 )
 from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_filled
+from identity_sync.sync.staging import analyze, copy_rows, index_filled
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
+from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.sql import batched, datetime_param, execute, fetch, fetch_one, is_distinct
 from scaiwave.ids import new_id_hex
 
 KIND = "memberships"
+GROUPS_READ_AGAIN = 500
+"""In one batch, which has two lists of the members of each."""
 
 # The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
 # the column with the member's name.
@@ -185,6 +188,7 @@ class EdgeConfirmer:
     limit: RemovalLimit
     budget: LookupBudget
     scope: SyncScope
+    progress_factory: ProgressFactory
     result: Confirmation
 
     def confirm(self, present: int) -> None:
@@ -198,11 +202,18 @@ class EdgeConfirmer:
             return
         analyze("edge_claims")
         self._apply_limit(present)
-        last = ""
-        while groups := _list_open_groups(after=last, limit=BATCH):
-            if not self._read_again(groups):
-                _postpone_open(BUDGET_SPENT)
-            last = groups[-1]
+        last, done = "", 0
+        total = int(
+            fetch_one(
+                "SELECT count(DISTINCT group_scaikey_id) FROM edge_claims WHERE state = 'open'"
+            )[0]
+        )
+        with self.progress_factory("Reading group members again") as progress:
+            while groups := _list_open_groups(after=last, limit=GROUPS_READ_AGAIN):
+                if not self._read_again(groups):
+                    _postpone_open(BUDGET_SPENT)
+                last, done = groups[-1], done + len(groups)
+                progress(done, total)
         self._warn()
 
     def _apply_limit(self, total: int) -> None:

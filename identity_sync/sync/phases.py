@@ -22,7 +22,7 @@ class PhaseRecorder:
 
     def __init__(self, run: SyncRun, inner: ProgressFactory) -> None:
         self._run = run
-        self._inner = inner
+        self.inner = inner
         self._phases: list[dict[str, object]] = []
 
     @contextmanager
@@ -30,7 +30,7 @@ class PhaseRecorder:
         self, label: str, kind: ColumnType = ColumnType.COUNT, /
     ) -> Iterator[ProgressCallback]:
         phase = self.begin(label)
-        with self._inner(label, kind) as progress:
+        with self.inner(label, kind) as progress:
 
             def report(done: int, total: int | None) -> None:
                 phase["done"], phase["total"] = done, total

@@ -10,6 +10,7 @@ In SQL: `s` is a staged record, `p` its row (or a partner or participant), `t` t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from identity_sync.report import KindCounts
@@ -28,6 +29,7 @@ from identity_sync.sync.entities import (
 from identity_sync.sync.fetch import FetchResult
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.staging import BATCH, analyze
+from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 
@@ -85,6 +87,7 @@ def plan_changes(
     fetched: FetchResult,
     tenant: Tenant | None,
     targets_only: bool = False,
+    progress: ProgressCallback = null_progress,
 ) -> Plan:
     """Plan everything else, in the order in which the kinds depend on each other."""
     plan = Plan(
@@ -103,6 +106,9 @@ def plan_changes(
             0
         ]
     )
+    _count_staged(plan)
+    done, total = 0, sum(plan.staged.values())
+    progress(done, total)
     for entity in ENTITIES:
         if entity is PARTNERS:
             plan.warnings += slugs.settle_partner_slugs()
@@ -110,8 +116,11 @@ def plan_changes(
             _prepare_tenants(plan)
         entity.plan_changes()
         entity.plan_moves()
+        done += plan.staged[entity.kind]
+        progress(done, total)
     memberships.map_groups()
     memberships.plan_changes()
+    progress(total, total)
     roles.plan_changes()
     count_plan(plan)
     plan.warnings += _build_warnings(plan)
@@ -179,9 +188,8 @@ _COUNT_NAMES = {
 
 def count_plan(plan: Plan) -> None:
     """Count the plan, again after the removal limit has skipped a part of it."""
-    for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
-        plan.kinds[kind] = KindCounts()
-        plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
+    _count_staged(plan)
+    plan.kinds.update({kind: KindCounts() for kind in plan.staged})  # The report has this object.
     for kind, action, number in fetch(
         "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
     ):
@@ -190,6 +198,11 @@ def count_plan(plan: Plan) -> None:
     plan.kinds["memberships"].added = memberships.count_additions()
     for kind, counts in plan.kinds.items():
         _count_unchanged(plan, kind, counts)
+
+
+def _count_staged(plan: Plan) -> None:
+    for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
+        plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
 
 
 def plan_freed_slugs(plan: Plan) -> None:
@@ -268,27 +281,51 @@ def _build_warnings(plan: Plan) -> list[str]:
     ]
 
 
-def apply_plan(now: datetime) -> None:
+def apply_plan(
+    now: datetime, counts: Mapping[str, KindCounts], progress: ProgressCallback = null_progress
+) -> None:
     """Write the plan, kind by kind, in the transaction of the caller.
 
-    Deactivations come first: a person who moved may be active in one tenant only.
+    Deactivations come first: a person who moved may be active in one tenant only. `counts` are
+    those of the plan, by kind.
     """
+    done, total = 0, sum(map(_count_written, counts.values()))
+    progress(done, total)
     for entity in ENTITIES:
         entity.deactivate(now)
     memberships.deactivate(now)
-    PARTNERS.update(now)
-    PARTNERS.insert(now)
-    slugs.free_slugs()
-    TENANTS.update(now)
-    TENANTS.insert(now, extra={"features": "'{}'"})
-    PARTICIPANTS.update(now)
-    insert_participants(now)
-    keep_suspensions()
-    GROUPS.update(now)
-    GROUPS.insert(now)
-    memberships.update(now)
-    memberships.insert(now)
+    for kind, writers in _WRITERS.items():
+        for write in writers:
+            write(now)
+        done += _count_written(counts[kind]) if kind in counts else 0
+        progress(done, total)
     roles.apply(now)
+
+
+def _count_written(counts: KindCounts) -> int:
+    return counts.added + counts.updated + counts.restored + counts.deactivated
+
+
+def _free_slugs(now: datetime) -> None:
+    slugs.free_slugs()
+
+
+def _insert_tenants(now: datetime) -> None:
+    TENANTS.insert(now, extra={"features": "'{}'"})
+
+
+def _keep_suspensions(now: datetime) -> None:
+    keep_suspensions()
+
+
+_WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
+    "partners": (PARTNERS.update, PARTNERS.insert),
+    "tenants": (_free_slugs, TENANTS.update, _insert_tenants),
+    "participants": (PARTICIPANTS.update, insert_participants, _keep_suspensions),
+    "groups": (GROUPS.update, GROUPS.insert),
+    "memberships": (memberships.update, memberships.insert),
+}
+"""In this order: each kind refers to those before it."""
 
 
 def refresh_statistics(changed: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +77,7 @@ from identity_sync.sync.staging import analyze, temporary_tables
 from identity_sync.sync.targets import Targets, stage_targets, update_unproven
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
-from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from scaiwave.core.limits import RunLimits
@@ -150,6 +150,11 @@ class _SyncContext:
     run: SyncRun | None = None
     phases: PhaseRecorder | None = None
     is_applied: bool = False
+
+    def show(self, label: str) -> AbstractContextManager[ProgressCallback]:
+        """Show the progress of a part of the phase that is recorded as one."""
+        factory = self.phases.inner if self.phases else self.options.progress_factory
+        return factory(label)
 
 
 WAITING_LOCK = "sync-waiting"
@@ -438,7 +443,14 @@ def _confirm(
     confirmer = Confirmer(context.client, scope, limit, budget, context.options.progress_factory)
     confirmer.confirm(fetched, present)
     if "memberships" in fetched.kinds:
-        edges = EdgeConfirmer(context.client, limit, budget, scope, confirmer.result)
+        edges = EdgeConfirmer(
+            context.client,
+            limit,
+            budget,
+            scope,
+            context.options.progress_factory,
+            confirmer.result,
+        )
         edges.confirm(present["memberships"])
     return confirmer.result
 
@@ -477,13 +489,15 @@ def _decide(
     fetched: FetchResult,
 ) -> SyncStopped | None:
     options, report = context.options, context.report
-    plan = plan_changes(
-        present,
-        confirmation,
-        fetched=fetched,
-        tenant=context.tenant,
-        targets_only=options.targets is not None,
-    )
+    with context.show("Comparing") as progress:
+        plan = plan_changes(
+            present,
+            confirmation,
+            fetched=fetched,
+            tenant=context.tenant,
+            targets_only=options.targets is not None,
+            progress=progress,
+        )
     if options.plan_path is not None:
         plan.apply_command = format_apply_command(options.plan_path)
     report.kinds = plan.kinds
@@ -539,7 +553,8 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
     # Not only where losses are counted: the database itself shows who is left.
     may_lose = any(counts.updated + counts.deactivated for counts in report.kinds.values())
     before = count_super_admins() if may_lose or report.has_losses else None
-    apply_plan(_now())
+    with context.show("Writing") as progress:
+        apply_plan(_now(), report.kinds, progress)
     if before is None or not (loss := before.describe_loss(count_super_admins())):
         return
     if options.allow_no_super_admin:

@@ -12,12 +12,13 @@ from django.urls import reverse
 
 from identity_sync.models import LOCK, Outcome, SyncRun
 from identity_sync.sync.phases import PhaseRecorder
+from identity_sync.sync.run import SyncOptions, run_sync
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.locks import process_lock
 from scaiwave.sandbox import Sandbox
-from tenants.models import AdminUser
-from tests.identity_sync.sync.helpers import get_last_run, sync
+from tenants.models import AdminUser, GroupMembership
+from tests.identity_sync.sync.helpers import HOST, get_last_run, sync
 from tests.scaiwave import row_factories
 
 
@@ -86,3 +87,40 @@ def test_success_page_shows_the_phases_of_a_run_in_progress(is_alive: bool) -> N
     assert ("has ended without a result" in page) is not is_alive
     SyncRun.objects.update(outcome=Outcome.APPLIED)
     assert "data-live" not in client.get(url).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.sandbox(partners=1, tenants=2, people=30, groups=4)
+def test_success_comparing_and_writing_show_how_far_they_are(scaikey: Sandbox) -> None:
+    shown: dict[str, list[tuple[int, int | None]]] = {}
+
+    @contextmanager
+    def show(label: str, kind: ColumnType = ColumnType.COUNT, /) -> Iterator[ProgressCallback]:
+        yield lambda done, total: shown.setdefault(label, []).append((done, total))
+
+    report = run_sync(SyncOptions(HOST, show))
+    seen = sum(counts.seen for counts in report.kinds.values())
+    for label, total in (("Comparing", seen), ("Writing", report.change_count)):
+        amounts = [done for done, _ in shown[label]]
+        assert amounts == sorted(amounts)
+        assert (amounts[0], amounts[-1]) == (0, total)
+        assert len(set(amounts)) > 3
+
+
+@pytest.mark.django_db
+@pytest.mark.sandbox(partners=1, tenants=2, people=30, groups=4, scim=False)
+def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> None:
+    sync()
+    shown: list[tuple[str, int, int | None]] = []
+
+    @contextmanager
+    def show(label: str, kind: ColumnType = ColumnType.COUNT, /) -> Iterator[ProgressCallback]:
+        yield lambda done, total: shown.append((label, done, total))
+
+    edge = GroupMembership.objects.exclude(member_participant=None)[0]
+    assert edge.member_participant is not None
+    scaikey.directory.remove_member(
+        str(edge.group.scaikey_id), user_id=str(edge.member_participant.scaikey_id)
+    )
+    run_sync(SyncOptions(HOST, show))
+    assert ("Reading group members again", 1, 1) in shown
