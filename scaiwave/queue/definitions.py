@@ -60,13 +60,13 @@ def _always(config: Configuration) -> bool:
 class JobDefinition:
     """A function that workers may run.
 
-    `function` is its import path, and `former_paths` are those by which earlier releases have
-    queued it. `get_timeout` returns its limit in seconds. `wait_seconds` is how long a job waits
-    for a worker; None is without end. `accepts` checks the arguments, which come
-    from Redis. `cron` is when the scheduler starts it, in the time zone of the host, if
-    `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is what does the
-    same, without `scaiwave`. `occasion` is what enqueues a job without `cron`. `queue` is one of
-    QUEUES.
+    `function` is its name in Redis, and its import path unless `moved_to` is: other releases have
+    queued it by that name, and may run it. `get_timeout` returns its limit in seconds.
+    `wait_seconds` is how long a job waits for a worker; None is without end. `accepts` checks the
+    arguments, which come from Redis. `cron` is when the scheduler starts it, in the time zone of
+    the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
+    what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
+    `queue` is one of QUEUES.
     """
 
     function: str
@@ -78,8 +78,12 @@ class JobDefinition:
     why_off: str = ""
     command: str = ""
     occasion: str = ""
-    former_paths: tuple[str, ...] = ()
+    moved_to: str = ""
     queue: str = URGENT
+
+    @property
+    def path(self) -> str:
+        return self.moved_to or self.function
 
     @property
     def name(self) -> str:

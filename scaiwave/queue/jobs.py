@@ -42,9 +42,9 @@ _DEFINITIONS = (
         command="admin purge-participant --purge-after <days> --yes",
     ),
     JobDefinition(
-        "scaiwave.operations.jobs.tasks.record_figures",
+        "tenants.jobs.record_figures",
         queue=BACKGROUND,
-        former_paths=("tenants.jobs.record_figures",),
+        moved_to="scaiwave.operations.jobs.tasks.record_figures",
         get_timeout=lambda config: 10 * MINUTE,
         wait_seconds=HOUR,
         cron="53 23 * * *",
@@ -61,9 +61,9 @@ _DEFINITIONS = (
         command="admin audit seal",
     ),
     JobDefinition(
-        "scaiwave.operations.jobs.tasks.prune_records",
+        "tenants.jobs.prune_records",
         queue=BACKGROUND,
-        former_paths=("tenants.jobs.prune_records",),
+        moved_to="scaiwave.operations.jobs.tasks.prune_records",
         get_timeout=lambda config: HOUR,
         wait_seconds=12 * HOUR,
         cron="41 4 * * *",
@@ -100,9 +100,3 @@ _DEFINITIONS = (
 )
 
 JOBS: Mapping[str, JobDefinition] = {each.function: each for each in _DEFINITIONS}
-_FORMER = {path: each for each in _DEFINITIONS for path in each.former_paths}
-
-
-def find_job(function: str) -> JobDefinition | None:
-    """Return the job of this path, also of one by which an earlier release has queued it."""
-    return JOBS.get(function) or _FORMER.get(function)

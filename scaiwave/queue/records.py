@@ -18,7 +18,7 @@ from rq.exceptions import NoSuchJobError
 from rq.utils import utcparse
 
 from scaiwave.queue.definitions import QUEUES, JobDefinition, RefusalReason
-from scaiwave.queue.jobs import find_job
+from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.raw_values import HashFields, read_hashes
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _parse_data(data: bytes) -> tuple[JobDefinition, list[Any]]:
             pass
         case _:
             raise UnsafeJob(RefusalReason.FORMAT, "it is not a call of a function")
-    definition = find_job(function)
+    definition = JOBS.get(function)
     if definition is None:
         raise UnsafeJob(
             RefusalReason.FUNCTION, f"{function[:120]} is not a function that workers may run"

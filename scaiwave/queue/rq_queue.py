@@ -98,7 +98,7 @@ class SuiteJob(Job):
         raise NotImplementedError  # it would read everything
 
     def perform(self) -> Any:
-        module, _, name = self.definition.function.rpartition(".")
+        module, _, name = self.definition.path.rpartition(".")
         return getattr(import_module(module), name)(*self.record.arguments)
 
 

@@ -87,8 +87,7 @@ def list_titles(client: Client, tenant: Tenant) -> list[str]:
 
 def run_next_job(redis: Redis) -> SyncRun:
     """Do what a worker does with the next job, and return the run that it was."""
-    (queue,) = open_queues(redis)
-    job = queue.take(None)
+    job = open_queues(redis)[0].take(None)
     assert isinstance(job, SuiteJob)
     try:
         job.perform()

@@ -53,14 +53,14 @@ def test_success_two_workers_process_each_range_once(database: DatabaseProbe, re
     run_workers(2)
     eligible, written = get_outcome(database)
     assert eligible == written == database.count_documents()
-    assert redis.llen("rq:queue:default") == 0
+    assert redis.llen("rq:queue:background") == 0
 
 
 def test_success_repeating_the_command_adds_no_jobs(database: DatabaseProbe, redis: Redis) -> None:
     """As cron does while no worker is running."""
     for _ in range(2):
         assert get_json("--execute")["jobs"] == 4
-    assert redis.llen("rq:queue:default") == 4
+    assert redis.llen("rq:queue:background") == 4
 
 
 def test_success_the_range_of_a_killed_worker_is_processed_again(

@@ -201,7 +201,7 @@ def test_success_job_of_the_schedule() -> None:
     make_audit_entry(NOW - 1000 * DAY)
     deleted = tasks.prune_records()
     assert (deleted["sessions"], "audit_entries" in deleted) == (1, False)
-    definition = JOBS["scaiwave.operations.jobs.tasks.prune_records"]
+    definition = JOBS["tenants.jobs.prune_records"]
     assert (definition.cron, definition.is_scheduled(load({}))) == ("41 4 * * *", True)
 
 

@@ -113,7 +113,7 @@ def test_success_what_the_suite_enqueues_can_be_run(redis: Redis) -> None:
     arguments = dict.fromkeys(with_id, (str(new_id()),))
     for function in JOBS:
         job_id = enqueue_job(redis, function, *arguments.get(function, ()))
-        job = SuiteQueue("default", redis).take(None)
+        job = SuiteQueue(JOBS[function].queue, redis).take(None)
         assert job is not None
         assert (job.id, job.func_name) == (job_id, function)
         assert (redis.hget(job.key, "data") or b"")[:1] != b"\x80"
