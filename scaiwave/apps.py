@@ -15,4 +15,4 @@ class ScaiwaveConfig(AppConfig):
             # System checks would open the database to find out.
             connection.features.supports_json_field = True
         if settings.PROFILE != "cli":  # commands run no checks, and cryptography is slow to import
-            pass
+            from scaiwave.config import checks  # noqa: F401

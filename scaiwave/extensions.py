@@ -180,10 +180,18 @@ class ExportRecorder(Protocol):
     def __call__(self, operator: Operator, export: Any, now: datetime, /) -> None: ...
 
 
-class SignOutAddress(Protocol):
-    """The address at which ScaiKey ends the session of an ID token; empty if it has none."""
+@dataclass(frozen=True)
+class SignOutForm:
+    """The form that a browser posts to ScaiKey, to end the session there."""
 
-    def __call__(self, id_token: str, /) -> str: ...
+    address: str
+    fields: Mapping[str, str]
+
+
+class SignOutFormBuilder(Protocol):
+    """Returns the form for an ID token, which may be empty; None if ScaiKey has no address."""
+
+    def __call__(self, id_token: str, /) -> SignOutForm | None: ...
 
 
 TENANT_COLUMNS: Mapping[str, Extension[TenantColumn]] = {
@@ -239,6 +247,6 @@ OVERVIEW: Extension[OverviewLoader] = Extension("scaiwave.operations.overview.st
 EXPORT_RECORDER: Extension[ExportRecorder] = Extension(
     "tenants.audit.record_list_export.record_list_export"
 )
-SIGN_OUT_ADDRESS: Extension[SignOutAddress] = Extension(
-    "tenants.accounts.oidc.views.build_end_session_url"
+SIGN_OUT_FORM: Extension[SignOutFormBuilder] = Extension(
+    "tenants.accounts.oidc.views.build_sign_out_form"
 )

@@ -15,7 +15,7 @@ from django.conf import settings
 from federation.errors import KeyDamaged, KeyUnreadable
 from federation.keys import ed25519
 from federation.models import ServerKey
-from scaiwave.config.secret_keys import get_encryption_keys
+from scaiwave.config.encryption import load_fernets
 from scaiwave.core.errors import SettingInvalid, SettingMissing
 
 
@@ -29,14 +29,7 @@ class EncryptionKeys:
     @classmethod
     def from_settings(cls) -> Self:
         """Raises SettingMissing or SettingInvalid."""
-        try:
-            fernets = [Fernet(key) for key in get_encryption_keys(settings.CONFIG)]
-        except ValueError:
-            raise SettingInvalid(
-                "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key.",
-                fix="Generate a key (32 random bytes in URL-safe base64) with "
-                "`openssl rand -base64 32 | tr '+/' '-_'`.",
-            ) from None
+        fernets = load_fernets(settings.CONFIG)
         return cls(fernets[0], MultiFernet(fernets))
 
     def can_decrypt(self, key: ServerKey) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -32,23 +32,37 @@ def build_jwks_fetcher() -> Callable[[str | None], Jwks]:
 
 
 def get_client_address(request: HttpRequest) -> str:
-    """Return the peer's address, or that which a proxy on this host forwards for.
+    """Return the address of the client, as the proxies in SCAIWAVE_TRUSTED_PROXIES report it.
 
-    A proxy appends the address it sees, so only the last one is trusted, not what a client sent.
+    Each proxy appends the address from which it was called, so the last entry that is not a
+    trusted proxy is the client. What is before that, or behind an entry that is not an address,
+    anyone can have sent.
     """
-    peer = request.META.get("REMOTE_ADDR", "")
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    if forwarded and _is_address(forwarded) and (not peer or ip_address(peer).is_loopback):
-        return forwarded
-    return str(peer)
+    client = str(request.META.get("REMOTE_ADDR", ""))
+    for entry in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not _is_trusted_proxy(client) or _parse_address(entry.strip()) is None:
+            break
+        client = entry.strip()
+    return client
 
 
-def _is_address(text: str) -> bool:
+def _is_trusted_proxy(text: str) -> bool:
+    """Whether an address is that of a trusted proxy; a peer at a Unix socket has none."""
+    address = _parse_address(text)
+    if address is None:
+        return not text
+    return any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address; None for other texts, and for a zone, which can be any text."""
     try:
-        ip_address(text)
+        address = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    return None if address.scope_id else address.ipv4_mapped or address
 
 
 def _fetch_jwks(tenant_slug: str | None) -> Jwks:

@@ -41,6 +41,12 @@ TENANT_ISSUER_ROLES = ("tenant_admin",)
 """The roles that a tenant's own issuer can grant, in its tenant. assumption: a partner_admin signs
 in at the platform's issuer, as a super_admin does; nothing is documented for them."""
 
+ID_TOKEN_CLAIMS = {"nonce", "at_hash", "c_hash", "s_hash"}
+"""What only ID tokens have. Each is optional, so a token without them proves nothing."""
+
+ACCESS_TOKEN_TYPES = ("jwt", "at+jwt", "application/at+jwt")
+"""What a header may name as type (RFC 9068, 2.1). ScaiKey documents none, so none is required."""
+
 APPLICATION_SCOPES = ("GLOBAL", "PARTNER", "TENANT")
 """What an application may reach, widest first (ScaiKey docs, concepts/applications)."""
 
@@ -88,11 +94,12 @@ def verify_token(
     `issuer` is ScaiKey's base URL or an issuer below it, `audience` this server's client id.
     Raises InvalidToken, ExpiredToken, and what `fetch_jwks` raises.
     """
-    payload, tenant_id = _verify_issuer(token, _parse_header(token), issuer, fetch_jwks)
+    header = _parse_header(token)
+    if header.get("typ") is not None and str(header["typ"]).lower() not in ACCESS_TOKEN_TYPES:
+        raise InvalidToken("The token is not an access token (typ).")
+    payload, tenant_id = _verify_issuer(token, header, issuer, fetch_jwks)
     _check_audience(payload, audience)
-    if "at_hash" in payload:
-        # Otherwise the ID token of a sign-in, which a session keeps, could act for the person.
-        raise InvalidToken("The token is an ID token, which only proves a sign-in.")
+    _check_access(payload)
     _check_time(payload, time.time() if now is None else now, leeway)
     return _build_claims(payload, tenant_id or "")
 
@@ -143,6 +150,17 @@ def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
         raise InvalidToken("The token was issued for another application (audience).")
     if payload.get("azp", client_id) != client_id:
         raise InvalidToken("The token was issued to another application (azp).")
+
+
+def _check_access(payload: Mapping[str, Any]) -> None:
+    """Reject an ID token, which goes through the browser, and could act for the person.
+
+    An access token has a scope or a client id (ScaiKey docs, concepts/tokens-and-scopes).
+    """
+    if ID_TOKEN_CLAIMS & payload.keys():
+        raise InvalidToken("The token is an ID token, which only proves a sign-in.")
+    if not _get_words(payload, "scope") and not _get_id(payload, "client_id"):
+        raise InvalidToken("The token is not an access token: scope and client_id are missing.")
 
 
 def _hash_token(token: str) -> str:

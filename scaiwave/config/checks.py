@@ -90,7 +90,7 @@ def _read_setting(config: Configuration, setting: SettingDefinition) -> None:
     """Read a setting as its type, except URLs with passwords, which have checks of their own."""
     if setting.type == "url" and not setting.secret:
         config.get_url(setting.name)
-    elif setting.type in {"int", "fraction", "bool", "choice"}:
+    elif setting.type in {"int", "fraction", "bool", "choice", "networks"}:
         getattr(config, f"get_{setting.type}")(setting.name)
 
 

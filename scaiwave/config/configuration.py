@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -148,6 +149,22 @@ class Configuration:
 
     def get_list(self, name: str) -> list[str]:
         return [part.strip() for part in self.get_str(name).split(",") if part.strip()]
+
+    def get_networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the networks of proxies; an address is a network of its own."""
+        networks = []
+        for text in self.get_list(name):
+            try:
+                network = ip_network(text)
+            except ValueError:
+                network = None
+            if network is None or network.prefixlen == 0:
+                raise SettingInvalid(
+                    f"{name} contains {text!r}, which is not the address or network of a proxy.",
+                    fix=f"Set {name} to addresses and networks such as 10.0.0.5,fd00::/64.",
+                )
+            networks.append(network)
+        return tuple(networks)
 
     def mask_secrets(self, text: str) -> str:
         """Mask every secret of this configuration in a text that comes from outside.

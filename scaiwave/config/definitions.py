@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingType = Literal["str", "url", "int", "fraction", "bool", "choice"]
+SettingType = Literal["str", "url", "int", "fraction", "bool", "choice", "networks"]
 """`Configuration.get_<type>` reads a setting of that type."""
 
 
@@ -284,6 +284,13 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "Host names the web server answers to, separated by commas; "
         "empty: the host of SCAIWAVE_PUBLIC_URL and the loopback names. "
         "The host of SCAIWAVE_SERVER_NAME is always accepted.",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_TRUSTED_PROXIES",
+        "Addresses and networks of the reverse proxies and load balancers whose X-Forwarded-For "
+        "is trusted, separated by commas.",
+        "127.0.0.0/8,::1",
+        type="networks",
     ),
     SettingDefinition(
         "SCAIWAVE_METRICS_TOKEN",

@@ -320,8 +320,8 @@ class TimeLimitSignal(KeyboardInterrupt):
 
 
 class InvalidToken(AuthError):
-    """The token is not valid: malformed, wrongly signed, from another issuer, or issued for another
-    application. A token that is set is never ignored.
+    """The token is not valid: malformed, wrongly signed, from another issuer, issued for another
+    application, or an ID token instead of an access token. A token that is set is never ignored.
     """
 
     code = "SW_AUTH_INVALID_TOKEN"

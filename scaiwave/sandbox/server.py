@@ -71,8 +71,9 @@ class Sandbox:
     changed while it runs, and so may `registrations.auto_approve`. A request for more than
     `max_per_page` rows gets that many; with `refuse_per_page` set, that limit applies instead and a
     request above it is refused with 422. Without `scim` the SCIM paths return 404; with
-    `scim_cursors` lists by SCIM can be read by cursor. Mutations are announced to `webhook_url`;
-    `webhooks` has more options.
+    `scim_cursors` lists by SCIM can be read by cursor. Without `at_hash` ID tokens lack that claim,
+    which is optional in the code flow. Mutations are announced to `webhook_url`; `webhooks` has
+    more options.
     """
 
     seed: int = 1
@@ -95,6 +96,7 @@ class Sandbox:
     scim: bool = True
     scim_cursors: bool = False
     token_lifetime: int = 3600
+    at_hash: bool = True
     clock_offset: float = 0.0
     webhook_url: str = ""
     faults: Faults = field(default_factory=Faults, init=False)
@@ -296,6 +298,7 @@ class Sandbox:
             "iss": self.url,
             "aud": self.client_id,
             "sub": "usr_sandbox_admin",
+            "scope": "openid",
             "iat": now,
             "exp": now + self.token_lifetime,
         }

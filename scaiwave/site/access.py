@@ -24,8 +24,7 @@ from scaiwave.core.operators import Operator, OperatorRole
 
 SCAIKEY_BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
 SESSION_KEY = "scaikey_operator"
-ID_TOKEN_KEY = "scaikey_id_token"  # noqa: S105 - the name of a key
-"""Where a session keeps the operator, and the ID token with which ScaiKey ends its session."""
+"""Where a session keeps the operator."""
 
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 """The roles with which a person may enter the site."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import admin
@@ -28,9 +28,8 @@ from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 
 from scaiwave.core.errors import ScaiWaveError
-from scaiwave.extensions import SIGN_OUT_ADDRESS
+from scaiwave.extensions import SIGN_OUT_FORM
 from scaiwave.site.access import (
-    ID_TOKEN_KEY,
     find_limited_operator,
     find_scaikey_operator,
     has_permission,
@@ -39,11 +38,13 @@ from scaiwave.site.access import (
 )
 from scaiwave.site.act_view import show_act
 from scaiwave.site.charts import draw_chart
+from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
 from scaiwave.site.menu import Section, build_menu
 from scaiwave.site.overview import hide_links, load_limited_overview, load_overview
 from scaiwave.site.pages import SitePage, get_pages
 from scaiwave.site.search import find_only, search_site
 from scaiwave.site.upstream_errors import hide_upstream_details
+from scaiwave.web.security_headers import HEADER, format_policy
 
 
 class OperatorSite(admin.AdminSite):
@@ -62,6 +63,7 @@ class OperatorSite(admin.AdminSite):
         of someone who may no longer sign in ends here: it would go on once they may again.
         """
         is_of_scaikey = is_scaikey_session(request)
+        encrypt_former_id_token(request.session)
         if is_of_scaikey and find_scaikey_operator(request) is not None:
             return True
         if is_of_scaikey and is_expired(request):  # The page to sign in leads to ScaiKey.
@@ -116,18 +118,25 @@ class OperatorSite(admin.AdminSite):
     ) -> HttpResponse:
         """End the session, and that of ScaiKey if the person has signed in there.
 
-        The page leads on to ScaiKey itself: as a redirect, the policy for forms would forbid it.
+        The page posts a form to ScaiKey itself, since addresses with the ID token would get into
+        histories and logs. As a redirect, the policy for forms would forbid it.
         """
-        id_token = request.session.get(ID_TOKEN_KEY) if is_scaikey_session(request) else None
+        was_in_scaikey = is_scaikey_session(request)
+        encrypt_former_id_token(request.session)
+        id_token = find_id_token(request.session)
         response: HttpResponse = super().logout(request, extra_context)
-        if request.method != "POST" or id_token is None:
+        if request.method != "POST" or not was_in_scaikey:
             return response
-        context = {"title": "Signed out", "was_in_scaikey": True}
+        context: dict[str, Any] = {"title": "Signed out", "was_in_scaikey": True}
         try:
-            context["end_session_url"] = SIGN_OUT_ADDRESS.load()(id_token)
+            context["sign_out_form"] = SIGN_OUT_FORM.load()(id_token)
         except ScaiWaveError as error:
             context["error"] = hide_upstream_details(error, "ScaiKey can't be reached now.")
-        return render(request, "scaiwave/admin/signed_out.html", context)
+        page = render(request, "scaiwave/admin/signed_out.html", context)
+        if form := context.get("sign_out_form"):
+            target = urlsplit(form.address)
+            page[HEADER] = format_policy(form_action=f"{target.scheme}://{target.netloc}")
+        return page
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -35,14 +35,20 @@ MIDDLEWARE = (
 HEADER = "Content-Security-Policy"
 
 
+def format_policy(**changes: str) -> str:
+    """Return the policy with other values, such as `form_action`."""
+    policy = CONTENT_SECURITY_POLICY | {
+        name.replace("_", "-"): value for name, value in changes.items()
+    }
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
 class PolicyMiddleware:
     """Send the same header as Django 6.0 and later."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        self._policy = "; ".join(
-            f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items()
-        )
+        self._policy = format_policy()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)

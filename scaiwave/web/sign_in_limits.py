@@ -15,7 +15,7 @@ from scaiwave.auth.bearer import get_client_address
 
 
 def find_client_address(request: HttpRequest) -> str | None:
-    """Return the address that counts, as reported by the proxy on this host.
+    """Return the address that counts, as `get_client_address` finds it.
 
     Of IPv6 it is that of the client's network (/64): the client can use any address in it.
     """

@@ -68,6 +68,7 @@ class Command(BaseCommand):
             default=3600,
             help="lifetime of tokens in seconds (default 3600)",
         )
+        add("--no-at-hash", dest="at_hash", action="store_false", help="ID tokens without at_hash")
         add(
             "--clock-offset",
             type=float,

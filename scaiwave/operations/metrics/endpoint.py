@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
+from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import AuthError
 from scaiwave.operations.metrics import audit_seals, job_refusals, keys, rooms, sync
 from scaiwave.operations.metrics.metric import Metric, MetricCollector
@@ -64,7 +65,7 @@ def _may_read(request: HttpRequest) -> bool:
     if any(name in request.headers for name in _FORWARDED_HEADERS):
         return False
     try:
-        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+        return ip_address(get_client_address(request)).is_loopback
     except ValueError:
         return False
 

@@ -103,8 +103,10 @@ def _respond(
         "refresh_token": grant.refresh_token,
     }
     if "openid" in scopes:
-        claims = {**common, "auth_time": grant.auth_time, "at_hash": _hash_token(access_token)}
-        body["id_token"] = sandbox.keys.sign({**claims, **({"nonce": nonce} if nonce else {})})
+        claims = {**common, "auth_time": grant.auth_time, **({"nonce": nonce} if nonce else {})}
+        if sandbox.at_hash:
+            claims["at_hash"] = _hash_token(access_token)
+        body["id_token"] = sandbox.keys.sign(claims)
     return json_response(body, headers=dict(NO_STORE))
 
 

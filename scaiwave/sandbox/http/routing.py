@@ -35,6 +35,7 @@ class SandboxState(Protocol):
     scim: bool
     scim_cursors: bool
     token_lifetime: int
+    at_hash: bool
     directory: Directory
     keys: KeyRing
     clients: Clients

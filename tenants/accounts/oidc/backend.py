@@ -110,6 +110,7 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
                 timeouts=INTERACTIVE_TIMEOUTS,
             )
         self._access_token = tokens.access_token
+        self.request.has_scaikey_tokens = True
         return {"access_token": tokens.access_token, "id_token": tokens.id_token}
 
     def verify_token(self, token: str, **kwargs: Any) -> Claims:

@@ -11,7 +11,6 @@ from scaiwave.web.scaikey_sign_in import endpoint_cache
 SCOPES = "openid profile email"
 
 FIXED_SETTINGS: dict[str, Any] = {
-    "LOGIN_REDIRECT_URL": "admin:index",
     "OIDC_AUTHENTICATION_CALLBACK_URL": "oidc_callback",
     "OIDC_NONCE_SIZE": 43,
     "OIDC_PKCE_CODE_CHALLENGE_METHOD": "S256",

@@ -6,28 +6,39 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
 
 from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
-from django.contrib.auth import login
+from django.contrib.auth import authenticate, login
 from django.contrib.auth.signals import user_login_failed
-from django.core.exceptions import SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
+from django.views import View
 from django.views.decorators.cache import never_cache
-from mozilla_django_oidc.views import (
-    OIDCAuthenticationCallbackView,
-    OIDCAuthenticationRequestView,
-)
+from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import ScaiWaveError
-from scaiwave.site.access import ID_TOKEN_KEY, save_operator
+from scaiwave.extensions import SignOutForm
+from scaiwave.site.access import save_operator
+from scaiwave.site.id_tokens import save_id_token
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.scaikey_sign_in import endpoint_cache, get_platform_issuer
+from tenants.accounts.oidc.pending_sign_ins import (
+    MAX_TARGET_CHARS,
+    PendingSignIn,
+    delete_pending,
+    find_pending,
+    save_pending,
+)
 from tenants.accounts.oidc.settings import get_oidc_setting
 from tenants.accounts.record_sign_in import SignInOutcome, record_scaikey_failure
 from tenants.errors import (
@@ -38,32 +49,22 @@ from tenants.errors import (
     SignInStateLost,
 )
 
-STATES_KEY, NEXT_KEY = "oidc_states", "oidc_login_next"
-"""Where the library keeps the sign-ins in progress, and where to go after one."""
-
-MAX_SIGN_IN_SECONDS = 15 * 60
-"""How long a sign-in may take."""
-
-UNKNOWN_SIGN_IN = "This sign-in is unknown in this browser, or over."
-
 _CANCELLED = ("access_denied", "login_required", "interaction_required", "consent_required")
 
 logger = logging.getLogger(__name__)
 
-_View = Callable[..., HttpResponse]
+_View = Callable[..., HttpResponseBase]
 
 
 def show_errors(view: _View) -> _View:
     """Return a view that shows an error as a page, and records one that ends a sign-in."""
 
-    def show(request: HttpRequest) -> HttpResponse:
+    def show(request: HttpRequest) -> HttpResponseBase:
         if not settings.HAS_SCAIKEY_SIGN_IN:
             raise Http404
         try:
             with translate_errors():
                 return view(request)
-        except SuspiciousOperation:
-            error: ScaiWaveError = SignInStateLost(UNKNOWN_SIGN_IN)
         except ScaiWaveError as raised:
             error = raised
         _record(request, error)
@@ -76,16 +77,21 @@ def show_errors(view: _View) -> _View:
             request, "scaiwave/admin/sign_in_failed.html", context, status=error.http_status
         )
 
-    return never_cache(show)
+    def show_once(request: HttpRequest) -> HttpResponseBase:
+        response = show(request)
+        delete_pending(request, response, request.GET.get("state", ""))
+        return response
+
+    return never_cache(show_once)
 
 
 def _record(request: HttpRequest, error: ScaiWaveError) -> None:
-    """Write the refusals of ScaiKey's answers into the audit log, and count forged ones.
+    """Write the refusals of ScaiKey's tokens into the audit log, and count forged ones.
 
-    What anyone can cause without ScaiKey is not recorded: it would fill the log. That includes an
-    answer that is an error itself, with which no request is sent to ScaiKey.
+    Anyone can come back with an error, or with a code that they made up: if that counted, they
+    could fill the log, and lock out everyone at their address.
     """
-    if request.GET.get("error"):
+    if not getattr(request, "has_scaikey_tokens", False):
         logger.warning("A sign-in with ScaiKey failed: %s", error.message)
         return
     if not isinstance(error, SignInRejected | SignInRoleMissing | SignInRefused):
@@ -109,45 +115,48 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return get_oidc_setting(attr, *args)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        response: HttpResponse = super().get(request)
-        if not request.user.is_authenticated:
-            # Anyone can begin a sign-in, and each has a session in the database.
-            request.session.set_expiry(MAX_SIGN_IN_SECONDS)
+        # The library writes the sign-in into a session, each of which is a row in the database.
+        written: dict[str, Any] = {}
+        session, request.session = request.session, written  # type: ignore[assignment]
+        try:
+            response: HttpResponse = super().get(request)
+        finally:
+            request.session = session
+        ((state, values),) = written["oidc_states"].items()
         # The library also accepts addresses of this host with another port or scheme.
-        target = request.session.get(NEXT_KEY)
-        if target and (not target.startswith("/") or target.startswith(("//", "/\\"))):
-            request.session[NEXT_KEY] = None
+        target = written["oidc_login_next"] or ""
+        is_path = target.startswith("/") and not target.startswith(("//", "/\\"))
+        if not is_path or len(target) > MAX_TARGET_CHARS:
+            target = ""
+        pending = PendingSignIn(values["nonce"], values["code_verifier"], target)
+        save_pending(request, response, state, pending)
         return response
 
     def get_extra_params(self, request: HttpRequest) -> dict[str, str]:
         return {"redirect_uri": settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI")}
 
 
-class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
+class SignInCallbackView(View):
     """Receives the browser from ScaiKey, and lets the person in."""
 
-    @staticmethod
-    def get_settings(attr: str, *args: Any) -> Any:
-        return get_oidc_setting(attr, *args)
+    http_method_names = ("get",)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Raises SuspiciousOperation and ScaiWaveError."""
+        """Raises ScaiWaveError. An answer to no sign-in of this browser counts for nothing."""
+        pending = find_pending(request, request.GET.get("state", ""))
+        if pending is None:
+            raise SignInStateLost("This sign-in is unknown in this browser, or over.")
         if not AxesProxyHandler.is_allowed(request, {}):
-            request.axes_locked_out = True  # type: ignore[attr-defined]
-            return self.login_failure()
-        state = request.GET.get("state", "")
-        if state not in request.session.get(STATES_KEY, {}):
-            raise SignInStateLost(UNKNOWN_SIGN_IN)
-        try:
-            self._check_issuer(request)
-        except ScaiWaveError:
-            self._forget(request, state)
-            raise
+            return _refuse_locked(request)
+        self._check_issuer(request)
         if error := request.GET.get("error"):
-            self._forget(request, state)
             raise _build_error(error)
-        response: HttpResponse = super().get(request)
-        return response
+        if not request.GET.get("code"):
+            raise SignInRejected("ScaiKey's answer has no code.")
+        user = authenticate(request, nonce=pending.nonce, code_verifier=pending.code_verifier)
+        if user is None:  # Another request has locked the address since.
+            return _refuse_locked(request)
+        return self._let_in(request, user, pending.target)
 
     def _check_issuer(self, request: HttpRequest) -> None:
         """Reject the answer of another server, to which the code would be sent (RFC 9207)."""
@@ -158,25 +167,21 @@ class SignInCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         if (issuer or "").rstrip("/") != expected:
             raise SignInRejected("The answer to the sign-in does not come from ScaiKey (iss).")
 
-    def _forget(self, request: HttpRequest, state: str) -> None:
-        del request.session[STATES_KEY][state]
-        request.session.modified = True
-
-    def login_failure(self) -> HttpResponse:
-        """Return what is shown during a lock; the middleware of axes replaces it."""
-        return HttpResponse(status=HTTPStatus.TOO_MANY_REQUESTS)
-
-    def login_success(self) -> HttpResponse:
+    def _let_in(self, request: HttpRequest, user: Any, target: str) -> HttpResponse:
         """Begin a session under a new key, also if the same person had one already."""
-        request, result = self.request, self.request.scaikey_sign_in
-        target = request.session.get(NEXT_KEY) or resolve_url("admin:index")
-        login(request, self.user)
+        result = request.scaikey_sign_in  # type: ignore[attr-defined]
+        login(request, user)
         request.session.cycle_key()
-        request.session.set_expiry(None)
-        request.session.pop(NEXT_KEY, None)
-        request.session[ID_TOKEN_KEY] = result.id_token
+        request.session.set_expiry(None)  # 0.2.0 began sign-ins with a session of 15 minutes.
+        save_id_token(request.session, result.id_token)
         save_operator(request.session, result.operator, expires_at=result.expires_at)
-        return HttpResponseRedirect(target)
+        return HttpResponseRedirect(target or resolve_url("admin:index"))
+
+
+def _refuse_locked(request: HttpRequest) -> HttpResponse:
+    """Mark the request, for which the middleware of axes replaces this response."""
+    request.axes_locked_out = True  # type: ignore[attr-defined]
+    return HttpResponse(status=HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _build_error(code: str) -> ScaiWaveError:
@@ -188,14 +193,14 @@ def _build_error(code: str) -> ScaiWaveError:
     return SignInRejected(f"ScaiKey has rejected the sign-in: {known}.")
 
 
-def build_end_session_url(id_token: str) -> str:
-    """Return where ScaiKey ends its session, or an empty text if it has no such address.
+def build_sign_out_form(id_token: str) -> SignOutForm | None:
+    """Return what ends ScaiKey's session, or None if it publishes no address for that.
 
-    No post_logout_redirect_uri is sent, since `sync register` registers none. Raises UpstreamError.
+    A server that does takes POST too (OpenID Connect RP-Initiated Logout, 2). No
+    post_logout_redirect_uri is sent, since `sync register` registers none. Raises UpstreamError.
     """
     address = endpoint_cache.get(settings.CONFIG).end_session
     if not address:
-        return ""
-    client_id = settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
-    query = urlencode({"client_id": client_id, "id_token_hint": id_token})
-    return f"{address}{'&' if '?' in address else '?'}{query}"
+        return None
+    fields = {"client_id": settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")}
+    return SignOutForm(address, fields | ({"id_token_hint": id_token} if id_token else {}))

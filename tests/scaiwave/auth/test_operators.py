@@ -164,6 +164,18 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
         InvalidToken,
         "The token is signed with a key that ScaiKey does not list.",
     ),
+    (
+        "ID token",
+        {"nonce": "x"},
+        InvalidToken,
+        "The token is an ID token, which only proves a sign-in.",
+    ),
+    (
+        "ID token without a mark",
+        {"scope": None},
+        InvalidToken,
+        "The token is not an access token: scope and client_id are missing.",
+    ),
     ("no role", {"role": None}, InsufficientPermission, "The token has no administrator role."),
     (
         "user role",

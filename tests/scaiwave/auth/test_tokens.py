@@ -226,11 +226,43 @@ def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> 
     assert message == "The token was issued for another application (audience)."
 
 
-def test_fail_an_id_token(scaikey: Sandbox, keys: Keys) -> None:
-    """A session keeps that of a sign-in, and a sign-out sends it through the browser."""
-    token = scaikey.issue_token(aud="ours", role="super_admin", at_hash="x", nonce="n")
-    message = refusal(scaikey, keys, token, audience="ours")
-    assert message == "The token is an ID token, which only proves a sign-in."
+ID_TOKEN = "The token is an ID token, which only proves a sign-in."
+NO_ACCESS_TOKEN = "The token is not an access token: scope and client_id are missing."
+
+
+@pytest.mark.parametrize("name", ["nonce", "at_hash", "c_hash", "s_hash"])
+@pytest.mark.parametrize("value", ["x", ""])
+def test_fail_an_id_token(scaikey: Sandbox, keys: Keys, name: str, value: str) -> None:
+    """Whatever else it claims: a sign-out sends that of a sign-in through the browser."""
+    claims: dict[str, Any] = {"role": "super_admin", "client_id": "ours", name: value}
+    token = scaikey.issue_token(aud="ours", headers={"typ": "at+jwt"}, **claims)
+    assert refusal(scaikey, keys, token, audience="ours") == ID_TOKEN
+
+
+@pytest.mark.parametrize("claims", [{}, {"scope": " "}, {"scope": []}, {"client_id": ""}])
+def test_fail_an_id_token_without_a_mark(
+    scaikey: Sandbox, keys: Keys, claims: dict[str, Any]
+) -> None:
+    """In the code flow at_hash is optional, and so is the nonce (OpenID Connect Core, 3.1.3.6)."""
+    given = {"role": "super_admin", "scope": None, "client_id": None, **claims}
+    token = scaikey.issue_token(aud="ours", azp="ours", auth_time=1, **given)
+    assert refusal(scaikey, keys, token, audience="ours") == NO_ACCESS_TOKEN
+
+
+@pytest.mark.parametrize("claims", [{"scope": "openid"}, {"client_id": "x"}])
+@pytest.mark.parametrize("typ", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+def test_success_an_access_token(
+    scaikey: Sandbox, keys: Keys, claims: dict[str, Any], typ: str | None
+) -> None:
+    given = {"scope": None, "client_id": None, **claims}
+    token = scaikey.issue_token(aud="ours", headers={"typ": typ}, **given)
+    assert verify(scaikey, keys, token, audience="ours").subject
+
+
+@pytest.mark.parametrize("typ", ["id+jwt", "logout+jwt", "application/", "", 7, ["at+jwt"]])
+def test_fail_a_token_of_another_type(scaikey: Sandbox, keys: Keys, typ: object) -> None:
+    token = scaikey.issue_token(role="super_admin", headers={"typ": typ})
+    assert refusal(scaikey, keys, token) == "The token is not an access token (typ)."
 
 
 def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
@@ -277,7 +309,8 @@ def test_fail_no_expiry(scaikey: Sandbox, keys: Keys) -> None:
 @pytest.mark.parametrize("value", ["soon", True, [1], 10**400])
 def test_fail_time_is_not_a_number(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
     header, _, _ = scaikey.issue_token().split(".")
-    claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99, name: value}
+    claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99}
+    claims |= {"scope": "openid", name: value}
     signed = f"{header}.{_b64(json.dumps(claims))}"
     algorithm = jwt.get_algorithm_by_name(scaikey.keys.alg)
     signature = algorithm.sign(signed.encode(), scaikey.keys.current.private)
@@ -519,7 +552,14 @@ def test_success_or_refused_whatever_is_signed(
     token = sign(
         scaikey,
         {"alg": scaikey.alg, **headers},
-        {"iss": scaikey.url, "aud": scaikey.client_id, "sub": "a", "exp": now + 60, **claims},
+        {
+            "iss": scaikey.url,
+            "aud": scaikey.client_id,
+            "sub": "a",
+            "scope": "openid",
+            "exp": now + 60,
+            **claims,
+        },
     )
     try:
         verified = verify(scaikey, lambda tenant: public, token)

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from scaiwave.config import Configuration, load
+from scaiwave.config.encryption import load_fernets
 from scaiwave.config.secret_keys import (
     find_encryption_keys,
     find_secret_key,
@@ -121,3 +122,22 @@ def test_fail_home_is_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ended.err.startswith("Error: The ")
     assert ended.err.endswith(".\n")
     assert "Not a directory. [SW_CONFIG_INVALID]\n" in ended.err
+
+
+def test_success_each_purpose_has_keys_of_its_own(tmp_path: Path) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    before = configured(tmp_path, SCAIWAVE_ENCRYPTION_KEYS=old)
+    rotated = configured(tmp_path, SCAIWAVE_ENCRYPTION_KEYS=f"{new},{old}")
+    text = load_fernets(before, purpose="a")[0].encrypt(b"text")
+    assert MultiFernet(load_fernets(rotated, purpose="a")).decrypt(text) == b"text"
+    for others in (load_fernets(rotated), load_fernets(rotated, purpose="b")):
+        with pytest.raises(InvalidToken):
+            MultiFernet(others).decrypt(text)
+    assert load_fernets(before)[0].decrypt(Fernet(old).encrypt(b"key")) == b"key"
+
+
+@pytest.mark.parametrize("purpose", ["", "a"])
+def test_fail_a_value_that_is_not_a_fernet_key(tmp_path: Path, purpose: str) -> None:
+    config = configured(tmp_path, SCAIWAVE_ENCRYPTION_KEYS="x")
+    with pytest.raises(SettingInvalid, match="a value that is not a Fernet key"):
+        load_fernets(config, purpose=purpose)

@@ -9,6 +9,7 @@ import pytest
 
 from scaiwave.config import Configuration
 from scaiwave.core.errors import SettingInvalid
+from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.config.test_configuration import configured
 
 READERS: dict[str, Callable[[Configuration, str], object]] = {
@@ -84,3 +85,41 @@ def test_fail_numbers_that_are_no_date_or_time_out(name: str, maximum: int, tmp_
     with pytest.raises(SettingInvalid) as caught:
         configured(tmp_path, **{name: str(maximum + 1)}).get_int(name)
     assert caught.value.message == f"{name} is not a whole number, {maximum:,} or less."
+
+
+def test_success_networks(tmp_path: Path) -> None:
+    text = " 10.0.0.5, 192.0.2.0/28 ,fd00::/64,,::1"
+    config = configured(tmp_path, SCAIWAVE_TRUSTED_PROXIES=text)
+    networks = config.get_networks("SCAIWAVE_TRUSTED_PROXIES")
+    assert list(map(str, networks)) == ["10.0.0.5/32", "192.0.2.0/28", "fd00::/64", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "10.0.0.5/8",
+        "10.0.0.0/33",
+        "10.0.0",
+        "proxy.example.com",
+        "0.0.0.0/0",
+        "::/0",
+        "10.0.0.5:80",
+    ],
+)
+def test_fail_networks(entry: str, tmp_path: Path) -> None:
+    config = configured(tmp_path, SCAIWAVE_TRUSTED_PROXIES=f"127.0.0.1,{entry},::1")
+    with pytest.raises(SettingInvalid) as caught:
+        config.get_networks("SCAIWAVE_TRUSTED_PROXIES")
+    assert caught.value.message == (
+        f"SCAIWAVE_TRUSTED_PROXIES contains {entry!r}, which is not the address or network of a "
+        "proxy."
+    )
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("manage", "check"), ("admin", "list-tenants")])
+def test_fail_a_wrong_proxy_ends_each_command(words: tuple[str, ...], home: Path) -> None:
+    ended = run_scaiwave(*words, SCAIWAVE_TRUSTED_PROXIES="127.0.0.1,lb.example.com")
+    assert ended.code == 2
+    assert "SCAIWAVE_TRUSTED_PROXIES contains 'lb.example.com'" in ended.err
+    assert "Fix: Set SCAIWAVE_TRUSTED_PROXIES to addresses and networks" in ended.err

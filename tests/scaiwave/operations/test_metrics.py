@@ -120,6 +120,16 @@ def test_fail_from_elsewhere(
     assert response.json()["error"]["code"] == "SW_METRICS_REFUSED"
 
 
+@pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.5"])
+@pytest.mark.parametrize("named", ["203.0.113.7", "127.0.0.1", "127.0.0.1, 203.0.113.7", ""])
+def test_fail_through_a_trusted_proxy(peer: str, named: str, settings: Settings) -> None:
+    settings.TRUSTED_PROXIES = load(
+        {"SCAIWAVE_TRUSTED_PROXIES": "127.0.0.1,10.0.0.5"}
+    ).get_networks("SCAIWAVE_TRUSTED_PROXIES")
+    response = Client(REMOTE_ADDR=peer).get("/metrics", headers={"X-Forwarded-For": named})
+    assert response.status_code == 401
+
+
 def test_success_token_from_elsewhere(settings: Settings) -> None:
     settings.CONFIG = load({"SCAIWAVE_METRICS_TOKEN": "t" * 40})
     client = Client(REMOTE_ADDR="203.0.113.7")

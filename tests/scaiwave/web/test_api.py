@@ -8,8 +8,10 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.test import RequestFactory
+from pytest_django import Settings
 
 from scaiwave.auth.bearer import get_client_address
+from scaiwave.config import load
 from scaiwave.core.errors import (
     ConflictError,
     DatabaseUnreachable,
@@ -96,21 +98,53 @@ def test_fail_request_that_can_not_be_read(error: Exception) -> None:
     assert build_response(error)[0] == (400, {"code": "SW_REQUEST_INVALID", "message": message})
 
 
+LOAD_BALANCER = "127.0.0.0/8,::1,10.0.0.5,192.0.2.0/28,2001:db8:1::/64"
+
+
 @pytest.mark.parametrize(
-    ("peer", "named", "address"),
+    ("proxies", "peer", "named", "address"),
     [
-        ("203.0.113.7", "", "203.0.113.7"),
-        ("203.0.113.7", "10.0.0.1", "203.0.113.7"),
-        ("127.0.0.1", "", "127.0.0.1"),
-        ("127.0.0.1", "198.51.100.9", "198.51.100.9"),
-        ("127.0.0.1", "1.1.1.1, 198.51.100.9", "198.51.100.9"),
-        ("::1", "2001:db8::1", "2001:db8::1"),
-        ("127.0.0.1", "<script>", "127.0.0.1"),
-        ("", "198.51.100.9", "198.51.100.9"),
-        ("", "", ""),
+        # By default, a proxy on this host. A Unix socket has no address.
+        (None, "203.0.113.7", "", "203.0.113.7"),
+        (None, "203.0.113.7", "10.0.0.1", "203.0.113.7"),
+        (None, "127.0.0.1", "", "127.0.0.1"),
+        (None, "127.0.0.1", "198.51.100.9", "198.51.100.9"),
+        (None, "127.0.0.1", "1.1.1.1, 198.51.100.9", "198.51.100.9"),
+        (None, "127.0.0.1", "198.51.100.9, 10.0.0.5", "10.0.0.5"),
+        (None, "::1", "2001:db8::1", "2001:db8::1"),
+        (None, "127.0.0.1", "<script>", "127.0.0.1"),
+        (None, "", "198.51.100.9", "198.51.100.9"),
+        (None, "", "", ""),
+        # Behind a load balancer: past each trusted proxy, and no further.
+        (LOAD_BALANCER, "10.0.0.5", "198.51.100.9", "198.51.100.9"),
+        (LOAD_BALANCER, "127.0.0.1", "198.51.100.9, 10.0.0.5", "198.51.100.9"),
+        (LOAD_BALANCER, "::1", "198.51.100.9,192.0.2.15,2001:db8:1::7", "198.51.100.9"),
+        (LOAD_BALANCER, "10.0.0.6", "198.51.100.9", "10.0.0.6"),
+        (LOAD_BALANCER, "127.0.0.1", "198.51.100.9, 192.0.2.16", "192.0.2.16"),
+        (LOAD_BALANCER, "::ffff:10.0.0.5", "198.51.100.9", "198.51.100.9"),
+        (LOAD_BALANCER, "10.0.0.5", "198.51.100.9, ::ffff:127.0.0.1", "198.51.100.9"),
+        (LOAD_BALANCER, "10.0.0.5", "192.0.2.1, 127.0.0.1", "192.0.2.1"),
+        # What a client sends stands before its own address, also if it names trusted proxies.
+        (LOAD_BALANCER, "10.0.0.5", "203.0.113.1, 127.0.0.1, 198.51.100.9", "198.51.100.9"),
+        (LOAD_BALANCER, "127.0.0.1", "203.0.113.1, 198.51.100.9, 10.0.0.5", "198.51.100.9"),
+        (LOAD_BALANCER, "198.51.100.9", "203.0.113.1, 10.0.0.5", "198.51.100.9"),
+        # An entry that is not an address ends the walk: what is before it is not to be trusted.
+        (LOAD_BALANCER, "127.0.0.1", "203.0.113.1, unknown, 10.0.0.5", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "203.0.113.1, , 127.0.0.1", "127.0.0.1"),
+        (LOAD_BALANCER, "10.0.0.5", "203.0.113.1,", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "198.51.100.9:4711", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "[2001:db8::1]", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "fe80::1%<script>", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "010.0.0.5", "10.0.0.5"),
+        # Without loopback among the proxies, another process of this host is a client.
+        ("10.0.0.5", "127.0.0.1", "198.51.100.9", "127.0.0.1"),
+        ("10.0.0.5", "", "198.51.100.9", "198.51.100.9"),
     ],
 )
-def test_success_client_address(peer: str, named: str, address: str) -> None:
-    """Behind a proxy on this host, the client of the proxy; a Unix socket has no address."""
+def test_success_client_address(
+    proxies: str | None, peer: str, named: str, address: str, settings: Settings
+) -> None:
+    values = {"SCAIWAVE_TRUSTED_PROXIES": proxies} if proxies else {}
+    settings.TRUSTED_PROXIES = load(values).get_networks("SCAIWAVE_TRUSTED_PROXIES")
     request = RequestFactory().get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=named)
     assert get_client_address(request) == address

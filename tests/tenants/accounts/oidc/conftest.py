@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from scaiwave.auth import bearer
@@ -20,6 +21,7 @@ from scaiwave.site.access import SCAIKEY_BACKEND
 from scaiwave.web.scaikey_sign_in import CALLBACK_PATH, endpoint_cache, token_failure
 
 SCOPES = ("admin:read", "openid", "profile", "email")
+ENCRYPTION_KEY = Fernet.generate_key().decode()
 WITH_PASSWORD = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -100,7 +102,7 @@ def scaikey(register: Register) -> ScaiKey:
 
 def configure(settings: Settings, **values: str) -> None:
     """Set what `scaiwave.settings` derives from such a configuration."""
-    settings.CONFIG = load(values)
+    settings.CONFIG = load({"SCAIWAVE_ENCRYPTION_KEYS": ENCRYPTION_KEY, **values})
     settings.HAS_SCAIKEY_SIGN_IN = True
     settings.AUTHENTICATION_BACKENDS = [
         "axes.backends.AxesStandaloneBackend",

@@ -46,6 +46,14 @@ class FakeBrowser:
         """Send the form of the sandbox's sign-in page."""
         return self.http.post(page.url.copy_with(query=None), data={**read_hidden(page), **choice})
 
+    def leave(self, page: httpx.Response) -> httpx.Response:
+        """Send the form of the page after signing out, which is not for this server."""
+        form = page.text.partition('id="scaikey-sign-out"')[2].partition("</form>")[0]
+        action = re.search(r'action="([^"]*)"', form)
+        assert action
+        fields = {name: html.unescape(value) for name, value in FORM.findall(form)}
+        return self.http.post(html.unescape(action[1]), data=fields)
+
     def submit(self, page: httpx.Response, form_id: str, **values: str) -> httpx.Response:
         """Send a form of the admin site, with its token against forged requests."""
         found = re.search(rf'<form[^>]*id="{form_id}".*?</form>', page.text, re.DOTALL)

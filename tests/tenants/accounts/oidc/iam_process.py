@@ -52,6 +52,19 @@ def add_role_claim() -> None:
     ]
 
 
+def add_client_claim() -> None:
+    """Let it issue access tokens with the claim by which ScaiKey's differ from ID tokens."""
+    from canaille.oidc import provider
+
+    generate = provider.generate_id_token
+
+    def generate_access_token(**options: Any) -> Any:
+        options["user_info"]["client_id"] = CLIENT_ID
+        return generate(**options)
+
+    provider.generate_id_token = generate_access_token
+
+
 def alias(app: Callable[..., Any]) -> Callable[..., Any]:
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
         environ["PATH_INFO"] = ALIASES.get(environ["PATH_INFO"], environ["PATH_INFO"])
@@ -68,6 +81,7 @@ def main() -> None:
 
     port, redirect_uri = int(sys.argv[1]), sys.argv[2]
     add_role_claim()
+    add_client_claim()
     app = create_app(config=build_configuration(port))
     app.config["CANAILLE_OIDC"]["USERINFO_MAPPING"]["ROLE"] = "super_admin"
     server = Server(app, port, Backend.instance)

@@ -111,9 +111,10 @@ def test_success_sign_out_at_the_issuer(issuer: Issuer) -> None:
         come_back(client, browser.sign_in(begin(client), "usr_eve"))
         # The issuer knows the person, and asks nothing.
         assert browser.open(begin(Client())).headers["Location"].startswith(CALLBACK)
-        there = client.post("/admin/logout/").context["end_session_url"]
-        assert there.startswith(f"{issuer.url}{PLATFORM}/oauth/logout?")
-        browser.submit(browser.open(there), logout="yes")
+        form = client.post("/admin/logout/").context["sign_out_form"]
+        assert form.address == f"{issuer.url}{PLATFORM}/oauth/logout"
+        assert form.fields.keys() == {"client_id", "id_token_hint"}
+        browser.submit(browser.post(form.address, data=dict(form.fields)), logout="yes")
         assert 'name="login"' in browser.open(begin(Client())).text
     assert not is_signed_in(client)
 
