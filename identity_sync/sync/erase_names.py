@@ -48,5 +48,6 @@ def _filter_person(rows: QuerySet[Any], scaikey_ids: Sequence[str]) -> QuerySet[
     """Select the rows about these people and their group memberships, named "<group> <member>"."""
     field = "subject_scaikey_id"
     person = Substr(field, StrIndex(field, Value(" ")) + 1)
-    rows = rows.filter(kind__in=("participants", "memberships"))
-    return rows.alias(person=person).filter(person__in=scaikey_ids)
+    kinds = ("participants", "memberships")
+    about: QuerySet[Any] = rows.alias(person=person)
+    return about.filter(person__in=scaikey_ids, kind__in=kinds)

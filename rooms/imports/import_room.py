@@ -439,8 +439,8 @@ def _iter_warnings(
         )
     if rewriter.replaced_senders:
         yield (
-            f"{pluralize(rewriter.replaced_senders, 'event')} from earlier imports got the sender of this "
-            "bundle: only a signature from a known key proves an earlier one."
+            f"{pluralize(rewriter.replaced_senders, 'event')} from earlier imports got the sender "
+            "of this bundle: only a signature from a known key proves an earlier one."
         )
     if window:
         since = f"since {window.since} and " if window.since else ""

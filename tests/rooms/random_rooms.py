@@ -150,7 +150,11 @@ def create_room(drawn: Drawn, home: ImportTargetRows) -> Room:
 
 def _person(home: ImportTargetRows, kind: str) -> Participant:
     server = "far.example" if kind == "federated" else ""
-    given = {"participant_type": kind, "server_name": server, "avatar_url": f"https://x.example/{kind}"}
+    given = {
+        "participant_type": kind,
+        "server_name": server,
+        "avatar_url": f"https://x.example/{kind}",
+    }
     return row_factories.make_participant(home.tenant, f'"{kind}" \\ 東', **given)
 
 
