@@ -224,6 +224,7 @@ ROLE_USES: Extension[RoleUses] = Extension("rooms.lookup.tenant_stats.rooms_usin
 PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("rooms.messages.erase_senders.erase_senders"),
     Extension("identity_sync.sync.erase_names.erase_names"),
+    Extension("tenants.accounts.administrators.erase_accounts"),
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")

@@ -316,6 +316,34 @@ class AuditChanged(DomainError):
     )
 
 
+class AuditSealsLost(DomainError):
+    """The audit log lacks the newest seal that this host has made, or has another in its place."""
+
+    code = "SW_AUDIT_SEALS_LOST"
+    fix = (
+        "If an older backup was restored, run `scaiwave admin audit seal --accept-restored`. "
+        "Otherwise find out who could write to the database."
+    )
+    remedy = (
+        "The log was reset to an earlier state, together with its seals. After "
+        "[restoring an older backup](backup.md#after-restoring-an-older-backup) that is expected: "
+        "accept it with `scaiwave admin audit seal --accept-restored`. Otherwise compare the log "
+        "with an export or a backup from before."
+    )
+
+
+class AuditUnsealed(DomainError):
+    """Days of the audit log that ended are not sealed; what is sealed is as it was."""
+
+    code = "SW_AUDIT_UNSEALED"
+    fix = "Run `scaiwave admin audit seal`, which also completes an interrupted run."
+    remedy = (
+        "Run `scaiwave admin audit seal`, and check that the scheduler or cron runs it every hour. "
+        "If these days were sealed before, their seals were deleted: see "
+        "[Problems](audit-seals.md#problems)."
+    )
+
+
 class InvalidAuditExport(DomainError):
     """The file is not an export of the audit log, or of a version that this release can't read."""
 

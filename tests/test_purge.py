@@ -11,12 +11,13 @@ import pytest
 from django.apps import apps
 from pytest_django import Settings
 
-from identity_sync.models import SyncChange, SyncSkip
+from identity_sync.models import SyncChange, SyncRun, SyncSkip
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.imports.import_room import import_room
 from rooms.models import Event, Room, WorkspaceMember
 from rooms.search.queries import search_rooms
+from scaiwave.ids import new_id
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
 from tenants.people.purge_participant import purge_participant
@@ -263,3 +264,32 @@ def test_success_original_content_of_an_edited_message(scaikey: Sandbox) -> None
     assert event.original_content["_imported_sender"] == sender
     assert event.original_content["n"] == 12345678901234567890
     assert find_traces() == set()
+
+
+def test_success_rows_that_a_sync_skipped_under_another_id(scaikey: Sandbox) -> None:
+    """Such as someone whose addition to another tenant was skipped, and to a group there."""
+    sync()
+    anna, bert = pick_two_people(scaikey)
+    person = Participant.objects.get(scaikey_id=anna)
+    for kind, scaikey_id, name in (
+        ("participants", anna, NAME),
+        ("memberships", f"grp_1 {anna}", NAME),
+        ("memberships", f"grp_1 {bert}", "Bert"),
+        ("memberships", f"{anna} grp_2", "Travellers"),
+    ):
+        facts = {"tenant": person.tenant, "kind": kind, "subject_name": name, "reason": "over"}
+        run = SyncRun.objects.latest("started_at")
+        SyncChange.objects.create(
+            run=run, action="skipped", subject_id=new_id(), subject_scaikey_id=scaikey_id, **facts
+        )
+        SyncSkip.objects.create(
+            subject_scaikey_id=scaikey_id, first_skipped_at=NOW, last_skipped_at=NOW, **facts
+        )
+    assert find_traces() == {"sw_sync_changes", "sw_sync_skips"}
+    Participant.objects.filter(pk=person.pk).update(absent_since=NOW)
+
+    purge(person)
+
+    assert find_traces() == set()
+    for model in (SyncChange, SyncSkip):
+        assert {"Bert", "Travellers"} <= set(model.objects.values_list("subject_name", flat=True))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower, StrIndex, Substr
 
 from identity_sync.models import (
+    PRESENT_NAMES,
     SyncChange,
     SyncChangeValues,
     SyncPlannedChange,
@@ -32,17 +34,20 @@ def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
         SyncPlannedChange.objects.filter(subject_id__in=keys).delete()
     scaikey_ids = [person.scaikey_id for person in people if person.scaikey_id]
     for ids in batched(scaikey_ids):
-        # A row that a plan would have added has another ID here.
+        # A row that was planned or skipped has another ID here, or none.
         SyncPlannedChange.objects.filter(person_scaikey_id__in=ids).delete()
-    _erase_skips("participants", scaikey_ids, replacement)
-    pairs = edges.values_list("group__scaikey_id", "member_participant__scaikey_id")
-    _erase_skips("memberships", [f"{group} {member}" for group, member in pairs], replacement)
+        _filter_person(SyncSkip.objects.all(), ids).update(subject_name=replacement)
+        skipped = SyncChange.objects.filter(action__in=("skipped", *PRESENT_NAMES))
+        _filter_person(skipped, ids).update(subject_name=replacement)
     names = {name for person in people for name in person.operator_names}
     runs = SyncRun.objects.alias(folded=Lower("operator"))
     runs.filter(Q(folded__in=names) | Q(operator__in=names)).update(operator=replacement)
 
 
-def _erase_skips(kind: str, scaikey_ids: Sequence[str], replacement: str) -> None:
-    for keys in batched(scaikey_ids):
-        skips = SyncSkip.objects.filter(kind=kind, subject_scaikey_id__in=keys)
-        skips.update(subject_name=replacement)
+def _filter_person(rows: QuerySet[Any], scaikey_ids: Sequence[str]) -> QuerySet[Any]:
+    """Select the rows about these people and their group memberships, named "<group> <member>"."""
+    field = "subject_scaikey_id"
+    person = Substr(field, StrIndex(field, Value(" ")) + 1)
+    kinds = ("participants", "memberships")
+    about: QuerySet[Any] = rows.alias(person=person)
+    return about.filter(person__in=scaikey_ids, kind__in=kinds)

@@ -48,7 +48,7 @@ from scaiwave.core.errors import (
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.ids import new_id_hex
-from tenants.lookup.validators import find_slug_problem
+from tenants.lookup.validators import clean_avatar_url, find_slug_problem
 from tenants.models import Partner, Tenant
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
@@ -550,7 +550,7 @@ def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
         record.tenant_id,
         display_name,
         email,
-        record.avatar_url[:MAX_LABEL_CHARS],
+        clean_avatar_url(record.avatar_url),
         _read_status(record),
         None if record.roles is None else msgspec.json.encode(record.roles).decode(),
         build_local_id(email, display_name),

@@ -40,6 +40,8 @@ EXPORTABLE_ROOM_TYPES = frozenset({"group", "public", "dm"})
 SIGNATURE_ALGORITHM = "ed25519"
 
 IMPORTED_SENDER = "_imported_sender"
+AVATAR_MEDIA = "media:"
+"""What stands before the ID of an attachment of the bundle that is an avatar."""
 UNVERIFIED = "unverified"
 """Key of an original sender that claims to be of this server, which can't be proven."""
 FOREIGN_TYPES = frozenset({"federated", "bridge"})

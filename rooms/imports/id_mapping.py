@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rooms.bundle.format import (
+    AVATAR_MEDIA,
     IMPORTED_SENDER,
     MEDIA_KEYS,
     REFERENCE_KEYS,
     UNVERIFIED,
     normalize_id,
 )
+from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import MAX_NAME_CHARS
 
 if TYPE_CHECKING:
     from rooms.bundle.manifest.events import Batch
     from rooms.bundle.manifest.schema import Sender
 
-_MAX_URL_CHARS = 1000
 _MAX_FQID_CHARS = 512
 _CONTAINERS = frozenset({dict, list})
 # A byte of a UUID has its version in the upper half; another has its variant in the two highest
@@ -95,7 +96,8 @@ class EventRewriter:
     spelling is deleted: the platform might still find the file of another room with it.
 
     `origin` decides what the original senders of the bundle are worth. `replaced_senders` counts
-    the events whose own original sender was replaced by that of the bundle.
+    the events whose own original sender was replaced by that of the bundle, `removed_avatars` the
+    senders, of the bundle and of events, whose avatar was removed.
     """
 
     def __init__(
@@ -107,11 +109,11 @@ class EventRewriter:
         origin: BundleOrigin,
     ) -> None:
         self.new_id = new_id
-        self.replaced_senders = 0
+        self.replaced_senders = self.removed_avatars = 0
         self._media_ids = media_ids
         self._origin = origin
         self._senders = {
-            key: origin.mark(_build_imported_sender(sender)) for key, sender in senders.items()
+            key: self._take_over(_build_imported_sender(sender)) for key, sender in senders.items()
         }
 
     def rewrite(self, batch: Batch) -> None:
@@ -134,15 +136,34 @@ class EventRewriter:
     def _replace_sender(self, content: dict[str, Any], sender_id: str) -> None:
         given = content[IMPORTED_SENDER]
         content[IMPORTED_SENDER] = self._get_sender(sender_id, content)
-        if isinstance(given, dict) and self._origin.mark(given) != content[IMPORTED_SENDER]:
+        if isinstance(given, dict) and self._clean(given) != content[IMPORTED_SENDER]:
             self.replaced_senders += 1
 
     def _get_sender(self, sender_id: str, content: dict[str, Any]) -> dict[str, Any]:
         """Return the original sender in the content if the bundle can prove it, else its own."""
         given = content[IMPORTED_SENDER]
         if self._origin.is_signed and isinstance(given, dict):
-            return self._origin.mark(given)
+            return self._take_over(given)
         return self._senders[sender_id]
+
+    def _take_over(self, sender: dict[str, Any]) -> dict[str, Any]:
+        cleaned = self._clean(sender)
+        self.removed_avatars += bool(sender.get("avatar_url") and not cleaned["avatar_url"])
+        return cleaned
+
+    def _clean(self, sender: dict[str, Any]) -> dict[str, Any]:
+        """Mark a sender, and remove an avatar that may not be imported."""
+        if not (given := sender.get("avatar_url")):
+            return self._origin.mark(sender)
+        avatar_url = self._find_avatar(given) if isinstance(given, str) else ""
+        return self._origin.mark({**sender, "avatar_url": avatar_url})
+
+    def _find_avatar(self, text: str) -> str:
+        if not text.startswith(AVATAR_MEDIA):
+            return clean_avatar_url(text, self._origin.foreign_hosts)
+        old = normalize_id(text.removeprefix(AVATAR_MEDIA))
+        new = self._media_ids.get(old) if old is not None else None
+        return f"{AVATAR_MEDIA}{new}" if new else ""
 
     def _rewrite_references(self, contents: Iterable[tuple[str, Any]]) -> None:
         """Rewrite the references in contents, which have the types of their events."""
@@ -187,12 +208,18 @@ class BundleOrigin:
     """What the signature of a bundle proves.
 
     `is_signed` is true if a known key has signed it, `is_own` if that is a key of this server,
-    whose name is `server_name`.
+    whose name is `server_name`. `hosts` are the names of this server, of its pages and its files.
     """
 
     is_signed: bool
     is_own: bool
     server_name: str
+    hosts: frozenset[str] = frozenset()
+
+    @property
+    def foreign_hosts(self) -> frozenset[str]:
+        """Return the hosts whose addresses a bundle of others must not contain."""
+        return frozenset() if self.is_own else self.hosts
 
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender of this server as unverified, unless this server signed the bundle."""
@@ -223,10 +250,8 @@ def _build_imported_sender(sender: Sender) -> dict[str, Any]:
 
     They are repeated in every event, so a few long ones would let a small bundle fill the disk.
     """
-    avatar_url = sender.avatar_url
     return {
         "display_name": sender.display_name[:MAX_NAME_CHARS],
-        # A shortened URL would lead somewhere else.
-        "avatar_url": avatar_url if len(avatar_url or "") <= _MAX_URL_CHARS else "",
+        "avatar_url": sender.avatar_url,
         "fqid": sender.fqid[:_MAX_FQID_CHARS],
     }

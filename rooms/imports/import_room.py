@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import BinaryIO
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -43,6 +44,7 @@ from rooms.models import (
     RoomType,
 )
 from rooms.stream_positions import lock_stream, reserve_positions
+from scaiwave.config.server_name import find_server_name
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
@@ -173,8 +175,8 @@ def import_room(
             # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
             plan = _plan_media(context)
             # 6. Store the files, then write all rows in one transaction.
-            room, replaced_senders = _simulate(context) if dry_run else _write(context, plan)
-            return _build_result(context, plan, room, replaced_senders)
+            room, rewriter = _simulate(context) if dry_run else _write(context, plan)
+            return _build_result(context, plan, room, rewriter)
 
 
 def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
@@ -220,7 +222,16 @@ def _get_origin(document: SignatureDocument | None, status: VerificationStatus) 
         is_signed,
         is_own=is_signed and document is not None and document.key_id in own_keys(),
         server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+        hosts=_list_own_hosts(),
     )
+
+
+def _list_own_hosts() -> frozenset[str]:
+    """Return the hosts at which this server has pages and files."""
+    name = find_server_name(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
+    urls = map(settings.CONFIG.get_url, ("SCAIWAVE_PUBLIC_URL", "SCAIWAVE_S3_ENDPOINT"))
+    hosts = (name.host if name else None, *(urlsplit(url).hostname for url in urls))
+    return frozenset(host for host in hosts if host)
 
 
 @contextmanager
@@ -256,19 +267,20 @@ def _plan_media(context: _ImportContext) -> MediaPlan:
     return plan
 
 
-def _simulate(context: _ImportContext) -> tuple[None, int]:
-    """Return what `_write` would, without a room: the number of events whose sender it replaces."""
-    rewriter = _build_rewriter(context, new_id(), {})
-    if not context.origin.is_signed:  # otherwise none is replaced
-        total = context.bundle.counts.kept
-        with context.progress_factory("Checking senders") as progress:
-            done = 0
-            for batch in context.bundle.iter_batches():
-                progress(done, total)
-                rewriter.rewrite(batch)
-                done += len(batch)
-            progress(total, total)
-    return None, rewriter.replaced_senders
+def _simulate(context: _ImportContext) -> tuple[None, EventRewriter]:
+    """Return what `_write` would, without a room: what becomes of the senders of events."""
+    media = context.bundle.header.media
+    carried = {entry.media_id: entry.media_id for entry in media if entry.missing is None}
+    rewriter = _build_rewriter(context, new_id(), carried)
+    total = context.bundle.counts.kept
+    with context.progress_factory("Checking senders") as progress:
+        done = 0
+        for batch in context.bundle.iter_batches():
+            progress(done, total)
+            rewriter.rewrite(batch)
+            done += len(batch)
+        progress(total, total)
+    return None, rewriter
 
 
 def _build_rewriter(
@@ -282,8 +294,8 @@ def _build_rewriter(
     )
 
 
-def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
-    """Write the room; return it, and the number of events whose original sender was replaced."""
+def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, EventRewriter]:
+    """Write the room; return it, and what has rewritten its events."""
     tenant, bundle = context.target.tenant, context.bundle
     hashes = [entry.sha256 for entry in plan.to_store]
     # 1. Announce the files and store them.
@@ -306,7 +318,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
                 write_events(bundle.iter_batches(), destination, total=total, progress=progress)
             # 5. Check the limits again, and delete the announcement.
             _complete(context, room, plan, intent)
-    return room, rewriter.replaced_senders
+    return room, rewriter
 
 
 def _write_room(context: _ImportContext) -> Room:
@@ -386,7 +398,7 @@ def _build_existing_result(room: Room) -> ImportResult:
 
 
 def _build_result(
-    context: _ImportContext, plan: MediaPlan, room: Room | None, replaced_senders: int
+    context: _ImportContext, plan: MediaPlan, room: Room | None, rewriter: EventRewriter
 ) -> ImportResult:
     """Return the result; without a room, that of a dry run."""
     counts = context.bundle.counts
@@ -409,21 +421,26 @@ def _build_result(
         media_already_there=plan.already_there,
         media_infected=plan.infected,
         media_missing=plan.missing,
-        warnings=tuple(_iter_warnings(context, plan, replaced_senders)),
+        warnings=tuple(_iter_warnings(context, plan, rewriter)),
     )
 
 
 def _iter_warnings(
-    context: _ImportContext, plan: MediaPlan, replaced_senders: int
+    context: _ImportContext, plan: MediaPlan, rewriter: EventRewriter
 ) -> Iterator[str]:
     header = context.bundle.header
     room, window = header.room, header.window
     if warning := signature_warning(context.bundle.signature, context.signature_status):
         yield warning
-    if replaced_senders:
+    if rewriter.removed_avatars:
         yield (
-            f"{pluralize(replaced_senders, 'event')} from earlier imports got the sender of this "
-            "bundle: only a signature from a known key proves an earlier one."
+            f"{pluralize(rewriter.removed_avatars, 'avatar')} of senders removed: only https "
+            "addresses of public hosts and attachments of the bundle are imported."
+        )
+    if rewriter.replaced_senders:
+        yield (
+            f"{pluralize(rewriter.replaced_senders, 'event')} from earlier imports got the sender "
+            "of this bundle: only a signature from a known key proves an earlier one."
         )
     if window:
         since = f"since {window.since} and " if window.since else ""

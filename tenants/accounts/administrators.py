@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.extensions import PurgedPerson
 from tenants.accounts.create_administrator import set_password
 from tenants.accounts.prune_sessions import delete_sessions_of
 from tenants.accounts.queries import (
@@ -205,3 +206,14 @@ def _build_result(
     user: AdminUser, done: str, *, changed: bool, dry_run: bool = False
 ) -> AdministratorChangeResult:
     return AdministratorChangeResult(build_administrator_row(user), done, changed, dry_run)
+
+
+def erase_accounts(people: Sequence[PurgedPerson], replacement: str) -> None:
+    """Delete the accounts of people who signed in with ScaiKey, and their sessions.
+
+    A session contains the name, the e-mail address, and a token that states them.
+    """
+    scaikey_ids = [person.scaikey_id for person in people if person.scaikey_id]
+    accounts = AdminUser.objects.filter(scaikey_id__in=scaikey_ids)
+    delete_sessions_of(*accounts.values_list("pk", flat=True))
+    accounts.delete()

@@ -29,17 +29,18 @@ def delete_expired_sessions(before: datetime) -> int:
     return _delete("django_session", "expire_date", before)
 
 
-def delete_sessions_of(account_id: Any) -> int:
-    """Delete the sessions of an account, and return their number. Reads all sessions."""
-    if not _exists("django_session"):
+def delete_sessions_of(*account_ids: Any) -> int:
+    """Delete the sessions of accounts, and return their number. Reads all sessions."""
+    if not account_ids or not _exists("django_session"):
         return 0
+    accounts = set(map(str, account_ids))
     from django.contrib.sessions.backends.db import SessionStore  # slow; few commands need it
 
     decode = SessionStore().decode
     keys = [
         key
         for key, data in fetch("SELECT session_key, session_data FROM django_session")
-        if decode(data).get(SESSION_KEY) == str(account_id)
+        if decode(data).get(SESSION_KEY) in accounts
     ]
     for batch in batched(keys, MAX_STATEMENT_VALUES):
         places = ", ".join(["%s"] * len(batch))

@@ -15,6 +15,7 @@ from django.db import transaction
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.core.files import replace_file
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
@@ -26,6 +27,7 @@ from tenants.audit.chain import (
     load_chain,
     wait_until_settled,
 )
+from tenants.audit.queries.checks import KeptSeal
 from tenants.audit.queries.format import (
     MAX_PART_ENTRIES,
     PRUNING_FORMAT,
@@ -40,6 +42,8 @@ from tenants.audit.queries.format import (
     hash_statement,
 )
 from tenants.audit.queries.records import find_invalid_ids, iter_records
+from tenants.audit.queries.remembered import find_lost_seal, get_path
+from tenants.audit.record import AuditSubject, record_audit
 from tenants.errors import AuditChanged, AuditSealRunning
 from tenants.lookup.serializers import Row, get_server_name
 from tenants.models import AuditChain, AuditEntry, AuditPruning, AuditSeal, AuditSealPart
@@ -50,6 +54,7 @@ LOCK = "audit-seal"
 SETTLE_SECONDS = 30.0
 """How long a seal waits for open transactions."""
 MAX_LISTED = 100
+ACTION = "audit seal --accept-restored"
 _DAY = timedelta(days=1)
 
 
@@ -84,19 +89,23 @@ def seal_audit(
     operator: Operator,
     now: datetime,
     dry_run: bool = False,
+    accept_restored: bool = False,
     settle_seconds: float = SETTLE_SECONDS,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> SealAuditResult:
     """Seal every day (UTC) that has ended and is not sealed, also those without entries.
 
-    The seals are the record of this act; it writes no audit entry. Raises NoSigningKey,
-    AuditSealRunning, AuditNotSettled, AuditChanged.
+    The seals are the record of this act; it writes no audit entry. With `accept_restored`, which
+    writes one, a log that lacks the last seal of this host is no longer reported. Raises
+    NoSigningKey, AuditSealRunning, AuditNotSettled, AuditChanged.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with process_lock(LOCK) as is_free:
         if not is_free:
             raise AuditSealRunning("Another process is sealing the audit log.")
         chain = load_chain()
+        if accept_restored and not dry_run and (lost := find_lost_seal()):
+            _accept_restored(operator, chain, lost.message, now)
         first, last = get_first_day(chain), get_last_ended_day(now)
         if first is None or first > last:
             return SealAuditResult([], 0, 0, dry_run)
@@ -108,6 +117,26 @@ def seal_audit(
         chain = close_days(chain, last)
         wait_until_settled(settle_seconds)
         return _seal_days(chain, first, last, now, progress_factory)
+
+
+def _accept_restored(
+    operator: Operator, chain: AuditChain | None, problem: str, now: datetime
+) -> None:
+    number = chain.seals if chain else 0
+    subject = AuditSubject("auditseal", "", f"{number} seals")
+    details = {"problem": problem}
+    with transaction.atomic():
+        record_audit(operator=operator, action=ACTION, subject=subject, now=now, details=details)
+    if chain is None or not chain.seals:
+        get_path().unlink()
+    else:
+        _remember(chain)
+
+
+def _remember(chain: AuditChain) -> None:
+    """Raises FileUnwritable and DiskFull."""
+    newest = KeptSeal(chain.seals, chain.last_seal_sha256)
+    replace_file(get_path(), f"{newest}\n".encode())
 
 
 def _require_valid(now: datetime) -> None:
@@ -123,9 +152,13 @@ def _seal_days(
     rows: list[Row] = []
     key_id = ""
     entries, days = 0, (last - first).days + 1
+    # A lost seal is remembered until someone has accepted that.
+    is_lost = find_lost_seal() is not None
     with progress_factory("Sealing days", ColumnType.COUNT) as progress:
         for number in range(days):
             seal = _seal_day(chain, first + number * _DAY, now, key_id)
+            if not is_lost:
+                _remember(chain)
             key_id = seal.key_id
             entries += seal.entries
             rows = [*rows[-MAX_LISTED + 1 :], build_seal_row(seal)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from django.utils.text import slugify
 
+from scaiwave.config.server_name import find_server_name
 from scaiwave.console.output import strip_control_chars
 from tenants.errors import InvalidName, InvalidRoleSlug, InvalidSlug
 from tenants.lookup.resolve import parse_uuid
@@ -16,6 +19,7 @@ MAX_NAME_CHARS = 1000
 MAX_SCAIKEY_ID_CHARS = 200
 MAX_REASON_CHARS = 1000
 MAX_DESCRIPTION_CHARS = 1000
+MAX_AVATAR_URL_CHARS = 1000
 
 # Words that could be mistaken for a part of an address or of a command.
 _RESERVED = """
@@ -37,6 +41,12 @@ ROLE_SLUG_RULES = (
 
 # Letters and symbols by their category: the fillers of Hangul, and the pattern without dots.
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+# The characters of RFC 3986: others would let a URL end, or mean something else, where it is shown.
+_HTTPS_URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.IGNORECASE)
+# Names that only a network of its own knows. Browsers read a last label with digits as an address.
+_PUBLIC_HOST = re.compile(
+    r"(?:[a-z0-9-]+\.)+(?!(?:local|localhost|internal|lan|arpa)$)[a-z][a-z0-9-]+"
+)
 _ROLE_SLUG_PATTERN = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _ID_HINTS = {
     "tenant": "It looks like tnt_8f3a. To create a local tenant, pass --local instead.",
@@ -141,3 +151,22 @@ def find_slug_problem(slug: str) -> str:
 def suggest_slug(slug: str) -> str:
     suggestion = re.sub(r"-{2,}", "-", slugify(slug).replace("_", "-"))[:MAX_SLUG_CHARS].strip("-")
     return "" if find_slug_problem(suggestion) else suggestion
+
+
+@lru_cache(10_000)
+def clean_avatar_url(url: str, own_hosts: frozenset[str] = frozenset()) -> str:
+    """Return the URL of a picture if it is one that anyone may fetch, else an empty text.
+
+    That is an `https` URL of a public host name without credentials, and not of `own_hosts` or
+    their subdomains, where it may be the file of another tenant. The name may still lead to an
+    internal address: a server that fetches it must check that itself.
+    """
+    if len(url) > MAX_AVATAR_URL_CHARS or not _HTTPS_URL.fullmatch(url):
+        return ""
+    try:
+        name = find_server_name(urlsplit(url).netloc)
+    except ValueError:  # such as a bracket without the other
+        return ""
+    if name is None or not _PUBLIC_HOST.fullmatch(name.host):
+        return ""
+    return "" if any(f".{name.host}".endswith(f".{host}") for host in own_hosts) else url

@@ -28,7 +28,7 @@ from tenants.lookup.resolve import resolve_participant, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, participant_row
 from tenants.lookup.validators import validate_reason
 from tenants.lookup.visibility import visible_participants
-from tenants.models import AdminUser, Participant, ParticipantType, RoleGrant
+from tenants.models import Participant, ParticipantType, RoleGrant
 from tenants.models.directory import DELETED_NAME
 from tenants.roles.rules import describe
 
@@ -269,9 +269,6 @@ def _purge_batch(
         names = {name for person in subjects for name in person.operator_names}
         grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
         grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
-        AdminUser.objects.filter(
-            scaikey_id__in=[person.scaikey_id for person in people if person.scaikey_id]
-        ).delete()
         Participant.objects.filter(pk__in=[person.pk for person in people]).update(
             display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
         )

@@ -63,6 +63,22 @@ def test_success_units(tmp_path: Path, home_on_disk: str) -> None:
     assert run_tool(tool, "verify", *(tmp_path / name for name in UNITS)) == ""
 
 
+LIMITS = (
+    "LimitCORE=0",
+    "MemoryDenyWriteExecute=yes",
+    "ProtectProc=invisible",
+    "SystemCallFilter=@system-service",
+)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_success_units_limit_their_processes(name: str, tmp_path: Path) -> None:
+    assert set(LIMITS) <= set(read_deploy_file(name).splitlines())
+    tool = require_tool("systemd-analyze")
+    (tmp_path / name).write_text(read_deploy_file(name))
+    run_tool(tool, "security", "--offline=yes", "--threshold=20", tmp_path / name)
+
+
 def test_success_alert_rules(tmp_path: Path) -> None:
     tool = require_tool("promtool")
     assert "SUCCESS" in run_tool(tool, "check", "rules", DEPLOY / "prometheus-alerts.yml")

@@ -35,8 +35,9 @@ extras = st.dictionaries(texts, values, max_size=3)
 moments = st.integers(0, 4_102_444_800_000_000).map(
     lambda microseconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 )
+avatars = st.sampled_from(("", "https://a.example/1.png"))
 imported_senders: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
-    {"display_name": texts, "avatar_url": texts, "fqid": texts}
+    {"display_name": texts, "avatar_url": avatars, "fqid": texts}
 ) | st.just({})
 # A position in the room, whose length is not known yet; an event may refer to later ones.
 places = st.integers(0, 99)
@@ -149,7 +150,11 @@ def create_room(drawn: Drawn, home: ImportTargetRows) -> Room:
 
 def _person(home: ImportTargetRows, kind: str) -> Participant:
     server = "far.example" if kind == "federated" else ""
-    given = {"participant_type": kind, "server_name": server, "avatar_url": f"https://x/{kind}"}
+    given = {
+        "participant_type": kind,
+        "server_name": server,
+        "avatar_url": f"https://x.example/{kind}",
+    }
     return row_factories.make_participant(home.tenant, f'"{kind}" \\ 東', **given)
 
 

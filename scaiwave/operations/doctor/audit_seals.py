@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from scaiwave.config import Configuration
 from scaiwave.extensions import SERVER_SIGNER
-from scaiwave.operations.doctor.findings import Finding, passed, warned
+from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
 from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
+from tenants.audit.queries.remembered import find_lost_seal
 
 NAME = "audit_seals"
 MAX_LATE = timedelta(days=1)
@@ -16,7 +17,11 @@ MAX_LATE = timedelta(days=1)
 
 
 def check_audit_seals(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Warn of days that were not sealed in time, and of seals that are ahead of the clock."""
+    """Fail if the last seal of this host is gone; warn of days that were not sealed in time, and of
+    seals that are ahead of the clock."""
+    if lost := find_lost_seal():
+        yield failed(NAME, lost)
+        return
     chain = load_chain()
     sealed_through = chain.sealed_through if chain is not None else None
     first_unsealed = get_first_day(chain)

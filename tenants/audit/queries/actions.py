@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _OF_COMMANDS = (
     "audit export",
+    "audit seal --accept-restored",
     "backfill-search-index",
     "archive-room",
     "create-administrator",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from scaiwave.console.text import pluralize
-from tenants.errors import AuditChanged
+from tenants.errors import AuditChanged, AuditUnsealed
 from tenants.lookup.serializers import Row
 
 MAX_LISTED = 1000
@@ -33,6 +33,7 @@ class Kind(Enum):
     PRUNING_INVALID = "pruning_invalid"
     STATE_CHANGED = "state_changed"
     DIFFERS_FROM_KEPT = "differs_from_kept"
+    DIFFERS_FROM_REMEMBERED = "differs_from_remembered"
     DIFFERS_FROM_SERVER = "differs_from_server"
     FILE_DAMAGED = "file_damaged"
 
@@ -89,11 +90,13 @@ class VerifyAuditResult:
     problems: Problems
 
     @property
-    def error(self) -> AuditChanged | None:
+    def error(self) -> AuditChanged | AuditUnsealed | None:
         if not self.problems.count:
             return None
         found = pluralize(self.problems.count, "problem")
         first = self.problems.listed[0].message
+        if {problem.kind for problem in self.problems.listed} == {Kind.NOT_SEALED}:
+            return AuditUnsealed(first)
         return AuditChanged(f"The audit log is not as it was sealed: {found} found. {first}")
 
     @property

@@ -46,6 +46,7 @@ from tenants.audit.queries.records import (
     load_chain_row,
     load_prunings,
 )
+from tenants.audit.queries.remembered import find_lost_seal
 
 PROGRESS_ENTRIES = 1000
 MAX_PASSES = 5
@@ -88,6 +89,8 @@ def _verify(
     progress_factory: ProgressFactory,
 ) -> VerifyAuditResult:
     problems = Problems()
+    if lost := find_lost_seal():
+        problems.add(Kind.DIFFERS_FROM_REMEMBERED, lost.message)
     chain = ChainCheck(known, trusted, problems, is_complete=True, kept=kept)
     for row in iter_seals():
         chain.add(row)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
@@ -23,11 +24,19 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def handle(self, dry_run: bool, **options: Any) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--accept-restored",
+            action="store_true",
+            help="no further report of seals that a restored database lacks",
+        )
+
+    def handle(self, dry_run: bool, accept_restored: bool, **options: Any) -> None:
         result = seal_audit(
             operator=self.operator,
             now=timezone.now(),
             dry_run=dry_run,
+            accept_restored=accept_restored,
             progress_factory=self.output.progress,
         )
         self.print_result(result.document())

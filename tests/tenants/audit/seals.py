@@ -16,6 +16,7 @@ from scaiwave.operations.prune import prune
 from tenants.audit.queries.checks import KeptSeal
 from tenants.audit.queries.format import get_start_id
 from tenants.audit.queries.problems import VerifyAuditResult
+from tenants.audit.queries.remembered import get_path
 from tenants.audit.queries.verify_audit import verify_audit
 from tenants.audit.seal_audit import seal_audit
 from tenants.audit.triggers import remove_audit_triggers
@@ -55,7 +56,10 @@ def make_entry(day: date, hour: int = 8, **fields: Any) -> AuditEntry:
 
 
 def make_sealed_log(**fields: Any) -> list[AuditEntry]:
-    """Create a key and four sealed days; return their entries, oldest first. Triggers are off."""
+    """Create a key and four sealed days; return their entries, oldest first. Triggers are off.
+
+    It is as on a host that has not sealed, and remembers no seal.
+    """
     generate_key(operator=HOST_OPERATOR, now=TODAY - 300 * DAY)
     remove_audit_triggers()
     execute("DELETE FROM sw_audit_entries")  # that of the key
@@ -66,6 +70,7 @@ def make_sealed_log(**fields: Any) -> list[AuditEntry]:
         if FIRST_DAY + number * DAY != EMPTY_DAY
     ]
     assert seal_audit(operator=HOST_OPERATOR, now=TODAY).days == DAYS
+    get_path().unlink()
     return entries
 
 

@@ -469,7 +469,7 @@ def test_fail_pruning_forged() -> None:
 
 
 def test_success_older_backup_restored() -> None:
-    """What was sealed after the backup is sealed again; only an export can show the difference."""
+    """What was sealed after the backup is sealed again, and what the host remembers differs."""
     make_sealed_log()
     with transaction.atomic():
         make_entry(TODAY.date())
@@ -477,6 +477,8 @@ def test_success_older_backup_restored() -> None:
         transaction.set_rollback(True)
     make_entry(TODAY.date(), action="other")
     assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert find(TODAY + DAY) == [("differs_from_remembered", None, None)]
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY, accept_restored=True)
     assert find(TODAY + DAY) == []
 
 

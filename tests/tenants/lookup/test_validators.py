@@ -11,6 +11,7 @@ from tenants.errors import InvalidName, InvalidSlug
 from tenants.lookup.validators import (
     RESERVED,
     SLUG_RULES,
+    clean_avatar_url,
     validate_name,
     validate_reason,
     validate_scaikey_id,
@@ -115,3 +116,64 @@ def test_fail_scaikey_id(key: str) -> None:
     with pytest.raises(InvalidName) as caught:
         validate_scaikey_id(key)
     assert caught.value.message == f"Invalid ScaiKey ID of a tenant: {key!r}."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://old.example/anna.png",
+        "https://cdn.old.example:8443/a/%C3%BC.png?size=64&v=[1]#top",
+        "HTTPS://Old.Example",
+        "https://xn--bcher-kva.example/",
+        "https://1.2.example/",
+    ],
+)
+def test_success_avatars_at_public_hosts(url: str) -> None:
+    assert clean_avatar_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "javascript:alert(1)",
+        "data:image/png;base64,AAAA",
+        "file:///etc/passwd",
+        "//old.example/a.png",
+        "/v1/media/019ab000-0000-7000-8000-00000000beef",
+        "http://old.example/a.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[fd00:ec2::254]/",
+        "https://[::1",
+        "https://2852039166/",
+        "https://0xa9fea9fe/",
+        "https://1.0x7f/",
+        "https://127.1/",
+        "https://localhost/a.png",
+        "https://api.localhost/a.png",
+        "https://metadata.google.internal/",
+        "https://printer.local/",
+        "https://intranet/a.png",
+        "https://old.example./a.png",
+        "https://anna:secret@old.example/a.png",
+        "https://old.example\\@intranet/a.png",
+        "https://old.example/a.png\n",
+        "https://old.example/a\tb",
+        " https://old.example/a.png",
+        'https://old.example/"><script>',
+        "https://öld.example/a.png",
+        "https://old.example:99999/",
+        "https:///a.png",
+        "https://old.example/" + "a" * 981,
+    ],
+)
+def test_fail_avatars_anywhere_else(url: str) -> None:
+    assert clean_avatar_url(url) == ""
+
+
+def test_fail_avatars_at_hosts_of_this_server() -> None:
+    own = frozenset({"chat.example", "s3.example"})
+    for host in ("chat.example", "CHAT.example:8443", "bucket.s3.example"):
+        assert clean_avatar_url(f"https://{host}/a.png", own) == ""
+    assert clean_avatar_url("https://notchat.example/a.png", own)
