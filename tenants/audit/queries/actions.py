@@ -45,6 +45,7 @@ _OF_COMMANDS = (
     "suspend-participant",
     "suspend-partner",
     "suspend-tenant",
+    "sync",
     "unlink-tenant",
     "update-partner",
     "update-tenant",

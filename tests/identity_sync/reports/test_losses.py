@@ -149,7 +149,7 @@ def test_success_each_loss_of_a_person(scaikey: Sandbox) -> None:
 def test_success_losses_with_a_tenant_and_a_partner(scaikey: Sandbox) -> None:
     sync()
     tenant = Tenant.objects.order_by("slug")[0]
-    partner = Partner.objects.get(pk=tenant.partner_id)
+    partner = Partner.objects.get(tenants=tenant)
     tenant_key, partner_key = str(tenant.scaikey_tenant_id), str(partner.scaikey_id)
     person = Participant.objects.filter(tenant=tenant, scaikey_status="ACTIVE")[0]
     number = Participant.objects.filter(tenant=tenant, scaikey_status="ACTIVE").count()
