@@ -7,31 +7,46 @@ or failed are in the history of runs alone.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.audit.record import AuditSubject, record_audit
 
-if TYPE_CHECKING:
-    from identity_sync.sync.run import SyncOptions
-
 SUBJECT_TYPE = "syncrun"
-SCHEDULED = "scheduled"
-_NAMES = {Trigger.CRON: SCHEDULED, Trigger.WEBHOOK: "webhook"}
+_NAMES = {Trigger.CRON: "scheduled", Trigger.WEBHOOK: "webhook"}
 _COUNTS = ("added", "updated", "deactivated", "restored", "skipped")
 
 
-def audit_run(run: SyncRun, report: SyncReport, options: SyncOptions, *, now: datetime) -> None:
+@dataclass(frozen=True)
+class RunPermissions:
+    """What a run was allowed beyond its usual limits; None for nothing.
+
+    `plan_run_id` is the run that wrote the reviewed plan.
+    """
+
+    allow_removals: int | None
+    plan_run_id: str | None
+    allow_no_super_admin: bool | None
+    purge_after_days: int | None
+
+
+def audit_run(
+    run: SyncRun,
+    report: SyncReport,
+    *,
+    operator: Operator,
+    permissions: RunPermissions,
+    now: datetime,
+) -> None:
     """Call it in the transaction that applies the plan."""
-    permissions = _list_permissions(options)
-    if run.trigger != Trigger.MANUAL and not (permissions or report.has_losses):
+    given = {name: value for name, value in asdict(permissions).items() if value is not None}
+    if run.trigger != Trigger.MANUAL and not (given or report.has_losses):
         return
     record_audit(
-        operator=_get_operator(options),
+        operator=_name_operator(operator, Trigger(run.trigger)),
         action="sync",
         subject=AuditSubject(
             SUBJECT_TYPE, str(run.pk), run.tenant.slug if run.tenant else "all tenants"
@@ -39,32 +54,21 @@ def audit_run(run: SyncRun, report: SyncReport, options: SyncOptions, *, now: da
         tenant=run.tenant,
         now=now,
         details={
-            "trigger": options.trigger.value,
+            "trigger": run.trigger,
             "outcome": report.outcome,
             "counts": _list_counts(report),
             "losses": {measure: number for measure, number in report.losses.items() if number},
-            "permissions": permissions,
+            "permissions": given,
         },
         is_change=False,  # `record_applied` has noted the change.
     )
 
 
-def _get_operator(options: SyncOptions) -> Operator:
-    """A schedule has no operator but its host; whoever has a token keeps their name."""
-    operator = options.requested_by or options.operator
-    if operator.role is not OperatorRole.HOST or options.trigger not in _NAMES:
+def _name_operator(operator: Operator, trigger: Trigger) -> Operator:
+    """A schedule has no operator but its host; an operator with a token keeps their name."""
+    if operator.role is not OperatorRole.HOST or trigger not in _NAMES:
         return operator
-    return replace(operator, name=_NAMES[options.trigger])
-
-
-def _list_permissions(options: SyncOptions) -> dict[str, Any]:
-    given = {
-        "allow_removals": options.allow_removals,
-        "plan_run_id": None if options.reviewed is None else str(options.reviewed.head.run_id),
-        "allow_no_super_admin": options.allow_no_super_admin or None,
-        "purge_after_days": options.purge_after_days,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    return replace(operator, name=_NAMES[trigger])
 
 
 def _list_counts(report: SyncReport) -> dict[str, dict[str, int]]:

@@ -33,7 +33,7 @@ from identity_sync.errors import (
 from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync import history
-from identity_sync.sync.audit_run import audit_run
+from identity_sync.sync.audit_run import RunPermissions, audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.sync.fetch import (
@@ -436,7 +436,7 @@ def _apply(
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
                 history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
-                audit_run(context.run, context.report, context.options, now=_now())
+                _audit(context, context.run)
             context.limits.cancel()  # A limit after the commit would report it as failed.
         context.is_applied = is_written
         return stopped
@@ -445,6 +445,18 @@ def _apply(
             "Another process changed the same rows while this sync was writing. No changes were "
             "made."
         ) from error
+
+
+def _audit(context: _SyncContext, run: SyncRun) -> None:
+    options = context.options
+    permissions = RunPermissions(
+        options.allow_removals,
+        str(options.reviewed.head.run_id) if options.reviewed else None,
+        options.allow_no_super_admin or None,
+        options.purge_after_days,
+    )
+    operator = options.requested_by or options.operator
+    audit_run(run, context.report, operator=operator, permissions=permissions, now=_now())
 
 
 def _decide(

@@ -61,7 +61,7 @@ def test_success_a_person_starts_a_sync(scaikey: Sandbox) -> None:
         "losses": {},
         "permissions": {},
     }
-    # Also if nothing has changed; a dry run is no change.
+    # Also if nothing has changed; a dry run changes nothing.
     get_only_entry(sync(operator=ADMIN).run_id)
     sync(operator=ADMIN, dry_run=True)
     assert len(list_entries()) == 2
@@ -82,7 +82,7 @@ def test_success_only_the_scheduled_syncs_with_losses(scaikey: Sandbox) -> None:
     # Names can't be erased there.
     assert row.display_name not in str(entry.details)
     assert row.email not in str(entry.details)
-    # Whoever has a token keeps their name, whatever option they pass.
+    # An operator with a token keeps their name, whatever option they pass.
     remove_people(scaikey, 1)
     assert get_only_entry(sync(trigger=Trigger.CRON, operator=ADMIN).run_id).operator == "olga"
     remove_people(scaikey, 1)
