@@ -239,7 +239,7 @@ APPLICATION_SCOPE: Extension[ApplicationScopeFinder] = Extension(
     "identity_sync.reports.status.find_application_scope"
 )
 MISSING_REGISTRATION: Extension[RegistrationDescriber] = Extension(
-    "identity_sync.reports.status.describe_missing_registration"
+    "identity_sync.registration.missing.describe_missing_registration"
 )
 SERVER_SIGNER: Extension[SignerFactory] = Extension(
     "federation.keys.server_signer.FederationSigner"

@@ -65,6 +65,9 @@ class SampleData:
         other_partner = row_factories.make_partner("south", scaikey_id="prt-south")
         tenant = row_factories.make_tenant("acme", partner=partner, scaikey_tenant_id="tnt-acme")
         anna = row_factories.make_participant(tenant, scaikey_id="usr-anna")
+        cleo = row_factories.make_participant(
+            tenant, "cleo", scaikey_id="usr-cleo", absent_since=NOW
+        )
         record_audit(
             operator=get_host_operator(),
             action="sample-action",
@@ -89,10 +92,10 @@ class SampleData:
             row_factories.make_participant(
                 tenant, "bert", scaikey_id="usr-bert", suspended_by_hand_at=NOW
             ),
-            row_factories.make_participant(tenant, "cleo", scaikey_id="usr-cleo", absent_since=NOW),
+            cleo,
             _make_crew(tenant),
             _make_room(tenant, anna),
-            _make_sync_run(anna),
+            _make_sync_run(anna, cleo),
             _make_peer(),
             _make_archived_room(anna),
             AdminUser.objects.create_superuser("olga"),
@@ -226,7 +229,7 @@ def _make_peer(server_name: str = "chat.example.com") -> KnownPeer:
     )
 
 
-def _make_sync_run(anna: Participant) -> SyncRun:
+def _make_sync_run(anna: Participant, removed: Participant) -> SyncRun:
     run = SyncRun.objects.create(
         tenant=anna.tenant, operator="root", outcome="applied", started_at=NOW, ended_at=NOW
     )
@@ -242,4 +245,14 @@ def _make_sync_run(anna: Participant) -> SyncRun:
         reason="changed in ScaiKey",
     )
     SyncChangeValues.objects.create(change=change, values={"display_name": ["Ann", "Anna"]})
+    SyncChange.objects.create(
+        run=run,
+        tenant=removed.tenant,
+        kind="participants",
+        action="deactivate",
+        subject_id=removed.pk,
+        subject_scaikey_id="usr-cleo",
+        subject_name="Cleo",
+        reason="removed from ScaiKey",
+    )
     return run

@@ -134,6 +134,7 @@ ROWS: dict[VerbPath, Row] = {
     ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift", "--exit-zero"]),
     ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
     ("sync", "show-run"): Row(LOOK, lambda sample: [str(sample.sync_run.pk)]),
+    ("sync", "losses"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),

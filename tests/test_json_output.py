@@ -96,6 +96,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ),
     ("sync", "runs"): List("runs"),
     ("sync", "show-run"): List("changes", also("run")),
+    ("sync", "losses"): List("losses", also("history_begins_at", "values_begin_at")),
     ("sync", "show-config"): Report(
         others=also("settings", "home", "env_file", "unknown", "warnings")
     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from identity_sync.models import (
     Trigger,
 )
 from identity_sync.report import LOSSES
+from identity_sync.reports.loss_kinds import build_candidate_q, find_losses
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.errors import AmbiguousName
@@ -39,7 +41,9 @@ MAX_EDGES = 400
 SHORT_ID_CHARS = 13
 """Characters of an ID that are its time in milliseconds, with a dash: enough to tell runs apart."""
 
-ACTIONS = ("add", "update", "restore", "deactivate", "move", "skipped")
+LOSS = "loss"
+"""The action of changes through which someone loses access, whatever their own action is."""
+ACTIONS = ("add", "update", "restore", "deactivate", "move", "skipped", LOSS)
 _WRITTEN = (Outcome.APPLIED, Outcome.PARTIAL)
 _CHANGED = ("added", "updated", "deactivated", "restored")
 
@@ -121,19 +125,28 @@ def list_changes(
     read.
     """
     operator.require(Permission.VIEW)
-    changes = _visible_changes(operator).filter(run_id=run_id)
+    changes = visible_changes(operator).filter(run_id=run_id)
     if filters.kind is not None:
         changes = changes.filter(kind=filters.kind)
-    if filters.action is not None:
+    if filters.action == LOSS:
+        changes = changes.filter(build_candidate_q(None))
+    elif filters.action is not None:
         old = [old for old, present in PRESENT_NAMES.items() if present == filters.action]
         changes = changes.filter(action__in=[filters.action, *old])
     if filters.tenant is not None:
         changes = changes.filter(tenant=resolve_tenant(operator, filters.tenant))
+    if filters.action == LOSS:  # Their values decide, which the database can't limit.
+        return _iter_changes(changes.order_by("pk"), only_losses=True, limit=limit)
     return _iter_changes(changes.order_by("pk")[:limit])
 
 
-def _iter_changes(changes: QuerySet[SyncChange]) -> Generator[Row, None, None]:
-    for change in changes.iterator(chunk_size=BATCH_SIZE):
+def _iter_changes(
+    changes: QuerySet[SyncChange], *, only_losses: bool = False, limit: int | None = None
+) -> Generator[Row, None, None]:
+    rows: Iterator[SyncChange] = changes.iterator(chunk_size=BATCH_SIZE)
+    if only_losses:
+        rows = (row for row in rows if any(find_losses(row, get_stored_values(row))))
+    for change in islice(rows, limit):
         yield describe_change(change)
 
 
@@ -163,9 +176,7 @@ def get_oldest_kept_id() -> UUID:
 
 def describe_change(change: SyncChange) -> Row:
     """Convert a change. `values` is None if they were not stored, or are not kept any longer."""
-    stored = getattr(change, "stored_values", None)
-    if change.pk < get_oldest_kept_id():
-        stored = None
+    values = get_stored_values(change)
     fields = change.get_fields()
     return {
         "kind": change.kind,
@@ -176,9 +187,15 @@ def describe_change(change: SyncChange) -> Row:
         "subject": change.subject_name,
         "scaikey_id": change.subject_scaikey_id,
         "fields": fields,
-        "values": None if stored is None else _list_values(stored.values, fields),
+        "values": None if values is None else _list_values(values, fields),
         "reason": change.reason,
     }
+
+
+def get_stored_values(change: SyncChange) -> dict[str, list[Any]] | None:
+    """Return the values of a change; None if they were not stored, or are not kept any longer."""
+    stored = getattr(change, "stored_values", None)
+    return None if stored is None or change.pk < get_oldest_kept_id() else stored.values
 
 
 def find_status_change(subject_id: UUID) -> datetime | None:
@@ -253,7 +270,7 @@ def _sum_losses(run: SyncRun) -> dict[str, int]:
     return losses
 
 
-def _visible_changes(operator: Operator) -> QuerySet[SyncChange]:
+def visible_changes(operator: Operator) -> QuerySet[SyncChange]:
     changes = SyncChange.objects.select_related("tenant", "stored_values")
     if operator.sees_everything:
         return changes

@@ -17,13 +17,17 @@ from identity_sync.reports.judgement import (
 )
 from identity_sync.reports.runs import age_seconds
 from scaiwave.config import Configuration
-from scaiwave.core.clock import get_latest_time
+from scaiwave.core.clock import MAX_CLOCK_AHEAD, get_latest_time
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import RedisUnreachable
 
 if TYPE_CHECKING:
     from scaiwave.queue.heartbeats import SchedulerBeat
 
+FULL_SYNC = "full_sync"
+"""The name of the scheduled job."""
+REDIS_TIMEOUT_SECONDS = 2.0
+"""A monitor waits for the answer."""
 SCHEDULED_MINUTES = range(3, 60, 10)
 """Those of the scheduler, and of the documented crontab line."""
 
@@ -32,7 +36,8 @@ SCHEDULED_MINUTES = range(3, 60, 10)
 class Schedule:
     """What is known about who starts syncs.
 
-    `scheduler` is the active one; `redis_problem` is why that is not known.
+    `scheduler` is the active one; `redis_problem` is why that is not known. `enqueued_at` is when a
+    scheduler last put a full sync into the queue.
     """
 
     interval: timedelta
@@ -41,6 +46,7 @@ class Schedule:
     is_cron_recent: bool
     scheduler: SchedulerBeat | None
     redis_problem: RedisUnreachable | None
+    enqueued_at: datetime | None
     now: datetime
 
     @property
@@ -48,15 +54,23 @@ class Schedule:
         """`scheduler`, `cron`, or None if neither was detected."""
         if self.scheduler is not None:
             return "scheduler"
-        return "cron" if self.is_cron_recent else None
+        return "cron" if self.is_cron_recent and not self._is_of_scheduler else None
+
+    @property
+    def _is_of_scheduler(self) -> bool:
+        """Whether a scheduler, and not cron, started the last scheduled sync."""
+        if self.last_cron is None or self.enqueued_at is None:
+            return False
+        waited = self.last_cron.started_at - self.enqueued_at
+        return -MAX_CLOCK_AHEAD <= waited < timedelta(minutes=SCHEDULED_MINUTES.step)
 
     @property
     def next_run_at(self) -> datetime | None:
         """The next time of the scheduler, or of the documented crontab line; None if unknown."""
         if self.scheduler is not None:
-            return self.scheduler.next_runs.get("full_sync")
+            return self.scheduler.next_runs.get(FULL_SYNC)
         is_standard = self.interval == timedelta(minutes=SCHEDULED_MINUTES.step)
-        return get_next_scheduled(self.now) if self.is_cron_recent and is_standard else None
+        return get_next_scheduled(self.now) if self.source and is_standard else None
 
     @property
     def problem(self) -> str:
@@ -66,6 +80,8 @@ class Schedule:
         if self.last_cron is None:
             return "No scheduler detected: no scheduled sync has run yet."
         age = format_age_in_words(self.last_cron.started_at, self.now)
+        if self._is_of_scheduler:
+            return f"The scheduler that started the last sync, {age} ago, has stopped."
         return f"No scheduler detected: the last scheduled sync began {age} ago."
 
     def document(self, *, shows_host: bool) -> dict[str, Any]:
@@ -86,7 +102,7 @@ def detect_schedule(scope: RunScope, *, config: Configuration, now: datetime) ->
     past = scope.runs().filter(tenant=None, started_at__lte=get_latest_time(now))
     interval = get_interval(config)
     cron = past.filter(trigger=Trigger.CRON).first()
-    scheduler, problem = _find_scheduler()
+    scheduler, enqueued_at, problem = _find_scheduler()
     return Schedule(
         interval=interval,
         last_cron=cron,
@@ -94,21 +110,24 @@ def detect_schedule(scope: RunScope, *, config: Configuration, now: datetime) ->
         is_cron_recent=cron is not None and now - cron.started_at <= MAX_INTERVALS * interval,
         scheduler=scheduler,
         redis_problem=problem,
+        enqueued_at=enqueued_at,
         now=now,
     )
 
 
-def _find_scheduler() -> tuple[SchedulerBeat | None, RedisUnreachable | None]:
+def _find_scheduler() -> tuple[SchedulerBeat | None, datetime | None, RedisUnreachable | None]:
+    """Return the active one, when one last enqueued a full sync, and why that is not known."""
     if not settings.REDIS_URL:
-        return None, None
+        return None, None, None
     try:
-        with open_redis() as redis:
-            from scaiwave.queue.heartbeats import list_schedulers
+        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+            from scaiwave.queue.heartbeats import list_schedulers, read_enqueued_at
 
             active = [beat for beat in list_schedulers(redis) if beat.is_active]
+            enqueued_at = read_enqueued_at(redis, FULL_SYNC)
     except RedisUnreachable as error:
-        return None, error
-    return (active[0] if active else None), None
+        return None, None, error
+    return (active[0] if active else None), enqueued_at, None
 
 
 def get_next_scheduled(now: datetime) -> datetime:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from identity_sync.errors import TenantNotLinked
 from identity_sync.models import MAX_ID_CHARS, Registration, RegistrationState, SyncRun
-from identity_sync.registration.credentials import (
-    find_waiting_credentials,
-    verify_credentials,
-)
+from identity_sync.registration.credentials import verify_credentials
+from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.registration.redirects import find_redirect_problem
 from identity_sync.report import SyncReport
-from identity_sync.reports.judgement import (
-    Judgement,
-    RunScope,
-    format_age_in_words,
-    judge_runs,
-)
+from identity_sync.reports.health import judge_sync
+from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.runs import age_seconds, describe_run
-from identity_sync.reports.schedule import Schedule, detect_schedule
 from identity_sync.reports.webhooks import summarise_webhooks
 from scaiwave.config import Configuration
-from scaiwave.core.errors import InsufficientPermission, NotRegistered, ScaiWaveError
+from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_partner, resolve_tenant
 
@@ -95,9 +88,9 @@ def sync_status(
         None if partner is None else resolve_partner(operator, partner),
     )
     credentials, problem = _check_credentials(config)
-    judgement = judge_runs(scope, config=config, now=now)
+    health = judge_sync(scope, config=config, now=now, credentials_problem=problem)
+    judgement, schedule = health.judgement, health.schedule
     success = judgement.last_success
-    schedule = detect_schedule(scope, config=config, now=now)
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
@@ -109,12 +102,9 @@ def sync_status(
         schedule=schedule.document(shows_host=operator.sees_everything),
         next_run_at=schedule.next_run_at,
         skipped=summarise_skips(scope),
-        errors=_list_errors(problem, judgement),
+        warnings=[warning.message for warning in health.warnings],
+        errors=health.problems,
     )
-    status.warnings += [describe_dated_ahead(run) for run in judgement.dated_ahead]
-    if judgement.interrupted:
-        status.warnings.append(describe_interrupted(judgement.interrupted, now))
-    status.warnings += _list_schedule_warnings(schedule, problem)
     if operator.sees_everything:
         if not scope.is_restricted:
             status.webhooks = summarise_webhooks(config, now)
@@ -122,36 +112,6 @@ def sync_status(
             status.warnings.append(redirect_problem)
     _add_drift(status, drift, scope, problem)
     return status
-
-
-def _list_errors(problem: ScaiWaveError | None, judgement: Judgement) -> list[ScaiWaveError]:
-    """Return the errors, the most urgent first. Without a registration no sync is expected."""
-    if problem is None:
-        return judgement.problems
-    return [problem] if isinstance(problem, NotRegistered) else [problem, *judgement.problems]
-
-
-def _list_schedule_warnings(schedule: Schedule, problem: ScaiWaveError | None) -> list[str]:
-    if isinstance(problem, NotRegistered):
-        return []
-    if schedule.redis_problem is not None and schedule.source is None:
-        return [f"It is not known whether a scheduler runs: {schedule.redis_problem.message}"]
-    return [schedule.problem] if schedule.problem else []
-
-
-def describe_dated_ahead(run: SyncRun) -> str:
-    latest = max(filter(None, (run.started_at, run.ended_at)))
-    return (
-        f"Run {run.pk} is dated in the future ({latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC): "
-        "the clock of its host was ahead. It does not count."
-    )
-
-
-def describe_interrupted(run: SyncRun, now: datetime) -> str:
-    return (
-        f"Run {run.pk} was killed: it began {format_age_in_words(run.started_at, now)} ago, and "
-        "its process has ended. The next sync records it as failed."
-    )
 
 
 def summarise_skips(scope: RunScope) -> dict[str, Any]:
@@ -185,51 +145,6 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
         "error": {"code": problem.code, "message": problem.message} if problem else None,
     }
     return document, problem
-
-
-def describe_missing_registration(config: Configuration) -> NotRegistered:
-    """Return the error for a server without credentials: how far its last request has come."""
-    if waiting := find_waiting_credentials(config):
-        return NotRegistered(
-            f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
-            "not configured.",
-            fix="Run `scaiwave sync register` to configure them.",
-        )
-    row = Registration.objects.newest_first().first()
-    if row is None:
-        return NotRegistered("This server is not registered with ScaiKey.")
-    return _describe_last_request(row)
-
-
-def _describe_last_request(row: Registration) -> NotRegistered:
-    again = "Run `scaiwave sync register` to apply again with the same answers."
-    match row.state:
-        case RegistrationState.PENDING:
-            return NotRegistered(
-                "This server is not registered yet: waiting for approval of request "
-                f"{row.request_id}.",
-                fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync "
-                "register`.",
-            )
-        case RegistrationState.REJECTED:
-            reason = row.rejection_reason.rstrip(".") or "no reason given"
-            return NotRegistered(
-                f"This server is not registered: ScaiKey rejected request {row.request_id}: "
-                f"{reason}.",
-                fix=f"Resolve the reason with a ScaiKey administrator. {again}",
-            )
-        case RegistrationState.EXPIRED | RegistrationState.CANCELLED:
-            how = "has expired" if row.state == RegistrationState.EXPIRED else "was cancelled"
-            return NotRegistered(
-                f"This server is not registered: request {row.request_id} {how}.", fix=again
-            )
-        case _:
-            return NotRegistered(
-                f"This server was registered by request {row.request_id}, but no credentials are "
-                "configured.",
-                fix="Restore the configuration file, or run `scaiwave sync register` to register "
-                "again.",
-            )
 
 
 def _find_registrations(config: Configuration) -> tuple[Registration | None, Registration | None]:

@@ -33,6 +33,7 @@ from identity_sync.errors import (
 from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync import history
+from identity_sync.sync.audit_run import RunPermissions, audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.sync.fetch import (
@@ -101,7 +102,8 @@ class SyncOptions:
     the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
     to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
     `run_id` is the ID of the run in the history, where it was promised before. `check` is called
-    when no other run can begin, and raises what ends this one.
+    when no other run can begin, and raises what ends this one. For the audit log: `requested_by` is
+    who asked for the run, if not `operator`, and `purge_after_days` what is purged afterwards.
     """
 
     operator: Operator
@@ -122,6 +124,8 @@ class SyncOptions:
     reviewed: ReviewedPlan | None = None
     run_id: UUID | None = None
     check: Callable[[], None] | None = None
+    requested_by: Operator | None = None
+    purge_after_days: int | None = None
 
     @property
     def plan_path(self) -> Path | None:
@@ -472,6 +476,7 @@ def _apply(
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
                 history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
+                _audit(context, context.run)
             context.limits.cancel()  # A limit after the commit would report it as failed.
         context.is_applied = is_written
         return stopped
@@ -480,6 +485,18 @@ def _apply(
             "Another process changed the same rows while this sync was writing. No changes were "
             "made."
         ) from error
+
+
+def _audit(context: _SyncContext, run: SyncRun) -> None:
+    options = context.options
+    permissions = RunPermissions(
+        options.allow_removals,
+        str(options.reviewed.head.run_id) if options.reviewed else None,
+        options.allow_no_super_admin or None,
+        options.purge_after_days,
+    )
+    operator = options.requested_by or options.operator
+    audit_run(run, context.report, operator=operator, permissions=permissions, now=_now())
 
 
 def _decide(

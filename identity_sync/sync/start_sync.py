@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -29,6 +29,7 @@ from identity_sync.errors import (
 )
 from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
+from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.fetch import require_whole_scope
 from identity_sync.sync.removal_limit import find_allowance
 from identity_sync.sync.run import SyncOptions, resolve_linked_tenant, run_sync
@@ -55,7 +56,6 @@ REQUEST_LOCK = "sync-request"
 """The process lock of a request from its look at the queue until its job is in it."""
 PROCESS_LOCK = "requested-sync"
 """The file that is locked while a process of a requested sync runs on this host."""
-SUBJECT_TYPE = "syncrun"
 
 MAX_REQUEST_AGE = timedelta(minutes=15)
 MAX_LOCK_WAIT_SECONDS = 60
@@ -254,14 +254,15 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
         raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
     allow_removals = entry.details["allow_removals"]
     check = None if allow_removals is None else partial(_check_allowance, entry)
+    operator = Operator(
+        entry.operator,
+        OperatorRole(entry.operator_role),
+        origin=entry.origin,
+        subject=entry.operator_id,
+    )
     return run_sync(
         SyncOptions(
-            Operator(
-                entry.operator,
-                OperatorRole.HOST,
-                origin=entry.origin,
-                subject=entry.operator_id,
-            ),
+            replace(operator, role=OperatorRole.HOST),
             null_progress_factory,
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],
@@ -272,6 +273,7 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
             wait_seconds=MAX_LOCK_WAIT_SECONDS,
             timeout=get_sync_timeout(settings.CONFIG),
             run_id=run_id,
+            requested_by=operator,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.conf import settings
 from django.utils import timezone
@@ -31,7 +32,7 @@ def sync_and_purge(
             "After the sync this erases the name, e-mail address and avatar of everyone who was "
             f"removed from ScaiKey at least {days} days ago. This can't be undone. Continue?"
         )
-    report = run_sync(options)
+    report = run_sync(replace(options, purge_after_days=days))
     purge_options = PurgeOptions(
         days=days,
         limit=settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT"),

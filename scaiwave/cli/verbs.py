@@ -64,7 +64,16 @@ _SHOW_RUN = Verb(
     "Show what a run changed, for whom and why",
     (
         "scaiwave sync show-run last",
-        "scaiwave sync show-run 019aab53-0c1f --tenant acme --action deactivate",
+        "scaiwave sync show-run 019aab53-0c1f --tenant acme --action loss",
+    ),
+)
+_LOSSES = Verb(
+    "sync_losses",
+    "List who lost access through syncs, and why",
+    (
+        "scaiwave sync losses --since yesterday",
+        "scaiwave sync losses --participant anna@acme.example",
+        "scaiwave sync losses --tenant acme --loss suspended --json",
     ),
 )
 _SHOW_CONFIG = Verb("sync_show_config", "Show all settings and where they come from")
@@ -93,6 +102,7 @@ VERBS: dict[VerbPath, Verb] = {
     ("sync", "status"): _STATUS,
     ("sync", "runs"): _RUNS,
     ("sync", "show-run"): _SHOW_RUN,
+    ("sync", "losses"): _LOSSES,
     ("sync", "show-config"): _SHOW_CONFIG,
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
@@ -618,7 +628,7 @@ AREAS = (
         "sync",
         "sync_register",
         "sync_status",
-        others="sync_runs sync_show_run sync_show_config sync_export_env",
+        others="sync_runs sync_show_run sync_losses sync_show_config sync_export_env",
     ),
     _area(
         "Tenants and partners",

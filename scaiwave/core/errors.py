@@ -129,6 +129,17 @@ class NotRegistered(SettingMissing):
     fix = "Run `scaiwave sync register`."
 
 
+class CredentialsIncomplete(NotRegistered):
+    """The configuration has a part of the credentials for ScaiKey."""
+
+    code = "SW_SYNC_CREDENTIALS_INCOMPLETE"
+    remedy = (
+        "Set it in the environment or in the configuration file, as `scaiwave sync register` wrote "
+        "it, or restore that file from a backup. Without one, register again: `scaiwave sync "
+        "register`."
+    )
+
+
 class SettingInvalid(ConfigurationError):
     """A setting has an invalid value, or a configuration file can't be read."""
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
 SCHEDULERS_KEY = "scaiwave:schedulers"
+ENQUEUED_KEY = "scaiwave:scheduler:enqueued"
+"""The last time at which each job was due and enqueued, by its name, in Unix time."""
 STALE_AFTER = timedelta(seconds=30)
 """A scheduler without a heartbeat for so long is gone."""
 MAX_ENTRIES = 100
-MAX_ENTRY_BYTES, MAX_WORKER_FIELD_BYTES = 4096, 1024
+MAX_ENTRY_BYTES, MAX_WORKER_FIELD_BYTES, MAX_TIME_BYTES = 4096, 1024, 20
 _WORKER_FIELDS = ("hostname", "pid", "state", "last_heartbeat", "scaiwave", "death")
 
 
@@ -113,6 +115,15 @@ def _parse_scheduler(name: bytes, entry: bytes) -> SchedulerBeat | None:
 def _parse_time(text: Any) -> datetime:
     """Raises ValueError or TypeError."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def read_enqueued_at(redis: Redis, job: str) -> datetime | None:
+    """Return when a scheduler last enqueued a job, also one that has ended since."""
+    (entries,) = read_hashes(redis, [ENQUEUED_KEY], {job: MAX_TIME_BYTES})
+    try:
+        return datetime.fromtimestamp(int(entries.values.get(job, b"")), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def list_workers(redis: Redis) -> list[WorkerBeat]:

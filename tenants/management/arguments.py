@@ -37,8 +37,9 @@ def limits_from_options(options: dict[str, Any], *names: str) -> dict[str, int |
     }
 
 
-TIME_FORMATS = "a date, a time such as 2026-11-24T09:30, or an age: 90m, 12h, 7d"
+TIME_FORMATS = "today, yesterday, a date, a time such as 2026-11-24T09:30, or an age: 90m, 12h, 7d"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
 def since(text: str) -> datetime:
@@ -66,8 +67,8 @@ def _parse_time(text: str, *, whole_days: int, zone: tzinfo) -> datetime:
         if age := re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII):
             count, unit = age.groups()
             return timezone.now() - timedelta(**{_UNITS[unit]: int(count)})
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            day = date.fromisoformat(text) + timedelta(days=whole_days)
+        if text in _DAYS_AGO or re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+            day = _parse_day(text, zone) + timedelta(days=whole_days)
             return datetime(day.year, day.month, day.day, tzinfo=zone)
         timestamp = datetime.fromisoformat(text)
         if timestamp.tzinfo is None:
@@ -76,3 +77,9 @@ def _parse_time(text: str, *, whole_days: int, zone: tzinfo) -> datetime:
         return timestamp.astimezone(timezone.get_default_timezone())
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is not {TIME_FORMATS}") from None
+
+
+def _parse_day(text: str, zone: tzinfo) -> date:
+    if text in _DAYS_AGO:
+        return timezone.now().astimezone(zone).date() - timedelta(days=_DAYS_AGO[text])
+    return date.fromisoformat(text)

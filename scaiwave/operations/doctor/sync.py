@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from django.conf import settings
 from django.db import Error
 
 from identity_sync.errors import SyncOverdue
 from identity_sync.models import SyncRun
 from identity_sync.registration.credentials import verify_credentials
-from identity_sync.reports.judgement import RunScope, format_age_in_words, judge_runs
-from identity_sync.reports.schedule import detect_schedule
-from identity_sync.reports.status import (
-    describe_dated_ahead,
-    describe_interrupted,
-    describe_missing_registration,
-)
+from identity_sync.registration.missing import describe_missing_registration
+from identity_sync.reports.health import SyncHealth, judge_sync
+from identity_sync.reports.judgement import RunScope, format_age_in_words
 from identity_sync.reports.webhooks import summarise_webhooks
 from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
-from scaiwave.core.errors import ConfigurationError, ScaiWaveError
+from scaiwave.core.errors import ConfigurationError, NotRegistered, ScaiWaveError
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
 
@@ -31,6 +25,8 @@ MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
 
 WARN_CLOCK_SKEW = timedelta(seconds=10)
+
+NOT_REGISTERED = "Not checked: this server is not registered."
 
 
 class ClockWrong(ConfigurationError):
@@ -100,20 +96,25 @@ MAX_WEBHOOK_LAG = timedelta(seconds=60)
 
 
 def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
-    judgement = judge_runs(RunScope(get_host_operator()), config=config, now=now)
-    for problem in judgement.problems:
-        yield replace(warned("sync", problem.message, problem.fix), code=problem.code)
-    is_overdue = any(isinstance(problem, SyncOverdue) for problem in judgement.problems)
-    if (success := judgement.last_success) and success.ended_at and not is_overdue:
+    """Report what `sync status` does; the check of ScaiKey reports the credentials."""
+    health = judge_sync(RunScope(get_host_operator()), config=config, now=now)
+    if health.is_registered:
+        yield from _list_sync_findings(health, now)
+    else:
+        yield Finding("sync", State.SKIP, NOT_REGISTERED)
+    yield from _check_webhooks(config, now)
+
+
+def _list_sync_findings(health: SyncHealth, now: datetime) -> Iterator[Finding]:
+    for problem in health.problems:
+        if not isinstance(problem, NotRegistered):
+            yield failed("sync", problem)
+    is_overdue = any(isinstance(problem, SyncOverdue) for problem in health.problems)
+    if (success := health.judgement.last_success) and success.ended_at and not is_overdue:
         yield passed(
             "sync", f"The last full sync was {format_age_in_words(success.ended_at, now)} ago."
         )
-    for ahead in judgement.dated_ahead:
-        yield warned("sync", describe_dated_ahead(ahead), ClockWrong.fix)
-    if judgement.interrupted:
-        yield warned(
-            "sync", describe_interrupted(judgement.interrupted, now), "Run `scaiwave sync`."
-        )
+    yield from _list_warnings("sync", health)
     latest = SyncRun.objects.full().ended().newest_first().first()
     if latest and latest.error_code:
         yield warned(
@@ -121,12 +122,12 @@ def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
             f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
             "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
         )
-    yield from _check_webhooks(config, now)
 
 
 def check_scheduler(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Report who starts scheduled syncs, and warn if no one does."""
-    schedule = detect_schedule(RunScope(get_host_operator()), config=config, now=now)
+    health = judge_sync(RunScope(get_host_operator()), config=config, now=now)
+    schedule = health.schedule
     if schedule.scheduler is not None:
         host = schedule.scheduler.host
         next_run = schedule.next_run_at
@@ -137,14 +138,16 @@ def check_scheduler(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("scheduler", f"The last scheduled sync began {age} ago.")
     elif schedule.redis_problem is not None:
         yield Finding("scheduler", State.SKIP, "Not checked: Redis can't be used.")
+    elif not health.is_registered:
+        yield Finding("scheduler", State.SKIP, NOT_REGISTERED)
     else:
-        fix = (
-            "Start `scaiwave scheduler`, or add the crontab line."
-            if settings.REDIS_URL
-            else "Add the crontab line of docs/how-to/operations.md, or set SCAIWAVE_REDIS_URL and "
-            "start `scaiwave scheduler`."
-        )
-        yield warned("scheduler", schedule.problem, fix)
+        yield from _list_warnings("scheduler", health)
+
+
+def _list_warnings(check: str, health: SyncHealth) -> Iterator[Finding]:
+    for warning in health.warnings:
+        if warning.check == check:
+            yield warned(check, warning.message, warning.fix)
 
 
 def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.queue.connection import check_responses, map_redis_error
 from scaiwave.queue.definitions import DAY, QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import (
+    ENQUEUED_KEY,
     SCHEDULERS_KEY,
     STALE_AFTER,
     delete_stale_schedulers,
@@ -136,6 +137,7 @@ class Scheduler:
         if not self._redis.set(mark, self.name, nx=True, ex=DAY):
             return
         job_id = enqueue_job(self._redis, definition.function, job_id=f"{definition.name}-{slot}")
+        self._redis.hset(ENQUEUED_KEY, definition.name, slot)
         self.enqueued += 1
         logger.info("Job enqueued: %s (%s).", definition.name, job_id)
 

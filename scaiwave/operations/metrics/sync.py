@@ -9,9 +9,12 @@ from django.conf import settings
 from django.db.models import Count, Q
 
 from identity_sync.models import Outcome, SyncRun, SyncSkip
+from identity_sync.reports.health import judge_sync
+from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.webhooks import summarise_webhooks
 from identity_sync.sync.history import CHANGES_COUNTER
 from scaiwave.core.clock import get_latest_time
+from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.metrics.metric import Metric
 from tenants.counters import read_counter
 
@@ -56,6 +59,17 @@ def collect_sync_metrics(now: datetime) -> Iterator[Metric]:
             [({}, last.requests)],
         )
     running = SyncRun.objects.filter(outcome=Outcome.RUNNING).count()
+    problems = judge_sync(RunScope(get_host_operator()), config=settings.CONFIG, now=now).problems
+    yield Metric(
+        "sync_healthy",
+        "1 if `sync status` finds no problem; ScaiKey is not asked.",
+        [({}, int(not problems))],
+    )
+    yield Metric(
+        "sync_problem",
+        "1 for each problem that `sync status` finds.",
+        [({"code": code}, 1) for code in sorted({problem.code for problem in problems})],
+    )
     yield Metric("sync_runs_in_progress", "Runs that have not ended.", [({}, running)])
     yield _count_skips()
 

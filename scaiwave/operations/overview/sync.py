@@ -27,9 +27,11 @@ from identity_sync.models import (
     WebhookState,
 )
 from identity_sync.registration.credentials import has_credentials
+from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.report import KINDS
+from identity_sync.reports.health import SyncHealth, judge_sync
 from identity_sync.reports.judgement import MAX_FAILURES as MAX_FAILED_RUNS
-from identity_sync.reports.judgement import RunScope, get_interval, judge_runs
+from identity_sync.reports.judgement import RunScope, get_interval
 from identity_sync.reports.run_figures import (
     COLUMNS,
     NOT_APPLIED,
@@ -39,7 +41,7 @@ from identity_sync.reports.run_figures import (
 )
 from identity_sync.reports.tenant_figures import IS_REMOVAL
 from scaiwave.console.text import pluralize
-from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.errors import CredentialsIncomplete, ScaiWaveError
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.overview.tenants import LAST_FAILURES, MAX_FAILURES, NO_FAILURES
 from scaiwave.site.formatting import Tone
@@ -95,18 +97,21 @@ def _find_written(runs: Sequence[SyncRun]) -> SyncRun | None:
 
 def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
     scope = RunScope(get_host_operator())
-    judgement = judge_runs(scope, config=settings.CONFIG, now=now)
+    health = judge_sync(scope, config=settings.CONFIG, now=now)
+    judgement = health.judgement
     success = judgement.last_success
     details, command = [], ""
     if judgement.running is not None:
         details.append("A sync is in progress.")
-    if judgement.problems:
-        details += [_explain(problem, recent) for problem in judgement.problems[:2]]
-        command = find_command(judgement.problems[0].fix) or "scaiwave sync status"
+    if health.problems:
+        details += [_explain(problem, recent) for problem in health.problems[:2]]
+        command = find_command(health.problems[0].fix) or "scaiwave sync status"
     elif (last := _find_written(recent)) is not None and last.outcome in NOT_APPLIED:
         details.append("The last sync was not applied completely: see the last failures.")
+    details += [warning.message for warning in health.warnings]
     if judgement.running is None:
-        details += _describe_next(_find_written(recent) or success, now)
+        is_scheduled = health.schedule.source is not None
+        details += _describe_next(_find_written(recent) or success, now, is_scheduled=is_scheduled)
     has_succeeded = success is not None and success.ended_at is not None
     return Card(
         title="Last successful full sync",
@@ -115,10 +120,16 @@ def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
         else "never",
         url=f"{reverse(RUNS)}?outcome=applied" if has_succeeded else reverse(RUNS),
         permission=VIEW_RUNS,
-        tone=Tone.BAD if judgement.problems else Tone.GOOD,
+        tone=_judge(health),
         details=details,
         command=command,
     )
+
+
+def _judge(health: SyncHealth) -> Tone:
+    if health.problems:
+        return Tone.BAD
+    return Tone.WARN if health.warnings else Tone.GOOD
 
 
 def _explain(problem: ScaiWaveError, recent: Sequence[SyncRun]) -> str:
@@ -129,13 +140,18 @@ def _explain(problem: ScaiWaveError, recent: Sequence[SyncRun]) -> str:
     return problem.message
 
 
-def _describe_next(last: SyncRun | None, now: datetime) -> list[str]:
-    """Return when the next full sync is due, one interval after the last one began."""
+def _describe_next(last: SyncRun | None, now: datetime, *, is_scheduled: bool) -> list[str]:
+    """Return when the next full sync is due, one interval after the last one began.
+
+    None is expected if no one starts it.
+    """
     if last is None:
         return []
     interval = get_interval(settings.CONFIG)
     every = timesince(now - interval, now).replace("\N{NO-BREAK SPACE}", " ")
     due = last.started_at + interval
+    if due >= now and not is_scheduled:
+        return []
     day = "" if due.date() == now.date() else f"{due:%Y-%m-%d} "
     when = "was due" if due < now else "is expected"
     return [f"The next {when} at {day}{due:%H:%M} UTC, one every {every}."]
@@ -235,6 +251,9 @@ def _describe_registration(last: Registration | None) -> tuple[str, Tone, list[s
     if has_credentials(settings.CONFIG):
         waiting = ["A request for other credentials waits for approval."] if is_pending else []
         return "registered", Tone.GOOD, waiting, REGISTER if is_pending else ""
+    problem = describe_missing_registration(settings.CONFIG)
+    if isinstance(problem, CredentialsIncomplete):
+        return "credentials incomplete", Tone.BAD, [problem.message], REGISTER
     if last is None:
         return "not registered", Tone.BAD, [], f"{REGISTER} --url …"
     match last.state:

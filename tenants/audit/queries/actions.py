@@ -46,6 +46,7 @@ _OF_COMMANDS = (
     "suspend-participant",
     "suspend-partner",
     "suspend-tenant",
+    "sync",
     "unlink-tenant",
     "update-partner",
     "update-tenant",

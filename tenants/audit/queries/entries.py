@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
@@ -190,4 +190,9 @@ def min_uuid7_at(timestamp: datetime) -> UUID:
 
     The first 48 bits of a UUIDv7 are milliseconds since 1970.
     """
-    return UUID(int=int(timestamp.timestamp() * 1000) << 80)
+    return UUID(int=max(0, int(timestamp.timestamp() * 1000)) << 80)
+
+
+def get_uuid7_time(key: UUID) -> datetime:
+    """Return the time in a UUIDv7, that of its creation."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=key.int >> 80)

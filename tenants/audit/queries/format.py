@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from tenants.audit.queries.entries import min_uuid7_at
+from tenants.audit.queries.entries import get_uuid7_time, min_uuid7_at
 
 VERSION = 1
 SEAL_FORMAT = "scaiwave-audit-seal"
@@ -180,8 +180,6 @@ def get_next_start_id(day: date) -> UUID:
 def get_day(entry_id: UUID) -> date:
     """Return the day of an entry: that in the first 48 bits of its ID. Raises ValueError."""
     try:
-        return (
-            datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=entry_id.int >> 80)
-        ).date()
+        return get_uuid7_time(entry_id).date()
     except OverflowError:
         raise ValueError(f"{entry_id} is not an ID of an audit entry") from None

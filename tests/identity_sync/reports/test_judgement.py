@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
+from pytest_django import Settings
 
 from identity_sync.models import SyncSkip, WebhookEvent
 from identity_sync.reports.judgement import RunScope, judge_runs
@@ -17,14 +18,19 @@ from identity_sync.reports.status import SyncStatus, sync_status
 from identity_sync.reports.webhooks import summarise_webhooks
 from identity_sync.sync.claims import OFF_FOR_RUN
 from identity_sync.sync.removal_limit import OFF_FOR_TENANT
-from identity_sync.sync.run import sync_lock
+from identity_sync.sync.run import compute_drift, sync_lock
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import load
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.errors import CredentialsIncomplete
 from scaiwave.core.locks import is_locked
 from scaiwave.core.operators import Operator, OperatorRole
-from scaiwave.operations.doctor.sync import check_last_sync
+from scaiwave.operations.doctor.findings import State
+from scaiwave.operations.doctor.sync import check_last_sync, check_scaikey, check_scheduler
 from scaiwave.operations.metrics.sync import collect_sync_metrics
+from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.sandbox import Sandbox
+from scaiwave.site.formatting import Tone
 from tenants.errors import TenantNotFound
 from tenants.models import Partner, Tenant
 from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST
@@ -35,12 +41,17 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
 ]
+REGISTERED = {
+    "SCAIWAVE_SCAIKEY_URL": "https://scaikey.example",
+    "SCAIWAVE_SCAIKEY_CLIENT_ID": "id",
+    "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "a-secret-of-some-length",
+}
 FAILED = {"outcome": "failed", "error_code": "SW_X", "error_message": "why"}
 
 
 def get_codes(scope: RunScope | None = None, **settings: str) -> list[str]:
     """Return the codes of the problems, which are also those of `doctor`."""
-    config = load(settings)
+    config = load({**REGISTERED, **settings})
     codes = [
         problem.code
         for problem in judge_runs(scope or RunScope(HOST), config=config, now=NOW).problems
@@ -109,6 +120,66 @@ def test_fail_the_last_two_runs_failed() -> None:
     assert get_codes() == []
 
 
+@pytest.mark.parametrize("is_failing", [True, False])
+def test_fail_all_reports_agree(
+    home: Path, sandbox: Sandbox, settings: Settings, is_failing: bool
+) -> None:
+    """Status, doctor, metrics and the overview of the admin site."""
+    settings.CONFIG = config = make_config(home, sandbox)
+    make_run(started_at=NOW - timedelta(minutes=15), trigger="cron")
+    for minutes in (9, 5):
+        make_run(
+            started_at=NOW - timedelta(minutes=minutes),
+            trigger="cron",
+            **(FAILED if is_failing else {}),
+        )
+    codes = ["SW_SYNC_FAILING"] if is_failing else []
+    assert [error.code for error in get_status(home, sandbox).errors] == codes
+    findings = [*check_last_sync(config, NOW), *check_scheduler(config, NOW)]
+    failed = [finding for finding in findings if finding.state is State.FAIL]
+    assert [(finding.code, finding.exit_code) for finding in failed] == [
+        (code, 1) for code in codes
+    ]
+    metrics = {metric.name: metric.samples for metric in collect_sync_metrics(NOW)}
+    assert metrics["sync_healthy"] == [({}, int(not codes))]
+    assert metrics["sync_problem"] == [({"code": code}, 1) for code in codes]
+    card = build_sync_part(NOW).cards[0]
+    assert card.tone is (Tone.BAD if is_failing else Tone.GOOD)
+
+
+def test_fail_no_secret(home: Path, sandbox: Sandbox, settings: Settings) -> None:
+    """The server is registered: what is missing has a name, and syncs are expected."""
+    settings.CONFIG = config = make_config(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="")
+    message = "SCAIWAVE_SCAIKEY_CLIENT_SECRET is not set."
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert [error.code for error in status.errors] == [
+        "SW_SYNC_CREDENTIALS_INCOMPLETE",
+        "SW_SYNC_OVERDUE",
+    ]
+    assert status.errors[0].message == message
+    (finding,) = check_scaikey(config, NOW)
+    assert (finding.message, finding.exit_code) == (message, 2)
+    assert [each.code for each in check_last_sync(config, NOW)] == ["SW_SYNC_OVERDUE"]
+    with pytest.raises(CredentialsIncomplete) as caught:
+        compute_drift(operator=HOST, progress_factory=null_progress_factory)
+    assert caught.value.message == message
+    metrics = {metric.name: metric.samples for metric in collect_sync_metrics(NOW)}
+    assert ({"code": "SW_SYNC_CREDENTIALS_INCOMPLETE"}, 1) in metrics["sync_problem"]
+    cards = {card.title: card for card in build_sync_part(NOW).cards}
+    assert message in cards["Last successful full sync"].details
+    registration = cards["Registration with ScaiKey"]
+    assert (registration.value, registration.details[0]) == ("credentials incomplete", message)
+
+
+def test_success_not_registered_is_reported_once(settings: Settings) -> None:
+    settings.CONFIG = config = load({})
+    findings = [*check_last_sync(config, NOW), *check_scheduler(config, NOW)]
+    assert [(finding.check, finding.state) for finding in findings] == [
+        ("sync", State.SKIP),
+        ("scheduler", State.SKIP),
+    ]
+
+
 def test_fail_a_killed_run_is_noticed_at_once(home: Path, sandbox: Sandbox) -> None:
     make_run(started_at=NOW - timedelta(minutes=15))
     make_run(started_at=NOW - timedelta(minutes=9), **FAILED)
@@ -170,7 +241,7 @@ def test_fail_a_run_of_the_future_does_not_count(home: Path, sandbox: Sandbox) -
     assert status.warnings[0].startswith(
         f"Run {future.pk} is dated in the future (2026-03-02 12:00:04 UTC)"
     )
-    assert [row.message for row in check_last_sync(load({}), NOW)][1] == status.warnings[0]
+    assert [row.message for row in check_last_sync(load(REGISTERED), NOW)][1] == status.warnings[0]
 
 
 def test_fail_all_runs_are_of_the_future() -> None:
@@ -211,7 +282,7 @@ def test_fail_a_webhook_of_the_future_waits() -> None:
     event = {"event_id": "evt_1", "event_type": "user.updated", "kind": "participants"}
     WebhookEvent.objects.create(**event, received_at=NOW + timedelta(days=1))
     assert summarise_webhooks(load({}), NOW)["lag_seconds"] == 24 * 3600
-    assert "webhooks" in {finding.check for finding in check_last_sync(load({}), NOW)}
+    assert "webhooks" in {finding.check for finding in check_last_sync(load(REGISTERED), NOW)}
 
 
 def test_success_a_clock_a_little_ahead() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
 
 from identity_sync.reports.schedule import SCHEDULED_MINUTES
-from scaiwave.queue.jobs import SYNC_CRON
+from scaiwave.operations.jobs.scheduler import Scheduler
+from scaiwave.queue.heartbeats import ENQUEUED_KEY, SCHEDULERS_KEY, read_enqueued_at
+from scaiwave.queue.jobs import JOBS, SYNC_CRON
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
 from tests.queue_helpers import (
@@ -79,6 +81,50 @@ def test_success_status_and_doctor_detect_the_scheduler(redis: Redis) -> None:
     assert not any("scheduler" in warning for warning in status["warnings"])
     (check,) = [check for check in checks if check["check"] == "scheduler"]
     assert check["state"] == "pass"
+
+
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
+    """The sync that it started is only moments old, and no one starts the next one."""
+    now = datetime.now(UTC)
+    with start_suite("scheduler") as scheduler:
+        wait_until(lambda: redis.hlen(SCHEDULERS_KEY))
+        scheduler.kill()
+        scheduler.wait()
+    redis.hset(ENQUEUED_KEY, "full_sync", int(now.timestamp()))
+    redis.delete(SCHEDULERS_KEY)  # It expires 30 seconds later.
+    plant_call(redis, "job", "identity_sync.jobs.full_sync")
+    run_worker()
+    status = json.loads(run_process([*SUITE, "sync", "status", "--no-drift", "--json"]).out)
+    assert status["schedule"]["source"] is None
+    assert status["next_run_at"] is None
+    assert (
+        "The scheduler that started the last sync, 0 minutes ago, has stopped."
+        in (status["warnings"])
+    )
+    assert get_scheduler_check() == "warn"
+    # After the next time of the schedule, a scheduled sync is one of cron.
+    redis.hset(ENQUEUED_KEY, "full_sync", int((now - timedelta(minutes=10)).timestamp()))
+    assert get_scheduler_check() == "pass"
+    for damaged in (b"soon", b"9" * 19, b"9" * 10_000, b""):
+        redis.hset(ENQUEUED_KEY, "full_sync", damaged)
+        assert read_enqueued_at(redis, "full_sync") is None
+
+
+def test_success_the_scheduler_leaves_when_it_enqueued(redis: Redis) -> None:
+    due = datetime(2026, 11, 24, 12, 3, tzinfo=UTC)
+    times = iter([due - timedelta(seconds=30)] * 2 + [due + timedelta(seconds=1)] * 9)
+    scheduler = Scheduler(redis, [JOBS["identity_sync.jobs.full_sync"]], lambda: next(times))
+    scheduler.step()
+    assert read_enqueued_at(redis, "full_sync") is None
+    scheduler.step()
+    assert read_enqueued_at(redis, "full_sync") == due
+
+
+def get_scheduler_check() -> str:
+    checks = json.loads(run_process([*SUITE, "doctor", "--json"]).out)["checks"]
+    (check,) = [check for check in checks if check["check"] == "scheduler"]
+    return str(check["state"])
 
 
 def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:

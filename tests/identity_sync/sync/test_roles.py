@@ -11,6 +11,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from identity_sync.models import Trigger
 from identity_sync.sync import roles as role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
@@ -86,7 +87,7 @@ def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
     age_rows()
 
     with record_writes() as written:
-        report = sync()
+        report = sync(trigger=Trigger.CRON)
 
     assert get_changed_counts(report) == {}
     assert set(written) == {"sw_sync_runs"}

@@ -134,6 +134,12 @@ def test_success_a_queued_sync_runs_as_promised(
         "olga",
         None,
     )
+    audited = AuditEntry.objects.get(action="sync")
+    assert (audited.operator, audited.operator_role, audited.subject_id) == (
+        "olga",
+        "super_admin",
+        str(run.pk),
+    )
     page = client.get(reverse("admin:tenants_auditentry_changelist"))
     assert reverse("admin:identity_sync_syncrun_change", args=[run.pk]) in page.content.decode()
     with pytest.raises(SyncRequestInvalid):

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from identity_sync.models import SyncChange
+from identity_sync.models import SyncChange, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.history import fail_run
 from scaiwave.sandbox import Sandbox
@@ -67,7 +67,7 @@ def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
     age_rows()
 
     with record_writes() as written:
-        report = sync()
+        report = sync(trigger=Trigger.CRON)
 
     assert get_changed_counts(report) == {}
     assert count_rewritten_rows() == {}

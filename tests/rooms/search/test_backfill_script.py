@@ -126,9 +126,9 @@ def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
         (("--inline",), "--inline and --restart need --execute."),
         (("--restart",), "--inline and --restart need --execute."),
         (
-            ("--execute", "--since", "yesterday"),
-            "--since 'yesterday' is not a date, a time such as 2026-11-24T09:30, or an age: "
-            "90m, 12h, 7d.",
+            ("--execute", "--since", "tomorrow"),
+            "--since 'tomorrow' is not today, yesterday, a date, a time such as "
+            "2026-11-24T09:30, or an age: 90m, 12h, 7d.",
         ),
         (("--room", "lobby"), "--room needs --tenant."),
     ],

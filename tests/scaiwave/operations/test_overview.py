@@ -39,6 +39,7 @@ from tenants.models import (
     TokenUsage,
 )
 from tests.concurrency import run_concurrently
+from tests.identity_sync.reports.test_judgement import REGISTERED
 from tests.queue_helpers import plant_failed, plant_worker
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
@@ -70,8 +71,15 @@ def get_chart(title: str) -> dict[str, Any]:
 
 def make_run(minutes_ago: float, outcome: str = "applied", **fields: Any) -> SyncRun:
     started_at = NOW - timedelta(minutes=minutes_ago)
-    values = {"ended_at": started_at + timedelta(seconds=2), "duration_seconds": 2.0, **fields}
-    return SyncRun.objects.create(operator="root", outcome=outcome, started_at=started_at, **values)
+    values = {"ended_at": started_at + timedelta(seconds=2), "duration_seconds": 2.0}
+    values |= {"operator": "root", "trigger": "cron", **fields}
+    return SyncRun.objects.create(outcome=outcome, started_at=started_at, **values)
+
+
+@pytest.fixture
+def _registered(settings: Settings) -> None:
+    home = settings.CONFIG.get_str("SCAIWAVE_HOME")
+    settings.CONFIG = load({**REGISTERED, **({"SCAIWAVE_HOME": home} if home else {})})
 
 
 def make_skip(number: int, **fields: Any) -> SyncSkip:
@@ -102,6 +110,7 @@ def test_success_an_empty_server_names_what_to_do(client: Client) -> None:
     assert "scaiwave admin federation key generate" in page
 
 
+@pytest.mark.usefixtures("_registered")
 def test_success_cards_count_as_lists_do() -> None:
     acme = row_factories.make_tenant("acme", max_rooms=1)
     row_factories.make_tenant("gone", absent_since=NOW)
@@ -412,6 +421,7 @@ def test_fail_failures_of_what_an_account_may_not_see_are_not_listed() -> None:
     assert [link["text"] for link in shown["links"]] == ["failed syncs"]
 
 
+@pytest.mark.usefixtures("_registered")
 @pytest.mark.parametrize(
     ("minutes_ago", "sentence"),
     [
@@ -430,6 +440,7 @@ def test_success_the_card_has_the_time_of_the_next_sync_also_after_failures(
     assert card["details"][-1] == sentence
 
 
+@pytest.mark.usefixtures("_registered")
 def test_success_repeated_skips_are_said_plainly() -> None:
     make_run(5)
     make_skip(1, runs=7, subject_name="Aylin Demir")

@@ -251,15 +251,31 @@ def test_success_times(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("tenants.management.arguments.timezone.now", lambda: later)
     assert len(run_command("list_audit", "--jsonl", "--since=36h").splitlines()) == 1
     assert len(run_command("list_audit", "--jsonl", "--since=3d").splitlines()) == 2
+    # It is 21:00 in Tokyo, and the days begin there at 15:00 UTC.
+    monkeypatch.setattr("tenants.management.arguments.timezone.now", lambda: NOW)
+    for words, count in (
+        (["--since", "today"], 2),
+        (["--until", "yesterday"], 0),
+        (["--until", "today"], 1),
+    ):
+        assert len(run_command("list_audit", "--jsonl", *words).splitlines()) == count, words
+    later = NOW + timedelta(days=1)
+    monkeypatch.setattr("tenants.management.arguments.timezone.now", lambda: later)
+    for words, count in (
+        (["--since", "today"], 1),
+        (["--since", "yesterday"], 2),
+        (["--until", "yesterday"], 1),
+    ):
+        assert len(run_command("list_audit", "--jsonl", *words).splitlines()) == count, words
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "2026-13-01", "٣d", "9999999d", "9999-12-31", ""])
+@pytest.mark.parametrize("moment", ["tomorrow", "2026-13-01", "٣d", "9999999d", "9999-12-31", ""])
 def test_fail_invalid_time(moment: str) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("list_audit", f"--until={moment}")
     assert caught.value.message == (
-        f"Argument --until: {moment!r} is not a date, a time such as 2026-11-24T09:30, or an age: "
-        "90m, 12h, 7d."
+        f"Argument --until: {moment!r} is not today, yesterday, a date, a time such as "
+        "2026-11-24T09:30, or an age: 90m, 12h, 7d."
     )
 
 

@@ -166,6 +166,10 @@ def test_success_a_healthy_server_is_exit_0(
     ):
         monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
     copy_database(empty_database, database_url)
+    never = run_scaiwave("doctor", "--json")
+    failed = [item["code"] for item in json.loads(never.out)["checks"] if item["state"] == "fail"]
+    assert (never.code, failed) == (1, ["SW_SYNC_OVERDUE"])
+    assert run_scaiwave("sync").code == 0
     ended = run_scaiwave("doctor", "--json")
     found = json.loads(ended.out)
     assert [item for item in found["checks"] if item["state"] == "fail"] == []

@@ -11,6 +11,7 @@ from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync, check_scaikey
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import NOW
+from tests.identity_sync.reports.test_judgement import REGISTERED
 from tests.identity_sync.reports.test_status import make_config, make_event, make_run, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -67,26 +68,27 @@ def test_fail_not_registered(home: Path) -> None:
 
 def test_success_a_recent_sync(home: Path) -> None:
     make_run()
-    (finding,) = check_last_sync(load({}), NOW)
+    (finding,) = check_last_sync(load(REGISTERED), NOW)
     assert (finding.state, finding.message) == (
         State.PASS,
         "The last full sync was 8 minutes ago.",
     )
 
 
-def test_success_no_sync_yet_is_a_warning() -> None:
+def test_fail_no_sync_yet() -> None:
     # A run for a single tenant does not count, nor does one in progress.
     make_run(tenant=make_tenant("acme", "x"))
     make_run(outcome="running", ended_at=None)
     with sync_lock():
-        (finding,) = check_last_sync(load({}), NOW)
-    assert (finding.state, finding.fix) == (State.WARN, "Run `scaiwave sync`.")
+        (finding,) = check_last_sync(load(REGISTERED), NOW)
+    assert (finding.state, finding.fix) == (State.FAIL, "Run `scaiwave sync`.")
 
 
-def test_success_an_old_sync_and_a_failed_one_are_warnings() -> None:
+def test_fail_an_old_sync_and_a_failed_one() -> None:
     make_run(started_at=NOW - timedelta(hours=3))
     make_run(outcome="failed", error_code="SW_SYNC_REMOVAL_LIMIT", error_message="Too many losses.")
-    old, failed = check_last_sync(load({}), NOW)
+    old, failed = check_last_sync(load(REGISTERED), NOW)
+    assert (old.state, failed.state) == (State.FAIL, State.WARN)
     assert old.message == "The last successful full sync was 2 hours, 59 minutes ago."
     assert (
         failed.message == "The latest full sync ended with SW_SYNC_REMOVAL_LIMIT: Too many losses."
@@ -97,14 +99,14 @@ def test_success_webhooks_are_not_mentioned_while_they_are_handled() -> None:
     make_run(ended_at=NOW)
     make_event(received_at=NOW - timedelta(seconds=60))
     make_event(state="handled", ended_at=NOW)
-    assert [finding.check for finding in check_last_sync(load({}), NOW)] == ["sync"]
+    assert [finding.check for finding in check_last_sync(load(REGISTERED), NOW)] == ["sync"]
 
 
 def test_fail_waiting_or_failed_webhooks() -> None:
     make_run(ended_at=NOW)
     make_event(received_at=NOW - timedelta(seconds=61))
     make_event(state="failed", ended_at=NOW, error_code="SW_X", error_message="why")
-    _, waiting, failed = check_last_sync(load({}), NOW)
+    _, waiting, failed = check_last_sync(load(REGISTERED), NOW)
     assert (waiting.state, waiting.message) == (
         State.WARN,
         "Waiting webhooks: 1, the oldest for 61 s.",

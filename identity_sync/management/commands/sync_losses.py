@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils import timezone
+
+from identity_sync.reports.loss_kinds import Loss
+from identity_sync.reports.losses import (
+    LossFilter,
+    LossHistory,
+    get_loss_history,
+    list_losses,
+)
+from identity_sync.reports.runs import SHORT_ID_CHARS
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.text import pluralize
+from tenants.management.arguments import TIME_FORMATS, since, until
+
+COLUMNS = (
+    Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),
+    Column("run", "Run", no_wrap=True, optional=True),
+    Column("who", "Who"),
+    Column("email", "E-mail", optional=True),
+    Column("tenant", "Tenant"),
+    Column("lost", "Lost"),
+    Column("why", "Why"),
+    Column("is_back", "Back", ColumnType.FLAG),
+)
+KEYS = (
+    *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),
+    *("scaikey_id", "role", "group", "new_tenant", "people", "reason", "is_back", "run_id"),
+)
+
+
+class Command(ListCommand):
+    plural = "losses"
+    columns = COLUMNS
+    keys = KEYS
+    history: LossHistory
+    help = (
+        "List who lost access through syncs, newest first: what they lost, why, through which "
+        "run, and whether it is back. The first sync of a tenant has counts only."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
+        )
+        parser.add_argument(
+            "--until",
+            metavar="TIME",
+            type=until,
+            help="end of the period (a day includes the whole day)",
+        )
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument(
+            "--participant",
+            metavar="NAME",
+            help="only this person, with their groups, tenant and partner (e-mail address, FQID, "
+            "ID or ScaiKey ID)",
+        )
+        parser.add_argument(
+            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
+        )
+
+    def load_rows(self, limit: int | None, loss: str | None, **options: Any) -> Iterable[Row]:
+        names = ("since", "until", "tenant", "participant")
+        filters = LossFilter(
+            **{name: options[name] for name in names}, loss=None if loss is None else Loss(loss)
+        )
+        self.history = get_loss_history(operator=self.operator, now=timezone.now())
+        return list_losses(operator=self.operator, filters=filters, limit=limit)
+
+    def load_rest(self) -> Row:
+        return {
+            "history_begins_at": self.history.begins_at,
+            "values_begin_at": self.history.values_begin_at,
+        }
+
+    def format_row(self, row: Row) -> Row:
+        return {
+            **row,
+            "who": _format_subject(row),
+            "lost": _format_loss(row),
+            "why": f"moved to {row['new_tenant']}" if row["new_tenant"] else row["reason"],
+            "run": str(row["run_id"])[:SHORT_ID_CHARS],
+        }
+
+    def print_notes(self) -> None:
+        begin, values = self.history.begins_at, self.history.values_begin_at
+        if begin is None:
+            self.output.log("No sync has run yet.")
+            return
+        zone = self.output.zone
+        note = f"The history begins on {begin.astimezone(zone):%Y-%m-%d %H:%M}"
+        if values is None:
+            note += ", without suspensions and roles: values are not kept"
+        elif values != begin:
+            note += f", suspensions and roles on {values.astimezone(zone):%Y-%m-%d %H:%M}"
+        self.output.log(f"{note}. The first sync of a tenant is recorded as counts only.")
+
+
+def _format_subject(row: Row) -> str:
+    name = row["subject"] or row["scaikey_id"]
+    if row["kind"] in ("partners", "tenants", "groups"):
+        return f"{row['kind'].removesuffix('s')} {name}"
+    return str(name)
+
+
+def _format_loss(row: Row) -> str:
+    if row["role"]:
+        return f"role {row['role']}"
+    match row["kind"]:
+        case "memberships":
+            return f"group {row['group']}" if row["group"] else "a group"
+        case "groups":
+            return "its memberships"
+        case "partners":
+            return "sign-in of its tenants"
+        case "tenants" if row["people"]:
+            return f"sign-in of {pluralize(row['people'], 'person', 'people')}"
+        case _:
+            return "sign-in"

@@ -1,0 +1,111 @@
+"""Judge the sync as a whole, for everything that reports on it.
+
+`sync status`, `doctor`, `/metrics` and the overview of the admin site call `judge_sync`, so that
+none reports a healthy sync while another reports a problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.conf import settings
+
+from identity_sync.models import SyncRun
+from identity_sync.registration.credentials import has_credentials
+from identity_sync.registration.missing import describe_missing_registration
+from identity_sync.reports.judgement import Judgement, RunScope, format_age_in_words, judge_runs
+from identity_sync.reports.schedule import Schedule, detect_schedule
+from scaiwave.config import Configuration
+from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
+
+
+@dataclass(frozen=True)
+class SyncWarning:
+    """What needs attention but has not stopped syncs yet. `check` is its check in `doctor`."""
+
+    check: str
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class SyncHealth:
+    """`problems` are errors, the most urgent first; without any the sync is healthy.
+
+    Without a registration no sync is expected: that is then the only problem.
+    """
+
+    judgement: Judgement
+    schedule: Schedule
+    problems: list[ScaiWaveError]
+    warnings: list[SyncWarning]
+
+    @property
+    def is_registered(self) -> bool:
+        return not any(map(_is_unregistered, self.problems))
+
+
+def judge_sync(
+    scope: RunScope,
+    *,
+    config: Configuration,
+    now: datetime,
+    credentials_problem: ScaiWaveError | None = None,
+) -> SyncHealth:
+    """Judge runs, schedule and configuration; ScaiKey is not asked.
+
+    `credentials_problem` is the error of a caller who has asked it.
+    """
+    problem = credentials_problem
+    if problem is None and not has_credentials(config):
+        problem = describe_missing_registration(config)
+    judgement = judge_runs(scope, config=config, now=now)
+    schedule = detect_schedule(scope, config=config, now=now)
+    is_expected = not _is_unregistered(problem)
+    return SyncHealth(
+        judgement,
+        schedule,
+        [*([problem] if problem else []), *(judgement.problems if is_expected else [])],
+        [
+            *_list_run_warnings(judgement, now),
+            *(_list_schedule_warnings(schedule) if is_expected else []),
+        ],
+    )
+
+
+def _is_unregistered(problem: ScaiWaveError | None) -> bool:
+    return isinstance(problem, NotRegistered) and not isinstance(problem, CredentialsIncomplete)
+
+
+def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]:
+    fix = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
+    ahead = [SyncWarning("sync", _describe_dated_ahead(run), fix) for run in judgement.dated_ahead]
+    if (run := judgement.interrupted) is None:
+        return ahead
+    message = (
+        f"Run {run.pk} was killed: it began {format_age_in_words(run.started_at, now)} ago, and "
+        "its process has ended. The next sync records it as failed."
+    )
+    return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.")]
+
+
+def _describe_dated_ahead(run: SyncRun) -> str:
+    latest = max(filter(None, (run.started_at, run.ended_at)))
+    return (
+        f"Run {run.pk} is dated in the future ({latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC): "
+        "the clock of its host was ahead. It does not count."
+    )
+
+
+def _list_schedule_warnings(schedule: Schedule) -> list[SyncWarning]:
+    if schedule.redis_problem is not None and schedule.source is None:
+        message = f"It is not known whether a scheduler runs: {schedule.redis_problem.message}"
+        return [SyncWarning("scheduler", message, schedule.redis_problem.fix)]
+    fix = (
+        "Start `scaiwave scheduler`, or add the crontab line."
+        if settings.REDIS_URL
+        else "Add the crontab line of docs/how-to/operations.md, or set SCAIWAVE_REDIS_URL and "
+        "start `scaiwave scheduler`."
+    )
+    return [SyncWarning("scheduler", schedule.problem, fix)] if schedule.problem else []

@@ -1,0 +1,223 @@
+"""List the losses of access of all runs: who lost what, when, why, and whether it has come back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+
+from identity_sync.models import SyncChange, SyncRun
+from identity_sync.reports.loss_kinds import SUSPENSIONS, Loss, build_candidate_q, find_losses
+from identity_sync.reports.runs import (
+    BATCH_SIZE,
+    MAX_EDGES,
+    get_stored_values,
+    visible_changes,
+    visible_runs,
+)
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched, to_uuid
+from tenants.audit.queries.entries import get_uuid7_time, min_uuid7_at
+from tenants.lookup.resolve import resolve_participant, resolve_tenant
+from tenants.lookup.serializers import Row
+from tenants.lookup.visibility import visible_participants
+from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
+
+
+@dataclass(frozen=True)
+class LossFilter:
+    """Conditions for losses; None matches all. `until` is exclusive.
+
+    `participant` also matches losses of the person's groups, tenants and partners.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    tenant: str | None = None
+    participant: str | None = None
+    loss: Loss | None = None
+
+
+@dataclass(frozen=True)
+class LossHistory:
+    """How far back losses are known; None for not at all.
+
+    Suspensions and roles are known as long as the values of changes are kept.
+    """
+
+    begins_at: datetime | None
+    values_begin_at: datetime | None
+
+
+def list_losses(
+    *, operator: Operator, filters: LossFilter, limit: int | None = None
+) -> Generator[Row, None, None]:
+    """Return the losses in the operator's scope, newest first, one at a time to save memory.
+
+    Raises `TenantNotFound`, `ParticipantNotFound` or `AmbiguousName` at once.
+    """
+    operator.require(Permission.VIEW)
+    changes = visible_changes(operator).filter(build_candidate_q(filters.loss))
+    if filters.since is not None:
+        changes = changes.filter(pk__gte=min_uuid7_at(filters.since))
+    if filters.until is not None:
+        changes = changes.filter(pk__lt=min_uuid7_at(filters.until))
+    tenant = None if filters.tenant is None else resolve_tenant(operator, filters.tenant)
+    if filters.participant is not None:
+        person = resolve_participant(operator, filters.participant, tenant=tenant)
+        changes = changes.filter(subject_id__in=_list_subjects(operator, person))
+    if tenant is not None:
+        changes = changes.filter(tenant=tenant)
+    return _iter_losses(changes.order_by("-pk"), filters.loss, limit)
+
+
+def get_loss_history(*, operator: Operator, now: datetime) -> LossHistory:
+    operator.require(Permission.VIEW)
+    oldest = visible_runs(operator).order_by("started_at").values_list("started_at", flat=True)
+    begins_at = oldest.first()
+    days = settings.CONFIG.get_int("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS")
+    if begins_at is None or not days:
+        return LossHistory(begins_at, None)
+    return LossHistory(begins_at, max(begins_at, now - timedelta(days=days)))
+
+
+def _list_subjects(operator: Operator, person: Participant) -> list[UUID]:
+    """Return the IDs of a person's rows, memberships, groups, tenants and partners.
+
+    A person who moved has a row in each tenant.
+    """
+    people = [person]
+    if person.scaikey_id is not None:
+        same = visible_participants(operator).filter(scaikey_id=person.scaikey_id)
+        people = list(same.select_related("tenant"))
+    edges = GroupMembership.objects.filter(member_participant__in=people)
+    pairs = edges.values_list("pk", "group_id")[:MAX_EDGES]
+    tenants = [each.tenant for each in people]
+    partners = [tenant.partner_id for tenant in tenants if tenant.partner_id]
+    subjects = {each.pk for each in (*people, *tenants)} | {key for pair in pairs for key in pair}
+    return [*subjects, *partners]
+
+
+def _iter_losses(
+    changes: QuerySet[SyncChange], loss: Loss | None, limit: int | None
+) -> Generator[Row, None, None]:
+    """Read the changes page by page: what is filtered out here can't be limited by the database."""
+    number, page = 0, list(changes[:BATCH_SIZE])
+    while page:
+        found = [
+            (change, each, detail)
+            for change in page
+            for each, detail in find_losses(change, get_stored_values(change))
+            if loss in (None, each)
+        ]
+        present = _Present.load(found)
+        for change, each, detail in found:
+            if number == limit:
+                return
+            number += 1
+            yield present.build_row(change, each, detail)
+        page = list(changes.filter(pk__lt=page[-1].pk)[:BATCH_SIZE])
+
+
+_MODELS: dict[str, QuerySet[Any]] = {
+    "partners": Partner.objects.all(),
+    "tenants": Tenant.objects.all(),
+    "participants": Participant.objects.all(),
+    "groups": Group.objects.all(),
+    "memberships": GroupMembership.objects.select_related(
+        "group", "member_participant", "member_group"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Present:
+    """What the subjects of a page of losses are now.
+
+    `grants` are (participant, slug of a role). `people` counts those who lost access with a tenant,
+    by run and tenant.
+    """
+
+    rows: dict[UUID, Any]
+    grants: set[tuple[UUID, str]]
+    people: dict[tuple[UUID, UUID], int]
+
+    @classmethod
+    def load(cls, losses: Sequence[tuple[SyncChange, Loss, str]]) -> _Present:
+        subjects: defaultdict[str, set[UUID]] = defaultdict(set)
+        for change, _, _ in losses:
+            subjects[change.kind].add(change.subject_id)
+        rows = {
+            key: row for kind, keys in subjects.items() for key, row in _load(kind, keys).items()
+        }
+        with_roles = {change.subject_id for change, loss, _ in losses if loss is Loss.ROLE_TAKEN}
+        of_tenants = {change.run_id for change, _, _ in losses if change.kind == "tenants"}
+        return cls(rows, set(_iter_grants(with_roles)), dict(_iter_people_counts(of_tenants)))
+
+    def build_row(self, change: SyncChange, loss: Loss, detail: str) -> Row:
+        row = self.rows.get(change.subject_id)
+        member = row
+        if isinstance(row, GroupMembership):
+            member = row.member_participant or row.member_group
+        has_role = (change.subject_id, detail) in self.grants
+        return {
+            "lost_at": get_uuid7_time(change.pk),
+            "loss": loss,
+            "kind": change.kind,
+            "tenant_id": change.tenant_id,
+            "tenant": change.tenant.slug if change.tenant else None,
+            "subject_id": member.pk if member else change.subject_id,
+            "subject": _get_name(change, member),
+            "email": getattr(member, "email", "") or None,
+            "scaikey_id": change.subject_scaikey_id.rpartition(" ")[2],
+            "role": detail if loss is Loss.ROLE_TAKEN else None,
+            "group": row.group.name if isinstance(row, GroupMembership) else None,
+            "new_tenant": (detail or None) if loss is Loss.MOVED else None,
+            "people": self.people.get((change.run_id, change.subject_id)),
+            "reason": _explain(change, loss, detail),
+            "is_back": has_role if loss is Loss.ROLE_TAKEN else _is_active(row),
+            "run_id": change.run_id,
+        }
+
+
+def _load(kind: str, keys: Iterable[UUID]) -> dict[UUID, Model]:
+    return _MODELS[kind].in_bulk(keys)
+
+
+def _iter_grants(people: Iterable[UUID]) -> Iterator[tuple[UUID, str]]:
+    for batch in batched(people):
+        grants = RoleGrant.objects.filter(participant__in=batch)
+        for participant_id, slug in grants.values_list("participant_id", "role__slug"):
+            if participant_id is not None:
+                yield participant_id, slug
+
+
+def _iter_people_counts(runs: Iterable[UUID]) -> Iterator[tuple[tuple[UUID, UUID], int]]:
+    for batch in batched(runs):
+        for run_id, losses in SyncRun.objects.filter(pk__in=batch).values_list("pk", "losses"):
+            for measure, tenant_id, number in losses:
+                if measure == "people":
+                    yield (run_id, to_uuid(tenant_id)), number
+
+
+def _get_name(change: SyncChange, member: Any) -> str:
+    """Return the name at the time of the change; a membership has it with that of its group."""
+    return str(member) if change.kind == "memberships" and member else change.subject_name
+
+
+def _is_active(row: Any) -> bool:
+    if isinstance(row, GroupMembership):
+        return row.absent_since is None and row.group.absent_since is None
+    return row is not None and row.inactive_reason is None
+
+
+def _explain(change: SyncChange, loss: Loss, detail: str) -> str:
+    if loss is Loss.ROLE_TAKEN:
+        return "no longer granted in ScaiKey"
+    return f"{detail.lower()} in ScaiKey" if loss in SUSPENSIONS.values() else change.reason
