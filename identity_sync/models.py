@@ -137,6 +137,14 @@ class SyncRun(models.Model):
     phases = models.JSONField(
         default=list, blank=True, help_text="of a run in progress; empty once it has ended"
     )
+    applied_plan = models.OneToOneField(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="applied_by",
+        help_text="the run that wrote the plan file that this run has applied",
+    )
 
     objects = SyncRunQuerySet.as_manager()
 

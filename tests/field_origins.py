@@ -147,7 +147,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     ),
     "identity_sync.SyncRun": _declare(
         local="id tenant trigger operator outcome counts requests started_at ended_at "
-        "duration_seconds error_code error_message error_fix warnings losses phases"
+        "duration_seconds error_code error_message error_fix warnings losses phases "
+        "applied_plan"
     ),
     "identity_sync.SyncChange": _declare(
         local="id run tenant kind action subject_id subject_scaikey_id subject_name fields "

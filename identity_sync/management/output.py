@@ -124,6 +124,12 @@ def print_report(output: Output, report: SyncReport) -> None:
     if output.as_json:
         output.print_json(report.document())
         return
+    if report.plan is not None and report.plan["applied_at"] is not None:
+        output.print_line(
+            f"This plan was applied on {report.plan['applied_at']:%Y-%m-%d %H:%M} UTC by run "
+            f"{report.run_id}. No changes were made."
+        )
+        return
     for warning in report.warnings:
         output.warn(warning)
     counts = report.counts()

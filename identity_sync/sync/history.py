@@ -128,6 +128,7 @@ _END = (
     "error_code",
     "error_message",
     "error_fix",
+    "applied_plan",
 )
 
 

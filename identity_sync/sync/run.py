@@ -25,7 +25,6 @@ from identity_sync.errors import (
     SyncConflict,
     SyncLocked,
     SyncPartial,
-    SyncPlanInvalid,
     SyncStopped,
     SyncTimedOut,
     TenantNotLinked,
@@ -56,7 +55,6 @@ from identity_sync.sync.plan import (
     refresh_statistics,
 )
 from identity_sync.sync.plan_file import (
-    PlanHead,
     PlanWriter,
     ReviewedPlan,
     format_apply_command,
@@ -199,8 +197,13 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
     else:
         options.operator.require(Permission.SYNC_TENANTS)
         tenant = resolve_linked_tenant(options.operator, options.tenant)
+    if (applied := _find_applied(options)) is not None:
+        return applied
     with options.connect(settings.CONFIG) as client, ExitStack() as stack:
         _acquire_lock(stack, options, tenant, limits)
+        # Another process may have applied the plan before this one had the lock.
+        if (applied := _find_applied(options)) is not None:
+            return applied
         history.close_interrupted(_now())
         covered = history.list_unhandled_events() if options.is_full else []
         run = _start_run(options, tenant)
@@ -216,6 +219,15 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
                 history.mark_events_handled(covered, run=run, now=_now())
             if not options.dry_run:
                 history.delete_expired_values(_now(), days=_value_days())
+
+
+def _find_applied(options: SyncOptions) -> SyncReport | None:
+    """Return the report if the reviewed plan was applied before. Raises `SyncPlanExpired`."""
+    if options.reviewed is None:
+        return None
+    if (report := options.reviewed.find_report()) is None:
+        options.reviewed.ensure_valid_at(_now())
+    return report
 
 
 def _acquire_lock(
@@ -266,25 +278,18 @@ def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
 def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     """Sync as a reviewed plan says: for its tenant, and with exactly its losses of access.
 
-    Raises `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, and what
-    `run_sync` raises.
+    A plan is applied once: a second time returns a report that names the first run. Raises
+    `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, `DiskFull`, and
+    what `run_sync` raises.
     """
     options.operator.require(Permission.SYNC_TENANTS)
     if not options.dry_run:
         remove_killed_plans(path.parent)
-    with open_plan(path, now=_now()) as reviewed:
-        _ensure_own_database(reviewed.head, path)
+    with open_plan(path) as reviewed:
         tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
         return run_sync(
             replace(options, tenant=tenant, removals=reviewed.head.removals, reviewed=reviewed)
         )
-
-
-def _ensure_own_database(head: PlanHead, path: Path) -> None:
-    """The run that wrote the plan is in the database that the plan is for."""
-    run = SyncRun.objects.filter(pk=head.run_id).first()
-    if run is None or run.tenant_id != head.tenant_id:
-        raise SyncPlanInvalid(f"{path} is a plan for another database.")
 
 
 def compute_drift(
@@ -431,6 +436,8 @@ def _apply(
             is_written = context.run is not None and _has_written(context.report)
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
+                if context.options.reviewed is not None:
+                    context.run.applied_plan_id = context.options.reviewed.head.run_id
                 history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
             context.limits.cancel()  # A limit after the commit would report it as failed.
         context.is_applied = is_written
