@@ -65,10 +65,10 @@ from identity_sync.sync.plan_file import (
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.removal_limit import (
     RemovalLimit,
+    build_allowance,
     check_removal_limit,
     count_losses_by_tenant,
     enforce_removal_limit,
-    format_allowance,
 )
 from identity_sync.sync.slugs import SlugConflict
 from identity_sync.sync.staging import analyze, temporary_tables
@@ -535,14 +535,18 @@ def _partial_error(
     skipped_tenants: list[str], plan: Plan, report: SyncReport
 ) -> SyncPartial | None:
     """Return the error for a run that skips something, or None."""
-    reasons, fixes = [], []
+    reasons, fixes, commands = [], [], []
+    allowance = None
     if skipped_tenants:
         reasons.append(
             f"Skipped {plan.skipped_losses:,} losses of access in {', '.join(skipped_tenants)}: "
             "over the removal limit of a tenant"
         )
         total = sum(report.losses.values()) + plan.skipped_losses
-        fixes.append("If they are correct, " + format_allowance(plan, total))
+        allowed = build_allowance(plan, total)
+        fixes.append(f"If they are correct, {allowed.text}")
+        commands.append(allowed.command)
+        allowance = allowed.number
     if plan.inconsistent:
         kinds = ", ".join(dict.fromkeys(plan.inconsistent))
         reasons.append(
@@ -552,9 +556,11 @@ def _partial_error(
             "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
             "to the operators of ScaiKey."
         )
+        commands.append("scaiwave sync")
     if plan.conflicts:
         reasons += _describe_conflicts(plan.conflicts)
         fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
+        commands += [conflict.command for conflict in plan.conflicts[:1] if conflict.command]
     if plan.unusable:
         reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
         fixes.append("Report the records in the warnings to the operators of ScaiKey.")
@@ -563,7 +569,13 @@ def _partial_error(
     rest = f"Everything else was {report.outcome}."
     if report.outcome == "applied":
         report.outcome = SyncPartial.outcome
-    return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
+    return SyncPartial(
+        f"{'. '.join(reasons)}. {rest}",
+        report=report,
+        fix=" ".join(fixes),
+        command=next(iter(commands), ""),
+        allowance=allowance,
+    )
 
 
 def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -58,7 +57,6 @@ VIEW_RUNS, VIEW_SKIPS = "identity_sync.view_syncrun", "identity_sync.view_syncsk
 RUN = "admin:identity_sync_syncrun_change"
 WEBHOOKS = "admin:identity_sync_webhookevent_changelist"
 REGISTER = "scaiwave sync register"
-_COMMAND = re.compile(r"`(scaiwave [^`]+)`")
 SLOT, SLOTS = timedelta(minutes=10), 144
 CHARTED_DAYS = 30
 MAX_RECENT = 10
@@ -102,7 +100,7 @@ def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
         details.append("A sync is in progress.")
     if judgement.problems:
         details += [_explain(problem, recent) for problem in judgement.problems[:2]]
-        command = find_command(judgement.problems[0].fix) or "scaiwave sync status"
+        command = judgement.problems[0].command or "scaiwave sync status"
     elif (last := _find_written(recent)) is not None and last.outcome in NOT_APPLIED:
         details.append("The last sync was not applied completely: see the last failures.")
     if judgement.running is None:
@@ -145,12 +143,6 @@ def _format_age(at: datetime, now: datetime) -> str:
     return timesince(at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def find_command(fix: str) -> str:
-    """Return the first command of the suite in a text, or nothing."""
-    match = _COMMAND.search(fix)
-    return match[1] if match else ""
-
-
 def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
     """Count removals apart from rows: these are unusable, or need something that another has."""
     is_removal = Case(When(IS_REMOVAL, then=True), default=False, output_field=BooleanField())
@@ -160,7 +152,7 @@ def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
         for kind, is_removal, number in numbers.annotate(number=Count("pk"))
     }
     last = _find_written(recent)
-    command = find_command(last.error_fix) if last else ""
+    command = last.fix_command if last else ""
     total = sum(counts.values())
     removals = sum(number for (_, is_removal), number in counts.items() if is_removal)
     return Card(
