@@ -67,6 +67,18 @@ def convert_fixes(apps: Any, schema_editor: Any) -> None:
     runs.bulk_update(changed, ["fix_command", "allowance"], batch_size=BATCH)
 
 
+def convert_measures(apps: Any, schema_editor: Any) -> None:
+    """A measure of losses had two words."""
+    runs = apps.get_model("identity_sync", "SyncRun").objects.using(schema_editor.connection.alias)
+    changed = []
+    for run in runs.exclude(losses=[]).only("losses").iterator(BATCH):
+        names = [measure.replace(" ", "_") for measure, *_ in run.losses]
+        if any("_" in name for name in names):
+            run.losses = [[name, *rest] for name, (_, *rest) in zip(names, run.losses, strict=True)]
+            changed.append(run)
+    runs.bulk_update(changed, ["losses"], batch_size=BATCH)
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -76,4 +88,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunPython(convert_reasons),
         migrations.RunPython(convert_fixes),
+        migrations.RunPython(convert_measures),
     ]

@@ -301,9 +301,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
         """How many lost access in which tenant."""
         names = run.visible_tenants
         lines = (
-            (f"{number:,} {measure}", link_to_id("tenant", tenant, names[tenant]))
+            (f"{number:,} {format_word(measure)}", link_to_id("tenant", tenant, names[tenant]))
             if tenant in names
-            else (f"{number:,} {measure}", tenant or EMPTY_VALUE)
+            else (f"{number:,} {format_word(measure)}", tenant or EMPTY_VALUE)
             for measure, tenant, number in run.losses
             if tenant in names or not run.is_limited
         )

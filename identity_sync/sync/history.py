@@ -434,13 +434,13 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
                 kind=kind,
                 subject_scaikey_id=scaikey_id,
                 subject_name=name or "",
-                reason_code=reason,
+                reason_code=code,
                 detail=detail or "",
-                is_postponed=reason in POSTPONED,
+                is_postponed=code in POSTPONED,
                 first_skipped_at=now,
                 last_skipped_at=now,
             )
-            for kind, scaikey_id, tenant_id, name, reason, detail in new
+            for kind, scaikey_id, tenant_id, name, code, detail in new
         ),
         batch_size=1000,
         ignore_conflicts=True,

@@ -38,7 +38,7 @@ FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-AFFECTED = "affected people"
+AFFECTED = "affected_people"
 """The measure of people who lose a status, a role or a group membership."""
 
 _LABELS = {

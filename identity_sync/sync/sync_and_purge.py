@@ -29,7 +29,7 @@ def sync_and_purge(
     if not options.dry_run:
         confirm(
             "After the sync this erases the name, e-mail address and avatar of everyone who was "
-            f"removed from ScaiKey at least {days} days ago. This can't be undone. Continue?"
+            f"removed from ScaiKey at least {days} days ago. This can't be undone."
         )
     report = run_sync(options)
     purge_options = PurgeOptions(

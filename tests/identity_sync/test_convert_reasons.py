@@ -12,6 +12,8 @@ from django.db import connection
 
 from identity_sync.models import SyncRun, SyncSkip
 from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason, format_reason
+from identity_sync.sync.history import count_webhook_losses
+from identity_sync.sync.removal_limit import AFFECTED
 
 migration = import_module("identity_sync.migrations.0011_convert_reasons")
 
@@ -41,6 +43,7 @@ def convert() -> None:
     editor = SimpleNamespace(connection=connection)
     migration.convert_reasons(apps, editor)
     migration.convert_fixes(apps, editor)
+    migration.convert_measures(apps, editor)
 
 
 def test_success_what_is_shown_stays_the_same() -> None:
@@ -80,3 +83,10 @@ def test_success_runs_keep_what_they_offer(fix: str, command: str, allowance: in
     convert()
     run.refresh_from_db()
     assert (run.fix_command, run.allowance, run.error_fix) == (command, allowance, fix)
+
+
+def test_success_losses_count_for_the_next_limit() -> None:
+    losses = [["people", "1", 2], ["affected people", "1", 3]]
+    SyncRun.objects.create(started_at=NOW, outcome="applied", trigger="webhook", losses=losses)
+    convert()
+    assert count_webhook_losses() == {("people", "1"): 2, (AFFECTED, "1"): 3}

@@ -143,7 +143,7 @@ def test_success_commands() -> None:
 
 def test_success_show_run_with_its_changes() -> None:
     anna, bo = make_person(make_tenant()), make_person(make_tenant("lab"), "bo")
-    losses = [["people", str(bo.tenant_id), 1], ["affected people", str(bo.tenant_id), 3]]
+    losses = [["people", str(bo.tenant_id), 1], ["affected_people", str(bo.tenant_id), 3]]
     run = make_run(losses=losses, warnings=["Careful."])
     make_change(run, anna, {"display_name": ["Ann", "Anna"], "email": ["", "anna@acme.example"]})
     make_change(run, bo, action="deactivate", reason_code="removed")
