@@ -219,7 +219,8 @@ def test_fail_confirmation_without_a_terminal() -> None:
     ended = run_example(*LIST, "--act", "confirm")
     assert ended.code == 2
     assert ended.err == (
-        "Error: Confirmation required: This removes everything. Continue? [SW_CONFIRMATION_NEEDED]\n"
+        "Error: Confirmation required: This removes everything. Continue? "
+        "[SW_CONFIRMATION_NEEDED]\n"
         "  Fix: Run it in a terminal to confirm, or pass --no-input to skip the prompt.\n"
     )
 
