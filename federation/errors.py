@@ -85,11 +85,12 @@ class KeyUnreadable(ConfigurationError):
     """SCAIWAVE_ENCRYPTION_KEYS can't decrypt a stored private key."""
 
     code = "SW_FEDERATION_KEY_UNREADABLE"
-    fix = (
+    FIX = (
         "Add the encryption key it was stored with to SCAIWAVE_ENCRYPTION_KEYS again, after the "
         "newest one. If that encryption key is lost, revoke the key: `scaiwave admin federation "
-        "key revoke <key>`, which names the next command."
+        "key revoke {}`, which names the next command."
     )
+    fix = FIX.format("<key>")
 
 
 class KeyDamaged(DomainError):

@@ -74,13 +74,24 @@ class SyncStopped(RefusedError):
     """All or part of a plan was not applied; `report` is the report of the run.
 
     `summary` is the message for the history: without the names of people, which would stay there.
+    `allowance` is the number of losses of access that `--allow-removals` can permit, if any.
     """
 
     outcome: ClassVar[str] = "refused"
 
-    def __init__(self, message: str, *, report: SyncReport, fix: str, summary: str = "") -> None:
-        super().__init__(message, fix=fix)
+    def __init__(
+        self,
+        message: str,
+        *,
+        report: SyncReport,
+        fix: str,
+        summary: str = "",
+        command: str = "",
+        allowance: int | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix, command=command)
         self.report = report
+        self.allowance = allowance
         self.summary = summary or message
 
 
@@ -229,6 +240,7 @@ class SyncOverdue(RefusedError):
 
     code = "SW_SYNC_OVERDUE"
     fix = "Check that the scheduler or cron job is running, then run `scaiwave sync`."
+    command = "scaiwave sync"
     remedy = (
         "`scaiwave sync status` shows who started the last runs and how they ended. Check the "
         "scheduler or the crontab, then run `scaiwave sync`. See [Running the "
@@ -248,6 +260,7 @@ class SyncSkipsRepeated(RefusedError):
 
     code = "SW_SYNC_SKIPS_REPEATED"
     fix = "`scaiwave sync --dry-run -v 2` shows what is skipped and why."
+    command = "scaiwave sync --dry-run -v 2"
     remedy = (
         "`scaiwave sync --dry-run -v 2` shows what is skipped and why: an unusable record, a slug "
         "that is in use, a removal that can't be proven, or losses over the removal limit of a "

@@ -7,6 +7,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 
+from identity_sync.reasons import format_reason
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
@@ -132,10 +133,24 @@ class SyncRun(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
     error_fix = models.TextField(blank=True, default="")
+    fix_command = models.TextField(blank=True, default="", help_text="the command that fixes it")
+    allowance = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="losses of access left out, which `--allow-removals` can permit",
+    )
     warnings = models.JSONField(default=list, blank=True)
     losses = models.JSONField("losses of access", default=list, blank=True)
     phases = models.JSONField(
         default=list, blank=True, help_text="of a run in progress; empty once it has ended"
+    )
+    applied_plan = models.OneToOneField(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="applied_by",
+        help_text="the run that wrote the plan file that this run has applied",
     )
 
     objects = SyncRunQuerySet.as_manager()
@@ -178,13 +193,20 @@ class SyncChange(models.Model):
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
     subject_name = models.CharField(max_length=2100, blank=True)
     fields = models.CharField(max_length=255, blank=True, help_text="comma-separated")
-    reason = models.CharField(max_length=255)
+    reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
+    detail = models.CharField(
+        max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
+    )
 
     class Meta:
         db_table = "sw_sync_changes"
 
     def __str__(self) -> str:
         return f"{self.get_action()} {self.kind} {self.subject_name}"
+
+    @property
+    def reason(self) -> str:
+        return format_reason(self.reason_code, self.detail)
 
     def get_action(self) -> str:
         """Return the action by its present name, also for old rows."""
@@ -239,7 +261,10 @@ class SyncPlannedChange(models.Model):
     )
     subject_name = models.CharField(max_length=2100, blank=True)
     values = models.JSONField(default=dict, blank=True)
-    reason = models.CharField(max_length=255)
+    reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
+    detail = models.CharField(
+        max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
+    )
 
     class Meta:
         db_table = "sw_sync_planned_changes"
@@ -247,6 +272,10 @@ class SyncPlannedChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.subject_name}"
+
+    @property
+    def reason(self) -> str:
+        return format_reason(self.reason_code, self.detail)
 
 
 class SyncSkip(models.Model):
@@ -260,7 +289,10 @@ class SyncSkip(models.Model):
     kind = models.CharField(max_length=16)
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420)
     subject_name = models.CharField(max_length=2100, blank=True)
-    reason = models.CharField(max_length=255)
+    reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
+    detail = models.CharField(
+        max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
+    )
     is_postponed = models.BooleanField(
         default=False, help_text="a removal that no look-up has confirmed or disproved"
     )
@@ -280,6 +312,10 @@ class SyncSkip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_name or self.subject_scaikey_id}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        return format_reason(self.reason_code, self.detail)
 
 
 class WebhookState(models.TextChoices):

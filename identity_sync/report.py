@@ -34,9 +34,9 @@ class SyncReport:
 
     `losses` counts the losses of access among the changes, or among what was refused;
     `losses_by_tenant` those of the changes by measure and tenant. `plan` describes the file that
-    the plan was written to or read from. `kept_count` counts the losses that are skipped because
-    removals are turned off. `purge` counts those who were `due` to be purged after the run, and
-    those who were `purged`; it is None if that was not asked for.
+    the plan was written to or read from, and when an earlier run applied it. `kept_count` counts
+    the losses that are skipped because removals are turned off. `purge` counts those who were `due`
+    to be purged after the run, and those who were `purged`; it is None if that was not asked for.
     """
 
     run_id: UUID | None

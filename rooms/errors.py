@@ -23,14 +23,16 @@ class RoomNotFound(NotFoundError):
     """The tenant has no such room, or you may not see it."""
 
     code = "SW_ROOM_NOT_FOUND"
-    fix = "Run `scaiwave room list --tenant <slug>` to list the rooms of a tenant."
+    FIX = "Run `scaiwave room list --tenant {}` to list the rooms of a tenant."
+    fix = FIX.format("<slug>")
 
 
 class WorkspaceNotFound(NotFoundError):
     """The tenant has no such workspace, or you may not see it."""
 
     code = "SW_WORKSPACE_NOT_FOUND"
-    fix = "Run `scaiwave room workspaces --tenant <slug>` to list the workspaces of a tenant."
+    FIX = "Run `scaiwave room workspaces --tenant {}` to list the workspaces of a tenant."
+    fix = FIX.format("<slug>")
 
 
 class WorkspaceConflict(ConflictError):
@@ -138,9 +140,13 @@ class TenantQuotaExceeded(ConflictError):
 
 
 class BundleError(RefusedError):
-    """The bundle is not valid."""
+    """The bundle is not valid.
 
-    fix = f"{NOTHING_IMPORTED} Export the room again, and transfer the file unchanged."
+    `advice` is the fix for commands that import nothing anyway.
+    """
+
+    advice = "Export the room again, and transfer the file unchanged."
+    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleNotZip(BundleError):
@@ -154,7 +160,8 @@ class BundleTooLarge(BundleError):
 
     code = "SW_BUNDLE_TOO_LARGE"
     http_status = 413
-    fix = f"{NOTHING_IMPORTED} If you expect a bundle of this size, raise SCAIWAVE_IMPORT_LIMIT_MB."
+    advice = "If you expect a bundle of this size, raise SCAIWAVE_IMPORT_LIMIT_MB."
+    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class DecompressionBomb(BundleError):
@@ -197,10 +204,8 @@ class BundleVersion(BundleError):
     """The bundle has a version of the format that this release can't read."""
 
     code = "SW_BUNDLE_VERSION"
-    fix = (
-        f"{NOTHING_IMPORTED} Upgrade this server, or export the room with a release that writes "
-        "version 1."
-    )
+    advice = "Upgrade this server, or export the room with a release that writes version 1."
+    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleOutOfOrder(BundleError):
@@ -213,7 +218,8 @@ class DanglingReference(BundleError):
     """An event refers to an event that is not in the bundle."""
 
     code = "SW_BUNDLE_DANGLING_REFERENCE"
-    fix = f"{NOTHING_IMPORTED} Pass --cut-references to import it without such references."
+    advice = "Pass --cut-references to import it without such references."
+    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleNotVerified(DomainError):

@@ -80,16 +80,16 @@ class ParticipantNotFound(NotFoundError):
     """No such participant within your scope."""
 
     code = "SW_PARTICIPANT_NOT_FOUND"
-    fix = (
-        "Run `scaiwave admin list-participants --tenant <slug> --search <name>` to search a tenant."
-    )
+    FIX = "Run `scaiwave admin list-participants --tenant {} --search <name>` to search a tenant."
+    fix = FIX.format("<slug>")
 
 
 class GroupNotFound(NotFoundError):
     """No such group within your scope."""
 
     code = "SW_GROUP_NOT_FOUND"
-    fix = "Run `scaiwave admin list-groups --tenant <slug>` to see a tenant's groups."
+    FIX = "Run `scaiwave admin list-groups --tenant {}` to see a tenant's groups."
+    fix = FIX.format("<slug>")
 
 
 class ScaiKeyTenantNotFound(NotFoundError):

@@ -160,6 +160,8 @@ class SampleData:
             started_at=NOW,
             ended_at=NOW,
             error_fix="If this is correct: `scaiwave sync --allow-removals 9`.",
+            fix_command="scaiwave sync --allow-removals 9",
+            allowance=9,
         )
 
     def make_tenant_without_removals(self) -> Tenant:
@@ -242,7 +244,7 @@ def _make_sync_run(anna: Participant, removed: Participant) -> SyncRun:
         subject_scaikey_id="usr-anna",
         subject_name="Anna",
         fields="display_name",
-        reason="changed in ScaiKey",
+        reason_code="changed",
     )
     SyncChangeValues.objects.create(change=change, values={"display_name": ["Ann", "Anna"]})
     SyncChange.objects.create(
@@ -253,6 +255,6 @@ def _make_sync_run(anna: Participant, removed: Participant) -> SyncRun:
         subject_id=removed.pk,
         subject_scaikey_id="usr-cleo",
         subject_name="Cleo",
-        reason="removed from ScaiKey",
+        reason_code="removed",
     )
     return run

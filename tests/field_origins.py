@@ -147,20 +147,21 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     ),
     "identity_sync.SyncRun": _declare(
         local="id tenant trigger operator outcome counts requests started_at ended_at "
-        "duration_seconds error_code error_message error_fix warnings losses phases"
+        "duration_seconds error_code error_message error_fix warnings losses phases "
+        "fix_command allowance applied_plan"
     ),
     "identity_sync.SyncChange": _declare(
         local="id run tenant kind action subject_id subject_scaikey_id subject_name fields "
-        "reason"
+        "reason_code detail"
     ),
     "identity_sync.SyncChangeValues": _declare(local="change values"),
     "identity_sync.SyncPlannedChange": _declare(
         local="id run tenant tenant_slug kind action is_removal subject_id subject_scaikey_id "
-        "person_scaikey_id subject_name values reason"
+        "person_scaikey_id subject_name values reason_code detail"
     ),
     "identity_sync.SyncSkip": _declare(
-        derived="id tenant kind subject_scaikey_id subject_name reason is_postponed runs "
-        "first_skipped_at last_skipped_at"
+        derived="id tenant kind subject_scaikey_id subject_name reason_code detail is_postponed "
+        "runs first_skipped_at last_skipped_at"
     ),
     "identity_sync.WebhookEvent": _declare(
         local="id event_id event_type kind scaikey_id state occurred_at received_at attempts "

@@ -87,7 +87,7 @@ def create_traces(scaikey: Sandbox, anna: str) -> Participant:
         kind="memberships",
         subject_scaikey_id=f"{group} {anna}",
         subject_name=f"{NAME} in Travellers",
-        reason="postponed",
+        reason_code="lookup_failed",
         first_skipped_at=NOW,
         last_skipped_at=NOW,
     )

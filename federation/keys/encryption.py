@@ -83,7 +83,7 @@ def key_unreadable_error(
     keys = "private key" if len(key_ids) == 1 else "private keys"
     return KeyUnreadable(
         f"The {keys} of {', '.join(key_ids)} can't be decrypted{reason}",
-        fix=fix or KeyUnreadable.fix.replace("<key>", key_ids[0]),
+        fix=fix or KeyUnreadable.FIX.format(key_ids[0]),
         key_ids=list(key_ids),
     )
 

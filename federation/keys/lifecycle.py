@@ -333,7 +333,7 @@ def revoke_key(
     key = _find_key(key_id)
     if key.revoked_at is not None or dry_run:
         return _build_revoke_result(key, now, dry_run=dry_run)
-    confirm(_format_revoke_question(key, now))
+    confirm(_describe_revocation(key, now))
     with transaction.atomic():
         lock_keys()
         key.refresh_from_db()
@@ -361,7 +361,7 @@ def _find_key(name: str) -> ServerKey:
     return matches[0]
 
 
-def _format_revoke_question(key: ServerKey, now: datetime) -> str:
+def _describe_revocation(key: ServerKey, now: datetime) -> str:
     effects = (
         f"This invalidates every signature made with key {key.key_id} and erases its private key. "
         "It can't be undone."
@@ -369,7 +369,7 @@ def _format_revoke_question(key: ServerKey, now: datetime) -> str:
     signing = signing_key(now)
     if signing is not None and signing.pk == key.pk:
         effects += " It is the signing key: nothing is signed until you generate a new one."
-    return f"{effects} Continue?"
+    return effects
 
 
 def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:

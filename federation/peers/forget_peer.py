@@ -58,7 +58,7 @@ def forget_peer(
         return ForgetPeerResult(row, changed=False, dry_run=True)
     confirm(
         f"This deletes the stored key {row['key_id']} of {peer.server_name}: a changed key is no "
-        "longer noticed when the peer is seen next. Continue?"
+        "longer noticed when the peer is seen next."
     )
     return ForgetPeerResult(row, changed=_delete(operator, peer, row, now))
 

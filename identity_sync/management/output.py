@@ -58,9 +58,9 @@ def format_change_count(run: Row) -> str | None:
 
 def format_run_changes(run: Row) -> str:
     """Format the counts of a run; those of a plan that was not applied are named as such."""
-    changes = format_changes(run["kinds"])
-    if run["outcome"] not in _NOT_WRITTEN or changes in ("", "nothing"):
-        return changes
+    changes = list_changes(run["kinds"] or {})
+    if run["outcome"] not in _NOT_WRITTEN or not changes:
+        return format_changes(run["kinds"])
     return f"nothing ({run['outcome']}: {changes})"
 
 
@@ -70,20 +70,25 @@ def format_duration(seconds: float | None) -> str | None:
 
 def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
     """Format counts as `2 added, 1 deactivated`; empty if the operator may not see them."""
-    if kinds is None:
-        return ""
+    return "" if kinds is None else list_changes(kinds) or "nothing"
+
+
+def list_changes(kinds: dict[str, dict[str, int]]) -> str:
+    """Format counts as `2 added, 1 deactivated`; empty if there are none."""
     totals = {name: sum(kind.get(name, 0) for kind in kinds.values()) for name in CHANGES}
-    return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count) or "nothing"
+    return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count)
 
 
 def format_age(seconds: int | None) -> str:
-    """Format an age as `5 min ago`, in the largest unit that fits, rounded down."""
-    if seconds is None:
-        return "never"
+    return "never" if seconds is None else f"{format_span(seconds)} ago"
+
+
+def format_span(seconds: int) -> str:
+    """Format a number of seconds as `5 min`, in the largest unit that fits, rounded down."""
     for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds // size} {name} ago"
-    return f"{seconds} s ago"
+            return f"{seconds // size} {name}"
+    return f"{seconds} s"
 
 
 def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
@@ -123,6 +128,12 @@ def print_report(output: Output, report: SyncReport) -> None:
     """Print JSON, or warnings, a table and a summary."""
     if output.as_json:
         output.print_json(report.document())
+        return
+    if report.plan is not None and report.plan["applied_at"] is not None:
+        output.print_line(
+            f"This plan was applied on {report.plan['applied_at']:%Y-%m-%d %H:%M} UTC by run "
+            f"{report.run_id}. No changes were made."
+        )
         return
     for warning in report.warnings:
         output.warn(warning)

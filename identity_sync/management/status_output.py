@@ -6,9 +6,10 @@ from typing import Any
 
 from identity_sync.management.output import (
     format_age,
-    format_changes,
     format_run_changes,
+    format_span,
     format_webhooks,
+    list_changes,
 )
 from identity_sync.reports.status import SyncStatus
 from scaiwave.console.columns import Column, ColumnType, Row
@@ -50,7 +51,7 @@ def print_status(output: Output, status: SyncStatus) -> None:
     shown = [column for column in FACTS if column.key not in OPTIONAL or facts[column.key]]
     output.print_record(shown, facts)
     for kind, counts in (status.drift or {}).items():
-        if (changes := format_changes({kind: counts})) != "nothing":
+        if changes := list_changes({kind: counts}):
             output.print_line(f"  {kind:<{KIND_WIDTH}}{changes}")
     if rows := run_rows(status):
         output.print_line()
@@ -125,7 +126,7 @@ def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
 
 def format_running(run: Row | None, interrupted: Row | None) -> str:
     if run is not None:
-        return f"since {format_age(run['age_seconds']).removesuffix(' ago')} ({run['trigger']})"
+        return f"since {format_span(run['age_seconds'])} ({run['trigger']})"
     if interrupted is not None:
         return f"no; the run that began {format_age(interrupted['age_seconds'])} was killed"
     return "no"
@@ -134,8 +135,7 @@ def format_running(run: Row | None, interrupted: Row | None) -> str:
 def format_drift(drift: dict[str, dict[str, int]] | None, reason: str | None) -> str:
     if drift is None:
         return f"not measured: {reason}"
-    text = format_changes(drift)
-    return "none" if text == "nothing" else text
+    return list_changes(drift) or "none"
 
 
 def format_skipped(skipped: dict[str, Any] | None) -> str:

@@ -329,7 +329,7 @@ def _name_slug(request: RegistrationRequest, error: ScaiWaveError) -> None:
     if isinstance(error, UpstreamNotFound):
         error.message = f"{kind.capitalize()} not found in ScaiKey: {slug}."
         error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
-    elif isinstance(error, UpstreamRejected) and kind in error.message.lower():
+    elif isinstance(error, UpstreamRejected) and kind in error.details.get("answer", "").lower():
         error.message = f"{kind.capitalize()} not accepted by ScaiKey: {slug}. {error.message}"
         error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
     elif error.details.get("wrong_path"):

@@ -10,9 +10,8 @@ from django.utils.timesince import timesince
 
 from identity_sync.errors import RemovalsPostponed, SyncFailing, SyncOverdue, SyncSkipsRepeated
 from identity_sync.models import LOCK, Outcome, SyncRun, SyncRunQuerySet, SyncSkip, Trigger
+from identity_sync.reasons import ON_PURPOSE, format_cause
 from identity_sync.reports.runs import visible_runs
-from identity_sync.sync.claims import OFF_FOR_RUN
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
 from scaiwave.core.clock import get_latest_time, is_in_future
@@ -158,7 +157,8 @@ def _describe_oldest(skip: SyncSkip) -> str:
     kind = skip.kind.removesuffix("s")
     name = skip.subject_name
     subject = f"{name} ({skip.subject_scaikey_id})" if name else skip.subject_scaikey_id
-    return f"The oldest concerns the {kind} {subject}: {skip.reason.removeprefix('postponed: ')}."
+    cause = format_cause(skip.reason_code, skip.detail)
+    return f"The oldest concerns the {kind} {subject}: {cause}."
 
 
 def _find_failures(
@@ -172,9 +172,11 @@ def _find_failures(
     ):
         return None
     codes = [run.error_code or "SW_SYNC_INTERRUPTED" for run in runs]
+    command = f"scaiwave sync show-run {runs[0].pk}"
     return SyncFailing(
         f"The last {len(runs)} full syncs failed: {', '.join(dict.fromkeys(codes))}.",
-        fix=f"`scaiwave sync show-run {runs[0].pk}` shows the error of the latest and its fix.",
+        fix=f"`{command}` shows the error of the latest and its fix.",
+        command=command,
     )
 
 
@@ -197,7 +199,7 @@ def _find_overdue(
 def _find_repeated_skips(scope: RunScope) -> SyncSkipsRepeated | None:
     """Return the error if the same row was skipped again, other than on purpose."""
     skips = scope.skips().filter(runs__gte=MAX_SKIPS)
-    skips = skips.exclude(reason__in=(OFF_FOR_RUN, OFF_FOR_TENANT))
+    skips = skips.exclude(reason_code__in=ON_PURPOSE)
     if not (number := skips.count()):
         return None
     first = skips[0]

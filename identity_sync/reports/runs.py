@@ -113,6 +113,10 @@ def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
         "error": None if row["error"] is None else {**row["error"], "fix": _get_fix(run, operator)},
         "losses": _sum_losses(run) if is_visible else None,
         "warnings": run.warnings if is_visible else None,
+        "plan_run_id": run.applied_plan_id,
+        "applied_by_run_id": SyncRun.objects.filter(applied_plan=run)
+        .values_list("pk", flat=True)
+        .first(),
     }
 
 

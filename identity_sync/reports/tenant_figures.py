@@ -8,8 +8,7 @@ from django.db.models import Case, DateTimeField, F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from identity_sync.models import SyncRun, SyncSkip
-from identity_sync.sync.claims import OFF_FOR_RUN
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
+from identity_sync.reasons import ON_PURPOSE, Reason
 from tenants.people.queries.figures import TenantFigure, TenantTotal
 
 
@@ -35,7 +34,7 @@ def build_last_sync() -> Any:
 
 LAST_SYNC = TenantFigure(build_last_sync, SyncRun)
 
-IS_REMOVAL = Q(is_postponed=True) | Q(reason__in=(OVER_LIMIT, OFF_FOR_RUN, OFF_FOR_TENANT))
+IS_REMOVAL = Q(is_postponed=True) | Q(reason_code__in=(Reason.OVER_LIMIT, *ON_PURPOSE))
 
 SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(IS_REMOVAL))
 """The losses of access that the last syncs skipped of a tenant."""

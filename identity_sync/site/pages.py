@@ -179,6 +179,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "error_code",
         "error_message",
         "error_fix",
+        "fix_command",
+        "allowance",
         "warnings",
         "losses",
         "phases",
@@ -299,9 +301,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
         """How many lost access in which tenant."""
         names = run.visible_tenants
         lines = (
-            (f"{number:,} {measure}", link_to_id("tenant", tenant, names[tenant]))
+            (f"{number:,} {format_word(measure)}", link_to_id("tenant", tenant, names[tenant]))
             if tenant in names
-            else (f"{number:,} {measure}", tenant or EMPTY_VALUE)
+            else (f"{number:,} {format_word(measure)}", tenant or EMPTY_VALUE)
             for measure, tenant, number in run.losses
             if tenant in names or not run.is_limited
         )
@@ -438,8 +440,11 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
     id_fields = ("id", "subject_id")
     # The newest run first, and of each the removals.
     ordering = ("-run_id", "id")
-    more_fields = ("action_badge", "subject", "tenant_name", "values_text")
-    hidden_fields = ("action", "subject_name", "tenant", "tenant_slug", "values", "is_removal")
+    more_fields = ("action_badge", "subject", "tenant_name", "values_text", "reason")
+    hidden_fields = (
+        *("action", "subject_name", "tenant", "tenant_slug", "values", "is_removal"),
+        *("reason_code", "detail"),
+    )
     field_models: ClassVar = {"tenant_name": (Tenant,)}
 
     def format_name(self, change: SyncPlannedChange) -> str:
@@ -518,9 +523,9 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     search_fields = ("id", "subject_id")
     search_help_text = "Search by the ID of a partner, tenant, participant or group."
     id_fields = ("id", "subject_id")
-    more_fields = ("current_action", "subject", "values")
+    more_fields = ("current_action", "subject", "values", "reason")
     field_models: ClassVar = {"values": (SyncChangeValues,)}
-    hidden_fields = ("action", "subject_name")
+    hidden_fields = ("action", "subject_name", "reason_code", "detail")
 
     def format_name(self, change: SyncChange) -> str:
         return f"{change.get_action()} {format_word(change.kind)} {change.subject_name}"
@@ -614,8 +619,8 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     sortable_by = ("first_skipped_at", "runs")
     ordering = ("first_skipped_at", "id")
     linked_columns = ("subject",)
-    more_fields = ("subject",)
-    hidden_fields = ("subject_name",)
+    more_fields = ("subject", "reason")
+    hidden_fields = ("subject_name", "reason_code", "detail")
 
     def format_name(self, skip: SyncSkip) -> str:
         subject = skip.subject_name or skip.subject_scaikey_id

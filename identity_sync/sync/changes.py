@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from identity_sync.models import PRESENT_FIELDS
+from identity_sync.reasons import Reason, format_reason
 from identity_sync.report import KINDS
 from identity_sync.sync.entities import (
     ENTITIES,
@@ -49,9 +50,14 @@ class PlannedChange:
     scaikey_id: str
     name: str
     fields: tuple[str, ...]
-    reason: str
+    reason_code: str
+    detail: str
     values: FieldValues = field(default_factory=dict)
     is_removal: bool = False
+
+    @property
+    def reason(self) -> str:
+        return format_reason(self.reason_code, self.detail)
 
     def list_values(self) -> list[dict[str, Any]]:
         """Return the values as JSON documents have them."""
@@ -174,8 +180,10 @@ def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[Pla
         last = (uuid_param(to_uuid(rows[-1][0])), rows[-1][2])
 
 
-_COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
-_COLUMN_COUNT = 7
+_COLUMNS = (
+    "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason, d.detail"
+)
+_COLUMN_COUNT = 8
 
 _MEMBERSHIPS = """
     {columns}, COALESCE(g.name, n.name){more}
@@ -186,11 +194,12 @@ _MEMBERSHIPS = """
     LEFT JOIN stage_groups n ON g.id IS NULL AND n.scaikey_id = s.group_scaikey_id
 """
 
-_NEW_EDGES = """
+_NEW_EDGES = f"""
     SELECT d.row_id, d.tenant_id, 'add', s.group_scaikey_id || ' ' || s.member_scaikey_id,
-           COALESCE(p.display_name, x.display_name, m.name, y.name), '', 'new member in ScaiKey',
+           COALESCE(p.display_name, x.display_name, m.name, y.name), '',
+           '{Reason.MEMBER_ADDED}', '',
            COALESCE(g.name, n.name)
-    FROM {source} AS d
+    FROM {{source}} AS d
     JOIN stage_memberships s ON s.n = d.n
     LEFT JOIN sw_groups g ON g.id = d.group_id
     LEFT JOIN stage_groups n ON n.scaikey_id = s.group_scaikey_id
@@ -252,7 +261,7 @@ def _build_entity_sql(entity: EntitySync, source: str, more: str) -> str:
 
 
 def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) -> PlannedChange:
-    row_id, tenant_id, action, scaikey_id, name, fields, reason = row[:_COLUMN_COUNT]
+    row_id, tenant_id, action, scaikey_id, name, fields, reason, detail = row[:_COLUMN_COUNT]
     names = tuple(PRESENT_FIELDS.get(name, name) for name in (fields or "").split(",") if name)
     values: FieldValues = {}
     if action != "skipped":
@@ -269,7 +278,8 @@ def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) ->
         scaikey_id=scaikey_id,
         name=name or "",
         fields=names,
-        reason=reason,
+        reason_code=reason,
+        detail=detail or "",
         values=values,
     )
 

@@ -9,6 +9,9 @@ A claim is a row of the temporary table `loss_claims`. Its `state` is:
 * `kept` if removals are turned off for the run or the tenant,
 * `assumed` if it was not looked up, because the plan is refused or the tenant skipped anyway.
 
+Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` is what a look-up
+reported.
+
 Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
 not count for the removal limit, and is reported as skipped.
 
@@ -22,20 +25,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync import roles
 from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.sync.fetch import SyncScope, restage_records
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.sync.staging import BATCH, analyze, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
 
 ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-
-REMOVED = "removed from ScaiKey"
-TENANT_LOST = "its tenant was removed from ScaiKey"
-OFF_FOR_RUN = "removals are turned off for this run"
 
 
 def stage_kept_tenants(*, removals: bool) -> None:
@@ -47,12 +46,13 @@ def stage_kept_tenants(*, removals: bool) -> None:
         execute(
             "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
             "WHERE NOT sync_removals",
-            [OFF_FOR_TENANT],
+            [Reason.OFF_FOR_TENANT],
         )
         return
-    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [OFF_FOR_RUN])
+    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
     execute(
-        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants", [OFF_FOR_RUN]
+        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
+        [Reason.OFF_FOR_RUN],
     )
 
 
@@ -233,7 +233,7 @@ def settle_lost_tenants(entity: EntitySync) -> None:
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
         "SELECT kind, scaikey_id, %s FROM loss_claims "
         f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
-        [TENANT_LOST, entity.kind],
+        [Reason.TENANT_REMOVED, entity.kind],
     )
     execute(
         "UPDATE loss_claims SET state = 'lost' "
@@ -288,7 +288,7 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
         UPDATE loss_claims SET
             state = CASE l.result WHEN 'removed' THEN 'lost' WHEN 'found' THEN 'exists'
                     ELSE 'postponed' END,
-            note = l.note
+            note = l.note, detail = l.detail
         FROM lookups l
         WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
         """
@@ -386,7 +386,7 @@ def assume(kind: str, tenant_id: str) -> int:
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
         "SELECT kind, scaikey_id, %s FROM loss_claims "
         f"WHERE is_absent = 1 AND {where}",
-        [REMOVED, *params],
+        [Reason.REMOVED, *params],
     )
     return execute(f"UPDATE loss_claims SET state = 'assumed' WHERE {where}", params)
 
@@ -440,10 +440,11 @@ def count_states(kind: str, ids: Sequence[str] | None = None) -> dict[str, int]:
     )
 
 
-def get_postponed_note(kind: str) -> str:
-    """Return the reason of one of the postponed claims, of which there must be one."""
-    sql = "SELECT note FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1"
-    return str(fetch_one(sql, [kind])[0])
+def format_postponed_cause(kind: str) -> str:
+    """Return why one of the postponed claims is, of which there must be one."""
+    sql = "SELECT note, detail FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1"
+    note, detail = fetch_one(sql, [kind])
+    return format_cause(note, detail or "")
 
 
 def _open_claims(kind: str, tenant_id: str) -> tuple[str, list[str]]:

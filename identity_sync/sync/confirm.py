@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from identity_sync.reasons import Reason
 from identity_sync.sync import claims, roles
-from identity_sync.sync.claims import REMOVED, Claim
+from identity_sync.sync.claims import Claim
 from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
 from identity_sync.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
 from identity_sync.sync.removal_limit import RemovalLimit
@@ -38,17 +39,11 @@ SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
 wrong, such a sample shows it 19 times in 20."""
 
+MAX_DETAIL_CHARS = 255
+"""Length of the columns for what a look-up reported."""
+
 MAX_CONTROLS = 8
 """Records that are tried before 404s are taken for those of a server without look-ups."""
-
-MOVED = "moved to another tenant"
-NO_CONTROL = "postponed: ScaiKey does not return records by ID that exist, so a 404 proves nothing"
-LISTED = "postponed: ScaiKey lists it, but does not return it by its ID"
-UNKNOWN_TENANT = "postponed: ScaiKey returns it with a tenant that does not exist"
-OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
-BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
-INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
-NOTHING_PROVEN = "postponed: the look-ups proved nothing"
 
 
 @dataclass
@@ -177,8 +172,8 @@ class Confirmer:
         if states.get("lost") and not states.get("exists"):
             return True
         if not states.get("exists"):
-            claims.close_open(kind, state="postponed", note=NOTHING_PROVEN)
-        elif claims.close_open(kind, state="inconsistent", note=INCONSISTENT):
+            claims.close_open(kind, state="postponed", note=Reason.NOTHING_PROVEN)
+        elif claims.close_open(kind, state="inconsistent", note=Reason.INCONSISTENT):
             self.result.inconsistent.append(kind)
         return False
 
@@ -191,12 +186,12 @@ class Confirmer:
                     break
                 decided += len(ids)
                 progress(min(decided, total), total)
-        claims.close_open(kind, state="postponed", note=BUDGET_SPENT)
+        claims.close_open(kind, state="postponed", note=Reason.BUDGET_SPENT)
 
     def _look_up(self, kind: str, ids: list[str]) -> bool:
         """Look up ids and decide their claims; return False if the budget did not suffice."""
         records: list[BaseRecord] = []
-        results: list[tuple[str, str, str, str]] = []
+        results: list[tuple[str, str, str, str, str]] = []
         by_id = claims.load_claims(kind, ids)
         lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
         with closing(lookups):
@@ -204,7 +199,7 @@ class Confirmer:
                 result, note = self._judge(kind, lookup, by_id[record_id])
                 if result == "found":
                     records.append(lookup.record)
-                results.append((kind, record_id, result, note))
+                results.append((kind, record_id, result, note, lookup.reason[:MAX_DETAIL_CHARS]))
         execute("DELETE FROM lookups")
         copy_rows("lookups", results)
         claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)
@@ -213,29 +208,29 @@ class Confirmer:
     def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[str, str]:
         """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
         if lookup.is_missing:
-            return self._judge_absence(kind, claim, REMOVED)
+            return self._judge_absence(kind, claim, Reason.REMOVED)
         if lookup.record is not None:
             return self._judge_record(lookup.record, claim)
         if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
-            return self._judge_absence(kind, claim, OUT_OF_SCOPE)
-        return "unknown", f"postponed: {lookup.reason}"[:255]
+            return self._judge_absence(kind, claim, Reason.OUT_OF_SCOPE)
+        return "unknown", Reason.LOOKUP_FAILED
 
     def _judge_absence(self, kind: str, claim: Claim, reason: str) -> tuple[str, str]:
         if not claim.is_absent:
-            return "unknown", LISTED
+            return "unknown", Reason.LISTED
         if claim.has_lost_parent or self._has_control(kind):
             return "removed", reason
-        return "unknown", NO_CONTROL
+        return "unknown", Reason.NO_CONTROL
 
     def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[str, str]:
         if record.status in DELETED_STATUSES:
-            return "removed", REMOVED
+            return "removed", Reason.REMOVED
         if isinstance(record, TenantScopedRecord):
             _complete_tenant(record, claim.tenant_scaikey_id)
             if not self._is_known_tenant(record.tenant_id):
-                return "unknown", UNKNOWN_TENANT
+                return "unknown", Reason.UNKNOWN_TENANT
             if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
-                return "removed", MOVED
+                return "removed", Reason.MOVED
         return "found", ""
 
     def _has_control(self, kind: str) -> bool:
@@ -277,10 +272,9 @@ class Confirmer:
                 "ID show that they still have it. Their access is unchanged."
             )
         if number := states.get("postponed"):
-            note = claims.get_postponed_note(kind)
             self.result.warnings.append(
                 f"Postponed {pluralize(number, 'removal')} of {kind} until look-ups by ID confirm "
-                f"them ({note.removeprefix('postponed: ')})."
+                f"them ({claims.format_postponed_cause(kind)})."
             )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from identity_sync.reasons import Reason
 from identity_sync.sync.staging import (
     BATCH,
     copy_rows,
@@ -133,7 +134,7 @@ class EntitySync:
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
-                   'moved to another tenant'
+                   '{Reason.MOVED}'
             FROM loss_claims c JOIN {self.table} p ON p.id = c.row_id
             JOIN sw_tenants t ON t.id = p.tenant_id
             JOIN {self.staging_table} s ON s.scaikey_id = c.scaikey_id
@@ -147,7 +148,7 @@ class EntitySync:
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
-                   'moved to another tenant'
+                   '{Reason.MOVED}'
             FROM sw_tenants o CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
             {self._tenant_join}
             WHERE o.scaikey_tenant_id IS NULL AND p.tenant_id = o.id
@@ -181,9 +182,9 @@ class EntitySync:
                         WHEN p.absent_since IS NOT NULL THEN 'restore' ELSE 'update' END,
                    COALESCE(p.id, s.new_id), {tenant}, s.n, s.scaikey_id, {self.name_expression},
                    CASE WHEN p.id IS NULL THEN '' ELSE substr({fields}, 2) END,
-                   CASE WHEN p.id IS NULL THEN 'new in ScaiKey'
-                        WHEN p.absent_since IS NOT NULL THEN 'back in ScaiKey'
-                        ELSE 'changed in ScaiKey' END
+                   CASE WHEN p.id IS NULL THEN '{Reason.ADDED}'
+                        WHEN p.absent_since IS NOT NULL THEN '{Reason.RESTORED}'
+                        ELSE '{Reason.CHANGED}' END
             FROM {self.staging_table} s {self._tenant_join} {self._row_join}
             WHERE (p.id IS NULL OR p.absent_since IS NOT NULL OR {differs}) {guard}
             """,

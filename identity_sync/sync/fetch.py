@@ -60,7 +60,7 @@ DELETED_STATUSES = (DELETED,)
 # Lengths of the columns, and the largest value of PostgreSQL's integer.
 MAX_LABEL_CHARS = 1000
 MAX_WORD_CHARS = 200
-MAX_REASON_CHARS = 255
+MAX_DETAIL_CHARS = 255
 MAX_INTEGER = 2**31 - 1
 
 MAX_NAMED = 5
@@ -388,7 +388,7 @@ def stage_members(
 
 def _describe_unreadable(item: tuple[str, ScaiWaveError]) -> tuple[str, str]:
     group_id, error = item
-    return group_id, f"ScaiKey does not return its members: {error.message}"[:MAX_REASON_CHARS]
+    return group_id, error.message[:MAX_DETAIL_CHARS]
 
 
 MIN_UNREADABLE = 3

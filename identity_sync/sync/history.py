@@ -23,14 +23,13 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
+from identity_sync.reasons import ON_PURPOSE, POSTPONED
 from identity_sync.report import SyncReport
 from identity_sync.sync.changes import (
     PlannedChange,
     iter_recorded_changes,
     list_first_changes,
 )
-from identity_sync.sync.claims import OFF_FOR_RUN
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.sync.staging import BATCH, analyze, index_plan_records
 from scaiwave.core.completed_work import record_on_commit
 from scaiwave.core.errors import ScaiWaveError, TerminationSignal
@@ -115,6 +114,8 @@ def _describe_end(
     run.duration_seconds = (now - run.started_at).total_seconds()
     run.warnings = report.warnings
     run.error_code, run.error_message, run.error_fix = _describe_error(error)
+    run.fix_command = error.command if isinstance(error, ScaiWaveError) else ""
+    run.allowance = error.allowance if isinstance(error, SyncStopped) else None
 
 
 _END = (
@@ -128,6 +129,9 @@ _END = (
     "error_code",
     "error_message",
     "error_fix",
+    "fix_command",
+    "allowance",
+    "applied_plan",
 )
 
 
@@ -257,7 +261,8 @@ def _build_row(
         subject_scaikey_id=change.scaikey_id,
         subject_name=change.name,
         fields=",".join(change.fields),
-        reason=change.reason,
+        reason_code=change.reason_code,
+        detail=change.detail,
     )
 
 
@@ -339,7 +344,8 @@ def _build_planned_row(
         person_scaikey_id=change.scaikey_id.rpartition(" ")[2] if is_of_person else "",
         subject_name=change.name,
         values=change.values,
-        reason=change.reason,
+        reason_code=change.reason_code,
+        detail=change.detail,
     )
 
 
@@ -390,11 +396,11 @@ def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
     return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
 
 
-_ON_PURPOSE = f"('{OFF_FOR_RUN}', '{OFF_FOR_TENANT}')"
+_ON_PURPOSE = ", ".join(f"'{reason}'" for reason in ON_PURPOSE)
 # The runs of a row that was skipped on purpose are counted apart.
 _SAME_SKIP = f"""
     d.kind = {{0}}.kind AND d.scaikey_id = {{0}}.subject_scaikey_id
-    AND (d.reason IN {_ON_PURPOSE}) = ({{0}}.reason IN {_ON_PURPOSE})
+    AND (d.reason IN ({_ON_PURPOSE})) = ({{0}}.reason_code IN ({_ON_PURPOSE}))
 """
 _STILL_SKIPPED = f"""
     EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped'
@@ -428,12 +434,13 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
                 kind=kind,
                 subject_scaikey_id=scaikey_id,
                 subject_name=name or "",
-                reason=reason,
-                is_postponed=reason.startswith("postponed"),
+                reason_code=code,
+                detail=detail or "",
+                is_postponed=code in POSTPONED,
                 first_skipped_at=now,
                 last_skipped_at=now,
             )
-            for kind, scaikey_id, tenant_id, name, reason in new
+            for kind, scaikey_id, tenant_id, name, code, detail in new
         ),
         batch_size=1000,
         ignore_conflicts=True,
@@ -463,7 +470,7 @@ def describe_unreadable(errors: Mapping[str, ScaiWaveError], *, limit: int) -> l
 def _find_new_skips() -> list[tuple[Any, ...]]:
     return fetch(
         f"""
-        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason FROM sync_plan d
+        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason, d.detail FROM sync_plan d
         LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
         WHERE d.action = 'skipped' AND NOT EXISTS (
             SELECT 1 FROM sw_sync_skips k WHERE {_SAME_SKIP.format("k")})

@@ -23,13 +23,8 @@ from datetime import datetime
 
 from django.db import connection
 
-from identity_sync.sync.confirm import (
-    BUDGET_SPENT,
-    INCONSISTENT,
-    SAMPLE_SIZE,
-    Confirmation,
-    LookupBudget,
-)
+from identity_sync.reasons import Reason
+from identity_sync.sync.confirm import SAMPLE_SIZE, Confirmation, LookupBudget
 from identity_sync.sync.fetch import (
     MAX_NAMED,
     SyncScope,
@@ -55,8 +50,6 @@ _MEMBER_TYPES = (
     (0, "sw_participants", "participants", "member_participant_id", "display_name"),
     (1, "sw_groups", "groups", "member_group_id", "name"),
 )
-
-NOT_COMPLETE = "postponed: the list of members could not be read completely"
 
 
 def map_groups() -> None:
@@ -211,7 +204,7 @@ class EdgeConfirmer:
         with self.progress_factory("Reading group members again") as progress:
             while groups := _list_open_groups(after=last, limit=GROUPS_READ_AGAIN):
                 if not self._read_again(groups):
-                    _postpone_open(BUDGET_SPENT)
+                    _postpone_open(Reason.BUDGET_SPENT)
                 last, done = groups[-1], done + len(groups)
                 progress(done, total)
         self._warn()
@@ -268,12 +261,12 @@ class EdgeConfirmer:
         if states.get("exists"):
             stopped_count = execute(
                 "UPDATE edge_claims SET state = 'inconsistent', note = %s WHERE state = 'open'",
-                [INCONSISTENT],
+                [Reason.INCONSISTENT],
             )
             if stopped_count:
                 self.result.inconsistent.append(KIND)
         else:
-            _postpone_open(NOT_COMPLETE)
+            _postpone_open(Reason.MEMBERS_INCOMPLETE)
         return False
 
     def _read_again(self, groups: list[str]) -> bool:
@@ -370,9 +363,9 @@ def _decide(readings: list[_Reading]) -> None:
     An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
     postponed otherwise.
     """
-    states = {True: ("lost", ""), False: ("postponed", NOT_COMPLETE)}
+    states = {True: ("lost", ""), False: ("postponed", Reason.MEMBERS_INCOMPLETE)}
     execute("DELETE FROM lookups")
-    copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof]) for each in readings))
+    copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof], "") for each in readings))
     analyze("lookups")
     if existing := _find_existing(readings):
         _restage(existing)
@@ -486,7 +479,7 @@ def _count(state: str) -> int:
 
 def plan_removals() -> None:
     """Plan to deactivate the edges that are confirmed as ended."""
-    _plan_claims("deactivate", "'no longer a member in ScaiKey'", ("lost", "assumed", "proven"))
+    _plan_claims("deactivate", f"'{Reason.MEMBER_REMOVED}'", ("lost", "assumed", "proven"))
 
 
 def plan_skips() -> None:
@@ -495,15 +488,15 @@ def plan_skips() -> None:
     _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "kept"))
     execute(
         """
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
         SELECT %s, 'skipped', COALESCE(g.id, s.new_id), COALESCE(t.id, a.new_id), u.scaikey_id,
-               'members of ' || s.name, u.reason
+               'members of ' || s.name, %s, u.detail
         FROM unreadable_groups u JOIN stage_groups s ON s.scaikey_id = u.scaikey_id
         LEFT JOIN stage_tenants a ON a.scaikey_id = s.tenant_scaikey_id
         LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
         LEFT JOIN sw_groups g ON g.scaikey_id = s.scaikey_id AND g.tenant_id = t.id
         """,
-        [KIND],
+        [KIND, Reason.UNREADABLE],
     )
 
 
@@ -563,7 +556,7 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
                                group_id, member_id)
         SELECT %s, 'restore', d.row_id, d.tenant_id, d.n,
                s.group_scaikey_id || ' ' || s.member_scaikey_id, m.{name},
-               'member again in ScaiKey', d.group_id, d.member_id
+               '{Reason.MEMBER_RESTORED}', d.group_id, d.member_id
         FROM new_edges d JOIN sw_group_memberships e ON e.id = d.row_id
         JOIN stage_memberships s ON s.n = d.n JOIN {table} m ON m.id = d.member_id
         WHERE d.is_group = {is_group}

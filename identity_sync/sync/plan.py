@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts
 from identity_sync.sync import memberships, roles, slugs
 from identity_sync.sync.confirm import Confirmation
@@ -60,9 +61,9 @@ def _plan_skips(entity: EntitySync) -> None:
     """Add the rows that differ from the lists but stay unchanged: unproven or unusable ones."""
     execute(
         f"""
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
         SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id,
-               {entity.row_name_expression}, c.note
+               {entity.row_name_expression}, c.note, c.detail
         FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
         WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent', 'kept')
         """,
@@ -70,9 +71,9 @@ def _plan_skips(entity: EntitySync) -> None:
     )
     execute(
         f"""
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
         SELECT u.kind, 'skipped', p.id, {entity.tenant_expression}, u.scaikey_id,
-               {entity.row_name_expression}, 'unusable record: ' || u.reason
+               {entity.row_name_expression}, '{Reason.UNUSABLE}', u.detail
         FROM unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id
         WHERE u.kind = %s AND {entity.owned_condition}
         """,
@@ -214,11 +215,11 @@ def plan_freed_slugs(plan: Plan) -> None:
     if not counts.added + counts.updated + counts.restored:
         return  # No tenant gets a slug.
     counts.updated += execute(
-        """
+        f"""
         INSERT INTO sync_plan
             (kind, action, row_id, tenant_id, scaikey_id, name, fields, reason)
         SELECT 'tenants', 'update', t.id, t.id, t.scaikey_tenant_id, t.name, 'slug',
-               'its slug belongs to another tenant now'
+               '{Reason.SLUG_FREED}'
         FROM sw_tenants t
         WHERE t.scaikey_tenant_id IS NOT NULL AND t.id IN (
             SELECT o.id FROM sync_plan d CROSS JOIN stage_tenants s CROSS JOIN sw_tenants o

@@ -2,8 +2,9 @@
 
 A plan file is one JSON document with one row a line, so that a plan of any size is written and read
 in little memory. Its last line is a signature over everything before it, made with this server's
-secret key: a plan that was cut off, changed or made by another server is recognised. For the other
-things that bind a plan see `PlanHead`.
+secret key: a plan that was cut off, changed or made by another server is recognised. The file is
+read once, because another process may change it between two readings. For the other things that
+bind a plan see `PlanHead`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import shlex
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from identity_sync.errors import (
     SyncPlanInvalid,
     SyncPlanUnreadable,
 )
+from identity_sync.models import SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync import reviewed_losses
 from identity_sync.sync.changes import ChangeSection, PlannedChange, iter_sections
@@ -40,7 +43,7 @@ from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
-from scaiwave.core.errors import FileUnwritable
+from scaiwave.core.errors import DiskFull, FileUnwritable
 from scaiwave.core.files import atomic_write, remove_drafts_in, translate_write_errors
 from tenants.models import Tenant
 
@@ -52,10 +55,10 @@ MAX_AGE = timedelta(hours=24)
 MAX_BYTES = 4 * 1024**3
 MAX_HEAD_BYTES = 1024**2
 MAX_LINE_BYTES = 64 * 1024
-_CHUNK_BYTES = 64 * 1024
 
 _SALT = "identity_sync.plan_file"
 _LOSSES = '"losses": [\n'
+_END_OF_LOSSES = b"],\n"
 _CHANGES = '],\n"changes": [\n'
 _TAIL = re.compile(rb'\],\n"signature": "([0-9a-f]{64})"\n\}\n')
 _TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
@@ -88,9 +91,16 @@ class PlanHead(msgspec.Struct, frozen=True):
         return self.created_at + MAX_AGE
 
 
-def _describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
-    """Return what a report says about a plan file."""
-    return {"path": str(path), "digest": head.digest, "expires_at": head.expires_at}
+def _describe_plan(
+    path: Path, head: PlanHead, *, applied_at: datetime | None = None
+) -> dict[str, Any]:
+    """Return what a report says about a plan file; `applied_at` is when an earlier run did."""
+    return {
+        "path": str(path),
+        "digest": head.digest,
+        "expires_at": head.expires_at,
+        "applied_at": applied_at,
+    }
 
 
 def format_apply_command(path: Path) -> str:
@@ -280,18 +290,38 @@ def _write_rows(write: Callable[[str], None], rows: Iterable[dict[str, Any]]) ->
 
 @dataclass(frozen=True)
 class ReviewedPlan:
-    """A plan file that is open for reading; its signature is valid."""
+    """A plan whose signature is valid; `file` is an unnamed copy of its head and losses."""
 
     path: Path
     head: PlanHead
     file: BinaryIO
+
+    def ensure_valid_at(self, now: datetime) -> None:
+        """Raises `SyncPlanExpired`."""
+        if is_in_future(self.head.created_at, now):
+            raise SyncPlanExpired(
+                f"{self.path} is dated in the future: {self.head.created_at:%Y-%m-%d %H:%M} UTC.",
+                fix=f"Check the clock of this server, then make a new plan. {SyncPlanExpired.fix}",
+            )
+        if now > self.head.expires_at:
+            raise SyncPlanExpired(
+                f"{self.path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
+            )
+
+    def find_report(self) -> SyncReport | None:
+        """Return the report if a run has applied this plan: that run, and no changes."""
+        run = SyncRun.objects.filter(applied_plan=self.head.run_id).first()
+        if run is None:
+            return None
+        plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
+        return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
     def iter_losses(self) -> Iterator[Loss]:
         """Read the losses. Raises `SyncPlanInvalid`."""
         self.file.seek(0)
         _read_head(self.file, self.path)
         for line in _iter_lines(self.file, self.path):
-            if line.rstrip() == b"],":
+            if line == _END_OF_LOSSES:
                 return
             yield _parse_loss(line, self.path)
 
@@ -315,17 +345,42 @@ class ReviewedPlan:
 
 
 @contextmanager
-def open_plan(path: Path, *, now: datetime) -> Iterator[ReviewedPlan]:
-    """Open a plan file, and check that it was made by this server for this ScaiKey.
+def open_plan(path: Path) -> Iterator[ReviewedPlan]:
+    """Read a plan file, and check that it was made by this server for this ScaiKey and database.
 
-    Raises `SyncPlanUnreadable`, `SyncPlanInvalid` and `SyncPlanExpired`.
+    Raises `SyncPlanUnreadable`, `SyncPlanInvalid` and `DiskFull`.
     """
-    with _open_file(path) as file:
-        _check_signature(file, path)
-        file.seek(0)
-        head = _read_head(file, path)
-        _check_head(head, path, now)
-        yield ReviewedPlan(path, head, file)
+    with _open_copy() as copy:
+        with _open_file(path) as file:
+            _copy_signed(file, copy, path)
+        copy.seek(0)
+        head = _read_head(copy, path)
+        _check_head(head, path)
+        yield ReviewedPlan(path, head, copy)
+
+
+@contextmanager
+def _open_copy() -> Iterator[BinaryIO]:
+    """Without a name, no other process can change it, and it is gone however this one ends."""
+    with _translate_copy_errors():
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    try:
+        yield copy
+    finally:
+        with suppress(OSError):  # What is still in its buffer is not needed.
+            copy.close()
+
+
+@contextmanager
+def _translate_copy_errors() -> Iterator[None]:
+    """Raises `DiskFull`, also if there is no directory for temporary files."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskFull(
+            f"A temporary copy of the plan can't be written: {error.strerror}.",
+            fix="Set TMPDIR to a directory with more space, then run the same command again.",
+        ) from error
 
 
 @contextmanager
@@ -346,7 +401,11 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _check_signature(file: BinaryIO, path: Path) -> None:
+def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
+    """Copy head and losses, and check that the signature is for exactly the bytes that were read.
+
+    No byte is read twice. Raises `SyncPlanInvalid`, and then the copy must not be used.
+    """
     remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
     mac = salted_hmac(_SALT, b"", algorithm="sha256")
     with _translate_read_errors(path):
@@ -356,11 +415,18 @@ def _check_signature(file: BinaryIO, path: Path) -> None:
         if tail is None:
             raise SyncPlanInvalid(f"{path} is not a whole plan.")
         file.seek(0)
-        while remaining > 0 and (chunk := file.read(min(_CHUNK_BYTES, remaining))):
-            mac.update(chunk)
-            remaining -= len(chunk)
+    is_copied = True
+    while remaining > 0 and (line := _read_line(file, path, remaining)):
+        mac.update(line)
+        remaining -= len(line)
+        if is_copied:
+            with _translate_copy_errors():
+                copy.write(line)
+        is_copied &= line != _END_OF_LOSSES
     if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
         raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
+    with _translate_copy_errors():
+        copy.flush()
 
 
 def _read_head(file: BinaryIO, path: Path) -> PlanHead:
@@ -386,14 +452,16 @@ def _read_head(file: BinaryIO, path: Path) -> PlanHead:
 
 
 def _iter_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    while True:
-        with _translate_read_errors(path):
-            line = file.readline(MAX_LINE_BYTES + 1)
-        if not line:
-            return
+    while line := _read_line(file, path, MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
             raise SyncPlanInvalid(f"{path} is not a plan: a line is too long.")
         yield line
+
+
+def _read_line(file: BinaryIO, path: Path, max_bytes: int) -> bytes:
+    """Read a line, or the first part of a long one."""
+    with _translate_read_errors(path):
+        return file.readline(min(max_bytes, MAX_LINE_BYTES + 1))
 
 
 @contextmanager
@@ -415,18 +483,13 @@ def _parse_loss(line: bytes, path: Path) -> Loss:
     return loss
 
 
-def _check_head(head: PlanHead, path: Path, now: datetime) -> None:
+def _check_head(head: PlanHead, path: Path) -> None:
     config = settings.CONFIG
     if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
         raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
     if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
         raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
-    if is_in_future(head.created_at, now):
-        raise SyncPlanExpired(
-            f"{path} is dated in the future: {head.created_at:%Y-%m-%d %H:%M} UTC.",
-            fix=f"Check the clock of this server, then make a new plan. {SyncPlanExpired.fix}",
-        )
-    if now > head.expires_at:
-        raise SyncPlanExpired(
-            f"{path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
-        )
+    # The run that wrote the plan is in the database that the plan is for.
+    run = SyncRun.objects.filter(pk=head.run_id).first()
+    if run is None or run.tenant_id != head.tenant_id:
+        raise SyncPlanInvalid(f"{path} is a plan for another database.")

@@ -13,12 +13,12 @@ a loss, `b` a membership or grant of a lost group, `k` a tenant whose access is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
+from identity_sync.reasons import Reason
 from identity_sync.report import LOSSES, SyncReport
 from identity_sync.sync.staging import (
     analyze,
@@ -37,13 +37,8 @@ if TYPE_CHECKING:
 FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
-OVER_LIMIT = "over the removal limit of its tenant"
-SLUG_IN_USE = "its slug is still in use"
-_ALLOWANCE = re.compile(r"--allow-removals (\d+)`")
-OFF_FOR_TENANT = "removals are turned off for this tenant"
-
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-AFFECTED = "affected people"
+AFFECTED = "affected_people"
 """The measure of people who lose a status, a role or a group membership."""
 
 _LABELS = {
@@ -110,7 +105,7 @@ def enforce_removal_limit(
     skipped = _find_exceeding_tenants(limit) | assumed_tenants
     if not skipped:
         return []
-    slugs = _skip_tenants(skipped, OVER_LIMIT)
+    slugs = _skip_tenants(skipped, Reason.OVER_LIMIT)
     _skip_consequences()
     find_losses()
     report.losses = count_losses()
@@ -124,7 +119,7 @@ def _skip_kept_tenants(plan: Plan) -> None:
         "SELECT DISTINCT l.tenant_id FROM losses l JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
     )
     if tenants:
-        _skip_tenants((str(row[0]) for row in tenants), OFF_FOR_TENANT)
+        _skip_tenants((str(row[0]) for row in tenants), Reason.OFF_FOR_TENANT)
         _skip_consequences()
         find_losses()
         plan.must_be_counted = True
@@ -147,7 +142,7 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
             f"This plan has losses of access over the removal limit of a tenant: {slugs}. "
             "No changes were made.",
             report=report,
-            fix="If this is correct, " + format_allowance(plan, total),
+            **build_allowance(plan, total).explain("If this is correct, "),
         )
 
 
@@ -387,8 +382,9 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
         f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
         "made.",
         report=report,
-        fix="Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
-        + format_allowance(plan, total or plan.claimed),
+        **build_allowance(plan, total or plan.claimed).explain(
+            "Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
+        ),
     )
 
 
@@ -403,26 +399,34 @@ def _build_error(
         f"{_LABELS[measure]} (more than {limit.limit:,} and more than {limit.share:.0%}). "
         "No changes were made.",
         report=report,
-        fix="If this is correct, " + format_allowance(plan, total),
+        **build_allowance(plan, total).explain("If this is correct, "),
     )
 
 
-def format_allowance(plan: Plan, total: int) -> str:
-    """Format the command that allows this plan and no larger one."""
+@dataclass(frozen=True)
+class Allowance:
+    """How to allow a plan and no larger one: the end of a fix, its command, and the number of
+    `--allow-removals` if that is what it takes."""
+
+    text: str
+    command: str
+    number: int | None = None
+
+    def explain(self, condition: str) -> dict[str, Any]:
+        """Return the arguments of a `SyncStopped`."""
+        return {"fix": condition + self.text, "command": self.command, "allowance": self.number}
+
+
+def build_allowance(plan: Plan, total: int) -> Allowance:
+    review = f"{plan.plan_command} --dry-run -v 2"
     if plan.targets_only:
-        return "let a full sync decide: `scaiwave sync --dry-run -v 2` shows its plan."
+        return Allowance(f"let a full sync decide: `{review}` shows its plan.", review)
     if plan.apply_command:
-        return f"review the plan, then apply exactly its losses of access: `{plan.apply_command}`."
-    return (
-        f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
-        f"To review it first: `{plan.command} --dry-run -v 2`."
-    )
-
-
-def find_allowance(fix: str) -> int | None:
-    """Return the number in a command that `format_allowance` has formatted; None without one."""
-    match = _ALLOWANCE.search(fix)
-    return int(match[1]) if match else None
+        text = f"review the plan, then apply exactly its losses of access: `{plan.apply_command}`."
+        return Allowance(text, plan.apply_command)
+    command = f"{plan.plan_command} --allow-removals {total}"
+    text = f"allow exactly this plan: `{command}`. To review it first: `{review}`."
+    return Allowance(text, command, total)
 
 
 def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
@@ -511,7 +515,7 @@ def _skip_consequences() -> None:
             SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
             AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
         """,
-        [OVER_LIMIT],
+        [Reason.OVER_LIMIT],
     )
     never_added = (
         "SELECT d.row_id FROM sync_plan d WHERE d.action = 'skipped' AND d.n IS NOT NULL "
@@ -546,11 +550,11 @@ def _keep_slugs_of_skipped_tenants() -> None:
         execute(
             "UPDATE sync_plan SET action = 'skipped', reason = %s "
             f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
-            [SLUG_IN_USE],
+            [Reason.SLUG_IN_USE],
         )
         if action == "add":
             execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-            execute(_SKIP_NEW_EDGES, [SLUG_IN_USE])
+            execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
             execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from identity_sync.reasons import Reason
 from identity_sync.sync.staging import (
     BATCH,
     analyze,
@@ -146,11 +147,11 @@ def _plan_updates_of_people() -> None:
         """
     )
     execute(
-        """
+        f"""
         INSERT INTO sync_plan
             (kind, action, row_id, tenant_id, n, scaikey_id, name, fields, reason)
         SELECT 'participants', 'update', p.id, p.tenant_id, s.n, s.scaikey_id, s.display_name,
-               'roles', 'changed in ScaiKey'
+               'roles', '{Reason.CHANGED}'
         FROM (SELECT DISTINCT participant_id, person_n FROM role_plan) AS c
         JOIN sw_participants p ON p.id = c.participant_id
         JOIN stage_participants s ON s.n = c.person_n

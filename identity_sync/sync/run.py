@@ -25,7 +25,6 @@ from identity_sync.errors import (
     SyncConflict,
     SyncLocked,
     SyncPartial,
-    SyncPlanInvalid,
     SyncStopped,
     SyncTimedOut,
     TenantNotLinked,
@@ -57,7 +56,6 @@ from identity_sync.sync.plan import (
     refresh_statistics,
 )
 from identity_sync.sync.plan_file import (
-    PlanHead,
     PlanWriter,
     ReviewedPlan,
     format_apply_command,
@@ -68,10 +66,10 @@ from identity_sync.sync.plan_file import (
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.removal_limit import (
     RemovalLimit,
+    build_allowance,
     check_removal_limit,
     count_losses_by_tenant,
     enforce_removal_limit,
-    format_allowance,
 )
 from identity_sync.sync.slugs import SlugConflict
 from identity_sync.sync.staging import analyze, temporary_tables
@@ -222,8 +220,13 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
     else:
         options.operator.require(Permission.SYNC_TENANTS)
         tenant = resolve_linked_tenant(options.operator, options.tenant)
+    if (applied := _find_applied(options)) is not None:
+        return applied
     with options.connect(settings.CONFIG) as client, ExitStack() as stack:
         _acquire_lock(stack, options, tenant, limits)
+        # Another process may have applied the plan before this one had the lock.
+        if (applied := _find_applied(options)) is not None:
+            return applied
         history.close_interrupted(_now())
         covered = history.list_unhandled_events() if options.is_full else []
         run = _start_run(options, tenant)
@@ -239,6 +242,15 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
                 history.mark_events_handled(covered, run=run, now=_now())
             if not options.dry_run:
                 history.delete_expired_values(_now(), days=_value_days())
+
+
+def _find_applied(options: SyncOptions) -> SyncReport | None:
+    """Return the report if the reviewed plan was applied before. Raises `SyncPlanExpired`."""
+    if options.reviewed is None:
+        return None
+    if (report := options.reviewed.find_report()) is None:
+        options.reviewed.ensure_valid_at(_now())
+    return report
 
 
 def _acquire_lock(
@@ -293,25 +305,18 @@ def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
 def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     """Sync as a reviewed plan says: for its tenant, and with exactly its losses of access.
 
-    Raises `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, and what
-    `run_sync` raises.
+    A plan is applied once: a second time returns a report that names the first run. Raises
+    `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, `DiskFull`, and
+    what `run_sync` raises.
     """
     options.operator.require(Permission.SYNC_TENANTS)
     if not options.dry_run:
         remove_killed_plans(path.parent)
-    with open_plan(path, now=_now()) as reviewed:
-        _ensure_own_database(reviewed.head, path)
+    with open_plan(path) as reviewed:
         tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
         return run_sync(
             replace(options, tenant=tenant, removals=reviewed.head.removals, reviewed=reviewed)
         )
-
-
-def _ensure_own_database(head: PlanHead, path: Path) -> None:
-    """The run that wrote the plan is in the database that the plan is for."""
-    run = SyncRun.objects.filter(pk=head.run_id).first()
-    if run is None or run.tenant_id != head.tenant_id:
-        raise SyncPlanInvalid(f"{path} is a plan for another database.")
 
 
 def compute_drift(
@@ -475,6 +480,8 @@ def _apply(
             is_written = context.run is not None and _has_written(context.report)
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
+                if context.options.reviewed is not None:
+                    context.run.applied_plan_id = context.options.reviewed.head.run_id
                 history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
                 _audit(context, context.run)
             context.limits.cancel()  # A limit after the commit would report it as failed.
@@ -591,14 +598,18 @@ def _partial_error(
     skipped_tenants: list[str], plan: Plan, report: SyncReport
 ) -> SyncPartial | None:
     """Return the error for a run that skips something, or None."""
-    reasons, fixes = [], []
+    reasons, fixes, commands = [], [], []
+    allowance = None
     if skipped_tenants:
         reasons.append(
             f"Skipped {plan.skipped_losses:,} losses of access in {', '.join(skipped_tenants)}: "
             "over the removal limit of a tenant"
         )
         total = sum(report.losses.values()) + plan.skipped_losses
-        fixes.append("If they are correct, " + format_allowance(plan, total))
+        allowed = build_allowance(plan, total)
+        fixes.append(f"If they are correct, {allowed.text}")
+        commands.append(allowed.command)
+        allowance = allowed.number
     if plan.inconsistent:
         kinds = ", ".join(dict.fromkeys(plan.inconsistent))
         reasons.append(
@@ -608,6 +619,7 @@ def _partial_error(
             "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
             "to the operators of ScaiKey."
         )
+        commands.append("scaiwave sync")
     if plan.unreadable and not plan.targets_only:
         examples = history.describe_unreadable(plan.unreadable, limit=MAX_NAMED)
         reasons.append(
@@ -615,9 +627,11 @@ def _partial_error(
             f"not return: {join_examples(examples, len(plan.unreadable))}"
         )
         fixes.append(_advise_on_unreadable(plan.unreadable.values()))
+        commands.append("scaiwave sync")
     if plan.conflicts:
         reasons += _describe_conflicts(plan.conflicts)
         fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
+        commands += [conflict.command for conflict in plan.conflicts[:1] if conflict.command]
     if plan.unusable:
         reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
         fixes.append("Report the records in the warnings to the operators of ScaiKey.")
@@ -626,7 +640,13 @@ def _partial_error(
     rest = f"Everything else was {report.outcome}."
     if report.outcome == "applied":
         report.outcome = SyncPartial.outcome
-    return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
+    return SyncPartial(
+        f"{'. '.join(reasons)}. {rest}",
+        report=report,
+        fix=" ".join(fixes),
+        command=next(iter(commands), ""),
+        allowance=allowance,
+    )
 
 
 def _advise_on_unreadable(errors: Collection[ScaiWaveError]) -> str:

@@ -55,6 +55,18 @@ class SlugConflict:
         return f"{tenant}: its slug {self.slug} is in use by {owner}."
 
     @property
+    def command(self) -> str:
+        """The first command of the fix."""
+        if self.problem:
+            return ""
+        if not self.is_local:
+            return "scaiwave sync"
+        slug = quote(self.slug)
+        if self.is_same_owner:
+            return f"scaiwave admin link-tenant {slug} --scaikey-tenant-id {quote(self.scaikey_id)}"
+        return f"scaiwave admin update-tenant {slug} --slug {quote(_find_free_slug(self.slug))}"
+
+    @property
     def fix(self) -> str:
         if self.problem:
             return (
@@ -62,20 +74,18 @@ class SlugConflict:
             )
         if not self.is_local:
             return (
-                "Run `scaiwave sync` for all tenants, after making sure that only one of them has "
-                f"the slug {self.slug} in ScaiKey."
+                f"Run `{self.command}` for all tenants, after making sure that only one of them "
+                f"has the slug {self.slug} in ScaiKey."
             )
-        slug = quote(self.slug)
-        rename = f"`scaiwave admin update-tenant {slug} --slug {quote(_find_free_slug(self.slug))}`"
         if not self.is_same_owner:
             return (
                 "The two tenants have different partners, so they are not the same one: do not "
-                f"link them. Rename the local one: {rename}."
+                f"link them. Rename the local one: `{self.command}`."
             )
+        slug, free = quote(self.slug), quote(_find_free_slug(self.slug))
         return (
-            f"If both are the same tenant, link them: `scaiwave admin link-tenant {slug} "
-            f"--scaikey-tenant-id {quote(self.scaikey_id)}`; otherwise rename the local one: "
-            f"{rename}."
+            f"If both are the same tenant, link them: `{self.command}`; otherwise rename the local "
+            f"one: `scaiwave admin update-tenant {slug} --slug {free}`."
         )
 
 

@@ -99,6 +99,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "name",
         "fields",
         "reason",
+        "detail",
         "group_id uuid",
         "member_id uuid",
     ),
@@ -115,9 +116,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     # The records of a run for single records; see targets.py.
     "targets": ("kind", "scaikey_id"),
     # Records of a list that can't be used; their rows stay unchanged.
-    "unusable_records": ("kind", "scaikey_id", "reason"),
+    "unusable_records": ("kind", "scaikey_id", "detail"),
     # Groups whose members can't be read; these stay unchanged.
-    "unreadable_groups": ("scaikey_id", "reason"),
+    "unreadable_groups": ("scaikey_id", "detail"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
     # lost, exists, postponed, inconsistent, kept or assumed (see claims.py).
     "loss_claims": (
@@ -131,6 +132,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "role_losses integer",
         "state",
         "note",
+        "detail",
     ),
     "edge_claims": (
         "edge_id uuid",
@@ -149,7 +151,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "skipped_tenants": ("tenant_id uuid",),
     # One batch of look-ups, with what each proves: found, removed or unknown. For groups that were
     # read again it is the state of the claims about their edges.
-    "lookups": ("kind", "scaikey_id", "result", "note"),
+    "lookups": ("kind", "scaikey_id", "result", "note", "detail"),
     "confirmed_removals": ("kind", "scaikey_id", "reason"),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
     "losses": ("kind", "tenant_id uuid", "row_id uuid"),

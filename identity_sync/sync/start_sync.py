@@ -31,7 +31,6 @@ from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.fetch import require_whole_scope
-from identity_sync.sync.removal_limit import find_allowance
 from identity_sync.sync.run import SyncOptions, resolve_linked_tenant, run_sync
 from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
@@ -147,14 +146,13 @@ def allow_removals(
         require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
     else:
         resolve_linked_tenant(operator, str(row.tenant_id))
-    allowance = find_allowance(row.error_fix)
-    if allowance is None:
+    if row.allowance is None:
         raise RemovalsNotConfirmed(
             "This run has left out no losses of access that can be allowed. No changes were made.",
             fix="Start a dry run: if its plan is over the removal limit, its error has the number.",
         )
     _require_newest(row.tenant, str(row.pk))
-    if number != allowance:
+    if number != row.allowance:
         raise RemovalsNotConfirmed(
             f"{number:,} is not the number of losses of access of this run. No changes were made.",
             fix="Type the number of `--allow-removals` in the error of the run.",
@@ -187,7 +185,7 @@ def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
     """
     runs = SyncRun.objects.filter(tenant=tenant).exclude(trigger=Trigger.WEBHOOK)
     run = runs.ended().newest_first().first()
-    if run is None or find_allowance(run.error_fix) is None:
+    if run is None or run.allowance is None:
         return None
     later = SyncRun.objects.full().filter(outcome=Outcome.APPLIED, started_at__gt=run.started_at)
     return None if later.exists() else run
@@ -195,10 +193,9 @@ def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
 
 def describe_allowance(run: SyncRun) -> str:
     """Return what a run has left out and can be allowed, or an empty text."""
-    allowance = find_allowance(run.error_fix)
-    if allowance is None:
+    if run.allowance is None:
         return ""
-    losses = pluralize(allowance, "loss", "losses")
+    losses = pluralize(run.allowance, "loss", "losses")
     return f"{run.error_message} In all {losses} of access: of sign-in, roles and memberships."
 
 

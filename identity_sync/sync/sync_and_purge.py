@@ -30,7 +30,7 @@ def sync_and_purge(
     if not options.dry_run:
         confirm(
             "After the sync this erases the name, e-mail address and avatar of everyone who was "
-            f"removed from ScaiKey at least {days} days ago. This can't be undone. Continue?"
+            f"removed from ScaiKey at least {days} days ago. This can't be undone."
         )
     report = run_sync(replace(options, purge_after_days=days))
     purge_options = PurgeOptions(

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from django.db.models import Q
 
+from identity_sync.reasons import format_cause
 from identity_sync.sync.confirm import LookupBudget
 from identity_sync.sync.fetch import (
     COLLECTIONS,
@@ -94,11 +95,11 @@ def update_unproven(targets: Targets) -> None:
     for target in decided & targets.unproven.keys():
         del targets.unproven[target]
     undecided = fetch(
-        "SELECT kind, scaikey_id, note FROM loss_claims WHERE state = 'postponed' "
-        "UNION SELECT 'groups', group_scaikey_id, note FROM edge_claims WHERE state = 'postponed'"
+        "SELECT kind, scaikey_id, note, detail FROM loss_claims WHERE state = 'postponed' UNION "
+        "SELECT 'groups', group_scaikey_id, note, '' FROM edge_claims WHERE state = 'postponed'"
     )
-    for kind, key, note in undecided:
-        targets.unproven.setdefault((kind, key), note.removeprefix("postponed: "))
+    for kind, key, note, detail in undecided:
+        targets.unproven.setdefault((kind, key), format_cause(note, detail or ""))
 
 
 class _TargetReader:

@@ -106,8 +106,9 @@ class ExportResult:
             "senders": self.senders,
             "media": self.media,
             "missing_media": {
-                reason.replace(" ", "_"): self.missing[reason]
-                for reason in (INFECTED, LOST, LEFT_OUT)
+                "infected": self.missing[INFECTED],
+                "lost": self.missing[LOST],
+                "left_out": self.missing[LEFT_OUT],
             },
             "size_bytes": self.size,
             "manifest_sha256": self.manifest_sha256,

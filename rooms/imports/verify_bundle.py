@@ -25,7 +25,7 @@ from rooms.bundle.signature import (
     verify_signature,
 )
 from rooms.bundle.validator import BundleValidator
-from rooms.errors import NOTHING_IMPORTED, BundleError, BundleNotVerified
+from rooms.errors import BundleError, BundleNotVerified
 from rooms.imports.source import open_seekable
 from scaiwave.console.columns import ColumnType, Row
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
@@ -163,7 +163,7 @@ def verify_bundle(
             archive = Archive(source.file, Limits(max_bytes))
             return _validate(archive, keys, require_signature, progress)
     except BundleError as error:
-        error.fix = error.fix.removeprefix(NOTHING_IMPORTED).strip()
+        error.fix = error.advice
         raise
 
 

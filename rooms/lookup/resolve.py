@@ -39,7 +39,7 @@ def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
             fix=suggest_nearest(
                 find_nearest(operator, name, named, "room_alias"),
                 f"`scaiwave room list --tenant {quote(tenant.slug)}` lists all.",
-                RoomNotFound.fix.replace("<slug>", tenant.slug),
+                RoomNotFound.FIX.format(tenant.slug),
             ),
         )
     return _require_single(matches, name)
@@ -55,7 +55,7 @@ def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Works
             fix=suggest_nearest(
                 find_nearest(operator, name, workspaces, "slug"),
                 f"`scaiwave room workspaces --tenant {quote(tenant.slug)}` lists all.",
-                WorkspaceNotFound.fix.replace("<slug>", tenant.slug),
+                WorkspaceNotFound.FIX.format(tenant.slug),
             ),
         )
     return _require_single(matches, name)

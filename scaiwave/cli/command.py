@@ -188,13 +188,13 @@ class OperatorCommand(DjangoCommand):
             if answer := line.strip() or default:
                 return answer
 
-    def confirm_at_terminal(self, question: str) -> None:
+    def confirm_at_terminal(self, effect: str) -> None:
         """Like `confirm`, but a script needs no --yes."""
         if self.can_ask():
-            self.confirm(question)
+            self.confirm(effect)
 
-    def confirm(self, question: str) -> None:
-        """Return if the operator agrees.
+    def confirm(self, effect: str) -> None:
+        """Return if the operator agrees to the effect, which is a sentence.
 
         Raises ConfirmationDeclined if not, and ConfirmationNeeded without a terminal to ask at.
         """
@@ -202,10 +202,10 @@ class OperatorCommand(DjangoCommand):
             return
         if not self.can_ask():
             raise ConfirmationNeeded(
-                f"Confirmation required: {question}",
+                f"Confirmation required: {effect} Continue?",
                 fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
             )
-        self.output.prompt(f"{question} [y/N] ")
+        self.output.prompt(f"{effect} Continue? [y/N] ")
         answer = sys.stdin.readline()
         if not answer:
             self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.

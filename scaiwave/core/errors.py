@@ -38,14 +38,20 @@ class ScaiWaveError(Exception):
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
     fix: str = ""
+    command: str = ""
+    """The command that `fix` names, for pages that offer it."""
     remedy: ClassVar[str] = "[Report it](#when-it-is-a-defect)."
     """The advice in docs/reference/troubleshooting.md, where `fix` is too short or varies."""
 
-    def __init__(self, message: str, *, fix: str | None = None, **details: Any) -> None:
+    def __init__(
+        self, message: str, *, fix: str | None = None, command: str | None = None, **details: Any
+    ) -> None:
         super().__init__(message)
         self.message = message
         if fix is not None:
             self.fix = fix
+        if command is not None:
+            self.command = command
         self.details = details
 
 

@@ -45,10 +45,11 @@ class DatabaseBlocked(LimitReached):
     """Another session of PostgreSQL has kept a lock for too long. No changes were made."""
 
     code = "SW_DATABASE_BLOCKED"
-    fix = (
-        "Find out what that session is for, and end it: `SELECT pg_terminate_backend(<process>)` "
-        "in psql. Then run the same command again."
+    FIX = (
+        "Find out what that session is for, and end it: `SELECT pg_terminate_backend({})` in psql. "
+        "Then run the same command again."
     )
+    fix = FIX.format("<process>")
 
 
 class RunLimits:
@@ -152,7 +153,7 @@ class LockWaits:
             return None
         fix = None
         if pids := [str(row[0]) for row in self.blockers if row[0]]:
-            fix = DatabaseBlocked.fix.replace("<process>", pids[0])
+            fix = DatabaseBlocked.FIX.format(pids[0])
         texts = [
             f"The database is blocked by another session"
             f"{f': {blockers}' if blockers else ''}. No changes were made."

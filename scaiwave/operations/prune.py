@@ -142,7 +142,7 @@ def prune(
     if audit_before is not None and planned[-1]["count"]:
         confirm(
             f"This deletes {pluralize(planned[-1]['count'], 'audit entry', 'audit entries')} from "
-            f"before {audit_before:%Y-%m-%d} for good. Continue?"
+            f"before {audit_before:%Y-%m-%d} for good."
         )
     rows = [_delete(row, pruner) for row, pruner in zip(planned, PRUNERS, strict=False)]
     with transaction.atomic():

@@ -135,10 +135,9 @@ def _build_confirm(act: Act, row: Any, given: str) -> Callable[[str], None]:
     and with it what the person would agree to.
     """
 
-    def confirm(question: str) -> None:
-        shown = question.removesuffix(" Continue?")
-        if not constant_time_compare(given, _sign_question(act, row, shown)):
-            raise ActQuestion(shown)
+    def confirm(effect: str) -> None:
+        if not constant_time_compare(given, _sign_question(act, row, effect)):
+            raise ActQuestion(effect)
 
     return confirm
 

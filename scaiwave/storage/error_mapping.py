@@ -45,6 +45,7 @@ _MISSING_STATES = {"42P01", "42703", "3F000"}  # a table, column or schema
 _DISK_FULL_STATES = {"53100"}
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014"}  # serialisation, deadlock, lock, time-out
 _FORBIDDEN_STATES = {"42501", "25006"}  # no privilege, read only
+_RESTRICT_VIOLATION = "23001"
 
 # SQLite's primary result codes are the low byte of the extended ones.
 _SQLITE_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -160,7 +161,7 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     if (lost := find_unconfirmed_commit(error)) and (mapped := _map_lost_commit(lost)):
         return mapped
     cause = error.__cause__
-    if isinstance(error, IntegrityError) and "is append-only" in str(cause):
+    if isinstance(error, IntegrityError) and _is_refused_by_trigger(cause):
         return AppendOnly(f"{_format_database_name()} refuses that: {_format_sentence(str(cause))}")
     if isinstance(cause, sqlite3.Error):
         return _map_sqlite_error(cause)
@@ -179,6 +180,14 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
         return _unusable_error(str(cause or error))
     return None
+
+
+def _is_refused_by_trigger(cause: BaseException | None) -> bool:
+    """Whether it is the error of the triggers that keep the audit log, which no others raise."""
+    return (
+        getattr(cause, "sqlstate", None) == _RESTRICT_VIOLATION
+        or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_TRIGGER
+    )
 
 
 def _map_lost_commit(lost: UnconfirmedCommit) -> ScaiWaveError | None:

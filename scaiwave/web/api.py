@@ -174,8 +174,9 @@ MAX_MESSAGE_CHARS = 1000
 def error_response(error: ScaiWaveError) -> ErrorResponse:
     """Build the response for an error. Details of server errors go to the log only."""
     message = shorten(shorten_input(error.message, ()), MAX_MESSAGE_CHARS)
-    if error.http_status >= 500 and message != SERVER_ERROR_MESSAGE:
-        logger.error("%s [%s] %s", message, error.code, error.fix)
+    if error.http_status >= 500:
+        if type(error) is not ScaiWaveError:  # A defect is in the log, with its traceback.
+            logger.error("%s [%s] %s", message, error.code, error.fix)
         message = SERVER_ERROR_MESSAGE
     body = {"error": {"code": error.code, "message": message}}
     response = _build_response(body, error.http_status, ErrorResponse)

@@ -66,7 +66,7 @@ def _add_runs(tenant_ids: list[UUID], now: datetime) -> None:
                 kind="participants",
                 action="added",
                 subject_id=run.pk,
-                reason="new in ScaiKey",
+                reason_code="added",
             )
             for number, run in enumerate(runs)
             for _ in range(CHANGES_OF_RUN)
@@ -79,7 +79,7 @@ def _add_runs(tenant_ids: list[UUID], now: datetime) -> None:
                 tenant_id=tenant_ids[number % len(tenant_ids)],
                 kind="participants",
                 subject_scaikey_id=f"skipped-{number}",
-                reason="over the removal limit",
+                reason_code="over_limit",
                 first_skipped_at=now,
                 last_skipped_at=now,
             )

@@ -75,7 +75,7 @@ def disable_administrator(
     _ensure_not_last(user, "disabled", allow_last=allow_last)
     if dry_run:
         return _build_result(user, "disabled", changed=False, dry_run=True)
-    confirm(f"This blocks {user.username} from the admin site and ends their sessions. Continue?")
+    confirm(f"This blocks {user.username} from the admin site and ends their sessions.")
     with transaction.atomic():
         user = _lock(user)
         _ensure_not_last(user, "disabled", allow_last=allow_last)
@@ -166,7 +166,7 @@ def remove_administrator(
     row = build_administrator_row(user)
     if dry_run:
         return AdministratorChangeResult(row, "removed", changed=False, dry_run=True)
-    confirm(f"This deletes the account {user.username} and ends its sessions. Continue?")
+    confirm(f"This deletes the account {user.username} and ends its sessions.")
     with transaction.atomic():
         user = _lock(user)
         _ensure_not_last(user, "removed", allow_last=allow_last)

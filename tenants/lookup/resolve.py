@@ -93,6 +93,7 @@ def resolve_participant(
     if tenant is not None:
         people = people.filter(tenant=tenant)
     matches = _find_matches(people.alias(folded=Lower("email")), _participant_q(name))
+    slug = tenant.slug if tenant else "<slug>"
     server_name = get_server_name()
     return _require_single(
         _prefer_present(matches),
@@ -100,8 +101,8 @@ def resolve_participant(
             f"Participant not found{_format_scope(tenant)}: {name}.",
             fix=suggest_nearest(
                 find_nearest_participant(operator, name, people),
-                _fill_in_tenant(ParticipantNotFound.fix, tenant),
-                _fill_in_tenant(ParticipantNotFound.fix, tenant),
+                ParticipantNotFound.FIX.format(slug),
+                ParticipantNotFound.FIX.format(slug),
             ),
         ),
         name=name,
@@ -115,6 +116,7 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
     groups = visible_groups(operator).select_related("tenant")
     if tenant is not None:
         groups = groups.filter(tenant=tenant)
+    slug = tenant.slug if tenant else "<slug>"
     return _require_single(
         _prefer_present(_find_matches(groups, _name_q(name, "name", "scaikey_id"))),
         missing=lambda: GroupNotFound(
@@ -122,8 +124,8 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
             fix=suggest_nearest(
                 # The index of names begins with the tenant.
                 find_nearest(operator, name, groups, "name") if tenant else None,
-                _fill_in_tenant("`scaiwave admin list-groups --tenant <slug>` lists all.", tenant),
-                _fill_in_tenant(GroupNotFound.fix, tenant),
+                f"`scaiwave admin list-groups --tenant {slug}` lists all.",
+                GroupNotFound.FIX.format(slug),
             ),
         ),
         name=name,
@@ -188,10 +190,6 @@ def _fqid_q(name: str) -> Q:
 
 def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
-
-
-def _fill_in_tenant(fix: str, tenant: Tenant | None) -> str:
-    return fix.replace("<slug>", tenant.slug) if tenant else fix
 
 
 def _find_matches(candidates: QuerySet[Entity], query: Q) -> list[Entity]:

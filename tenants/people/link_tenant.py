@@ -189,18 +189,18 @@ def unlink_tenant(
     ensure_super_admin_can_sign_in(without=tenant)
     if dry_run:
         return UnlinkTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    confirm(_build_question(tenant))
+    confirm(_describe_effect(tenant))
     return _unlink(operator, tenant.pk, now)
 
 
-def _build_question(tenant: Tenant) -> str:
+def _describe_effect(tenant: Tenant) -> str:
     note = ""
     if not tenant.is_active and tenant.suspended_by_hand_at is None:
         note = f" The tenant is {tenant.inactive_reason}; it becomes active again."
     return (
         f"This stops syncs for tenant {tenant.slug}, and blocks sign-in for "
         f"{describe_members(tenant)} until it is linked again.{note} If ScaiKey still has "
-        f"{tenant.scaikey_tenant_id}, the next full sync creates another tenant for it. Continue?"
+        f"{tenant.scaikey_tenant_id}, the next full sync creates another tenant for it."
     )
 
 

@@ -125,7 +125,7 @@ def purge_participant(
         return PurgeParticipantResult(_row(person), changed=False, dry_run=True)
     confirm(
         f"This erases the name, e-mail address and avatar of {describe(person)}; messages stay, by "
-        f'"{DELETED_NAME}". This can\'t be undone. Continue?'
+        f'"{DELETED_NAME}". This can\'t be undone.'
     )
     purged = _purge_batch(operator, [person.pk], now, {"reason": reason}, skip_locked=False)
     person = Participant.objects.select_related("tenant").get(pk=person.pk)
@@ -167,7 +167,7 @@ def purge_participants(
     whom = pluralize(count, "person", "people")
     confirm(
         f"This erases the name, e-mail address and avatar of {whom} who were removed from ScaiKey "
-        f"at least {options.days} days ago. This can't be undone. Continue?"
+        f"at least {options.days} days ago. This can't be undone."
     )
     purged = 0
     details = {"reason": options.reason, "purge_after_days": options.days}

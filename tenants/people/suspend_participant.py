@@ -76,7 +76,7 @@ def suspend_participant(
         return SuspendParticipantResult(_row(person), changed=False, dry_run=True)
     confirm(
         f"This blocks {describe(person)} until you run `scaiwave admin resume-participant "
-        f"{quote(person.fqid(get_server_name()))}`; syncs do not change this. Continue?"
+        f"{quote(person.fqid(get_server_name()))}`; syncs do not change this."
     )
     return _suspend(operator, person.pk, reason, now)
 

@@ -72,11 +72,11 @@ def suspend_partner(
     ensure_super_admin_can_sign_in(without=partner)
     if dry_run:
         return SuspendPartnerResult(partner_row(partner), str(partner), changed=False, dry_run=True)
-    confirm(_build_question(partner))
+    confirm(_describe_effect(partner))
     return _suspend(operator, partner.pk, reason, now)
 
 
-def _build_question(partner: Partner) -> str:
+def _describe_effect(partner: Partner) -> str:
     """Count the people who could sign in, and the active tenants they are in."""
     tenants = Tenant.objects.filter(status_q("active"), partner=partner).count()
     people = Participant.objects.filter(
@@ -85,7 +85,7 @@ def _build_question(partner: Partner) -> str:
     return (
         f"This blocks sign-in for {pluralize(people, 'person', 'people')} in "
         f"{pluralize(tenants, 'tenant', 'tenants')} of partner {partner} until you run `scaiwave "
-        f"admin resume-partner {quote(str(partner))}`; syncs do not change this. Continue?"
+        f"admin resume-partner {quote(str(partner))}`; syncs do not change this."
     )
 
 

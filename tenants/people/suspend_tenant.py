@@ -68,14 +68,14 @@ def suspend_tenant(
     ensure_super_admin_remains(tenant)
     if dry_run:
         return SuspendTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    confirm(_build_question(tenant))
+    confirm(_describe_effect(tenant))
     return _suspend(operator, tenant.pk, reason, now)
 
 
-def _build_question(tenant: Tenant) -> str:
+def _describe_effect(tenant: Tenant) -> str:
     return (
         f"This blocks sign-in for {describe_members(tenant)} until you run `scaiwave admin "
-        f"resume-tenant {quote(tenant.slug)}`; syncs do not change this. Continue?"
+        f"resume-tenant {quote(tenant.slug)}`; syncs do not change this."
     )
 
 

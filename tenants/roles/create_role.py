@@ -179,9 +179,7 @@ def delete_role(
         )
     if confirm is not None and not dry_run:
         _ensure_not_granted(resolved_role)
-        confirm(
-            f"This deletes role {resolved_role.slug} of tenant {resolved_tenant.slug}. Continue?"
-        )
+        confirm(f"This deletes role {resolved_role.slug} of tenant {resolved_tenant.slug}.")
     if dry_run:
         # It takes no lock, so that no other command has to wait for it.
         _ensure_not_granted(resolved_role)

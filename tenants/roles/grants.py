@@ -225,7 +225,7 @@ def revoke_role(
     if resolved_role._state.adding:  # a built-in role that was never granted
         return RevokeRoleResult(resolved_role, grantee, granted=False, dry_run=dry_run)
     if confirm is not None and not dry_run and _find_manual_grant(resolved_role, grantee):
-        confirm(f"This revokes role {resolved_role.slug} from {describe(grantee)}. Continue?")
+        confirm(f"This revokes role {resolved_role.slug} from {describe(grantee)}.")
     # A dry run takes no lock, so that no other command has to wait for it.
     with nullcontext() if dry_run else transaction.atomic():
         if not dry_run:

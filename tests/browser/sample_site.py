@@ -222,7 +222,7 @@ def _create_history(now: datetime) -> None:
             kind="participants",
             subject_scaikey_id=str(person.scaikey_id),
             subject_name=person.display_name,
-            reason="over the removal limit of its tenant",
+            reason_code="over_limit",
             first_skipped_at=now - DAY,
             last_skipped_at=now - timedelta(minutes=10),
             runs=144,
@@ -241,9 +241,10 @@ _FAILURES = {
 def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
     """Create a full sync. `number` decides how it ended, and what it added if `added` is 0."""
     outcome, code, message = _FAILURES.get(number, ("applied", "", ""))
-    fix = ""
+    fix, command, allowance = "", "", None
     if number == 10:
         outcome, fix = "partial", "If they are correct, run `scaiwave sync --allow-removals 7`."
+        command, allowance = "scaiwave sync --allow-removals 7", 7
     elif outcome == "failed":
         fix = "Check that https://scaikey.example.com responds, and run `scaiwave sync` again."
     seconds = 2.5 + number % 7 / 2
@@ -259,6 +260,8 @@ def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
         error_code=code,
         error_message=message,
         error_fix=fix,
+        fix_command=command,
+        allowance=allowance,
         counts={
             "partners": _count(2),
             "tenants": _count(11),
@@ -288,7 +291,7 @@ def _make_changes(run: SyncRun, number: int) -> None:
             subject_scaikey_id=person.scaikey_id or "",
             subject_name=person.display_name,
             fields="email,display_name",
-            reason="changed in ScaiKey",
+            reason_code="changed",
         )
         values = {"email": ["old@example.com", person.email], "display_name": ["", str(person)]}
         SyncChangeValues.objects.create(change=change, values=values)
@@ -306,14 +309,14 @@ def _create_plans(now: datetime) -> None:
     run.counts = {**run.counts, "participants": counts, "memberships": _count(179)}
     run.save()
     left, renamed = {"status": ["active", "deactivated"]}, {"display_name": ["Dmitri", "Dima"]}
-    skipped: PlannedSpec = ("skipped", False, {}, "over the removal limit of its tenant")
+    skipped: PlannedSpec = ("skipped", False, {}, "over_limit")
     _plan_for(
         "acme",
         run,
-        *[("deactivate", True, left, "removed from ScaiKey")] * 3,
-        ("update", True, {"roles": [["tenant_admin"], []]}, "changed in ScaiKey"),
+        *[("deactivate", True, left, "removed")] * 3,
+        ("update", True, {"roles": [["tenant_admin"], []]}, "changed"),
         *[skipped] * 2,
-        *[("update", False, renamed, "changed in ScaiKey")] * 2,
+        *[("update", False, renamed, "changed")] * 2,
         ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
     )
     _plan_for("cobalt", SyncRun.objects.get(outcome="partial"), *[skipped] * 7)
@@ -335,7 +338,7 @@ def _plan_for(slug: str, run: SyncRun, *changes: PlannedSpec) -> None:
             person_scaikey_id=person.scaikey_id or "",
             subject_name=person.display_name,
             values=values,
-            reason=reason,
+            reason_code=reason,
         )
         for person, (action, is_removal, values, reason) in zip(people, changes, strict=False)
     )
@@ -462,7 +465,7 @@ def add_hostile_rows(now: datetime) -> None:
             kind="participants",
             subject_scaikey_id=text,
             subject_name=text,
-            reason=text[:255],
+            detail=text[:255],
             first_skipped_at=now,
             last_skipped_at=now,
         )
@@ -479,6 +482,8 @@ def add_rows_that_offer_acts(now: datetime) -> None:
         outcome="refused",
         error_message="The sync would take access from 34 people.",
         error_fix="If they are correct, run `scaiwave sync --tenant kept --allow-removals 34`.",
+        fix_command="scaiwave sync --tenant kept --allow-removals 34",
+        allowance=34,
         started_at=now,
     )
 

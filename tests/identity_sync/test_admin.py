@@ -121,6 +121,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     run.warnings = ["Two groups have one name."]
     run.error_code, run.error_message = "SW_SYNC_PARTIAL", "4 were skipped."
     run.error_fix = "Run `scaiwave sync --allow-removals 4`."
+    run.allowance = 4
     run.save()
     url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
     with CaptureQueriesContext(connection) as caught:
@@ -191,7 +192,7 @@ def test_success_a_skipped_person_has_a_link(name: str, client: Client) -> None:
             kind="participants",
             subject_scaikey_id=key,
             subject_name=name,
-            reason="over the removal limit of its tenant",
+            reason_code="over_limit",
             first_skipped_at=row_factories.NOW,
             last_skipped_at=row_factories.NOW,
         )

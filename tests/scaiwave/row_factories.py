@@ -194,7 +194,7 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         fields="email,name",
         kind="participants",
         action="added",
-        reason="new in ScaiKey",
+        reason_code="added",
     )
     SyncChangeValues.objects.create(change=change, values={"email": ["a@b.example", "c@d.example"]})
     SyncPlannedChange.objects.create(
@@ -207,13 +207,14 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         subject_id=anna.pk,
         subject_name=f"Anna {number}",
         values={"status": ["active", "deactivated"]},
-        reason="removed from ScaiKey",
+        reason_code="removed",
     )
     SyncSkip.objects.create(
         tenant=tenant,
         kind="participants",
         subject_scaikey_id=f"usr_skipped_{number}",
-        reason="postponed: no answer",
+        reason_code="lookup_failed",
+        detail="no answer",
         first_skipped_at=NOW,
         last_skipped_at=NOW,
     )

@@ -41,6 +41,10 @@ FACTS = (
     Column("losses", "Losses of access"),
     Column("requests", "Requests", ColumnType.COUNT),
 )
+PLAN = (
+    Column("plan_run_id", "Applied the plan of"),
+    Column("applied_by_run_id", "Plan applied by"),
+)
 ERROR = (Column("error_message", "Error"), Column("error_fix", "Fix"))
 COUNTS = (
     Column("kind", "Kind"),
@@ -102,7 +106,8 @@ class Command(ListCommand):
     def _print_run(self) -> None:
         for warning in self.run["warnings"] or ():
             self.output.warn(warning)
-        columns = [*FACTS, *(ERROR if self.run["error"] else ())]
+        plan = (column for column in PLAN if self.run[column.key])
+        columns = [*FACTS, *plan, *(ERROR if self.run["error"] else ())]
         self.output.print_record(columns, _format_facts(self.run))
         if self.run["kinds"]:
             self.output.print_line()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import httpx
@@ -167,7 +168,7 @@ def _unavailable_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWa
     status = response.status_code
     wait = parse_retry_after(response.headers.get("Retry-After"))
     asks = "" if wait is None else f" and asks to wait {wait:.0f} s"
-    details = {} if wait is None else {"retry_after": wait}
+    details: dict[str, Any] = {} if wait is None else {"retry_after": wait}
     return UpstreamUnavailable(
         f"{peer.name} responded to {_format_request(response)} with {_get_reason(status)}{asks}.",
         fix=f"Check the log of {peer.service}, then run the command again.",
@@ -207,6 +208,7 @@ def _rejection_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWave
             return UpstreamRejected(
                 f"{peer.name} rejected {request}{detail}",
                 fix="Correct what it names, then try again.",
+                answer=response_detail(response) or "",
             )
         case status:
             return UpstreamInvalidResponse(

@@ -196,7 +196,7 @@ def _find_smaller_page_size(error: UpstreamRejected, size: int) -> int | None:
 
     Returns None if there is no smaller one to try.
     """
-    stated = _STATED_MAXIMUM.search(error.message)
+    stated = _STATED_MAXIMUM.search(error.details.get("answer", ""))
     if stated and 0 < int(stated[1]) < size:
         return int(stated[1])
     return SAFE_PER_PAGE if size > SAFE_PER_PAGE else None

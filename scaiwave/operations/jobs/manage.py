@@ -123,7 +123,7 @@ def delete_job(
         if dry_run:
             return result
         name = job.record.definition.name if job.record else "refused"
-        confirm(f"This deletes the {job.state.value} job {job.id} ({name}). Continue?")
+        confirm(f"This deletes the {job.state.value} job {job.id} ({name}).")
         record_audit(
             operator=operator,
             action="jobs delete",
@@ -183,7 +183,7 @@ def clear_jobs(
         result = ClearJobsResult(state, len(jobs), dry_run)
         if dry_run or not jobs:
             return result
-        confirm(f"This deletes {pluralize(len(jobs), f'{state} job', f'{state} jobs')}. Continue?")
+        confirm(f"This deletes {pluralize(len(jobs), f'{state} job', f'{state} jobs')}.")
         names = (job.record.definition.name if job.record else "refused" for job in jobs)
         record_audit(
             operator=operator,

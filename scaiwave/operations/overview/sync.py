@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -60,7 +59,6 @@ VIEW_RUNS, VIEW_SKIPS = "identity_sync.view_syncrun", "identity_sync.view_syncsk
 RUN = "admin:identity_sync_syncrun_change"
 WEBHOOKS = "admin:identity_sync_webhookevent_changelist"
 REGISTER = "scaiwave sync register"
-_COMMAND = re.compile(r"`(scaiwave [^`]+)`")
 SLOT, SLOTS = timedelta(minutes=10), 144
 CHARTED_DAYS = 30
 MAX_RECENT = 10
@@ -105,7 +103,7 @@ def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
         details.append("A sync is in progress.")
     if health.problems:
         details += [_explain(problem, recent) for problem in health.problems[:2]]
-        command = find_command(health.problems[0].fix) or "scaiwave sync status"
+        command = health.problems[0].command or "scaiwave sync status"
     elif (last := _find_written(recent)) is not None and last.outcome in NOT_APPLIED:
         details.append("The last sync was not applied completely: see the last failures.")
     details += [warning.message for warning in health.warnings]
@@ -161,12 +159,6 @@ def _format_age(at: datetime, now: datetime) -> str:
     return timesince(at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def find_command(fix: str) -> str:
-    """Return the first command of the suite in a text, or nothing."""
-    match = _COMMAND.search(fix)
-    return match[1] if match else ""
-
-
 def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
     """Count removals apart from rows: these are unusable, or need something that another has."""
     is_removal = Case(When(IS_REMOVAL, then=True), default=False, output_field=BooleanField())
@@ -176,7 +168,7 @@ def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
         for kind, is_removal, number in numbers.annotate(number=Count("pk"))
     }
     last = _find_written(recent)
-    command = find_command(last.error_fix) if last else ""
+    command = last.fix_command if last else ""
     total = sum(counts.values())
     removals = sum(number for (_, is_removal), number in counts.items() if is_removal)
     return Card(

@@ -41,19 +41,32 @@ class LimitsForm(forms.Form):
         return {"limits": limits}
 
 
+_LIMITED = {
+    "max_participants": "active participants",
+    "max_rooms": "rooms",
+    "max_storage_mb": "storage in MiB",
+    "max_ai_tokens_month": "AI tokens a month",
+    "max_tenants": "tenants",
+    "max_users_per_tenant": "users per tenant",
+    "max_applications_per_tenant": "applications per tenant",
+}
+
+
+def _limit(name: str) -> forms.CharField:
+    return forms.CharField(required=False, label=f"Maximum of {_LIMITED[name]}")
+
+
 class TenantLimitsForm(LimitsForm):
-    max_participants = forms.CharField(required=False, label="Maximum of active participants")
-    max_rooms = forms.CharField(required=False, label="Maximum of rooms")
-    max_storage_mb = forms.CharField(required=False, label="Maximum of storage in MiB")
-    max_ai_tokens_month = forms.CharField(required=False, label="Maximum of AI tokens a month")
+    max_participants = _limit("max_participants")
+    max_rooms = _limit("max_rooms")
+    max_storage_mb = _limit("max_storage_mb")
+    max_ai_tokens_month = _limit("max_ai_tokens_month")
 
 
 class PartnerLimitsForm(LimitsForm):
-    max_tenants = forms.CharField(required=False, label="Maximum of tenants")
-    max_users_per_tenant = forms.CharField(required=False, label="Maximum of users per tenant")
-    max_applications_per_tenant = forms.CharField(
-        required=False, label="Maximum of applications per tenant"
-    )
+    max_tenants = _limit("max_tenants")
+    max_users_per_tenant = _limit("max_users_per_tenant")
+    max_applications_per_tenant = _limit("max_applications_per_tenant")
 
 
 def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
@@ -62,8 +75,7 @@ def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
     def describe_limits(row: Any) -> str:
         values = {name: getattr(row, name) for name in form.base_fields}
         present = ", ".join(
-            f"{str(form.base_fields[name].label).removeprefix('Maximum of ')} "
-            f"{'none' if value is None else value}"
+            f"{_LIMITED[name]} {'none' if value is None else value}"
             for name, value in values.items()
         )
         return f"Present limits: {present}."

@@ -56,7 +56,10 @@ def _format_reason(row: Any) -> str:
         return format_html("manually since {}", format_time(row.suspended_by_hand_at))
     if row.absent_since is not None:
         return format_html("removed from ScaiKey on {}", format_time(row.absent_since))
-    reason = (row.inactive_reason or "").removeprefix("suspended ")
+    if row.status == "active":
+        return ""
+    word = row.scaikey_status.lower()
+    reason = "in ScaiKey" if word == "suspended" else f"{word} in ScaiKey"
     if not hasattr(row, "suspended_in_scaikey_at"):
         return reason
     if (since := row.suspended_in_scaikey_at) is None:

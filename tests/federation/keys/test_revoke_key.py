@@ -79,14 +79,14 @@ def test_fail_not_confirmed() -> None:
         revoke(old.key_id, confirm=refuse)
     assert caught.value.message == (
         f"This invalidates every signature made with key {old.key_id} and erases its private key. "
-        "It can't be undone. Continue?"
+        "It can't be undone."
     )
     with pytest.raises(ConfirmationNeeded) as caught:
         revoke(key.key_id, confirm=refuse)
     assert caught.value.message == (
         f"This invalidates every signature made with key {key.key_id} and erases its private key. "
         "It can't be undone. It is the signing key: nothing is signed until you generate a new "
-        "one. Continue?"
+        "one."
     )
     key.refresh_from_db()
     assert key.revoked_at is None

@@ -101,7 +101,7 @@ def test_fail_no_terminal_or_declined() -> None:
     def decline(question: str) -> None:
         assert question == (
             f"This deletes the stored key {KEY_ID} of chat.example.com: a changed key is no longer "
-            "noticed when the peer is seen next. Continue?"
+            "noticed when the peer is seen next."
         )
         raise ConfirmationDeclined("Cancelled. No changes were made.")
 

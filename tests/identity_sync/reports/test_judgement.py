@@ -13,11 +13,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.models import SyncSkip, WebhookEvent
+from identity_sync.reasons import Reason
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import SyncStatus, sync_status
 from identity_sync.reports.webhooks import summarise_webhooks
-from identity_sync.sync.claims import OFF_FOR_RUN
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.sync.run import compute_drift, sync_lock
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import load
@@ -67,7 +66,8 @@ def make_skip(**fields: Any) -> SyncSkip:
         "kind": "participants",
         "subject_scaikey_id": "usr_1",
         "subject_name": "Anna",
-        "reason": "unusable: no e-mail",
+        "reason_code": "unusable",
+        "detail": "no e-mail",
         "runs": 2,
         "first_skipped_at": NOW,
         "last_skipped_at": NOW,
@@ -222,8 +222,8 @@ def test_success_the_lock_is_not_taken_by_looking() -> None:
     [
         ({}, ["SW_SYNC_SKIPS_REPEATED"]),
         ({"runs": 1}, []),
-        ({"reason": OFF_FOR_RUN, "runs": 9}, []),
-        ({"reason": OFF_FOR_TENANT, "runs": 9}, []),
+        ({"reason_code": Reason.OFF_FOR_RUN, "runs": 9}, []),
+        ({"reason_code": Reason.OFF_FOR_TENANT, "runs": 9}, []),
     ],
 )
 def test_fail_the_same_row_was_skipped_twice(fields: dict[str, Any], codes: list[str]) -> None:
@@ -255,7 +255,7 @@ def test_fail_all_runs_are_of_the_future() -> None:
 
 def test_fail_removals_postponed_since_the_future() -> None:
     make_run()
-    fields = {"is_postponed": True, "runs": 1, "reason": "not found"}
+    fields = {"is_postponed": True, "runs": 1, "reason_code": "", "detail": "not found"}
     skip = make_skip(**fields, first_skipped_at=NOW + timedelta(days=900))
     (problem,) = judge_runs(RunScope(HOST), config=load({}), now=NOW).problems
     assert problem.code == "SW_SYNC_POSTPONED"

@@ -76,7 +76,7 @@ def make_loss(run: SyncRun, person: Participant, at: datetime | None = None) -> 
         subject_id=person.pk,
         subject_scaikey_id=str(person.scaikey_id),
         subject_name=person.display_name,
-        reason="removed from ScaiKey",
+        reason_code="removed",
         **key,
     )
 

@@ -73,7 +73,7 @@ def make_change(
         "subject_scaikey_id": person.scaikey_id,
         "subject_name": person.display_name,
         "fields": ",".join(values or ()),
-        "reason": "changed in ScaiKey",
+        "reason_code": "changed",
     }
     change = SyncChange.objects.create(run=run, **{**defaults, **fields})
     if values is not None:
@@ -143,10 +143,10 @@ def test_success_commands() -> None:
 
 def test_success_show_run_with_its_changes() -> None:
     anna, bo = make_person(make_tenant()), make_person(make_tenant("lab"), "bo")
-    losses = [["people", str(bo.tenant_id), 1], ["affected people", str(bo.tenant_id), 3]]
+    losses = [["people", str(bo.tenant_id), 1], ["affected_people", str(bo.tenant_id), 3]]
     run = make_run(losses=losses, warnings=["Careful."])
     make_change(run, anna, {"display_name": ["Ann", "Anna"], "email": ["", "anna@acme.example"]})
-    make_change(run, bo, action="deactivate", reason="removed from ScaiKey")
+    make_change(run, bo, action="deactivate", reason_code="removed")
 
     document = json.loads(run_command("sync_show_run", str(run.pk)[:13], "--json"))
 

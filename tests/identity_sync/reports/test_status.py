@@ -313,7 +313,8 @@ def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -
 
 @pytest.mark.parametrize(("hours", "is_late"), [(23, False), (24, True)])
 def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_late: bool) -> None:
-    skip = {"kind": "participants", "reason": "postponed: it is not JSON", "is_postponed": True}
+    skip = {"kind": "participants", "is_postponed": True}
+    skip |= {"reason_code": "lookup_failed", "detail": "it is not JSON"}
     first = NOW - timedelta(hours=hours)
     make_run()
     SyncSkip.objects.create(

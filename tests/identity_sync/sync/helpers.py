@@ -49,8 +49,7 @@ def get_changed_counts(report: SyncReport) -> dict[str, dict[str, int]]:
 def get_changes(run_id: Any = None) -> list[tuple[str, str, str, str, str]]:
     run = SyncRun.objects.order_by("-started_at", "-pk").first() if run_id is None else None
     rows = SyncChange.objects.filter(run_id=run.pk if run else run_id)
-    names = ("kind", "action", "subject_name", "fields", "reason")
-    return sorted(rows.values_list(*names))
+    return sorted((row.kind, row.action, row.subject_name, row.fields, row.reason) for row in rows)
 
 
 def get_last_run() -> SyncRun:

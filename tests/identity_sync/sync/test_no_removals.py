@@ -11,13 +11,13 @@ import pytest
 
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
+from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts, SyncReport
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import summarise_skips
-from identity_sync.sync.claims import OFF_FOR_RUN, stage_kept_tenants
+from identity_sync.sync.claims import stage_kept_tenants
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.removal_limit import (
-    OFF_FOR_TENANT,
     RemovalLimit,
     enforce_removal_limit,
 )
@@ -130,7 +130,7 @@ def test_success_of_one_run(scaikey: Sandbox) -> None:
     assert report.kept_count > 5
     assert_only_additions(people, before)
     kinds = ("participants", "groups", "memberships")
-    assert get_reasons() == {kind: {OFF_FOR_RUN} for kind in kinds}
+    assert get_reasons() == {kind: {Reason.OFF_FOR_RUN.label} for kind in kinds}
     assert scaikey.requests.count(f"{USERS}?*") == 0
     assert not SyncSkip.objects.filter(is_postponed=True).exists()
 
@@ -158,7 +158,7 @@ def test_success_of_a_tenant(scaikey: Sandbox) -> None:
     assert_only_additions(people, before)
     assert report.losses["people"] == 1
     assert not Participant.objects.get(scaikey_id=leaver).is_active
-    assert get_reasons()["participants"] == {OFF_FOR_TENANT}
+    assert get_reasons()["participants"] == {Reason.OFF_FOR_TENANT.label}
     again = get_changed_counts(sync())
     assert {name for counts in again.values() for name in counts} == {"skipped"}
     summary = summarise_skips(RunScope(HOST))
@@ -282,7 +282,7 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
         )
         limit = RemovalLimit(limit=20, share=0.1)
         assert enforce_removal_limit(plan, limit, report, assumed_tenants=set()) == []
-        assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", OFF_FOR_TENANT)]
+        assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", Reason.OFF_FOR_TENANT)]
     assert not report.has_losses
     assert plan.must_be_counted
 
@@ -297,4 +297,4 @@ def test_success_runs_that_skip_on_purpose_are_counted_apart(scaikey: Sandbox) -
         with suppress(SyncPartial):
             sync(removals=removals)
         skip = SyncSkip.objects.get(kind="participants", subject_scaikey_id=person)
-        assert (skip.runs, skip.reason == OFF_FOR_RUN) == (expected, not removals)
+        assert (skip.runs, skip.reason_code == Reason.OFF_FOR_RUN) == (expected, not removals)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
+import subprocess
+import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from django.utils.crypto import salted_hmac
 from pytest_django import Settings
@@ -28,10 +35,13 @@ from identity_sync.errors import (
 )
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
+from identity_sync.reports.runs import show_run
 from identity_sync.sync import plan_file
 from identity_sync.sync.plan_file import PlanHead, open_new_plan, open_plan
 from identity_sync.sync.reviewed_losses import Loss
-from identity_sync.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
+from identity_sync.sync.run import SyncOptions, apply_sync_plan, run_sync, write_sync_plan
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
+from scaiwave.config import Configuration
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole
@@ -53,6 +63,7 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
+from tests.tenants.factories import run_command
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
@@ -176,8 +187,6 @@ def test_success_over_the_removal_limit(scaikey: Sandbox, path: Path) -> None:
     assert report.plan["path"] == str(path)
     assert scaikey.requests.count(f"{USERS}*") >= len(removed)
     assert read_database() == read_directory(scaikey)
-    with pytest.raises(SyncPlanChanged):
-        apply(path)
 
 
 def test_success_of_one_tenant(scaikey: Sandbox, path: Path) -> None:
@@ -298,6 +307,105 @@ def test_success_an_allowance_makes_a_plan_over_the_limit_a_success(
     assert make_plan(path, allow_removals=60).outcome == "planned"
 
 
+def flip_after_check(path: Path, old: bytes, new: bytes) -> threading.Thread:
+    """Start to replace bytes of a file, as soon as this process has read 8 MiB beyond them."""
+    offset = path.read_bytes().index(old)
+    assert len(old) == len(new)
+
+    def find_position() -> int:
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                if entry.readlink() == path and entry.name != str(writer):
+                    info = Path("/proc/self/fdinfo", entry.name).read_text()
+                    return int(info.split()[1])
+        return 0
+
+    def flip() -> None:
+        while not 8 * 1024**2 < find_position() < path.stat().st_size // 2:
+            pass
+        os.pwrite(writer, new, offset)
+        os.close(writer)
+
+    writer = os.open(path, os.O_WRONLY)
+    thread = threading.Thread(target=flip)
+    thread.start()
+    return thread
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="needs Linux's /proc")
+def test_fail_the_file_is_changed_while_it_is_read(scaikey: Sandbox, path: Path) -> None:
+    """What is applied is what the signature was checked over, whatever the file has by then."""
+    sync()
+    remove_people(scaikey, 1)
+    make_plan(path)
+    with open_plan(path) as plan:
+        reviewed, losses = plan.head, list(plan.iter_losses())
+    for row in list_people(scaikey)[:20]:
+        scaikey.directory.remove_user(row["id"])
+    make_plan(path, allow_removals=10_000)
+    unreviewed = read_plan(path)["digest"]
+    large = ({"kind": "participants", "padding": "x" * 30_000} for _ in range(3_000))
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, reviewed, losses=losses, changes=large)
+    before = dump_rows()
+    thread = flip_after_check(path, reviewed.digest.encode(), unreviewed.encode())
+
+    with pytest.raises(SyncPlanChanged, match="20 new"):
+        apply(path)
+
+    thread.join()
+    assert read_plan(path)["digest"] == unreviewed
+    assert dump_rows() == before
+
+
+REWRITE = """
+import os, sys, time
+path, offset, *texts = sys.argv[1:]
+descriptor = os.open(path, os.O_WRONLY)
+while os.getppid() == int(texts[2]):
+    for text in texts[:2]:
+        os.pwrite(descriptor, text.encode(), int(offset))
+        time.sleep(0.0002)
+"""
+
+
+def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    with open_plan(path) as plan:
+        reviewed = plan.head
+    padding = ({"kind": "participants", "padding": "x" * 500} for _ in range(800))
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, reviewed, losses=(), changes=padding)
+    offset = path.read_bytes().index(reviewed.digest.encode())
+    texts = ["sha256:forged", reviewed.digest[:13], str(os.getpid())]
+    command = [sys.executable, "-c", REWRITE, str(path), str(offset), *texts]
+    valid = 0
+    with subprocess.Popen(command) as process:
+        try:
+            for _ in range(2_000):
+                with suppress(SyncPlanInvalid), open_plan(path) as plan:
+                    valid += 1
+                    assert plan.head == reviewed
+        finally:
+            process.kill()
+    assert 0 < valid < 2_000
+
+
+def test_fail_no_space_for_the_copy(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with (
+            pytest.raises(DiskFull, match="can't be written") as caught,
+            open_plan(path),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "TMPDIR" in caught.value.fix
+
+
 def edit(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def change_file(path: Path) -> None:
         path.write_bytes(change(path.read_bytes()))
@@ -391,19 +499,110 @@ def test_fail_a_signed_plan_with_a_loss_that_can_not_be_read(scaikey: Sandbox, p
 def test_fail_expired(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
     now = datetime.now(UTC)
-    with open_plan(path, now=now + timedelta(hours=23)) as plan:
+    with open_plan(path) as plan:
         assert plan.head.expires_at - plan.head.created_at == timedelta(hours=24)
-    with (
-        pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught,
-        open_plan(path, now=now + timedelta(hours=25)),
-    ):
-        pass
+        plan.ensure_valid_at(now + timedelta(hours=23))
+        with pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught:
+            plan.ensure_valid_at(now + timedelta(hours=25))
+        with pytest.raises(SyncPlanExpired, match="is dated in the future"):
+            plan.ensure_valid_at(now - timedelta(minutes=5))
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_EXPIRED", 1)
-    with (
-        pytest.raises(SyncPlanExpired, match="is dated in the future"),
-        open_plan(path, now=now - timedelta(minutes=5)),
-    ):
-        pass
+
+
+def make_expired(path: Path) -> None:
+    """Sign the plan again, as if it was two days old."""
+    with open_plan(path) as plan:
+        head, losses = plan.head, list(plan.iter_losses())
+    head = msgspec.structs.replace(head, created_at=head.created_at - timedelta(days=2))
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, head, losses=losses, changes=())
+
+
+def test_fail_expired_plan_is_not_applied(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    make_expired(path)
+    runs = SyncRun.objects.count()
+    with pytest.raises(SyncPlanExpired):
+        apply(path)
+    assert SyncRun.objects.count() == runs
+
+
+def test_success_a_plan_is_applied_once(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    remove_people(scaikey, 1)
+    planned = make_plan(path)
+    assert apply(path, dry_run=True).outcome == "planned"
+    first = apply(path)
+    run = get_last_run()
+    assert run.applied_plan_id == planned.run_id
+    assert first.plan is not None
+    assert first.plan["applied_at"] is None
+    remove_people(scaikey, 1)
+    rows, runs = dump_rows(), SyncRun.objects.count()
+
+    for option in (False, True):
+        again = apply(path, dry_run=option)
+        assert (again.run_id, again.outcome, again.change_count) == (run.pk, "applied", 0)
+        assert again.plan == {**first.plan, "applied_at": run.ended_at}
+    make_expired(path)
+    assert apply(path).run_id == run.pk
+    assert dump_rows() == rows
+    assert SyncRun.objects.count() == runs
+
+
+def test_fail_a_refused_plan_does_not_count_as_applied(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    person = pick_two_people(scaikey)[0]
+    scaikey.directory.remove_user(person)
+    for _ in range(2):
+        with pytest.raises(SyncPlanChanged):
+            apply(path)
+    assert get_last_run().applied_plan is None
+
+
+def test_success_applied_while_another_process_waited(scaikey: Sandbox, path: Path) -> None:
+    """Only one of two runs of the same plan applies it; the other one reports that."""
+    sync()
+    remove_people(scaikey, 1)
+    make_plan(path)
+    first: list[SyncReport] = []
+
+    def apply_before_lock() -> None:
+        if not first:
+            first.append(apply(path))
+
+    with open_plan(path) as reviewed:
+        options = SyncOptions(HOST, null_progress_factory, reviewed=reviewed)
+
+        def connect(config: Configuration) -> ScaiKeyClient:
+            apply_before_lock()
+            return scaikey_client(config)
+
+        second = run_sync(replace(options, connect=connect))
+    assert second.run_id == first[0].run_id
+    assert second.plan is not None
+    assert second.plan["applied_at"] is not None
+
+
+def test_success_of_the_command_for_an_applied_plan(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    run_command("sync", "--apply", str(path))
+    run = get_last_run()
+    assert run.ended_at is not None
+    assert run_command("sync", "--apply", str(path)) == (
+        f"This plan was applied on {run.ended_at:%Y-%m-%d %H:%M} UTC by run {run.pk}. "
+        "No changes were made.\n"
+    )
+    document = json.loads(run_command("sync", "--apply", str(path), "--json"))
+    assert (document["run_id"], document["outcome"]) == (str(run.pk), "applied")
+    assert document["plan"]["applied_at"] == f"{run.ended_at:%Y-%m-%dT%H:%M:%SZ}"
+    plan_run_id = read_plan(path)["run_id"]
+    shown = show_run(operator=HOST, name=str(run.pk), now=datetime.now(UTC))
+    assert str(shown["plan_run_id"]) == plan_run_id
+    shown = show_run(operator=HOST, name=plan_run_id, now=datetime.now(UTC))
+    assert shown["applied_by_run_id"] == run.pk
 
 
 def test_fail_another_key(scaikey: Sandbox, path: Path, settings: Settings) -> None:
@@ -443,7 +642,7 @@ def measure_peak(path: Path, head: PlanHead, number: int) -> int:
     tracemalloc.start()
     with open_new_plan(path) as file:
         plan_file.write_plan(file, path, head, losses=losses, changes=changes)
-    with open_plan(path, now=datetime.now(UTC)) as plan:
+    with open_plan(path) as plan:
         assert sum(1 for _ in plan.iter_losses()) == number
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -453,7 +652,7 @@ def measure_peak(path: Path, head: PlanHead, number: int) -> int:
 @pytest.mark.once
 def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
-    with open_plan(path, now=datetime.now(UTC)) as plan:
+    with open_plan(path) as plan:
         head = plan.head
     few = measure_peak(path, head, 5_000)
     assert measure_peak(path, head, 50_000) < few * 1.2

@@ -261,7 +261,7 @@ def make_planned(person: Participant, **fields: Any) -> SyncPlannedChange:
         "is_removal": False,
         "subject_id": person.pk,
         "subject_name": "Zuzanna Qvist",
-        "reason": "changed in ScaiKey",
+        "reason_code": "changed",
         **fields,
     }
     return SyncPlannedChange.objects.create(**values)

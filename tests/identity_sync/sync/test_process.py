@@ -277,8 +277,8 @@ def test_success_memory_does_not_grow_with_the_plan(tmp_path: Path) -> None:
 def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path) -> None:
     path = str(tmp_path / "plan.json")
     sync()
-    person = next(row for row in list_people(sandbox) if row["status"] == "ACTIVE")
-    sandbox.directory.remove_user(person["id"])
+    people = [row["id"] for row in list_people(sandbox) if row["status"] == "ACTIVE"]
+    sandbox.directory.remove_user(people[0])
 
     planned = sync("--plan", path, "--json")
 
@@ -291,14 +291,18 @@ def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path)
     applied = sync("--apply", path)
     assert applied.code == 0
     assert applied.out.splitlines()[-1].startswith("Applied ")
+    again = sync("--apply", path)
+    assert again.code == 0
+    assert again.out.startswith("This plan was applied on ")
+    replaced = sync("--plan", path)
+    assert replaced.out.splitlines()[-1] == (
+        f"Plan written to {path}. To apply it: `scaiwave sync --apply {path}`."
+    )
+    sandbox.directory.remove_user(people[1])
     refused = sync("--apply", path, "--json")
     assert refused.code == 1
     assert json.loads(refused.err)["error"]["code"] == "SW_SYNC_PLAN_CHANGED"
     assert json.loads(refused.out)["outcome"] == "refused"
-    again = sync("--plan", path)
-    assert again.out.splitlines()[-1] == (
-        f"Plan written to {path}. To apply it: `scaiwave sync --apply {path}`."
-    )
 
 
 @pytest.mark.parametrize(

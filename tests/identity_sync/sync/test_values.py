@@ -168,7 +168,7 @@ def make_old_values(number: int, *, days: int) -> None:
             kind="partners",
             action="update",
             subject_id=run.pk,
-            reason="changed in ScaiKey",
+            reason_code="changed",
         )
         for key in keys
     )
@@ -201,12 +201,12 @@ def test_success_syncs_delete_old_values(scaikey: Sandbox, of_tenant: bool) -> N
     sync()
     make_old_values(5, days=400)
     sync(dry_run=True)
-    assert SyncChangeValues.objects.filter(change__reason="changed in ScaiKey").count() == 5
+    assert SyncChangeValues.objects.filter(change__reason_code="changed").count() == 5
     tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
     with record_writes() as written:
         sync(tenant=str(tenant.pk) if of_tenant else None)
     assert "sw_sync_change_values" in written
-    assert SyncChangeValues.objects.filter(change__reason="changed in ScaiKey").count() == 0
+    assert SyncChangeValues.objects.filter(change__reason_code="changed").count() == 0
 
 
 def test_fail_values_are_deleted_although_scaikey_is_down(scaikey: Sandbox) -> None:

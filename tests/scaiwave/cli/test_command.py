@@ -207,7 +207,7 @@ def test_success_confirmed() -> None:
 @pytest.mark.parametrize("keys", ["no\n", "\n", "perhaps\n", "\x04"])
 def test_fail_declined(keys: str) -> None:
     shown = run_at_terminal(*LIST, "--act", "confirm", keys=keys)
-    assert "Remove everything? [y/N] " in shown.out
+    assert "This removes everything. Continue? [y/N] " in shown.out
     assert shown.code == 1
     assert shown.out.endswith(
         "Error: Cancelled. No changes were made. [SW_DECLINED]\n"
@@ -219,7 +219,8 @@ def test_fail_confirmation_without_a_terminal() -> None:
     ended = run_example(*LIST, "--act", "confirm")
     assert ended.code == 2
     assert ended.err == (
-        "Error: Confirmation required: Remove everything? [SW_CONFIRMATION_NEEDED]\n"
+        "Error: Confirmation required: This removes everything. Continue? "
+        "[SW_CONFIRMATION_NEEDED]\n"
         "  Fix: Run it in a terminal to confirm, or pass --no-input to skip the prompt.\n"
     )
 

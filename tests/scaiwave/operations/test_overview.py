@@ -21,7 +21,7 @@ from rq.utils import utcformat
 
 from federation.models import ServerKey
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
-from identity_sync.sync.removal_limit import OFF_FOR_TENANT, OVER_LIMIT
+from identity_sync.reasons import Reason
 from rooms.models import Room
 from scaiwave.config import load
 from scaiwave.operations.overview import build
@@ -83,7 +83,7 @@ def _registered(settings: Settings) -> None:
 
 
 def make_skip(number: int, **fields: Any) -> SyncSkip:
-    values = {"kind": "participants", "reason": OVER_LIMIT, **fields}
+    values = {"kind": "participants", "reason_code": Reason.OVER_LIMIT, **fields}
     return SyncSkip.objects.create(
         subject_scaikey_id=f"usr-{number}", first_skipped_at=NOW, last_skipped_at=NOW, **values
     )
@@ -137,7 +137,7 @@ def test_success_cards_count_as_lists_do() -> None:
 
 
 def test_success_what_the_last_sync_skipped_has_the_exact_command() -> None:
-    make_run(5, "partial", error_fix="If they are correct, run `scaiwave sync --allow-removals 7`.")
+    make_run(5, "partial", fix_command="scaiwave sync --allow-removals 7")
     make_skip(1)
     card = get_cards()["Skipped by the last sync"]
     assert (card["value"], card["details"]) == ("1", ["1 removal: participants 1"])
@@ -150,14 +150,14 @@ def test_success_skipped_removals_are_counted_apart_from_records() -> None:
     make_run(4, "planned")
     for number, (kind, reason, is_postponed) in enumerate(
         (
-            ("participants", OVER_LIMIT, False),
-            ("participants", "postponed: it is not JSON", True),
-            ("participants", "unusable record: no e-mail", False),
-            ("groups", OFF_FOR_TENANT, False),
-            ("tenants", "its slug is in use", False),
+            ("participants", Reason.OVER_LIMIT, False),
+            ("participants", Reason.LOOKUP_FAILED, True),
+            ("participants", Reason.UNUSABLE, False),
+            ("groups", Reason.OFF_FOR_TENANT, False),
+            ("tenants", Reason.SLUG_IN_USE, False),
         )
     ):
-        make_skip(number, kind=kind, reason=reason, is_postponed=is_postponed)
+        make_skip(number, kind=kind, reason_code=reason, is_postponed=is_postponed)
     card = get_cards()["Skipped by the last sync"]
     assert card["value"] == "5"
     assert card["details"] == [

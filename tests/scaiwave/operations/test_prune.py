@@ -157,7 +157,7 @@ def test_success_audit_entries_by_whole_days() -> None:
     prune_audit = partial(run, now=now, audit_days=100)
     assert prune_audit(dry_run=True).sentence == "Would delete 2 records."
     assert prune_audit(confirm=questions.append).sentence == "2 records deleted."
-    assert questions == ["This deletes 2 audit entries from before 2025-01-01 for good. Continue?"]
+    assert questions == ["This deletes 2 audit entries from before 2025-01-01 for good."]
     oldest, *_, newest = AuditEntry.objects.order_by("at", "pk")
     assert (oldest.at, newest.action) == (midnight, "prune")
     assert newest.details["audit_entries"] == {"before": "2025-01-01T00:00:00+00:00", "count": 2}

@@ -402,7 +402,7 @@ def test_success_the_sync_of_a_tenant_shows_nothing_of_others(
 ) -> None:
     """It can take people from another tenant."""
     run = SyncRun.objects.get(tenant=tenants[OWN])
-    change = {"run": run, "kind": "participants", "action": "move", "reason": "moved"}
+    change = {"run": run, "kind": "participants", "action": "move", "reason_code": "moved"}
     for number, tenant in tenants.items():
         name, person = f"Anna{number}", Participant.objects.filter(tenant=tenant)[0]
         SyncChange.objects.create(tenant=tenant, subject_id=person.pk, subject_name=name, **change)

@@ -36,7 +36,7 @@ PASSWORD = "correct horse battery"
 
 
 def agree(question: str) -> None:
-    assert question.endswith("Continue?")
+    assert question.endswith(".")
 
 
 disable = partial(disable_administrator, operator=HOST_OPERATOR, confirm=agree, now=NOW)

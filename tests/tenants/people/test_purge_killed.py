@@ -40,7 +40,7 @@ people = Participant.objects.bulk_create(
 run = SyncRun.objects.create(operator="root", outcome="applied", started_at=EARLIER)
 SyncChange.objects.bulk_create(
     SyncChange(run=run, tenant=tenant, kind="participants", action="deactivate",
-               subject_id=person.pk, subject_name="Person", reason="removed from ScaiKey")
+               subject_id=person.pk, subject_name="Person", reason_code="removed")
     for person in people
 )
 """

@@ -300,7 +300,7 @@ def test_success_all_who_were_removed_long_enough_ago() -> None:
     result = purge_all(operator=make_partner_admin(acme.partner), confirm=asked.append)
     assert asked == [
         "This erases the name, e-mail address and avatar of 2 people who were removed from ScaiKey "
-        "at least 90 days ago. This can't be undone. Continue?"
+        "at least 90 days ago. This can't be undone."
     ]
     assert (result.due, result.purged, result.sentence) == (2, 2, "2 people purged.")
     assert [row["fqid"] for row in result.people] == [FQID, "@bert.acme:localhost"]

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from identity_sync.models import SyncRun, SyncSkip
+from identity_sync.reasons import POSTPONED, Reason
 from scaiwave.operations.overview.stored import load_overview
 from tenants.models import AdminUser, StoredOverview, Tenant, TokenUsage
 from tenants.people.queries.figures import find_figure
@@ -174,8 +175,8 @@ def make_skip(tenant: Tenant, reason: str) -> None:
         tenant=tenant,
         kind="participants",
         subject_scaikey_id=f"usr-{tenant.slug}",
-        reason=reason,
-        is_postponed=reason.startswith("postponed"),
+        reason_code=reason,
+        is_postponed=reason in POSTPONED,
         first_skipped_at=NOW,
         last_skipped_at=NOW,
     )
@@ -184,10 +185,10 @@ def make_skip(tenant: Tenant, reason: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "choice"),
     [
-        ("over the removal limit of its tenant", "removals"),
-        ("removals are turned off for this tenant", "removals"),
-        ("postponed: the look-ups proved nothing", "removals"),
-        ("unusable record: no email", "rows"),
+        (Reason.OVER_LIMIT, "removals"),
+        (Reason.OFF_FOR_TENANT, "removals"),
+        (Reason.NOTHING_PROVEN, "removals"),
+        (Reason.UNUSABLE, "rows"),
     ],
 )
 def test_success_filters_by_skipped_removals_or_rows(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 FQID = "@anna.acme:localhost"
 QUESTION = (
     f"This blocks Anna ({FQID}) until you run `scaiwave admin resume-participant {FQID}`; syncs do "
-    "not change this. Continue?"
+    "not change this."
 )
 
 
@@ -134,7 +134,7 @@ def test_fail_no_terminal_or_declined() -> None:
     make_person(make_tenant())
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("suspend_participant", "anna@acme.example")
-    assert caught.value.message == f"Confirmation required: {QUESTION}"
+    assert caught.value.message == f"Confirmation required: {QUESTION} Continue?"
     with pytest.raises(ConfirmationDeclined):
         suspend(confirm=decline)
     assert Participant.objects.get().is_active

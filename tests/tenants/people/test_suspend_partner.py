@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 QUESTION = (
     "This blocks sign-in for 0 people in 0 tenants of partner northwind until you run `scaiwave "
-    "admin resume-partner northwind`; syncs do not change this. Continue?"
+    "admin resume-partner northwind`; syncs do not change this."
 )
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 QUESTION = (
     "This blocks sign-in for 0 people in acme until you run `scaiwave admin resume-tenant acme`; "
-    "syncs do not change this. Continue?"
+    "syncs do not change this."
 )
 
 
@@ -104,7 +104,7 @@ def test_fail_no_terminal_or_declined() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("suspend_tenant", "acme")
-    assert caught.value.message == f"Confirmation required: {QUESTION}"
+    assert caught.value.message == f"Confirmation required: {QUESTION} Continue?"
     with pytest.raises(ConfirmationDeclined):
         suspend(confirm=no)
     assert Tenant.objects.get().is_active

@@ -26,8 +26,7 @@ pytestmark = pytest.mark.django_db
 
 QUESTION = (
     "This stops syncs for tenant acme, and blocks sign-in for 0 people in acme until it is linked "
-    "again. If ScaiKey still has tnt_acme, the next full sync creates another tenant for it. "
-    "Continue?"
+    "again. If ScaiKey still has tnt_acme, the next full sync creates another tenant for it."
 )
 
 
@@ -107,7 +106,7 @@ def test_fail_prompt_without_a_terminal() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
-    assert caught.value.message == f"Confirmation required: {QUESTION}"
+    assert caught.value.message == f"Confirmation required: {QUESTION} Continue?"
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 

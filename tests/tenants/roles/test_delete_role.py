@@ -141,7 +141,7 @@ def test_fail_not_confirmed() -> None:
 
     with pytest.raises(ConfirmationDeclined):
         delete(confirm=decline)
-    assert questions == ["This deletes role editors of tenant acme. Continue?"]
+    assert questions == ["This deletes role editors of tenant acme."]
     assert Role.objects.count() == 1
     delete(confirm=questions.append)
     assert not Role.objects.exists()

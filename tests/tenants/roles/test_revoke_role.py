@@ -125,7 +125,7 @@ def test_fail_not_confirmed() -> None:
 
     with pytest.raises(ConfirmationDeclined):
         revoke(anna, confirm=decline)
-    assert questions == ["This revokes role editors from Anna (@anna.acme:localhost). Continue?"]
+    assert questions == ["This revokes role editors from Anna (@anna.acme:localhost)."]
     assert RoleGrant.objects.count() == 1
     revoke(anna, confirm=questions.append)
     assert not RoleGrant.objects.exists()

@@ -72,7 +72,7 @@ class Command(OperatorCommand):
         self.output.print_line(self.ask(options["question"], flag="--which"))
 
     def act_confirm(self, options: dict[str, Any]) -> None:
-        self.confirm("Remove everything?")
+        self.confirm("This removes everything.")
         self.output.print_line("agreed")
 
     def act_progress(self, options: dict[str, Any]) -> None:

@@ -1,0 +1,80 @@
+"""Why a sync makes a change, or skips it: a code in the database, and its sentence."""
+
+from __future__ import annotations
+
+from django.db import models
+
+POSTPONED_PREFIX = "postponed: "
+
+
+class Reason(models.TextChoices):
+    """The labels are what operators read: use `format_reason`."""
+
+    ADDED = "added", "new in ScaiKey"
+    RESTORED = "restored", "back in ScaiKey"
+    CHANGED = "changed", "changed in ScaiKey"
+    MOVED = "moved", "moved to another tenant"
+    SLUG_FREED = "slug_freed", "its slug belongs to another tenant now"
+    REMOVED = "removed", "removed from ScaiKey"
+    TENANT_REMOVED = "tenant_removed", "its tenant was removed from ScaiKey"
+    OUT_OF_SCOPE = "out_of_scope", "no longer within the scope of this server's credentials"
+    MEMBER_ADDED = "member_added", "new member in ScaiKey"
+    MEMBER_RESTORED = "member_restored", "member again in ScaiKey"
+    MEMBER_REMOVED = "member_removed", "no longer a member in ScaiKey"
+
+    UNUSABLE = "unusable", "unusable record"
+    UNREADABLE = "unreadable", "ScaiKey does not return its members"
+    OVER_LIMIT = "over_limit", "over the removal limit of its tenant"
+    SLUG_IN_USE = "slug_in_use", "its slug is still in use"
+    OFF_FOR_RUN = "off_for_run", "removals are turned off for this run"
+    OFF_FOR_TENANT = "off_for_tenant", "removals are turned off for this tenant"
+
+    NO_CONTROL = (
+        "no_control",
+        "ScaiKey does not return records by ID that exist, so a 404 proves nothing",
+    )
+    LISTED = "listed", "ScaiKey lists it, but does not return it by its ID"
+    UNKNOWN_TENANT = "unknown_tenant", "ScaiKey returns it with a tenant that does not exist"
+    BUDGET_SPENT = "budget_spent", "the look-up limit of this run is reached"
+    INCONSISTENT = "inconsistent", "ScaiKey's list is inconsistent"
+    NOTHING_PROVEN = "nothing_proven", "the look-ups proved nothing"
+    MEMBERS_INCOMPLETE = (
+        "members_incomplete",
+        "the list of members could not be read completely",
+    )
+    LOOKUP_FAILED = "lookup_failed", "the look-up failed"
+
+
+ON_PURPOSE = (Reason.OFF_FOR_RUN, Reason.OFF_FOR_TENANT)
+"""The reasons for which operators have losses of access skipped."""
+
+POSTPONED = (
+    Reason.NO_CONTROL,
+    Reason.LISTED,
+    Reason.UNKNOWN_TENANT,
+    Reason.BUDGET_SPENT,
+    Reason.INCONSISTENT,
+    Reason.NOTHING_PROVEN,
+    Reason.MEMBERS_INCOMPLETE,
+    Reason.LOOKUP_FAILED,
+)
+"""The reasons for which a loss of access waits for a proof."""
+
+_WITH_DETAIL = {
+    Reason.UNUSABLE: "{0}: {1}",
+    Reason.UNREADABLE: "{0}: {1}",
+    Reason.LOOKUP_FAILED: "{1}",
+}
+
+
+def format_reason(code: str, detail: str) -> str:
+    """Return the sentence of a reason. Old rows may have no code, and the sentence as detail."""
+    prefix = POSTPONED_PREFIX if code in POSTPONED else ""
+    return prefix + format_cause(code, detail)
+
+
+def format_cause(code: str, detail: str) -> str:
+    """Return the sentence of a reason, for a text that states itself what is postponed."""
+    if not code:
+        return detail
+    return _WITH_DETAIL.get(Reason(code), "{0}").format(Reason(code).label, detail)

@@ -1,0 +1,92 @@
+"""Rows of earlier releases have sentences in place of codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from identity_sync.models import SyncRun, SyncSkip
+from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason, format_reason
+from identity_sync.sync.history import count_webhook_losses
+from identity_sync.sync.removal_limit import AFFECTED
+
+migration = import_module("identity_sync.migrations.0011_convert_reasons")
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+TEXTS = (
+    *migration.CODES,
+    "postponed: ScaiKey returned a 403",
+    "unusable record: the e-mail address is missing",
+    "something that an older release wrote",
+    "postponed",
+)
+
+
+def make_skip(number: int, text: str) -> SyncSkip:
+    return SyncSkip.objects.create(
+        kind="participants",
+        subject_scaikey_id=f"usr-{number}",
+        detail=text,
+        first_skipped_at=NOW,
+        last_skipped_at=NOW,
+    )
+
+
+def convert() -> None:
+    editor = SimpleNamespace(connection=connection)
+    migration.convert_reasons(apps, editor)
+    migration.convert_fixes(apps, editor)
+    migration.convert_measures(apps, editor)
+
+
+def test_success_what_is_shown_stays_the_same() -> None:
+    for number, text in enumerate(TEXTS):
+        make_skip(number, text)
+    convert()
+    skips = SyncSkip.objects.order_by("pk")
+    assert [skip.reason for skip in skips] == list(TEXTS)
+    unknown = [skip.detail for skip in skips if not skip.reason_code]
+    assert unknown == list(TEXTS[-2:])
+    assert {skip.reason_code for skip in skips} - {""} == set(Reason.values)
+
+
+def test_success_codes_and_prefixes_agree() -> None:
+    for code in Reason:
+        is_postponed = format_reason(code, "x").startswith("postponed: ")
+        assert is_postponed == (code in POSTPONED)
+    assert not set(ON_PURPOSE) & set(POSTPONED)
+
+
+@pytest.mark.parametrize(
+    ("fix", "command", "allowance"),
+    [
+        ("", "", None),
+        ("Check the disk.", "", None),
+        ("Run `scaiwave sync`, or `scaiwave doctor`.", "scaiwave sync", None),
+        (
+            "If they are correct, allow exactly this plan: `scaiwave sync --tenant acme "
+            "--allow-removals 30`. To review it first: `scaiwave sync --dry-run -v 2`.",
+            "scaiwave sync --tenant acme --allow-removals 30",
+            30,
+        ),
+    ],
+)
+def test_success_runs_keep_what_they_offer(fix: str, command: str, allowance: int | None) -> None:
+    run = SyncRun.objects.create(started_at=NOW, outcome="refused", error_fix=fix)
+    convert()
+    run.refresh_from_db()
+    assert (run.fix_command, run.allowance, run.error_fix) == (command, allowance, fix)
+
+
+def test_success_losses_count_for_the_next_limit() -> None:
+    losses = [["people", "1", 2], ["affected people", "1", 3]]
+    SyncRun.objects.create(started_at=NOW, outcome="applied", trigger="webhook", losses=losses)
+    convert()
+    assert count_webhook_losses() == {("people", "1"): 2, (AFFECTED, "1"): 3}
