@@ -119,6 +119,12 @@ class SampleData:
         options = ["--name", "chat", "--contact-email", "ops@example.com"]
         return ["--url", self.scaikey.url, "--scope", "GLOBAL", *options, "--no-input"]
 
+    def add_full_sync(self) -> list[str]:
+        """Let syncs be healthy; return no arguments."""
+        now = timezone.now()
+        SyncRun.objects.create(operator="root", outcome="applied", started_at=now, ended_at=now)
+        return []
+
     def write_password_file(self) -> str:
         path = self.directory / "password"
         path.write_text("correct horse battery staple\n")

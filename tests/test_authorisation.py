@@ -386,7 +386,7 @@ ROWS: dict[VerbPath, Row] = {
         acts={"jobs-delete": ActRow(lambda sample: sample.plant_failed_job(), codes=PLATFORM)},
     ),
     ("jobs", "clear"): Row(NO_REDIS, lambda sample: ["--yes"]),
-    ("doctor",): Row(LOOK_AT_PLATFORM),
+    ("doctor",): Row(LOOK_AT_PLATFORM, lambda sample: sample.add_full_sync()),
     ("scaigrid", "check"): Row(LOOK_AT_PLATFORM),
     ("admin", "show-deploy-file"): Row(ALL_ALLOWED, lambda sample: ["nginx.conf"]),
     ("completion",): Row(ALL_ALLOWED, lambda sample: ["bash"]),

@@ -113,8 +113,10 @@ def test_success_a_failed_job_is_one_line_with_its_fix(redis: Redis) -> None:
     log = run_worker(SCAIWAVE_SCAIKEY_CLIENT_SECRET="", SCAIWAVE_LOG_FORMAT="json")
     lines = [json.loads(line) for line in log.splitlines()]
     (error,) = [line for line in lines if line["level"] == "ERROR"]
-    assert error["code"] == "SW_SYNC_NOT_REGISTERED"
-    assert error["fix"] == "Run `scaiwave sync register`."
+    assert error["code"] == "SW_SYNC_CREDENTIALS_INCOMPLETE"
+    assert error["fix"].startswith(
+        "Set it in the configuration file, or run `scaiwave sync register`"
+    )
     assert (error["job_id"], error["function"]) == ("job", SYNC)
     (job,) = list_jobs()
     assert (job["id"], job["state"]) == ("job", "failed")
