@@ -127,10 +127,7 @@ def test_success_migrations_are_complete(server: OldServer) -> None:
 
 
 def test_success_doctor_finds_the_server_healthy(server: OldServer) -> None:
-<<<<<<< HEAD
     # It exits with 1: the last sync was long ago.
-=======
->>>>>>> part-d
     checks = json.loads(server.run("doctor", "--json").out)["checks"]
     of_the_past = {"sync", "audit_seals", "retention"}  # the server was last used long ago
     failed = [
