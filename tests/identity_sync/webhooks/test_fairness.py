@@ -80,11 +80,9 @@ def test_success_the_next_job_stands_behind_a_queued_sync(
         enqueue_job(redis, "identity_sync.jobs.full_sync")
         jobs.process_webhooks()
         queue = SuiteQueue(URGENT, redis)
-        names = [
-            job.record.definition.name
-            for job in iter(lambda: queue.take(None), None)
-            if job is not None
-        ]
+        names = []
+        while (job := queue.take(None)) is not None:
+            names.append(job.definition.name)
         redis.flushdb()
     assert names == ["full_sync", "process_webhooks"]
 
