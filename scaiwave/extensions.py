@@ -84,7 +84,7 @@ class PersonalDataEraser(Protocol):
     def __call__(self, people: Sequence[PurgedPerson], replacement: str, /) -> None: ...
 
 
-class TenantTotal(Protocol):
+class TotalSource(Protocol):
     """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
     @property
@@ -95,7 +95,7 @@ class TenantTotal(Protocol):
     def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
 
 
-class TenantFigure(Protocol):
+class FigureSource(Protocol):
     """Any other figure of tenants, as an expression by which lists are sorted and filtered."""
 
     @property
@@ -129,7 +129,7 @@ class ScopeFinder(Protocol):
     def __call__(self, operator: Operator, /) -> OperatorScope: ...
 
 
-class VisibleTenants(Protocol):
+class VisibleTenantFinder(Protocol):
     """The tenants within an operator's scope."""
 
     def __call__(self, operator: Operator, /) -> QuerySet[Any]: ...
@@ -198,16 +198,16 @@ TENANT_COLUMNS: Mapping[str, Extension[TenantColumn]] = {
     "rooms": Extension("rooms.lookup.tenant_stats.rooms_per_tenant"),
     "storage_bytes": Extension("rooms.lookup.tenant_stats.storage_per_tenant"),
 }
-TENANT_TOTALS: Mapping[str, Extension[TenantTotal]] = {
+TENANT_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "rooms": Extension("rooms.lookup.tenant_figures.ROOMS"),
     "storage_bytes": Extension("rooms.lookup.tenant_figures.STORAGE"),
 }
-TENANT_FILTER_TOTALS: Mapping[str, Extension[TenantTotal]] = {
+TENANT_FILTER_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "skipped_removals": Extension("identity_sync.reports.tenant_figures.SKIPPED_REMOVALS"),
     "skipped_rows": Extension("identity_sync.reports.tenant_figures.SKIPPED_ROWS"),
 }
 """Totals by which tenants are filtered, and which no page shows."""
-TENANT_FIGURES: Mapping[str, Extension[TenantFigure]] = {
+TENANT_FIGURES: Mapping[str, Extension[FigureSource]] = {
     "last_activity_at": Extension("rooms.lookup.tenant_figures.LAST_ACTIVITY"),
     "last_sync_at": Extension("identity_sync.reports.tenant_figures.LAST_SYNC"),
 }
@@ -228,7 +228,9 @@ PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
-VISIBLE_TENANTS: Extension[VisibleTenants] = Extension("tenants.lookup.visibility.visible_tenants")
+VISIBLE_TENANTS: Extension[VisibleTenantFinder] = Extension(
+    "tenants.lookup.visibility.visible_tenants"
+)
 TENANT_SLUG: Extension[TenantSlugFinder] = Extension(
     "tenants.lookup.visibility.scaikey_tenant_slug"
 )

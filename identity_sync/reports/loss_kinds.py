@@ -24,9 +24,9 @@ class Loss(StrEnum):
     GROUP_LEFT = "group-left"
     GROUP_REMOVED = "group-removed"
     TENANT_REMOVED = "tenant-removed"
-    TENANTSUSPENSIONS = "tenant-suspended"
+    TENANT_SUSPENDED = "tenant-suspended"
     PARTNER_REMOVED = "partner-removed"
-    PARTNERSUSPENSIONS = "partner-suspended"
+    PARTNER_SUSPENDED = "partner-suspended"
 
 
 _ENDED = {
@@ -40,8 +40,8 @@ _ENDED = {
 }
 SUSPENSIONS = {
     "participants": Loss.SUSPENDED,
-    "tenants": Loss.TENANTSUSPENSIONS,
-    "partners": Loss.PARTNERSUSPENSIONS,
+    "tenants": Loss.TENANT_SUSPENDED,
+    "partners": Loss.PARTNER_SUSPENDED,
 }
 
 

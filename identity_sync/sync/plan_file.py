@@ -38,7 +38,7 @@ from identity_sync.models import SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync import reviewed_losses
 from identity_sync.sync.changes import ChangeSection, PlannedChange, iter_sections
-from identity_sync.sync.reviewed_losses import LOSS_KINDS, Loss
+from identity_sync.sync.reviewed_losses import LOSS_KINDS, ReviewedLoss
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
@@ -254,7 +254,7 @@ def write_plan(
     path: Path,
     head: PlanHead,
     *,
-    losses: Iterable[Loss],
+    losses: Iterable[ReviewedLoss],
     changes: Iterable[dict[str, Any]],
 ) -> None:
     """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
@@ -316,7 +316,7 @@ class ReviewedPlan:
         plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
-    def iter_losses(self) -> Iterator[Loss]:
+    def iter_losses(self) -> Iterator[ReviewedLoss]:
         """Read the losses. Raises `SyncPlanInvalid`."""
         self.file.seek(0)
         _read_head(self.file, self.path)
@@ -473,9 +473,9 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
         raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _parse_loss(line: bytes, path: Path) -> Loss:
+def _parse_loss(line: bytes, path: Path) -> ReviewedLoss:
     try:
-        loss = msgspec.json.decode(line.rstrip().removesuffix(b","), type=Loss)
+        loss = msgspec.json.decode(line.rstrip().removesuffix(b","), type=ReviewedLoss)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.") from None
     if loss.kind not in LOSS_KINDS:

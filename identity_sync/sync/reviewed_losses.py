@@ -46,7 +46,7 @@ _NOUNS = {
 }
 
 
-class Loss(msgspec.Struct, frozen=True):
+class ReviewedLoss(msgspec.Struct, frozen=True):
     """A row that loses access: its kind, ID and name, and the slug of its tenant."""
 
     kind: str
@@ -94,7 +94,7 @@ def compute_digest() -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def iter_losses() -> Iterator[Loss]:
+def iter_losses() -> Iterator[ReviewedLoss]:
     """Yield the planned losses with their names, by kind."""
     for kind in LOSS_KINDS:
         last = UUID(int=0)
@@ -103,7 +103,7 @@ def iter_losses() -> Iterator[Loss]:
             last = losses[-1].id
 
 
-def describe_difference(reviewed: Iterable[Loss]) -> str | None:
+def describe_difference(reviewed: Iterable[ReviewedLoss]) -> str | None:
     """Return how the planned losses differ from the reviewed ones, with examples; None if not."""
     copy_rows(
         "reviewed_losses",
@@ -121,7 +121,10 @@ def describe_difference(reviewed: Iterable[Loss]) -> str | None:
             "ORDER BY tenant, kind, name LIMIT %s",
             [MAX_NAMED],
         )
-        names = [Loss(kind, to_uuid(key), name, slug).describe() for kind, key, name, slug in rows]
+        names = [
+            ReviewedLoss(kind, to_uuid(key), name, slug).describe()
+            for kind, key, name, slug in rows
+        ]
         parts.append(f"{gone:,} no longer among them ({join_examples(names, gone)})")
     return ", ".join(parts) or None
 
@@ -176,7 +179,7 @@ _SOURCES = {
 }
 
 
-def _load_losses(kind: str, where: str, params: list[Any], limit: int) -> list[Loss]:
+def _load_losses(kind: str, where: str, params: list[Any], limit: int) -> list[ReviewedLoss]:
     name, joins, tenant = _SOURCES[kind]
     tenant_join = f"LEFT JOIN sw_tenants t ON t.id = {tenant}" if kind != "partners" else ""
     slug = "t.slug" if kind != "partners" else "NULL"
@@ -185,4 +188,4 @@ def _load_losses(kind: str, where: str, params: list[Any], limit: int) -> list[L
         f"WHERE l.kind = %s AND {where} ORDER BY l.row_id LIMIT %s",
         [kind, *params, limit],
     )
-    return [Loss(kind, to_uuid(row_id), name, slug) for row_id, name, slug in rows]
+    return [ReviewedLoss(kind, to_uuid(row_id), name, slug) for row_id, name, slug in rows]

@@ -98,7 +98,7 @@ class TenantFigure:
 
 
 @cache
-def _load_totals() -> Mapping[str, extensions.TenantTotal]:
+def _load_totals() -> Mapping[str, extensions.TotalSource]:
     """Return the totals by which tenants are sorted or filtered, of this app and of those above."""
     others = {**extensions.TENANT_TOTALS, **extensions.TENANT_FILTER_TOTALS}
     return {

@@ -38,7 +38,7 @@ from identity_sync.report import SyncReport
 from identity_sync.reports.runs import show_run
 from identity_sync.sync import plan_file
 from identity_sync.sync.plan_file import PlanHead, open_new_plan, open_plan
-from identity_sync.sync.reviewed_losses import Loss
+from identity_sync.sync.reviewed_losses import ReviewedLoss
 from identity_sync.sync.run import SyncOptions, apply_sync_plan, run_sync, write_sync_plan
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
@@ -637,7 +637,9 @@ def test_fail_too_large(tmp_path: Path) -> None:
 
 def measure_peak(path: Path, head: PlanHead, number: int) -> int:
     """Return the peak memory for writing and reading a plan with this number of rows."""
-    losses = (Loss("people", UUID(int=key), f"Person {key}", "acme") for key in range(number))
+    losses = (
+        ReviewedLoss("people", UUID(int=key), f"Person {key}", "acme") for key in range(number)
+    )
     changes = ({"kind": "participants", "subject_id": UUID(int=key)} for key in range(number))
     tracemalloc.start()
     with open_new_plan(path) as file:
