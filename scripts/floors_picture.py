@@ -29,13 +29,18 @@ def read_floors() -> list[list[tuple[str, list[str]]]]:
     }
     # It stands beside the floors of rooms and federation, and imports neither.
     beside = {"federation": ["identity_sync"]}
+    # The entry points have one box: five would be too narrow for their names.
+    top = [("scaiwave", [name.removeprefix("scaiwave.") for name in _split(floors[0])])]
     return [
-        [
-            (name, rooms.get(name, []))
-            for layer_name in _split(layer)
-            for name in (layer_name, *beside.get(layer_name, ()))
-        ]
-        for layer in floors
+        top,
+        *(
+            [
+                (name, rooms.get(name, []))
+                for layer_name in _split(layer)
+                for name in (layer_name, *beside.get(layer_name, ()))
+            ]
+            for layer in floors[1:]
+        ),
     ]
 
 
