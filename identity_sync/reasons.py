@@ -74,7 +74,10 @@ def format_reason(code: str, detail: str) -> str:
 
 
 def format_cause(code: str, detail: str) -> str:
-    """Return the sentence of a reason, for a text that states itself what is postponed."""
-    if not code:
-        return detail
+    """Return the sentence of a reason, for a text that states itself what is postponed.
+
+    A code of a later release is shown as it is.
+    """
+    if code not in Reason.values:
+        return detail or code
     return _WITH_DETAIL.get(Reason(code), "{0}").format(Reason(code).label, detail)

@@ -73,7 +73,7 @@ class Server:
 from identity_sync.models import SyncSkip
 now = datetime.now(UTC)
 SyncSkip.objects.create(kind="participants", subject_scaikey_id={person!r}, subject_name={NAME!r},
-    reason="postponed", first_skipped_at=now, last_skipped_at=now)
+    reason_code="lookup_failed", first_skipped_at=now, last_skipped_at=now)
 report(None)"""
         run_python(code, build_environment(self.database.url, self.home))
 

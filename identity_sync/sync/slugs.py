@@ -82,10 +82,11 @@ class SlugConflict:
                 "The two tenants have different partners, so they are not the same one: do not "
                 f"link them. Rename the local one: `{self.command}`."
             )
-        slug, free = quote(self.slug), quote(_find_free_slug(self.slug))
+        slug = quote(self.slug)
         return (
             f"If both are the same tenant, link them: `{self.command}`; otherwise rename the local "
-            f"one: `scaiwave admin update-tenant {slug} --slug {free}`."
+            f"one: `scaiwave admin update-tenant {slug} "
+            f"--slug {quote(_find_free_slug(self.slug))}`."
         )
 
 

@@ -317,7 +317,7 @@ def _create_plans(now: datetime) -> None:
         ("update", True, {"roles": [["tenant_admin"], []]}, "changed"),
         *[skipped] * 2,
         *[("update", False, renamed, "changed")] * 2,
-        ("add", False, {"email": [None, "eva@example.com"]}, "new in ScaiKey"),
+        ("add", False, {"email": [None, "eva@example.com"]}, "added"),
     )
     _plan_for("cobalt", SyncRun.objects.get(outcome="partial"), *[skipped] * 7)
 

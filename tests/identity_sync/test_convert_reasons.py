@@ -90,3 +90,8 @@ def test_success_losses_count_for_the_next_limit() -> None:
     SyncRun.objects.create(started_at=NOW, outcome="applied", trigger="webhook", losses=losses)
     convert()
     assert count_webhook_losses() == {("people", "1"): 2, (AFFECTED, "1"): 3}
+
+
+def test_success_a_code_of_a_later_release_is_shown_as_it_is() -> None:
+    assert format_reason("of_tomorrow", "") == "of_tomorrow"
+    assert format_reason("of_tomorrow", "its detail") == "its detail"

@@ -120,7 +120,7 @@ def test_success_waiting_continues_after_a_restart_of_scaikey(
 ) -> None:
     monkeypatch.setattr("identity_sync.registration.poll.POLL_SECONDS", 0.05)
     request_id = server.register().request_id
-    sandbox.faults.add("status", path="*/status", status=500, times=1)
+    sandbox.faults.add("status", path="*/status", status=501, times=1)  # It is not repeated.
     approve(sandbox, request_id)
     assert server.resume(wait=30).outcome == "registered"
     assert any(line.endswith("Still waiting.") for line in server.messages)

@@ -107,7 +107,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor == "postgresql":
         return
     monkeypatch.setattr(claims, "BATCH", 20)
-    monkeypatch.setattr(memberships, "BATCH", 5)
+    monkeypatch.setattr(memberships, "GROUPS_READ_AGAIN", 5)
 
 
 def change_a_third(sandbox: Sandbox) -> None:
