@@ -277,7 +277,12 @@ def test_success_rows_that_a_sync_skipped_under_another_id(scaikey: Sandbox) -> 
         ("memberships", f"grp_1 {bert}", "Bert"),
         ("memberships", f"{anna} grp_2", "Travellers"),
     ):
-        facts = {"tenant": person.tenant, "kind": kind, "subject_name": name, "reason": "over"}
+        facts = {
+            "tenant": person.tenant,
+            "kind": kind,
+            "subject_name": name,
+            "reason_code": "over_limit",
+        }
         run = SyncRun.objects.latest("started_at")
         SyncChange.objects.create(
             run=run, action="skipped", subject_id=new_id(), subject_scaikey_id=scaikey_id, **facts

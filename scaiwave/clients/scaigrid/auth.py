@@ -17,7 +17,7 @@ from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.clients.scaikey.client import error_from_scaikey_response
 from scaiwave.config import Configuration
-from scaiwave.core.errors import SettingInvalid, SettingMissing
+from scaiwave.core.errors import CredentialsIncomplete, SettingInvalid, SettingMissing
 
 _KEY = re.compile(r"sgk_[!-~]{8,500}")
 
@@ -99,8 +99,10 @@ def load_access(config: Configuration, **options: Any) -> GridAccess:
     names = [f"SCAIWAVE_SCAIKEY_{name}" for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")]
     if missing := [name for name in names if not config.get_str(name)]:
         state = get_missing_registration(config)
+        is_named = isinstance(state, CredentialsIncomplete)  # Its message has the names.
+        names_text = "" if is_named else f"{', '.join(missing)} not set. "
         raise SettingMissing(
-            f"No credential for ScaiGrid: {', '.join(missing)} not set. {state.message}",
+            f"No credential for ScaiGrid: {names_text}{state.message}",
             fix=f"{state.fix} Or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
     url, client_id, client_secret = (config.get_str(name) for name in names)

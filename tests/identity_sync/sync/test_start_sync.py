@@ -281,7 +281,7 @@ def test_fail_requests_that_can_not_run(
     with process_lock(LOCK):
         assert "SW_SYNC_LOCKED" in post(client, "sync").content.decode()
     settings.CONFIG = make_config(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="")
-    assert "SW_SYNC_NOT_REGISTERED" in post(client, "sync").content.decode()
+    assert "SW_SYNC_CREDENTIALS_INCOMPLETE" in post(client, "sync").content.decode()
     assert AuditEntry.objects.filter(action="request-sync").count() == 1
     assert not redis.keys("rq:job:*")
 

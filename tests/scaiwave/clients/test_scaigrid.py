@@ -216,8 +216,7 @@ def test_fail_not_configured(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
         scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET=""))
     assert caught.value.message == (
-        "No credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET not set. "
-        "This server is not registered with ScaiKey."
+        "No credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET is not set."
     )
 
 
