@@ -31,6 +31,10 @@ def build_jwks_fetcher() -> Callable[[str | None], Jwks]:
     return _jwks_cache.fetcher(get_tenant_slug)
 
 
+MAX_PROXIES = 20
+"""More entries of X-Forwarded-For are not read: a client can send thousands."""
+
+
 def get_client_address(request: HttpRequest) -> str:
     """Return the address of the client, as the proxies in SCAIWAVE_TRUSTED_PROXIES report it.
 
@@ -39,7 +43,8 @@ def get_client_address(request: HttpRequest) -> str:
     anyone can have sent.
     """
     client = str(request.META.get("REMOTE_ADDR", ""))
-    for entry in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+    entries = request.headers.get("X-Forwarded-For", "").rsplit(",", MAX_PROXIES)
+    for entry in reversed(entries[-MAX_PROXIES:]):
         if not _is_trusted_proxy(client) or _parse_address(entry.strip()) is None:
             break
         client = entry.strip()

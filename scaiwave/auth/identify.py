@@ -67,7 +67,8 @@ def _ensure_address_has_no_path_of_api(config: Configuration, token: str) -> Non
     from scaiwave.auth.tokens import get_unverified_issuer
 
     base_url, issuer = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_unverified_issuer(token)
-    if urlsplit(issuer).netloc and base_url.startswith(f"{issuer}/"):
+    # In this order: a text that begins a valid address can be parsed as one.
+    if base_url.startswith(f"{issuer}/") and urlsplit(issuer).netloc:
         raise SettingInvalid(
             f"SCAIWAVE_SCAIKEY_URL is {base_url}, and the token was issued by {issuer}.",
             fix=f"Set SCAIWAVE_SCAIKEY_URL to {issuer}, if that is the address of ScaiKey.",

@@ -131,7 +131,7 @@ def verify_id_token(
     if _get_timestamp(payload, "iat") is None:
         raise InvalidToken("The token does not state when it was issued (iat).")
     if not nonce or payload.get("nonce") != nonce:
-        raise InvalidToken("The token does not answer this sign-in (nonce).")
+        raise InvalidToken("The token does not answer this sign-in (nonce).", is_wrong_nonce=True)
     if payload.get("at_hash", "") not in ("", _hash_token(access_token)):
         raise InvalidToken("The token belongs to another access token (at_hash).")
     if not _get_id(payload, "sub"):

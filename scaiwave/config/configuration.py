@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -158,7 +158,7 @@ class Configuration:
                 network = ip_network(text)
             except ValueError:
                 network = None
-            if network is None or network.prefixlen == 0:
+            if network is None or network.prefixlen == 0 or _is_never_a_peer(network):
                 raise SettingInvalid(
                     f"{name} contains {text!r}, which is not the address or network of a proxy.",
                     fix=f"Set {name} to addresses and networks such as 10.0.0.5,fd00::/64.",
@@ -349,3 +349,9 @@ def load(environment: Mapping[str, str] | None = None) -> Configuration:
     home = find_home(environment)
     env_file = Path(environment.get("SCAIWAVE_ENV_FILE") or home / ".env").expanduser()
     return Configuration(environment, home, env_file.absolute())
+
+
+def _is_never_a_peer(network: IPv4Network | IPv6Network) -> bool:
+    """Whether no address of a client is in it: those in IPv6 form count as IPv4, without a zone."""
+    address = network.network_address
+    return isinstance(address, IPv6Address) and bool(address.ipv4_mapped or address.scope_id)

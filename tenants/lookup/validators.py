@@ -42,7 +42,7 @@ ROLE_SLUG_RULES = (
 # Letters and symbols by their category: the fillers of Hangul, and the pattern without dots.
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 # The characters of RFC 3986: others would let a URL end, or mean something else, where it is shown.
-_HTTPS_URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.IGNORECASE)
+_HTTPS_URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.IGNORECASE | re.ASCII)
 # Names that only a network of its own knows. Browsers read a last label with digits as an address.
 _PUBLIC_HOST = re.compile(
     r"(?:[a-z0-9-]+\.)+(?!(?:local|localhost|internal|lan|arpa)$)[a-z][a-z0-9-]+"

@@ -82,7 +82,9 @@ class ScaiKeyBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # it shi
                 request, nonce=nonce, code_verifier=code_verifier
             )
         except (InvalidToken, ExpiredToken) as error:
-            raise SignInRejected(f"ScaiKey's answer was rejected. {error.message}") from None
+            raise SignInRejected(
+                f"ScaiKey's answer was rejected. {error.message}", **error.details
+            ) from None
         return account
 
     def get_user(self, user_id: Any) -> AdminUser | None:

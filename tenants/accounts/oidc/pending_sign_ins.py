@@ -7,7 +7,10 @@ one nonce and PKCE verifier.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 
 from django.conf import settings
 from django.core import signing
@@ -17,12 +20,11 @@ from django.urls import get_script_prefix
 MAX_SIGN_IN_SECONDS = 15 * 60
 """How long a sign-in may take."""
 
-MAX_PENDING_BYTES = 4000
-"""Of all cookies; with the next one they fit into the headers that gunicorn and nginx accept."""
-
-MAX_TARGET_CHARS = 1000
-
-_PREFIX = "scaiwave_sign_in_"
+MAX_COOKIE_BYTES = 1000
+_SALT = "scaiwave.pending_sign_ins."
+_NAMES = tuple(f"scaiwave_sign_in_{number}" for number in range(4))
+"""The cookies that a browser can have: any page can begin sign-ins, and all cookies must fit into
+the headers that gunicorn and nginx accept."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ class PendingSignIn:
 def save_pending(
     request: HttpRequest, response: HttpResponse, state: str, pending: PendingSignIn
 ) -> None:
-    """Add the cookie, and delete earlier ones if there are too many."""
-    earlier = {name: value for name, value in request.COOKIES.items() if name.startswith(_PREFIX)}
-    if sum(map(len, (*earlier, *earlier.values()))) > MAX_PENDING_BYTES:
-        for name in earlier:
-            _delete(response, name)
+    """Set a cookie, in place of an earlier one if the browser has all. A long target is dropped."""
+    signed = _sign(state, pending)
+    if len(signed) > MAX_COOKIE_BYTES:
+        signed = _sign(state, replace(pending, target=""))
+    free = [name for name in _NAMES if not request.COOKIES.get(name)]
     response.set_cookie(
-        _PREFIX + state,
-        signing.dumps(astuple(pending), salt=_PREFIX + state),
+        secrets.choice(free or _NAMES),  # Windows that begin at once mostly get different ones.
+        signed,
         max_age=MAX_SIGN_IN_SECONDS,
         path=_get_path(),
         secure=settings.SESSION_COOKIE_SECURE,
@@ -55,22 +57,26 @@ def save_pending(
 
 def find_pending(request: HttpRequest, state: str) -> PendingSignIn | None:
     """Return the sign-in that this browser began with this state, unless it took too long."""
-    signed = request.COOKIES.get(_PREFIX + state, "")
-    try:
-        values = signing.loads(signed, salt=_PREFIX + state, max_age=MAX_SIGN_IN_SECONDS)
-    except signing.BadSignature:
-        return None
-    return PendingSignIn(*values)
+    return next((pending for _, pending in _iter_pending(request, state)), None)
 
 
 def delete_pending(request: HttpRequest, response: HttpResponseBase, state: str) -> None:
     """Delete the cookie of this state, if the browser has one."""
-    if _PREFIX + state in request.COOKIES:
-        _delete(response, _PREFIX + state)
+    for name, _ in _iter_pending(request, state):
+        response.delete_cookie(name, path=_get_path(), samesite="Lax")
 
 
-def _delete(response: HttpResponseBase, name: str) -> None:
-    response.delete_cookie(name, path=_get_path(), samesite="Lax")
+def _iter_pending(request: HttpRequest, state: str) -> Iterator[tuple[str, PendingSignIn]]:
+    for name in _NAMES:
+        with suppress(signing.BadSignature):
+            values = signing.loads(
+                request.COOKIES.get(name, ""), salt=_SALT + state, max_age=MAX_SIGN_IN_SECONDS
+            )
+            yield name, PendingSignIn(*values)
+
+
+def _sign(state: str, pending: PendingSignIn) -> str:
+    return signing.dumps(astuple(pending), salt=_SALT + state)
 
 
 def _get_path() -> str:

@@ -20,6 +20,7 @@ from django.http import (
 )
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
+from django.utils.encoding import iri_to_uri
 from django.views import View
 from django.views.decorators.cache import never_cache
 from mozilla_django_oidc.views import OIDCAuthenticationRequestView
@@ -33,7 +34,6 @@ from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.scaikey_sign_in import endpoint_cache, get_platform_issuer
 from tenants.accounts.oidc.pending_sign_ins import (
-    MAX_TARGET_CHARS,
     PendingSignIn,
     delete_pending,
     find_pending,
@@ -96,7 +96,8 @@ def _record(request: HttpRequest, error: ScaiWaveError) -> None:
         return
     if not isinstance(error, SignInRejected | SignInRoleMissing | SignInRefused):
         return
-    if isinstance(error, SignInRejected):
+    # The browser sends the nonce to ScaiKey, so a wrong one is not forged by anyone else.
+    if isinstance(error, SignInRejected) and not error.details.get("is_wrong_nonce"):
         user_login_failed.send(sender=__name__, credentials={}, request=request)
     is_locked = getattr(request, "axes_locked_out", False)
     record_scaikey_failure(
@@ -124,11 +125,9 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
             request.session = session
         ((state, values),) = written["oidc_states"].items()
         # The library also accepts addresses of this host with another port or scheme.
-        target = written["oidc_login_next"] or ""
+        target = iri_to_uri(written["oidc_login_next"] or "")
         is_path = target.startswith("/") and not target.startswith(("//", "/\\"))
-        if not is_path or len(target) > MAX_TARGET_CHARS:
-            target = ""
-        pending = PendingSignIn(values["nonce"], values["code_verifier"], target)
+        pending = PendingSignIn(values["nonce"], values["code_verifier"], target if is_path else "")
         save_pending(request, response, state, pending)
         return response
 

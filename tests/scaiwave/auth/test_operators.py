@@ -152,6 +152,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
     ("expired", {"exp": 1_700_000_000}, ExpiredToken, "The token has expired."),
     ("early", {"nbf": 4_000_000_000}, InvalidToken, "The token is not yet valid (nbf)."),
     ("issuer", {"iss": "https://evil.example"}, InvalidToken, "The token was not issued by {url}."),
+    ("no address", {"iss": "http://[bad"}, InvalidToken, "The token was not issued by {url}."),
     (
         "audience",
         {"aud": "another"},

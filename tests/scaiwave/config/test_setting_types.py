@@ -104,6 +104,8 @@ def test_success_networks(tmp_path: Path) -> None:
         "0.0.0.0/0",
         "::/0",
         "10.0.0.5:80",
+        "::ffff:10.0.0.0/104",
+        "fe80::1%eth0",
     ],
 )
 def test_fail_networks(entry: str, tmp_path: Path) -> None:

@@ -136,6 +136,9 @@ LOAD_BALANCER = "127.0.0.0/8,::1,10.0.0.5,192.0.2.0/28,2001:db8:1::/64"
         (LOAD_BALANCER, "10.0.0.5", "[2001:db8::1]", "10.0.0.5"),
         (LOAD_BALANCER, "10.0.0.5", "fe80::1%<script>", "10.0.0.5"),
         (LOAD_BALANCER, "10.0.0.5", "010.0.0.5", "10.0.0.5"),
+        # A client can send thousands of entries, of which the last are enough.
+        (LOAD_BALANCER, "10.0.0.5", "1.1.1.1," + "10.0.0.5," * 19 + "127.0.0.1", "10.0.0.5"),
+        (LOAD_BALANCER, "10.0.0.5", "1.1.1.1," + "10.0.0.5," * 18 + "127.0.0.1", "1.1.1.1"),
         # Without loopback among the proxies, another process of this host is a client.
         ("10.0.0.5", "127.0.0.1", "198.51.100.9", "127.0.0.1"),
         ("10.0.0.5", "", "198.51.100.9", "198.51.100.9"),

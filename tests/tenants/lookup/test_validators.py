@@ -163,6 +163,7 @@ def test_success_avatars_at_public_hosts(url: str) -> None:
         " https://old.example/a.png",
         'https://old.example/"><script>',
         "https://öld.example/a.png",
+        "https://tan\N{KELVIN SIGN}.example/a.png",
         "https://old.example:99999/",
         "https:///a.png",
         "https://old.example/" + "a" * 981,

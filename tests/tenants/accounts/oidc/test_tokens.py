@@ -384,7 +384,7 @@ def test_success_an_expired_session_goes_back_to_scaikey(scaikey: ScaiKey) -> No
 
 def test_fail_too_many_forged_answers_lock_the_address(scaikey: ScaiKey) -> None:
     statuses = [
-        come_back(scaikey, Client(REMOTE_ADDR="203.0.113.9"), FORGED["wrong nonce"]).status_code
+        come_back(scaikey, Client(REMOTE_ADDR="203.0.113.9"), FORGED["foreign issuer"]).status_code
         for _ in range(6)
     ]
     assert statuses == [401, 401, 401, 401, 429, 429]
