@@ -8,9 +8,9 @@ that disagree. Other differences between the two lists don't matter, so that a b
 loses the members who left. Everything else is postponed.
 
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `w` a group whose members were fetched, `l` a group that was read again, `t` a tenant, `d`
-a row of the plan or an edge to add, `k` a tenant whose access is kept. Of a member to add, `x` is
-the record and `m` the plan.
+a claim, `w` a group whose members were fetched, `l` a group that was read again, `r` a group that
+returns, `t` a tenant, `d` a row of the plan or an edge to add, `k` a tenant whose access is kept.
+Of a member to add, `x` is the record and `m` the plan.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def count_in_scope() -> int:
 def find_claims() -> None:
     """Stage a claim for each edge that the lists no longer show.
 
-    The edges of a member that was removed or moved need no further proof.
+    The edges of a member that was removed or moved need no further proof, nor do those of a group
+    that returns: they gave no access while it was deactivated.
     """
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
@@ -115,16 +116,42 @@ def find_claims() -> None:
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
             SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
-                   CASE WHEN m.absent_since IS NOT NULL
+                   CASE WHEN m.absent_since IS NOT NULL OR g.absent_since IS NOT NULL
                           OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
                                      AND x.scaikey_id = m.scaikey_id)
                           OR {_is_moved(kind)}
                         THEN 'proven' ELSE 'open' END, ''
             FROM fetched_group_rows w
             JOIN sw_group_memberships e ON e.group_id = w.group_id
+            JOIN sw_groups g ON g.id = w.group_id
             JOIN {table} m ON m.id = e.{column}
             WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
                 SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = w.scaikey_id
+                AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+            """
+        )
+
+
+def find_edges_of_returning_groups() -> None:
+    """Stage a proven claim for each edge of a group that returns while its members can't be read.
+
+    It would give access again to people who have left it since then. The first list of its members
+    that can be read restores the others.
+    """
+    for is_group, table, _, column, _ in _MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'proven', ''
+            FROM stage_groups r JOIN sw_tenants t ON t.scaikey_tenant_id = r.tenant_scaikey_id
+            JOIN sw_groups g ON g.scaikey_id = r.scaikey_id AND g.tenant_id = t.id
+            JOIN sw_group_memberships e ON e.group_id = g.id
+            JOIN {table} m ON m.id = e.{column}
+            WHERE g.absent_since IS NOT NULL AND e.absent_since IS NULL
+              AND m.scaikey_id IS NOT NULL
+              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows) AND NOT EXISTS (
+                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = r.scaikey_id
                 AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
             """
         )
@@ -188,6 +215,7 @@ class EdgeConfirmer:
         find_claims()
         if self.scope.targets_only or fetch("SELECT 1 FROM unreadable_groups LIMIT 1"):
             find_edges_of_lost_members()
+            find_edges_of_returning_groups()
         if self.scope.targets_only:
             present = count_in_scope()
         _keep_edges()

@@ -147,6 +147,47 @@ def test_success_a_new_group_is_added_without_members(scaikey: Sandbox) -> None:
     assert count_active(group_id) == 0
 
 
+@pytest.mark.parametrize("answer", ["readable", "unreadable", "incomplete"])
+def test_success_a_group_returns_without_the_members_who_have_left(
+    scaikey: Sandbox, answer: str
+) -> None:
+    """Its role would be theirs again, whatever can be read of its members."""
+    sync()
+    group = Group.objects.get(scaikey_id=list_groups(scaikey)[0]["id"])
+    group_id = str(group.scaikey_id)
+    groups = scaikey.directory.groups
+    index = scaikey.directory.get_group_index(group_id)
+    place = groups.roster.get_placement(index)
+    groups.roster.move(index, None)
+    scaikey.directory.clear_cache()
+    sync()
+    group.refresh_from_db()
+    assert group.absent_since is not None
+    edges = group.memberships.filter(absent_since=None).exclude(member_participant=None)
+    left = edges.select_related("member_participant").first().member_participant  # type: ignore[union-attr]
+    assert left is not None
+    before = edges.count()
+    groups.roster.move(index, place)
+    scaikey.directory.remove_member(group_id, user_id=left.scaikey_id)
+    scaikey.directory.clear_cache()
+    path = f"{ADMIN}/groups/{group_id}/members"
+    if answer == "unreadable":
+        scaikey.faults.add("status", path=path, status=400)
+        sync_partially()
+    else:
+        if answer == "incomplete":
+            scaikey.faults.add("total", path=path, total=10_000)
+        sync()
+    assert Group.objects.get(id=group.id).absent_since is None
+    assert not edges.filter(member_participant=left).exists()
+    if answer == "unreadable":
+        assert not edges.exists()
+    scaikey.faults.clear()
+    sync()
+    assert edges.count() == before - 1
+    assert read_database() == read_directory(scaikey)
+
+
 def test_fail_more_than_the_share(scaikey: Sandbox) -> None:
     sync()
     break_groups(scaikey, 3, action="status", status=500)
