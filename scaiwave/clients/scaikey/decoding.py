@@ -104,6 +104,8 @@ def _build_page(
 ) -> RecordPage[Any]:
     if records is None:
         raise _invalid("neither `data` nor `items` is a list", place)
+    if envelope.error or envelope.errors:
+        raise _invalid("it is a list beside an error", place)  # The list may lack anything.
     row_totals = (totals.get_total_rows() for totals in envelope.totals())
     page_totals = (totals.get_total_pages() for totals in envelope.totals())
     return RecordPage(

@@ -237,6 +237,8 @@ class PageEnvelope(PageTotals, Generic[AnyRecord], kw_only=True):
     items: list[AnyRecord] | None = None
     meta: PageTotals | None = None
     pagination: PageTotals | None = None
+    error: Any = None
+    errors: Any = None
 
     def records(self) -> list[AnyRecord] | None:
         return self.items if self.data is None else self.data

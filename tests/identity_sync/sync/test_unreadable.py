@@ -36,6 +36,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "400": {"action": "status", "status": 400},
     "HTML": {"action": "not_json"},
     "another shape": {"action": "wrong_shape"},
+    "error with no rows": {"action": "wrong_shape", "body": {"data": [], "error": "timeout"}},
+    "errors with no rows": {"action": "wrong_shape", "body": {"items": [], "errors": [{"n": 1}]}},
     "hang": {"action": "hang", "seconds": 2.0},
     "cut": {"action": "cut"},
     "closed": {"action": "drop"},
