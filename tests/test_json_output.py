@@ -135,7 +135,7 @@ SHAPES: dict[VerbPath, Shape] = {
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
     ),
     ("admin", "audit"): List("audit_entries", also("next_id")),
-    ("admin", "audit", "seal"): Act("seals", also("days", "entries")),
+    ("admin", "audit", "seal"): Act("seals", also("days", "entries", "accepted")),
     ("admin", "audit", "verify"): Report(
         others=also(
             *("intact", "seals", "entries", "first_day", "last_day", "pruned_through"),

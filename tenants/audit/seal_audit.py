@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -60,15 +60,29 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class SealAuditResult:
-    """A row for each new seal, oldest first; after many only the newest ones are listed."""
+    """A row for each new seal, oldest first; after many only the newest ones are listed.
+
+    `accepted` is true if a log that lacks the last seal of this host was, or would be, accepted.
+    """
 
     seals: Sequence[Row]
     days: int
     entries: int
     dry_run: bool = False
+    accepted: bool = False
 
     @property
     def sentence(self) -> str:
+        return f"{self._accepted_sentence}{self._sealed_sentence}"
+
+    @property
+    def _accepted_sentence(self) -> str:
+        if not self.accepted:
+            return ""
+        return f"{'Would accept' if self.dry_run else 'Accepted'} the restored audit log. "
+
+    @property
+    def _sealed_sentence(self) -> str:
         if not self.days:
             return "No day is due to be sealed."
         counts = f"{pluralize(self.days, 'day')} with {pluralize(self.entries, 'entry', 'entries')}"
@@ -80,7 +94,8 @@ class SealAuditResult:
             "seals": list(self.seals),
             "days": self.days,
             "entries": self.entries,
-            "changed": bool(self.days),
+            "accepted": self.accepted,
+            "changed": bool(self.days) or self.accepted,
         }
 
 
@@ -104,19 +119,22 @@ def seal_audit(
         if not is_free:
             raise AuditSealRunning("Another process is sealing the audit log.")
         chain = load_chain()
-        if accept_restored and not dry_run and (lost := find_lost_seal()):
+        lost = find_lost_seal() if accept_restored else None
+        if lost and not dry_run:
             _accept_restored(operator, chain, lost.message, now)
         first, last = get_first_day(chain), get_last_ended_day(now)
         if first is None or first > last:
-            return SealAuditResult([], 0, 0, dry_run)
+            return SealAuditResult([], 0, 0, dry_run, accepted=bool(lost))
         if dry_run:
             ids = {"pk__gte": get_start_id(first), "pk__lt": get_next_start_id(last)}
             count = AuditEntry.objects.filter(**ids).count()
-            return SealAuditResult([], (last - first).days + 1, count, dry_run)
+            days = (last - first).days + 1
+            return SealAuditResult([], days, count, dry_run, accepted=bool(lost))
         _require_valid(now)
         chain = close_days(chain, last)
         wait_until_settled(settle_seconds)
-        return _seal_days(chain, first, last, now, progress_factory)
+        result = _seal_days(chain, first, last, now, progress_factory)
+        return replace(result, accepted=bool(lost))
 
 
 def _accept_restored(
@@ -127,10 +145,11 @@ def _accept_restored(
     details = {"problem": problem}
     with transaction.atomic():
         record_audit(operator=operator, action=ACTION, subject=subject, now=now, details=details)
-    if chain is None or not chain.seals:
-        get_path().unlink()
-    else:
-        _remember(chain)
+        # Within the transaction: the entry is true only if this succeeds.
+        if chain is None or not chain.seals:
+            get_path().unlink()
+        else:
+            _remember(chain)
 
 
 def _remember(chain: AuditChain) -> None:

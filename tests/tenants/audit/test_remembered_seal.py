@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from scaiwave.config import load
 from scaiwave.core.errors import FileUnwritable
 from scaiwave.core.sql import execute
 from scaiwave.operations.doctor.audit_seals import check_audit_seals
-from scaiwave.operations.doctor.findings import Finding, State
+from scaiwave.operations.doctor.findings import Check, Finding, State
+from scaiwave.operations.doctor.runner import _run_check
 from tenants.audit.queries.remembered import get_path
-from tenants.audit.seal_audit import seal_audit
+from tenants.audit.seal_audit import SealAuditResult, seal_audit
 from tenants.models import AuditChain, AuditEntry, AuditSeal, AuditSealPart
 from tests.tenants.audit.seals import (
     DAY,
@@ -41,8 +43,8 @@ def home(tmp_path: Path, settings: Settings) -> Path:
     return tmp_path
 
 
-def seal(*, accept_restored: bool = False, dry_run: bool = False) -> None:
-    seal_audit(
+def seal(*, accept_restored: bool = False, dry_run: bool = False) -> SealAuditResult:
+    return seal_audit(
         operator=HOST_OPERATOR, now=TOMORROW, accept_restored=accept_restored, dry_run=dry_run
     )
 
@@ -109,10 +111,15 @@ def test_fail_sealing_again_does_not_hide_it(number: int) -> None:
 def test_success_a_restored_state_is_accepted_and_recorded() -> None:
     remembered = make_remembered_log()
     cut_chain(2)
-    seal(accept_restored=True, dry_run=True)
+    preview = seal(accept_restored=True, dry_run=True)
+    assert preview.sentence.startswith("Would accept the restored audit log. Would seal ")
     assert LOST in find(TOMORROW)
-    seal(accept_restored=True)
-    seal(accept_restored=True)
+    result = seal(accept_restored=True)
+    assert result.sentence.startswith("Accepted the restored audit log. Sealed ")
+    assert result.document()["accepted"]
+    again = seal(accept_restored=True)
+    assert again.sentence == "No day is due to be sealed."
+    assert not again.document()["changed"]
     entry = AuditEntry.objects.get(action="audit seal --accept-restored")
     assert remembered in entry.details["problem"]
     assert find(TOMORROW) == []
@@ -122,9 +129,35 @@ def test_success_a_restored_state_is_accepted_and_recorded() -> None:
 def test_success_an_empty_log_is_accepted() -> None:
     make_remembered_log()
     wipe()
-    seal(accept_restored=True)
+    result = seal(accept_restored=True)
+    assert result.sentence == "Accepted the restored audit log. No day is due to be sealed."
+    assert result.document()["changed"]
     assert not get_path().exists()
     assert doctor().state is State.PASS
+
+
+def test_fail_an_acceptance_that_ends_early_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_remembered_log()
+    wipe()
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", fail)
+        with pytest.raises(OSError, match="Read-only"):
+            seal(accept_restored=True)
+    assert not AuditEntry.objects.filter(action="audit seal --accept-restored").exists()
+    assert find(TOMORROW) == [LOST]
+
+
+def test_fail_file_unreadable_is_one_finding_of_doctor() -> None:
+    get_path().mkdir()
+    check = Check("audit_seals", check_audit_seals)
+    (finding,) = _run_check(check, config=load({}), now=TOMORROW, cleans_up=False)
+    assert (finding.state, finding.code) == (State.FAIL, "SW_FILE_UNWRITABLE")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff\xfe", b"4:" + b"0" * 64])
