@@ -178,19 +178,13 @@ def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]
     return [SuiteQueue(name, redis) for name in names]
 
 
-def enqueue_job(
-    redis: Redis,
-    function: str,
-    *arguments: str,
-    job_id: str | None = None,
-    queue: str | None = None,
-) -> str:
-    """Put a job of the table into its queue, or another one, and return its ID.
+def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None = None) -> str:
+    """Put a job of the table into its queue, and return its ID.
 
     The arguments must be those that the definition accepts.
     """
     definition = JOBS[function]
-    job = SuiteQueue(queue or definition.queue, redis).enqueue(
+    job = SuiteQueue(definition.queue, redis).enqueue(
         function,
         *arguments,
         job_id=job_id or f"{definition.name}-{new_id().hex}",

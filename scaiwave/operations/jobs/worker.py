@@ -42,6 +42,8 @@ logger = logging.getLogger("scaiwave.worker")
 WAIT_SECONDS = 2
 """How long a request for the next job waits, and so how soon an idle worker stops or takes a job of
 a later queue."""
+MAX_IN_A_ROW = 4
+"""Jobs of the first queue before one of another comes first."""
 HEARTBEAT_SECONDS = 5
 HEARTBEAT_TTL_SECONDS = 60
 """A worker without a heartbeat for so long is gone."""
@@ -94,6 +96,7 @@ class SuiteWorker(Worker):
         self._grace_seconds = grace_seconds
         self._stop_by: float | None = None
         self._is_unreachable = False
+        self._in_a_row = 0
         self._next_heartbeat = self._next_maintenance = 0.0
 
     def _set_connection(self, connection: Redis) -> Redis:
@@ -172,8 +175,7 @@ class SuiteWorker(Worker):
             self._next_maintenance = now + MAINTENANCE_SECONDS
             for queue in self.suite_queues:
                 clean_up_queue(queue)
-        jobs = (queue.take(None) for queue in self.suite_queues)
-        job = next((job for job in jobs if job), None)
+        job = self._take()
         if job is None and not burst:
             job = self.suite_queues[0].take(WAIT_SECONDS)
         if job is None:
@@ -183,6 +185,17 @@ class SuiteWorker(Worker):
         else:
             self.execute_job(job, self._get_queue(job))
         return True
+
+    def _take(self) -> SuiteJob | None:
+        """Take a job of the first queue that has one. After MAX_IN_A_ROW of the first queue the
+        others come before it: webhooks may fill it for days, and seals and purges must go on."""
+        first, *others = self.suite_queues
+        order = (first, *others) if self._in_a_row < MAX_IN_A_ROW else (*others, first)
+        for queue in order:
+            if (job := queue.take(None)) is not None:
+                self._in_a_row = self._in_a_row + 1 if queue is first else 0
+                return job
+        return None
 
     def _get_queue(self, job: SuiteJob) -> SuiteQueue:
         return next(queue for queue in self.suite_queues if queue.name == job.origin)

@@ -19,3 +19,7 @@ def divide() -> float:
 
 def end() -> None:
     """End at once."""
+
+
+def rest() -> None:
+    """End at once, too."""

@@ -15,7 +15,7 @@ from scaiwave.operations.jobs.queue_state import JobState, iterate_jobs, requeue
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue import jobs
 from scaiwave.queue.definitions import JobDefinition
-from scaiwave.queue.rq_queue import enqueue_job
+from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue, enqueue_job
 
 pytestmark = pytest.mark.redis
 
@@ -87,6 +87,34 @@ def test_success_attempts_that_are_no_number_do_not_stop_a_job(redis: Redis, log
     worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
     worker.work_until_stopped(burst=True)
     assert worker.counts["completed"] == 1
+
+
+def test_success_maintenance_goes_on_under_a_stream_of_urgent_jobs(
+    redis: Redis, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of webhooks, of which each job puts the next one into the queue."""
+    table = cast(dict[str, JobDefinition], jobs.JOBS)
+    names = {name: f"tests.scaiwave.operations.jobs.slow_jobs.{name}" for name in ("end", "rest")}
+    for queue, name in (("default", "end"), ("background", "rest")):
+        definition = JobDefinition(names[name], get_timeout=lambda config: 1, queue=queue)
+        monkeypatch.setitem(table, names[name], definition)
+    order = []
+
+    class Recorder(SuiteWorker):
+        def execute_job(self, job: SuiteJob, queue: SuiteQueue) -> None:  # type: ignore[override]
+            order.append(queue.name)
+            if queue.name == "default" and len(order) < 10:
+                enqueue_job(redis, names["end"])
+            super().execute_job(job, queue)
+
+    for name in ("end", "rest", "rest"):
+        enqueue_job(redis, names[name])
+    worker = Recorder(
+        redis, ["default", "background"], grace_seconds=0, on_refused=lambda reason: None
+    )
+    worker.work_until_stopped(burst=True)
+    assert order[:10] == [*["default"] * 4, "background"] * 2
+    assert worker.counts["failed"] == 0
 
 
 @pytest.mark.usefixtures("allow")
