@@ -227,10 +227,20 @@ def _get_origin(document: SignatureDocument | None, status: VerificationStatus) 
 
 
 def _list_own_hosts() -> frozenset[str]:
-    """Return the hosts at which this server has pages and files."""
-    name = find_server_name(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
-    urls = map(settings.CONFIG.get_url, ("SCAIWAVE_PUBLIC_URL", "SCAIWAVE_S3_ENDPOINT"))
-    hosts = (name.host if name else None, *(urlsplit(url).hostname for url in urls))
+    """Return the hosts at which this server has pages and files.
+
+    A bucket at Amazon has several names, so then every name there is one of them:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    config = settings.CONFIG
+    endpoint = config.get_url("SCAIWAVE_S3_ENDPOINT")
+    urls = (config.get_url("SCAIWAVE_PUBLIC_URL"), endpoint)
+    names = (config.get_str("SCAIWAVE_SERVER_NAME"), *config.get_list("SCAIWAVE_ALLOWED_HOSTS"))
+    # Django lets an allowed host begin with a dot, for its subdomains.
+    parsed = (find_server_name(name.removeprefix(".")) for name in names)
+    hosts = {urlsplit(url).hostname for url in urls} | {name.host for name in parsed if name}
+    if config.get_str("SCAIWAVE_S3_BUCKET") and not endpoint:
+        hosts.add("amazonaws.com")
     return frozenset(host for host in hosts if host)
 
 

@@ -1,4 +1,4 @@
-"""Figures about tenants and uses of a role, which `rooms` registers for `tenants`."""
+"""Figures about tenants and uses of a role, which `tenants` shows through the extensions."""
 
 from __future__ import annotations
 

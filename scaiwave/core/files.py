@@ -30,6 +30,7 @@ UNUSABLE_ERRNOS = frozenset(
     {
         errno.EROFS,
         errno.EIO,
+        errno.EISDIR,
         errno.ELOOP,
         errno.EMFILE,
         errno.ENAMETOOLONG,

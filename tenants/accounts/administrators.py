@@ -171,6 +171,7 @@ def remove_administrator(
         user = _lock(user)
         _ensure_not_last(user, "removed", allow_last=allow_last)
         _record(operator, "remove-administrator", user, now, email=user.email)
+        delete_sessions_of(user.pk)
         user.delete()
     return AdministratorChangeResult(row, "removed", changed=True)
 

@@ -153,7 +153,6 @@ def suggest_slug(slug: str) -> str:
     return "" if find_slug_problem(suggestion) else suggestion
 
 
-@lru_cache(10_000)
 def clean_avatar_url(url: str, own_hosts: frozenset[str] = frozenset()) -> str:
     """Return the URL of a picture if it is one that anyone may fetch, else an empty text.
 
@@ -161,7 +160,12 @@ def clean_avatar_url(url: str, own_hosts: frozenset[str] = frozenset()) -> str:
     their subdomains, where it may be the file of another tenant. The name may still lead to an
     internal address: a server that fetches it must check that itself.
     """
-    if len(url) > MAX_AVATAR_URL_CHARS or not _HTTPS_URL.fullmatch(url):
+    return _clean_avatar_url(url, own_hosts) if len(url) <= MAX_AVATAR_URL_CHARS else ""
+
+
+@lru_cache(10_000)
+def _clean_avatar_url(url: str, own_hosts: frozenset[str]) -> str:
+    if not _HTTPS_URL.fullmatch(url):
         return ""
     try:
         name = find_server_name(urlsplit(url).netloc)

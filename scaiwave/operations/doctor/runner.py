@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import Error
-
 from scaiwave.config import Configuration
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
@@ -19,7 +17,7 @@ from scaiwave.operations.doctor.files import check_files, fix_files
 from scaiwave.operations.doctor.findings import Check, Finding, State, failed
 from scaiwave.operations.doctor.proxy import check_proxy
 from scaiwave.operations.doctor.stored_report import store_health_report
-from scaiwave.storage.error_mapping import map_database_error
+from scaiwave.storage.error_mapping import translate_errors
 
 DATABASE = ("database", "migrations")
 HOST_CHECKS = (
@@ -127,12 +125,9 @@ def _run_check(
     cleans_up: bool,
 ) -> Iterator[Finding]:
     try:
-        if cleans_up and check.clean_up is not None:
-            yield from check.clean_up(config, now)
-        yield from check.run(config, now)
+        with translate_errors():
+            if cleans_up and check.clean_up is not None:
+                yield from check.clean_up(config, now)
+            yield from check.run(config, now)
     except ScaiWaveError as error:
         yield failed(check.name, error)
-    except Error as error:
-        if (mapped := map_database_error(error)) is None:
-            raise
-        yield failed(check.name, mapped)

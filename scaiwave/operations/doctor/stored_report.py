@@ -11,6 +11,8 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.models import DoctorRun, StoredOverview
 
+_SENTENCES = ("message", "fix")
+
 
 def store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
     """Replace the stored report; `document` is what `doctor --json` prints."""
@@ -41,9 +43,10 @@ def erase_from_health_report(people: Sequence[PurgedPerson], replacement: str) -
     parts = [re.escape(name) for name in sorted(names, key=len, reverse=True) if name]
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE) if parts else None
     if pattern is not None:
+        # The other values are words of the report, such as "fail", which someone may be named.
         run.findings = [
             {
-                key: pattern.sub(replacement, text) if isinstance(text, str) else text
+                key: pattern.sub(replacement, text) if key in _SENTENCES and text else text
                 for key, text in finding.items()
             }
             for finding in run.findings

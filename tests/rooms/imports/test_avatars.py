@@ -29,6 +29,8 @@ HOSTILE = [
     "https://anna:secret@old.example/a.png",
     "https://chat.here.example/v1/media/019ab000-0000-7000-8000-00000000beef",
     "https://bucket.s3.here.example/tenant/1/2",
+    "https://www.alias.example/a.png",
+    "https://other-name.example/a.png",
     "/v1/media/019ab000-0000-7000-8000-00000000beef",
     "media:",
     "media:../../other",
@@ -47,6 +49,7 @@ def home(settings: Settings) -> ImportTargetRows:
             "SCAIWAVE_SERVER_NAME": "here.example",
             "SCAIWAVE_PUBLIC_URL": "https://chat.here.example",
             "SCAIWAVE_S3_ENDPOINT": "https://s3.here.example",
+            "SCAIWAVE_ALLOWED_HOSTS": ".alias.example,other-name.example:8443,*",
         }
     )
     return make_home()
@@ -69,6 +72,16 @@ def import_avatar(home: ImportTargetRows, bundle: Bundle, **options: Any) -> tup
 @pytest.mark.parametrize("avatar", HOSTILE)
 def test_success_removed_with_a_note(home: ImportTargetRows, avatar: str) -> None:
     assert import_avatar(home, make_bundle(avatar)) == ("", (UNSIGNED, f"1 {REMOVED}"))
+
+
+@pytest.mark.parametrize("bucket", ["", "media"])
+def test_success_at_amazon_if_the_files_of_this_server_are_not(
+    home: ImportTargetRows, settings: Settings, bucket: str
+) -> None:
+    avatar = "https://media.s3.eu-central-1.amazonaws.com/a.png"
+    settings.CONFIG = load({"SCAIWAVE_SERVER_NAME": "here.example", "SCAIWAVE_S3_BUCKET": bucket})
+    stored, _ = import_avatar(home, make_bundle(avatar))
+    assert stored == ("" if bucket else avatar)
 
 
 @pytest.mark.parametrize("avatar", [None, "", ELSEWHERE])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
@@ -109,10 +110,12 @@ def test_success_new_password_ends_sessions() -> None:
 
 def test_success_removed() -> None:
     make("olga")
-    make("anna", email="anna@example.com")
+    anna = make("anna", email="anna@example.com")
+    Client().force_login(anna, backend="django.contrib.auth.backends.ModelBackend")
     assert remove(username="anna", dry_run=True).sentence == "Administrator anna would be removed."
     assert remove(username="anna").sentence == "Administrator anna removed."
     assert [user.username for user in AdminUser.objects.all()] == ["olga"]
+    assert not Session.objects.exists()
     (entry,) = AuditEntry.objects.all()
     assert (entry.action, entry.subject_name) == ("remove-administrator", "anna")
 

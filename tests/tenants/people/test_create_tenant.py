@@ -306,9 +306,8 @@ def test_fail_not_registered(settings: Settings) -> None:
     with pytest.raises(SettingMissing) as caught:
         run_command(*_words("tnt_1"))
     assert caught.value.message == "This server is not registered with ScaiKey."
-    assert caught.value.fix == (
-        "Run `scaiwave sync register`. Or add --no-verify to skip the check."
-    )
+    assert caught.value.fix.startswith("Run `scaiwave sync register`. ")
+    assert caught.value.fix.endswith(" Or add --no-verify to skip the check.")
     assert caught.value.exit_code == 2
 
 

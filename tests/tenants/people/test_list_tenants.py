@@ -177,7 +177,7 @@ def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
 
 @pytest.mark.parametrize(
     ("width", "more"),
-    [(80, []), (95, ["Status"]), (120, ["Status", "Partner"])],
+    [(80, []), (88, ["Status"]), (120, ["Status", "Partner"])],
 )
 def test_success_table_at_a_terminal_keeps_the_six_columns(
     width: int, more: list[str], monkeypatch: pytest.MonkeyPatch

@@ -179,6 +179,14 @@ def test_success_the_stored_report_of_doctor_has_no_name() -> None:
     assert not StoredOverview.objects.exists()
 
 
+def test_success_a_name_that_is_a_word_of_the_report() -> None:
+    make_removed(make_tenant(), display_name="Fail")
+    finding = {"check": "sync", "state": "fail", "message": "The name fail.", "fix": "", "code": ""}
+    store_health_report(HOST_OPERATOR, {"healthy": False, "checks": [finding]}, NOW)
+    purge()
+    assert DoctorRun.objects.get().findings == [{**finding, "message": "The name Deleted user."}]
+
+
 def test_success_an_e_mail_address_of_someone_else_stays_theirs() -> None:
     tenant = make_tenant()
     make_removed(tenant)
