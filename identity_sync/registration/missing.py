@@ -25,7 +25,11 @@ def describe_missing_registration(config: Configuration) -> NotRegistered:
         )
     row = Registration.objects.newest_first().first()
     if row is None:
-        return NotRegistered("This server is not registered with ScaiKey.")
+        return NotRegistered(
+            "This server is not registered with ScaiKey.",
+            fix="Run `scaiwave sync register`. If this server was registered before, check "
+            f"SCAIWAVE_HOME: it is {config.home}.",
+        )
     return _describe_last_request(row)
 
 

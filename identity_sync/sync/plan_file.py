@@ -26,6 +26,7 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
 from identity_sync.errors import (
@@ -39,6 +40,7 @@ from identity_sync.report import SyncReport
 from identity_sync.sync import reviewed_losses
 from identity_sync.sync.changes import ChangeSection, PlannedChange, iter_sections
 from identity_sync.sync.reviewed_losses import LOSS_KINDS, ReviewedLoss
+from scaiwave.config.secret_keys import describe_missing_secret_key
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
@@ -119,8 +121,10 @@ def open_new_plan(path: Path) -> Iterator[BinaryIO]:
     """Yield a file for a plan that takes the place of `path` at the end, with mode 0600.
 
     An existing plan is replaced. A symbolic link, and a file of another user, are not: the plan
-    has personal data. Raises `FileUnwritable` or `DiskFull`; `path` is then unchanged.
+    has personal data. Raises `SettingMissing`, `FileUnwritable` or `DiskFull`; `path` is then
+    unchanged.
     """
+    _start_mac()  # Fail before the run, and not at its end.
     _ensure_printable(path)
     target = path.absolute()
     _ensure_replaceable(target)
@@ -249,6 +253,14 @@ def _build_change_row(section: ChangeSection, change: PlannedChange) -> dict[str
     }
 
 
+def _start_mac() -> hmac.HMAC:
+    """Raises `SettingMissing`."""
+    try:
+        return salted_hmac(_SALT, b"", algorithm="sha256")
+    except ImproperlyConfigured:
+        raise describe_missing_secret_key(settings.CONFIG) from None
+
+
 def write_plan(
     file: BinaryIO,
     path: Path,
@@ -258,7 +270,7 @@ def write_plan(
     changes: Iterable[dict[str, Any]],
 ) -> None:
     """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
-    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+    mac = _start_mac()
 
     def write(text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -310,7 +322,7 @@ class ReviewedPlan:
 
     def find_report(self) -> SyncReport | None:
         """Return the report if a run has applied this plan: that run, and no changes."""
-        run = SyncRun.objects.filter(applied_plan=self.head.run_id).first()
+        run = SyncRun.objects.written().filter(applied_plan=self.head.run_id).first()
         if run is None:
             return None
         plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
@@ -348,7 +360,7 @@ class ReviewedPlan:
 def open_plan(path: Path) -> Iterator[ReviewedPlan]:
     """Read a plan file, and check that it was made by this server for this ScaiKey and database.
 
-    Raises `SyncPlanUnreadable`, `SyncPlanInvalid` and `DiskFull`.
+    Raises `SettingMissing`, `SyncPlanUnreadable`, `SyncPlanInvalid` and `DiskFull`.
     """
     with _open_copy() as copy:
         with _open_file(path) as file:
@@ -407,7 +419,7 @@ def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
     No byte is read twice. Raises `SyncPlanInvalid`, and then the copy must not be used.
     """
     remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
-    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+    mac = _start_mac()
     with _translate_read_errors(path):
         # The end first, so that a large file that is not a plan is not read.
         file.seek(max(0, remaining))

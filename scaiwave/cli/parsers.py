@@ -20,6 +20,13 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """Parse a whole number, also 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 class UsageErrorMixin(ArgumentParser):
     """Mix into a subclass of ArgumentParser.
 

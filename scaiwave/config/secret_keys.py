@@ -34,6 +34,15 @@ def find_secret_key(config: Configuration) -> str:
     return config.get_str(name) or _load(config, name) or ""
 
 
+def describe_missing_secret_key(config: Configuration) -> SettingMissing:
+    """Return the error of a server whose key is gone: what it has signed can't be checked."""
+    return SettingMissing(
+        f"{config.home / FILE_NAME} does not exist, and SCAIWAVE_SECRET_KEY is not set.",
+        fix="Restore the file from a backup. If it is lost, `scaiwave manage migrate` creates "
+        "another; what the old key has signed, such as plans and sign-ins, is then invalid.",
+    )
+
+
 def get_encryption_keys(config: Configuration) -> list[str]:
     """Return the Fernet keys, newest first; one is created if needed."""
     return find_encryption_keys(config) or [_create(config, "SCAIWAVE_ENCRYPTION_KEYS")]

@@ -91,7 +91,8 @@ def _measure_width(console: Console, table: Table) -> int:
 
 
 def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    # Two spaces between columns: a report of a sync fits into 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in (columns[at] for at in shown):
         table.add_column(
             Text(column.title),

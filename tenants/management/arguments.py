@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from scaiwave.core.errors import UsageError
+
 NO_LIMIT = "none"
 
 
@@ -60,6 +62,16 @@ def utc_since(text: str) -> datetime:
 def utc_until(text: str) -> datetime:
     """Parse the end of a period of days in UTC. A date includes the whole day."""
     return _parse_time(text, whole_days=1, zone=UTC)
+
+
+def ensure_period(start: datetime | None, end: datetime | None) -> None:
+    """Raise UsageError for a period that has nothing in it, for which "none" would be a lie."""
+    if start is not None and start > timezone.now():
+        raise UsageError("--since is in the future.", fix="Pass a time that has passed.")
+    if start is not None and end is not None and start >= end:
+        raise UsageError(
+            "--since is not before --until.", fix="Exchange the two, or pass only --since."
+        )
 
 
 def _parse_time(text: str, *, whole_days: int, zone: tzinfo) -> datetime:

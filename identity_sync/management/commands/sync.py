@@ -20,7 +20,7 @@ from identity_sync.sync.run import (
 )
 from identity_sync.sync.sync_and_purge import sync_and_purge
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.cli.parsers import positive_int
+from scaiwave.cli.parsers import positive_int, whole_number
 from scaiwave.core.errors import UsageError
 
 _EXCLUSIONS = {
@@ -77,7 +77,7 @@ class Command(OperatorCommand):
             "--wait",
             metavar="SECONDS",
             nargs="?",
-            type=positive_int,
+            type=whole_number,
             const=math.inf,
             default=0,
             help="seconds to wait for another sync to end (without a number: no limit; default 0)",

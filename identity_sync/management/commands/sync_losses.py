@@ -17,7 +17,7 @@ from identity_sync.reports.runs import SHORT_ID_CHARS
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.text import pluralize
-from tenants.management.arguments import TIME_FORMATS, since, until
+from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
 
 COLUMNS = (
     Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),
@@ -67,6 +67,7 @@ class Command(ListCommand):
         )
 
     def load_rows(self, limit: int | None, loss: str | None, **options: Any) -> Iterable[Row]:
+        ensure_period(options["since"], options["until"])
         names = ("since", "until", "tenant", "participant")
         filters = LossFilter(
             **{name: options[name] for name in names}, loss=None if loss is None else Loss(loss)

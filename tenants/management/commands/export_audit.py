@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.audit.export_audit import export_audit
-from tenants.management.arguments import TIME_FORMATS, utc_since, utc_until
+from tenants.management.arguments import TIME_FORMATS, ensure_period, utc_since, utc_until
 
 
 class Command(OperatorCommand):
@@ -34,6 +34,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, since: datetime | None, until: datetime | None, **options: Any) -> None:
+        ensure_period(since, until)
         lines = export_audit(operator=self.operator, now=timezone.now(), since=since, until=until)
         with closing(lines):
             self.output.print_json_lines(lines)

@@ -9,7 +9,7 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import to_json
 from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit
-from tenants.management.arguments import TIME_FORMATS, since, until
+from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
 
 DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
@@ -72,6 +72,7 @@ class Command(ListCommand):
         parser.add_argument("--details", action="store_true", help="additional column with details")
 
     def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
+        ensure_period(options["since"], options["until"])
         filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
         if options["jsonl"]:
             return follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)

@@ -203,7 +203,7 @@ def test_fail_not_registered(home: Path) -> None:
     )
     assert isinstance(status.problem, NotRegistered)
     assert status.problem.exit_code == 2
-    assert status.problem.fix == "Run `scaiwave sync register`."
+    assert status.problem.fix.startswith("Run `scaiwave sync register`. If this server was ")
 
 
 def test_fail_not_approved_yet(home: Path, sandbox: Sandbox) -> None:
