@@ -21,6 +21,7 @@ class Reason(models.TextChoices):
     MEMBER_ADDED = "member_added", "new member in ScaiKey"
     MEMBER_RESTORED = "member_restored", "member again in ScaiKey"
     MEMBER_REMOVED = "member_removed", "no longer a member in ScaiKey"
+    NOT_RETURNED = "not_returned", "not among the members with which its group returned"
 
     UNUSABLE = "unusable", "unusable record"
     UNREADABLE = "unreadable", "ScaiKey does not return its members"

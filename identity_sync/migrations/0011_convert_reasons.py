@@ -1,4 +1,7 @@
-"""Convert the sentences of old rows to codes, and read the commands of their fixes once."""
+"""Convert the sentences of old rows to codes, and read the commands of their fixes once.
+
+This can't be reversed: an earlier release would not find the sentences. Restore a backup instead.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge whether syncs run and succeed, for `sync status` and `doctor`."""
+"""Judge whether syncs run and succeed: what `health` reports to all who show it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Judgement:
 
 def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judgement:
     latest_time = get_latest_time(now)
-    running, interrupted = find_open_run(scope.operator)
+    running, interrupted = _find_open_run(scope.operator)
     past = scope.whole_runs().ended().exclude(Q(started_at__gt=latest_time) | Q(ended_at=None))
     past = past.exclude(ended_at__gt=latest_time)
     success = past.filter(outcome=Outcome.APPLIED).first()
@@ -101,14 +101,14 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     problems = (
         _find_failures(scope, recent, interrupted),
         _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
-        find_postponed(scope, now),
+        _find_postponed(scope, now),
         _find_repeated_skips(scope),
     )
     judgement.problems = [problem for problem in problems if problem is not None]
     return judgement
 
 
-def find_open_run(operator: Operator) -> tuple[SyncRun | None, SyncRun | None]:
+def _find_open_run(operator: Operator) -> tuple[SyncRun | None, SyncRun | None]:
     """Return the run that is in progress, and the one that was killed; each may be None.
 
     Every run, also for webhooks, has the lock from its first row to its end. One that waits for the
@@ -133,7 +133,7 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
     return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
+def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
     """Return the error if removals are postponed for too long."""
     is_overdue = Q(first_skipped_at__lte=now - MAX_POSTPONED_AGE)
     # Since when is not known if the clock was ahead; that must not keep it from being reported.

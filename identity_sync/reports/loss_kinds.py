@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q
 
 from identity_sync.models import SyncChange
+from identity_sync.reasons import Reason
 from tenants.models.directory import ACTIVE_STATUSES
 
 
@@ -59,7 +60,7 @@ def build_candidate_q(loss: Loss | None) -> Q:
     ]
     if loss in (None, Loss.ROLE_TAKEN):
         conditions.append(Q(kind="participants", fields__contains="roles"))
-    return reduce(or_, conditions)
+    return reduce(or_, conditions) & ~Q(reason_code=Reason.NOT_RETURNED)
 
 
 def find_losses(
@@ -69,6 +70,8 @@ def find_losses(
 
     `values` are the stored ones; without them suspensions and roles are not known.
     """
+    if change.reason_code == Reason.NOT_RETURNED:
+        return
     values = values or {}
     if ended := _ENDED.get((change.kind, change.action)):
         yield ended, values.get("tenant", ("", ""))[1] or ""

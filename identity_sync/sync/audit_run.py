@@ -1,8 +1,8 @@
 """Record in the audit log who ran a sync, and what it may and did take.
 
 Scheduled runs and those for webhooks are recorded only if someone loses access or has given a
-permission: else the log would consist of them. Runs that change nothing because they were refused
-or failed are in the history of runs alone.
+permission, such as `--purge-after` for cron: else the log would consist of them. Runs that change
+nothing because they were refused or failed are in the history of runs alone.
 """
 
 from __future__ import annotations

@@ -169,10 +169,10 @@ class FetchResult:
     """The kinds that were fetched, and the problems that occurred.
 
     `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
-    can't be used, by kind. `removed_groups` counts groups that disappeared before their members
-    were read, `repeated_members` the members that were listed more than once. `invalid_roles` are
-    names of roles that can't be slugs, or look like a built-in role. `unreadable` has the errors of
-    groups whose members can't be read, by ScaiKey ID.
+    can't be used, by kind. `removed_groups` counts groups that ScaiKey lists, and does not
+    know when their members are read, `repeated_members` the members that were listed more than
+    once. `invalid_roles` are names of roles that can't be slugs, or look like a built-in role.
+    `unreadable` has the errors of groups whose members can't be read, by ScaiKey ID.
     """
 
     kinds: list[str] = field(default_factory=list)

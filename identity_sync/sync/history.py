@@ -107,6 +107,8 @@ def _describe_end(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None
 ) -> None:
     run.outcome = report.outcome
+    if run.outcome not in (Outcome.APPLIED, Outcome.PARTIAL):
+        run.applied_plan_id = None  # The transaction that applied the plan was rolled back.
     run.counts = report.counts()
     run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
     run.requests = report.requests

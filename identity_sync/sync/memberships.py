@@ -107,8 +107,8 @@ def count_in_scope() -> int:
 def find_claims() -> None:
     """Stage a claim for each edge that the lists no longer show.
 
-    The edges of a member that was removed or moved need no further proof, nor do those of a group
-    that returns: they gave no access while it was deactivated.
+    The edges of a member that was removed or moved need no further proof. Those of a group that
+    returns end in any case, since they gave no access while it was deactivated.
     """
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
@@ -116,7 +116,8 @@ def find_claims() -> None:
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
             SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
-                   CASE WHEN m.absent_since IS NOT NULL OR g.absent_since IS NOT NULL
+                   CASE WHEN g.absent_since IS NOT NULL THEN 'returned'
+                        WHEN m.absent_since IS NOT NULL
                           OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
                                      AND x.scaikey_id = m.scaikey_id)
                           OR {_is_moved(kind)}
@@ -133,7 +134,7 @@ def find_claims() -> None:
 
 
 def find_edges_of_returning_groups() -> None:
-    """Stage a proven claim for each edge of a group that returns while its members can't be read.
+    """Stage a claim for each edge of a group that returns while its members were not fetched.
 
     It would give access again to people who have left it since then. The first list of its members
     that can be read restores the others.
@@ -143,7 +144,7 @@ def find_edges_of_returning_groups() -> None:
             f"""
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
-            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'proven', ''
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'returned', ''
             FROM stage_groups r JOIN sw_tenants t ON t.scaikey_tenant_id = r.tenant_scaikey_id
             JOIN sw_groups g ON g.scaikey_id = r.scaikey_id AND g.tenant_id = t.id
             JOIN sw_group_memberships e ON e.group_id = g.id
@@ -213,7 +214,7 @@ class EdgeConfirmer:
 
     def confirm(self, present: int) -> None:
         find_claims()
-        if self.scope.targets_only or fetch("SELECT 1 FROM unreadable_groups LIMIT 1"):
+        if self.scope.targets_only or _has_groups_not_fetched():
             find_edges_of_lost_members()
             find_edges_of_returning_groups()
         if self.scope.targets_only:
@@ -363,6 +364,16 @@ class EdgeConfirmer:
         )
 
 
+def _has_groups_not_fetched() -> bool:
+    """Whether ScaiKey lists a group, and did not return its members."""
+    return bool(
+        fetch(
+            "SELECT 1 FROM stage_groups "
+            "WHERE scaikey_id NOT IN (SELECT scaikey_id FROM fetched_groups) LIMIT 1"
+        )
+    )
+
+
 def _drop_unreadable(
     reading: tuple[str, MemberList | UnreadableList | None],
 ) -> tuple[str, MemberList | None]:
@@ -508,6 +519,7 @@ def _count(state: str) -> int:
 def plan_removals() -> None:
     """Plan to deactivate the edges that are confirmed as ended."""
     _plan_claims("deactivate", f"'{Reason.MEMBER_REMOVED}'", ("lost", "assumed", "proven"))
+    _plan_claims("deactivate", f"'{Reason.NOT_RETURNED}'", ("returned",))
 
 
 def plan_skips() -> None:

@@ -106,7 +106,7 @@ def enforce_removal_limit(
     if not skipped:
         return []
     slugs = _skip_tenants(skipped, Reason.OVER_LIMIT)
-    _skip_consequences()
+    _skip_consequences(Reason.OVER_LIMIT)
     find_losses()
     report.losses = count_losses()
     plan.skipped_losses = total - sum(report.losses.values())
@@ -116,11 +116,13 @@ def enforce_removal_limit(
 def _skip_kept_tenants(plan: Plan) -> None:
     """Skip the losses that remain where removals are turned off, whatever caused them."""
     tenants = fetch(
-        "SELECT DISTINCT l.tenant_id FROM losses l JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
+        "SELECT DISTINCT l.tenant_id, k.note FROM losses l "
+        "JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
     )
     if tenants:
-        _skip_tenants((str(row[0]) for row in tenants), Reason.OFF_FOR_TENANT)
-        _skip_consequences()
+        reason = Reason(tenants[0][1])  # one for all: that of the run, or of each tenant
+        _skip_tenants((str(row[0]) for row in tenants), reason)
+        _skip_consequences(reason)
         find_losses()
         plan.must_be_counted = True
 
@@ -176,7 +178,8 @@ def find_losses() -> None:
     )
     execute(
         "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'memberships', tenant_id, row_id "
-        "FROM sync_plan WHERE kind = 'memberships' AND action = 'deactivate'"
+        "FROM sync_plan WHERE kind = 'memberships' AND action = 'deactivate' AND reason <> %s",
+        [Reason.NOT_RETURNED],
     )
     execute(
         "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'grants', tenant_id, grant_id "
@@ -375,7 +378,7 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
     counts = plan.kinds[kind]
     # Without any record in the list a postponed removal has nothing to be compared with.
     removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
-    if plan.targets_only or plan.staged[kind] or not removals:
+    if plan.targets_only or plan.staged[kind] or not removals or not plan.present[kind]:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(
@@ -473,8 +476,9 @@ def _skip_tenants(tenants: Iterable[str], reason: str) -> list[str]:
     analyze("skipped_tenants", "sync_plan")
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) AND action IN ('deactivate', 'move')",
-        [reason],
+        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) AND action IN ('deactivate', 'move') "
+        "AND reason <> %s",  # That takes no access from anyone.
+        [reason, Reason.NOT_RETURNED],
     )
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE kind = 'participants' "
@@ -502,7 +506,7 @@ def _skip_tenants(tenants: Iterable[str], reason: str) -> list[str]:
 _SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
 
-def _skip_consequences() -> None:
+def _skip_consequences(reason: Reason) -> None:
     """Skip the changes that only make sense together with a skipped loss."""
     index_plan_rows()
     index_plan_records()
@@ -515,7 +519,7 @@ def _skip_consequences() -> None:
             SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
             AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
         """,
-        [Reason.OVER_LIMIT],
+        [reason],
     )
     never_added = (
         "SELECT d.row_id FROM sync_plan d WHERE d.action = 'skipped' AND d.n IS NOT NULL "

@@ -120,7 +120,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     # Groups whose members can't be read; these stay unchanged.
     "unreadable_groups": ("scaikey_id", "detail"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
-    # lost, exists, postponed, inconsistent, kept or assumed (see claims.py).
+    # lost, exists, postponed, inconsistent, kept or assumed (see claims.py). Those about edges also
+    # proven, and returned (see memberships.py).
     "loss_claims": (
         "kind",
         "scaikey_id",

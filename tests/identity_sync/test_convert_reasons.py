@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import import_module
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
-from identity_sync.models import SyncRun, SyncSkip
+from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun, SyncSkip
 from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason, format_reason
 from identity_sync.sync.history import count_webhook_losses
 from identity_sync.sync.removal_limit import AFFECTED
@@ -54,7 +55,23 @@ def test_success_what_is_shown_stays_the_same() -> None:
     assert [skip.reason for skip in skips] == list(TEXTS)
     unknown = [skip.detail for skip in skips if not skip.reason_code]
     assert unknown == list(TEXTS[-2:])
-    assert {skip.reason_code for skip in skips} - {""} == set(Reason.values) - {Reason.UNREADABLE}
+    codes = {skip.reason_code for skip in skips} - {""}
+    assert codes == set(Reason.values) - {Reason.UNREADABLE, Reason.NOT_RETURNED}
+
+
+def test_success_changes_and_planned_ones_too() -> None:
+    run = SyncRun.objects.create(started_at=NOW, outcome="applied")
+    fields = {"run": run, "kind": "participants", "action": "deactivate", "detail": TEXTS[5]}
+    rows: list[SyncChange | SyncPlannedChange] = [
+        SyncChange(**fields, subject_id=uuid4()),
+        SyncPlannedChange(**fields, is_removal=True),
+    ]
+    for row in rows:
+        row.save()
+    convert()
+    for row in rows:
+        row.refresh_from_db()
+        assert (row.reason_code, row.detail, row.reason) == (Reason.REMOVED, "", TEXTS[5])
 
 
 def test_success_codes_and_prefixes_agree() -> None:

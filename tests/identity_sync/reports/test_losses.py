@@ -21,6 +21,7 @@ from identity_sync.reports import losses as reports
 from identity_sync.reports.loss_kinds import Loss
 from identity_sync.reports.losses import LossFilter, get_loss_history, list_losses
 from identity_sync.reports.runs import ChangeFilter, list_changes
+from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tenants.audit.queries.entries import min_uuid7_at
@@ -231,6 +232,15 @@ def test_success_periods_and_the_newest_first(settings: Settings) -> None:
     assert len(text.splitlines()) == 2
     (line,) = csv.DictReader(io.StringIO(run_command("sync_losses", "--until=2026-11-22", "--csv")))
     assert (line["loss"], line["run_id"]) == ("removed", str(run.pk))
+
+
+@pytest.mark.parametrize("command", ["sync_losses", "list_audit", "export_audit"])
+@pytest.mark.parametrize(
+    "words", [("--since=2025-11-24", "--until=2025-11-22"), ("--since=2999-01-01",)]
+)
+def test_fail_a_period_that_contains_nothing(command: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="--since is "):
+        run_command(command, *words)
 
 
 def read_notes() -> str:

@@ -27,6 +27,7 @@ from identity_sync.errors import (
     LastSuperAdminLost,
     RemovalLimitExceeded,
     SyncCollectionEmpty,
+    SyncConflict,
     SyncPlanChanged,
     SyncPlanExpired,
     SyncPlanInvalid,
@@ -43,8 +44,9 @@ from identity_sync.sync.run import SyncOptions, apply_sync_plan, run_sync, write
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission
+from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission, SettingMissing
 from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.sql import execute
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
 from tenants.models import Group, GroupMembership, Participant, RoleGrant, Tenant
@@ -550,6 +552,19 @@ def test_success_a_plan_is_applied_once(scaikey: Sandbox, path: Path) -> None:
     assert SyncRun.objects.count() == runs
 
 
+@pytest.mark.only_on("sqlite")
+def test_fail_the_secret_key_is_lost(scaikey: Sandbox, path: Path, settings: Settings) -> None:
+    make_plan(path)
+    settings.SECRET_KEY = ""
+    runs = SyncRun.objects.count()
+    for act in (make_plan, apply):
+        with pytest.raises(SettingMissing) as caught:
+            act(path)
+        assert "secret-keys.env does not exist" in caught.value.message
+        assert caught.value.exit_code == 2
+    assert SyncRun.objects.count() == runs
+
+
 def test_fail_a_refused_plan_does_not_count_as_applied(scaikey: Sandbox, path: Path) -> None:
     sync()
     make_plan(path)
@@ -559,6 +574,28 @@ def test_fail_a_refused_plan_does_not_count_as_applied(scaikey: Sandbox, path: P
         with pytest.raises(SyncPlanChanged):
             apply(path)
     assert get_last_run().applied_plan is None
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_a_plan_that_failed_while_it_was_applied_can_be_applied(
+    scaikey: Sandbox, path: Path
+) -> None:
+    """The audit log refuses the entry of the run, after the plan was written to the tables."""
+    sync()
+    (person,) = remove_people(scaikey, 1)
+    make_plan(path)
+    execute(
+        "CREATE TRIGGER full_audit_log BEFORE INSERT ON sw_audit_entries "
+        "BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    for _ in range(2):
+        with pytest.raises(SyncConflict):
+            apply(path)
+        assert get_last_run().applied_plan is None
+        assert Participant.objects.get(scaikey_id=person).absent_since is None
+    execute("DROP TRIGGER full_audit_log")
+    assert apply(path).outcome == "applied"
+    assert Participant.objects.get(scaikey_id=person).absent_since is not None
 
 
 def test_success_applied_while_another_process_waited(scaikey: Sandbox, path: Path) -> None:

@@ -9,11 +9,14 @@ from django.utils import timezone
 
 from identity_sync.errors import ListsUnreadable, SyncPartial
 from identity_sync.models import SyncSkip
+from identity_sync.reasons import Reason
+from identity_sync.reports.loss_kinds import find_losses
+from identity_sync.reports.runs import get_stored_values
 from identity_sync.sync.targets import Targets
 from scaiwave.clients.scaikey import client as scaikey_client
 from scaiwave.core.errors import UpstreamForbidden
 from scaiwave.sandbox import Sandbox
-from tenants.models import Group, GroupMembership, Participant
+from tenants.models import Group, GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     get_last_run,
@@ -142,6 +145,20 @@ def test_success_a_removed_person_leaves_a_group_that_is_not_readable(scaikey: S
     assert not edge.filter(member_participant=person, absent_since=None).exists()
 
 
+@pytest.mark.sandbox(partners=1, tenants=1, people=10, groups=1, scim=False)
+def test_success_the_only_group_is_not_readable_and_a_member_is_removed(scaikey: Sandbox) -> None:
+    sync()
+    (group_id,) = break_groups(scaikey, action="status", status=500)
+    edge = GroupMembership.objects.filter(group__scaikey_id=group_id).exclude(
+        member_participant=None
+    )[0]
+    assert edge.member_participant is not None
+    scaikey.directory.remove_user(str(edge.member_participant.scaikey_id))
+    sync_partially()
+    edge.refresh_from_db()
+    assert edge.absent_since is not None
+
+
 def test_success_a_new_group_is_added_without_members(scaikey: Sandbox) -> None:
     (group_id,) = break_groups(scaikey, action="status", status=500)
     sync_partially()
@@ -149,7 +166,10 @@ def test_success_a_new_group_is_added_without_members(scaikey: Sandbox) -> None:
     assert count_active(group_id) == 0
 
 
-@pytest.mark.parametrize("answer", ["readable", "unreadable", "incomplete"])
+@pytest.mark.parametrize(
+    "answer",
+    ["readable", "unreadable", "unknown", "incomplete", "removals off", "tenant's removals off"],
+)
 def test_success_a_group_returns_without_the_members_who_have_left(
     scaikey: Sandbox, answer: str
 ) -> None:
@@ -177,14 +197,25 @@ def test_success_a_group_returns_without_the_members_who_have_left(
         scaikey.faults.add("status", path=path, status=400)
         sync_partially()
     else:
+        if answer == "unknown":
+            scaikey.faults.add("status", path=path, status=404)
         if answer == "incomplete":
             scaikey.faults.add("total", path=path, total=10_000)
-        sync()
+        if answer == "tenant's removals off":
+            Tenant.objects.filter(id=group.tenant_id).update(sync_removals=False)
+        sync(removals=answer != "removals off")
+    run = get_last_run()
+    assert run.losses == []
+    for change in run.changes.all():
+        assert list(find_losses(change, get_stored_values(change))) == []
+    codes = run.changes.filter(action="deactivate").values_list("reason_code", flat=True)
+    assert set(codes) == {Reason.NOT_RETURNED}
     assert Group.objects.get(id=group.id).absent_since is None
     assert not edges.filter(member_participant=left).exists()
-    if answer == "unreadable":
+    if answer in ("unreadable", "unknown"):
         assert not edges.exists()
     scaikey.faults.clear()
+    Tenant.objects.update(sync_removals=True)
     sync()
     assert edges.count() == before - 1
     assert read_database() == read_directory(scaikey)
