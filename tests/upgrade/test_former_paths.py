@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY
@@ -13,6 +16,7 @@ from redis import Redis
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
+from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.accounts.oidc.backend import ScaiKeyBackend
 from tests.queue_helpers import plant_call
 from tests.scaiwave.site.scaikey_sessions import sign_in
@@ -41,6 +45,24 @@ def test_fail_another_name_of_the_former_worker_module() -> None:
 
 def test_success_configuration_of_gunicorn_in_unit_files() -> None:
     assert import_module("scaiwave.web.gunicorn_config").worker_class == "gthread"
+
+
+def test_success_the_settings_name_the_backend_of_sessions(tmp_path: Path) -> None:
+    """In a process of its own, since the settings of the tests register no sign-in."""
+    registered = {
+        "SCAIWAVE_HOME": str(tmp_path),
+        "SCAIWAVE_PUBLIC_URL": "https://chat.example",
+        "SCAIWAVE_SCAIKEY_URL": "https://id.example",
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": "client",
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "secret",
+        "SCAIWAVE_SCAIKEY_REDIRECT_URI": "https://chat.example/oidc/callback/",
+    }
+    code = "from scaiwave import settings; print(*settings.AUTHENTICATION_BACKENDS)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=registered, capture_output=True, text=True, check=True
+    )
+    assert BACKEND in ended.stdout.split()
+    assert SCAIKEY_BACKEND == BACKEND
 
 
 @pytest.mark.django_db
