@@ -213,6 +213,20 @@ class SyncPlanChanged(SyncStopped):
     )
 
 
+class RemovalNotFound(NotFoundError):
+    """No pending removal has this ID, or it has ended, or it is outside of your scope."""
+
+    code = "SW_SYNC_REMOVAL_NOT_FOUND"
+    fix = "`scaiwave sync removals` lists the pending removals with their IDs."
+
+
+class RemovalsChanged(RefusedError):
+    """The pending removals are not those that were reviewed. No changes were made."""
+
+    code = "SW_SYNC_REMOVALS_CHANGED"
+    fix = "Review them again with `scaiwave sync removals`. No changes were made."
+
+
 class SyncRunNotFound(NotFoundError):
     """No run of the sync has this ID, or it is outside of your scope."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -141,6 +142,11 @@ class SyncRun(models.Model):
     )
     warnings = models.JSONField(default=list, blank=True)
     losses = models.JSONField("losses of access", default=list, blank=True)
+    counted_losses = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="those that count for the removal limit of later runs; empty in old rows",
+    )
     phases = models.JSONField(
         default=list, blank=True, help_text="of a run in progress; empty once it has ended"
     )
@@ -316,6 +322,105 @@ class SyncSkip(models.Model):
     @property
     def reason(self) -> str:
         return format_reason(self.reason_code, self.detail)
+
+
+class RemovalState(models.TextChoices):
+    """A pending removal waits until someone decides; one that has ended is only history."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    KEPT = "kept"
+    APPLIED = "applied"
+    ENDED = "ended"
+
+
+OPEN_STATES = (RemovalState.PENDING, RemovalState.APPROVED, RemovalState.KEPT)
+
+
+class Limit(models.TextChoices):
+    """The limit that has set a loss of access aside."""
+
+    TENANT = "tenant", "the removal limit of its tenant"
+    SERVER = "server", "the removal limit of this server"
+    WEBHOOKS = "webhooks", "the limit of people whom webhooks announce"
+    SUSPENSIONS = "suspensions", "the limit of suspended tenants"
+    SUPER_ADMIN = "super_admin", "the last super_admin"
+
+
+class PendingRemovalQuerySet(models.QuerySet["PendingRemoval"]):
+    def open(self) -> Self:
+        return self.filter(state__in=OPEN_STATES)
+
+
+class PendingRemoval(models.Model):
+    """A loss of access that syncs have set aside until someone decides.
+
+    The same subject, loss, cause and destination are one row as long as it is open. `destination`
+    is the ScaiKey ID of the new tenant or partner, a new status, or a role. `people`, `roles` and
+    `memberships` are what depends on a tenant, partner or group. `expires_at` is the end of an
+    approval or of a keep. A kept row whose time has passed is pending again, and so is an approved
+    one: read the state with `get_state`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=16)
+    subject_id = models.UUIDField("subject ID", db_index=True)
+    subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420)
+    person_scaikey_id = models.CharField(
+        "ScaiKey ID of the person", max_length=420, blank=True, db_index=True
+    )
+    subject_name = models.CharField(max_length=2100, blank=True)
+    loss = models.CharField(max_length=32)  # of `Loss`
+    cause = models.CharField(max_length=32)  # of `Reason`
+    destination = models.CharField(max_length=420, blank=True)
+    limit_code = models.CharField(max_length=16, choices=Limit)
+    people = models.PositiveIntegerField(default=0)
+    roles = models.PositiveIntegerField(default=0)
+    memberships = models.PositiveIntegerField(default=0)
+    state = models.CharField(
+        max_length=16, choices=RemovalState, default=RemovalState.PENDING, db_index=True
+    )
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    runs = models.PositiveIntegerField(default=1, help_text="number of runs that set it aside")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=1000, blank=True)
+    decision_reason = models.CharField(max_length=1000, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    ended_by = models.ForeignKey(
+        SyncRun,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="ended_removals",
+        help_text="the run that applied it, or that no longer found its cause",
+    )
+
+    objects = PendingRemovalQuerySet.as_manager()
+
+    class Meta:
+        db_table = "sw_pending_removals"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id", "loss", "cause", "destination"],
+                condition=Q(state__in=OPEN_STATES),
+                name="sw_pending_removals_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=RemovalState.values), name="sw_pending_removals_state"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.loss} {self.subject_name or self.subject_scaikey_id}"
+
+    def get_state(self, now: datetime) -> RemovalState:
+        is_decided = self.state in (RemovalState.APPROVED, RemovalState.KEPT)
+        if is_decided and (self.expires_at is None or self.expires_at <= now):
+            return RemovalState.PENDING
+        return RemovalState(self.state)
 
 
 class WebhookState(models.TextChoices):

@@ -1,10 +1,45 @@
-"""Why a sync makes a change, or skips it: a code in the database, and its sentence."""
+"""Why a sync makes a change, or skips it, and which access is lost: codes in the database."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from django.db import models
 
 POSTPONED_PREFIX = "postponed: "
+
+
+class Loss(StrEnum):
+    """What someone loses, or their group, tenant or partner."""
+
+    REMOVED = "removed"
+    SUSPENDED = "suspended"
+    MOVED = "moved"
+    ROLE_TAKEN = "role-taken"
+    GROUP_LEFT = "group-left"
+    GROUP_REMOVED = "group-removed"
+    TENANT_REMOVED = "tenant-removed"
+    TENANT_SUSPENDED = "tenant-suspended"
+    PARTNER_REMOVED = "partner-removed"
+    PARTNER_SUSPENDED = "partner-suspended"
+
+
+ENDED = {
+    ("participants", "deactivate"): Loss.REMOVED,
+    ("participants", "move"): Loss.MOVED,
+    ("memberships", "deactivate"): Loss.GROUP_LEFT,
+    ("groups", "deactivate"): Loss.GROUP_REMOVED,
+    ("groups", "move"): Loss.GROUP_REMOVED,
+    ("tenants", "deactivate"): Loss.TENANT_REMOVED,
+    ("partners", "deactivate"): Loss.PARTNER_REMOVED,
+}
+"""The loss by the kind and action of a change."""
+SUSPENSIONS = {
+    "participants": Loss.SUSPENDED,
+    "tenants": Loss.TENANT_SUSPENDED,
+    "partners": Loss.PARTNER_SUSPENDED,
+}
+"""The loss of a row whose new status is not active, by its kind."""
 
 
 class Reason(models.TextChoices):
@@ -25,7 +60,9 @@ class Reason(models.TextChoices):
 
     UNUSABLE = "unusable", "unusable record"
     UNREADABLE = "unreadable", "ScaiKey does not return its members"
-    OVER_LIMIT = "over_limit", "over the removal limit of its tenant"
+    OVER_LIMIT = "over_limit", "over the removal limit of its tenant"  # rows of older releases
+    PENDING = "pending", "a pending removal"
+    KEPT = "kept", "access is kept until a date"
     SLUG_IN_USE = "slug_in_use", "its slug is still in use"
     OFF_FOR_RUN = "off_for_run", "removals are turned off for this run"
     OFF_FOR_TENANT = "off_for_tenant", "removals are turned off for this tenant"
@@ -46,7 +83,7 @@ class Reason(models.TextChoices):
     LOOKUP_FAILED = "lookup_failed", "the look-up failed"
 
 
-ON_PURPOSE = (Reason.OFF_FOR_RUN, Reason.OFF_FOR_TENANT)
+ON_PURPOSE = (Reason.OFF_FOR_RUN, Reason.OFF_FOR_TENANT, Reason.KEPT)
 """The reasons for which operators have losses of access skipped."""
 
 POSTPONED = (

@@ -33,8 +33,10 @@ class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
     `losses` counts the losses of access among the changes, or among what was refused;
-    `losses_by_tenant` those of the changes by measure and tenant. `plan` describes the file that
-    the plan was written to or read from, and when an earlier run applied it. `kept_count` counts
+    `losses_by_tenant` those of the changes by measure and tenant, `counted_losses` those of them
+    that count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
+    number of removals that wait for a decision. `plan` describes the file that the plan was written
+    to or read from, and when an earlier run applied it. `kept_count` counts
     the losses that are skipped because removals are turned off. `purge` counts those who were `due`
     to be purged after the run, and those who were `purged`; it is None if that was not asked for.
     """
@@ -46,6 +48,8 @@ class SyncReport:
     )
     losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOSSES, 0))
     losses_by_tenant: dict[tuple[str, str], int] = field(default_factory=dict)
+    counted_losses: list[list[Any]] = field(default_factory=list)
+    pending_count: int = 0
     requests: int = 0
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -67,6 +71,8 @@ class SyncReport:
         self.kinds = {kind: KindCounts() for kind in KINDS}
         self.losses = dict.fromkeys(LOSSES, 0)
         self.losses_by_tenant = {}
+        self.counted_losses = []
+        self.pending_count = 0
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}
@@ -78,6 +84,7 @@ class SyncReport:
             "outcome": self.outcome,
             "kinds": self.counts(),
             "losses": self.losses,
+            "pending_removals": self.pending_count,
             "requests": self.requests,
             "duration_seconds": round(self.duration_seconds, 3),
             "plan": self.plan,

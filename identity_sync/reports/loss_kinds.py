@@ -1,9 +1,8 @@
-"""The types of losses of access, and which changes of a sync are one."""
+"""Which changes of a sync are a loss of access."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -11,46 +10,15 @@ from typing import Any
 from django.db.models import Q
 
 from identity_sync.models import SyncChange
-from identity_sync.reasons import Reason
+from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from tenants.models.directory import ACTIVE_STATUSES
-
-
-class Loss(StrEnum):
-    """What happened to someone, or to their group, tenant or partner."""
-
-    REMOVED = "removed"
-    SUSPENDED = "suspended"
-    MOVED = "moved"
-    ROLE_TAKEN = "role-taken"
-    GROUP_LEFT = "group-left"
-    GROUP_REMOVED = "group-removed"
-    TENANT_REMOVED = "tenant-removed"
-    TENANT_SUSPENDED = "tenant-suspended"
-    PARTNER_REMOVED = "partner-removed"
-    PARTNER_SUSPENDED = "partner-suspended"
-
-
-_ENDED = {
-    ("participants", "deactivate"): Loss.REMOVED,
-    ("participants", "move"): Loss.MOVED,
-    ("memberships", "deactivate"): Loss.GROUP_LEFT,
-    ("groups", "deactivate"): Loss.GROUP_REMOVED,
-    ("groups", "move"): Loss.GROUP_REMOVED,
-    ("tenants", "deactivate"): Loss.TENANT_REMOVED,
-    ("partners", "deactivate"): Loss.PARTNER_REMOVED,
-}
-SUSPENSIONS = {
-    "participants": Loss.SUSPENDED,
-    "tenants": Loss.TENANT_SUSPENDED,
-    "partners": Loss.PARTNER_SUSPENDED,
-}
 
 
 def build_candidate_q(loss: Loss | None) -> Q:
     """Match the changes that may be such a loss; `find_losses` decides by their values."""
     conditions = [
         Q(kind=kind, action=action)
-        for (kind, action), each in _ENDED.items()
+        for (kind, action), each in ENDED.items()
         if loss in (None, each)
     ]
     conditions += [
@@ -73,7 +41,7 @@ def find_losses(
     if change.reason_code == Reason.NOT_RETURNED:
         return
     values = values or {}
-    if ended := _ENDED.get((change.kind, change.action)):
+    if ended := ENDED.get((change.kind, change.action)):
         yield ended, values.get("tenant", ("", ""))[1] or ""
     old, new = values.get("scaikey_status", ("", ""))
     is_suspended = change.action == "update" and old in ACTIVE_STATUSES

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 
 from identity_sync.models import SyncChange, SyncRun
-from identity_sync.reports.loss_kinds import SUSPENSIONS, Loss, build_candidate_q, find_losses
+from identity_sync.reasons import SUSPENSIONS, Loss
+from identity_sync.reports.loss_kinds import build_candidate_q, find_losses
 from identity_sync.reports.runs import (
     BATCH_SIZE,
     MAX_EDGES,

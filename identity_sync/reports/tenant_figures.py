@@ -34,7 +34,9 @@ def build_last_sync() -> Any:
 
 LAST_SYNC = TenantFigure(build_last_sync, SyncRun)
 
-IS_REMOVAL = Q(is_postponed=True) | Q(reason_code__in=(Reason.OVER_LIMIT, *ON_PURPOSE))
+IS_REMOVAL = Q(is_postponed=True) | Q(
+    reason_code__in=(Reason.OVER_LIMIT, Reason.PENDING, *ON_PURPOSE)
+)
 
 SKIPPED_REMOVALS = TenantTotal(lambda: SyncSkip.objects.filter(IS_REMOVAL))
 """The losses of access that the last syncs skipped of a tenant."""

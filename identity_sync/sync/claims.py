@@ -7,7 +7,7 @@ A claim is a row of the temporary table `loss_claims`. Its `state` is:
 * `exists` if the record was found and still has its access,
 * `postponed` if nothing is proven, `inconsistent` if the list contradicts the look-ups,
 * `kept` if removals are turned off for the run or the tenant,
-* `assumed` if it was not looked up, because the plan is refused or the tenant skipped anyway.
+* `assumed` if it was not looked up, because the loss waits for a decision anyway.
 
 Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` is what a look-up
 reported.
@@ -379,7 +379,7 @@ def unstage_undecided_roles() -> None:
 def assume(kind: str, tenant_id: str) -> int:
     """Set the open claims to assumed, and return how many there were.
 
-    The caller must make sure that such losses are never applied.
+    Such losses are never applied: they become pending removals.
     """
     where, params = _open_claims(kind, tenant_id)
     execute(

@@ -9,7 +9,8 @@ and the loss is postponed.
 
 The removal limit is applied to the claims first. Over the limit a sample is looked up. If part of
 the sample exists, the list is inconsistent and removals of this kind stop. If all of it is lost,
-the rest is assumed to be lost as well, without look-ups: the plan is refused anyway.
+the rest is assumed to be lost as well, without look-ups: these removals wait for a decision. So
+are claims for which a pending removal waits; approved ones are looked up before all others.
 
 `claims` has the claims and their states. In SQL: `c` is a claim, `s` a staged record, `p` a row of
 the database.
@@ -21,19 +22,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from identity_sync.reasons import Reason
-from identity_sync.sync import claims, roles
+from identity_sync.sync import claims, pending, roles
 from identity_sync.sync.claims import Claim
 from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
 from identity_sync.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
 from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.staging import copy_rows, index_filled
+from identity_sync.sync.staging import BATCH, copy_rows, index_filled
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.core.sql import execute, fetch, fetch_one
+from scaiwave.core.sql import batched, execute, fetch, fetch_one
 
 SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
@@ -79,16 +81,11 @@ class LookupBudget:
 class Confirmation:
     """The result of the look-ups.
 
-    `inconsistent` has the kinds whose removals stop. `is_assumed` is true if claims over the
-    removal limit were not looked up one by one; the plan must then be refused. `assumed_tenants`
-    has the ids of tenants that exceed the limit on their own; their losses must be skipped.
-    `controls` records by kind whether ScaiKey returns records by their ID, `tenants` by ScaiKey ID
-    whether a tenant exists here or there.
+    `inconsistent` has the kinds whose removals stop. `controls` records by kind whether ScaiKey
+    returns records by their ID, `tenants` by ScaiKey ID whether a tenant exists here or there.
     """
 
     inconsistent: list[str] = field(default_factory=list)
-    is_assumed: bool = False
-    assumed_tenants: set[str] = field(default_factory=set)
     roles_are_staged: bool = False
     warnings: list[str] = field(default_factory=list)
     controls: dict[str, bool] = field(default_factory=dict)
@@ -97,13 +94,17 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups."""
+    """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups.
+
+    `now` is the time at which approvals and keeps must be valid.
+    """
 
     client: ScaiKeyClient
     scope: SyncScope
     limit: RemovalLimit
     budget: LookupBudget
     progress_factory: ProgressFactory
+    now: datetime
     result: Confirmation = field(default_factory=Confirmation)
 
     def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
@@ -122,6 +123,8 @@ class Confirmer:
         claims.settle_lost_tenants(entity)
         if not claims.count_open(entity.kind):
             return
+        pending.match_claims(entity.kind, now=self.now, only_kept=self.limit.allowed is not None)
+        self._look_up_approved(entity.kind)
         self._apply_limit(entity.kind, present)
         self._look_up_open(entity.kind)
 
@@ -131,6 +134,8 @@ class Confirmer:
         claims.find_role_claims()
         if not claims.count_open(PARTICIPANTS.kind):
             return
+        pending.match_role_claims(now=self.now, only_kept=self.limit.allowed is not None)
+        self._look_up_approved(PARTICIPANTS.kind)
         grants = int(fetch_one("SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'")[0])
         self._apply_limit(PARTICIPANTS.kind, grants, measure="sum(role_losses)")
         self._look_up_open(PARTICIPANTS.kind)
@@ -138,13 +143,18 @@ class Confirmer:
         self._warn(PARTICIPANTS.kind)
 
     def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
-        """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
+        """Look up a sample where the claims exceed the removal limit, in total or in one tenant.
+
+        A run for single records looks up each.
+        """
+        if self.scope.targets_only:
+            return
         claimed = claims.measure_open(kind, measure)
         if self.limit.allowed is not None and claimed <= self.limit.allowed:
             return
         if self.limit.is_exceeded(claimed, present):
             if self._is_confirmed_by_sample(kind, ""):
-                self.result.is_assumed |= claims.assume(kind, "") > 0
+                claims.assume(kind, "")
             return
         if self.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
@@ -158,7 +168,6 @@ class Confirmer:
             if not self._is_confirmed_by_sample(kind, tenant_id):
                 return
             claims.assume(kind, tenant_id)
-            self.result.assumed_tenants.add(tenant_id)
 
     def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
         """Look up a sample of the claims, and return whether only removals were confirmed.
@@ -177,6 +186,10 @@ class Confirmer:
             self.result.inconsistent.append(kind)
         return False
 
+    def _look_up_approved(self, kind: str) -> None:
+        for ids in batched(pending.list_approved_claims(kind, self.now), BATCH):
+            self._look_up(kind, ids, LookupBudget(None, None))
+
     def _look_up_open(self, kind: str) -> None:
         total = claims.count_open(kind)
         decided = 0
@@ -188,12 +201,12 @@ class Confirmer:
                 progress(min(decided, total), total)
         claims.close_open(kind, state="postponed", note=Reason.BUDGET_SPENT)
 
-    def _look_up(self, kind: str, ids: list[str]) -> bool:
+    def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
         """Look up ids and decide their claims; return False if the budget did not suffice."""
         records: list[BaseRecord] = []
         results: list[tuple[str, str, str, str, str]] = []
         by_id = claims.load_claims(kind, ids)
-        lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
+        lookups = self.client.look_up_all(COLLECTIONS[kind], (budget or self.budget).limit(ids))
         with closing(lookups):
             for record_id, lookup in lookups:
                 result, note = self._judge(kind, lookup, by_id[record_id])

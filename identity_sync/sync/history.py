@@ -111,6 +111,7 @@ def _describe_end(
         run.applied_plan_id = None  # The transaction that applied the plan was rolled back.
     run.counts = report.counts()
     run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
+    run.counted_losses = report.counted_losses
     run.requests = report.requests
     run.ended_at = now
     run.duration_seconds = (now - run.started_at).total_seconds()
@@ -124,6 +125,7 @@ _END = (
     "outcome",
     "counts",
     "losses",
+    "counted_losses",
     "requests",
     "ended_at",
     "duration_seconds",
@@ -187,17 +189,17 @@ def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseExce
         connection.close()
 
 
-def count_webhook_losses() -> dict[tuple[str, str], int]:
-    """Losses of access, by measure and tenant, that webhooks have caused since the last full sync.
+def count_recent_losses(since: datetime) -> dict[tuple[str, str], int]:
+    """Count the losses of access that runs have applied within limits, by measure and tenant.
 
-    Between two full syncs webhooks may take no more than one full sync may.
+    Runs of earlier releases recorded none; of those only the ones for webhooks count.
     """
-    runs = SyncRun.objects.written().filter(trigger=Trigger.WEBHOOK)
-    if (full := SyncRun.objects.full().written().newest_first().first()) is not None:
-        runs = runs.filter(started_at__gt=full.started_at)
+    runs = SyncRun.objects.written().filter(started_at__gte=since)
     counts: Counter[tuple[str, str]] = Counter()
-    for losses in runs.exclude(losses=[]).values_list("losses", flat=True):
-        for measure, tenant_id, number in losses:
+    rows = runs.values_list("counted_losses", "losses", "trigger")
+    for counted, losses, trigger in rows.exclude(losses=[]):
+        former = losses if trigger == Trigger.WEBHOOK else []
+        for measure, tenant_id, number in former if counted is None else counted:
             counts[measure, tenant_id] += number
     return dict(counts)
 

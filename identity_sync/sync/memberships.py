@@ -24,6 +24,7 @@ from datetime import datetime
 from django.db import connection
 
 from identity_sync.reasons import Reason
+from identity_sync.sync import pending
 from identity_sync.sync.confirm import SAMPLE_SIZE, Confirmation, LookupBudget
 from identity_sync.sync.fetch import (
     MAX_NAMED,
@@ -210,6 +211,7 @@ class EdgeConfirmer:
     budget: LookupBudget
     scope: SyncScope
     progress_factory: ProgressFactory
+    now: datetime
     result: Confirmation
 
     def confirm(self, present: int) -> None:
@@ -223,6 +225,9 @@ class EdgeConfirmer:
         if not _count_open():
             return
         analyze("edge_claims")
+        pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
+        for groups in batched(pending.list_approved_groups(self.now), GROUPS_READ_AGAIN):
+            self._read_again(groups, LookupBudget(None, None))
         self._apply_limit(present)
         last, done = "", 0
         total = int(
@@ -244,7 +249,7 @@ class EdgeConfirmer:
             return
         if self.limit.is_exceeded(claimed, total):
             if self._is_confirmed_by_sample(""):
-                self.result.is_assumed |= _assume("") > 0
+                _assume("")
             return
         if self.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
@@ -267,7 +272,6 @@ class EdgeConfirmer:
             if not self._is_confirmed_by_sample(str(tenant_id)):
                 return
             _assume(str(tenant_id))
-            self.result.assumed_tenants.add(str(tenant_id))
 
     def _is_confirmed_by_sample(self, tenant_id: str) -> bool:
         """Read a sample of groups again, and return whether only removals were confirmed.
@@ -298,12 +302,13 @@ class EdgeConfirmer:
             _postpone_open(Reason.MEMBERS_INCOMPLETE)
         return False
 
-    def _read_again(self, groups: list[str]) -> bool:
+    def _read_again(self, groups: list[str], budget: LookupBudget | None = None) -> bool:
         """Read the members of groups twice more, and decide their claims.
 
         Returns False if the budget was spent before the last group.
         """
-        with closing(self.client.iter_members(self.budget.limit(groups), to_end=True)) as lists:
+        keys = (budget or self.budget).limit(groups)
+        with closing(self.client.iter_members(keys, to_end=True)) as lists:
             first_lists = dict(map(_drop_unreadable, lists))
         documents = self._read_documents(first_lists)
         sizes = {

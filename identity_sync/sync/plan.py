@@ -95,13 +95,10 @@ def plan_changes(
         tenant=tenant,
         present=present,
         inconsistent=confirmation.inconsistent,
-        is_assumed=confirmation.is_assumed,
         unusable=sum(map(len, fetched.unusable.values())),
         unreadable=fetched.unreadable,
         targets_only=targets_only,
     )
-    if targets_only:
-        plan.edges_in_scope = memberships.count_in_scope()
     plan.claimed = int(
         fetch_one("SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)")[
             0

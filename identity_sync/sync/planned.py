@@ -19,12 +19,10 @@ class Plan:
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
     `unplaced` those of them without a tenant here. `conflicts` are tenants that are skipped because
     of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the groups whose
-    members can't be read. `skipped_losses` counts losses that the removal limit leaves out,
-    `claimed` those that the lists claimed; `is_assumed` is true
-    if not all of them were looked up. `tenant` is the only one of the run, or None. The losses of a
-    run for single records (`targets_only`) are compared with everything in scope; `edges_in_scope`
-    are all group memberships there. `apply_command` is the command that applies the file of a plan
-    for review. `must_be_counted` is true if rows of the plan were skipped after they were counted.
+    members can't be read. `claimed` counts the losses that the lists claimed, `total_losses` those
+    of the plan before any was set aside. `tenant` is the only one of the run, or None. A run for
+    single records (`targets_only`) has no complete lists. `apply_command` is the command that
+    applies the file of a plan for review.
     """
 
     tenant: Tenant | None = None
@@ -37,13 +35,10 @@ class Plan:
     inconsistent: list[str] = field(default_factory=list)
     unusable: int = 0
     unreadable: Mapping[str, ScaiWaveError] = field(default_factory=dict)
-    skipped_losses: int = 0
+    total_losses: int = 0
     claimed: int = 0
-    is_assumed: bool = False
     targets_only: bool = False
-    edges_in_scope: int = 0
     apply_command: str = ""
-    must_be_counted: bool = False
 
     @property
     def command(self) -> str:

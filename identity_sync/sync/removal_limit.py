@@ -1,33 +1,44 @@
-"""The removal limit: how many losses of access one run may apply.
+"""The removal limit: which losses of access a run may apply, and which wait for a decision.
 
-A count alone would stop large servers for no reason, and a share alone small ones, so a run is
-refused only if it exceeds both. Every loss of access in the plan counts, whatever the reason:
-people who are deactivated, suspended, moved or get an unknown status, or whose tenant or partner is
-lost; role grants that are revoked; group memberships that end. Each of these is a measure, and so
-are the people affected by any of them, each counted once. For kinds with few rows (tenants,
-partners, groups) the dependent people, grants and memberships count instead.
+A count alone would stop large servers for no reason, and a share alone small ones, so a limit is
+exceeded only by more than both. Every loss of access counts, whatever its cause, in a measure of
+its own (see losses.py), and so do the losses of the runs of the last hours: a series of small runs
+must not remove what a single one may not. For kinds with few rows (tenants, partners, groups) the
+dependent people, grants and memberships count instead.
 
-In SQL: `d` is a row of the plan, `s` a staged record, `p` a row of the database, `t` a tenant, `l`
-a loss, `b` a membership or grant of a lost group, `k` a tenant whose access is kept.
+Over the limit of a tenant or of the server, every removal of that measure there waits, never only
+some. Tenants are judged first. What waits for a tenant does not count for the server, and what is
+kept counts nowhere, so that the rows of one tenant never hold up another.
+
+A tenant or partner that ScaiKey itself reports as suspended is one loss, with a limit of its own,
+and its people count nowhere else. So do people whom webhooks announce, in order of arrival.
+
+In SQL: `r` is a removal, `l` a loss, `t` a tenant, `o` a partner, `w` a target, `p` a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
-from identity_sync.reasons import Reason
+from identity_sync.models import Limit
 from identity_sync.report import LOSSES, SyncReport
-from identity_sync.sync.staging import (
-    analyze,
-    copy_rows,
-    index_filled,
-    index_plan_records,
-    index_plan_rows,
+from identity_sync.sync.losses import (
+    AFFECTED,
+    LOST_TENANTS,
+    count_affected,
+    count_losses,
+    count_losses_by_tenant,
+    find_losses,
+    find_removals,
 )
-from scaiwave.core.sql import execute, fetch, fetch_one
+from identity_sync.sync.staging import copy_rows
+from scaiwave.core.sql import execute, fetch, fetch_one, to_uuid, uuid_param
 from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 
@@ -37,9 +48,12 @@ if TYPE_CHECKING:
 FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
+ANNOUNCED = "announced_people"
+SUSPENDED_TENANTS = "suspended_tenants"
+SUSPENDED_PEOPLE = "suspended_people"
+"""Measures of their own: people named by webhooks; tenants that ScaiKey suspends, with people."""
+
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-AFFECTED = "affected_people"
-"""The measure of people who lose a status, a role or a group membership."""
 
 _LABELS = {
     AFFECTED: "people would lose access, a role or a group membership",
@@ -51,20 +65,39 @@ _LABELS = {
     "partners": "partners would be lost",
 }
 
+# The kinds of removals that cause the losses of a measure, in one tenant.
+_CAUSES = {
+    "people": ("participants", "tenants"),
+    "grants": ("grants", "groups"),
+    "memberships": ("memberships", "groups"),
+    "groups": ("groups",),
+    "tenants": ("tenants",),
+    "partners": ("partners",),
+    AFFECTED: ("participants", "tenants", "grants", "memberships", "groups"),
+}
+
+# What waits for its tenant does not count for the server, and what has a limit of its own nowhere.
+_COUNTED = "(r.state = 'judged' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
+_OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
+_OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
+APPLIED = "r.state NOT IN ('pending', 'kept', 'off')"
+
 
 @dataclass(frozen=True)
 class RemovalLimit:
     """The limit is exceeded by more than `limit` losses and more than `share` (0 to 1) of the rows.
 
     `allowed`, if set, permits a plan with at most that many losses in total. `spent` has the losses
-    of earlier runs, by measure and tenant, which count too: a series of small runs must not remove
-    what a single run may not.
+    of earlier runs, by measure and tenant, which count too. `suspensions` and `suspension_share`
+    are the limit of tenants that ScaiKey suspends.
     """
 
     limit: int
     share: float
     allowed: int | None = None
     spent: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    suspensions: int = 3
+    suspension_share: float = 0.1
 
     def is_exceeded(self, removals: int, present: int) -> bool:
         return removals > self.limit and removals > present * self.share
@@ -79,64 +112,224 @@ class RemovalLimit:
         return sum(number for (kind, _), number in self.spent.items() if kind == measure)
 
 
-def enforce_removal_limit(
-    plan: Plan, limit: RemovalLimit, report: SyncReport, *, assumed_tenants: set[str]
-) -> list[str]:
-    """Permit the plan, or part of it; return the slugs of tenants whose losses are skipped.
+def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: datetime) -> None:
+    """Decide which removals wait: their `state` becomes `pending`.
 
-    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded` if no part of the plan may be applied. A
-    run for one tenant is permitted or refused as a whole.
+    Raises `SyncCollectionEmpty` if a whole list is empty: then nothing may be applied.
     """
-    find_losses()
-    _skip_kept_tenants(plan)
+    has_removals = find_removals(now)
+    find_losses("r.state NOT IN ('kept', 'off')")
     report.losses = count_losses()
-    total = sum(report.losses.values())
-    allowance = max(total, plan.claimed) if plan.is_assumed else total
-    if limit.allows(total) and not (plan.is_assumed or assumed_tenants):
-        return []
-    present = _count_present(plan)
-    _ensure_within_limit(plan, limit, report, present, allowance)
-    if plan.is_assumed:
-        measure = max(LOSSES, key=lambda name: report.losses[name])
-        exceeded = measure, report.losses[measure], present[measure]
-        raise _build_error(plan, limit, report, exceeded, allowance)
-    if plan.tenant is not None:
-        return []
-    skipped = _find_exceeding_tenants(limit) | assumed_tenants
-    if not skipped:
-        return []
-    slugs = _skip_tenants(skipped, Reason.OVER_LIMIT)
-    _skip_consequences(Reason.OVER_LIMIT)
-    find_losses()
-    report.losses = count_losses()
-    plan.skipped_losses = total - sum(report.losses.values())
-    return slugs
-
-
-def _skip_kept_tenants(plan: Plan) -> None:
-    """Skip the losses that remain where removals are turned off, whatever caused them."""
-    tenants = fetch(
-        "SELECT DISTINCT l.tenant_id, k.note FROM losses l "
-        "JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
+    plan.total_losses = total = sum(report.losses.values())
+    if limit.allows(total):
+        execute(
+            "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered')"
+        )
+        return
+    for kind in plan.present:
+        _ensure_not_empty(plan, kind, report, total)
+    if not has_removals:
+        return
+    report.counted_losses += _judge_announced(limit)
+    report.counted_losses += _judge_suspensions(limit)
+    find_losses(_OF_TENANTS)
+    _judge_lost_tenants(limit)
+    _judge_tenants(limit, LOSSES)
+    find_losses(_OF_SERVER)
+    _judge_server(limit, LOSSES)
+    # Of what would still be applied: a person who loses several things counts once.
+    find_losses("r.state = 'judged'")
+    _judge_tenants(limit, (AFFECTED,))
+    find_losses("r.state = 'judged'")
+    _judge_server(limit, (AFFECTED,))
+    # Claims that were not looked up may never be applied.
+    execute(
+        f"UPDATE removals SET limit_code = '{Limit.SERVER}' WHERE state = 'pending' "
+        "AND limit_code = ''"
     )
-    if tenants:
-        reason = Reason(tenants[0][1])  # one for all: that of the run, or of each tenant
-        _skip_tenants((str(row[0]) for row in tenants), reason)
-        _skip_consequences(reason)
-        find_losses()
-        plan.must_be_counted = True
+    find_losses("r.state = 'judged'")
+    report.counted_losses += [
+        [*key, number] for key, number in sorted(count_losses_by_tenant().items())
+    ]
+
+
+def _set_aside(limit_code: Limit, where: str, params: Iterable[Any] = ()) -> None:
+    execute(
+        "UPDATE removals SET state = 'pending', "
+        "limit_code = CASE WHEN limit_code = '' THEN %s ELSE limit_code END "
+        f"WHERE (state = 'judged' OR state = 'pending' AND limit_code = '') AND {where}",
+        [limit_code, *params],
+    )
+
+
+def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
+    """Apply people whom webhooks named one after the other, until the limit is reached."""
+    rows = fetch(
+        "SELECT r.row_id, r.tenant_id FROM removals r JOIN targets w ON w.kind = r.kind "
+        "AND w.scaikey_id = r.scaikey_id WHERE r.state = 'announced' ORDER BY w.position"
+    )
+    applied: Counter[str] = Counter()
+    present = {key: _count("people", key) for key in {"", *(str(row[1]) for row in rows)}}
+    for row_id, tenant_id in rows:
+        tenant = str(tenant_id)
+        # The rows of this run are still among those that are present.
+        spent = {key: limit.count_spent(ANNOUNCED, key or None) for key in (tenant, "")}
+        counts = {tenant: applied[tenant], "": applied.total()}
+        if any(
+            limit.is_exceeded(counts[key] + spent[key] + 1, present[key] + spent[key])
+            for key in spent
+        ):
+            execute(
+                "UPDATE removals SET state = 'pending', limit_code = CASE WHEN limit_code = '' "
+                "THEN %s ELSE limit_code END WHERE row_id = %s AND kind = 'participants'",
+                [Limit.WEBHOOKS, uuid_param(to_uuid(row_id))],
+            )
+        else:
+            applied[tenant] += 1
+    return [[ANNOUNCED, tenant, number] for tenant, number in sorted(applied.items())]
+
+
+def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
+    """Judge the tenants and partners that ScaiKey reports as suspended, all of them or none."""
+    find_losses("r.state = 'suspended'")
+    tenants = [str(row[0]) for row in fetch(f"{LOST_TENANTS} AND {_IS_SUSPENDED}")]
+    if not tenants:
+        return []
+    people = {
+        str(tenant): int(number)
+        for tenant, number in fetch(
+            "SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' GROUP BY tenant_id"
+        )
+    }
+    spent = limit.count_spent(SUSPENDED_TENANTS), limit.count_spent(SUSPENDED_PEOPLE)
+    number, persons = len(tenants) + spent[0], sum(people.values()) + spent[1]
+    share = limit.suspension_share
+    is_large = (
+        number > (_count("tenants", "") + spent[0]) * share
+        or persons > (_count("people", "") + spent[1]) * share
+    )
+    if number > limit.suspensions and is_large:
+        execute(
+            "UPDATE removals SET state = 'pending', limit_code = %s WHERE state = 'suspended'",
+            [Limit.SUSPENSIONS],
+        )
+        return []
+    return [
+        [measure, tenant, number]
+        for tenant in sorted(tenants)
+        for measure, number in ((SUSPENDED_TENANTS, 1), (SUSPENDED_PEOPLE, people.get(tenant, 0)))
+        if number
+    ]
+
+
+_IS_SUSPENDED = """
+    EXISTS (SELECT 1 FROM removals r JOIN sw_tenants t ON t.id = tenant_access.tenant_id
+            WHERE r.state = 'suspended' AND (r.kind = 'tenants' AND r.row_id = t.id
+                                             OR r.kind = 'partners' AND r.row_id = t.partner_id))
+"""
+
+
+def _judge_lost_tenants(limit: RemovalLimit) -> None:
+    """Set aside the tenants, and partners of tenants, that take too many people with them."""
+    rows = fetch(
+        f"SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' "
+        f"AND tenant_id IN ({LOST_TENANTS}) GROUP BY tenant_id HAVING count(*) > %s",
+        [limit.limit if not limit.spent else 0],
+    )
+    for tenant_id, number in rows:
+        if _is_exceeded_in(limit, "people", str(tenant_id), int(number)):
+            _set_aside(
+                Limit.TENANT,
+                "(kind = 'tenants' AND row_id = %s OR kind = 'partners' AND row_id = "
+                "(SELECT t.partner_id FROM sw_tenants t WHERE t.id = %s))",
+                [uuid_param(to_uuid(tenant_id))] * 2,
+            )
+
+
+def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
+    """Set aside every removal of these measures in the tenants where they exceed the limit."""
+    exceeding: defaultdict[str, list[str]] = defaultdict(list)
+    for (measure, tenant_id), number in count_losses_by_tenant().items():
+        if measure in measures and tenant_id and _is_exceeded_in(limit, measure, tenant_id, number):
+            exceeding[measure].append(uuid_param(to_uuid(tenant_id)))
+    for measure, tenants in exceeding.items():
+        execute("DELETE FROM skipped_tenants")
+        copy_rows("skipped_tenants", ((tenant,) for tenant in tenants))
+        _set_aside(
+            Limit.TENANT,
+            "tenant_id IN (SELECT tenant_id FROM skipped_tenants) "
+            f"AND kind IN ({_list_kinds(measure)})",
+        )
+
+
+def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
+    spent = limit.count_spent(measure, tenant_id)
+    if measure in ("tenants", "partners") or number + spent <= limit.limit:
+        return False
+    present = _count(measure, tenant_id) + spent
+    if measure == "groups" and present < FEW_ROWS:
+        return False
+    return limit.is_exceeded(number + spent, present)
+
+
+def _judge_server(limit: RemovalLimit, measures: Collection[str]) -> None:
+    """Set aside every removal of these measures if they exceed the limit of the whole server."""
+    for measure in _find_exceeded(limit):
+        if measure not in measures:
+            continue
+        kinds = _list_kinds(measure)
+        if measure in ("people", AFFECTED):
+            kinds += ", 'partners'"
+        _set_aside(Limit.SERVER, f"kind IN ({kinds})")
+
+
+def _find_exceeded(limit: RemovalLimit) -> list[str]:
+    """Return the measures of which the staged losses exceed the limit of the server."""
+    exceeded = []
+    for measure, number in [*count_losses().items(), (AFFECTED, count_affected())]:
+        spent = limit.count_spent(measure) if number else 0
+        if number + spent <= limit.limit:
+            continue
+        present = _count(measure, "")
+        is_few = measure in ("groups", "tenants", "partners") and present < FEW_ROWS
+        if not is_few and limit.is_exceeded(number + spent, present + spent):
+            exceeded.append(measure)
+    return exceeded
+
+
+def _list_kinds(measure: str) -> str:
+    return ", ".join(f"'{kind}'" for kind in _CAUSES[measure])
 
 
 def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
-    """Check the staged losses of a plan that has all of them, also those that a sync would skip.
+    """Check the losses of a plan for review, which has all of them, also those that a sync would
+    set aside.
 
     Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
     """
     total = sum(report.losses.values())
     if limit.allows(total):
         return
-    _ensure_within_limit(plan, limit, report, _count_present(plan), total)
-    exceeding = _find_exceeding_tenants(limit) if plan.tenant is None else set()
+    for kind in plan.present:
+        _ensure_not_empty(plan, kind, report, total)
+    find_losses(APPLIED)
+    if exceeded := _find_exceeded(limit):
+        measure = exceeded[0]
+        number = count_affected() if measure == AFFECTED else report.losses[measure]
+        text = (
+            f"{number:,} of {_count(measure, ''):,} {_LABELS[measure]} (more than {limit.limit:,} "
+            f"and more than {limit.share:.0%})"
+        )
+        raise RemovalLimitExceeded(
+            f"This plan exceeds the removal limit: {text}. No changes were made.",
+            report=report,
+            **build_advice(plan, total).explain("If this is correct, "),
+        )
+    exceeding = {
+        tenant_id
+        for (measure, tenant_id), number in count_losses_by_tenant().items()
+        if tenant_id and _is_exceeded_in(limit, measure, tenant_id, number)
+    }
     if exceeding:
         tenants = Tenant.objects.filter(pk__in=exceeding).order_by("slug")
         slugs = ", ".join(tenants.values_list("slug", flat=True))
@@ -144,234 +337,8 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
             f"This plan has losses of access over the removal limit of a tenant: {slugs}. "
             "No changes were made.",
             report=report,
-            **build_allowance(plan, total).explain("If this is correct, "),
+            **build_advice(plan, total).explain("If this is correct, "),
         )
-
-
-def _ensure_within_limit(
-    plan: Plan,
-    limit: RemovalLimit,
-    report: SyncReport,
-    present: dict[str, int],
-    allowance: int,
-) -> None:
-    for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, allowance)
-    for measure, number in [*report.losses.items(), (AFFECTED, _count_affected())]:
-        spent = limit.count_spent(measure) if number else 0
-        is_exceeded = limit.is_exceeded(number + spent, present[measure] + spent)
-        if is_exceeded and not _has_few_rows(measure, present):
-            raise _build_error(plan, limit, report, (measure, number, present[measure]), allowance)
-
-
-def find_losses() -> None:
-    """Stage every loss of access in the plan."""
-    execute("DELETE FROM losses")
-    _insert_lost_rows("partners", "partners")
-    _insert_lost_rows("tenants", "tenants")
-    _insert_lost_rows("people", "participants")
-    _find_tenant_access()
-    execute(_PEOPLE_OF_LOST_TENANTS)
-    execute(
-        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'groups', tenant_id, row_id "
-        "FROM sync_plan WHERE kind = 'groups' AND action IN ('deactivate', 'move')"
-    )
-    execute(
-        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'memberships', tenant_id, row_id "
-        "FROM sync_plan WHERE kind = 'memberships' AND action = 'deactivate' AND reason <> %s",
-        [Reason.NOT_RETURNED],
-    )
-    execute(
-        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'grants', tenant_id, grant_id "
-        "FROM role_plan WHERE action = 'revoke'"
-    )
-    for kind, table, column in _GROUP_DEPENDENTS:
-        execute(
-            f"""
-            INSERT INTO losses (kind, tenant_id, row_id)
-            SELECT '{kind}', b.tenant_id, b.id
-            FROM losses l JOIN {table} b ON b.{column} = l.row_id
-            WHERE l.kind = 'groups' {"AND b.absent_since IS NULL" if kind == "memberships" else ""}
-              AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
-            """
-        )
-    # In a tenant that is not linked no one can sign in, so that nothing can be lost there.
-    execute(
-        "DELETE FROM losses WHERE tenant_id IN "
-        "(SELECT id FROM sw_tenants WHERE scaikey_tenant_id IS NULL)"
-    )
-    execute("DELETE FROM affected_through_groups")
-    execute(_AFFECTED_THROUGH_GROUPS)
-
-
-def _insert_lost_rows(measure: str, kind: str) -> None:
-    """Stage the rows that are deactivated, or active ones whose new status is not active."""
-    execute(
-        f"""
-        INSERT INTO losses (kind, tenant_id, row_id)
-        SELECT %s, d.tenant_id, d.row_id FROM sync_plan d
-        JOIN sw_{kind} p ON p.id = d.row_id LEFT JOIN stage_{kind} s ON s.n = d.n
-        WHERE d.kind = %s AND d.action IN ('deactivate', 'move', 'update') AND (
-            d.action <> 'update' OR (s.scaikey_status NOT IN ({_ACTIVE})
-            AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL))
-        """,
-        [measure, kind],
-    )
-
-
-def _find_tenant_access() -> None:
-    """Stage which tenants give their people access, before and after the plan.
-
-    That takes a tenant and a partner that are active, and each may change or be changed for
-    another in the same run.
-    """
-    execute("DELETE FROM partner_access")
-    execute("DELETE FROM tenant_access")
-    if fetch(
-        "SELECT 1 FROM sync_plan WHERE kind IN ('partners', 'tenants') "
-        "AND action IN ('update', 'restore', 'deactivate') LIMIT 1"
-    ):
-        index_plan_rows()
-        execute(_PARTNER_ACCESS)
-        execute(_TENANT_ACCESS)
-
-
-def _is_active(row: str, staged: str, plan: str) -> str:
-    """SQL for whether a row will be active after the plan."""
-    status = f"COALESCE({staged}.scaikey_status, {row}.scaikey_status)"
-    return (
-        f"({row}.suspended_by_hand_at IS NULL AND COALESCE({plan}.action, '') <> 'deactivate' "
-        f"AND ({row}.absent_since IS NULL OR {plan}.action = 'restore') "
-        f"AND {status} IN ({_ACTIVE}))"
-    )
-
-
-def _was_active(row: str) -> str:
-    return (
-        f"({row}.suspended_by_hand_at IS NULL AND {row}.absent_since IS NULL "
-        f"AND {row}.scaikey_status IN ({_ACTIVE}))"
-    )
-
-
-_PLANNED = "d.action IN ('update', 'restore', 'deactivate')"
-
-_PARTNER_ACCESS = f"""
-    INSERT INTO partner_access (partner_id, was_active, is_active)
-    SELECT p.id, CASE WHEN {_was_active("p")} THEN 1 ELSE 0 END,
-           CASE WHEN {_is_active("p", "s", "d")} THEN 1 ELSE 0 END
-    FROM sw_partners p
-    LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = p.id AND {_PLANNED}
-    LEFT JOIN stage_partners s ON s.n = d.n
-    UNION ALL
-    SELECT d.row_id, 0, CASE WHEN COALESCE(s.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
-    FROM sync_plan d JOIN stage_partners s ON s.n = d.n
-    WHERE d.kind = 'partners' AND d.action = 'add'
-"""
-
-_TENANT_ACCESS = f"""
-    INSERT INTO tenant_access (tenant_id, was_active, is_active)
-    SELECT t.id,
-           CASE WHEN {_was_active("t")} AND COALESCE(o.was_active, 1) = 1 THEN 1 ELSE 0 END,
-           CASE WHEN {_is_active("t", "s", "d")} AND COALESCE(a.is_active, 1) = 1
-                THEN 1 ELSE 0 END
-    FROM sw_tenants t
-    LEFT JOIN sync_plan d ON d.kind = 'tenants' AND d.row_id = t.id AND {_PLANNED}
-    LEFT JOIN stage_tenants s ON s.n = d.n
-    LEFT JOIN partner_access o ON o.partner_id = t.partner_id
-    LEFT JOIN partner_access a ON a.partner_id = COALESCE(s.partner_id, t.partner_id)
-"""
-
-_LOST_TENANTS = "SELECT tenant_id FROM tenant_access WHERE was_active = 1 AND is_active = 0"
-
-_PEOPLE_OF_LOST_TENANTS = f"""
-    INSERT INTO losses (kind, tenant_id, row_id)
-    SELECT 'people', p.tenant_id, p.id FROM sw_participants p
-    WHERE p.tenant_id IN ({_LOST_TENANTS}) AND p.participant_type = 'human'
-      AND {_was_active("p")}
-      AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
-"""
-
-_GROUP_DEPENDENTS = (
-    ("memberships", "sw_group_memberships", "group_id"),
-    ("memberships", "sw_group_memberships", "member_group_id"),
-    ("grants", "sw_role_grants", "group_id"),
-)
-
-
-def count_losses() -> dict[str, int]:
-    counts = dict.fromkeys(LOSSES, 0)
-    counts |= {
-        kind: int(number)
-        for kind, number in fetch("SELECT kind, count(*) FROM losses GROUP BY kind")
-    }
-    return counts
-
-
-_AFFECTED = """
-    SELECT tenant_id, row_id AS person_id FROM losses WHERE kind = 'people'
-    UNION
-    SELECT l.tenant_id, g.participant_id FROM losses l JOIN sw_role_grants g ON g.id = l.row_id
-    WHERE l.kind = 'grants' AND g.participant_id IS NOT NULL
-    UNION
-    SELECT l.tenant_id, m.member_participant_id
-    FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
-    WHERE l.kind = 'memberships' AND m.member_participant_id IS NOT NULL
-    UNION
-    SELECT tenant_id, person_id FROM affected_through_groups
-"""
-
-_AFFECTED_THROUGH_GROUPS = """
-    WITH RECURSIVE lost (tenant_id, group_id) AS (
-        SELECT l.tenant_id, m.member_group_id
-        FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
-        WHERE l.kind = 'memberships' AND m.member_group_id IS NOT NULL
-        UNION
-        SELECT l.tenant_id, m.member_group_id
-        FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
-        WHERE m.member_group_id IS NOT NULL AND m.absent_since IS NULL
-    )
-    INSERT INTO affected_through_groups (tenant_id, person_id)
-    SELECT DISTINCT l.tenant_id, m.member_participant_id
-    FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
-    WHERE m.member_participant_id IS NOT NULL AND m.absent_since IS NULL
-"""
-"""The people in a group that is no longer a member of another, and so may lose its roles."""
-
-
-def _count_affected() -> int:
-    return int(
-        fetch_one(f"SELECT count(*) FROM (SELECT DISTINCT person_id FROM ({_AFFECTED}) AS a) AS p")[
-            0
-        ]
-    )
-
-
-def count_losses_by_tenant() -> dict[tuple[str, str], int]:
-    """Count the losses by measure and tenant; those of a partner have no tenant."""
-    rows = fetch(
-        "SELECT kind, tenant_id, count(*) FROM losses GROUP BY kind, tenant_id UNION ALL "
-        f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a GROUP BY tenant_id"
-    )
-    return {(kind, str(tenant_id or "")): int(number) for kind, tenant_id, number in rows}
-
-
-def _count_present(plan: Plan) -> dict[str, int]:
-    """Count what the losses are a share of: rows within the scope before the run."""
-    grants = fetch_one(
-        "SELECT count(*) FROM sw_role_grants g "
-        "WHERE g.tenant_id IN (SELECT tenant_id FROM scope_tenants)"
-    )
-    people = plan.present.get("participants", 0)
-    present = {"people": people, AFFECTED: people, "grants": int(grants[0])} | {
-        kind: plan.present.get(kind, 0) for kind in ("memberships", "groups", "tenants", "partners")
-    }
-    if plan.targets_only:
-        present["memberships"] = plan.edges_in_scope
-    return present
-
-
-def _has_few_rows(measure: str, present: dict[str, int]) -> bool:
-    return measure in ("groups", "tenants", "partners") and present[measure] < FEW_ROWS
 
 
 def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
@@ -385,30 +352,15 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
         f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
         "made.",
         report=report,
-        **build_allowance(plan, total or plan.claimed).explain(
+        **build_advice(plan, max(total, plan.claimed)).explain(
             "Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
         ),
     )
 
 
-def _build_error(
-    plan: Plan, limit: RemovalLimit, report: SyncReport, exceeded: tuple[str, int, int], total: int
-) -> RemovalLimitExceeded:
-    """Return the error for a measure that is exceeded: its name, its number, and the number it is a
-    share of."""
-    measure, number, present = exceeded
-    return RemovalLimitExceeded(
-        f"This sync would exceed the removal limit: {number:,} of {present:,} "
-        f"{_LABELS[measure]} (more than {limit.limit:,} and more than {limit.share:.0%}). "
-        "No changes were made.",
-        report=report,
-        **build_allowance(plan, total).explain("If this is correct, "),
-    )
-
-
 @dataclass(frozen=True)
-class Allowance:
-    """How to allow a plan and no larger one: the end of a fix, its command, and the number of
+class Advice:
+    """How to permit what was refused: the end of a fix, its command, and the number of
     `--allow-removals` if that is what it takes."""
 
     text: str
@@ -420,162 +372,54 @@ class Allowance:
         return {"fix": condition + self.text, "command": self.command, "allowance": self.number}
 
 
-def build_allowance(plan: Plan, total: int) -> Allowance:
+def build_advice(plan: Plan, total: int) -> Advice:
     review = f"{plan.plan_command} --dry-run -v 2"
     if plan.targets_only:
-        return Allowance(f"let a full sync decide: `{review}` shows its plan.", review)
+        return Advice(f"let a full sync decide: `{review}` shows its plan.", review)
     if plan.apply_command:
         text = f"review the plan, then apply exactly its losses of access: `{plan.apply_command}`."
-        return Allowance(text, plan.apply_command)
+        return Advice(text, plan.apply_command)
     command = f"{plan.plan_command} --allow-removals {total}"
-    text = f"allow exactly this plan: `{command}`. To review it first: `{review}`."
-    return Allowance(text, command, total)
+    text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
+    return Advice(text, command, total)
 
 
-def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
-    rows = fetch(
-        "SELECT kind, tenant_id, count(*) FROM losses "
-        "WHERE kind IN ('people', 'grants', 'memberships', 'groups') "
-        "GROUP BY kind, tenant_id HAVING count(*) > %s",
-        [0 if limit.spent else limit.limit],
-    )
-    rows += fetch(
-        f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a "
-        "GROUP BY tenant_id HAVING count(*) > %s",
-        [0 if limit.spent else limit.limit],
-    )
-    exceeding = set()
-    for kind, tenant_id, number in rows:
-        spent = limit.count_spent(kind, str(tenant_id))
-        present = _count_in_tenant(kind, str(tenant_id)) + spent
-        if kind == "groups" and present < FEW_ROWS:
-            continue
-        if limit.is_exceeded(int(number) + spent, present):
-            exceeding.add(str(tenant_id))
-    return exceeding
+_ROWS = {
+    "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+    "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+    "memberships": "sw_group_memberships WHERE absent_since IS NULL",
+    "grants": "sw_role_grants WHERE 1 = 1",
+    "tenants": "sw_tenants WHERE scaikey_tenant_id IS NOT NULL AND absent_since IS NULL",
+    "partners": "sw_partners WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+}
+_ROWS[AFFECTED] = _ROWS["people"]
 
 
-def _count_in_tenant(kind: str, tenant_id: str) -> int:
-    sql = {
-        AFFECTED: "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
-        "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
-        "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
-        "memberships": "sw_group_memberships WHERE absent_since IS NULL AND",
-        "grants": "sw_role_grants WHERE",
-    }[kind]
-    return int(fetch_one(f"SELECT count(*) FROM {sql} tenant_id = %s", [tenant_id])[0])
+def _count(measure: str, tenant_id: str) -> int:
+    """Count the rows that losses are a share of: of one tenant, or of the server if it is empty."""
+    sql = f"SELECT count(*) FROM {_ROWS[measure]}"
+    if tenant_id:
+        return int(fetch_one(f"{sql} AND tenant_id = %s", [uuid_param(to_uuid(tenant_id))])[0])
+    return int(fetch_one(sql)[0])
 
 
-def _skip_tenants(tenants: Iterable[str], reason: str) -> list[str]:
-    """Skip the losses of tenants, also those of their own rows and of their partners.
-
-    Returns the slugs of the tenants, sorted.
-    """
-    execute("DELETE FROM skipped_tenants")
-    copy_rows("skipped_tenants", ((tenant_id,) for tenant_id in tenants))
-    analyze("skipped_tenants", "sync_plan")
-    execute(
-        "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) AND action IN ('deactivate', 'move') "
-        "AND reason <> %s",  # That takes no access from anyone.
-        [reason, Reason.NOT_RETURNED],
-    )
-    execute(
-        "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE kind = 'participants' "
-        f"AND action = 'update' AND tenant_id IN ({_SKIPPED_TENANTS}) AND row_id IN "
-        "(SELECT row_id FROM losses WHERE kind = 'people') AND n IN "
-        f"(SELECT n FROM stage_participants WHERE scaikey_status NOT IN ({_ACTIVE}))",
-        [reason],
-    )
-    execute(
-        "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE action IN ('update', "
-        f"'deactivate') AND ((kind = 'tenants' AND row_id IN ({_SKIPPED_TENANTS}) "
-        "AND row_id IN (SELECT row_id FROM losses WHERE kind = 'tenants' "
-        f"UNION {_LOST_TENANTS})) "
-        "OR (kind = 'partners' AND row_id IN (SELECT row_id FROM losses WHERE kind = 'partners') "
-        "AND row_id IN (SELECT t.partner_id FROM sw_tenants t "
-        "JOIN skipped_tenants k ON k.tenant_id = t.id)))",
-        [reason],
-    )
-    execute(f"DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id IN ({_SKIPPED_TENANTS})")
-    return sorted(
-        slug for (slug,) in fetch(f"SELECT slug FROM sw_tenants WHERE id IN ({_SKIPPED_TENANTS})")
-    )
-
-
-_SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
-
-
-def _skip_consequences(reason: Reason) -> None:
-    """Skip the changes that only make sense together with a skipped loss."""
-    index_plan_rows()
-    index_plan_records()
-    analyze("sync_plan")
-    # A person or group that stays in one tenant can't be added to another.
-    execute(
-        """
-        UPDATE sync_plan SET action = 'skipped', reason = %s
-        WHERE action IN ('add', 'restore') AND kind IN ('participants', 'groups') AND EXISTS (
-            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
-            AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
+def set_aside_super_admins(holders: Iterable[UUID]) -> int:
+    """Set aside every removal that may take the role super_admin from one of its holders."""
+    keys = [uuid_param(key) for key in holders]
+    people = f"({', '.join(['%s'] * len(keys))})"
+    tenants = f"(SELECT p.tenant_id FROM sw_participants p WHERE p.id IN {people})"
+    return execute(
+        f"""
+        UPDATE removals SET state = 'pending', limit_code = %s
+        WHERE state NOT IN ('pending', 'kept', 'off', 'covered') AND (
+            subject_id IN {people}
+            OR kind = 'memberships' AND row_id IN (
+                SELECT e.id FROM sw_group_memberships e WHERE e.member_participant_id IN {people}
+                OR e.member_group_id IS NOT NULL AND e.tenant_id IN {tenants})
+            OR kind = 'groups' AND tenant_id IN {tenants}
+            OR kind = 'tenants' AND row_id IN {tenants}
+            OR kind = 'partners' AND row_id IN (
+                SELECT t.partner_id FROM sw_tenants t WHERE t.id IN {tenants}))
         """,
-        [reason],
+        [Limit.SUPER_ADMIN, *keys * 6],
     )
-    never_added = (
-        "SELECT d.row_id FROM sync_plan d WHERE d.action = 'skipped' AND d.n IS NOT NULL "
-        "AND d.kind IN ('participants', 'groups') AND NOT EXISTS (SELECT 1 FROM sw_participants p "
-        "WHERE p.id = d.row_id AND p.absent_since IS NULL) AND NOT EXISTS (SELECT 1 FROM sw_groups "
-        "g WHERE g.id = d.row_id AND g.absent_since IS NULL)"
-    )
-    for column in ("member_id", "group_id"):
-        execute(
-            "DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'restore' "
-            f"AND {column} IN ({never_added})"
-        )
-        execute(f"DELETE FROM new_edges WHERE {column} IN ({never_added})")
-    execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
-    # People of whom only the roles would have changed.
-    index_filled("role_plan", "participant_id")
-    execute(
-        "DELETE FROM sync_plan WHERE kind = 'participants' AND action = 'update' "
-        "AND fields = 'roles' AND NOT EXISTS "
-        "(SELECT 1 FROM role_plan r WHERE r.participant_id = sync_plan.row_id)"
-    )
-    _keep_slugs_of_skipped_tenants()
-
-
-def _keep_slugs_of_skipped_tenants() -> None:
-    """Skip the tenants that would have received the slug of a skipped tenant."""
-    for action in ("add", "update", "restore"):
-        execute("DELETE FROM skipped_tenants")
-        if not execute(_STAGE_BLOCKED_TENANTS, [action]):
-            continue
-        only = "" if action == "add" else "AND kind = 'tenants'"
-        execute(
-            "UPDATE sync_plan SET action = 'skipped', reason = %s "
-            f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
-            [Reason.SLUG_IN_USE],
-        )
-        if action == "add":
-            execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-            execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
-            execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-
-
-_STAGE_BLOCKED_TENANTS = """
-    INSERT INTO skipped_tenants (tenant_id)
-    SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
-    JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
-    JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
-    WHERE d.kind = 'tenants' AND d.action = %s
-"""
-
-_SKIP_NEW_EDGES = """
-    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason)
-    SELECT 'memberships', 'skipped', d.row_id, d.tenant_id, d.n,
-           s.group_scaikey_id || ' ' || s.member_scaikey_id, COALESCE(p.display_name, g.name), %s
-    FROM new_edges d JOIN stage_memberships s ON s.n = d.n
-    LEFT JOIN stage_participants p ON s.is_group = 0 AND p.scaikey_id = s.member_scaikey_id
-    LEFT JOIN stage_groups g ON s.is_group = 1 AND g.scaikey_id = s.member_scaikey_id
-    WHERE d.tenant_id IN (SELECT tenant_id FROM skipped_tenants)
-"""

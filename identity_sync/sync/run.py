@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
 from uuid import UUID
@@ -31,7 +31,7 @@ from identity_sync.errors import (
 )
 from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync import history
+from identity_sync.sync import history, pending
 from identity_sync.sync.audit_run import RunPermissions, audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
@@ -44,6 +44,7 @@ from identity_sync.sync.fetch import (
     resolve_scope,
     stage_all,
 )
+from identity_sync.sync.losses import count_losses, count_losses_by_tenant, find_losses
 from identity_sync.sync.memberships import EdgeConfirmer
 from identity_sync.sync.phases import PhaseRecorder
 from identity_sync.sync.plan import (
@@ -65,12 +66,13 @@ from identity_sync.sync.plan_file import (
 )
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.removal_limit import (
+    APPLIED,
     RemovalLimit,
-    build_allowance,
     check_removal_limit,
-    count_losses_by_tenant,
-    enforce_removal_limit,
+    judge_removals,
+    set_aside_super_admins,
 )
+from identity_sync.sync.set_aside import skip_set_aside
 from identity_sync.sync.slugs import SlugConflict
 from identity_sync.sync.staging import analyze, temporary_tables
 from identity_sync.sync.targets import Targets, stage_targets, update_unproven
@@ -85,7 +87,11 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
 from tenants.lookup.resolve import resolve_tenant
 from tenants.models import Tenant
-from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
+from tenants.roles.queries.super_admins import (
+    GRANT_COMMAND,
+    count_super_admins,
+    find_super_admin_holders,
+)
 
 
 @dataclass(frozen=True)
@@ -449,7 +455,10 @@ def _confirm(
             config.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
             config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
         )
-    confirmer = Confirmer(context.client, scope, limit, budget, context.options.progress_factory)
+    now = _now()
+    confirmer = Confirmer(
+        context.client, scope, limit, budget, context.options.progress_factory, now
+    )
     confirmer.confirm(fetched, present)
     if "memberships" in fetched.kinds:
         edges = EdgeConfirmer(
@@ -458,6 +467,7 @@ def _confirm(
             budget,
             scope,
             context.options.progress_factory,
+            now,
             confirmer.result,
         )
         edges.confirm(present["memberships"])
@@ -527,30 +537,66 @@ def _decide(
     report.kinds = plan.kinds
     report.warnings += plan.warnings
     try:
-        skipped_tenants = enforce_removal_limit(
-            plan,
-            _effective_limit(options),
-            report,
-            assumed_tenants=confirmation.assumed_tenants,
-        )
-        if skipped_tenants or plan.must_be_counted:
-            count_plan(plan)
-        plan_freed_slugs(plan)
-        report.losses_by_tenant = count_losses_by_tenant()
-        report.kept_count = count_kept()
+        _set_aside(context, plan)
         if options.reviewed is not None:
             options.reviewed.ensure_same_losses(report, plan_command=plan.plan_command)
         report.outcome = "planned" if options.dry_run else "applied"
-        _write(context, plan)
+        _write(context, plan, fetched)
         if options.plan_writer is not None:
             check_removal_limit(plan, _removal_limit(options), report)
     except SyncStopped as error:
         report.outcome = error.outcome
         return error
-    return _partial_error(skipped_tenants, plan, report)
+    return _partial_error(plan, report)
 
 
-def _write(context: _SyncContext, plan: Plan) -> None:
+def _set_aside(context: _SyncContext, plan: Plan) -> None:
+    """Skip the removals that wait for a decision, and count what is left."""
+    options, report = context.options, context.report
+    if not options.dry_run:
+        pending.lock_open_rows()
+    judge_removals(plan, _effective_limit(options), report, _now())
+    _skip_and_count(context, plan)
+    plan_freed_slugs(plan)
+
+
+def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
+    report = context.report
+    if skip_set_aside():
+        count_plan(plan)
+    find_losses(APPLIED)
+    report.losses = count_losses()
+    report.losses_by_tenant = count_losses_by_tenant()
+    report.pending_count = pending.count_pending()
+    report.kept_count = count_kept()
+
+
+def _write(context: _SyncContext, plan: Plan, fetched: FetchResult) -> None:
+    """Write the plan. What would take the last super_admin away is set aside."""
+    try:
+        _write_changes(context, plan)
+    except LastSuperAdminLost:
+        is_reviewed = context.options.plan_path is not None
+        if is_reviewed or not set_aside_super_admins(find_super_admin_holders()):
+            raise
+        _skip_and_count(context, plan)
+        _write_changes(context, plan)
+    options = context.options
+    if options.dry_run or context.run is None:
+        return
+    pending.record_removals(
+        context.run,
+        kinds=fetched.kinds,
+        tenant=context.tenant,
+        targets_only=options.targets is not None,
+        now=_now(),
+    )
+    # A run for single records can't tell which other rows are no longer skipped.
+    if options.targets is None:
+        history.record_skips(context.tenant, _now())
+
+
+def _write_changes(context: _SyncContext, plan: Plan) -> None:
     """Write the plan. If this raises `LastSuperAdminLost`, nothing is written."""
     options, report = context.options, context.report
     if report.change_count:
@@ -567,9 +613,6 @@ def _write(context: _SyncContext, plan: Plan) -> None:
                 history.record_changes(context.run, with_values=_value_days() > 0)
             _apply_and_check(context, plan)
         refresh_statistics(report.change_count)
-    # A run for single records can't tell which other rows are no longer skipped.
-    if context.run is not None and options.targets is None:
-        history.record_skips(context.tenant, _now())
 
 
 def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
@@ -594,22 +637,26 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
     )
 
 
-def _partial_error(
-    skipped_tenants: list[str], plan: Plan, report: SyncReport
-) -> SyncPartial | None:
+def _partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
     """Return the error for a run that skips something, or None."""
     reasons, fixes, commands = [], [], []
     allowance = None
-    if skipped_tenants:
-        reasons.append(
-            f"Skipped {plan.skipped_losses:,} losses of access in {', '.join(skipped_tenants)}: "
-            "over the removal limit of a tenant"
-        )
-        total = sum(report.losses.values()) + plan.skipped_losses
-        allowed = build_allowance(plan, total)
-        fixes.append(f"If they are correct, {allowed.text}")
-        commands.append(allowed.command)
-        allowance = allowed.number
+    if report.pending_count:
+        tenants = pending.list_pending_tenants()
+        place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
+        verb = "waits" if report.pending_count == 1 else "wait"
+        reasons.append(f"{pluralize(report.pending_count, 'removal')}{place} {verb} for a decision")
+        review = "scaiwave sync removals"
+        if plan.tenant is not None:
+            review += f" --tenant {quote(plan.tenant.slug)}"
+        fixes.append(f"Review them: `{review}`. Then approve or keep them.")
+        if pending.has_last_super_admin():
+            fixes.append(
+                "One of them would leave no super_admin. Grant the role to someone who remains: "
+                f"{GRANT_COMMAND}, or approve it and sync with `--allow-no-super-admin`."
+            )
+        commands.append(review)
+        allowance = plan.total_losses
     if plan.inconsistent:
         kinds = ", ".join(dict.fromkeys(plan.inconsistent))
         reasons.append(
@@ -673,11 +720,14 @@ def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:
 
 def _removal_limit(options: SyncOptions) -> RemovalLimit:
     config = settings.CONFIG
+    hours = timedelta(hours=config.get_int("SCAIWAVE_SYNC_REMOVAL_HOURS"))
     return RemovalLimit(
         limit=config.get_int("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
         share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
         allowed=options.allow_removals,
-        spent={} if options.targets is None else history.count_webhook_losses(),
+        spent=history.count_recent_losses(_now() - hours),
+        suspensions=config.get_int("SCAIWAVE_SYNC_SUSPENSION_LIMIT"),
+        suspension_share=config.get_fraction("SCAIWAVE_SYNC_SUSPENSION_SHARE"),
     )
 
 

@@ -114,7 +114,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "member_id uuid",
     ),
     # The records of a run for single records; see targets.py.
-    "targets": ("kind", "scaikey_id"),
+    "targets": ("kind", "scaikey_id", "position integer"),
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "detail"),
     # Groups whose members can't be read; these stay unchanged.
@@ -148,12 +148,29 @@ TABLES: dict[str, tuple[str, ...]] = {
     "claim_order": ("n integer", "scaikey_id"),
     # Tenants whose people lose no access, because removals are turned off; see claims.py.
     "kept_tenants": ("tenant_id uuid", "note"),
-    # Tenants of whose plan a part is skipped now; see removal_limit.py.
+    # Tenants that can't get their slug; see set_aside.py.
     "skipped_tenants": ("tenant_id uuid",),
     # One batch of look-ups, with what each proves: found, removed or unknown. For groups that were
     # read again it is the state of the claims about their edges.
     "lookups": ("kind", "scaikey_id", "result", "note", "detail"),
     "confirmed_removals": ("kind", "scaikey_id", "reason"),
+    # What the plan takes from someone, with what was decided; see losses.py.
+    "removals": (
+        "kind",
+        "row_id uuid",
+        "subject_id uuid",
+        "tenant_id uuid",
+        "scaikey_id",
+        "person_scaikey_id",
+        "name",
+        "loss",
+        "cause",
+        "destination",
+        "state",
+        "limit_code",
+        "skip_reason",
+        "root_id uuid",
+    ),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
     "losses": ("kind", "tenant_id uuid", "row_id uuid"),
     # Whether partners and tenants let their people in, before and after the plan; and the people
@@ -206,6 +223,7 @@ _SMALL_INDEXES = {
     "lookups": ("kind", "scaikey_id"),
     "confirmed_removals": ("kind", "scaikey_id"),
     "losses": ("row_id",),
+    "removals": ("row_id",),
     "partner_access": ("partner_id",),
     "tenant_access": ("tenant_id",),
 }

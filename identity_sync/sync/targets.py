@@ -46,21 +46,23 @@ MAX_UNKNOWN_MEMBERS = 1000
 class Targets:
     """The records of one run, as ScaiKey IDs by kind.
 
-    `unproven` has the reason for each record about which the look-ups proved nothing. `new_tenants`
-    has the ScaiKey IDs of tenants that were not present here before: the run has not read their
-    people and groups.
+    `named` are those that were asked for, in order. `unproven` has the reason for each record about
+    which the look-ups proved nothing. `new_tenants` has the ScaiKey IDs of tenants that were not
+    present here before: the run has not read their people and groups.
     """
 
     ids: dict[str, set[str]]
+    named: list[Target] = field(default_factory=list)
     unproven: dict[Target, str] = field(default_factory=dict)
     new_tenants: set[str] = field(default_factory=set)
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[Target]) -> Self:
         ids: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
-        for kind, scaikey_id in pairs:
+        named = list(dict.fromkeys(pairs))
+        for kind, scaikey_id in named:
             ids[kind].add(scaikey_id)
-        return cls(ids)
+        return cls(ids, named)
 
 
 def stage_targets(
@@ -79,7 +81,9 @@ def stage_targets(
         stage_records(kind, records.values())
         if kind != "partners" or scope.name == "GLOBAL":
             fetched.kinds.append(kind)
-    copy_rows("targets", ((kind, key) for kind, keys in reader.looked_up.items() for key in keys))
+    positions = {target: position for position, target in enumerate(targets.named)}
+    looked_up = ((kind, key) for kind, keys in reader.looked_up.items() for key in keys)
+    copy_rows("targets", ((*target, positions.get(target)) for target in looked_up))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
     for group_id, error in fetched.unreadable.items():

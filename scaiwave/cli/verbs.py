@@ -76,6 +76,25 @@ _LOSSES = Verb(
         "scaiwave sync losses --tenant acme --loss suspended --json",
     ),
 )
+_REMOVALS = Verb(
+    "sync_removals",
+    "List the removals that wait for a decision",
+    ("scaiwave sync removals", "scaiwave sync removals --tenant acme --csv > removals.csv"),
+)
+_APPROVE = Verb(
+    "sync_approve",
+    "Approve pending removals for the next sync",
+    (
+        "scaiwave sync approve 5f3a9c01d2e4 --now",
+        "scaiwave sync approve --tenant acme --expect 1f0c2a9b7d3e5f61",
+        "scaiwave sync approve --from removals.csv --yes",
+    ),
+)
+_KEEP = Verb(
+    "sync_keep",
+    "Keep access that pending removals would take",
+    ('scaiwave sync keep 5f3a9c01d2e4 --reason "wrong in ScaiKey, ticket 4711"',),
+)
 _SHOW_CONFIG = Verb("sync_show_config", "Show all settings and where they come from")
 _EXPORT_ENV = Verb(
     "sync_export_env",
@@ -103,6 +122,9 @@ VERBS: dict[VerbPath, Verb] = {
     ("sync", "runs"): _RUNS,
     ("sync", "show-run"): _SHOW_RUN,
     ("sync", "losses"): _LOSSES,
+    ("sync", "removals"): _REMOVALS,
+    ("sync", "approve"): _APPROVE,
+    ("sync", "keep"): _KEEP,
     ("sync", "show-config"): _SHOW_CONFIG,
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
@@ -628,7 +650,8 @@ AREAS = (
         "sync",
         "sync_register",
         "sync_status",
-        others="sync_runs sync_show_run sync_losses sync_show_config sync_export_env",
+        others="sync_runs sync_show_run sync_losses sync_removals sync_approve sync_keep "
+        "sync_show_config sync_export_env",
     ),
     _area(
         "Tenants and partners",

@@ -117,14 +117,33 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_LIMIT",
-        "Removal limit: a sync stops if more people than this, and a larger share than the next "
-        "setting, would lose access.",
+        "Removal limit: losses of access wait for a decision if there are more than this, and a "
+        "larger share than the next setting, in one tenant or on the server.",
         "20",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_SHARE",
         "Removal limit as a share of the active people (0 to 1).",
+        "0.10",
+        type="fraction",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_REMOVAL_HOURS",
+        "Hours for which the losses of earlier syncs and webhooks count for the removal limit.",
+        "24",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_SUSPENSION_LIMIT",
+        "Tenants that ScaiKey may suspend within these hours before they wait for a decision, if "
+        "they are also a larger share than the next setting.",
+        "3",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_SUSPENSION_SHARE",
+        "Share (0 to 1) of the tenants, or of the people, that these tenants may be.",
         "0.10",
         type="fraction",
     ),

@@ -13,13 +13,14 @@ from django.db import connection
 
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun, SyncSkip
 from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason, format_reason
-from identity_sync.sync.history import count_webhook_losses
-from identity_sync.sync.removal_limit import AFFECTED
+from identity_sync.sync.history import count_recent_losses
+from identity_sync.sync.losses import AFFECTED
 
 migration = import_module("identity_sync.migrations.0011_convert_reasons")
 
 pytestmark = pytest.mark.django_db
 
+NEWER = {Reason.UNREADABLE, Reason.NOT_RETURNED, Reason.PENDING, Reason.KEPT}
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TEXTS = (
     *migration.CODES,
@@ -56,7 +57,7 @@ def test_success_what_is_shown_stays_the_same() -> None:
     unknown = [skip.detail for skip in skips if not skip.reason_code]
     assert unknown == list(TEXTS[-2:])
     codes = {skip.reason_code for skip in skips} - {""}
-    assert codes == set(Reason.values) - {Reason.UNREADABLE, Reason.NOT_RETURNED}
+    assert codes == set(Reason.values) - NEWER
 
 
 def test_success_changes_and_planned_ones_too() -> None:
@@ -64,7 +65,7 @@ def test_success_changes_and_planned_ones_too() -> None:
     fields = {"run": run, "kind": "participants", "action": "deactivate", "detail": TEXTS[5]}
     rows: list[SyncChange | SyncPlannedChange] = [
         SyncChange(**fields, subject_id=uuid4()),
-        SyncPlannedChange(**fields, is_removal=True),
+        SyncPlannedChange(**fields, subject_id=uuid4(), is_removal=True),
     ]
     for row in rows:
         row.save()
@@ -106,7 +107,7 @@ def test_success_losses_count_for_the_next_limit() -> None:
     losses = [["people", "1", 2], ["affected people", "1", 3]]
     SyncRun.objects.create(started_at=NOW, outcome="applied", trigger="webhook", losses=losses)
     convert()
-    assert count_webhook_losses() == {("people", "1"): 2, (AFFECTED, "1"): 3}
+    assert count_recent_losses(NOW) == {("people", "1"): 2, (AFFECTED, "1"): 3}
 
 
 def test_success_a_code_of_a_later_release_is_shown_as_it_is() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from identity_sync.reports.loss_kinds import Loss
+from identity_sync.reasons import Loss
 from identity_sync.reports.losses import (
     LossFilter,
     LossHistory,

@@ -41,7 +41,9 @@ def count_super_admins(
     does not depend on how many tenants and people there are.
     """
     grant = excluding if isinstance(excluding, RoleGrant) else None
-    people = Participant.objects.prefetch_related("tenant__partner").in_bulk(_find_holders(grant))
+    people = Participant.objects.prefetch_related("tenant__partner").in_bulk(
+        find_super_admin_holders(grant)
+    )
     active = able = 0
     for person in people.values():
         if excluding is not None and excluding in (person, person.tenant, person.tenant.partner):
@@ -52,7 +54,7 @@ def count_super_admins(
     return SuperAdmins(active=active, able=able)
 
 
-def _find_holders(excluded: RoleGrant | None) -> set[UUID]:
+def find_super_admin_holders(excluded: RoleGrant | None = None) -> set[UUID]:
     """Return the ids of all participants with a grant, active or not, through groups too."""
     grants = RoleGrant.objects.filter(role__slug=SUPER_ADMIN)
     if excluded is not None:

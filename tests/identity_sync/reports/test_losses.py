@@ -17,8 +17,8 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
+from identity_sync.reasons import Loss
 from identity_sync.reports import losses as reports
-from identity_sync.reports.loss_kinds import Loss
 from identity_sync.reports.losses import LossFilter, get_loss_history, list_losses
 from identity_sync.reports.runs import ChangeFilter, list_changes
 from scaiwave.core.errors import UsageError

@@ -71,6 +71,13 @@ def list_people_of_tenant(sandbox: Sandbox, tenant_id: str) -> list[dict[str, An
     return [row for row in list_people(sandbox) if get_tenant_id(row) == tenant_id]
 
 
+def restore_user(sandbox: Sandbox, person: str, tenant: str) -> None:
+    index = sandbox.directory.people.ids.decode(person)
+    assert index is not None
+    sandbox.directory.people.roster.move(index, (tenant, "ACTIVE"))
+    sandbox.directory.clear_cache()
+
+
 def pick_two_people(sandbox: Sandbox) -> tuple[str, str]:
     """Return the ids of two people of the first tenant."""
     people = list_people_of_tenant(sandbox, next(iter(sandbox.directory.tenants)))

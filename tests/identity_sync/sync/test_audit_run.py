@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from identity_sync.errors import LastSuperAdminLost, RemovalLimitExceeded, SyncConflict
+from identity_sync.errors import SyncCollectionEmpty, SyncConflict, SyncPartial
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.sync.run import SyncOptions, apply_sync_plan, run_sync, write_sync_plan
 from identity_sync.sync.sync_and_purge import sync_and_purge
@@ -16,7 +16,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
-from tests.identity_sync.sync.helpers import HOST, list_people, list_people_of_tenant, sync
+from tests.identity_sync.sync.helpers import HOST, USERS, list_people, list_people_of_tenant, sync
 from tests.tenants.factories import run_command
 
 pytestmark = [
@@ -122,12 +122,15 @@ def test_fail_nothing_is_changed_and_nothing_recorded(scaikey: Sandbox) -> None:
     scaikey.directory.set_roles(first, ["super_admin"])
     sync(trigger=Trigger.CRON)
     remove_people(scaikey, 60)
-    with pytest.raises(RemovalLimitExceeded):
-        sync(allow_removals=59)
-    with pytest.raises(LastSuperAdminLost):
-        sync(allow_removals=1000)
+    with pytest.raises(SyncPartial):
+        sync(trigger=Trigger.CRON)
     assert list_entries() == []
-    assert SyncRun.objects.filter(outcome="refused").count() == 2
+    scaikey.faults.add("wrong_shape", path=USERS, body={"data": [], "total": 0})
+    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+    with pytest.raises(SyncCollectionEmpty):
+        sync(allow_removals=1)
+    assert list_entries() == []
+    assert SyncRun.objects.filter(outcome="refused").count() == 1
 
 
 @pytest.mark.only_on("postgresql")

@@ -16,12 +16,11 @@ from identity_sync.report import KindCounts, SyncReport
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import summarise_skips
 from identity_sync.sync.claims import stage_kept_tenants
+from identity_sync.sync.losses import find_losses
 from identity_sync.sync.planned import Plan
-from identity_sync.sync.removal_limit import (
-    RemovalLimit,
-    enforce_removal_limit,
-)
+from identity_sync.sync.removal_limit import APPLIED, RemovalLimit, judge_removals
 from identity_sync.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
+from identity_sync.sync.set_aside import skip_set_aside
 from identity_sync.sync.staging import temporary_tables
 from identity_sync.sync.targets import Targets
 from scaiwave.config import load
@@ -281,10 +280,12 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
             staged={"participants": 119},
         )
         limit = RemovalLimit(limit=20, share=0.1)
-        assert enforce_removal_limit(plan, limit, report, assumed_tenants=set()) == []
+        judge_removals(plan, limit, report, datetime.now(UTC))
+        assert skip_set_aside() == 1
+        find_losses(APPLIED)
+        assert not fetch("SELECT 1 FROM losses")
         assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", Reason.OFF_FOR_TENANT)]
     assert not report.has_losses
-    assert plan.must_be_counted
 
 
 def test_success_runs_that_skip_on_purpose_are_counted_apart(scaikey: Sandbox) -> None:

@@ -22,6 +22,7 @@ from tests.identity_sync.sync.helpers import (
     pick_two_people,
     read_database,
     read_directory,
+    restore_user,
     sync,
 )
 from tests.tenants.factories import make_person, make_tenant
@@ -34,13 +35,6 @@ pytestmark = [
 
 def get_person(scaikey_id: str) -> Participant:
     return Participant.objects.get(scaikey_id=scaikey_id, absent_since=None)
-
-
-def restore_user(scaikey: Sandbox, person: str, tenant: str) -> None:
-    index = scaikey.directory.people.ids.decode(person)
-    assert index is not None
-    scaikey.directory.people.roster.move(index, (tenant, "ACTIVE"))
-    scaikey.directory.clear_cache()
 
 
 def rename(scaikey: Sandbox, person: str) -> None:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from identity_sync.errors import RemovalLimitExceeded, SyncPartial
+from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import ChangeFilter, list_changes, show_run
@@ -152,21 +152,21 @@ def remove_people(scaikey: Sandbox, number: int) -> None:
         scaikey.directory.remove_user(row["id"])
 
 
-def test_success_a_refused_run_lists_what_it_would_remove(scaikey: Sandbox) -> None:
+def test_success_a_partial_run_lists_what_waits(scaikey: Sandbox) -> None:
     sync()
     remove_people(scaikey, 24)
-    with pytest.raises(RemovalLimitExceeded):
+    with pytest.raises(SyncPartial):
         sync()
     run = get_last_run()
     rows = list_planned(run, kind="participants")
     assert len(rows) == 24
-    assert {(row.action, row.is_removal) for row in rows} == {("deactivate", True)}
+    assert {row.action for row in rows} == {"skipped"}
     assert not SyncChange.objects.filter(run=run).exists()
     page = get_page(run)
     assert rows[0].subject_name in page
-    assert f"?run__id__exact={run.pk}&amp;kind=participants&amp;action=deactivate" in page
+    assert f"?run__id__exact={run.pk}&amp;kind=participants&amp;action=skipped" in page
 
-    with pytest.raises(RemovalLimitExceeded):
+    with pytest.raises(SyncPartial):
         sync()
     assert len(list_planned(kind="participants")) == 24
     assert list_planned(run) == []
@@ -193,9 +193,7 @@ def test_success_a_partial_run_lists_what_it_has_skipped(scaikey: Sandbox) -> No
         sync()
 
     rows = list_planned()
-    assert {(row.action, row.reason) for row in rows} == {
-        ("skipped", "over the removal limit of its tenant")
-    }
+    assert {(row.action, row.reason) for row in rows} == {("skipped", "a pending removal")}
     assert len(rows) == 30
     assert "30 changes that this run skipped." in get_page(get_last_run())
     assert len(list_planned(SyncRun.objects.get(outcome="planned"))) == 31

@@ -103,13 +103,14 @@ def test_fail_over_the_removal_limit(server: Server, sandbox: Sandbox) -> None:
     result = sync("--json")
 
     assert result.code == 1
-    assert json.loads(result.out)["outcome"] == "refused"
-    assert json.loads(result.err)["error"]["code"] == "SW_SYNC_REMOVAL_LIMIT"
+    report = json.loads(result.out)
+    assert (report["outcome"], report["pending_removals"]) == ("partial", 40)
+    assert json.loads(result.err)["error"]["code"] == "SW_SYNC_PARTIAL"
     assert server.dump() == before
     repeated = sync("-v", "2")
     assert repeated.code == 1
-    assert repeated.out.count("deactivate") >= 40
-    assert "Refused " in repeated.out
+    assert repeated.out.count("skipped ") >= 40
+    assert "scaiwave sync removals" in repeated.err
 
 
 @pytest.mark.parametrize("number", ["-1", "many"])

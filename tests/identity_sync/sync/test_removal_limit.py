@@ -70,24 +70,22 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
     remove_people(scaikey, 21)
     before = dump_rows()
 
-    with pytest.raises(RemovalLimitExceeded) as caught:
+    with pytest.raises(SyncPartial) as caught:
         sync()
 
     assert caught.value.message == (
-        "This sync would exceed the removal limit: 21 of 120 people would lose access (more than "
-        "20 and more than 10%). No changes were made."
+        "21 removals in acme, blaue-linie, nordlys wait for a decision. Everything else was "
+        "applied."
     )
-    assert caught.value.fix == (
-        "If this is correct, allow exactly this plan: `scaiwave sync --allow-removals 21`. To "
-        "review it first: `scaiwave sync --dry-run -v 2`."
-    )
-    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_REMOVAL_LIMIT", 1)
+    assert caught.value.fix == ("Review them: `scaiwave sync removals`. Then approve or keep them.")
+    assert caught.value.allowance == 21
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert dump_rows() == before
     run = get_last_run()
-    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_REMOVAL_LIMIT")
-    assert run.counts["participants"]["deactivated"] == 21
+    assert (run.outcome, run.error_code) == ("partial", "SW_SYNC_PARTIAL")
+    assert run.counts["participants"]["skipped"] == 21
 
-    with pytest.raises(RemovalLimitExceeded):
+    with pytest.raises(SyncPartial):
         sync(allow_removals=20)
     assert dump_rows() == before
     assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
@@ -123,12 +121,7 @@ def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
         sync(on_planned=lambda: listed.append("seen"))
 
     assert caught.value.message == (
-        f"Skipped 30 losses of access in {slug}: over the removal limit of a tenant. Everything "
-        "else was applied."
-    )
-    assert caught.value.fix == (
-        "If they are correct, allow exactly this plan: `scaiwave sync --allow-removals 30`. To "
-        "review it first: `scaiwave sync --dry-run -v 2`."
+        f"30 removals in {slug} wait for a decision. Everything else was applied."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert caught.value.report.outcome == "partial"

@@ -1,4 +1,4 @@
-"""A run that would leave no super admin is refused, unless its own flag allows that."""
+"""What would leave no super admin is set aside, unless its own flag allows that."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from identity_sync.errors import LastSuperAdminLost
+from identity_sync.errors import SyncPartial
+from identity_sync.models import Limit, PendingRemoval
 from identity_sync.report import SyncReport
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
 from tenants.roles.grants import grant_role
 from tenants.roles.queries.super_admins import SuperAdmins, count_super_admins
+from tests.identity_sync.removals.helpers import approve
 from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,
@@ -31,23 +33,19 @@ WARNING = f"This sync leaves no active super_admin. Grant the role to someone: {
 
 
 def assert_stopped(**options: Any) -> SyncReport:
-    """Assert that the run is refused, also with --allow-removals and as a dry run, and that its own
-    flag allows it. Returns the report of that last run."""
+    """Assert that the loss is set aside, also with --allow-removals, as a dry run and if it is
+    approved, and that its own flag allows it. Returns the report of that last run."""
     before = dump_rows()
-    for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}):
-        with pytest.raises(LastSuperAdminLost) as caught:
+    for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}, {}):
+        with pytest.raises(SyncPartial) as caught:
             sync(**options, **extra)
-        assert caught.value.message == (
-            "This sync would leave no active super_admin. No changes were made."
-        )
-        assert caught.value.fix == (
-            f"Grant the role to someone who remains: {GRANT}. To accept it instead: `scaiwave sync "
-            "--allow-no-super-admin`."
-        )
-        assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_LAST_SUPER_ADMIN", 1)
-        assert caught.value.report.outcome == "refused"
+        assert caught.value.message.startswith("1 removal in ")
+        assert caught.value.report.pending_count == 1
         assert dump_rows() == before
-    assert get_last_run().error_code == "SW_SYNC_LAST_SUPER_ADMIN"
+        [row] = PendingRemoval.objects.open()
+        assert row.limit_code == Limit.SUPER_ADMIN
+        assert "--allow-no-super-admin" in caught.value.fix
+        approve([row.pk])
     report = sync(allow_no_super_admin=True, **options)
     assert (report.outcome, report.warnings) == ("applied", [WARNING])
     assert get_last_run().warnings == [WARNING]

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.identity_sync.sync.conftest import server
+from tests.identity_sync.conftest import server
 
 __all__ = ["server"]

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from identity_sync.models import SyncRun, WebhookEvent
+from identity_sync.models import PendingRemoval, SyncRun, WebhookEvent
 from identity_sync.sync.run import SyncOptions, run_sync
 from identity_sync.webhooks import process
 from identity_sync.webhooks.process import process_events
@@ -138,15 +138,20 @@ def test_fail_a_defect_stops_no_other_event(
     assert states() == [("failed", 5, "SW_INTERNAL"), ("handled", 1, "")]
 
 
-def test_fail_over_the_removal_limit_events_are_not_retried(scaikey: Sandbox) -> None:
-    for row in list_people(scaikey)[:21]:
+def test_success_over_the_removal_limit_only_the_last_events_wait(scaikey: Sandbox) -> None:
+    for row in list_people(scaikey)[:23]:
         scaikey.directory.remove_user(row["id"])
         store("user.deleted", row["id"])
+    renamed = list_people(scaikey)[0]["id"]
+    scaikey.directory.update_user(renamed, display_name="Renamed")
+    store("user.updated", renamed)
     process_events(operator=HOST)
-    assert set(states()) == {("failed", 1, "SW_SYNC_REMOVAL_LIMIT")}
-    assert Participant.objects.filter(absent_since=None).count() == 40
+    assert set(states()) == {("handled", 0, "")}
+    assert Participant.objects.filter(absent_since=None).count() == 20
+    assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
+    assert PendingRemoval.objects.open().count() == 3
     sync(allow_removals=1000)
-    assert {state for state, _, _ in states()} == {"handled"}
+    assert not PendingRemoval.objects.open().exists()
 
 
 def test_success_a_full_sync_covers_what_was_announced_before(scaikey: Sandbox) -> None:

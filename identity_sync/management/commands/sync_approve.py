@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from identity_sync.errors import SyncStopped
+from identity_sync.management.output import print_report
+from identity_sync.management.removal_arguments import add_removals, read_ids
+from identity_sync.removals.decide import Decision, Selection, approve_removals
+from identity_sync.report import SyncReport
+from identity_sync.sync.run import SyncOptions, run_sync
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.errors import UsageError
+
+
+class Command(OperatorCommand):
+    help = (
+        "Approve pending removals: exactly those that you name. The next sync looks each up again "
+        "and applies those that are still true, once, within 24 hours."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_removals(parser)
+        parser.add_argument(
+            "--tenant", help="all pending removals of this tenant (slug, ID or ScaiKey ID)"
+        )
+        parser.add_argument(
+            "--expect",
+            metavar="DIGEST",
+            default="",
+            help="digest that `sync removals` printed for the tenant; others are refused",
+        )
+        parser.add_argument("--reason", default="", help="reason for the audit log")
+        parser.add_argument(
+            "--now", action="store_true", help="sync at once, instead of at the next schedule"
+        )
+
+    def handle(self, tenant: str | None, expect: str, **options: Any) -> None:
+        ids = read_ids(options["removals"], options["from_file"])
+        if (tenant is None) != bool(ids):
+            raise UsageError(
+                "Name the removals by their IDs, by --from, or by --tenant with --expect.",
+                fix="`scaiwave sync removals` lists the IDs and digests.",
+            )
+        if expect and tenant is None:
+            raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
+        decision = approve_removals(
+            operator=self.operator,
+            selection=Selection(ids, tenant, expect),
+            reason=options["reason"],
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=self.dry_run,
+        )
+        self.output.print_line(decision.sentence)
+        if not options["now"] or self.dry_run:
+            self.print_result(decision.document())
+            return
+        try:
+            report = self._sync(decision)
+        except SyncStopped as stopped:
+            self._print_report(decision, stopped.report)
+            raise
+        self._print_report(decision, report)
+
+    def _sync(self, decision: Decision) -> SyncReport:
+        tenants = {row["tenant_id"] for row in decision.rows}
+        tenant = str(tenants.pop()) if len(tenants) == 1 and None not in tenants else None
+        return run_sync(SyncOptions(self.operator, self.output.progress, tenant=tenant))
+
+    def _print_report(self, decision: Decision, report: SyncReport) -> None:
+        if self.output.as_json:
+            self.print_result({**decision.document(), "sync": report.document()})
+        else:
+            print_report(self.output, report)

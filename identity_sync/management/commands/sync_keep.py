@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from identity_sync.management.removal_arguments import add_removals, read_ids
+from identity_sync.removals.decide import Selection, keep_removals
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.errors import UsageError
+from tenants.management.arguments import until
+
+
+class Command(OperatorCommand):
+    help = (
+        "Keep the access that pending removals would take, until a date. They are then out of the "
+        "alarms. At the end they wait for a decision again."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_removals(parser)
+        parser.add_argument("--reason", required=True, help="reason for the audit log")
+        parser.add_argument(
+            "--until",
+            metavar="DATE",
+            type=until,
+            help="last day of the access, at most 90 days ahead (default 30 days)",
+        )
+
+    def handle(self, **options: Any) -> None:
+        ids = read_ids(options["removals"], options["from_file"])
+        if not ids:
+            raise UsageError(
+                "Name the removals by their IDs, or by --from.",
+                fix="`scaiwave sync removals` lists the IDs.",
+            )
+        decision = keep_removals(
+            operator=self.operator,
+            selection=Selection(ids),
+            reason=options["reason"],
+            until=options["until"],
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=self.dry_run,
+        )
+        self.print_result(decision.document())
+        self.output.print_line(decision.sentence)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.utils import timezone
+
+from identity_sync.reasons import Loss
+from identity_sync.removals.queries import (
+    SHORT_ID_CHARS,
+    RemovalFilter,
+    count_by_tenant,
+    list_removals,
+)
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.text import pluralize
+from tenants.management.arguments import TIME_FORMATS, ensure_period, since
+
+COLUMNS = (
+    Column("id", "ID", no_wrap=True),
+    Column("tenant", "Tenant"),
+    Column("who", "Who"),
+    Column("email", "E-mail", optional=True),
+    Column("loss", "Loss"),
+    Column("reason", "Why", optional=True),
+    Column("first_seen_at", "Since", ColumnType.TIME, optional=True),
+    Column("state", "State"),
+)
+KEYS = (
+    *("id", "tenant_id", "tenant", "loss", "kind", "subject_id", "subject", "email", "scaikey_id"),
+    *("reason", "cause", "destination", "limit", "people", "roles", "memberships", "state"),
+    *("first_seen_at", "last_seen_at", "runs", "decided_at", "decided_by", "decision_reason"),
+    "expires_at",
+)
+
+
+class Command(ListCommand):
+    plural = "removals"
+    columns = COLUMNS
+    keys = KEYS
+    tenants: Sequence[Row]
+    help = (
+        "List pending removals: losses of access that syncs have set aside until you approve them "
+        "or keep the access. Approve rows by their IDs, or all of a tenant by its digest."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument(
+            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
+        )
+        parser.add_argument(
+            "--since",
+            metavar="TIME",
+            type=since,
+            help=f"only removals set aside since then: {TIME_FORMATS}",
+        )
+
+    def load_rows(self, limit: int | None, loss: str | None, **options: Any) -> Iterable[Row]:
+        ensure_period(options["since"], None)
+        filters = RemovalFilter(
+            options["tenant"], None if loss is None else Loss(loss), options["since"]
+        )
+        now = timezone.now()
+        rows = list_removals(operator=self.operator, filters=filters, now=now, limit=limit)
+        self.tenants = []
+        if filters.is_whole and limit is None:
+            self.tenants = count_by_tenant(self.operator, filters.tenant, now)
+        return rows
+
+    def load_rest(self) -> Row:
+        return {"tenants": self.tenants}
+
+    def format_row(self, row: Row) -> Row:
+        people = f" ({pluralize(row['people'], 'person', 'people')})" if row["people"] else ""
+        return {
+            **row,
+            "id": row["id"].hex[-SHORT_ID_CHARS:],
+            "who": f"{row['subject'] or row['scaikey_id']}{people}",
+        }
+
+    def print_notes(self) -> None:
+        for each in self.tenants:
+            if each["tenant"] is not None:
+                self.output.log(
+                    f"{each['tenant']}: {pluralize(each['count'], 'pending removal')}. Approve all "
+                    f"of them: `scaiwave sync approve --tenant {each['tenant']} --expect "
+                    f"{each['digest']}`."
+                )

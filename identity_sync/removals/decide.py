@@ -1,0 +1,321 @@
+"""Decide on pending removals: approve them, or keep the access.
+
+A decision is about the rows that are named, and no others: their IDs are read once, and checked
+again when the decision is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from identity_sync.errors import RemovalNotFound, RemovalsChanged
+from identity_sync.models import PendingRemoval, RemovalState
+from identity_sync.removals.queries import (
+    SHORT_ID_CHARS,
+    Row,
+    build_row,
+    compute_digest,
+    find_people,
+    is_pending_q,
+    visible_removals,
+)
+from identity_sync.sync.fetch import require_whole_scope
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.operators import Operator, OperatorRole, Permission
+from scaiwave.core.sql import batched
+from tenants.audit.record import AuditSubject, record_audit
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.validators import validate_reason
+from tenants.models import Tenant
+from tenants.roles.queries.super_admins import find_super_admin_holders
+
+APPROVAL = timedelta(hours=24)
+"""How long an approval waits for a sync that applies it."""
+DEFAULT_KEEP = timedelta(days=30)
+MAX_KEEP = timedelta(days=90)
+MAX_NAMED = 10
+MAX_NAME_CHARS = 1000
+IDS_PER_ENTRY = 1000
+"""Of one entry in the audit log; a larger decision has several."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that a decision is about: their IDs, or all that wait in one tenant.
+
+    With a tenant, `expect` is the digest of those rows that `sync removals` printed.
+    """
+
+    ids: Sequence[str] = ()
+    tenant: str | None = None
+    expect: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about which rows; `changed_count` leaves out those already decided so."""
+
+    state: RemovalState
+    rows: Sequence[Row]
+    changed_count: int
+    expires_at: datetime
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        removals = pluralize(len(self.rows), "removal")
+        verb = "approve" if self.state is RemovalState.APPROVED else "keep access for"
+        if self.dry_run:
+            return f"Would {verb} {removals}."
+        past = {"approve": "approved", "keep access for": "kept"}[verb]
+        if not self.changed_count:
+            return f"{removals} already {past}; nothing changed."
+        if self.state is RemovalState.APPROVED:
+            return f"{removals} approved. The next sync looks them up again and applies them."
+        return f"Access kept for {removals} until {self.expires_at:%Y-%m-%d}."
+
+    def document(self) -> Row:
+        return {
+            "removals": list(self.rows),
+            "changed": self.changed_count > 0,
+            "expires_at": self.expires_at,
+        }
+
+
+def approve_removals(
+    *,
+    operator: Operator,
+    selection: Selection,
+    reason: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    dry_run: bool = False,
+) -> Decision:
+    """Permit exactly these removals, for 24 hours: the next sync applies those still true, once.
+
+    It takes the permission for a sync of that reach, and never the token of a service account: a
+    person decides. `confirm` gets the question to ask, and raises if the answer is not yes. Raises
+    `RemovalNotFound`, `RemovalsChanged`, `TenantNotFound` and `InsufficientPermission`.
+    """
+    operator.require(Permission.SYNC_TENANTS)
+    if operator.role is OperatorRole.SERVICE or operator.is_own_application:
+        raise InsufficientPermission(
+            f"{operator.name} is a service account, and can't approve removals.",
+            fix="Approve them with the token of a person, or on the host.",
+        )
+    validate_reason(reason)
+    rows = _select(operator, selection, now)
+    if any(row.tenant_id is None for row in rows):
+        require_whole_scope(operator, settings.CONFIG)
+    writer = _Writer(operator, RemovalState.APPROVED, reason, now + APPROVAL, now)
+    return writer.write(rows, confirm, dry_run=dry_run)
+
+
+def keep_removals(
+    *,
+    operator: Operator,
+    selection: Selection,
+    reason: str,
+    until: datetime | None,
+    confirm: Callable[[str], None],
+    now: datetime,
+    dry_run: bool = False,
+) -> Decision:
+    """Refuse these removals until a date: access stays, and the rows are out of the alarms.
+
+    At the end they wait again, and are never applied by themselves. It takes the permission to
+    suspend tenants, or for a super_admin to manage the platform. Operators can't keep a row about
+    themselves or their own tenant or partner. Raises what `approve_removals` raises, and
+    `UsageError`.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    validate_reason(reason)
+    if not reason.strip():
+        raise UsageError("A reason is required.", fix="Pass --reason.")
+    end = now + DEFAULT_KEEP if until is None else until
+    if not now < end <= now + MAX_KEEP + timedelta(days=1):
+        raise UsageError(
+            f"--until must be a date within the next {MAX_KEEP.days} days.",
+            fix="Pass a nearer date, and keep the access again at its end.",
+        )
+    rows = _select(operator, selection, now)
+    _ensure_may_keep(operator, rows)
+    writer = _Writer(operator, RemovalState.KEPT, reason, end, now)
+    return writer.write(rows, confirm, dry_run=dry_run)
+
+
+def _select(operator: Operator, selection: Selection, now: datetime) -> list[PendingRemoval]:
+    """Return the open rows that are named, each once, in the order of their tenants."""
+    visible = visible_removals(operator).select_related("tenant")
+    if selection.tenant is not None:
+        rows = list(visible.filter(is_pending_q(now), tenant=_find_tenant(operator, selection)))
+        found = compute_digest(row.pk for row in rows)
+        if not rows:
+            raise RemovalNotFound(f"No removal waits in {selection.tenant}.")
+        if selection.expect.lower() != found:
+            raise RemovalsChanged(
+                f"The removals of {selection.tenant} are not those of {selection.expect}: "
+                f"{len(rows):,} are pending now, with the digest {found}."
+            )
+    else:
+        ids = _resolve_ids(visible, selection.ids)
+        rows = [row for batch in batched(ids) for row in visible.filter(pk__in=batch)]
+    return sorted(rows, key=lambda row: (row.tenant.slug if row.tenant else "", row.subject_name))
+
+
+def _find_tenant(operator: Operator, selection: Selection) -> Tenant:
+    if not selection.expect:
+        raise UsageError(
+            "--tenant needs --expect.",
+            fix="Pass the digest that `scaiwave sync removals` prints for this tenant.",
+        )
+    return resolve_tenant(operator, selection.tenant or "")
+
+
+def _resolve_ids(visible: QuerySet[PendingRemoval], texts: Iterable[str]) -> list[UUID]:
+    """Return the IDs of rows, each named whole or by its last characters, once.
+
+    Raises `RemovalNotFound` if one is not open or not visible, or named ambiguously.
+    """
+    known: defaultdict[str, list[UUID]] = defaultdict(list)
+    for key in visible.values_list("pk", flat=True):
+        known[key.hex].append(key)
+        known[key.hex[-SHORT_ID_CHARS:]].append(key)
+    found: dict[UUID, None] = {}
+    missing = []
+    for text in texts:
+        keys = known.get(text.strip().replace("-", "").lower(), [])
+        if len(keys) == 1:
+            found[keys[0]] = None
+        else:
+            missing.append(text.strip())
+    if missing:
+        examples = ", ".join(missing[:MAX_NAMED]) + (", …" if len(missing) > MAX_NAMED else "")
+        raise RemovalNotFound(f"Pending removal not found: {examples}. No changes were made.")
+    return list(found)
+
+
+def _ensure_may_keep(operator: Operator, rows: Sequence[PendingRemoval]) -> None:
+    own = [row for row in rows if _is_own(operator, row)]
+    if own:
+        raise InsufficientPermission(
+            f"{operator.name} may not keep a removal about themselves, or about their own tenant "
+            "or partner.",
+            fix="Ask another operator. No changes were made.",
+        )
+    if operator.has_permission(Permission.MANAGE_PLATFORM):
+        return
+    admins = find_super_admin_holders()
+    people = find_people(rows)
+    for row in rows:
+        person = people.get(row.subject_id)
+        if row.tenant_id is None or (person is not None and person.pk in admins):
+            operator.require(Permission.MANAGE_PLATFORM)
+
+
+def _is_own(operator: Operator, row: PendingRemoval) -> bool:
+    key = row.subject_scaikey_id
+    return (
+        bool(operator.subject and row.person_scaikey_id == operator.subject)
+        or (row.kind == "tenants" and key == operator.tenant_id)
+        or (row.kind == "partners" and key == operator.partner_id)
+    )
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes one decision about rows that were checked."""
+
+    operator: Operator
+    state: RemovalState
+    reason: str
+    expires_at: datetime
+    now: datetime
+
+    def write(
+        self, rows: Sequence[PendingRemoval], confirm: Callable[[str], None], *, dry_run: bool
+    ) -> Decision:
+        # An approval or keep is renewed only if it says something else.
+        changed = [row for row in rows if row.get_state(self.now) is not self.state]
+        if self.state is RemovalState.KEPT:
+            changed = [row for row in rows if row in changed or row.expires_at != self.expires_at]
+        if changed and not dry_run:
+            confirm(self._describe_effect(changed))
+            with transaction.atomic():
+                self._write(changed)
+        people = find_people(rows)
+        return Decision(
+            self.state,
+            [build_row(row, people.get(row.subject_id), self.now) for row in rows],
+            len(changed),
+            self.expires_at,
+            dry_run,
+        )
+
+    def _write(self, rows: Sequence[PendingRemoval]) -> None:
+        values = {
+            "state": self.state,
+            "decided_at": self.now,
+            "decided_by": self.operator.name[:MAX_NAME_CHARS],
+            "decision_reason": self.reason,
+            "expires_at": self.expires_at,
+        }
+        by_tenant: defaultdict[UUID | None, list[PendingRemoval]] = defaultdict(list)
+        for row in rows:
+            by_tenant[row.tenant_id].append(row)
+        for tenant_rows in by_tenant.values():
+            for batch in batched(tenant_rows, IDS_PER_ENTRY):
+                keys = [row.pk for row in batch]
+                # A sync may have applied or ended one since it was read.
+                locked = PendingRemoval.objects.select_for_update().open().filter(pk__in=keys)
+                if len(locked.values_list("pk")) < len(keys):
+                    raise RemovalsChanged(
+                        "A sync has applied or ended some of these removals just now."
+                    )
+                PendingRemoval.objects.filter(pk__in=keys).update(**values)
+                self._audit(batch)
+        for row in rows:
+            for name, value in values.items():
+                setattr(row, name, value)
+
+    def _audit(self, rows: Sequence[PendingRemoval]) -> None:
+        tenant = rows[0].tenant
+        verb = "approve" if self.state is RemovalState.APPROVED else "keep"
+        record_audit(
+            operator=self.operator,
+            action=f"sync {verb}",
+            subject=AuditSubject(
+                "pending removals", rows[0].pk.hex, tenant.slug if tenant else "partners"
+            ),
+            tenant=tenant,
+            now=self.now,
+            details={
+                "removals": [str(row.pk) for row in rows],
+                "expires_at": self.expires_at.isoformat(),
+                "reason": self.reason,
+            },
+        )
+
+    def _describe_effect(self, rows: Sequence[PendingRemoval]) -> str:
+        number = pluralize(len(rows), "removal")
+        names = ", ".join(_describe_subject(row) for row in rows[:MAX_NAMED])
+        more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
+        if self.state is RemovalState.APPROVED:
+            return f"The next sync will apply {number}: {names}{more}."
+        return f"This keeps the access of {number} until {self.expires_at:%Y-%m-%d}: {names}{more}."
+
+
+def _describe_subject(row: PendingRemoval) -> str:
+    place = f" in {row.tenant.slug}" if row.tenant and row.kind != "tenants" else ""
+    people = f" with {pluralize(row.people, 'person', 'people')}" if row.people else ""
+    name = row.subject_name or row.subject_scaikey_id
+    return f"{name}{place} ({row.loss}{people})"

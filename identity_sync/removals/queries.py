@@ -1,0 +1,160 @@
+"""List pending removals, and identify those of a tenant by a digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from identity_sync.models import OPEN_STATES, Limit, PendingRemoval, RemovalState
+from identity_sync.reasons import Loss, Reason, format_reason
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.visibility import visible_tenants
+from tenants.models import GroupMembership, Participant
+
+Row = dict[str, Any]
+
+DIGEST_CHARS = 16
+SHORT_ID_CHARS = 12
+"""The last characters of an ID: the first ones are the time, which rows of one run share."""
+
+
+@dataclass(frozen=True)
+class RemovalFilter:
+    """Conditions for open rows; None matches all."""
+
+    tenant: str | None = None
+    loss: Loss | None = None
+    since: datetime | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows of a tenant match, so that a digest covers what is listed."""
+        return self.loss is None and self.since is None
+
+
+def visible_removals(operator: Operator) -> QuerySet[PendingRemoval]:
+    """Return the open rows in the scope of an operator. Rows of partners have no tenant."""
+    rows = PendingRemoval.objects.open()
+    if operator.sees_everything:
+        return rows
+    return rows.filter(tenant__in=visible_tenants(operator))
+
+
+def list_removals(
+    *, operator: Operator, filters: RemovalFilter, now: datetime, limit: int | None = None
+) -> Iterator[Row]:
+    """Yield the open rows as JSON has them, tenant by tenant. Raises `TenantNotFound`."""
+    operator.require(Permission.VIEW)
+    rows = visible_removals(operator).select_related("tenant")
+    if filters.tenant is not None:
+        rows = rows.filter(tenant=resolve_tenant(operator, filters.tenant))
+    if filters.loss is not None:
+        rows = rows.filter(loss=filters.loss)
+    if filters.since is not None:
+        rows = rows.filter(first_seen_at__gte=filters.since)
+    rows = rows.order_by("tenant__slug", "loss", "subject_name", "id")
+    return _iter_rows(rows[:limit] if limit else rows, now)
+
+
+def _iter_rows(rows: QuerySet[PendingRemoval], now: datetime) -> Iterator[Row]:
+    for batch in batched(rows.iterator(chunk_size=1000), 1000):
+        people = find_people(batch)
+        yield from (build_row(row, people.get(row.subject_id), now) for row in batch)
+
+
+def find_people(rows: Iterable[PendingRemoval]) -> dict[UUID, Participant]:
+    """Return the person of each row that is about one, by the ID of its subject."""
+    subjects = [row.subject_id for row in rows if row.person_scaikey_id]
+    edges = GroupMembership.objects.filter(pk__in=subjects).select_related("member_participant")
+    people = {edge.pk: edge.member_participant for edge in edges if edge.member_participant}
+    return people | Participant.objects.in_bulk(subjects)
+
+
+def build_row(row: PendingRemoval, person: Participant | None, now: datetime) -> Row:
+    state = row.get_state(now)
+    is_decided = state is not RemovalState.PENDING
+    return {
+        "id": row.pk,
+        "tenant_id": row.tenant_id,
+        "tenant": row.tenant.slug if row.tenant else None,
+        "loss": row.loss,
+        "kind": row.kind,
+        "subject_id": row.subject_id,
+        "subject": row.subject_name,
+        "email": (person.email or None) if person else None,
+        "scaikey_id": row.subject_scaikey_id.rpartition(" ")[2],
+        "reason": explain_removal(row),
+        "cause": row.cause,
+        "destination": row.destination or None,
+        "limit": row.limit_code,
+        "people": row.people,
+        "roles": row.roles,
+        "memberships": row.memberships,
+        "state": state,
+        "first_seen_at": row.first_seen_at,
+        "last_seen_at": row.last_seen_at,
+        "runs": row.runs,
+        "decided_at": row.decided_at if is_decided else None,
+        "decided_by": (row.decided_by or None) if is_decided else None,
+        "decision_reason": (row.decision_reason or None) if is_decided else None,
+        "expires_at": row.expires_at if is_decided else None,
+    }
+
+
+def explain_removal(row: PendingRemoval) -> str:
+    """Return why access would be lost, as a sentence for people."""
+    if row.loss == Loss.ROLE_TAKEN:
+        return f"role {row.destination} is no longer granted in ScaiKey"
+    if row.cause == Reason.CHANGED:
+        return f"{row.destination.lower()} in ScaiKey"
+    if row.cause == Reason.MOVED:
+        return f"moved to {row.destination} in ScaiKey"
+    return format_reason(row.cause, "")
+
+
+def count_by_tenant(operator: Operator, tenant: str | None, now: datetime) -> list[Row]:
+    """Return number and digest of the rows that wait in each tenant; of partners the tenant is
+    null."""
+    rows = visible_removals(operator).filter(is_pending_q(now))
+    if tenant is not None:
+        rows = rows.filter(tenant=resolve_tenant(operator, tenant))
+    ids: dict[str | None, list[UUID]] = {}
+    for key, slug in rows.order_by("tenant__slug", "pk").values_list("pk", "tenant__slug"):
+        ids.setdefault(slug, []).append(key)
+    return [
+        {"tenant": slug, "count": len(keys), "digest": compute_digest(keys)}
+        for slug, keys in ids.items()
+    ]
+
+
+def compute_digest(ids: Iterable[UUID]) -> str:
+    """Return what identifies a set of rows."""
+    text = "\n".join(sorted(key.hex for key in ids))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def is_pending_q(now: datetime) -> Q:
+    """Match the rows that wait for a decision, among them those whose decision has expired."""
+    decided = Q(state__in=(RemovalState.APPROVED, RemovalState.KEPT), expires_at__lte=now)
+    return Q(state=RemovalState.PENDING) | decided
+
+
+def count_removals(rows: QuerySet[PendingRemoval], now: datetime) -> dict[str, int]:
+    """Count open rows by their state."""
+    counts = {state.value: 0 for state in OPEN_STATES}
+    counts["pending"] = rows.filter(is_pending_q(now)).count()
+    for state in (RemovalState.APPROVED, RemovalState.KEPT):
+        counts[state] = rows.filter(state=state, expires_at__gt=now).count()
+    return counts
+
+
+def describe_limit(code: str) -> str:
+    return Limit(code).label if code in Limit.values else code

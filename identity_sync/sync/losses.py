@@ -1,0 +1,369 @@
+"""Find every loss of access in a plan: the rows that lose something, and what depends on them.
+
+A removal is a row of the plan that takes access from someone: a person, group, tenant, partner,
+group membership or role grant. It is decided on as a whole. Its `state` is:
+
+* `judged` until a limit sets it aside,
+* `pending` if it waits for a decision, `kept` if it was refused, `off` where removals are turned
+  off; these are skipped,
+* `approved` or `allowed` if a person permitted it,
+* `suspended` for a tenant or partner with that status in its own record, and `announced` for a
+  person whom a webhook named: each has a limit of its own,
+* `covered` if it follows from another one (`root_id`), and is applied or skipped with it.
+
+A loss is a removal or a row that depends on one: the people of a lost tenant, and the memberships
+and grants of a lost group. Each kind of loss is a measure, and so are the people affected by any.
+
+In SQL: `d` is a row of the plan, `r` a removal, `s` a staged record, `p` a row of the database, `t`
+a tenant, `o` a partner, `l` a loss, `b` a membership or grant of a lost group, `c` a claim, `w` a
+target, `k` a tenant whose access is kept, `q` a pending removal of earlier runs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from identity_sync.models import RemovalState
+from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
+from identity_sync.report import LOSSES
+from identity_sync.sync.staging import analyze, index_plan_rows
+from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one
+from tenants.models.directory import ACTIVE_STATUSES
+
+_ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+AFFECTED = "affected_people"
+"""The measure of people who lose a status, a role or a group membership."""
+
+SET_ASIDE = "('pending', 'kept', 'off')"
+"""The states of removals that are skipped, in SQL."""
+
+_COLUMNS = (
+    "kind, row_id, subject_id, tenant_id, scaikey_id, person_scaikey_id, name, loss, cause, "
+    "destination, state, limit_code"
+)
+
+
+def find_removals(now: datetime) -> bool:
+    """Stage the removals of the plan, with their states; return whether there are any."""
+    execute("DELETE FROM removals")
+    found = sum(_find_ended(kind, action, loss) for (kind, action), loss in ENDED.items())
+    found += sum(_find_suspended(kind, loss) for kind, loss in SUSPENSIONS.items())
+    found += execute(_MOVED_TO_INACTIVE_PARTNERS)
+    found += execute(_REVOKED_GRANTS)
+    if not found:
+        return False
+    # In a tenant that is not linked no one can sign in, so that nothing can be lost there.
+    execute(
+        "DELETE FROM removals WHERE tenant_id IN "
+        "(SELECT id FROM sw_tenants WHERE scaikey_tenant_id IS NULL)"
+    )
+    analyze("removals", "sync_plan")
+    for sql in _STATES:
+        execute(sql)
+    execute(_STATES_OF_ROWS, [datetime_param(now)] * 2)
+    execute(_COVERED_BY_TENANTS)
+    execute(_COVERED_MEMBERSHIPS)
+    return True
+
+
+def _find_ended(kind: str, action: str, loss: Loss) -> int:
+    person = "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
+    destination = "''"
+    if action == "move":
+        destination = (
+            f"COALESCE((SELECT m.tenant_scaikey_id FROM stage_{kind} m "
+            "WHERE m.scaikey_id = d.scaikey_id), '')"
+        )
+    joins = ""
+    if kind == "memberships":
+        joins = (
+            "JOIN sw_group_memberships e ON e.id = d.row_id "
+            "LEFT JOIN sw_participants p ON p.id = e.member_participant_id"
+        )
+        person = "COALESCE(p.scaikey_id, '')"
+    return execute(
+        f"""
+        INSERT INTO removals ({_COLUMNS})
+        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, %s,
+               d.reason, {destination}, 'judged', ''
+        FROM sync_plan d {joins}
+        WHERE d.kind = %s AND d.action = %s AND d.reason <> %s
+        """,
+        [loss, kind, action, Reason.NOT_RETURNED],
+    )
+
+
+def _find_suspended(kind: str, loss: Loss) -> int:
+    """Stage active rows whose new status is not active."""
+    person = "d.scaikey_id" if kind == "participants" else "''"
+    return execute(
+        f"""
+        INSERT INTO removals ({_COLUMNS})
+        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, %s,
+               d.reason, s.scaikey_status, 'judged', ''
+        FROM sync_plan d JOIN sw_{kind} p ON p.id = d.row_id JOIN stage_{kind} s ON s.n = d.n
+        WHERE d.kind = %s AND d.action = 'update' AND s.scaikey_status NOT IN ({_ACTIVE})
+          AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL
+        """,
+        [loss, kind],
+    )
+
+
+_MOVED_TO_INACTIVE_PARTNERS = f"""
+    INSERT INTO removals ({_COLUMNS})
+    SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
+           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', s.partner_scaikey_id, 'judged', ''
+    FROM sync_plan d JOIN sw_tenants p ON p.id = d.row_id JOIN stage_tenants s ON s.n = d.n
+    WHERE d.kind = 'tenants' AND d.action = 'update' AND d.row_id IN (
+          SELECT c.row_id FROM loss_claims c
+          WHERE c.kind = 'tenants' AND c.is_moved = 1 AND c.state IN ('lost', 'assumed'))
+      AND (p.partner_id IS NULL OR s.partner_id <> p.partner_id)
+      AND COALESCE(s.scaikey_status, p.scaikey_status) IN ({_ACTIVE})
+"""
+
+# The subject of a grant is the person.
+_REVOKED_GRANTS = f"""
+    INSERT INTO removals ({_COLUMNS})
+    SELECT 'grants', d.grant_id, d.participant_id, d.tenant_id, p.scaikey_id, p.scaikey_id,
+           p.display_name, '{Loss.ROLE_TAKEN}', '{Reason.CHANGED}', x.slug, 'judged', ''
+    FROM role_plan d JOIN sw_participants p ON p.id = d.participant_id
+    JOIN sw_role_grants g ON g.id = d.grant_id JOIN sw_roles x ON x.id = g.role_id
+    WHERE d.action = 'revoke'
+"""
+
+_STATES = (
+    # They were not looked up in this run.
+    """
+    UPDATE removals SET state = 'pending'
+    WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'assumed')
+       OR row_id IN (SELECT c.edge_id FROM edge_claims c WHERE c.state = 'assumed')
+    """,
+    f"""
+    UPDATE removals SET state = 'suspended' WHERE state = 'judged' AND cause = '{Reason.CHANGED}'
+    AND loss IN ('{Loss.TENANT_SUSPENDED}', '{Loss.PARTNER_SUSPENDED}')
+    AND destination = 'SUSPENDED'
+    """,
+    f"""
+    UPDATE removals SET state = 'announced' WHERE state = 'judged' AND kind = 'participants'
+    AND loss IN ('{Loss.REMOVED}', '{Loss.SUSPENDED}') AND cause <> '{Reason.TENANT_REMOVED}'
+    AND EXISTS (SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
+                AND w.scaikey_id = removals.scaikey_id)
+    """,
+    """
+    UPDATE removals SET state = 'off', skip_reason = (SELECT min(k.note) FROM kept_tenants k)
+    WHERE tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)
+       OR kind = 'partners' AND row_id IN (SELECT t.partner_id FROM sw_tenants t
+                                           JOIN kept_tenants k ON k.tenant_id = t.id)
+    """,
+)
+
+SAME_REMOVAL = (
+    "q.subject_id = removals.subject_id AND q.loss = removals.loss AND q.cause = removals.cause "
+    "AND q.destination = removals.destination"
+)
+# An approval or a keep whose time has passed is pending again. A webhook proves by itself.
+_STATES_OF_ROWS = f"""
+    UPDATE removals SET limit_code = q.limit_code, state = CASE
+        WHEN q.state = '{RemovalState.KEPT}' AND q.expires_at > %s THEN 'kept'
+        WHEN q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s
+             AND removals.state <> 'pending' THEN 'approved'
+        WHEN removals.state = 'announced' THEN 'announced' ELSE 'pending' END
+    FROM sw_pending_removals q
+    WHERE {SAME_REMOVAL} AND removals.state <> 'off'
+      AND q.state IN ('{RemovalState.PENDING}', '{RemovalState.APPROVED}', '{RemovalState.KEPT}')
+"""
+
+_COVERED_BY_TENANTS = f"""
+    UPDATE removals SET state = 'covered', root_id = tenant_id
+    WHERE kind IN ('participants', 'groups') AND state <> 'off'
+      AND cause = '{Reason.TENANT_REMOVED}' AND tenant_id IN (
+          SELECT r.row_id FROM removals r WHERE r.kind = 'tenants')
+"""
+# They follow the person or group that is removed or moved.
+_MEMBER = f"""
+    FROM sw_group_memberships e JOIN removals m
+      ON m.row_id IN (e.member_participant_id, e.member_group_id)
+    WHERE e.id = removals.row_id AND m.kind IN ('participants', 'groups')
+      AND m.loss IN ('{Loss.REMOVED}', '{Loss.MOVED}', '{Loss.GROUP_REMOVED}')
+"""
+_COVERED_MEMBERSHIPS = f"""
+    UPDATE removals SET state = 'covered',
+        root_id = (SELECT COALESCE(m.root_id, m.row_id) {_MEMBER} LIMIT 1)
+    WHERE kind = 'memberships' AND state <> 'off' AND EXISTS (SELECT 1 {_MEMBER})
+"""
+
+
+def mark_set_aside() -> None:
+    """Give covered removals the state of what they follow, if that is set aside."""
+    execute(
+        f"""
+        UPDATE removals SET state = r.state, skip_reason = r.skip_reason
+        FROM removals r WHERE removals.state = 'covered' AND r.row_id = removals.root_id
+          AND r.state IN {SET_ASIDE}
+        """
+    )
+
+
+def find_losses(condition: str) -> None:
+    """Stage the losses of the removals that meet a condition about `r`, in SQL."""
+    execute("DELETE FROM losses")
+    execute("DELETE FROM affected_through_groups")
+    execute(
+        f"""
+        INSERT INTO losses (kind, tenant_id, row_id)
+        SELECT CASE r.kind WHEN 'participants' THEN 'people' ELSE r.kind END, r.tenant_id, r.row_id
+        FROM removals r WHERE {condition}
+        """
+    )
+    _find_tenant_access()
+    execute(_PEOPLE_OF_LOST_TENANTS.format(condition=condition))
+    for kind, table, column in _GROUP_DEPENDENTS:
+        execute(
+            f"""
+            INSERT INTO losses (kind, tenant_id, row_id)
+            SELECT '{kind}', b.tenant_id, b.id
+            FROM losses l JOIN {table} b ON b.{column} = l.row_id
+            WHERE l.kind = 'groups' {"AND b.absent_since IS NULL" if kind == "memberships" else ""}
+              AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
+            """
+        )
+    execute(_AFFECTED_THROUGH_GROUPS)
+
+
+def _find_tenant_access() -> None:
+    """Stage which tenants give their people access, before and after the plan.
+
+    That takes a tenant and a partner that are active, and each may change or be changed for
+    another in the same run.
+    """
+    execute("DELETE FROM partner_access")
+    execute("DELETE FROM tenant_access")
+    if fetch(
+        "SELECT 1 FROM sync_plan WHERE kind IN ('partners', 'tenants') "
+        "AND action IN ('update', 'restore', 'deactivate') LIMIT 1"
+    ):
+        index_plan_rows()
+        execute(_PARTNER_ACCESS)
+        execute(_TENANT_ACCESS)
+
+
+def _is_active(row: str, staged: str, plan: str) -> str:
+    """SQL for whether a row will be active after the plan."""
+    status = f"COALESCE({staged}.scaikey_status, {row}.scaikey_status)"
+    return (
+        f"({row}.suspended_by_hand_at IS NULL AND COALESCE({plan}.action, '') <> 'deactivate' "
+        f"AND ({row}.absent_since IS NULL OR {plan}.action = 'restore') "
+        f"AND {status} IN ({_ACTIVE}))"
+    )
+
+
+def _was_active(row: str) -> str:
+    return (
+        f"({row}.suspended_by_hand_at IS NULL AND {row}.absent_since IS NULL "
+        f"AND {row}.scaikey_status IN ({_ACTIVE}))"
+    )
+
+
+_PLANNED = "d.action IN ('update', 'restore', 'deactivate')"
+
+_PARTNER_ACCESS = f"""
+    INSERT INTO partner_access (partner_id, was_active, is_active)
+    SELECT p.id, CASE WHEN {_was_active("p")} THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("p", "s", "d")} THEN 1 ELSE 0 END
+    FROM sw_partners p
+    LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = p.id AND {_PLANNED}
+    LEFT JOIN stage_partners s ON s.n = d.n
+    UNION ALL
+    SELECT d.row_id, 0, CASE WHEN COALESCE(s.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
+    FROM sync_plan d JOIN stage_partners s ON s.n = d.n
+    WHERE d.kind = 'partners' AND d.action = 'add'
+"""
+
+_TENANT_ACCESS = f"""
+    INSERT INTO tenant_access (tenant_id, was_active, is_active)
+    SELECT t.id,
+           CASE WHEN {_was_active("t")} AND COALESCE(o.was_active, 1) = 1 THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("t", "s", "d")} AND COALESCE(a.is_active, 1) = 1
+                THEN 1 ELSE 0 END
+    FROM sw_tenants t
+    LEFT JOIN sync_plan d ON d.kind = 'tenants' AND d.row_id = t.id AND {_PLANNED}
+    LEFT JOIN stage_tenants s ON s.n = d.n
+    LEFT JOIN partner_access o ON o.partner_id = t.partner_id
+    LEFT JOIN partner_access a ON a.partner_id = COALESCE(s.partner_id, t.partner_id)
+"""
+
+LOST_TENANTS = "SELECT tenant_id FROM tenant_access WHERE was_active = 1 AND is_active = 0"
+
+# Only those whose tenant or partner is lost by such a removal.
+_PEOPLE_OF_LOST_TENANTS = f"""
+    INSERT INTO losses (kind, tenant_id, row_id)
+    SELECT 'people', p.tenant_id, p.id
+    FROM sw_participants p JOIN sw_tenants t ON t.id = p.tenant_id
+    WHERE p.tenant_id IN ({LOST_TENANTS}) AND p.participant_type = 'human'
+      AND t.scaikey_tenant_id IS NOT NULL AND {_was_active("p")}
+      AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
+      AND NOT EXISTS (SELECT 1 FROM removals r
+                      WHERE (r.kind = 'tenants' AND r.row_id = t.id
+                             OR r.kind = 'partners' AND r.row_id = t.partner_id)
+                        AND NOT ({{condition}}))
+"""
+
+_GROUP_DEPENDENTS = (
+    ("memberships", "sw_group_memberships", "group_id"),
+    ("memberships", "sw_group_memberships", "member_group_id"),
+    ("grants", "sw_role_grants", "group_id"),
+)
+
+
+def count_losses() -> dict[str, int]:
+    counts = dict.fromkeys(LOSSES, 0)
+    counts |= {
+        kind: int(number)
+        for kind, number in fetch("SELECT kind, count(*) FROM losses GROUP BY kind")
+    }
+    return counts
+
+
+_AFFECTED = """
+    SELECT tenant_id, row_id AS person_id FROM losses WHERE kind = 'people'
+    UNION
+    SELECT l.tenant_id, g.participant_id FROM losses l JOIN sw_role_grants g ON g.id = l.row_id
+    WHERE l.kind = 'grants' AND g.participant_id IS NOT NULL
+    UNION
+    SELECT l.tenant_id, m.member_participant_id
+    FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
+    WHERE l.kind = 'memberships' AND m.member_participant_id IS NOT NULL
+    UNION
+    SELECT tenant_id, person_id FROM affected_through_groups
+"""
+
+_AFFECTED_THROUGH_GROUPS = """
+    WITH RECURSIVE lost (tenant_id, group_id) AS (
+        SELECT l.tenant_id, m.member_group_id
+        FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
+        WHERE l.kind = 'memberships' AND m.member_group_id IS NOT NULL
+        UNION
+        SELECT l.tenant_id, m.member_group_id
+        FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
+        WHERE m.member_group_id IS NOT NULL AND m.absent_since IS NULL
+    )
+    INSERT INTO affected_through_groups (tenant_id, person_id)
+    SELECT DISTINCT l.tenant_id, m.member_participant_id
+    FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
+    WHERE m.member_participant_id IS NOT NULL AND m.absent_since IS NULL
+"""
+"""The people in a group that is no longer a member of another, and so may lose its roles."""
+
+
+def count_affected() -> int:
+    """Count the people who are affected by any loss."""
+    return int(fetch_one(f"SELECT count(DISTINCT person_id) FROM ({_AFFECTED}) AS a")[0])
+
+
+def count_losses_by_tenant() -> dict[tuple[str, str], int]:
+    """Count the losses by measure and tenant; those of a partner have no tenant."""
+    rows = fetch(
+        "SELECT kind, tenant_id, count(*) FROM losses GROUP BY kind, tenant_id UNION ALL "
+        f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a GROUP BY tenant_id"
+    )
+    return {(kind, str(tenant_id or "")): int(number) for kind, tenant_id, number in rows}

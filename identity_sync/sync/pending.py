@@ -1,0 +1,274 @@
+"""Pending removals in a run: which claims they answer, and what becomes of each.
+
+A claim for which a row waits is not looked up again, unless someone has approved the row. Then it
+is looked up whatever the budget is, and applied if it is still true.
+
+In SQL: `q` is a pending removal, `c` a claim, `s` a staged record, `r` a removal of the plan, `w` a
+target, `e` an edge, `g` a group, `u` an unusable record, `p` a person, `t` a tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from identity_sync.models import OPEN_STATES, Limit, PendingRemoval, RemovalState, SyncRun
+from identity_sync.reasons import SUSPENSIONS, Loss
+from identity_sync.sync.losses import SAME_REMOVAL
+from identity_sync.sync.staging import index_filled
+from scaiwave.core.sql import batched, datetime_param, execute, fetch, fetch_one, uuid_param
+from scaiwave.ids import new_id
+from tenants.models import Tenant
+
+_OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
+_APPROVED = f"(q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s)"
+_KEPT = f"(q.state = '{RemovalState.KEPT}' AND q.expires_at > %s)"
+_NOT_APPROVED = f"(q.state IN ({_OPEN}) AND NOT {_APPROVED})"
+
+_REMOVED = ", ".join(
+    f"'{loss}'"
+    for loss in (Loss.REMOVED, Loss.GROUP_REMOVED, Loss.TENANT_REMOVED, Loss.PARTNER_REMOVED)
+)
+_MOVED = ", ".join(f"'{loss}'" for loss in (Loss.MOVED, Loss.GROUP_REMOVED, Loss.TENANT_SUSPENDED))
+_SUSPENDED = ", ".join(f"'{loss}'" for loss in SUSPENSIONS.values())
+
+
+def _is_same_claim(kind: str) -> str:
+    """SQL for whether a row is about what the list claims."""
+    staged = f"(SELECT s.{{}} FROM stage_{kind} s WHERE s.scaikey_id = loss_claims.scaikey_id)"
+    conditions = [f"loss_claims.is_absent = 1 AND q.loss IN ({_REMOVED}) AND q.destination = ''"]
+    if kind != "partners":
+        place = "partner_scaikey_id" if kind == "tenants" else "tenant_scaikey_id"
+        conditions.append(
+            f"loss_claims.is_absent = 0 AND loss_claims.is_moved = 1 AND q.loss IN ({_MOVED}) "
+            f"AND q.destination = {staged.format(place)}"
+        )
+    if kind != "groups":
+        conditions.append(
+            "loss_claims.is_absent = 0 AND loss_claims.is_moved = 0 "
+            f"AND loss_claims.is_inactive = 1 AND q.loss IN ({_SUSPENDED}) "
+            f"AND q.destination = {staged.format('scaikey_status')}"
+        )
+    return f"q.subject_id = loss_claims.row_id AND ({' OR '.join(conditions)})"
+
+
+def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
+    """Assume the open claims that rows answer; with `only_kept` only rows that are kept.
+
+    What a webhook names was looked up already.
+    """
+    if not _has_open_rows():
+        return
+    state = _KEPT if only_kept else _NOT_APPROVED
+    row = f"FROM sw_pending_removals q WHERE {state} AND {_is_same_claim(kind)}"
+    matched = execute(
+        f"""
+        UPDATE loss_claims SET state = 'assumed', note = (SELECT q.cause {row} LIMIT 1)
+        WHERE kind = %s AND state = 'open' AND EXISTS (SELECT 1 {row}) AND NOT EXISTS (
+            SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
+            AND w.kind = loss_claims.kind AND w.scaikey_id = loss_claims.scaikey_id)
+        """,
+        [datetime_param(now), kind, datetime_param(now)],
+    )
+    if matched:
+        execute(
+            "INSERT INTO confirmed_removals (kind, scaikey_id, reason) SELECT kind, scaikey_id, "
+            "note FROM loss_claims WHERE kind = %s AND state = 'assumed' AND is_absent = 1",
+            [kind],
+        )
+
+
+def match_role_claims(*, now: datetime, only_kept: bool) -> None:
+    """Assume the open claims about people of whom each lost role has a row."""
+    state = _KEPT if only_kept else _NOT_APPROVED
+    execute(
+        f"""
+        UPDATE loss_claims SET state = 'assumed'
+        WHERE kind = 'participants' AND state = 'open' AND role_losses > 0 AND role_losses = (
+            SELECT count(*) FROM sw_pending_removals q WHERE {state}
+            AND q.subject_id = loss_claims.row_id AND q.loss = '{Loss.ROLE_TAKEN}')
+        """,
+        [datetime_param(now)],
+    )
+
+
+def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
+    state = _KEPT if only_kept else _NOT_APPROVED
+    execute(
+        "UPDATE edge_claims SET state = 'assumed' WHERE state = 'open' AND edge_id IN "
+        f"(SELECT q.subject_id FROM sw_pending_removals q WHERE {state} "
+        "AND q.kind = 'memberships')",
+        [datetime_param(now)],
+    )
+
+
+def list_approved_claims(kind: str, now: datetime) -> list[str]:
+    """Return the ScaiKey IDs of the open claims about which someone has approved a row."""
+    rows = fetch(
+        "SELECT c.scaikey_id FROM loss_claims c WHERE c.kind = %s AND c.state = 'open' "
+        "AND c.row_id IN (SELECT q.subject_id FROM sw_pending_removals q "
+        f"WHERE {_APPROVED}) ORDER BY c.scaikey_id",
+        [kind, datetime_param(now)],
+    )
+    return [row[0] for row in rows]
+
+
+def list_approved_groups(now: datetime) -> list[str]:
+    """Return the groups with an open claim about an edge whose end someone has approved."""
+    rows = fetch(
+        "SELECT DISTINCT c.group_scaikey_id FROM edge_claims c WHERE c.state = 'open' "
+        "AND c.edge_id IN (SELECT q.subject_id FROM sw_pending_removals q "
+        f"WHERE {_APPROVED}) ORDER BY c.group_scaikey_id",
+        [datetime_param(now)],
+    )
+    return [row[0] for row in rows]
+
+
+def lock_open_rows() -> None:
+    """Wait for decisions that are being written; later ones wait for this transaction."""
+    list(PendingRemoval.objects.select_for_update().open().order_by("pk").values_list("pk"))
+
+
+def count_pending() -> int:
+    """Count the removals of the plan that wait, each with what depends on it."""
+    sql = "SELECT count(*) FROM removals WHERE state = 'pending' AND root_id IS NULL"
+    return int(fetch_one(sql)[0])
+
+
+def has_last_super_admin() -> bool:
+    sql = f"SELECT 1 FROM removals WHERE limit_code = '{Limit.SUPER_ADMIN}' AND state = 'pending'"
+    return bool(fetch(sql))
+
+
+def list_pending_tenants() -> list[str]:
+    """Return the slugs of the tenants in which removals wait, sorted."""
+    rows = fetch(
+        "SELECT DISTINCT t.slug FROM removals r JOIN sw_tenants t ON t.id = r.tenant_id "
+        "WHERE r.state = 'pending' AND r.root_id IS NULL ORDER BY t.slug"
+    )
+    return [row[0] for row in rows]
+
+
+def _has_open_rows() -> bool:
+    return bool(fetch(f"SELECT 1 FROM sw_pending_removals q WHERE q.state IN ({_OPEN}) LIMIT 1"))
+
+
+def record_removals(
+    run: SyncRun, *, kinds: Iterable[str], tenant: Tenant | None, targets_only: bool, now: datetime
+) -> None:
+    """Record what became of each removal, in the transaction that applies the plan.
+
+    A row that this run would have found, and did not, has ended. `kinds` are those that the run has
+    read.
+    """
+    if _has_open_rows():
+        index_filled("removals", "subject_id")
+        _end_rows(run, kinds, tenant, targets_only, now)
+    _add_rows(now)
+
+
+_SAME = SAME_REMOVAL.replace("q.", "sw_pending_removals.")
+_STILL = f"EXISTS (SELECT 1 FROM removals WHERE {{0}} AND {_SAME})"
+_UNDECIDED = """
+    (subject_id IN (SELECT c.row_id FROM loss_claims c
+                    WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
+     OR subject_id IN (SELECT c.edge_id FROM edge_claims c
+                       WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
+     OR subject_scaikey_id IN (SELECT u.scaikey_id FROM unusable_records u)
+     OR kind = 'memberships' AND EXISTS (
+         SELECT 1 FROM sw_group_memberships e JOIN sw_groups g ON g.id = e.group_id
+         WHERE e.id = sw_pending_removals.subject_id AND e.absent_since IS NULL
+           AND g.absent_since IS NULL
+           AND g.id NOT IN (SELECT group_id FROM fetched_group_rows)))
+"""
+_IN_SCOPE = """
+    (tenant_id IS NULL OR tenant_id IN (SELECT tenant_id FROM scope_tenants)
+     OR tenant_id IN (SELECT t.id FROM sw_tenants t WHERE t.scaikey_tenant_id IS NULL))
+"""
+_IS_TARGET = """
+    EXISTS (SELECT 1 FROM targets w WHERE
+            w.kind = CASE sw_pending_removals.kind WHEN 'grants' THEN 'participants'
+                     WHEN 'memberships' THEN 'groups' ELSE sw_pending_removals.kind END
+            AND w.scaikey_id || ' ' =
+                substr(sw_pending_removals.subject_scaikey_id || ' ', 1, length(w.scaikey_id) + 1))
+"""
+
+
+def _end_rows(
+    run: SyncRun, kinds: Iterable[str], tenant: Tenant | None, targets_only: bool, now: datetime
+) -> None:
+    time, key = datetime_param(now), uuid_param(run.pk)
+    execute(
+        f"UPDATE sw_pending_removals SET state = '{RemovalState.PENDING}' "
+        f"WHERE state IN ('{RemovalState.APPROVED}', '{RemovalState.KEPT}') AND expires_at <= %s",
+        [time],
+    )
+    end = "UPDATE sw_pending_removals SET state = %s, ended_at = %s, ended_by_id = %s"
+    is_open = f"state IN ({_OPEN})"
+    is_applied = _STILL.format("removals.state NOT IN ('pending', 'kept', 'off')")
+    execute(f"{end} WHERE {is_open} AND {is_applied}", [RemovalState.APPLIED, time, key])
+    read = {*kinds, "grants"} if "participants" in kinds else set(kinds)
+    names = ", ".join(f"'{kind}'" for kind in sorted(read))
+    still = _STILL.format("(removals.root_id IS NULL OR removals.state = 'off')")
+    where = _IS_TARGET if targets_only else _IN_SCOPE
+    params = [RemovalState.ENDED, time, key]
+    if tenant is not None:
+        where, params = "tenant_id = %s", [*params, uuid_param(tenant.pk)]
+    execute(
+        f"{end} WHERE {where} AND {is_open} AND kind IN ({names}) AND NOT {still} "
+        f"AND NOT {_UNDECIDED}",
+        params,
+    )
+    waits = _STILL.format("removals.root_id IS NULL AND removals.state IN ('pending', 'kept')")
+    execute(
+        f"UPDATE sw_pending_removals SET last_seen_at = %s, runs = runs + 1 "
+        f"WHERE {is_open} AND {waits}",
+        [time],
+    )
+
+
+_ACTIVE_PEOPLE = "sw_participants p WHERE p.absent_since IS NULL AND p.scaikey_id IS NOT NULL AND"
+_OF_PARTNER = "IN (SELECT t.id FROM sw_tenants t WHERE t.partner_id = r.row_id)"
+
+
+def _count_dependents(table: str, *, of_group: str = "") -> str:
+    group = f"WHEN 'groups' THEN (SELECT count(*) FROM {table} {of_group} = r.row_id)"
+    return f"""
+        CASE r.kind WHEN 'tenants' THEN (SELECT count(*) FROM {table} tenant_id = r.row_id)
+                    WHEN 'partners' THEN (SELECT count(*) FROM {table} tenant_id {_OF_PARTNER})
+                    {group if of_group else ""} ELSE 0 END
+    """
+
+
+_NEW_ROWS = f"""
+    SELECT r.tenant_id, r.kind, r.subject_id, r.scaikey_id, r.person_scaikey_id, r.name, r.loss,
+           r.cause, r.destination, r.limit_code, {_count_dependents(_ACTIVE_PEOPLE)},
+           {_count_dependents("sw_role_grants WHERE", of_group="group_id")},
+           {
+    _count_dependents("sw_group_memberships WHERE absent_since IS NULL AND", of_group="group_id")
+}
+    FROM removals r
+    WHERE r.state = 'pending' AND r.root_id IS NULL AND NOT EXISTS (
+        SELECT 1 FROM sw_pending_removals q WHERE q.state IN ({_OPEN})
+        AND {SAME_REMOVAL.replace("removals.", "r.")})
+"""
+
+
+def _add_rows(now: datetime) -> None:
+    if not count_pending():
+        return
+    names = (
+        *("tenant_id", "kind", "subject_id", "subject_scaikey_id", "person_scaikey_id"),
+        *("subject_name", "loss", "cause", "destination", "limit_code"),
+        *("people", "roles", "memberships"),
+    )
+    for batch in batched(fetch(_NEW_ROWS), 1000):
+        PendingRemoval.objects.bulk_create(
+            PendingRemoval(
+                id=new_id(),
+                first_seen_at=now,
+                last_seen_at=now,
+                **dict(zip(names, row, strict=True)),
+            )
+            for row in batch
+        )

@@ -1,0 +1,185 @@
+"""Skip the removals that a plan sets aside, and the changes that only make sense with them.
+
+Everything else about the same rows is still applied: of a person whose suspension waits, a new name
+is written.
+
+In SQL: `d` is a row of the plan, `r` a removal, `s` a staged record, `t` a tenant, `o` another row
+of the plan.
+"""
+
+from __future__ import annotations
+
+from identity_sync.reasons import Reason
+from identity_sync.sync.losses import SET_ASIDE, mark_set_aside
+from identity_sync.sync.staging import (
+    analyze,
+    index_filled,
+    index_plan_records,
+    index_plan_rows,
+)
+from scaiwave.core.sql import execute
+
+_REASON = f"""
+    CASE r.state WHEN 'pending' THEN '{Reason.PENDING}' WHEN 'kept' THEN '{Reason.KEPT}'
+                 ELSE r.skip_reason END
+"""
+_IS_SET_ASIDE = (
+    f"r.state IN {SET_ASIDE} AND r.kind = sync_plan.kind AND r.row_id = sync_plan.row_id"
+)
+
+_SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
+
+
+def skip_set_aside() -> int:
+    """Skip the removals that are set aside; return how many, without those that they cover."""
+    mark_set_aside()
+    index_plan_rows()
+    skipped = execute(
+        f"""
+        UPDATE sync_plan SET action = 'skipped', reason = {_REASON} FROM removals r
+        WHERE sync_plan.action IN ('deactivate', 'move') AND {_IS_SET_ASIDE}
+        """
+    )
+    for kind, column, cause, field in _KEPT_FIELDS:
+        skipped += _keep_field(kind, column, cause, field)
+    skipped += _keep_roles()
+    if skipped:
+        _skip_consequences()
+    return skipped
+
+
+_KEPT_FIELDS = (
+    ("partners", "scaikey_status", Reason.CHANGED, "scaikey_status"),
+    ("tenants", "scaikey_status", Reason.CHANGED, "scaikey_status"),
+    ("tenants", "partner_id", Reason.MOVED, "partner_id"),
+    ("participants", "scaikey_status", Reason.CHANGED, "scaikey_status"),
+)
+
+
+def _keep_field(kind: str, column: str, cause: Reason, field: str) -> int:
+    """Leave out a new status or partner; a record without it leaves that of the row unchanged."""
+    rows = (
+        f"SELECT r.row_id FROM removals r WHERE r.kind = '{kind}' AND r.cause = '{cause}' "
+        f"AND r.destination <> '' AND r.state IN {SET_ASIDE}"
+    )
+    kept = execute(
+        f"UPDATE stage_{kind} SET {column} = NULL WHERE n IN (SELECT d.n FROM sync_plan d "
+        f"WHERE d.kind = '{kind}' AND d.action = 'update' AND d.row_id IN ({rows}))"
+    )
+    if kept:
+        _skip_field(kind, field, rows)
+    return kept
+
+
+def _skip_field(kind: str, field: str, rows: str) -> None:
+    """Take a field from planned updates, and add what is skipped to the plan."""
+    execute(
+        f"""
+        UPDATE sync_plan SET fields = trim(replace(',' || fields || ',', ',{field},', ','), ',')
+        WHERE kind = '{kind}' AND action = 'update' AND row_id IN ({rows})
+        """
+    )
+    index_filled("removals", "subject_id")
+    values = f"""
+        SELECT {_REASON} FROM removals r WHERE r.state IN {SET_ASIDE}
+        AND r.subject_id = {{0}}.row_id ORDER BY r.state DESC LIMIT 1
+    """
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT d.kind, 'skipped', d.row_id, d.tenant_id, d.scaikey_id, d.name,
+               ({values.format("d")})
+        FROM sync_plan d
+        WHERE d.kind = '{kind}' AND d.action = 'update' AND d.fields <> '' AND d.row_id IN ({rows})
+          AND NOT EXISTS (SELECT 1 FROM sync_plan o WHERE o.kind = d.kind AND o.row_id = d.row_id
+                          AND o.action = 'skipped')
+        """
+    )
+    execute(
+        f"""
+        UPDATE sync_plan SET action = 'skipped', reason = ({values.format("sync_plan")})
+        WHERE kind = '{kind}' AND action = 'update' AND fields = '' AND row_id IN ({rows})
+        """
+    )
+
+
+def _keep_roles() -> int:
+    grants = f"SELECT r.row_id FROM removals r WHERE r.kind = 'grants' AND r.state IN {SET_ASIDE}"
+    kept = execute(f"DELETE FROM role_plan WHERE action = 'revoke' AND grant_id IN ({grants})")
+    if kept:
+        _skip_field(
+            "participants",
+            "roles",
+            f"SELECT r.subject_id FROM removals r WHERE r.kind = 'grants' "
+            f"AND r.state IN {SET_ASIDE} AND r.subject_id NOT IN "
+            "(SELECT x.participant_id FROM role_plan x)",
+        )
+    return kept
+
+
+def _skip_consequences() -> None:
+    """Skip the changes that only make sense together with a skipped loss."""
+    index_plan_rows()
+    index_plan_records()
+    analyze("sync_plan")
+    # A person or group that stays in one tenant can't be added to another.
+    execute(
+        """
+        UPDATE sync_plan SET action = 'skipped', reason = %s
+        WHERE action IN ('add', 'restore') AND kind IN ('participants', 'groups') AND EXISTS (
+            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
+            AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
+        """,
+        [Reason.PENDING],
+    )
+    never_added = (
+        "SELECT d.row_id FROM sync_plan d WHERE d.action = 'skipped' AND d.n IS NOT NULL "
+        "AND d.kind IN ('participants', 'groups') AND NOT EXISTS (SELECT 1 FROM sw_participants p "
+        "WHERE p.id = d.row_id AND p.absent_since IS NULL) AND NOT EXISTS (SELECT 1 FROM sw_groups "
+        "g WHERE g.id = d.row_id AND g.absent_since IS NULL)"
+    )
+    for column in ("member_id", "group_id"):
+        execute(
+            "DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'restore' "
+            f"AND {column} IN ({never_added})"
+        )
+        execute(f"DELETE FROM new_edges WHERE {column} IN ({never_added})")
+    execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
+    _keep_slugs_of_skipped_tenants()
+
+
+def _keep_slugs_of_skipped_tenants() -> None:
+    """Skip the tenants that would have received the slug of a skipped tenant."""
+    for action in ("add", "update", "restore"):
+        execute("DELETE FROM skipped_tenants")
+        if not execute(_STAGE_BLOCKED_TENANTS, [action]):
+            continue
+        only = "" if action == "add" else "AND kind = 'tenants'"
+        execute(
+            "UPDATE sync_plan SET action = 'skipped', reason = %s "
+            f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
+            [Reason.SLUG_IN_USE],
+        )
+        if action == "add":
+            execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+            execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
+            execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+
+
+_STAGE_BLOCKED_TENANTS = """
+    INSERT INTO skipped_tenants (tenant_id)
+    SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+    JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
+    JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
+    WHERE d.kind = 'tenants' AND d.action = %s
+"""
+
+_SKIP_NEW_EDGES = """
+    INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason)
+    SELECT 'memberships', 'skipped', d.row_id, d.tenant_id, d.n,
+           s.group_scaikey_id || ' ' || s.member_scaikey_id, COALESCE(p.display_name, g.name), %s
+    FROM new_edges d JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN stage_participants p ON s.is_group = 0 AND p.scaikey_id = s.member_scaikey_id
+    LEFT JOIN stage_groups g ON s.is_group = 1 AND g.scaikey_id = s.member_scaikey_id
+    WHERE d.tenant_id IN (SELECT tenant_id FROM skipped_tenants)
+"""
