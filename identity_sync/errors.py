@@ -234,6 +234,19 @@ class SyncRunNotFound(NotFoundError):
     fix = "`scaiwave sync runs` lists the runs with their IDs; `last` is the newest."
 
 
+class RemovalsPending(RefusedError):
+    """Losses of access over a limit wait until someone approves them or keeps the access."""
+
+    code = "SW_SYNC_REMOVALS_PENDING"
+    fix = "Review them with `scaiwave sync removals`, then approve or keep them."
+    command = "scaiwave sync removals"
+    remedy = (
+        "Review them with `scaiwave sync removals`. `scaiwave sync approve` applies those that are "
+        "correct, `scaiwave sync keep` keeps the access. See [Pending "
+        "removals](../how-to/pending-removals.md)."
+    )
+
+
 class RemovalsPostponed(RefusedError):
     """Removals have been postponed for more than 24 hours, because look-ups prove nothing."""
 

@@ -47,6 +47,12 @@ class ParticipantFacts(Protocol):
     def __call__(self, participant_id: UUID, /) -> Sequence[tuple[str, Any]]: ...
 
 
+class TenantRemovals(Protocol):
+    """The number of pending removals of a tenant, for show-tenant, by their state."""
+
+    def __call__(self, tenant_id: UUID, /) -> Mapping[str, int]: ...
+
+
 class ParticipantChanges(Protocol):
     """Changes of a participant for show-participant, newest first."""
 
@@ -216,7 +222,12 @@ STATUS_HISTORY: Extension[StatusHistory] = Extension(
 )
 STATUS_HISTORY_MODEL = "identity_sync.SyncChange"
 """What an account must be allowed to see for it."""
-PARTICIPANT_FACTS: Sequence[Extension[ParticipantFacts]] = ()
+PARTICIPANT_FACTS: Sequence[Extension[ParticipantFacts]] = (
+    Extension("identity_sync.removals.queries.describe_removals_of_participant"),
+)
+TENANT_REMOVALS: Extension[TenantRemovals] = Extension(
+    "identity_sync.removals.queries.count_removals_of_tenant"
+)
 PARTICIPANT_CHANGES: Extension[ParticipantChanges] = Extension(
     "identity_sync.reports.runs.find_changes_of_participant"
 )

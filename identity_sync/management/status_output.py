@@ -26,12 +26,13 @@ FACTS = (
     Column("last_success", "Last success"),
     Column("running", "Sync in progress"),
     Column("schedule", "Started by"),
+    Column("removals", "Removals"),
     Column("skipped", "Skipped"),
     Column("webhooks", "Webhooks"),
     Column("drift", "Drift now"),
 )
 KIND_WIDTH = 16
-OPTIONAL = {"pending_request_id", "webhooks"}
+OPTIONAL = {"pending_request_id", "removals", "webhooks"}
 RUNS = (
     Column("started_at", "Started", ColumnType.TIME, no_wrap=True, optional=True),
     Column("age", "Age"),
@@ -70,6 +71,7 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "last_success": format_age(status.last_success_age_seconds),
         "running": format_running(status.running, status.interrupted),
         "schedule": format_schedule(status.schedule),
+        "removals": format_removals(status.pending_removals),
         "skipped": format_skipped(status.skipped),
         "webhooks": format_webhooks(status.webhooks),
         "drift": format_drift(status.drift, status.drift_reason),
@@ -136,6 +138,11 @@ def format_drift(drift: dict[str, dict[str, int]] | None, reason: str | None) ->
     if drift is None:
         return f"not measured: {reason}"
     return list_changes(drift) or "none"
+
+
+def format_removals(removals: dict[str, Any] | None) -> str:
+    counts = {name: number for name, number in (removals or {}).items() if name != "oldest_at"}
+    return ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
 
 
 def format_skipped(skipped: dict[str, Any] | None) -> str:

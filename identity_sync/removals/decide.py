@@ -138,9 +138,9 @@ def keep_removals(
     `UsageError`.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    validate_reason(reason)
     if not reason.strip():
         raise UsageError("A reason is required.", fix="Pass --reason.")
+    validate_reason(reason)
     end = now + DEFAULT_KEEP if until is None else until
     if not now < end <= now + MAX_KEEP + timedelta(days=1):
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from identity_sync.models import OPEN_STATES, Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason, format_reason
@@ -22,6 +23,8 @@ from tenants.models import GroupMembership, Participant
 Row = dict[str, Any]
 
 DIGEST_CHARS = 16
+MAX_FACTS = 20
+"""Rows that are shown with a person."""
 SHORT_ID_CHARS = 12
 """The last characters of an ID: the first ones are the time, which rows of one run share."""
 
@@ -154,6 +157,31 @@ def count_removals(rows: QuerySet[PendingRemoval], now: datetime) -> dict[str, i
     for state in (RemovalState.APPROVED, RemovalState.KEPT):
         counts[state] = rows.filter(state=state, expires_at__gt=now).count()
     return counts
+
+
+def count_removals_of_tenant(tenant_id: UUID) -> dict[str, int]:
+    """Count the open rows of a tenant by their state."""
+    return count_removals(PendingRemoval.objects.open().filter(tenant=tenant_id), timezone.now())
+
+
+def describe_removals_of_participant(participant_id: UUID) -> list[tuple[str, Any]]:
+    """Return title and value of each open row about a person or their group memberships."""
+    edges = GroupMembership.objects.filter(member_participant=participant_id).values("pk")
+    rows = PendingRemoval.objects.open().filter(
+        Q(subject_id=participant_id) | Q(subject_id__in=edges)
+    )
+    titles = {
+        RemovalState.PENDING: "Pending removal",
+        RemovalState.APPROVED: "Approved removal",
+        RemovalState.KEPT: "Access kept",
+    }
+    facts = []
+    for row in rows.order_by("pk")[:MAX_FACTS]:
+        state = row.get_state(timezone.now())
+        until = f", until {row.expires_at:%Y-%m-%d}" if state is RemovalState.KEPT else ""
+        subject = f"{row.subject_name}, " if row.kind == "memberships" else ""
+        facts.append((titles[state], f"{row.loss}: {subject}{explain_removal(row)}{until}"))
+    return facts
 
 
 def describe_limit(code: str) -> str:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.timesince import timesince
 
-from identity_sync.errors import RemovalsPostponed, SyncFailing, SyncOverdue, SyncSkipsRepeated
-from identity_sync.models import LOCK, Outcome, SyncRun, SyncRunQuerySet, SyncSkip, Trigger
-from identity_sync.reasons import ON_PURPOSE, format_cause
+from identity_sync.errors import (
+    RemovalsPending,
+    RemovalsPostponed,
+    SyncFailing,
+    SyncOverdue,
+    SyncSkipsRepeated,
+)
+from identity_sync.models import (
+    LOCK,
+    Outcome,
+    PendingRemoval,
+    SyncRun,
+    SyncRunQuerySet,
+    SyncSkip,
+    Trigger,
+)
+from identity_sync.reasons import ON_PURPOSE, Reason, format_cause
+from identity_sync.removals.queries import is_pending_q, visible_removals
 from identity_sync.reports.runs import visible_runs
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -26,6 +41,9 @@ MAX_INTERVALS = 2
 
 MAX_FAILURES = 2
 """So many failures in a row are a problem; one is often only a short outage of ScaiKey."""
+
+MAX_NAMED = 5
+"""Tenants that an error names."""
 
 MAX_SKIPS = 2
 """A row that so many runs have skipped is a problem."""
@@ -67,6 +85,11 @@ class RunScope:
             skips = skips.filter(tenant__in=self._tenants())
         return skips
 
+    def removals(self) -> QuerySet[PendingRemoval]:
+        """Return the open pending removals."""
+        rows = visible_removals(self.operator)
+        return rows.filter(tenant__in=self._tenants()) if self.is_restricted else rows
+
     def _tenants(self) -> QuerySet[Tenant]:
         tenants = visible_tenants(self.operator)
         if self.tenant is not None:
@@ -94,12 +117,13 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     running, interrupted = _find_open_run(scope.operator)
     past = scope.whole_runs().ended().exclude(Q(started_at__gt=latest_time) | Q(ended_at=None))
     past = past.exclude(ended_at__gt=latest_time)
-    success = past.filter(outcome=Outcome.APPLIED).first()
+    success = past.written().first()
     ahead = scope.runs().filter(Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time))
     judgement = Judgement(success, running, interrupted, list(ahead[:1]))
     recent = list(past.exclude(outcome=Outcome.PLANNED)[:MAX_FAILURES])
     problems = (
         _find_failures(scope, recent, interrupted),
+        _find_pending(scope, now),
         _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
         _find_postponed(scope, now),
         _find_repeated_skips(scope),
@@ -131,6 +155,23 @@ def get_interval(config: Configuration) -> timedelta:
 
 def format_age_in_words(timestamp: datetime, now: datetime) -> str:
     return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
+    """Return the error if removals wait for a decision."""
+    rows = scope.removals().filter(is_pending_q(now))
+    tenants = rows.values_list("tenant__slug").annotate(number=Count("id")).order_by("-number")
+    first = rows.order_by("first_seen_at").first()
+    if first is None:
+        return None
+    number = rows.count()
+    places = [f"{slug or 'partners'} ({count:,})" for slug, count in tenants[:MAX_NAMED]]
+    more = ", …" if tenants.count() > MAX_NAMED else ""
+    age = format_age_in_words(first.first_seen_at, now)
+    return RemovalsPending(
+        f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
+        f"the oldest since {age}: {', '.join(places)}{more}."
+    )
 
 
 def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
@@ -199,7 +240,7 @@ def _find_overdue(
 def _find_repeated_skips(scope: RunScope) -> SyncSkipsRepeated | None:
     """Return the error if the same row was skipped again, other than on purpose."""
     skips = scope.skips().filter(runs__gte=MAX_SKIPS)
-    skips = skips.exclude(reason_code__in=ON_PURPOSE)
+    skips = skips.exclude(reason_code__in=(Reason.PENDING, *ON_PURPOSE))
     if not (number := skips.count()):
         return None
     first = skips[0]

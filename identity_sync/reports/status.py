@@ -12,6 +12,7 @@ from identity_sync.models import MAX_ID_CHARS, Registration, RegistrationState, 
 from identity_sync.registration.credentials import verify_credentials
 from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.registration.redirects import find_redirect_problem
+from identity_sync.removals.queries import count_removals, is_pending_q
 from identity_sync.report import SyncReport
 from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
@@ -43,6 +44,7 @@ class SyncStatus:
     schedule: dict[str, Any]
     next_run_at: datetime | None
     skipped: dict[str, Any] | None = None
+    pending_removals: dict[str, Any] | None = None
     webhooks: dict[str, Any] | None = None
     drift: dict[str, dict[str, int]] | None = None
     drift_reason: str | None = None
@@ -102,6 +104,7 @@ def sync_status(
         schedule=schedule.document(shows_host=operator.sees_everything),
         next_run_at=schedule.next_run_at,
         skipped=summarise_skips(scope),
+        pending_removals=summarise_removals(scope, now),
         warnings=[warning.message for warning in health.warnings],
         errors=health.problems,
     )
@@ -122,6 +125,15 @@ def summarise_skips(scope: RunScope) -> dict[str, Any]:
         "postponed": skips.filter(is_postponed=True).count(),
         "oldest_at": oldest.first_skipped_at if oldest else None,
         "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
+    }
+
+
+def summarise_removals(scope: RunScope, now: datetime) -> dict[str, Any]:
+    rows = scope.removals()
+    oldest = rows.filter(is_pending_q(now)).order_by("first_seen_at").first()
+    return {
+        **count_removals(rows, now),
+        "oldest_at": oldest.first_seen_at if oldest else None,
     }
 
 

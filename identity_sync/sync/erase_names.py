@@ -10,6 +10,7 @@ from django.db.models.functions import Lower, StrIndex, Substr
 
 from identity_sync.models import (
     PRESENT_NAMES,
+    PendingRemoval,
     SyncChange,
     SyncChangeValues,
     SyncPlannedChange,
@@ -32,16 +33,27 @@ def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
         SyncChange.objects.filter(subject_id__in=keys).update(subject_name=replacement)
         SyncChangeValues.objects.filter(change__subject_id__in=keys).delete()
         SyncPlannedChange.objects.filter(subject_id__in=keys).delete()
+        _erase(PendingRemoval.objects.filter(subject_id__in=keys), replacement)
     scaikey_ids = [person.scaikey_id for person in people if person.scaikey_id]
     for ids in batched(scaikey_ids):
         # A row that was planned or skipped has another ID here, or none.
         SyncPlannedChange.objects.filter(person_scaikey_id__in=ids).delete()
+        _erase(PendingRemoval.objects.filter(person_scaikey_id__in=ids), replacement)
         _filter_person(SyncSkip.objects.all(), ids).update(subject_name=replacement)
         skipped = SyncChange.objects.filter(action__in=("skipped", *PRESENT_NAMES))
         _filter_person(skipped, ids).update(subject_name=replacement)
     names = {name for person in people for name in person.operator_names}
     runs = SyncRun.objects.alias(folded=Lower("operator"))
     runs.filter(Q(folded__in=names) | Q(operator__in=names)).update(operator=replacement)
+    decided = PendingRemoval.objects.alias(folded=Lower("decided_by"))
+    decided = decided.filter(Q(folded__in=names) | Q(decided_by__in=names))
+    decided.update(decided_by=replacement)
+
+
+def _erase(rows: QuerySet[PendingRemoval], replacement: str) -> None:
+    """Erase the name, and the reason that an operator gave, which may have it too."""
+    rows.exclude(decision_reason="").update(decision_reason=replacement)
+    rows.update(subject_name=replacement)
 
 
 def _filter_person(rows: QuerySet[Any], scaikey_ids: Sequence[str]) -> QuerySet[Any]:

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from identity_sync.models import (
     Outcome,
+    PendingRemoval,
     SyncChange,
     SyncChangeValues,
     SyncRun,
@@ -26,7 +27,7 @@ def count_old_runs(before: datetime) -> int:
 
 
 def delete_old_runs(before: datetime) -> int:
-    """Delete old runs with their changes, and return the number of runs.
+    """Delete old runs with their changes, and return the number of runs; old decisions too.
 
     The last full run that wrote its plan stays, and what came after it: syncs are judged by it, and
     count the losses since then.
@@ -36,6 +37,7 @@ def delete_old_runs(before: datetime) -> int:
         while _delete_changes(run_id):
             pass
         count += SyncRun.objects.filter(pk=run_id).delete()[1].get("identity_sync.SyncRun", 0)
+    PendingRemoval.objects.filter(ended_at__lt=before).delete()
     return count
 
 

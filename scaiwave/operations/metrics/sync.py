@@ -8,7 +8,8 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Count, Q
 
-from identity_sync.models import Outcome, SyncRun, SyncSkip
+from identity_sync.models import Outcome, PendingRemoval, SyncRun, SyncSkip
+from identity_sync.removals.queries import count_removals
 from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.webhooks import summarise_webhooks
@@ -35,7 +36,7 @@ def collect_sync_metrics(now: datetime) -> Iterator[Metric]:
         [({}, full.filter(is_ahead).count())],
     )
     full = full.exclude(is_ahead)
-    success = full.filter(outcome=Outcome.APPLIED).first()
+    success = full.written().first()
     yield _build_timestamp(
         "sync_last_success", "End of the last full sync that was applied", success
     )
@@ -72,6 +73,12 @@ def collect_sync_metrics(now: datetime) -> Iterator[Metric]:
     )
     yield Metric("sync_runs_in_progress", "Runs that have not ended.", [({}, running)])
     yield _count_skips()
+    counts = count_removals(PendingRemoval.objects.open(), now)
+    yield Metric(
+        "sync_removals",
+        "Losses of access that syncs have set aside: pending ones wait for a decision.",
+        [({"state": state}, number) for state, number in counts.items()],
+    )
 
 
 def _build_timestamp(name: str, description: str, run: SyncRun | None) -> Metric:

@@ -80,9 +80,17 @@ def _format_facts(tenant: Row) -> Row:
         "status": format_status(tenant),
         "partner": _format_partner(tenant),
         "groups": f"{groups['active']:,}{removed}",
-        "removals": f"by syncs: {'on' if tenant['sync_removals'] else 'off'}",
+        "removals": _format_removals(tenant),
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
+
+
+def _format_removals(tenant: Row) -> str:
+    counts = [
+        f"{number:,} {state}" for state, number in tenant["pending_removals"].items() if number
+    ]
+    setting = f"by syncs: {'on' if tenant['sync_removals'] else 'off'}"
+    return "; ".join([setting, *counts])
 
 
 def _format_partner(tenant: Row) -> str | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Lower
 
+from scaiwave import extensions
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched, fetch, to_uuid
 from scaiwave.extensions import TENANT_COLUMNS
@@ -205,6 +206,7 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
         "limits": _build_limits(tenant, used, active=sum(row["active"] for row in participants)),
         "features": tenant.features,
         "sync_removals": tenant.sync_removals,
+        "pending_removals": extensions.TENANT_REMOVALS.load()(tenant.pk),
         "participants": participants,
         "groups": _count_groups(tenant),
         "audit_entries": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),

@@ -246,10 +246,8 @@ def test_success_a_suspended_tenant_takes_effect_at_once(scaikey: Sandbox) -> No
     assert sync().outcome == "applied"
     assert not Tenant.objects.get(scaikey_tenant_id=key).is_active
     assert active(gone) == 0
-    assert sorted(measure for measure, _, _ in get_last_run().counted_losses)[-2:] == [
-        "suspended_people",
-        "suspended_tenants",
-    ]
+    counted = {measure for measure, _, _ in get_last_run().counted_losses or ()}
+    assert counted >= {"suspended_people", "suspended_tenants"}
     scaikey.directory.update_tenant(key, status="ACTIVE")
     assert sync().outcome == "applied"
     assert Tenant.objects.get(scaikey_tenant_id=key).is_active

@@ -1,0 +1,274 @@
+"""Approve and keep: exactly the rows that are named, by those who may."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from identity_sync.errors import RemovalNotFound, RemovalsChanged
+from identity_sync.models import PendingRemoval, RemovalState
+from identity_sync.removals.decide import Selection, approve_removals
+from identity_sync.removals.queries import compute_digest
+from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.sandbox import Sandbox
+from tenants.models import AuditEntry, Participant, Partner, Tenant
+from tests.identity_sync.removals.helpers import (
+    approve,
+    keep,
+    list_open,
+    now,
+    pick_tenant,
+    remove_groups,
+    remove_people,
+    sync_partly,
+)
+from tests.identity_sync.sync.helpers import sync
+from tests.tenants.factories import run_command
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=6, people=300, groups=2, scim=False),
+]
+
+
+@pytest.fixture
+def rows(scaikey: Sandbox) -> list[PendingRemoval]:
+    """Thirty people who wait in the largest tenant."""
+    remove_groups(scaikey)
+    sync()
+    remove_people(scaikey, pick_tenant(scaikey), 30)
+    sync_partly()
+    return list_open()
+
+
+def admin_of(tenant: Tenant, **options: Any) -> Operator:
+    key = tenant.scaikey_tenant_id
+    return Operator("tina", OperatorRole.TENANT_ADMIN, tenant_id=key, **options)
+
+
+def get_states() -> set[str]:
+    return set(PendingRemoval.objects.values_list("state", flat=True))
+
+
+def test_success_audit_names_rows_by_id(rows: list[PendingRemoval]) -> None:
+    approve([row.pk for row in rows[:2]], reason="checked with acme")
+    keep([rows[2].pk], reason="on leave")
+    approval, kept = AuditEntry.objects.filter(action__startswith="sync ").order_by("at", "id")
+    assert (approval.action, kept.action) == ("sync approve", "sync keep")
+    assert approval.details["removals"] == [
+        str(row.pk) for row in sorted(rows[:2], key=lambda row: row.subject_name)
+    ]
+    assert approval.details["reason"] == "checked with acme"
+    assert approval.tenant_id == str(rows[0].tenant_id)
+    text = f"{approval.subject_name} {json.dumps([approval.details, kept.details])}"
+    assert not any(row.subject_name in text for row in rows)
+
+
+def test_success_repeated(rows: list[PendingRemoval]) -> None:
+    first = approve([rows[0].pk])
+    again = approve([rows[0].pk])
+    assert (first.changed_count, again.changed_count) == (1, 0)
+    assert again.sentence == "1 removal already approved; nothing changed."
+    assert AuditEntry.objects.filter(action="sync approve").count() == 1
+
+
+def test_success_dry_run_changes_nothing(rows: list[PendingRemoval]) -> None:
+    decision = approve([row.pk for row in rows], dry_run=True)
+    assert decision.sentence == "Would approve 30 removals."
+    assert decision.document()["changed"] is True
+    assert get_states() == {RemovalState.PENDING}
+
+
+def test_success_approving_ends_a_keep(rows: list[PendingRemoval]) -> None:
+    keep([rows[0].pk])
+    approve([rows[0].pk])
+    sync_partly()
+    assert not Participant.objects.filter(pk=rows[0].subject_id, absent_since=None).exists()
+
+
+def test_success_a_keep_after_an_approval_wins(rows: list[PendingRemoval]) -> None:
+    approve([rows[0].pk])
+    keep([rows[0].pk])
+    sync_partly()
+    assert Participant.objects.filter(pk=rows[0].subject_id, absent_since=None).exists()
+
+
+def test_success_the_effect_names_whom(rows: list[PendingRemoval]) -> None:
+    effects: list[str] = []
+    approve([row.pk for row in rows], confirm=effects.append)
+    [effect] = effects
+    names = sorted(row.subject_name for row in rows)
+    assert effect.startswith(f"The next sync will apply 30 removals: {names[0]} in ")
+    assert effect.endswith(", and 20 more.")
+
+
+def test_fail_other_rows_than_were_reviewed(rows: list[PendingRemoval], scaikey: Sandbox) -> None:
+    tenant = rows[0].tenant
+    assert tenant is not None
+    digest = compute_digest(row.pk for row in rows)
+    remove_people(scaikey, pick_tenant(scaikey), 1)
+    sync_partly()
+    with pytest.raises(RemovalsChanged, match="31 are pending now"):
+        approve_tenant(tenant.slug, digest)
+    assert get_states() == {RemovalState.PENDING}
+    approve_tenant(tenant.slug, compute_digest(row.pk for row in list_open()))
+    assert get_states() == {RemovalState.APPROVED}
+
+
+def approve_tenant(tenant: str, digest: str) -> None:
+    approve_removals(
+        operator=Operator("root", OperatorRole.HOST),
+        selection=Selection(tenant=tenant, expect=digest),
+        reason="",
+        confirm=lambda effect: None,
+        now=now(),
+    )
+
+
+@pytest.mark.parametrize("name", ["", "nonsense", "0" * 32, "*", "%"])
+def test_fail_unknown_id(rows: list[PendingRemoval], name: str) -> None:
+    selection = Selection([str(rows[0].pk), name])
+    with pytest.raises(RemovalNotFound):
+        approve_removals(
+            operator=Operator("root", OperatorRole.HOST),
+            selection=selection,
+            reason="",
+            confirm=lambda effect: None,
+            now=now(),
+        )
+    assert get_states() == {RemovalState.PENDING}
+
+
+def test_fail_an_ended_row(rows: list[PendingRemoval]) -> None:
+    approve([rows[0].pk])
+    sync_partly()
+    for decide in (approve, keep):
+        with pytest.raises(RemovalNotFound):
+            decide([rows[0].pk])
+
+
+def test_fail_outside_of_the_scope(rows: list[PendingRemoval]) -> None:
+    own = rows[0].tenant
+    other = Tenant.objects.exclude(pk=rows[0].tenant_id)[0]
+    assert own is not None
+    with pytest.raises(RemovalNotFound):
+        approve([rows[0].pk], admin_of(other))
+    assert approve([rows[0].pk], admin_of(own)).changed_count == 1
+
+
+def test_fail_without_the_permission(rows: list[PendingRemoval]) -> None:
+    tenant = rows[0].tenant
+    assert tenant is not None
+    reader = Operator("rita", OperatorRole.PLATFORM_READ)
+    service = Operator("app", OperatorRole.SERVICE, tenant_id=tenant.scaikey_tenant_id)
+    own = Operator("app", OperatorRole.SUPER_ADMIN, is_own_application=True)
+    for operator in (reader, service, own):
+        with pytest.raises(InsufficientPermission):
+            approve([rows[0].pk], operator)
+    for operator in (reader, service, admin_of(tenant)):
+        with pytest.raises(InsufficientPermission):
+            keep([rows[0].pk], operator)
+    assert get_states() == {RemovalState.PENDING}
+
+
+def test_fail_keeping_oneself_or_the_own_tenant(scaikey: Sandbox) -> None:
+    sync()
+    key = pick_tenant(scaikey)
+    partner = Partner.objects.get(tenants__scaikey_tenant_id=key)
+    scaikey.directory.remove_tenant(key)
+    sync_partly()
+    [row] = list_open()
+    boss = Operator("paul", OperatorRole.PARTNER_ADMIN, partner_id=partner.scaikey_id)
+    with pytest.raises(InsufficientPermission, match="own tenant"):
+        keep([row.pk], Operator("x", OperatorRole.HOST, tenant_id=key))
+    PendingRemoval.objects.update(person_scaikey_id="usr_paul")
+    with pytest.raises(InsufficientPermission, match="about themselves"):
+        keep([row.pk], Operator("x", OperatorRole.HOST, subject="usr_paul"))
+    assert keep([row.pk], boss).changed_count == 1
+
+
+@pytest.mark.parametrize("days", [-1, 0, 92])
+def test_fail_kept_for_too_long_or_until_the_past(rows: list[PendingRemoval], days: int) -> None:
+    with pytest.raises(UsageError, match="within the next 90 days"):
+        keep([rows[0].pk], until=now() + timedelta(days=days))
+    with pytest.raises(UsageError, match="reason"):
+        keep([rows[0].pk], reason=" ")
+
+
+def test_success_list(rows: list[PendingRemoval]) -> None:
+    tenant = rows[0].tenant
+    assert tenant is not None
+    digest = compute_digest(row.pk for row in rows)
+    document = json.loads(run_command("sync_removals", "--json"))
+    assert document["tenants"] == [{"tenant": tenant.slug, "count": 30, "digest": digest}]
+    first = document["removals"][0]
+    person = Participant.objects.get(pk=first["subject_id"])
+    assert (first["email"], first["scaikey_id"]) == (person.email, person.scaikey_id)
+    assert first["reason"] == "removed from ScaiKey"
+    text = run_command("sync_removals", "--tenant", tenant.slug)
+    assert text.count("removed") >= 30
+    # A digest would cover rows that are not listed.
+    for flags in (["--loss", "removed"], ["--since", "1h"], ["--limit", "3"]):
+        assert json.loads(run_command("sync_removals", "--json", *flags))["tenants"] == []
+
+
+def test_success_commands(
+    rows: list[PendingRemoval], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "removals.csv"
+    listed.write_text(run_command("sync_removals", "--csv"))
+    answer = json.loads(run_command("sync_approve", rows[0].pk.hex[-12:], "--json", "--yes"))
+    assert (answer["changed"], len(answer["removals"])) == (True, 1)
+    run_command("sync_keep", str(rows[1].pk), "--reason", "on leave", "--yes")
+    answer = json.loads(
+        run_command("sync_approve", "--from", str(listed), "--now", "--yes", "--json")
+    )
+    assert len(answer["removals"]) == 30
+    assert answer["sync"]["kinds"]["participants"]["deactivated"] == 30
+    assert get_states() == {RemovalState.APPLIED}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--tenant", "acme"], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
+)
+def test_fail_usage(scaikey: Sandbox, words: list[str]) -> None:
+    with pytest.raises(UsageError):
+        run_command("sync_approve", *words, "--yes")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.only_on("postgresql")
+def test_success_a_decision_waits_for_the_sync_that_applies(
+    rows: list[PendingRemoval], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keep comes while the sync writes: it finds that the row was applied."""
+    approve([row.pk for row in rows])
+    errors: list[Exception] = []
+
+    def decide() -> None:
+        try:
+            keep([rows[0].pk])
+        except (RemovalsChanged, RemovalNotFound) as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=decide)
+
+    def start() -> None:
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+
+    with transaction.atomic():
+        sync(on_planned=start)
+    thread.join(20)
+    assert [type(error) for error in errors] in ([RemovalsChanged], [RemovalNotFound])
+    assert get_states() == {RemovalState.APPLIED}
