@@ -96,13 +96,14 @@ class SyncStopped(RefusedError):
 
 
 class RemovalLimitExceeded(SyncStopped):
-    """More would lose access than the removal limit allows. No changes were made."""
+    """A plan file has more losses of access than the removal limit allows. It was written; nothing
+    else was changed.
+    """
 
     code = "SW_SYNC_REMOVAL_LIMIT"
     remedy = (
-        "See the plan with `scaiwave sync --dry-run -v 2`. If it is right, run it with the "
-        "`--allow-removals N` that the error names; else ask the operators of ScaiKey. "
-        "[The removal limit](sync.md#the-removal-limit)."
+        "Review the plan, then apply exactly its losses with `scaiwave sync --apply`. See "
+        "[Applying a reviewed plan](../how-to/sync-changes.md#applying-a-reviewed-plan)."
     )
 
 
@@ -167,9 +168,9 @@ class SyncCollectionEmpty(SyncStopped):
 
 
 class SyncPartial(SyncStopped):
-    """The run was applied, except for what it skipped: losses of a tenant over the removal limit,
-    removals of a kind whose list is inconsistent, groups whose members can't be read, unusable
-    records, tenants whose slug is in use.
+    """The run was applied, except for what it skipped: losses over the removal limit, which wait
+    for a decision, removals of a kind whose list is inconsistent, groups whose members can't be
+    read, unusable records, tenants whose slug is in use.
     """
 
     code = "SW_SYNC_PARTIAL"

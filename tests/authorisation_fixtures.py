@@ -16,7 +16,7 @@ from redis import Redis
 from federation.keys.ed25519 import to_base64
 from federation.keys.lifecycle import generate_key, rotate_key
 from federation.models import KnownPeer, ServerKey
-from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
+from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.models import Room, RoomState, WorkspaceMember
@@ -169,6 +169,21 @@ class SampleData:
             fix_command="scaiwave sync --allow-removals 9",
             allowance=9,
         )
+
+    def make_pending_removal(self) -> PendingRemoval:
+        """Make a removal of Anna that waits for a decision."""
+        return PendingRemoval.objects.open().get_or_create(
+            tenant=self.tenant,
+            kind="participants",
+            subject_id=self.anna.pk,
+            subject_scaikey_id="usr-anna",
+            person_scaikey_id="usr-anna",
+            subject_name="Anna",
+            loss="removed",
+            cause="removed",
+            limit_code="tenant",
+            defaults={"first_seen_at": NOW, "last_seen_at": NOW},
+        )[0]
 
     def make_tenant_without_removals(self) -> Tenant:
         self.tenant.sync_removals = False

@@ -148,7 +148,12 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "identity_sync.SyncRun": _declare(
         local="id tenant trigger operator outcome counts requests started_at ended_at "
         "duration_seconds error_code error_message error_fix warnings losses phases "
-        "fix_command allowance applied_plan"
+        "fix_command allowance applied_plan counted_losses"
+    ),
+    "identity_sync.PendingRemoval": _declare(
+        local="id tenant kind subject_id subject_scaikey_id person_scaikey_id subject_name loss "
+        "cause destination limit_code people roles memberships state first_seen_at last_seen_at "
+        "runs decided_at decided_by decision_reason expires_at ended_at ended_by"
     ),
     "identity_sync.SyncChange": _declare(
         local="id run tenant kind action subject_id subject_scaikey_id subject_name fields "

@@ -135,6 +135,21 @@ ROWS: dict[VerbPath, Row] = {
     ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
     ("sync", "show-run"): Row(LOOK, lambda sample: [str(sample.sync_run.pk)]),
     ("sync", "losses"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
+    ("sync", "removals"): Row(
+        LISTS,
+        lambda sample: ["--loss", sample.make_pending_removal().loss],
+        seen=lambda sample: "Anna",
+    ),
+    # A person decides: never the token of an application.
+    ("sync", "approve"): Row(
+        ROOMS, lambda sample: [str(sample.make_pending_removal().pk), "--no-input"]
+    ),
+    ("sync", "keep"): Row(
+        TENANT,
+        lambda sample: [
+            *(str(sample.make_pending_removal().pk), "--reason", "as asked for", "--no-input")
+        ],
+    ),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),

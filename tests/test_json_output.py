@@ -79,6 +79,7 @@ SHAPES: dict[VerbPath, Shape] = {
                 "outcome",
                 "kinds",
                 "losses",
+                "pending_removals",
                 "requests",
                 "duration_seconds",
                 "plan",
@@ -91,12 +92,16 @@ SHAPES: dict[VerbPath, Shape] = {
         others=also(
             *("is_healthy", "problems", "registration", "credentials", "runs", "running"),
             *("interrupted", "last_success_at", "last_success_age_seconds", "schedule"),
-            *("next_run_at", "skipped", "webhooks", "drift", "drift_reason", "warnings"),
+            *("next_run_at", "skipped", "pending_removals", "webhooks", "drift", "drift_reason"),
+            "warnings",
         )
     ),
     ("sync", "runs"): List("runs"),
     ("sync", "show-run"): List("changes", also("run")),
     ("sync", "losses"): List("losses", also("history_begins_at", "values_begin_at")),
+    ("sync", "removals"): List("removals", also("tenants")),
+    ("sync", "approve"): Act("removals", also("expires_at")),
+    ("sync", "keep"): Act("removals", also("expires_at")),
     ("sync", "show-config"): Report(
         others=also("settings", "home", "env_file", "unknown", "warnings")
     ),
@@ -209,6 +214,8 @@ SHAPES: dict[VerbPath, Shape] = {
 UNCHANGED = {("sync", "register"), ("admin", "refresh-usage"), ("admin", "prune")}
 """Acts that change nothing here: the server is registered, and ScaiGrid lacks its tenants."""
 DESTRUCTIVE = {
+    ("sync", "approve"),
+    ("sync", "keep"),
     ("admin", "suspend-participant"),
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),

@@ -39,7 +39,7 @@ def test_success_words_of_the_class() -> None:
     listed = {entry.code: entry for entry in entries()}
     limit = listed["SW_SYNC_REMOVAL_LIMIT"]
     assert (limit.exit_codes, limit.statuses) == ("1", "400")
-    assert limit.meaning.startswith("More would lose access than the removal limit allows.")
+    assert limit.meaning.startswith("A plan file has more losses of access than the removal limit")
     assert limit.remedy == RemovalLimitExceeded.remedy
     # Where a class has no remedy, its fix is the advice.
     assert listed["SW_DATABASE_UNMIGRATED"].remedy == MigrationsPending.fix

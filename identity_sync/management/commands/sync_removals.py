@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import Any
 
 from django.utils import timezone
@@ -86,6 +87,6 @@ class Command(ListCommand):
             if each["tenant"] is not None:
                 self.output.log(
                     f"{each['tenant']}: {pluralize(each['count'], 'pending removal')}. Approve all "
-                    f"of them: `scaiwave sync approve --tenant {each['tenant']} --expect "
-                    f"{each['digest']}`."
+                    f"of them: `scaiwave sync approve --tenant {quote(each['tenant'])} "
+                    f"--expect {quote(each['digest'])}`."
                 )

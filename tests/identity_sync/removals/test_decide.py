@@ -155,8 +155,8 @@ def test_fail_an_ended_row(rows: list[PendingRemoval]) -> None:
 
 def test_fail_outside_of_the_scope(rows: list[PendingRemoval]) -> None:
     own = rows[0].tenant
-    other = Tenant.objects.exclude(pk=rows[0].tenant_id)[0]
     assert own is not None
+    other = Tenant.objects.exclude(pk=own.pk)[0]
     with pytest.raises(RemovalNotFound):
         approve([rows[0].pk], admin_of(other))
     assert approve([rows[0].pk], admin_of(own)).changed_count == 1

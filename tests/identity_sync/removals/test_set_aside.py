@@ -287,7 +287,7 @@ def test_success_a_suspended_partner_counts_as_its_tenants(scaikey: Sandbox) -> 
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_a_waiting_suspension_does_not_hold_back_a_new_name(scaikey: Sandbox) -> None:
+def test_success_a_new_name_does_not_wait_with_the_suspension(scaikey: Sandbox) -> None:
     remove_groups(scaikey)
     sync()
     keys = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]

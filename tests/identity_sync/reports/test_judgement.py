@@ -101,7 +101,7 @@ def test_fail_overdue_after_two_intervals(minutes: int, interval: str, codes: li
 
 
 @pytest.mark.parametrize(
-    "fields", [{"outcome": "planned"}, {"trigger": "webhook"}, {"outcome": "partial"}]
+    "fields", [{"outcome": "planned"}, {"trigger": "webhook"}, {"outcome": "refused"}]
 )
 def test_fail_overdue_without_a_good_full_sync(fields: dict[str, Any]) -> None:
     make_run(**fields)
