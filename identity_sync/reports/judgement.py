@@ -170,7 +170,7 @@ def _find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     age = format_age_in_words(first.first_seen_at, now)
     return RemovalsPending(
         f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
-        f"the oldest since {age}: {', '.join(places)}{more}."
+        f"the oldest for {age}: {', '.join(places)}{more}."
     )
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
-from shlex import quote
 from typing import Any
 
 from django.utils import timezone
@@ -83,10 +82,12 @@ class Command(ListCommand):
         }
 
     def print_notes(self) -> None:
-        for each in self.tenants:
-            if each["tenant"] is not None:
-                self.output.log(
-                    f"{each['tenant']}: {pluralize(each['count'], 'pending removal')}. Approve all "
-                    f"of them: `scaiwave sync approve --tenant {quote(each['tenant'])} "
-                    f"--expect {quote(each['digest'])}`."
-                )
+        tenants = [each for each in self.tenants if each["tenant"] is not None]
+        for each in tenants:
+            number = pluralize(each["count"], "pending removal")
+            self.output.log(f"{each['tenant']}: {number}, digest {each['digest']}")
+        if tenants:
+            self.output.log(
+                "Approve rows by their IDs, or all of a tenant: `scaiwave sync approve --tenant "
+                "<tenant> --expect <digest>`."
+            )

@@ -41,6 +41,7 @@ def test_success_json(server: Server) -> None:
         "outcome",
         "kinds",
         "losses",
+        "pending_removals",
         "requests",
         "duration_seconds",
         "plan",
