@@ -19,7 +19,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from identity_sync.models import SyncRun, WebhookEvent
-from identity_sync.sync.run import sync_lock
+from identity_sync.sync.lock import sync_lock
 from rooms.imports.verify_bundle import verify_bundle
 from rooms.models import RoomImport, RoomMedia, RoomMember
 from rooms.search.backfill import EnqueueResult, backfill_search

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,29 +23,28 @@ from django.db import IntegrityError, transaction
 from identity_sync.errors import (
     LastSuperAdminLost,
     SyncConflict,
-    SyncLocked,
     SyncPartial,
     SyncStopped,
     SyncTimedOut,
     TenantNotLinked,
 )
-from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
+from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
 from identity_sync.sync.audit_run import RunPermissions, audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.sync.fetch import (
-    MAX_NAMED,
     FetchResult,
     SyncScope,
-    join_examples,
     require_whole_scope,
     resolve_scope,
     stage_all,
 )
+from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.losses import count_losses, count_losses_by_tenant, find_losses
 from identity_sync.sync.memberships import EdgeConfirmer
+from identity_sync.sync.partial import build_partial_error
 from identity_sync.sync.phases import PhaseRecorder
 from identity_sync.sync.plan import (
     apply_plan,
@@ -73,16 +72,12 @@ from identity_sync.sync.removal_limit import (
     set_aside_super_admins,
 )
 from identity_sync.sync.set_aside import skip_set_aside
-from identity_sync.sync.slugs import SlugConflict
 from identity_sync.sync.staging import analyze, temporary_tables
 from identity_sync.sync.targets import Targets, stage_targets, update_unproven
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
-from scaiwave.console.text import pluralize
-from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from scaiwave.core.limits import RunLimits
-from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
 from tenants.lookup.resolve import resolve_tenant
@@ -163,45 +158,6 @@ class _SyncContext:
         """Show the progress of a part of the phase that is recorded as one."""
         factory = self.phases.inner if self.phases else self.options.progress_factory
         return factory(label)
-
-
-WAITING_LOCK = "sync-waiting"
-POLL_SECONDS = 0.2
-"""How often a run that waits for the lock tries to take it."""
-
-
-@contextmanager
-def sync_lock(
-    *,
-    wait_seconds: float = 0,
-    on_waiting: Callable[[], None] | None = None,
-    lets_others_go_first: bool = False,
-) -> Iterator[None]:
-    """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`.
-
-    Runs that follow one another, such as those of webhooks, would leave it free for moments only,
-    and so let others go first: those that announce by another lock that they wait.
-    """
-    started = time.monotonic()
-    is_announced = False
-    with ExitStack() as announcement:
-        while True:
-            if not (lets_others_go_first and is_locked(WAITING_LOCK)):
-                with process_lock(LOCK) as acquired:
-                    if acquired:
-                        announcement.close()
-                        yield
-                        return
-            if not wait_seconds:
-                raise SyncLocked("Another sync is running.")
-            if time.monotonic() - started >= wait_seconds:
-                raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
-            if on_waiting:
-                on_waiting()
-                on_waiting = None
-            if not lets_others_go_first and not is_announced:
-                is_announced = announcement.enter_context(process_lock(WAITING_LOCK))
-            time.sleep(POLL_SECONDS)
 
 
 def run_sync(options: SyncOptions) -> SyncReport:
@@ -547,7 +503,7 @@ def _decide(
     except SyncStopped as error:
         report.outcome = error.outcome
         return error
-    return _partial_error(plan, report)
+    return build_partial_error(plan, report)
 
 
 def _set_aside(context: _SyncContext, plan: Plan) -> None:
@@ -635,87 +591,6 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
         fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
         f"`{plan.command} --allow-no-super-admin`.",
     )
-
-
-def _partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
-    """Return the error for a run that skips something, or None."""
-    reasons, fixes, commands = [], [], []
-    allowance = None
-    if report.pending_count:
-        tenants = pending.list_pending_tenants()
-        place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
-        verb = "waits" if report.pending_count == 1 else "wait"
-        reasons.append(f"{pluralize(report.pending_count, 'removal')}{place} {verb} for a decision")
-        review = "scaiwave sync removals"
-        if plan.tenant is not None:
-            review += f" --tenant {quote(plan.tenant.slug)}"
-        fixes.append(f"Review them: `{review}`. Then approve or keep them.")
-        if pending.has_last_super_admin():
-            fixes.append(
-                "One of them would leave no super_admin. Grant the role to someone who remains: "
-                f"{GRANT_COMMAND}, or approve it and sync with `--allow-no-super-admin`."
-            )
-        commands.append(review)
-        allowance = plan.total_losses
-    if plan.inconsistent:
-        kinds = ", ".join(dict.fromkeys(plan.inconsistent))
-        reasons.append(
-            f"Skipped removals of {kinds}: ScaiKey's list omits records that still exist"
-        )
-        fixes.append(
-            "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
-            "to the operators of ScaiKey."
-        )
-        commands.append("scaiwave sync")
-    if plan.unreadable and not plan.targets_only:
-        examples = history.describe_unreadable(plan.unreadable, limit=MAX_NAMED)
-        reasons.append(
-            f"Skipped the members of {pluralize(len(plan.unreadable), 'group')} that ScaiKey does "
-            f"not return: {join_examples(examples, len(plan.unreadable))}"
-        )
-        fixes.append(_advise_on_unreadable(plan.unreadable.values()))
-        commands.append("scaiwave sync")
-    if plan.conflicts:
-        reasons += _describe_conflicts(plan.conflicts)
-        fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
-        commands += [conflict.command for conflict in plan.conflicts[:1] if conflict.command]
-    if plan.unusable:
-        reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
-        fixes.append("Report the records in the warnings to the operators of ScaiKey.")
-    if not reasons:
-        return None
-    rest = f"Everything else was {report.outcome}."
-    if report.outcome == "applied":
-        report.outcome = SyncPartial.outcome
-    return SyncPartial(
-        f"{'. '.join(reasons)}. {rest}",
-        report=report,
-        fix=" ".join(fixes),
-        command=next(iter(commands), ""),
-        allowance=allowance,
-    )
-
-
-def _advise_on_unreadable(errors: Collection[ScaiWaveError]) -> str:
-    if any(isinstance(error, UpstreamForbidden) for error in errors):
-        return (
-            "Report the groups to the operators of ScaiKey. It returns the members of others, so "
-            "the credentials lack no scope."
-        )
-    return (
-        "Run `scaiwave sync` again later; if the problem remains, report the groups to the "
-        "operators of ScaiKey."
-    )
-
-
-def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:
-    used = [conflict.reason for conflict in conflicts if not conflict.problem]
-    invalid = [conflict.reason for conflict in conflicts if conflict.problem]
-    return [
-        f"Skipped tenants whose slug is {what}: {join_examples(slugs[:MAX_NAMED], len(slugs))}"
-        for what, slugs in (("already in use", used), ("invalid", invalid))
-        if slugs
-    ]
 
 
 def _removal_limit(options: SyncOptions) -> RemovalLimit:

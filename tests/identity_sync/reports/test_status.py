@@ -15,7 +15,7 @@ from identity_sync.management.output import format_age, format_changes, format_w
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.reports.schedule import get_next_scheduled
 from identity_sync.reports.status import sync_status
-from identity_sync.sync.run import sync_lock
+from identity_sync.sync.lock import sync_lock
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import Configuration, load
 from scaiwave.core.errors import (

@@ -13,7 +13,7 @@ from redis import Redis
 
 from identity_sync import jobs
 from identity_sync.models import LOCK
-from identity_sync.sync.run import WAITING_LOCK, sync_lock
+from identity_sync.sync.lock import WAITING_LOCK, sync_lock
 from identity_sync.webhooks.receive import receive_event
 from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.queue.definitions import BACKGROUND, QUEUES, URGENT

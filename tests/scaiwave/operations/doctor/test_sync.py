@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from identity_sync.sync.run import sync_lock
+from identity_sync.sync.lock import sync_lock
 from scaiwave.config import load
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync, check_scaikey

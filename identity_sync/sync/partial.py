@@ -1,0 +1,110 @@
+"""The error of a run that applied its plan except for what it skipped: what, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from shlex import quote
+from typing import NamedTuple
+
+from identity_sync.errors import SyncPartial
+from identity_sync.report import SyncReport
+from identity_sync.sync import history, pending
+from identity_sync.sync.fetch import MAX_NAMED, join_examples
+from identity_sync.sync.planned import Plan
+from identity_sync.sync.slugs import SlugConflict
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
+from tenants.roles.queries.super_admins import GRANT_COMMAND
+
+
+class _Skipped(NamedTuple):
+    """What was skipped, how to settle it, and the command for that, if there is one."""
+
+    reason: str
+    fix: str
+    command: str = ""
+
+
+def build_partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
+    """Return the error for a run that skips something, or None."""
+    skipped = list(_list_skipped(plan, report))
+    if not skipped:
+        return None
+    rest = f"Everything else was {report.outcome}."
+    if report.outcome == "applied":
+        report.outcome = SyncPartial.outcome
+    return SyncPartial(
+        f"{'. '.join(each.reason for each in skipped)}. {rest}",
+        report=report,
+        fix=" ".join(dict.fromkeys(each.fix for each in skipped if each.fix)),
+        command=next((each.command for each in skipped if each.command), ""),
+        allowance=plan.total_losses if report.pending_count else None,
+    )
+
+
+def _list_skipped(plan: Plan, report: SyncReport) -> Iterator[_Skipped]:
+    if report.pending_count:
+        yield _describe_pending(plan, report.pending_count)
+    if plan.inconsistent:
+        kinds = ", ".join(dict.fromkeys(plan.inconsistent))
+        yield _Skipped(
+            f"Skipped removals of {kinds}: ScaiKey's list omits records that still exist",
+            "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
+            "to the operators of ScaiKey.",
+            "scaiwave sync",
+        )
+    if plan.unreadable and not plan.targets_only:
+        examples = history.describe_unreadable(plan.unreadable, limit=MAX_NAMED)
+        yield _Skipped(
+            f"Skipped the members of {pluralize(len(plan.unreadable), 'group')} that ScaiKey does "
+            f"not return: {join_examples(examples, len(plan.unreadable))}",
+            _advise_on_unreadable(plan.unreadable.values()),
+            "scaiwave sync",
+        )
+    yield from _describe_conflicts(plan.conflicts)
+    if plan.unusable:
+        yield _Skipped(
+            f"Skipped {pluralize(plan.unusable, 'unusable record')}",
+            "Report the records in the warnings to the operators of ScaiKey.",
+        )
+
+
+def _describe_pending(plan: Plan, number: int) -> _Skipped:
+    tenants = pending.list_pending_tenants()
+    place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
+    command = "scaiwave sync removals"
+    if plan.tenant is not None:
+        command += f" --tenant {quote(plan.tenant.slug)}"
+    fix = f"Review them: `{command}`. Then approve or keep them."
+    if pending.has_last_super_admin():
+        fix += (
+            " One of them would leave no super_admin. Grant the role to someone who remains: "
+            f"{GRANT_COMMAND}, or approve it and sync with `--allow-no-super-admin`."
+        )
+    verb = "waits" if number == 1 else "wait"
+    return _Skipped(f"{pluralize(number, 'removal')}{place} {verb} for a decision", fix, command)
+
+
+def _describe_conflicts(conflicts: list[SlugConflict]) -> Iterator[_Skipped]:
+    """Describe those with used and those with invalid slugs; the first of all have their fixes."""
+    named = conflicts[:MAX_NAMED]
+    command = conflicts[0].command if conflicts else ""
+    fixes = " ".join(dict.fromkeys(conflict.fix for conflict in named))
+    used = [conflict.reason for conflict in conflicts if not conflict.problem]
+    invalid = [conflict.reason for conflict in conflicts if conflict.problem]
+    for what, slugs in (("already in use", used), ("invalid", invalid)):
+        if slugs:
+            examples = join_examples(slugs[:MAX_NAMED], len(slugs))
+            yield _Skipped(f"Skipped tenants whose slug is {what}: {examples}", fixes, command)
+
+
+def _advise_on_unreadable(errors: Collection[ScaiWaveError]) -> str:
+    if any(isinstance(error, UpstreamForbidden) for error in errors):
+        return (
+            "Report the groups to the operators of ScaiKey. It returns the members of others, so "
+            "the credentials lack no scope."
+        )
+    return (
+        "Run `scaiwave sync` again later; if the problem remains, report the groups to the "
+        "operators of ScaiKey."
+    )
