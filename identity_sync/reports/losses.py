@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Model, QuerySet
 
-from identity_sync.models import SyncChange, SyncRun
+from identity_sync.models import PendingRemoval, RemovalState, SyncChange, SyncRun
 from identity_sync.reasons import SUSPENSIONS, Loss
 from identity_sync.reports.loss_kinds import build_candidate_q, find_losses
 from identity_sync.reports.runs import (
@@ -147,12 +147,13 @@ class _Present:
     """What the subjects of a page of losses are now.
 
     `grants` are (participant, slug of a role). `people` counts those who lost access with a tenant,
-    by run and tenant.
+    by run and tenant. `approvals` names who approved a loss, by run and subject.
     """
 
     rows: dict[UUID, Any]
     grants: set[tuple[UUID, str]]
     people: dict[tuple[UUID, UUID], int]
+    approvals: dict[tuple[UUID, UUID], str]
 
     @classmethod
     def load(cls, losses: Sequence[tuple[SyncChange, Loss, str]]) -> _Present:
@@ -164,7 +165,13 @@ class _Present:
         }
         with_roles = {change.subject_id for change, loss, _ in losses if loss is Loss.ROLE_TAKEN}
         of_tenants = {change.run_id for change, _, _ in losses if change.kind == "tenants"}
-        return cls(rows, set(_iter_grants(with_roles)), dict(_iter_people_counts(of_tenants)))
+        approvals = _iter_approvals({change.run_id for change, _, _ in losses}, subjects)
+        return cls(
+            rows,
+            set(_iter_grants(with_roles)),
+            dict(_iter_people_counts(of_tenants)),
+            dict(approvals),
+        )
 
     def build_row(self, change: SyncChange, loss: Loss, detail: str) -> Row:
         row = self.rows.get(change.subject_id)
@@ -189,6 +196,7 @@ class _Present:
             "reason": _explain(change, loss, detail),
             "is_back": has_role if loss is Loss.ROLE_TAKEN else _is_active(row),
             "run_id": change.run_id,
+            "approved_by": self.approvals.get((change.run_id, change.subject_id)),
         }
 
 
@@ -210,6 +218,18 @@ def _iter_people_counts(runs: Iterable[UUID]) -> Iterator[tuple[tuple[UUID, UUID
             for measure, tenant_id, number in losses:
                 if measure == "people":
                     yield (run_id, to_uuid(tenant_id)), number
+
+
+def _iter_approvals(
+    runs: set[UUID], subjects: Mapping[str, set[UUID]]
+) -> Iterator[tuple[tuple[UUID, UUID], str]]:
+    for batch in batched(key for keys in subjects.values() for key in keys):
+        rows = PendingRemoval.objects.filter(state=RemovalState.APPLIED, subject_id__in=batch)
+        approved = rows.filter(ended_by__in=runs).exclude(decided_by="")
+        for run_id, subject_id, name in approved.values_list(
+            "ended_by_id", "subject_id", "decided_by"
+        ):
+            yield (run_id, subject_id), name
 
 
 def _get_name(change: SyncChange, member: Any) -> str:

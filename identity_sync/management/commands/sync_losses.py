@@ -32,6 +32,7 @@ COLUMNS = (
 KEYS = (
     *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),
     *("scaikey_id", "role", "group", "new_tenant", "people", "reason", "is_back", "run_id"),
+    "approved_by",
 )
 
 
@@ -86,7 +87,7 @@ class Command(ListCommand):
             **row,
             "who": _format_subject(row),
             "lost": _format_loss(row),
-            "why": f"moved to {row['new_tenant']}" if row["new_tenant"] else row["reason"],
+            "why": _format_cause(row),
             "run": str(row["run_id"])[:SHORT_ID_CHARS],
         }
 
@@ -102,6 +103,11 @@ class Command(ListCommand):
         elif values != begin:
             note += f", suspensions and roles on {values.astimezone(zone):%Y-%m-%d %H:%M}"
         self.output.log(f"{note}. The first sync of a tenant is recorded as counts only.")
+
+
+def _format_cause(row: Row) -> str:
+    cause = f"moved to {row['new_tenant']}" if row["new_tenant"] else row["reason"]
+    return f"{cause} (approved by {row['approved_by']})" if row["approved_by"] else str(cause)
 
 
 def _format_subject(row: Row) -> str:

@@ -15,7 +15,7 @@ from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.removals.queries import compute_digest
 from scaiwave.core.errors import InsufficientPermission, UsageError
-from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Partner, Tenant
 from tests.identity_sync.removals.helpers import (
@@ -232,6 +232,9 @@ def test_success_commands(
     assert len(answer["removals"]) == 30
     assert answer["sync"]["kinds"]["participants"]["deactivated"] == 30
     assert get_states() == {RemovalState.APPLIED}
+    losses = json.loads(run_command("sync_losses", "--loss", "removed", "--json"))["losses"]
+    assert [row["approved_by"] for row in losses] == [get_host_operator().name] * 30
+    assert f"(approved by {get_host_operator().name})" in run_command("sync_losses")
 
 
 @pytest.mark.parametrize(
