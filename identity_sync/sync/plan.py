@@ -163,13 +163,13 @@ def _map_tenants() -> None:
         WHERE t.id IS NOT NULL OR s.skipped = 0
         """
     )
-    # A tenant that the list lacks but whose removal is not confirmed still has its people.
+    # A tenant that the list lacks but whose removal is not confirmed, or waits, still has its people.
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
         SELECT c.scaikey_id, c.row_id, 0 FROM loss_claims c
         WHERE c.kind = 'tenants' AND c.is_absent = 1
-          AND c.state IN ('postponed', 'inconsistent', 'kept')
+          AND c.state IN ('postponed', 'inconsistent', 'kept', 'assumed')
         """
     )
 
