@@ -46,5 +46,5 @@ def read_ids(removals: Sequence[str], from_file: str | None) -> list[str]:
 def _parse(lines: Iterable[str]) -> Iterable[str]:
     for line in lines:
         first = line.partition(",")[0].strip().strip('"')
-        if first and first != "id" and not first.startswith("#"):
+        if first and first.lower() != "id" and not first.startswith("#"):
             yield first

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.db.models import QuerySet
 
 from identity_sync.errors import RemovalNotFound, RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
+from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
     Row,
@@ -28,14 +30,14 @@ from identity_sync.removals.queries import (
     visible_removals,
 )
 from identity_sync.sync.fetch import require_whole_scope
-from scaiwave.console.text import pluralize
+from scaiwave.console.text import pluralize, shorten
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.sql import batched
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.validators import validate_reason
-from tenants.models import Tenant
+from tenants.models import GroupMembership, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
 
 APPROVAL = timedelta(hours=24)
@@ -197,7 +199,7 @@ def _resolve_ids(visible: QuerySet[PendingRemoval], texts: Iterable[str]) -> lis
         if len(keys) == 1:
             found[keys[0]] = None
         else:
-            missing.append(text.strip())
+            missing.append(shorten(text.strip()))
     if missing:
         examples = ", ".join(missing[:MAX_NAMED]) + (", …" if len(missing) > MAX_NAMED else "")
         raise RemovalNotFound(f"Pending removal not found: {examples}. No changes were made.")
@@ -224,11 +226,23 @@ def _ensure_may_keep(operator: Operator, rows: Sequence[PendingRemoval]) -> None
 
 def _is_own(operator: Operator, row: PendingRemoval) -> bool:
     key = row.subject_scaikey_id
-    return (
-        bool(operator.subject and row.person_scaikey_id == operator.subject)
-        or (row.kind == "tenants" and key == operator.tenant_id)
-        or (row.kind == "partners" and key == operator.partner_id)
-    )
+    match row.kind:
+        case "tenants":
+            # One that has left their partner is about that partner too.
+            has_left = row.cause == Reason.MOVED and operator.partner_id is not None
+            return has_left or key == operator.tenant_id
+        case "partners":
+            return key == operator.partner_id
+        case "groups":
+            members = GroupMembership.objects.filter(group=row.subject_id, absent_since=None)
+            own = members.filter(member_participant__scaikey_id=operator.subject)
+            return bool(operator.subject) and own.exists()
+        case _:
+            return bool(operator.subject) and row.person_scaikey_id == operator.subject
+
+
+def _describe_state(row: PendingRemoval) -> tuple[Any, ...]:
+    return row.pk, row.state, row.decided_at, row.expires_at
 
 
 @dataclass(frozen=True)
@@ -244,10 +258,14 @@ class _Writer:
     def write(
         self, rows: Sequence[PendingRemoval], confirm: Callable[[str], None], *, dry_run: bool
     ) -> Decision:
-        # An approval or keep is renewed only if it says something else.
-        changed = [row for row in rows if row.get_state(self.now) is not self.state]
-        if self.state is RemovalState.KEPT:
-            changed = [row for row in rows if row in changed or row.expires_at != self.expires_at]
+        # A keep is also renewed for another date.
+        is_kept = self.state is RemovalState.KEPT
+        changed = [
+            row
+            for row in rows
+            if row.get_state(self.now) is not self.state
+            or (is_kept and row.expires_at != self.expires_at)
+        ]
         if changed and not dry_run:
             confirm(self._describe_effect(changed))
             with transaction.atomic():
@@ -275,11 +293,11 @@ class _Writer:
         for tenant_rows in by_tenant.values():
             for batch in batched(tenant_rows, IDS_PER_ENTRY):
                 keys = [row.pk for row in batch]
-                # A sync may have applied or ended one since it was read.
-                locked = PendingRemoval.objects.select_for_update().open().filter(pk__in=keys)
-                if len(locked.values_list("pk")) < len(keys):
+                # A sync may have applied one since it was read, or someone else decided on it.
+                locked = PendingRemoval.objects.select_for_update().filter(pk__in=keys)
+                if {_describe_state(row) for row in locked} != set(map(_describe_state, batch)):
                     raise RemovalsChanged(
-                        "A sync has applied or ended some of these removals just now."
+                        "Some of these removals were applied or decided just now."
                     )
                 PendingRemoval.objects.filter(pk__in=keys).update(**values)
                 self._audit(batch)

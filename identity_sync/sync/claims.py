@@ -280,8 +280,8 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
     if with_roles:
         roles.stage_roles(after=last)
     execute(
-        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
-        "SELECT kind, scaikey_id, note FROM lookups WHERE result = 'removed'"
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason, detail) "
+        "SELECT kind, scaikey_id, note, detail FROM lookups WHERE result = 'removed'"
     )
     execute(
         """
@@ -452,6 +452,18 @@ def _open_claims(kind: str, tenant_id: str) -> tuple[str, list[str]]:
     if tenant_id:
         return "kind = %s AND state = 'open' AND tenant_id = %s", [kind, tenant_id]
     return "kind = %s AND state = 'open'", [kind]
+
+
+def count_suspended_manually(kind: str) -> int:
+    """Count the open claims about rows that are suspended manually, and would not be removed."""
+    if kind == "groups":
+        return 0
+    sql = (
+        f"SELECT count(*) FROM loss_claims c JOIN sw_{kind} p ON p.id = c.row_id WHERE c.kind = %s "
+        "AND c.state = 'open' AND c.is_absent = 0 AND c.is_moved = 0 "
+        "AND p.suspended_by_hand_at IS NOT NULL"
+    )
+    return int(fetch_one(sql, [kind])[0])
 
 
 def count_open(kind: str) -> int:

@@ -150,7 +150,8 @@ class Confirmer:
         if self.scope.targets_only:
             return
         claimed = claims.measure_open(kind, measure)
-        if self.limit.allowed is not None and claimed <= self.limit.allowed:
+        # Who is suspended manually has lost access before.
+        if self.limit.allows(claimed - claims.count_suspended_manually(kind)):
             return
         if self.limit.is_exceeded(claimed, present):
             if self._is_confirmed_by_sample(kind, ""):
@@ -212,7 +213,10 @@ class Confirmer:
                 result, note = self._judge(kind, lookup, by_id[record_id])
                 if result == "found":
                     records.append(lookup.record)
-                results.append((kind, record_id, result, note, lookup.reason[:MAX_DETAIL_CHARS]))
+                detail = lookup.reason
+                if note == Reason.MOVED and isinstance(lookup.record, TenantScopedRecord):
+                    detail = lookup.record.tenant_id
+                results.append((kind, record_id, result, note, detail[:MAX_DETAIL_CHARS]))
         execute("DELETE FROM lookups")
         copy_rows("lookups", results)
         claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)

@@ -111,9 +111,11 @@ class EntitySync:
         """Plan to deactivate the rows whose removal is confirmed."""
         execute(
             f"""
-            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+            INSERT INTO sync_plan
+                (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
             SELECT %s, 'deactivate', p.id, {self.tenant_expression}, p.{self.identity},
-                   {self.row_name_expression}, r.reason
+                   {self.row_name_expression}, r.reason,
+                   CASE WHEN r.reason = '{Reason.MOVED}' THEN r.detail ELSE '' END
             FROM confirmed_removals r
             JOIN {self.table} p ON p.{self.identity} = r.scaikey_id {self.scope_join}
             WHERE r.kind = %s AND {self.owned_condition} AND NOT EXISTS

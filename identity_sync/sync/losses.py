@@ -61,6 +61,8 @@ def find_removals(now: datetime) -> bool:
     for sql in _STATES:
         execute(sql)
     execute(_STATES_OF_ROWS, [datetime_param(now)] * 2)
+    execute(_KEPT_SUBJECTS, [datetime_param(now)])
+    execute(_KEPT_TENANTS, [datetime_param(now)] * 2)
     execute(_COVERED_BY_TENANTS)
     execute(_COVERED_MEMBERSHIPS)
     return True
@@ -68,7 +70,9 @@ def find_removals(now: datetime) -> bool:
 
 def _find_ended(kind: str, action: str, loss: Loss) -> int:
     person = "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
-    destination = "''"
+    # A sync of one tenant only learns that someone is elsewhere now.
+    destination = f"CASE WHEN d.reason = '{Reason.MOVED}' THEN d.detail ELSE '' END"
+    moved = ENDED.get((kind, "move"), loss)
     if action == "move":
         destination = (
             f"COALESCE((SELECT m.tenant_scaikey_id FROM stage_{kind} m "
@@ -84,12 +88,13 @@ def _find_ended(kind: str, action: str, loss: Loss) -> int:
     return execute(
         f"""
         INSERT INTO removals ({_COLUMNS})
-        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, %s,
-               d.reason, {destination}, 'judged', ''
+        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name,
+               CASE WHEN d.reason = '{Reason.MOVED}' THEN %s ELSE %s END,
+               d.reason, COALESCE({destination}, ''), 'judged', ''
         FROM sync_plan d {joins}
         WHERE d.kind = %s AND d.action = %s AND d.reason <> %s
         """,
-        [loss, kind, action, Reason.NOT_RETURNED],
+        [moved, loss, kind, action, Reason.NOT_RETURNED],
     )
 
 
@@ -117,8 +122,8 @@ _MOVED_TO_INACTIVE_PARTNERS = f"""
     WHERE d.kind = 'tenants' AND d.action = 'update' AND d.row_id IN (
           SELECT c.row_id FROM loss_claims c
           WHERE c.kind = 'tenants' AND c.is_moved = 1 AND c.state IN ('lost', 'assumed'))
+      AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL
       AND (p.partner_id IS NULL OR s.partner_id <> p.partner_id)
-      AND COALESCE(s.scaikey_status, p.scaikey_status) IN ({_ACTIVE})
 """
 
 # The subject of a grant is the person.
@@ -134,7 +139,7 @@ _REVOKED_GRANTS = f"""
 _STATES = (
     # They were not looked up in this run.
     """
-    UPDATE removals SET state = 'pending'
+    UPDATE removals SET state = 'pending', is_assumed = 1
     WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'assumed')
        OR row_id IN (SELECT c.edge_id FROM edge_claims c WHERE c.state = 'assumed')
     """,
@@ -171,6 +176,26 @@ _STATES_OF_ROWS = f"""
     FROM sw_pending_removals q
     WHERE {SAME_REMOVAL} AND removals.state <> 'off'
       AND q.state IN ('{RemovalState.PENDING}', '{RemovalState.APPROVED}', '{RemovalState.KEPT}')
+"""
+
+# Kept is the access of the subject, also where another cause would end it now.
+_KEPT_SUBJECTS = f"""
+    UPDATE removals SET state = 'kept' WHERE state <> 'off' AND loss <> '{Loss.ROLE_TAKEN}'
+    AND subject_id IN (SELECT q.subject_id FROM sw_pending_removals q
+                       WHERE q.state = '{RemovalState.KEPT}' AND q.expires_at > %s
+                         AND q.loss <> '{Loss.ROLE_TAKEN}')
+"""
+# People of a removed tenant are removed with it; each may be announced by a webhook of its own.
+_KEPT_ROW = (
+    f"q.state = '{RemovalState.KEPT}' AND q.expires_at > %s "
+    f"AND q.loss IN ('{Loss.TENANT_REMOVED}', '{Loss.PARTNER_REMOVED}')"
+)
+_KEPT_TENANTS = f"""
+    UPDATE removals SET state = 'kept' WHERE state <> 'off' AND kind NOT IN ('tenants', 'partners')
+    AND tenant_id IN (
+        SELECT q.subject_id FROM sw_pending_removals q WHERE {_KEPT_ROW} UNION
+        SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
+        WHERE {_KEPT_ROW})
 """
 
 _COVERED_BY_TENANTS = f"""
@@ -211,7 +236,8 @@ def find_losses(condition: str) -> None:
     execute(
         f"""
         INSERT INTO losses (kind, tenant_id, row_id)
-        SELECT CASE r.kind WHEN 'participants' THEN 'people' ELSE r.kind END, r.tenant_id, r.row_id
+        SELECT DISTINCT CASE r.kind WHEN 'participants' THEN 'people' ELSE r.kind END,
+               r.tenant_id, r.row_id
         FROM removals r WHERE {condition}
         """
     )
@@ -294,7 +320,7 @@ _TENANT_ACCESS = f"""
 
 LOST_TENANTS = "SELECT tenant_id FROM tenant_access WHERE was_active = 1 AND is_active = 0"
 
-# Only those whose tenant or partner is lost by such a removal.
+# Where both the tenant and its partner are lost, either removal alone takes the access.
 _PEOPLE_OF_LOST_TENANTS = f"""
     INSERT INTO losses (kind, tenant_id, row_id)
     SELECT 'people', p.tenant_id, p.id
@@ -302,10 +328,9 @@ _PEOPLE_OF_LOST_TENANTS = f"""
     WHERE p.tenant_id IN ({LOST_TENANTS}) AND p.participant_type = 'human'
       AND t.scaikey_tenant_id IS NOT NULL AND {_was_active("p")}
       AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
-      AND NOT EXISTS (SELECT 1 FROM removals r
-                      WHERE (r.kind = 'tenants' AND r.row_id = t.id
-                             OR r.kind = 'partners' AND r.row_id = t.partner_id)
-                        AND NOT ({{condition}}))
+      AND EXISTS (SELECT 1 FROM removals r
+                  WHERE r.row_id IN (t.id, t.partner_id) AND r.kind IN ('tenants', 'partners')
+                    AND ({{condition}}))
 """
 
 _GROUP_DEPENDENTS = (

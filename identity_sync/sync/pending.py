@@ -64,11 +64,12 @@ def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
     matched = execute(
         f"""
         UPDATE loss_claims SET state = 'assumed', note = (SELECT q.cause {row} LIMIT 1)
-        WHERE kind = %s AND state = 'open' AND EXISTS (SELECT 1 {row}) AND NOT EXISTS (
+        WHERE kind = %s AND state = 'open' AND EXISTS (SELECT 1 {row}) AND row_id NOT IN (
+            SELECT q.subject_id FROM sw_pending_removals q WHERE {_APPROVED}) AND NOT EXISTS (
             SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
             AND w.kind = loss_claims.kind AND w.scaikey_id = loss_claims.scaikey_id)
         """,
-        [datetime_param(now), kind, datetime_param(now)],
+        [datetime_param(now), kind, *[datetime_param(now)] * 2],
     )
     if matched:
         execute(
@@ -86,7 +87,10 @@ def match_role_claims(*, now: datetime, only_kept: bool) -> None:
         UPDATE loss_claims SET state = 'assumed'
         WHERE kind = 'participants' AND state = 'open' AND role_losses > 0 AND role_losses = (
             SELECT count(*) FROM sw_pending_removals q WHERE {state}
-            AND q.subject_id = loss_claims.row_id AND q.loss = '{Loss.ROLE_TAKEN}')
+            AND q.subject_id = loss_claims.row_id AND q.loss = '{Loss.ROLE_TAKEN}'
+            AND q.destination NOT IN (
+                SELECT x.slug FROM stage_participants s JOIN stage_roles x ON x.person_n = s.n
+                WHERE s.scaikey_id = loss_claims.scaikey_id))
         """,
         [datetime_param(now)],
     )
@@ -175,6 +179,13 @@ _UNDECIDED = """
      OR subject_id IN (SELECT c.edge_id FROM edge_claims c
                        WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
      OR subject_scaikey_id IN (SELECT u.scaikey_id FROM unusable_records u)
+     OR subject_id IN (SELECT r.subject_id FROM removals r
+                       WHERE r.state IN ('kept', 'off') OR r.root_id IS NOT NULL
+                         AND r.state = 'pending')
+     OR kind = 'grants' AND subject_scaikey_id NOT IN (
+         SELECT s.scaikey_id FROM stage_participants s WHERE s.roles IS NOT NULL)
+         AND EXISTS (SELECT 1 FROM sw_participants p WHERE p.absent_since IS NULL
+                     AND p.id = sw_pending_removals.subject_id)
      OR kind = 'memberships' AND EXISTS (
          SELECT 1 FROM sw_group_memberships e JOIN sw_groups g ON g.id = e.group_id
          WHERE e.id = sw_pending_removals.subject_id AND e.absent_since IS NULL
@@ -205,7 +216,9 @@ def _end_rows(
     )
     end = "UPDATE sw_pending_removals SET state = %s, ended_at = %s, ended_by_id = %s"
     is_open = f"state IN ({_OPEN})"
-    is_applied = _STILL.format("removals.state NOT IN ('pending', 'kept', 'off')")
+    is_applied = _STILL.format(
+        "removals.root_id IS NULL AND removals.state NOT IN ('pending', 'kept', 'off')"
+    )
     execute(f"{end} WHERE {is_open} AND {is_applied}", [RemovalState.APPLIED, time, key])
     read = {*kinds, "grants"} if "participants" in kinds else set(kinds)
     names = ", ".join(f"'{kind}'" for kind in sorted(read))
@@ -221,32 +234,38 @@ def _end_rows(
     )
     waits = _STILL.format("removals.root_id IS NULL AND removals.state IN ('pending', 'kept')")
     execute(
-        f"UPDATE sw_pending_removals SET last_seen_at = %s, runs = runs + 1 "
+        f"UPDATE sw_pending_removals SET last_seen_at = %s, runs = runs + 1, {_REFRESHED} "
         f"WHERE {is_open} AND {waits}",
         [time],
     )
 
 
-_ACTIVE_PEOPLE = "sw_participants p WHERE p.absent_since IS NULL AND p.scaikey_id IS NOT NULL AND"
-_OF_PARTNER = "IN (SELECT t.id FROM sw_tenants t WHERE t.partner_id = r.row_id)"
+_PEOPLE = "sw_participants p WHERE p.absent_since IS NULL AND p.scaikey_id IS NOT NULL AND"
+_DEPENDENTS = {
+    "people": (_PEOPLE, ""),
+    "roles": ("sw_role_grants WHERE", "group_id"),
+    "memberships": ("sw_group_memberships WHERE absent_since IS NULL AND", "group_id"),
+}
 
 
-def _count_dependents(table: str, *, of_group: str = "") -> str:
-    group = f"WHEN 'groups' THEN (SELECT count(*) FROM {table} {of_group} = r.row_id)"
+def _count_dependents(column: str, kind: str, key: str) -> str:
+    """SQL for the number of rows that depend on a tenant, partner or group."""
+    table, group = _DEPENDENTS[column]
+    groups = f"WHEN 'groups' THEN (SELECT count(*) FROM {table} {group} = {key})" if group else ""
     return f"""
-        CASE r.kind WHEN 'tenants' THEN (SELECT count(*) FROM {table} tenant_id = r.row_id)
-                    WHEN 'partners' THEN (SELECT count(*) FROM {table} tenant_id {_OF_PARTNER})
-                    {group if of_group else ""} ELSE 0 END
+        CASE {kind} WHEN 'tenants' THEN (SELECT count(*) FROM {table} tenant_id = {key})
+                    WHEN 'partners' THEN (SELECT count(*) FROM {table} tenant_id IN (
+                        SELECT t.id FROM sw_tenants t WHERE t.partner_id = {key}))
+                    {groups} ELSE 0 END
     """
 
 
+_ROW = ("sw_pending_removals.kind", "sw_pending_removals.subject_id")
+_REFRESHED = ", ".join(f"{name} = {_count_dependents(name, *_ROW)}" for name in _DEPENDENTS)
+_COUNTS = ", ".join(_count_dependents(name, "r.kind", "r.row_id") for name in _DEPENDENTS)
 _NEW_ROWS = f"""
     SELECT r.tenant_id, r.kind, r.subject_id, r.scaikey_id, r.person_scaikey_id, r.name, r.loss,
-           r.cause, r.destination, r.limit_code, {_count_dependents(_ACTIVE_PEOPLE)},
-           {_count_dependents("sw_role_grants WHERE", of_group="group_id")},
-           {
-    _count_dependents("sw_group_memberships WHERE absent_since IS NULL AND", of_group="group_id")
-}
+           r.cause, r.destination, r.limit_code, {_COUNTS}
     FROM removals r
     WHERE r.state = 'pending' AND r.root_id IS NULL AND NOT EXISTS (
         SELECT 1 FROM sw_pending_removals q WHERE q.state IN ({_OPEN})

@@ -163,7 +163,7 @@ def _map_tenants() -> None:
         WHERE t.id IS NOT NULL OR s.skipped = 0
         """
     )
-    # A tenant that the list lacks but whose removal is not confirmed, or waits, still has its people.
+    # A tenant that the list lacks still has its people if its removal is not confirmed, or waits.
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
@@ -225,6 +225,9 @@ def plan_freed_slugs(plan: Plan) -> None:
         AND t.id NOT IN (
             SELECT d.row_id FROM sync_plan d
             WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore'))
+        AND (t.absent_since IS NOT NULL OR t.id IN (
+            SELECT d.row_id FROM sync_plan d
+            WHERE d.kind = 'tenants' AND d.action = 'deactivate'))
         """
     )
 

@@ -121,7 +121,8 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
     find_losses("r.state NOT IN ('kept', 'off')")
     report.losses = count_losses()
     plan.total_losses = total = sum(report.losses.values())
-    if limit.allows(total):
+    is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
+    if limit.allows(total) and not is_assumed:
         execute(
             "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered')"
         )
@@ -346,6 +347,9 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
     # Without any record in the list a postponed removal has nothing to be compared with.
     removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
     if plan.targets_only or plan.staged[kind] or not removals or not plan.present[kind]:
+        return
+    approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
+    if int(fetch_one(approved, [kind])[0]) >= removals:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(

@@ -149,29 +149,48 @@ def _skip_consequences() -> None:
 
 
 def _keep_slugs_of_skipped_tenants() -> None:
-    """Skip the tenants that would have received the slug of a skipped tenant."""
-    for action in ("add", "update", "restore"):
-        execute("DELETE FROM skipped_tenants")
-        if not execute(_STAGE_BLOCKED_TENANTS, [action]):
-            continue
-        only = "" if action == "add" else "AND kind = 'tenants'"
-        execute(
-            "UPDATE sync_plan SET action = 'skipped', reason = %s "
-            f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
-            [Reason.SLUG_IN_USE],
-        )
-        if action == "add":
-            execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-            execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
-            execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+    """Skip the tenants that would have received the slug of a skipped tenant, and so on."""
+    while sum(map(_skip_blocked_tenants, ("add", "update", "restore"))):
+        pass
+    # People and groups stay where they are if the tenant to which they have moved is not added.
+    execute(
+        """
+        UPDATE sync_plan SET action = 'skipped', reason = %s WHERE action = 'move' AND EXISTS (
+            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
+            AND o.reason = %s AND o.scaikey_id = sync_plan.scaikey_id
+            AND o.tenant_id <> sync_plan.tenant_id)
+        """,
+        [Reason.SLUG_IN_USE] * 2,
+    )
 
 
+def _skip_blocked_tenants(action: str) -> int:
+    execute("DELETE FROM skipped_tenants")
+    blocked = execute(_STAGE_BLOCKED_TENANTS, [action])
+    if not blocked:
+        return 0
+    only = "" if action == "add" else "AND kind = 'tenants'"
+    execute(
+        "UPDATE sync_plan SET action = 'skipped', reason = %s "
+        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
+        [Reason.SLUG_IN_USE],
+    )
+    if action == "add":
+        execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+        execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
+        execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+    return blocked
+
+
+# A skipped tenant may get a new slug all the same, such as one whose suspension waits.
 _STAGE_BLOCKED_TENANTS = """
     INSERT INTO skipped_tenants (tenant_id)
-    SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+    SELECT DISTINCT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
     JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
     JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
-    WHERE d.kind = 'tenants' AND d.action = %s
+    WHERE d.kind = 'tenants' AND d.action = %s AND NOT EXISTS (
+        SELECT 1 FROM sync_plan u WHERE u.kind = 'tenants' AND u.action = 'update'
+        AND u.row_id = t.id AND ',' || u.fields || ',' LIKE '%%,slug,%%')
 """
 
 _SKIP_NEW_EDGES = """

@@ -153,7 +153,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     # One batch of look-ups, with what each proves: found, removed or unknown. For groups that were
     # read again it is the state of the claims about their edges.
     "lookups": ("kind", "scaikey_id", "result", "note", "detail"),
-    "confirmed_removals": ("kind", "scaikey_id", "reason"),
+    # `detail` is the tenant to which a record has moved, in a run for one tenant.
+    "confirmed_removals": ("kind", "scaikey_id", "reason", "detail"),
     # What the plan takes from someone, with what was decided; see losses.py.
     "removals": (
         "kind",
@@ -170,6 +171,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "limit_code",
         "skip_reason",
         "root_id uuid",
+        "is_assumed integer",
     ),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
     "losses": ("kind", "tenant_id uuid", "row_id uuid"),
