@@ -210,13 +210,13 @@ class Confirmer:
         lookups = self.client.look_up_all(COLLECTIONS[kind], (budget or self.budget).limit(ids))
         with closing(lookups):
             for record_id, lookup in lookups:
-                result, note = self._judge(kind, lookup, by_id[record_id])
+                result, code = self._judge(kind, lookup, by_id[record_id])
                 if result == "found":
                     records.append(lookup.record)
                 detail = lookup.reason
-                if note == Reason.MOVED and isinstance(lookup.record, TenantScopedRecord):
+                if code == Reason.MOVED and isinstance(lookup.record, TenantScopedRecord):
                     detail = lookup.record.tenant_id
-                results.append((kind, record_id, result, note, detail[:MAX_DETAIL_CHARS]))
+                results.append((kind, record_id, result, code, detail[:MAX_DETAIL_CHARS]))
         execute("DELETE FROM lookups")
         copy_rows("lookups", results)
         claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)
