@@ -14,10 +14,20 @@ from django.conf import settings
 from identity_sync.models import SyncRun
 from identity_sync.registration.credentials import has_credentials
 from identity_sync.registration.missing import describe_missing_registration
-from identity_sync.reports.judgement import Judgement, RunScope, format_age_in_words, judge_runs
+from identity_sync.reports.judgement import (
+    Judgement,
+    RunScope,
+    format_age_in_words,
+    get_interval,
+    judge_runs,
+)
 from identity_sync.reports.schedule import Schedule, detect_schedule
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
+from scaiwave.queue.definitions import get_sync_timeout
+
+TIGHT_SHARE = 0.7
+"""A sync that needs more of its time than this is likely to be stopped soon."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ def judge_sync(
         [*([problem] if problem else []), *(judgement.problems if is_expected else [])],
         [
             *_list_run_warnings(judgement, now),
+            *_list_duration_warnings(judgement.last_success, config),
             *(_list_schedule_warnings(schedule) if is_expected else []),
         ],
     )
@@ -88,6 +99,24 @@ def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]
         "its process has ended. The next sync records it as failed."
     )
     return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.")]
+
+
+def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> list[SyncWarning]:
+    """Warn before a sync takes longer than the schedule leaves for it."""
+    seconds = (success.duration_seconds or 0) if success is not None else 0
+    interval = get_interval(config).total_seconds()
+    available = min(get_sync_timeout(config), interval)
+    if seconds <= available * TIGHT_SHARE:
+        return []
+    message = (
+        f"The schedule is tight: the last full sync took {seconds:,.0f} s, and a scheduled one has "
+        f"{available:,.0f} s."
+    )
+    fix = (
+        "Run syncs less often, and set SCAIWAVE_SYNC_INTERVAL_MINUTES and "
+        "SCAIWAVE_SYNC_TIMEOUT_SECONDS accordingly."
+    )
+    return [SyncWarning("sync", message, fix)]
 
 
 def _describe_dated_ahead(run: SyncRun) -> str:

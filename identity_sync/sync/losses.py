@@ -65,6 +65,7 @@ def find_removals(now: datetime) -> bool:
     execute(_KEPT_TENANTS, [datetime_param(now)] * 2)
     execute(_COVERED_BY_TENANTS)
     execute(_COVERED_MEMBERSHIPS)
+    mark_set_aside()
     return True
 
 

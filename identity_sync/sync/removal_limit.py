@@ -154,13 +154,16 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
     ]
 
 
-def _set_aside(limit_code: Limit, where: str, params: Iterable[Any] = ()) -> None:
+def _set_aside(limit_code: Limit, where: str) -> None:
     execute(
         "UPDATE removals SET state = 'pending', "
         "limit_code = CASE WHEN limit_code = '' THEN %s ELSE limit_code END "
         f"WHERE (state = 'judged' OR state = 'pending' AND limit_code = '') AND {where}",
-        [limit_code, *params],
+        [limit_code],
     )
+
+
+_SKIPPED = "SELECT tenant_id FROM skipped_tenants"
 
 
 def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
@@ -237,14 +240,19 @@ def _judge_lost_tenants(limit: RemovalLimit) -> None:
         f"AND tenant_id IN ({LOST_TENANTS}) GROUP BY tenant_id HAVING count(*) > %s",
         [limit.limit if not limit.spent else 0],
     )
-    for tenant_id, number in rows:
-        if _is_exceeded_in(limit, "people", str(tenant_id), int(number)):
-            _set_aside(
-                Limit.TENANT,
-                "(kind = 'tenants' AND row_id = %s OR kind = 'partners' AND row_id = "
-                "(SELECT t.partner_id FROM sw_tenants t WHERE t.id = %s))",
-                [uuid_param(to_uuid(tenant_id))] * 2,
-            )
+    exceeding = [
+        uuid_param(to_uuid(tenant_id))
+        for tenant_id, number in rows
+        if _is_exceeded_in(limit, "people", str(tenant_id), int(number))
+    ]
+    if exceeding:
+        execute("DELETE FROM skipped_tenants")
+        copy_rows("skipped_tenants", ((tenant,) for tenant in exceeding))
+        _set_aside(
+            Limit.TENANT,
+            f"(kind = 'tenants' AND row_id IN ({_SKIPPED}) OR kind = 'partners' AND row_id IN "
+            f"(SELECT t.partner_id FROM sw_tenants t WHERE t.id IN ({_SKIPPED})))",
+        )
 
 
 def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
@@ -256,11 +264,7 @@ def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
     for measure, tenants in exceeding.items():
         execute("DELETE FROM skipped_tenants")
         copy_rows("skipped_tenants", ((tenant,) for tenant in tenants))
-        _set_aside(
-            Limit.TENANT,
-            "tenant_id IN (SELECT tenant_id FROM skipped_tenants) "
-            f"AND kind IN ({_list_kinds(measure)})",
-        )
+        _set_aside(Limit.TENANT, f"tenant_id IN ({_SKIPPED}) AND kind IN ({_list_kinds(measure)})")
 
 
 def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:

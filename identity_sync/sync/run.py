@@ -296,7 +296,7 @@ def compute_drift(
     elif not operator.has_permission(Permission.VIEW_PLATFORM):
         require_whole_scope(operator, settings.CONFIG)
     report = SyncReport(run_id=None)
-    options = SyncOptions(operator, progress_factory, dry_run=True, allow_removals=sys.maxsize)
+    options = SyncOptions(operator, progress_factory, dry_run=True)
     limits = _build_limits(None)
     with (
         limits.enforce(),

@@ -9,7 +9,9 @@ import pytest
 
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason
+from identity_sync.sync.run import compute_drift
 from identity_sync.sync.targets import Targets
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
 from tests.identity_sync.removals.helpers import (
@@ -25,6 +27,8 @@ from tests.identity_sync.removals.helpers import (
     sync_partly,
 )
 from tests.identity_sync.sync.helpers import (
+    HOST,
+    USERS,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -458,3 +462,14 @@ def test_success_people_of_the_whole_server(scaikey: Sandbox) -> None:
     sync_partly()
     assert active(gone) >= 40
     assert Limit.SERVER in {row.limit_code for row in list_open()}
+
+
+def test_success_the_drift_leaves_out_what_waits(scaikey: Sandbox) -> None:
+    remove_groups(scaikey)
+    sync()
+    gone = remove_people(scaikey, pick_tenant(scaikey), 30)
+    sync_partly()
+    scaikey.requests.reset()
+    report = compute_drift(operator=HOST, progress_factory=null_progress_factory)
+    assert get_changed_counts(report) == {"participants": {"skipped": 30}}
+    assert not any(scaikey.requests.count(f"{USERS}{key}") for key in gone)

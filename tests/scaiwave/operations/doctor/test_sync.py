@@ -75,6 +75,25 @@ def test_success_a_recent_sync(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "setting", "is_tight"), [(370, "540", False), (390, "540", True), (80, "100", True)]
+)
+def test_success_a_tight_schedule_is_a_warning(
+    seconds: float, setting: str, is_tight: bool
+) -> None:
+    make_run(duration_seconds=seconds)
+    config = load({**REGISTERED, "SCAIWAVE_SYNC_TIMEOUT_SECONDS": setting})
+    findings = list(check_last_sync(config, NOW))
+    assert [finding.state for finding in findings] == (
+        [State.PASS, State.WARN] if is_tight else [State.PASS]
+    )
+    if is_tight:
+        assert findings[-1].message == (
+            f"The schedule is tight: the last full sync took {seconds} s, and a scheduled one has "
+            f"{setting} s."
+        )
+
+
 def test_fail_no_sync_yet() -> None:
     # A run for a single tenant does not count, nor does one in progress.
     make_run(tenant=make_tenant("acme", "x"))
