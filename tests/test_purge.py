@@ -11,7 +11,7 @@ import pytest
 from django.apps import apps
 from pytest_django import Settings
 
-from identity_sync.models import SyncChange, SyncRun, SyncSkip
+from identity_sync.models import PendingRemoval, SyncChange, SyncRun, SyncSkip
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.imports.import_room import import_room
@@ -298,3 +298,39 @@ def test_success_rows_that_a_sync_skipped_under_another_id(scaikey: Sandbox) -> 
     assert find_traces() == set()
     for model in (SyncChange, SyncSkip):
         assert {"Bert", "Travellers"} <= set(model.objects.values_list("subject_name", flat=True))
+
+
+def test_success_removals_that_wait_or_have_ended(scaikey: Sandbox) -> None:
+    """Those about the person, and no others."""
+    sync()
+    anna, bert = pick_two_people(scaikey)
+    person = Participant.objects.get(scaikey_id=anna)
+    other = Participant.objects.get(scaikey_id=bert)
+    fields = {"loss": "removed", "cause": "removed", "limit_code": "tenant", "kind": "participants"}
+    times = {"first_seen_at": NOW, "last_seen_at": NOW}
+    for subject, key, name, reason, state in (
+        (person.pk, anna, NAME, f"{NAME} is on leave", "kept"),
+        (person.pk, anna, NAME, "", "ended"),
+        (new_id(), anna, NAME, "", "pending"),  # their row in another tenant
+        (other.pk, bert, "Bert", "as asked for", "kept"),
+    ):
+        PendingRemoval.objects.create(
+            **fields,
+            **times,
+            tenant=person.tenant,
+            subject_id=subject,
+            subject_scaikey_id=key,
+            person_scaikey_id=key,
+            subject_name=name,
+            decision_reason=reason,
+            decided_by="root",
+            state=state,
+        )
+    assert find_traces() == {"sw_pending_removals"}
+    Participant.objects.filter(pk=person.pk).update(absent_since=NOW)
+
+    purge(person)
+
+    assert find_traces() == set()
+    kept = PendingRemoval.objects.get(subject_id=other.pk)
+    assert (kept.subject_name, kept.decision_reason) == ("Bert", "as asked for")

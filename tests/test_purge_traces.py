@@ -68,10 +68,15 @@ class Server:
         return ended.out
 
     def skip(self, person: str) -> None:
-        """Have a row of what a sync has skipped, as one that ScaiKey's failures leave."""
+        """Have rows of what a sync has skipped and set aside."""
         code = f"""from datetime import datetime, UTC
-from identity_sync.models import SyncSkip
+from uuid import uuid4
+from identity_sync.models import PendingRemoval, SyncSkip
 now = datetime.now(UTC)
+PendingRemoval.objects.create(kind="participants", subject_id=uuid4(), person_scaikey_id={person!r},
+    subject_scaikey_id={person!r}, subject_name={NAME!r}, loss="removed", cause="removed",
+    limit_code="tenant", state="ended", decision_reason={NAME!r}, first_seen_at=now,
+    last_seen_at=now)
 SyncSkip.objects.create(kind="participants", subject_scaikey_id={person!r}, subject_name={NAME!r},
     reason_code="lookup_failed", first_skipped_at=now, last_skipped_at=now)
 report(None)"""

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from identity_sync.models import OPEN_STATES, Limit, PendingRemoval, RemovalState
+from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason, format_reason
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
@@ -182,7 +182,3 @@ def describe_removals_of_participant(participant_id: UUID) -> list[tuple[str, An
         subject = f"{row.subject_name}, " if row.kind == "memberships" else ""
         facts.append((titles[state], f"{row.loss}: {subject}{explain_removal(row)}{until}"))
     return facts
-
-
-def describe_limit(code: str) -> str:
-    return Limit(code).label if code in Limit.values else code
