@@ -26,6 +26,7 @@ from identity_sync.removals.queries import (
     build_row,
     compute_digest,
     find_people,
+    format_last_day,
     is_pending_q,
     visible_removals,
 )
@@ -83,7 +84,7 @@ class Decision:
             return f"{removals} already {past}; nothing changed."
         if self.state is RemovalState.APPROVED:
             return f"{removals} approved. The next sync looks them up again and applies them."
-        return f"Access kept for {removals} until {self.expires_at:%Y-%m-%d}."
+        return f"Access kept for {removals} until {format_last_day(self.expires_at)}."
 
     def document(self) -> Row:
         return {
@@ -327,9 +328,10 @@ class _Writer:
         number = pluralize(len(rows), "removal")
         names = ", ".join(_describe_subject(row) for row in rows[:MAX_NAMED])
         more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
+        last_day = format_last_day(self.expires_at)
         if self.state is RemovalState.APPROVED:
             return f"The next sync will apply {number}: {names}{more}."
-        return f"This keeps the access of {number} until {self.expires_at:%Y-%m-%d}: {names}{more}."
+        return f"This keeps the access of {number} until {last_day}: {names}{more}."
 
 
 def _describe_subject(row: PendingRemoval) -> str:

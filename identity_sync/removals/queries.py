@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -144,6 +145,11 @@ def compute_digest(ids: Iterable[UUID]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
 
+def format_last_day(end: datetime) -> str:
+    """Return the last day before an end, in local time: a keep until a day includes it."""
+    return f"{(end - timedelta(seconds=1)).astimezone(settings.LOCAL_ZONE):%Y-%m-%d}"
+
+
 def is_pending_q(now: datetime) -> Q:
     """Match the rows that wait for a decision, among them those whose decision has expired."""
     decided = Q(state__in=(RemovalState.APPROVED, RemovalState.KEPT), expires_at__lte=now)
@@ -178,7 +184,7 @@ def describe_removals_of_participant(participant_id: UUID) -> list[tuple[str, An
     facts = []
     for row in rows.order_by("pk")[:MAX_FACTS]:
         state = row.get_state(timezone.now())
-        until = f", until {row.expires_at:%Y-%m-%d}" if state is RemovalState.KEPT else ""
+        until = f", until {format_last_day(row.expires_at)}" if row.expires_at else ""
         subject = f"{row.subject_name}, " if row.kind == "memberships" else ""
         facts.append((titles[state], f"{row.loss}: {subject}{explain_removal(row)}{until}"))
     return facts

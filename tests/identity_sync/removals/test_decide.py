@@ -229,7 +229,13 @@ def test_success_commands(
     listed.write_text(run_command("sync_removals", "--csv"))
     answer = json.loads(run_command("sync_approve", rows[0].pk.hex[-12:], "--json", "--yes"))
     assert (answer["changed"], len(answer["removals"])) == (True, 1)
-    run_command("sync_keep", str(rows[1].pk), "--reason", "on leave", "--yes")
+    day = f"{now() + timedelta(days=60):%Y-%m-%d}"
+    text = run_command(
+        "sync_keep", str(rows[1].pk), "--reason", "on leave", "--until", day, "--yes"
+    )
+    assert text == f"Access kept for 1 removal until {day}.\n"
+    shown = run_command("show_participant", str(rows[1].subject_id))
+    assert f"removed: removed from ScaiKey, until {day}" in shown
     answer = json.loads(
         run_command("sync_approve", "--from", str(listed), "--now", "--yes", "--json")
     )
