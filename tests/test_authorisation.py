@@ -142,7 +142,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     # A person decides: never the token of an application.
     ("sync", "approve"): Row(
-        ROOMS, lambda sample: [str(sample.make_pending_removal().pk), "--no-input"]
+        {**ROOMS, WRITE: 3}, lambda sample: [str(sample.make_pending_removal().pk), "--no-input"]
     ),
     ("sync", "keep"): Row(
         TENANT,

@@ -308,10 +308,9 @@ class _Writer:
 
     def _audit(self, rows: Sequence[PendingRemoval]) -> None:
         tenant = rows[0].tenant
-        verb = "approve" if self.state is RemovalState.APPROVED else "keep"
         record_audit(
             operator=self.operator,
-            action=f"sync {verb}",
+            action="sync approve" if self.state is RemovalState.APPROVED else "sync keep",
             subject=AuditSubject(
                 "pending removals", rows[0].pk.hex, tenant.slug if tenant else "partners"
             ),

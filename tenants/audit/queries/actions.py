@@ -47,6 +47,8 @@ _OF_COMMANDS = (
     "suspend-partner",
     "suspend-tenant",
     "sync",
+    "sync approve",
+    "sync keep",
     "unlink-tenant",
     "update-partner",
     "update-tenant",
