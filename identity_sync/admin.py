@@ -1,5 +1,5 @@
 """Admin pages of the sync."""
 
-from identity_sync.site import pages
+from identity_sync.site import pages, removals
 
-__all__ = ["pages"]
+__all__ = ["pages", "removals"]

@@ -345,6 +345,7 @@ class Limit(models.TextChoices):
     WEBHOOKS = "webhooks", "the limit of people whom webhooks announce"
     SUSPENSIONS = "suspensions", "the limit of suspended tenants"
     SUPER_ADMIN = "super_admin", "the last super_admin"
+    KEPT = "kept", "something in it whose access is kept"
 
 
 class PendingRemovalQuerySet(models.QuerySet["PendingRemoval"]):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.models import RemovalState
+from identity_sync.models import Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
 from identity_sync.sync.staging import analyze, index_plan_rows
@@ -48,6 +48,7 @@ def find_removals(now: datetime) -> bool:
     execute("DELETE FROM removals")
     found = sum(_find_ended(kind, action, loss) for (kind, action), loss in ENDED.items())
     found += sum(_find_suspended(kind, loss) for kind, loss in SUSPENSIONS.items())
+    _find_tenant_access()
     found += execute(_MOVED_TO_INACTIVE_PARTNERS)
     found += execute(_REVOKED_GRANTS)
     if not found:
@@ -61,8 +62,8 @@ def find_removals(now: datetime) -> bool:
     for sql in _STATES:
         execute(sql)
     execute(_STATES_OF_ROWS, [datetime_param(now)] * 2)
-    execute(_KEPT_SUBJECTS, [datetime_param(now)])
-    execute(_KEPT_TENANTS, [datetime_param(now)] * 2)
+    for sql in (_KEPT_SUBJECTS, _WITH_KEPT, _ANNOUNCED_IN_KEPT_TENANTS):
+        execute(sql, [datetime_param(now)] * sql.count("%s"))
     execute(_COVERED_BY_TENANTS)
     execute(_COVERED_MEMBERSHIPS)
     mark_set_aside()
@@ -115,14 +116,15 @@ def _find_suspended(kind: str, loss: Loss) -> int:
     )
 
 
+# By what the partners will be, and not by claims: a sync of one tenant makes none about it.
 _MOVED_TO_INACTIVE_PARTNERS = f"""
     INSERT INTO removals ({_COLUMNS})
     SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
-           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', s.partner_scaikey_id, 'judged', ''
+           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', COALESCE(s.partner_scaikey_id, ''),
+           'judged', ''
     FROM sync_plan d JOIN sw_tenants p ON p.id = d.row_id JOIN stage_tenants s ON s.n = d.n
-    WHERE d.kind = 'tenants' AND d.action = 'update' AND d.row_id IN (
-          SELECT c.row_id FROM loss_claims c
-          WHERE c.kind = 'tenants' AND c.is_moved = 1 AND c.state IN ('lost', 'assumed'))
+    JOIN partner_access a ON a.partner_id = s.partner_id AND a.is_active = 0
+    WHERE d.kind = 'tenants' AND d.action = 'update'
       AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL
       AND (p.partner_id IS NULL OR s.partner_id <> p.partner_id)
 """
@@ -179,29 +181,46 @@ _STATES_OF_ROWS = f"""
       AND q.state IN ('{RemovalState.PENDING}', '{RemovalState.APPROVED}', '{RemovalState.KEPT}')
 """
 
-# Kept is the access of the subject, also where another cause would end it now.
+# Kept is the access of the subject, also where another cause would end it now. When the time has
+# passed, a new cause waits as well.
 _KEPT_SUBJECTS = f"""
-    UPDATE removals SET state = 'kept' WHERE state <> 'off' AND loss <> '{Loss.ROLE_TAKEN}'
-    AND subject_id IN (SELECT q.subject_id FROM sw_pending_removals q
-                       WHERE q.state = '{RemovalState.KEPT}' AND q.expires_at > %s
-                         AND q.loss <> '{Loss.ROLE_TAKEN}')
+    UPDATE removals SET state = CASE WHEN q.is_valid = 1 THEN 'kept' ELSE 'pending' END,
+        limit_code = CASE WHEN q.is_valid = 1 OR limit_code <> '' THEN limit_code
+                          ELSE '{Limit.TENANT}' END
+    FROM (SELECT subject_id, max(CASE WHEN expires_at > %s THEN 1 ELSE 0 END) AS is_valid
+          FROM sw_pending_removals WHERE state = '{RemovalState.KEPT}'
+            AND loss <> '{Loss.ROLE_TAKEN}' GROUP BY subject_id) AS q
+    WHERE removals.subject_id = q.subject_id AND removals.loss <> '{Loss.ROLE_TAKEN}'
+      AND removals.state NOT IN ('off', 'approved')
 """
-# People of a removed tenant are removed with it; each may be announced by a webhook of its own.
-_KEPT_ROW = (
-    f"q.state = '{RemovalState.KEPT}' AND q.expires_at > %s "
-    f"AND q.loss IN ('{Loss.TENANT_REMOVED}', '{Loss.PARTNER_REMOVED}')"
-)
-_KEPT_TENANTS = f"""
-    UPDATE removals SET state = 'kept' WHERE state <> 'off' AND kind NOT IN ('tenants', 'partners')
-    AND tenant_id IN (
-        SELECT q.subject_id FROM sw_pending_removals q WHERE {_KEPT_ROW} UNION
+_KEPT = f"q.state = '{RemovalState.KEPT}' AND q.expires_at > %s"
+# A tenant, partner or group with something in it that is kept waits, unless it is approved.
+_WITH_KEPT = f"""
+    UPDATE removals SET state = 'pending', limit_code = '{Limit.KEPT}'
+    WHERE state IN ('judged', 'pending') AND (
+        kind = 'tenants' AND row_id IN (
+            SELECT q.tenant_id FROM sw_pending_removals q
+            WHERE q.tenant_id IS NOT NULL AND q.kind <> 'tenants' AND {_KEPT} UNION
+            SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
+            WHERE {_KEPT})
+        OR kind = 'partners' AND row_id IN (
+            SELECT t.partner_id FROM sw_tenants t JOIN sw_pending_removals q ON q.tenant_id = t.id
+            WHERE t.partner_id IS NOT NULL AND {_KEPT})
+        OR kind = 'groups' AND row_id IN (
+            SELECT e.group_id FROM sw_group_memberships e
+            JOIN sw_pending_removals q ON q.subject_id = e.id WHERE {_KEPT}))
+"""
+# A webhook about a person does not show whether their tenant is there.
+_ANNOUNCED_IN_KEPT_TENANTS = f"""
+    UPDATE removals SET state = 'kept' WHERE state = 'announced' AND tenant_id IN (
+        SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'tenants' AND {_KEPT} UNION
         SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
-        WHERE {_KEPT_ROW})
+        WHERE {_KEPT})
 """
 
 _COVERED_BY_TENANTS = f"""
     UPDATE removals SET state = 'covered', root_id = tenant_id
-    WHERE kind IN ('participants', 'groups') AND state <> 'off'
+    WHERE kind IN ('participants', 'groups') AND state NOT IN ('off', 'kept')
       AND cause = '{Reason.TENANT_REMOVED}' AND tenant_id IN (
           SELECT r.row_id FROM removals r WHERE r.kind = 'tenants')
 """

@@ -203,6 +203,11 @@ def _count_staged(plan: Plan) -> None:
         plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
 
 
+def unplan_freed_slugs() -> int:
+    """Take back `plan_freed_slugs`, since more was skipped; return the number of slugs."""
+    return execute("DELETE FROM sync_plan WHERE reason = %s", [Reason.SLUG_FREED])
+
+
 def plan_freed_slugs(plan: Plan) -> None:
     """Plan new slugs for the removed tenants whose slug a tenant of ScaiKey gets.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from shlex import quote
+from typing import Any
 
 from identity_sync.report import KindCounts
 from identity_sync.sync.slugs import SlugConflict
@@ -22,7 +23,8 @@ class Plan:
     members can't be read. `claimed` counts the losses that the lists claimed, `total_losses` those
     of the plan before any was set aside. `tenant` is the only one of the run, or None. A run for
     single records (`targets_only`) has no complete lists. `apply_command` is the command that
-    applies the file of a plan for review.
+    applies the file of a plan for review. `counted_apart` are the losses that have a limit of their
+    own.
     """
 
     tenant: Tenant | None = None
@@ -36,6 +38,7 @@ class Plan:
     unusable: int = 0
     unreadable: Mapping[str, ScaiWaveError] = field(default_factory=dict)
     total_losses: int = 0
+    counted_apart: list[list[Any]] = field(default_factory=list)
     claimed: int = 0
     targets_only: bool = False
     apply_command: str = ""

@@ -124,15 +124,15 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
     is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
     if limit.allows(total) and not is_assumed:
         execute(
-            "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered')"
+            "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered') "
+            f"AND limit_code <> '{Limit.KEPT}'"
         )
         return
     for kind in plan.present:
         _ensure_not_empty(plan, kind, report, total)
     if not has_removals:
         return
-    report.counted_losses += _judge_announced(limit)
-    report.counted_losses += _judge_suspensions(limit)
+    plan.counted_apart = _judge_announced(limit) + _judge_suspensions(limit)
     find_losses(_OF_TENANTS)
     _judge_lost_tenants(limit)
     _judge_tenants(limit, LOSSES)
@@ -148,10 +148,12 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
         f"UPDATE removals SET limit_code = '{Limit.SERVER}' WHERE state = 'pending' "
         "AND limit_code = ''"
     )
+
+
+def list_counted_losses() -> list[list[Any]]:
+    """Return the losses that were applied within the limit, as [measure, tenant, number]."""
     find_losses("r.state = 'judged'")
-    report.counted_losses += [
-        [*key, number] for key, number in sorted(count_losses_by_tenant().items())
-    ]
+    return [[*key, number] for key, number in sorted(count_losses_by_tenant().items())]
 
 
 def _set_aside(limit_code: Limit, where: str) -> None:

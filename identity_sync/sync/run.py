@@ -54,6 +54,7 @@ from identity_sync.sync.plan import (
     plan_freed_slugs,
     plan_removals,
     refresh_statistics,
+    unplan_freed_slugs,
 )
 from identity_sync.sync.plan_file import (
     PlanWriter,
@@ -69,6 +70,7 @@ from identity_sync.sync.removal_limit import (
     RemovalLimit,
     check_removal_limit,
     judge_removals,
+    list_counted_losses,
     set_aside_super_admins,
 )
 from identity_sync.sync.set_aside import skip_set_aside
@@ -513,13 +515,15 @@ def _set_aside(context: _SyncContext, plan: Plan) -> None:
         pending.lock_open_rows()
     judge_removals(plan, _effective_limit(options), report, _now())
     _skip_and_count(context, plan)
-    plan_freed_slugs(plan)
 
 
 def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
     report = context.report
-    if skip_set_aside():
+    freed = unplan_freed_slugs()  # A tenant that is skipped now keeps its slug.
+    if skip_set_aside() + freed:
         count_plan(plan)
+    plan_freed_slugs(plan)
+    report.counted_losses = plan.counted_apart + list_counted_losses()
     find_losses(APPLIED)
     report.losses = count_losses()
     report.losses_by_tenant = count_losses_by_tenant()

@@ -17,7 +17,7 @@ from identity_sync.sync.staging import (
     index_plan_records,
     index_plan_rows,
 )
-from scaiwave.core.sql import execute
+from scaiwave.core.sql import execute, fetch
 
 _REASON = f"""
     CASE r.state WHEN 'pending' THEN '{Reason.PENDING}' WHEN 'kept' THEN '{Reason.KEPT}'
@@ -32,20 +32,24 @@ _SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
 def skip_set_aside() -> int:
     """Skip the removals that are set aside; return how many, without those that they cover."""
-    mark_set_aside()
     index_plan_rows()
-    skipped = execute(
-        f"""
-        UPDATE sync_plan SET action = 'skipped', reason = {_REASON} FROM removals r
-        WHERE sync_plan.action IN ('deactivate', 'move') AND {_IS_SET_ASIDE}
-        """
-    )
+    skipped = _skip_removals()
     for kind, column, cause, field in _KEPT_FIELDS:
         skipped += _keep_field(kind, column, cause, field)
     skipped += _keep_roles()
     if skipped:
         _skip_consequences()
     return skipped
+
+
+def _skip_removals() -> int:
+    mark_set_aside()
+    return execute(
+        f"""
+        UPDATE sync_plan SET action = 'skipped', reason = {_REASON} FROM removals r
+        WHERE sync_plan.action IN ('deactivate', 'move') AND {_IS_SET_ASIDE}
+        """
+    )
 
 
 _KEPT_FIELDS = (
@@ -145,52 +149,89 @@ def _skip_consequences() -> None:
         )
         execute(f"DELETE FROM new_edges WHERE {column} IN ({never_added})")
     execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
-    _keep_slugs_of_skipped_tenants()
+    _settle_slugs()
 
 
-def _keep_slugs_of_skipped_tenants() -> None:
-    """Skip the tenants that would have received the slug of a skipped tenant, and so on."""
-    while sum(map(_skip_blocked_tenants, ("add", "update", "restore"))):
-        pass
-    # People and groups stay where they are if the tenant to which they have moved is not added.
-    execute(
-        """
-        UPDATE sync_plan SET action = 'skipped', reason = %s WHERE action = 'move' AND EXISTS (
-            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
-            AND o.reason = %s AND o.scaikey_id = sync_plan.scaikey_id
-            AND o.tenant_id <> sync_plan.tenant_id)
-        """,
-        [Reason.SLUG_IN_USE] * 2,
-    )
+def _settle_slugs() -> None:
+    """Leave the slug of a tenant to it that is not removed after all; and so on.
 
-
-def _skip_blocked_tenants(action: str) -> int:
+    A tenant that would have received it keeps its own. A new one is not added, and the people and
+    groups who have moved to it stay where they are.
+    """
     execute("DELETE FROM skipped_tenants")
-    blocked = execute(_STAGE_BLOCKED_TENANTS, [action])
-    if not blocked:
-        return 0
-    only = "" if action == "add" else "AND kind = 'tenants'"
+    while execute(_STAGE_BLOCKED_TENANTS):
+        _keep_own_slugs()
+        _skip_new_tenants()
+        execute("DELETE FROM skipped_tenants")
+    execute(_KEEP_MOVED, [Reason.SLUG_IN_USE] * 2)
+    _skip_removals()
+
+
+def _keep_own_slugs() -> None:
+    blocked = (
+        f"kind = 'tenants' AND action IN ('update', 'restore') AND row_id IN ({_SKIPPED_TENANTS})"
+    )
     execute(
-        "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        f"WHERE tenant_id IN ({_SKIPPED_TENANTS}) {only}",
+        "UPDATE stage_tenants SET slug = (SELECT t.slug FROM sw_tenants t "
+        "WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id) "
+        f"WHERE n IN (SELECT n FROM sync_plan WHERE {blocked})"
+    )
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT kind, 'skipped', row_id, tenant_id, scaikey_id, name, %s
+        FROM sync_plan WHERE {blocked} AND NOT (action = 'update' AND fields = 'slug')
+        """,
         [Reason.SLUG_IN_USE],
     )
-    if action == "add":
-        execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-        execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
-        execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
-    return blocked
+    execute(
+        f"UPDATE sync_plan SET action = 'skipped', reason = %s WHERE {blocked} "
+        "AND action = 'update' AND fields = 'slug'",
+        [Reason.SLUG_IN_USE],
+    )
+    execute(
+        "UPDATE sync_plan SET fields = trim(replace(',' || fields || ',', ',slug,', ','), ',') "
+        f"WHERE {blocked}"
+    )
 
 
-# A skipped tenant may get a new slug all the same, such as one whose suspension waits.
+def _skip_new_tenants() -> None:
+    new = (
+        "SELECT d.row_id FROM sync_plan d WHERE d.kind = 'tenants' AND d.action = 'add' "
+        f"AND d.row_id IN ({_SKIPPED_TENANTS})"
+    )
+    if not fetch(f"{new} LIMIT 1"):
+        return
+    execute(f"DELETE FROM skipped_tenants WHERE tenant_id NOT IN ({new})")
+    execute(
+        "UPDATE sync_plan SET action = 'skipped', reason = %s "
+        f"WHERE tenant_id IN ({_SKIPPED_TENANTS})",
+        [Reason.SLUG_IN_USE],
+    )
+    execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+    execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
+    execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+
+
+# The slug belongs to a tenant that is neither removed nor gets another one.
 _STAGE_BLOCKED_TENANTS = """
     INSERT INTO skipped_tenants (tenant_id)
     SELECT DISTINCT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
     JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
-    JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
-    WHERE d.kind = 'tenants' AND d.action = %s AND NOT EXISTS (
-        SELECT 1 FROM sync_plan u WHERE u.kind = 'tenants' AND u.action = 'update'
-        AND u.row_id = t.id AND ',' || u.fields || ',' LIKE '%%,slug,%%')
+    WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
+      AND t.absent_since IS NULL AND NOT EXISTS (
+        SELECT 1 FROM sync_plan u WHERE u.kind = 'tenants' AND u.row_id = t.id
+        AND (u.action = 'deactivate'
+             OR u.action = 'update' AND ',' || u.fields || ',' LIKE '%%,slug,%%'))
+"""
+
+_KEEP_MOVED = """
+    UPDATE removals SET state = 'off', skip_reason = %s
+    WHERE kind IN ('participants', 'groups') AND state NOT IN ('pending', 'kept', 'off')
+      AND EXISTS (SELECT 1 FROM sync_plan d JOIN sync_plan o ON o.kind = d.kind
+                  AND o.scaikey_id = d.scaikey_id AND o.tenant_id <> d.tenant_id
+                  WHERE d.action = 'move' AND d.kind = removals.kind
+                    AND d.row_id = removals.row_id AND o.action = 'skipped' AND o.reason = %s)
 """
 
 _SKIP_NEW_EDGES = """

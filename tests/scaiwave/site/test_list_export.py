@@ -21,7 +21,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import ServerKey
-from identity_sync.models import PendingRemoval, SyncChangeValues
+from identity_sync.models import SyncChangeValues
 from rooms.models import Event, SearchDocument
 from scaiwave.config import load
 from tenants.models import AdminUser, AuditEntry, Counter, DoctorRun, Participant, Partner, Tenant
@@ -30,12 +30,7 @@ from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
-# Pending removals are decided on the command line.
-MODELS = [
-    model
-    for model in apps.get_models()
-    if model._meta.app_label in OURS and model is not PendingRemoval
-]
+MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
 SECRETS = ("never to be seen", "pbkdf2", "Grüße", "Gr\\u00fc\\u00dfe")
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 

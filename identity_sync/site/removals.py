@@ -1,0 +1,57 @@
+"""The list of pending removals in the admin site. They are decided on the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils import timezone
+
+from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
+from identity_sync.reasons import Loss
+from identity_sync.removals.queries import explain_removal
+from scaiwave.site import ReadOnlyAdmin, Section
+from scaiwave.site.access import by_tenant
+from scaiwave.site.filters import make_choice_filter
+from scaiwave.site.formatting import Tone, format_badge, format_id
+
+TONES = {RemovalState.PENDING: Tone.BAD, RemovalState.KEPT: Tone.WARN}
+
+
+@admin.register(PendingRemoval)
+class PendingRemovalAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.SYNC
+    list_display = (
+        *("subject", "loss", "reason", "state_badge", "people", "first_seen_at", "expires_at"),
+        "tenant",
+    )
+    list_filter = (
+        make_choice_filter("state", tuple(RemovalState.values)),
+        make_choice_filter("loss", tuple(loss.value for loss in Loss)),
+    )
+    list_select_related = ("tenant",)
+    search_fields = ("subject_scaikey_id__exact", "person_scaikey_id__exact", "tenant__slug")
+    search_help_text = "Search by ScaiKey ID, or slug of a tenant."
+    sortable_by = ("first_seen_at",)
+    ordering = ("-first_seen_at", "-id")
+    linked_columns = ("subject",)
+    more_fields = ("subject", "reason", "state_badge")
+    hidden_fields = ("subject_name", "cause", "destination", "state")
+
+    def format_name(self, row: PendingRemoval) -> str:
+        return f"{row.loss}: {row.subject_name or row.subject_scaikey_id}"
+
+    @admin.display(description="subject")
+    def subject(self, row: Any) -> str:
+        return row.subject_name or format_id(row.subject_scaikey_id)
+
+    @admin.display(description="reason")
+    def reason(self, row: PendingRemoval) -> str:
+        return explain_removal(row)
+
+    @admin.display(description="state")
+    def state_badge(self, row: PendingRemoval) -> str:
+        is_open = row.state in OPEN_STATES
+        state = row.get_state(timezone.now()) if is_open else RemovalState(row.state)
+        return format_badge(state, TONES.get(state, Tone.NEUTRAL))
