@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 
 from federation.models import KnownPeer, Policy, ServerKey
 from identity_sync.models import (
+    PendingRemoval,
     Registration,
     SyncChange,
     SyncChangeValues,
@@ -208,6 +209,19 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         subject_name=f"Anna {number}",
         values={"status": ["active", "deactivated"]},
         reason_code="removed",
+    )
+    PendingRemoval.objects.create(
+        tenant=tenant,
+        kind="participants",
+        subject_id=new_id(),
+        subject_scaikey_id=f"usr_waiting_{number}",
+        person_scaikey_id=f"usr_waiting_{number}",
+        subject_name=f"Waiting {number}",
+        loss="removed",
+        cause="removed",
+        limit_code="tenant",
+        first_seen_at=NOW,
+        last_seen_at=NOW,
     )
     SyncSkip.objects.create(
         tenant=tenant,
