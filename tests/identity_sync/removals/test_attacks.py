@@ -355,3 +355,138 @@ def test_fail_a_partner_admin_keeps_what_has_left_them(scaikey: Sandbox) -> None
     with pytest.raises(InsufficientPermission):
         keep([list_open()[0].pk], boss)
     assert keep([list_open()[0].pk]).changed_count == 1
+
+
+@pytest.mark.parametrize("how", ["pending", "kept", "no removals", "off"])
+def test_success_a_sync_of_a_tenant_whose_new_partner_is_inactive(
+    scaikey: Sandbox, how: str
+) -> None:
+    """That sync makes no claim about the tenant itself."""
+    tenant, _ = start(scaikey)
+    inactive = scaikey.directory.add_partner(name="Q", slug="q-q")
+    scaikey.directory.update_partner(inactive, status="INACTIVE")
+    sync()
+    scaikey.directory.update_tenant(tenant, partner_id=inactive)
+    if how in ("pending", "kept"):
+        sync_partly()
+    if how == "kept":
+        keep([row.pk for row in list_open()])
+    if how == "off":
+        Tenant.objects.filter(scaikey_tenant_id=tenant).update(sync_removals=False)
+    sync_anyhow(tenant=tenant, removals=how != "no removals")
+    assert has_access(tenant)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_success_moves_into_a_tenant_whose_slug_is_taken(scaikey: Sandbox, is_new: bool) -> None:
+    """The tenant with the slug waits for a decision. No one loses a membership, or is counted."""
+    directory = scaikey.directory
+    remove_groups(scaikey)
+    waiting, old = pick_tenant(scaikey), pick_tenant(scaikey, 1)
+    other = directory.add_tenant(name="Small", slug="small-one", people=3)
+    movers = [row["id"] for row in list_people_of_tenant(scaikey, old)[:10]]
+    group = directory.add_group(old, name="Group")
+    for key in [*movers, list_people_of_tenant(scaikey, old)[-1]["id"]]:
+        directory.add_member(group, user_id=key)
+    sync()
+    slug = str(directory.tenants[waiting]["slug"])
+    record = directory.tenants[other]
+    directory.remove_tenant(other)
+    sync_anyhow()
+    directory.remove_tenant(waiting)
+    sync_partly()
+    if is_new:
+        other = directory.add_tenant(name="Again", slug=slug, people=1)
+    else:
+        directory.tenants[other] = {**record, "slug": slug}
+        directory.clear_cache()
+    for key in movers:
+        directory.move_user(key, other)
+    for _ in range(4):
+        sync_partly()
+        assert count_gone(movers) == 0
+    people = Participant.objects.filter(scaikey_id__in=movers, absent_since=None)
+    assert all(person.tenant.absent_since is None for person in people.select_related("tenant"))
+    edges = GroupMembership.objects.filter(group__scaikey_id=group, absent_since=None)
+    assert edges.count() == (11 if is_new else 1)
+
+
+def test_success_a_new_slug_uses_up_no_approval(scaikey: Sandbox) -> None:
+    start(scaikey)
+    first, second = pick_tenant(scaikey), pick_tenant(scaikey, 1)
+    slug = scaikey.directory.tenants[first]["slug"]
+    scaikey.directory.update_tenant(second, status="INACTIVE")
+    sync_partly()
+    approve([row.pk for row in list_open()])
+    scaikey.directory.remove_tenant(first)
+    scaikey.directory.update_tenant(second, slug=slug)
+    sync_partly()
+    assert not has_access(second)
+    row = PendingRemoval.objects.get(loss=Loss.TENANT_SUSPENDED)
+    assert row.state == RemovalState.APPLIED
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_success_the_slug_of_the_last_super_admin(scaikey: Sandbox, is_new: bool) -> None:
+    start(scaikey)
+    small = scaikey.directory.add_tenant(name="Small", slug="small-one", people=3)
+    admin = list_people_of_tenant(scaikey, small)[0]["id"]
+    scaikey.directory.set_roles(admin, ["super_admin"])
+    sync()
+    scaikey.directory.remove_tenant(small)
+    if is_new:
+        scaikey.directory.add_tenant(name="New", slug="small-one", people=2)
+    else:
+        scaikey.directory.update_tenant(pick_tenant(scaikey, 2), slug="small-one")
+    sync_partly()
+    tenant = Tenant.objects.get(scaikey_tenant_id=small)
+    assert (tenant.slug, tenant.absent_since) == ("small-one", None)
+
+
+def test_success_an_allowance_and_kept_people_of_a_removed_tenant(scaikey: Sandbox) -> None:
+    tenant, _ = start(scaikey)
+    keys = remove_people(scaikey, tenant, 30)
+    sync_partly()
+    keep([row.pk for row in list_open()])
+    scaikey.directory.remove_tenant(tenant)
+    sync_partly(allow_removals=10_000)
+    assert count_gone(keys) == 0
+    assert has_access(tenant)
+    approve([row.pk for row in list_open() if row.kind == "tenants"])
+    sync()
+    assert not has_access(tenant)
+
+
+def test_success_a_loss_that_changed_while_it_was_kept(scaikey: Sandbox) -> None:
+    """At the end it waits for a decision too."""
+    tenant, _ = start(scaikey)
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
+    for key in keys:
+        scaikey.directory.suspend_user(key)
+    sync_partly()
+    rows = list_open()
+    keep([row.pk for row in rows[:5]])
+    approve([row.pk for row in rows[5:]])
+    sync()
+    kept = [row.subject_scaikey_id for row in rows[:5]]
+    for key in kept:
+        scaikey.directory.remove_user(key)
+    sync()
+    PendingRemoval.objects.open().update(expires_at=now())
+    for _ in range(2):
+        sync_partly()
+        assert count_gone(kept) == 0
+
+
+def test_success_webhooks_about_people_of_a_tenant_kept_for_another_cause(
+    scaikey: Sandbox,
+) -> None:
+    tenant, _ = start(scaikey)
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)]
+    scaikey.directory.update_tenant(tenant, status="INACTIVE")
+    sync_partly()
+    keep([row.pk for row in list_open()])
+    scaikey.directory.remove_tenant(tenant)
+    sync_anyhow()
+    sync_anyhow(targets=Targets.from_pairs(("participants", key) for key in keys[:15]))
+    assert count_gone(keys) == 0
