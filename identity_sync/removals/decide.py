@@ -65,12 +65,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about which rows; `changed_count` leaves out those already decided so."""
+    """What was decided about which rows; `changed_count` leaves out those already decided so.
+
+    `names` are the first of them, as a text.
+    """
 
     state: RemovalState
     rows: Sequence[Row]
     changed_count: int
     expires_at: datetime
+    names: str
     dry_run: bool = False
 
     @property
@@ -78,13 +82,16 @@ class Decision:
         removals = pluralize(len(self.rows), "removal")
         verb = "approve" if self.state is RemovalState.APPROVED else "keep access for"
         if self.dry_run:
-            return f"Would {verb} {removals}."
+            return f"Would {verb} {removals}: {self.names}."
         past = {"approve": "approved", "keep access for": "kept"}[verb]
         if not self.changed_count:
             return f"{removals} already {past}; nothing changed."
         if self.state is RemovalState.APPROVED:
-            return f"{removals} approved. The next sync looks them up again and applies them."
-        return f"Access kept for {removals} until {format_last_day(self.expires_at)}."
+            return (
+                f"{removals} approved: {self.names}. The next sync looks them up again and applies "
+                "those that are still true."
+            )
+        return f"Access kept for {removals} until {format_last_day(self.expires_at)}: {self.names}."
 
     def document(self) -> Row:
         return {
@@ -277,6 +284,7 @@ class _Writer:
             [build_row(row, people.get(row.subject_id), self.now) for row in rows],
             len(changed),
             self.expires_at,
+            _name_subjects(rows),
             dry_run,
         )
 
@@ -325,12 +333,16 @@ class _Writer:
 
     def _describe_effect(self, rows: Sequence[PendingRemoval]) -> str:
         number = pluralize(len(rows), "removal")
-        names = ", ".join(_describe_subject(row) for row in rows[:MAX_NAMED])
-        more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
+        names = _name_subjects(rows)
         last_day = format_last_day(self.expires_at)
         if self.state is RemovalState.APPROVED:
-            return f"The next sync will apply {number}: {names}{more}."
-        return f"This keeps the access of {number} until {last_day}: {names}{more}."
+            return f"The next sync will apply {number}: {names}."
+        return f"This keeps the access of {number} until {last_day}: {names}."
+
+
+def _name_subjects(rows: Sequence[PendingRemoval]) -> str:
+    names = ", ".join(_describe_subject(row) for row in rows[:MAX_NAMED])
+    return names + (f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else "")
 
 
 def _describe_subject(row: PendingRemoval) -> str:

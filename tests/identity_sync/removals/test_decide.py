@@ -80,7 +80,9 @@ def test_success_repeated(rows: list[PendingRemoval]) -> None:
 
 def test_success_dry_run_changes_nothing(rows: list[PendingRemoval]) -> None:
     decision = approve([row.pk for row in rows], dry_run=True)
-    assert decision.sentence == "Would approve 30 removals."
+    first = min(row.subject_name for row in rows)
+    assert decision.sentence.startswith(f"Would approve 30 removals: {first} in ")
+    assert decision.sentence.endswith(", and 20 more.")
     assert decision.document()["changed"] is True
     assert get_states() == {RemovalState.PENDING}
 
@@ -233,7 +235,10 @@ def test_success_commands(
     text = run_command(
         "sync_keep", str(rows[1].pk), "--reason", "on leave", "--until", day, "--yes"
     )
-    assert text == f"Access kept for 1 removal until {day}.\n"
+    assert text == (
+        f"Access kept for 1 removal until {day}: {rows[1].subject_name} in "
+        f"{rows[1].tenant} (removed).\n"
+    )
     shown = run_command("show_participant", str(rows[1].subject_id))
     assert f"removed: removed from ScaiKey, until {day}" in shown
     answer = json.loads(
