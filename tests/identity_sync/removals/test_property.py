@@ -119,7 +119,7 @@ def test_success_any_mix(sandbox: Sandbox, settings: Settings, seed: int) -> Non
         for tenant, number in unpermitted.items():
             allowed = max(LIMIT, SHARE * (people[tenant] + number))
             assert number <= 2 * allowed, (tenant, number)
-        # Harmless changes are never left out by a run that reads everything.
+        # The same loss is never two open rows.
         open_rows = PendingRemoval.objects.open()
         assert open_rows.count() == open_rows.values("subject_id", "loss", "destination").count()
     PendingRemoval.objects.filter(state=RemovalState.KEPT).update(expires_at=now())
