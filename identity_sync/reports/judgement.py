@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils.timesince import timesince
 
 from identity_sync.errors import (
@@ -159,15 +159,18 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
 
 def _find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     """Return the error if removals wait for a decision."""
-    rows = scope.removals().filter(is_pending_q(now))
-    tenants = rows.values_list("tenant__slug").annotate(number=Count("id")).order_by("-number")
-    first = rows.order_by("first_seen_at").first()
-    if first is None:
+    rows = scope.removals().filter(is_pending_q(now)).order_by().values_list("tenant__slug")
+    groups = list(
+        rows.annotate(number=Count("id"), oldest=Min("first_seen_at")).order_by(
+            "-number", "tenant__slug"
+        )
+    )
+    if not groups:
         return None
-    number = rows.count()
-    places = [f"{slug or 'partners'} ({count:,})" for slug, count in tenants[:MAX_NAMED]]
-    more = ", …" if tenants.count() > MAX_NAMED else ""
-    age = format_age_in_words(first.first_seen_at, now)
+    number = sum(count for _, count, _ in groups)
+    places = [f"{slug or 'partners'} ({count:,})" for slug, count, _ in groups[:MAX_NAMED]]
+    more = ", …" if len(groups) > MAX_NAMED else ""
+    age = format_age_in_words(min(oldest for *_, oldest in groups), now)
     return RemovalsPending(
         f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
         f"the oldest for {age}: {', '.join(places)}{more}."
