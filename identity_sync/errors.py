@@ -74,7 +74,6 @@ class SyncStopped(RefusedError):
     """All or part of a plan was not applied; `report` is the report of the run.
 
     `summary` is the message for the history: without the names of people, which would stay there.
-    `allowance` is the number of losses of access that `--allow-removals` can permit, if any.
     """
 
     outcome: ClassVar[str] = "refused"
@@ -87,11 +86,9 @@ class SyncStopped(RefusedError):
         fix: str,
         summary: str = "",
         command: str = "",
-        allowance: int | None = None,
     ) -> None:
         super().__init__(message, fix=fix, command=command)
         self.report = report
-        self.allowance = allowance
         self.summary = summary or message
 
 
@@ -104,19 +101,6 @@ class RemovalLimitExceeded(SyncStopped):
     remedy = (
         "Review the plan, then apply exactly its losses with `scaiwave sync --apply`. See "
         "[Applying a reviewed plan](../how-to/sync-changes.md#applying-a-reviewed-plan)."
-    )
-
-
-class RemovalsNotConfirmed(RefusedError):
-    """The number is not that of the losses of access that the newest run left out.
-
-    No changes were made.
-    """
-
-    code = "SW_SYNC_REMOVALS_NOT_CONFIRMED"
-    remedy = (
-        "Start a dry run, read how many would lose access and where, and give the number of "
-        "`--allow-removals` in its error."
     )
 
 

@@ -135,11 +135,6 @@ class SyncRun(models.Model):
     error_message = models.TextField(blank=True)
     error_fix = models.TextField(blank=True, default="")
     fix_command = models.TextField(blank=True, default="", help_text="the command that fixes it")
-    allowance = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        help_text="losses of access left out, which `--allow-removals` can permit",
-    )
     warnings = models.JSONField(default=list, blank=True)
     losses = models.JSONField("losses of access", default=list, blank=True)
     counted_losses = models.JSONField(
@@ -183,36 +178,52 @@ class SyncRun(models.Model):
         }
 
 
-class SyncChange(models.Model):
-    """One change of a run, with its reason and the names of fields.
-
-    The values are in `SyncChangeValues`, which are kept for a shorter time. `action` is `held` for
-    `skipped` in old rows; read it with `get_action`.
-    """
+class SyncSubject(models.Model):
+    """The row that something is about: with its kind, its names, and a reason."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="changes")
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=16)
-    action = models.CharField(max_length=16)
-    subject_id = models.UUIDField("subject ID", db_index=True)
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
     subject_name = models.CharField(max_length=2100, blank=True)
-    fields = models.CharField(max_length=255, blank=True, help_text="comma-separated")
+
+    class Meta:
+        abstract = True
+
+
+class SyncDifference(SyncSubject):
+    """A difference from ScaiKey with its reason."""
+
     reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
     detail = models.CharField(
         max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
     )
 
     class Meta:
-        db_table = "sw_sync_changes"
-
-    def __str__(self) -> str:
-        return f"{self.get_action()} {self.kind} {self.subject_name}"
+        abstract = True
 
     @property
     def reason(self) -> str:
         return format_reason(self.reason_code, self.detail)
+
+
+class SyncChange(SyncDifference):
+    """One change of a run, with its reason and the names of fields.
+
+    The values are in `SyncChangeValues`, which are kept for a shorter time. `action` is `held` for
+    `skipped` in old rows; read it with `get_action`.
+    """
+
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="changes")
+    action = models.CharField(max_length=16)
+    subject_id = models.UUIDField("subject ID", db_index=True)
+    fields = models.CharField(max_length=255, blank=True, help_text="comma-separated")
+
+    class Meta:
+        db_table = "sw_sync_changes"
+
+    def __str__(self) -> str:
+        return f"{self.get_action()} {self.kind} {self.subject_name}"
 
     def get_action(self) -> str:
         """Return the action by its present name, also for old rows."""
@@ -243,7 +254,7 @@ class SyncChangeValues(models.Model):
         return f"values of {self.change_id}"
 
 
-class SyncPlannedChange(models.Model):
+class SyncPlannedChange(SyncDifference):
     """A change that a run has planned and not made: of a dry run, or what a limit has stopped.
 
     A run has the first ones of each kind, in the order in which they are read: removals first.
@@ -251,26 +262,17 @@ class SyncPlannedChange(models.Model):
     `tenant_slug` is the name. `person_scaikey_id` is the person, also of a group membership.
     """
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="planned_changes")
-    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
     tenant_slug = models.TextField(blank=True)
-    kind = models.CharField(max_length=16)
     action = models.CharField(max_length=16)
     is_removal = models.BooleanField(
         "loses access", help_text="a loss of sign-in, of a role, or of a group membership"
     )
     subject_id = models.UUIDField("subject ID", db_index=True)
-    subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420, blank=True)
     person_scaikey_id = models.CharField(
         "ScaiKey ID of the person", max_length=420, blank=True, db_index=True
     )
-    subject_name = models.CharField(max_length=2100, blank=True)
     values = models.JSONField(default=dict, blank=True)
-    reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
-    detail = models.CharField(
-        max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
-    )
 
     class Meta:
         db_table = "sw_sync_planned_changes"
@@ -279,26 +281,14 @@ class SyncPlannedChange(models.Model):
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.subject_name}"
 
-    @property
-    def reason(self) -> str:
-        return format_reason(self.reason_code, self.detail)
 
-
-class SyncSkip(models.Model):
+class SyncSkip(SyncDifference):
     """A row or a loss of access that the last run skipped, and since when runs have skipped it.
 
     The first run that no longer skips it deletes this row.
     """
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
-    kind = models.CharField(max_length=16)
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420)
-    subject_name = models.CharField(max_length=2100, blank=True)
-    reason_code = models.CharField(max_length=32, blank=True)  # of `Reason`
-    detail = models.CharField(
-        max_length=255, blank=True, help_text="what belongs to the reason; of old rows all of it"
-    )
     is_postponed = models.BooleanField(
         default=False, help_text="a removal that no look-up has confirmed or disproved"
     )
@@ -318,10 +308,6 @@ class SyncSkip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_name or self.subject_scaikey_id}: {self.reason}"
-
-    @property
-    def reason(self) -> str:
-        return format_reason(self.reason_code, self.detail)
 
 
 class RemovalState(models.TextChoices):
@@ -353,7 +339,7 @@ class PendingRemovalQuerySet(models.QuerySet["PendingRemoval"]):
         return self.filter(state__in=OPEN_STATES)
 
 
-class PendingRemoval(models.Model):
+class PendingRemoval(SyncSubject):
     """A loss of access that syncs have set aside until someone decides.
 
     The same subject, loss, cause and destination are one row as long as it is open. `destination`
@@ -363,15 +349,11 @@ class PendingRemoval(models.Model):
     one: read the state with `get_state`.
     """
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
-    kind = models.CharField(max_length=16)
     subject_id = models.UUIDField("subject ID", db_index=True)
     subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420)
     person_scaikey_id = models.CharField(
         "ScaiKey ID of the person", max_length=420, blank=True, db_index=True
     )
-    subject_name = models.CharField(max_length=2100, blank=True)
     loss = models.CharField(max_length=32)  # of `Loss`
     cause = models.CharField(max_length=32)  # of `Reason`
     destination = models.CharField(max_length=420, blank=True)

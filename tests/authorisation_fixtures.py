@@ -157,19 +157,6 @@ class SampleData:
     def get_role(self, slug: str) -> Role:
         return Role.objects.get(tenant=self.tenant, slug=slug)
 
-    def make_refused_run(self, tenant: Tenant | None) -> SyncRun:
-        """Make the newest run, which has left out nine losses of access."""
-        return SyncRun.objects.create(
-            tenant=tenant,
-            operator="root",
-            outcome="refused",
-            started_at=NOW,
-            ended_at=NOW,
-            error_fix="If this is correct: `scaiwave sync --allow-removals 9`.",
-            fix_command="scaiwave sync --allow-removals 9",
-            allowance=9,
-        )
-
     def make_pending_removal(self) -> PendingRemoval:
         """Make a removal of Anna that waits for a decision."""
         return PendingRemoval.objects.open().get_or_create(

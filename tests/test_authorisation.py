@@ -118,16 +118,8 @@ ROWS: dict[VerbPath, Row] = {
         acts={
             "sync": ActRow(codes=PLATFORM),
             "sync-dry-run": ActRow(codes=PLATFORM),
-            "sync-allow-removals-n": ActRow(
-                lambda sample: sample.make_refused_run(None), {"number": "9"}, PLATFORM
-            ),
             "sync-tenant-slug": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
             "sync-tenant-slug-dry-run": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
-            "sync-tenant-slug-allow-removals-n": ActRow(
-                lambda sample: sample.make_refused_run(sample.tenant).tenant,
-                {"number": "9"},
-                SYNC_TENANT,
-            ),
         },
     ),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
@@ -142,13 +134,21 @@ ROWS: dict[VerbPath, Row] = {
     ),
     # A person decides: never the token of an application.
     ("sync", "approve"): Row(
-        {**ROOMS, WRITE: 3}, lambda sample: [str(sample.make_pending_removal().pk), "--no-input"]
+        {**ROOMS, WRITE: 3},
+        lambda sample: [str(sample.make_pending_removal().pk), "--no-input"],
+        acts={
+            "sync-approve-id": ActRow(lambda sample: sample.make_pending_removal()),
+            "sync-approve-tenant-slug-expect-digest": ActRow(
+                lambda sample: sample.make_pending_removal().tenant
+            ),
+        },
     ),
     ("sync", "keep"): Row(
         TENANT,
         lambda sample: [
             *(str(sample.make_pending_removal().pk), "--reason", "as asked for", "--no-input")
         ],
+        acts={"sync-keep-id": ActRow(lambda sample: sample.make_pending_removal(), REASON)},
     ),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from identity_sync.encoding import encode_values
 from identity_sync.report import KINDS, SyncReport
 from identity_sync.sync.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Row
@@ -179,10 +180,12 @@ def print_plan(output: Output, *, with_values: bool) -> None:
 
 def _format_change(change: PlannedChange, *, with_values: bool) -> list[tuple[str, str]]:
     style = _STYLES[change.action]
-    detail = format_values(change.fields, change.list_values() if with_values else None)
+    detail = format_values(
+        change.fields, encode_values(change.values, change.fields) if with_values else None
+    )
     return [
         (f"    {change.action:<10}  ", style),
-        (change.name or change.scaikey_id, ""),
+        (change.subject_name or change.subject_scaikey_id, ""),
         (f": {detail}" if detail else "", ""),
         (f" ({change.reason})", "dim"),
     ]

@@ -42,7 +42,6 @@ CODES = {
 # The rest of these is what ScaiKey, or the check of a record, reported.
 PREFIXES = {"postponed: ": "lookup_failed", "unusable record: ": "unusable"}
 
-ALLOWANCE = re.compile(r"--allow-removals (\d{1,9})`")
 COMMAND = re.compile(r"`(scaiwave [^`]+)`")
 BATCH = 1000
 
@@ -59,15 +58,14 @@ def convert_reasons(apps: Any, schema_editor: Any) -> None:
 
 
 def convert_fixes(apps: Any, schema_editor: Any) -> None:
-    """Store the command of a fix, and the number that it allows."""
+    """Store the command of a fix."""
     runs = apps.get_model("identity_sync", "SyncRun").objects.using(schema_editor.connection.alias)
     changed = []
     for run in runs.filter(error_fix__contains="`scaiwave ").only("error_fix").iterator(BATCH):
-        command, allowance = COMMAND.search(run.error_fix), ALLOWANCE.search(run.error_fix)
+        command = COMMAND.search(run.error_fix)
         run.fix_command = command[1] if command else ""
-        run.allowance = int(allowance[1]) if allowance else None
         changed.append(run)
-    runs.bulk_update(changed, ["fix_command", "allowance"], batch_size=BATCH)
+    runs.bulk_update(changed, ["fix_command"], batch_size=BATCH)
 
 
 def convert_measures(apps: Any, schema_editor: Any) -> None:

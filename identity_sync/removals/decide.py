@@ -17,12 +17,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from identity_sync.encoding import Row, encode_removal, name_subject
 from identity_sync.errors import RemovalNotFound, RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
-    Row,
     build_row,
     compute_digest,
     find_people,
@@ -341,12 +341,8 @@ class _Writer:
 
 
 def _name_subjects(rows: Sequence[PendingRemoval]) -> str:
-    names = ", ".join(_describe_subject(row) for row in rows[:MAX_NAMED])
-    return names + (f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else "")
-
-
-def _describe_subject(row: PendingRemoval) -> str:
-    place = f" in {row.tenant.slug}" if row.tenant and row.kind != "tenants" else ""
-    people = f" with {pluralize(row.people, 'person', 'people')}" if row.people else ""
-    name = row.subject_name or row.subject_scaikey_id
-    return f"{name}{place} ({row.loss}{people})"
+    first = (
+        encode_removal(row, row.tenant.slug if row.tenant else None) for row in rows[:MAX_NAMED]
+    )
+    more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
+    return ", ".join(map(name_subject, first)) + more

@@ -13,15 +13,14 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from identity_sync.encoding import Row, encode_removal, explain_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
-from identity_sync.reasons import Loss, Reason, format_reason
+from identity_sync.reasons import Loss
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.visibility import visible_tenants
 from tenants.models import GroupMembership, Participant
-
-Row = dict[str, Any]
 
 DIGEST_CHARS = 16
 MAX_FACTS = 20
@@ -87,21 +86,9 @@ def build_row(row: PendingRemoval, person: Participant | None, now: datetime) ->
     is_decided = state is not RemovalState.PENDING
     return {
         "id": row.pk,
-        "tenant_id": row.tenant_id,
-        "tenant": row.tenant.slug if row.tenant else None,
-        "loss": row.loss,
-        "kind": row.kind,
-        "subject_id": row.subject_id,
-        "subject": row.subject_name,
+        **encode_removal(row, row.tenant.slug if row.tenant else None),
         "email": (person.email or None) if person else None,
-        "scaikey_id": row.subject_scaikey_id.rpartition(" ")[2],
-        "reason": explain_removal(row),
-        "cause": row.cause,
-        "destination": row.destination or None,
         "limit": row.limit_code,
-        "people": row.people,
-        "roles": row.roles,
-        "memberships": row.memberships,
         "state": state,
         "first_seen_at": row.first_seen_at,
         "last_seen_at": row.last_seen_at,
@@ -111,17 +98,6 @@ def build_row(row: PendingRemoval, person: Participant | None, now: datetime) ->
         "decision_reason": (row.decision_reason or None) if is_decided else None,
         "expires_at": row.expires_at if is_decided else None,
     }
-
-
-def explain_removal(row: PendingRemoval) -> str:
-    """Return why access would be lost, as a sentence for people."""
-    if row.loss == Loss.ROLE_TAKEN:
-        return f"role {row.destination} is no longer granted in ScaiKey"
-    if row.cause == Reason.CHANGED:
-        return f"{row.destination.lower()} in ScaiKey"
-    if row.cause == Reason.MOVED:
-        return f"moved to {row.destination} in ScaiKey"
-    return format_reason(row.cause, "")
 
 
 def count_by_tenant(operator: Operator, tenant: str | None, now: datetime) -> list[Row]:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from identity_sync.encoding import encode_change
 from identity_sync.errors import SyncRunNotFound
 from identity_sync.models import (
     PRESENT_NAMES,
@@ -180,20 +181,13 @@ def get_oldest_kept_id() -> UUID:
 
 def describe_change(change: SyncChange) -> Row:
     """Convert a change. `values` is None if they were not stored, or are not kept any longer."""
-    values = get_stored_values(change)
-    fields = change.get_fields()
-    return {
-        "kind": change.kind,
-        "action": change.get_action(),
-        "tenant_id": change.tenant_id,
-        "tenant": change.tenant.slug if change.tenant else None,
-        "subject_id": change.subject_id,
-        "subject": change.subject_name,
-        "scaikey_id": change.subject_scaikey_id,
-        "fields": fields,
-        "values": None if values is None else _list_values(values, fields),
-        "reason": change.reason,
-    }
+    return encode_change(
+        change,
+        action=change.get_action(),
+        tenant=change.tenant.slug if change.tenant else None,
+        fields=change.get_fields(),
+        values=get_stored_values(change),
+    )
 
 
 def get_stored_values(change: SyncChange) -> dict[str, list[Any]] | None:
@@ -206,12 +200,6 @@ def find_status_change(subject_id: UUID) -> datetime | None:
     """Return when the last run started that changed the status of a record in ScaiKey."""
     changes = SyncChange.objects.filter(subject_id=subject_id, fields__contains="scaikey_status")
     return changes.order_by("-pk").values_list("run__started_at", flat=True).first()
-
-
-def _list_values(values: dict[str, list[Any]], fields: list[str]) -> list[Row]:
-    """Return the values in the order of the fields; PostgreSQL does not keep an order."""
-    names = [*(name for name in fields if name in values), *sorted(values.keys() - set(fields))]
-    return [{"field": name, "old": values[name][0], "new": values[name][1]} for name in names]
 
 
 def visible_runs(operator: Operator) -> SyncRunQuerySet:

@@ -1,37 +1,24 @@
-"""The acts of syncs, as the command `sync` does them."""
+"""The acts of syncs and pending removals, as the commands do them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.urls import reverse
+from django.utils import timezone
 
-from identity_sync.models import SyncRun
+from identity_sync.models import OPEN_STATES, PendingRemoval, SyncRun
+from identity_sync.removals.decide import Selection, approve_removals, keep_removals
+from identity_sync.removals.queries import count_by_tenant, is_pending_q
 from identity_sync.sync import start_sync as service
-from identity_sync.sync.start_sync import (
-    SyncRequest,
-    describe_allowance,
-    find_refused_run,
-    is_scope_of_registration,
-)
+from identity_sync.sync.start_sync import SyncRequest, is_scope_of_registration
 from scaiwave.core.operators import Permission
-from scaiwave.site.acts import Act, ActCall, ActResult, register_act
+from scaiwave.site.acts import Act, ActCall, ActResult, ReasonForm, register_act
 from tenants.models import Tenant
 
 MAX_WAIT_SECONDS = 5.0
 """How long the page waits for a run to begin, in order to lead to it."""
-
-
-class RemovalsForm(forms.Form):
-    """The number of losses is typed, so that no one allows them without having read it."""
-
-    number = forms.IntegerField(
-        min_value=1,
-        label="Number of losses of access",
-        help_text="Type the number. The sync is refused if more would lose access by now.",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"}),
-    )
 
 
 def _start(call: ActCall, *, dry_run: bool) -> ActResult:
@@ -50,15 +37,36 @@ def _try_sync(call: ActCall) -> ActResult:
     return _start(call, dry_run=True)
 
 
-def _allow_removals(call: ActCall) -> ActResult:
-    run = call.row if isinstance(call.row, SyncRun) else find_refused_run(call.row)
-    request = service.allow_removals(
+def _approve(call: ActCall) -> str:
+    return _approve_selection(call, Selection([str(call.row.pk)]), call.confirm)
+
+
+def _approve_all(call: ActCall) -> str:
+    """The question has the digest: if other rows wait when it is answered, it is asked again."""
+    groups = count_by_tenant(call.operator, call.row.slug, call.now)
+    selection = Selection(tenant=call.row.slug, expect=groups[0]["digest"] if groups else "-")
+
+    def confirm(effect: str) -> None:
+        call.confirm(f"{effect} The digest of these removals is {selection.expect}.")
+
+    return _approve_selection(call, selection, confirm)
+
+
+def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[str], None]) -> str:
+    return approve_removals(
+        operator=call.operator, selection=selection, reason="", confirm=confirm, now=call.now
+    ).sentence
+
+
+def _keep(call: ActCall) -> str:
+    return keep_removals(
         operator=call.operator,
-        run=run.pk if run else None,
-        number=call.values["number"],
+        selection=Selection([str(call.row.pk)]),
+        reason=call.values["reason"],
+        until=None,
+        confirm=call.confirm,
         now=call.now,
-    )
-    return _show(call, request)
+    ).sentence
 
 
 def _show(call: ActCall, request: SyncRequest) -> ActResult:
@@ -82,27 +90,12 @@ def _is_linked(tenant: Any) -> bool:
     return bool(tenant.scaikey_tenant_id)
 
 
-def _explain_allowance(run: Any) -> str:
-    text = describe_allowance(run)
-    return f"{text} The page of the run of {run.started_at:%Y-%m-%d %H:%M} UTC lists whom."
+def _is_open(removal: Any) -> bool:
+    return removal.state in OPEN_STATES
 
 
-def _describe_tenant_allowance(tenant: Any) -> str:
-    run = find_refused_run(tenant)
-    return describe_allowance(run) if run else ""
-
-
-def _explain_tenant_allowance(tenant: Any) -> str:
-    run = find_refused_run(tenant)
-    return _explain_allowance(run) if run else ""
-
-
-def _has_tenant_allowance(tenant: Any) -> bool:
-    return _is_linked(tenant) and bool(_describe_tenant_allowance(tenant))
-
-
-def _has_allowance(run: Any) -> bool:
-    return bool(describe_allowance(run)) and find_refused_run(run.tenant) == run
+def _has_pending(tenant: Any) -> bool:
+    return PendingRemoval.objects.filter(is_pending_q(timezone.now()), tenant=tenant).exists()
 
 
 def _explain_sync(row: Any) -> str:
@@ -141,20 +134,6 @@ register_act(
 register_act(
     Act(
         "sync",
-        "Allow removals",
-        SyncRun,
-        _allow_removals,
-        form=RemovalsForm,
-        options="--allow-removals N",
-        permission=Permission.SYNC_TENANTS,
-        is_offered=_has_allowance,
-        is_destructive=True,
-        get_note=_explain_allowance,
-    )
-)
-register_act(
-    Act(
-        "sync",
         "Sync now",
         Tenant,
         _sync,
@@ -178,15 +157,37 @@ register_act(
 )
 register_act(
     Act(
-        "sync",
-        "Allow removals",
-        Tenant,
-        _allow_removals,
-        form=RemovalsForm,
-        options="--tenant <slug> --allow-removals N",
+        "sync approve",
+        "Approve",
+        PendingRemoval,
+        _approve,
+        options="<id>",
         permission=Permission.SYNC_TENANTS,
-        is_offered=_has_tenant_allowance,
+        is_offered=_is_open,
         is_destructive=True,
-        get_note=_explain_tenant_allowance,
+    )
+)
+register_act(
+    Act(
+        "sync approve",
+        "Approve removals",
+        Tenant,
+        _approve_all,
+        options="--tenant <slug> --expect <digest>",
+        permission=Permission.SYNC_TENANTS,
+        is_offered=_has_pending,
+        is_destructive=True,
+    )
+)
+register_act(
+    Act(
+        "sync keep",
+        "Keep access",
+        PendingRemoval,
+        _keep,
+        form=ReasonForm,
+        options="<id>",
+        permission=Permission.MANAGE_TENANTS,
+        is_offered=_is_open,
     )
 )

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import escape, format_html, format_html_join
 
+from identity_sync.encoding import encode_values
 from identity_sync.models import (
     LOCK,
     PRESENT_NAMES,
@@ -180,7 +181,6 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "error_message",
         "error_fix",
         "fix_command",
-        "allowance",
         "warnings",
         "losses",
         "phases",
@@ -284,9 +284,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
         existing = _find_existing(changes)
         context = {
             "changes": [_describe_planned(change, existing) for change in changes],
-            "total": _count_planned(run),
+            "total": sum(
+                counts.get(name, 0) for counts in run.get_counts().values() for name in _COUNTED
+            ),
             "recorded": recorded,
-            "is_partial": run.outcome == Outcome.PARTIAL,
             "limit": MAX_PLANNED_CHANGES,
             "url": list_url(SyncPlannedChange._meta.get_field("run"), run),
         }
@@ -356,19 +357,13 @@ def format_subject(change: SyncChange | SyncPlannedChange) -> str:
     return link_to_id(name, str(change.subject_id), change.subject_name)
 
 
-def _count_planned(run: SyncRun) -> int:
-    """Count what the run has planned and not made: of a partial one what it skipped."""
-    names = ("skipped",) if run.outcome == Outcome.PARTIAL else _COUNTED
-    return sum(counts.get(name, 0) for counts in run.get_counts().values() for name in names)
-
-
 def _describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[str, Any]:
     return {
         "action": _format_planned_action(change),
         "kind": format_word(change.kind),
         "subject": _format_planned_subject(change, existing),
         "tenant": _format_planned_tenant(change),
-        "values": _list_values(change.values),
+        "values": encode_values(change.values),
         "reason": change.reason,
     }
 
@@ -387,10 +382,6 @@ def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> s
 
 def _format_planned_tenant(change: SyncPlannedChange) -> str:
     return link_to(change.tenant) if change.tenant else change.tenant_slug or EMPTY_VALUE
-
-
-def _list_values(values: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"field": name, "old": old, "new": new} for name, (old, new) in sorted(values.items())]
 
 
 def _format_values(values: Sequence[dict[str, Any]]) -> str:
@@ -481,7 +472,7 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
     @admin.display(description="before → after")
     def values_text(self, change: SyncPlannedChange) -> str:
         """The fields before and after the change; of what is skipped there are none."""
-        return _format_values(_list_values(change.values)) or EMPTY_VALUE
+        return _format_values(encode_values(change.values)) or EMPTY_VALUE
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -588,13 +579,13 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
 
     @admin.display(description="before → after")
     def value_lines(self, stored: SyncChangeValues) -> str:
-        return FormattedValue(_format_values(_list_values(stored.values)), stored.values)
+        return FormattedValue(_format_values(encode_values(stored.values)), stored.values)
 
     value_lines.export_key = "values"  # type: ignore[attr-defined]
 
     @admin.display(description="before → after")
     def value_table(self, stored: SyncChangeValues) -> str:
-        context = {"changes": _list_values(stored.values)}
+        context = {"changes": encode_values(stored.values)}
         return render_to_string("tenants/admin/changes.html", context)
 
 

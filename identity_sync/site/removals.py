@@ -7,9 +7,9 @@ from typing import Any
 from django.contrib import admin
 from django.utils import timezone
 
+from identity_sync.encoding import explain_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
-from identity_sync.removals.queries import explain_removal
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant
 from scaiwave.site.filters import make_choice_filter

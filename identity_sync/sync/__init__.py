@@ -9,7 +9,7 @@
 3. `plan` resolves conflicts of slugs, and compares the staged records with the rows: `entities`,
    `memberships` and `roles` plan their kinds.
 4. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
-   `reviewed_losses` compares it with a plan that was reviewed.
+   `reviewed_removals` compares it with a plan that was reviewed.
 5. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
 6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
 

@@ -45,10 +45,10 @@ class PlannedChange:
 
     kind: str
     action: str
-    row_id: UUID
+    subject_id: UUID
     tenant_id: UUID | None
-    scaikey_id: str
-    name: str
+    subject_scaikey_id: str
+    subject_name: str
     fields: tuple[str, ...]
     reason_code: str
     detail: str
@@ -58,10 +58,6 @@ class PlannedChange:
     @property
     def reason(self) -> str:
         return format_reason(self.reason_code, self.detail)
-
-    def list_values(self) -> list[dict[str, Any]]:
-        """Return the values as JSON documents have them."""
-        return [{"field": name, "old": old, "new": new} for name, (old, new) in self.values.items()]
 
 
 @dataclass(frozen=True)
@@ -118,15 +114,14 @@ _RANK = """
 """
 
 
-def list_first_changes(limit: int, *, only_skipped: bool = False) -> list[PlannedChange]:
+def list_first_changes(limit: int) -> list[PlannedChange]:
     """Return up to `limit` changes of each kind, the removals of all kinds first."""
     index_filled("role_plan", "participant_id")
-    where = "AND d.action = 'skipped'" if only_skipped else ""
     ranked: list[tuple[int, PlannedChange]] = []
     for kind in KINDS:
         # Chosen before anything is joined: the plan may have a million rows.
         first = (
-            f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s {where} "
+            f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s "
             "ORDER BY rank, row_id, action LIMIT %s)"
         )
         entity = _find_entity(kind)
@@ -135,7 +130,7 @@ def list_first_changes(limit: int, *, only_skipped: bool = False) -> list[Planne
         if entity is PARTICIPANTS:
             _add_roles(changes)
         ranked += zip((row[-1] for row in rows), changes, strict=True)
-        if kind == "memberships" and not only_skipped and len(rows) < limit:
+        if kind == "memberships" and len(rows) < limit:
             first = "(SELECT e.* FROM new_edges e ORDER BY e.row_id LIMIT %s)"
             edges = fetch(_NEW_EDGES.format(source=first), [limit - len(rows)])
             ranked += ((2, _build_change(kind, None, row)) for row in edges)
@@ -273,10 +268,10 @@ def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) ->
     return PlannedChange(
         kind=kind,
         action=action,
-        row_id=to_uuid(row_id),
+        subject_id=to_uuid(row_id),
         tenant_id=None if tenant_id is None else to_uuid(tenant_id),
-        scaikey_id=scaikey_id,
-        name=name or "",
+        subject_scaikey_id=scaikey_id,
+        subject_name=name or "",
         fields=names,
         reason_code=reason,
         detail=detail or "",
@@ -332,7 +327,7 @@ _GRANTED_ROLES = """
 def _add_roles(changes: list[PlannedChange]) -> None:
     """Add the roles from ScaiKey to the values of the people whose roles change."""
     people = {
-        change.row_id: change
+        change.subject_id: change
         for change in changes
         if change.action == "add" or ROLES in change.fields
     }

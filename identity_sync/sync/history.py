@@ -118,7 +118,6 @@ def _describe_end(
     run.warnings = report.warnings
     run.error_code, run.error_message, run.error_fix = _describe_error(error)
     run.fix_command = error.command if isinstance(error, ScaiWaveError) else ""
-    run.allowance = error.allowance if isinstance(error, SyncStopped) else None
 
 
 _END = (
@@ -134,7 +133,6 @@ _END = (
     "error_message",
     "error_fix",
     "fix_command",
-    "allowance",
     "applied_plan",
 )
 
@@ -235,10 +233,20 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
         recorded = [
             (new_id(), change)
             for change in changes
-            if change.action != "skipped" or (change.kind, change.scaikey_id) not in known_skips
+            if change.action != "skipped"
+            or (change.kind, change.subject_scaikey_id) not in known_skips
         ]
         SyncChange.objects.bulk_create(
-            (_build_row(run, key, change, never_added) for key, change in recorded),
+            (
+                SyncChange(
+                    id=key,
+                    run=run,
+                    tenant_id=None if change.tenant_id in never_added else change.tenant_id,
+                    fields=",".join(change.fields),
+                    **_list_columns(change),
+                )
+                for key, change in recorded
+            ),
             batch_size=1000,
         )
         if with_values:
@@ -252,39 +260,32 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
             )
 
 
-def _build_row(
-    run: SyncRun, key: UUID, change: PlannedChange, never_added: set[UUID]
-) -> SyncChange:
-    return SyncChange(
-        id=key,
-        run=run,
-        subject_id=change.row_id,
-        tenant_id=None if change.tenant_id in never_added else change.tenant_id,
-        kind=change.kind,
-        action=change.action,
-        subject_scaikey_id=change.scaikey_id,
-        subject_name=change.name,
-        fields=",".join(change.fields),
-        reason_code=change.reason_code,
-        detail=change.detail,
-    )
+def _list_columns(change: PlannedChange) -> dict[str, Any]:
+    """Return what the rows of planned and of recorded changes share."""
+    return {
+        "kind": change.kind,
+        "action": change.action,
+        "subject_id": change.subject_id,
+        "subject_scaikey_id": change.subject_scaikey_id,
+        "subject_name": change.subject_name,
+        "reason_code": change.reason_code,
+        "detail": change.detail,
+    }
 
 
-RECORDED_PLANS = (Outcome.PLANNED, Outcome.REFUSED, Outcome.PARTIAL)
-"""The outcomes of runs that leave planned changes unmade."""
+RECORDED_PLANS = (Outcome.PLANNED, Outcome.REFUSED)
+"""The outcomes of runs that make none of their planned changes."""
 
 
 def record_plan(run: SyncRun, outcome: str) -> None:
     """Record the first changes that the run has planned and not made, for its page.
 
-    Of a partial run these are what it skipped. The run has done its work, so errors of the database
-    are logged only.
+    The run has done its work, so errors of the database are logged only.
     """
     if outcome not in RECORDED_PLANS:
         return
     try:
-        is_partial = outcome == Outcome.PARTIAL
-        changes = list_first_changes(MAX_PLANNED_CHANGES, only_skipped=is_partial)
+        changes = list_first_changes(MAX_PLANNED_CHANGES)
         if not changes:
             return
         slugs, known = _find_slugs({change.tenant_id for change in changes if change.tenant_id})
@@ -317,10 +318,7 @@ def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
 
 
 def _delete_replaced_plans(run: SyncRun, outcome: str) -> None:
-    """Keep the newest plans, and of refused and partial runs only that of the last one.
-
-    A schedule repeats those every ten minutes, and removals can be allowed for the last one only.
-    """
+    """Keep the newest plans, and of refused runs only the last one: a schedule repeats those."""
     keys = set(SyncPlannedChange.objects.order_by().values_list("run", flat=True).distinct())
     replaced = sorted(keys - {run.pk}, reverse=True)[MAX_PLANS - 1 :]
     if outcome != Outcome.PLANNED:
@@ -335,21 +333,14 @@ def _build_planned_row(
     tenant_id = change.tenant_id
     is_of_person = change.kind in ("participants", "memberships")
     return SyncPlannedChange(
-        id=new_id(),
         run=run,
         tenant_id=tenant_id if tenant_id in known else None,
         tenant_slug=slugs.get(tenant_id, "") if tenant_id else "",
-        kind=change.kind,
-        action=change.action,
         is_removal=change.is_removal,
-        subject_id=change.row_id,
-        subject_scaikey_id=change.scaikey_id,
-        # Of a membership it follows that of the group.
-        person_scaikey_id=change.scaikey_id.rpartition(" ")[2] if is_of_person else "",
-        subject_name=change.name,
+        # The ID of a membership is the group's, followed by the member's.
+        person_scaikey_id=change.subject_scaikey_id.rpartition(" ")[2] if is_of_person else "",
         values=change.values,
-        reason_code=change.reason_code,
-        detail=change.detail,
+        **_list_columns(change),
     )
 
 
@@ -395,7 +386,7 @@ def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
         return set()
     rows_of_skips = SyncSkip.objects.filter(
         kind=skipped[0].kind,
-        subject_scaikey_id__in=[change.scaikey_id for change in skipped],
+        subject_scaikey_id__in=[change.subject_scaikey_id for change in skipped],
     )
     return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
 

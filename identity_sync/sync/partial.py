@@ -38,7 +38,6 @@ def build_partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
         report=report,
         fix=" ".join(dict.fromkeys(each.fix for each in skipped if each.fix)),
         command=next((each.command for each in skipped if each.command), ""),
-        allowance=plan.total_losses if report.pending_count else None,
     )
 
 

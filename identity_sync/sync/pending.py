@@ -9,14 +9,23 @@ target, `e` an edge, `g` a group, `u` an unusable record, `p` a person, `t` a te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from uuid import UUID
 
 from identity_sync.models import OPEN_STATES, Limit, PendingRemoval, RemovalState, SyncRun
 from identity_sync.reasons import SUSPENSIONS, Loss
 from identity_sync.sync.losses import SAME_REMOVAL
-from identity_sync.sync.staging import index_filled
-from scaiwave.core.sql import batched, datetime_param, execute, fetch, fetch_one, uuid_param
+from identity_sync.sync.staging import BATCH, index_filled
+from scaiwave.core.sql import (
+    batched,
+    datetime_param,
+    execute,
+    fetch,
+    fetch_one,
+    to_uuid,
+    uuid_param,
+)
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
@@ -263,31 +272,44 @@ def _count_dependents(column: str, kind: str, key: str) -> str:
 _ROW = ("sw_pending_removals.kind", "sw_pending_removals.subject_id")
 _REFRESHED = ", ".join(f"{name} = {_count_dependents(name, *_ROW)}" for name in _DEPENDENTS)
 _COUNTS = ", ".join(_count_dependents(name, "r.kind", "r.row_id") for name in _DEPENDENTS)
-_NEW_ROWS = f"""
+_COLUMNS = (
+    *("tenant_id", "kind", "subject_id", "subject_scaikey_id", "person_scaikey_id"),
+    *("subject_name", "loss", "cause", "destination", "limit_code", *_DEPENDENTS),
+)
+_KEY = "r.subject_id, r.loss, r.cause, r.destination"
+_REMOVALS = f"""
     SELECT r.tenant_id, r.kind, r.subject_id, r.scaikey_id, r.person_scaikey_id, r.name, r.loss,
-           r.cause, r.destination, r.limit_code, {_COUNTS}
-    FROM removals r
-    WHERE r.state = 'pending' AND r.root_id IS NULL AND NOT EXISTS (
+           r.cause, r.destination, r.limit_code, {_COUNTS}, t.slug
+    FROM (SELECT * FROM removals r WHERE r.root_id IS NULL AND ({{condition}})
+          AND ({_KEY}) > (%s, %s, %s, %s) ORDER BY {_KEY} LIMIT %s) AS r
+    LEFT JOIN sw_tenants t ON t.id = r.tenant_id ORDER BY {_KEY}
+"""
+_IS_NEW = f"""
+    r.state = 'pending' AND NOT EXISTS (
         SELECT 1 FROM sw_pending_removals q WHERE q.state IN ({_OPEN})
         AND {SAME_REMOVAL.replace("removals.", "r.")})
 """
 
 
+def iter_removals(condition: str) -> Iterator[tuple[PendingRemoval, str | None]]:
+    """Yield the removals that meet a condition about `r` as rows that are not saved, each with the
+    slug of its tenant; those that follow from another one are left out."""
+    index_filled("removals", "subject_id")
+    sql = _REMOVALS.format(condition=condition)
+    last = (uuid_param(UUID(int=0)), "", "", "")
+    while rows := fetch(sql, [*last, BATCH]):
+        for *values, slug in rows:
+            removal = PendingRemoval(**dict(zip(_COLUMNS, values, strict=True)))
+            removal.subject_id = to_uuid(removal.subject_id)
+            removal.tenant_id = removal.tenant_id and to_uuid(removal.tenant_id)
+            yield removal, slug
+            last = uuid_param(removal.subject_id), removal.loss, removal.cause, removal.destination
+
+
 def _add_rows(now: datetime) -> None:
     if not count_pending():
         return
-    names = (
-        *("tenant_id", "kind", "subject_id", "subject_scaikey_id", "person_scaikey_id"),
-        *("subject_name", "loss", "cause", "destination", "limit_code"),
-        *("people", "roles", "memberships"),
-    )
-    for batch in batched(fetch(_NEW_ROWS), 1000):
-        PendingRemoval.objects.bulk_create(
-            PendingRemoval(
-                id=new_id(),
-                first_seen_at=now,
-                last_seen_at=now,
-                **dict(zip(names, row, strict=True)),
-            )
-            for row in batch
-        )
+    for batch in batched(iter_removals(_IS_NEW), 1000):
+        for row, _ in batch:
+            row.id, row.first_seen_at, row.last_seen_at = new_id(), now, now
+        PendingRemoval.objects.bulk_create(row for row, _ in batch)

@@ -29,6 +29,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
+from identity_sync.encoding import encode_change
 from identity_sync.errors import (
     SyncPlanChanged,
     SyncPlanExpired,
@@ -37,9 +38,12 @@ from identity_sync.errors import (
 )
 from identity_sync.models import SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.sync import reviewed_losses
-from identity_sync.sync.changes import ChangeSection, PlannedChange, iter_sections
-from identity_sync.sync.reviewed_losses import LOSS_KINDS, ReviewedLoss
+from identity_sync.sync.changes import iter_sections
+from identity_sync.sync.reviewed_removals import (
+    compute_digest,
+    describe_difference,
+    iter_planned_removals,
+)
 from scaiwave.config.secret_keys import describe_missing_secret_key
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
@@ -50,7 +54,7 @@ from scaiwave.core.files import atomic_write, remove_drafts_in, translate_write_
 from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"
-VERSION = 1
+VERSION = 2
 MAX_AGE = timedelta(hours=24)
 """Older plans are refused: a review does not stay true for ever."""
 
@@ -59,8 +63,8 @@ MAX_HEAD_BYTES = 1024**2
 MAX_LINE_BYTES = 64 * 1024
 
 _SALT = "identity_sync.plan_file"
-_LOSSES = '"losses": [\n'
-_END_OF_LOSSES = b"],\n"
+_REMOVALS = '"removals": [\n'
+_END_OF_REMOVALS = b"],\n"
 _CHANGES = '],\n"changes": [\n'
 _TAIL = re.compile(rb'\],\n"signature": "([0-9a-f]{64})"\n\}\n')
 _TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
@@ -71,7 +75,8 @@ class PlanHead(msgspec.Struct, frozen=True):
 
     A plan is for one server (`server_name`), one ScaiKey (`scaikey_url`), one database (which has
     its `run_id`) and one tenant or all (None). `losses` counts the losses of access by kind;
-    `digest` identifies their set. `removals` is false for a plan with `--no-removals`.
+    `digest` identifies the removals, with the rows that depend on them. `with_removals` is false
+    for a plan with `--no-removals`.
     """
 
     format: str
@@ -82,7 +87,7 @@ class PlanHead(msgspec.Struct, frozen=True):
     run_id: UUID
     tenant_id: UUID | None
     tenant: str | None
-    removals: bool
+    with_removals: bool
     kinds: dict[str, dict[str, int]]
     losses: dict[str, int]
     digest: str
@@ -91,6 +96,20 @@ class PlanHead(msgspec.Struct, frozen=True):
     @property
     def expires_at(self) -> datetime:
         return self.created_at + MAX_AGE
+
+
+class _ReviewedRemoval(msgspec.Struct, frozen=True):
+    """What is read of an encoded removal."""
+
+    loss: str
+    kind: str
+    tenant: str | None
+    subject_id: UUID
+    subject: str
+    scaikey_id: str
+    cause: str
+    destination: str | None
+    people: int
 
 
 def _describe_plan(
@@ -204,53 +223,38 @@ class PlanWriter:
         config = settings.CONFIG
         if report.run_id is None:
             raise RuntimeError("A sync that writes a plan has a run.")
-        with reviewed_losses.stage_losses():
-            head = PlanHead(
-                format=FORMAT,
-                version=VERSION,
-                created_at=now,
-                server_name=config.get_str("SCAIWAVE_SERVER_NAME"),
-                scaikey_url=config.get_url("SCAIWAVE_SCAIKEY_URL"),
-                run_id=report.run_id,
-                tenant_id=tenant.pk if tenant else None,
-                tenant=tenant.slug if tenant else None,
-                removals=removals,
-                kinds=report.counts(),
-                losses=report.losses,
-                digest=reviewed_losses.compute_digest(),
-                warnings=report.warnings,
-            )
-            write_plan(
-                self.file,
-                self.path,
-                head,
-                losses=reviewed_losses.iter_losses(),
-                changes=_iter_changes(),
-            )
+        head = PlanHead(
+            format=FORMAT,
+            version=VERSION,
+            created_at=now,
+            server_name=config.get_str("SCAIWAVE_SERVER_NAME"),
+            scaikey_url=config.get_url("SCAIWAVE_SCAIKEY_URL"),
+            run_id=report.run_id,
+            tenant_id=tenant.pk if tenant else None,
+            tenant=tenant.slug if tenant else None,
+            with_removals=removals,
+            kinds=report.counts(),
+            losses=report.losses,
+            digest=compute_digest(),
+            warnings=report.warnings,
+        )
+        write_plan(
+            self.file, self.path, head, removals=iter_planned_removals(), changes=_iter_changes()
+        )
         report.plan = _describe_plan(self.path, head)
 
 
 def _iter_changes() -> Iterator[dict[str, Any]]:
     for section in iter_sections():
         for changes in section.batches:
-            for change in changes:
-                yield _build_change_row(section, change)
-
-
-def _build_change_row(section: ChangeSection, change: PlannedChange) -> dict[str, Any]:
-    """Return a change with the keys that `sync show-run` prints."""
-    return {
-        "kind": change.kind,
-        "action": change.action,
-        "tenant_id": change.tenant_id,
-        "tenant": section.tenant,
-        "subject_id": change.row_id,
-        "subject": change.name,
-        "scaikey_id": change.scaikey_id,
-        "fields": change.fields,
-        "values": change.list_values(),
-        "reason": change.reason,
-    }
+            for each in changes:
+                yield encode_change(
+                    each,
+                    action=each.action,
+                    tenant=section.tenant,
+                    fields=each.fields,
+                    values=each.values,
+                )
 
 
 def _start_mac() -> hmac.HMAC:
@@ -266,7 +270,7 @@ def write_plan(
     path: Path,
     head: PlanHead,
     *,
-    losses: Iterable[ReviewedLoss],
+    removals: Iterable[dict[str, Any]],
     changes: Iterable[dict[str, Any]],
 ) -> None:
     """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
@@ -280,11 +284,10 @@ def write_plan(
 
     write("{\n")
     for name, value in msgspec.to_builtins(head).items():
-        key = "loss_counts" if name == "losses" else name
-        write(f"{to_json(key)}: {to_json(value, indent=None)},\n")
+        write(f"{to_json(name)}: {to_json(value, indent=None)},\n")
     write(f'"expires_at": {to_json(head.expires_at, indent=None)},\n')
-    write(_LOSSES)
-    _write_rows(write, (loss.document() for loss in losses))
+    write(_REMOVALS)
+    _write_rows(write, removals)
     write(_CHANGES)
     _write_rows(write, changes)
     with translate_write_errors(path):
@@ -302,7 +305,7 @@ def _write_rows(write: Callable[[str], None], rows: Iterable[dict[str, Any]]) ->
 
 @dataclass(frozen=True)
 class ReviewedPlan:
-    """A plan whose signature is valid; `file` is an unnamed copy of its head and losses."""
+    """A plan whose signature is valid; `file` is an unnamed copy of its head and removals."""
 
     path: Path
     head: PlanHead
@@ -328,25 +331,24 @@ class ReviewedPlan:
         plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
-    def iter_losses(self) -> Iterator[ReviewedLoss]:
-        """Read the losses. Raises `SyncPlanInvalid`."""
+    def iter_removals(self) -> Iterator[dict[str, Any]]:
+        """Read the removals. Raises `SyncPlanInvalid`."""
         self.file.seek(0)
         _read_head(self.file, self.path)
         for line in _iter_lines(self.file, self.path):
-            if line == _END_OF_LOSSES:
+            if line == _END_OF_REMOVALS:
                 return
-            yield _parse_loss(line, self.path)
+            yield _parse_removal(line, self.path)
 
-    def ensure_same_losses(self, report: SyncReport, *, plan_command: str) -> None:
-        """Compare the losses with those of the plan made now, and add this file to its report.
+    def ensure_same_removals(self, report: SyncReport, *, plan_command: str) -> None:
+        """Compare the removals with those of the plan made now, and add this file to its report.
 
         `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
         """
         report.plan = _describe_plan(self.path, self.head)
-        with reviewed_losses.stage_losses():
-            if reviewed_losses.compute_digest() == self.head.digest:
-                return
-            difference = reviewed_losses.describe_difference(self.iter_losses())
+        if compute_digest() == self.head.digest:
+            return
+        difference = describe_difference(self.iter_removals()) or "others depend on them"
         summary = f"The losses of access are not those of {self.path}"
         raise SyncPlanChanged(
             f"{summary}: {difference}. No changes were made.",
@@ -414,7 +416,7 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
-    """Copy head and losses, and check that the signature is for exactly the bytes that were read.
+    """Copy head and removals, and check that the signature is for exactly the bytes that were read.
 
     No byte is read twice. Raises `SyncPlanInvalid`, and then the copy must not be used.
     """
@@ -434,7 +436,7 @@ def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
         if is_copied:
             with _translate_copy_errors():
                 copy.write(line)
-        is_copied &= line != _END_OF_LOSSES
+        is_copied &= line != _END_OF_REMOVALS
     if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
         raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
     with _translate_copy_errors():
@@ -442,10 +444,10 @@ def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
 
 
 def _read_head(file: BinaryIO, path: Path) -> PlanHead:
-    """Read everything before the losses."""
+    """Read everything before the removals."""
     lines, size = [], 0
     for line in _iter_lines(file, path):
-        if line == _LOSSES.encode():
+        if line == _REMOVALS.encode():
             break
         lines.append(line)
         size += len(line)
@@ -458,7 +460,7 @@ def _read_head(file: BinaryIO, path: Path) -> PlanHead:
         values = json.loads(text)
         if (values.get("format"), values.get("version")) != (FORMAT, VERSION):
             raise SyncPlanInvalid(f"{path} was written by another release.")
-        return msgspec.convert({**values, "losses": values.get("loss_counts")}, PlanHead)
+        return msgspec.convert(values, PlanHead)
     except (ValueError, AttributeError, RecursionError, msgspec.ValidationError):
         raise SyncPlanInvalid(f"{path} is not a plan.") from None
 
@@ -485,14 +487,13 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
         raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _parse_loss(line: bytes, path: Path) -> ReviewedLoss:
+def _parse_removal(line: bytes, path: Path) -> dict[str, Any]:
     try:
-        loss = msgspec.json.decode(line.rstrip().removesuffix(b","), type=ReviewedLoss)
+        return msgspec.structs.asdict(
+            msgspec.json.decode(line.rstrip().removesuffix(b","), type=_ReviewedRemoval)
+        )
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.") from None
-    if loss.kind not in LOSS_KINDS:
-        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.")
-    return loss
+        raise SyncPlanInvalid(f"{path} is not a plan: a removal can't be read.") from None
 
 
 def _check_head(head: PlanHead, path: Path) -> None:

@@ -20,11 +20,10 @@ class Plan:
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
     `unplaced` those of them without a tenant here. `conflicts` are tenants that are skipped because
     of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the groups whose
-    members can't be read. `claimed` counts the losses that the lists claimed, `total_losses` those
-    of the plan before any was set aside. `tenant` is the only one of the run, or None. A run for
-    single records (`targets_only`) has no complete lists. `apply_command` is the command that
-    applies the file of a plan for review. `counted_apart` are the losses that have a limit of their
-    own.
+    members can't be read. `claimed` counts the losses that the lists claimed. `tenant` is the only
+    one of the run, or None. A run for single records (`targets_only`) has no complete lists.
+    `apply_command` is the command that applies the file of a plan for review. `counted_apart` are
+    the losses that have a limit of their own.
     """
 
     tenant: Tenant | None = None
@@ -37,7 +36,6 @@ class Plan:
     inconsistent: list[str] = field(default_factory=list)
     unusable: int = 0
     unreadable: Mapping[str, ScaiWaveError] = field(default_factory=dict)
-    total_losses: int = 0
     counted_apart: list[list[Any]] = field(default_factory=list)
     claimed: int = 0
     targets_only: bool = False

@@ -120,7 +120,7 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
     has_removals = find_removals(now)
     find_losses("r.state NOT IN ('kept', 'off')")
     report.losses = count_losses()
-    plan.total_losses = total = sum(report.losses.values())
+    total = sum(report.losses.values())
     is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
     if limit.allows(total) and not is_assumed:
         execute(
@@ -330,7 +330,7 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
         raise RemovalLimitExceeded(
             f"This plan exceeds the removal limit: {text}. No changes were made.",
             report=report,
-            **build_advice(plan, total).explain("If this is correct, "),
+            **_advise("If this is correct, ", plan, total),
         )
     exceeding = {
         tenant_id
@@ -344,7 +344,7 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
             f"This plan has losses of access over the removal limit of a tenant: {slugs}. "
             "No changes were made.",
             report=report,
-            **build_advice(plan, total).explain("If this is correct, "),
+            **_advise("If this is correct, ", plan, total),
         )
 
 
@@ -362,36 +362,26 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
         f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
         "made.",
         report=report,
-        **build_advice(plan, max(total, plan.claimed)).explain(
-            "Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
+        **_advise(
+            "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
+            "has none, ",
+            plan,
+            max(total, plan.claimed),
         ),
     )
 
 
-@dataclass(frozen=True)
-class Advice:
-    """How to permit what was refused: the end of a fix, its command, and the number of
-    `--allow-removals` if that is what it takes."""
-
-    text: str
-    command: str
-    number: int | None = None
-
-    def explain(self, condition: str) -> dict[str, Any]:
-        """Return the arguments of a `SyncStopped`."""
-        return {"fix": condition + self.text, "command": self.command, "allowance": self.number}
-
-
-def build_advice(plan: Plan, total: int) -> Advice:
+def _advise(condition: str, plan: Plan, total: int) -> dict[str, str]:
+    """Return the fix of a `SyncStopped` that begins with a condition, and its command."""
     review = f"{plan.plan_command} --dry-run -v 2"
     if plan.targets_only:
-        return Advice(f"let a full sync decide: `{review}` shows its plan.", review)
-    if plan.apply_command:
-        text = f"review the plan, then apply exactly its losses of access: `{plan.apply_command}`."
-        return Advice(text, plan.apply_command)
-    command = f"{plan.plan_command} --allow-removals {total}"
-    text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
-    return Advice(text, command, total)
+        text, command = f"let a full sync decide: `{review}` shows its plan.", review
+    elif command := plan.apply_command:
+        text = f"review the plan, then apply exactly its losses of access: `{command}`."
+    else:
+        command = f"{plan.plan_command} --allow-removals {total}"
+        text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
+    return {"fix": condition + text, "command": command}
 
 
 _ROWS = {

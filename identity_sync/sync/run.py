@@ -102,9 +102,9 @@ class SyncOptions:
     the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
     the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
     to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
-    `run_id` is the ID of the run in the history, where it was promised before. `check` is called
-    when no other run can begin, and raises what ends this one. For the audit log: `requested_by` is
-    who asked for the run, if not `operator`, and `purge_after_days` what is purged afterwards.
+    `run_id` is the ID of the run in the history, where it was promised before. For the audit log:
+    `requested_by` is who asked for the run, if not `operator`, and `purge_after_days` what is
+    purged afterwards.
     """
 
     operator: Operator
@@ -124,7 +124,6 @@ class SyncOptions:
     plan_writer: PlanWriter | None = None
     reviewed: ReviewedPlan | None = None
     run_id: UUID | None = None
-    check: Callable[[], None] | None = None
     requested_by: Operator | None = None
     purge_after_days: int | None = None
 
@@ -279,7 +278,7 @@ def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     with open_plan(path) as reviewed:
         tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
         return run_sync(
-            replace(options, tenant=tenant, removals=reviewed.head.removals, reviewed=reviewed)
+            replace(options, tenant=tenant, removals=reviewed.head.with_removals, reviewed=reviewed)
         )
 
 
@@ -332,8 +331,6 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
     """Run the sync, and record its result in any case."""
     try:
         with context.limits.translate():
-            if context.options.check:
-                context.options.check()
             _run(context)
     except SyncStopped as error:
         history.finish_run(run, context.report, now=_now(), error=error)
@@ -497,7 +494,7 @@ def _decide(
     try:
         _set_aside(context, plan)
         if options.reviewed is not None:
-            options.reviewed.ensure_same_losses(report, plan_command=plan.plan_command)
+            options.reviewed.ensure_same_removals(report, plan_command=plan.plan_command)
         report.outcome = "planned" if options.dry_run else "applied"
         _write(context, plan, fetched)
         if options.plan_writer is not None:

@@ -190,12 +190,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     # New people whose preferred local id is taken, and what is appended to it.
     "taken_local_ids": ("n integer", "tenant_id uuid", "scaikey_id"),
     "local_id_suffixes": ("n integer", "suffix"),
-}
-
-# Only for plans that are written to a file or read from one.
-REVIEW_TABLES: dict[str, tuple[str, ...]] = {
-    "planned_losses": ("kind", "row_id uuid"),
-    "reviewed_losses": ("kind", "row_id uuid", "name", "tenant"),
+    # The removals of a plan file.
+    "reviewed_removals": ("subject_id uuid", "loss", "cause", "destination", "name"),
 }
 
 _IDENTITIES = {
@@ -282,15 +278,6 @@ def _create_tables() -> None:
     _define([*_list_drops(TABLES), *_list_tables(TABLES), *indexes])
 
 
-def create_review_tables() -> None:
-    indexes = [f"CREATE INDEX {name}_row ON {name} (kind, row_id)" for name in REVIEW_TABLES]
-    _define([*_list_drops(REVIEW_TABLES), *_list_tables(REVIEW_TABLES), *indexes])
-
-
-def drop_review_tables() -> None:
-    _define(_list_drops(REVIEW_TABLES))
-
-
 def _drop_tables() -> None:
     _define(_list_drops(TABLES))
     if connection.vendor == "postgresql":
@@ -341,7 +328,7 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     A batch is collected before a statement begins, so that no statement or transaction stays open
     while the rows arrive over a slow network.
     """
-    columns = [column.split(" ")[0] for column in (TABLES | REVIEW_TABLES)[table]]
+    columns = [column.split(" ")[0] for column in TABLES[table]]
     # If the database fails, close the source at once: it may own threads that fetch.
     with closing(_make_closable(rows)) as source:
         for batch in batched(source, COPY_ROWS):

@@ -22,12 +22,11 @@ from django.conf import settings
 from django.db import transaction
 
 from identity_sync.errors import (
-    RemovalsNotConfirmed,
     SyncLocked,
     SyncNotStarted,
     SyncRequestInvalid,
 )
-from identity_sync.models import LOCK, Outcome, SyncRun, Trigger
+from identity_sync.models import LOCK, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.fetch import require_whole_scope
@@ -37,7 +36,6 @@ from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
 from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import own_scaikey_client
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.console.text import pluralize
 from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
@@ -90,13 +88,10 @@ def start_sync(
     tenant: str | None,
     dry_run: bool,
     now: datetime,
-    allow_removals: int | None = None,
-    allowed_run: UUID | None = None,
 ) -> SyncRequest:
     """Record the request for a sync of all tenants or of one, start it, and return at once.
 
-    With Redis a worker runs it, else a process of its own. Removals are allowed only as long as
-    `allowed_run` is the newest run. Raises `InsufficientPermission`,
+    With Redis a worker runs it, else a process of its own. Raises `InsufficientPermission`,
     `TenantNotFound`, `TenantNotLinked`, `NotRegistered`, `SyncLocked` if a sync is running or has
     been requested, and `SyncNotStarted`.
     """
@@ -119,84 +114,10 @@ def start_sync(
                 subject=AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants"),
                 tenant=row,
                 now=now,
-                details={
-                    "dry_run": dry_run,
-                    "allow_removals": allow_removals,
-                    **({"allowed_run": str(allowed_run)} if allowed_run else {}),
-                },
+                details={"dry_run": dry_run},
             )
         start(run_id)
     return SyncRequest(run_id, row, dry_run, is_queued)
-
-
-def allow_removals(
-    *, operator: Operator, run: UUID | None, number: int, now: datetime
-) -> SyncRequest:
-    """Start the sync of a refused or partial run again, with exactly its losses of access.
-
-    `run` is the ID of the newest run of a tenant or of all, and `number` what its error names.
-
-    Raises `RemovalsNotConfirmed` for any other, and what `start_sync` raises.
-    """
-    operator.require(Permission.SYNC_TENANTS)
-    row = SyncRun.objects.select_related("tenant").filter(pk=run).first() if run else None
-    if row is None:
-        raise RemovalsNotConfirmed("There is no such sync. No changes were made.")
-    if row.tenant is None:
-        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
-    else:
-        resolve_linked_tenant(operator, str(row.tenant_id))
-    if row.allowance is None:
-        raise RemovalsNotConfirmed(
-            "This run has left out no losses of access that can be allowed. No changes were made.",
-            fix="Start a dry run: if its plan is over the removal limit, its error has the number.",
-        )
-    _require_newest(row.tenant, str(row.pk))
-    if number != row.allowance:
-        raise RemovalsNotConfirmed(
-            f"{number:,} is not the number of losses of access of this run. No changes were made.",
-            fix="Type the number of `--allow-removals` in the error of the run.",
-        )
-    tenant = None if row.tenant is None else str(row.tenant_id)
-    return start_sync(
-        operator=operator,
-        tenant=tenant,
-        dry_run=False,
-        now=now,
-        allow_removals=number,
-        allowed_run=row.pk,
-    )
-
-
-def _require_newest(tenant: Tenant | None, run_id: str) -> None:
-    """Raise `RemovalsNotConfirmed` unless the newest run has this ID and left out removals."""
-    newest = find_refused_run(tenant)
-    if newest is None or str(newest.pk) != run_id:
-        raise RemovalsNotConfirmed(
-            "A newer sync has run since. No changes were made.",
-            fix="Look at the newest run, or start a dry run.",
-        )
-
-
-def find_refused_run(tenant: Tenant | None) -> SyncRun | None:
-    """Return the newest run of a tenant or of all, if it has left out what can be allowed.
-
-    A later sync of all tenants that has left out nothing settles it.
-    """
-    runs = SyncRun.objects.filter(tenant=tenant).exclude(trigger=Trigger.WEBHOOK)
-    run = runs.ended().newest_first().first()
-    if run is None or run.allowance is None:
-        return None
-    later = SyncRun.objects.full().filter(outcome=Outcome.APPLIED, started_at__gt=run.started_at)
-    return None if later.exists() else run
-
-
-def describe_allowance(run: SyncRun) -> str:
-    """Return what a run has left out and can be allowed, or an empty text."""
-    if run.allowance is None:
-        return ""
-    losses = pluralize(run.allowance, "loss", "losses")
-    return f"{run.error_message} In all {losses} of access: of sign-in, roles and memberships."
 
 
 def is_scope_of_registration(operator: Operator) -> bool:
@@ -249,8 +170,6 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
         raise SyncRequestInvalid(f"The sync {run_id} was requested too long ago: {entry.at}.")
     if SyncRun.objects.filter(pk=run_id).exists():
         raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
-    allow_removals = entry.details["allow_removals"]
-    check = None if allow_removals is None else partial(_check_allowance, entry)
     operator = Operator(
         entry.operator,
         OperatorRole(entry.operator_role),
@@ -263,8 +182,6 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
             null_progress_factory,
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],
-            allow_removals=allow_removals,
-            check=check,
             trigger=Trigger.MANUAL,
             connect=own_scaikey_client,
             wait_seconds=MAX_LOCK_WAIT_SECONDS,
@@ -273,13 +190,6 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
             requested_by=operator,
         )
     )
-
-
-def _check_allowance(entry: AuditEntry) -> None:
-    """Let no second run use what was allowed once: between the request and its run, another
-    sync may have run. Raises `RemovalsNotConfirmed`."""
-    tenant = Tenant.objects.filter(pk=entry.tenant_id).first() if entry.tenant_id else None
-    _require_newest(tenant, entry.details.get("allowed_run", ""))
 
 
 @contextmanager

@@ -241,10 +241,13 @@ _FAILURES = {
 def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
     """Create a full sync. `number` decides how it ended, and what it added if `added` is 0."""
     outcome, code, message = _FAILURES.get(number, ("applied", "", ""))
-    fix, command, allowance = "", "", None
+    fix, command = "", ""
     if number == 10:
-        outcome, fix = "partial", "If they are correct, run `scaiwave sync --allow-removals 7`."
-        command, allowance = "scaiwave sync --allow-removals 7", 7
+        outcome, fix = (
+            "partial",
+            "Review them: `scaiwave sync removals`. Then approve or keep them.",
+        )
+        command = "scaiwave sync removals"
     elif outcome == "failed":
         fix = "Check that https://scaikey.example.com responds, and run `scaiwave sync` again."
     seconds = 2.5 + number % 7 / 2
@@ -261,7 +264,6 @@ def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
         error_message=message,
         error_fix=fix,
         fix_command=command,
-        allowance=allowance,
         counts={
             "partners": _count(2),
             "tenants": _count(11),
@@ -483,7 +485,6 @@ def add_rows_that_offer_acts(now: datetime) -> None:
         error_message="The sync would take access from 34 people.",
         error_fix="If they are correct, run `scaiwave sync --tenant kept --allow-removals 34`.",
         fix_command="scaiwave sync --tenant kept --allow-removals 34",
-        allowance=34,
         started_at=now,
     )
 

@@ -121,7 +121,6 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     run.warnings = ["Two groups have one name."]
     run.error_code, run.error_message = "SW_SYNC_PARTIAL", "4 were skipped."
     run.error_fix = "Run `scaiwave sync --allow-removals 4`."
-    run.allowance = 4
     run.save()
     url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
     with CaptureQueriesContext(connection) as caught:

@@ -78,7 +78,6 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         "applied."
     )
     assert caught.value.fix == ("Review them: `scaiwave sync removals`. Then approve or keep them.")
-    assert caught.value.allowance == 21
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert dump_rows() == before
     run = get_last_run()

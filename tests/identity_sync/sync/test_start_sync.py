@@ -23,10 +23,8 @@ from pytest_django import Settings
 from redis import Redis
 
 from identity_sync.errors import (
-    RemovalsNotConfirmed,
     SyncNotStarted,
     SyncRequestInvalid,
-    SyncStopped,
 )
 from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
 from identity_sync.sync.start_sync import (
@@ -34,7 +32,6 @@ from identity_sync.sync.start_sync import (
     MAX_REQUEST_AGE,
     PROCESS_LOCK,
     SyncRequest,
-    allow_removals,
     run_requested_sync,
     start_sync,
     wait_for_run,
@@ -46,7 +43,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 from tests.concurrency import run_concurrently
-from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant, sync
+from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.scaiwave import row_factories
@@ -119,7 +116,7 @@ def test_success_a_queued_sync_runs_as_promised(
         "super_admin",
         "203.0.113.7",
     )
-    assert entry.details == {"dry_run": False, "allow_removals": None}
+    assert entry.details == {"dry_run": False}
 
     again = post(client, "sync")
     assert again.status_code == HTTPStatus.CONFLICT
@@ -144,91 +141,6 @@ def test_success_a_queued_sync_runs_as_promised(
     assert reverse("admin:identity_sync_syncrun_change", args=[run.pk]) in page.content.decode()
     with pytest.raises(SyncRequestInvalid):
         run_requested_sync(run.pk, now=datetime.now(UTC))
-
-
-@pytest.mark.django_db
-def test_success_removals_are_allowed_by_their_number(
-    scaikey: Sandbox, redis: Redis, client: Client
-) -> None:
-    sync(allow_removals=10_000)
-    tenant = remove_people(scaikey, 25)
-    active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
-    assert post(client, "sync-tenant-slug-dry-run", tenant).status_code == HTTPStatus.FOUND
-    with pytest.raises(Exception, match="wait for a decision"):
-        run_next_job(redis)
-    run = SyncRun.objects.newest_first()[0]
-    assert (run.outcome, run.tenant) == ("planned", tenant)
-    number = run.allowance
-    assert number is not None
-    assert number >= 25
-
-    assert "Allow removals" in list_titles(client, tenant)
-    for slug, row in (
-        ("sync-tenant-slug-allow-removals-n", tenant),
-        ("sync-allow-removals-n", run),
-    ):
-        form = client.get(reverse("admin:act", args=[slug, row.pk])).content.decode()
-        assert f"{number} losses of access" in form
-        wrong = post(client, slug, row, number=str(number + 1))
-        assert wrong.status_code == HTTPStatus.CONFLICT
-        assert "SW_SYNC_REMOVALS_NOT_CONFIRMED" in wrong.content.decode()
-    assert not redis.keys("rq:job:*")
-
-    # A sync of all tenants that is partial leaves them open; one that is applied settles them.
-    partial, settled = (
-        SyncRun(operator="root", outcome=outcome, started_at=datetime.now(UTC))
-        for outcome in ("partial", "applied")
-    )
-    partial.save()
-    assert "Allow removals" in list_titles(client, tenant)
-    settled.save()
-    assert "Allow removals" not in list_titles(client, tenant)
-    answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
-    assert answer.status_code == HTTPStatus.FORBIDDEN
-    settled.delete()
-
-    answer = post(client, "sync-tenant-slug-allow-removals-n", tenant, number=str(number))
-    assert answer.status_code == HTTPStatus.FOUND
-    assert run_next_job(redis).outcome == "applied"
-    now_active = Participant.objects.filter(tenant=tenant, absent_since=None).count()
-    assert active - now_active >= 25
-    # The run that it was for is no longer the newest one.
-    page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
-    assert page.context["acts"] == []
-    late = post(client, "sync-allow-removals-n", run, number=str(number))
-    assert late.status_code == HTTPStatus.FORBIDDEN
-    with pytest.raises(RemovalsNotConfirmed, match="A newer sync has run since"):
-        allow_removals(operator=HOST, run=run.pk, number=number, now=datetime.now(UTC))
-
-
-def refuse_a_sync(sandbox: Sandbox) -> tuple[SyncRun, int]:
-    """Return a run that was refused, and how many losses of access it left out."""
-    remove_people(sandbox, 25)
-    with pytest.raises(SyncStopped):
-        sync()
-    run = SyncRun.objects.newest_first()[0]
-    assert run.allowance is not None
-    return run, run.allowance
-
-
-@pytest.mark.django_db
-def test_fail_removals_are_allowed_once(scaikey: Sandbox, redis: Redis) -> None:
-    """Two requests are queued before either has run, and more people are removed in between."""
-    sync(allow_removals=10_000)
-    run, number = refuse_a_sync(scaikey)
-    requests = []
-    for _ in range(2):
-        request = allow_removals(operator=HOST, run=run.pk, number=number, now=datetime.now(UTC))
-        requests.append(request.run_id)
-        redis.flushdb()
-    run_requested_sync(requests[0], now=datetime.now(UTC))
-    active = Participant.objects.filter(absent_since=None).count()
-    remove_people(scaikey, 21)
-    with pytest.raises(RemovalsNotConfirmed, match="A newer sync has run since"):
-        run_requested_sync(requests[1], now=datetime.now(UTC))
-    assert Participant.objects.filter(absent_since=None).count() == active
-    second = SyncRun.objects.get(pk=requests[1])
-    assert (second.outcome, second.error_code) == ("failed", "SW_SYNC_REMOVALS_NOT_CONFIRMED")
 
 
 @pytest.mark.django_db

@@ -1,0 +1,99 @@
+"""How changes and removals are written in JSON, whatever table or file has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from identity_sync.models import PendingRemoval
+from identity_sync.reasons import Loss, Reason, format_reason
+from scaiwave.console.text import pluralize
+
+Row = dict[str, Any]
+
+
+class Change(Protocol):
+    """A change that was planned or made."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def tenant_id(self) -> UUID | None: ...
+    @property
+    def subject_id(self) -> UUID: ...
+    @property
+    def subject_name(self) -> str: ...
+    @property
+    def subject_scaikey_id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def encode_change(
+    change: Change,
+    *,
+    action: str,
+    tenant: str | None,
+    fields: Sequence[str],
+    values: Mapping[str, Sequence[Any]] | None,
+) -> Row:
+    """`tenant` is a slug. `values` are [before, after] by field; None if they are not known."""
+    return {
+        "kind": change.kind,
+        "action": action,
+        "tenant_id": change.tenant_id,
+        "tenant": tenant,
+        "subject_id": change.subject_id,
+        "subject": change.subject_name,
+        "scaikey_id": change.subject_scaikey_id,
+        "fields": fields,
+        "values": None if values is None else encode_values(values, fields),
+        "reason": change.reason,
+    }
+
+
+def encode_values(values: Mapping[str, Sequence[Any]], fields: Sequence[str] = ()) -> list[Row]:
+    """Return the values in the order of the fields; PostgreSQL does not keep an order."""
+    names = [*(name for name in fields if name in values), *sorted(values.keys() - set(fields))]
+    return [{"field": name, "old": values[name][0], "new": values[name][1]} for name in names]
+
+
+def encode_removal(removal: PendingRemoval, tenant: str | None) -> Row:
+    """`tenant` is a slug."""
+    return {
+        "tenant_id": removal.tenant_id,
+        "tenant": tenant,
+        "loss": removal.loss,
+        "kind": removal.kind,
+        "subject_id": removal.subject_id,
+        "subject": removal.subject_name,
+        "scaikey_id": removal.subject_scaikey_id.rpartition(" ")[2],
+        "reason": explain_removal(removal),
+        "cause": removal.cause,
+        "destination": removal.destination or None,
+        "people": removal.people,
+        "roles": removal.roles,
+        "memberships": removal.memberships,
+    }
+
+
+def explain_removal(removal: PendingRemoval) -> str:
+    """Return why access would be lost, as a sentence for people."""
+    if removal.loss == Loss.ROLE_TAKEN:
+        return f"role {removal.destination} is no longer granted in ScaiKey"
+    if removal.cause == Reason.CHANGED:
+        return f"{removal.destination.lower()} in ScaiKey"
+    if removal.cause == Reason.MOVED:
+        return f"moved to {removal.destination} in ScaiKey"
+    return format_reason(removal.cause, "")
+
+
+def name_subject(removal: Mapping[str, Any]) -> str:
+    """Name whom an encoded removal is about: `Anna Berg in acme (removed)`."""
+    has_place = removal["tenant"] and removal["kind"] != "tenants"
+    place = f" in {removal['tenant']}" if has_place else ""
+    number = removal["people"]
+    people = f" with {pluralize(number, 'person', 'people')}" if number else ""
+    name = removal["subject"] or removal["scaikey_id"]
+    return f"{name}{place} ({removal['loss']}{people})"
