@@ -1,4 +1,4 @@
-"""The list of pending removals in the admin site. They are decided on the command line."""
+"""The list of pending removals in the admin site."""
 
 from __future__ import annotations
 

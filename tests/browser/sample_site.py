@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count, cycle
 from typing import Any
+from uuid import uuid4
 
 from django.apps import apps
 from django.conf import settings
@@ -23,6 +24,7 @@ from rq.utils import utcformat
 
 from federation.models import KnownPeer, ServerKey
 from identity_sync.models import (
+    PendingRemoval,
     Registration,
     SyncChange,
     SyncChangeValues,
@@ -304,7 +306,7 @@ PlannedSpec = tuple[str, bool, dict[str, Any], str]
 
 
 def _create_plans(now: datetime) -> None:
-    """Create a dry run that found something of each kind of change, and what a run has skipped."""
+    """Create a dry run that found something of each kind of change."""
     run = _make_run(now - timedelta(minutes=14), 1100, added=3)
     counts = _count(179, added=1, updated=3, deactivated=3, skipped=2)
     run.outcome, run.trigger, run.operator = "planned", "manual", "maria"
@@ -321,7 +323,6 @@ def _create_plans(now: datetime) -> None:
         *[("update", False, renamed, "changed")] * 2,
         ("add", False, {"email": [None, "eva@example.com"]}, "added"),
     )
-    _plan_for("cobalt", SyncRun.objects.get(outcome="partial"), *[skipped] * 7)
 
 
 def _plan_for(slug: str, run: SyncRun, *changes: PlannedSpec) -> None:
@@ -478,14 +479,17 @@ def add_rows_that_offer_acts(now: datetime) -> None:
     make_partner("paused", suspended_by_hand_at=now)
     tenant = make_tenant("kept", scaikey_tenant_id="tnt_kept", sync_removals=False)
     AdminUser.objects.create_user("former", is_active=False)
-    SyncRun.objects.create(
-        operator="root",
+    PendingRemoval.objects.create(
         tenant=tenant,
-        outcome="refused",
-        error_message="The sync would take access from 34 people.",
-        error_fix="If they are correct, run `scaiwave sync --tenant kept --allow-removals 34`.",
-        fix_command="scaiwave sync --tenant kept --allow-removals 34",
-        started_at=now,
+        kind="participants",
+        subject_id=uuid4(),
+        subject_scaikey_id="usr_kept",
+        subject_name="Kept Person",
+        loss="removed",
+        cause="removed",
+        limit_code="tenant",
+        first_seen_at=now,
+        last_seen_at=now,
     )
 
 

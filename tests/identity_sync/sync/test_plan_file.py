@@ -717,7 +717,7 @@ def test_success_an_older_plan_is_replaced(scaikey: Sandbox, path: Path) -> None
     path.write_text("old")
     path.chmod(0o644)
     make_plan(path)
-    assert read_plan(path)["version"] == 1
+    assert read_plan(path)["version"] == 2
     assert path.stat().st_mode & 0o777 == 0o600
 
 
