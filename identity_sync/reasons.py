@@ -60,6 +60,7 @@ class Reason(models.TextChoices):
 
     UNUSABLE = "unusable", "unusable record"
     UNREADABLE = "unreadable", "ScaiKey does not return its members"
+    UNREADABLE_LIST = "unreadable_list", "ScaiKey does not return this list"
     OVER_LIMIT = "over_limit", "over the removal limit of its tenant"  # rows of older releases
     PENDING = "pending", "a pending removal"
     KEPT = "kept", "access is kept until a date"
@@ -101,6 +102,7 @@ POSTPONED = (
 _WITH_DETAIL = {
     Reason.UNUSABLE: "{0}: {1}",
     Reason.UNREADABLE: "{0}: {1}",
+    Reason.UNREADABLE_LIST: "{0}: {1}",
     Reason.LOOKUP_FAILED: "{1}",
 }
 
@@ -118,4 +120,5 @@ def format_cause(code: str, detail: str) -> str:
     """
     if code not in Reason.values:
         return detail or code
-    return _WITH_DETAIL.get(Reason(code), "{0}").format(Reason(code).label, detail)
+    form = _WITH_DETAIL.get(Reason(code), "{0}") if detail else "{0}"
+    return form.format(Reason(code).label, detail)

@@ -29,7 +29,7 @@ from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync import roles
 from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.sync.fetch import SyncScope, restage_records
-from identity_sync.sync.staging import BATCH, analyze, index_numbers
+from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
@@ -40,7 +40,7 @@ ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 def stage_kept_tenants(*, removals: bool) -> None:
     """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
 
-    A row without an ID stands for everything.
+    A row without an ID stands for everything. Tenants with an unreadable list are added later.
     """
     if removals:
         execute(
@@ -117,17 +117,18 @@ def _keep_claims(entity: EntitySync) -> int:
                            JOIN kept_tenants k ON k.tenant_id = t.id))
         """
     return execute(
-        "UPDATE loss_claims SET state = 'kept', note = (SELECT min(k.note) FROM kept_tenants k) "
+        f"UPDATE loss_claims SET state = 'kept', note = {find_kept_note('loss_claims')} "
         f"WHERE kind = %s AND state = 'open' AND {condition}",
         [entity.kind],
     )
 
 
 def count_kept() -> int:
-    """Count the losses that were left out."""
-    sql = """
-        SELECT (SELECT count(*) FROM loss_claims WHERE state = 'kept')
-             + (SELECT count(*) FROM edge_claims WHERE state = 'kept')
+    """Count the losses that were left out because removals are turned off."""
+    is_off = f"state = 'kept' AND note <> '{Reason.UNREADABLE_LIST}'"
+    sql = f"""
+        SELECT (SELECT count(*) FROM loss_claims WHERE {is_off})
+             + (SELECT count(*) FROM edge_claims WHERE {is_off})
     """
     return int(fetch_one(sql)[0])
 

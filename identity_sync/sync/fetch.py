@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantGone, UnusableRecords
+from identity_sync.reasons import Reason
 from identity_sync.sync.entities import build_local_id
 from identity_sync.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import (
@@ -43,6 +44,7 @@ from scaiwave.core.errors import (
     InsufficientPermission,
     NotRegistered,
     ScaiWaveError,
+    UpstreamError,
     UpstreamForbidden,
 )
 from scaiwave.core.operators import Operator, Permission
@@ -172,7 +174,8 @@ class FetchResult:
     can't be used, by kind. `removed_groups` counts groups that ScaiKey lists, and does not
     know when their members are read, `repeated_members` the members that were listed more than
     once. `invalid_roles` are names of roles that can't be slugs, or look like a built-in role.
-    `unreadable` has the errors of groups whose members can't be read, by ScaiKey ID.
+    `unreadable` has the errors of lists that can't be read, by kind and ScaiKey ID: the members of
+    a group, the people or groups of a tenant, or the tenants of a partner.
     """
 
     kinds: list[str] = field(default_factory=list)
@@ -181,7 +184,7 @@ class FetchResult:
     removed_groups: int = 0
     repeated_members: int = 0
     invalid_roles: list[str] = field(default_factory=list)
-    unreadable: dict[str, ScaiWaveError] = field(default_factory=dict)
+    unreadable: dict[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         warnings = [
@@ -232,11 +235,15 @@ def stage_all(
         stage_records("tenants", [scope.fetch_tenant(client)])
     else:
         _stage_partners(client, scope, fetched=fetched, progress_factory=progress_factory)
-        with progress_factory("Tenants") as progress:
-            stage_collection(client, "tenants", fetched=fetched, progress=progress)
-    for kind, title in (("participants", "People"), ("groups", "Groups")):
+    kinds = [("participants", "People"), ("groups", "Groups")]
+    if not scope.tenant_only:
+        kinds.insert(0, ("tenants", "Tenants"))
+    for kind, title in kinds:
+        parts = None if scope.tenant_only else _find_parts(kind, max_unreadable_share)
         with progress_factory(title) as progress:
-            stage_collection(client, kind, fetched=fetched, progress=progress, params=scope.params)
+            stage_collection(
+                client, kind, fetched=fetched, progress=progress, params=scope.params, parts=parts
+            )
     with progress_factory("Group members") as progress:
         stage_members(
             client, fetched=fetched, progress=progress, max_unreadable_share=max_unreadable_share
@@ -290,24 +297,119 @@ def stage_collection(
     fetched: FetchResult,
     progress: ProgressCallback,
     params: dict[str, str] | None = None,
+    parts: Parts | None = None,
 ) -> None:
-    """Read one list into its table. Raises `IncompleteListing` if it ends early twice."""
+    """Read one list into its table, or its parts if it can't be read as a whole.
+
+    Raises `IncompleteListing` if it ends early twice.
+    """
     table = f"stage_{kind}"
-    pages = _load_list(client, kind, progress, params)
-    if pages.is_truncated:
-        execute(f"DELETE FROM {table}")
+    try:
         pages = _load_list(client, kind, progress, params)
+        if pages.is_truncated:
+            execute(f"DELETE FROM {table}")
+            pages = _load_list(client, kind, progress, params)
+        _ensure_complete(pages, kind)
+        read = [pages]
+    except UpstreamError as error:
+        if parts is None or len(parts.keys) < MIN_PARTS:
+            raise
+        execute(f"DELETE FROM {table}")
+        read = _load_parts(client, kind, parts, error, fetched=fetched, progress=progress)
+    unusable = [record for pages in read for record in pages.unusable]
+    _add_unusable(fetched, kind, unusable, sum(pages.row_count for pages in read))
+    repeated = deduplicate(table)
+    fetched.kinds.append(kind)
+    if repeated or not all(pages.totals_agree for pages in read):
+        fetched.inconsistent.append(kind)
+
+
+def _ensure_complete(pages: PageIterator[Any], kind: str) -> None:
     if pages.is_truncated:
         raise IncompleteListing(
             f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
             f"returned {pages.row_count:,}. No changes were made.",
             fix=IncompleteListing.remedy,
         )
-    _add_unusable(fetched, kind, pages.unusable, pages.row_count)
-    repeated = deduplicate(table)
-    fetched.kinds.append(kind)
-    if repeated or not pages.totals_agree:
-        fetched.inconsistent.append(kind)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a list: those that a query parameter selects by one of these IDs each.
+
+    At most `max_share` of them may be unreadable, or fewer than MIN_UNREADABLE.
+    """
+
+    parameter: str
+    keys: list[str]
+    max_share: float
+
+
+def _find_parts(kind: str, max_share: float) -> Parts:
+    """Return the parts of a list: the tenants of each partner, or the rest of each tenant."""
+    owner = "partner" if kind == "tenants" else "tenant"
+    rows = fetch(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
+    return Parts(f"{owner}_id", [key for (key,) in rows], max_share)
+
+
+def _load_parts(
+    client: ScaiKeyClient,
+    kind: str,
+    parts: Parts,
+    error: UpstreamError,
+    *,
+    fetched: FetchResult,
+    progress: ProgressCallback,
+) -> list[PageIterator[Any]]:
+    """Read a list in parts; whoever belongs to an unreadable one keeps their access.
+
+    Raises the error of the whole list as soon as too many parts, or all, are unreadable.
+    """
+    read: list[PageIterator[Any]] = []
+    unreadable: dict[tuple[str, str], ScaiWaveError] = {}
+    limit = min(max(MIN_UNREADABLE - 1, parts.max_share * len(parts.keys)), len(parts.keys) - 1)
+
+    def iter_records() -> Iterator[list[Any]]:
+        with closing(client.iter_parts(COLLECTIONS[kind], parts.parameter, parts.keys)) as lists:
+            for number, (key, part) in enumerate(lists, 1):
+                progress(number, len(parts.keys))
+                try:
+                    if isinstance(part, UnreadableList):
+                        raise part.error
+                    _ensure_complete(part.pages, kind)
+                except ScaiWaveError as problem:
+                    unreadable[kind, key] = problem
+                    if len(unreadable) > limit:
+                        raise error from None
+                else:
+                    read.append(part.pages)
+                    yield part.records
+
+    copy_rows(f"stage_{kind}", _number_rows(iter_records(), kind))
+    keep_unreadable(kind, [key for _, key in unreadable])
+    fetched.unreadable.update(unreadable)
+    return read
+
+
+def keep_unreadable(kind: str, keys: list[str]) -> None:
+    """Keep all access in the tenants whose people, groups or own record can't be read.
+
+    A tenant without a partner is in no part of the list of tenants.
+    """
+    owned = "t.scaikey_tenant_id = %s"
+    if kind == "tenants":
+        owned = "t.partner_id IN (SELECT p.id FROM sw_partners p WHERE p.scaikey_id = %s)"
+        execute(
+            "INSERT INTO kept_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
+            "WHERE t.partner_id IS NULL AND t.scaikey_tenant_id IS NOT NULL",
+            [Reason.UNREADABLE_LIST],
+        )
+    for key in keys:
+        execute(
+            "INSERT INTO kept_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
+            f"WHERE {owned}",
+            [Reason.UNREADABLE_LIST, key],
+        )
 
 
 def _load_list(
@@ -380,17 +482,16 @@ def stage_members(
         reader.documents.clear()
     copy_rows("stage_memberships", reader.read_lists())
     copy_rows("fetched_groups", reader.list_groups())
-    copy_rows("unreadable_groups", map(_describe_unreadable, fetched.unreadable.items()))
+    unreadable = fetched.unreadable.items()
+    copy_rows(
+        "unreadable_lists", ((*key, error.message[:MAX_DETAIL_CHARS]) for key, error in unreadable)
+    )
     _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
     fetched.kinds.append("memberships")
 
 
-def _describe_unreadable(item: tuple[str, ScaiWaveError]) -> tuple[str, str]:
-    group_id, error = item
-    return group_id, error.message[:MAX_DETAIL_CHARS]
-
-
+MIN_PARTS = 2
 MIN_UNREADABLE = 3
 MIN_GROUPS_FOR_SCIM = 2
 """For a tenant with fewer groups, SCIM saves no request."""
@@ -412,6 +513,7 @@ class _MemberReader:
         self.max_unreadable = max(MIN_UNREADABLE - 1, max_unreadable_share * len(self.tenants))
         self.documents: set[str] = set()
         self.lists: set[str] = set()
+        self.unreadable: dict[str, ScaiWaveError] = {}
         self.unusable: list[UnusableRecord] = []
         self.total = 0
 
@@ -444,8 +546,8 @@ class _MemberReader:
                 yield from self._number(group_id, direct_memberships(members.records))
 
     def _leave_out(self, group_id: str, error: ScaiWaveError) -> None:
-        unreadable = self.fetched.unreadable
-        unreadable[group_id] = error
+        unreadable = self.unreadable
+        unreadable[group_id] = self.fetched.unreadable["memberships", group_id] = error
         if len(unreadable) <= self.max_unreadable:
             return
         if all(isinstance(each, UpstreamForbidden) for each in unreadable.values()):

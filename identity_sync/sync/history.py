@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
-from identity_sync.reasons import ON_PURPOSE, POSTPONED
+from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason
 from identity_sync.report import SyncReport
 from identity_sync.sync.changes import (
     PlannedChange,
@@ -442,23 +442,25 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
     )
 
 
-def describe_unreadable(errors: Mapping[str, ScaiWaveError], *, limit: int) -> list[str]:
-    """Return texts about groups whose members can't be read: name, tenant, cause, since when."""
+def describe_unreadable(limit: int) -> list[str]:
+    """Return texts about lists that can't be read: name, tenant, cause, since when."""
     rows = fetch(
-        """
-        SELECT u.scaikey_id, s.name, t.slug, k.first_skipped_at, k.runs FROM unreadable_groups u
-        JOIN stage_groups s ON s.scaikey_id = u.scaikey_id
-        LEFT JOIN stage_tenants t ON t.scaikey_id = s.tenant_scaikey_id
-        LEFT JOIN sw_sync_skips k ON k.kind = 'memberships' AND k.subject_scaikey_id = u.scaikey_id
-        ORDER BY t.slug, s.name, u.scaikey_id LIMIT %s
+        f"""
+        SELECT d.name, COALESCE(t.slug, s.slug), d.detail, k.first_skipped_at, k.runs
+        FROM sync_plan d LEFT JOIN sw_tenants t ON t.id = d.tenant_id
+        LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
+        LEFT JOIN sw_sync_skips k ON k.kind = d.kind AND k.subject_scaikey_id = d.scaikey_id
+        WHERE d.action = 'skipped'
+          AND d.reason IN ('{Reason.UNREADABLE}', '{Reason.UNREADABLE_LIST}')
+          AND d.detail IS NOT NULL ORDER BY d.kind, 2, d.name, d.scaikey_id LIMIT %s
         """,
         [limit],
     )
     texts = []
-    for scaikey_id, name, slug, since, runs in rows:
+    for name, slug, cause, since, runs in rows:
         history = f"; {runs:,} runs since {str(since)[:16]} UTC" if runs and runs > 1 else ""
-        cause = errors[scaikey_id].message.rstrip(".")
-        texts.append(f"{name} in {slug or 'an unknown tenant'} ({cause}{history})")
+        place = f" in {slug}" if slug else ""
+        texts.append(f"{name}{place} ({cause.rstrip('.')}{history})")
     return texts
 
 

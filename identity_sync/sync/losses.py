@@ -26,7 +26,7 @@ from datetime import datetime
 from identity_sync.models import Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
-from identity_sync.sync.staging import analyze, index_plan_rows
+from identity_sync.sync.staging import analyze, find_kept_note, index_plan_rows
 from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one
 from tenants.models.directory import ACTIVE_STATUSES
 
@@ -157,8 +157,8 @@ _STATES = (
     AND EXISTS (SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
                 AND w.scaikey_id = removals.scaikey_id)
     """,
-    """
-    UPDATE removals SET state = 'off', skip_reason = (SELECT min(k.note) FROM kept_tenants k)
+    f"""
+    UPDATE removals SET state = 'off', skip_reason = {find_kept_note("removals")}
     WHERE tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)
        OR kind = 'partners' AND row_id IN (SELECT t.partner_id FROM sw_tenants t
                                            JOIN kept_tenants k ON k.tenant_id = t.id)

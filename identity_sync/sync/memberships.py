@@ -33,7 +33,7 @@ from identity_sync.sync.fetch import (
     join_examples,
 )
 from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.staging import analyze, copy_rows, index_filled
+from identity_sync.sync.staging import analyze, copy_rows, find_kept_note, index_filled
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.progress import ProgressFactory
@@ -196,7 +196,7 @@ def find_edges_of_lost_members() -> None:
 def _keep_edges() -> None:
     """Keep the group memberships that would end in tenants whose removals are turned off."""
     execute(
-        "UPDATE edge_claims SET state = 'kept', note = (SELECT min(k.note) FROM kept_tenants k) "
+        f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
         "WHERE state IN ('open', 'proven') "
         "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
     )
@@ -536,7 +536,8 @@ def plan_skips() -> None:
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
         SELECT %s, 'skipped', COALESCE(g.id, s.new_id), COALESCE(t.id, a.new_id), u.scaikey_id,
                'members of ' || s.name, %s, u.detail
-        FROM unreadable_groups u JOIN stage_groups s ON s.scaikey_id = u.scaikey_id
+        FROM unreadable_lists u
+        JOIN stage_groups s ON u.kind = 'memberships' AND s.scaikey_id = u.scaikey_id
         LEFT JOIN stage_tenants a ON a.scaikey_id = s.tenant_scaikey_id
         LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
         LEFT JOIN sw_groups g ON g.scaikey_id = s.scaikey_id AND g.tenant_id = t.id

@@ -53,10 +53,10 @@ def _list_skipped(plan: Plan, report: SyncReport) -> Iterator[_Skipped]:
             "scaiwave sync",
         )
     if plan.unreadable and not plan.targets_only:
-        examples = history.describe_unreadable(plan.unreadable, limit=MAX_NAMED)
+        examples = history.describe_unreadable(MAX_NAMED)
         yield _Skipped(
-            f"Skipped the members of {pluralize(len(plan.unreadable), 'group')} that ScaiKey does "
-            f"not return: {join_examples(examples, len(plan.unreadable))}",
+            f"Skipped {pluralize(len(plan.unreadable), 'list')} that ScaiKey does not return: "
+            f"{join_examples(examples, len(plan.unreadable))}",
             _advise_on_unreadable(plan.unreadable.values()),
             "scaiwave sync",
         )
@@ -100,10 +100,10 @@ def _describe_conflicts(conflicts: list[SlugConflict]) -> Iterator[_Skipped]:
 def _advise_on_unreadable(errors: Collection[ScaiWaveError]) -> str:
     if any(isinstance(error, UpstreamForbidden) for error in errors):
         return (
-            "Report the groups to the operators of ScaiKey. It returns the members of others, so "
-            "the credentials lack no scope."
+            "Report them to the operators of ScaiKey. It returns other lists of that kind, so the "
+            "credentials lack no scope."
         )
     return (
-        "Run `scaiwave sync` again later; if the problem remains, report the groups to the "
+        "Run `scaiwave sync` again later; if the problem remains, report the lists to the "
         "operators of ScaiKey."
     )

@@ -50,11 +50,30 @@ def plan_removals(kinds: list[str]) -> None:
         if entity.kind in kinds:
             entity.plan_removals()
             _plan_skips(entity)
+    execute(_UNREADABLE_LISTS)
     if "memberships" in kinds:
         memberships.plan_removals()
         memberships.plan_skips()
     if roles.has_role_data():
         roles.plan_removals()
+
+
+_UNREADABLE_LISTS = f"""
+    INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
+    SELECT 'tenants', 'skipped', COALESCE(t.id, s.new_id), COALESCE(t.id, s.new_id),
+           u.scaikey_id || ' ' || u.kind,
+           CASE u.kind WHEN 'groups' THEN 'groups of ' ELSE 'people of ' END || s.name,
+           '{Reason.UNREADABLE_LIST}', u.detail
+    FROM unreadable_lists u
+    JOIN stage_tenants s ON u.kind IN ('participants', 'groups') AND s.scaikey_id = u.scaikey_id
+    LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
+    UNION ALL
+    SELECT 'partners', 'skipped', COALESCE(p.id, s.new_id), NULL, u.scaikey_id || ' ' || u.kind,
+           'tenants of ' || s.name, '{Reason.UNREADABLE_LIST}', u.detail
+    FROM unreadable_lists u
+    JOIN stage_partners s ON u.kind = 'tenants' AND s.scaikey_id = u.scaikey_id
+    LEFT JOIN sw_partners p ON p.scaikey_id = s.scaikey_id
+"""
 
 
 def _plan_skips(entity: EntitySync) -> None:

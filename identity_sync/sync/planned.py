@@ -19,9 +19,9 @@ class Plan:
 
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
     `unplaced` those of them without a tenant here. `conflicts` are tenants that are skipped because
-    of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the groups whose
-    members can't be read. `claimed` counts the losses that the lists claimed. `tenant` is the only
-    one of the run, or None. A run for single records (`targets_only`) has no complete lists.
+    of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the lists that
+    can't be read. `claimed` counts the losses that the lists claimed. `tenant` is the only one of
+    the run, or None. A run for single records (`targets_only`) has no complete lists.
     `apply_command` is the command that applies the file of a plan for review. `counted_apart` are
     the losses that have a limit of their own.
     """
@@ -35,7 +35,7 @@ class Plan:
     conflicts: list[SlugConflict] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
     unusable: int = 0
-    unreadable: Mapping[str, ScaiWaveError] = field(default_factory=dict)
+    unreadable: Mapping[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
     counted_apart: list[list[Any]] = field(default_factory=list)
     claimed: int = 0
     targets_only: bool = False

@@ -117,8 +117,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "targets": ("kind", "scaikey_id", "position integer"),
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "detail"),
-    # Groups whose members can't be read; these stay unchanged.
-    "unreadable_groups": ("scaikey_id", "detail"),
+    # Lists that can't be read: members of a group, people or groups of a tenant, tenants of a
+    # partner. `kind` is what they list.
+    "unreadable_lists": ("kind", "scaikey_id", "detail"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
     # lost, exists, postponed, inconsistent, kept or assumed (see claims.py). Those about edges also
     # proven, and returned (see memberships.py).
@@ -146,7 +147,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     # The open claims of one kind in random order; see claims.py.
     "claim_order": ("n integer", "scaikey_id"),
-    # Tenants whose people lose no access, because removals are turned off; see claims.py.
+    # Tenants whose people lose no access: removals are turned off, or a list can't be read.
     "kept_tenants": ("tenant_id uuid", "note"),
     # Tenants that can't get their slug; see set_aside.py.
     "skipped_tenants": ("tenant_id uuid",),
@@ -320,6 +321,12 @@ def _define_column(column: str) -> str:
     if connection.vendor == "sqlite":
         return column.replace(" uuid", " text")
     return column
+
+
+def find_kept_note(table: str) -> str:
+    """SQL for why access is kept in the tenant of a row; a partner is kept for any tenant."""
+    note = "(SELECT min(k.note) FROM kept_tenants k"
+    return f"COALESCE({note} WHERE k.tenant_id = {table}.tenant_id), {note}))"
 
 
 def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:

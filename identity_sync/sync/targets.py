@@ -86,7 +86,7 @@ def stage_targets(
     copy_rows("targets", ((*target, positions.get(target)) for target in looked_up))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
-    for group_id, error in fetched.unreadable.items():
+    for (_, group_id), error in fetched.unreadable.items():
         targets.unproven["groups", group_id] = error.message
     _stage_unknown_members(client)
 

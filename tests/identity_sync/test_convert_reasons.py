@@ -20,7 +20,13 @@ migration = import_module("identity_sync.migrations.0011_convert_reasons")
 
 pytestmark = pytest.mark.django_db
 
-NEWER = {Reason.UNREADABLE, Reason.NOT_RETURNED, Reason.PENDING, Reason.KEPT}
+NEWER = {
+    Reason.UNREADABLE,
+    Reason.UNREADABLE_LIST,
+    Reason.NOT_RETURNED,
+    Reason.PENDING,
+    Reason.KEPT,
+}
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TEXTS = (
     *migration.CODES,

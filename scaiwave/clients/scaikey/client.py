@@ -138,6 +138,14 @@ class UnreadableList:
     error: ScaiWaveError
 
 
+@dataclass(frozen=True)
+class PartialList:
+    """A part of a collection; `pages` shows how it ended."""
+
+    records: list[Any]
+    pages: PageIterator[Any]
+
+
 MAX_SLOW_LISTS = 3
 SLOW_SECONDS = 10.0
 HASTY_SECONDS = 5.0
@@ -334,22 +342,45 @@ class ScaiKeyClient(RegistrationCalls):
         """
         sizes = per_page or {}
 
-        def fetch(
-            group_id: str, stop: threading.Event
-        ) -> tuple[str, MemberList | UnreadableList | None]:
+        def read(group_id: str, stop: threading.Event, **options: Any) -> MemberList | None:
+            size = sizes.get(group_id)
+            return self._fetch_members(group_id, stop, to_end=to_end, per_page=size, **options)
+
+        yield from self._iter_lists(read, group_ids)
+
+    def iter_parts(
+        self, collection: str, parameter: str, keys: Iterable[str]
+    ) -> Generator[tuple[str, PartialList | UnreadableList]]:
+        """Yield the parts of a collection that a query parameter selects, several at a time.
+
+        Each part is in memory as a whole. Raises and owns what `iter_members` does.
+        """
+
+        def read(key: str, stop: threading.Event, **options: Any) -> PartialList:
+            with self.iter_pages(
+                collection, params={parameter: key}, in_flight=1, **options
+            ) as pages:
+                records = [record for page in pages if not stop.is_set() for record in page]
+            return PartialList(records, pages)
+
+        yield from self._iter_lists(read, keys)
+
+    def _iter_lists(
+        self, read: Callable[..., Result], keys: Iterable[str]
+    ) -> Generator[tuple[str, Result | UnreadableList]]:
+        def fetch(key: str, stop: threading.Event) -> tuple[str, Result | UnreadableList]:
             started = time.monotonic()
             seconds = HASTY_SECONDS if self._slow_lists >= MAX_SLOW_LISTS else None
-            options: dict[str, Any] = {"per_page": sizes.get(group_id), "seconds": seconds}
             try:
-                return group_id, self._fetch_members(group_id, stop, to_end=to_end, **options)
+                return key, read(key, stop, seconds=seconds)
             except UpstreamUnauthorized:
                 raise
             except ScaiWaveError as error:
                 # Threads may count at the same moment, and then lose one: a later list counts.
                 self._slow_lists += time.monotonic() - started >= SLOW_SECONDS
-                return group_id, UnreadableList(error)
+                return key, UnreadableList(error)
 
-        yield from self._prefetch(fetch, group_ids, name="members")
+        yield from self._prefetch(fetch, keys, name="lists")
 
     def _prefetch(
         self,

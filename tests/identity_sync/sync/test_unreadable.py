@@ -86,7 +86,7 @@ def test_success_one_group_is_skipped_alone(scaikey: Sandbox, name: str) -> None
 
     assert (error.code, error.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert f"{group.name} in {group.tenant.slug} (" in error.message
-    assert "Skipped the members of 1 group that ScaiKey does not return" in error.message
+    assert "Skipped 1 list that ScaiKey does not return: members of " in error.message
     assert count_active(group_id) == members
     assert Participant.objects.get(scaikey_id=removed).absent_since is not None
     assert error.report.kinds["memberships"].skipped == 1
@@ -114,7 +114,7 @@ def test_success_since_when_and_how_often(scaikey: Sandbox) -> None:
 def test_success_advice_for_a_403_of_one_group_names_no_scope(scaikey: Sandbox) -> None:
     break_groups(scaikey, action="status", status=403)
     error = sync_partially()
-    assert "Report the groups to the operators of ScaiKey" in error.fix
+    assert "Report them to the operators of ScaiKey" in error.fix
     assert "groups:read" not in error.fix
 
 
@@ -122,14 +122,14 @@ def test_success_advice_for_a_403_of_one_group_names_no_scope(scaikey: Sandbox) 
 def test_success_other_kinds_of_runs(scaikey: Sandbox, options: dict[str, Any]) -> None:
     sync()
     break_groups(scaikey, action="status", status=500)
-    assert "Skipped the members of 1 group" in sync_partially(**options).message
+    assert "Skipped 1 list" in sync_partially(**options).message
 
 
 def test_success_the_sync_of_its_tenant(scaikey: Sandbox) -> None:
     sync()
     (group_id,) = break_groups(scaikey, action="not_json")
     tenant = Group.objects.get(scaikey_id=group_id).tenant
-    assert "Skipped the members of 1 group" in sync_partially(tenant=tenant.slug).message
+    assert "Skipped 1 list" in sync_partially(tenant=tenant.slug).message
 
 
 def test_success_a_removed_person_leaves_a_group_that_is_not_readable(scaikey: Sandbox) -> None:
@@ -235,7 +235,7 @@ def test_fail_more_than_the_share(scaikey: Sandbox) -> None:
 
 def test_success_two_are_never_too_many(scaikey: Sandbox) -> None:
     break_groups(scaikey, 2, action="status", status=500)
-    assert "Skipped the members of 2 groups" in sync_partially().message
+    assert "Skipped 2 lists" in sync_partially().message
 
 
 def test_fail_a_missing_scope_is_an_error_of_the_credentials(scaikey: Sandbox) -> None:
