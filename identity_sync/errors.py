@@ -153,8 +153,8 @@ class SyncCollectionEmpty(SyncStopped):
 
 class SyncPartial(SyncStopped):
     """The run was applied, except for what it skipped: losses over the removal limit, which wait
-    for a decision, removals of a kind whose list is inconsistent, groups whose members can't be
-    read, unusable records, tenants whose slug is in use.
+    for a decision, removals of a kind whose list is inconsistent, lists of a group, tenant or
+    partner that can't be read, unusable records, tenants whose slug is in use.
     """
 
     code = "SW_SYNC_PARTIAL"

@@ -149,7 +149,8 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_UNREADABLE_SHARE",
-        "Share of groups (0 to 1) that a sync may skip when their members can't be read.",
+        "Share (0 to 1) of groups, tenants or partners that a sync may skip when their lists can't be "
+        "read.",
         "0.05",
         type="fraction",
     ),
