@@ -82,6 +82,10 @@ class Outcome(models.TextChoices):
     FAILED = "failed"
 
 
+WRITTEN = (Outcome.APPLIED, Outcome.PARTIAL)
+"""The outcomes of runs that wrote their plan, or most of it."""
+
+
 class Trigger(models.TextChoices):
     MANUAL = "manual"
     CRON = "cron"
@@ -100,7 +104,7 @@ class SyncRunQuerySet(models.QuerySet["SyncRun"]):
 
     def written(self) -> Self:
         """Runs that wrote their plan, or most of it."""
-        return self.filter(outcome__in=[Outcome.APPLIED, Outcome.PARTIAL])
+        return self.filter(outcome__in=WRITTEN)
 
     def newest_first(self) -> Self:
         return self.order_by("-started_at", "-id")

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from identity_sync.models import Outcome, SyncRun
+from identity_sync.models import WRITTEN, Outcome, SyncRun
 from identity_sync.report import KINDS
 from scaiwave.site.formatting import Tone, format_word
 from scaiwave.site.overview import Cell
@@ -36,7 +36,7 @@ def build_rows(run: SyncRun, *, has_plan: bool) -> list[list[Cell]]:
 
 def _find_list(run: SyncRun, column: str, *, has_plan: bool) -> str:
     """Return the list that has the records of a column, or nothing."""
-    is_written = run.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
+    is_written = run.outcome in WRITTEN
     if is_written and column != "skipped":
         return CHANGES
     # The changes have only what a run was the first to skip.

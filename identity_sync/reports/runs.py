@@ -16,7 +16,7 @@ from identity_sync.encoding import encode_change
 from identity_sync.errors import SyncRunNotFound
 from identity_sync.models import (
     PRESENT_NAMES,
-    Outcome,
+    WRITTEN,
     SyncChange,
     SyncRun,
     SyncRunQuerySet,
@@ -45,7 +45,6 @@ SHORT_ID_CHARS = 13
 LOSS = "loss"
 """The action of changes through which someone loses access, whatever their own action is."""
 ACTIONS = ("add", "update", "restore", "deactivate", "move", "skipped", LOSS)
-_WRITTEN = (Outcome.APPLIED, Outcome.PARTIAL)
 _CHANGED = ("added", "updated", "deactivated", "restored")
 
 
@@ -225,7 +224,7 @@ def describe_run(run: SyncRun, operator: Operator, now: datetime) -> Row:
         "tenant": run.tenant.slug if run.tenant else None,
         "operator": run.operator if is_visible else None,
         "outcome": run.outcome,
-        "change_count": (planned if run.outcome in _WRITTEN else 0) if is_visible else None,
+        "change_count": (planned if run.outcome in WRITTEN else 0) if is_visible else None,
         "planned_count": planned if is_visible else None,
         "kinds": run.get_counts() if is_visible else None,
         "requests": run.requests if is_visible else None,

@@ -17,6 +17,7 @@ from identity_sync.encoding import encode_values
 from identity_sync.models import (
     LOCK,
     PRESENT_NAMES,
+    WRITTEN,
     Outcome,
     Registration,
     RegistrationState,
@@ -99,7 +100,7 @@ register_tab(
     SyncChange,
     "run",
     position=1,
-    is_offered=lambda run: run.outcome in (Outcome.APPLIED, Outcome.PARTIAL),
+    is_offered=lambda run: run.outcome in WRITTEN,
 )
 register_tab(
     SyncRun,
@@ -228,7 +229,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
             return fields
         outcomes: dict[Any, Sequence[str]] = {
             "planned": RECORDED_PLANS,
-            "changed": (Outcome.APPLIED, Outcome.PARTIAL),
+            "changed": WRITTEN,
         }
         return [name for name in fields if name not in outcomes or obj.outcome in outcomes[name]]
 

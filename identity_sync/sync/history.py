@@ -13,6 +13,7 @@ from django.db import Error, OperationalError, connection, transaction
 
 from identity_sync.errors import SyncStopped
 from identity_sync.models import (
+    WRITTEN,
     Outcome,
     SyncChange,
     SyncChangeValues,
@@ -107,7 +108,7 @@ def _describe_end(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None
 ) -> None:
     run.outcome = report.outcome
-    if run.outcome not in (Outcome.APPLIED, Outcome.PARTIAL):
+    if run.outcome not in WRITTEN:
         run.applied_plan_id = None  # The transaction that applied the plan was rolled back.
     run.counts = report.counts()
     run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
@@ -140,7 +141,7 @@ _END = (
 def _save_end(run: SyncRun, report: SyncReport) -> None:
     with transaction.atomic():
         run.save()
-        if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+        if run.outcome in WRITTEN:
             _count_changes(report)
 
 

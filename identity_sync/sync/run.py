@@ -28,7 +28,7 @@ from identity_sync.errors import (
     SyncTimedOut,
     TenantNotLinked,
 )
-from identity_sync.models import Outcome, SyncRun, Trigger
+from identity_sync.models import WRITTEN, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
 from identity_sync.sync.audit_run import RunPermissions, audit_run
@@ -201,7 +201,7 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
             return _run_and_record(context, run)
         finally:
             # The lists contain everything that was announced before they were read.
-            if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+            if run.outcome in WRITTEN:
                 history.mark_events_handled(covered, run=run, now=_now())
             if not options.dry_run:
                 history.delete_expired_values(_now(), days=_value_days())
@@ -351,7 +351,7 @@ def _is_saved(report: SyncReport, error: BaseException) -> bool:
 
 
 def _has_written(report: SyncReport) -> bool:
-    return report.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
+    return report.outcome in WRITTEN
 
 
 def _run(context: _SyncContext) -> None:

@@ -149,8 +149,8 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_UNREADABLE_SHARE",
-        "Share (0 to 1) of groups, tenants or partners that a sync may skip when their lists can't be "
-        "read.",
+        "Share (0 to 1) of groups, tenants or partners that a sync may skip when their lists can't "
+        "be read.",
         "0.05",
         type="fraction",
     ),
