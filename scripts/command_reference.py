@@ -82,7 +82,6 @@ def build_command_reference() -> Iterator[str]:
     yield "\n## Exit codes\n\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
-    yield "| 130, 143 | ended by an interrupt, or by SIGTERM |"
     yield "\n## Options of every command"
     yield from _build_options(_create_parser(VERBS["sync",]), common=True)
     for words, verb in VERBS.items():

@@ -25,7 +25,7 @@ from scaiwave.cli.django_entry import (
 from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
-from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
+from scaiwave.cli.verbs import VERBS, Verb, VerbPath
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
@@ -45,7 +45,7 @@ class ConfirmationDeclined(RefusedError):
 class VerbFormatter(DjangoHelpFormatter):
     """Lists the command's own options first, and keeps the line breaks of a text."""
 
-    # Django moves these options to the end; those of every command belong there too.
+    # Django moves its common options to the end; the suite's common options belong there too.
     show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input", "--yes"}
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -170,8 +170,8 @@ class OperatorCommand(DjangoCommand):
     def ask(self, question: str, *, flag: str, default: str = "") -> str:
         """Return the answer to a question. Without a terminal it is the default.
 
-        Raises ConfirmationNeeded, which names the option to pass, if there is neither a terminal
-        nor a default, and ConfirmationDeclined if the input ends.
+        Raises ConfirmationNeeded, which names the option to pass, without a terminal
+        and a default, and ConfirmationDeclined if the input ends.
         """
         if not self.can_ask():
             if default:
@@ -322,12 +322,9 @@ class ListCommand(OperatorCommand):
 
 
 def format_epilog(words: VerbPath, verb: Verb) -> str:
-    """Return examples, exit codes, and the commands that begin with the same words."""
+    """Return examples, and the commands that begin with the same words."""
     usage = " ".join(("scaiwave", *words))
-    sections = [
-        ["Examples:", *(verb.examples or (usage,))],
-        ["Exit codes:", *(f"{code}  {meaning}" for code, meaning in EXIT_CODES)],
-    ]
+    sections = [["Examples:", *(verb.examples or (usage,))]]
     if others := format_subcommands(words):
         sections.insert(0, ["Other commands:", *others])
     return "\n\n".join("\n  ".join(section) for section in sections)

@@ -2,7 +2,7 @@
 
 Django is imported only when a command runs, so that help and usage errors are instant. The table
 of commands is an allow-list: `scaiwave flush` is not a command, although Django has one of that
-name. The words are those of the platform (ScaiWave docs, reference/cli).
+name. The words are given by the platform (ScaiWave docs, reference/cli).
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from itertools import takewhile
 from typing import TextIO
 
 from scaiwave import __version__
-from scaiwave.cli.overview import format_group, format_manage_help, format_overview
+from scaiwave.cli.overview import (
+    format_exit_codes,
+    format_group,
+    format_manage_help,
+    format_overview,
+)
 from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
 from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
 from scaiwave.core.errors import (
@@ -78,19 +83,13 @@ def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
 
 
 def _run_words(words: list[str]) -> int:
+    if page := _find_page(words):
+        sys.stdout.write(page)
+        return 0
     match words:
         case []:
             sys.stderr.write(format_overview())
             return UsageError.exit_code
-        case ["--version" | "-V"]:
-            sys.stdout.write(f"scaiwave {__version__}\n")
-            return 0
-        case ["--help" | "-h"] | ["help"] | ["help", "help" | "--help" | "-h"]:
-            sys.stdout.write(format_overview())
-            return 0
-        case ["manage"] | ["manage", "help" | "--help" | "-h"] | ["help", "manage"]:
-            sys.stdout.write(format_manage_help())
-            return 0
         case ["help", "manage", *rest]:
             return _run_django("manage", *rest, "--help", profile="full")
         case ["help", *rest]:
@@ -98,6 +97,20 @@ def _run_words(words: list[str]) -> int:
         case ["manage", *rest]:
             return _run_django("manage", *rest, profile="full")
     return _run_verb_or_group(words)
+
+
+def _find_page(words: list[str]) -> str:
+    """Return the text to print if the words ask for one that needs no command."""
+    match words:
+        case ["--version" | "-V"]:
+            return f"scaiwave {__version__}\n"
+        case ["--help" | "-h"] | ["help"] | ["help", "help" | "--help" | "-h"]:
+            return format_overview()
+        case ["manage"] | ["manage", "help" | "--help" | "-h"] | ["help", "manage"]:
+            return format_manage_help()
+        case ["help", "exit-codes"]:
+            return format_exit_codes()
+    return ""
 
 
 def _show_help(words: list[str]) -> int:

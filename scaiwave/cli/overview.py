@@ -1,10 +1,10 @@
-"""The help texts that list commands: the overview, those of one group, and those of `manage`."""
+"""Help that is not about one command: the overview, groups of commands, `manage`, exit codes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scaiwave.cli.verbs import AREAS, VerbPath, canonical_path, subcommands
+from scaiwave.cli.verbs import AREAS, EXIT_CODES, VerbPath, canonical_path, subcommands
 
 _OVERVIEW_WIDTH = 23
 """Characters for the words of a command in the overview."""
@@ -31,7 +31,7 @@ An operator may need these, and none has words of its own. `createsuperuser` is 
 _MANAGE = ("manage <command>", "Run a Django command: migrate, check, shell …")
 _LEARN_MORE = (
     ("scaiwave admin --help", "All of admin; also jobs, role, room, sync"),
-    ("scaiwave help <command>", "Options, examples and exit codes"),
+    ("scaiwave help <command>", "Options and examples; `help exit-codes`: exit codes"),
 )
 
 
@@ -63,10 +63,16 @@ def format_group(group: VerbPath) -> str:
             f"Usage: {prefix} <command> [options]",
             *_format_areas(group),
             "",
-            "Add --help to a command for its options, examples and exit codes.",
+            "Add --help to a command for its options and examples.",
             "",
         ]
     )
+
+
+def format_exit_codes() -> str:
+    """Return the help of the topic `exit-codes`."""
+    codes = [f"  {code:<8}  {meaning}" for code, meaning in EXIT_CODES]
+    return "\n".join(["Exit codes of every command:", *codes, ""])
 
 
 def format_manage_help() -> str:

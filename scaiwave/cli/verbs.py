@@ -15,8 +15,8 @@ VerbPath = tuple[str, ...]
 class Verb(NamedTuple):
     """An entry of the table. `command` is its management command.
 
-    `profile` selects the installed applications; `cli` leaves out those of the admin site, and
-    `full` has them all.
+    `profile` selects the installed applications; `cli` leaves out the applications of
+    the admin site, and `full` has them all.
     """
 
     command: str
@@ -26,10 +26,11 @@ class Verb(NamedTuple):
 
 
 EXIT_CODES = (
-    (0, "success"),
-    (1, "refused, not found or conflict; no partial changes"),
-    (2, "usage or configuration error, or a server can't be reached"),
-    (3, "not authenticated or not permitted"),
+    ("0", "success"),
+    ("1", "refused, not found or conflict; no partial changes"),
+    ("2", "usage or configuration error, or a server can't be reached"),
+    ("3", "not authenticated or not permitted"),
+    ("130, 143", "ended by an interrupt, or by SIGTERM"),
 )
 
 _REGISTER = Verb(
@@ -628,7 +629,7 @@ GROUPS: frozenset[VerbPath] = frozenset(
 class Area(NamedTuple):
     """A heading of the help, and the management commands below it.
 
-    The overview lists those of `everyday`, the help of a group those of `commands`.
+    The overview lists `everyday`, and the help of a group lists `commands`.
     """
 
     title: str

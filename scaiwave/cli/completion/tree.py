@@ -14,7 +14,7 @@ from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, canonical_path, subcomma
 
 # Words that are not in the table; `help` takes the words of a command.
 BUILT_IN_WORDS = {
-    "help": "Show options, examples and exit codes of a command",
+    "help": "Show the options and examples of a command",
     "manage": "Run a Django command",
 }
 

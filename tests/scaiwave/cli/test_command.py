@@ -7,7 +7,6 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from scaiwave.cli import main
-from scaiwave.cli.verbs import EXIT_CODES
 from scaiwave.core.errors import UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 from tests.scaiwave.example_app.management.commands import create_tenant, list_tenants
@@ -21,8 +20,7 @@ def test_success_help_keeps_its_lines() -> None:
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave admin list-tenants ")
     assert "\n\nA command that changes nothing.\n\n" in ended.out
-    codes = "".join(f"  {code}  {meaning}\n" for code, meaning in EXIT_CODES)
-    assert ended.out.endswith(f"\n\nExit codes:\n{codes}")
+    assert "Exit codes" not in ended.out
     assert "\nExamples:\n  scaiwave admin list-tenants\n  scaiwave admin list" in ended.out
 
 

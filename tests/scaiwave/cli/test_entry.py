@@ -31,6 +31,14 @@ def test_success_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> N
     assert shown.err == ""
 
 
+def test_success_help_of_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "exit-codes"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split("  ")[1] for line in shown.splitlines()[1:]] == [
+        *("0", "1", "2", "3", "130, 143")
+    ]
+
+
 def test_success_help_fits_a_screen() -> None:
     lines = format_overview().splitlines()
     assert len(lines) <= 30
