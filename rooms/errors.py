@@ -53,7 +53,7 @@ class WorkspaceForbidden(PermissionDenied):
     """The participant of an import is not an active owner or editor of the workspace."""
 
     code = "SW_WORKSPACE_FORBIDDEN"
-    # Not that of other denials: the operator is allowed, the participant of --as is not.
+    # Other denials exit with 3. Here the operator is allowed, but the participant of --as is not.
     exit_code = 1
     fix = "Run `scaiwave room workspaces --tenant <slug>` to list owners and editors."
 

@@ -24,7 +24,7 @@ def reserve_positions(tenant_id: UUID, count: int) -> int:
     """Reserve a block of positions and return its first one.
 
     Commits at once, so that no other writer waits for an import to end. The platform assigns
-    positions too, so those of existing events take precedence over the counter.
+    positions too, so the positions of existing events take precedence over the counter.
     """
     with transaction.atomic(durable=True):
         counter = lock_stream(tenant_id)

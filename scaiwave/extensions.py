@@ -71,7 +71,7 @@ class PurgedPerson:
 
     `fqid` is @local_id:server_name. `texts` are the display name and the e-mail address.
     `operator_names` are the texts by which records name the person as an operator, as they are and
-    in lower case, without those that are someone else's too.
+    in lower case, except texts that are someone else's too.
     """
 
     participant_id: UUID

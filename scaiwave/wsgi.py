@@ -61,7 +61,7 @@ class Application:
 def _has_other_charset(content_type: str) -> bool:
     """Return whether texts of the request would not be decoded as UTF-8.
 
-    Django takes any codec of Python, also those that decode no texts, and fails before any view
+    Django takes any codec of Python, even one that decodes no texts, and fails before any view
     or middleware. It ignores unknown names.
     """
     from django.utils.http import parse_header_parameters

@@ -139,7 +139,7 @@ def main() -> int:
 
 
 def tracked_files(top: Path) -> list[str]:
-    """Return the tracked text files, and those that are about to be."""
+    """Return the tracked text files, and new files that are not ignored."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(
         command,

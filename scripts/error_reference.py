@@ -75,7 +75,7 @@ class Entry:
 
 
 def entries(errors: Iterable[type[ScaiWaveError]] | None = None) -> list[Entry]:
-    """Return every code in alphabetical order, by default those of all error classes.
+    """Return every code in alphabetical order, by default of all error classes.
 
     Raises WordsMissing, which names all codes that lack a meaning or advice.
     """
@@ -89,7 +89,7 @@ def entries(errors: Iterable[type[ScaiWaveError]] | None = None) -> list[Entry]:
 
 
 def find_errors() -> Iterator[type[ScaiWaveError]]:
-    """Yield the classes that declare a code; those that don't are branches of the tree."""
+    """Yield the classes that declare a code. Other classes are branches of the tree."""
     for module in _modules():
         importlib.import_module(module)
     for error in _subclass_tree(ScaiWaveError):

@@ -27,7 +27,7 @@ def read_floors() -> list[list[tuple[str, list[str]]]]:
         for contract in contracts
         if len(contract.get("containers", ())) == 1
     }
-    # It stands beside the floors of rooms and federation, and imports neither.
+    # It stands beside the floors of rooms and federation, and does not import them.
     beside = {"federation": ["identity_sync"]}
     # The entry points have one box: five would be too narrow for their names.
     top = [("scaiwave", [name.removeprefix("scaiwave.") for name in _split(floors[0])])]

@@ -199,7 +199,7 @@ set_up() {
   fi
 }
 
-# Runs in a subshell, so that its traps don't replace those of the script.
+# Runs in a subshell, so that its traps don't replace the script's.
 build_environment() (
   mkdir -p "$(dirname "$VENV")"
   wait_for_lock

@@ -139,7 +139,8 @@ def _undone_on_failure(commit: str, tag: str) -> Iterator[None]:
 def build(directory: Path) -> list[Path]:
     """Build wheel and sdist of the last commit twice, and return them in `directory`.
 
-    Times in the archives are that of the commit. Raises `ReleaseError` if the builds differ.
+    All times in the archives are the time of the commit. Raises `ReleaseError` if the builds
+    differ.
     """
     directory.mkdir(parents=True, exist_ok=True)
     epoch = _run_git("log", "-1", "--format=%ct")

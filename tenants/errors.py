@@ -23,7 +23,7 @@ ConflictError
 ├── PartnerFull               the partner may have no more tenants
 └── ScaiKeyMismatch           ScaiKey has other values for the tenant
 RefusedError
-├── RoleBuiltIn               built-in roles are neither created nor deleted
+├── RoleBuiltIn               built-in roles can't be created or deleted
 ├── RoleInUse                 the role is still granted
 ├── RoleHolderInactive        the holder was removed from ScaiKey
 ├── RoleFromScaiKey           the grant belongs to ScaiKey

@@ -28,7 +28,7 @@ Problem = KeyUnreadable | KeyDamaged | KeyFromFuture
 class CheckKeysResult:
     """A row for each stored private key, newest first; `problem` is the most serious one.
 
-    `problems` are those of single keys, by their ID.
+    `problems` has the problem of each key that has one, by key ID.
     """
 
     keys: list[Row]

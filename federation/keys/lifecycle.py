@@ -399,7 +399,7 @@ def _build_revoke_result(
 
 @dataclass(frozen=True)
 class ReencryptKeysResult:
-    """Key IDs: those re-encrypted (or that would be), and those that already were current."""
+    """The IDs of keys that were (or would be) re-encrypted, and of current keys."""
 
     reencrypted: list[str]
     unchanged: list[str]

@@ -74,7 +74,7 @@ def load_keys() -> list[ServerKey]:
 
 
 def find_current_key() -> ServerKey | None:
-    """Return the key that is neither retired nor revoked: it signs now or will soon."""
+    """Return the key that is not retired or revoked: it signs now or will soon."""
     keys = ServerKey.objects.filter(retires_at=None, revoked_at=None)
     return keys.order_by("-signs_from", "-created_at", "-id").first()
 
@@ -125,7 +125,7 @@ def find_time_fault(keys: Sequence[ServerKey], now: datetime) -> KeyFromFuture |
 
 
 def is_valid(key: ServerKey, now: datetime) -> bool:
-    """Return whether the key is neither revoked nor expired."""
+    """Return whether the key is not revoked and not expired."""
     return key.revoked_at is None and (key.retires_at is None or key.retires_at > now)
 
 

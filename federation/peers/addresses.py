@@ -57,7 +57,7 @@ def resolve_peer(name: ServerName, *, networks: Sequence[Network]) -> PeerAddres
     """Resolve the name, once.
 
     Raises UpstreamUnreachable if the name does not resolve, and PeerAddressRefused if one of its
-    addresses is neither public nor in one of the networks.
+    addresses is not public and in none of the networks.
     """
     addresses = _resolve(name)
     for address in addresses:

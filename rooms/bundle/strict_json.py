@@ -18,7 +18,7 @@ class StrictJSONError(ValueError):
 
 
 def loads(raw: bytes) -> Any:
-    """Decode a text. Raises `StrictJSONError`, also for nesting too deep for Python."""
+    """Decode a text. Raises `StrictJSONError`, including for nesting too deep for Python."""
     try:
         value = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:

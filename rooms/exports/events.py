@@ -123,8 +123,9 @@ def stream_events(
 ) -> Iterator[bytes]:
     """Yield the events in stream order, as pieces of a text; report the number in each piece.
 
-    `senders` are those of all events, by ID. Events of foreign senders get `_imported_sender` in
-    their content, unless they have it already. Call inside a `snapshot`, with its connection.
+    `senders` are the senders of all events, by ID. Events of foreign senders get
+    `_imported_sender` in their content, unless they have it already. Call inside a `snapshot`, with
+    its connection.
     """
     with (
         connection.wrap_database_errors,

@@ -49,7 +49,7 @@ def write_to_file(
 
 @contextmanager
 def write_drafts(directory: Path) -> Iterator[None]:
-    """Announce drafts in the directory, and remove those of exports that were killed."""
+    """Announce drafts in the directory, and remove the drafts of killed exports."""
     with announce_drafts(settings.HOME, directory):
         with _translate_unwritable(directory):
             remove_drafts_in(directory)

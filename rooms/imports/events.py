@@ -1,7 +1,7 @@
 """Write the events of a bundle into the table, as fast as the database accepts them.
 
 The rows are encoded here, a million in seconds: COPY on PostgreSQL, one executemany on SQLite. Both
-stay in the caller's transaction, and neither holds more than a few batches of events in memory.
+stay in the caller's transaction, and hold only a few batches of events in memory.
 Each step handles a whole batch where it can, since a call per event takes as long as its work.
 """
 

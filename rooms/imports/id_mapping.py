@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MAX_FQID_CHARS = 512
 _CONTAINERS = frozenset({dict, list})
 # A byte of a UUID has its version in the upper half; another has its variant in the two highest
-# bits. Both tables replace it by that of the new IDs.
+# bits. These tables set the version and the variant of the new IDs.
 _TO_VERSION_8 = bytes(0x80 | byte & 0x0F for byte in range(256))
 _TO_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 _VERSION_7 = bytes(range(0x70, 0x80))
@@ -96,8 +96,8 @@ class EventRewriter:
     spelling is deleted: the platform might still find the file of another room with it.
 
     `origin` decides what the original senders of the bundle are worth. `replaced_senders` counts
-    the events whose own original sender was replaced by that of the bundle, `removed_avatars` the
-    senders, of the bundle and of events, whose avatar was removed.
+    the events whose own original sender was replaced by the sender in the bundle, `removed_avatars`
+    the senders, of the bundle and of events, whose avatar was removed.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class BundleOrigin:
 def _is_of_server(fqid: str, server_name: str) -> bool:
     """Return whether a reader could take the ID for one of this server.
 
-    An ID without a server counts as one, and so does a name that only looks like this server's.
+    An ID without a server counts as this server's, like a server name that only looks like it.
     """
     server = _fold(fqid.partition(":")[2])
     return server in ("", _fold(server_name))
@@ -246,7 +246,7 @@ def _fold(name: str) -> str:
 
 
 def _build_imported_sender(sender: Sender) -> dict[str, Any]:
-    """Shorten the texts to those of a participant.
+    """Shorten the texts to the lengths that a participant may have.
 
     They are repeated in every event, so a few long ones would let a small bundle fill the disk.
     """

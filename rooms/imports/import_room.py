@@ -248,7 +248,7 @@ def _list_own_hosts() -> frozenset[str]:
 def _lock_bundle(context: _ImportContext) -> Iterator[None]:
     """Refuse a second import of this bundle into the workspace while the first is in progress.
 
-    Otherwise neither would find the room of the other.
+    Otherwise the two imports would not find each other's room, and create two.
     """
     name = f"import-{context.target.workspace.pk}-{context.bundle.manifest_sha256}"
     with process_lock(name) as acquired:
@@ -410,7 +410,7 @@ def _build_existing_result(room: Room) -> ImportResult:
 def _build_result(
     context: _ImportContext, plan: MediaPlan, room: Room | None, rewriter: EventRewriter
 ) -> ImportResult:
-    """Return the result; without a room, that of a dry run."""
+    """Return the result; without a room, the result of a dry run."""
     counts = context.bundle.counts
     stripped = {
         **counts.stripped,

@@ -148,7 +148,7 @@ def verify_bundle(
 ) -> VerifiedBundle:
     """Validate every entry of a bundle and its signature. Needs no network.
 
-    The known keys are `key` and those of a saved descriptor; with an operator also this server's
+    The known keys are `key`, the keys of a saved descriptor, and with an operator this server's
     own. `max_bytes` limits the bundle, compressed and decompressed.
 
     Raises `BundleError` if reading on would be dangerous, `InvalidKey`, `InvalidDescriptor` or

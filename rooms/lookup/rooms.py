@@ -1,4 +1,4 @@
-"""List the rooms of a tenant, and show one in full. The keys are those of --json."""
+"""List the rooms of a tenant, and show one in full. The keys are the same as in --json."""
 
 from __future__ import annotations
 

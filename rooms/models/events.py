@@ -23,8 +23,8 @@ class Event(models.Model):
     On PostgreSQL one foreign key checks room and tenant together, instead of one for each: the
     checks are most of what inserting an event costs (migration 0007).
 
-    `event_uuid` is stored as the creator of the event sent it; it is neither unique nor used to
-    address an event (assumption). `origin_ts` is in whole seconds since 1970.
+    `event_uuid` is stored as the creator of the event sent it; it is not unique, and
+    not used to address an event (assumption). `origin_ts` is in whole seconds since 1970.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

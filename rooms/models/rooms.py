@@ -131,7 +131,7 @@ class Room(models.Model):
             ),
         ]
         permissions = [("view_content", "Can read the messages of rooms")]
-        # For the rooms of a tenant, and for counting those that are not closed.
+        # For the rooms of a tenant, and for counting the rooms that are not closed.
         indexes = [models.Index(fields=["tenant", "state"], name="sw_rooms_tenant_state")]
 
     def __str__(self) -> str:

@@ -95,7 +95,7 @@ class DatabaseIndex:
 
 
 def filter_findable(tenant_id: UUID, event_ids: list[UUID], room_id: UUID | None) -> set[UUID]:
-    """Return those of the events that are unchanged since indexing, in this tenant and room."""
+    """Return the events in this tenant and room that have not changed since they were indexed."""
     if not event_ids:
         return set()
     in_room, room_params = ("AND e.room_id = %s", [uuid_param(room_id)]) if room_id else ("", [])

@@ -156,7 +156,7 @@ def pending_counts(scope: Scope, run_id: UUID | None = None) -> dict[UUID, int]:
 
 
 def up_to_run_sql(run_id: UUID | None) -> tuple[str, list[Any]]:
-    """Return a join that leaves out events after those of the run, and its parameters."""
+    """Return a join that leaves out events newer than the run's, and its parameters."""
     if run_id is None:
         return "", []
     ends, params = last_positions_sql(run_id)

@@ -19,7 +19,7 @@ from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
 
 DOWNLOAD_NOTE = (
-    "The bundle contains all messages of the room, or those of a period, and the files that were "
+    "The bundle contains the messages of the room, all or of one period, and the files that were "
     "sent. Keep it as safe as the room. Others can import it as a new room."
 )
 

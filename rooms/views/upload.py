@@ -83,8 +83,8 @@ def _check_head(request: HttpRequest, max_bytes: int) -> int:
 class _CountingReader:
     """Count the bytes read from a request.
 
-    Django accepts a body that was cut off between two parts. The missing fields might have been
-    those that make the import stricter, so the length is compared afterwards.
+    Django accepts a body that was cut off between two parts. The missing fields might have
+    made the import stricter, so the length is compared afterwards.
     """
 
     def __init__(self, request: HttpRequest) -> None:

@@ -52,7 +52,7 @@ def get_client_address(request: HttpRequest) -> str:
 
 
 def _is_trusted_proxy(text: str) -> bool:
-    """Whether an address is that of a trusted proxy; a peer at a Unix socket has none."""
+    """Whether a trusted proxy has this address. A peer at a Unix socket has no address."""
     address = _parse_address(text)
     if address is None:
         return not text

@@ -177,7 +177,7 @@ def _get_role_and_scope(claims: Claims) -> tuple[OperatorRole, str]:
     """Return the role and what it reaches, one of `APPLICATION_SCOPES`.
 
     What an application may do depends on the scopes of its token (ScaiKey docs,
-    reference/admin-api), also if the token names a role.
+    reference/admin-api), even if the token names a role.
     """
     if claims.by_client:
         if found := _get_role_of_application(claims):

@@ -116,7 +116,7 @@ class JwksCache:
         return entry.keys if is_fresh else None
 
     def _refresh(self, slug: str | None, entry: _CacheEntry) -> Jwks:
-        """Fetch the keys. A failure keeps those that are cached.
+        """Fetch the keys. After a failure the cached keys stay.
 
         Otherwise a caller with an invented key id could drop them for all while ScaiKey is down.
         """

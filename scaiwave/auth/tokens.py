@@ -59,8 +59,8 @@ class Claims:
     """The claims of a verified token. A text that the token lacks is empty.
 
     `role` is the highest of `ROLES_BY_RANK` among `roles` that the token's issuer can grant, or
-    None. `issuing_tenant_id` is that of the tenant whose key signed it, empty for the platform. A
-    token `by_client` credentials has scopes instead of roles; its `app_scope` is that of the
+    None. `issuing_tenant_id` names the tenant whose key signed it, and is empty for the platform. A
+    token `by_client` credentials has scopes instead of roles; its `app_scope` is the scope of the
     application, one of `APPLICATION_SCOPES` or empty if the token does not say. `expires_at` is in
     Unix seconds.
     """
@@ -187,7 +187,7 @@ def _parse_header(token: str) -> dict[str, Any]:
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise InvalidToken("The token is malformed: it is not a signed JWT.") from None
     if not isinstance(header.get("alg"), str) or header["alg"] not in KEY_TYPES:
-        raise InvalidToken("The token's algorithm is neither RS256 nor ES256.")
+        raise InvalidToken("The token's algorithm is not RS256 or ES256.")
     if "crit" in header or header.get("b64") is False:
         raise InvalidToken("The token is malformed: its header demands extensions.")
     return header

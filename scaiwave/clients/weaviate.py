@@ -194,7 +194,7 @@ class WeaviateClient:
             )
 
     def delete(self, tenant: str, ids: Sequence[str]) -> None:
-        """Delete objects; those that do not exist are ignored.
+        """Delete objects, and ignore IDs that do not exist.
 
         Raises UpstreamInvalidResponse if one was not deleted: Weaviate responds with 200 then.
         """
@@ -276,8 +276,8 @@ def weaviate_client(config: Configuration, class_name: str, **options: Any) -> W
 
 
 def _quote(text: str) -> str:
-    """Return a string literal of GraphQL: that of JSON, but without surrogate pairs, which Weaviate
-    does not combine."""
+    """Return a string literal of GraphQL: a JSON string, but without surrogate pairs, which
+    Weaviate does not combine."""
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -1,6 +1,6 @@
 """System checks of the settings, which `scaiwave manage check` runs.
 
-E… are settings that will fail, W… those that are probably a mistake.
+E… are settings that will fail, W… settings that are probably a mistake.
 """
 
 from __future__ import annotations

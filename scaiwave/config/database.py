@@ -76,7 +76,7 @@ def _parse_url(url: str) -> dict[str, Any]:
     try:
         parsed = dict(environ.Env.db_url_config(url))
     except ValueError:
-        # The URL holds a password, so neither it nor the parser's message is repeated.
+        # The URL holds a password, so the error does not repeat it or the parser's message.
         raise _invalid_url_error() from None
     # An @ in the path is the end of a password with an unquoted slash.
     if not parsed["NAME"] or parsed["NAME"] == ":memory:" or "@" in parsed["NAME"]:
@@ -149,7 +149,7 @@ def parse_redis_address(url: str) -> RedisAddress | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or IP address is that of this host itself."""
+    """Whether a host name or IP address belongs to this host itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -187,25 +187,25 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     SettingDefinition(
         "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
         "Days for which the history of syncs keeps the values of fields before and after a change, "
-        "and planned changes; 0: neither is stored.",
+        "and planned changes; 0: they are not stored.",
         "30",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
-        "Days for which `admin prune` keeps runs of the sync and their changes; 0: for ever.",
+        "Days for which `admin prune` keeps runs of the sync and their changes; 0: no limit.",
         "400",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_FIGURES_RETENTION_DAYS",
-        "Days for which `admin prune` keeps the daily figures of the admin site; 0: for ever.",
+        "Days for which `admin prune` keeps the daily figures of the admin site; 0: no limit.",
         "800",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_BACKFILL_RETENTION_DAYS",
-        "Days for which `admin prune` keeps finished search backfills; 0: for ever.",
+        "Days for which `admin prune` keeps finished search backfills; 0: no limit.",
         "90",
         type="int",
     ),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # Importing it is slow, and most commands encrypt nothing.
 
 
 def load_fernets(config: Configuration, *, purpose: str = "") -> list[Fernet]:
-    """Return the keys, newest first: those of the setting, or ones derived for a purpose.
+    """Return the keys, newest first: from the setting, or derived for a purpose.
 
     With derived keys, no text of one purpose can be decrypted for another. Raises SettingMissing
     and SettingInvalid.

@@ -60,7 +60,7 @@ def find_encryption_keys(config: Configuration) -> list[str]:
 def require_own_files(config: Configuration) -> None:
     """Raise SettingInvalid for a file of secrets that another user owns or may change.
 
-    Root may own it, and root may read that of the user who owns the home directory.
+    Root may own it. Root may also read the file of the user who owns the home directory.
     """
     for path in list_secret_files(config):
         try:

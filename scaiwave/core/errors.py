@@ -14,7 +14,7 @@
 Apps derive their own errors from these branches in their `errors.py`. A class that is raised has a
 stable `SW_…` code; its message states what failed, its fix what to do. The first paragraph of its
 docstring and its `remedy` are the code's row in docs/reference/troubleshooting.md, so they address
-operators. The exit codes are those of the ScaiWave command line (ScaiWave docs, reference/cli), and
+operators. The exit codes are given by the ScaiWave command line (ScaiWave docs, reference/cli), and
 codes that the platform already has are reused (ScaiWave docs, reference/error-codes).
 
 Domain errors are not Django's `CommandError`, since jobs, views and the admin raise them too.
@@ -167,7 +167,7 @@ class LibraryMissing(ConfigurationError):
 
 
 class WebLibrariesMissing(ConfigurationError):
-    """The libraries of the web server are not installed, only those of the command line."""
+    """Only the libraries of the command line are installed, without the web server's."""
 
     code = "SW_WEB_LIBRARIES_MISSING"
     fix = (

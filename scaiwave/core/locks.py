@@ -27,8 +27,8 @@ def process_lock(name: str) -> AbstractContextManager[bool]:
 
     Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
-    On PostgreSQL it is a session advisory lock, which covers all hosts (a pooler must not share the
-    session, as pgbouncer does in transaction mode); on SQLite it is a lock on a file of the home
+    On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler
+    only in session mode); on SQLite it is a lock on a file in the home
     directory. `name` consists of letters, digits and dashes.
     """
     return _PostgresqlLock(name) if connection.vendor == "postgresql" else _file_lock(name)
@@ -99,7 +99,7 @@ def _is_unlocked(path: Path, *, remove: bool) -> bool:
 
 
 class _PostgresqlLock:
-    """Not a generator: Python closes an abandoned one at any moment, also in the middle of another
+    """Not a generator: Python closes an abandoned one at any moment, even in the middle of another
     query, which would then wait for itself. The lock of one ends with its connection.
     """
 
@@ -126,7 +126,7 @@ def lock_in_transaction(name: str) -> None:
 
 
 def _release(key: int) -> None:
-    """Release without raising: an error, such as a lost connection, would hide that of the work."""
+    """Release without raising: an error, such as a lost connection, would hide the work's error."""
     if connection.connection is None or connection.connection.closed:
         return
     try:

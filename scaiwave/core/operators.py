@@ -74,8 +74,7 @@ class Operator:
 
     `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
     of the token's owner. `is_own_application` is true for the token that this server itself gets
-    by its client credentials. `granted` are permissions that the operator has beside those of the
-    role.
+    by its client credentials. `granted` are permissions that the operator has beside the role's.
     """
 
     name: str

@@ -12,7 +12,7 @@ from scaiwave.core.completed_work import CompletedWork
 class UnconfirmedCommit(OperationalError):
     """The response to a COMMIT was lost. `is_saved` is true, or None if that is not known.
 
-    `works` are those of the transaction.
+    `works` lists what the transaction did.
     """
 
     def __init__(

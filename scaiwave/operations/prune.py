@@ -1,4 +1,4 @@
-"""Delete old records, so that no table grows for ever."""
+"""Delete old records, so that no table grows without limit."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ AUDIT = "audit_entries"
 class Pruner:
     """How one kind of old records is deleted.
 
-    `setting` is the number of days for which they are kept, 0 for ever if `zero_is_never`; without
-    one, `days` is. `count` and `delete` take the time before which records are old.
+    `setting` names the number of days for which they are kept; if `zero_is_never`, 0 keeps them
+    without limit. Without a setting, `days` counts. `count` and `delete` take the time
+    before which records are old.
     """
 
     name: str
@@ -95,7 +96,7 @@ PRUNERS = (
 class PruneResult:
     """A row for each kind of records: name, title, `cutoff_at`, and how many are older.
 
-    `cutoff_at` is None for kinds that are kept for ever. In a dry run nothing is deleted.
+    `cutoff_at` is None for kinds that are never deleted. In a dry run nothing is deleted.
     """
 
     rows: list[Row]
@@ -177,7 +178,7 @@ def _build_row(name: str, title: str, before: datetime | None, count: int) -> Ro
 
 
 def _get_audit_before(days: int | None, now: datetime) -> datetime | None:
-    """Return the beginning of a day, so that of each day all entries are kept or none."""
+    """Return the beginning of a day: the entries of a day are deleted together."""
     if days is None:
         return None
     if days < MIN_AUDIT_DAYS:

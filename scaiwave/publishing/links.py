@@ -2,7 +2,7 @@
 
 The server does not change links (ScaiCMS docs, docs-subsystem). So a link to another page becomes
 the URL of that page, and a link to a file that is not published becomes its text with the file's
-name. A picture becomes its description. Full URLs, and those that begin with a slash, are not
+name. A picture becomes its description. Full URLs, and URLs that begin with a slash, are not
 checked.
 """
 

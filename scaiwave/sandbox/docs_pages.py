@@ -24,7 +24,7 @@ class PageContent(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class StoredPage(PageContent, kw_only=True, frozen=True):
-    """`rev` counts writes, also those that changed nothing."""
+    """`rev` counts all writes, even if they changed nothing."""
 
     path: str
     rev: int

@@ -71,7 +71,7 @@ class Grants:
         """Return the grant of a code, which can be redeemed once. Raises `GrantRefused`.
 
         A second attempt revokes the tokens of the first (RFC 6749, 4.1.2), and a wrong verifier or
-        redirect URI ends the code, so that neither can be guessed.
+        redirect URI ends the code, so that guessing is useless.
         """
         with self._lock:
             grant = self._by_code.get(code)

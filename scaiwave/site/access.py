@@ -207,7 +207,7 @@ def by_partner(field: str) -> RowScope:
 
 
 def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> QuerySet[Any]:
-    """Return those of the rows that the account may see."""
+    """Return the rows that the account may see."""
     operator = find_limited_operator(request)
     if operator is None:
         has_role = not is_scaikey_session(request) or find_scaikey_operator(request) is not None

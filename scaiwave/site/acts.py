@@ -33,7 +33,7 @@ class ActQuestion(Exception):
 
 @dataclass(frozen=True)
 class ActCall:
-    """One call of an act. `values` are those of its form. `confirm` is what services call.
+    """One call of an act. `values` come from its form. Services call `confirm`.
 
     `row` is None for an act of a list.
     """
@@ -48,7 +48,7 @@ class ActCall:
 
 @dataclass(frozen=True)
 class ActResult:
-    """A sentence about what was done, and the page that shows it instead of that of the row."""
+    """A sentence about the result, and the page to show instead of the row's page."""
 
     sentence: str
     url: str
@@ -100,8 +100,8 @@ class RowSource(ABC):
 
 @dataclass(frozen=True)
 class Act:
-    """`command` is the command of the act, and `options` are those that make it this act; both name
-    its address.
+    """`command` is the command of the act, and `options` the options that make it this act. Both
+    name its address.
 
     `model` has the rows. `run` returns a sentence about what was done, or a file to download, and
     raises what the service raises. The act is offered to operators with `permission`, for rows by
@@ -181,7 +181,7 @@ def build_operator(request: HttpRequest) -> Operator | None:
 
 
 def identify_account(request: HttpRequest) -> Operator:
-    """Return the signed-in account as the audit log names it, also if it may only look."""
+    """Return the signed-in account as the audit log names it, even if it may only look."""
     user: Any = request.user
     return build_operator(request) or Operator(
         user.get_username(), OperatorRole.ADMINISTRATOR, origin=get_client_address(request)

@@ -115,7 +115,7 @@ class ReadOnlyAdmin(_Admin):
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
     `export_name` is the name of an exported list where the title of the list is another word.
-    `help_texts` replace those of fields that are not ours.
+    `help_texts` replace the help of fields that are not ours.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
     across the site asks the list for terms of its `searched_forms`, and for the ID of every row.

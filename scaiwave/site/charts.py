@@ -1,4 +1,4 @@
-"""Bar charts as SVG, made on the server: they need neither scripts nor styles in the page."""
+"""Bar charts as SVG, made on the server: they need no scripts or styles in the page."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ChartColumn:
 def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     """Add what the template draws to a chart as `build_overview` returns it.
 
-    `rows` are the points of the table, without those that have no value. `highest` is what the top
-    of the drawing stands for.
+    `rows` are the points of the table that have a value. `highest` is the value at the top of the
+    drawing.
     """
     points = chart["points"]
     highest = max((sum(point["values"]) for point in points), default=0)

@@ -59,8 +59,8 @@ _NOT_FILTERS = {"q", "p", "o", "e", "all"}
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """What is recorded of an export. `rows` are those that were found, or else sent before its
-    early end; `filters` are the parameters of the list without the search."""
+    """The record of an export. `rows` counts the rows found, or the rows sent if the export ended
+    early. `filters` are the parameters of the list without the search."""
 
     list_name: str
     format: str

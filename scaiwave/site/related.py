@@ -98,7 +98,7 @@ def _format_label(field: Field[Any, Any], row: Model) -> str:
 def _select_rows(
     site: AdminSite, request: HttpRequest, field: Field[Any, Any], row: Model
 ) -> QuerySet[Any]:
-    """Return those of the rows that refer to the row by this field which the account may see."""
+    """Return the rows that refer to the row by this field and that the account may see."""
     model_admin: Any = site.get_model_admin(field.model)
     pointing = field.model._base_manager.filter(**{field.name: field.to_python(row.pk)})
     return limit_rows(request, pointing, model_admin.scope)
@@ -113,7 +113,7 @@ def _count_rows(rows: Sequence[QuerySet[Any]]) -> list[int]:
         limited = pointing.order_by().values("pk")[: MAX_ROWS + 1]
         try:
             sql, parameters = limited.query.sql_with_params()
-        except EmptyResultSet:  # such as those of an operator without a tenant
+        except EmptyResultSet:  # for example for an operator without a tenant
             counts[number] = 0
             continue
         selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS pointing")  # noqa: S608

@@ -69,7 +69,7 @@ def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundR
 def find_only(found: Sequence[FoundRows]) -> Found | None:
     """Return the row that the search is about, if that is clear.
 
-    A row that has a name comes before those that share its ID.
+    A row found by its name comes before rows that share its ID.
     """
     named = [each for each in found if each.is_by_name]
     rows = [row for each in named or found for row in each.rows]

@@ -116,7 +116,7 @@ class OperatorSite(admin.AdminSite):
     def logout(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """End the session, and that of ScaiKey if the person has signed in there.
+        """End the session, and the session at ScaiKey if the person has signed in there.
 
         The page posts a form to ScaiKey itself, since addresses with the ID token would get into
         histories and logs. As a redirect, the policy for forms would forbid it.

@@ -132,7 +132,7 @@ def build_heading(
 def _build_links(
     tabs: list[_Tab], row: Model, current: type[Model] | None
 ) -> tuple[list[TabLink], list[TabLink]]:
-    """Return the links of the tabs, and those of the parts of the current one.
+    """Return the links of the tabs, and the links of the current tab's parts.
 
     Tabs of the same title are parts of one, whose link opens the first of them.
     """

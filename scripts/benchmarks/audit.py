@@ -3,10 +3,10 @@
 For each database and number of entries, spread over three years, in a home directory of its own:
 the commands that seal all of it, verify it, export it to a file and verify that file. Each is a
 process of its own. The baseline of the first two reads the same rows in the same order and adds
-them to one SHA-256; that of an export lets the database write them as JSON, which it hashes and
-writes to a file; that of the last parses each line of the same file and adds it to one SHA-256.
-Baselines are processes without Django. All alternate, and the median of each counts. Peak memory is
-divided by that with the smallest number of entries.
+them to one SHA-256. The baseline of the export lets the database write them as JSON, hashes it and
+writes it to a file. The baseline of the last parses each line of this file and adds it to one
+SHA-256. Baselines are processes without Django. All alternate, and the median of each counts. Peak
+memory is divided by the peak memory with the smallest number of entries.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ BASELINES = {SEAL: ROWS, VERIFY: ROWS, EXPORT: JSON, VERIFY_FILE: LINES}
 TITLES = ("seconds", "processor", "entries/s", "÷ baseline", "range", "peak MB", "÷ smallest")
 NOTES = """\
 seconds: from start to end of the process; of ours, a second is the start of Django. processor:
-seconds of that process, without those of PostgreSQL. ÷ baseline: seconds divided by those of the
-baseline in the same round; median, lowest and highest."""
+seconds of this process, without PostgreSQL. ÷ baseline: seconds divided by the baseline's in the
+same round; median, lowest and highest."""
 _SEALS = ("sw_audit_seal_parts", "sw_audit_seals", "sw_audit_chain")
 
 

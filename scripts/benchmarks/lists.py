@@ -1,9 +1,9 @@
 """`scripts/bench lists`: the lists of the command line on a large server.
 
-For each list command, with `--limit 50`, the seconds of the whole process divided by those of
-`scaiwave admin list-tenants` on an empty server, which is the start of Python and Django; both
-alternate. Then the same lists in full, as CSV and as JSON: their peak memory on this server and on
-one a tenth of its size.
+For each list command, with `--limit 50`: the seconds of the whole process, divided by the seconds
+of `scaiwave admin list-tenants` on an empty server, which are the start of Python and Django. The
+two alternate. Then the same lists in full, as CSV and as JSON: their peak memory on this server
+and on one a tenth of its size.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _measure_database(database: Database, size: ServerSize, runs: int, only: str
 def _time_lists(
     large: dict[str, str], empty: dict[str, str], runs: int, only: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield for each list its seconds and those of the start, run by run, and its peak memory."""
+    """Yield for each list its seconds and the start's, run by run, and its peak memory."""
     for words in _choose(LISTS, only):
         ours, starts = [], []
         for _ in range(runs):

@@ -61,9 +61,9 @@ MAX_DUMPDATA_EVENTS = MAX_START_EVENTS = 10_000
 MIN_TARGET_EVENTS = 1_000_000
 NOTES = f"""\
 Medians, and the lowest and highest ratio of a round. ours ÷ this: our speed divided by
-that of the line. Every figure of `scaiwave` includes the start of Python and Django.
+the line's. Every figure of `scaiwave` includes the start of Python and Django.
 The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another.
-With --sync-ms the syncs of `scaiwave` and of the loop take longer, those of a server don't."""
+With --sync-ms the syncs of `scaiwave` and of the loop take longer, a server's don't."""
 
 _TARGETS = {
     ROW_TO_JSON: 0.7,

@@ -19,7 +19,7 @@ class Block:
     """All runs on one database of an act on so many items, and of what it is compared with.
 
     `runs` are by name, and the first name is the act. The runs of each name have the same order:
-    those of one number ran one after the other, and are compared with each other.
+    runs of one number ran one after the other, and are compared with each other.
     """
 
     database: str

@@ -42,8 +42,8 @@ SEARCHES = {"report": "search of a frequent word, ms", "nosuchword": "search of 
 EMPTY = ("admin", "create-tenant", "--slug", "empty", "--name", "Empty", "--local")
 TITLES = ("seconds", "messages/s", "ours ÷ this", "target")
 NOTES = """\
-ours ÷ this: the seconds of the line divided by those of the backfill. The backfill's figures
-include start-up; those of plain SQL do not. Both create the same columns, indexes and words."""
+ours ÷ this: the seconds of the line divided by the backfill's. The backfill's figures include
+start-up; the figures of plain SQL do not. Both create the same columns, indexes and words."""
 TARGETS = {TEXT: "≥ 0.5"}
 
 _FROM = "FROM sw_events e JOIN sw_rooms r ON r.id = e.room_id WHERE e.event_type = 'swp.room.message' AND e.redacted_at IS NULL AND NOT e.do_not_index AND r.room_type <> 'incognito'"  # noqa: E501
@@ -95,7 +95,7 @@ def connect(environment: dict[str, str]) -> Iterator[Connection]:
 
 
 def time_baseline(environment: dict[str, str], lexemes: str = "") -> float:
-    """Return the seconds of plain SQL for the same rows; with `lexemes`, also for full text."""
+    """Return the seconds of plain SQL for the same rows; with `lexemes`, including full text."""
     is_sqlite = "SCAIWAVE_DB_URL" not in environment
     rows, words = (_SQLITE, _SQLITE_TEXT) if is_sqlite else (_POSTGRESQL, _POSTGRESQL_TEXT)
     with connect(environment) as connection:

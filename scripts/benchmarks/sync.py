@@ -40,7 +40,7 @@ TITLES = (
 )  # fmt: skip
 NOTES = f"""\
 ratio: to the median of the bare downloads in the same block, by time and by processor time. The
-processor time is that of the process, without the sandbox and a database server. Clocks start
+processor time is the process's own, without the sandbox and a database server. Clocks start
 after all imports. The sandbox shares the host's cores. The PostgreSQL that this program starts
 does not wait for the disk; {POSTGRES_URL} selects another."""
 

@@ -108,7 +108,7 @@ def sync(allow_removals: int | None = None) -> dict[str, Any]:
 
 
 def _table_sizes() -> list[tuple[str, int, int]]:
-    """Return name, bytes of rows and bytes with indexes of each table, also of temporary ones."""
+    """Return name, bytes of rows and bytes with indexes of all tables, temporary ones included."""
     from django.db import connection
 
     from scaiwave.core.sql import fetch

@@ -37,8 +37,9 @@ MAX_WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.005
 TITLES = ("", "median s", "slowest s", "requests", "÷ start")
 NOTES = """\
-÷ start: the median divided by that of `scaiwave manage process_webhooks` with nothing to do, run
-after each revocation. The sandbox, the web server and the database share the host's cores."""
+÷ start: the median divided by the median of `scaiwave manage process_webhooks` with nothing to
+do, run after each revocation. The sandbox, the web server and the database share the host's
+cores."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _run_rq_worker(environment: dict[str, str]) -> Iterator[None]:
 def _measure_revocations(
     sandbox: Sandbox, server: LiveServer, environment: dict[str, str], number: int
 ) -> tuple[list[float], list[float], int]:
-    """Return the seconds of each, those of the starts, and the requests of all revocations.
+    """Return the seconds of each, the seconds of the starts, and the requests of all revocations.
 
     The first one is left out, since it also starts the web server's workers.
     """

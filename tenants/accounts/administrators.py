@@ -63,7 +63,7 @@ def disable_administrator(
     allow_last: bool = False,
     dry_run: bool = False,
 ) -> AdministratorChangeResult:
-    """Disable an account: it can't sign in, and its sessions end, also if it is enabled again.
+    """Disable an account: it can't sign in, and its sessions end, even if it is enabled again.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
     AdministratorNotFound, and LastAdministrator unless `allow_last`.

@@ -93,7 +93,7 @@ def _validate(user: AdminUser) -> None:
 
 
 def _ensure_is_new(user: AdminUser) -> None:
-    """Raises `AdministratorConflict`, also if the names differ only in upper and lower case."""
+    """Raises `AdministratorConflict`, even if the names differ only in upper and lower case."""
     if existing := AdminUser.objects.filter(username__iexact=user.username).first():
         raise AdministratorConflict(
             f"An administrator named {existing.username!r} already exists.",

@@ -71,6 +71,6 @@ def _delete(table: str, column: str, before: datetime) -> int:
 
 
 def _exists(table: str) -> bool:
-    """Whether the table was created; that of failed sign-ins needs the web server's libraries."""
+    """Whether the table exists. The table of failed sign-ins needs the web server's libraries."""
     with connection.cursor() as cursor:
         return table in connection.introspection.table_names(cursor)

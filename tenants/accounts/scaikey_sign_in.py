@@ -23,7 +23,7 @@ def sign_in_person(*, operator: Operator, name: str, email: str, now: datetime) 
     """Return the account of the person whom ScaiKey has just signed in; the first time, create it.
 
     `operator` is the person with the verified role. There is nothing else to authorise. The person
-    is known by their ScaiKey ID alone; name and e-mail address may change, or be those of someone
+    is known by their ScaiKey ID alone; name and e-mail address may change, or belong to someone
     else. Raises SignInRefused for people who may not sign in to this server, or
     whose partner or tenant is suspended or deactivated here.
     """
@@ -46,7 +46,7 @@ def sign_in_person(*, operator: Operator, name: str, email: str, now: datetime) 
 
 
 def _get_account(scaikey_id: str) -> AdminUser:
-    """Return the account, which has neither a password nor any permission of its own."""
+    """Return the account, which has no password and no permission of its own."""
     if account := AdminUser.objects.filter(scaikey_id=scaikey_id).first():
         return account
     account = AdminUser(scaikey_id=scaikey_id, username=_build_username(scaikey_id))

@@ -63,7 +63,7 @@ def load_chain() -> AuditChain | None:
 
 
 def get_last_ended_day(now: datetime) -> date:
-    """Return the last day that has ended by this clock, and by that of the database."""
+    """Return the last day that has ended by this clock and by the database's."""
     if connection.vendor == "postgresql":
         now = min(now, fetch_one("SELECT clock_timestamp()")[0])
     return (now - GRACE).astimezone(UTC).date() - timedelta(days=1)

@@ -235,7 +235,7 @@ def _write_hashes(day: date) -> tuple[int, str]:
 
 
 def record_pruning(through: AuditSeal, entries: int, now: datetime) -> AuditPruning:
-    """Sign that the entries of all days through that of a seal were deleted. Call it in the
+    """Sign that the entries of all days up to and including a seal's were deleted. Call it in the
     transaction that deletes them."""
     statement = {
         "format": PRUNING_FORMAT,
@@ -254,7 +254,7 @@ def record_pruning(through: AuditSeal, entries: int, now: datetime) -> AuditPrun
 def _sign(statement: dict[str, Any], now: datetime, key_id: str) -> dict[str, str]:
     """Return the columns of a signed statement, which names the key that signs it.
 
-    `key_id` is that of the key that probably signs: then it signs once.
+    `key_id` names the key that probably signs: then it signs once.
     """
     text = canonicalize({**statement, "key_id": key_id}).decode()
     signed_by, signature = SERVER_SIGNER.load()().sign(text.encode(), now)

@@ -81,7 +81,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
-        """Sort those of an action by ID, as its index does; IDs are in the order of time."""
+        """Sort the entries of an action by ID, as its index does; IDs are in the order of time."""
         return ["-id"] if request.GET.get("action") else list(self.ordering)
 
     def format_name(self, entry: AuditEntry) -> str:

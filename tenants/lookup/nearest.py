@@ -43,8 +43,8 @@ def find_nearest_participant(
 ) -> str | None:
     """Return the nearest e-mail address, `@local_id` or local id, in the form that was typed.
 
-    The index of local ids and that of addresses span all tenants. Their neighbours are read first,
-    and those outside of `visible` are dropped.
+    The indexes of local ids and of addresses span all tenants. The neighbours in them are read
+    first, and neighbours outside of `visible` are dropped.
     """
     if not _is_comparable(operator, name):
         return None

@@ -10,7 +10,7 @@ class AdminUser(AbstractUser):
     """An account for the admin site of this suite; not a participant of the platform.
 
     With a `scaikey_id` it belongs to the person with this ID in ScaiKey, and was created by their
-    sign-in. Name and e-mail address are then those of the last sign-in.
+    sign-in. Name and e-mail address are then set by the last sign-in.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -30,8 +30,8 @@ class TokenUsage(models.Model):
 
 class AuditEntry(models.Model):
     """An action of an operator. IDs and names are stored as text, so that an entry outlives its
-    subject. Of participants there is an ID and no name. The name of an operator may change or be
-    that of another; the ID does not."""
+    subject. Participants have an ID and no name in it. The name of an operator may change, or
+    another may have the same; the ID is stable and unique."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     at = models.DateTimeField(db_index=True)

@@ -254,7 +254,7 @@ def _purge_batch(
     *,
     skip_locked: bool,
 ) -> int:
-    """Purge those of the people who may still be purged, in one transaction; return how many.
+    """Purge the people who may still be purged, in one transaction; return how many.
 
     A sync writes the same rows in another order. Skipping what it has locked avoids deadlocks.
     """

@@ -25,8 +25,8 @@ def fetch_scaikey_tenant(
     """Return the tenant from ScaiKey, or None without a lookup.
 
     Only operators of the whole platform may skip the lookup: others could take a tenant that
-    belongs to another customer in ScaiKey. Raises `ScaiKeyTenantNotFound`, also for a tenant
-    outside the operator's scope, and what the client raises.
+    belongs to another customer in ScaiKey. Raises `ScaiKeyTenantNotFound`, even for a tenant
+    that exists outside the operator's scope, and what the client raises.
     """
     if lookup is None:
         operator.require(Permission.MANAGE_PLATFORM)

@@ -1,4 +1,4 @@
-"""Whether the name of a role could be mistaken for that of a built-in role."""
+"""Whether the name of a role could be mistaken for a built-in role's."""
 
 from __future__ import annotations
 

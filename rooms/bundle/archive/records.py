@@ -1,6 +1,6 @@
 """Parse the records of a ZIP file, and refuse what a library would tolerate.
 
-Names and numbers are those of PKWARE's APPNOTE. Anything that two programs could understand
+Names and numbers are taken from PKWARE's APPNOTE. Anything that two programs could understand
 differently is an error: fields that disagree, bytes outside of any entry, records in the wrong
 place.
 """

@@ -36,7 +36,7 @@ class BundleEvent(Struct, gc=False):
 
 
 class Columns(NamedTuple):
-    """The fields of several events, in the order of those of `BundleEvent`."""
+    """The fields of several events, in the same order as in `BundleEvent`."""
 
     ids: Sequence[str]
     sender_ids: Sequence[str]

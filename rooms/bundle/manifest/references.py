@@ -4,7 +4,7 @@ The index is a private SQLite database without a name: it spills to a file that 
 as it is created, so nothing is left behind however the process ends. Rows are only appended, and
 compared at the end.
 
-Most rooms need few rows. Their IDs begin with a time and so are nearly in order, which proves that
+Most rooms need few rows. Their IDs begin with a time and are nearly in order, which proves that
 they are unique; and most references are to one of the last events, which are in memory.
 """
 
@@ -49,7 +49,7 @@ _CACHE_KIB = 1024
 _MAX_TARGET_CHARS = 60
 
 # batches: the IDs of consecutive events, as JSON, with the number of the first event and the lowest
-# and highest ID; n: number of the event; ids: those that have to be compared; needed: the event is
+# and highest ID; n: number of the event; ids: the IDs to compare; needed: the event is
 # useless without its target; place: IN_CONTENT or IN_ORIGINAL; gone: events that are left out; cut:
 # events that lose references, in these places.
 _TABLES = """
@@ -285,7 +285,7 @@ class _RecentEvents:
     """What is known about the last events without the index.
 
     `are_unique` is true as long as no event can have the ID of an earlier one: each ID is higher
-    than those of all earlier events, except of some that are still in memory.
+    than the IDs of all earlier events, except some that are still in memory.
     """
 
     def __init__(self) -> None:
@@ -315,7 +315,7 @@ class _RecentEvents:
         self._highest = max(self._highest, high)
 
     def _are_absent(self, ids: Sequence[str], low: str) -> bool:
-        """Return whether these IDs are neither in the older generation nor before it."""
+        """Return whether these IDs are missing from the older generation and from all before it."""
         return low > self._highest_forgotten and self._older.keys().isdisjoint(ids)
 
     def is_kept(self, target: object) -> bool:

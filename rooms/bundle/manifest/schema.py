@@ -81,7 +81,7 @@ WHOLE_ROOM = TimeWindow(None, None)
 
 
 class Sender(Struct):
-    """The texts are no longer than those of a participant.
+    """The texts are limited to the lengths that a participant may have.
 
     Each event repeats them, so a few long ones would let a small bundle fill the disk.
     """

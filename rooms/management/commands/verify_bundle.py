@@ -47,7 +47,7 @@ class Command(OperatorCommand):
             unreadable_fix="Name a readable bundle.",
         ) as file:
             verified = verify_bundle(
-                # With keys given, neither the database nor the network is needed.
+                # If keys are given, the database and the network are not needed.
                 operator=None if key or options["descriptor"] else self.operator,
                 file=file,
                 max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,

@@ -1,7 +1,7 @@
 """The HTTP client for all other servers: time-outs, retries, limits, one mapping of errors.
 
-It never raises exceptions of httpx: `exceptions` translates those of the connection, `responses`
-the statuses. Both mark which errors are worth a retry.
+It never raises exceptions of httpx: `exceptions` translates the errors of a connection, `responses`
+the statuses of responses. Both mark which errors are worth a retry.
 """
 
 from __future__ import annotations

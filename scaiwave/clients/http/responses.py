@@ -35,7 +35,7 @@ MIN_SECRET_CHARS = 12
 """Shorter values of a request are words (`page=2`), not secrets to hide."""
 
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
-"""Sent again, if the request may be sent twice. A 500 is often that of one replica or moment."""
+"""Sent again, if the request may be sent twice. A 500 is often one replica's, or ends soon."""
 
 
 def error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
@@ -124,7 +124,7 @@ def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveE
         return TrailingSlashRedirect(
             f"{peer.name} redirects {request} to {target.path}, which would lose the Authorization "
             "header.",
-            fix=f"Update this suite: its addresses end differently from those of {peer.service}.",
+            fix=f"Update this suite: the addresses of {peer.service} end differently.",
         )
     address = f"{target.scheme}://{target.netloc.decode()}{target.path}"
     return UpstreamRedirect(

@@ -103,10 +103,10 @@ class _Jwks(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """ScaiKey's response about one id: the `record`, or that it `is_missing`, or neither.
+    """ScaiKey's response about one id: the `record`, or that it `is_missing`, or no answer.
 
-    If neither, nothing is proven; `reason` has the cause, and `is_forbidden` is true for a 403 of
-    ScaiKey's own.
+    Without an answer nothing is proven; `reason` has the cause, and `is_forbidden` is true for a
+    403 of ScaiKey's own.
     """
 
     record: Any = None
@@ -232,7 +232,7 @@ class ScaiKeyClient(RegistrationCalls):
         bearer: str | None = None,
         **options: Any,
     ) -> None:
-        """`options` are those of HttpClient."""
+        """`options` are passed to HttpClient."""
         self.http = HttpClient(
             base_url, service="ScaiKey", translate_response=error_from_scaikey_response, **options
         )
@@ -627,7 +627,7 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
     """Build the client of this server's configuration. It connects with the first request.
 
     It uses the operator's own token if there is one, else the client credentials of the server.
-    Raises NotRegistered if there is neither.
+    Raises NotRegistered without both.
     """
     base_url = config.get_url("SCAIWAVE_SCAIKEY_URL")
     if not base_url:
@@ -640,7 +640,7 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
 def own_scaikey_client(config: Configuration, **options: Any) -> ScaiKeyClient:
     """Build the client that uses this server's credentials, even if the operator has a token.
 
-    `options` are those of HttpClient.
+    `options` are passed to HttpClient.
 
     Raises NotRegistered if there are none.
     """

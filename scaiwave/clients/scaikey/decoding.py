@@ -103,7 +103,7 @@ def _build_page(
     place: str,
 ) -> RecordPage[Any]:
     if records is None:
-        raise _invalid("neither `data` nor `items` is a list", place)
+        raise _invalid("no list in `data` or `items`", place)
     if envelope.error or envelope.errors:
         raise _invalid("it is a list beside an error", place)  # The list may lack anything.
     row_totals = (totals.get_total_rows() for totals in envelope.totals())
@@ -128,7 +128,7 @@ def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> Record
             problem = _format_problem(error)
             raise _invalid(problem, place) from None
     if not isinstance(rows, list):
-        raise _invalid("neither `data` nor `items` is a list", place)
+        raise _invalid("no list in `data` or `items`", place)
     records: list[AnyRecord] = []
     unusable = []
     for index, row in enumerate(rows):

@@ -20,7 +20,7 @@ from scaiwave.core.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUn
 REGISTER = "/api/v1/public/register/applications"
 
 APPLICATION_TYPE = "WEB"
-"""Only a WEB application signs people in. assumption: it needs no fields beyond those of a SERVICE
+"""Only a WEB application signs people in. assumption: it needs no more fields than a SERVICE
 application, and its client credentials are accepted by the admin API, for which ScaiKey's docs name
 SERVICE applications."""
 

@@ -1,8 +1,8 @@
 """Read groups by SCIM (RFC 7643 and 7644), where a group and its members are one document.
 
 ScaiKey documents the path of the collection (ScaiKey docs, reference/api/scim). assumption: the
-rest follows the standard, and ids are those of the admin API. The credentials may be refused, so
-every caller needs an alternative.
+rest follows the standard, and ids are the same as in the admin API. The credentials may be
+refused, so every caller needs an alternative.
 
 Lists are read by cursor (RFC 9865) where the server offers it: no group moves between two pages. A
 list that a cursor does not read completely is read again by index.

@@ -17,7 +17,7 @@ from scaiwave.core.errors import UpstreamInvalidResponse
 
 
 class SignInEndpoints(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses of the platform; those that it does not have are empty.
+    """Addresses of the platform. An address that it does not have is empty.
 
     `sends_issuer` is whether each of its answers to a browser names the issuer (RFC 9207).
     """

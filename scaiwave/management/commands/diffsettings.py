@@ -15,8 +15,8 @@ _PLAIN_TYPES = (str, bytes, int, float, bool, type(None))
 class Command(diffsettings.Command):
     """Mask by the name of a setting, as Django does on its error pages, and by value.
 
-    Values that are neither plain nor collections, such as the configuration of the suite, are
-    shown by their type.
+    Plain values and collections are shown. Of other values, such as the configuration of the
+    suite, only the type is shown.
     """
 
     def output_hash(

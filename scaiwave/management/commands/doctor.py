@@ -28,7 +28,7 @@ _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 class Command(OperatorCommand):
     help = (
         "Check this server and suggest fixes.\n\n"
-        "The exit code is that of the first check that failed, or 0; warnings don't count.\n"
+        "The first failed check decides the exit code; warnings don't count.\n"
         "Files of interrupted imports are removed, and the report is stored for the admin "
         "site.\nWith --fix, modes of files are corrected and leftovers of killed processes "
         "removed.\nNothing else is changed."

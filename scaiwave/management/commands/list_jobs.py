@@ -27,8 +27,8 @@ class Command(ListCommand):
         *("attempts", "error", "problem"),
     )
     help = (
-        "List the jobs in Redis: those that run, that wait for a worker, and that failed in the "
-        "last seven days. Completed jobs are not kept."
+        "List the jobs in Redis: running, waiting for a worker, and failed in the last seven "
+        "days. Completed jobs are not kept."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

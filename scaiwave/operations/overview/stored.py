@@ -1,6 +1,6 @@
 """Store the overviews of the admin site for a minute: every web process shows the same row.
 
-There is one for each scope, which is what a role reaches. No one reads that of another scope.
+There is one for each scope of a role. No one reads the overview of another scope.
 """
 
 from __future__ import annotations

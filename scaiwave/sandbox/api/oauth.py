@@ -94,7 +94,7 @@ def grant_platform_token(sandbox: SandboxState, request: Request) -> Response:
 
 @route("POST", TENANT + "/oauth/token")
 def grant_tenant_token(sandbox: SandboxState, request: Request) -> Response:
-    """Issue a tenant token to the tenant's apps, and to those of its partner (an assumption)."""
+    """Issue a tenant token to the apps of the tenant, and of its partner (an assumption)."""
     tenant = find_tenant(sandbox, request)
     client = _authenticate(sandbox, request)
     if client.target not in (tenant["id"], tenant["partner_id"]):

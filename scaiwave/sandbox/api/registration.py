@@ -44,7 +44,7 @@ def register(sandbox: SandboxState, request: Request) -> Response:
 
 
 def _check_body(body: dict[str, Any]) -> None:
-    """Check the fields, whose names are an assumption: those of `scaicontrol setup register`."""
+    """Check the fields. assumption: they have the same names as in `scaicontrol setup register`."""
     for name in REQUIRED_STRINGS:
         if name not in body:
             raise validation_error(["body", name], "Field required", "missing", body)

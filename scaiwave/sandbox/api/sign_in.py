@@ -231,7 +231,7 @@ def _is_repeated_by_form(name: str) -> bool:
 
 
 def _redirect(uri: str, parameters: dict[str, str]) -> Response:
-    """Redirect with parameters, after those that the URI has already."""
+    """Redirect, and append the parameters to those in the URI."""
     parts = urlsplit(uri)
     query = "&".join(filter(None, (parts.query, urlencode(parameters))))
     location = urlunsplit(parts._replace(query=query))

@@ -46,7 +46,7 @@ class People:
         self._first_tenants: dict[int, str] = {}
 
     def add_tenant(self, tenant_id: str, slug: str) -> None:
-        """Add a tenant. Its mail domain is derived from this slug, also if the slug changes."""
+        """Add a tenant. Its mail domain is derived from this slug, even if it changes later."""
         range_ = self.roster.ranges.get(tenant_id)
         self._tenant_refs[tenant_id] = TenantRef(
             f"{slug}.example",
@@ -89,7 +89,7 @@ class People:
         return rows + [self.build_row(index) for index in chunk.moved]
 
     def build_row(self, index: int) -> str:
-        """Return a person's row; the e-mail domain stays that of the first tenant."""
+        """Return a person's row. The e-mail domain is always the first tenant's."""
         placement = self.roster.get_placement(index)
         if placement is None:
             raise LookupError(f"Person not found: index {index}.")

@@ -280,15 +280,15 @@ class Population:
             return decode_row(self.groups.build_row(self.get_group_index(group_id)))
 
     def get_partner_by_id(self, partner_id: str) -> Row:
-        """Return the row for GET by ID, also of a softly deleted partner."""
+        """Return the row for GET by ID, including a softly deleted partner."""
         return self.deleted.get(partner_id) or self.get_partner(partner_id)
 
     def get_tenant_by_id(self, tenant_id: str) -> Row:
-        """Return the row for GET by ID, also of a softly deleted tenant."""
+        """Return the row for GET by ID, including a softly deleted tenant."""
         return self.deleted.get(tenant_id) or self.get_tenant(tenant_id)
 
     def get_user_by_id(self, user_id: str) -> Row:
-        """Return the row for GET by ID, also of a person in a softly deleted tenant."""
+        """Return the row for GET by ID, including people in a softly deleted tenant."""
         with self.lock:
             index = self.people.find(user_id)
             if index is not None and self._is_tenant_deleted(self.people.roster, index):
@@ -296,7 +296,7 @@ class Population:
             return self.deleted.get(user_id) or self.get_user(user_id)
 
     def get_group_by_id(self, group_id: str) -> Row:
-        """Return the row for GET by ID, also of a group in a softly deleted tenant."""
+        """Return the row for GET by ID, including groups in a softly deleted tenant."""
         with self.lock:
             index = self.groups.find(group_id)
             if index is not None and self._is_tenant_deleted(self.groups.roster, index):

@@ -192,7 +192,7 @@ class Server(ThreadingHTTPServer):
 
 
 def _get_reason_phrase(status: int) -> str:
-    """Return the phrase for any status, also for one that no standard defines."""
+    """Return the phrase for any status, even if no standard defines it."""
     return _PHRASES.get(status, "Unknown")
 
 

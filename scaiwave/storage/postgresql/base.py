@@ -59,8 +59,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _find_out(self, transaction_id: str) -> bool | None:
         """Return whether the transaction was saved; None if the server does not tell in time.
 
-        A thread asks, since neither a connection nor a query has an end of its own: a pooler
-        accepts a client and lets its query wait for a server.
+        A thread asks, since a connection or a query may wait without limit: a pooler accepts a
+        client and lets its query wait for a server.
         """
         answers: SimpleQueue[bool] = SimpleQueue()
         asker = threading.Thread(target=self._ask, args=(transaction_id, answers), daemon=True)

@@ -216,7 +216,7 @@ def _build_operator(claims: Claims, profile: dict[str, str], request: HttpReques
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Raise the errors of a request to ScaiKey as those of a sign-in."""
+    """Raise the errors of a request to ScaiKey as errors of a sign-in."""
     try:
         yield
     except UpstreamUnreachable as error:

@@ -167,7 +167,7 @@ class SignInCallbackView(View):
             raise SignInRejected("The answer to the sign-in does not come from ScaiKey (iss).")
 
     def _let_in(self, request: HttpRequest, user: Any, target: str) -> HttpResponse:
-        """Begin a session under a new key, also if the same person had one already."""
+        """Begin a session under a new key, even if the same person had one already."""
         result = request.scaikey_sign_in  # type: ignore[attr-defined]
         login(request, user)
         request.session.cycle_key()

@@ -117,7 +117,7 @@ def _expect(values: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 def _parse_day(text: str) -> date:
-    """Raises ValueError, also for days that entries can't have."""
+    """Raises ValueError, including for days that entries can't have."""
     day = date.fromisoformat(text)
     if not 1970 <= day.year < date.max.year:
         raise ValueError(text)
@@ -294,8 +294,8 @@ class ChainCheck:
 class DayCheck:
     """Compares the entries of a day with its list of hashes, both in the order of the IDs.
 
-    Feed each part of the list before the entries that it contains, and after those of the part
-    before it: only one part is in memory, however many there are.
+    Feed a part of the list, then the entries that it contains, then the next part: only one part is
+    in memory, however many there are.
     """
 
     def __init__(self, seal: Seal, problems: Problems) -> None:

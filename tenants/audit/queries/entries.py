@@ -133,7 +133,7 @@ def _filter_entries(operator: Operator, filters: AuditFilter) -> QuerySet[AuditE
 
 
 def _subject_q(operator: Operator, subject: str) -> Q:
-    """Match an ID or a name: that of the entry, or the present name of a participant."""
+    """Match an ID or a name: the name in the entry, or the present name of a participant."""
     people = visible_participants(operator).filter(
         Q(display_name__iexact=subject) | Q(email__iexact=subject)
     )
@@ -146,7 +146,7 @@ def _subject_q(operator: Operator, subject: str) -> Q:
 
 
 def _scope_q(operator: Operator) -> Q:
-    """Entries without a tenant, such as those of federation keys, need platform scope."""
+    """Entries without a tenant, such as entries about federation keys, need platform scope."""
     if operator.sees_everything:
         return Q()
     keys = visible_tenants(operator).values_list("pk", flat=True)
@@ -194,5 +194,5 @@ def min_uuid7_at(timestamp: datetime) -> UUID:
 
 
 def get_uuid7_time(key: UUID) -> datetime:
-    """Return the time in a UUIDv7, that of its creation."""
+    """Return the time in a UUIDv7, at which it was created."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=key.int >> 80)

@@ -1,7 +1,7 @@
 """Version 1 of what audit seals are made of: the canonical form of entries, and statements.
 
-docs/reference/audit-seal-format.md is the specification, for those who verify with other programs.
-A change of it needs a new version: older seals are verified with theirs for ever.
+docs/reference/audit-seal-format.md is the specification, for verification with other programs.
+A change of it needs a new version: every release verifies older seals with their own version.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def hash_statement(statement: str) -> str:
 
 
 def encode_id(entry_id: str) -> bytes:
-    """Return the 16 bytes of an ID in hexadecimal digits; those of an invalid one are its text."""
+    """Return the 16 bytes of an ID in hexadecimal digits; for an invalid ID its text."""
     try:
         return bytes.fromhex(entry_id)
     except ValueError:

@@ -236,7 +236,7 @@ def _check_days(
 
 
 def _find_first_start(seal: Seal, pruned_through: date | None) -> UUID:
-    """Return where the first day begins that may have entries, also if its seal is missing."""
+    """Return where the first day begins that may have entries, even if its seal is missing."""
     if pruned_through is not None:
         return get_next_start_id(pruned_through)
     days = min(max(seal.number - 1, 0), (seal.day - date(1970, 1, 1)).days)

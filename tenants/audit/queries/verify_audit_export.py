@@ -190,7 +190,9 @@ class _ExportCheck:
                 message = f"The key {pruning.key_id} of the pruning through {pruning.through} "
                 self._problems.add(Kind.PRUNING_INVALID, message + "signed no seal in the file.")
         if self._get_days() != self._period:
-            message = "The days of the seals are not those that the first line of the file names."
+            message = (
+                "The days of the seals differ from the days that the first line of the file names."
+            )
             self._problems.add(Kind.FILE_DAMAGED, message)
         expected = {"seals": self._chain.seals, "entries": self._entries}
         if self._end is None:

@@ -13,7 +13,7 @@ from tenants.usage.check_scaigrid import SmokeTestOptions, SmokeTestStep, smoke_
 class Command(OperatorCommand):
     help = (
         "Check the connection to ScaiGrid step by step. Run it first on SW_AI_NO_TOKEN.\n\n"
-        "The exit code is that of the first step that failed; nothing is changed."
+        "The first failed step decides the exit code; nothing is changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -43,7 +43,7 @@ class Command(ListCommand):
     usage: UsageSummary
     now: datetime
     help = (
-        "List tenants. Members are active people. AI tokens are those of the current UTC month, as "
+        "List tenants. Members are active people. AI tokens were used in the current UTC month, as "
         "last fetched by `admin refresh-usage`, with a percentage above 80 % of the cap. A dash "
         "means unknown."
     )
@@ -86,7 +86,7 @@ class Command(ListCommand):
         return _note_usage(tenants, self.usage)
 
     def get_keys(self) -> Sequence[str]:
-        """Return the columns of --csv, with those of other apps."""
+        """Return the columns of --csv, including the columns of other apps."""
         return tuple(dict.fromkeys((*KEYS, *TENANT_COLUMNS)))
 
     def format_row(self, row: Row) -> Row:

@@ -20,7 +20,7 @@ LIMITS = {
 class Command(OperatorCommand):
     help = (
         "Change the name, slug, contact and limits of a local partner. Omitted values stay "
-        "unchanged. ScaiKey manages those of a partner that it has."
+        "unchanged. For a partner that is in ScaiKey, change them there."
     )
     changes = True
 

@@ -1,7 +1,7 @@
 """What tenants use, as SQL expressions, to show, sort and filter many tenants in few queries.
 
-Those of other apps come from `scaiwave.extensions`. The numbers are those of `list_tenants` and
-`show_tenant`.
+Figures of other apps come from `scaiwave.extensions`. `list_tenants` and `show_tenant` show the
+same numbers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LIMITS = ("participants", "rooms", "storage_bytes", "ai_tokens")
 
 
 def build_limit(name: str, prefix: str = "") -> Any:
-    """Return the expression for the limit of a figure, in its unit. `prefix` is that of tenants."""
+    """Return the expression for a figure's limit, in its unit. `prefix` leads to the tenant."""
     if name == "storage_bytes":
         return Cast(f"{prefix}max_storage_mb", BigIntegerField()) * MIB
     if name == "ai_tokens":
@@ -90,7 +90,7 @@ class TenantTotal:
 class TenantFigure:
     """A figure that is an expression for a query of tenants, with `OuterRef("pk")`.
 
-    `model` is that of the rows from which it is computed.
+    `model` has the rows from which it is computed.
     """
 
     build: Callable[[], Any]
@@ -136,7 +136,7 @@ def build_figures(names: Iterable[str], now: datetime) -> Figures:
 
 
 def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict[str, Any]]:
-    """Return all figures of these tenants by name, from one query and those that build them."""
+    """Return all figures of these tenants by name, from one query and the queries of other apps."""
     others = (*extensions.TENANT_TOTALS, *extensions.TENANT_FIGURES)
     names = ("members", "participants", "ai_tokens", *others)
     figures = {f"figure_{name}": each for name, each in build_figures(names, now).items()}

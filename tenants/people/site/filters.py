@@ -91,7 +91,7 @@ class PartnerFilter(ExactValueFilter):
     link to their tenants.
 
     Accounts that see only some tenants have at most one partner, so there is nothing to choose. A
-    filter without output would be ignored, so it has one also for them if the address has a value.
+    filter without output would be ignored, so it has one even for them if the address has a value.
     """
 
     MAX_CHOICES = 50

@@ -120,10 +120,10 @@ def list_roles(
 ) -> Generator[Row, None, None]:
     """Return the roles of one tenant by slug, including built-in roles that were never granted.
 
-    Without a tenant, return those of all tenants in the operator's scope, by tenant and slug, and
-    without such built-in roles, which every tenant has. Each row counts the grants, and the active
-    participants who hold the role in any way. Yields one row at a time. Raises `TenantNotFound` or
-    `AmbiguousName`, at once.
+    Without a tenant, return the roles of all tenants in the operator's scope, by tenant and slug,
+    and without such built-in roles, which every tenant has. Each row counts the grants, and the
+    active participants who hold the role in any way. Yields one row at a time. Raises
+    `TenantNotFound` or `AmbiguousName`, at once.
     """
     operator.require(Permission.VIEW)
     if tenant is None:

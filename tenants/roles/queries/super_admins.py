@@ -15,7 +15,7 @@ GRANT_COMMAND = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
 
 @dataclass(frozen=True)
 class SuperAdmins:
-    """`active` are active, in an active tenant; `able` are those of them who can sign in."""
+    """`active` are active, in an active tenant; of them, `able` can sign in."""
 
     active: int
     able: int

@@ -79,8 +79,8 @@ def make_impatient_client(config: Configuration) -> ScaiKeyClient:
             {"action": "wrong_shape", "path": f"{ADMIN}/groups/"},
             "SW_UPSTREAM_NONSENSE",
             2,
-            "Invalid response from ScaiKey, page 1 of GET /api/v1/admin/groups/: neither `data` "
-            "nor `items` is a list.",
+            "Invalid response from ScaiKey, page 1 of GET /api/v1/admin/groups/: no list in "
+            "`data` or `items`.",
         ),
         (
             {"action": "status", "status": 403, "path": USERS},

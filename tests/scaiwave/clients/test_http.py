@@ -297,9 +297,7 @@ def test_fail_slash_missing(status: int, absolute: bool) -> None:
         f"ScaiKey at {server.origin} redirects GET /api/users to /api/users/, which would "
         "lose the Authorization header."
     )
-    assert caught.value.fix == (
-        "Update this suite: its addresses end differently from those of ScaiKey."
-    )
+    assert caught.value.fix == ("Update this suite: the addresses of ScaiKey end differently.")
 
 
 @pytest.mark.parametrize(

@@ -584,13 +584,13 @@ def test_success_complete_lists(
         (b'{"data": [', "it is not JSON"),
         (b'{"data": [{"id": "\xff"}]}', "it is not JSON"),
         (b'{"data": [], "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON"),
-        (b'{"results": []}', "neither `data` nor `items` is a list"),
-        (b'{"data": null}', "neither `data` nor `items` is a list"),
-        (b'{"detail": "no"}', "neither `data` nor `items` is a list"),
-        (b'{"data": {}}', "neither `data` nor `items` is a list"),
+        (b'{"results": []}', "no list in `data` or `items`"),
+        (b'{"data": null}', "no list in `data` or `items`"),
+        (b'{"detail": "no"}', "no list in `data` or `items`"),
+        (b'{"data": {}}', "no list in `data` or `items`"),
         (b'{"data": [], "total": -1}', "expected `int` >= 0 at `total`"),
         (b'{"data": [], "total": "7"}', "expected `int | null`, got `str` at `total`"),
-        (b'"text"', "neither `data` nor `items` is a list"),
+        (b'"text"', "no list in `data` or `items`"),
     ],
 )
 def test_fail_not_a_list(server: RawServer, client: ScaiKeyClient, body: bytes, what: str) -> None:
