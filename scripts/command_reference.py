@@ -15,7 +15,8 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -82,10 +83,13 @@ def build_command_reference() -> Iterator[str]:
     yield "\n## Exit codes\n\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
-    yield "\n## Options of every command"
-    yield from _build_options(_create_parser(VERBS["sync",]), common=True)
+    parsers = {words: _create_parser(verb) for words, verb in VERBS.items()}
+    every = [_format_option(action) for action in _list_actions(parsers["sync",], common=True)]
+    yield from ("\n## Options of every command\n", *every)
+    shared = _find_shared_options(parsers)
+    yield from ("\n## Options of many commands\n", *shared)
     for words, verb in VERBS.items():
-        yield from _build_section(words, verb)
+        yield from _build_section(words, verb, parsers[words], shared)
     yield "\n## scaiwave manage"
     yield "\n`scaiwave manage help` lists the commands that have no words of their own. Django's"
     yield "other commands run as well. To create an administrator, use `scaiwave admin"
@@ -111,18 +115,38 @@ def _see_also(*links: str) -> Iterator[str]:
         yield f"* {link}"
 
 
-def _build_section(words: VerbPath, verb: Verb) -> Iterator[str]:
+def _build_section(
+    words: VerbPath, verb: Verb, parser: argparse.ArgumentParser, shared: Mapping[str, str]
+) -> Iterator[str]:
     yield f"\n## scaiwave {' '.join(words)}"
     if alias := canonical_path(words):
         yield f"\nThe same as `scaiwave {' '.join(alias)}`."
-    else:
-        parser = _create_parser(verb)
-        yield f"\n{_format_sentence(parser.description or verb.help)}\n"
-        yield f"```text\n{parser.format_usage().rstrip()}\n```"
-        yield from _build_options(parser, common=False)
-        yield "\n```sh"
-        yield from verb.examples or (f"scaiwave {' '.join(words)}",)
-        yield "```"
+        return
+    yield f"\n{_format_sentence(parser.description or verb.help)}\n"
+    usage = " ".join(parser.format_usage().removeprefix("usage:").split())
+    if "(" in usage:  # one of several arguments is required, which the list does not show
+        yield f"`{usage}`\n"
+    actions = list(_list_actions(parser, common=False))
+    options = {_format_option(action): _format_spelling(action) for action in actions}
+    yield from (option for option in options if option not in shared)
+    if others := [f"`{spelling}`" for option, spelling in options.items() if option in shared]:
+        yield f"* {', '.join(others)}"
+    yield "\n```sh" if options else "```sh"
+    yield from verb.examples or (f"scaiwave {' '.join(words)}",)
+    yield "```"
+
+
+def _find_shared_options(parsers: Mapping[VerbPath, argparse.ArgumentParser]) -> dict[str, str]:
+    """Return the options that mean the same in many commands, as lines, with their spelling."""
+    actions = [
+        action
+        for words, parser in parsers.items()
+        if not canonical_path(words)
+        for action in _list_actions(parser, common=False)
+        if not action.required
+    ]
+    counts = Counter((_format_option(action), _format_spelling(action)) for action in actions)
+    return {option: spelling for (option, spelling), count in counts.items() if count >= MANY}
 
 
 def _create_parser(verb: Verb) -> argparse.ArgumentParser:
@@ -134,20 +158,20 @@ def _create_parser(verb: Verb) -> argparse.ArgumentParser:
 
 
 COMMON_OPTIONS = {"-h", "--json", "-q", "--no-input", "-v"}
+MANY = 9
+"""Options of this many commands are described once, at the top."""
 
 
-def _build_options(parser: argparse.ArgumentParser, *, common: bool) -> Iterator[str]:
-    """Format the options. argparse's own text differs between versions of Python."""
-    actions = [
-        action
-        for action in parser._actions
-        if bool(COMMON_OPTIONS.intersection(action.option_strings)) is common
-        and action.help != argparse.SUPPRESS
-    ]
-    if actions:
-        yield "\n| option | |\n|---|---|"
-    for action in actions:
-        yield f"| `{_format_spelling(action)}` | {_format_meaning(action)} |"
+def _list_actions(parser: argparse.ArgumentParser, *, common: bool) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        is_common = bool(COMMON_OPTIONS.intersection(action.option_strings))
+        if is_common is common and action.help != argparse.SUPPRESS:
+            yield action
+
+
+def _format_option(action: argparse.Action) -> str:
+    """Format an option. argparse's own text differs between versions of Python."""
+    return f"* `{_format_spelling(action)}`: {_format_meaning(action)}"
 
 
 def _format_spelling(action: argparse.Action) -> str:
@@ -157,13 +181,13 @@ def _format_spelling(action: argparse.Action) -> str:
     names = ", ".join(action.option_strings)
     if action.nargs == 0:
         return names
-    return f"{names} {value or action.dest.upper()}".replace("|", "\\|")
+    return f"{names} {value or action.dest.upper()}"
 
 
 def _format_meaning(action: argparse.Action) -> str:
     suffix = " (required)" if action.required and action.option_strings else ""
     text = (action.help or "") % {**vars(action), "prog": "scaiwave"}
-    return _escape_cell(text + suffix)
+    return (text + suffix).replace("<", "&lt;")
 
 
 def _escape_cell(text: str) -> str:

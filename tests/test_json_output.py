@@ -343,11 +343,26 @@ def match(document: Any, documented: Any) -> bool:
 
 
 def read_page() -> dict[VerbPath, Any]:
-    """Return the documents of the reference page, by command."""
-    sections = re.findall(
-        r"^### scaiwave ([^\n]+)\n.*?```json\n(.*?)```", PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return {tuple(title.split()): json.loads(block) for title, block in sections}
+    """Return the documents of the reference page, by command, with the objects that they name."""
+    text = PAGE.read_text(encoding="utf-8")
+    block = r"\n.*?```json\n(.*?)```"
+    (named,) = re.findall(rf"^## Objects{block}", text, re.MULTILINE | re.DOTALL)
+    objects = json.loads(named)
+    rows = re.findall(r"^\| `([a-z -]+)` \| `(\{.*\})` \|$", text, re.MULTILINE)
+    rows += re.findall(rf"^### scaiwave ([^\n]+){block}", text, re.MULTILINE | re.DOTALL)
+    return {tuple(title.split()): insert_objects(json.loads(row), objects) for title, row in rows}
+
+
+def insert_objects(value: Any, objects: dict[str, Any]) -> Any:
+    """Replace `"<name>"` by the object of this name, and `"...": "<name>"` by its keys."""
+    if isinstance(value, list):
+        return [insert_objects(each, objects) for each in value]
+    if isinstance(value, dict):
+        filled = {key: insert_objects(each, objects) for key, each in value.items()}
+        return {**filled.pop("...", {}), **filled}
+    if isinstance(value, str) and (name := re.fullmatch(r"<(.+)>", value)):
+        return insert_objects(objects[name[1]], objects)
+    return value
 
 
 @pytest.mark.django_db
