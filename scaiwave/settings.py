@@ -56,7 +56,7 @@ REDIS_URL = database.get_redis_url(CONFIG)
 RQ_QUEUES = {name: {"URL": REDIS_URL} for name in QUEUES}
 RQ = {"QUEUE_CLASS": "scaiwave.queue.rq_queue.SuiteQueue"}
 
-# Secrets. Neither they nor the database are created here: `manage migrate` does that.
+# Secrets. They and the database are not created here: `manage migrate` creates them.
 SECRET_KEY = secret_keys.find_secret_key(CONFIG)
 if PROFILE:
     database.require_existing_file(DATABASES["default"])

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Check that texts use the terms of docs/CONTRIBUTING.md: scripts/check_language.py [options]
+"""Check that texts use plain words: scripts/check_language.py [options]
 
-Searches all tracked text for the terms below: docs, scripts, and of Python the comments, strings
-and names of tests, but no other names. Terms that are still in use have an entry in
-scripts/language_baseline.txt, and their number may only fall. Without that file, none of the terms
-is accepted.
+Searches all tracked text for the terms below: docs, scripts, and in Python the comments, strings
+and names of tests, but no other names. PATTERNS are not searched in tests.
+
+Files that still have some are in scripts/language_baseline.txt with their number, which can only
+fall: a file with more uses fails, and one with fewer fails until `--lower` has lowered its number.
+No file may be added to it. When it is empty, delete it with its code.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import subprocess
 import sys
 import tokenize
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 BASELINE = TOP / "scripts/language_baseline.txt"
+RUN_LOWER = "scripts/check_language.py --lower"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,26 @@ TERMS = (
     Term("work off", "handle, process", r"work(?:s|ed|ing)? off"),
 )
 
+PATTERNS = (
+    Term("that of, those of", "the noun again", r"(?:that|those) of|those that"),
+    Term("neither", "not … or"),
+    Term("so does, so is", "a plain verb", r"so (?:do|does|is|are|has|have)"),
+    Term("for ever", "without limit, indefinitely"),
+    Term("Of a …", "the subject first", r"(?-i:Of) (?:an?|the|each|every)"),
+    Term("also if", "even if, including", r"also (?:where|if|when|for)|, also (?:in|of)"),
+)
+"""Grammar that makes a reader stop. It is refused like TERMS, except in tests."""
+
+OFTEN_WRONG = (
+    Term(
+        "what",
+        "name the thing, unless a verb needs it as its object",
+        r"what (?:is|was|are|were|has|have|had|it|they|an?|the|no|may|must|can)",
+    ),
+    Term("which", "two sentences", r"(?:of|in|from|to|with|by|for) which"),
+)
+"""Patterns that are often right, so that only `--list` finds them: read the sentence."""
+
 PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
 SUFFIXES = {"", ".cfg", ".html", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
 EXCLUDED = (
@@ -124,12 +147,13 @@ def main() -> int:
     group.add_argument("--list", metavar="TERM", help="list every use of a term (all: every term)")
     group.add_argument("--lower", action="store_true", help="lower the baseline to today's counts")
     options = parser.parse_args()
+    if options.list:
+        terms = [*TERMS, *PATTERNS, *OFTEN_WRONG]
+        wanted = [term for term in terms if options.list in {"all", term.name}]
+        print(*find_uses(TOP, tracked_files(TOP), wanted), sep="\n")
+        return 0
     uses = list(find_uses(TOP, tracked_files(TOP)))
     baseline = read_baseline(BASELINE)
-    if options.list:
-        wanted = [use for use in uses if options.list in {"all", use.term.name}]
-        print(*wanted, sep="\n")
-        return 0
     if options.lower:
         write_baseline(BASELINE, lower(baseline, count(uses)))
         return 0
@@ -155,10 +179,17 @@ def is_checked(file: str) -> bool:
     return Path(file).suffix in SUFFIXES and not any(fnmatch(file, glob) for glob in EXCLUDED)
 
 
-def find_uses(top: Path, files: Iterable[str]) -> Iterator[Use]:
+def find_uses(
+    top: Path, files: Iterable[str], terms: Sequence[Term] = (*TERMS, *PATTERNS)
+) -> Iterator[Use]:
     """Yield every use that is not allowed."""
-    patterns = [(term, term.compile()) for term in TERMS]
+    compiled = [(term, term.compile()) for term in terms]
     for file in files:
+        patterns = [
+            (term, pattern)
+            for term, pattern in compiled
+            if term in TERMS or not file.startswith("tests/")
+        ]
         try:
             text = (top / file).read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError):  # binary, or deleted and not yet committed
@@ -201,39 +232,38 @@ def is_allowed(file: str, term: Term, line: str) -> bool:
 
 
 def find_problems(uses: list[Use], baseline: Counter[str]) -> Iterator[str]:
-    """Yield the uses of terms without a baseline, and the counts that exceed theirs."""
-    for name, number in sorted(count(uses).items()):
-        accepted = baseline[name]
-        if not accepted:
-            yield from (str(use) for use in uses if use.term.name == name)
-        elif number > accepted:
-            yield (
-                f"{name!r} is used {number} times, {number - accepted} more than before. List "
-                f"them: scripts/check_language.py --list {name!r}"
-            )
+    """Yield the uses in files that have more than their baseline, and baselines that are stale."""
+    counts = count(uses)
+    for file in sorted(counts | baseline):
+        number, accepted = counts[file], baseline[file]
+        if number > accepted:
+            if accepted:
+                yield f"{file}: {number} uses instead of {accepted}. Write one of them differently:"
+            yield from (str(use) for use in uses if use.file == file)
+        elif number < accepted:
+            yield f"{file}: {number} uses instead of {accepted}. Run {RUN_LOWER}."
 
 
 def count(uses: list[Use]) -> Counter[str]:
-    return Counter(use.term.name for use in uses)
+    """Return the number of uses in each file."""
+    return Counter(use.file for use in uses)
 
 
 def lower(baseline: Counter[str], counts: Counter[str]) -> Counter[str]:
-    """Return the baseline without what is no longer used. It never rises."""
-    if not baseline:
-        return baseline
-    return Counter({name: min(number, counts[name]) for name, number in baseline.items()})
+    """Return the baseline without uses that no longer exist. It never rises."""
+    return baseline & counts
 
 
 def read_baseline(path: Path) -> Counter[str]:
-    """Return how many uses of each term are accepted: none if there is no file."""
+    """Return the number of accepted uses of each file: none if there is no baseline."""
     if not path.exists():
         return Counter()
     rows = (line.rsplit(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
-    return Counter({name: int(number) for name, number in rows})
+    return Counter({file: int(number) for file, number in rows})
 
 
 def write_baseline(path: Path, baseline: Counter[str]) -> None:
-    rows = [f"{name} {number}\n" for name, number in sorted(baseline.items()) if number > 0]
+    rows = [f"{file} {number}\n" for file, number in sorted(baseline.items())]
     if rows:
         path.write_text("".join(rows), encoding="utf-8")
     else:

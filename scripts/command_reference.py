@@ -131,9 +131,8 @@ def _build_section(
     yield from (option for option in options if option not in shared)
     if others := [f"`{spelling}`" for option, spelling in options.items() if option in shared]:
         yield f"* {', '.join(others)}"
-    yield "\n```sh" if options else "```sh"
-    yield from verb.examples or (f"scaiwave {' '.join(words)}",)
-    yield "```"
+    examples = verb.examples or (f"scaiwave {' '.join(words)}",)
+    yield f"* Examples: {', '.join(f'`{example}`' for example in examples)}"
 
 
 def _find_shared_options(parsers: Mapping[VerbPath, argparse.ArgumentParser]) -> dict[str, str]:

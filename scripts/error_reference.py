@@ -134,7 +134,7 @@ def _get_meaning(error: type[ScaiWaveError]) -> str:
 def _get_advice(error: type[ScaiWaveError]) -> str:
     """Return the remedy or the fix, the class's own before inherited ones.
 
-    That of ScaiWaveError is for defects, so it is not inherited.
+    The fix of ScaiWaveError is for defects, and is not inherited.
     """
     for ancestor in error.__mro__:
         if ancestor is ScaiWaveError and error is not ScaiWaveError:

@@ -111,7 +111,7 @@ def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str,
 def get_media(room: Room, window: TimeWindow = WHOLE_ROOM) -> list[MediaEntry]:
     """Return every name of every attachment; names of the same bytes follow each other.
 
-    Of a window, only the attachments that its events refer to.
+    For a window, only the attachments that its events refer to.
     """
     if window == WHOLE_ROOM:
         return _list_media(RoomMedia.objects.filter(room=room))

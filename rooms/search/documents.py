@@ -27,7 +27,7 @@ from rooms.search.scope import (
 from scaiwave.core.sql import execute, fetch, to_uuid, uuid_param
 
 _IN_RANGE = "{0}.tenant_id = %s AND {0}.stream_position > %s AND {0}.stream_position <= %s"
-# Of an event and its document. With the position, the index of positions finds one row too.
+# Compares an event with its document. With the position, the index of positions finds one row too.
 _SAME_POSITION = "e.tenant_id = d.tenant_id AND e.stream_position = d.stream_position"
 _EVENTS_IN_RANGE, _DOCUMENTS_IN_RANGE = _IN_RANGE.format("e"), _IN_RANGE.format("d")
 

@@ -148,7 +148,7 @@ class WeaviateClient:
     def list_tenants(self) -> set[str]:
         """Return the names of the tenants; none if the class does not exist.
 
-        Of a class that does not exist, Weaviate's description of its API has no 404 here, but 422
+        For a class that does not exist, Weaviate's description of its API has no 404 here, but 422
         (Weaviate docs, api/rest, schema.objects.tenants.get).
         """
         try:

@@ -119,7 +119,7 @@ def _check_plain_http(config: Configuration) -> Iterator[CheckMessage]:
         address = urlsplit(config.get_url(name))
         if address.scheme == "http" and address.hostname not in LOOPBACK:
             yield Warning(
-                f"{name} begins with http://, so {secrets} are sent unencrypted.",
+                f"{name} begins with http://, which sends {secrets} unencrypted.",
                 hint="Use https:// unless the host is this server.",
                 id="scaiwave.W002",
             )

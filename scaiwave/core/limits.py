@@ -17,7 +17,7 @@ from scaiwave.core.errors import ConflictError, TimeLimitSignal
 from scaiwave.core.sql import execute, fetch, fetch_one
 
 MAX_QUERY_CHARS = 100
-"""Of the query of another session that an error shows."""
+"""An error shows so many characters of the query of another session."""
 
 MIN_POLL_SECONDS = 0.1
 MAX_CLOSE_SECONDS = 2.0
@@ -177,7 +177,7 @@ class LockWaits:
             except Error:
                 return
             finally:
-                connection.close()  # That of this thread.
+                connection.close()  # this thread's
             if blockers or was_free:
                 self.blockers = blockers
             was_free = not blockers

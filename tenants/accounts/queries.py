@@ -44,7 +44,7 @@ def get_administrator(operator: Operator, username: str) -> AdminUser:
 
 
 def may_sign_in(user: AdminUser) -> bool:
-    """Whether the account can sign in with a password. Those of ScaiKey depend on a role there."""
+    """Whether the account can sign in with a password. Accounts of ScaiKey need a role there."""
     return user.is_active and user.is_staff and user.has_usable_password()
 
 

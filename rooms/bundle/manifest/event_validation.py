@@ -46,7 +46,7 @@ _HEX_TO_0 = str.maketrans("123456789abcdef", "0" * 15)
 _DIGIT_TO_0 = str.maketrans("123456789", "0" * 9)
 
 _REQUIRED_TEXTS = 11
-"""Of an event: seven required keys, and four required fields that are texts."""
+"""An event has seven required keys, and four required fields that are texts."""
 _MAX_SINGLE_ESCAPES = 1000
 """In one batch. Looking at each is fast as long as there are few."""
 _QUOTE, _U = b'"u'

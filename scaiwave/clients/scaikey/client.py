@@ -157,8 +157,8 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
     """Return the error for a response outside 200–299.
 
     A 404 is ScaiKey's own only if its body is JSON with the `detail` of FastAPI. A 404 of a gateway
-    in front of it proves nothing about a record. That of an unknown route, where ScaiKey always has
-    one, means that the configured address is wrong.
+    in front of it proves nothing about a record. A 404 of a route that ScaiKey always has means
+    that the configured address is wrong.
     """
     translated = error_from_response(response, peer)
     if _is_unknown_route(response):

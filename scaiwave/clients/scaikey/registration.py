@@ -1,6 +1,6 @@
 """Register this server with ScaiKey (ScaiKey docs, reference/api/registration).
 
-Registration needs no credentials. Those that it ends with can be fetched exactly once, so the
+Registration needs no credentials. The new credentials can be fetched exactly once, so the
 caller of `registration_status` must save them to disk before anything else.
 """
 

@@ -159,7 +159,7 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
         if not self.user_id:
             self._resolve()
         if not self.user_id and not self.member_group_id:
-            raise ValueError("Neither a user nor a group has an id")
+            raise ValueError("The user or group has no id")
         if max(len(self.user_id), len(self.member_group_id)) > MAX_ID_CHARS:
             raise ValueError(f"An id has more than {MAX_ID_CHARS} characters")
 

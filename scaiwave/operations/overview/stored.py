@@ -27,9 +27,9 @@ def load_overview(now: datetime, operator: Operator | None = None) -> dict[str, 
 
     `operator` is someone who sees only some tenants; without one it is about the whole server.
 
-    Of the requests that find an old one, one builds it, and the others wait for that. It is built
-    outside of a transaction: on SQLite that would keep all others from writing, also while Redis
-    does not answer.
+    If several requests find an old one, one builds it, and the others wait. It is built outside of
+    a transaction, which on SQLite would keep all others from writing, even while Redis does not
+    answer.
     """
     scope = name_scope(operator)
     if len(scope) > StoredOverview.MAX_SCOPE_CHARS:  # This server has no such tenant or partner.

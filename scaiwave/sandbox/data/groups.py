@@ -21,7 +21,7 @@ TYPE_BLOCK = 12
 MEMBERSHIPS_PER_PERSON = 2.5
 # Most groups are small, a few are big; the mean is 1.
 WEIGHTS = (0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 1.0, 1.5, 2.0, 3.5)
-# Of every seven groups of a tenant, two contain the next one: a chain of three levels.
+# Two in seven groups of a tenant contain the next one: a chain of three levels.
 NESTING = (2, 3)
 NESTING_ROUND = 7
 

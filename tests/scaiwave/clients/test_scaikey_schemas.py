@@ -114,7 +114,7 @@ def test_success_member(sent: dict[str, Any], key: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("sent", [{}, {"id": "x"}, {"user_id": ""}, {"type": "USER"}])
 def test_fail_member_without_a_person_or_group(sent: dict[str, Any]) -> None:
-    with pytest.raises(msgspec.ValidationError, match="Neither a user nor a group has an id"):
+    with pytest.raises(msgspec.ValidationError, match="The user or group has no id"):
         read(MemberRecord, **sent)
 
 

@@ -58,14 +58,14 @@ CASES = [
     (
         {"SCAIWAVE_PUBLIC_URL": "http://chat.example.com"},
         "scaiwave.W002",
-        "SCAIWAVE_PUBLIC_URL begins with http://, so administrators' passwords are sent "
+        "SCAIWAVE_PUBLIC_URL begins with http://, which sends administrators' passwords "
         "unencrypted.",
         "Use https:// unless the host is this server.",
     ),
     (
         {"SCAIWAVE_SCAIKEY_URL": "http://scaikey.example.com"},
         "scaiwave.W002",
-        "SCAIWAVE_SCAIKEY_URL begins with http://, so credentials and tokens are sent unencrypted.",
+        "SCAIWAVE_SCAIKEY_URL begins with http://, which sends credentials and tokens unencrypted.",
         "Use https:// unless the host is this server.",
     ),
     (
