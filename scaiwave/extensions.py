@@ -212,7 +212,7 @@ TENANT_FILTER_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "skipped_removals": Extension("identity_sync.reports.tenant_figures.SKIPPED_REMOVALS"),
     "skipped_rows": Extension("identity_sync.reports.tenant_figures.SKIPPED_ROWS"),
 }
-"""Totals by which tenants are filtered, and which no page shows."""
+"""Totals for filters of tenants; no page shows them."""
 TENANT_FIGURES: Mapping[str, Extension[FigureSource]] = {
     "last_activity_at": Extension("rooms.lookup.tenant_figures.LAST_ACTIVITY"),
     "last_sync_at": Extension("identity_sync.reports.tenant_figures.LAST_SYNC"),

@@ -20,7 +20,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
 os.environ.setdefault("SCAIWAVE_PROFILE", "full")
 
 GUNICORN_BOOT_ERROR = 3
-"""The exit code of a worker with which gunicorn stops, instead of starting another one."""
+"""The exit code of a worker that makes gunicorn stop, instead of starting another one."""
 
 
 class Application:

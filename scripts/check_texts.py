@@ -2,7 +2,7 @@
 """Check that no code reads data out of sentences that it shows: scripts/check_texts.py [DIRECTORY]
 
 What operators read is made from data, and may be reworded at any time. So no module may compare,
-search or cut what is named as a sentence (see SENTENCES), nor compare anything with a sentence,
+search or cut a value that is named as a sentence (see SENTENCES), or compare it with a sentence,
 and no query or template may either. Texts of others, such as errors of a database, are allowed
 here one by one.
 """
@@ -36,7 +36,7 @@ QUERYING = {"filter", "exclude", "get", "Q", "When", "get_or_create"}
 ALLOWED = {
     ("scaiwave/clients/http/exceptions.py", "'closed connection' in text"),  # of httpcore
     ("scaiwave/clients/scaikey/client.py", "response_detail(response) == 'Not Found'"),  # FastAPI
-    ("tenants/lookup/validators.py", "strip_control_chars(reason) != reason"),  # what was typed
+    ("tenants/lookup/validators.py", "strip_control_chars(reason) != reason"),  # typed by operators
     (
         "identity_sync/sync/staging.py",
         "definitions.replace('n integer', 'n INTEGER PRIMARY KEY', 1)",

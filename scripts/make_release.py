@@ -111,7 +111,7 @@ def _write_version(version: str) -> None:
     changes = text.partition(UNRELEASED)[2].partition("\n## ")[0]
     if not changes.strip():
         raise ReleaseError(
-            f"{CHANGELOG} has nothing under Unreleased.", "Describe there what is new."
+            f"{CHANGELOG} has nothing under Unreleased.", "Describe the changes there."
         )
     today = datetime.now(UTC)
     _replace_once(changelog, UNRELEASED, f"{UNRELEASED}\n## {version} ({today:%Y-%m-%d})\n")

@@ -311,7 +311,7 @@ class AuditChanged(DomainError):
         "database."
     )
     remedy = (
-        "The command lists what is wrong. [Verifying the audit log](audit-seals.md#problems) "
+        "The command lists the problems. [Verifying the audit log](audit-seals.md#problems) "
         "describes each problem, and what to do."
     )
 
@@ -333,7 +333,7 @@ class AuditSealsLost(DomainError):
 
 
 class AuditUnsealed(DomainError):
-    """Days of the audit log that ended are not sealed; what is sealed is as it was."""
+    """Days of the audit log that ended are not sealed; the sealed days are unchanged."""
 
     code = "SW_AUDIT_UNSEALED"
     fix = "Run `scaiwave admin audit seal`, which also completes an interrupted run."
@@ -422,7 +422,7 @@ class SignInRejected(AuthError):
 
 
 class SignInRoleMissing(PermissionDenied):
-    """The person has no role in ScaiKey with which they may enter the admin site."""
+    """The person has no role in ScaiKey that may enter the admin site."""
 
     code = "SW_SIGN_IN_NO_ROLE"
     fix = (

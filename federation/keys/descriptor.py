@@ -64,7 +64,7 @@ class ShowDescriptorResult:
 
     @property
     def address(self) -> str:
-        """The URL from which peers fetch it."""
+        """The URL of it for peers."""
         return f"https://{self.document['server_name']}{DESCRIPTOR_PATH}"
 
     @property

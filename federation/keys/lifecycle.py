@@ -143,7 +143,7 @@ class RotateKeyResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "key": self.key,
             "previous_key": self.previous,
@@ -308,7 +308,7 @@ class RevokeKeyResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "key": self.key,
             "changed": self.revoked or (self.dry_run and self.key["revoked_at"] is None),
@@ -502,7 +502,7 @@ def new_key(now: datetime) -> ServerKey:
 
 
 def save_key(key: ServerKey) -> None:
-    """Insert the key, then self-test what was stored. Call it inside a transaction."""
+    """Insert the key, then self-test the stored row. Call it inside a transaction."""
     key.save(force_insert=True)
     self_test(ServerKey.objects.get(pk=key.pk))
 

@@ -61,7 +61,7 @@ def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
 def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datetime) -> None:
     """Return if this key made the signature within its validity period, else raise.
 
-    A key that was rotated since still verifies what it signed before; a revoked key verifies
+    A key that was rotated since still verifies its older signatures; a revoked key verifies
     nothing. `signed_at` must be timezone-aware. Raises SigningKeyRevoked, InvalidSignature,
     SignatureOutsideValidity.
     """

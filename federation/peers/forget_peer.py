@@ -35,7 +35,7 @@ class ForgetPeerResult:
         return f"Peer {name} was already forgotten; nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"peer": self.peer, "changed": self.changed or self.dry_run}
 
 

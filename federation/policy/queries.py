@@ -42,7 +42,7 @@ def evaluate_policy(server_name: str, policy: Policy | None = None) -> PolicyDec
 
 
 def describe_policy(policy: Policy) -> str:
-    """Return in sentences what a policy means while it is in force."""
+    """Return in sentences the effect of a policy while it is in force."""
     sentences = [_MODE_SENTENCES[FederationMode(policy.default_mode)]]
     if policy.default_mode == FederationMode.INVITE_ONLY:
         sentences.append(f"It allows {pluralize(len(policy.allowed_peers), 'server')}.")

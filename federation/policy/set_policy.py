@@ -56,12 +56,11 @@ class SetPolicyResult:
         if "allowed_peers" not in self.changed or mode == FederationMode.INVITE_ONLY:
             return ""
         return (
-            f"The mode is {mode}, in which allowed_peers has no effect; "
-            "it applies only in mode invite_only."
+            f"The mode is {mode}: allowed_peers has no effect; it applies only in mode invite_only."
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         changes = [
             {"field": field, "old": before, "new": after}
             for field, (before, after) in self.changed.items()

@@ -7,6 +7,6 @@ Writing: `writer` streams an archive (`archive.writer`) with manifest, attachmen
 Reading: `reader` validates a bundle and then returns its events. It opens the archive
 (`archive.reader`, which parses `archive.records`); `validator` goes through its entries: the
 manifest with `manifest.reader` (`json_stream` and `strict_json` for the JSON, `manifest.events` and
-`manifest.event_validation` for the events, `manifest.references` for what they refer to), the
+`manifest.event_validation` for the events, `manifest.references` for their references), the
 attachments, then `signature`.
 """

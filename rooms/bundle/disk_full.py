@@ -1,4 +1,4 @@
-"""Report a full disk with advice that fits what was being written."""
+"""Report a full disk, with advice for the file that was being written."""
 
 from __future__ import annotations
 

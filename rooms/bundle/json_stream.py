@@ -43,7 +43,7 @@ class JsonStream:
         return self._discarded + self._offset
 
     def _read_more(self) -> bool:
-        """Append the next chunk. Drops what has been read, so `_offset` becomes 0."""
+        """Append the next chunk. Drops the text that was read, so `_offset` becomes 0."""
         chunk = next(self._chunks, b"")
         self._discarded += self._offset
         self._data = self._data[self._offset :] + chunk

@@ -114,7 +114,7 @@ class SignatureDocument:
 
     @property
     def message(self) -> bytes:
-        """Return what was signed: the document without its signature, canonical by RFC 8785.
+        """Return the signed text: the document without its signature, canonical by RFC 8785.
 
         Joined on request, because it is as long as the list of entries.
         """

@@ -27,7 +27,7 @@ CHUNK_BYTES = 256 * 1024
 class BundleWriter:
     """Call `encode_manifest`, then `encode_attachment` for each file, then `encode_end`.
 
-    Send on what they yield.
+    Send the chunks on.
     """
 
     def __init__(self, header: ManifestHeader) -> None:

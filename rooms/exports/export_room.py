@@ -57,7 +57,7 @@ from tenants.models import Participant
 
 @dataclass(frozen=True)
 class BundleSigner:
-    """This server's signing key; its ID is part of what it signs."""
+    """This server's signing key; its ID is part of the signed text."""
 
     key_id: str
     seed: bytes = field(repr=False)

@@ -95,7 +95,7 @@ class EventRewriter:
     IDs: they refer to nothing, and equal IDs stay equal. A reference that is not a UUID in any
     spelling is deleted: the platform might still find the file of another room with it.
 
-    `origin` decides what the original senders of the bundle are worth. `replaced_senders` counts
+    `origin` decides whether the original senders of the bundle count. `replaced_senders` counts
     the events whose own original sender was replaced by the sender in the bundle, `removed_avatars`
     the senders, of the bundle and of events, whose avatar was removed.
     """

@@ -305,7 +305,7 @@ def _build_rewriter(
 
 
 def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, EventRewriter]:
-    """Write the room; return it, and what has rewritten its events."""
+    """Write the room; return it and the rewriter of its events."""
     tenant, bundle = context.target.tenant, context.bundle
     hashes = [entry.sha256 for entry in plan.to_store]
     # 1. Announce the files and store them.
@@ -359,7 +359,7 @@ def _write_room(context: _ImportContext) -> Room:
 
 
 def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
-    """Check what must be true once all rows are written, and record the import.
+    """Check the result once all rows are written, and record the import.
 
     The tenant's limits are checked again under its lock, so that imports that end at the same time
     can't exceed them together.

@@ -34,7 +34,7 @@ class RoomStateResult:
         return cls(load_room_row(room), str(room), changes and not dry_run, changes and dry_run)
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"room": self.room, "changed": self.changed or self.dry_run}
 
 

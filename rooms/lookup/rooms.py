@@ -102,7 +102,7 @@ def list_rooms(
 ) -> Page:
     """Return the rooms of one tenant with their figures, continuing after the room with that ID.
 
-    The database sorts, and counts only what is shown, one batch at a time. `search` is a part of a
+    The database sorts, and counts only for shown rooms, one batch at a time. `search` is part of a
     name or alias, in any case. A minus before the sort column reverses the order, as does
     `reverse`; empty values come last either way. Raises `TenantNotFound`, `WorkspaceNotFound`,
     `AmbiguousName` or `UsageError`, at once.

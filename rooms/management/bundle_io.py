@@ -78,7 +78,7 @@ def print_import_result(output: Output, imported: ImportResult) -> None:
 def build_import_document(imported: ImportResult) -> Row:
     """Return what --json prints; the HTTP API has a document of its own, `imported.document()`.
 
-    `changed` is also true for what a dry run would change.
+    In a dry run, `changed` is whether something would change.
     """
     document = imported.document()
     changed, media = document.pop("imported"), document.pop("media")

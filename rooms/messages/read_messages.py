@@ -52,7 +52,7 @@ def read_messages(
 ) -> MessagePage:
     """Return the newest events of a room, or the newest before a position of the stream.
 
-    The caller has found the room within what the operator may see. Raises `ReasonMissing`,
+    The caller has found the room within the operator's scope. Raises `ReasonMissing`,
     `InvalidName` for a reason that can't be printed, and `MessageLimitReached`.
     """
     operator.require(Permission.READ_MESSAGES)
@@ -87,7 +87,7 @@ def read_messages(
 
 
 def _check_limit(operator: Operator, now: datetime) -> None:
-    """Count what the account has read: by its ScaiKey ID, since its name may change."""
+    """Count the pages that the account has read, by its ScaiKey ID, since its name may change."""
     lock_in_transaction(f"{ACTION} {operator.subject or operator.name}")
     by = {"operator_id": operator.subject}
     if not operator.subject:

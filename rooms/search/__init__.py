@@ -1,4 +1,4 @@
-"""The search index: what is indexed, where, and how it is queried.
+"""The search index: its documents, where they are, and how it is queried.
 
 `schema` and `scope` hold the SQL of the full-text table and of the events that belong in it;
 `documents` maintains that table. `base` is what an index can do, `database` and `weaviate` are the

@@ -55,7 +55,7 @@ class IndexCounts:
 
 class SearchIndex(Protocol):
     def index(self, event_range: EventRange) -> IndexingResult:
-        """Write what is missing or was edited, and remove what must no longer be found.
+        """Write missing and edited documents, and remove documents that must not be found.
 
         All other messages can be found throughout.
         """

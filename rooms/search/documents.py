@@ -1,4 +1,4 @@
-"""The table of documents: derived from the events, with what a search server has of each.
+"""The table of documents: derived from the events, with the state of a search server.
 
 Every statement works on a whole set and names the tenant, whatever ids it is given. Statements
 about a range of positions restrict both events and documents to it. PostgreSQL's statistics can be
@@ -41,7 +41,7 @@ def removed_sql() -> str:
 
 
 def upsert(event_range: EventRange) -> int:
-    """Write what is missing or was edited; return how many documents.
+    """Write missing and edited documents; return how many.
 
     Writes in stream order, so that two processes on the same range wait for each other instead of
     deadlocking.
@@ -130,7 +130,7 @@ def pending_documents(
 
 
 def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState]]) -> None:
-    """Record what the search server has now, except of documents written again since."""
+    """Record the state of the search server, except for documents written again since."""
     with transaction.atomic():
         for document, remote in documents:
             SearchDocument.objects.filter(

@@ -1,4 +1,4 @@
-"""Search messages, and show what a backfill of the search index would do."""
+"""Search messages, and preview a backfill of the search index."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def ensure_full_text(using: str = "default", **signal_arguments: Any) -> None:
 
 
 def _create_full_text(database: BaseDatabaseWrapper, existing: set[str]) -> None:
-    """Create what is missing and rebuild, to index documents written without a trigger."""
+    """Create missing tables and triggers, and rebuild for documents written without a trigger."""
     if WORDS not in existing:
         _execute(database, _CREATE_FTS5)
     for name, definition in _TRIGGERS.items():

@@ -53,7 +53,7 @@ def index_step(
     sizer: BatchSizer,
     rewrite: bool = False,
 ) -> tuple[int, IndexingResult]:
-    """Index the events after a position; return the position reached, and what was done."""
+    """Index the events after a position; return the position reached, and the counts."""
     started = time.monotonic()
     through = sizer.next_end(search_range, after)
     result = index.index(EventRange(scope, search_range.tenant_id, after, through, rewrite))
@@ -75,7 +75,7 @@ class RangeWorker:
         self._total = run.ranges.aggregate(total=Sum("events"))["total"] or 0
 
     def process_range(self, range_id: UUID) -> bool:
-        """Do what is left of this range; return whether it was free."""
+        """Do the rest of this range; return whether it was free."""
         with process_lock(f"search-range-{range_id.hex}") as acquired:
             if acquired:
                 done_before = self._count_done_events()

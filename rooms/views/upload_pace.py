@@ -70,7 +70,7 @@ class PaceWatch:
 
 @contextmanager
 def watch_pace(request: HttpRequest, count: Callable[[], int]) -> Iterator[PaceWatch]:
-    """Watch an upload of which `count` returns the number of bytes read so far."""
+    """Watch an upload; `count` returns the number of bytes read so far."""
     config = settings.CONFIG
     pace = UploadPace(
         config.get_int("SCAIWAVE_UPLOAD_MIN_KIB_PER_SECOND") * KIB,

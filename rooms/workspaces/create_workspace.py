@@ -52,7 +52,7 @@ class CreateWorkspaceResult:
         return f"Workspace {slug} created in tenant {self.tenant}{owner}."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         workspace = {**self.workspace, "tenant": self.tenant}
         return {
             "workspace": workspace,

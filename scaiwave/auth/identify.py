@@ -174,7 +174,7 @@ def build_token_operator(claims: Claims, own_client_id: str) -> Operator:
 
 
 def _get_role_and_scope(claims: Claims) -> tuple[OperatorRole, str]:
-    """Return the role and what it reaches, one of `APPLICATION_SCOPES`.
+    """Return the role and its scope, one of `APPLICATION_SCOPES`.
 
     What an application may do depends on the scopes of its token (ScaiKey docs,
     reference/admin-api), even if the token names a role.

@@ -32,7 +32,7 @@ from scaiwave.storage.schema_version import known_schema_required
 
 # Words of Django's that are not commands of an application.
 _DJANGO_WORDS = ("help", "version")
-# Commands of Django's that operators must not run: what they would do, and the alternative.
+# Commands of Django's that operators must not run, with their effect and the alternative.
 _RUNS_ANYTHING = "would run whatever Redis contains"
 _BLOCKED_COMMANDS = {
     "rqworker": (_RUNS_ANYTHING, "Run `scaiwave worker`."),
@@ -44,7 +44,7 @@ _BLOCKED_COMMANDS = {
         "To start over, create an empty database and run `scaiwave manage migrate`.",
     ),
 }
-# Commands of Django's with which an operator finds out about an unknown schema.
+# Commands of Django's that show an operator an unknown schema.
 _SCHEMA_COMMANDS = frozenset(
     {"check", "dbshell", "diffsettings", "help", "shell", "showmigrations"}
 )

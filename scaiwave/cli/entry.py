@@ -203,7 +203,7 @@ def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
 
 
 def _add_saved_works(error: ScaiWaveError) -> ScaiWaveError:
-    """Return the error of a lost database with what was saved before, if anything was."""
+    """Return the error of a lost database, with the changes that were saved before, if any."""
     if not isinstance(error, DatabaseUnreachable) or not (works := list_completed()):
         return error
     return LostAfterCommit(

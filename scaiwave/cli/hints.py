@@ -26,7 +26,7 @@ _LIST_PEOPLE = "Run `scaiwave admin list-participants --tenant <tenant>`."
 _SHOW_PERSON = "Run `scaiwave admin show-participant <participant>`."
 _GROUPS_FROM_SCAIKEY = "Add, change and remove groups in ScaiKey, then run `scaiwave sync`."
 _SHOW_HOLDERS = "Run `scaiwave role show <role> --tenant <tenant>`."
-_RUNS = "Run `scaiwave sync runs`, and `scaiwave sync show-run <run>` for what a run changed."
+_RUNS = "Run `scaiwave sync runs`, and `scaiwave sync show-run <run>` for the changes of a run."
 _PEOPLE_FROM_SCAIKEY = "Add, change and remove people in ScaiKey, then run `scaiwave sync`."
 _PEOPLE_TO_ERASE = (
     "Remove people in ScaiKey, then run `scaiwave sync`. To erase their data afterwards, run "

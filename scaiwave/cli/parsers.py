@@ -84,7 +84,7 @@ class ScriptParser(UsageErrorMixin, ArgumentParser):
 
 
 def format_usage(parser: ArgumentParser) -> str:
-    """Return the usage of a command, with what it needs by name and all else as [options]."""
+    """Return the usage of a command, with required arguments by name and all else as [options]."""
     prog, *parts = _list_usage(parser)
     lines = [prog]
     for part in parts:

@@ -62,7 +62,7 @@ _RUNS = Verb(
 )
 _SHOW_RUN = Verb(
     "sync_show_run",
-    "Show what a run changed, for whom and why",
+    "Show the changes of a run, with reasons",
     (
         "scaiwave sync show-run last",
         "scaiwave sync show-run 019aab53-0c1f --tenant acme --action loss",

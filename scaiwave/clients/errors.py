@@ -38,7 +38,7 @@ class UpstreamRejected(RefusedError):
     """Another server rejected the request (4xx)."""
 
     code = "SW_UPSTREAM_REJECTED"
-    remedy = "Correct what the error names, then try again."
+    remedy = "Correct the value that the error names, then try again."
 
 
 class UpstreamConflict(ConflictError):

@@ -1,4 +1,4 @@
-"""The configuration of this server: what may be set, and what is set.
+"""The configuration of this server: possible settings, and their values.
 
 `definitions` is the table of all settings, `configuration` reads them from the environment and the
 env file, `secret_keys` makes the keys that SQLite installations need, `database` turns the database

@@ -181,7 +181,7 @@ def _check_server_name(config: Configuration) -> Iterator[CheckMessage]:
     if not uses_sqlite(config) and config.is_default("SCAIWAVE_SERVER_NAME"):
         yield Warning(
             "SCAIWAVE_SERVER_NAME is not set, so all participants are @name:localhost.",
-            hint="Set it to the name by which other servers know this one.",
+            hint="Set it to the public name of this server.",
             id="scaiwave.W005",
         )
 
@@ -193,7 +193,7 @@ def _check_registration(config: Configuration) -> Iterator[CheckMessage]:
     if missing and missing not in (names, names[1:]):
         yield Warning(
             f"ScaiKey is only partly configured: {' and '.join(missing)} missing.",
-            hint="Run `scaiwave sync register`, or set what is missing.",
+            hint="Run `scaiwave sync register`, or set the missing settings.",
             id="scaiwave.W006",
         )
 

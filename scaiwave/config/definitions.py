@@ -156,7 +156,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_LOOKUP_LIMIT",
-        "Maximum number of look-ups with which a sync confirms removals; others are postponed.",
+        "Maximum number of look-ups that confirm removals in a sync; other removals are postponed.",
         "10000",
         type="int",
     ),
@@ -241,7 +241,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it requires one.", secret=True
     ),
     SettingDefinition(
-        "SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, to which the docs are published.", type="url"
+        "SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, for publishing the docs.", type="url"
     ),
     SettingDefinition(
         "SCAIWAVE_SCAICMS_API_KEY",

@@ -35,11 +35,11 @@ def find_secret_key(config: Configuration) -> str:
 
 
 def describe_missing_secret_key(config: Configuration) -> SettingMissing:
-    """Return the error of a server whose key is gone: what it has signed can't be checked."""
+    """Return the error of a server whose key is lost: its signatures can't be checked."""
     return SettingMissing(
         f"{config.home / FILE_NAME} does not exist, and SCAIWAVE_SECRET_KEY is not set.",
         fix="Restore the file from a backup. If it is lost, `scaiwave manage migrate` creates "
-        "another; what the old key has signed, such as plans and sign-ins, is then invalid.",
+        "another; signatures of the old key, such as plans and sign-ins, are then invalid.",
     )
 
 

@@ -25,7 +25,7 @@ _LONG_RUN = re.compile(rf"\S{{{MAX_QUOTED_CHARS + 1},}}")
 
 
 def shorten_input(text: str, arguments: Iterable[str]) -> str:
-    """Shorten what a message repeats of the command line, and any other text without a space."""
+    """Shorten repeated parts of the command line, and any other text without a space."""
     for argument in arguments:
         if len(argument) > MAX_QUOTED_CHARS:
             for part in _iter_quotable(argument):
@@ -34,7 +34,7 @@ def shorten_input(text: str, arguments: Iterable[str]) -> str:
 
 
 def _iter_quotable(argument: str) -> list[str]:
-    """Return what a message may quote of an argument, longest first."""
+    """Return the parts of an argument that a message may quote, longest first."""
     values = {argument, *argument.split(","), argument.partition("=")[2]}
     values |= {value.strip() for value in values} | {value.lower() for value in values}
     forms = values | {repr(value)[1:-1] for value in values} | set(map(quote, values))

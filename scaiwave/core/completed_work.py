@@ -16,7 +16,7 @@ MAX_LISTED = 3
 
 
 class CompletedWork(NamedTuple):
-    """`description` names what was done, with its ID; `command` shows it again, if one does."""
+    """`description` names the completed work, with its ID; `command` shows it, if one does."""
 
     description: str
     command: str

@@ -196,8 +196,8 @@ class LostAfterCommit(ConfigurationError):
 
     code = "SW_DATABASE_LOST_AFTER_COMMIT"
     remedy = (
-        "The error lists what was saved, and names the command that shows it. Run the same command "
-        "again only if something is missing there."
+        "The error lists the saved changes, and names the command that shows them. Run the same "
+        "command again only if something is missing there."
     )
 
 
@@ -259,7 +259,7 @@ class OutputLost(DomainError):
     code = "SW_OUTPUT_LOST"
     http_status = 500
     remedy = (
-        "Do not run the command again. The error lists what was done, and names the command that "
+        "Do not run the command again. The error lists the work that is done, and the command that "
         "shows it."
     )
 

@@ -53,7 +53,7 @@ class DatabaseBlocked(LimitReached):
 
 
 class RunLimits:
-    """The limits of one run in the main thread, and the errors with which they end it.
+    """The limits of one run in the main thread, and the errors that end it.
 
     `timeout` is in seconds, None for no limit; `timeout_error` is raised after it. `lock_seconds`
     is how long the run waits for each lock of another database session; 0: no limit.

@@ -15,7 +15,7 @@ class Page:
     """
 
     def __init__(self, rows: Generator[dict[str, Any], None, None], limit: int | None) -> None:
-        """`rows` should have one row more than `limit`, from which the page knows of the next."""
+        """`rows` should have one row more than `limit`, which shows that there is a next page."""
         self._rows = rows
         self._limit = limit
         self.next_id: UUID | None = None

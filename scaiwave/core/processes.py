@@ -16,7 +16,7 @@ def start_detached(command: Sequence[str], *, lock: int) -> None:
 
     It inherits the descriptor of a locked file, so that no second process is started while it
     starts. It has a session of its own, so it outlives the caller, such as a web worker. A thread
-    waits for its end: the first process of a container may not reap what it has not started.
+    waits for its end: the first process of a container may not reap processes of others.
     Raises OSError or SubprocessError.
     """
     process = subprocess.Popen(

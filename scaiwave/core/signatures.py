@@ -9,9 +9,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class KnownKey:
-    """A public key, and what is known about it.
+    """A public key, and whether it can be trusted.
 
-    `is_proven` is true for a key of which this server has the private key: someone who can only
+    `is_proven` is true if this server has the private key: someone who can only
     write to the database can't add one. None of the times means unbounded.
     """
 

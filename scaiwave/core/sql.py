@@ -52,7 +52,7 @@ def datetime_param(value: datetime) -> Any:
 
 
 def is_distinct(left: str, right: str) -> str:
-    """Return SQL for "differs", in which NULL is a value like others.
+    """Return SQL for "differs" that compares NULL like any other value.
 
     SQLite knows IS NOT for this, and only from 3.39 on also the standard's IS DISTINCT FROM.
     """

@@ -1,4 +1,4 @@
-"""Commits to which the database did not respond: the connection was lost."""
+"""Commits without a response of the database: the connection was lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scaiwave.core.completed_work import CompletedWork
 class UnconfirmedCommit(OperationalError):
     """The response to a COMMIT was lost. `is_saved` is true, or None if that is not known.
 
-    `works` lists what the transaction did.
+    `works` lists the changes of the transaction.
     """
 
     def __init__(

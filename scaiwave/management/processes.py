@@ -15,7 +15,7 @@ from scaiwave.core.operators import Operator
 
 
 class ServiceCommand(OperatorCommand):
-    """A command that a service manager starts. It logs what it does, unless -q or -v say otherwise.
+    """A command that a service manager starts. It logs its steps, unless -q or -v say otherwise.
 
     `logger_name` is the logger of the process.
     """

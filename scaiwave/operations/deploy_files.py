@@ -1,4 +1,4 @@
-"""The files with which a server is deployed: unit files, the proxy, alerts.
+"""The files for the deployment of a server: unit files, the proxy, alerts.
 
 In a checkout they are in scripts/deploy; the wheel has them in this package.
 """

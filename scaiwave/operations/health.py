@@ -1,6 +1,6 @@
 """Answers for load balancers and monitors (ScaiWave docs, reference/api/health-and-metrics).
 
-They are outside the envelope of the API, need no token, and say nothing but what is available.
+They are outside the envelope of the API, need no token, and report availability only.
 """
 
 from __future__ import annotations

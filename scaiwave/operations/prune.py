@@ -114,7 +114,7 @@ class PruneResult:
         return f"Would delete {records}." if self.dry_run else f"{records} deleted."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"pruned": self.rows, "changed": bool(self.total)}
 
 

@@ -31,7 +31,7 @@ class FiguresResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"figures": self.figures, "changed": True}
 
 

@@ -20,7 +20,7 @@ class DeadLink(RefusedError):
 
 
 class PruneRefused(NotFoundError):
-    """`--prune` names a page that is not gone, or for which that can't be determined."""
+    """`--prune` names a page that is not gone, or may not be gone."""
 
     code = "SW_DOCS_NOT_GONE"
     remedy = "Nothing was written. Run it without `--prune` to see which pages are obsolete."

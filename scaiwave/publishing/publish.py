@@ -85,7 +85,7 @@ def _plan_gone_pages(pages: list[SourcePage], published: set[str]) -> Iterator[P
 def _mark_pruned(steps: list[PageAction], prune: Collection[str]) -> list[PageAction]:
     """Return the steps, with the pages of `prune` marked as pruned.
 
-    Raises PruneRefused, or the error for which that can't be determined, before any write.
+    Raises PruneRefused, or the error that leaves it unknown, before any write.
     """
     gone = {step.path for step in steps if step.action is Action.GONE and not step.problems}
     for path in prune:

@@ -62,7 +62,7 @@ class WebhookOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where events are sent, and how unreliably.
 
     `lose` and `repeat` are shares (0 to 1) of the events that are never sent, or sent twice. Events
-    wait `hold_seconds` for others; what has gathered is sent in random order.
+    wait `hold_seconds` for others; gathered events are sent in random order.
     """
 
     url: str = ""
@@ -113,7 +113,7 @@ class Webhooks:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after what is being sent; the rest is lost."""
+        """Stop after the current delivery; the rest is lost."""
         if self._thread is None:
             return
         while not self._queue.empty():

@@ -1,4 +1,4 @@
-"""The page of an act: its form, the question of its service, and what it did."""
+"""The page of an act: its form, the question of its service, and the result."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ class Act:
     """`command` is the command of the act, and `options` the options that make it this act. Both
     name its address.
 
-    `model` has the rows. `run` returns a sentence about what was done, or a file to download, and
-    raises what the service raises. The act is offered to operators with `permission`, for rows by
+    `model` has the rows. `run` returns a sentence about the result, or a file to download, and
+    raises the errors of the service. The act is offered to operators with `permission`, for rows by
     `is_offered`; the service decides who may do it. `is_also_for` is true for operators without the
     permission who may do it on this server. `get_note` returns a sentence to read before the form.
     An act with `is_of_list` needs no row: it is offered above the list of its model.

@@ -46,7 +46,7 @@ _DISTINGUISHING_FIELDS = ("name", "email", "contact_email", "tenant", "tenant_sl
 
 
 class SortedChangeList(ChangeList):
-    """Sorts by what the admin computes too, with missing values last in both directions."""
+    """Sorts by computed columns too, with missing values last in both directions."""
 
     _needs_expressions = False
     tab_parameter = ""
@@ -179,7 +179,7 @@ class ReadOnlyAdmin(_Admin):
         return [str(name) for name in self.list_display if self._is_shown(request, str(name))]
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
-        """Whether the account may see what a column refers to, such as a partner, or shows."""
+        """Whether the account may see the object of a column, such as a partner."""
         if not all(self._can_view(request, model) for model in self.field_models.get(name, ())):
             return False
         model = find_referred_model(self.model, name)
@@ -269,7 +269,7 @@ class ReadOnlyAdmin(_Admin):
         return [path("export/<str:format_name>/", view, name=name), *super().get_urls()]
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
-        """Have no page: it would list changes made by Django's forms, of which there are none."""
+        """Have no page: it would list changes made by Django's forms, and there are none."""
         raise Http404
 
     def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
@@ -350,7 +350,7 @@ class ReadOnlyAdmin(_Admin):
         return title, ", ".join(dict.fromkeys(text for text in texts if text not in title))
 
     def summarise(self, row: Any, request: HttpRequest) -> str:
-        """Return what the heading of a row with tabs shows below its name, as HTML."""
+        """Return the HTML below the name in the heading of a row with tabs."""
         return ""
 
     def get_list_note(self, request: HttpRequest) -> str:
@@ -362,10 +362,10 @@ class ReadOnlyAdmin(_Admin):
         return ""
 
     def prefetch_columns(self, rows: list[Any]) -> None:
-        """Load what the columns of a page need beyond the fields, for all its rows at once."""
+        """Load the values of columns that are not fields, for all rows of a page at once."""
 
     def list_acts(self, request: HttpRequest, row: Any) -> list[ActLink]:
-        """Return what the account can do on the page of a row."""
+        """Return the acts that the account can start on the page of a row."""
         return list_act_links(request, self.model, row)
 
     def render_change_form(

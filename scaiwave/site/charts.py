@@ -37,7 +37,7 @@ class ChartColumn:
 
 
 def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
-    """Add what the template draws to a chart as `build_overview` returns it.
+    """Add the template's values to a chart as `build_overview` returns it.
 
     `rows` are the points of the table that have a value. `highest` is the value at the top of the
     drawing.

@@ -231,7 +231,7 @@ def strip_markup(text: str) -> str:
 
 
 def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
-    """Return a link to a row of which only the name of its model and its id are known.
+    """Return a link to a row by the name of its model and its id.
 
     Returns the text alone for subjects that have no page.
     """
@@ -316,7 +316,7 @@ MAX_FOREIGN_CHARS = 1000
 
 
 def clean_text(text: str) -> str:
-    """Return a text that anyone may have written, without what is not seen, and not too long.
+    """Return a text of unknown origin, shortened, and without invisible characters.
 
     Such characters may change the direction of the text around them.
     """
@@ -327,13 +327,13 @@ def clean_text(text: str) -> str:
 
 
 def format_clamped(text: str) -> SafeString:
-    """Return a text of which lists show three lines, and the whole on hover."""
+    """Return a text: lists show three lines of it, and the whole on hover."""
     html = format_html('<span class="clamped" title="{}">{}</span>', text, text)
     return FormattedValue(html, text)
 
 
 def format_id(value: UUID | str) -> SafeString | str:
-    """Return an ID of which lists show the start. A click selects the whole, and a script adds a
+    """Return an ID: lists show the start of it. A click selects the whole, and a script adds a
     button that copies it."""
     if not value:
         return EMPTY_VALUE
@@ -394,7 +394,7 @@ def format_meter(used: float | None, limit: float | None, text: str) -> SafeStri
 
 
 def format_remaining(left: int, total: int, text: str, *, warn_below: int = 0) -> SafeString:
-    """Return a bar of what is left, which is yellow below `warn_below` and red at the end."""
+    """Return a bar of the rest, which is yellow below `warn_below` and red at the end."""
     html = format_html(
         '<span class="meter">{}<meter min="0" max="{}" low="{}" high="{}" optimum="{}" value="{}">'
         "{}</meter></span>",

@@ -1,4 +1,4 @@
-"""The ID token with which ScaiKey ends its session: encrypted, in the session of the sign-in."""
+"""The ID token, for ending the session at ScaiKey: encrypted, in the session of the sign-in."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Point:
-    """One column of a chart: a value for each series, and what a reader sees instead of a bar."""
+    """One column of a chart: a value for each series, and its text."""
 
     label: str
     values: Sequence[float]
@@ -130,7 +130,7 @@ def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
 
 
 def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
-    """Return what the reader may see of the stored overview."""
+    """Return the part of the stored overview that the reader may see."""
     document = OVERVIEW.load()(now)
     visible = {
         kind: [each for each in parts if has_permission(each["permission"])]

@@ -1,6 +1,6 @@
 """Notice a database that a later release has migrated.
 
-Old code on new tables fails anywhere, or loses what the new columns mean. Only the migrations of
+Old code on new tables fails anywhere, or loses the values of new columns. Only the migrations of
 the own applications of the suite count: commands do not load all others.
 """
 

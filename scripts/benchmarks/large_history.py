@@ -1,4 +1,4 @@
-"""Add to a server that `large_server` has filled what the admin site shows besides.
+"""Add rows of other lists of the admin site to a server that `large_server` has filled.
 
 A process of its own: `python -m scripts.benchmarks.large_history`, with the environment of the
 server. The numbers of rows follow from the tenants: a month of syncs, a year of AI tokens, a file

@@ -16,7 +16,7 @@ START, LIST_TENANTS = "… of an empty room", "scaiwave admin list-tenants"
 
 @dataclass
 class Block:
-    """All runs on one database of an act on so many items, and of what it is compared with.
+    """All runs on one database of an act on so many items, and of its baselines.
 
     `runs` are by name, and the first name is the act. The runs of each name have the same order:
     runs of one number ran one after the other, and are compared with each other.

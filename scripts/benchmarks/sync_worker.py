@@ -132,7 +132,7 @@ def _table_sizes() -> list[tuple[str, int, int]]:
 
 
 def _measure_tables(tables: list[tuple[str, int, int]]) -> dict[str, int]:
-    """Sum up what the plan and the staged responses take, and the rows that a sync writes."""
+    """Sum up the sizes of the plan, of the staged responses, and of the rows that a sync writes."""
     from identity_sync.sync.staging import TABLES as TEMPORARY
 
     sizes = dict.fromkeys(("plan", "staged", "rows", "rows_with_indexes"), 0)

@@ -50,7 +50,7 @@ class AdministratorChangeResult:
         return f"{subject} is already {self.done}; nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"administrator": self.administrator, "changed": self.changed or self.dry_run}
 
 

@@ -39,7 +39,7 @@ class CreateAdministratorResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"administrator": self.administrator, "changed": self.created or self.dry_run}
 
 

@@ -36,7 +36,7 @@ class AdminUserAdmin(ReadOnlyAdmin):
         "is_staff": "whether the account may enter this site with its password",
         "is_superuser": "sees and does everything",
         "groups": "",
-        "user_permissions": "what the account may see, if it does not see everything",
+        "user_permissions": "the rights of the account, if it does not see everything",
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -10,7 +10,7 @@ from tenants.audit.record import AuditSubject, record_audit
 
 
 def record_list_export(operator: Operator, export: ExportRecord, now: datetime) -> None:
-    """Write an audit entry. The list itself has checked what the account may see.
+    """Write an audit entry. The list itself has checked the permissions.
 
     A search is recorded without its words, since they may be the name of a person.
     """

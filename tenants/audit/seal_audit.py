@@ -89,7 +89,7 @@ class SealAuditResult:
         return f"Would seal {counts}." if self.dry_run else f"Sealed {counts}."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "seals": list(self.seals),
             "days": self.days,

@@ -138,7 +138,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="subject")
     def subject(self, entry: Any) -> str:
-        """A link to the subject, and what it is. If it is gone, the link ends at an error page."""
+        """A link to the subject, with its type. If that was deleted, it leads to an error page."""
         if not hasattr(entry, "present_name"):
             self.prefetch_columns([entry])
         link = link_to_id(entry.subject_type, entry.subject_id, entry.present_name)

@@ -21,7 +21,7 @@ _EMPTY_VALUES = (None, "")
 def parse_sort(sort: str, sortable: Mapping[str, T], *, example: str) -> tuple[T, bool]:
     """Return what to sort by, and whether a minus reverses the order. Raises UsageError.
 
-    `sortable` maps values of --sort to what they sort by; `example` is one, for the message.
+    `sortable` maps values of --sort to columns; `example` is one, for the message.
     """
     column = sort.removeprefix("-")
     if column not in sortable:

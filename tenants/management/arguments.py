@@ -65,7 +65,7 @@ def utc_until(text: str) -> datetime:
 
 
 def ensure_period(start: datetime | None, end: datetime | None) -> None:
-    """Raise UsageError for a period that has nothing in it, for which "none" would be a lie."""
+    """Raise UsageError for an empty period, which has no rows for another reason."""
     if start is not None and start > timezone.now():
         raise UsageError("--since is in the future.", fix="Pass a time that has passed.")
     if start is not None and end is not None and start >= end:

@@ -35,7 +35,7 @@ class AuditChain(models.Model):
 
 
 class AuditSeal(models.Model):
-    """The seal over the audit entries of one day (UTC). `statement` is what is signed."""
+    """The seal over the audit entries of one day (UTC). `statement` is the signed text."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     number = models.PositiveBigIntegerField(unique=True)
@@ -55,7 +55,7 @@ class AuditSeal(models.Model):
 
 
 class AuditSealPart(models.Model):
-    """IDs and hashes of up to a thousand sealed entries, by which a changed one is named.
+    """IDs and hashes of up to a thousand sealed entries, which identify a changed one.
 
     48 bytes an entry: the ID, then the SHA-256 of its canonical form.
     """

@@ -7,7 +7,7 @@ from scaiwave.ids import new_id
 
 
 class DoctorRun(models.Model):
-    """The last run of `scaiwave doctor`: when, by whom, and what it found. One row."""
+    """The last run of `scaiwave doctor`: time, operator and findings. One row."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     number = models.PositiveSmallIntegerField(default=1, editable=False)

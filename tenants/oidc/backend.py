@@ -1,4 +1,4 @@
-"""The path of the sign-in backend by which sessions name it: another would sign everyone out."""
+"""The path of the sign-in backend that sessions store: another would sign everyone out."""
 
 from tenants.accounts.oidc.backend import ScaiKeyBackend
 

@@ -47,7 +47,7 @@ class CreatePartnerResult:
         return f"Partner {slug} already exists ({self.partner['id']}); nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"partner": self.partner, "changed": self.created or self.dry_run}
 
 

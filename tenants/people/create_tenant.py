@@ -55,7 +55,7 @@ class CreateTenantResult:
         return f"Tenant {slug} already exists ({self.tenant['id']}); nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"tenant": self.tenant, "changed": self.created or self.dry_run}
 
 

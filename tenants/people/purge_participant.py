@@ -59,7 +59,7 @@ class PurgeParticipantResult:
         return f"Participant {fqid} is already purged; nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"participant": self.participant, "changed": self.changed or self.dry_run}
 
 
@@ -92,7 +92,7 @@ class PurgeParticipantsResult:
         return f"{pluralize(self.purged, 'person', 'people')} purged."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         changed = bool(self.due if self.dry_run else self.purged)
         counts = {"due": self.due, "purged": self.purged}
         return {"participants": self.people, **counts, "changed": changed}
@@ -256,7 +256,7 @@ def _purge_batch(
 ) -> int:
     """Purge the people who may still be purged, in one transaction; return how many.
 
-    A sync writes the same rows in another order. Skipping what it has locked avoids deadlocks.
+    A sync writes the same rows in another order. Skipping its locked rows avoids deadlocks.
     """
     with transaction.atomic():
         locked = Participant.objects.select_for_update(of=("self",), skip_locked=skip_locked)

@@ -33,7 +33,7 @@ class ParticipantChangeResult:
     dry_run: bool = False
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"participant": self.participant, "changed": self.changed or self.dry_run}
 
 

@@ -34,7 +34,7 @@ class PartnerChangeResult:
     dry_run: bool = False
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"partner": self.partner, "changed": self.changed or self.dry_run}
 
 

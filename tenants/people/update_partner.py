@@ -55,7 +55,7 @@ class UpdatePartnerResult:
         return format_changes("partner", self.partner["slug"], self.changes, dry_run=self.dry_run)
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "partner": self.partner,
             "changed": bool(self.changes),

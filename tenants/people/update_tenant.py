@@ -64,7 +64,7 @@ class UpdateTenantResult:
         return format_changes("tenant", self.tenant["slug"], self.changes, dry_run=self.dry_run)
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "tenant": self.tenant,
             "changed": bool(self.changes),

@@ -48,7 +48,7 @@ class CreateRoleResult:
         return f"Role {slug} already exists in tenant {self.tenant}; nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         role = {**self.role, "tenant": self.tenant}
         return {"role": role, "changed": self.created or self.dry_run}
 

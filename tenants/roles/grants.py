@@ -42,7 +42,7 @@ class GrantOutcome(Enum):
 
 @dataclass(frozen=True)
 class GrantRoleResult:
-    """In a dry run, `outcome` is what the grant would do."""
+    """In a dry run, `outcome` is the expected outcome."""
 
     role: Role
     holder: Holder
@@ -86,7 +86,7 @@ class GrantRoleResult:
         ]
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "role": role_row(self.role),
             **holder_row(self.holder),
@@ -188,7 +188,7 @@ class RevokeRoleResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "role": role_row(self.role),
             **holder_row(self.holder),

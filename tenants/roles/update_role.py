@@ -42,7 +42,7 @@ class UpdateRoleResult:
         return format_changes("role", self.role["slug"], self.changes, dry_run=self.dry_run)
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "role": self.role,
             "changed": bool(self.changes),

@@ -62,7 +62,7 @@ class RefreshUsageResult:
         )
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "usage": {
                 "month": f"{self.month:%Y-%m}",

@@ -1,4 +1,4 @@
-"""Parse the records of a ZIP file, and refuse what a library would tolerate.
+"""Parse the records of a ZIP file, more strictly than a library.
 
 Names and numbers are taken from PKWARE's APPNOTE. Anything that two programs could understand
 differently is an error: fields that disagree, bytes outside of any entry, records in the wrong
@@ -98,7 +98,7 @@ def _build_missing_end_error(file: BinaryIO, file_size: int) -> BundleNotZip | B
 
 
 def _read_zip64_directory(file: BinaryIO, end_offset: int) -> tuple[CentralDirectory | None, int]:
-    """Return what the ZIP64 records say, if they exist, and where the directory must end."""
+    """Return the values of the ZIP64 records, if they exist, and where the directory must end."""
     locator_offset = end_offset - LOCATOR_64.size
     if locator_offset < 0:
         return None, end_offset

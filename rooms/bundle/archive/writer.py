@@ -111,7 +111,7 @@ class _EntryEncoder:
 
 
 class ZipStreamWriter:
-    """Call `encode_entry` for each entry, then `encode_end`, and send on what they yield."""
+    """Call `encode_entry` for each entry, then `encode_end`, and send the chunks on."""
 
     def __init__(self, modified_at: datetime) -> None:
         self._date_and_time = _to_dos_time(modified_at)

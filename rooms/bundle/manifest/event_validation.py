@@ -3,7 +3,7 @@
 `decode_batch` decodes many lines at once with msgspec, which keeps the last of two equal keys,
 ignores unknown ones and accepts integers of any length. So it accepts a batch only if
 `decoded_losslessly` finds that nothing was dropped. `decode_one` decides about everything else and
-reports what is wrong. Both return the same values.
+reports the error. Both return the same values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Index the events of a manifest and what they refer to, on disk, since there may be millions.
+"""Index the events of a manifest and their references, on disk, since there may be millions.
 
 The index is a private SQLite database without a name: it spills to a file that is deleted as soon
 as it is created, so nothing is left behind however the process ends. Rows are only appended, and

@@ -20,7 +20,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--slug", required=True, help="short name: sales")
         parser.add_argument("--name", required=True, help='full name: "Sales"')
-        parser.add_argument("--description", default="", help="what the workspace is for")
+        parser.add_argument("--description", default="", help="purpose of the workspace")
         parser.add_argument(
             "--owner",
             metavar="PARTICIPANT",

@@ -70,7 +70,7 @@ def build_script(nodes: Sequence[Node]) -> str:
 
 
 def _build_case(node: Node) -> Iterator[str]:
-    """Yield the lines for what may follow these words, and for options that take a value."""
+    """Yield the lines for the next words, and for options that take a value."""
     flags = [flag for option in node.options for flag in option.flags]
     yield f"    {quote(node.path)})"
     yield f"      verbs={quote(' '.join(node.verbs))}"

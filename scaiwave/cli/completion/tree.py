@@ -44,7 +44,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Node:
-    """The words that were typed, and what may come next."""
+    """The words that were typed, and the possible next ones."""
 
     words: VerbPath
     verbs: dict[str, str] = field(default_factory=dict)

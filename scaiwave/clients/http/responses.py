@@ -207,7 +207,7 @@ def _rejection_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWave
         case 400 | 422:
             return UpstreamRejected(
                 f"{peer.name} rejected {request}{detail}",
-                fix="Correct what it names, then try again.",
+                fix="Correct the value that it names, then try again.",
                 answer=response_detail(response) or "",
             )
         case status:

@@ -100,7 +100,7 @@ def check_endpoint(http: HttpClient, address: str | None, field: str) -> str | N
     origin = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
     raise UpstreamInvalidResponse(
         f"The discovery document of {http.peer.name} has its {field} on another server, {origin}, "
-        "to which credentials are not sent.",
+        "which must not get credentials.",
         fix=f"Set {http.peer.setting} to the address in ScaiKey's discovery document.",
     )
 

@@ -37,8 +37,8 @@ FetchPage = Callable[[int, threading.Event], RecordPage[AnyRecord]]
 class PageIterator(Generic[AnyRecord]):
     """Iterates once, and yields the usable records of each page as a list.
 
-    At the end, `page_count` and `row_count` count what was received, `unusable` has the records
-    that could not be read, and `page_size` is the number of records on the first page.
+    At the end, `page_count` and `row_count` count the received pages and rows, `unusable` has the
+    records that could not be read, and `page_size` is the number of records on the first page.
     `reported_total` is the total that the server reported last (None if it never did).
     `is_truncated` is true if an empty page came before that total, `totals_agree` if every page
     reported the same total and no more rows came, `ended_empty` if the last page was empty.

@@ -25,7 +25,7 @@ application, and its client credentials are accepted by the admin API, for which
 SERVICE applications."""
 
 REQUESTED_SCOPES = ("admin:read", "openid", "profile", "email")
-"""To sync, and to sign people in. assumption: what a sign-in requests must be registered too."""
+"""To sync, and to sign people in. assumption: scopes of a sign-in must be registered too."""
 
 
 class RegistrationTicket(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class RegistrationStatus(msgspec.Struct, frozen=True):
 
 
 class _DecodedCredentials(msgspec.Struct, frozen=True):
-    """Credentials as ScaiKey sends them; what is unknown may be null."""
+    """Credentials as ScaiKey sends them; unknown values may be null."""
 
     client_id: Annotated[str, msgspec.Meta(min_length=1)]
     client_secret: Annotated[str, msgspec.Meta(min_length=1)]

@@ -78,12 +78,12 @@ class Command(BaseCommand):
         add(
             "--webhook-url",
             default="",
-            help="address to which changes made through /sandbox/mutate are announced",
+            help="webhook address for changes made through /sandbox/mutate",
         )
         add(
             "--state-dir",
             type=Path,
-            help="directory in which changes made through /sandbox/mutate are stored",
+            help="directory for changes made through /sandbox/mutate",
         )
 
     def handle(self, **options: Any) -> None:

@@ -13,7 +13,7 @@ COLUMNS = (Column("name", "Name"), Column("purpose", "Purpose"))
 
 class Command(OperatorCommand):
     help = """\
-Print a file with which a server is deployed, such as a systemd unit. Write it to
+Print a file for the deployment of a server, such as a systemd unit. Write it to
 where its program reads it, and adapt it there:
 
   scaiwave admin show-deploy-file scaiwave-web.service \\

@@ -1,4 +1,4 @@
-"""Admin pages of what the overview stores."""
+"""Admin pages of the rows that the overview stores."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _name_lock(scope: str) -> str:
 
 
 def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, Any]:
-    """Build the overview, and replace what is stored. Others that are old are deleted: their
+    """Build the overview, and replace the stored one. Others that are old are deleted: their
     readers may never return."""
     document = build_overview(now, operator)
     StoredOverview.objects.exclude(scope=scope).filter(built_at__lt=now - MAX_AGE).delete()

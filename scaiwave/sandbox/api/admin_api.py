@@ -117,7 +117,7 @@ def _find_or_404(kind: str, find: Callable[[str], Row], entity_id: str) -> Row:
 def _get_visible_tenant(
     sandbox: SandboxState, principal: Principal, tenant_id: str, kind: str
 ) -> Row:
-    """Return the tenant if it is in the caller's scope; `kind` is what the caller asked for."""
+    """Return the tenant if it is in the caller's scope; `kind` is the requested type."""
     row = _find_or_404(kind, sandbox.directory.get_tenant, tenant_id)
     return _require_in_scope(principal, row, tenant=row, kind=kind)
 

@@ -180,6 +180,6 @@ def _build_userinfo(person: dict[str, Any], scopes: list[str]) -> dict[str, Any]
 
 
 def get_name(person: dict[str, Any]) -> str:
-    """Return what a person is called; rows may lack any name."""
+    """Return a person's name; rows may lack any name."""
     full = " ".join(filter(None, map(person.get, ("first_name", "last_name"))))
     return str(person.get("display_name") or full or person["email"] or person["id"])

@@ -1,4 +1,4 @@
-"""The placement of up to a million members in tenants, of which only the changes are stored.
+"""The placement of up to a million members in tenants. Only changes of it are stored.
 
 The seed places members by arithmetic: tenants own contiguous ranges of indexes, and one member in
 each block of a range is the odd one (a suspended person, a distribution list). A change removes a

@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """`connection_fault` is what the server does wrong when sending: drop, cut, wrong_length."""
+    """`connection_fault` is the server's fault when sending: drop, cut, wrong_length."""
 
     status: int = 200
     body: bytes = b""

@@ -134,9 +134,9 @@ def _parse_time(text: str) -> datetime:
 def find_signature_problem(
     statement: str, signature: str, key: KnownKey, signed_at: datetime
 ) -> str:
-    """Return what is wrong with a signature as the rest of a sentence, or an empty text.
+    """Return the fault of a signature as the rest of a sentence, or an empty text.
 
-    A key that was rotated or revoked since verifies what it signed before.
+    A key that was rotated or revoked since verifies its older signatures.
     """
     try:
         raw = base64.b64decode(signature, validate=True)
@@ -336,7 +336,7 @@ class DayCheck:
             self._report(Kind.CHANGED, entry_id, "was changed")
 
     def finish(self) -> int:
-        """Report what was found; return the number of entries that were compared."""
+        """Report the problems; return the number of entries that were compared."""
         self._report_missing()
         is_listed = self._is_sealed(self._listed_count, self._listed.hexdigest())
         is_read = self._is_sealed(self._read_count, self._read.hexdigest())
@@ -378,7 +378,7 @@ def check_pruning(
     trusted: Collection[str],
     now: datetime,
 ) -> Pruning | str:
-    """Return a pruning that was allowed and is signed, or else what is wrong with it."""
+    """Return a pruning that was allowed and is signed, or else its fault."""
     if (pruning := parse_pruning(statement)) is None:
         return "it can't be read"
     if (key := keys.get(pruning.key_id)) is None or pruning.key_id not in trusted:

@@ -73,7 +73,7 @@ class Problems:
 
 @dataclass(frozen=True)
 class VerifyAuditResult:
-    """`seals` and `entries` are what was verified, `unsealed` the entries that no seal covers yet.
+    """`seals` and `entries` count the verified ones, `unsealed` the entries without a seal.
 
     `pruned_through` is the last day whose entries retention has deleted. `newest_seal` is the one
     that confirms all before it, as `KeptSeal` writes it, and `key_id` its key.

@@ -50,7 +50,7 @@ class ChainRow(NamedTuple):
 
 
 class EntryRecord(NamedTuple):
-    """`id` is 32 hexadecimal digits, `fields` what is hashed."""
+    """`id` is 32 hexadecimal digits, `fields` is the hashed text."""
 
     id: str
     fields: dict[str, Any]

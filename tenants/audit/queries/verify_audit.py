@@ -169,9 +169,7 @@ def _check_state(chain: ChainCheck, problems: Problems, now: datetime) -> None:
             day=str(chain.last.day),
         )
     elif chain.last is not None and state.open_from < get_next_start_id(chain.last.day).hex:
-        message = (
-            "New entries may get IDs of sealed days: the ID from which they begin was changed."
-        )
+        message = "New entries may get IDs of sealed days: their lowest ID was changed."
         problems.add(Kind.STATE_CHANGED, message)
     first_unsealed = _find_first_unsealed(chain)
     if first_unsealed is not None and first_unsealed <= get_last_ended_day(now - _LATE):

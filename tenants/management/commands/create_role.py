@@ -17,7 +17,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--slug", required=True, help="short name that rooms refer to: editors")
         parser.add_argument("--name", required=True, help='display name: "Editors"')
-        parser.add_argument("--description", default="", help="what the role is for")
+        parser.add_argument("--description", default="", help="purpose of the role")
 
     def handle(self, tenant: str, slug: str, name: str, dry_run: bool, **options: Any) -> None:
         result = create_role(

@@ -72,7 +72,7 @@ class LimitFilter(admin.SimpleListFilter):
 
 
 class SkippedFilter(admin.SimpleListFilter):
-    """Filter the tenants of which the last syncs skipped removals, or rows."""
+    """Filter the tenants whose removals or rows the last syncs skipped."""
 
     title = "sync"
     parameter_name = "sync"

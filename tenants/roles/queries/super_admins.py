@@ -21,7 +21,7 @@ class SuperAdmins:
     able: int
 
     def describe_loss(self, after: SuperAdmins) -> str:
-        """Name the kind of super_admin of which the last was lost, or return an empty text."""
+        """Name the kind of super_admin that was lost entirely, or return an empty text."""
         if self.active and not after.active:
             return "no active super_admin"
         if self.able and not after.able:

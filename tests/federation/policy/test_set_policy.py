@@ -58,8 +58,7 @@ def test_success_omitted_options_stay() -> None:
     result = change(remove_peers=["A.example"], allow_peers=["b.example"])
     assert result.changed == {"allowed_peers": [["a.example"], ["b.example"]]}
     assert result.warning == (
-        "The mode is open, in which allowed_peers has no effect; it applies only in mode "
-        "invite_only."
+        "The mode is open: allowed_peers has no effect; it applies only in mode invite_only."
     )
     assert Policy.objects.get().max_foreign_participants_per_room == 0
     assert change(limit_foreign=True).changed == {"max_foreign_participants_per_room": [0, None]}

@@ -377,7 +377,7 @@ def test_fail_discovery_points_elsewhere(
         client.get_user("usr_1")
     assert caught.value.message == (
         f"The discovery document of ScaiKey at {scaikey.url} has its token_endpoint on another "
-        f"server, {shown.format(port=scaikey.port)}, to which credentials are not sent."
+        f"server, {shown.format(port=scaikey.port)}, which must not get credentials."
     )
     assert tokens_asked(scaikey) == 0
 

@@ -98,13 +98,13 @@ CASES = [
         {"SCAIWAVE_DB_URL": PRODUCTION["SCAIWAVE_DB_URL"]},
         "scaiwave.W005",
         "SCAIWAVE_SERVER_NAME is not set, so all participants are @name:localhost.",
-        "Set it to the name by which other servers know this one.",
+        "Set it to the public name of this server.",
     ),
     (
         {"SCAIWAVE_SCAIKEY_URL": "https://x.example", "SCAIWAVE_SCAIKEY_CLIENT_ID": "x"},
         "scaiwave.W006",
         "ScaiKey is only partly configured: SCAIWAVE_SCAIKEY_CLIENT_SECRET missing.",
-        "Run `scaiwave sync register`, or set what is missing.",
+        "Run `scaiwave sync register`, or set the missing settings.",
     ),
 ]
 
