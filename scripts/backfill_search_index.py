@@ -57,9 +57,9 @@ def _build_parser() -> argparse.ArgumentParser:
     add(
         "--restart",
         action="store_true",
-        help="indexing from the beginning, without the progress of an unfinished run",
+        help="index from the beginning, and ignore an unfinished run",
     )
-    add("--json", action="store_true", help="output as one JSON document")
+    add("--json", action="store_true", help="print one JSON document")
     parser.epilog = (
         "exit codes: 0 success; 1 the index does not match the events, or unknown tenant or room; "
         "2 usage, configuration or an unreachable server; 3 not signed in or not permitted"

@@ -52,7 +52,7 @@ def _build_parser() -> ScriptParser:
         metavar="DIR",
         help="directory of the pages (default docs/)",
     )
-    add("--json", action="store_true", help="output as one JSON document")
+    add("--json", action="store_true", help="print one JSON document")
     return parser
 
 

@@ -33,16 +33,14 @@ def _build_parser() -> ScriptParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--embed", action="store_true", help="additional step: create a vector")
-    parser.add_argument(
-        "--accounting", action="store_true", help="additional step: read this month's usage"
-    )
+    parser.add_argument("--embed", action="store_true", help="also create a vector")
+    parser.add_argument("--accounting", action="store_true", help="also read this month's usage")
     parser.add_argument(
         "--tenant",
         metavar="SLUG",
         help="additional step: check that the models of this tenant exist",
     )
-    parser.add_argument("--json", action="store_true", help="output as one JSON document")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
 

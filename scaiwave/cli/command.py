@@ -103,26 +103,26 @@ class OperatorCommand(DjangoCommand):
             parser.add_argument(
                 "--dry-run",
                 action="store_true",
-                help="preview of the changes; nothing is changed",
+                help="show what would change",
             )
-        group.add_argument("--json", action="store_true", help="output as one JSON document")
+        group.add_argument("--json", action="store_true", help="print one JSON document")
         group.add_argument(
             "-q",
             "--quiet",
             action="store_true",
-            help="no progress and no notices (results still go to stdout)",
+            help="print no progress and no notices (results still go to stdout)",
         )
         group.add_argument(
             "--no-input",
             action="store_true",
-            help="no prompts; every confirmation counts as yes",
+            help="ask nothing; every confirmation counts as yes",
         )
         if self.destructive:
             parser.add_argument(
                 "--yes",
                 action="store_true",
                 dest="no_input",
-                help="no confirmation; same as --no-input",
+                help="ask for no confirmation; same as --no-input",
             )
         group.add_argument(
             "-v",
@@ -269,13 +269,13 @@ class ListCommand(OperatorCommand):
                 "--after", metavar="ID", type=UUID, help="row after which the list continues"
             )
         parser.add_argument(
-            "--csv", action="store_true", help="output as comma-separated values, with all columns"
+            "--csv", action="store_true", help="print comma-separated values, with all columns"
         )
         if self.json_lines:
             parser.add_argument(
                 "--jsonl",
                 action="store_true",
-                help="output as one JSON object per line, as rows are read",
+                help="print one JSON object per line, as rows are read",
             )
         super()._add_common_options(parser)
 

@@ -35,7 +35,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--plain-http",
             action="store_true",
-            help="connection without encryption (only to hosts in SCAIWAVE_PEER_NETWORKS)",
+            help="connect without encryption (only to hosts in SCAIWAVE_PEER_NETWORKS)",
         )
 
     def handle(self, server: str, plain_http: bool, dry_run: bool, **options: Any) -> None:

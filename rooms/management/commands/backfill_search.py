@@ -23,7 +23,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--inline", action="store_true", help="indexing in this process, without the queue")
+        add("--inline", action="store_true", help="index in this process, without the queue")
         add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         add("--room", help="only this room of the tenant (ID or alias)")
         add(
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         add(
             "--restart",
             action="store_true",
-            help="indexing from the beginning, without the progress of an unfinished run",
+            help="index from the beginning, and ignore an unfinished run",
         )
 
     def handle(self, inline: bool, **options: Any) -> None:

@@ -43,15 +43,15 @@ class Command(OperatorCommand):
         add("room", nargs="?", help="room (ID or alias)")
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         add("--output", type=Path, metavar="FILE", help="file to write instead of stdout")
-        add("--force", action="store_true", help="replacement of an existing file (with --output)")
+        add("--force", action="store_true", help="overwrite an existing file (with --output)")
         add("--since", metavar="TIME", help="start of the period: earlier events are left out")
         add(
             "--until",
             metavar="TIME",
             help="end of the period: events at this time or later are left out",
         )
-        add("--no-media", action="store_true", help="bundle without the attachments' files")
-        add("--all", action="store_true", help="all rooms of the tenant")
+        add("--no-media", action="store_true", help="leave out the attachments' files")
+        add("--all", action="store_true", help="export all rooms of the tenant")
         add(
             "--output-dir",
             type=Path,

@@ -35,12 +35,12 @@ class Command(OperatorCommand):
         add(
             "--once",
             action="store_true",
-            help="no second import of a bundle into the workspace; the result is the existing room",
+            help="don't import a bundle twice into the workspace; return the existing room",
         )
         add(
             "--cut-references",
             action="store_true",
-            help="removal of references to events that are not in the bundle",
+            help="remove references to events that are not in the bundle",
         )
         add(
             "--key",
@@ -49,7 +49,7 @@ class Command(OperatorCommand):
         add(
             "--require-signature",
             action="store_true",
-            help="failure unless the bundle has a valid signature from a known key",
+            help="fail unless the bundle has a valid signature from a known key",
         )
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002

@@ -52,7 +52,7 @@ class Command(ListCommand):
             help=f"sort column: {', '.join(SORTABLE)} (default name); "
             "a leading minus reverses the order: --sort=-events",
         )
-        add("--reverse", action="store_true", help="reverse sort order")
+        add("--reverse", action="store_true", help="reverse the sort order")
 
     def load_rows(
         self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any

@@ -123,7 +123,7 @@ class Command(BaseCommand):
             help=f"room type: {', '.join(RoomType.values)} (default group)",
         )
         add("--seed", metavar="N", type=int, default=1, help="random seed (default 1)")
-        add("--json", action="store_true", help="output as one JSON document")
+        add("--json", action="store_true", help="print one JSON document")
 
     def handle(self, tenant: str, workspace: str, **options: Any) -> None:
         output = Output(sys.stdout, sys.stderr, as_json=options["json"], zone=settings.LOCAL_ZONE)

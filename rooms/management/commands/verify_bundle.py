@@ -37,7 +37,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--require-signature",
             action="store_true",
-            help="failure unless the bundle has a valid signature from a known key",
+            help="fail unless the bundle has a valid signature from a known key",
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:

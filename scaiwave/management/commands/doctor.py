@@ -37,7 +37,9 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--fix", action="store_true", help="repair of what needs no decision, before the checks"
+            "--fix",
+            action="store_true",
+            help="before the checks, repair faults that need no decision",
         )
 
     def handle(self, **options: Any) -> None:

@@ -27,7 +27,7 @@ where its program reads it, and adapt it there:
             choices=list(DEPLOY_FILES),
             help=f"file to print: {', '.join(DEPLOY_FILES)}",
         )
-        parser.add_argument("--list", action="store_true", help="names of all files")
+        parser.add_argument("--list", action="store_true", help="list the names of all files")
 
     def handle(self, name: str | None, **options: Any) -> None:
         if options["list"] == (name is not None):

@@ -18,8 +18,8 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--embed", action="store_true", help="additional step: create a vector")
-        add("--accounting", action="store_true", help="additional step: read this month's usage")
+        add("--embed", action="store_true", help="also create a vector")
+        add("--accounting", action="store_true", help="also read this month's usage")
         add(
             "--tenant",
             metavar="SLUG",

@@ -21,7 +21,7 @@ class Command(OperatorCommand):
         origin = parser.add_mutually_exclusive_group(required=True)
         origin.add_argument("--scaikey-tenant-id", metavar="ID", help="ID in ScaiKey: tnt_8f3a")
         origin.add_argument(
-            "--local", action="store_true", help="local tenant, which is not in ScaiKey"
+            "--local", action="store_true", help="create a local tenant, which is not in ScaiKey"
         )
         parser.add_argument(
             "--partner",
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
             help="partner (slug, ID or ScaiKey ID; default: the partner in ScaiKey)",
         )
         parser.add_argument(
-            "--no-verify", action="store_true", help="no check of the ID in ScaiKey"
+            "--no-verify", action="store_true", help="don't check the ID in ScaiKey"
         )
 
     def handle(self, slug: str, name: str, no_verify: bool, **options: Any) -> None:

@@ -22,7 +22,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--allow-last",
             action="store_true",
-            help="permission to leave no administrator who can sign in",
+            help="allow removing the last administrator who can sign in",
         )
 
     def handle(self, username: str, dry_run: bool, **options: Any) -> None:

@@ -21,7 +21,7 @@ class Command(OperatorCommand):
             "--scaikey-tenant-id", metavar="ID", required=True, help="ID in ScaiKey: tnt_8f3a"
         )
         parser.add_argument(
-            "--no-verify", action="store_true", help="no check of the ID in ScaiKey"
+            "--no-verify", action="store_true", help="don't check the ID in ScaiKey"
         )
 
     def handle(

@@ -69,7 +69,7 @@ class Command(ListCommand):
             type=until,
             help="end of the period (a date includes the whole day)",
         )
-        parser.add_argument("--details", action="store_true", help="additional column with details")
+        parser.add_argument("--details", action="store_true", help="add a column with details")
 
     def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
         ensure_period(options["since"], options["until"])

@@ -55,7 +55,7 @@ class Command(ListCommand):
             metavar="COLUMN",
             help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members sorts descending",
         )
-        parser.add_argument("--reverse", action="store_true", help="reverse sort order")
+        parser.add_argument("--reverse", action="store_true", help="reverse the sort order")
         parser.add_argument(
             "--partner", help="only tenants of this partner (slug, ID or ScaiKey ID)"
         )

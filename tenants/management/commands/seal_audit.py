@@ -28,7 +28,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--accept-restored",
             action="store_true",
-            help="no further report of seals that a restored database lacks",
+            help="accept that a restored database lacks seals",
         )
 
     def handle(self, dry_run: bool, accept_restored: bool, **options: Any) -> None:

@@ -51,7 +51,7 @@ class Command(OperatorCommand):
         parser.add_argument("--slug", help="new short name; links with the old one stop working")
         owner = parser.add_mutually_exclusive_group()
         owner.add_argument("--partner", help="new partner (slug, ID or ScaiKey ID)")
-        owner.add_argument("--no-partner", action="store_true", help="tenant without a partner")
+        owner.add_argument("--no-partner", action="store_true", help="remove the partner")
 
     def handle(self, tenant: str, **options: Any) -> None:
         update = TenantUpdate(
