@@ -371,7 +371,7 @@ def _format_age(at: datetime, now: datetime) -> str:
 
 
 def format_meter(used: float | None, limit: float | None, text: str) -> SafeString:
-    """Return a bar that is yellow from 80 % and red from the limit, with the numbers as text.
+    """Return a bar that is yellow from 80% and red from the limit, with the numbers as text.
 
     Without a limit, and while the use is unknown, there is only the text. The first one uses up a
     limit of 0.

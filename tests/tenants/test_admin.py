@@ -169,7 +169,7 @@ def test_success_tenants_show_token_usage_and_mark_those_near_the_cap(client: Cl
 def test_success_token_usage_is_shown_beside_the_cap(client: Client) -> None:
     spend("acme", 91_000, date(2026, 11, 1), max_ai_tokens_month=100_000)
     spend("lab", 5_000, date(2026, 11, 1))
-    assert read_column(client, USAGE, "share") == ["-", "91 %"]
+    assert read_column(client, USAGE, "share") == ["-", "91%"]
     assert read_column(client, USAGE, "tokens") == ["5,000", "91,000"]
     assert read_column(client, USAGE, "usage_month") == ["2026-11"] * 2
 

@@ -222,7 +222,7 @@ class Directory(Population):
         )
 
     def change_share(self, share: float, seed: int = 0) -> dict[str, int]:
-        """Change a share (0 to 1) of the people: rename 70 % of it, remove 15 %, add 15 %."""
+        """Change a share (0 to 1) of the people: rename 70% of it, remove 15%, add 15%."""
         with self.lock:
             rng = random.Random(f"{self.seed}/{seed}")
             chosen = self._choose_people(share, rng)

@@ -44,7 +44,7 @@ class Command(ListCommand):
     now: datetime
     help = (
         "List tenants. Members are active people. AI tokens were used in the current UTC month, as "
-        "last fetched by `admin refresh-usage`, with a percentage above 80 % of the cap. A dash "
+        "last fetched by `admin refresh-usage`, with a percentage above 80% of the cap. A dash "
         "means unknown."
     )
 

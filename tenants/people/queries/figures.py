@@ -148,7 +148,7 @@ def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict
 
 
 def filter_by_use(tenants: QuerySet[Tenant], now: datetime, *, is_full: bool) -> QuerySet[Tenant]:
-    """Return the tenants that use at least 80 % of a limit, or with `is_full` all of one.
+    """Return the tenants that use at least 80% of a limit, or with `is_full` all of one.
 
     The first one uses up a limit of 0. Adds up the rows of all tenants once: with an expression for
     each tenant, a database that misjudges how the rows are spread would read all for each.

@@ -52,12 +52,12 @@ def cap_fraction(tokens: int, cap: int | None) -> float | None:
 
 
 def format_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the row with `91,000 (91 %)` if usage is near the cap."""
+    """Return the row with `91,000 (91%)` if usage is near the cap."""
     return {**row, "ai_tokens_month": format_tokens(row)} if is_near_cap(row) else row
 
 
 def format_tokens(usage: Mapping[str, Any]) -> str | None:
-    """Return `91,000 (91 %)` near the cap, `5,000` otherwise, or None if unknown."""
+    """Return `91,000 (91%)` near the cap, `5,000` otherwise, or None if unknown."""
     if usage["ai_tokens_month"] is None:
         return None
     tokens = f"{usage['ai_tokens_month']:,}"
@@ -110,7 +110,7 @@ class UsageSummary:
         named = ", ".join(f"{row['slug']} ({format_percent(row)})" for row in self._nearest)
         more = f" and {self._near_cap - MAX_NAMED} more" if self._near_cap > MAX_NAMED else ""
         return (
-            f"Over {NEAR_CAP_FRACTION * 100:.0f} % of this month's AI tokens are used by "
+            f"Over {NEAR_CAP_FRACTION * 100:.0f}% of this month's AI tokens are used by "
             f"{named}{more}."
         )
 
@@ -126,5 +126,5 @@ def is_near_cap(row: Mapping[str, Any]) -> bool:
 
 
 def format_percent(row: Mapping[str, Any]) -> str:
-    """Round down, so that 100 % means that nothing is left."""
-    return f"{round(row['ai_tokens_share'] * 10_000) // 100:,} %"
+    """Round down, so that 100% means that nothing is left."""
+    return f"{round(row['ai_tokens_share'] * 10_000) // 100:,}%"

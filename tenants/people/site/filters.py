@@ -63,7 +63,7 @@ class LimitFilter(admin.SimpleListFilter):
     parameter_name = "limits"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("near", "80 % of a limit or more"), ("full", "100 % of a limit or more")]
+        return [("near", "80% of a limit or more"), ("full", "100% of a limit or more")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"near", "full"}:

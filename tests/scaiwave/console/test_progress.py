@@ -51,5 +51,5 @@ def test_success_a_number_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "40")
     stream = StringIO()
     columns = (Column("name", "Name"), Column("tokens", "AI tokens", ColumnType.COUNT))
-    print_rich_table(columns, [["A name that is rather long", "185,642,104,218 (91 %)"]], stream)
-    assert " 185,642,104,218 (91 %) \n" in stream.getvalue()
+    print_rich_table(columns, [["A name that is rather long", "185,642,104,218 (91%)"]], stream)
+    assert " 185,642,104,218 (91%) \n" in stream.getvalue()

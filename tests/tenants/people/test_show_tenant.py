@@ -64,10 +64,10 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     )
     out, err = StringIO(), StringIO()
     call_command("show_tenant", "acme", stdout=out, stderr=err)
-    assert "AI tokens this month  91,000 (91 %)  100,000\n" in out.getvalue()
+    assert "AI tokens this month  91,000 (91%)  100,000\n" in out.getvalue()
     assert err.getvalue() == (
         "AI tokens were fetched from ScaiGrid, just now.\n"
-        "Warning: Over 80 % of this month's AI tokens are used by acme (91 %).\n"
+        "Warning: Over 80% of this month's AI tokens are used by acme (91%).\n"
     )
     document = json.loads(run_command("show_tenant", "acme", "--json"))["tenant"]
     assert (document["ai_tokens_month"], document["ai_tokens_share"]) == (91_000, 0.91)
