@@ -1,4 +1,4 @@
-"""The extension table: what a lower app shows or uses of an upper one, which it must not import.
+"""The extension table: functions of upper apps that a lower app calls without importing them.
 
 Each entry names a function by its dotted path, which is imported when it is first needed, and has a
 protocol as its type. To extend a lower app, write the function in yours and add its path here.

@@ -80,7 +80,8 @@ def build_command_reference() -> Iterator[str]:
         "Command reference", "command-reference", "Every command, its options and examples."
     )
     yield f"\n{GENERATED_NOTE}\n`scaiwave help <command>` prints the same."
-    yield "\n## Exit codes\n\n`scaiwave help exit-codes` prints them.\n\n| code | meaning |\n|---|---|"
+    yield "\n## Exit codes\n\n`scaiwave help exit-codes` prints them."
+    yield "\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
     parsers = {words: _create_parser(verb) for words, verb in VERBS.items()}
@@ -230,7 +231,7 @@ def build_configuration() -> Iterator[str]:
 
 def build_troubleshooting() -> Iterator[str]:
     yield from _build_front_matter(
-        "Troubleshooting", "troubleshooting", "Every SW_… code, what it means and what to do."
+        "Troubleshooting", "troubleshooting", "Every SW_… code with its meaning and fix."
     )
     yield f"\n{GENERATED_NOTE}"
     yield error_reference.troubleshooting()

@@ -1,6 +1,6 @@
 """Generate the page of every `SW_…` code from the error classes.
 
-A code means what the first paragraph of its class's docstring says; what to do is the class's
+The meaning of a code is the first paragraph of its class's docstring. The fix is the class's
 `remedy`, or its `fix` where that is enough.
 """
 
@@ -182,7 +182,7 @@ exact than this page: it names the object, the file and the option.
 ## Where to look first
 
 1. `scaiwave doctor` checks configuration, database, Redis, disks, keys, ScaiKey, clocks and
-   scheduled jobs, and shows how to fix what it finds.
+   scheduled jobs, and shows a fix for each problem.
 2. `scaiwave sync status` shows the registration, the last runs and their results. A run that was
    killed shows `SW_SYNC_INTERRUPTED`: it left no partial changes, and the next run continues.
 3. The same command with `-v 3` logs each step to stderr.
@@ -234,7 +234,7 @@ def _sections() -> Iterator[str]:
     yield f"\n{INTRODUCTION}"
     for title, area in by_area(entries()).items():
         if area:
-            yield f"\n## {title}\n\n| code | exit | HTTP | what it means | what to do |"
+            yield f"\n## {title}\n\n| code | exit | HTTP | meaning | fix |"
             yield "|---|---|---|---|---|"
             yield from map(_format_row, area)
 

@@ -1,7 +1,7 @@
 """Times that were recorded while a clock was wrong.
 
 Every age is a difference of two clocks. One that was ahead once, on this host or another, has left
-times in the future behind: compared naively, what they date stays new until then.
+times in the future behind: compared naively, such rows stay new until then.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class RunLimits:
 
     @contextmanager
     def enforce(self) -> Iterator[None]:
-        """Raises `timeout_error` or `DatabaseBlocked` in place of what a limit caused."""
+        """Raises `timeout_error` or `DatabaseBlocked` in place of the error that a limit caused."""
         with (
             self.translate(),
             self._time.enforce(),

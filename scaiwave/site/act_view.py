@@ -132,7 +132,7 @@ def _build_confirm(act: Act, row: Any, given: str) -> Callable[[str], None]:
     """Return what asks a question, unless the form with exactly this one was sent.
 
     `given` is the signature in the form that was sent. Between the two requests the row may change,
-    and with it what the person would agree to.
+    and with it the meaning of a yes.
     """
 
     def confirm(effect: str) -> None:

@@ -213,7 +213,7 @@ class ReadOnlyAdmin(_Admin):
         return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow only what the filters of the list select by.
+        """Allow only the lookups of the list's filters.
 
         Any other one could reveal values that no page shows: with `password__startswith`, a hash
         can be guessed character by character.

@@ -173,8 +173,8 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     if state in _BUSY_STATES:
         return DatabaseBusy(f"{_format_database_name()} is busy with another transaction.")
     unusable = isinstance(error, OperationalError | InterfaceError | NotSupportedError)
-    # The server sends a state with each error: what has none is about the connection, such as two
-    # answers to one request.
+    # The server sends a state with each error. An error without one is about the connection, such
+    # as two answers to one request.
     unusable = unusable or (type(error) in {DatabaseError, InternalError} and state is None)
     # Not connected: this includes connection options that libpq does not know.
     if unusable or state in _FORBIDDEN_STATES or connection.connection is None:

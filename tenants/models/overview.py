@@ -8,7 +8,7 @@ from scaiwave.ids import new_id
 class StoredOverview(models.Model):
     """The start page of the admin site as last built, so that all web processes share it.
 
-    `scope` is what it is about: this server, or what one role reaches, such as `tenant_admin` and
+    `scope` is this server, or the scope of one role, such as `tenant_admin` and
     the ScaiKey ID of a tenant. It is built again when the page is opened and it is old.
     """
 

@@ -151,7 +151,7 @@ def test_success_values_of_a_change_are_readable(client: Client) -> None:
 @pytest.mark.parametrize(
     ("outcome", "sentence", "is_linked"),
     [
-        ("applied", "They are corrected, except what it skipped.", True),
+        ("applied", "They are corrected, except for skipped rows.", True),
         ("refused", "It was refused, so they remain.", False),
         ("planned", "It was a dry run, so they remain.", False),
     ],

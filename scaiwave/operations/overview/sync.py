@@ -216,8 +216,8 @@ def _describe_drift(run: SyncRun, now: datetime) -> str:
 
 
 _DRIFT_ENDS = {
-    Outcome.APPLIED: "They are corrected, except what it skipped.",
-    Outcome.PARTIAL: "They are corrected, except what it skipped.",
+    Outcome.APPLIED: "They are corrected, except for skipped rows.",
+    Outcome.PARTIAL: "They are corrected, except for skipped rows.",
     Outcome.PLANNED: "It was a dry run, so they remain.",
     Outcome.REFUSED: "It was refused, so they remain.",
 }
@@ -359,14 +359,14 @@ def _list_failed_syncs() -> EntryList:
 
 def _describe_failed_sync(run: SyncRun) -> Entry:
     what = (
-        "It was applied, except what it skipped."
+        "It was applied, except for skipped rows."
         if run.outcome == Outcome.PARTIAL
         else ("It ended without a message.")
     )
     return Entry(
         text=run.error_message or what,
         url=reverse(RUN, args=[run.pk]),
-        details=run.error_fix or f"`scaiwave sync show-run {run.pk}` shows what it did.",
+        details=run.error_fix or f"`scaiwave sync show-run {run.pk}` shows its changes.",
         tone=OUTCOME_TONES[Outcome(run.outcome)],
         badge=f"sync {run.outcome}",
         code=run.error_code,

@@ -1,8 +1,8 @@
 """Read audit entries, seals and lists of hashes as the database has them, whatever that is.
 
 The database may have been changed by someone who wants no one to see it, so nothing here fails
-because of a value: what is not a time, a UUID or JSON is passed on as it is, and differs from what
-was sealed. All are read in batches: memory does not grow with their number.
+because of a value: a value that is not a time, a UUID or JSON is passed on as it is, and differs
+from the sealed one. All are read in batches: memory does not grow with their number.
 """
 
 from __future__ import annotations

@@ -387,7 +387,7 @@ def test_success_the_last_failures_are_of_all_kinds_by_time(client: Client) -> N
     make_webhook(9, 1, state="handled")
     shown = get_list("Last failures")
     assert [(entry["badge"], entry["text"]) for entry in shown["entries"]] == [
-        ("sync partial", "It was applied, except what it skipped."),
+        ("sync partial", "It was applied, except for skipped rows."),
         ("webhook failed", "user.updated usr_2: Not found."),
         ("webhook failed", "user.updated usr_1: Not found."),
         ("webhook failed", "user.updated usr_0: Not found."),
