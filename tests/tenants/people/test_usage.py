@@ -62,7 +62,7 @@ def test_success_text_output() -> None:
     end = lines[0].index("  Status")
     assert [line[end - 15 : end] for line in lines] == [
         "  AI tokens MTD",
-        "  91,000 (91%)",
+        "   91,000 (91%)",
         " " * 14 + "5",
     ]
     assert err.getvalue() == (
