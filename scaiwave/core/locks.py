@@ -27,9 +27,9 @@ def process_lock(name: str) -> AbstractContextManager[bool]:
 
     Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
-    On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler
-    only in session mode); on SQLite it is a lock on a file in the home
-    directory. `name` consists of letters, digits and dashes.
+    On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler only in
+    session mode). On SQLite it is a lock on a file in the home directory. `name` consists of
+    letters, digits and dashes.
     """
     return _PostgresqlLock(name) if connection.vendor == "postgresql" else _file_lock(name)
 
