@@ -104,7 +104,7 @@ def test_success_names_of_tests(tmp_path: Path) -> None:
 
 def test_success_allowed(tmp_path: Path) -> None:
     assert find_terms(tmp_path, "scaiwave/cli/a.md", "A verb.") == []
-    assert find_terms(tmp_path, "docs/CONTRIBUTING.md", "| a | brake |\nA brake.") == [("brake", 2)]
+    assert find_terms(tmp_path, "docs/CONTRIBUTING.md", "`Verb`\nA verb.") == [("verb", 2)]
     assert find_terms(tmp_path, "a.py", '"See scaiwave.cli.verbs"') == []
 
 
