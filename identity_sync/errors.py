@@ -112,7 +112,7 @@ class SyncRequestInvalid(RefusedError):
 
 
 class SyncNotStarted(ConfigurationError):
-    """This server could neither queue a sync nor start a process for it."""
+    """This server could not queue a sync, or start a process for it."""
 
     code = "SW_SYNC_NOT_STARTED"
     fix = "Run it in a terminal: `scaiwave sync`."
@@ -206,7 +206,7 @@ class RemovalNotFound(NotFoundError):
 
 
 class RemovalsChanged(RefusedError):
-    """The pending removals are not those that were reviewed. No changes were made."""
+    """Other removals are pending than were reviewed. No changes were made."""
 
     code = "SW_SYNC_REMOVALS_CHANGED"
     fix = "Review them again with `scaiwave sync removals`. No changes were made."
@@ -226,8 +226,8 @@ class RemovalsPending(RefusedError):
     fix = "Review them with `scaiwave sync removals`, then approve or keep them."
     command = "scaiwave sync removals"
     remedy = (
-        "Review them with `scaiwave sync removals`. `scaiwave sync approve` applies those that are "
-        "correct, `scaiwave sync keep` keeps the access. See [Pending "
+        "Review them with `scaiwave sync removals`. `scaiwave sync approve` applies correct "
+        "ones, `scaiwave sync keep` keeps the access. See [Pending "
         "removals](../how-to/pending-removals.md)."
     )
 

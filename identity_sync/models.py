@@ -99,7 +99,7 @@ class SyncRunQuerySet(models.QuerySet["SyncRun"]):
         return self.exclude(outcome=Outcome.RUNNING)
 
     def full(self) -> Self:
-        """Runs of everything: neither for one tenant nor for the records of webhooks."""
+        """Runs of everything, not for one tenant or for the records of webhooks."""
         return self.filter(tenant=None).exclude(trigger=Trigger.WEBHOOK)
 
     def written(self) -> Self:
@@ -175,7 +175,7 @@ class SyncRun(models.Model):
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.outcome}"
 
     def get_counts(self) -> dict[str, dict[str, int]]:
-        """Return the counts with the present names, also for old runs."""
+        """Return the counts with the present names, including old runs."""
         return {
             kind: {PRESENT_NAMES.get(name, name): number for name, number in counts.items()}
             for kind, counts in self.counts.items()
@@ -230,11 +230,11 @@ class SyncChange(SyncDifference):
         return f"{self.get_action()} {self.kind} {self.subject_name}"
 
     def get_action(self) -> str:
-        """Return the action by its present name, also for old rows."""
+        """Return the action by its present name, including old rows."""
         return PRESENT_NAMES.get(self.action, self.action)
 
     def get_fields(self) -> list[str]:
-        """Return the names of the fields, also for old rows."""
+        """Return the names of the fields, including old rows."""
         return [PRESENT_FIELDS.get(name, name) for name in self.fields.split(",") if name]
 
 
@@ -263,7 +263,7 @@ class SyncPlannedChange(SyncDifference):
 
     A run has the first ones of each kind, in the order in which they are read: removals first.
     `values` is as in `SyncChangeValues`. The row may not exist here yet, nor its tenant, of which
-    `tenant_slug` is the name. `person_scaikey_id` is the person, also of a group membership.
+    `tenant_slug` is the name. `person_scaikey_id` is the person, or the member of a group.
     """
 
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="planned_changes")
@@ -349,8 +349,8 @@ class PendingRemoval(SyncSubject):
     The same subject, loss, cause and destination are one row as long as it is open. `destination`
     is the ScaiKey ID of the new tenant or partner, a new status, or a role. `people`, `roles` and
     `memberships` are what depends on a tenant, partner or group. `expires_at` is the end of an
-    approval or of a keep. A kept row whose time has passed is pending again, and so is an approved
-    one: read the state with `get_state`.
+    approval or of a keep. A kept or approved row whose time has passed is pending
+    again: read the state with `get_state`.
     """
 
     subject_id = models.UUIDField("subject ID", db_index=True)

@@ -33,8 +33,8 @@ class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
     `losses` counts the losses of access among the changes, or among what was refused;
-    `losses_by_tenant` those of the changes by measure and tenant, `counted_losses` those of them
-    that count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
+    `losses_by_tenant` the ones among the changes by measure and tenant, and `counted_losses` which
+    of these count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
     number of removals that wait for a decision. `plan` describes the file that the plan was written
     to or read from, and when an earlier run applied it. `kept_count` counts
     the losses that are skipped because removals are turned off. `purge` counts those who were `due`

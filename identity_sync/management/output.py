@@ -58,7 +58,7 @@ def format_change_count(run: Row) -> str | None:
 
 
 def format_run_changes(run: Row) -> str:
-    """Format the counts of a run; those of a plan that was not applied are named as such."""
+    """Format the counts of a run; a plan that was not applied is named as such."""
     changes = list_changes(run["kinds"] or {})
     if run["outcome"] not in _NOT_WRITTEN or not changes:
         return format_changes(run["kinds"])

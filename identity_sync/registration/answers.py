@@ -81,7 +81,7 @@ Check = Callable[[str], str]
 def collect_answers(
     *, flags: RegistrationFlags, console: Console, config: Configuration, operator: Operator
 ) -> RegistrationRequest:
-    """Return every answer, checked; what is not passed defaults to that of the last request.
+    """Return every answer, checked; an answer that is not passed defaults to the last request.
 
     Raises `InvalidAnswer`, `InsecureAddress`, `UsageError` or `ConfirmationNeeded`.
     """

@@ -9,7 +9,7 @@ from scaiwave.web.scaikey_sign_in import build_redirect_uri
 def find_redirect_problem(config: Configuration) -> str | None:
     """Return a warning if the configured registration lacks the present redirect URI.
 
-    So does one of a release that registered as a SERVICE application, and one that was made before
+    It also lacks it if a release registered it as a SERVICE application, or if it was made before
     SCAIWAVE_PUBLIC_URL was changed. None if no credentials are configured.
     """
     if not config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"):

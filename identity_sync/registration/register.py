@@ -61,8 +61,8 @@ class RegistrationResult:
     """The state of a registration after one `sync register`.
 
     `outcome` is planned, pending, registered or already_registered. `client_secret` is masked.
-    `replaced_client_id` is that of the credentials which were configured before, or still are while
-    the request is pending.
+    `replaced_client_id` is the client ID that was configured before, or still is while the request
+    is pending.
     `token_scope` is the scope of the token that was fetched to verify the credentials.
     `overridden` are the settings that the environment sets to another value than the configuration
     file.

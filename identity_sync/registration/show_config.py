@@ -91,7 +91,7 @@ def mask_secret(value: str) -> str:
 
 
 def mask_url(url: str) -> str:
-    """Mask the passwords in a URL, also those that should have been percent-encoded.
+    """Mask the passwords in a URL, even if they should have been percent-encoded.
 
     A password may contain any character, so it extends to the last @.
     """

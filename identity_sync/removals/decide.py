@@ -88,8 +88,8 @@ class Decision:
             return f"{removals} already {past}; nothing changed."
         if self.state is RemovalState.APPROVED:
             return (
-                f"{removals} approved: {self.names}. The next sync looks them up again and applies "
-                "those that are still true."
+                f"{removals} approved: {self.names}. The next sync looks them up again, and "
+                "applies them if they are still true."
             )
         return f"Access kept for {removals} until {format_last_day(self.expires_at)}: {self.names}."
 
@@ -173,7 +173,7 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
             raise RemovalNotFound(f"No removal waits in {selection.tenant}.")
         if selection.expect.lower() != found:
             raise RemovalsChanged(
-                f"The removals of {selection.tenant} are not those of {selection.expect}: "
+                f"The digest of the removals of {selection.tenant} is not {selection.expect}: "
                 f"{len(rows):,} are pending now, with the digest {found}."
             )
     else:

@@ -1,4 +1,4 @@
-"""List pending removals, and identify those of a tenant by a digest."""
+"""List pending removals, and identify the ones of a tenant by a digest."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ _FAILURES = (Outcome.FAILED, Outcome.REFUSED)
 
 @dataclass(frozen=True)
 class RunScope:
-    """The runs and skips that are judged: all that the operator sees, or those of a part of it."""
+    """The runs and skips that are judged: all that the operator sees, or a part of it."""
 
     operator: Operator
     tenant: Tenant | None = None
@@ -67,7 +67,7 @@ class RunScope:
         return self.tenant is not None or self.partner is not None
 
     def runs(self) -> SyncRunQuerySet:
-        """Return the runs, newest first, without those of webhooks."""
+        """Return the runs, newest first, except runs for webhooks."""
         runs = visible_runs(self.operator).exclude(trigger=Trigger.WEBHOOK)
         if self.is_restricted:
             runs = runs.filter(Q(tenant=None) | Q(tenant__in=self._tenants()))
@@ -135,8 +135,8 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
 def _find_open_run(operator: Operator) -> tuple[SyncRun | None, SyncRun | None]:
     """Return the run that is in progress, and the one that was killed; each may be None.
 
-    Every run, also for webhooks, has the lock from its first row to its end. One that waits for the
-    lock has no row yet.
+    Every run, including runs for webhooks, has the lock from its first row to its end. One that
+    waits for the lock has no row yet.
     """
     open_runs = visible_runs(operator).filter(outcome=Outcome.RUNNING)
     run = open_runs.first()

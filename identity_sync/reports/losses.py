@@ -233,7 +233,7 @@ def _iter_approvals(
 
 
 def _get_name(change: SyncChange, member: Any) -> str:
-    """Return the name at the time of the change; a membership has it with that of its group."""
+    """Return the name at the time of the change; a membership includes its group."""
     return str(member) if change.kind == "memberships" and member else change.subject_name
 
 

@@ -68,7 +68,7 @@ def _select(run: SyncRun, kind: str, action: str) -> dict[str, Any]:
 
 
 def count_differences(run: SyncRun) -> int:
-    """Return how many records of the run differed from ScaiKey, also those that it skipped."""
+    """Return how many records of the run differed from ScaiKey, including skipped ones."""
     return sum(counts.get(column, 0) for counts in run.get_counts().values() for column in _ACTIONS)
 
 

@@ -29,7 +29,7 @@ FULL_SYNC = "full_sync"
 REDIS_TIMEOUT_SECONDS = 2.0
 """A monitor waits for the answer."""
 SCHEDULED_MINUTES = range(3, 60, 10)
-"""Those of the scheduler, and of the documented crontab line."""
+"""The minutes of the scheduler, and of the documented crontab line."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Schedule:
 
     @property
     def source(self) -> str | None:
-        """`scheduler`, `cron`, or None if neither was detected."""
+        """`scheduler`, `cron`, or None if no schedule was detected."""
         if self.scheduler is not None:
             return "scheduler"
         return "cron" if self.is_cron_recent and not self._is_of_scheduler else None

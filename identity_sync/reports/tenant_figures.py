@@ -17,7 +17,7 @@ def build_last_sync() -> Any:
 
     A full run counts for tenants that existed at its end. NULL for local tenants.
     """
-    # A range, for the reason given in TenantTotal: most runs are those of no tenant.
+    # A range, for the reason given in TenantTotal: most runs have no tenant.
     own = SyncRun.objects.written().filter(tenant__gte=OuterRef("pk"), tenant__lte=OuterRef("pk"))
     newest = Func(F("ended_at"), function="MAX", output_field=DateTimeField())
     own_end = Subquery(own.annotate(newest=newest).values("newest"))

@@ -190,8 +190,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
     ordering = ("-started_at", "-id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
-        """Return the runs; for accounts that see only some tenants without what other errors than
-        those of the sync itself contain, such as the address of ScaiKey."""
+        """Return the runs. Accounts that see only some tenants get the messages of the sync's own
+        errors only: others contain the address of ScaiKey, for example."""
         runs: QuerySet[SyncRun] = super().get_queryset(request)
         if find_limited_operator(request) is None:
             return runs

@@ -4,7 +4,7 @@ The values are in the rows of the database and in the staged records, so this mu
 the plan is applied. Nothing is read of a run without changes.
 
 In SQL: `d` is a row of the plan, `p` a row of the database, `s` a staged record, `t` a tenant, `e`
-an edge, `g` a group, `r` a role, `x` a staged role. Of an edge to add, `p` and `x` are the person
+an edge, `g` a group, `r` a role, `x` a staged role. For an edge to add, `p` and `x` are the person
 who becomes a member, `m` and `y` the group, each as a row and staged, and `n` is the staged group.
 """
 

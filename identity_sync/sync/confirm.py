@@ -9,8 +9,8 @@ and the loss is postponed.
 
 The removal limit is applied to the claims first. Over the limit a sample is looked up. If part of
 the sample exists, the list is inconsistent and removals of this kind stop. If all of it is lost,
-the rest is assumed to be lost as well, without look-ups: these removals wait for a decision. So
-are claims for which a pending removal waits; approved ones are looked up before all others.
+the rest is assumed to be lost as well, without look-ups: these removals wait for a decision. Claims
+with a pending removal are assumed too; approved ones are looked up before all others.
 
 `claims` has the claims and their states. In SQL: `c` is a claim, `s` a staged record, `p` a row of
 the database.
@@ -45,7 +45,7 @@ MAX_DETAIL_CHARS = 255
 """Length of the columns for what a look-up reported."""
 
 MAX_CONTROLS = 8
-"""Records that are tried before 404s are taken for those of a server without look-ups."""
+"""Records that are tried before 404s count as a server without look-ups."""
 
 
 @dataclass
@@ -296,7 +296,7 @@ class Confirmer:
 
 
 def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
-    """Give a record without a tenant the known one; also where only the spelling differs."""
+    """Give a record without a tenant the known one, even if only the spelling differs."""
     if record.tenant_id == known:
         return
     if not record.tenant_id or (
@@ -312,7 +312,7 @@ def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
 def _find_controls(kind: str) -> list[str]:
     """Return the ids of a few records of this kind that should exist: listed ones, if there are.
 
-    Of the rows of the database any may be removed from ScaiKey too, so these are drawn at random.
+    Any row of the database may be removed from ScaiKey too, so these are drawn at random.
     """
     entity = next(entity for entity in ENTITIES if entity.kind == kind)
     claimed = "SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = {}"

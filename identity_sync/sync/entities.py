@@ -301,7 +301,7 @@ def insert_participants(now: datetime) -> None:
 def keep_suspensions() -> None:
     """Suspend people who were added or restored in one tenant as they were in the one they left.
 
-    A manual suspension is about the person. Theirs is that of the row which was removed last.
+    A manual suspension is about the person. The row that was removed last shows it.
     """
     if not fetch_one(_HAS_SUSPENDED)[0]:
         return  # The join would read all people who are added.
@@ -382,7 +382,7 @@ def _stage_suffixes() -> None:
 
 
 # Before rows are inserted: in the same statement they would be sorted as a whole, and written in
-# another order than that of their keys.
+# another order than their keys.
 _STAGE_TAKEN_IDS = """
     INSERT INTO taken_local_ids (n, tenant_id, scaikey_id)
     SELECT i.n, i.tenant_id, i.scaikey_id FROM (

@@ -25,7 +25,7 @@ from tenants.models import GroupMembership
 def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
     """Replace the names of these people in changes, skips and runs; delete values and plans.
 
-    A group membership has the name of its member, a run that of its operator.
+    A group membership has the name of its member, and a run the name of its operator.
     """
     person_ids = [person.participant_id for person in people]
     edges = GroupMembership.objects.filter(member_participant__in=person_ids)

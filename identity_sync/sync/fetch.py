@@ -84,7 +84,7 @@ COLLECTIONS = {
 class SyncScope:
     """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
 
-    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids are those of
+    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids identify
     the partner or tenant. `targets_only` is true for a run for single records.
     """
 
@@ -125,7 +125,7 @@ def require_whole_scope(operator: Operator, config: Configuration, **options: An
 
     That takes a role for the whole platform, or for exactly what this server's own credentials can
     read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
-    a full sync is expected to cover. `options` are those of HttpClient.
+    a full sync is expected to cover. `options` are passed to HttpClient.
     Raises what a request for a token raises.
     """
     if operator.has_permission(Permission.MANAGE_PLATFORM):
@@ -335,7 +335,7 @@ def _ensure_complete(pages: PageIterator[Any], kind: str) -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a list: those that a query parameter selects by one of these IDs each.
+    """The parts of a list, each of which a query parameter selects by one of these IDs.
 
     At most `max_share` of them may be unreadable, or fewer than MIN_UNREADABLE.
     """
@@ -361,7 +361,7 @@ def _load_parts(
     fetched: FetchResult,
     progress: ProgressCallback,
 ) -> list[PageIterator[Any]]:
-    """Read a list in parts; whoever belongs to an unreadable one keeps their access.
+    """Read a list in parts; no one in an unreadable part loses access.
 
     Raises the error of the whole list as soon as too many parts, or all, are unreadable.
     """

@@ -302,7 +302,7 @@ def record_plan(run: SyncRun, outcome: str) -> None:
 
 
 def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
-    """Return the slugs of tenants, also of those that the plan adds, and which have a row."""
+    """Return the slugs of tenants, including new ones of the plan, and which have a row."""
     slugs: dict[UUID, str] = {}
     known: set[UUID] = set()
     for batch in batched(tenants, MAX_STATEMENT_VALUES // 2):
@@ -405,7 +405,7 @@ _STILL_SKIPPED = f"""
 
 
 def record_skips(tenant: Tenant | None, now: datetime) -> None:
-    """Record since when each row is skipped, and delete those that no longer are.
+    """Record since when each row is skipped, and delete what is no longer skipped.
 
     A run for one tenant deletes only skips of that tenant.
     """

@@ -12,7 +12,7 @@ group membership or role grant. It is decided on as a whole. Its `state` is:
 * `covered` if it follows from another one (`root_id`), and is applied or skipped with it.
 
 A loss is a removal or a row that depends on one: the people of a lost tenant, and the memberships
-and grants of a lost group. Each kind of loss is a measure, and so are the people affected by any.
+and grants of a lost group. Each kind of loss is a measure. Another is the people affected by any.
 
 In SQL: `d` is a row of the plan, `r` a removal, `s` a staged record, `p` a row of the database, `t`
 a tenant, `o` a partner, `l` a loss, `b` a membership or grant of a lost group, `c` a claim, `w` a
@@ -181,7 +181,7 @@ _STATES_OF_ROWS = f"""
       AND q.state IN ('{RemovalState.PENDING}', '{RemovalState.APPROVED}', '{RemovalState.KEPT}')
 """
 
-# Kept is the access of the subject, also where another cause would end it now. When the time has
+# The access of the subject is kept, even if another cause would end it now. When the time has
 # passed, a new cause waits as well.
 _KEPT_SUBJECTS = f"""
     UPDATE removals SET state = CASE WHEN q.is_valid = 1 THEN 'kept' ELSE 'pending' END,
@@ -406,7 +406,7 @@ def count_affected() -> int:
 
 
 def count_losses_by_tenant() -> dict[tuple[str, str], int]:
-    """Count the losses by measure and tenant; those of a partner have no tenant."""
+    """Count the losses by measure and tenant; a partner has no tenant."""
     rows = fetch(
         "SELECT kind, tenant_id, count(*) FROM losses GROUP BY kind, tenant_id UNION ALL "
         f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a GROUP BY tenant_id"

@@ -10,7 +10,7 @@ loses the members who left. Everything else is postponed.
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
 a claim, `w` a group whose members were fetched, `l` a group that was read again, `r` a group that
 returns, `t` a tenant, `d` a row of the plan or an edge to add, `k` a tenant whose access is kept.
-Of a member to add, `x` is the record and `m` the plan.
+For a member to add, `x` is the record and `m` the plan.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def count_in_scope() -> int:
 def find_claims() -> None:
     """Stage a claim for each edge that the lists no longer show.
 
-    The edges of a member that was removed or moved need no further proof. Those of a group that
-    returns end in any case, since they gave no access while it was deactivated.
+    The edges of a member that was removed or moved need no further proof. The edges of a group
+    that returns end in any case, since they gave no access while it was deactivated.
     """
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
@@ -172,7 +172,7 @@ def _is_moved(kind: str) -> str:
 
 def find_edges_of_lost_members() -> None:
     """Stage a proven claim for each edge of a removed or moved member in a group not fetched:
-    those of a run for single records, and those whose members can't be read."""
+    in a run for single records, or because the members can't be read."""
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -323,7 +323,7 @@ class EdgeConfirmer:
         for group_id, first in first_lists.items():
             document = documents.get(group_id)
             if document is not None:
-                # Documents may be cut off, so that neither one nor two of them prove anything.
+                # Documents may be cut off, so that even two of them prove nothing.
                 is_proof = first is not None and first.is_complete
                 readings.append(_Reading(group_id, (document, first), is_proof))
             else:
@@ -575,7 +575,7 @@ def count_unseen() -> int:
 
 
 def plan_changes() -> None:
-    """Plan edges to add and restore: for existing members, then for those that this run adds."""
+    """Plan edges to add and restore: for existing members, then for new ones of this run."""
     analyze("sync_plan", "tenant_map", "group_map")
     for is_group, table, kind, column, name in _MEMBER_TYPES:
         _plan_for_known(is_group, table, column, name)
@@ -632,8 +632,7 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     # PostgreSQL joins by hash. SQLite joins in this order.
     if connection.vendor == "sqlite":
         if _are_most_new(kind):
-            # In the order of arrival, in which rows are written in a quarter less time than in that
-            # of the members.
+            # In the order of arrival: rows in the order of the members take a third longer.
             tables = (
                 "stage_memberships s CROSS JOIN group_map g "
                 f"CROSS JOIN stage_{kind} x CROSS JOIN sync_plan m"

@@ -171,8 +171,8 @@ def record_removals(
 ) -> None:
     """Record what became of each removal, in the transaction that applies the plan.
 
-    A row that this run would have found, and did not, has ended. `kinds` are those that the run has
-    read.
+    A row that this run would have found, and did not, has ended. `kinds` are the kinds that the
+    run has read.
     """
     if _has_open_rows():
         index_filled("removals", "subject_id")
@@ -293,7 +293,7 @@ _IS_NEW = f"""
 
 def iter_removals(condition: str) -> Iterator[tuple[PendingRemoval, str | None]]:
     """Yield the removals that meet a condition about `r` as rows that are not saved, each with the
-    slug of its tenant; those that follow from another one are left out."""
+    slug of its tenant; what follows from another removal is left out."""
     index_filled("removals", "subject_id")
     sql = _REMOVALS.format(condition=condition)
     last = (uuid_param(UUID(int=0)), "", "", "")

@@ -311,8 +311,8 @@ def apply_plan(
 ) -> None:
     """Write the plan, kind by kind, in the transaction of the caller.
 
-    Deactivations come first: a person who moved may be active in one tenant only. `counts` are
-    those of the plan, by kind.
+    Deactivations come first: a person who moved may be active in one tenant only. `counts` are the
+    counts of the plan, by kind.
     """
     done, total = 0, sum(map(_count_written, counts.values()))
     progress(done, total)

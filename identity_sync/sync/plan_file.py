@@ -56,7 +56,7 @@ from tenants.models import Tenant
 FORMAT = "scaiwave-sync-plan"
 VERSION = 2
 MAX_AGE = timedelta(hours=24)
-"""Older plans are refused: a review does not stay true for ever."""
+"""Older plans are refused: a review does not stay true indefinitely."""
 
 MAX_BYTES = 4 * 1024**3
 MAX_HEAD_BYTES = 1024**2
@@ -341,7 +341,7 @@ class ReviewedPlan:
             yield _parse_removal(line, self.path)
 
     def ensure_same_removals(self, report: SyncReport, *, plan_command: str) -> None:
-        """Compare the removals with those of the plan made now, and add this file to its report.
+        """Compare the removals with the plan made now, and add this file to its report.
 
         `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
         """
@@ -349,7 +349,7 @@ class ReviewedPlan:
         if compute_digest() == self.head.digest:
             return
         difference = describe_difference(self.iter_removals()) or "others depend on them"
-        summary = f"The losses of access are not those of {self.path}"
+        summary = f"The losses of access differ from {self.path}"
         raise SyncPlanChanged(
             f"{summary}: {difference}. No changes were made.",
             report=report,
@@ -387,7 +387,7 @@ def _open_copy() -> Iterator[BinaryIO]:
 
 @contextmanager
 def _translate_copy_errors() -> Iterator[None]:
-    """Raises `DiskFull`, also if there is no directory for temporary files."""
+    """Raises `DiskFull`, including for a missing directory for temporary files."""
     try:
         yield
     except OSError as error:

@@ -18,7 +18,7 @@ class Plan:
     """The numbers of planned changes, and what they are compared with.
 
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
-    `unplaced` those of them without a tenant here. `conflicts` are tenants that are skipped because
+    `unplaced` which of them have no tenant here. `conflicts` are tenants that are skipped because
     of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the lists that
     can't be read. `claimed` counts the losses that the lists claimed. `tenant` is the only one of
     the run, or None. A run for single records (`targets_only`) has no complete lists.

@@ -2,7 +2,7 @@
 
 A count alone would stop large servers for no reason, and a share alone small ones, so a limit is
 exceeded only by more than both. Every loss of access counts, whatever its cause, in a measure of
-its own (see losses.py), and so do the losses of the runs of the last hours: a series of small runs
+its own (see losses.py). Losses of the runs of the last hours count too: a series of small runs
 must not remove what a single one may not. For kinds with few rows (tenants, partners, groups) the
 dependent people, grants and memberships count instead.
 
@@ -11,7 +11,8 @@ some. Tenants are judged first. What waits for a tenant does not count for the s
 kept counts nowhere, so that the rows of one tenant never hold up another.
 
 A tenant or partner that ScaiKey itself reports as suspended is one loss, with a limit of its own,
-and its people count nowhere else. So do people whom webhooks announce, in order of arrival.
+and its people count nowhere else. People whom webhooks announce have another limit of their own, in
+order of arrival.
 
 In SQL: `r` is a removal, `l` a loss, `t` a tenant, `o` a partner, `w` a target, `p` a person.
 """
@@ -178,7 +179,7 @@ def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
     present = {key: _count("people", key) for key in {"", *(str(row[1]) for row in rows)}}
     for row_id, tenant_id in rows:
         tenant = str(tenant_id)
-        # The rows of this run are still among those that are present.
+        # The rows of this run are still present.
         spent = {key: limit.count_spent(ANNOUNCED, key or None) for key in (tenant, "")}
         counts = {tenant: applied[tenant], "": applied.total()}
         if any(
@@ -309,8 +310,7 @@ def _list_kinds(measure: str) -> str:
 
 
 def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
-    """Check the losses of a plan for review, which has all of them, also those that a sync would
-    set aside.
+    """Check the losses of a plan for review, which includes what a sync would set aside.
 
     Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
     """

@@ -1,4 +1,4 @@
-"""Compare the removals of a plan that was reviewed with those of the plan that is made now.
+"""Compare the removals of a reviewed plan with the plan that is made now.
 
 Additions and updates may differ: other removals, or others who depend on them, are another plan.
 

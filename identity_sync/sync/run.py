@@ -1,7 +1,7 @@
 """Run a sync: fetch, confirm, plan, apply, and record the result.
 
 A sync can also write its plan to a file, and apply a plan that was reviewed. The losses of access
-of a reviewed plan are the permission: exactly these, also where they are over the removal limit.
+of a reviewed plan are the permission: exactly these, even over the removal limit.
 Each of them is looked up again before it is applied.
 """
 

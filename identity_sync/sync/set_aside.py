@@ -31,7 +31,7 @@ _SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
 
 def skip_set_aside() -> int:
-    """Skip the removals that are set aside; return how many, without those that they cover."""
+    """Skip the removals that are set aside; return how many, without covered ones."""
     index_plan_rows()
     skipped = _skip_removals()
     for kind, column, cause, field in _KEPT_FIELDS:
@@ -61,7 +61,7 @@ _KEPT_FIELDS = (
 
 
 def _keep_field(kind: str, column: str, cause: Reason, field: str) -> int:
-    """Leave out a new status or partner; a record without it leaves that of the row unchanged."""
+    """Leave out a new status or partner; a record without it leaves the row unchanged."""
     rows = (
         f"SELECT r.row_id FROM removals r WHERE r.kind = '{kind}' AND r.cause = '{cause}' "
         f"AND r.destination <> '' AND r.state IN {SET_ASIDE}"
@@ -213,7 +213,7 @@ def _skip_new_tenants() -> None:
     execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
 
 
-# The slug belongs to a tenant that is neither removed nor gets another one.
+# The slug belongs to a tenant that is not removed and gets no other one.
 _STAGE_BLOCKED_TENANTS = """
     INSERT INTO skipped_tenants (tenant_id)
     SELECT DISTINCT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n

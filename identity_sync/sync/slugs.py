@@ -255,7 +255,7 @@ def _skip_dependent_tenants() -> None:
 
 
 def free_slugs() -> None:
-    """Rename the old slugs of tenants that change theirs, and those of `plan_freed_slugs`.
+    """Rename the old slugs of tenants that change theirs, and what `plan_freed_slugs` planned.
 
     Call it before slugs are written: two tenants may swap slugs in one run, which no order of
     updates allows.

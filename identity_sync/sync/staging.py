@@ -284,8 +284,8 @@ def _drop_tables() -> None:
     if connection.vendor == "postgresql":
         execute("RESET jit")
     else:
-        # That of the temporary tables stays until the connection is closed: SQLite 3.46 loses their
-        # changed pages if it is reduced and a transaction changes nothing in them after that.
+        # The cache of the temporary tables stays until the connection is closed: SQLite 3.46 loses
+        # their changed pages if it is reduced and a transaction changes nothing in them after that.
         execute(f"PRAGMA main.cache_size = -{_DEFAULT_CACHE_KIB}")
 
 

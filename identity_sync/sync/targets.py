@@ -46,7 +46,7 @@ MAX_UNKNOWN_MEMBERS = 1000
 class Targets:
     """The records of one run, as ScaiKey IDs by kind.
 
-    `named` are those that were asked for, in order. `unproven` has the reason for each record about
+    `named` are the requested ones, in order. `unproven` has the reason for each record about
     which the look-ups proved nothing. `new_tenants` has the ScaiKey IDs of tenants that were not
     present here before: the run has not read their people and groups.
     """
@@ -68,7 +68,7 @@ class Targets:
 def stage_targets(
     client: ScaiKeyClient, scope: SyncScope, targets: Targets, *, fetched: FetchResult
 ) -> None:
-    """Look up the targets, and stage those that exist.
+    """Look up the targets, and stage the existing ones.
 
     Raises `UpstreamUnauthorized`, and the errors of `stage_members`.
     """
@@ -92,7 +92,7 @@ def stage_targets(
 
 
 def update_unproven(targets: Targets) -> None:
-    """Remove the targets that the confirmation has decided, and add those that it could not."""
+    """Remove the targets that the confirmation has decided, and add the undecided ones."""
     decided = {
         (kind, key) for kind, key in fetch("SELECT kind, scaikey_id FROM confirmed_removals")
     }

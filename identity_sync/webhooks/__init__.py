@@ -8,6 +8,6 @@ A request goes through the modules in this order:
 4. `process` looks up the records that the stored events name, and syncs them. An event is then
    handled, to be tried again, or failed.
 
-An event only names a record to look up. Its data is neither used nor stored, so that the order of
+An event only names a record to look up. Its data is not used or stored, so that the order of
 events, repeated events and wrong data do not matter.
 """

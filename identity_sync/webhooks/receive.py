@@ -60,7 +60,7 @@ def receive_event(body: bytes, *, now: datetime) -> bool:
     try:
         WebhookEvent.objects.get_or_create(event_id=event_id, defaults=values)
     except OperationalError as error:
-        # A status of 4xx, such as that of a busy database, might count as final.
+        # A status of 4xx, such as for a busy database, might count as final.
         raise WebhookNotStored(f"A webhook could not be stored: {error}") from error
     return bool(kind)
 

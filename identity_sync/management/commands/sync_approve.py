@@ -17,8 +17,8 @@ from scaiwave.core.errors import UsageError
 
 class Command(OperatorCommand):
     help = (
-        "Approve pending removals: exactly those that you name. The next sync looks each up again "
-        "and applies those that are still true, once, within 24 hours."
+        "Approve exactly the pending removals that you name. The next sync looks each up again, "
+        "and applies the ones that are still true, once, within 24 hours."
     )
     changes = True
     destructive = True

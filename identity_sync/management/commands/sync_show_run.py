@@ -112,7 +112,7 @@ class Command(ListCommand):
         if self.run["kinds"]:
             self.output.print_line()
             if self.run["outcome"] in _NOT_WRITTEN:
-                self.output.print_line("Nothing was changed. The counts are those of the plan:")
+                self.output.print_line("Nothing was changed. These are the counts of the plan:")
             rows = [
                 {"kind": kind, **self.run["kinds"][kind]}
                 for kind in KINDS

@@ -138,7 +138,7 @@ def test_success_commands() -> None:
     text = run_command("sync_show_run", "last")
     assert "Error             why [SW_X]" in text
     assert "Fix               Do it." in text
-    assert "Nothing was changed. The counts are those of the plan:" in text
+    assert "Nothing was changed. These are the counts of the plan:" in text
 
 
 def test_success_show_run_with_its_changes() -> None:

@@ -248,9 +248,7 @@ def test_fail_more_losses_or_fewer(scaikey: Sandbox, path: Path) -> None:
     run = get_last_run()
     assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_PLAN_CHANGED")
     # The history keeps no names, which would outlive those that are erased.
-    assert run.error_message == (
-        f"The losses of access are not those of {path}. No changes were made."
-    )
+    assert run.error_message == (f"The losses of access differ from {path}. No changes were made.")
 
 
 def test_fail_many_differences_are_counted(scaikey: Sandbox, path: Path) -> None:

@@ -122,7 +122,7 @@ def test_success_the_tenants_of_one_partner_stay(scaikey: Sandbox) -> None:
     assert Participant.objects.get(scaikey_id=person).absent_since is None
 
 
-def test_success_whoever_has_moved_out_of_an_unreadable_tenant(scaikey: Sandbox) -> None:
+def test_success_a_person_who_moved_out_of_an_unreadable_tenant(scaikey: Sandbox) -> None:
     sync()
     broken, other, *_ = scaikey.directory.tenants
     person = list_people_of_tenant(scaikey, broken)[0]["id"]
@@ -140,7 +140,7 @@ def test_success_whoever_has_moved_out_of_an_unreadable_tenant(scaikey: Sandbox)
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_whoever_has_moved_into_an_unreadable_tenant(scaikey: Sandbox) -> None:
+def test_success_a_person_who_moved_into_an_unreadable_tenant(scaikey: Sandbox) -> None:
     """Their own record proves it."""
     sync()
     other, broken, *_ = scaikey.directory.tenants
