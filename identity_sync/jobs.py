@@ -17,7 +17,9 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.queue.definitions import get_sync_timeout
 
-MAX_WEBHOOK_SECONDS = 15.0
+MAX_WEBHOOK_SECONDS, MAX_WEBHOOK_EVENTS = 10.0, 500
+"""What one job handles. Up to two such jobs stand before a sync that is put into the queue: one in
+progress, and one that a delivery has enqueued meanwhile."""
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 
@@ -49,8 +51,10 @@ def run_requested_sync(run_id: str) -> dict[str, Any]:
 def process_webhooks() -> None:
     """Handle stored webhooks, as the host operator.
 
-    After MAX_WEBHOOK_SECONDS another job handles the others, behind those that wait already: a
-    stream of events must not keep the only worker from a sync.
+    Another job handles the rest, behind the jobs that wait already: a stream of events must not
+    keep the only worker from a sync.
     """
-    if process_events(operator=get_host_operator(), seconds=MAX_WEBHOOK_SECONDS):
+    if process_events(
+        operator=get_host_operator(), seconds=MAX_WEBHOOK_SECONDS, events=MAX_WEBHOOK_EVENTS
+    ):
         start_processing()

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
-from identity_sync.errors import SyncPartial, SyncStopped
+from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
 from identity_sync.sync.history import mark_events_handled
 from identity_sync.sync.run import SyncOptions, run_sync
@@ -32,29 +33,33 @@ PROCESS_LOCK = "webhooks-process"
 POLL_SECONDS = 0.5
 """The interval between queries for new events while failed ones wait for their next attempt."""
 
-MAX_ATTEMPTS = 5
-MAX_BATCH_EVENTS = 500
-"""Events that one run handles."""
+BATCH_SIZES = (100, 10, 1, 1, 1)
+"""Events that one run handles, by their failed attempts: an event that lets a whole run fail soon
+has a run of its own."""
+MAX_ATTEMPTS = len(BATCH_SIZES)
 
 logger = logging.getLogger(__name__)
 
 
-def process_events(*, operator: Operator, seconds: float = math.inf) -> bool:
-    """Handle the pending events until there are none, or for so long; return whether some are left.
+def process_events(
+    *, operator: Operator, seconds: float = math.inf, events: float = math.inf
+) -> bool:
+    """Handle the pending events until there are none; return whether some are left.
 
+    It ends earlier after these seconds or this many events, when the run in progress has ended.
     Only one process does this at a time: the others return. It checks for events again after it has
     released the lock, so that it also handles those for which another process returned. Each run
-    waits for a sync that is in progress or waiting.
+    waits for a sync that is in progress or waiting, for the rest of these seconds.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     end = time.monotonic() + seconds
     while _pending_events().exists():
-        if time.monotonic() >= end:
+        if events <= 0 or time.monotonic() >= end:
             return True
         with process_lock("webhooks") as acquired:
             if not acquired:
                 return False
-            _process_pending(operator, end)
+            events -= _process_pending(operator, end, events)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
     delete_old_events(before=_now() - timedelta(days=retention))
     return False
@@ -87,12 +92,16 @@ def delete_old_events(*, before: datetime) -> None:
     runs.exclude(outcome=Outcome.RUNNING).delete()
 
 
-def _process_pending(operator: Operator, end: float) -> None:
-    while time.monotonic() < end and _pending_events().exists():
+def _process_pending(operator: Operator, end: float, limit: float) -> int:
+    """Handle events until there are none or a limit is reached; return how many were tried."""
+    tried = 0
+    while tried < limit and time.monotonic() < end and _pending_events().exists():
         if batch := _load_batch(_now()):
-            _process_batch(operator, batch)
+            _process_batch(operator, batch, end)
+            tried += len(batch)
         else:
             time.sleep(POLL_SECONDS)
+    return tried
 
 
 def _pending_events() -> QuerySet[WebhookEvent]:
@@ -100,27 +109,32 @@ def _pending_events() -> QuerySet[WebhookEvent]:
 
 
 def _load_batch(now: datetime) -> list[WebhookEvent]:
-    """Return the events to handle now, oldest first.
+    """Return the events to handle in the next run: those that have been due for longest.
 
-    These are all new events, or else one that failed before: an event that can't be handled must
-    not stop others.
+    They have failed equally often. New events do not come before events that failed: a stream of
+    them must not keep those from their next attempt.
     """
-    due = _pending_events().filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
-    batch = list(due.filter(attempts=0).order_by("received_at", "id")[:MAX_BATCH_EVENTS])
-    return batch or list(due.order_by("next_attempt_at", "id")[:1])
+    pending = _pending_events().filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
+    due = pending.order_by(Coalesce("next_attempt_at", "received_at"), "received_at", "id")
+    if (first := due.first()) is None:
+        return []
+    return list(due.filter(attempts=first.attempts)[: BATCH_SIZES[first.attempts]])
 
 
-def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
+def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) -> None:
     """Sync the records of a batch in one run, and record the result in each event."""
     targets = Targets.from_pairs((event.kind, event.scaikey_id) for event in batch)
+    wait_seconds = max(0.0, end - time.monotonic())
     try:
-        run_id = _sync(operator, targets=targets)
-    except SyncStopped as stopped:
-        # A person decides what exceeds the removal limit or removes the last super_admin.
-        for event in batch:
-            _leave_to_full_sync(event, error=stopped, run_id=stopped.report.run_id, now=_now())
-        logger.warning("Webhooks are left to the next full sync: %s", stopped.message)
+        run_id = _sync(operator, targets=targets, wait_seconds=wait_seconds)
+    except SyncLocked:
+        return  # The time is over, and the events were not tried.
     except ScaiWaveError as error:
+        if isinstance(error, SyncStopped) and len(batch) == 1:
+            # A person decides on the loss of the last super_admin.
+            _leave_to_full_sync(batch[0], error=error, run_id=error.report.run_id, now=_now())
+            logger.warning("A webhook is left to the next full sync: %s", error.message)
+            return
         for event in batch:
             _retry_later(event, code=error.code, message=error.message, now=_now())
     except Exception:
@@ -132,7 +146,13 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
         _sync_new_tenants(operator, targets)
 
 
-def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | None = None) -> UUID:
+def _sync(
+    operator: Operator,
+    *,
+    targets: Targets | None = None,
+    tenant: str | None = None,
+    wait_seconds: float = math.inf,
+) -> UUID:
     """Run a sync, and return the ID of its run.
 
     Raises the errors of `run_sync`, except the one for a run that skipped a part.
@@ -143,7 +163,7 @@ def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | N
         tenant=tenant,
         targets=targets,
         trigger=Trigger.WEBHOOK,
-        wait_seconds=math.inf,
+        wait_seconds=wait_seconds,
     )
     try:
         report = run_sync(options)
@@ -155,14 +175,17 @@ def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | N
 
 
 def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> None:
-    """Mark the events as handled, or to be tried again if their look-up proved nothing."""
-    handled = []
+    """Mark the events as handled, or to be tried again if their look-up proved nothing.
+
+    A look-up covers what was announced before it: with an event, earlier ones about the same record
+    that have failed are handled too. None of them is tried after a later one.
+    """
+    proven = {(event.kind, event.scaikey_id) for event in batch} - targets.unproven.keys()
     for event in batch:
-        reason = targets.unproven.get((event.kind, event.scaikey_id))
-        if reason is None:
-            handled.append(event.pk)
-        else:
+        if reason := targets.unproven.get((event.kind, event.scaikey_id)):
             _retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
+    failed = _pending_events().filter(attempts__gt=0)
+    handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
     mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
 
 

@@ -10,7 +10,9 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from identity_sync.errors import LastSuperAdminLost
 from identity_sync.models import PendingRemoval, SyncRun, WebhookEvent
+from identity_sync.report import SyncReport
 from identity_sync.sync.run import SyncOptions, run_sync
 from identity_sync.webhooks import process
 from identity_sync.webhooks.process import process_events
@@ -135,7 +137,86 @@ def test_fail_a_defect_stops_no_other_event(
     store("user.updated", bad)
     store("user.updated", good)
     process_events(operator=HOST)
-    assert states() == [("failed", 5, "SW_INTERNAL"), ("handled", 1, "")]
+    # Both fail in a run of all new events and in one of a few, and then each has its own.
+    assert states() == [("failed", 5, "SW_INTERNAL"), ("handled", 2, "")]
+
+
+def test_fail_only_the_event_that_stops_a_run_is_left_to_the_full_sync(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, *good = (row["id"] for row in list_people(scaikey)[:12])
+
+    def stop(options: SyncOptions) -> object:
+        assert options.targets is not None
+        if bad in options.targets.ids["participants"]:
+            raise LastSuperAdminLost("No one would be left.", report=SyncReport(None), fix="Wait.")
+        return run_sync(options)
+
+    monkeypatch.setattr(process, "run_sync", stop)
+    store("user.updated", bad)
+    for person in good:
+        scaikey.directory.suspend_user(person)
+        store("user.suspended", person)
+    process_events(operator=HOST)
+    first, *others = states()
+    assert first == ("failed", 3, "SW_SYNC_LAST_SUPER_ADMIN")
+    assert {(state, code) for state, _, code in others} == {("handled", "")}
+    suspended = Participant.objects.filter(scaikey_status="SUSPENDED", scaikey_id__in=good)
+    assert suspended.count() == len(good)
+
+
+def test_success_events_about_one_record_are_handled_in_their_order(scaikey: Sandbox) -> None:
+    """An earlier event that failed is not tried after a later one."""
+    person, other = (row["id"] for row in list_people(scaikey)[:2])
+    scaikey.faults.add("status", path=f"/api/v1/admin/users/{person}", status=403)
+    earlier = store("user.updated", person)
+    assert process_events(operator=HOST, events=1) is True
+    scaikey.faults.clear()
+    scaikey.directory.suspend_user(person)
+    later = store("user.suspended", person)
+    WebhookEvent.objects.filter(pk=earlier.pk).update(
+        attempts=1, next_attempt_at=timezone.now() + timedelta(hours=1)
+    )
+    unrelated = store("user.updated", other)
+    assert process_events(operator=HOST) is False
+    runs = {event.event_id: event.run_id for event in WebhookEvent.objects.all()}
+    assert len(set(runs.values())) == 1
+    assert runs.keys() == {event.event_id for event in (earlier, later, unrelated)}
+    assert [state for state, _, _ in states()] == ["handled"] * 3
+
+
+def test_success_a_stream_does_not_keep_a_failed_event_from_its_next_attempt(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, other = (row["id"] for row in list_people(scaikey)[:2])
+    failed = store("user.updated", person)
+    WebhookEvent.objects.filter(pk=failed.pk).update(attempts=1, next_attempt_at=timezone.now())
+    runs = 0
+
+    def sync_and_store(*arguments: object, **options: object) -> UUID:
+        nonlocal runs
+        runs += 1
+        store("user.updated", other)
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    real = process._sync
+    monkeypatch.setattr(process, "_sync", sync_and_store)
+    store("user.updated", other)
+    assert process_events(operator=HOST, events=3) is True
+    assert runs <= 3
+    failed.refresh_from_db()
+    assert failed.state == "handled"
+
+
+def test_success_a_bounded_number_of_events(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "BATCH_SIZES", (2, 1, 1, 1, 1))
+    for row in list_people(scaikey)[:6]:
+        store("user.updated", row["id"])
+    assert process_events(operator=HOST, events=3) is True
+    assert [state for state, _, _ in states()] == ["handled"] * 4 + ["pending"] * 2
+    assert process_events(operator=HOST, events=3) is False
 
 
 def test_success_over_the_removal_limit_only_the_last_events_wait(scaikey: Sandbox) -> None:
@@ -202,10 +283,11 @@ def test_success_events_during_the_last_run_are_handled(
     store("user.updated", person)
     real, late = process._process_pending, iter([True])
 
-    def drain(operator: Operator, end: float) -> None:
-        real(operator, end)
+    def drain(operator: Operator, end: float, limit: float) -> int:
+        tried = real(operator, end, limit)
         if next(late, False):
             store("user.updated", person)
+        return tried
 
     monkeypatch.setattr(process, "_process_pending", drain)
     process_events(operator=HOST)
