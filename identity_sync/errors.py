@@ -27,14 +27,15 @@ class SyncLocked(ConflictError):
 
 
 class SyncTimedOut(TimeLimitExceeded):
-    """The sync did not end within its `--timeout`. No changes were made."""
+    """The sync did not end within its limit. No changes were made."""
 
     code = "SW_SYNC_TIMEOUT"
     fix = "Run it again later, or with a longer `--timeout`."
     remedy = (
         "`scaiwave sync status` shows how long the last runs took. If the error names another "
         "session of the database, end that session; if another sync is running, wait for it. Else "
-        "run it with a longer `--timeout`."
+        "run it with a longer `--timeout`. The next scheduled sync has twice the time, unless "
+        "SCAIWAVE_SYNC_TIMEOUT_SECONDS is set."
     )
 
 

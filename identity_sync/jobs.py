@@ -11,11 +11,11 @@ from django.conf import settings
 from identity_sync.models import Trigger
 from identity_sync.sync import start_sync
 from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events
 from identity_sync.webhooks.start import start_processing
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
-from scaiwave.queue.definitions import get_sync_timeout
 
 MAX_WEBHOOK_SECONDS, MAX_WEBHOOK_EVENTS = 10.0, 500
 """What one job handles. Up to two such jobs stand before a sync that is put into the queue: one in
@@ -36,7 +36,7 @@ def full_sync() -> dict[str, Any]:
         null_progress_factory,
         trigger=Trigger.CRON,
         wait_seconds=MAX_WAIT_SECONDS,
-        timeout=get_sync_timeout(settings.CONFIG),
+        timeout=get_time_limit(settings.CONFIG),
     )
     report = run_sync(options)
     return {**report.document(), "run_id": str(report.run_id)}

@@ -94,7 +94,7 @@ def format_credentials(credentials: Row, client_id: str | None) -> str:
 
 
 def format_schedule(schedule: Row) -> str:
-    """`scheduler on host1, cron 2 min ago, manual 3 h ago; expected every 10 min`."""
+    """`scheduler on host1, cron 2 min ago, manual 3 h ago; expected every 10 min, limit 540 s`."""
     beat = schedule["scheduler"]
     first = {
         "scheduler": f"scheduler on {beat['host']}" if beat else "scheduler",
@@ -105,7 +105,8 @@ def format_schedule(schedule: Row) -> str:
         for name in ("cron", "manual")
         if schedule[f"last_{name}_at"] is not None
     ]
-    expected = f"expected every {schedule['interval_minutes']} min"
+    interval, limit = schedule["interval_minutes"], schedule["timeout_seconds"]
+    expected = f"expected every {interval} min, limit {limit:,} s"
     known = [*([first] if first else []), *(parts or ["no runs yet"])]
     return f"{', '.join(known)}; {expected}"
 

@@ -24,7 +24,6 @@ from identity_sync.reports.judgement import (
 from identity_sync.reports.schedule import Schedule, detect_schedule
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
-from scaiwave.queue.definitions import get_sync_timeout
 
 TIGHT_SHARE = 0.7
 """A sync that needs more of its time than this is likely to be stopped soon."""
@@ -102,20 +101,23 @@ def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]
 
 
 def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> list[SyncWarning]:
-    """Warn before a sync takes longer than the schedule leaves for it."""
+    """Warn before a sync takes longer than the schedule leaves for it.
+
+    A limit that is not set follows the sync, so that only the interval can be too short.
+    """
     seconds = (success.duration_seconds or 0) if success is not None else 0
     interval = get_interval(config).total_seconds()
-    available = min(get_sync_timeout(config), interval)
+    limit = config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS")
+    available = min(limit or interval, interval)
     if seconds <= available * TIGHT_SHARE:
         return []
     message = (
         f"The schedule is tight: the last full sync took {seconds:,.0f} s, and a scheduled one has "
         f"{available:,.0f} s."
     )
-    fix = (
-        "Run syncs less often, and set SCAIWAVE_SYNC_INTERVAL_MINUTES and "
-        "SCAIWAVE_SYNC_TIMEOUT_SECONDS accordingly."
-    )
+    fix = "Run syncs less often, and set SCAIWAVE_SYNC_INTERVAL_MINUTES accordingly."
+    if limit:
+        fix += " Unset SCAIWAVE_SYNC_TIMEOUT_SECONDS, or set it to more."
     return [SyncWarning("sync", message, fix)]
 
 

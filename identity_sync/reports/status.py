@@ -18,6 +18,7 @@ from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.runs import age_seconds, describe_run
 from identity_sync.reports.webhooks import summarise_webhooks
+from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.config import Configuration
 from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
@@ -101,7 +102,10 @@ def sync_status(
         interrupted=_describe_open_run(judgement.interrupted, operator, now),
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
-        schedule=schedule.document(shows_host=operator.sees_everything),
+        schedule={
+            **schedule.document(shows_host=operator.sees_everything),
+            "timeout_seconds": get_time_limit(config),
+        },
         next_run_at=schedule.next_run_at,
         skipped=summarise_skips(scope),
         pending_removals=summarise_removals(scope, now),

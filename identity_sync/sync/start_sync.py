@@ -31,6 +31,7 @@ from identity_sync.report import SyncReport
 from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.fetch import require_whole_scope
 from identity_sync.sync.run import SyncOptions, resolve_linked_tenant, run_sync
+from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
 from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
@@ -40,7 +41,7 @@ from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lo
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
-from scaiwave.queue.definitions import URGENT, get_sync_timeout
+from scaiwave.queue.definitions import URGENT
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.queue.raw_values import read_list
 from tenants.audit.record import AuditSubject, record_audit
@@ -185,7 +186,7 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
             trigger=Trigger.MANUAL,
             connect=own_scaikey_client,
             wait_seconds=MAX_LOCK_WAIT_SECONDS,
-            timeout=get_sync_timeout(settings.CONFIG),
+            timeout=get_time_limit(settings.CONFIG),
             run_id=run_id,
             requested_by=operator,
         )

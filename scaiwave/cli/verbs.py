@@ -112,7 +112,7 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave sync --dry-run",
             "scaiwave sync --tenant acme",
             "scaiwave sync --no-removals",
-            "scaiwave sync --scheduled --wait 60 --timeout 540",
+            "scaiwave sync --scheduled --wait 60",
             "scaiwave sync --plan plan.json",
             "scaiwave sync --apply plan.json",
             "scaiwave sync --allow-removals 120",

@@ -180,8 +180,10 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_TIMEOUT_SECONDS",
-        "Maximum duration of a sync that the scheduler starts, waiting included; 1 or more.",
-        "540",
+        "Maximum duration of a scheduled or requested sync, waiting included; 0: three times the "
+        "last complete full sync, or twice the longest one that was cut off since then, from 540 "
+        "to 43200.",
+        "0",
         type="int",
     ),
     SettingDefinition(

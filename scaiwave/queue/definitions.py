@@ -17,6 +17,8 @@ QUEUES = (URGENT, BACKGROUND)
 maintenance, which may take an hour."""
 
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
+MAX_SYNC_SECONDS = 12 * HOUR
+"""The limit of a sync, unless a setting says otherwise."""
 FAILED_JOB_SECONDS = 7 * DAY
 """How long Redis keeps a failed job."""
 
@@ -47,9 +49,13 @@ def takes_one_id(arguments: Sequence[Any]) -> bool:
         return False
 
 
-def get_sync_timeout(config: Configuration) -> int:
-    """Return the limit of a sync that the scheduler starts, in seconds."""
-    return max(config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS"), 1)
+def get_sync_job_timeout(config: Configuration) -> int:
+    """Return the limit of the job of a sync, in seconds.
+
+    The sync has a limit of its own, which may follow its earlier runs and whose error gives the
+    reason. This one is longer than that.
+    """
+    return (config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS") or MAX_SYNC_SECONDS) + MINUTE
 
 
 def _always(config: Configuration) -> bool:

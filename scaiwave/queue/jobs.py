@@ -12,7 +12,7 @@ from scaiwave.queue.definitions import (
     HOUR,
     MINUTE,
     JobDefinition,
-    get_sync_timeout,
+    get_sync_job_timeout,
     takes_one_id,
 )
 
@@ -78,16 +78,15 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.full_sync",
-        # The sync has a limit of its own, whose error gives the reason.
-        get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+        get_timeout=get_sync_job_timeout,
         # A worker that was down for a night finds one sync, not sixty.
         wait_seconds=9 * MINUTE,
         cron=SYNC_CRON,
-        command="sync --scheduled --wait 60 --timeout 540",
+        command="sync --scheduled --wait 60",
     ),
     JobDefinition(
         "identity_sync.jobs.run_requested_sync",
-        get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+        get_timeout=get_sync_job_timeout,
         wait_seconds=9 * MINUTE,
         accepts=takes_one_id,
         occasion="Sync now and Dry run in this site",

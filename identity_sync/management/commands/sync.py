@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from identity_sync.errors import SyncStopped
 from identity_sync.management.output import print_plan, print_report
 from identity_sync.models import Trigger
@@ -19,6 +21,7 @@ from identity_sync.sync.run import (
     write_sync_plan,
 )
 from identity_sync.sync.sync_and_purge import sync_and_purge
+from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int, whole_number
 from scaiwave.core.errors import UsageError
@@ -86,7 +89,8 @@ class Command(OperatorCommand):
             "--timeout",
             metavar="SECONDS",
             type=positive_int,
-            help="maximum duration of the whole run, waiting included (default no limit)",
+            help="maximum duration of the whole run, waiting included (default no limit; with "
+            "--scheduled SCAIWAVE_SYNC_TIMEOUT_SECONDS)",
         )
         parser.add_argument(
             "--scheduled", action="store_true", help="run with the trigger cron in the history"
@@ -95,6 +99,9 @@ class Command(OperatorCommand):
     def handle(self, **options: Any) -> None:
         _check_usage(options)
         dry_run = self.dry_run or options["plan"] is not None
+        timeout = options["timeout"]
+        if timeout is None and options["scheduled"]:
+            timeout = get_time_limit(settings.CONFIG)
         print_changes = partial(print_plan, self.output, with_values=dry_run)
         sync_options = SyncOptions(
             operator=self.operator,
@@ -108,7 +115,7 @@ class Command(OperatorCommand):
             removals=not options["no_removals"],
             wait_seconds=options["wait"],
             on_waiting=partial(self.output.log, "Waiting for another sync to end."),
-            timeout=options["timeout"],
+            timeout=timeout,
         )
         try:
             report = self._sync(sync_options, options)

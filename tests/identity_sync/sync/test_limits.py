@@ -48,6 +48,15 @@ def test_fail_a_slow_server(server: Server, sandbox: Sandbox) -> None:
     assert sync("--timeout", "60").code == 0
 
 
+def test_success_the_limit_of_a_scheduled_sync(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add("hang", path=USERS, seconds=60)
+    result = sync("--scheduled", SCAIWAVE_SYNC_TIMEOUT_SECONDS="1")
+    assert "The run did not end within 1 s. No changes were made. [SW_SYNC_TIMEOUT]" in result.err
+    result = sync("--scheduled", "--timeout", "2", SCAIWAVE_SYNC_TIMEOUT_SECONDS="1")
+    assert "The run did not end within 2 s." in result.err
+    assert server.runs() == [("failed", "SW_SYNC_TIMEOUT")] * 2
+
+
 @pytest.mark.only_on("postgresql")
 @pytest.mark.parametrize(
     "statement",

@@ -76,21 +76,29 @@ def test_success_a_recent_sync(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "setting", "is_tight"), [(370, "540", False), (390, "540", True), (80, "100", True)]
+    ("seconds", "setting", "limit"),
+    [
+        (370, "540", None),
+        (390, "540", "540"),
+        (80, "100", "100"),
+        (410, "0", None),  # The limit follows, and the next sync is due after 600 s.
+        (430, "0", "600"),
+        (430, "3600", "600"),
+    ],
 )
 def test_success_a_tight_schedule_is_a_warning(
-    seconds: float, setting: str, is_tight: bool
+    seconds: float, setting: str, limit: str | None
 ) -> None:
     make_run(duration_seconds=seconds)
     config = load({**REGISTERED, "SCAIWAVE_SYNC_TIMEOUT_SECONDS": setting})
     findings = list(check_last_sync(config, NOW))
     assert [finding.state for finding in findings] == (
-        [State.PASS, State.WARN] if is_tight else [State.PASS]
+        [State.PASS, State.WARN] if limit else [State.PASS]
     )
-    if is_tight:
+    if limit:
         assert findings[-1].message == (
             f"The schedule is tight: the last full sync took {seconds} s, and a scheduled one has "
-            f"{setting} s."
+            f"{limit} s."
         )
 
 

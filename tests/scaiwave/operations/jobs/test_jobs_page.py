@@ -131,7 +131,7 @@ def test_success_the_schedule_has_every_job_with_its_last_run(
     rows = {row.partition(" ")[0]: row for row in read_rows(answer)}
     assert {definition.name for definition in JOBS.values()} <= set(rows)
     assert "every 10 minutes, from minute 3 of the hour 3-59/10 * * * *" in rows["full_sync"]
-    assert "scaiwave sync --scheduled --wait 60 --timeout 540 Sync now" in rows["full_sync"]
+    assert "scaiwave sync --scheduled --wait 60 Sync now" in rows["full_sync"]
     assert "failed SW_JOB_KILLED" in rows["full_sync"]
     assert "completed 2026-11-25 23:53:04" in rows["record_figures"]
     assert "restart it" in rows["record_figures"], "the scheduler does not plan it"

@@ -83,7 +83,7 @@ def test_success_other_fields_are_never_read(redis: Redis) -> None:
     (job,) = [SuiteQueue("default", redis).take(None)]
     assert job is not None
     assert (job.failure_callback, job.success_callback) == (None, None)
-    assert job.time_limit == JOBS[SYNC].get_timeout(django_settings.CONFIG) == 600
+    assert job.time_limit == JOBS[SYNC].get_timeout(django_settings.CONFIG) == 43260
     assert job.record.started_at is None
 
 
