@@ -19,7 +19,7 @@ from scaiwave.core.operators import get_host_operator
 
 MAX_WEBHOOK_SECONDS, MAX_WEBHOOK_EVENTS = 10.0, 500
 """What one job handles. Up to two such jobs stand before a sync that is put into the queue: one in
-progress, and one that a delivery has enqueued meanwhile."""
+progress, and one that a delivery has enqueued during it."""
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 

@@ -4,6 +4,8 @@ The sandbox suspends people one by one and announces each by a webhook to a guni
 the clock runs from the suspension until another process reads it from the database. Without Redis
 each event starts a process; with it a worker is waiting. Times have no limit, but an event that
 is not handled within a minute is an error.
+
+Then, with Redis, a stream of events meets one worker, and full syncs are put into its queue.
 """
 
 from __future__ import annotations
@@ -28,12 +30,19 @@ from scripts.benchmarks.databases import (
     sqlite_database,
 )
 from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
-from tests.identity_sync.webhooks.factories import PATH
+from scripts.benchmarks.webhook_stream import (
+    ENQUEUE,
+    STREAM_NOTES,
+    STREAM_TITLES,
+    measure_stream,
+)
+from tests.identity_sync.webhooks.factories import PATH, SECRET
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.services.manager import manage_service
 from tests.services.unprivileged_user import ServiceUnavailable
 
 MAX_WAIT_SECONDS = 60.0
+MAX_STREAM_PEOPLE = 500
 POLL_SECONDS = 0.005
 TITLES = ("", "median s", "slowest s", "requests", "÷ start")
 NOTES = """\
@@ -60,16 +69,17 @@ def main(arguments: list[str]) -> int:
         with ExitStack() as stack:
             setups = list(_open_setups(options.setup, stack))
             print(describe_host(*dict.fromkeys(setup.database.title for setup in setups)))
-            print(
-                f"Directory: {options.people:,} people. Revocations: {options.events:,} of each."
-                f"\n\n{NOTES}\n",
-                flush=True,
-            )
-            rows = [_measure(setup, options) for setup in setups]
+            print(f"Directory: {options.people:,} people.")
+            if options.setup != "stream":
+                print(f"\nRevocations: {options.events:,} of each.\n{NOTES}\n", flush=True)
+                print(format_table(TITLES, [_measure(setup, options) for setup in setups]))
+            for setup in setups:
+                if setup.redis_url and options.setup != "redis":
+                    print(f"\n{setup.title}\n{STREAM_NOTES}\n", flush=True)
+                    print(format_table(STREAM_TITLES, _measure_streams(setup, options)))
     except (ServiceUnavailable, BenchmarkError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(format_table(TITLES, rows))
     return 0
 
 
@@ -80,7 +90,9 @@ def _build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--people", type=int, default=20_000, help="number of people (default 20,000)")
     add("--events", type=int, default=21, help="number of revocations (default 21)")
-    setups = ("sqlite", "postgresql", "redis", "all")
+    add("--seconds", type=int, default=120, help="length of a stream (default 120)")
+    add("--rates", type=int, nargs="+", default=[5, 20], help="events per second (default 5 20)")
+    setups = ("sqlite", "postgresql", "redis", "stream", "all")
     add("--setup", choices=setups, default="all", help="what to measure (default all)")
     return parser
 
@@ -93,12 +105,44 @@ def _open_setups(choice: str, stack: ExitStack) -> Iterator[Setup]:
     postgresql = stack.enter_context(postgresql_database())
     if choice in ("postgresql", "all"):
         yield Setup(postgresql)
-    if choice in ("redis", "all"):
+    if choice in ("redis", "stream", "all"):
         manager = stack.enter_context(manage_service("redis"))
         yield Setup(postgresql, f"{manager.wait_for_service().url}?db=0")
 
 
 def _measure(setup: Setup, options: argparse.Namespace) -> list[str]:
+    with _start(setup, options) as (environment, sandbox, server):
+        times, starts, requests = _measure_revocations(sandbox, server, environment, options.events)
+    return [
+        setup.title,
+        f"{median(times):.2f}",
+        f"{max(times):.2f}",
+        f"{requests / len(times):.1f}",
+        f"{median(times) / median(starts):.2f}",
+    ]
+
+
+def _measure_streams(setup: Setup, options: argparse.Namespace) -> list[list[str]]:
+    with _start(setup, options) as (environment, sandbox, server):
+        enqueue = [sys.executable, "-c", ENQUEUE]
+        return [
+            measure_stream(
+                sandbox,
+                server,
+                _list_active(sandbox, MAX_STREAM_PEOPLE),
+                rate=rate,
+                seconds=options.seconds,
+                enqueue=lambda: float(_run_program(environment, enqueue)),
+            )
+            for rate in options.rates
+        ]
+
+
+@contextmanager
+def _start(
+    setup: Setup, options: argparse.Namespace
+) -> Iterator[tuple[dict[str, str], Sandbox, LiveServer]]:
+    """Run a sandbox, a web server that is equal to it, and a worker if there is Redis."""
     with ExitStack() as stack:
         environment = dict(stack.enter_context(empty_home(setup.database)))
         environment.setdefault(
@@ -106,9 +150,11 @@ def _measure(setup: Setup, options: argparse.Namespace) -> list[str]:
         )
         environment["SCAIWAVE_REDIS_URL"] = setup.redis_url
         environment["SCAIWAVE_PROFILE"] = "full"
+        environment["DJANGO_SETTINGS_MODULE"] = "scaiwave.settings"
         # The losses of these runs add up to the next full sync, and none follows.
         environment["SCAIWAVE_SYNC_REMOVAL_LIMIT"] = "1000000"
         sandbox = stack.enter_context(Sandbox(people=options.people, tenants=20, groups=200))
+        sandbox.webhooks.configure({"secret": SECRET})
         environment |= {
             "SCAIWAVE_SCAIKEY_URL": sandbox.url,
             "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
@@ -119,14 +165,7 @@ def _measure(setup: Setup, options: argparse.Namespace) -> list[str]:
         server = stack.enter_context(_serve(environment, sandbox))
         if setup.redis_url:
             stack.enter_context(_run_rq_worker(environment))
-        times, starts, requests = _measure_revocations(sandbox, server, environment, options.events)
-    return [
-        setup.title,
-        f"{median(times):.2f}",
-        f"{max(times):.2f}",
-        f"{requests / len(times):.1f}",
-        f"{median(times) / median(starts):.2f}",
-    ]
+        yield environment, sandbox, server
 
 
 @contextmanager
@@ -161,8 +200,7 @@ def _measure_revocations(
 
     The first one is left out, since it also starts the web server's workers.
     """
-    rows = map(decode_row, sandbox.directory.list_users(EVERYTHING, 0, 10 * number)[0])
-    people = [row["id"] for row in rows if row["status"] == "ACTIVE"][: number + 1]
+    people = _list_active(sandbox, number + 1)
     times, starts = [], []
     for position, person in enumerate(people):
         if position == 1:
@@ -179,6 +217,11 @@ def _measure_revocations(
     return times[1:], starts[1:], sandbox.requests.total
 
 
+def _list_active(sandbox: Sandbox, number: int) -> list[str]:
+    rows = map(decode_row, sandbox.directory.list_users(EVERYTHING, 0, 10 * number)[0])
+    return [row["id"] for row in rows if row["status"] == "ACTIVE"][:number]
+
+
 def _wait_for_status(server: LiveServer, person: str, deadline: float) -> None:
     while server.status_of(person) != "SUSPENDED":
         if time.monotonic() > deadline:
@@ -187,12 +230,16 @@ def _wait_for_status(server: LiveServer, person: str, deadline: float) -> None:
 
 
 def _run(environment: dict[str, str], *words: str) -> None:
-    command = [sys.executable, "-m", "scaiwave.cli", *words]
+    _run_program(environment, [sys.executable, "-m", "scaiwave.cli", *words])
+
+
+def _run_program(environment: dict[str, str], command: list[str]) -> str:
     process = subprocess.run(
         command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
     )
     if process.returncode:
-        raise BenchmarkError(f"`scaiwave {' '.join(words)}` failed: {process.stderr.strip()}")
+        raise BenchmarkError(f"`{' '.join(command[1:])}` failed: {process.stderr.strip()}")
+    return process.stdout
 
 
 if __name__ == "__main__":
