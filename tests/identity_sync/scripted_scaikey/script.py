@@ -76,6 +76,7 @@ class Script(CompactRepr):
     the request to it before which they happen, and the change. `members` are for the lists of
     members in turn. With `scim` the groups are available by SCIM too, and behave like their list.
     `scim_cursors` is one of CURSORS: how the cursors behave that the server offers, if any.
+    `failures` is the share of all requests that end with a 500, picked by `failure_seed`.
     """
 
     partners: ListBehaviour = ListBehaviour()
@@ -89,6 +90,8 @@ class Script(CompactRepr):
     token_with_claims: bool = False
     scim: bool = False
     scim_cursors: str = "none"
+    failures: float = 0.0
+    failure_seed: int = 0
 
     def get_behaviour(self, name: str, group_id: str) -> ListBehaviour:
         if name != "members":

@@ -8,7 +8,9 @@ import socket
 import socketserver
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
@@ -41,6 +43,11 @@ class _RunState:
     requests: dict[str, int] = field(default_factory=dict)
     request_number: dict[str, int] = field(default_factory=dict)
     served: dict[str, list[ServedPage]] = field(default_factory=dict)
+    failures: Random = field(init=False)
+    responses: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.failures = Random(self.script.failure_seed)
 
 
 class ScriptedScaiKey:
@@ -91,6 +98,12 @@ class ScriptedScaiKey:
         with self._lock:
             return set(self._state.unchanged)
 
+    @property
+    def responses(self) -> Counter[int]:
+        """How many requests of this run ended with a 500 of the script, and how many (200) not."""
+        with self._lock:
+            return Counter(self._state.responses)
+
     def find_undetectable_facts(self) -> set[Fact]:
         """Return the memberships that two complete reads of this run omitted."""
         with self._lock:
@@ -107,6 +120,10 @@ class ScriptedScaiKey:
         """Respond to one request; `is_authenticated` is true if it has a token."""
         path, _, query = target.partition("?")
         with self._lock:
+            if self._state.failures.random() < self._state.script.failures:
+                self._state.responses[500] += 1
+                return 500, _encode_detail("Internal server error")
+            self._state.responses[200] += 1
             if method == "POST" and path == TOKEN:
                 return 200, self._build_token()
             if path == DISCOVERY and not self._state.script.without_discovery:
