@@ -18,8 +18,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 
 MAX_WEBHOOK_SECONDS, MAX_WEBHOOK_EVENTS = 10.0, 500
-"""What one job handles. Up to two such jobs stand before a sync that is put into the queue: one in
-progress, and one that a delivery has enqueued during it."""
+"""What one job handles: a sync in the queue waits for the one that is in progress."""
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 

@@ -78,6 +78,8 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.full_sync",
+        # Syncs are rare, and events are not: a job of events may be waiting behind another one.
+        at_front=True,
         get_timeout=get_sync_job_timeout,
         # A worker that was down for a night finds one sync, not sixty.
         wait_seconds=9 * MINUTE,
@@ -86,6 +88,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.run_requested_sync",
+        at_front=True,
         get_timeout=get_sync_job_timeout,
         wait_seconds=9 * MINUTE,
         accepts=takes_one_id,

@@ -193,5 +193,6 @@ def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None
         failure_ttl=FAILED_JOB_SECONDS,
         result_ttl=0,
         description=definition.name,
+        at_front=definition.at_front,
     )
     return job.id
