@@ -33,7 +33,7 @@ PROCESS_LOCK = "webhooks-process"
 POLL_SECONDS = 0.5
 """The interval between queries for new events while failed ones wait for their next attempt."""
 
-BATCH_SIZES = (100, 10, 1, 1, 1)
+BATCH_SIZES = (50, 10, 1, 1, 1)
 """Events that one run handles, by their failed attempts: an event that lets a whole run fail soon
 has a run of its own."""
 MAX_ATTEMPTS = len(BATCH_SIZES)
