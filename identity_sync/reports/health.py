@@ -108,16 +108,18 @@ def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> l
     seconds = (success.duration_seconds or 0) if success is not None else 0
     interval = get_interval(config).total_seconds()
     limit = config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS")
-    available = min(limit or interval, interval)
+    if limit and limit < interval:
+        available, schedule = limit, "a scheduled one has"
+        fix = "Unset SCAIWAVE_SYNC_TIMEOUT_SECONDS, or set it to more."
+    else:
+        available, schedule = interval, "one is due every"
+        fix = "Run syncs less often, and set SCAIWAVE_SYNC_INTERVAL_MINUTES accordingly."
     if seconds <= available * TIGHT_SHARE:
         return []
     message = (
-        f"The schedule is tight: the last full sync took {seconds:,.0f} s, and a scheduled one has "
+        f"The schedule is tight: the last full sync took {seconds:,.0f} s, and {schedule} "
         f"{available:,.0f} s."
     )
-    fix = "Run syncs less often, and set SCAIWAVE_SYNC_INTERVAL_MINUTES accordingly."
-    if limit:
-        fix += " Unset SCAIWAVE_SYNC_TIMEOUT_SECONDS, or set it to more."
     return [SyncWarning("sync", message, fix)]
 
 

@@ -76,29 +76,28 @@ def test_success_a_recent_sync(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "setting", "limit"),
+    ("seconds", "setting", "schedule"),
     [
         (370, "540", None),
-        (390, "540", "540"),
-        (80, "100", "100"),
-        (410, "0", None),  # The limit follows, and the next sync is due after 600 s.
-        (430, "0", "600"),
-        (430, "3600", "600"),
+        (390, "540", "a scheduled one has 540 s"),
+        (80, "100", "a scheduled one has 100 s"),
+        (410, "0", None),
+        (430, "0", "one is due every 600 s"),
+        (430, "3600", "one is due every 600 s"),
     ],
 )
 def test_success_a_tight_schedule_is_a_warning(
-    seconds: float, setting: str, limit: str | None
+    seconds: float, setting: str, schedule: str | None
 ) -> None:
     make_run(duration_seconds=seconds)
     config = load({**REGISTERED, "SCAIWAVE_SYNC_TIMEOUT_SECONDS": setting})
     findings = list(check_last_sync(config, NOW))
     assert [finding.state for finding in findings] == (
-        [State.PASS, State.WARN] if limit else [State.PASS]
+        [State.PASS, State.WARN] if schedule else [State.PASS]
     )
-    if limit:
+    if schedule:
         assert findings[-1].message == (
-            f"The schedule is tight: the last full sync took {seconds} s, and a scheduled one has "
-            f"{limit} s."
+            f"The schedule is tight: the last full sync took {seconds} s, and {schedule}."
         )
 
 
