@@ -54,7 +54,6 @@ def test_success_the_limit_of_a_scheduled_sync(server: Server, sandbox: Sandbox)
     assert "The run did not end within 1 s. No changes were made. [SW_SYNC_TIMEOUT]" in result.err
     result = sync("--scheduled", "--timeout", "2", SCAIWAVE_SYNC_TIMEOUT_SECONDS="1")
     assert "The run did not end within 2 s." in result.err
-    assert server.runs() == [("failed", "SW_SYNC_TIMEOUT")] * 2
 
 
 @pytest.mark.only_on("postgresql")

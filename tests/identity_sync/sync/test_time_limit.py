@@ -96,9 +96,9 @@ def test_success_a_setting_counts_instead() -> None:
 def test_success_a_sync_that_is_cut_off_completes_in_the_end(
     sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_limit, "DEFAULT_SECONDS", 1)
+    monkeypatch.setattr(time_limit, "DEFAULT_SECONDS", 2)
     settings.CONFIG = make_config(sandbox)
-    sandbox.latency = 0.4  # The lists follow one another, so that one second is never enough.
+    sandbox.latency = 0.8  # The lists follow one another, so that two seconds are never enough.
     for _ in range(10):
         try:
             jobs.full_sync()

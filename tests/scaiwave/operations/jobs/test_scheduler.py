@@ -78,7 +78,7 @@ def test_success_one_of_two_is_active_and_the_other_takes_over(
     clock.advance(minutes=9, seconds=45)
     for scheduler in (second, first):
         scheduler.step()
-    assert (queued(redis), first.enqueued, second.enqueued) == ([slot(3), slot(13)], 1, 1)
+    assert (queued(redis), first.enqueued, second.enqueued) == ([slot(13), slot(3)], 1, 1)
     assert list_schedulers(redis)[0].name == second.name
 
 
