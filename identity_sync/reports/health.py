@@ -109,7 +109,7 @@ def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> l
     interval = get_interval(config).total_seconds()
     limit = config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS")
     if limit and limit < interval:
-        available, schedule = limit, "a scheduled one has"
+        available, schedule = float(limit), "a scheduled one has"
         fix = "Unset SCAIWAVE_SYNC_TIMEOUT_SECONDS, or set it to more."
     else:
         available, schedule = interval, "one is due every"

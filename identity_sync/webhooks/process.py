@@ -182,7 +182,8 @@ def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -
     """
     proven = {(event.kind, event.scaikey_id) for event in batch} - targets.unproven.keys()
     for event in batch:
-        if reason := targets.unproven.get((event.kind, event.scaikey_id)):
+        if (event.kind, event.scaikey_id) not in proven:
+            reason = targets.unproven[event.kind, event.scaikey_id]
             _retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
     failed = _pending_events().filter(attempts__gt=0)
     handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
