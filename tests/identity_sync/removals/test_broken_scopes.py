@@ -52,7 +52,7 @@ def test_success_any_mix(sandbox: Sandbox, settings: Settings, seed: int) -> Non
         sandbox, SCAIWAVE_SYNC_REMOVAL_LIMIT=str(LIMIT), SCAIWAVE_SYNC_REMOVAL_SHARE=str(SHARE)
     )
     sync()
-    world = World(sandbox, seed)
+    world = World(sandbox, "small", seed)
     for _ in range(8):
         world.change()
         broken = break_scopes(sandbox, world.chance)
