@@ -109,7 +109,7 @@ def _pending_events() -> QuerySet[WebhookEvent]:
 
 
 def _load_batch(now: datetime) -> list[WebhookEvent]:
-    """Return the events to handle in the next run: those that have been due for longest.
+    """Return the events to handle in the next run, which have been due for longest.
 
     They have failed equally often. New events do not come before events that failed: a stream of
     them must not keep those from their next attempt.

@@ -72,7 +72,7 @@ class JobDefinition:
     arguments, which come from Redis. `cron` is when the scheduler starts it, in the time zone of
     the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
     what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
-    `queue` is one of QUEUES; with `at_front` the job goes before those that wait there.
+    `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs.
     """
 
     function: str
