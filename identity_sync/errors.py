@@ -24,6 +24,18 @@ class SyncLocked(ConflictError):
 
     code = "SW_SYNC_LOCKED"
     fix = "Wait for it to end; `scaiwave sync status` shows the run."
+    remedy = (
+        "Wait for it to end; `scaiwave sync status` shows the run. If its process hangs, end its "
+        "session with `scaiwave sync unlock`. PostgreSQL ends that of a lost host within two "
+        "minutes."
+    )
+
+
+class SyncNotUnlocked(ConflictError):
+    """The session that has the lock of syncs could not be ended. No changes were made."""
+
+    code = "SW_SYNC_NOT_UNLOCKED"
+    fix = "See who has the lock with `scaiwave sync status`, and end its process on its host."
 
 
 class SyncTimedOut(TimeLimitExceeded):

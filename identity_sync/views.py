@@ -14,8 +14,11 @@ from identity_sync.webhooks.signature import HEADER, get_secrets, verify_signatu
 from identity_sync.webhooks.start import start_processing
 from scaiwave.console.output import to_json
 from scaiwave.web.api import BadApiRequest, LengthRequired, api_view
+from scaiwave.web.upload_pace import UploadPace, watch_pace
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_PACE = UploadPace(min_bytes_per_second=0, max_seconds=8.5)
+"""Looked at every second, so that a slow body occupies a thread for less than 10 s."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,9 @@ def _read_body(request: HttpRequest) -> bytes:
         raise LengthRequired("The request has no Content-Length.")
     if int(length) > MAX_BODY_BYTES:
         raise WebhookTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")
-    if len(request.body) < int(length):
+    with watch_pace(request, lambda: 0, BODY_PACE) as watch:
+        is_complete = len(request.body) >= int(length)
+    if not is_complete:
+        watch.require_pace()
         raise BadApiRequest("The request ended before its Content-Length.")
     return request.body

@@ -24,8 +24,9 @@ if not IS_HELP:
     secret_keys.require_own_files(CONFIG)
     get_server_name(CONFIG)
 
-# Applications. Commands use the profile `cli`; the web server, workers, `manage` and `doctor` need
-# them all, with the profile `full`. Without a profile, as in tests, another program uses the suite.
+# Applications. Commands use the profile `cli`. Workers, `manage` and `doctor` need them all, with
+# the profile `full`, and the web server with `web`. Without a profile, as in tests, another program
+# uses the suite.
 PROFILE = os.environ.get("SCAIWAVE_PROFILE", "")
 
 OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
@@ -47,7 +48,7 @@ AUTH_USER_MODEL = "tenants.AdminUser"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Database
-DATABASES = {"default": database.database_settings(CONFIG)}
+DATABASES = {"default": database.database_settings(CONFIG, is_web=PROFILE == "web")}
 
 # Redis, for the job queue (`scaiwave.queue`). RQ's pages and commands are not installed: they read
 # jobs with pickle, and pass by the permissions and the audit log.

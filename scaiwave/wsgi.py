@@ -17,7 +17,7 @@ from scaiwave.core.errors import ScaiWaveError
 
 require_web_libraries()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
-os.environ.setdefault("SCAIWAVE_PROFILE", "full")
+os.environ.setdefault("SCAIWAVE_PROFILE", "web")
 
 GUNICORN_BOOT_ERROR = 3
 """The exit code of a worker that makes gunicorn stop, instead of starting another one."""

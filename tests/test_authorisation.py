@@ -150,6 +150,7 @@ ROWS: dict[VerbPath, Row] = {
         ],
         acts={"sync-keep-id": ActRow(lambda sample: sample.make_pending_removal(), REASON)},
     ),
+    ("sync", "unlock"): Row(PLATFORM, lambda sample: ["--no-input"]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),

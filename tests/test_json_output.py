@@ -102,6 +102,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("sync", "removals"): List("removals", also("tenants")),
     ("sync", "approve"): Act("removals", also("expires_at")),
     ("sync", "keep"): Act("removals", also("expires_at")),
+    ("sync", "unlock"): Act("lock"),
     ("sync", "show-config"): Report(
         others=also("settings", "home", "env_file", "unknown", "warnings")
     ),
@@ -211,11 +212,15 @@ SHAPES: dict[VerbPath, Shape] = {
     ("doctor",): Report(others=also("healthy", "checks")),
     ("completion",): Item("completion"),
 }
-UNCHANGED = {("sync", "register"), ("admin", "refresh-usage"), ("admin", "prune")}
-"""Acts that change nothing here: the server is registered, and ScaiGrid lacks its tenants."""
+UNCHANGED = {
+    *(("sync", "register"), ("sync", "unlock"), ("admin", "refresh-usage"), ("admin", "prune"))
+}
+"""Acts that change nothing here: the server is registered, no sync runs, and ScaiGrid lacks its
+tenants."""
 DESTRUCTIVE = {
     ("sync", "approve"),
     ("sync", "keep"),
+    ("sync", "unlock"),
     ("admin", "suspend-participant"),
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),

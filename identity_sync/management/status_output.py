@@ -12,6 +12,7 @@ from identity_sync.management.output import (
     list_changes,
 )
 from identity_sync.reports.status import SyncStatus
+from identity_sync.sync.lock import format_holder
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import Output
 
@@ -69,7 +70,7 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "url": registration["url"],
         "credentials": format_credentials(status.credentials, registration.get("client_id")),
         "last_success": format_age(status.last_success_age_seconds),
-        "running": format_running(status.running, status.interrupted),
+        "running": format_running(status.running, status.interrupted, status.lock),
         "schedule": format_schedule(status.schedule),
         "removals": format_removals(status.pending_removals),
         "skipped": format_skipped(status.skipped),
@@ -127,9 +128,10 @@ def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
     ]
 
 
-def format_running(run: Row | None, interrupted: Row | None) -> str:
+def format_running(run: Row | None, interrupted: Row | None, lock: dict[str, Any] | None) -> str:
     if run is not None:
-        return f"since {format_span(run['age_seconds'])} ({run['trigger']})"
+        holder = f": {format_holder(lock)}" if lock else ""
+        return f"since {format_span(run['age_seconds'])} ({run['trigger']}){holder}"
     if interrupted is not None:
         return f"no; the run that began {format_age(interrupted['age_seconds'])} was killed"
     return "no"

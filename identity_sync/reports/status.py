@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from identity_sync.errors import TenantNotLinked
-from identity_sync.models import MAX_ID_CHARS, Registration, RegistrationState, SyncRun
+from identity_sync.models import LOCK, MAX_ID_CHARS, Registration, RegistrationState, SyncRun
 from identity_sync.registration.credentials import verify_credentials
 from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.registration.redirects import find_redirect_problem
@@ -18,9 +18,11 @@ from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.runs import age_seconds, describe_run
 from identity_sync.reports.webhooks import summarise_webhooks
+from identity_sync.sync.lock import describe_holder
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.config import Configuration
 from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
+from scaiwave.core.locks import find_lock_holder
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_partner, resolve_tenant
 
@@ -32,13 +34,15 @@ Drift = Callable[[], SyncReport]
 class SyncStatus:
     """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
 
-    `drift_reason` is why drift was not measured, and for whom.
+    `drift_reason` is why drift was not measured, and for whom. `lock` is the session of PostgreSQL that
+    has the lock of syncs.
     """
 
     registration: dict[str, Any]
     credentials: dict[str, Any]
     runs: list[dict[str, Any]]
     running: dict[str, Any] | None
+    lock: dict[str, Any] | None
     interrupted: dict[str, Any] | None
     last_success_at: datetime | None
     last_success_age_seconds: int | None
@@ -99,6 +103,7 @@ def sync_status(
         credentials=credentials,
         runs=[describe_run(run, operator, now) for run in scope.runs().ended()[:MAX_RUNS]],
         running=_describe_open_run(judgement.running, operator, now),
+        lock=_describe_lock() if operator.sees_everything else None,
         interrupted=_describe_open_run(judgement.interrupted, operator, now),
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
@@ -205,6 +210,11 @@ def _describe_open_run(
     run: SyncRun | None, operator: Operator, now: datetime
 ) -> dict[str, Any] | None:
     return None if run is None else describe_run(run, operator, now)
+
+
+def _describe_lock() -> dict[str, Any] | None:
+    holder = find_lock_holder(LOCK)
+    return None if holder is None else describe_holder(holder)
 
 
 def _add_drift(

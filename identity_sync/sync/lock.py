@@ -5,14 +5,57 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from identity_sync.errors import SyncLocked
-from identity_sync.models import LOCK
-from scaiwave.core.locks import is_locked, process_lock
+from identity_sync.models import LOCK, Outcome, SyncRun
+from scaiwave.core.locks import LockHolder, find_lock_holder, is_locked, process_lock
 
 WAITING_LOCK = "sync-waiting"
 POLL_SECONDS = 0.2
 """How often a run that waits for the lock tries to take it."""
+MIN_SILENT_SECONDS = 60
+"""A sync seldom needs longer for an answer of ScaiKey."""
+
+
+def describe_holder(holder: LockHolder) -> dict[str, Any]:
+    """Return who has the lock of syncs, and since when: the start of its run, if that is known."""
+    run = SyncRun.objects.filter(outcome=Outcome.RUNNING).newest_first().first()
+    since = max(holder.backend_start, run.started_at) if run else holder.backend_start
+    return {
+        "process": holder.process,
+        "address": holder.address,
+        "session": holder.pid,
+        "since": since,
+        "silent_seconds": holder.silent_seconds,
+        "is_silent": holder.silent_seconds >= MIN_SILENT_SECONDS,
+    }
+
+
+def format_holder(holder: dict[str, Any]) -> str:
+    """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`."""
+    place = f"{holder['address']}, " if holder["address"] else ""
+    state = f"silent for {holder['silent_seconds']:,} s" if holder["is_silent"] else "not silent"
+    return f"{holder['process']} ({place}session {holder['session']}), {state}"
+
+
+def build_locked_error(message: str) -> SyncLocked:
+    """Return the error, with who has the lock on PostgreSQL."""
+    if (found := find_lock_holder(LOCK)) is None:
+        return SyncLocked(f"{message}.")
+    holder = describe_holder(found)
+    since: datetime = holder["since"]
+    fix = None
+    if holder["is_silent"]:
+        fix = (
+            "If its host is lost, PostgreSQL ends the session within two minutes. If it hangs, end "
+            "it: `scaiwave sync unlock`."
+        )
+    return SyncLocked(
+        f"{message}: {format_holder(holder)}, since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
+        fix=fix,
+    )
 
 
 @contextmanager
@@ -32,15 +75,17 @@ def sync_lock(
     with ExitStack() as announcement:
         while True:
             if not (lets_others_go_first and is_locked(WAITING_LOCK)):
-                with process_lock(LOCK) as acquired:
+                with process_lock(LOCK, is_named=True) as acquired:
                     if acquired:
                         announcement.close()
                         yield
                         return
             if not wait_seconds:
-                raise SyncLocked("Another sync is running.")
+                raise build_locked_error("Another sync is running")
             if time.monotonic() - started >= wait_seconds:
-                raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
+                raise build_locked_error(
+                    f"Another sync is still running after {wait_seconds:.0f} s"
+                )
             if on_waiting:
                 on_waiting()
                 on_waiting = None

@@ -30,6 +30,7 @@ from identity_sync.models import LOCK, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.fetch import require_whole_scope
+from identity_sync.sync.lock import build_locked_error
 from identity_sync.sync.run import SyncOptions, resolve_linked_tenant, run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
@@ -105,7 +106,7 @@ def start_sync(
     with own_scaikey_client(settings.CONFIG):
         pass  # Without credentials the run would fail before it is recorded.
     if is_locked(LOCK):
-        raise SyncLocked("Another sync is running.")
+        raise build_locked_error("Another sync is running")
     run_id = new_id()
     with _reserve_start() as (start, is_queued):
         with transaction.atomic():

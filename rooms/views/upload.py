@@ -15,8 +15,8 @@ from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
-from rooms.views.upload_pace import PaceWatch, watch_pace
 from scaiwave.web.api import BadApiRequest, LengthRequired
+from scaiwave.web.upload_pace import PaceWatch, get_upload_pace, watch_pace
 
 BUNDLE = "bundle"
 MAX_OVERHEAD_BYTES = MIB
@@ -48,7 +48,7 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
     handler = _BundleHandler(request, max_bytes)
     with handler.file:
         body = _CountingReader(request)
-        with watch_pace(request, lambda: body.count) as body.watch:
+        with watch_pace(request, lambda: body.count, get_upload_pace()) as body.watch:
             reader = cast(HttpRequest, body)
             fields, files = MultiPartParser(request.META, reader, [handler]).parse()
         if body.count < length:

@@ -96,6 +96,7 @@ _KEEP = Verb(
     "Keep access that pending removals would take",
     ('scaiwave sync keep 5f3a9c01d2e4 --reason "wrong in ScaiKey, ticket 4711"',),
 )
+_UNLOCK = Verb("sync_unlock", "End the session that has the lock of syncs")
 _SHOW_CONFIG = Verb("sync_show_config", "Show all settings and where they come from")
 _EXPORT_ENV = Verb(
     "sync_export_env",
@@ -126,6 +127,7 @@ VERBS: dict[VerbPath, Verb] = {
     ("sync", "removals"): _REMOVALS,
     ("sync", "approve"): _APPROVE,
     ("sync", "keep"): _KEEP,
+    ("sync", "unlock"): _UNLOCK,
     ("sync", "show-config"): _SHOW_CONFIG,
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
@@ -652,7 +654,7 @@ AREAS = (
         "sync_register",
         "sync_status",
         others="sync_runs sync_show_run sync_losses sync_removals sync_approve sync_keep "
-        "sync_show_config sync_export_env",
+        "sync_unlock sync_show_config sync_export_env",
     ),
     _area(
         "Tenants and partners",

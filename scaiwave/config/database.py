@@ -27,20 +27,27 @@ _SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 _POSTGRESQL_OPTIONS = {"connect_timeout": 5, "application_name": "scaiwave"}
+_PATIENCE_SECONDS, _WEB_PATIENCE_SECONDS = 15, 4
+"""After this silence the server is asked for a response, which may take as long again. The kernel
+ends a connection on which three times as long no packet is acknowledged."""
 
 
 def uses_sqlite(config: Configuration) -> bool:
     return bool(database_settings(config)["ENGINE"] == SQLITE)
 
 
-def database_settings(config: Configuration) -> dict[str, Any]:
-    """Return Django's settings of the database. Raises `SettingInvalid` for another scheme."""
+def database_settings(config: Configuration, *, is_web: bool = False) -> dict[str, Any]:
+    """Return Django's settings of the database. Raises `SettingInvalid` for another scheme.
+
+    A web server waits for less time, because people and monitors wait for its answers.
+    """
     url = config.get_str("SCAIWAVE_DB_URL")
     if not url:
         return _sqlite_settings({"NAME": str(config.home / "scaiwave.sqlite3")})
     scheme = url.partition(":")[0]
     if scheme in {"postgres", "postgresql"}:
-        return _postgresql_settings(_parse_url(url))
+        patience = _WEB_PATIENCE_SECONDS if is_web else _PATIENCE_SECONDS
+        return _postgresql_settings(_parse_url(url), patience)
     if scheme == "sqlite" and url.startswith("sqlite:///"):
         parsed = _parse_url(url)
         # Relative to the home directory: cron and people start in different directories.
@@ -97,8 +104,14 @@ def _sqlite_settings(parsed: dict[str, Any]) -> dict[str, Any]:
     return {**parsed, "ENGINE": SQLITE, "OPTIONS": options}
 
 
-def _postgresql_settings(parsed: dict[str, Any]) -> dict[str, Any]:
-    options = {**_POSTGRESQL_OPTIONS, **parsed.get("OPTIONS", {})}
+def _postgresql_settings(parsed: dict[str, Any], patience: int) -> dict[str, Any]:
+    keepalives = {
+        "keepalives_idle": patience,
+        "keepalives_interval": patience // 2,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 3 * patience * 1000,
+    }
+    options = {**_POSTGRESQL_OPTIONS, **keepalives, **parsed.get("OPTIONS", {})}
     return {
         **parsed,
         "ENGINE": POSTGRESQL,

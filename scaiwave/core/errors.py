@@ -189,6 +189,16 @@ class DatabaseUnreachable(ConfigurationError):
     )
 
 
+class DatabaseLost(DatabaseUnreachable):
+    """The database stopped responding while it was used, so the connection was ended."""
+
+    code = "SW_DATABASE_LOST"
+    remedy = (
+        "Check the network between this host and the database, a pooler or firewall on the way, "
+        "and whether the host of the database hangs. Then run the same command again."
+    )
+
+
 class LostAfterCommit(ConfigurationError):
     """The connection to the database was lost after it had saved changes, before the command
     ended.

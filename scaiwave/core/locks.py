@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
@@ -15,36 +17,79 @@ from django.conf import settings
 from django.db import Error, connection
 
 from scaiwave.core.files import translate_write_errors
-from scaiwave.core.sql import fetch_one
+from scaiwave.core.sql import execute, fetch, fetch_one
 
 RETRY_SECONDS = 0.02
 MIN_STALE_AGE = timedelta(hours=1)
 """Younger lock files are left to their own process."""
+END_SECONDS = 5
+"""How long to wait for the end of a session."""
 
 
-def process_lock(name: str) -> AbstractContextManager[bool]:
+@dataclass(frozen=True)
+class LockHolder:
+    """The session of PostgreSQL that has a lock, which `backend_start` and `pid` identify.
+
+    `process` is how it names itself, with the ID and the host of its process. `silent_seconds` is
+    how long it has sent nothing; 0 while it executes a statement.
+    """
+
+    pid: int
+    backend_start: datetime
+    process: str
+    address: str | None
+    silent_seconds: int
+
+
+_HOLDER = """
+    SELECT a.pid, a.backend_start, a.application_name, host(a.client_addr),
+           CASE WHEN a.state <> 'active'
+           THEN extract(epoch FROM clock_timestamp() - a.state_change)::int ELSE 0 END
+    FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
+    JOIN pg_stat_activity a ON a.pid = pg_locks.pid
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND d.datname = current_database()
+    AND classid::bigint = %s AND objid::bigint = %s
+"""
+
+
+def process_lock(name: str, *, is_named: bool = False) -> AbstractContextManager[bool]:
     """Try to acquire a lock without waiting; the block gets whether it was free.
 
     Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
     On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler only in
     session mode). On SQLite it is a lock on a file in the home directory. `name` consists of
-    letters, digits and dashes.
+    letters, digits and dashes. `is_named` is for long work that reads what it requests: its session
+    shows its process, and ends a minute after its host is lost.
     """
-    return _PostgresqlLock(name) if connection.vendor == "postgresql" else _file_lock(name)
+    if connection.vendor == "postgresql":
+        return _PostgresqlLock(name, is_named=is_named)
+    return _file_lock(name)
 
 
 def is_locked(name: str) -> bool:
     """Return whether a process has this lock, without disturbing one that is about to take it."""
     if connection.vendor != "postgresql":
         return is_file_locked(name)
-    key = _advisory_key(name) % 2**64
-    sql = """
-        SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
-        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND d.datname = current_database()
-        AND classid::bigint = %s AND objid::bigint = %s
-    """
-    return bool(fetch_one(sql, [key >> 32, key % 2**32])[0])
+    return find_lock_holder(name) is not None
+
+
+def find_lock_holder(name: str) -> LockHolder | None:
+    """Return None if no session has the lock, and on SQLite."""
+    if connection.vendor != "postgresql":
+        return None
+    rows = fetch(_HOLDER, _key_params(name))
+    return LockHolder(*rows[0]) if rows else None
+
+
+def end_lock_holder(name: str, holder: LockHolder) -> bool:
+    """End this session if it still has the lock; return whether it has ended."""
+    sql = f"""
+        SELECT pg_terminate_backend(pid, %s) FROM ({_HOLDER}) holder
+        WHERE (pid, backend_start) = (%s, %s)
+    """  # noqa: S608 - a constant
+    params = [END_SECONDS * 1000, *_key_params(name), holder.pid, holder.backend_start]
+    return fetch(sql, params) == [(True,)]
 
 
 def lock_file(name: str) -> int | None:
@@ -103,17 +148,23 @@ class _PostgresqlLock:
     query, which would then wait for itself. The lock of one ends with its connection.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_named: bool) -> None:
         self._key = _advisory_key(name)
+        self._is_named = is_named
         self._is_ours = False
 
     def __enter__(self) -> bool:
         (self._is_ours,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [self._key])
+        if self._is_ours and self._is_named:
+            # Keepalives do not notice a lost host while it owes the receipt of a response.
+            sql = "SELECT set_config('application_name', %s, false), set_config(%s, '60s', false)"
+            name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
+            fetch_one(sql, [name, "tcp_user_timeout"])
         return self._is_ours
 
     def __exit__(self, *_: object) -> None:
         if self._is_ours:
-            _release(self._key)
+            _release(self._key, is_named=self._is_named)
 
 
 def lock_in_transaction(name: str) -> None:
@@ -125,14 +176,22 @@ def lock_in_transaction(name: str) -> None:
         fetch_one("SELECT pg_advisory_xact_lock(%s)", [_advisory_key(name)])
 
 
-def _release(key: int) -> None:
+def _release(key: int, *, is_named: bool) -> None:
     """Release without raising: an error, such as a lost connection, would hide the work's error."""
     if connection.connection is None or connection.connection.closed:
         return
     try:
+        if is_named:
+            execute("RESET application_name")
+            execute("RESET tcp_user_timeout")
         fetch_one("SELECT pg_advisory_unlock(%s)", [key])
     except Error:
         connection.close()  # This releases every lock of the session.
+
+
+def _key_params(name: str) -> list[int]:
+    """Return the two halves of the key, as `pg_locks` has them."""
+    return list(divmod(_advisory_key(name) % 2**64, 2**32))
 
 
 def _advisory_key(name: str) -> int:

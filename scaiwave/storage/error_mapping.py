@@ -28,6 +28,7 @@ from scaiwave.core.errors import (
     CommitUnknown,
     ConfigurationError,
     ConflictError,
+    DatabaseLost,
     DatabaseUnreachable,
     DiskFull,
     FileUnwritable,
@@ -178,8 +179,17 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     unusable = unusable or (type(error) in {DatabaseError, InternalError} and state is None)
     # Not connected: this includes connection options that libpq does not know.
     if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
-        return _unusable_error(str(cause or error))
+        return _lost_error() if _is_silent(error) else _unusable_error(str(cause or error))
     return None
+
+
+def _is_silent(error: BaseException | None) -> bool:
+    """Whether it is `ServerSilent`, or came after it, as from the connection that it has closed."""
+    if getattr(connection.connection, "is_silent", False):
+        return True
+    while error is not None and not getattr(error, "is_silent", False):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _is_refused_by_trigger(cause: BaseException | None) -> bool:
@@ -273,6 +283,13 @@ def _unusable_error(reason: str) -> DatabaseUnreachable:
         fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(
         f"{_format_database_name()} can't be used: {_format_sentence(reason)}", fix=fix
+    )
+
+
+def _lost_error() -> DatabaseLost:
+    return DatabaseLost(
+        f"{_format_database_name()} has stopped responding.",
+        fix="Check the network, and any pooler in between. Then run the same command again.",
     )
 
 

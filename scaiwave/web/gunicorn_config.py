@@ -2,7 +2,8 @@
 
 Options of the command line take precedence. A worker takes no more connections than it has
 threads, so that a request waits for the first free thread of any worker, instead of behind the
-exports of one. The proxy has the keep-alive connections and buffers what slow clients send.
+exports of one; `gunicorn_worker` makes an exception for health checks. The proxy has the keep-alive
+connections and buffers what slow clients send.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 wsgi_app = "scaiwave.wsgi"
 bind = "127.0.0.1:8000"
 workers = 2
-worker_class = "gthread"
+worker_class = "scaiwave.web.gunicorn_worker.Worker"
 threads = 8
 worker_connections = threads
 keepalive = 0

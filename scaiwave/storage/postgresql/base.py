@@ -1,5 +1,8 @@
 """Django's backend for PostgreSQL. Django loads it by its name in the settings.
 
+Waits for a server that does not respond end: see `silence`. The server in turn ends the session of
+a client that is lost, with its locks.
+
 If the connection breaks while COMMIT is executed, the client can't tell whether the transaction was
 saved. PostgreSQL can: by the transaction's ID, which is read before each COMMIT.
 """
@@ -10,7 +13,9 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from types import SimpleNamespace
 
+import psycopg
 from django.db import DatabaseError
 from django.db.backends.postgresql import base
 from psycopg import Error as PsycopgError
@@ -18,13 +23,29 @@ from psycopg.pq import TransactionStatus
 
 from scaiwave.core.completed_work import list_uncommitted
 from scaiwave.core.unconfirmed_commits import UnconfirmedCommit
+from scaiwave.storage.postgresql.silence import WatchedConnection
 
 WAIT_SECONDS = 5.0
 """How long to wait for a server that restarts, or that has not noticed yet that we are gone."""
 POLL_SECONDS = 0.1
+_END_LOST_CLIENTS = """
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+    SET client_connection_check_interval = '10s'
+"""
+"""An idle session of a lost host ends after 60 s, one with a query at most 10 s later. Statements,
+because PgBouncer refuses these settings as connection options."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    Database = SimpleNamespace(  # type: ignore[assignment]  # it has all names of the module
+        **{**vars(psycopg), "connect": WatchedConnection.connect}
+    )
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        with self.wrap_database_errors:
+            self.connection.execute(_END_LOST_CLIENTS)
+
     def _commit(self) -> None:
         """Raises `UnconfirmedCommit` unless the server has answered, or has not saved it."""
         transaction_id = self._get_transaction_id()

@@ -49,6 +49,7 @@ _OF_COMMANDS = (
     "sync",
     "sync approve",
     "sync keep",
+    "sync unlock",
     "unlink-tenant",
     "update-partner",
     "update-tenant",

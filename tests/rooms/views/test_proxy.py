@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from rooms.views.upload_pace import GRACE_SECONDS, UploadPace
+from scaiwave.web.upload_pace import GRACE_SECONDS, UploadPace
 from tests.databases import prepared
 from tests.nginx import Nginx, run_nginx
 from tests.rooms.views.live_server import LiveServer, load_sample_data, serve, wait_until

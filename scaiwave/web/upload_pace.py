@@ -68,14 +68,20 @@ class PaceWatch:
             self.is_exceeded = True
 
 
-@contextmanager
-def watch_pace(request: HttpRequest, count: Callable[[], int]) -> Iterator[PaceWatch]:
-    """Watch an upload; `count` returns the number of bytes read so far."""
+def get_upload_pace() -> UploadPace:
+    """Return the pace of large uploads."""
     config = settings.CONFIG
-    pace = UploadPace(
+    return UploadPace(
         config.get_int("SCAIWAVE_UPLOAD_MIN_KIB_PER_SECOND") * KIB,
         config.get_int("SCAIWAVE_UPLOAD_MAX_SECONDS"),
     )
+
+
+@contextmanager
+def watch_pace(
+    request: HttpRequest, count: Callable[[], int], pace: UploadPace
+) -> Iterator[PaceWatch]:
+    """Watch an upload; `count` returns the number of bytes read so far."""
     watch = PaceWatch(pace, count)
     connection = request.META.get("gunicorn.socket")  # Other servers have none.
     if connection is None:

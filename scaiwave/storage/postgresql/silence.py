@@ -1,0 +1,105 @@
+"""Notice a server that has stopped responding.
+
+A query may take as long as it needs, so time alone says nothing. While one waits, a second
+connection asks the server for an answer. None comes if the network swallows packets, the server's
+host hangs, or a pooler has no server. Where only this one connection is dead, as behind a firewall
+that has forgotten it, the kernel ends it (`tcp_user_timeout`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.errors import ConnectionTimeout
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 3.0
+"""How long a server that accepted no connection in time is not tried again by this process."""
+
+
+class ServerSilent(psycopg.OperationalError):
+    """The server has sent nothing, and does not respond to another connection."""
+
+    is_silent = True
+
+
+class WatchedConnection(psycopg.Connection[Any]):
+    """A connection whose waits end with `ServerSilent`, and which is then closed.
+
+    The server is asked after `keepalives_idle` seconds without a byte, and has as long to respond.
+    """
+
+    _retry_at: dict[tuple[Any, ...], float] = {}
+    _patience = 0.0
+    _params: dict[str, Any]
+    is_silent = False
+
+    @classmethod
+    def connect(cls, *args: Any, **params: Any) -> Self:
+        """Raises at once if another attempt has just timed out: each would occupy a thread."""
+        server = params.get("host"), params.get("port")
+        if time.monotonic() < cls._retry_at.get(server, 0):
+            raise ConnectionTimeout("The server accepted no connection a moment ago.")
+        try:
+            connection = super().connect(*args, **params)
+        except ConnectionTimeout:
+            cls._retry_at[server] = time.monotonic() + RETRY_SECONDS
+            raise
+        connection._patience = float(params.get("keepalives_idle", 0))
+        connection._params = params
+        return connection
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        return super().wait(self._watch(gen) if self._patience else gen, *args, **options)
+
+    def _watch(self, gen: PQGen[T]) -> Generator[Any, Any, T]:
+        """Run what psycopg waits for; it resumes this ten times a second, and when bytes arrive."""
+        ready: Any = None
+        heard_at = time.monotonic()
+        while True:
+            try:
+                state = gen.send(ready)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            except psycopg.OperationalError as error:
+                # The kernel has ended the connection: no packet was acknowledged.
+                if error.sqlstate is None and time.monotonic() - heard_at >= self._patience:
+                    raise ServerSilent(str(error)) from error
+                raise
+            if ready := (yield state):
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at >= self._patience:
+                self._require_response()
+                heard_at = time.monotonic()
+
+    def _require_response(self) -> None:
+        """Raises `ServerSilent`. A refusal is a response too."""
+        try:
+            params = {**self._params, "connect_timeout": round(self._patience), "autocommit": True}
+            with _Probe.connect(**params) as probe:
+                probe.execute("SELECT 1")
+        except (ConnectionTimeout, ServerSilent) as error:
+            self.is_silent = True
+            self.close()
+            raise ServerSilent(
+                f"the server has sent nothing for {2 * self._patience:.0f} s"
+            ) from error
+        except psycopg.Error:
+            return
+        except BaseException:  # A signal: nothing reads the rest of the response.
+            self.close()
+            raise
+
+
+class _Probe(WatchedConnection):
+    """A connection that no other one asks for."""
+
+    def _require_response(self) -> None:
+        self.close()
+        raise ServerSilent("no response")
