@@ -47,10 +47,18 @@ def listen() -> Iterator[socket.socket]:
 
 @contextmanager
 def run_gunicorn(
-    listener: socket.socket, environment: dict[str, str], log: Path, workers: int = 1
+    listener: socket.socket,
+    environment: dict[str, str],
+    log: Path,
+    workers: int = 1,
+    threads: int = 8,
 ) -> Iterator[int]:
     """Yield the process id of gunicorn, which serves the connections of this socket."""
-    options = (f"--bind=fd://{listener.fileno()}", f"--workers={workers}")
+    options = (
+        f"--bind=fd://{listener.fileno()}",
+        f"--workers={workers}",
+        f"--threads={threads}",
+    )
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, *GUNICORN, *options],

@@ -34,8 +34,8 @@ Drift = Callable[[], SyncReport]
 class SyncStatus:
     """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
 
-    `drift_reason` is why drift was not measured, and for whom. `lock` is the session of PostgreSQL that
-    has the lock of syncs.
+    `drift_reason` is why drift was not measured, and for whom. `lock` is the session of PostgreSQL
+    that has the lock of syncs.
     """
 
     registration: dict[str, Any]

@@ -39,6 +39,8 @@ class FaultKind(Enum):
     """A cut, after which the server accepts no connection for a while."""
     SILENCE = "silence"
     """A cut, after which the server accepts connections and gets no query for a while."""
+    FREEZE = "freeze"
+    """From this exchange on nothing passes, but connections stay open and are accepted."""
     CORRUPT = "corrupt"
     """The highest bit of one byte is inverted."""
 
@@ -114,6 +116,7 @@ class FaultyProxy:
     requests: list[bytes] = field(default_factory=list)
     passed: int = 0
     strikes: int = 0
+    is_frozen: bool = False
 
     @classmethod
     def to_url(cls, url: str) -> Self:
@@ -159,6 +162,7 @@ class FaultyProxy:
             connections, self._connections = self._connections, []
             self._fault, self._out_until, self._silent_until = fault, 0.0, 0.0
             self.requests, self.passed, self.strikes = [], 0, 0
+            self.is_frozen = False
         for connection in connections:
             connection.close()
 
@@ -214,6 +218,9 @@ class FaultyProxy:
         fault = self._take(connection, chunk, is_request)
         is_query = is_request and chunk[:1] in {b"Q", b"P"}  # not the messages that connect
         if is_query and fault is None and time.monotonic() < self._silent_until:
+            return
+        if self.is_frozen or (fault and fault.kind is FaultKind.FREEZE):
+            self.is_frozen = True
             return
         if fault is None:
             target.sendall(chunk)

@@ -40,18 +40,18 @@ class WatchedConnection(psycopg.Connection[Any]):
     is_silent = False
 
     @classmethod
-    def connect(cls, *args: Any, **params: Any) -> Self:
+    def connect(cls, conninfo: str = "", **params: Any) -> Self:
         """Raises at once if another attempt has just timed out: each would occupy a thread."""
-        server = params.get("host"), params.get("port")
+        server = conninfo, params.get("host"), params.get("port")
         if time.monotonic() < cls._retry_at.get(server, 0):
             raise ConnectionTimeout("The server accepted no connection a moment ago.")
         try:
-            connection = super().connect(*args, **params)
+            connection = super().connect(conninfo, **params)
         except ConnectionTimeout:
             cls._retry_at[server] = time.monotonic() + RETRY_SECONDS
             raise
         connection._patience = float(params.get("keepalives_idle", 0))
-        connection._params = params
+        connection._params = {"conninfo": conninfo, **params}
         return connection
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:

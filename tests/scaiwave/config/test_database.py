@@ -45,8 +45,20 @@ def test_success_postgresql(tmp_path: Path) -> None:
     assert found["OPTIONS"] == {
         "connect_timeout": 5,
         "application_name": "scaiwave",
+        "keepalives_idle": 15,
+        "keepalives_interval": 7,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 45_000,
         "sslmode": "require",
     }
+
+
+def test_success_a_web_server_waits_for_less_time(tmp_path: Path) -> None:
+    """Also with the question whether a commit was saved, its answers take less than 15 s."""
+    url = "postgres://anna@db.example/chat?tcp_user_timeout=9000"
+    config = load({"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_DB_URL": url})
+    options = database_settings(config, is_web=True)["OPTIONS"]
+    assert (options["keepalives_idle"], options["tcp_user_timeout"]) == (4, 9000)
 
 
 def test_success_postgresql_on_a_unix_socket(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""A PostgreSQL that accepts connections and packets, and does not respond."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+
+from scaiwave.core.errors import DatabaseLost
+from scaiwave.storage.error_mapping import map_database_error
+from scaiwave.storage.postgresql.silence import ServerSilent, WatchedConnection
+from tests.databases import copy_database
+from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.services.faulty_proxy import Fault, FaultKind, FaultyProxy
+from tests.services.postgres import create_database
+from tests.web_process import build_environment, listen, run_gunicorn
+
+pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
+
+THREADS = 4
+MAX_WEB_SECONDS = 15
+PATIENCE = "keepalives_idle=1"
+
+
+@pytest.fixture
+def proxy(postgres_url: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy.to_url(postgres_url) as running:
+        yield running
+
+
+@pytest.fixture
+def address(postgres_url: str, migrated: str, proxy: FaultyProxy) -> Iterator[str]:
+    """The URL of a migrated database behind the proxy, with little patience."""
+    with create_database(postgres_url) as url:
+        copy_database(migrated, url)
+        name = urlsplit(url).path
+        yield f"postgres://scaiwave@127.0.0.1:{proxy.port}{name}?{PATIENCE}"
+
+
+@pytest.mark.parametrize("exchange", [3, 4, 5])
+def test_fail_command(address: str, proxy: FaultyProxy, exchange: int) -> None:
+    """Whether it has just connected or has begun its work."""
+    proxy.expect(Fault(FaultKind.FREEZE, exchange, to_request=True))
+    ended = run_scaiwave("admin", "list-tenants", SCAIWAVE_DB_URL=address)
+    assert (ended.code, proxy.is_frozen) == (2, True)
+    assert ended.err.endswith(
+        "has stopped responding. [SW_DATABASE_LOST]\n"
+        "  Fix: Check the network, and any pooler in between. Then run the same command again.\n"
+    )
+
+
+def test_fail_web_server(address: str, proxy: FaultyProxy, tmp_path: Path) -> None:
+    """All threads wait for the database: each request fails, and later ones at once."""
+    environment = build_environment(address, tmp_path)
+    with listen() as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def get(path: str) -> int:
+            return httpx.get(url + path, timeout=MAX_WEB_SECONDS).status_code
+
+        with (
+            run_gunicorn(listener, environment, tmp_path / "web.log", threads=THREADS),
+            ThreadPoolExecutor(4 * THREADS) as pool,
+        ):
+            page = "/.well-known/scaiwave/server"
+            assert set(pool.map(get, ["/health"] * THREADS)) == {200}
+            proxy.is_frozen = True
+            codes = list(pool.map(get, [page] * 3 * THREADS + ["/health", "/health/live"]))
+            assert codes == [503] * 3 * THREADS + [503, 200]
+            proxy.expect(None)
+            while get("/health") != 200:
+                time.sleep(0.1)
+            assert set(pool.map(get, [page] * THREADS)) == {200}
+
+
+def connect(url: str) -> WatchedConnection:
+    return WatchedConnection.connect(url.partition("?")[0], keepalives_idle=1, autocommit=True)
+
+
+def test_success_a_query_may_take_long(address: str) -> None:
+    with connect(address) as busy:
+        assert busy.execute("SELECT pg_sleep(2.5), 7").fetchone() == ("", 7)
+
+
+def test_success_a_server_that_refuses_connections_has_responded(
+    address: str, postgres_url: str
+) -> None:
+    name = urlsplit(address).path.strip("/")
+    with connect(address) as busy, psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+        assert busy.execute("SELECT pg_sleep(2.5), 7").fetchone() == ("", 7)
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
+
+
+def test_fail_a_closed_connection_keeps_its_reason(address: str, proxy: FaultyProxy) -> None:
+    lost = connect(address)
+    proxy.is_frozen = True
+    with pytest.raises(ServerSilent), lost.transaction():
+        lost.execute("SELECT 1")
+    assert (lost.closed, lost.is_silent) == (True, True)
+
+
+@pytest.mark.django_db
+def test_fail_error_after_a_silent_server() -> None:
+    """Code that hides the first error meets a closed connection."""
+    error = OperationalError("the connection is closed")
+    error.__context__ = ServerSilent("silent")
+    assert isinstance(map_database_error(error), DatabaseLost)
+
+
+@pytest.mark.django_db
+def test_success_sessions_of_lost_clients_end() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW client_connection_check_interval")
+        assert cursor.fetchone() == ("10s",)
