@@ -15,8 +15,11 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import ConnectionTimeout
+from psycopg.pq import TransactionStatus
 
 T = TypeVar("T")
+
+_ACTIVE = TransactionStatus.ACTIVE
 
 RETRY_SECONDS = 3.0
 """How long a server that accepted no connection in time is not tried again by this process."""
@@ -32,6 +35,7 @@ class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose waits end with `ServerSilent`, and which is then closed.
 
     The server is asked after `keepalives_idle` seconds without a byte, and has as long to respond.
+    With 0 it is never asked.
     """
 
     _retry_at: dict[tuple[Any, ...], float] = {}
@@ -55,12 +59,20 @@ class WatchedConnection(psycopg.Connection[Any]):
         return connection
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
-        return super().wait(self._watch(gen) if self._patience else gen, *args, **options)
+        state = None
+        if self.pgconn.transaction_status == _ACTIVE:
+            # The next row of a COPY is mostly here already: watching would double its time.
+            try:
+                state = next(gen)
+            except StopIteration as end:
+                row: T = end.value
+                return row
+        return super().wait(self._watch(gen, state), *args, **options)
 
-    def _watch(self, gen: PQGen[T]) -> Generator[Any, Any, T]:
+    def _watch(self, gen: PQGen[T], state: Any) -> Generator[Any, Any, T]:
         """Run what psycopg waits for; it resumes this ten times a second, and when bytes arrive."""
-        ready: Any = None
         heard_at = time.monotonic()
+        ready: Any = None if state is None else (yield state)
         while True:
             try:
                 state = gen.send(ready)
@@ -69,14 +81,17 @@ class WatchedConnection(psycopg.Connection[Any]):
                 return result
             except psycopg.OperationalError as error:
                 # The kernel has ended the connection: no packet was acknowledged.
-                if error.sqlstate is None and time.monotonic() - heard_at >= self._patience:
+                if error.sqlstate is None and self._is_overdue(heard_at):
                     raise ServerSilent(str(error)) from error
                 raise
             if ready := (yield state):
                 heard_at = time.monotonic()
-            elif time.monotonic() - heard_at >= self._patience:
+            elif self._is_overdue(heard_at):
                 self._require_response()
                 heard_at = time.monotonic()
+
+    def _is_overdue(self, heard_at: float) -> bool:
+        return time.monotonic() - heard_at >= self._patience > 0
 
     def _require_response(self) -> None:
         """Raises `ServerSilent`. A refusal is a response too."""
