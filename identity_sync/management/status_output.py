@@ -133,7 +133,7 @@ def format_running(run: Row | None, interrupted: Row | None, lock: dict[str, Any
         holder = f": {format_holder(lock)}" if lock else ""
         return f"since {format_span(run['age_seconds'])} ({run['trigger']}){holder}"
     if interrupted is not None:
-        return f"no; the run that began {format_age(interrupted['age_seconds'])} was killed"
+        return f"no; the run that began {format_age(interrupted['age_seconds'])} has no end"
     return "no"
 
 

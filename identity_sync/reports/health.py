@@ -94,8 +94,8 @@ def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]
     if (run := judgement.interrupted) is None:
         return ahead
     message = (
-        f"Run {run.pk} was killed: it began {format_age_in_words(run.started_at, now)} ago, and "
-        "its process has ended. The next sync records it as failed."
+        f"Run {run.pk} has no end: it began {format_age_in_words(run.started_at, now)} ago, and no "
+        "longer has the lock of syncs. The next sync records it as failed."
     )
     return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.")]
 

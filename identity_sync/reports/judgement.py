@@ -101,8 +101,8 @@ class RunScope:
 class Judgement:
     """The state of the syncs at one time; `problems` are errors, the most urgent first.
 
-    `interrupted` is a run without an end whose process has ended. `dated_ahead` are the runs of a
-    host whose clock was ahead: they count for nothing.
+    `interrupted` is a run without an end that no longer has the lock. `dated_ahead` are the runs
+    of a host whose clock was ahead: they count for nothing.
     """
 
     last_success: SyncRun | None

@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 
 def close_interrupted(now: datetime) -> int:
-    """Mark runs without an end as failed. The caller has the lock, so their processes are gone."""
+    """Mark runs without an end as failed. The caller has the lock, so they can save nothing."""
     return SyncRun.objects.filter(outcome=Outcome.RUNNING).update(
         outcome=Outcome.FAILED,
         ended_at=now,
