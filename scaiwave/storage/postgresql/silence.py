@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 _ACTIVE = TransactionStatus.ACTIVE
 
+MAX_REFUSAL_SECONDS = 2.0
+"""A server that refuses a connection does so in less time."""
 RETRY_SECONDS = 3.0
 """How long a server that accepted no connection in time is not tried again by this process."""
 
@@ -49,11 +51,15 @@ class WatchedConnection(psycopg.Connection[Any]):
         server = conninfo, params.get("host"), params.get("port")
         if time.monotonic() < cls._retry_at.get(server, 0):
             raise ConnectionTimeout("The server accepted no connection a moment ago.")
+        began_at = time.monotonic()
         try:
             connection = super().connect(conninfo, **params)
-        except ConnectionTimeout:
+        except psycopg.OperationalError as error:
+            # After three seconds the kernel reports a host that does not exist any more.
+            if time.monotonic() - began_at < MAX_REFUSAL_SECONDS:
+                raise
             cls._retry_at[server] = time.monotonic() + RETRY_SECONDS
-            raise
+            raise ConnectionTimeout(str(error)) from error
         connection._patience = float(params.get("keepalives_idle", 0))
         connection._params = {"conninfo": conninfo, **params}
         return connection
