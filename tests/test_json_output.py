@@ -91,7 +91,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("sync", "status"): Report(
         others=also(
             *("is_healthy", "problems", "registration", "credentials", "runs", "running"),
-            *("interrupted", "last_success_at", "last_success_age_seconds", "schedule"),
+            *("lock", "interrupted", "last_success_at", "last_success_age_seconds", "schedule"),
             *("next_run_at", "skipped", "pending_removals", "webhooks", "drift", "drift_reason"),
             "warnings",
         )

@@ -44,7 +44,7 @@ def test_fail_another_name_of_the_former_worker_module() -> None:
 
 
 def test_success_configuration_of_gunicorn_in_unit_files() -> None:
-    assert import_module("scaiwave.web.gunicorn_config").worker_class == "gthread"
+    assert import_module("scaiwave.web.gunicorn_config").wsgi_app == "scaiwave.wsgi"
 
 
 def test_success_the_settings_name_the_backend_of_sessions(tmp_path: Path) -> None:

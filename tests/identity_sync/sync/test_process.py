@@ -130,8 +130,7 @@ def test_fail_two_at_once(server: Server, sandbox: Sandbox) -> None:
         # On PostgreSQL it also names who has the lock.
         assert result.err.startswith("Error: Another sync is running")
         assert result.err.endswith(
-            ". [SW_SYNC_LOCKED]\n"
-            "  Fix: Wait for it to end; `scaiwave sync status` shows the run.\n"
+            ". [SW_SYNC_LOCKED]\n  Fix: Wait for it to end; `scaiwave sync status` shows the run.\n"
         )
         first.communicate(timeout=30)
         assert first.returncode == 0
