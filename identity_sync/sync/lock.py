@@ -22,12 +22,12 @@ MIN_SILENT_SECONDS = 60
 def describe_holder(holder: LockHolder) -> dict[str, Any]:
     """Return who has the lock of syncs, and since when: the start of its run, if that is known."""
     run = SyncRun.objects.filter(outcome=Outcome.RUNNING).newest_first().first()
-    since = max(holder.backend_start, run.started_at) if run else holder.backend_start
+    locked_at = max(holder.backend_start, run.started_at) if run else holder.backend_start
     return {
         "process": holder.process,
         "address": holder.address,
         "session": holder.pid,
-        "since": since,
+        "locked_at": locked_at,
         "silent_seconds": holder.silent_seconds,
         "is_silent": holder.silent_seconds >= MIN_SILENT_SECONDS,
     }
@@ -45,7 +45,7 @@ def build_locked_error(message: str) -> SyncLocked:
     if (found := find_lock_holder(LOCK)) is None:
         return SyncLocked(f"{message}.")
     holder = describe_holder(found)
-    since: datetime = holder["since"]
+    locked_at: datetime = holder["locked_at"]
     fix = None
     if holder["is_silent"]:
         fix = (
@@ -53,7 +53,7 @@ def build_locked_error(message: str) -> SyncLocked:
             "it: `scaiwave sync unlock`."
         )
     return SyncLocked(
-        f"{message}: {format_holder(holder)}, since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
+        f"{message}: {format_holder(holder)}, since {locked_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
         fix=fix,
     )
 

@@ -59,7 +59,7 @@ def unlock_sync(
             action="sync unlock",
             subject=AuditSubject(SUBJECT_TYPE, "", holder["process"]),
             now=now,
-            details={**holder, "since": holder["since"].isoformat()},
+            details={**holder, "locked_at": holder["locked_at"].isoformat()},
         )
         if not end_lock_holder(LOCK, found):
             raise SyncNotUnlocked("This session has not ended, or no longer has the lock.")

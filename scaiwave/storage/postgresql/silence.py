@@ -55,7 +55,7 @@ class WatchedConnection(psycopg.Connection[Any]):
         try:
             connection = super().connect(conninfo, **params)
         except psycopg.OperationalError as error:
-            # After three seconds the kernel reports a host that does not exist any more.
+            # After three seconds the kernel reports a host that no longer exists.
             if time.monotonic() - began_at < MAX_REFUSAL_SECONDS:
                 raise
             cls._retry_at[server] = time.monotonic() + RETRY_SECONDS
