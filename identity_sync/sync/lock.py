@@ -40,22 +40,20 @@ def format_holder(holder: dict[str, Any]) -> str:
     return f"{holder['process']} ({place}session {holder['session']}), {state}"
 
 
-def build_locked_error(message: str) -> SyncLocked:
-    """Return the error, with who has the lock on PostgreSQL."""
-    if (found := find_lock_holder(LOCK)) is None:
+def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:
+    """Return the error, with who has the lock on PostgreSQL if the operator may see hosts."""
+    if not shows_host or (found := find_lock_holder(LOCK)) is None:
         return SyncLocked(f"{message}.")
     holder = describe_holder(found)
-    locked_at: datetime = holder["locked_at"]
+    locked_at: datetime = holder["locked_at"].astimezone(UTC)
     fix = None
     if holder["is_silent"]:
         fix = (
             "If its host is lost, PostgreSQL ends the session within two minutes. If it hangs, end "
             "it: `scaiwave sync unlock`."
         )
-    return SyncLocked(
-        f"{message}: {format_holder(holder)}, since {locked_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
-        fix=fix,
-    )
+    since = f"since {locked_at:%Y-%m-%d %H:%M:%S} UTC"
+    return SyncLocked(f"{message}: {format_holder(holder)}, {since}.", fix=fix)
 
 
 @contextmanager
@@ -64,6 +62,7 @@ def sync_lock(
     wait_seconds: float = 0,
     on_waiting: Callable[[], None] | None = None,
     lets_others_go_first: bool = False,
+    shows_host: bool = True,
 ) -> Iterator[None]:
     """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`.
 
@@ -81,10 +80,11 @@ def sync_lock(
                         yield
                         return
             if not wait_seconds:
-                raise build_locked_error("Another sync is running")
+                raise build_locked_error("Another sync is running", shows_host=shows_host)
             if time.monotonic() - started >= wait_seconds:
                 raise build_locked_error(
-                    f"Another sync is still running after {wait_seconds:.0f} s"
+                    f"Another sync is still running after {wait_seconds:.0f} s",
+                    shows_host=shows_host,
                 )
             if on_waiting:
                 on_waiting()

@@ -227,6 +227,7 @@ def _acquire_lock(
                     wait_seconds=options.wait_seconds,
                     on_waiting=options.on_waiting,
                     lets_others_go_first=options.trigger is Trigger.WEBHOOK,
+                    shows_host=options.operator.sees_everything,
                 )
             )
     except SyncTimedOut as error:

@@ -106,7 +106,7 @@ def start_sync(
     with own_scaikey_client(settings.CONFIG):
         pass  # Without credentials the run would fail before it is recorded.
     if is_locked(LOCK):
-        raise build_locked_error("Another sync is running")
+        raise build_locked_error("Another sync is running", shows_host=operator.sees_everything)
     run_id = new_id()
     with _reserve_start() as (start, is_queued):
         with transaction.atomic():

@@ -76,6 +76,15 @@ class TestPostgresql:
         assert "silent for 0 s, since 20" in holder
         assert "`scaiwave sync unlock`" in caught.value.fix
 
+    def test_fail_an_operator_of_a_tenant_sees_no_host(self) -> None:
+        with (
+            hold_lock_elsewhere(LOCK),
+            pytest.raises(SyncLocked) as caught,
+            sync_lock(shows_host=False),
+        ):
+            pass
+        assert caught.value.message == "Another sync is running."
+
     def test_fail_another_session_has_got_the_lock(self) -> None:
         """Neither the same process ID nor the lock alone is enough."""
         with hold_lock_elsewhere(LOCK):
