@@ -42,9 +42,7 @@ from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lo
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
-from scaiwave.queue.definitions import URGENT
 from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.raw_values import read_list
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import AuditEntry, Tenant
 
@@ -63,7 +61,6 @@ POLL_SECONDS = 0.1
 
 _REDIS_TIMEOUT_SECONDS = 2.0
 _INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
-_JOB_PREFIX = "run_requested_sync-"
 
 logger = logging.getLogger(__name__)
 
@@ -216,15 +213,15 @@ def _reserve_start() -> Iterator[tuple[Callable[[UUID], None], bool]]:
 def _is_queue_ready() -> bool:
     """Return whether Redis can be used. Raises `SyncLocked` if a requested sync is waiting."""
     from scaiwave.queue.connection import open_redis
-    from scaiwave.queue.rq_queue import SuiteQueue
+    from scaiwave.queue.rq_queue import is_last_waiting
 
     try:
         with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-            job_ids = read_list(redis, SuiteQueue(URGENT, redis).key)
+            is_waiting = is_last_waiting(redis, JOB)
     except RedisUnreachable as error:
         logger.warning("A requested sync is started without Redis: %s", error.message)
         return False
-    if any(job_id.startswith(_JOB_PREFIX.encode()) for job_id in job_ids):
+    if is_waiting:
         raise SyncLocked(
             "Another requested sync is waiting for a worker.",
             fix="Check that a worker is running: `scaiwave doctor`.",
@@ -237,7 +234,7 @@ def _enqueue(run_id: UUID) -> None:
     from scaiwave.queue.rq_queue import enqueue_job
 
     with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-        enqueue_job(redis, JOB, str(run_id), job_id=_JOB_PREFIX + run_id.hex)
+        enqueue_job(redis, JOB, str(run_id))
 
 
 def _start_process(descriptor: int, run_id: UUID) -> None:

@@ -11,14 +11,10 @@ from django.conf import settings
 from identity_sync.webhooks.process import PROCESS_LOCK
 from scaiwave.core.locks import lock_file
 from scaiwave.core.processes import start_detached
-from scaiwave.ids import new_id
-from scaiwave.queue.definitions import URGENT
 from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.raw_values import read_list
 
 JOB = "identity_sync.jobs.process_webhooks"
 
-_JOB_PREFIX = b"webhooks-"
 _REDIS_TIMEOUT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
@@ -39,13 +35,12 @@ def start_processing() -> None:
 def _enqueue() -> bool:
     """Enqueue a job unless the queue already has one; return whether Redis could be used."""
     from scaiwave.queue.connection import open_redis
-    from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
+    from scaiwave.queue.rq_queue import enqueue_job, is_last_waiting
 
     try:
         with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-            job_ids = read_list(redis, SuiteQueue(URGENT, redis).key)
-            if not any(job_id.startswith(_JOB_PREFIX) for job_id in job_ids):
-                enqueue_job(redis, JOB, job_id=_JOB_PREFIX.decode() + new_id().hex)
+            if not is_last_waiting(redis, JOB):
+                enqueue_job(redis, JOB)
     except RedisUnreachable as error:
         logger.warning("Webhooks are handled without Redis: %s", error.message)
         return False

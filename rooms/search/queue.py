@@ -14,7 +14,7 @@ from scaiwave.ids import new_id
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import BACKGROUND
 from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.raw_values import read_list
+from scaiwave.queue.raw_values import iterate_list
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,7 +41,7 @@ def enqueue_jobs(run_id: UUID, ranges: int) -> int:
     with _open_queue() as redis:
         from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
 
-        job_ids = read_list(redis, SuiteQueue(BACKGROUND, redis).key)
+        job_ids = iterate_list(redis, SuiteQueue(BACKGROUND, redis).key)
         queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
         for _ in range(jobs - queued):
             enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)

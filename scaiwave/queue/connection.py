@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from scaiwave.queue.errors import RedisNotConfigured, RedisUnreachable
+from scaiwave.queue.errors import RedisKeyMisused, RedisNotConfigured, RedisUnreachable
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,15 +20,18 @@ MAX_REASON_CHARS = 200
 
 @contextmanager
 def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterator[Redis]:
-    """Connect to Redis; `timeout` is for each request, in seconds.
+    """Connect to Redis; `timeout` is for each request, in seconds. Large values are not kept.
 
-    Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
+    Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block: for a key
+    of another type it is a RedisKeyMisused.
     """
     if not settings.REDIS_URL:
         raise RedisNotConfigured("SCAIWAVE_REDIS_URL is not set.")
     from redis import Redis, RedisError
     from redis.backoff import ConstantBackoff
     from redis.retry import Retry
+
+    from scaiwave.queue.bounded_values import limit_values
 
     try:
         with (
@@ -40,9 +43,27 @@ def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterato
             ) as redis,
             check_responses(),
         ):
-            yield redis
+            limit_values(redis)
+            with _name_wrong_types(redis):
+                yield redis
     except RedisError as error:
         raise map_redis_error(error) from error
+
+
+@contextmanager
+def _name_wrong_types(redis: Redis) -> Iterator[None]:
+    """Raise RedisKeyMisused for the error of a key of another type, which does not name it."""
+    from redis.exceptions import ResponseError
+
+    try:
+        yield
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        from scaiwave.queue.keys import find_wrong_types
+
+        names = "; ".join(find_wrong_types(redis).values()) or "a key is of another type"
+        raise RedisKeyMisused(f"Redis can't be used: {names}.") from error
 
 
 @contextmanager

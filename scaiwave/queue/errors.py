@@ -24,6 +24,16 @@ class RedisUnreachable(ConfigurationError):
     )
 
 
+class RedisKeyMisused(RedisUnreachable):
+    """A key of the queue in Redis is of another type: this suite has not written it."""
+
+    code = "SW_REDIS_KEY_TYPE"
+    fix = (
+        "A worker moves it away: look at what it contains, delete it, and find out who else can "
+        "write to Redis."
+    )
+
+
 class RedisNotConfigured(SettingMissing):
     """The command needs Redis, and SCAIWAVE_REDIS_URL is not set."""
 

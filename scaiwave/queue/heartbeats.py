@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import InvalidResponse
 
-from scaiwave.queue.raw_values import read_hashes, read_some_members, read_some_names
+from scaiwave.queue.bounded_values import OversizedValue
+from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
+from scaiwave.queue.raw_values import (
+    expect,
+    expect_values,
+    read_hashes,
+    read_some_members,
+    read_some_names,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
 
-SCHEDULERS_KEY = "scaiwave:schedulers"
-ENQUEUED_KEY = "scaiwave:scheduler:enqueued"
-"""The last time at which each job was due and enqueued, by its name, in Unix time."""
 STALE_AFTER = timedelta(seconds=30)
 """A scheduler without a heartbeat for so long is gone."""
 MAX_ENTRIES = 100
@@ -78,7 +83,11 @@ def list_schedulers(redis: Redis) -> list[SchedulerBeat]:
 
 
 def delete_stale_schedulers(redis: Redis) -> None:
-    if stale := [name for name, beat in _read_schedulers(redis) if beat is None]:
+    names = expect_values(redis.hrandfield(SCHEDULERS_KEY, MAX_ENTRIES))
+    if any(isinstance(name, OversizedValue) for name in names):
+        # It can't be named: delete all; running schedulers report themselves again in seconds.
+        redis.unlink(SCHEDULERS_KEY)
+    elif stale := [name for name, beat in _read_schedulers(redis) if beat is None]:
         redis.hdel(SCHEDULERS_KEY, *stale)
 
 
@@ -119,9 +128,9 @@ def _parse_time(text: Any) -> datetime:
 
 def read_enqueued_at(redis: Redis, job: str) -> datetime | None:
     """Return when a scheduler last enqueued a job, also one that has ended since."""
-    (entries,) = read_hashes(redis, [ENQUEUED_KEY], {job: MAX_TIME_BYTES})
+    value = redis.getrange(get_enqueued_key(job), 0, MAX_TIME_BYTES)
     try:
-        return datetime.fromtimestamp(int(entries.values.get(job, b"")), UTC)
+        return datetime.fromtimestamp(int(expect(value, bytes)), UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

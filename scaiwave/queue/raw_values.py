@@ -7,11 +7,14 @@ can leave one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from redis.exceptions import InvalidResponse, ResponseError
+
+from scaiwave.queue.bounded_values import MAX_LOOK
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -45,14 +48,27 @@ def is_wrong_type(response: object) -> bool:
     raise response
 
 
-def read_list(redis: Redis, key: str, *, limit: int = 0) -> list[bytes]:
-    """Return the first elements of a list, or with limit 0 all of them."""
+def read_list(redis: Redis, key: str, *, limit: int = MAX_LOOK) -> list[bytes]:
+    """Return the first elements of a list."""
     return expect_values(redis.lrange(key, 0, limit - 1))
 
 
-def read_members(redis: Redis, key: str, *, newest_first: bool = False) -> list[bytes]:
-    """Return the members of a sorted set by their scores."""
-    return expect_values(redis.zrange(key, 0, -1, desc=newest_first))
+def iterate_list(redis: Redis, key: str) -> Iterator[bytes]:
+    """Yield the elements of a list; those that move meanwhile may be missed."""
+    return _iterate(lambda start, end: redis.lrange(key, start, end))
+
+
+def iterate_members(redis: Redis, key: str) -> Iterator[bytes]:
+    """Yield the members of a sorted set; those that move meanwhile may be missed."""
+    return _iterate(lambda start, end: redis.zrange(key, start, end))
+
+
+def _iterate(read: Callable[[int, int], object]) -> Iterator[bytes]:
+    for start in count(0, MAX_LOOK):
+        values = expect_values(read(start, start + MAX_LOOK - 1))
+        yield from values
+        if len(values) < MAX_LOOK:
+            return
 
 
 def read_members_before(redis: Redis, key: str, score: float, *, limit: int) -> list[bytes]:
@@ -76,7 +92,7 @@ def _read_short(read: Callable[[], object]) -> list[bytes]:
         response = error
     if is_wrong_type(response):
         return []
-    return sorted(value for value in expect_values(response) if len(value) <= MAX_NAME_BYTES)
+    return sorted(value for value in expect_values(response) if 0 < len(value) <= MAX_NAME_BYTES)
 
 
 @dataclass(frozen=True)

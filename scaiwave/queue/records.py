@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rq.exceptions import NoSuchJobError
 from rq.utils import utcparse
 
+from scaiwave.queue.bounded_values import OversizedValue
 from scaiwave.queue.definitions import QUEUES, JobDefinition, RefusalReason
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.raw_values import HashFields, read_hashes
@@ -67,6 +68,8 @@ class JobRecord:
 
 def parse_job_id(raw: bytes | str) -> str:
     """Raises UnsafeJob."""
+    if isinstance(raw, OversizedValue):
+        raise UnsafeJob(RefusalReason.SIZE, f"its ID has {raw.size:,} bytes")
     text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else raw
     if not _JOB_ID.fullmatch(text):
         raise UnsafeJob(RefusalReason.ID, "its ID is not one that RQ creates")

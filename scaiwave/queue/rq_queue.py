@@ -15,9 +15,11 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 
 from scaiwave.ids import new_id
+from scaiwave.queue.bounded_values import OversizedValue, delete_oversized
 from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
+from scaiwave.queue.keys import get_last_job_key
 from scaiwave.queue.raw_values import expect
 from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record
 
@@ -157,11 +159,24 @@ class SuiteQueue(DjangoRQ):
 
     def discard(self, raw_id: bytes, unsafe: UnsafeJob) -> None:
         """Delete a job that must not be run, log it, and report it."""
-        text = raw_id.decode("ascii", "backslashreplace")[:120]
+        if isinstance(raw_id, OversizedValue):
+            self.discard_oversized()
+            return
         with self.connection.pipeline() as pipeline:
             pipeline.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]
             pipeline.delete(b"rq:job:" + raw_id)
             pipeline.execute()
+        self._report_refused(raw_id.decode("ascii", "backslashreplace")[:120], unsafe)
+
+    def discard_oversized(self) -> None:
+        """Delete the entries of the queue and its registries that are larger than any job ID."""
+        registries = (self.started_job_registry.key, self.failed_job_registry.key)
+        for key in (self.intermediate_key, self.key, *registries):
+            for size in delete_oversized(self.connection, key, is_list=key not in registries):
+                unsafe = UnsafeJob(RefusalReason.SIZE, f"its ID has {size:,} bytes")
+                self._report_refused(f"an entry of {key}", unsafe)
+
+    def _report_refused(self, text: str, unsafe: UnsafeJob) -> None:
         logger.error(
             "Job refused: %s: %s. [%s] Fix: %s",
             text,
@@ -181,7 +196,7 @@ def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]
 def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None = None) -> str:
     """Put a job of the table into its queue, and return its ID.
 
-    The arguments must be those that the definition accepts.
+    The arguments must be those that the definition accepts. `is_last_waiting` finds the job.
     """
     definition = JOBS[function]
     job = SuiteQueue(definition.queue, redis).enqueue(
@@ -195,4 +210,16 @@ def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None
         description=definition.name,
         at_front=definition.at_front,
     )
+    redis.set(get_last_job_key(definition.name), job.id)
     return job.id
+
+
+def is_last_waiting(redis: Redis, function: str) -> bool:
+    """Whether the job of this function that was enqueued last still waits for a worker.
+
+    Earlier ones are before it in the queue. Other entries are not read: there may be very many.
+    """
+    definition = JOBS[function]
+    job_id = expect(redis.get(get_last_job_key(definition.name)) or b"", bytes)
+    key = SuiteQueue(definition.queue, redis).key
+    return bool(job_id) and redis.lpos(key, job_id) is not None  # type: ignore[arg-type]

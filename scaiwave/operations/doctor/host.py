@@ -20,7 +20,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ConfigurationError, DiskFull, MigrationsPending
 from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.errors import RedisKeyMisused, RedisUnreachable
 from scaiwave.storage import media as media_storage
 from scaiwave.storage.error_mapping import map_database_error
 
@@ -34,6 +34,8 @@ FAIL_BELOW_BYTES = 100 * MIB
 
 WARN_BELOW_INODES = 10_000
 """Files that can still be created on a disk, unless a twentieth of all is less."""
+
+CHECK_WRITERS = "Find out who else can write to Redis."
 
 REDIS_TIMEOUT_SECONDS = 3.0
 """How long to wait for Redis."""
@@ -185,6 +187,7 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
             redis.ping()
             findings = [
                 passed("redis", "Redis is available."),
+                *_check_keys(redis),
                 *_check_workers(redis),
                 *_check_failed_jobs(redis),
             ]
@@ -194,12 +197,34 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield from findings
 
 
+def _check_keys(redis: Redis) -> Iterator[Finding]:
+    from scaiwave.queue.keys import find_large_keys, find_moved_keys, find_wrong_types
+
+    for sentence in find_wrong_types(redis).values():
+        yield failed("redis", RedisKeyMisused(f"{sentence}."))
+    for key in find_moved_keys(redis):
+        yield warned(
+            "redis",
+            f"{key} is a key of another type that a worker or scheduler has moved away.",
+            f"Look at it with redis-cli, then delete it: `unlink {key}`. {CHECK_WRITERS}",
+        )
+    for key, (count, size) in find_large_keys(redis).items():
+        yield warned(
+            "redis",
+            f"{key} contains entries that are larger than any of this server: {format_bytes(size)} "
+            f"in {pluralize(count, 'entry', 'entries')}.",
+            "Workers delete such entries of queues. Delete other keys in redis-cli with `unlink`: "
+            f"workers and schedulers write their own again. {CHECK_WRITERS}",
+        )
+
+
 def _check_workers(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.queue_state import count_waiting_jobs
+    from scaiwave.operations.jobs.job_pages import count_jobs
+    from scaiwave.operations.jobs.queue_state import JobState
     from scaiwave.queue.heartbeats import list_workers
 
     workers = list_workers(redis)
-    count = sum(count_waiting_jobs(redis).values())
+    count = sum(count_jobs(redis, JobState.WAITING).values())
     waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
     for worker in workers:
         if not worker.is_suite:
@@ -221,9 +246,10 @@ def _check_workers(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_failed_jobs(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.queue_state import count_failed_jobs
+    from scaiwave.operations.jobs.job_pages import count_jobs
+    from scaiwave.operations.jobs.queue_state import JobState
 
-    if count := sum(count_failed_jobs(redis).values()):
+    if count := sum(count_jobs(redis, JobState.FAILED).values()):
         yield warned(
             "jobs",
             f"{pluralize(count, 'failed job', 'failed jobs')} in the last 7 days.",

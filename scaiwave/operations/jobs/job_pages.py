@@ -1,16 +1,18 @@
-"""Pages of the jobs in the queues, each read with as many requests however long the queues are."""
+"""The jobs in the queues, in pages: each takes as many requests however long the queues are."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rq.exceptions import NoSuchJobError
 
 from scaiwave.operations.jobs.queue_state import JobState, QueuedJob
-from scaiwave.queue.raw_values import expect, expect_values, is_wrong_type
+from scaiwave.queue.bounded_values import OversizedValue, delete_oversized
+from scaiwave.queue.keys import find_large_keys
+from scaiwave.queue.raw_values import expect, expect_values, is_wrong_type, read_list
 from scaiwave.queue.records import JobRecord, UnsafeJob, read_records
 from scaiwave.queue.rq_queue import SuiteQueue, open_queues
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
+PIECE = 100
 _ORDER = (JobState.RUNNING, JobState.FAILED, JobState.WAITING)
 _GONE = {
     JobState.RUNNING: "it has ended",
@@ -38,11 +41,12 @@ class JobPage:
 
 @dataclass(frozen=True)
 class _Part:
-    """The jobs of a queue in one state, the newest first."""
+    """The jobs of a queue in one state, the newest first, or the waiting ones in their order."""
 
     queue: SuiteQueue
     state: JobState
     now: float
+    is_in_order: bool = False
 
     @property
     def key(self) -> str:
@@ -59,10 +63,18 @@ class _Part:
             pipeline.zcount(self.key, self.now, "+inf")
 
     def request_ids(self, pipeline: Pipeline, start: int, end: int) -> None:
-        if self.state is JobState.WAITING:  # The newest is the last.
+        if self.state is JobState.WAITING and self.is_in_order:
+            pipeline.lrange(self.key, start, end - 1)
+        elif self.state is JobState.WAITING:  # The newest is the last.
             pipeline.lrange(self.key, -end, -start - 1)
         else:
             pipeline.zrevrangebyscore(self.key, "+inf", self.now, start=start, num=end - start)
+
+    def read_oldest(self, redis: Redis) -> list[bytes]:
+        if self.state is JobState.WAITING:
+            return read_list(redis, self.key, limit=PIECE)
+        members = redis.zrangebyscore(self.key, self.now, "+inf", start=0, num=PIECE)
+        return expect_values(members)
 
     def parse_ids(self, response: object) -> list[bytes]:
         values = [] if is_wrong_type(response) else expect_values(response)
@@ -72,7 +84,7 @@ class _Part:
             case JobState.FAILED:
                 return values
             case JobState.WAITING:
-                return values[::-1]
+                return values if self.is_in_order else values[::-1]
 
 
 def read_job_page(redis: Redis, state: JobState | None, *, number: int, size: int) -> JobPage:
@@ -95,6 +107,56 @@ def read_job_page(redis: Redis, state: JobState | None, *, number: int, size: in
     number = min(max(number, 1), pages)
     jobs = _read_jobs(redis, chosen, start=(number - 1) * size, end=number * size)
     return JobPage(jobs, counts, number, pages)
+
+
+def count_jobs(redis: Redis, state: JobState) -> dict[str, int]:
+    """Return how many jobs each queue has in this state.
+
+    An expired job remains in its queue until a worker looks at it. Those are left out of the first
+    entries of a queue; the others, of which there may be very many, are counted without a look.
+    """
+    parts = [_Part(queue, state, time.time()) for queue in open_queues(redis)]
+    counts = dict(zip(parts, _count(redis, parts), strict=True))
+    large = find_large_keys(redis) if state is JobState.WAITING and any(counts.values()) else None
+    for part in parts:
+        if large is not None and counts[part] and part.key not in large:
+            first = read_list(redis, part.key)
+            existing = redis.exists(*(b"rq:job:" + raw_id for raw_id in first)) if first else 0
+            counts[part] = max(counts[part] - len(first), 0) + expect(existing, int)
+    return {part.queue.name: count for part, count in counts.items()}
+
+
+def iterate_jobs(redis: Redis, state: JobState | None = None) -> Iterator[QueuedJob]:
+    """Yield running, waiting and failed jobs; the waiting in their order, the failed newest first.
+
+    They are read in pieces: those that change their state meanwhile may be missed or repeated.
+    """
+    now = time.time()
+    for queue in open_queues(redis):
+        for kind in JobState:
+            part = _Part(queue, kind, now, is_in_order=True)
+            (size,) = _count(redis, [part]) if state in (None, kind) else (0,)
+            for start in range(0, size, PIECE):
+                yield from _read_jobs(redis, [(part, size)], start=start, end=start + PIECE)
+
+
+def delete_jobs(redis: Redis, state: JobState) -> None:
+    """Delete the failed or the waiting jobs that there are now, the oldest first."""
+    for queue in open_queues(redis):
+        part = _Part(queue, state, time.time())
+        (left,) = _count(redis, [part])
+        while left > 0 and (raw_ids := part.read_oldest(redis)):
+            left -= len(raw_ids)
+            with redis.pipeline() as pipeline:
+                for raw_id in raw_ids:
+                    if state is JobState.FAILED:
+                        pipeline.zrem(part.key, raw_id)
+                    else:
+                        pipeline.lrem(part.key, 1, raw_id)  # type: ignore[arg-type]
+                    pipeline.delete(b"rq:job:" + raw_id)
+                pipeline.execute()
+            if any(isinstance(raw_id, OversizedValue) for raw_id in raw_ids):
+                delete_oversized(redis, part.key, is_list=state is JobState.WAITING)
 
 
 def _count(redis: Redis, parts: Sequence[_Part]) -> list[int]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from scaiwave.queue.keys import LAST_RUNS_KEY
 from scaiwave.queue.raw_values import read_hashes
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-LAST_RUNS_KEY = "scaiwave:last_runs"
 MAX_ENTRY_BYTES = 1024
 
 

@@ -87,6 +87,7 @@ def clean_up_queue(queue: SuiteQueue) -> None:
     """
     if not queue.connection.set(f"scaiwave:cleaning:{queue.name}", 1, nx=True, ex=LOCK_SECONDS):
         return
+    queue.discard_oversized()
     _put_back_lost_jobs(queue)
     _fail_abandoned_jobs(queue)
     queue.connection.zremrangebyscore(queue.failed_job_registry.key, 0, time.time())

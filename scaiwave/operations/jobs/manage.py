@@ -177,20 +177,21 @@ def clear_jobs(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState, delete_jobs, iterate_jobs
+        from scaiwave.operations.jobs.job_pages import delete_jobs, iterate_jobs
+        from scaiwave.operations.jobs.queue_state import JobState
 
-        jobs = list(iterate_jobs(redis, JobState(state)))
-        result = ClearJobsResult(state, len(jobs), dry_run)
-        if dry_run or not jobs:
+        jobs = iterate_jobs(redis, JobState(state))
+        names = Counter(job.record.definition.name if job.record else "refused" for job in jobs)
+        result = ClearJobsResult(state, names.total(), dry_run)
+        if dry_run or not names:
             return result
-        confirm(f"This deletes {pluralize(len(jobs), f'{state} job', f'{state} jobs')}.")
-        names = (job.record.definition.name if job.record else "refused" for job in jobs)
+        confirm(f"This deletes {pluralize(result.count, f'{state} job', f'{state} jobs')}.")
         record_audit(
             operator=operator,
             action="jobs clear",
             subject=AuditSubject("job queue", state, f"{state} jobs"),
             now=now,
-            details={"state": state, "jobs": dict(sorted(Counter(names).items()))},
+            details={"state": state, "jobs": dict(sorted(names.items()))},
         )
-        delete_jobs(redis, jobs)
+        delete_jobs(redis, JobState(state))
         return result

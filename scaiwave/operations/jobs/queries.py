@@ -23,7 +23,8 @@ def list_jobs(*, operator: Operator, state: str | None, limit: int | None) -> It
     """Yield the jobs: running, then waiting, then failed. Raises RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState, iterate_jobs
+        from scaiwave.operations.jobs.job_pages import iterate_jobs
+        from scaiwave.operations.jobs.queue_state import JobState
 
         jobs = iterate_jobs(redis, JobState(state) if state else None)
         for job in islice(jobs, limit):

@@ -1,9 +1,7 @@
-"""What is in the queues: numbers of jobs, and the jobs themselves."""
+"""One job in the queues: find it, put it back, delete it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,14 +11,13 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import utcformat
 
-from scaiwave.queue.raw_values import expect, read_list, read_members
+from scaiwave.queue.bounded_values import OversizedValue
+from scaiwave.queue.raw_values import iterate_members
 from scaiwave.queue.records import JobRecord, UnsafeJob, read_record
 from scaiwave.queue.rq_queue import SuiteQueue, open_queues
 
 if TYPE_CHECKING:
     from redis import Redis
-
-_CHUNK = 500
 
 
 class JobState(Enum):
@@ -41,79 +38,9 @@ class QueuedJob:
 
     @property
     def id(self) -> str:
+        if isinstance(self.raw_id, OversizedValue):
+            return f"({self.raw_id.size:,} bytes)"
         return self.raw_id.decode("ascii", "backslashreplace")[:120]
-
-
-def count_waiting_jobs(redis: Redis) -> dict[str, int]:
-    """Return how many jobs wait in each queue, without those that have expired."""
-    return {
-        queue.name: _count_existing(redis, read_list(redis, queue.key))
-        for queue in open_queues(redis)
-    }
-
-
-def _count_existing(redis: Redis, raw_ids: list[bytes]) -> int:
-    """An expired job remains in its queue until a worker looks at it."""
-    count = 0
-    for start in range(0, len(raw_ids), _CHUNK):
-        with redis.pipeline(transaction=False) as pipeline:
-            for raw_id in raw_ids[start : start + _CHUNK]:
-                pipeline.exists(b"rq:job:" + raw_id)
-            count += sum(expect(found, int) for found in pipeline.execute())
-    return count
-
-
-def count_running_jobs(redis: Redis) -> dict[str, int]:
-    now = time.time()
-    return {
-        queue.name: expect(redis.zcount(queue.started_job_registry.key, now, "+inf"), int)
-        for queue in open_queues(redis)
-    }
-
-
-def count_failed_jobs(redis: Redis) -> dict[str, int]:
-    now = time.time()
-    return {
-        queue.name: expect(redis.zcount(queue.failed_job_registry.key, now, "+inf"), int)
-        for queue in open_queues(redis)
-    }
-
-
-def iterate_jobs(redis: Redis, state: JobState | None = None) -> Iterator[QueuedJob]:
-    """Yield running, waiting and failed jobs; the waiting in their order, the failed newest first.
-
-    Jobs that have expired are left out.
-    """
-    for queue in open_queues(redis):
-        for kind in JobState:
-            if state in (None, kind):
-                yield from _iterate_state(redis, queue, kind)
-
-
-def _iterate_state(redis: Redis, queue: SuiteQueue, state: JobState) -> Iterator[QueuedJob]:
-    for raw_id in _list_ids(redis, queue, state):
-        if job := _read_job(redis, queue, state, raw_id):
-            yield job
-
-
-def _read_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> QueuedJob | None:
-    try:
-        return QueuedJob(raw_id, queue.name, state, read_record(redis, raw_id))
-    except UnsafeJob as unsafe:
-        return QueuedJob(raw_id, queue.name, state, None, unsafe.message)
-    except NoSuchJobError:
-        return None
-
-
-def _list_ids(redis: Redis, queue: SuiteQueue, state: JobState) -> list[bytes]:
-    match state:
-        case JobState.RUNNING:
-            members = read_members(redis, queue.started_job_registry.key)
-            return [member.partition(b":")[0] for member in members]
-        case JobState.WAITING:
-            return read_list(redis, queue.key)
-        case JobState.FAILED:
-            return read_members(redis, queue.failed_job_registry.key, newest_first=True)
 
 
 def find_job_by_id(redis: Redis, job_id: str) -> QueuedJob | None:
@@ -125,11 +52,21 @@ def find_job_by_id(redis: Redis, job_id: str) -> QueuedJob | None:
     return None
 
 
+def _read_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> QueuedJob | None:
+    try:
+        return QueuedJob(raw_id, queue.name, state, read_record(redis, raw_id))
+    except UnsafeJob as unsafe:
+        return QueuedJob(raw_id, queue.name, state, None, unsafe.message)
+    except NoSuchJobError:
+        return None
+
+
 def _has_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> bool:
     """Look for one job without reading the others, of which there may be very many."""
     match state:
         case JobState.RUNNING:
-            return raw_id in _list_ids(redis, queue, state)
+            members = iterate_members(redis, queue.started_job_registry.key)
+            return any(raw_id == member.partition(b":")[0] for member in members)
         case JobState.WAITING:
             return redis.lpos(queue.key, raw_id) is not None  # type: ignore[arg-type]
         case JobState.FAILED:
@@ -170,16 +107,3 @@ def delete_job(redis: Redis, job: QueuedJob) -> bool:
     if is_removed:
         redis.delete(b"rq:job:" + job.raw_id)
     return bool(is_removed)
-
-
-def delete_jobs(redis: Redis, jobs: Iterable[QueuedJob]) -> None:
-    """Delete failed and waiting jobs."""
-    for job in jobs:
-        queue = SuiteQueue(job.queue, redis)
-        with redis.pipeline() as pipeline:
-            if job.state is JobState.FAILED:
-                pipeline.zrem(queue.failed_job_registry.key, job.raw_id)
-            else:
-                pipeline.lrem(queue.key, 0, job.raw_id)  # type: ignore[arg-type]
-            pipeline.delete(b"rq:job:" + job.raw_id)
-            pipeline.execute()

@@ -1,8 +1,9 @@
 """The scheduler: it puts jobs into the queue when they are due.
 
 RQ's own scheduler enqueues with pickle. Any number of schedulers may run: one is active while it
-has a lock in Redis, which expires if it dies; the others wait. Each time of a job is marked in
+has a lock in Redis, which expires if it dies; the others wait. The last time of each job is in
 Redis, so that it is enqueued once even if two schedulers should take themselves for the active one.
+No time is planned in advance: a clock that was wrong for a while leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
@@ -24,14 +25,15 @@ from rq.cron import CronJob
 from scaiwave.ids import new_id
 from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.queue.connection import check_responses, map_redis_error
-from scaiwave.queue.definitions import DAY, QUEUES, JobDefinition
-from scaiwave.queue.heartbeats import (
-    ENQUEUED_KEY,
+from scaiwave.queue.definitions import QUEUES, JobDefinition
+from scaiwave.queue.heartbeats import STALE_AFTER, delete_stale_schedulers, get_redis_time
+from scaiwave.queue.keys import (
+    SCHEDULER_LOCK_KEY,
     SCHEDULERS_KEY,
-    STALE_AFTER,
-    delete_stale_schedulers,
-    get_redis_time,
+    get_enqueued_key,
+    move_wrong_types,
 )
+from scaiwave.queue.raw_values import expect
 from scaiwave.queue.rq_queue import enqueue_job
 
 if TYPE_CHECKING:
@@ -39,23 +41,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scaiwave.scheduler")
 
-LOCK_KEY = "scaiwave:scheduler:lock"
 LOCK_SECONDS = 20.0
 BEAT_SECONDS = 2.0
 
 
 @dataclass
 class _Entry:
-    """A scheduled job and the next time it is due."""
+    """A scheduled job. `checked_at` is the time until which all its times have been enqueued."""
 
     definition: JobDefinition
-    next_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
+    checked_at: datetime
 
-    def set_next(self, after: datetime) -> None:
-        """Set the first time after another one at which the job is due."""
+    def find_next(self) -> datetime:
+        """Return the first time after `checked_at` at which the job is due."""
         rule = CronJob(QUEUES[0], func_name=self.definition.function, cron=self.definition.cron)
-        rule.latest_enqueue_time = after
-        self.next_at = rule.get_next_enqueue_time()
+        rule.latest_enqueue_time = self.checked_at
+        return rule.get_next_enqueue_time()
 
 
 class Scheduler:
@@ -74,9 +75,11 @@ class Scheduler:
         self.enqueued = 0
         self._redis = redis
         self._clock = clock
-        self._entries = [_Entry(definition) for definition in definitions]
-        self._lock = Lock(redis, LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False)
         self._started_at = clock()
+        self._entries = [_Entry(definition, self._started_at) for definition in definitions]
+        self._lock = Lock(
+            redis, SCHEDULER_LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False
+        )
         self._is_active = False
         self._is_unreachable = False
 
@@ -95,13 +98,15 @@ class Scheduler:
 
     def step(self) -> None:
         """Take or renew the lock, enqueue what is due if this scheduler has it, and report."""
+        move_wrong_types(self._redis, logger)
         was_active = self._is_active
         self._is_active = self._has_lock()
         now = self._clock()
         if self._is_active and not was_active:
             logger.info("Scheduler %s is active.", self.name)
             # The one that had the lock may have missed a time before its lock expired.
-            self._plan(now - timedelta(seconds=LOCK_SECONDS + BEAT_SECONDS))
+            for entry in self._entries:
+                entry.checked_at = now - timedelta(seconds=LOCK_SECONDS + BEAT_SECONDS)
         elif was_active and not self._is_active:
             logger.warning("Scheduler %s has lost its lock, and waits.", self.name)
         if self._is_active:
@@ -118,40 +123,43 @@ class Scheduler:
                 return True
         return bool(self._lock.acquire())
 
-    def _plan(self, after: datetime) -> None:
-        for entry in self._entries:
-            entry.set_next(after)
-
     def _enqueue_due(self, now: datetime) -> None:
         for entry in self._entries:
-            if entry.next_at > now:
-                continue
-            due_at = entry.next_at
-            # If the host was asleep, the times that it missed count once.
-            entry.set_next(max(due_at, now - timedelta(seconds=LOCK_SECONDS)))
-            self._enqueue(entry.definition, due_at)
+            entry.checked_at = min(entry.checked_at, now)  # The clock may have been set back.
+            due_at = entry.find_next()
+            if due_at <= now:
+                # If the host was asleep, the times that it missed count once.
+                entry.checked_at = max(due_at, now - timedelta(seconds=LOCK_SECONDS))
+                self._enqueue(entry.definition, due_at)
 
     def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
         slot = int(due_at.timestamp())
-        mark = f"scaiwave:scheduler:slot:{definition.name}:{slot}"
-        if not self._redis.set(mark, self.name, nx=True, ex=DAY):
+        # Not whether it is later: a clock that was ahead must not hold up the times that follow.
+        last = self._redis.set(get_enqueued_key(definition.name), slot, get=True)
+        if expect(last or b"", bytes) == str(slot).encode():
             return
-        job_id = enqueue_job(self._redis, definition.function, job_id=f"{definition.name}-{slot}")
-        self._redis.hset(ENQUEUED_KEY, definition.name, slot)
+        job_id: str | None = f"{definition.name}-{slot}"
+        if self._redis.exists(f"rq:job:{job_id}"):  # It failed before the clock was set back.
+            job_id = None
+        job_id = enqueue_job(self._redis, definition.function, job_id=job_id)
         self.enqueued += 1
         logger.info("Job enqueued: %s (%s).", definition.name, job_id)
 
     def _report(self) -> None:
         """Leave a heartbeat, and delete those of schedulers that are gone."""
         seen_at = get_redis_time(self._redis)
-        next_runs = {entry.definition.name: entry.next_at.isoformat() for entry in self._entries}
+        next_runs = {
+            entry.definition.name: entry.find_next().isoformat()
+            for entry in self._entries
+            if self._is_active
+        }
         beat = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "is_active": self._is_active,
             "started_at": self._started_at.isoformat(),
             "seen_at": seen_at.isoformat(),
-            "next_runs": next_runs if self._is_active else {},
+            "next_runs": next_runs,
         }
         with self._redis.pipeline() as pipeline:
             pipeline.hset(SCHEDULERS_KEY, self.name, json.dumps(beat))

@@ -31,6 +31,7 @@ from scaiwave.operations.jobs.maintenance import clean_up_queue, fail_job, put_b
 from scaiwave.queue.connection import check_responses, map_redis_error
 from scaiwave.queue.definitions import RefusalReason
 from scaiwave.queue.errors import JobDefect, JobKilled, JobTimedOut
+from scaiwave.queue.keys import move_wrong_types
 from scaiwave.queue.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
 from scaiwave.storage.error_mapping import translate_errors
 
@@ -125,6 +126,8 @@ class SuiteWorker(Worker):
                     with check_responses():
                         has_worked = self._work_once(burst)
                 except RedisError as error:
+                    if self._move_wrong_types():
+                        continue
                     failures += 1
                     if burst and failures == MAX_BURST_FAILURES:
                         raise
@@ -150,6 +153,12 @@ class SuiteWorker(Worker):
         while not self.is_stopping and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))
 
+    def _move_wrong_types(self) -> bool:
+        """Move keys of another type away, which stop everything; return whether there were any."""
+        with suppress(RedisError), check_responses():
+            return move_wrong_types(self.connection, logger)
+        return False
+
     def _report_unreachable(self, error: RedisError) -> None:
         if not self._is_unreachable:
             log_error(logger, "Worker waits for Redis", map_redis_error(error))
@@ -173,6 +182,7 @@ class SuiteWorker(Worker):
             self._register_again()
         if now >= self._next_maintenance:
             self._next_maintenance = now + MAINTENANCE_SECONDS
+            move_wrong_types(self.connection, logger)
             for queue in self.suite_queues:
                 clean_up_queue(queue)
         job = self._take()
@@ -309,6 +319,8 @@ class SuiteWorker(Worker):
                     self._record(job, queue, execution, error)
                 break
             except RedisError as redis_error:
+                if self._move_wrong_types():
+                    continue
                 if attempt == MAX_RECORD_ATTEMPTS - 1:
                     what = f"The end of job {job.definition.name} ({job.id}) was not recorded"
                     log_error(logger, what, map_redis_error(redis_error), job_id=job.id)

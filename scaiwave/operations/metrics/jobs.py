@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaiwave.operations.jobs.queue_state import (
-    count_failed_jobs,
-    count_running_jobs,
-    count_waiting_jobs,
-)
+from scaiwave.operations.jobs.job_pages import count_jobs
+from scaiwave.operations.jobs.queue_state import JobState
 from scaiwave.operations.metrics.metric import Metric
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.heartbeats import list_schedulers, list_workers
@@ -19,8 +16,10 @@ TIMEOUT_SECONDS = 2.0
 def collect_job_metrics() -> list[Metric]:
     """Raises RedisUnreachable."""
     with open_redis(timeout=TIMEOUT_SECONDS) as redis:
-        waiting, running = count_waiting_jobs(redis), count_running_jobs(redis)
-        failed = count_failed_jobs(redis)
+        waiting, running, failed = (
+            count_jobs(redis, state)
+            for state in (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
+        )
         workers, schedulers = list_workers(redis), list_schedulers(redis)
     active = [beat for beat in schedulers if beat.is_active]
     heartbeats = [beat.seen_at.timestamp() for beat in workers if beat.seen_at is not None]
