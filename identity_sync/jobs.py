@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
-from identity_sync.models import Trigger
+from identity_sync.errors import SyncLocked
+from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.sync import start_sync
+from identity_sync.sync.history import close_interrupted
+from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.run import SyncOptions, run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events
@@ -17,8 +21,11 @@ from identity_sync.webhooks.start import start_processing
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 
+logger = logging.getLogger("scaiwave.worker")
+
 MAX_WEBHOOK_SECONDS, MAX_WEBHOOK_EVENTS = 10.0, 500
 """What one job handles: a sync in the queue waits for the one that is in progress."""
+MAX_RECORD_SECONDS = 5.0
 MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 
@@ -45,6 +52,23 @@ def run_requested_sync(run_id: str) -> dict[str, Any]:
     """Run a sync that was requested in the admin site; the run is recorded under this ID."""
     report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
     return {**report.document(), "run_id": run_id}
+
+
+def record_killed_run(reason: str) -> None:
+    """Record the end of the run of a job whose process was killed.
+
+    The process may have had no run, and the run of another one may be in progress.
+    """
+    if not SyncRun.objects.filter(outcome=Outcome.RUNNING).exists():
+        return
+    try:
+        with sync_lock(wait_seconds=MAX_RECORD_SECONDS):
+            close_interrupted(datetime.now(UTC), reason=reason)
+    except SyncLocked:
+        logger.warning(
+            "Another sync is in progress, or the database has not noticed the end of the process: "
+            "if the killed job had a run, the next sync records its end."
+        )
 
 
 def process_webhooks() -> None:

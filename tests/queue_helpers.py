@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rq.utils import utcformat
 
 from scaiwave.operations.jobs.maintenance import fail_job
 from scaiwave.queue.errors import JobKilled
-from scaiwave.queue.heartbeats import SCHEDULERS_KEY
+from scaiwave.queue.keys import SCHEDULERS_KEY
 from scaiwave.queue.rq_queue import SuiteQueue
 
 SUITE = [sys.executable, "-m", "scaiwave.cli"]
@@ -78,7 +78,7 @@ def plant_scheduler(redis: Redis, name: str, **changes: Any) -> None:
         "is_active": True,
         "started_at": now.isoformat(),
         "seen_at": now.isoformat(),
-        "next_runs": {"full_sync": "2026-11-26T12:03:00+00:00"},
+        "next_runs": {"full_sync": (now + timedelta(minutes=7)).isoformat()},
     }
     redis.hset(SCHEDULERS_KEY, name, json.dumps({**values, **changes}))
 

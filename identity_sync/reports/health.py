@@ -88,9 +88,13 @@ def _is_unregistered(problem: ScaiWaveError | None) -> bool:
     return isinstance(problem, NotRegistered) and not isinstance(problem, CredentialsIncomplete)
 
 
+CLOCK_FIX = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
+
+
 def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]:
-    fix = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
-    ahead = [SyncWarning("sync", _describe_dated_ahead(run), fix) for run in judgement.dated_ahead]
+    ahead = [
+        SyncWarning("sync", _describe_dated_ahead(run), CLOCK_FIX) for run in judgement.dated_ahead
+    ]
     if (run := judgement.interrupted) is None:
         return ahead
     message = (
@@ -135,6 +139,8 @@ def _list_schedule_warnings(schedule: Schedule) -> list[SyncWarning]:
     if schedule.redis_problem is not None and schedule.source is None:
         message = f"It is not known whether a scheduler runs: {schedule.redis_problem.message}"
         return [SyncWarning("scheduler", message, schedule.redis_problem.fix)]
+    if problem := schedule.clock_problem:
+        return [SyncWarning("scheduler", problem, CLOCK_FIX)]
     fix = (
         "Start `scaiwave scheduler`, or add the crontab line."
         if settings.REDIS_URL

@@ -84,6 +84,20 @@ class Schedule:
             return f"The scheduler that started the last sync, {age} ago, has stopped."
         return f"No scheduler detected: the last scheduled sync began {age} ago."
 
+    @property
+    def clock_problem(self) -> str:
+        """Why the next time of the active scheduler can't be right; empty if it can."""
+        next_at = self.next_run_at
+        if self.scheduler is None or next_at is None:
+            return ""
+        step = max(self.interval, timedelta(minutes=SCHEDULED_MINUTES.step))
+        if abs(next_at - self.now) <= MAX_INTERVALS * step:
+            return ""
+        return (
+            f"The active scheduler plans the next sync for {next_at:%Y-%m-%d %H:%M} UTC, more than "
+            f"{MAX_INTERVALS} intervals from now: the clock of its host or of this one is wrong."
+        )
+
     def document(self, *, shows_host: bool) -> dict[str, Any]:
         cron, manual = self.last_cron, self.last_manual
         beat = self.scheduler.document() if self.scheduler and shows_host else None

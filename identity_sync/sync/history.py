@@ -61,13 +61,13 @@ MAX_PLANS = 30
 logger = logging.getLogger(__name__)
 
 
-def close_interrupted(now: datetime) -> int:
+def close_interrupted(now: datetime, *, reason: str = "The process ended during this run.") -> int:
     """Mark runs without an end as failed. The caller has the lock, so they can save nothing."""
     return SyncRun.objects.filter(outcome=Outcome.RUNNING).update(
         outcome=Outcome.FAILED,
         ended_at=now,
         error_code="SW_SYNC_INTERRUPTED",
-        error_message="The process ended during this run. No partial changes were made.",
+        error_message=f"{reason} No partial changes were made.",
         phases=[],
     )
 

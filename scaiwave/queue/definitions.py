@@ -72,7 +72,9 @@ class JobDefinition:
     arguments, which come from Redis. `cron` is when the scheduler starts it, in the time zone of
     the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
     what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
-    `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs.
+    `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs. `on_killed` is
+    the path of a function that records the end of what the job had begun, with the reason, after its
+    process was killed.
     """
 
     function: str
@@ -87,6 +89,7 @@ class JobDefinition:
     moved_to: str = ""
     queue: str = URGENT
     at_front: bool = False
+    on_killed: str = ""
 
     @property
     def path(self) -> str:

@@ -78,6 +78,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.full_sync",
+        on_killed="identity_sync.jobs.record_killed_run",
         # Syncs are rare, and events are not: a job of events may be waiting behind another one.
         at_front=True,
         get_timeout=get_sync_job_timeout,
@@ -88,6 +89,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.run_requested_sync",
+        on_killed="identity_sync.jobs.record_killed_run",
         at_front=True,
         get_timeout=get_sync_job_timeout,
         wait_seconds=9 * MINUTE,
@@ -96,6 +98,7 @@ _DEFINITIONS = (
     ),
     JobDefinition(
         "identity_sync.jobs.process_webhooks",
+        on_killed="identity_sync.jobs.record_killed_run",
         get_timeout=lambda config: HOUR,
         occasion="webhooks from ScaiKey",
     ),

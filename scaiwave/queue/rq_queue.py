@@ -15,12 +15,12 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 
 from scaiwave.ids import new_id
-from scaiwave.queue.bounded_values import OversizedValue, delete_oversized
+from scaiwave.queue.bounded_values import MAX_LOOK, OversizedValue, delete_oversized
 from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.keys import get_last_job_key
-from scaiwave.queue.raw_values import expect
+from scaiwave.queue.raw_values import expect, read_list
 from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record
 
 if TYPE_CHECKING:
@@ -134,25 +134,37 @@ class SuiteQueue(DjangoRQ):
         it does not wait. It returns None also after MAX_DROPPED entries that can't be run, so that
         a worker sends heartbeats and can be stopped however many there are.
         """
-        for _ in range(MAX_DROPPED):
+        left = MAX_DROPPED
+        while left > 0:
             try:
                 _, raw_id = self.lmove(self.connection, self.key, seconds) or (None, None)
             except DequeueTimeout:
                 return None
             if raw_id is None:
                 return None
-            if job := self._load(expect(raw_id, bytes)):
-                return job
+            left -= 1
+            raw_id = expect(raw_id, bytes)
+            try:
+                return SuiteJob.fetch(parse_job_id(raw_id), connection=self.connection)
+            except UnsafeJob as unsafe:
+                self.discard(raw_id, unsafe)
+            except NoSuchJobError:  # it has expired
+                self.remove_intermediate(raw_id)
+                left -= self._drop_expired(min(left, MAX_LOOK))
         return None
 
-    def _load(self, raw_id: bytes) -> SuiteJob | None:
-        try:
-            return SuiteJob.fetch(parse_job_id(raw_id), connection=self.connection)
-        except UnsafeJob as unsafe:
-            self.discard(raw_id, unsafe)
-        except NoSuchJobError:  # it has expired
-            self.remove_intermediate(raw_id)
-        return None
+    def _drop_expired(self, limit: int) -> int:
+        """Drop those of the first entries whose jobs have expired, all at once; return how many."""
+        first = read_list(self.connection, self.key, limit=limit) if limit else []
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for raw_id in first:
+                pipeline.exists(b"rq:job:" + raw_id)
+            pairs = zip(first, pipeline.execute(), strict=True)
+            expired = [raw_id for raw_id, exists in pairs if raw_id and not exists]
+            for raw_id in expired:
+                pipeline.lrem(self.key, 1, raw_id)  # type: ignore[arg-type]
+            pipeline.execute()
+        return len(expired)
 
     def remove_intermediate(self, raw_id: bytes) -> None:
         self.connection.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]

@@ -128,10 +128,10 @@ def check_scheduler(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Report who starts scheduled syncs, and warn if no one does."""
     health = judge_sync(RunScope(get_host_operator()), config=config, now=now)
     schedule = health.schedule
-    if schedule.scheduler is not None:
+    if schedule.scheduler is not None and not schedule.clock_problem:
         host = schedule.scheduler.host
         next_run = schedule.next_run_at
-        when = f"; next sync at {next_run:%H:%M} UTC" if next_run else ""
+        when = f"; next sync at {next_run:%Y-%m-%d %H:%M} UTC" if next_run else ""
         yield passed("scheduler", f"The scheduler on {host} is active{when}.")
     elif schedule.source == "cron" and schedule.last_cron is not None:
         age = format_age_in_words(schedule.last_cron.started_at, now)

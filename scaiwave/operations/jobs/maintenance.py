@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from django.db import connections
+from django.utils.module_loading import import_string
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import JobStatus
@@ -16,11 +18,12 @@ from rq.utils import utcformat
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.operations.jobs.last_runs import write_last_run
-from scaiwave.queue.definitions import FAILED_JOB_SECONDS
+from scaiwave.queue.definitions import FAILED_JOB_SECONDS, JobDefinition
 from scaiwave.queue.errors import JobKilled
 from scaiwave.queue.raw_values import read_list, read_members_before
 from scaiwave.queue.records import UnsafeJob, parse_job_id
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
+from scaiwave.storage.error_mapping import translate_errors
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
@@ -80,6 +83,19 @@ def _end_execution(
         execution.delete(job=job, pipeline=pipeline)
 
 
+def record_killed(definition: JobDefinition, reason: str) -> None:
+    """Record the end of what a killed job had begun, so that no report takes it for running."""
+    if not definition.on_killed:
+        return
+    try:
+        with translate_errors():
+            import_string(definition.on_killed)(reason)
+    except ScaiWaveError as error:
+        log_error(logger, f"The end of the run of {definition.name} was not recorded", error)
+    finally:
+        connections.close_all()  # A job's process must not inherit a connection.
+
+
 def clean_up_queue(queue: SuiteQueue) -> None:
     """Put back the jobs that a killed worker had not started, and fail those that it had.
 
@@ -133,6 +149,7 @@ def _fail_abandoned_jobs(queue: SuiteQueue) -> None:
             continue
         if job.record.status == JobStatus.STARTED.value:
             error = JobKilled("The worker was killed, or its host failed.")
+            record_killed(job.definition, error.message)
             fail_job(queue, job, error)
             what = f"Job failed: {job.definition.name} ({job.id})"
             log_error(logger, what, error, job_id=job.id, function=job.definition.function)

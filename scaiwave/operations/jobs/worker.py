@@ -27,7 +27,12 @@ from scaiwave import __version__
 from scaiwave.core.errors import ScaiWaveError, TimeLimitSignal
 from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.operations.jobs.last_runs import write_last_run
-from scaiwave.operations.jobs.maintenance import clean_up_queue, fail_job, put_back_job
+from scaiwave.operations.jobs.maintenance import (
+    clean_up_queue,
+    fail_job,
+    put_back_job,
+    record_killed,
+)
 from scaiwave.queue.connection import check_responses, map_redis_error
 from scaiwave.queue.definitions import RefusalReason
 from scaiwave.queue.errors import JobDefect, JobKilled, JobTimedOut
@@ -237,6 +242,8 @@ class SuiteWorker(Worker):
         self.fork_work_horse(job, queue)
         ended = self._monitor(job, execution)
         self.executions.pop(execution.id, None)
+        if ended != os.EX_OK:
+            record_killed(job.definition, _describe_end(ended))
         self._record_end(job, queue, execution, ended)
         self.set_state(WorkerStatus.IDLE)
 
@@ -362,6 +369,12 @@ class SuiteWorker(Worker):
 
 def _timeout_error(job: SuiteJob) -> JobTimedOut:
     return JobTimedOut(f"{job.definition.name} took longer than its limit of {job.time_limit:,} s.")
+
+
+def _describe_end(ended: int | ScaiWaveError | None) -> str:
+    if ended is None:
+        return "The worker was stopped during this run."
+    return ended.message if isinstance(ended, ScaiWaveError) else _killed_error(ended).message
 
 
 def _killed_error(status: int) -> JobKilled:

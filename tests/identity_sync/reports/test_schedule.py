@@ -11,8 +11,9 @@ from redis import Redis
 
 from identity_sync.reports.schedule import SCHEDULED_MINUTES
 from scaiwave.operations.jobs.scheduler import Scheduler
-from scaiwave.queue.heartbeats import ENQUEUED_KEY, SCHEDULERS_KEY, read_enqueued_at
+from scaiwave.queue.heartbeats import read_enqueued_at
 from scaiwave.queue.jobs import JOBS, SYNC_CRON
+from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
 from tests.queue_helpers import (
@@ -91,7 +92,7 @@ def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
         wait_until(lambda: redis.hlen(SCHEDULERS_KEY))
         scheduler.kill()
         scheduler.wait()
-    redis.hset(ENQUEUED_KEY, "full_sync", int(now.timestamp()))
+    redis.set(get_enqueued_key("full_sync"), int(now.timestamp()))
     redis.delete(SCHEDULERS_KEY)  # It expires 30 seconds later.
     plant_call(redis, "job", "identity_sync.jobs.full_sync")
     run_worker()
@@ -104,10 +105,10 @@ def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
     )
     assert get_scheduler_check() == "warn"
     # After the next time of the schedule, a scheduled sync is one of cron.
-    redis.hset(ENQUEUED_KEY, "full_sync", int((now - timedelta(minutes=10)).timestamp()))
+    redis.set(get_enqueued_key("full_sync"), int((now - timedelta(minutes=10)).timestamp()))
     assert get_scheduler_check() == "pass"
     for damaged in (b"soon", b"9" * 19, b"9" * 10_000, b""):
-        redis.hset(ENQUEUED_KEY, "full_sync", damaged)
+        redis.set(get_enqueued_key("full_sync"), damaged)
         assert read_enqueued_at(redis, "full_sync") is None
 
 

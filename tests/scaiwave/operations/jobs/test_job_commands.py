@@ -76,7 +76,7 @@ def test_success_list_and_show(redis: Redis, run_jobs: Run) -> None:
     plant_job(redis, "pickled", pickle.dumps(("os.abort", None, (), {})))
     redis.rpush("rq:queue:default", b"\xff\x1b", "expired")
     rows = {row["id"]: row for row in list_jobs(operator=HOST, state=None, limit=None)}
-    assert list(rows) == ["waiting", "pickled", "\\xff\x1b", "failed"]
+    assert list(rows) == ["waiting", "pickled", "\\xff\x1b", "expired", "failed"]
     assert rows["failed"]["error"]["code"] == "SW_JOB_KILLED"
     assert rows["pickled"]["problem"] == "it is pickled, as in earlier releases"
     assert show_job(operator=HOST, job_id="failed")["function"] == SYNC

@@ -24,9 +24,8 @@ from redis import Redis
 from rq.utils import utcformat
 
 from scaiwave.config import load
-from scaiwave.operations.jobs.last_runs import LAST_RUNS_KEY
-from scaiwave.queue.heartbeats import SCHEDULERS_KEY
 from scaiwave.queue.jobs import JOBS
+from scaiwave.queue.keys import LAST_RUNS_KEY, SCHEDULERS_KEY
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry
 from tests.lying_redis import LIES, run_lying_redis
@@ -98,7 +97,7 @@ def test_success_shows_workers_and_schedulers_with_a_judgement(
     plant_worker(redis, "early", last_heartbeat=ahead)
     plant_worker(redis, "foreign")
     redis.hdel("rq:worker:foreign", "scaiwave")
-    plant_scheduler(redis, "active")
+    plant_scheduler(redis, "active", next_runs={"full_sync": "2026-11-26T12:03:00+00:00"})
     plant_scheduler(redis, "second", is_active=False, next_runs={})
     rows = {row.partition(" ")[0]: row for row in read_rows(open_page(client))}
     assert "worker.example, process 17 well busy full_sync" in rows["busy"]

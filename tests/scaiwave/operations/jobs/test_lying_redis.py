@@ -11,9 +11,9 @@ from pytest_django import Settings
 from redis import Redis
 from redis.exceptions import InvalidResponse, RedisError
 
-from scaiwave.operations.jobs.job_pages import read_job_page
+from scaiwave.operations.jobs.job_pages import iterate_jobs, read_job_page
 from scaiwave.operations.jobs.last_runs import read_last_runs
-from scaiwave.operations.jobs.queue_state import JobState, find_job_by_id, iterate_jobs
+from scaiwave.operations.jobs.queue_state import JobState, find_job_by_id
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.operations.metrics.jobs import collect_job_metrics
 from scaiwave.queue.connection import check_responses, open_redis

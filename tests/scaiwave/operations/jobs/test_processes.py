@@ -7,9 +7,9 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,9 @@ from redis import Redis, RedisError
 from rq import Queue
 
 from identity_sync.models import LOCK
-from scaiwave.queue.raw_values import read_members
+from identity_sync.reports.schedule import SCHEDULED_MINUTES, get_next_scheduled
+from scaiwave.queue.keys import get_enqueued_key
+from scaiwave.queue.raw_values import iterate_members
 from scaiwave.sandbox import Sandbox
 from tests.authorisation_fixtures import ENCRYPTION_KEY
 from tests.databases import copy_database
@@ -82,9 +84,9 @@ def is_running(redis: Redis, job_id: str = "job") -> bool:
 
 def mark_scheduled_syncs(redis: Redis) -> None:
     """Let the scheduler take the syncs that are due now for enqueued: one would hold up the job."""
-    minute = int(time.time()) // 60 * 60
-    for slot in range(minute - 120, minute + 240, 60):
-        redis.set(f"scaiwave:scheduler:slot:full_sync:{slot}", "the test")
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    due = get_next_scheduled(soon - timedelta(minutes=SCHEDULED_MINUTES.step))
+    redis.set(get_enqueued_key("full_sync"), int(due.timestamp()))
 
 
 def list_jobs() -> list[dict[str, object]]:
@@ -186,7 +188,7 @@ def test_success_a_killed_job_and_a_killed_worker(redis: Redis, home: Path) -> N
         worker.kill()
         _, log = worker.communicate(timeout=30)
     assert "The process of the job ended by signal 9. [SW_JOB_KILLED]" in log
-    (member,) = read_members(redis, "rq:wip:default")
+    (member,) = iterate_members(redis, "rq:wip:default")
     redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
     redis.delete("scaiwave:cleaning:default")
     assert "The worker was killed, or its host failed. [SW_JOB_KILLED]" in run_worker()

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from scaiwave.operations.jobs.scheduler import LOCK_KEY, Scheduler
+from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.queue.definitions import JobDefinition
-from scaiwave.queue.heartbeats import SCHEDULERS_KEY, list_schedulers
+from scaiwave.queue.heartbeats import list_schedulers
 from scaiwave.queue.jobs import JOBS
+from scaiwave.queue.keys import SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
 from scaiwave.queue.raw_values import read_list
 from scaiwave.queue.rq_queue import SuiteQueue
 
@@ -54,7 +55,7 @@ def test_success_a_job_at_each_time(
     for _ in range(13):
         scheduler.step()
         clock.advance(minutes=1)
-        redis.delete(LOCK_KEY)  # as if the minute had passed for Redis too
+        redis.delete(SCHEDULER_LOCK_KEY)  # as if the minute had passed for Redis too
     assert queued(redis) == [slot(3)]
     job = SuiteQueue("default", redis).take(None)
     assert job is not None
@@ -74,7 +75,7 @@ def test_success_one_of_two_is_active_and_the_other_takes_over(
     for scheduler in (second, first, second):
         scheduler.step()
     assert (queued(redis), first.enqueued, second.enqueued) == ([slot(3)], 1, 0)
-    redis.delete(LOCK_KEY)  # as Redis does when the first one is dead
+    redis.delete(SCHEDULER_LOCK_KEY)  # as Redis does when the first one is dead
     clock.advance(minutes=9, seconds=45)
     for scheduler in (second, first):
         scheduler.step()
@@ -88,7 +89,7 @@ def test_success_a_time_between_the_end_of_one_and_the_next_is_not_missed(
     clock.advance(minutes=2, seconds=45)  # 12:03:15
     Scheduler(redis, definitions, clock).step()
     assert queued(redis) == [slot(3)]
-    redis.delete(LOCK_KEY)
+    redis.delete(SCHEDULER_LOCK_KEY)
     Scheduler(redis, definitions, clock).step()
     assert queued(redis) == [slot(3)], "not twice, either"
 

@@ -10,8 +10,9 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from scaiwave.operations.jobs.job_pages import iterate_jobs
 from scaiwave.operations.jobs.last_runs import read_last_runs
-from scaiwave.operations.jobs.queue_state import JobState, iterate_jobs, requeue_failed_job
+from scaiwave.operations.jobs.queue_state import JobState, requeue_failed_job
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue import jobs
 from scaiwave.queue.definitions import JobDefinition
