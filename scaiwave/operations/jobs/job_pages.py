@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 PIECE = 100
+WRONG_TYPE = "this key of Redis is of another type, so that it contains no jobs"
 _ORDER = (JobState.RUNNING, JobState.FAILED, JobState.WAITING)
 _GONE = {
     JobState.RUNNING: "it has ended",
@@ -116,7 +117,7 @@ def count_jobs(redis: Redis, state: JobState) -> dict[str, int]:
     entries of a queue; the others, of which there may be very many, are counted without a look.
     """
     parts = [_Part(queue, state, time.time()) for queue in open_queues(redis)]
-    counts = dict(zip(parts, _count(redis, parts), strict=True))
+    counts = dict(zip(parts, _count(redis, parts, wrong_type=0), strict=True))
     large = find_large_keys(redis) if state is JobState.WAITING and any(counts.values()) else None
     for part in parts:
         if large is not None and counts[part] and part.key not in large:
@@ -159,12 +160,13 @@ def delete_jobs(redis: Redis, state: JobState) -> None:
                 delete_oversized(redis, part.key, is_list=state is JobState.WAITING)
 
 
-def _count(redis: Redis, parts: Sequence[_Part]) -> list[int]:
+def _count(redis: Redis, parts: Sequence[_Part], *, wrong_type: int = 1) -> list[int]:
+    """A key of another type counts as one entry, which `_read_jobs` names."""
     with redis.pipeline(transaction=False) as pipeline:
         for part in parts:
             part.request_count(pipeline)
         responses = pipeline.execute(raise_on_error=False)
-    return [0 if is_wrong_type(each) else expect(each, int) for each in responses]
+    return [wrong_type if is_wrong_type(each) else expect(each, int) for each in responses]
 
 
 def _read_jobs(
@@ -184,8 +186,13 @@ def _read_jobs(
         for part, response in zip(wanted, responses, strict=True)
         for raw_id in part.parse_ids(response)
     ]
+    wrong = [
+        QueuedJob(part.key.encode(), part.queue.name, part.state, None, WRONG_TYPE)
+        for part, response in zip(wanted, responses, strict=True)
+        if is_wrong_type(response)
+    ]
     records = read_records(redis, [raw_id for _, raw_id in entries])
-    return [
+    return wrong + [
         _build_job(part, raw_id, record)
         for (part, raw_id), record in zip(entries, records, strict=True)
     ]
