@@ -58,7 +58,7 @@ def _name_wrong_types(redis: Redis) -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        if not str(error).startswith("WRONGTYPE"):
+        if "WRONGTYPE" not in str(error):
             raise
         from scaiwave.queue.keys import find_wrong_types
 

@@ -120,6 +120,7 @@ class SuiteWorker(Worker):
 
         With `burst` it is also raised after MAX_BURST_FAILURES.
         """
+        self._move_wrong_types()
         self.register_birth()  # type: ignore[no-untyped-call]
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
@@ -182,14 +183,14 @@ class SuiteWorker(Worker):
     def _work_once(self, burst: bool) -> bool:
         """Return whether there was a job, or entries of the queues are left to look at."""
         now = time.monotonic()
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + HEARTBEAT_SECONDS
-            self._register_again()
         if now >= self._next_maintenance:
             self._next_maintenance = now + MAINTENANCE_SECONDS
             move_wrong_types(self.connection, logger)
             for queue in self.suite_queues:
                 clean_up_queue(queue)
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT_SECONDS
+            self._register_again()
         job = self._take()
         if job is None and not burst:
             job = self.suite_queues[0].take(WAIT_SECONDS)

@@ -15,11 +15,12 @@ from scaiwave.queue.heartbeats import read_enqueued_at
 from scaiwave.queue.jobs import JOBS, SYNC_CRON
 from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
 from scaiwave.sandbox import Sandbox
-from tests.databases import copy_database
+from tests.databases import RawDatabase, copy_database
 from tests.queue_helpers import (
     MANAGE,
     SUITE,
     plant_call,
+    plant_scheduler,
     run_worker,
     start_suite,
     stop,
@@ -27,6 +28,7 @@ from tests.queue_helpers import (
     wait_until,
 )
 from tests.scaiwave.cli_helpers import run_process
+from tests.scaiwave.operations.jobs.test_processes import kill_job
 
 
 @pytest.fixture
@@ -122,10 +124,58 @@ def test_success_the_scheduler_leaves_when_it_enqueued(redis: Redis) -> None:
     assert read_enqueued_at(redis, "full_sync") == due
 
 
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_fail_a_scheduler_whose_clock_is_wrong(redis: Redis) -> None:
+    now = datetime.now(UTC)
+    for wrong in (timedelta(days=10), timedelta(minutes=21), timedelta(hours=-2)):
+        planned = now + wrong
+        plant_scheduler(redis, "far", next_runs={"full_sync": planned.isoformat()})
+        check = find_scheduler_check()
+        assert check["state"] == "warn"
+        assert f"plans the next sync for {planned:%Y-%m-%d %H:%M} UTC" in check["message"]
+        shown = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+        assert check["message"] in json.loads(shown.out)["warnings"]
+    planned = now + timedelta(minutes=9)
+    plant_scheduler(redis, "far", next_runs={"full_sync": planned.isoformat()})
+    check = find_scheduler_check()
+    assert check["state"] == "pass"
+    assert f"next sync at {planned:%Y-%m-%d %H:%M} UTC" in check["message"]
+
+
+@pytest.mark.sandbox(people=5, tenants=2, groups=1)
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_success_the_run_of_a_job_that_ends_early_is_recorded_at_once(
+    end: str, redis: Redis, sandbox: Sandbox, database_url: str
+) -> None:
+    sandbox.latency = 5
+    plant_call(redis, "job", "identity_sync.jobs.full_sync")
+    database = RawDatabase(database_url)
+    with start_suite("worker", "--grace", "0") as worker:
+        wait_until(lambda: database.rows("SELECT id FROM sw_sync_runs WHERE outcome = 'running'"))
+        if end == "killed":
+            kill_job(worker)
+            wait_until(lambda: redis.hget("rq:job:job", "status") == b"failed")
+        stop(worker)
+    rows = database.rows("SELECT outcome, error_code, error_message FROM sw_sync_runs")
+    reason = {
+        "stopped": "The worker was stopped during this run.",
+        "killed": "The process of the job ended by signal 9.",
+    }
+    message = f"{reason[end]} No partial changes were made."
+    assert rows == [("failed", "SW_SYNC_INTERRUPTED", message)]
+    sandbox.latency = 0
+    shown = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+    assert "was killed" not in shown.out
+
+
 def get_scheduler_check() -> str:
+    return str(find_scheduler_check()["state"])
+
+
+def find_scheduler_check() -> dict[str, str]:
     checks = json.loads(run_process([*SUITE, "doctor", "--json"]).out)["checks"]
     (check,) = [check for check in checks if check["check"] == "scheduler"]
-    return str(check["state"])
+    return dict(check)
 
 
 def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:

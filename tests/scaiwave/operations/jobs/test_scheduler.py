@@ -106,6 +106,50 @@ def test_success_times_that_were_missed_count_once(
     assert list_schedulers(redis)[0].next_runs["full_sync"] == clock.now.replace(minute=3, second=0)
 
 
+@pytest.mark.parametrize("jump", [timedelta(days=10), timedelta(hours=2)])
+def test_success_a_clock_that_was_ahead_leaves_nothing_behind(
+    jump: timedelta, redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    scheduler = Scheduler(redis, definitions, clock)
+    scheduler.step()
+    clock.now += jump
+    scheduler.step()
+    clock.advance(minutes=5)
+    scheduler.step()
+    far = int((START + jump).replace(minute=3, second=0).timestamp())
+    assert queued(redis) == [slot(3), f"full_sync-{far}"]
+    clock.now -= jump
+    scheduler.step()
+    (beat,) = list_schedulers(redis)
+    assert beat.next_runs["full_sync"] == START.replace(minute=13, second=0)
+    clock.advance(minutes=8)
+    scheduler.step()
+    assert queued(redis)[2:] == [slot(13)]
+
+
+def test_success_a_clock_that_is_set_back_starts_jobs_at_its_times(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    scheduler = Scheduler(redis, definitions, clock)
+    scheduler.step()
+    clock.advance(minutes=13)
+    scheduler.step()
+    clock.advance(hours=-2)  # 10:13:30
+    scheduler.step()
+    (beat,) = list_schedulers(redis)
+    assert beat.next_runs["full_sync"] == datetime(2026, 11, 25, 10, 23, tzinfo=UTC)
+    for _ in range(11):
+        clock.advance(minutes=10)
+        scheduler.step()
+    assert (scheduler.enqueued, len(set(queued(redis)))) == (12, 12)
+    again = queued(redis)[-1]  # 12:03 was enqueued before, and its job is still in the queue
+    assert again.startswith("full_sync-")
+    assert again != slot(3)
+    clock.advance(seconds=-3)  # as a time server corrects it
+    scheduler.step()
+    assert scheduler.enqueued == 12
+
+
 def test_success_heartbeats_that_are_stale_or_not_readable_are_left_out(
     redis: Redis, clock: Clock, definitions: list[JobDefinition]
 ) -> None:
