@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.queue.heartbeats import read_enqueued_at
 from scaiwave.queue.jobs import JOBS, SYNC_CRON
 from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
+from scaiwave.queue.raw_values import iterate_members
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.queue_helpers import (
@@ -143,7 +145,7 @@ def test_fail_a_scheduler_whose_clock_is_wrong(redis: Redis) -> None:
 
 
 @pytest.mark.sandbox(people=5, tenants=2, groups=1)
-@pytest.mark.parametrize("end", ["stopped", "killed"])
+@pytest.mark.parametrize("end", ["stopped", "killed", "lost"])
 def test_success_the_run_of_a_job_that_ends_early_is_recorded_at_once(
     end: str, redis: Redis, sandbox: Sandbox, database_url: str
 ) -> None:
@@ -155,11 +157,22 @@ def test_success_the_run_of_a_job_that_ends_early_is_recorded_at_once(
         if end == "killed":
             kill_job(worker)
             wait_until(lambda: redis.hget("rq:job:job", "status") == b"failed")
-        stop(worker)
+        if end == "lost":
+            worker.send_signal(signal.SIGSTOP)  # so that it does not notice the end of its job
+            kill_job(worker)
+            worker.kill()
+        else:
+            stop(worker)
+    if end == "lost":
+        (member,) = iterate_members(redis, "rq:wip:default")
+        redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
+        redis.delete("scaiwave:cleaning:default")
+        run_worker()
     rows = database.rows("SELECT outcome, error_code, error_message FROM sw_sync_runs")
     reason = {
         "stopped": "The worker was stopped during this run.",
         "killed": "The process of the job ended by signal 9.",
+        "lost": "The worker was killed, or its host failed.",
     }
     message = f"{reason[end]} No partial changes were made."
     assert rows == [("failed", "SW_SYNC_INTERRUPTED", message)]
