@@ -25,6 +25,8 @@ from identity_sync.reports.schedule import Schedule, detect_schedule
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
 
+CLOCK_FIX = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
+
 TIGHT_SHARE = 0.7
 """A sync that needs more of its time than this is likely to be stopped soon."""
 
@@ -86,9 +88,6 @@ def judge_sync(
 
 def _is_unregistered(problem: ScaiWaveError | None) -> bool:
     return isinstance(problem, NotRegistered) and not isinstance(problem, CredentialsIncomplete)
-
-
-CLOCK_FIX = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
 
 
 def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]:
