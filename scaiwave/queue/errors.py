@@ -29,8 +29,8 @@ class RedisKeyMisused(RedisUnreachable):
 
     code = "SW_REDIS_KEY_TYPE"
     fix = (
-        "A worker moves it away: look at what it contains, delete it, and find out who else can "
-        "write to Redis."
+        "Start a worker, which renames the key. Then look at it, delete it, and find out who else "
+        "can write to Redis."
     )
 
 

@@ -54,12 +54,12 @@ def read_list(redis: Redis, key: str, *, limit: int = MAX_LOOK) -> list[bytes]:
 
 
 def iterate_list(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the elements of a list; those that move meanwhile may be missed."""
+    """Yield the elements of a list; entries that move in the meantime may be missed."""
     return _iterate(lambda start, end: redis.lrange(key, start, end))
 
 
 def iterate_members(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the members of a sorted set; those that move meanwhile may be missed."""
+    """Yield the members of a sorted set; entries that move in the meantime may be missed."""
     return _iterate(lambda start, end: redis.zrange(key, start, end))
 
 

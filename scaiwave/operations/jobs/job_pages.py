@@ -130,7 +130,7 @@ def count_jobs(redis: Redis, state: JobState) -> dict[str, int]:
 def iterate_jobs(redis: Redis, state: JobState | None = None) -> Iterator[QueuedJob]:
     """Yield running, waiting and failed jobs; the waiting in their order, the failed newest first.
 
-    They are read in pieces: those that change their state meanwhile may be missed or repeated.
+    They are read in pieces: jobs that change their state in the meantime may be missed or repeated.
     """
     now = time.time()
     for queue in open_queues(redis):
