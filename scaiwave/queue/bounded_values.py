@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-# redis-py has no public class that reads a value; its parsers differ by protocol only.
-from redis._parsers import _RESP2Parser, _RESP3Parser
+# redis-py has no public class that reads a value.
+from redis._parsers import _RESP2Parser
+from redis._parsers.base import _RESPBase
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR, SocketBuffer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import WatchError
 
 if TYPE_CHECKING:
     from redis import Redis
-    from redis.connection import AbstractConnection
 
 MAX_VALUE_BYTES = 16 * 1024
 MAX_LOOK = 500
@@ -52,28 +52,6 @@ class _BoundedBuffer(SocketBuffer):
         return value
 
 
-class _BoundedParser:
-    socket_read_size: int
-    _buffer: Any
-
-    def on_connect(self, connection: Any) -> None:
-        super().on_connect(connection)  # type: ignore[misc]
-        self._buffer = _BoundedBuffer(
-            connection._sock, self.socket_read_size, connection.socket_timeout
-        )
-
-
-class _BoundedResp2(_BoundedParser, _RESP2Parser):
-    pass
-
-
-class _BoundedResp3(_BoundedParser, _RESP3Parser):
-    pass
-
-
-_PARSERS = {_RESP2Parser: _BoundedResp2, _RESP3Parser: _BoundedResp3}
-
-
 def limit_values(redis: Redis) -> None:
     """Let the connections that this client opens from now on return OversizedValue."""
     pool = redis.connection_pool
@@ -81,13 +59,27 @@ def limit_values(redis: Redis) -> None:
 
 
 @cache
-def _limit_connection(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
-    class LimitedConnection(connection_class):  # type: ignore[misc, valid-type]
+def _limit_connection(connection_class: Any) -> Any:
+    class LimitedConnection(connection_class):  # type: ignore[misc]
         def set_parser(self, parser_class: Any) -> None:
-            """Replace also the parser in C, if it is installed: it can't be limited."""
-            super().set_parser(_PARSERS.get(parser_class, _BoundedResp2))
+            super().set_parser(_limit_parser(parser_class))
 
     return LimitedConnection
+
+
+@cache
+def _limit_parser(parser_class: Any) -> Any:
+    """The parser in C, which may be installed, can't be limited: redis-py's own replaces it."""
+    base: Any = parser_class if issubclass(parser_class, _RESPBase) else _RESP2Parser
+
+    class LimitedParser(base):  # type: ignore[misc]
+        def on_connect(self, connection: Any) -> None:
+            super().on_connect(connection)
+            self._buffer = _BoundedBuffer(
+                connection._sock, self.socket_read_size, connection.socket_timeout
+            )
+
+    return LimitedParser
 
 
 def delete_oversized(redis: Redis, key: str, *, is_list: bool) -> list[int]:

@@ -22,8 +22,7 @@ MAX_REASON_CHARS = 200
 def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterator[Redis]:
     """Connect to Redis; `timeout` is for each request, in seconds. Large values are not kept.
 
-    Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block: for a key
-    of another type it is a RedisKeyMisused.
+    Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
     """
     if not settings.REDIS_URL:
         raise RedisNotConfigured("SCAIWAVE_REDIS_URL is not set.")
@@ -44,26 +43,9 @@ def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterato
             check_responses(),
         ):
             limit_values(redis)
-            with _name_wrong_types(redis):
-                yield redis
+            yield redis
     except RedisError as error:
         raise map_redis_error(error) from error
-
-
-@contextmanager
-def _name_wrong_types(redis: Redis) -> Iterator[None]:
-    """Raise RedisKeyMisused for the error of a key of another type, which does not name it."""
-    from redis.exceptions import ResponseError
-
-    try:
-        yield
-    except ResponseError as error:
-        if "WRONGTYPE" not in str(error):
-            raise
-        from scaiwave.queue.keys import find_wrong_types
-
-        names = "; ".join(find_wrong_types(redis).values()) or "a key is of another type"
-        raise RedisKeyMisused(f"Redis can't be used: {names}.") from error
 
 
 @contextmanager
@@ -103,4 +85,5 @@ def map_redis_error(error: Exception) -> RedisUnreachable:
             fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
             "between it and this host changes what it sends.",
         )
-    return RedisUnreachable(f"Redis can't be used: {reason}.")
+    kind = RedisKeyMisused if "WRONGTYPE" in reason else RedisUnreachable
+    return kind(f"Redis can't be used: {reason}.")

@@ -29,8 +29,8 @@ class RedisKeyMisused(RedisUnreachable):
 
     code = "SW_REDIS_KEY_TYPE"
     fix = (
-        "Start a worker, which renames the key. Then look at it, delete it, and find out who else "
-        "can write to Redis."
+        "`scaiwave doctor` names the key, and a worker renames it. Delete it then, and find out "
+        "who else can write to Redis."
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import InvalidResponse
 
 from scaiwave.queue.bounded_values import OversizedValue
-from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
+from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULERS_KEY
 from scaiwave.queue.raw_values import (
     expect,
     expect_values,
@@ -128,7 +128,7 @@ def _parse_time(text: Any) -> datetime:
 
 def read_enqueued_at(redis: Redis, job: str) -> datetime | None:
     """Return when a scheduler last enqueued a job, also one that has ended since."""
-    value = redis.getrange(get_enqueued_key(job), 0, MAX_TIME_BYTES)
+    value = redis.getrange(ENQUEUED_KEY.format(job), 0, MAX_TIME_BYTES)
     try:
         return datetime.fromtimestamp(int(expect(value, bytes)), UTC)
     except (ValueError, OverflowError, OSError):

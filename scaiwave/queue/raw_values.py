@@ -54,18 +54,9 @@ def read_list(redis: Redis, key: str, *, limit: int = MAX_LOOK) -> list[bytes]:
 
 
 def iterate_list(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the elements of a list; entries that move in the meantime may be missed."""
-    return _iterate(lambda start, end: redis.lrange(key, start, end))
-
-
-def iterate_members(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the members of a sorted set; entries that move in the meantime may be missed."""
-    return _iterate(lambda start, end: redis.zrange(key, start, end))
-
-
-def _iterate(read: Callable[[int, int], object]) -> Iterator[bytes]:
+    """Yield the elements of a list; those that move in the meantime may be missed."""
     for start in count(0, MAX_LOOK):
-        values = expect_values(read(start, start + MAX_LOOK - 1))
+        values = expect_values(redis.lrange(key, start, start + MAX_LOOK - 1))
         yield from values
         if len(values) < MAX_LOOK:
             return

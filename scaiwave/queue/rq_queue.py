@@ -19,9 +19,9 @@ from scaiwave.queue.bounded_values import MAX_LOOK, OversizedValue, delete_overs
 from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.keys import get_last_job_key
+from scaiwave.queue.keys import LAST_JOB_KEY
 from scaiwave.queue.raw_values import expect, read_list
-from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record
+from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record, read_records
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -156,11 +156,9 @@ class SuiteQueue(DjangoRQ):
     def _drop_expired(self, limit: int) -> int:
         """Drop those of the first entries whose jobs have expired, all at once; return how many."""
         first = read_list(self.connection, self.key, limit=limit) if limit else []
+        pairs = zip(first, read_records(self.connection, first), strict=True)
+        expired = [raw_id for raw_id, found in pairs if type(found) is NoSuchJobError]
         with self.connection.pipeline(transaction=False) as pipeline:
-            for raw_id in first:
-                pipeline.exists(b"rq:job:" + raw_id)
-            pairs = zip(first, pipeline.execute(), strict=True)
-            expired = [raw_id for raw_id, exists in pairs if raw_id and not exists]
             for raw_id in expired:
                 pipeline.lrem(self.key, 1, raw_id)  # type: ignore[arg-type]
             pipeline.execute()
@@ -222,7 +220,7 @@ def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None
         description=definition.name,
         at_front=definition.at_front,
     )
-    redis.set(get_last_job_key(definition.name), job.id)
+    redis.set(LAST_JOB_KEY.format(definition.name), job.id)
     return job.id
 
 
@@ -232,6 +230,6 @@ def is_last_waiting(redis: Redis, function: str) -> bool:
     Earlier ones are before it in the queue. Other entries are not read: there may be very many.
     """
     definition = JOBS[function]
-    job_id = expect(redis.get(get_last_job_key(definition.name)) or b"", bytes)
+    job_id = expect(redis.get(LAST_JOB_KEY.format(definition.name)) or b"", bytes)
     key = SuiteQueue(definition.queue, redis).key
     return bool(job_id) and redis.lpos(key, job_id) is not None  # type: ignore[arg-type]

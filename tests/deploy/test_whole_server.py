@@ -23,7 +23,7 @@ from redis import Redis, RedisError
 
 from identity_sync.models import LOCK
 from scaiwave.core.locks import _advisory_key
-from scaiwave.queue.raw_values import iterate_members
+from scaiwave.queue.raw_values import read_members_before
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.nginx import run_nginx
@@ -186,7 +186,7 @@ def kill_worker_in_its_job(redis: Redis, worker: subprocess.Popen[str]) -> None:
     kill_job(worker)
     worker.kill()
     worker.communicate(timeout=30)
-    (member,) = iterate_members(redis, "rq:wip:default")
+    (member,) = read_members_before(redis, "rq:wip:default", 9e12, limit=2)
     redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
     redis.delete("scaiwave:cleaning:default")
 

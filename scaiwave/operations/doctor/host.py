@@ -35,8 +35,6 @@ FAIL_BELOW_BYTES = 100 * MIB
 WARN_BELOW_INODES = 10_000
 """Files that can still be created on a disk, unless a twentieth of all is less."""
 
-CHECK_WRITERS = "Find out who else can write to Redis."
-
 REDIS_TIMEOUT_SECONDS = 3.0
 """How long to wait for Redis."""
 
@@ -198,23 +196,16 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 
 def _check_keys(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.queue.keys import find_large_keys, find_moved_keys, find_wrong_types
+    from scaiwave.queue.keys import find_large_keys, find_wrong_types
 
     for sentence in find_wrong_types(redis).values():
         yield failed("redis", RedisKeyMisused(f"{sentence}."))
-    for key in find_moved_keys(redis):
+    for key, size in find_large_keys(redis).items():
         yield warned(
             "redis",
-            f"{key} is a key of another type that a worker or scheduler has moved away.",
-            f"Look at it with redis-cli, then delete it: `unlink {key}`. {CHECK_WRITERS}",
-        )
-    for key, (count, size) in find_large_keys(redis).items():
-        yield warned(
-            "redis",
-            f"{key} contains entries that are larger than any of this server: {format_bytes(size)} "
-            f"in {pluralize(count, 'entry', 'entries')}.",
-            "Workers delete such entries of queues. Delete other keys in redis-cli with `unlink`: "
-            f"workers and schedulers write their own again. {CHECK_WRITERS}",
+            f"{key} takes {format_bytes(size)}: more than the jobs of this server need.",
+            "Find out who else can write to Redis. Workers discard wrong entries of queues; other "
+            f"keys are written again after `redis-cli unlink {key}`.",
         )
 
 

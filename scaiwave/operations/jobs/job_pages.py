@@ -71,14 +71,10 @@ class _Part:
         else:
             pipeline.zrevrangebyscore(self.key, "+inf", self.now, start=start, num=end - start)
 
-    def read_oldest(self, redis: Redis) -> list[bytes]:
-        if self.state is JobState.WAITING:
-            return read_list(redis, self.key, limit=PIECE)
-        members = redis.zrangebyscore(self.key, self.now, "+inf", start=0, num=PIECE)
-        return expect_values(members)
-
     def parse_ids(self, response: object) -> list[bytes]:
-        values = [] if is_wrong_type(response) else expect_values(response)
+        if is_wrong_type(response):
+            return [self.key.encode()]  # `_build_job` says so.
+        values = expect_values(response)
         match self.state:
             case JobState.RUNNING:
                 return [value.partition(b":")[0] for value in values]
@@ -143,25 +139,31 @@ def iterate_jobs(redis: Redis, state: JobState | None = None) -> Iterator[Queued
 
 def delete_jobs(redis: Redis, state: JobState) -> None:
     """Delete the failed or the waiting jobs that there are now, the oldest first."""
+    is_list = state is JobState.WAITING
     for queue in open_queues(redis):
         part = _Part(queue, state, time.time())
         (left,) = _count(redis, [part])
-        while left > 0 and (raw_ids := part.read_oldest(redis)):
-            left -= len(raw_ids)
+        while left > 0:
+            raw_ids = (
+                read_list(redis, part.key, limit=PIECE)
+                if is_list
+                else expect_values(redis.zrangebyscore(part.key, part.now, "+inf", 0, PIECE))
+            )
+            left -= len(raw_ids) or left
             with redis.pipeline() as pipeline:
                 for raw_id in raw_ids:
-                    if state is JobState.FAILED:
-                        pipeline.zrem(part.key, raw_id)
-                    else:
+                    if is_list:
                         pipeline.lrem(part.key, 1, raw_id)  # type: ignore[arg-type]
+                    else:
+                        pipeline.zrem(part.key, raw_id)
                     pipeline.delete(b"rq:job:" + raw_id)
                 pipeline.execute()
             if any(isinstance(raw_id, OversizedValue) for raw_id in raw_ids):
-                delete_oversized(redis, part.key, is_list=state is JobState.WAITING)
+                delete_oversized(redis, part.key, is_list=is_list)
 
 
 def _count(redis: Redis, parts: Sequence[_Part], *, wrong_type: int = 1) -> list[int]:
-    """A key of another type counts as one entry, which `_read_jobs` names."""
+    """A key of another type counts as one entry, which `_build_job` names."""
     with redis.pipeline(transaction=False) as pipeline:
         for part in parts:
             part.request_count(pipeline)
@@ -186,13 +188,8 @@ def _read_jobs(
         for part, response in zip(wanted, responses, strict=True)
         for raw_id in part.parse_ids(response)
     ]
-    wrong = [
-        QueuedJob(part.key.encode(), part.queue.name, part.state, None, WRONG_TYPE)
-        for part, response in zip(wanted, responses, strict=True)
-        if is_wrong_type(response)
-    ]
     records = read_records(redis, [raw_id for _, raw_id in entries])
-    return wrong + [
+    return [
         _build_job(part, raw_id, record)
         for (part, raw_id), record in zip(entries, records, strict=True)
     ]
@@ -201,5 +198,7 @@ def _read_jobs(
 def _build_job(part: _Part, raw_id: bytes, record: JobRecord | NoSuchJobError) -> QueuedJob:
     if isinstance(record, JobRecord):
         return QueuedJob(raw_id, part.queue.name, part.state, record)
+    if raw_id == part.key.encode():
+        return QueuedJob(raw_id, part.queue.name, part.state, None, WRONG_TYPE)
     problem = record.message if isinstance(record, UnsafeJob) else _GONE[part.state]
     return QueuedJob(raw_id, part.queue.name, part.state, None, problem)

@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.utils.module_loading import import_string
+from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import utcformat
 
 from scaiwave.core.errors import ScaiWaveError
+from scaiwave.ids import new_id
 from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.operations.jobs.last_runs import write_last_run
 from scaiwave.queue.definitions import FAILED_JOB_SECONDS, JobDefinition
-from scaiwave.queue.errors import JobKilled
+from scaiwave.queue.errors import JobKilled, RedisKeyMisused
+from scaiwave.queue.keys import find_wrong_types
 from scaiwave.queue.raw_values import read_list, read_members_before
 from scaiwave.queue.records import UnsafeJob, parse_job_id
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
 from scaiwave.storage.error_mapping import translate_errors
 
 if TYPE_CHECKING:
+    from redis import Redis
     from redis.client import Pipeline
 
 logger = logging.getLogger("scaiwave.worker")
@@ -94,6 +98,19 @@ def record_killed(definition: JobDefinition, reason: str) -> None:
         log_error(logger, f"The end of the run of {definition.name} was not recorded", error)
     finally:
         connections.close_all()  # A job's process must not inherit a connection.
+
+
+def move_wrong_types(redis: Redis, logger: logging.Logger) -> bool:
+    """Rename the keys of another type, so that the others can be used; return whether any was."""
+    is_moved = False
+    for key, sentence in find_wrong_types(redis).items():
+        target = f"scaiwave:moved:{key}:{new_id().hex}"
+        with suppress(ResponseError):  # Another process has moved it, or this one may not.
+            redis.rename(key, target)
+            is_moved = True
+            error = RedisKeyMisused(f"{sentence}: it is now {target}.")
+            log_error(logger, "Key of Redis renamed", error)
+    return is_moved
 
 
 def clean_up_queue(queue: SuiteQueue) -> None:

@@ -11,8 +11,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import utcformat
 
-from scaiwave.queue.bounded_values import OversizedValue
-from scaiwave.queue.raw_values import iterate_members
+from scaiwave.queue.bounded_values import MAX_LOOK, OversizedValue
 from scaiwave.queue.records import JobRecord, UnsafeJob, read_record
 from scaiwave.queue.rq_queue import SuiteQueue, open_queues
 
@@ -65,8 +64,8 @@ def _has_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) ->
     """Look for one job without reading the others, of which there may be very many."""
     match state:
         case JobState.RUNNING:
-            members = iterate_members(redis, queue.started_job_registry.key)
-            return any(raw_id == member.partition(b":")[0] for member in members)
+            members = redis.zscan_iter(queue.started_job_registry.key, count=MAX_LOOK)
+            return any(raw_id == member.partition(b":")[0] for member, _ in members)
         case JobState.WAITING:
             return redis.lpos(queue.key, raw_id) is not None  # type: ignore[arg-type]
         case JobState.FAILED:

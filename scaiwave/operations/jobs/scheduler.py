@@ -24,15 +24,11 @@ from rq.cron import CronJob
 
 from scaiwave.ids import new_id
 from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.operations.jobs.maintenance import move_wrong_types
 from scaiwave.queue.connection import check_responses, map_redis_error
 from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import STALE_AFTER, delete_stale_schedulers, get_redis_time
-from scaiwave.queue.keys import (
-    SCHEDULER_LOCK_KEY,
-    SCHEDULERS_KEY,
-    get_enqueued_key,
-    move_wrong_types,
-)
+from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
 from scaiwave.queue.raw_values import expect
 from scaiwave.queue.rq_queue import enqueue_job
 
@@ -135,7 +131,7 @@ class Scheduler:
     def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
         slot = int(due_at.timestamp())
         # Not whether it is later: a clock that was ahead must not hold up the times that follow.
-        last = self._redis.set(get_enqueued_key(definition.name), slot, get=True)
+        last = self._redis.set(ENQUEUED_KEY.format(definition.name), slot, get=True)
         if expect(last or b"", bytes) == str(slot).encode():
             return
         job_id: str | None = f"{definition.name}-{slot}"

@@ -30,13 +30,13 @@ from scaiwave.operations.jobs.last_runs import write_last_run
 from scaiwave.operations.jobs.maintenance import (
     clean_up_queue,
     fail_job,
+    move_wrong_types,
     put_back_job,
     record_killed,
 )
 from scaiwave.queue.connection import check_responses, map_redis_error
 from scaiwave.queue.definitions import RefusalReason
 from scaiwave.queue.errors import JobDefect, JobKilled, JobTimedOut
-from scaiwave.queue.keys import move_wrong_types
 from scaiwave.queue.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
 from scaiwave.storage.error_mapping import translate_errors
 

@@ -14,8 +14,8 @@ from identity_sync.reports.schedule import SCHEDULED_MINUTES
 from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.queue.heartbeats import read_enqueued_at
 from scaiwave.queue.jobs import JOBS, SYNC_CRON
-from scaiwave.queue.keys import SCHEDULERS_KEY, get_enqueued_key
-from scaiwave.queue.raw_values import iterate_members
+from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULERS_KEY
+from scaiwave.queue.raw_values import read_members_before
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.queue_helpers import (
@@ -96,7 +96,7 @@ def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
         wait_until(lambda: redis.hlen(SCHEDULERS_KEY))
         scheduler.kill()
         scheduler.wait()
-    redis.set(get_enqueued_key("full_sync"), int(now.timestamp()))
+    redis.set(ENQUEUED_KEY.format("full_sync"), int(now.timestamp()))
     redis.delete(SCHEDULERS_KEY)  # It expires 30 seconds later.
     plant_call(redis, "job", "identity_sync.jobs.full_sync")
     run_worker()
@@ -109,10 +109,10 @@ def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
     )
     assert get_scheduler_check() == "warn"
     # After the next time of the schedule, a scheduled sync is one of cron.
-    redis.set(get_enqueued_key("full_sync"), int((now - timedelta(minutes=10)).timestamp()))
+    redis.set(ENQUEUED_KEY.format("full_sync"), int((now - timedelta(minutes=10)).timestamp()))
     assert get_scheduler_check() == "pass"
     for damaged in (b"soon", b"9" * 19, b"9" * 10_000, b""):
-        redis.set(get_enqueued_key("full_sync"), damaged)
+        redis.set(ENQUEUED_KEY.format("full_sync"), damaged)
         assert read_enqueued_at(redis, "full_sync") is None
 
 
@@ -164,7 +164,7 @@ def test_success_the_run_of_a_job_that_ends_early_is_recorded_at_once(
         else:
             stop(worker)
     if end == "lost":
-        (member,) = iterate_members(redis, "rq:wip:default")
+        (member,) = read_members_before(redis, "rq:wip:default", 9e12, limit=2)
         redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
         redis.delete("scaiwave:cleaning:default")
         run_worker()

@@ -18,8 +18,8 @@ from rq import Queue
 
 from identity_sync.models import LOCK
 from identity_sync.reports.schedule import SCHEDULED_MINUTES, get_next_scheduled
-from scaiwave.queue.keys import get_enqueued_key
-from scaiwave.queue.raw_values import iterate_members
+from scaiwave.queue.keys import ENQUEUED_KEY
+from scaiwave.queue.raw_values import read_members_before
 from scaiwave.sandbox import Sandbox
 from tests.authorisation_fixtures import ENCRYPTION_KEY
 from tests.databases import copy_database
@@ -86,7 +86,7 @@ def mark_scheduled_syncs(redis: Redis) -> None:
     """Let the scheduler take the syncs that are due now for enqueued: one would hold up the job."""
     soon = datetime.now(UTC) + timedelta(minutes=1)
     due = get_next_scheduled(soon - timedelta(minutes=SCHEDULED_MINUTES.step))
-    redis.set(get_enqueued_key("full_sync"), int(due.timestamp()))
+    redis.set(ENQUEUED_KEY.format("full_sync"), int(due.timestamp()))
 
 
 def list_jobs() -> list[dict[str, object]]:
@@ -188,7 +188,7 @@ def test_success_a_killed_job_and_a_killed_worker(redis: Redis, home: Path) -> N
         worker.kill()
         _, log = worker.communicate(timeout=30)
     assert "The process of the job ended by signal 9. [SW_JOB_KILLED]" in log
-    (member,) = iterate_members(redis, "rq:wip:default")
+    (member,) = read_members_before(redis, "rq:wip:default", 9e12, limit=2)
     redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
     redis.delete("scaiwave:cleaning:default")
     assert "The worker was killed, or its host failed. [SW_JOB_KILLED]" in run_worker()
