@@ -206,7 +206,7 @@ def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]
 def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None = None) -> str:
     """Put a job of the table into its queue, and return its ID.
 
-    The arguments must be those that the definition accepts. `is_last_waiting` finds the job.
+    The definition must accept the arguments. `is_last_waiting` finds the job.
     """
     definition = JOBS[function]
     job = SuiteQueue(definition.queue, redis).enqueue(
