@@ -85,5 +85,5 @@ def map_redis_error(error: Exception) -> RedisUnreachable:
             fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
             "between it and this host changes what it sends.",
         )
-    kind = RedisKeyMisused if "WRONGTYPE" in reason else RedisUnreachable
+    kind = RedisKeyMisused if "WRONGTYPE" in str(error) else RedisUnreachable
     return kind(f"Redis can't be used: {reason}.")

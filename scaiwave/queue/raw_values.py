@@ -54,7 +54,7 @@ def read_list(redis: Redis, key: str, *, limit: int = MAX_LOOK) -> list[bytes]:
 
 
 def iterate_list(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the elements of a list; those that move in the meantime may be missed."""
+    """Yield the elements of a list; elements that move in the meantime may be missed."""
     for start in count(0, MAX_LOOK):
         values = expect_values(redis.lrange(key, start, start + MAX_LOOK - 1))
         yield from values

@@ -73,7 +73,7 @@ class _Part:
 
     def parse_ids(self, response: object) -> list[bytes]:
         if is_wrong_type(response):
-            return [self.key.encode()]  # `_build_job` says so.
+            return [self.key.encode()]  # `_build_job` names it.
         values = expect_values(response)
         match self.state:
             case JobState.RUNNING:
