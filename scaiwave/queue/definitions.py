@@ -73,8 +73,8 @@ class JobDefinition:
     the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
     what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
     `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs. `on_killed` is
-    the path of a function that records the end of what the job had begun, with the reason, after its
-    process was killed.
+    the path of a function that records the end of what the job had begun, with the reason, after
+    its process was killed.
     """
 
     function: str
