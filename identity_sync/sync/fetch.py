@@ -482,9 +482,13 @@ def stage_members(
         reader.documents.clear()
     copy_rows("stage_memberships", reader.read_lists())
     copy_rows("fetched_groups", reader.list_groups())
-    unreadable = fetched.unreadable.items()
+    # The rest of the run is applied.
+    causes = {
+        key: error.message.removesuffix(" No changes were made.")
+        for key, error in fetched.unreadable.items()
+    }
     copy_rows(
-        "unreadable_lists", ((*key, error.message[:MAX_DETAIL_CHARS]) for key, error in unreadable)
+        "unreadable_lists", ((*key, cause[:MAX_DETAIL_CHARS]) for key, cause in causes.items())
     )
     _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")

@@ -354,6 +354,9 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
     removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
     if plan.targets_only or plan.staged[kind] or not removals or not plan.present[kind]:
         return
+    # Parts that can't be read keep their access, and all others may have no records of this kind.
+    if kind != "memberships" and any(part[0] == kind for part in plan.unreadable):
+        return
     approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
     if int(fetch_one(approved, [kind])[0]) >= removals:
         return

@@ -172,6 +172,46 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "parameter"), [("groups", "tenant_id"), ("users", "tenant_id"), ("tenants", "partner_id")]
+)
+def test_fail_only_the_unreadable_part_has_records(
+    scaikey: Sandbox, path: str, parameter: str
+) -> None:
+    """All other parts are empty, in ScaiKey and here: nothing is lost, so the rest is applied."""
+    directory = scaikey.directory
+    full = next(iter(directory.tenants))
+    for tenant in list(directory.tenants)[1:]:
+        directory.remove_tenant(tenant)
+    empty = directory.add_tenant(name="Empty", slug="empty")
+    sync()
+    before = dump_rows()
+    directory.update_partner(directory.tenants[empty]["partner_id"], name="Renamed")
+    part = full if parameter == "tenant_id" else directory.tenants[full]["partner_id"]
+    scaikey.faults.add("not_json", path=f"{ADMIN}/{path}/", times=1)
+    scaikey.faults.add("not_json", path=f"{ADMIN}/{path}/", query={parameter: part})
+
+    with pytest.raises(SyncPartial, match="Skipped 1 list that ScaiKey does not return"):
+        sync()
+
+    after = dump_rows()
+    assert {name for name in after if after[name] != before[name]} == {
+        "sw_partners",
+        "sw_sync_changes",
+    }
+
+
+def test_fail_cause_of_an_unreadable_part_denies_no_changes(scaikey: Sandbox) -> None:
+    part = next(iter(scaikey.directory.tenants))
+    scaikey.faults.add("not_json", path=USERS, times=1)
+    scaikey.faults.add("empty_page", path=USERS, query={"tenant_id": part})
+
+    with pytest.raises(SyncPartial, match="returned 0") as caught:
+        sync()
+
+    assert "No changes were made" not in caught.value.message
+
+
 def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
     sync()
     tenant = Tenant.objects.order_by("slug").first()
