@@ -335,6 +335,10 @@ def _find_controls(kind: str) -> list[str]:
 
 
 def _is_empty(kind: str) -> bool:
-    """Return whether the list of this kind has no record."""
+    """Return whether the list of this kind has no record and no part that can't be read."""
     entity = next(entity for entity in ENTITIES if entity.kind == kind)
-    return not fetch(f"SELECT 1 FROM {entity.staging_table} LIMIT 1")
+    return not fetch(
+        f"SELECT 1 FROM {entity.staging_table} "
+        "UNION ALL SELECT 1 FROM unreadable_lists WHERE kind = %s LIMIT 1",
+        [kind],
+    )

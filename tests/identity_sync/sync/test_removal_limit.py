@@ -173,7 +173,8 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
 
 
 @pytest.mark.parametrize(
-    ("path", "parameter"), [("groups", "tenant_id"), ("users", "tenant_id"), ("tenants", "partner_id")]
+    ("path", "parameter"),
+    [("groups", "tenant_id"), ("users", "tenant_id"), ("tenants", "partner_id")],
 )
 def test_fail_only_the_unreadable_part_has_records(
     scaikey: Sandbox, path: str, parameter: str
@@ -210,6 +211,25 @@ def test_fail_cause_of_an_unreadable_part_denies_no_changes(scaikey: Sandbox) ->
         sync()
 
     assert "No changes were made" not in caught.value.message
+
+
+def test_fail_an_unreadable_part_may_have_the_control(scaikey: Sandbox) -> None:
+    """The other parts are wrongly empty, and ScaiKey finds no one by ID: nothing is proven."""
+    sync()
+    before = read_database()
+    part, *others = scaikey.directory.tenants
+    scaikey.faults.add("not_json", path=USERS, times=1)
+    scaikey.faults.add("not_json", path=USERS, query={"tenant_id": part})
+    for tenant in others:
+        scaikey.faults.add(
+            "wrong_shape", path=USERS, query={"tenant_id": tenant}, body={"data": [], "total": 0}
+        )
+    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+
+    with pytest.raises(SyncPartial, match="Skipped 1 list that ScaiKey does not return"):
+        sync(allow_removals=10_000)
+
+    assert read_database() == before
 
 
 def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
