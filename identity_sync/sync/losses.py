@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.models import Limit, RemovalState
+from identity_sync.models import OPEN_STATES, Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
 from identity_sync.sync.staging import analyze, find_kept_note, index_plan_rows
@@ -31,6 +31,7 @@ from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one
 from tenants.models.directory import ACTIVE_STATUSES
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+_OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 AFFECTED = "affected_people"
 """The measure of people who lose a status, a role or a group membership."""
 
@@ -312,10 +313,13 @@ def _was_active(row: str) -> str:
 
 _PLANNED = "d.action IN ('update', 'restore', 'deactivate')"
 
+# An approval does not cover the people of a tenant that moves to the partner afterwards.
 _PARTNER_ACCESS = f"""
     INSERT INTO partner_access (partner_id, was_active, is_active)
     SELECT p.id, CASE WHEN {_was_active("p")} THEN 1 ELSE 0 END,
-           CASE WHEN {_is_active("p", "s", "d")} THEN 1 ELSE 0 END
+           CASE WHEN {_is_active("p", "s", "d")} AND p.id NOT IN (
+               SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'partners'
+               AND q.state IN ({_OPEN})) THEN 1 ELSE 0 END
     FROM sw_partners p
     LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = p.id AND {_PLANNED}
     LEFT JOIN stage_partners s ON s.n = d.n

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
+from identity_sync.models import PendingRemoval
 from identity_sync.sync.removal_limit import RemovalLimit
 from scaiwave.sandbox import Sandbox
-from tenants.models import Participant, Tenant
+from tenants.models import Participant, Partner, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     MEMBERS,
@@ -25,6 +30,7 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -230,6 +236,34 @@ def test_fail_an_unreadable_part_may_have_the_control(scaikey: Sandbox) -> None:
         sync(allow_removals=10_000)
 
     assert read_database() == before
+
+
+def test_fail_a_tenant_that_moves_to_an_approved_partner_is_another_loss(
+    scaikey: Sandbox, settings: Settings
+) -> None:
+    """An approval covers the partner as it was, and not who comes before it is applied."""
+    names = ("REMOVAL_LIMIT", "REMOVAL_SHARE", "SUSPENSION_LIMIT", "SUSPENSION_SHARE")
+    settings.CONFIG = make_config(scaikey, **{f"SCAIWAVE_SYNC_{name}": "0" for name in names})
+    directory = scaikey.directory
+    partner = directory.add_partner(name="Small", slug="small")
+    directory.add_tenant(name="Two", slug="two", partner_id=partner, people=2)
+    sync()
+    directory.update_partner(partner, status="SUSPENDED")
+    with pytest.raises(SyncPartial, match="1 removal waits"):
+        sync()
+    PendingRemoval.objects.update(
+        state="approved", decided_at=timezone.now(), expires_at=timezone.now() + timedelta(hours=1)
+    )
+    tenant = next(iter(directory.tenants))
+    directory.update_tenant(tenant, partner_id=partner)
+    before = read_database()["tenants"]
+
+    for scope in (directory.tenants[tenant]["slug"], None):
+        with pytest.raises(SyncPartial, match="1 removal in acme waits"):
+            sync(tenant=scope)
+        assert read_database()["tenants"] == before
+
+    assert Partner.objects.get(scaikey_id=partner).scaikey_status == "SUSPENDED"
 
 
 def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
