@@ -311,6 +311,8 @@ def stage_collection(
             pages = _load_list(client, kind, progress, params)
         _ensure_complete(pages, kind)
         read = [pages]
+    except IncompleteListing:
+        raise  # Records that a server omits may be missing from the parts too.
     except UpstreamError as error:
         if parts is None or len(parts.keys) < MIN_PARTS:
             raise
