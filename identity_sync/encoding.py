@@ -90,10 +90,19 @@ def explain_removal(removal: PendingRemoval) -> str:
 
 
 def name_subject(removal: Mapping[str, Any]) -> str:
-    """Name whom an encoded removal is about: `Anna Berg in acme (removed)`."""
+    """Name whom an encoded removal is about: `Anna Berg in acme (removed)`, with dependents."""
     has_place = removal["tenant"] and removal["kind"] != "tenants"
     place = f" in {removal['tenant']}" if has_place else ""
-    number = removal["people"]
-    people = f" with {pluralize(number, 'person', 'people')}" if number else ""
+    dependents = ", ".join(
+        pluralize(number, *nouns) for key, nouns in _DEPENDENTS.items() if (number := removal[key])
+    )
+    more = f" with {dependents}" if dependents else ""
     name = removal["subject"] or removal["scaikey_id"]
-    return f"{name}{place} ({removal['loss']}{people})"
+    return f"{name}{place} ({removal['loss']}{more})"
+
+
+_DEPENDENTS = {
+    "people": ("person", "people"),
+    "roles": ("role", "roles"),
+    "memberships": ("membership", "memberships"),
+}

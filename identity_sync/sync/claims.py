@@ -107,15 +107,19 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
 def _keep_claims(entity: EntitySync) -> int:
     """Keep what open claims of this kind would take; return how many there were.
 
-    A partner is kept if one of its tenants is.
+    A partner is kept if one of its tenants is. A tenant or partner that ScaiKey suspends is
+    suspended even if a list of its people can't be read.
     """
-    condition = "tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+    condition = "tenant_id IN (SELECT k.tenant_id FROM kept_tenants k WHERE {0})"
     if entity is PARTNERS:
         condition = """
             (EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id IS NULL)
              OR row_id IN (SELECT t.partner_id FROM sw_tenants t
-                           JOIN kept_tenants k ON k.tenant_id = t.id))
+                           JOIN kept_tenants k ON k.tenant_id = t.id AND {0}))
         """
+    is_suspension = "is_inactive = 1 AND is_absent = 0 AND is_moved = 0"
+    is_kept = f"(k.note <> '{Reason.UNREADABLE_LIST}' OR NOT ({is_suspension}))"
+    condition = condition.format("0 = 0" if entity.in_tenant else is_kept)
     return execute(
         f"UPDATE loss_claims SET state = 'kept', note = {find_kept_note('loss_claims')} "
         f"WHERE kind = %s AND state = 'open' AND {condition}",

@@ -175,7 +175,8 @@ class FetchResult:
     know when their members are read, `repeated_members` the members that were listed more than
     once. `invalid_roles` are names of roles that can't be slugs, or look like a built-in role.
     `unreadable` has the errors of lists that can't be read, by kind and ScaiKey ID: the members of
-    a group, the people or groups of a tenant, or the tenants of a partner.
+    a group, the people or groups of a tenant, or the tenants of a partner. `read_in_parts` has the
+    errors of whole lists that were read in parts, by kind.
     """
 
     kinds: list[str] = field(default_factory=list)
@@ -185,12 +186,20 @@ class FetchResult:
     repeated_members: int = 0
     invalid_roles: list[str] = field(default_factory=list)
     unreadable: dict[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
+    read_in_parts: dict[str, UpstreamError] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         warnings = [
             f"ScaiKey's list of {COLLECTIONS[kind]} changed while it was read."
             for kind in self.inconsistent
         ]
+        for kind, error in self.read_in_parts.items():
+            owner = "partner" if kind == "tenants" else "tenant"
+            cause = error.message.removesuffix(UNCHANGED).rstrip(".")
+            warnings.append(
+                f"ScaiKey does not return the whole list of {COLLECTIONS[kind]}, so it was read "
+                f"{owner} by {owner}: {cause}."
+            )
         for kind, records in self.unusable.items():
             examples = [f"{record.place} ({record.reason})" for record in records[:MAX_NAMED]]
             warnings.append(
@@ -388,6 +397,7 @@ def _load_parts(
                     yield part.records
 
     copy_rows(f"stage_{kind}", _number_rows(iter_records(), kind))
+    fetched.read_in_parts[kind] = error
     keep_unreadable(kind, [key for _, key in unreadable])
     fetched.unreadable.update(unreadable)
     return read
@@ -486,8 +496,7 @@ def stage_members(
     copy_rows("fetched_groups", reader.list_groups())
     # The rest of the run is applied.
     causes = {
-        key: error.message.removesuffix(" No changes were made.")
-        for key, error in fetched.unreadable.items()
+        key: error.message.removesuffix(UNCHANGED) for key, error in fetched.unreadable.items()
     }
     copy_rows(
         "unreadable_lists", ((*key, cause[:MAX_DETAIL_CHARS]) for key, cause in causes.items())
@@ -498,6 +507,8 @@ def stage_members(
 
 
 MIN_PARTS = 2
+UNCHANGED = " No changes were made."
+"""Ends the errors of whole lists."""
 MIN_UNREADABLE = 3
 MIN_GROUPS_FOR_SCIM = 2
 """For a tenant with fewer groups, SCIM saves no request."""

@@ -140,6 +140,8 @@ _REVOKED_GRANTS = f"""
     WHERE d.action = 'revoke'
 """
 
+# An unreadable list of people does not keep a tenant that ScaiKey itself reports as suspended.
+_KEEPS = f"(k.note <> '{Reason.UNREADABLE_LIST}' OR removals.state <> 'suspended')"
 _STATES = (
     # They were not looked up in this run.
     """
@@ -160,9 +162,9 @@ _STATES = (
     """,
     f"""
     UPDATE removals SET state = 'off', skip_reason = {find_kept_note("removals")}
-    WHERE tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)
+    WHERE tenant_id IN (SELECT k.tenant_id FROM kept_tenants k WHERE {_KEEPS})
        OR kind = 'partners' AND row_id IN (SELECT t.partner_id FROM sw_tenants t
-                                           JOIN kept_tenants k ON k.tenant_id = t.id)
+                                           JOIN kept_tenants k ON k.tenant_id = t.id AND {_KEEPS})
     """,
 )
 

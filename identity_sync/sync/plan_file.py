@@ -110,6 +110,8 @@ class _ReviewedRemoval(msgspec.Struct, frozen=True):
     cause: str
     destination: str | None
     people: int
+    roles: int
+    memberships: int
 
 
 def _describe_plan(

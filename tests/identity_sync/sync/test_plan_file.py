@@ -273,7 +273,7 @@ def test_fail_every_kind_of_loss_is_named(scaikey: Sandbox, path: Path) -> None:
     scaikey.directory.remove_group(group["id"])
     with pytest.raises(SyncPlanChanged) as caught:
         apply(path)
-    assert f"1 new ({row.name} in {row.tenant.slug} (group-removed))" in caught.value.message
+    assert f"1 new ({row.name} in {row.tenant.slug} (group-removed with " in caught.value.message
     assert RoleGrant.objects.filter(participant__scaikey_id=person).count() == 2
 
 

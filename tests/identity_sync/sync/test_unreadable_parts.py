@@ -122,6 +122,28 @@ def test_success_the_tenants_of_one_partner_stay(scaikey: Sandbox) -> None:
     assert Participant.objects.get(scaikey_id=person).absent_since is None
 
 
+@pytest.mark.parametrize("name", ["users", "groups"])
+def test_success_a_suspended_tenant_with_an_unreadable_list_is_suspended(
+    scaikey: Sandbox, name: str
+) -> None:
+    sync()
+    broken = next(iter(scaikey.directory.tenants))
+    scaikey.directory.update_tenant(broken, status="SUSPENDED")
+    break_list(scaikey, name, broken, **BROKEN)
+    sync_partially()
+    assert Tenant.objects.get(scaikey_tenant_id=broken).scaikey_status == "SUSPENDED"
+
+
+def test_success_a_tenant_without_removals_keeps_its_access_also_then(scaikey: Sandbox) -> None:
+    sync()
+    broken = next(iter(scaikey.directory.tenants))
+    Tenant.objects.filter(scaikey_tenant_id=broken).update(sync_removals=False)
+    scaikey.directory.update_tenant(broken, status="SUSPENDED")
+    break_list(scaikey, "users", broken, **BROKEN)
+    sync_partially()
+    assert Tenant.objects.get(scaikey_tenant_id=broken).scaikey_status == "ACTIVE"
+
+
 def test_success_a_person_who_moved_out_of_an_unreadable_tenant(scaikey: Sandbox) -> None:
     sync()
     broken, other, *_ = scaikey.directory.tenants
@@ -181,7 +203,11 @@ def test_success_a_list_that_is_only_unreadable_as_a_whole(scaikey: Sandbox) -> 
     break_list(scaikey, "users")
     break_list(scaikey, "groups")
     break_list(scaikey, "tenants")
-    assert sync(connect=make_impatient_client).outcome == "applied"
+    report = sync(connect=make_impatient_client)
+    assert report.outcome == "applied"
+    whole = [each for each in report.warnings if "the whole list of" in each]
+    assert len(whole) == 3
+    assert "list of users, so it was read tenant by tenant: ScaiKey " in " ".join(whole)
     assert read_database() == read_directory(scaikey)
 
 
