@@ -25,7 +25,7 @@ from tests.processor_times import ProcessorTimes
 from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
-from tests.settings_env import SESSION_HOME, own_settings
+from tests.settings_env import forget_seals, own_settings
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -118,8 +118,7 @@ def log_level_is_restored() -> Iterator[None]:
 def seals_are_forgotten() -> Iterator[None]:
     """Delete what this process remembers of an audit log that the next test does not have."""
     yield
-    for path in SESSION_HOME.glob("audit-seal-*"):
-        path.unlink()
+    forget_seals()
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,12 @@ def own_settings(home: Path) -> dict[str, str]:
     }
 
 
+def forget_seals() -> None:
+    """Delete the copies of the last seal of an audit log in the home directory of the session."""
+    for path in SESSION_HOME.glob("audit-seal-*"):
+        path.unlink()
+
+
 _drop_inherited()
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="scaiwave-tests-"))
 atexit.register(shutil.rmtree, SESSION_HOME, ignore_errors=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from pytest_django import Settings
 
@@ -30,6 +31,7 @@ from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.storage.error_mapping import translate_errors
 from tests.authorisation_fixtures import SampleData
+from tests.settings_env import forget_seals
 
 ABSENT = "a token is required and absent"
 SUPER = "super_admin"
@@ -449,17 +451,18 @@ def list_verb_paths(*, commits: bool) -> list[VerbPath]:
 
 @pytest.mark.slow
 @pytest.mark.django_db
-@pytest.mark.parametrize("operator_type", OPERATORS)
 @pytest.mark.parametrize("words", list_verb_paths(commits=False), ids=" ".join)
 def test_success_only_permitted_operators_succeed(
     words: VerbPath,
-    operator_type: str,
     scaikey: Sandbox,
     sample: SampleData,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert_permissions(words, operator_type, scaikey, sample, settings, monkeypatch)
+    """What one operator has done is undone before the next one tries."""
+    for operator_type in OPERATORS:
+        with undone(sample.directory):
+            assert_permissions(words, operator_type, scaikey, sample, settings, monkeypatch)
 
 
 @pytest.mark.slow
@@ -494,11 +497,25 @@ def assert_permissions(
     expected = row.codes[operator_type]
     before = (read_tables(), read_files(sample.directory)) if expected else None
     code, out = run(words, arguments, monkeypatch)
-    assert code == expected, out
+    assert code == expected, (operator_type, out)
     if code:
         assert (read_tables(), read_files(sample.directory)) == before
     if row.seen is not None and code == 0:
-        assert (row.seen(sample) in out) is (operator_type not in row.blind)
+        assert (row.seen(sample) in out) is (operator_type not in row.blind), operator_type
+
+
+@contextmanager
+def undone(directory: Path) -> Iterator[None]:
+    """Undo what is changed in this block in the database and in the files of a directory."""
+    files = read_files(directory)
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    forget_seals()
+    for path in read_files(directory).keys() - files.keys():
+        path.unlink()
+    for path, content in files.items():
+        path.write_bytes(content)
 
 
 def run(words: VerbPath, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:

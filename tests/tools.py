@@ -1,4 +1,4 @@
-"""Programs that some tests need and that a host may lack."""
+"""Programs that some tests need and that a host may lack, and how much a run tries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
-# Read at import, because the `home` fixture removes it from the environment.
+# Read at import, because the `home` fixture removes them from the environment.
+NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
+"""Whether tests use larger files and more examples."""
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 
 

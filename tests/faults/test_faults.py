@@ -6,7 +6,6 @@ SCAIWAVE_TEST_NIGHTLY=1 each connection of each command fails at several moments
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tests.faults.matrix import Matrix
 from tests.faults.site import POSTGRESQL, REDIS, S3, SCAIKEY, Site
 from tests.scaiwave.cli_helpers import ProcessResult
 from tests.services.faulty_proxy import Fault, FaultKind
+from tests.tools import NIGHTLY
 
 pytestmark = [
     pytest.mark.once,
@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.seaweedfs,
 ]
 
-NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 OUTAGE_SECONDS = 2.0
 CREATE = "admin create-tenant --local --slug new --name New"
 DATABASE = re.compile(r"The database test_\w+ on 127\.0\.0\.1:\d+")

@@ -22,13 +22,13 @@ from scaiwave.sandbox.http.messages import Response
 from scaiwave.sandbox.http.server import Connection
 from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import ServerHome, get_mode
+from tests.tools import NIGHTLY
 
 pytestmark = [
     pytest.mark.sandbox(partners=1, tenants=2, people=4, groups=1),
     pytest.mark.once,
 ]
 
-NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 RANDOM_KILLS = 120 if NIGHTLY else 10
 REGISTER = [
     *(sys.executable, "-m", "scaiwave.cli", "sync", "register", "--name=chat", "--scope=GLOBAL"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,6 @@ from tests.identity_sync.scripted_scaikey.directory import DIRECTORY_CHANGES
 from tests.identity_sync.scripted_scaikey.script import Script
 from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
 
-# Read at import: the `home` fixture removes such variables from the environment.
-NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 PHASES = [phase for phase in Phase if phase is not Phase.explain]  # This phase takes minutes.
 UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 EVERYTHING = 10**6

@@ -32,7 +32,6 @@ from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
 from tests.identity_sync.scripted_scaikey.helpers import (
     CHANGE_NAMES,
     EVERYTHING,
-    NIGHTLY,
     PHASES,
     PLAIN_SCRIPT,
     UNCHECKED,
@@ -54,6 +53,7 @@ from tests.identity_sync.scripted_scaikey.script import (
 )
 from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
 from tests.identity_sync.sync.helpers import sync
+from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
 

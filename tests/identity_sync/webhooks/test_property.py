@@ -29,7 +29,6 @@ from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
 from tests.identity_sync.scripted_scaikey.helpers import (
     CHANGE_NAMES,
     EVERYTHING,
-    NIGHTLY,
     PHASES,
     PLAIN_SCRIPT,
     serve_scripted_scaikey,
@@ -38,6 +37,7 @@ from tests.identity_sync.scripted_scaikey.records import COLLECTIONS, CONTAINED
 from tests.identity_sync.scripted_scaikey.script import CompactRepr, DirectoryChange, Script
 from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
 from tests.identity_sync.sync.helpers import HOST, get_changed_counts, sync
+from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.rooms.bucket.environment import BucketEnvironment
 from tests.rooms.imports.import_environment import IMPORT
 from tests.rooms.imports.test_memory import get_peak, run_measured
+from tests.tools import NIGHTLY
 
 pytestmark = [
     pytest.mark.once,
@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-LARGE_BYTES = 1_000_000_000 if os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1" else 64 * 1024**2
+LARGE_BYTES = 1_000_000_000 if NIGHTLY else 64 * 1024**2
 SMALL_BYTES = 1000
 # Parts of 8 MiB wait, are sent, and are copied for a moment: 85 MB for 1 GB, and the same for 2 GB.
 MAX_EXTRA_KILOBYTES = 12 * 8 * 1024

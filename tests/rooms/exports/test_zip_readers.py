@@ -15,11 +15,10 @@ import stream_unzip
 
 from rooms.bundle.archive.writer import DeflateCompressor, StoredCompressor, ZipStreamWriter
 from tests.rooms.bundle.golden import GOLDEN
-from tests.tools import require_tool
+from tests.tools import NIGHTLY, require_tool
 
 pytestmark = pytest.mark.once
 NOW = datetime(2026, 11, 24, 19, 5, 43, tzinfo=UTC)
-NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 MANY = 70_000
 """More entries than the 16 bits of a ZIP without ZIP64 can count."""
 LARGE = 5 * 2**30

@@ -12,10 +12,11 @@ import pytest
 
 from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 
-EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000"))
+EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000" if NIGHTLY else "15000"))
 MOST = 100 * 1024
 """Kilobytes."""
 
