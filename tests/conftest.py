@@ -26,6 +26,7 @@ from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
+from tests.tools import MAX_EXAMPLES, count_examples
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from scaiwave.sandbox import Sandbox
 
 # CI uses the same examples each time, so that a failure can be repeated.
-hypothesis.settings.register_profile("laptop", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+examples = count_examples(MAX_EXAMPLES)
+hypothesis.settings.register_profile("laptop", deadline=None, max_examples=examples)
+laptop = hypothesis.settings.get_profile("laptop")
+hypothesis.settings.register_profile("ci", laptop, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 
 MARKERS = (
@@ -49,13 +52,14 @@ MARKERS = (
     "forked from one that is ready",
     "slow: has very many cases; left out by `scripts/test --fast`",
     "once: tests kills, disks, memory or tools, which do not depend on versions",
+    "ci: tests releases, the wheel or benchmarks; `scripts/test` without arguments leaves it out",
 )
 KINDS = ("postgres", "redis", "seaweedfs", "rclone", "oidc_provider")
 # Read at import, because the `home` fixture removes them from the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
-_LEFT_OUT_IF_FAST = ("once", "slow", "fresh_interpreter", *KINDS)
+_LEFT_OUT_IF_FAST = ("ci", "once", "slow", "fresh_interpreter", *KINDS)
 _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
@@ -195,6 +199,8 @@ def _belongs(item: pytest.Item) -> bool:
     The run on PostgreSQL follows the one on SQLite, which has the tests without a database.
     """
     if _FAST and not _is_fast(item):
+        return False
+    if _PAIRS == "half" and item.get_closest_marker("ci"):
         return False
     for marker in item.iter_markers("only_on"):
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):

@@ -92,4 +92,5 @@ def test_success_two_versions_together_run_every_test_on_each_database(
         assert newest | oldest == runs(item, "all"), item
         assert newest, item
         assert bool(oldest) is not bool(item.get_closest_marker("once")), item
-        assert len(runs(item, "half")) == 1, item
+        assert bool(runs(item, "half")) is not bool(item.get_closest_marker("ci")), item
+        assert len(runs(item, "half")) <= 1, item

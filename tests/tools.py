@@ -10,6 +10,8 @@ import pytest
 # Read at import, because the `home` fixture removes them from the environment.
 NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 """Whether tests use larger files and more examples."""
+MAX_EXAMPLES = 100
+"""How many examples a property is tried with at night, unless it sets another number."""
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 
 
@@ -23,3 +25,8 @@ def require_tool(*names: str) -> str:
     if path is None:
         (pytest.fail if _REQUIRED else pytest.skip)(f"{' or '.join(names)} is not installed.")
     return path
+
+
+def count_examples(by_night: int) -> int:
+    """Return how many examples a property is tried with in this run: by day, a third."""
+    return by_night if NIGHTLY else max(2, by_night // 3)

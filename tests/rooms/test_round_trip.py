@@ -25,6 +25,7 @@ from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.round_trip import Target, find_differences, read_bundle
 from tests.scaiwave.row_factories import NOW
+from tests.tools import count_examples
 
 _NUMBERS = count()
 
@@ -83,7 +84,9 @@ def window_of(drawn: Drawn) -> TimeWindow:
 
 
 @pytest.mark.django_db(transaction=True)
-@property_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@property_settings(
+    max_examples=count_examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(drawn=rooms)
 def test_success_any_room(media_root: Path, drawn: Drawn) -> None:
     home = a_home()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scripts.benchmarks import run_successfully
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.ci, pytest.mark.once]
 
 Capture = pytest.CaptureFixture[str]
 TOP = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ from scripts.benchmarks.rooms_timer import time_pipeline
 from tests.scripts.benchmarks import run_benchmark, run_successfully
 from tests.tools import require_tool
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.ci, pytest.mark.once]
 
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scripts.benchmarks import run_successfully
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.ci, pytest.mark.once]
 
 
 def test_success_table(capfd: pytest.CaptureFixture[str]) -> None:

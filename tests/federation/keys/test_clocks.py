@@ -33,6 +33,7 @@ from scaiwave.operations.metrics.keys import collect_key_metrics
 from tenants.models import AuditEntry
 from tests.tenants.factories import HOST_OPERATOR as HOST
 from tests.tenants.factories import NOW
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -141,7 +142,9 @@ acts = st.lists(
 @example(acts=[("generate", 900, 0), ("revoke", 0, 0)], offset=0)
 @example(acts=[("generate", 0, 0), ("rotate", 900, 0), ("lose", 0, 0), ("damage", 0, 1)], offset=1)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=count_examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_success_following_the_commands_leads_to_a_valid_key(
     acts: list[tuple[str, int, int]], offset: int

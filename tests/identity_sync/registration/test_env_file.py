@@ -23,6 +23,7 @@ from identity_sync.errors import ValueUnwritable
 from identity_sync.registration.env_file import check_writable, update_env_file
 from scaiwave.config.configuration import read_env_file
 from scaiwave.core.errors import DiskFull, FileUnwritable
+from tests.tools import count_examples
 
 NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,12}\Z")
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
@@ -52,7 +53,7 @@ def test_success_written_values_are_read_back(
         assert read_env_file(path) == {**others, **values}
 
 
-@hypothesis_settings(max_examples=40)
+@hypothesis_settings(max_examples=count_examples(40))
 @given(value=VALUES)
 def test_success_written_values_are_read_back_by_a_shell(value: str) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -22,6 +22,7 @@ from scaiwave.core.operators import Operator, OperatorRole
 from tenants.models import AuditEntry
 from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import HOST_OPERATOR, NOW
+from tests.tools import count_examples
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 VALUES = {
@@ -32,7 +33,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@hypothesis_settings(max_examples=30)
+@hypothesis_settings(max_examples=count_examples(30))
 @given(value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_success_eval_restores_exactly(shell: str, value: str) -> None:
     lines = format_exports({"FIRST": value, "SECOND": "x"})

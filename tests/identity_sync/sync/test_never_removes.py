@@ -57,7 +57,7 @@ from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
 
-SMALL_EXAMPLES, LARGE_EXAMPLES = (900, 100) if NIGHTLY else (30, 5)
+SMALL_EXAMPLES, LARGE_EXAMPLES = (900, 100) if NIGHTLY else (10, 2)
 
 # The default removal limit: a run may not exceed both.
 LIMIT, SHARE = 20, 0.10

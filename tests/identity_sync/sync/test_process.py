@@ -264,15 +264,15 @@ def _measure_peak_memory(sandbox: Sandbox, *words: str) -> int:
 @pytest.mark.fresh_interpreter
 @pytest.mark.usefixtures("server")
 def test_success_memory_does_not_grow_with_the_directory(tmp_path: Path) -> None:
-    """Of a plan and of a sync. Both reach their peak with one page of people or more."""
+    """Of a plan and of a sync. Up to 5,000 people it grows, since they are written together."""
+    sizes, limit = ((5_000, 20_000), 1.25) if NIGHTLY else ((1_250, 5_000), 1.15)
     peaks = []
-    for people in (5_000, 20_000) if NIGHTLY else (1_250, 5_000):
+    for people in sizes:
         with Sandbox(partners=2, tenants=5, people=people, groups=50) as sandbox:
             planned = _measure_peak_memory(sandbox, "--plan", str(tmp_path / "plan.json"))
             peaks.append((planned, _measure_peak_memory(sandbox)))
-    print("PEAKS", peaks)
     for small, large in zip(*peaks, strict=True):
-        assert large < small * 1.25, peaks
+        assert large < small * limit, peaks
 
 
 @pytest.mark.usefixtures("server")

@@ -24,6 +24,7 @@ from tests.identity_sync.sync.helpers import (
     sync,
 )
 from tests.tenants.fake_scaikey import make_config
+from tests.tools import count_examples
 
 ACTS = (
     "add_user",
@@ -147,7 +148,7 @@ def _swap_slugs(sandbox: Sandbox, first: str, second: str) -> None:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=20,
+    max_examples=count_examples(20),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -31,6 +31,7 @@ from tests.identity_sync.sync.helpers import (
     record_writes,
     sync,
 )
+from tests.tools import count_examples
 
 pytestmark = [
     pytest.mark.django_db,
@@ -289,7 +290,9 @@ def test_success_only_people_get_grants(scaikey: Sandbox) -> None:
 REPORTED_ROLES = st.none() | st.frozensets(st.sampled_from(["editors", "auditors", "tenant_admin"]))
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=count_examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     first=st.tuples(REPORTED_ROLES, REPORTED_ROLES),
     then=st.tuples(REPORTED_ROLES, REPORTED_ROLES),

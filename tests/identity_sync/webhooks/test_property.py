@@ -230,7 +230,7 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
 
 
 @settings(
-    max_examples=600 if NIGHTLY else 25,
+    max_examples=600 if NIGHTLY else 8,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=PHASES,
 )

@@ -25,6 +25,7 @@ from tests.rooms.exports.factories import (
     make_window,
 )
 from tests.scaiwave import row_factories
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,7 +93,7 @@ VALUES = st.recursive(
 )
 
 
-@hypothesis.settings(max_examples=15)
+@hypothesis.settings(max_examples=count_examples(15))
 @hypothesis.given(st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), min_size=1, max_size=20))
 def test_success_any_content_is_exported_unchanged(contents: list[dict[str, Any]]) -> None:
     made = Room.objects.first() or make_room()

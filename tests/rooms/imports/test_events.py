@@ -24,6 +24,7 @@ from tenants.people.suspend_tenant import suspend_tenant
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories
+from tests.tools import count_examples
 
 IMPORTED_SENDER = "_imported_sender"
 # Without characters that no bundle may contain: U+0000 and single surrogates.
@@ -69,7 +70,9 @@ def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tupl
 
 
 @given(st.lists(st.tuples(contents, st.none() | contents, texts.filter(bool)), max_size=5))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=count_examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_success_any_content(
     room: Room, given: list[tuple[dict[str, Any], dict[str, Any] | None, str]]
 ) -> None:

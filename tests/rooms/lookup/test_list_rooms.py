@@ -28,6 +28,7 @@ from tests.scaiwave.row_factories import (
     make_workspace,
 )
 from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
 
@@ -148,7 +149,9 @@ NAMES = st.sampled_from(["", "a", "A", "b", "B", "ab", "é"])
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=count_examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     rooms=st.lists(st.tuples(NAMES, st.integers(0, 2)), max_size=7),

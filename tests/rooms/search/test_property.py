@@ -18,6 +18,7 @@ from tests.rooms.search.factories import (
     make_message,
     redact_message,
 )
+from tests.tools import count_examples
 
 ACTS = ("post", "post", "edit", "redact", "hide", "show", "delete", "empty", "backfill")
 STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 99)), min_size=1, max_size=25)
@@ -64,7 +65,9 @@ def expected_words(tenant: str) -> dict[Any, str]:
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=count_examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS)
 def test_success_exactly_the_eligible_messages_are_found(
     db: None, steps: list[tuple[str, int]]

@@ -24,6 +24,7 @@ from tests.scaiwave.clients.raw_socket_server import (
     make_response,
 )
 from tests.scaiwave.clients.retry_policies import QUICK
+from tests.tools import count_examples
 
 USERS = "GET /api/v1/admin/users/"
 
@@ -92,7 +93,9 @@ def fetching_threads() -> list[threading.Thread]:
 
 
 any_number = settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=count_examples(40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 
 

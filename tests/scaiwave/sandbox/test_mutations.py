@@ -14,6 +14,7 @@ from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.data.population import EVERYTHING, ListFilter, decode_row
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
 from tests.scaiwave.sandbox.helpers import ADMIN, get_ids, make_client, walk
+from tests.tools import count_examples
 
 Row = dict[str, Any]
 
@@ -41,7 +42,7 @@ act = st.tuples(st.sampled_from(ACTS), st.integers(0, 10**6), st.integers(0, 2))
 
 
 @given(acts=st.lists(act, max_size=60), size=st.integers(1, 40))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=count_examples(60), suppress_health_check=[HealthCheck.too_slow])
 def test_success_pages_equal_a_plain_model(acts: list[tuple[str, int, int]], size: int) -> None:
     """After any history, the pages together are the directory, each person once."""
     directory = make_directory()

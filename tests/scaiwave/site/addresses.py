@@ -31,7 +31,7 @@ class Address:
     is_list: bool = True
 
 
-def iter_addresses(client: Opener) -> Iterator[Address]:
+def iter_addresses(client: Opener, *, with_orders: bool = True) -> Iterator[Address]:
     """Yield each list that the client may see with its searches, filters and orders, and a page of
     each model with tabs."""
     for model in apps.get_models():
@@ -42,6 +42,8 @@ def iter_addresses(client: Opener) -> Iterator[Address]:
             continue
         rows = admin.site.get_model_admin(model).get_queryset(answer.wsgi_request)
         yield from _iter_lists(model, answer.context, rows)
+        if with_orders:
+            yield from _iter_orders(model, answer.context)
         if row := rows.order_by("pk").first():
             yield from iter_page(client, row)
 
@@ -51,7 +53,7 @@ def _build_list_url(model: type[Model]) -> str:
 
 
 def _iter_lists(model: type[Model], context: Any, rows: QuerySet[Any]) -> Iterator[Address]:
-    """Yield the list alone, and with each search, filter and order, one at a time."""
+    """Yield the list alone, and with each search and filter, one at a time."""
     label, url, changelist = model._meta.label, _build_list_url(model), context["cl"]
     yield Address(label, url)
     if changelist.search_fields:
@@ -64,13 +66,18 @@ def _iter_lists(model: type[Model], context: Any, rows: QuerySet[Any]) -> Iterat
             # With very many choices the last one is the address of another list.
             filtered = urljoin(url, choice["query_string"])
             yield Address(f"{label} filtered by {spec.title}", filtered)
+    for act in context["acts"]:
+        yield Address(f"{label}, act {act.title}", act.url, is_list=False)
+
+
+def _iter_orders(model: type[Model], context: Any) -> Iterator[Address]:
+    changelist = context["cl"]
     for number, column in enumerate(changelist.list_display):
         if column not in changelist.sortable_by:
             continue
         title = getattr(column, "short_description", column)
-        yield Address(f"{label} sorted by {title}", f"{url}?o=-{number}")
-    for act in context["acts"]:
-        yield Address(f"{label}, act {act.title}", act.url, is_list=False)
+        url = f"{_build_list_url(model)}?o=-{number}"
+        yield Address(f"{model._meta.label} sorted by {title}", url)
 
 
 def iter_page(client: Opener, row: Model) -> Iterator[Address]:

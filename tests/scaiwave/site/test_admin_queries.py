@@ -127,17 +127,22 @@ def iter_other_pages(client: CountingClient) -> Iterator[Address]:
 
 
 def count_all(kind: str, scale: int) -> dict[str, tuple[Address, int]]:
-    """Return each address by its name with its queries, on a server of this size."""
+    """Return each address by its name with its queries, on a server of this size.
+
+    Orders are left out where rows are limited, which does not depend on their order.
+    """
     with transaction.atomic():
         client = CountingClient(create_site(kind, scale))
-        addresses = [*iter_addresses(client), *iter_other_pages(client)]
+        addresses = iter_addresses(client, with_orders=kind == "superuser")
+        addresses = [*addresses, *iter_other_pages(client)]
         counts = {each.name: (each, client.count_queries(each.url)) for each in addresses}
         transaction.set_rollback(True)
     return counts
 
 
-@every_session
+@pytest.mark.parametrize("kind", [kind for kind in SESSIONS if kind != "super_admin"])
 def test_success_lists_and_pages_have_few_queries_on_any_server(kind: str) -> None:
+    """A super_admin has the rows of a superuser, and the session of the other two."""
     small, large = count_all(kind, SMALL), count_all(kind, LARGE)
     assert small.keys() == large.keys()
     changed = {name: (small[name][1], large[name][1]) for name in small}

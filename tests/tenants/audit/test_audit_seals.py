@@ -52,6 +52,7 @@ from tests.tenants.factories import (
     make_partner_admin,
     run_command,
 )
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
 
@@ -671,7 +672,9 @@ NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 DETAILS = st.dictionaries(TEXTS, TEXTS | NUMBERS | st.booleans() | st.none(), max_size=4)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=count_examples(30)
+)
 @given(data=st.data())
 def test_property_any_change_of_an_entry_is_found(data: st.DataObject) -> None:
     with transaction.atomic():

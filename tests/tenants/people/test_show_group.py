@@ -20,6 +20,7 @@ from tests.tenants.factories import (
     make_tenant_admin,
     run_command,
 )
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +117,7 @@ def _reached(edges: Edges, start: int) -> set[int]:
     return found
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=count_examples(25), suppress_health_check=[HealthCheck.too_slow])
 @given(edges=_edges, homes=_edges)
 def test_success_nesting_is_reachability(edges: Edges, homes: Edges) -> None:
     with transaction.atomic():

@@ -22,6 +22,7 @@ from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.records import UnsafeJob, read_record
 from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
 from tests.queue_helpers import plant_call, plant_job
+from tests.tools import count_examples
 
 pytestmark = pytest.mark.redis
 SYNC = "identity_sync.jobs.full_sync"
@@ -87,7 +88,9 @@ def test_success_other_fields_are_never_read(redis: Redis) -> None:
     assert job.record.started_at is None
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=count_examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     data=st.binary(max_size=200)
     | st.recursive(
