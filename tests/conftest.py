@@ -26,7 +26,7 @@ from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
-from tests.tools import MAX_EXAMPLES, count_examples
+from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -61,7 +61,6 @@ GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for k
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("ci", "once", "slow", "fresh_interpreter", *KINDS)
 _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
-_REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
 
@@ -140,6 +139,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     if os.environ.get("SCAIWAVE_TEST_TIMES") == "1":
         config.pluginmanager.register(ProcessorTimes())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Repeat at the end of the run what was not tested, also for `scripts/test`."""
+    skipped = Counter(str(report.longrepr[-1]) for report in terminalreporter.getreports("skipped"))
+    lines = [
+        f"Not tested ({count} tests): {reason.partition(NOT_TESTED)[2]}"
+        for reason, count in skipped.items()
+        if NOT_TESTED in reason
+    ]
+    for line in lines:
+        terminalreporter.write_line(line, yellow=True)
+    if path := os.environ.get("SCAIWAVE_TEST_NOT_TESTED"):
+        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def pytest_report_header() -> str:
@@ -294,7 +307,7 @@ def _service_url(kind: str) -> Iterator[str]:
         try:
             service = manager.wait_for_service()
         except ServiceUnavailable as error:
-            (pytest.fail if _REQUIRED else pytest.skip)(str(error))
+            leave_untested(str(error))
         yield service.url
 
 

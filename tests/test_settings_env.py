@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,21 @@ def test_success_two_versions_together_run_every_test_on_each_database(
         assert bool(oldest) is not bool(item.get_closest_marker("once")), item
         assert bool(runs(item, "half")) is not bool(item.get_closest_marker("ci")), item
         assert len(runs(item, "half")) <= 1, item
+
+
+@pytest.mark.once
+@pytest.mark.fresh_interpreter
+def test_success_what_was_not_tested_is_repeated_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "not-tested"
+    test = "tests/rooms/exports/test_zip_readers.py::test_success_extracted_from_a_file"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", test, f"--basetemp={tmp_path}/tests", "-k", "7z"],
+        cwd=TOP,
+        env={**os.environ, "PATH": "", "SCAIWAVE_TEST_NOT_TESTED": str(file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    [line] = file.read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"Not tested \(\d+ tests\): 7z is not installed\.", line)
+    assert (run.returncode, line in run.stdout) == (0, True), run.stdout

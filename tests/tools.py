@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -12,6 +13,8 @@ NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 """Whether tests use larger files and more examples."""
 MAX_EXAMPLES = 100
 """How many examples a property is tried with at night, unless it sets another number."""
+NOT_TESTED = "not tested: "
+"""Begins the reason of each test that is skipped for what the host lacks."""
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 
 
@@ -23,8 +26,18 @@ def require_tool(*names: str) -> str:
     search_path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     path = next(filter(None, (shutil.which(name, path=search_path) for name in names)), None)
     if path is None:
-        (pytest.fail if _REQUIRED else pytest.skip)(f"{' or '.join(names)} is not installed.")
+        leave_untested(f"{' or '.join(names)} is not installed.")
     return path
+
+
+def leave_untested(reason: str) -> NoReturn:
+    """Skip the test because this host lacks something, or fail it if all services are required.
+
+    What was not tested is repeated at the end of the run.
+    """
+    if _REQUIRED:
+        pytest.fail(reason)
+    pytest.skip(f"{NOT_TESTED}{reason}")
 
 
 def count_examples(by_night: int) -> int:

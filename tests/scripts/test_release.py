@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -94,7 +93,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture
 def clone(everything: Clone, tmp_path: Path) -> Clone:
-    shutil.copytree(everything.directory, tmp_path / "clone")
+    everything.git("clone", "--quiet", str(everything.directory), str(tmp_path / "clone"))
     return Clone(tmp_path / "clone")
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -32,6 +33,8 @@ class TestRun:
     outcome: str
     exit_code: int
     seconds: float = 0.0
+    not_tested: str = ""
+    """Lines about what this host lacks."""
 
     def __str__(self) -> str:
         return f"{self.database}: {self.outcome}" + (
@@ -49,7 +52,7 @@ def main(arguments: list[str]) -> int:
     if "--fast" in modes:
         os.environ["SCAIWAVE_TEST_FAST"] = "1"
         run = _run_pytest("SQLite, only fast tests", {}, arguments)
-        _print_line(f"\n{run}")
+        _print_line(f"\n{run}\n{run.not_tested}".rstrip())
         return run.exit_code
     with ExitStack() as stack:
         # All servers start at the same time. Selected tests start those that few tests need.
@@ -64,7 +67,7 @@ def main(arguments: list[str]) -> int:
         runs = list(_run_tests(services, arguments))
     _print_line("")
     for run in runs:
-        _print_line(str(run))
+        _print_line(f"{run}\n{run.not_tested}".rstrip())
     _print_line(f"Total: {time.monotonic() - started:.1f} s")
     if not runs:
         _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
@@ -118,17 +121,20 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
-        options = (f"--basetemp={directory}", *(arguments or _PARALLEL))
+        options = (f"--basetemp={directory}/tests", *(arguments or _PARALLEL))
+        file = Path(directory, "not-tested")
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],
-            env={"TMPDIR": parent, **os.environ, **settings},
+            env={"TMPDIR": parent, "SCAIWAVE_TEST_NOT_TESTED": str(file), **os.environ, **settings},
         )
         exit_code = _wait_for_exit(process)
+        not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
     seconds = time.monotonic() - started
     if exit_code in _SUCCESS_CODES:
         outcome = "passed" if exit_code == 0 else "no tests selected"
-        return TestRun(database, outcome, 0, seconds)
-    return TestRun(database, f"FAILED (pytest ended with {exit_code})", abs(exit_code), seconds)
+        return TestRun(database, outcome, 0, seconds, not_tested)
+    outcome = f"FAILED (pytest ended with {exit_code})"
+    return TestRun(database, outcome, abs(exit_code), seconds, not_tested)
 
 
 def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
