@@ -133,8 +133,8 @@ def count_all(kind: str, scale: int) -> dict[str, tuple[Address, int]]:
     """
     with transaction.atomic():
         client = CountingClient(create_site(kind, scale))
-        addresses = iter_addresses(client, with_orders=kind == "superuser")
-        addresses = [*addresses, *iter_other_pages(client)]
+        of_models = iter_addresses(client, with_orders=kind == "superuser")
+        addresses = [*of_models, *iter_other_pages(client)]
         counts = {each.name: (each, client.count_queries(each.url)) for each in addresses}
         transaction.set_rollback(True)
     return counts
