@@ -161,10 +161,12 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that this run does not need; see SCAIWAVE_TEST_PAIRS in `tests.services`."""
-    selected = [item for item in items if _belongs(item)]
-    if left_out := [item for item in items if not _belongs(item)]:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = selected
+    divided: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        divided[_belongs(item)].append(item)
+    if divided[False]:
+        config.hook.pytest_deselected(items=divided[False])
+        items[:] = divided[True]
     # The files that take longest begin first, so that all processes of the run end together.
     tests_in_file = Counter(item.path for item in items)
     slow_files = {item.path for item in items if item.get_closest_marker("once")}

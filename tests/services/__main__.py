@@ -125,7 +125,7 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
         file = Path(directory, "not-tested")
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],
-            env={"TMPDIR": parent, "SCAIWAVE_TEST_NOT_TESTED": str(file), **os.environ, **settings},
+            env={"TMPDIR": parent, **os.environ, **settings, "SCAIWAVE_TEST_NOT_TESTED": str(file)},
         )
         exit_code = _wait_for_exit(process)
         not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
