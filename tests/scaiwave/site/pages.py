@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 
 import httpx
 from django.test import Client
 from django.urls import reverse
+
+from scaiwave.web.security_headers import CONTENT_SECURITY_POLICY
+
+POLICY = "; ".join(f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items())
+
+
+class InlineFinder(HTMLParser):
+    """Collects what a browser refuses without `unsafe-inline`."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        is_data = given.get("type") in {"application/json", "text/template"}
+        if tag == "style" or (tag == "script" and "src" not in given and not is_data):
+            self.found.append(tag)
+        self.found += [
+            f"{tag} {name}" for name in given if name == "style" or name.startswith("on")
+        ]
+        for name in ("href", "src", "action"):
+            if (given.get(name) or "").startswith(
+                ("http:", "https:", "//", "data:", "javascript:")
+            ):
+                self.found.append(f"{tag} {given[name]}")
 
 
 def read_column(client: Client, url_name: str, column: str) -> list[str]:
