@@ -26,7 +26,7 @@ from tests.identity_sync.sync.helpers import (
 )
 from tests.tenants.fake_scaikey import make_config
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 SMALL, LARGE = 250, 1000
 STEPS = 20

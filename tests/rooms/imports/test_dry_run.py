@@ -58,6 +58,7 @@ def assert_same_verdict(raw: bytes, home: ImportTargetRows | None = None) -> Any
     return expected
 
 
+@pytest.mark.slow
 def test_success_malformed_bundles_are_refused_alike(media_root: Path) -> None:
     home = make_home()
     for name, raw, code in list_malformed_bundles():

@@ -59,6 +59,7 @@ def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
     return execute(sql, *others)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_fail_malformed_bundle_writes_no_row(media_root: Path) -> None:
     home = make_home()

@@ -65,6 +65,7 @@ def address(row: Model) -> str:
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
 
 
+@pytest.mark.slow
 def test_success_an_id_finds_a_row_of_every_list(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     assert len(MODELS) > 30
@@ -77,6 +78,7 @@ def test_success_an_id_finds_a_row_of_every_list(client: Client) -> None:
     assert missed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["partner_admin", "tenant_admin"])
 def test_success_an_id_finds_the_rows_that_the_role_sees(role: str) -> None:
     for number in (1, 2):

@@ -124,6 +124,7 @@ def test_success_every_model_has_a_list_and_pages(model: type[Model]) -> None:
     assert bool(model_admin.search_fields) == bool(model_admin.search_help_text)
 
 
+@pytest.mark.slow
 def test_fail_nothing_can_be_changed_by_the_forms_of_django(client: Client) -> None:
     """All that is registered, by this suite or a library: no form passes by the services."""
     row_factories.make_row_of_every_model(1)

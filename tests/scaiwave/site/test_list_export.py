@@ -64,6 +64,7 @@ def get_last_record() -> AuditEntry:
     return AuditEntry.objects.order_by("-id")[0]
 
 
+@pytest.mark.slow
 @every_model
 def test_success_every_list_is_exported_without_secrets_and_messages(
     model: type[Model], client: Client
