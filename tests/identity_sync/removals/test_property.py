@@ -19,7 +19,6 @@ from identity_sync.sync.targets import Targets
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.removals.helpers import approve, keep, now, sync_anyhow
-from tests.identity_sync.scripted_scaikey.helpers import NIGHTLY
 from tests.identity_sync.sync.helpers import (
     get_tenant_id,
     list_people,
@@ -29,6 +28,7 @@ from tests.identity_sync.sync.helpers import (
     sync,
 )
 from tests.tenants.fake_scaikey import make_config
+from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.django_db]
 
@@ -38,7 +38,7 @@ SIZES = {
     "small": {"partners": 2, "tenants": 3, "people": 60, "groups": 4},
     "large": {"partners": 3, "tenants": 6, "people": 600, "groups": 20},
 }
-RUNS = {"small": 900, "large": 100} if NIGHTLY else {"small": 30, "large": 5}
+RUNS = {"small": 900, "large": 100} if NIGHTLY else {"small": 10, "large": 2}
 CHANGED_AT_ONCE = {"small": (1, 3, 8, 20), "large": (1, 12, 60, 150)}
 
 

@@ -13,10 +13,11 @@ from pytest_django import Settings
 
 from tests.identity_sync.scripted_scaikey.assertions import collect_local_facts
 from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
-from tests.identity_sync.scripted_scaikey.helpers import NIGHTLY, serve_scripted_scaikey
+from tests.identity_sync.scripted_scaikey.helpers import serve_scripted_scaikey
 from tests.identity_sync.scripted_scaikey.script import Script
 from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
 from tests.identity_sync.sync.helpers import sync
+from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
 
