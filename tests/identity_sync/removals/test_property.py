@@ -6,6 +6,7 @@ A failure names its seed, which repeats it: `-k 'small-17'`.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from datetime import timedelta
@@ -38,7 +39,10 @@ SIZES = {
     "small": {"partners": 2, "tenants": 3, "people": 60, "groups": 4},
     "large": {"partners": 3, "tenants": 6, "people": 600, "groups": 20},
 }
-RUNS = {"small": 900, "large": 100} if NIGHTLY else {"small": 10, "large": 2}
+if NIGHTLY:
+    RUNS = {"small": 900, "large": 100}
+else:
+    RUNS = {"small": 30, "large": 5} if os.environ.get("CI") else {"small": 10, "large": 2}
 CHANGED_AT_ONCE = {"small": (1, 3, 8, 20), "large": (1, 12, 60, 150)}
 
 
