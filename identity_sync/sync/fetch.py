@@ -195,7 +195,7 @@ class FetchResult:
         ]
         for kind, error in self.read_in_parts.items():
             owner = "partner" if kind == "tenants" else "tenant"
-            cause = error.message.removesuffix(UNCHANGED).rstrip(".")
+            cause = error.message.rstrip(".")
             warnings.append(
                 f"ScaiKey does not return the whole list of {COLLECTIONS[kind]}, so it was read "
                 f"{owner} by {owner}: {cause}."
@@ -318,7 +318,7 @@ def stage_collection(
         if pages.is_truncated:
             execute(f"DELETE FROM {table}")
             pages = _load_list(client, kind, progress, params)
-        _ensure_complete(pages, kind)
+        _ensure_complete(pages, kind, outcome=" No changes were made.")
         read = [pages]
     except IncompleteListing:
         raise  # Records that a server omits may be missing from the parts too.
@@ -335,11 +335,11 @@ def stage_collection(
         fetched.inconsistent.append(kind)
 
 
-def _ensure_complete(pages: PageIterator[Any], kind: str) -> None:
+def _ensure_complete(pages: PageIterator[Any], kind: str, outcome: str = "") -> None:
     if pages.is_truncated:
         raise IncompleteListing(
             f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
-            f"returned {pages.row_count:,}. No changes were made.",
+            f"returned {pages.row_count:,}.{outcome}",
             fix=IncompleteListing.remedy,
         )
 
@@ -494,12 +494,9 @@ def stage_members(
         reader.documents.clear()
     copy_rows("stage_memberships", reader.read_lists())
     copy_rows("fetched_groups", reader.list_groups())
-    # The rest of the run is applied.
-    causes = {
-        key: error.message.removesuffix(UNCHANGED) for key, error in fetched.unreadable.items()
-    }
+    unreadable = fetched.unreadable.items()
     copy_rows(
-        "unreadable_lists", ((*key, cause[:MAX_DETAIL_CHARS]) for key, cause in causes.items())
+        "unreadable_lists", ((*key, error.message[:MAX_DETAIL_CHARS]) for key, error in unreadable)
     )
     _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
@@ -507,8 +504,6 @@ def stage_members(
 
 
 MIN_PARTS = 2
-UNCHANGED = " No changes were made."
-"""Ends the errors of whole lists."""
 MIN_UNREADABLE = 3
 MIN_GROUPS_FOR_SCIM = 2
 """For a tenant with fewer groups, SCIM saves no request."""

@@ -204,19 +204,18 @@ class PageIterator(Generic[AnyRecord]):
         if ends and ends == self._previous:
             raise UpstreamInvalidResponse(
                 f"ScaiKey returned the same records for pages {self.page_count - 1} and "
-                f"{self.page_count} of {self._source}. No changes were made.",
+                f"{self.page_count} of {self._source}.",
                 fix="Report this to the operators of ScaiKey: it seems to ignore `page`.",
             )
         if self.page_count > self._max_pages:
             raise UpstreamInvalidResponse(
-                f"ScaiKey's list {self._source} has more than {self._max_pages:,} pages. No "
-                "changes were made.",
+                f"ScaiKey's list {self._source} has more than {self._max_pages:,} pages.",
                 fix="Report this to the operators of ScaiKey: the list has no end.",
             )
         if time.monotonic() - self._started_at > self._max_seconds:
             raise UpstreamInvalidResponse(
                 f"ScaiKey's list {self._source} did not end within {self._max_seconds / 3600:g} "
-                f"hours; {self.row_count:,} records were read. No changes were made.",
+                f"hours; {self.row_count:,} records were read.",
                 fix="Report this to the operators of ScaiKey: the list is too slow, or has no end.",
             )
         self._previous = ends
