@@ -27,7 +27,7 @@ class Verb(NamedTuple):
 
 EXIT_CODES = (
     ("0", "success"),
-    ("1", "refused, not found or conflict; no partial changes"),
+    ("1", "refused, not found or conflict; or a sync that applied a part"),
     ("2", "usage or configuration error, or a server can't be reached"),
     ("3", "not authenticated or not permitted"),
     ("130, 143", "ended by an interrupt, or by SIGTERM"),
