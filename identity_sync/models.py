@@ -144,7 +144,7 @@ class SyncRun(models.Model):
     counted_losses = models.JSONField(
         null=True,
         blank=True,
-        help_text="those that count for the removal limit of later runs; empty in old rows",
+        help_text="which of them count for the removal limit of later runs; empty in old rows",
     )
     phases = models.JSONField(
         default=list, blank=True, help_text="of a run in progress; empty once it has ended"

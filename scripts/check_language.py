@@ -3,10 +3,6 @@
 
 Searches all tracked text for the terms below: docs, scripts, and in Python the comments, strings
 and names of tests, but no other names. PATTERNS are not searched in tests.
-
-Files that still have some are in scripts/language_baseline.txt with their number, which can only
-fall: a file with more uses fails, and one with fewer fails until `--lower` has lowered its number.
-No file may be added to it. When it is empty, delete it with its code.
 """
 
 from __future__ import annotations
@@ -17,15 +13,12 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-BASELINE = TOP / "scripts/language_baseline.txt"
-RUN_LOWER = "scripts/check_language.py --lower"
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,6 @@ EXCLUDED = (
     ".env.example",
     "scripts/requirements/*",
     "scripts/check_language.py",
-    "scripts/language_baseline.txt",
     "tests/scripts/test_check_language.py",
 )
 
@@ -142,9 +134,7 @@ class Use:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--list", metavar="TERM", help="list every use of a term (all: every term)")
-    group.add_argument("--lower", action="store_true", help="lower the baseline to today's counts")
+    parser.add_argument("--list", metavar="TERM", help="list every use of a term (all: every term)")
     options = parser.parse_args()
     if options.list:
         terms = [*TERMS, *PATTERNS, *OFTEN_WRONG]
@@ -152,13 +142,8 @@ def main() -> int:
         print(*find_uses(TOP, tracked_files(TOP), wanted), sep="\n")
         return 0
     uses = list(find_uses(TOP, tracked_files(TOP)))
-    baseline = read_baseline(BASELINE)
-    if options.lower:
-        write_baseline(BASELINE, lower(baseline, count(uses)))
-        return 0
-    problems = list(find_problems(uses, baseline))
-    print(*problems, sep="\n", end="\n" if problems else "")
-    return 1 if problems else 0
+    print(*uses, sep="\n", end="\n" if uses else "")
+    return 1 if uses else 0
 
 
 def tracked_files(top: Path) -> list[str]:
@@ -228,45 +213,6 @@ def is_allowed(file: str, term: Term, line: str) -> bool:
         fnmatch(file, glob) and name == term.name and re.search(pattern, line)
         for glob, name, pattern in ALLOWED
     )
-
-
-def find_problems(uses: list[Use], baseline: Counter[str]) -> Iterator[str]:
-    """Yield the uses in files that have more than their baseline, and baselines that are stale."""
-    counts = count(uses)
-    for file in sorted(counts | baseline):
-        number, accepted = counts[file], baseline[file]
-        if number > accepted:
-            if accepted:
-                yield f"{file}: {number} uses instead of {accepted}. Write one of them differently:"
-            yield from (str(use) for use in uses if use.file == file)
-        elif number < accepted:
-            yield f"{file}: {number} uses instead of {accepted}. Run {RUN_LOWER}."
-
-
-def count(uses: list[Use]) -> Counter[str]:
-    """Return the number of uses in each file."""
-    return Counter(use.file for use in uses)
-
-
-def lower(baseline: Counter[str], counts: Counter[str]) -> Counter[str]:
-    """Return the baseline without uses that no longer exist. It never rises."""
-    return baseline & counts
-
-
-def read_baseline(path: Path) -> Counter[str]:
-    """Return the number of accepted uses of each file: none if there is no baseline."""
-    if not path.exists():
-        return Counter()
-    rows = (line.rsplit(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
-    return Counter({file: int(number) for file, number in rows})
-
-
-def write_baseline(path: Path, baseline: Counter[str]) -> None:
-    rows = [f"{file} {number}\n" for file, number in sorted(baseline.items())]
-    if rows:
-        path.write_text("".join(rows), encoding="utf-8")
-    else:
-        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

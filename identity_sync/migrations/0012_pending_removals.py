@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='syncrun',
             name='counted_losses',
-            field=models.JSONField(blank=True, help_text='those that count for the removal limit of later runs; empty in old rows', null=True),
+            field=models.JSONField(blank=True, help_text='which of them count for the removal limit of later runs; empty in old rows', null=True),
         ),
         migrations.CreateModel(
             name='PendingRemoval',

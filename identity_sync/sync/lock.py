@@ -66,8 +66,8 @@ def sync_lock(
 ) -> Iterator[None]:
     """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`.
 
-    Runs that follow one another, such as those of webhooks, would leave it free for moments only,
-    and so let others go first: those that announce by another lock that they wait.
+    Runs that follow one another, such as runs for webhooks, would leave it free for moments only.
+    They let others go first that announce by another lock that they wait.
     """
     started = time.monotonic()
     is_announced = False

@@ -55,7 +55,7 @@ _DEFINITIONS = (
         queue=BACKGROUND,
         get_timeout=lambda config: HOUR,
         wait_seconds=50 * MINUTE,
-        # The days are those of UTC, which the host's time zone need not be; when nothing is due
+        # Days begin at midnight UTC, whatever the host's time zone is; when nothing is due
         # it takes one query.
         cron="17 * * * *",
         command="admin audit seal",

@@ -67,12 +67,12 @@ def read_members_before(redis: Redis, key: str, score: float, *, limit: int) -> 
 
 
 def read_some_names(redis: Redis, key: str, limit: int) -> list[bytes]:
-    """Return the names of up to `limit` fields of a hash, without those that are too long."""
+    """Return the names of up to `limit` fields of a hash, without names that are too long."""
     return _read_short(lambda: redis.hrandfield(key, limit))
 
 
 def read_some_members(redis: Redis, key: str, limit: int) -> list[bytes]:
-    """Return up to `limit` members of a set, without those that are too long."""
+    """Return up to `limit` members of a set, without members that are too long."""
     return _read_short(lambda: redis.srandmember(key, limit))
 
 
@@ -88,8 +88,8 @@ def _read_short(read: Callable[[], object]) -> list[bytes]:
 
 @dataclass(frozen=True)
 class HashFields(Generic[_Name]):
-    """Some fields of a hash. Those that are missing have the size 0, and no value, as those have
-    that are too large.
+    """Some fields of a hash. Missing fields have the size 0 and no value; too large ones have no
+    value.
     """
 
     sizes: Mapping[_Name, int]

@@ -45,7 +45,7 @@ class JsonSerializer:
 
 
 class SuiteJob(Job):
-    """A job whose record has been checked; all its limits are those of its definition."""
+    """A job whose record has been checked; all its limits come from its definition."""
 
     record: JobRecord
 
@@ -154,7 +154,7 @@ class SuiteQueue(DjangoRQ):
         return None
 
     def _drop_expired(self, limit: int) -> int:
-        """Drop those of the first entries whose jobs have expired, all at once; return how many."""
+        """Drop the first entries whose jobs have expired, all at once; return how many."""
         first = read_list(self.connection, self.key, limit=limit) if limit else []
         pairs = zip(first, read_records(self.connection, first), strict=True)
         expired = [raw_id for raw_id, found in pairs if type(found) is NoSuchJobError]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scaiwave.config import Configuration
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid, UpstreamUnreachable
 
-if TYPE_CHECKING:  # Settings import this module, also for commands.
+if TYPE_CHECKING:  # Settings import this module for commands too.
     from scaiwave.clients.scaikey.sign_in import SignInEndpoints
 
 CALLBACK_PATH = "/oidc/callback/"
@@ -47,7 +47,7 @@ def is_sign_in_registered(config: Configuration) -> bool:
 
 
 def get_platform_issuer(config: Configuration) -> str:
-    """Return the issuer of the platform's tokens, also if the configured one is a tenant's."""
+    """Return the issuer of the platform's tokens, even if the configured one is a tenant's."""
     issuer = config.get_url("SCAIWAVE_SCAIKEY_ISSUER") or config.get_url("SCAIWAVE_SCAIKEY_URL")
     return issuer.partition("/tenants/")[0]
 
@@ -77,7 +77,7 @@ class RecentFailure:
 
 
 class _CacheEntry:
-    """The last endpoints of one server, from `fetched_at`. `lock` is that of the one fetch."""
+    """The last endpoints of one server, from `fetched_at`. The one who fetches them has `lock`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.lock = threading.Lock()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import django
 
-if TYPE_CHECKING:  # Settings import this module, also for commands.
+if TYPE_CHECKING:  # Settings import this module for commands too.
     from django.http import HttpRequest, HttpResponseBase
 
 CONTENT_SECURITY_POLICY = {

@@ -1,4 +1,4 @@
-"""Cookies that can't be those of a session."""
+"""Cookies that can't belong to a session."""
 
 from __future__ import annotations
 

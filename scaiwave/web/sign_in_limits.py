@@ -17,7 +17,7 @@ from scaiwave.auth.bearer import get_client_address
 def find_client_address(request: HttpRequest) -> str | None:
     """Return the address that counts, as `get_client_address` finds it.
 
-    Of IPv6 it is that of the client's network (/64): the client can use any address in it.
+    For IPv6 it is the client's network (/64): the client can use any address in it.
     """
     try:
         address = ip_address(get_client_address(request))

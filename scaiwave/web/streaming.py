@@ -17,7 +17,7 @@ GRACE_SECONDS = 10.0
 """What a client may take longer than the least rate allows."""
 
 MAX_STALL_SECONDS = 60.0
-"""What a client may take for one piece, also if it was fast before."""
+"""The time for one piece, even if the client was fast before."""
 
 POLL_SECONDS = 1.0
 
@@ -25,7 +25,7 @@ POLL_SECONDS = 1.0
 def can_detect_abort(request: HttpRequest) -> bool:
     """Return whether the client can tell an interrupted response from a complete one.
 
-    An HTTP/1.0 response ends when the connection closes, so neither the client nor a proxy can.
+    An HTTP/1.0 response ends when the connection closes, so nothing shows that it is incomplete.
     """
     return request.META.get("SERVER_PROTOCOL") != "HTTP/1.0"
 
@@ -87,7 +87,7 @@ class StartedStream:
     An error before the first piece gets a response of its own, so it is raised here, with the
     pieces closed. A later one is raised when the piece is read: the server then breaks the
     connection, and the client notices that the file is incomplete. `release` is called at the end,
-    also if the client disconnects.
+    even if the client disconnects.
     """
 
     def __init__(self, chunks: ClosableIterator) -> None:

@@ -1,22 +1,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from scripts import check_language
-from scripts.check_language import (
-    find_problems,
-    find_uses,
-    is_checked,
-    lower,
-    python_prose,
-    read_baseline,
-    tracked_files,
-    write_baseline,
-)
+from scripts.check_language import find_uses, is_checked, python_prose, tracked_files
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -29,8 +18,7 @@ def find_terms(directory: Path, name: str, text: str) -> list[tuple[str, int]]:
 
 
 def test_success_this_checkout() -> None:
-    uses = list(find_uses(TOP, tracked_files(TOP)))
-    assert list(find_problems(uses, read_baseline(check_language.BASELINE))) == []
+    assert list(find_uses(TOP, tracked_files(TOP))) == []
 
 
 @pytest.mark.parametrize(
@@ -121,38 +109,6 @@ def test_success_allowed(tmp_path: Path) -> None:
 )
 def test_success_files(file: str, *, checked: bool) -> None:
     assert is_checked(file) is checked
-
-
-def test_fail_other_than_the_baseline(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text("Nobody, anew.", encoding="utf-8")
-    (tmp_path / "b.md").write_text("An ID like that of a room.", encoding="utf-8")
-    uses = list(find_uses(tmp_path, ["a.md", "b.md"]))
-    shown = [
-        "a.md:1: 'anew', write: again, new\n    Nobody, anew.",
-        "a.md:1: 'nobody', write: no one, or name the actor\n    Nobody, anew.",
-    ]
-    other = "b.md:1: 'that of, those of', write: the noun again\n    An ID like that of a room."
-    assert list(find_problems(uses, Counter({"a.md": 2, "b.md": 1}))) == []
-    assert list(find_problems(uses, Counter({"a.md": 2}))) == [other]
-    assert list(find_problems(uses, Counter({"a.md": 1, "b.md": 1}))) == [
-        "a.md: 2 uses instead of 1. Write one of them differently:",
-        *shown,
-    ]
-    assert list(find_problems(uses, Counter({"a.md": 2, "b.md": 3, "c.md": 1}))) == [
-        "b.md: 1 uses instead of 3. Run scripts/check_language.py --lower.",
-        "c.md: 0 uses instead of 1. Run scripts/check_language.py --lower.",
-    ]
-
-
-def test_success_baseline_only_falls(tmp_path: Path) -> None:
-    path = tmp_path / "baseline.txt"
-    assert read_baseline(path) == {}
-    write_baseline(path, lower(Counter({"a.md": 3, "b.md": 2}), Counter({"a.md": 5})))
-    assert path.read_text(encoding="utf-8") == "a.md 3\n"
-    assert read_baseline(path) == {"a.md": 3}
-    write_baseline(path, lower(read_baseline(path), Counter()))
-    assert not path.exists()
-    assert lower(Counter(), Counter({"a.md": 1})) == {}
 
 
 def test_success_new_files_are_found_before_their_commit(tmp_path: Path) -> None:

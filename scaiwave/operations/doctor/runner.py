@@ -56,7 +56,7 @@ class HealthReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the first failed check, since later ones may have failed because of it."""
+        """The code of the first failed check: later ones may have failed because of it."""
         failures = (item.exit_code for item in self.findings if item.state is State.FAIL)
         return next(failures, 0)
 

@@ -114,7 +114,7 @@ def move_wrong_types(redis: Redis, logger: logging.Logger) -> bool:
 
 
 def clean_up_queue(queue: SuiteQueue) -> None:
-    """Put back the jobs that a killed worker had not started, and fail those that it had.
+    """Put back the jobs that a killed worker had not started, and fail the started ones.
 
     One worker does it every few seconds. Entries of Redis that are not jobs are deleted.
     """

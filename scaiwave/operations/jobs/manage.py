@@ -170,7 +170,7 @@ def clear_jobs(
     now: datetime,
     dry_run: bool = False,
 ) -> ClearJobsResult:
-    """Delete the jobs in one of the states CLEARABLE, also those that no worker would run.
+    """Delete the jobs in one of the states CLEARABLE, including jobs that no worker would run.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
     RedisUnreachable.

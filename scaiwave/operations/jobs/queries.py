@@ -1,4 +1,4 @@
-"""The jobs in Redis: those that run, wait, or have failed."""
+"""The running, waiting and failed jobs in Redis."""
 
 from __future__ import annotations
 

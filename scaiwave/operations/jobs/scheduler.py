@@ -58,7 +58,7 @@ class _Entry:
 class Scheduler:
     """`step` does what is due; `run` calls it until it is stopped.
 
-    Times are those of this host, as in cron. `enqueued` counts the jobs that were enqueued.
+    Times are local times of this host, as in cron. `enqueued` counts the jobs that were enqueued.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Scheduler:
         logger.info("Job enqueued: %s (%s).", definition.name, job_id)
 
     def _report(self) -> None:
-        """Leave a heartbeat, and delete those of schedulers that are gone."""
+        """Leave a heartbeat, and delete the heartbeats of schedulers that are gone."""
         seen_at = get_redis_time(self._redis)
         next_runs = {
             entry.definition.name: entry.find_next().isoformat()

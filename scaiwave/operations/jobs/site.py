@@ -90,7 +90,7 @@ JOBS = JobSource()
 
 
 def _get_reader(request: HttpRequest) -> Operator:
-    """Return the account as an operator that may look, also where it may not act."""
+    """Return the account as an operator that may look, even if it may not act."""
     return replace(identify_account(request), granted=frozenset({Permission.VIEW_PLATFORM}))
 
 
