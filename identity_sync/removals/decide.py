@@ -30,7 +30,7 @@ from identity_sync.removals.queries import (
     is_pending_q,
     visible_removals,
 )
-from identity_sync.sync.fetch import require_whole_scope
+from identity_sync.sync.scope import require_whole_scope
 from scaiwave.console.text import pluralize, shorten
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, Permission

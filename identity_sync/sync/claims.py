@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync import roles
 from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
-from identity_sync.sync.fetch import SyncScope, restage_records
+from identity_sync.sync.fetch import restage_records
+from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct

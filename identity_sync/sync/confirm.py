@@ -28,8 +28,10 @@ from identity_sync.reasons import Reason
 from identity_sync.sync import claims, pending, roles
 from identity_sync.sync.claims import Claim
 from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
-from identity_sync.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
+from identity_sync.sync.fetch import COLLECTIONS, FetchResult
 from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.scope import SyncScope
+from identity_sync.sync.staged_rows import DELETED_STATUSES
 from identity_sync.sync.staging import BATCH, copy_rows, index_filled
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord

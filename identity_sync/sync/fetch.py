@@ -7,63 +7,41 @@ here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantGone, UnusableRecords
+from identity_sync.errors import IncompleteListing, ListsUnreadable, UnusableRecords
 from identity_sync.reasons import Reason
-from identity_sync.sync.entities import build_local_id
+from identity_sync.sync.scope import SyncScope
+from identity_sync.sync.staged_rows import number_rows
 from identity_sync.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import (
     MemberList,
     ScaiKeyClient,
     UnreadableList,
-    own_scaikey_client,
 )
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import (
-    DELETED,
     BaseRecord,
-    GroupRecord,
     MemberRecord,
     PartnerRecord,
-    ScaiKeyTenantRecord,
-    UserRecord,
-    parse_role_names,
 )
-from scaiwave.config import Configuration
-from scaiwave.console.output import remove_control_chars
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
-from scaiwave.console.text import pluralize
+from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import (
-    InsufficientPermission,
-    NotRegistered,
     ScaiWaveError,
     UpstreamError,
     UpstreamForbidden,
 )
-from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.ids import new_id_hex
-from tenants.lookup.validators import clean_avatar_url, find_slug_problem
 from tenants.models import Partner, Tenant
-from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
-_SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
-
-# assumption: a deleted record may still be returned by id, or even be listed, with this status.
-DELETED_STATUSES = (DELETED,)
-
-# Lengths of the columns, and the largest value of PostgreSQL's integer.
-MAX_LABEL_CHARS = 1000
-MAX_WORD_CHARS = 200
 MAX_DETAIL_CHARS = 255
-MAX_INTEGER = 2**31 - 1
+"""Of a cause that is stored."""
 
 MAX_NAMED = 5
 """Examples that a warning names."""
@@ -78,92 +56,6 @@ COLLECTIONS = {
     "participants": "users",
     "groups": "groups",
 }
-
-
-@dataclass(frozen=True)
-class SyncScope:
-    """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
-
-    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids identify
-    the partner or tenant. `targets_only` is true for a run for single records.
-    """
-
-    name: str
-    partner_id: str = ""
-    tenant_id: str = ""
-    tenant_only: bool = False
-    targets_only: bool = False
-
-    @property
-    def params(self) -> dict[str, str] | None:
-        """Query parameters that restrict a list to the one tenant of a run."""
-        return {"tenant_id": self.tenant_id} if self.tenant_only else None
-
-    def fetch_tenant(self, client: ScaiKeyClient) -> ScaiKeyTenantRecord:
-        """Fetch the one tenant of a run. Raises `TenantGone`."""
-        record = client.get_tenant(self.tenant_id)
-        if record is None or record.status in DELETED_STATUSES:
-            raise TenantGone(f"Tenant not found in ScaiKey: {self.tenant_id}.")
-        return record
-
-
-def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
-    """Read the scope from the token: its `app_scope`, or the role of an operator's token."""
-    claims = client.claims()
-    name = _get_scope_name(claims)
-    if tenant is not None:
-        return SyncScope(name, tenant_id=str(tenant.scaikey_tenant_id), tenant_only=True)
-    return SyncScope(
-        name,
-        partner_id=str(claims.get("partner_id") or ""),
-        tenant_id=str(claims.get("tenant_id") or ""),
-    )
-
-
-def require_whole_scope(operator: Operator, config: Configuration, **options: Any) -> None:
-    """Raise InsufficientPermission unless the operator may run a full sync.
-
-    That takes a role for the whole platform, or for exactly what this server's own credentials can
-    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
-    a full sync is expected to cover. `options` are passed to HttpClient.
-    Raises what a request for a token raises.
-    """
-    if operator.has_permission(Permission.MANAGE_PLATFORM):
-        return
-    operator.require(Permission.SYNC_TENANTS)
-    if operator.is_own_application or _is_whole_scope(operator, config, options):
-        return
-    raise InsufficientPermission(
-        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
-        "credentials can read.",
-        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
-        "super_admin.",
-    )
-
-
-def _is_whole_scope(operator: Operator, config: Configuration, options: dict[str, Any]) -> bool:
-    try:
-        with own_scaikey_client(config, **options) as client:
-            scope = resolve_scope(client, None)
-    except NotRegistered:
-        return False
-    if scope.name == "PARTNER":
-        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
-    if scope.name == "TENANT":
-        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
-    return False
-
-
-def _get_scope_name(claims: dict[str, Any]) -> str:
-    # The role of an administrator takes precedence over the application they signed in with. A
-    # token without such claims is treated as GLOBAL: if it is narrower, ScaiKey responds with 403,
-    # which stops the run, and the removal limit protects the rest.
-    roles = {str(claims.get("role") or "").lower(), *parse_role_names(claims.get("roles") or [])}
-    for role, name in _SCOPE_OF_ROLE.items():
-        if role in roles:
-            return name
-    name = str(claims.get("app_scope") or "").upper()
-    return name if name in _SCOPE_OF_ROLE.values() else "GLOBAL"
 
 
 @dataclass
@@ -396,7 +288,7 @@ def _load_parts(
                     read.append(part.pages)
                     yield part.records
 
-    copy_rows(f"stage_{kind}", _number_rows(iter_records(), kind))
+    copy_rows(f"stage_{kind}", number_rows(iter_records(), kind))
     fetched.read_in_parts[kind] = error
     keep_unreadable(kind, [key for _, key in unreadable])
     fetched.unreadable.update(unreadable)
@@ -435,7 +327,7 @@ def _load_list(
             yield page
 
     with closing(pages):
-        copy_rows(f"stage_{kind}", _number_rows(iter_with_progress(), kind))
+        copy_rows(f"stage_{kind}", number_rows(iter_with_progress(), kind))
     return pages
 
 
@@ -457,7 +349,7 @@ def _add_unusable(
 
 def stage_records(kind: str, records: Iterable[Any]) -> None:
     """Stage records that were fetched one by one."""
-    copy_rows(f"stage_{kind}", _number_rows([list(records)], kind))
+    copy_rows(f"stage_{kind}", number_rows([list(records)], kind))
     deduplicate(f"stage_{kind}")
 
 
@@ -465,7 +357,7 @@ def restage_records(kind: str, records: list[BaseRecord]) -> int:
     """Stage records that were looked up; return the number of the last row before them."""
     table = f"stage_{kind}"
     last = int(fetch(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
-    copy_rows(table, _number_rows([records], kind, start=last))
+    copy_rows(table, number_rows([records], kind, start=last))
     return last
 
 
@@ -608,110 +500,3 @@ def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]
     for member in members:
         if member.is_direct:
             yield member.user_id or member.member_group_id, 0 if member.user_id else 1
-
-
-def _number_rows(
-    pages: Iterable[list[Any]], kind: str, *, start: int = 0
-) -> Iterator[tuple[Any, ...]]:
-    """Yield rows for the temporary table, without records that ScaiKey shows as deleted."""
-    build_row = _ROW_BUILDERS[kind]
-    number = start
-    for page in pages:
-        for record in page:
-            if record.status in DELETED_STATUSES:
-                continue
-            number += 1
-            yield (number, new_id_hex(), *build_row(record))
-
-
-def _convert_limit(number: int | None) -> int | None:
-    """Return None for -1 and for numbers beyond the column, which both mean unlimited."""
-    return number if number is not None and 0 <= number <= MAX_INTEGER else None
-
-
-def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
-    return (
-        record.id,
-        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
-        record.slug[:MAX_WORD_CHARS] or None,
-        _read_status(record),
-        record.contact_email[:MAX_LABEL_CHARS],
-        _convert_limit(record.max_tenants),
-        _convert_limit(record.max_users_per_tenant),
-        _convert_limit(record.max_applications_per_tenant),
-        find_slug_problem(record.slug) or None if record.slug else None,
-    )
-
-
-def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
-    return (
-        record.id,
-        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
-        record.slug[:MAX_WORD_CHARS] or None,
-        _read_status(record),
-        record.contact_email[:MAX_LABEL_CHARS],
-        record.partner_id or None,
-        None,
-        0,
-        find_slug_problem(record.slug) or None if record.slug else None,
-    )
-
-
-def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
-    display_name, email = build_display_name(record), record.email[:MAX_EMAIL_CHARS]
-    return (
-        record.id,
-        record.tenant_id,
-        display_name,
-        email,
-        clean_avatar_url(record.avatar_url),
-        _read_status(record),
-        None if record.roles is None else msgspec.json.encode(record.roles).decode(),
-        build_local_id(email, display_name),
-    )
-
-
-def _build_group_row(record: GroupRecord) -> tuple[Any, ...]:
-    return (
-        record.id,
-        record.tenant_id,
-        _read_name(record.name, record.id)[:MAX_NAME_CHARS],
-        record.group_type[:MAX_WORD_CHARS],
-    )
-
-
-def _read_name(name: str, otherwise: str) -> str:
-    """Return a name without characters that control how a text is written, or another text.
-
-    They could make one name look like another, so no name that an operator enters has them either.
-    """
-    return remove_control_chars(name).strip() or remove_control_chars(otherwise)
-
-
-def _read_status(record: BaseRecord) -> str | None:
-    """Return the status, or None if ScaiKey sent none.
-
-    A truncated value matches no known status and counts as inactive.
-    """
-    return record.status[:MAX_WORD_CHARS] or None
-
-
-def build_display_name(record: UserRecord) -> str:
-    """Return the display name, or else the full name or the local part of the e-mail address."""
-    full_name = f"{record.first_name} {record.last_name}".strip()
-    name = record.display_name or full_name or record.email.partition("@")[0]
-    return _read_name(name, record.email.partition("@")[0])[:MAX_NAME_CHARS]
-
-
-def join_examples(examples: list[str], total: int) -> str:
-    """Join examples of `total` things: `a, b and 3 more`."""
-    suffix = f" and {total - len(examples):,} more" if total > len(examples) else ""
-    return ", ".join(examples) + suffix
-
-
-_ROW_BUILDERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "partners": _build_partner_row,
-    "tenants": _build_tenant_row,
-    "participants": _build_participant_row,
-    "groups": _build_group_row,
-}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from identity_sync.errors import SyncPartial
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
-from identity_sync.sync.fetch import MAX_NAMED, join_examples
+from identity_sync.sync.fetch import MAX_NAMED
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.slugs import SlugConflict
-from scaiwave.console.text import pluralize
+from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from tenants.roles.queries.super_admins import GRANT_COMMAND
 

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.report import LOSSES
-from identity_sync.sync.fetch import join_examples
 from identity_sync.sync.pending import iter_removals
 from identity_sync.sync.removal_limit import APPLIED
 from identity_sync.sync.staging import (
@@ -24,6 +23,7 @@ from identity_sync.sync.staging import (
     copy_rows,
     index_filled,
 )
+from scaiwave.console.text import join_examples
 from scaiwave.core.sql import fetch, fetch_one, to_uuid, uuid_param
 
 MAX_NAMED = 5

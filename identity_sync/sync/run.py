@@ -34,16 +34,10 @@ from identity_sync.sync import history, pending
 from identity_sync.sync.audit_run import RunPermissions, audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
-from identity_sync.sync.fetch import (
-    FetchResult,
-    SyncScope,
-    require_whole_scope,
-    resolve_scope,
-    stage_all,
-)
+from identity_sync.sync.edge_claims import EdgeConfirmer
+from identity_sync.sync.fetch import FetchResult, stage_all
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.losses import count_losses, count_losses_by_tenant, find_losses
-from identity_sync.sync.memberships import EdgeConfirmer
 from identity_sync.sync.partial import build_partial_error
 from identity_sync.sync.phases import PhaseRecorder
 from identity_sync.sync.plan import (
@@ -73,6 +67,7 @@ from identity_sync.sync.removal_limit import (
     list_counted_losses,
     set_aside_super_admins,
 )
+from identity_sync.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.sync.set_aside import skip_set_aside
 from identity_sync.sync.staging import analyze, temporary_tables
 from identity_sync.sync.targets import Targets, stage_targets, update_unproven

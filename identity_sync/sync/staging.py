@@ -122,7 +122,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "unreadable_lists": ("kind", "scaikey_id", "detail"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
     # lost, exists, postponed, inconsistent, kept or assumed (see claims.py). Those about edges also
-    # proven, and returned (see memberships.py).
+    # proven, and returned (see edge_claims.py).
     "loss_claims": (
         "kind",
         "scaikey_id",

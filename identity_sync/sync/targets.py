@@ -19,15 +19,15 @@ from identity_sync.reasons import format_cause
 from identity_sync.sync.confirm import LookupBudget
 from identity_sync.sync.fetch import (
     COLLECTIONS,
-    DELETED_STATUSES,
     FetchResult,
-    SyncScope,
     fetch_own_partner,
     restage_records,
     stage_members,
     stage_records,
     stage_scope,
 )
+from identity_sync.sync.scope import SyncScope
+from identity_sync.sync.staged_rows import DELETED_STATUSES
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord

@@ -39,3 +39,9 @@ def _iter_quotable(argument: str) -> list[str]:
     values |= {value.strip() for value in values} | {value.lower() for value in values}
     forms = values | {repr(value)[1:-1] for value in values} | set(map(quote, values))
     return sorted((form for form in forms if len(form) > MAX_QUOTED_CHARS), key=len, reverse=True)
+
+
+def join_examples(examples: list[str], total: int) -> str:
+    """Join examples of `total` things: `a, b and 3 more`."""
+    suffix = f" and {total - len(examples):,} more" if total > len(examples) else ""
+    return ", ".join(examples) + suffix

@@ -1,0 +1,455 @@
+"""Claims about group memberships: which edges would end by the lists, and the proof of each.
+
+An edge ends only if its member is confirmed as removed from ScaiKey, or if two complete lists of
+the group's members lack it; for members that were read by SCIM, the group's document and one such
+list. A list is complete if it was read to an empty page, matches every reported total, repeats no
+record and has no unreadable one. The second list uses a different page size, which exposes replicas
+that disagree. Other differences between the two lists don't matter, so that a busy group still
+loses the members who left. Everything else is postponed.
+
+In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
+a claim, `w` a group whose members were fetched, `l` a group that was read again, `r` a group that
+returns, `t` a tenant, `d` a row of the plan, `k` a tenant whose access is kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from identity_sync.reasons import Reason
+from identity_sync.sync import pending
+from identity_sync.sync.confirm import SAMPLE_SIZE, Confirmation, LookupBudget
+from identity_sync.sync.fetch import MAX_NAMED, direct_memberships
+from identity_sync.sync.memberships import KIND, MEMBER_TYPES, count_in_scope
+from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.scope import SyncScope
+from identity_sync.sync.staging import analyze, copy_rows, find_kept_note, index_filled
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, UnreadableList
+from scaiwave.clients.scaikey.scim import ScimGroup
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import join_examples, pluralize
+from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
+from scaiwave.ids import new_id_hex
+
+GROUPS_READ_AGAIN = 500
+"""In one batch, which has two lists of the members of each."""
+
+
+def find_claims() -> None:
+    """Stage a claim for each edge that the lists no longer show.
+
+    The edges of a member that was removed or moved need no further proof. The edges of a group
+    that returns end in any case, since they gave no access while it was deactivated.
+    """
+    for is_group, table, kind, column, _ in MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
+                   CASE WHEN g.absent_since IS NOT NULL THEN 'returned'
+                        WHEN m.absent_since IS NOT NULL
+                          OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
+                                     AND x.scaikey_id = m.scaikey_id)
+                          OR {_is_moved(kind)}
+                        THEN 'proven' ELSE 'open' END, ''
+            FROM fetched_group_rows w
+            JOIN sw_group_memberships e ON e.group_id = w.group_id
+            JOIN sw_groups g ON g.id = w.group_id
+            JOIN {table} m ON m.id = e.{column}
+            WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = w.scaikey_id
+                AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+            """
+        )
+
+
+def find_edges_of_returning_groups() -> None:
+    """Stage a claim for each edge of a group that returns while its members were not fetched.
+
+    It would give access again to people who have left it since then. The first list of its members
+    that can be read restores the others.
+    """
+    for is_group, table, _, column, _ in MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'returned', ''
+            FROM stage_groups r JOIN sw_tenants t ON t.scaikey_tenant_id = r.tenant_scaikey_id
+            JOIN sw_groups g ON g.scaikey_id = r.scaikey_id AND g.tenant_id = t.id
+            JOIN sw_group_memberships e ON e.group_id = g.id
+            JOIN {table} m ON m.id = e.{column}
+            WHERE g.absent_since IS NOT NULL AND e.absent_since IS NULL
+              AND m.scaikey_id IS NOT NULL
+              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows) AND NOT EXISTS (
+                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = r.scaikey_id
+                AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+            """
+        )
+
+
+def _is_moved(kind: str) -> str:
+    """SQL for whether member `m` is confirmed to be in another tenant now."""
+    return (
+        f"EXISTS (SELECT 1 FROM loss_claims y JOIN stage_{kind} s ON s.scaikey_id = y.scaikey_id "
+        "JOIN sw_tenants t ON t.id = m.tenant_id "
+        f"WHERE y.kind = '{kind}' AND y.scaikey_id = m.scaikey_id AND y.row_id = m.id "
+        "AND y.state IN ('lost', 'assumed') "
+        f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
+    )
+
+
+def find_edges_of_lost_members() -> None:
+    """Stage a proven claim for each edge of a removed or moved member in a group not fetched:
+    in a run for single records, or because the members can't be read."""
+    for is_group, table, kind, column, _ in MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'proven', ''
+            FROM {table} m
+            JOIN sw_group_memberships e ON e.{column} = m.id
+            JOIN sw_groups g ON g.id = e.group_id
+            WHERE e.absent_since IS NULL AND g.absent_since IS NULL AND g.scaikey_id IS NOT NULL
+              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows)
+              AND m.scaikey_id IN (SELECT scaikey_id FROM confirmed_removals WHERE kind = '{kind}'
+                                   UNION SELECT scaikey_id FROM stage_{kind})
+              AND (EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
+                           AND x.scaikey_id = m.scaikey_id)
+                   OR {_is_moved(kind)})
+            """
+        )
+
+
+def _keep_edges() -> None:
+    """Keep the group memberships that would end in tenants whose removals are turned off."""
+    execute(
+        f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
+        "WHERE state IN ('open', 'proven') "
+        "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+    )
+
+
+@dataclass(frozen=True)
+class EdgeConfirmer:
+    """Decides the claims about edges by the rule in the docstring of this module."""
+
+    client: ScaiKeyClient
+    limit: RemovalLimit
+    budget: LookupBudget
+    scope: SyncScope
+    progress_factory: ProgressFactory
+    now: datetime
+    result: Confirmation
+
+    def confirm(self, present: int) -> None:
+        find_claims()
+        if self.scope.targets_only or _has_groups_not_fetched():
+            find_edges_of_lost_members()
+            find_edges_of_returning_groups()
+        if self.scope.targets_only:
+            present = count_in_scope()
+        _keep_edges()
+        if not _count_open():
+            return
+        analyze("edge_claims")
+        pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
+        for groups in batched(pending.list_approved_groups(self.now), GROUPS_READ_AGAIN):
+            self._read_again(groups, LookupBudget(None, None))
+        self._apply_limit(present)
+        last, done = "", 0
+        total = int(
+            fetch_one(
+                "SELECT count(DISTINCT group_scaikey_id) FROM edge_claims WHERE state = 'open'"
+            )[0]
+        )
+        with self.progress_factory("Reading group members again") as progress:
+            while groups := _list_open_groups(after=last, limit=GROUPS_READ_AGAIN):
+                if not self._read_again(groups):
+                    _postpone_open(Reason.BUDGET_SPENT)
+                last, done = groups[-1], done + len(groups)
+                progress(done, total)
+        self._warn()
+
+    def _apply_limit(self, total: int) -> None:
+        claimed = _count_open()
+        if self.limit.allowed is not None and claimed <= self.limit.allowed:
+            return
+        if self.limit.is_exceeded(claimed, total):
+            if self._is_confirmed_by_sample(""):
+                _assume("")
+            return
+        if self.scope.tenant_only or self.limit.allowed is not None:
+            # --allow-removals lifts the budget, so that every claim is looked up.
+            return
+        rows = fetch(
+            "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "
+            "HAVING count(*) > %s",
+            [self.limit.limit],
+        )
+        if rows:
+            index_filled("edge_claims", "tenant_id")
+        for tenant_id, number in rows:
+            present = fetch_one(
+                "SELECT count(*) FROM sw_group_memberships "
+                "WHERE tenant_id = %s AND absent_since IS NULL",
+                [str(tenant_id)],
+            )[0]
+            if not self.limit.is_exceeded(int(number), int(present)):
+                continue
+            if not self._is_confirmed_by_sample(str(tenant_id)):
+                return
+            _assume(str(tenant_id))
+
+    def _is_confirmed_by_sample(self, tenant_id: str) -> bool:
+        """Read a sample of groups again, and return whether only removals were confirmed.
+
+        Otherwise all open claims are decided: as inconsistent if an edge still exists, and as
+        postponed if nothing is proven.
+        """
+        groups = _draw_open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id)
+        self._read_again(groups)
+        marks = ", ".join(["%s"] * len(groups))
+        states = dict(
+            fetch(
+                "SELECT state, count(*) FROM edge_claims "
+                f"WHERE group_scaikey_id IN ({marks}) GROUP BY state",
+                groups,
+            )
+        )
+        if states.get("lost") and not states.get("exists"):
+            return True
+        if states.get("exists"):
+            stopped_count = execute(
+                "UPDATE edge_claims SET state = 'inconsistent', note = %s WHERE state = 'open'",
+                [Reason.INCONSISTENT],
+            )
+            if stopped_count:
+                self.result.inconsistent.append(KIND)
+        else:
+            _postpone_open(Reason.MEMBERS_INCOMPLETE)
+        return False
+
+    def _read_again(self, groups: list[str], budget: LookupBudget | None = None) -> bool:
+        """Read the members of groups twice more, and decide their claims.
+
+        Returns False if the budget was spent before the last group.
+        """
+        keys = (budget or self.budget).limit(groups)
+        with closing(self.client.iter_members(keys, to_end=True)) as lists:
+            first_lists = dict(map(_drop_unreadable, lists))
+        documents = self._read_documents(first_lists)
+        sizes = {
+            group_id: _other_page_size(members)
+            for group_id, members in first_lists.items()
+            if members is not None and group_id not in documents
+        }
+        second_lists = dict(
+            map(_drop_unreadable, self.client.iter_members(sizes, to_end=True, per_page=sizes))
+        )
+        readings = []
+        for group_id, first in first_lists.items():
+            document = documents.get(group_id)
+            if document is not None:
+                # Documents may be cut off, so that even two of them prove nothing.
+                is_proof = first is not None and first.is_complete
+                readings.append(_Reading(group_id, (document, first), is_proof))
+            else:
+                second = second_lists.get(group_id)
+                readings.append(_Reading(group_id, (first, second), _are_proof(first, second)))
+        _decide(readings)
+        return len(first_lists) == len(groups)
+
+    def _read_documents(self, groups: Iterable[str]) -> dict[str, ScimGroup]:
+        """Read the groups by id whose members were fetched by SCIM."""
+        documents = {}
+        for batch in batched(groups):
+            rows = fetch(
+                "SELECT scaikey_id, scim_tenant_id FROM fetched_groups "
+                f"WHERE scim_tenant_id <> '' AND scaikey_id IN ({', '.join(['%s'] * len(batch))})",
+                batch,
+            )
+            for group_id, tenant_id in rows:
+                group = self.client.get_scim_group(tenant_id, group_id)
+                if group is not None and group.people is not None:
+                    documents[group_id] = group
+        return documents
+
+    def _warn(self) -> None:
+        if number := _count("exists"):
+            self.result.warnings.append(
+                f"ScaiKey's lists omitted {pluralize(number, 'group membership')} that still exist."
+            )
+        number = _count("postponed") + _count("inconsistent")
+        if not number:
+            return
+        names = fetch(
+            """
+            SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims c
+            JOIN sw_group_memberships e ON e.id = c.edge_id JOIN sw_groups g ON g.id = e.group_id
+            WHERE c.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
+            """
+        )
+        examples = [f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED]]
+        self.result.warnings.append(
+            f"Postponed {pluralize(number, 'membership removal')}: ScaiKey's lists of members "
+            f"prove nothing for {join_examples(examples, len(names))}."
+        )
+
+
+def _has_groups_not_fetched() -> bool:
+    """Whether ScaiKey lists a group, and did not return its members."""
+    return bool(
+        fetch(
+            "SELECT 1 FROM stage_groups "
+            "WHERE scaikey_id NOT IN (SELECT scaikey_id FROM fetched_groups) LIMIT 1"
+        )
+    )
+
+
+def _drop_unreadable(
+    reading: tuple[str, MemberList | UnreadableList | None],
+) -> tuple[str, MemberList | None]:
+    """A list that can't be read proves as little as none."""
+    group_id, members = reading
+    return group_id, None if isinstance(members, UnreadableList) else members
+
+
+def _other_page_size(members: MemberList) -> int:
+    """Return a page size that differs from the first one even if the server caps pages."""
+    return max(1, members.page_size * 2 // 3)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What was read again of one group, and whether edges in none of the lists have ended."""
+
+    group_id: str
+    lists: tuple[MemberList | ScimGroup | None, ...]
+    is_proof: bool
+
+
+def _decide(readings: list[_Reading]) -> None:
+    """Decide the open claims about groups that were read again.
+
+    An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
+    postponed otherwise.
+    """
+    states = {True: ("lost", ""), False: ("postponed", Reason.MEMBERS_INCOMPLETE)}
+    execute("DELETE FROM lookups")
+    copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof], "") for each in readings))
+    analyze("lookups")
+    if existing := _find_existing(readings):
+        _restage(existing)
+        execute(
+            """
+            UPDATE edge_claims SET state = 'exists'
+            WHERE state = 'open' AND group_scaikey_id IN (SELECT scaikey_id FROM lookups)
+              AND EXISTS (SELECT 1 FROM stage_memberships s
+                          WHERE s.group_scaikey_id = edge_claims.group_scaikey_id
+                            AND s.member_scaikey_id = edge_claims.member_scaikey_id
+                            AND s.is_group = edge_claims.is_group)
+            """
+        )
+    for state, note in states.values():
+        execute(
+            "UPDATE edge_claims SET state = %s, note = %s WHERE state = 'open' "
+            "AND group_scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result = %s)",
+            [state, note, state],
+        )
+
+
+def _find_existing(readings: list[_Reading]) -> list[tuple[str, str, int]]:
+    """Return the edges with an open claim that one of the lists has."""
+    claimed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for group_id, *member in fetch(
+        "SELECT c.group_scaikey_id, c.member_scaikey_id, c.is_group "
+        "FROM lookups l CROSS JOIN edge_claims c "
+        "WHERE c.group_scaikey_id = l.scaikey_id AND c.state = 'open'"
+    ):
+        claimed[group_id].add((member[0], member[1]))
+    existing: list[tuple[str, str, int]] = []
+    for reading in readings:
+        seen = {
+            pair
+            for members in reading.lists
+            if members is not None
+            for pair in _iter_memberships(members)
+        }
+        existing += ((reading.group_id, *pair) for pair in sorted(claimed[reading.group_id] & seen))
+    return existing
+
+
+def _iter_memberships(members: MemberList | ScimGroup) -> Iterator[tuple[str, int]]:
+    if isinstance(members, ScimGroup):
+        return members.iter_memberships()
+    return direct_memberships(members.records)
+
+
+def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:
+    if first is None or second is None:
+        return False
+    fits_one_page = len(first.records) <= first.page_size and len(second.records) <= (
+        second.page_size
+    )
+    sizes_differ = first.page_size != second.page_size
+    return first.is_complete and second.is_complete and (sizes_differ or fits_one_page)
+
+
+def _restage(edges: Iterable[tuple[str, str, int]]) -> None:
+    """Stage edges that only a later list showed."""
+    last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
+    copy_rows(
+        "stage_memberships",
+        ((number, new_id_hex(), *edge) for number, edge in enumerate(edges, last + 1)),
+    )
+
+
+def _list_open_groups(*, after: str, limit: int) -> list[str]:
+    """Return the next groups with open claims, in the order of their ids."""
+    rows = fetch(
+        "SELECT DISTINCT group_scaikey_id FROM edge_claims "
+        "WHERE state = 'open' AND group_scaikey_id > %s ORDER BY group_scaikey_id LIMIT %s",
+        [after, limit],
+    )
+    return [row[0] for row in rows]
+
+
+def _draw_open_groups(*, limit: int, tenant_id: str) -> list[str]:
+    """Draw groups with open claims at random, of one tenant if it is not empty."""
+    where, params = "", []
+    if tenant_id:
+        where, params = "AND tenant_id = %s", [tenant_id]
+    rows = fetch(
+        "SELECT group_scaikey_id FROM (SELECT DISTINCT group_scaikey_id FROM edge_claims "
+        f"WHERE state = 'open' {where}) AS g ORDER BY random() LIMIT %s",
+        [*params, limit],
+    )
+    return [row[0] for row in rows]
+
+
+def _assume(tenant_id: str) -> int:
+    if tenant_id:
+        return execute(
+            "UPDATE edge_claims SET state = 'assumed' WHERE state = 'open' AND tenant_id = %s",
+            [tenant_id],
+        )
+    return execute("UPDATE edge_claims SET state = 'assumed' WHERE state = 'open'")
+
+
+def _postpone_open(note: str) -> None:
+    execute("UPDATE edge_claims SET state = 'postponed', note = %s WHERE state = 'open'", [note])
+
+
+def _count_open() -> int:
+    return _count("open")
+
+
+def _count(state: str) -> int:
+    return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state = %s", [state])[0])
