@@ -28,7 +28,7 @@ from identity_sync.reasons import Reason
 from identity_sync.sync import claims, pending, roles
 from identity_sync.sync.claims import Claim
 from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
-from identity_sync.sync.fetch import COLLECTIONS, FetchResult
+from identity_sync.sync.fetch import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staged_rows import DELETED_STATUSES
@@ -43,7 +43,6 @@ SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
 wrong, such a sample shows it 19 times in 20."""
 
-MAX_DETAIL_CHARS = 255
 """Length of the columns for what a look-up reported."""
 
 MAX_CONTROLS = 8

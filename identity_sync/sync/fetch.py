@@ -41,7 +41,7 @@ from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant
 
 MAX_DETAIL_CHARS = 255
-"""Of a cause that is stored."""
+"""The longest cause that is stored."""
 
 MAX_NAMED = 5
 """Examples that a warning names."""
