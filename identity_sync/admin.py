@@ -1,5 +1,5 @@
 """Admin pages of the sync."""
 
-from identity_sync.site import pages, removals
+from identity_sync.site import changes, removals, runs
 
-__all__ = ["pages", "removals"]
+__all__ = ["changes", "removals", "runs"]

@@ -1,0 +1,351 @@
+"""Admin pages, read-only, of registrations, runs of the sync, and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Case, Model, Q, QuerySet, TextField, Value, When
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import escape, format_html, format_html_join
+
+from identity_sync.models import (
+    LOCK,
+    WRITTEN,
+    Outcome,
+    Registration,
+    RegistrationState,
+    SyncChange,
+    SyncChangeValues,
+    SyncPlannedChange,
+    SyncRun,
+    SyncSkip,
+    WebhookEvent,
+    WebhookState,
+)
+from identity_sync.reports.run_figures import COLUMNS, NOT_APPLIED, OUTCOME_TONES, build_rows
+from identity_sync.reports.runs import get_oldest_kept_id
+from identity_sync.site import acts
+from identity_sync.site.changes import describe_planned, describe_shown_change, find_existing
+from identity_sync.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
+from scaiwave.core.locks import is_locked
+from scaiwave.site import ReadOnlyAdmin, Section
+from scaiwave.site.access import PLATFORM, by_tenant, find_limited_operator, limit_rows
+from scaiwave.site.filters import make_choice_filter
+from scaiwave.site.formatting import (
+    EMPTY_VALUE,
+    FormattedValue,
+    Tone,
+    format_badge,
+    format_clamped,
+    format_time,
+    format_word,
+    link_to_id,
+)
+from scaiwave.site.related import list_url
+from scaiwave.site.tabs import register_tab
+from scaiwave.site.terms import TermForm, is_uuid
+from tenants.models import Participant, Tenant
+from tenants.people.site.filters import ConditionFilter
+
+__all__ = ["acts"]
+
+REGISTRATION_TONES = {
+    RegistrationState.PENDING: Tone.WARN,
+    RegistrationState.APPROVED: Tone.GOOD,
+    RegistrationState.REJECTED: Tone.BAD,
+}
+WEBHOOK_TONES = {
+    WebhookState.PENDING: Tone.INFO,
+    WebhookState.HANDLED: Tone.GOOD,
+    WebhookState.FAILED: Tone.BAD,
+}
+MAX_SHOWN_CHANGES = 20
+MAX_SHOWN_PLANNED = 100
+SYNC_CODES = "SW_SYNC_"
+"""What the codes of the sync's own errors begin with."""
+register_tab(Tenant, "Sync", SyncChange, "tenant", position=6, part="Changes")
+register_tab(Tenant, "Sync", SyncRun, "tenant", position=6, part="Runs of this tenant")
+register_tab(Tenant, "Sync", SyncSkip, "tenant", position=6, part="Skipped")
+register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
+register_tab(
+    SyncRun,
+    "Changes",
+    SyncChange,
+    "run",
+    position=1,
+    is_offered=lambda run: run.outcome in WRITTEN,
+)
+register_tab(
+    SyncRun,
+    "Planned changes",
+    SyncPlannedChange,
+    "run",
+    position=2,
+    is_offered=lambda run: run.outcome in RECORDED_PLANS,
+)
+
+
+@admin.register(Registration)
+class RegistrationAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.SYNC
+    list_display = ("name", "state_badge", "scope", "scaikey_url", "requested_at", "decided_at")
+    list_filter = ("state", make_choice_filter("scope", ("GLOBAL", "PARTNER", "TENANT")))
+    search_fields = ("name", "request_id__exact", "client_id__exact", "scaikey_url")
+    search_help_text = "Search by name, URL of ScaiKey, or ID of a request or application."
+    sortable_by = ("requested_at",)
+
+    @admin.display(description="state")
+    def state_badge(self, registration: Registration) -> str:
+        return format_badge(
+            registration.state.lower(),
+            REGISTRATION_TONES.get(RegistrationState(registration.state), Tone.NEUTRAL),
+        )
+
+
+CHANGE_SCOPE, TENANT_SCOPE = by_tenant(), by_tenant("pk")
+
+
+class OutcomeFilter(ConditionFilter):
+    title = "outcome"
+    parameter_name = "outcome"
+    conditions: ClassVar = {
+        "not_applied": Q(outcome__in=NOT_APPLIED),
+        **{outcome.value: Q(outcome=outcome) for outcome in Outcome},
+    }
+    titles: ClassVar = {"not_applied": "Not applied: failed, refused or partial"}
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.SYNC
+    searched_forms = frozenset({TermForm.CODE, TermForm.EMAIL})
+    list_display = (
+        "started_at",
+        "outcome_badge",
+        "trigger",
+        "tenant",
+        "changes",
+        "duration",
+        "requests",
+        "operator",
+        "error",
+    )
+    list_filter = (OutcomeFilter, "trigger", "started_at")
+    list_select_related = ("tenant",)
+    search_fields = ("operator", "error_code__exact", "tenant__slug")
+    search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
+    more_fields = ("figures", "planned", "changed", "warning_list", "loss_list")
+    field_models: ClassVar = {
+        "planned": (SyncPlannedChange,),
+        "changed": (SyncChange, SyncChangeValues),
+        "loss_list": (Tenant,),
+    }
+    # The heading has them.
+    hidden_fields = (
+        "counts",
+        "outcome",
+        "operator",
+        "trigger",
+        "requests",
+        "duration_seconds",
+        "error_code",
+        "error_message",
+        "error_fix",
+        "fix_command",
+        "warnings",
+        "losses",
+        "phases",
+    )
+    sortable_by = ("started_at",)
+    ordering = ("-started_at", "-id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
+        """Return the runs. Accounts that see only some tenants get the messages of the sync's own
+        errors only: others contain the address of ScaiKey, for example."""
+        runs: QuerySet[SyncRun] = super().get_queryset(request)
+        if find_limited_operator(request) is None:
+            return runs
+        texts = {
+            f"shown_{name}": Case(
+                When(error_code__startswith=SYNC_CODES, then=name),
+                default=Value(""),
+                output_field=TextField(),
+            )
+            for name in ("error_message", "error_fix")
+        }
+        return runs.annotate(**texts)
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the run with what the account may see of it.
+
+        The sync of one tenant can take people from another one.
+        """
+        run: Any = super().get_object(request, *args, **kwargs)
+        if run is not None:
+            changes = SyncChange.objects.filter(run=run)
+            run.visible_changes = limit_rows(request, changes, CHANGE_SCOPE)
+            planned = SyncPlannedChange.objects.filter(run=run, pk__gte=get_oldest_kept_id())
+            run.visible_planned = limit_rows(request, planned, CHANGE_SCOPE)
+            keys = [tenant for _, tenant, _ in run.losses if is_uuid(tenant)]
+            tenants = limit_rows(request, Tenant.objects.filter(pk__in=keys), TENANT_SCOPE)
+            run.visible_tenants = {str(tenant.pk): tenant.slug for tenant in tenants}
+            run.is_limited = find_limited_operator(request) is not None
+        return run
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Leave out what a run with this outcome can't have."""
+        fields = super().get_fields(request, obj)
+        if not isinstance(obj, SyncRun):
+            return fields
+        outcomes: dict[Any, Sequence[str]] = {
+            "planned": RECORDED_PLANS,
+            "changed": WRITTEN,
+        }
+        return [name for name in fields if name not in outcomes or obj.outcome in outcomes[name]]
+
+    def format_name(self, run: SyncRun) -> str:
+        return format_html("{} {}", format_time(run.started_at), run.outcome)
+
+    def summarise(self, run: SyncRun, request: HttpRequest) -> str:
+        is_running = run.outcome == Outcome.RUNNING
+        context = {
+            "run": run,
+            "message": getattr(run, "shown_error_message", run.error_message),
+            "fix": getattr(run, "shown_error_fix", run.error_fix),
+            "badge": self.outcome_badge(run),
+            "is_running": is_running,
+            "is_interrupted": is_running and not is_locked(LOCK),
+        }
+        return render_to_string("identity_sync/admin/run.html", context)
+
+    @admin.display(description="outcome")
+    def outcome_badge(self, run: SyncRun) -> str:
+        return format_badge(run.outcome, OUTCOME_TONES.get(Outcome(run.outcome), Tone.NEUTRAL))
+
+    @admin.display(description="figures")
+    def figures(self, run: Any) -> str:
+        """A table of the counts: kinds by what was done with their records."""
+        if not (rows := build_rows(run, has_plan=run.visible_planned.exists())):
+            return EMPTY_VALUE
+        context = {"columns": ("Kind", *COLUMNS), "rows": rows}
+        return render_to_string("scaiwave/admin/figures.html", context)
+
+    @admin.display(description="what changed")
+    def changed(self, run: Any) -> str:
+        """The first changes with their values; the tab has all of them."""
+        related = ("tenant", "stored_values")
+        found = run.visible_changes.select_related(*related).order_by("pk")
+        changes = list(found[: MAX_SHOWN_CHANGES + 1])
+        if not changes:
+            return EMPTY_VALUE
+        context = {
+            "changes": [describe_shown_change(change) for change in changes[:MAX_SHOWN_CHANGES]],
+            "more": len(changes) > MAX_SHOWN_CHANGES,
+            "url": list_url(SyncChange._meta.get_field("run"), run),
+        }
+        return render_to_string("identity_sync/admin/changed.html", context)
+
+    @admin.display(description="planned changes")
+    def planned(self, run: Any) -> str:
+        """The first changes that were not made, removals first; the tab has the others."""
+        found = run.visible_planned.select_related("tenant").order_by("pk")
+        changes = list(found[: MAX_SHOWN_PLANNED + 1])
+        recorded = len(changes) if len(changes) <= MAX_SHOWN_PLANNED else found.count()
+        changes = changes[:MAX_SHOWN_PLANNED]
+        existing = find_existing(changes)
+        context = {
+            "changes": [describe_planned(change, existing) for change in changes],
+            "total": sum(
+                counts.get(name, 0) for counts in run.get_counts().values() for name in _COUNTED
+            ),
+            "recorded": recorded,
+            "limit": MAX_PLANNED_CHANGES,
+            "url": list_url(SyncPlannedChange._meta.get_field("run"), run),
+        }
+        return render_to_string("identity_sync/admin/planned.html", context)
+
+    @admin.display(description="warnings")
+    def warning_list(self, run: SyncRun) -> str:
+        return format_html_join("", "<div>{}</div>", ((each,) for each in run.warnings)) or "-"
+
+    @admin.display(description="losses of access")
+    def loss_list(self, run: Any) -> str:
+        """How many lost access in which tenant."""
+        names = run.visible_tenants
+        lines = (
+            (f"{number:,} {format_word(measure)}", link_to_id("tenant", tenant, names[tenant]))
+            if tenant in names
+            else (f"{number:,} {format_word(measure)}", tenant or EMPTY_VALUE)
+            for measure, tenant, number in run.losses
+            if tenant in names or not run.is_limited
+        )
+        return format_html_join("", "<div>{} in {}</div>", lines) or EMPTY_VALUE
+
+    @admin.display(description="changes")
+    def changes(self, run: SyncRun) -> str:
+        """The counts of each kind that are not 0."""
+        summaries = {
+            kind: summary
+            for kind, counts in run.get_counts().items()
+            if (summary := _format_counts(counts))
+        }
+        text, value = (
+            "; ".join(f"{name(kind)}: {summary}" for kind, summary in summaries.items())
+            for name in (format_word, str)
+        )
+        return FormattedValue(escape(text), value)
+
+    @admin.display(description="duration", empty_value="-")
+    def duration(self, run: SyncRun) -> str | None:
+        return None if run.duration_seconds is None else f"{run.duration_seconds:.1f} s"
+
+    @admin.display(description="error")
+    def error(self, run: SyncRun) -> str:
+        message = getattr(run, "shown_error_message", run.error_message)
+        text = f"{run.error_code} {message}".strip()
+        return format_clamped(text) if text else ""
+
+
+_COUNTED = ("added", "updated", "deactivated", "restored", "skipped")
+
+
+def _format_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTED if counts.get(name))
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.SYNC
+    list_display = (
+        "received_at",
+        "event_type",
+        "scaikey_id",
+        "state_badge",
+        "seconds",
+        "attempts",
+        "error_code",
+        "run",
+    )
+    list_filter = ("state", "received_at")
+    list_select_related = ("run", "run__tenant")
+    search_fields = ("event_id__exact", "scaikey_id__exact")
+    search_help_text = "Search by ID of an event, or ScaiKey ID of what it is about."
+    sortable_by = ("received_at",)
+    ordering = ("-received_at", "-id")
+
+    @admin.display(description="state")
+    def state_badge(self, event: WebhookEvent) -> str:
+        return format_badge(event.state, WEBHOOK_TONES.get(WebhookState(event.state), Tone.NEUTRAL))
+
+    @admin.display(description="seconds", empty_value="-")
+    def seconds(self, event: WebhookEvent) -> str | None:
+        """How long the event took from its arrival until it was handled."""
+        if event.ended_at is None:
+            return None
+        return f"{(event.ended_at - event.received_at).total_seconds():.1f}"
