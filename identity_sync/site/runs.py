@@ -92,6 +92,7 @@ register_tab(
 class RegistrationAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.SYNC
+    position = 0
     list_display = ("name", "state_badge", "scope", "scaikey_url", "requested_at", "decided_at")
     list_filter = ("state", make_choice_filter("scope", ("GLOBAL", "PARTNER", "TENANT")))
     search_fields = ("name", "request_id__exact", "client_id__exact", "scaikey_url")
@@ -123,6 +124,7 @@ class OutcomeFilter(ConditionFilter):
 class SyncRunAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
+    position = 0
     searched_forms = frozenset({TermForm.CODE, TermForm.EMAIL})
     list_display = (
         "started_at",
