@@ -2,14 +2,14 @@
 
 `run.run_sync` goes through the modules in this order:
 
-1. `fetch` reads from the token what the credentials can read, and the lists into the temporary
-   tables of `staging`; `targets` reads the single records that webhooks announce.
+1. `scope` reads from the token what the credentials can read; `fetch` reads the lists into the
+   temporary tables of `staging`, and `targets` the single records that webhooks announce.
 2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
-   by id; `memberships` reads members again.
+   by ID; `edge_claims` does so for memberships, and reads members again.
 3. `plan` resolves conflicts of slugs, and compares the staged records with the rows: `entities`,
    `memberships` and `roles` plan their kinds.
-4. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
-   `reviewed_removals` compares it with a plan that was reviewed.
+4. `losses` finds who would lose access, `removal_limit` judges which removals wait, `set_aside`
+   skips them and `pending` records them; `reviewed_removals` compares them with a reviewed plan.
 5. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
 6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
 
