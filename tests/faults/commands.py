@@ -69,7 +69,7 @@ COMMANDS: Mapping[str, Command] = {
     "sync": Command(
         "sync --json",
         (SCAIKEY, POSTGRESQL),
-        fails(SUCCESS, "SW_UPSTREAM_NONSENSE"),
+        fails(SUCCESS, SUCCESS),  # A list that is corrupt once is read again, tenant by tenant.
         b"/admin/users/?",
         logs=frozenset({"sw_sync_runs"}),
     ),
@@ -84,7 +84,7 @@ COMMANDS: Mapping[str, Command] = {
     "sync status": Command(
         "sync status --json",
         (SCAIKEY, POSTGRESQL),
-        fails(SUCCESS, "SW_UPSTREAM_NONSENSE"),
+        fails(SUCCESS, SUCCESS),
         b"/admin/groups/?",
     ),
     "admin list-tenants": Command(
