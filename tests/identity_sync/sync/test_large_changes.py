@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 from identity_sync.errors import SyncPartial
-from identity_sync.sync import claims, memberships
+from identity_sync.sync import claims, edge_claims
 from scaiwave.core.sql import fetch_one
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
@@ -107,7 +107,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor == "postgresql":
         return
     monkeypatch.setattr(claims, "BATCH", 20)
-    monkeypatch.setattr(memberships, "GROUPS_READ_AGAIN", 5)
+    monkeypatch.setattr(edge_claims, "GROUPS_READ_AGAIN", 5)
 
 
 def change_a_third(sandbox: Sandbox) -> None:
