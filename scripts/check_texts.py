@@ -35,7 +35,8 @@ QUERYING = {"filter", "exclude", "get", "Q", "When", "get_or_create"}
 
 ALLOWED = {
     ("scaiwave/clients/http/exceptions.py", "'closed connection' in text"),  # of httpcore
-    ("scaiwave/clients/scaikey/client.py", "response_detail(response) == 'Not Found'"),  # FastAPI
+    # The words of FastAPI.
+    ("scaiwave/clients/scaikey/responses.py", "response_detail(response) == 'Not Found'"),
     ("tenants/lookup/validators.py", "strip_control_chars(reason) != reason"),  # typed by operators
     (
         "identity_sync/sync/staging.py",

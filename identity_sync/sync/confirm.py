@@ -33,7 +33,8 @@ from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staged_rows import DELETED_STATUSES
 from identity_sync.sync.staging import BATCH, copy_rows, index_filled
-from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize

@@ -28,7 +28,8 @@ from identity_sync.sync.memberships import KIND, MEMBER_TYPES, count_in_scope
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staging import analyze, copy_rows, find_kept_note, index_filled
-from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, UnreadableList
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import join_examples, pluralize

@@ -17,13 +17,10 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staged_rows import number_rows
 from identity_sync.sync.staging import copy_rows, deduplicate
-from scaiwave.clients.scaikey.client import (
-    MemberList,
-    ScaiKeyClient,
-    UnreadableList,
-)
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
+from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.schemas import (
     BaseRecord,
     MemberRecord,
@@ -396,6 +393,7 @@ def stage_members(
 
 
 MIN_PARTS = 2
+"""With one part, it would be the whole list again."""
 MIN_UNREADABLE = 3
 MIN_GROUPS_FOR_SCIM = 2
 """For a tenant with fewer groups, SCIM saves no request."""

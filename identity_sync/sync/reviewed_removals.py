@@ -8,6 +8,7 @@ In SQL: `r` is a removal of the plan, `v` a reviewed one.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -47,8 +48,9 @@ def compute_digest() -> str:
     """Return what identifies the set of removals, and of the rows that depend on them."""
     digest = hashlib.sha256()
     for removal, _ in iter_removals(APPLIED):
-        key = (removal.subject_id.hex, removal.loss, removal.cause, removal.destination)
-        digest.update((":".join(key) + "\n").encode())
+        # As JSON, because ScaiKey decides what a destination contains.
+        key = [removal.subject_id.hex, removal.loss, removal.cause, removal.destination]
+        digest.update(json.dumps(key).encode() + b"\n")
     for kind in LOSSES:
         index_filled("losses", "kind", "row_id")
         _digest_rows(digest, kind, f"SELECT row_id AS id FROM losses WHERE kind = '{kind}'")

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
-from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -38,6 +36,7 @@ from identity_sync.sync.edge_claims import EdgeConfirmer
 from identity_sync.sync.fetch import FetchResult, stage_all
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.losses import count_losses, count_losses_by_tenant, find_losses
+from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.partial import build_partial_error
 from identity_sync.sync.phases import PhaseRecorder
 from identity_sync.sync.plan import (
@@ -52,7 +51,6 @@ from identity_sync.sync.plan import (
 )
 from identity_sync.sync.plan_file import (
     PlanWriter,
-    ReviewedPlan,
     format_apply_command,
     open_new_plan,
     open_plan,
@@ -70,9 +68,8 @@ from identity_sync.sync.removal_limit import (
 from identity_sync.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.sync.set_aside import skip_set_aside
 from identity_sync.sync.staging import analyze, temporary_tables
-from identity_sync.sync.targets import Targets, stage_targets, update_unproven
-from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
-from scaiwave.config import Configuration
+from identity_sync.sync.targets import stage_targets, update_unproven
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.core.limits import RunLimits
 from scaiwave.core.operators import Operator, Permission
@@ -84,54 +81,6 @@ from tenants.roles.queries.super_admins import (
     count_super_admins,
     find_super_admin_holders,
 )
-
-
-@dataclass(frozen=True)
-class SyncOptions:
-    """The options of one run.
-
-    `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
-    of access, `allow_no_super_admin` a plan that leaves no super admin; without `removals` no one
-    loses access. `on_planned` is called while the plan can be read. `connect` creates the client.
-    `targets` are the single records of a run that reads nothing else. `wait_seconds` is how long
-    the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
-    the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
-    to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
-    `run_id` is the ID of the run in the history, where it was promised before. For the audit log:
-    `requested_by` is who asked for the run, if not `operator`, and `purge_after_days` what is
-    purged afterwards.
-    """
-
-    operator: Operator
-    progress_factory: ProgressFactory
-    tenant: str | None = None
-    dry_run: bool = False
-    allow_removals: int | None = None
-    allow_no_super_admin: bool = False
-    trigger: Trigger = Trigger.MANUAL
-    on_planned: Callable[[], None] | None = None
-    connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
-    targets: Targets | None = None
-    wait_seconds: float = 0
-    on_waiting: Callable[[], None] | None = None
-    timeout: float | None = None
-    removals: bool = True
-    plan_writer: PlanWriter | None = None
-    reviewed: ReviewedPlan | None = None
-    run_id: UUID | None = None
-    requested_by: Operator | None = None
-    purge_after_days: int | None = None
-
-    @property
-    def plan_path(self) -> Path | None:
-        """The file that the plan is written to, or was read from."""
-        source = self.plan_writer or self.reviewed
-        return source.path if source else None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the run reads everything and may write it."""
-        return self.tenant is None and self.targets is None and not self.dry_run
 
 
 @dataclass

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from identity_sync.errors import SyncPurgeLimitExceeded
 from identity_sync.report import SyncReport
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.run import run_sync
 from scaiwave.core.operators import Permission
 from tenants.errors import PurgeLimitExceeded
 from tenants.people.purge_participant import PurgeOptions, purge_participants

@@ -19,7 +19,8 @@ from django.db.models.functions import Coalesce
 from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
 from identity_sync.sync.history import mark_events_handled
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.run import run_sync
 from identity_sync.sync.targets import Targets
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError

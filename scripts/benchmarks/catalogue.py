@@ -41,7 +41,8 @@ import sys
 import django
 django.setup()
 from django.db import connection
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.run import run_sync
+from identity_sync.sync.options import SyncOptions
 from scaiwave.core.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
 runs, step = map(int, sys.argv[1:])

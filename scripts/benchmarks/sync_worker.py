@@ -31,7 +31,8 @@ def download() -> dict[str, Any]:
     from django.conf import settings
 
     from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
-    from scaiwave.clients.scaikey.client import MemberList, scaikey_client
+    from scaiwave.clients.scaikey.client import scaikey_client
+    from scaiwave.clients.scaikey.results import MemberList
     from scaiwave.sandbox.api.scim import MAX_COUNT
 
     started = _start_clocks()

@@ -13,13 +13,9 @@ from identity_sync.errors import SyncStopped
 from identity_sync.management.output import print_plan, print_report
 from identity_sync.models import Trigger
 from identity_sync.report import SyncReport
+from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.plan_file import format_apply_command
-from identity_sync.sync.run import (
-    SyncOptions,
-    apply_sync_plan,
-    run_sync,
-    write_sync_plan,
-)
+from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
 from identity_sync.sync.sync_and_purge import sync_and_purge
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.cli.command import OperatorCommand

@@ -10,7 +10,8 @@ from identity_sync.management.output import print_report
 from identity_sync.management.removal_arguments import add_removals, read_ids
 from identity_sync.removals.decide import Decision, Selection, approve_removals
 from identity_sync.report import SyncReport
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.run import run_sync
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.errors import UsageError
 

@@ -15,7 +15,7 @@ from typing import Any
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
-from scaiwave.clients.scaikey.client import error_from_scaikey_response
+from scaiwave.clients.scaikey.responses import error_from_scaikey_response
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, SettingInvalid, SettingMissing
 

@@ -6,7 +6,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, Self, TypeVar, overload
 from urllib.parse import quote
@@ -16,18 +15,10 @@ import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
-from scaiwave.clients.http.responses import (
-    error_from_response,
-    response_detail,
-    wrong_path_error,
-)
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey import scim
 from scaiwave.clients.scaikey.auth import (
-    JWKS,
-    TOKEN,
     AnonymousAuth,
     BearerAuth,
     ClientCredentialsAuth,
@@ -38,7 +29,9 @@ from scaiwave.clients.scaikey.auth import (
 )
 from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
 from scaiwave.clients.scaikey.pagination import MAX_LIST_SECONDS, MAX_PAGES, PageIterator
-from scaiwave.clients.scaikey.registration import REGISTER, RegistrationCalls
+from scaiwave.clients.scaikey.registration import RegistrationCalls
+from scaiwave.clients.scaikey.responses import ADMIN, RECORDS, error_from_scaikey_response
+from scaiwave.clients.scaikey.results import Lookup, MemberList, PartialList, UnreadableList
 from scaiwave.clients.scaikey.schemas import (
     BaseRecord,
     GroupRecord,
@@ -58,7 +51,6 @@ from scaiwave.core.errors import (
     UpstreamUnauthorized,
 )
 
-ADMIN = "/api/v1/admin"
 PER_PAGE = 500
 SAFE_PER_PAGE = 100
 """Page size to request, and the one to use if the server rejects that without naming its maximum.
@@ -73,13 +65,6 @@ KEYS_AHEAD_PER_THREAD = 4
 
 _UNSAFE_IN_PATH = re.compile(r"[/\\\\%?#\x00-\x20\x7f-\x9f\ud800-\udfff]|^\.{0,2}$")
 """Servers and proxies decode, cut or resolve these, and the path would then name something else."""
-
-RECORDS: dict[str, type[BaseRecord]] = {
-    "partners": PartnerRecord,
-    "tenants": ScaiKeyTenantRecord,
-    "users": UserRecord,
-    "groups": GroupRecord,
-}
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 Key = TypeVar("Key")
@@ -101,102 +86,11 @@ class _Jwks(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lookup:
-    """ScaiKey's response about one id: the `record`, or that it `is_missing`, or no answer.
-
-    Without an answer nothing is proven; `reason` has the cause, and `is_forbidden` is true for a
-    403 of ScaiKey's own.
-    """
-
-    record: Any = None
-    is_missing: bool = False
-    is_forbidden: bool = False
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemberList:
-    """The members of one group, each once.
-
-    `repeated` and `unusable` count records that were listed twice or can't be read. `page_size` is
-    the number of records on the first page. `is_complete` is true if the list was read to its end,
-    matches every reported total and has no such record.
-    """
-
-    records: list[MemberRecord]
-    repeated: int
-    unusable: int
-    page_size: int
-    is_complete: bool
-
-
-@dataclass(frozen=True)
-class UnreadableList:
-    """A list that can't be read, and why: an `UpstreamError`, a 403, or any other refusal."""
-
-    error: ScaiWaveError
-
-
-@dataclass(frozen=True)
-class PartialList:
-    """A part of a collection; `pages` shows how it ended."""
-
-    records: list[Any]
-    pages: PageIterator[Any]
-
-
 MAX_SLOW_LISTS = 3
 SLOW_SECONDS = 10.0
 HASTY_SECONDS = 5.0
 """After so many lists that failed after so long, others get one attempt of HASTY_SECONDS: 500 of
 them must not take a minute each."""
-
-
-def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """Return the error for a response outside 200–299.
-
-    A 404 is ScaiKey's own only if its body is JSON with the `detail` of FastAPI. A 404 of a gateway
-    in front of it proves nothing about a record. A 404 of a route that ScaiKey always has means
-    that the configured address is wrong.
-    """
-    translated = error_from_response(response, peer)
-    if _is_unknown_route(response):
-        return TranslatedError(error=wrong_path_error(response, peer))
-    if isinstance(translated.error, UpstreamForbidden) and not _is_own_error(response):
-        translated.error.details["from_gateway"] = True
-    if isinstance(translated.error, UpstreamNotFound) and not _is_own_error(response):
-        return TranslatedError(
-            error=UpstreamInvalidResponse(
-                f"{peer.name} responded to {response.request.method} {response.request.url.path} "
-                "with a 404 that is not ScaiKey's.",
-                fix=f"Check that {peer.setting} is the address of ScaiKey.",
-            )
-        )
-    return translated
-
-
-def _is_unknown_route(response: httpx.Response) -> bool:
-    """Whether this is FastAPI's response to an unknown route, for a path that has no id in it."""
-    path = response.request.url.path
-    routes = (TOKEN, JWKS, REGISTER, *(f"{ADMIN}/{name}/" for name in RECORDS))
-    return (
-        response.status_code == 404
-        and path.endswith(routes)
-        and response_detail(response) == "Not Found"
-    )
-
-
-def _is_own_error(response: httpx.Response) -> bool:
-    """Return whether an error response has the form of ScaiKey's own, not of a gateway's."""
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        return False
-    try:
-        document = msgspec.json.decode(response.content)
-    except (ValueError, RecursionError):
-        return False
-    detail = document.get("detail") if isinstance(document, dict) else None
-    return isinstance(detail, str) and bool(detail.strip())
 
 
 def _find_smaller_page_size(error: UpstreamRejected, size: int) -> int | None:

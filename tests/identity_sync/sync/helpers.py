@@ -13,7 +13,8 @@ from django.db.models import Count
 
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.run import run_sync
 from identity_sync.sync.staging import TABLES
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import Operator, OperatorRole

@@ -11,8 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from identity_sync.models import LOCK, Outcome, SyncRun
+from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.phases import PhaseRecorder
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.run import run_sync
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.locks import process_lock

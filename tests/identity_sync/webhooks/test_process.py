@@ -13,7 +13,8 @@ from pytest_django import Settings
 from identity_sync.errors import LastSuperAdminLost
 from identity_sync.models import PendingRemoval, SyncRun, WebhookEvent
 from identity_sync.report import SyncReport
-from identity_sync.sync.run import SyncOptions, run_sync
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.run import run_sync
 from identity_sync.webhooks import process
 from identity_sync.webhooks.process import process_events
 from identity_sync.webhooks.receive import receive_event

@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, unverified_claims
-from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.results import MemberList
 from scaiwave.clients.scaikey.schemas import MemberRecord
 from scaiwave.core.errors import (
     InvalidToken,
