@@ -80,17 +80,18 @@ def build_command_reference() -> Iterator[str]:
         "Command reference", "command-reference", "Every command, its options and examples."
     )
     yield f"\n{GENERATED_NOTE}\n`scaiwave help <command>` prints the same."
-    yield "\n## Exit codes\n\n`scaiwave help exit-codes` prints them."
-    yield "\n| code | meaning |\n|---|---|"
+    yield "\n## Exit codes\n\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
     parsers = {words: _create_parser(verb) for words, verb in VERBS.items()}
     every = [_format_option(action) for action in _list_actions(parsers["sync",], common=True)]
     yield from ("\n## Options of every command\n", *every)
     shared = _find_shared_options(parsers)
-    yield from ("\n## Options of many commands\n", *shared)
+    yield "\n## Arguments and options of many commands\n"
+    yield from shared.values()
     for words, verb in VERBS.items():
-        yield from _build_section(words, verb, parsers[words], shared)
+        if not canonical_path(words):
+            yield from _build_section(words, verb, parsers[words], shared)
     yield "\n## scaiwave manage"
     yield "\n`scaiwave manage help` lists the commands that have no words of their own. Django's"
     yield "other commands run as well. To create an administrator, use `scaiwave admin"
@@ -120,33 +121,36 @@ def _build_section(
     words: VerbPath, verb: Verb, parser: argparse.ArgumentParser, shared: Mapping[str, str]
 ) -> Iterator[str]:
     yield f"\n## scaiwave {' '.join(words)}"
-    if alias := canonical_path(words):
-        yield f"\nThe same as `scaiwave {' '.join(alias)}`."
-        return
-    yield f"\n{_format_sentence(parser.description or verb.help)}\n"
+    aliases = (" ".join(other) for other in VERBS if canonical_path(other) == words)
+    same = "".join(f" `scaiwave {alias}` is the same." for alias in aliases)
+    yield f"{_format_sentence(parser.description or verb.help)}{same}\n"
     usage = " ".join(parser.format_usage().removeprefix("usage:").split())
     if "(" in usage:  # one of several arguments is required, which the list does not show
         yield f"`{usage}`\n"
-    actions = list(_list_actions(parser, common=False))
-    options = {_format_option(action): _format_spelling(action) for action in actions}
-    yield from (option for option in options if option not in shared)
-    if others := [f"`{spelling}`" for option, spelling in options.items() if option in shared]:
+    options = {_format_label(action): action for action in _list_actions(parser, common=False)}
+    lines = {label: _format_option(action) for label, action in options.items()}
+    yield from (line for label, line in lines.items() if shared.get(label) != line)
+    if others := [label for label, line in lines.items() if shared.get(label) == line]:
         yield f"* {', '.join(others)}"
-    examples = verb.examples or (f"scaiwave {' '.join(words)}",)
-    yield f"* Examples: {', '.join(f'`{example}`' for example in examples)}"
+    command = f"scaiwave {' '.join(words)}"
+    if verb.examples and verb.examples != (command,):
+        yield f"* Examples: {', '.join(f'`{example}`' for example in verb.examples)}"
 
 
 def _find_shared_options(parsers: Mapping[VerbPath, argparse.ArgumentParser]) -> dict[str, str]:
-    """Return the options that mean the same in many commands, as lines, with their spelling."""
+    """Return the most frequent line of each argument and option that many commands have."""
     actions = [
         action
         for words, parser in parsers.items()
         if not canonical_path(words)
         for action in _list_actions(parser, common=False)
-        if not action.required
     ]
-    counts = Counter((_format_option(action), _format_spelling(action)) for action in actions)
-    return {option: spelling for (option, spelling), count in counts.items() if count >= MANY}
+    counts = Counter((_format_label(action), _format_option(action)) for action in actions)
+    lines: dict[str, str] = {}
+    for (label, line), count in counts.most_common():
+        if count >= MANY:
+            lines.setdefault(label, line)
+    return lines
 
 
 def _create_parser(verb: Verb) -> argparse.ArgumentParser:
@@ -158,7 +162,7 @@ def _create_parser(verb: Verb) -> argparse.ArgumentParser:
 
 
 COMMON_OPTIONS = {"-h", "--json", "-q", "--no-input", "-v"}
-MANY = 9
+MANY = 3
 """Options of this many commands are described once, at the top."""
 
 
@@ -171,7 +175,12 @@ def _list_actions(parser: argparse.ArgumentParser, *, common: bool) -> Iterator[
 
 def _format_option(action: argparse.Action) -> str:
     """Format an option. argparse's own text differs between versions of Python."""
-    return f"* `{_format_spelling(action)}`: {_format_meaning(action)}"
+    return f"* {_format_label(action)}: {_format_meaning(action)}"
+
+
+def _format_label(action: argparse.Action) -> str:
+    required = " (required)" if action.required and action.option_strings else ""
+    return f"`{_format_spelling(action)}`{required}"
 
 
 def _format_spelling(action: argparse.Action) -> str:
@@ -185,9 +194,8 @@ def _format_spelling(action: argparse.Action) -> str:
 
 
 def _format_meaning(action: argparse.Action) -> str:
-    suffix = " (required)" if action.required and action.option_strings else ""
     text = (action.help or "") % {**vars(action), "prog": "scaiwave"}
-    return (text + suffix).replace("<", "&lt;")
+    return text.replace("<", "&lt;")
 
 
 def _escape_cell(text: str) -> str:

@@ -37,7 +37,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
     ),
     ("The operator's token", ("AUTH_",)),
-    ("Other servers", ("UPSTREAM_",)),
+    ("Other servers and AI", ("UPSTREAM_", "AI_")),
     ("Registration", ("REGISTRATION_", "CREDENTIALS_")),
     ("Sync", ("SYNC_",)),
     ("Webhooks from ScaiKey", ("WEBHOOK_",)),
@@ -51,10 +51,8 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Bundles", ("BUNDLE_",)),
     ("Search", ("SEARCH_",)),
     ("Federation", ("FEDERATION_", "SIGNATURE_")),
-    ("AI", ("AI_",)),
     ("The HTTP API", ("REQUEST_", "METHOD_", "METRICS_", "RATE_", "NOT_FOUND")),
-    ("Publishing the docs", ("DOCS_",)),
-    ("The sandbox", ("SANDBOX_",)),
+    ("Publishing the docs, and the sandbox", ("DOCS_", "SANDBOX_")),
     ("Defects", ("INTERNAL",)),
 )
 
@@ -166,18 +164,10 @@ def _area(code: str) -> str:
 
 
 INTRODUCTION = """
-This page lists every error code. An error is one line about what failed and one about how to fix
-it, and the code is in square brackets at the end of the first line. With `--json`, an error is one
-line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change.
-
-```console
-$ scaiwave admin show-tenant nowhere
-Error: Tenant not found: nowhere. [SW_TENANT_NOT_FOUND]
-  Fix: `scaiwave admin list-tenants` shows those you may see; `scaiwave sync` fetches new ones.
-```
-
-*Exit* is the exit code of the command, *HTTP* the status in the HTTP API. The error itself is more
-exact than this page: it names the object, the file and the option.
+An error is one line about what failed, with the code in square brackets, and one about how to fix it.
+It is more exact than this page: it names the object, the file and the option. With `--json`, it is
+one line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change. *Exit*
+is the exit code of the command, *HTTP* the status in the HTTP API.
 
 ## Where to look first
 
@@ -190,8 +180,7 @@ exact than this page: it names the object, the file and the option.
 5. For emergencies, such as people deactivated by mistake, lost keys or a leaked secret, see
    [Disaster](disaster.md).
 
-`SW_AI_NO_TOKEN` is not in the tables: the platform's servers report it when they have no access to
-ScaiGrid. `scaiwave scaigrid check` finds the cause:
+The platform's servers report `SW_AI_NO_TOKEN`: see
 [When the AI does not answer](ai.md#when-the-ai-does-not-answer).
 
 ## When it is a defect
@@ -234,7 +223,7 @@ def _sections() -> Iterator[str]:
     yield f"\n{INTRODUCTION}"
     for title, area in by_area(entries()).items():
         if area:
-            yield f"\n## {title}\n\n| code | exit | HTTP | meaning | fix |"
+            yield f"\n## {title}\n| code | exit | HTTP | meaning | fix |"
             yield "|---|---|---|---|---|"
             yield from map(_format_row, area)
 

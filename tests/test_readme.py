@@ -1,125 +1,153 @@
-"""Run the commands of the README and of the tour, and compare their output with the text."""
+"""Run the commands of the README and of the docs as a reader does, and compare their output.
+
+A block of commands that can't run here has a comment before it in its page, with the reason.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import httpx
 import pytest
 
-from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
+from tests.docs_shell import PASSWORD, Block, Reader, find_blocks, open_terminal
+from tests.scaiwave.cli_helpers import CHECKOUT
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-TOUR = (ROOT / "docs/tutorials/tour.md").read_text(encoding="utf-8")
-PAGES = [
-    README,
-    TOUR,
-    (ROOT / "docs/tutorials/getting-started.md").read_text(encoding="utf-8"),
-    (ROOT / "docs/how-to/production.md").read_text(encoding="utf-8"),
-]
+README = "README.md"
+STARTED = "docs/tutorials/getting-started.md"
+TOUR = "docs/tutorials/tour.md"
+UPGRADE = "docs/how-to/upgrade.md"
+WEBHOOKS = "docs/how-to/webhooks.md"
+MONITORING = "docs/how-to/monitoring.md"
 MAX_README_LINES = 150
-SANDBOX_URL = "http://127.0.0.1:8790"
 ELLIPSIS = "…"
+SKIP = "skip, "
+
+pytestmark = pytest.mark.once
 
 
-def find_blocks(page: str, language: str) -> list[str]:
-    """Return the bodies of the fenced blocks in a language, without the indentation of lists."""
-    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in blocks]
-
-
-def find_sessions(page: str) -> list[tuple[str, list[str]]]:
-    """Return every `$ command` of the console blocks, with the output below it."""
-    sessions: list[tuple[str, list[str]]] = []
-    for block in find_blocks(page, "console"):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                sessions.append((line[2:], []))
-            else:
-                sessions[-1][1].append(line)
-    return sessions
-
-
-def find_shell_lines() -> list[str]:
-    """Return the `scaiwave …` lines of the shell blocks, without their comments."""
-    blocks = (block for page in PAGES for block in find_blocks(page, "sh"))
-    lines = (line for block in blocks for line in block.splitlines())
-    parts = (part.strip() for line in lines for part in line.partition(" #")[0].split("&&"))
-    commands = {part for part in parts if part.startswith("scaiwave ")}
-    # A placeholder, a variable or a line that goes on needs more than this test can give it.
-    return sorted(part for part in commands if not re.search(r"[<>$|\\…]", part))
+def read_page(page: str) -> str:
+    return (CHECKOUT / page).read_text(encoding="utf-8")
 
 
 def find_commands_in_prose(page: str) -> list[str]:
     """Return the complete `scaiwave …` commands of the running text."""
-    prose = re.sub(r"^ *```.*?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^ *```.*?^ *```$", "", read_page(page), flags=re.MULTILINE | re.DOTALL)
     quoted = (" ".join(command.split()) for command in re.findall(r"`(scaiwave [^`]+)`", prose))
     return [command for command in quoted if "<" not in command and "room.zip" not in command]
 
 
-def run(command: str, **options: str) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
-    assert words[0] == "scaiwave", command
-    return subprocess.run(
-        [sys.executable, "-m", "scaiwave.cli", *words[1:]],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **options},
-        cwd=os.environ["SCAIWAVE_HOME"],
-        timeout=120,
-    )
+@pytest.fixture
+def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
+    """Return a reader on a server with a migrated database in `.demo`, as the demo leaves it."""
+    home = tmp_path / ".demo"
+    home.mkdir(mode=0o700)
+    copy_database(migrated, f"sqlite:///{home / 'scaiwave.sqlite3'}")
+    root = tmp_path / "root"
+    for name in ("etc/prometheus", "etc/systemd/system", "var/log"):
+        (root / name).mkdir(parents=True)
+    replaced = {
+        ". .venv/bin/activate": "",
+        "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
+        "/etc/scaiwave/env": str(home / ".env"),
+        "/etc/": f"{root}/etc/",
+        "/var/lib/scaiwave": str(home),
+        "/var/log/": f"{root}/var/log/",
+    }
+    with open_terminal(tmp_path, {"SCAIWAVE_HOME": str(home)}, replaced) as reader:
+        yield reader
 
 
 @pytest.fixture
-def sandbox(home: Path, migrated: str) -> Iterator[Sandbox]:
-    """Start the sandbox of the tour on a free port, with a migrated database."""
-    copy_database(migrated, f"sqlite:///{home / 'scaiwave.sqlite3'}")
-    with Sandbox(
-        seed=2026, partners=3, tenants=12, people=2000, groups=150, auto_approve=True
-    ) as sandbox:
-        yield sandbox
+def synced(reader: Reader) -> Reader:
+    """Register and sync as the tour does."""
+    begin(reader)
+    reader.run("scaiwave sync --quiet")
+    return reader
 
 
-def assert_commands_print(page: str, sandbox: Sandbox) -> None:
-    for command, expected in find_sessions(page):
-        done = run(command.replace(SANDBOX_URL, sandbox.url))
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert_printed(command, done.stdout.replace(sandbox.url, SANDBOX_URL), expected)
-    for command in find_commands_in_prose(page):
-        done = run(command)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+def begin(reader: Reader) -> None:
+    """Start the sandbox of the tour and register with it."""
+    sandbox = next(block for block in find_blocks(TOUR) if "manage sandbox" in block.text)
+    reader.start(sandbox.text)
+    (register,) = re.findall(r"^\$ (scaiwave sync register .*)", read_page(TOUR), re.MULTILINE)
+    reader.run(register)
 
 
-@pytest.mark.once
-def test_success_the_tour_prints_the_documented_output(sandbox: Sandbox) -> None:
-    assert_commands_print(TOUR, sandbox)
+def follow(page: str, reader: Reader) -> None:
+    """Run every block that is not marked."""
+    for block in find_blocks(page):
+        if block.marker == "background":
+            reader.start(block.text)
+        elif not block.marker.startswith(SKIP):
+            follow_block(block, reader)
 
 
-@pytest.mark.once
-def test_success_the_readme_prints_the_documented_output(sandbox: Sandbox) -> None:
-    register = next(command for command, _ in find_sessions(TOUR) if " register " in command)
-    assert run(register.replace(SANDBOX_URL, sandbox.url)).returncode == 0
-    assert run("scaiwave sync").returncode == 0
-    assert_commands_print(README, sandbox)
+def follow_block(block: Block, reader: Reader) -> None:
+    for command, expected in block.find_sessions():
+        # A block may say with which code it ends.
+        code = int(block.marker.removeprefix("exit ") or 0)
+        assert_printed(command, reader.run(command, code), expected)
+
+
+@pytest.mark.ci
+def test_success_getting_started(tmp_path: Path) -> None:
+    with open_terminal(tmp_path) as reader:
+        reader.run(f"cd {CHECKOUT}")
+        follow(STARTED, reader)
+        assert_signed_in(f"http://localhost:{reader.ports['']}/admin/")
+
+
+def assert_signed_in(address: str) -> None:
+    """Sign in as the administrator of the page, and see the overview."""
+    with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        browser.get(address)
+        token = browser.cookies["csrftoken"]
+        values = {"username": "anna", "password": PASSWORD, "csrfmiddlewaretoken": token}
+        page = browser.post(f"{address}login/?next=/admin/", data=values)
+        assert (page.status_code, str(page.url)) == (200, address)
+        assert "Last successful full sync" in page.text
+
+
+@pytest.mark.ci
+def test_success_tour(reader: Reader) -> None:
+    follow(TOUR, reader)
+    for command in find_commands_in_prose(TOUR):
+        reader.run(command)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("page", [README, UPGRADE, MONITORING])
+def test_success_page(page: str, synced: Reader) -> None:
+    follow(page, synced)
+    if page == README:
+        for command in find_commands_in_prose(page):
+            synced.run(command)
+
+
+@pytest.mark.ci
+def test_success_webhooks(reader: Reader) -> None:
+    follow(WEBHOOKS, reader)
+
+
+def test_success_markers_are_known() -> None:
+    for page in (README, STARTED, TOUR, UPGRADE, WEBHOOKS, MONITORING):
+        for block in find_blocks(page):
+            assert re.fullmatch(r"|background|exit \d|skip, .{10,}", block.marker), block
 
 
 def test_success_the_readme_is_short() -> None:
-    assert len(README.splitlines()) <= MAX_README_LINES
+    assert len(read_page(README).splitlines()) <= MAX_README_LINES
 
 
 def test_success_links_of_the_readme_exist() -> None:
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", read_page(README))
+    assert [target for target in targets if not (CHECKOUT / target).exists()] == []
 
 
 def assert_printed(command: str, printed: str, expected: list[str]) -> None:
@@ -149,20 +177,9 @@ def _pattern(wanted: str) -> str:
     return _squeezed(wanted).replace("[", "[[]").replace(ELLIPSIS, "*")
 
 
-@pytest.mark.parametrize("command", find_shell_lines())
-def test_success_the_commands_of_the_shell_blocks_exist(command: str, home: Path) -> None:
-    """They need a server or a terminal, or never end, so only their options are checked."""
-    words = shlex.split(command)[1:]
-    plain = " ".join(shlex.quote(word) for word in words if not word.startswith("--"))
-    done = run(f"scaiwave {plain} --help")
-    assert done.returncode == 0, done.stderr
-    for option in (word for word in words if word.startswith("--")):
-        assert option in done.stdout, f"{command}: {option} is not an option"
-
-
 def test_success_every_command_is_documented() -> None:
     from scaiwave.cli.verbs import VERBS
 
-    shown = TOUR + (ROOT / "docs/reference/command-reference.md").read_text(encoding="utf-8")
+    shown = read_page(TOUR) + read_page("docs/reference/command-reference.md")
     for words in VERBS:
         assert " ".join(words) in shown, words

@@ -9,7 +9,7 @@ class InvalidPage(RefusedError):
     """A page's front matter, heading or encoding is invalid."""
 
     code = "SW_DOCS_BAD_PAGE"
-    remedy = "Correct the page as the error says. See [Page format](page-format.md#front-matter)."
+    remedy = "Correct the page as the error says. See [Front matter](publishing.md#front-matter)."
 
 
 class DeadLink(RefusedError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.cli.verbs import VERBS
+from scaiwave.cli.verbs import VERBS, canonical_path
 from scaiwave.config.configuration import read_env_file
 from scaiwave.config.definitions import SETTINGS
 
@@ -67,7 +67,10 @@ def test_fail_stale_until_written(copy: Path) -> None:
 def test_success_every_command_has_a_section() -> None:
     page = (TOP / "docs/reference/command-reference.md").read_text(encoding="utf-8")
     for words in VERBS:
-        assert f"\n## scaiwave {' '.join(words)}\n" in page
+        if canonical_path(words):
+            assert f"`scaiwave {' '.join(words)}` is the same." in page
+        else:
+            assert f"\n## scaiwave {' '.join(words)}\n" in page
 
 
 def test_success_env_example_sets_nothing_and_names_everything(tmp_path: Path) -> None:
