@@ -123,18 +123,18 @@ def _build_section(
     yield f"\n## scaiwave {' '.join(words)}"
     aliases = (" ".join(other) for other in VERBS if canonical_path(other) == words)
     same = "".join(f" `scaiwave {alias}` is the same." for alias in aliases)
-    yield f"{_format_sentence(parser.description or verb.help)}{same}\n"
+    yield f"{_format_sentence(parser.description or verb.help)}{same}"
     usage = " ".join(parser.format_usage().removeprefix("usage:").split())
     if "(" in usage:  # one of several arguments is required, which the list does not show
-        yield f"`{usage}`\n"
+        yield f"\n`{usage}`"
     options = {_format_label(action): action for action in _list_actions(parser, common=False)}
     lines = {label: _format_option(action) for label, action in options.items()}
-    yield from (line for label, line in lines.items() if shared.get(label) != line)
+    bullets = [line for label, line in lines.items() if shared.get(label) != line]
     if others := [label for label, line in lines.items() if shared.get(label) == line]:
-        yield f"* {', '.join(others)}"
-    command = f"scaiwave {' '.join(words)}"
-    if verb.examples and verb.examples != (command,):
-        yield f"* Examples: {', '.join(f'`{example}`' for example in verb.examples)}"
+        bullets.append(f"* {', '.join(others)}")
+    if verb.examples and verb.examples != (f"scaiwave {' '.join(words)}",):
+        bullets.append(f"* Examples: {', '.join(f'`{example}`' for example in verb.examples)}")
+    yield from bullets
 
 
 def _find_shared_options(parsers: Mapping[VerbPath, argparse.ArgumentParser]) -> dict[str, str]:

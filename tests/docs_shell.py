@@ -28,7 +28,7 @@ _FENCE = re.compile(
 )
 # The next block has the directory and the variables of this one, as in one terminal.
 _SCRIPT = """
-set -e -o pipefail
+set -e
 . "$STATE"; cd "$DIRECTORY"
 trap 'export -p >"$STATE"; echo "DIRECTORY=$(printf %q "$PWD")" >>"$STATE"' EXIT
 """
@@ -114,40 +114,42 @@ class Reader:
 
     def read(self, text: str) -> str:
         """Return a printed text as the page has it."""
-        for theirs, own in self.replaced.items():
-            text = text.replace(own, theirs)
+        for theirs in ("8790", "8000"):
+            text = text.replace(self.replaced[theirs], theirs)
         return text
 
     def run(self, command: str, code: int = 0) -> str:
-        """Run a command, and answer its questions for a password; return its stdout."""
+        """Run a command at a terminal, and answer its questions for a password; return its stdout.
+
+        stdout is a pipe, since a table at a terminal has the width of the terminal.
+        """
         text = self.type(command)
         ours, theirs = pty.openpty()
-        process = self._start(text, stdin=theirs, stdout=subprocess.PIPE)
+        process = self._start(text, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
         os.close(theirs)
-        assert process.stdout and process.stderr
-        printed, reported, deadline = b"", b"", time.monotonic() + SECONDS
-        open_pipes = [process.stdout, process.stderr]
+        assert process.stdout is not None
+        out = process.stdout.fileno()
+        printed = {out: b"", ours: b""}
+        reading, deadline = {out, ours}, time.monotonic() + SECONDS
         with process:
-            while open_pipes and time.monotonic() < deadline:
-                for pipe in select.select(open_pipes, [], [], 1)[0]:
-                    chunk = os.read(pipe.fileno(), 65536)
-                    if not chunk:
-                        open_pipes.remove(pipe)
-                    elif pipe is process.stdout:
-                        printed += chunk
+            while reading and time.monotonic() < deadline:
+                for file in select.select(reading, [], [], 1)[0]:
+                    if chunk := _read(file):
+                        printed[file] += chunk
                     else:
-                        reported += chunk
-                        if re.search(rb"assword[^\n]*: ?$", chunk):
-                            os.write(ours, f"{PASSWORD}\n".encode())
-            if open_pipes:
+                        reading.remove(file)
+                    if file == ours and re.search(rb"assword[^\n]*: ?$", chunk):
+                        os.write(ours, f"{PASSWORD}\n".encode())
+            if reading:
                 os.killpg(process.pid, signal.SIGKILL)
         os.close(ours)
-        assert process.returncode == code, f"{text}\n{printed.decode()}\n{reported.decode()}"
-        return self.read(printed.decode())
+        texts = [each.decode(errors="replace") for each in printed.values()]
+        assert process.returncode == code, "\n".join([text, *texts])
+        return self.read(texts[0])
 
     def start(self, command: str) -> None:
         """Start a server, and wait until it accepts connections."""
-        process = self._start(self.type(command), stdin=subprocess.DEVNULL, stdout=None)
+        process = self._start(self.type(command), stdin=subprocess.DEVNULL)
         self._processes.append(process)
         port = next(port for word, port in self.ports.items() if word in command)
         deadline = time.monotonic() + SECONDS
@@ -165,16 +167,25 @@ class Reader:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(SECONDS)
 
-    def _start(self, text: str, stdin: int, stdout: int | None) -> subprocess.Popen[bytes]:
+    def _start(
+        self, text: str, stdin: int, stdout: int | None = None, stderr: int | None = None
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             ["bash", "-c", f"{_SCRIPT}{text}"],
             env=self._environment,
             stdin=stdin,
             stdout=stdout,
-            stderr=stdout,
+            stderr=stderr,
             cwd=self.directory,
             start_new_session=True,
         )
+
+
+def _read(file: int) -> bytes:
+    try:
+        return os.read(file, 65536)
+    except OSError:  # Linux reports EIO if the other end of a terminal is closed
+        return b""
 
 
 @contextmanager

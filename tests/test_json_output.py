@@ -353,9 +353,14 @@ def read_page() -> dict[VerbPath, Any]:
     block = r"\n.*?```json\n(.*?)```"
     (named,) = re.findall(rf"^## Objects{block}", text, re.MULTILINE | re.DOTALL)
     objects = json.loads(named)
-    rows = re.findall(r"^\| `([a-z -]+)` \| `(\{.*\})` \|$", text, re.MULTILINE)
+    # A row may stand for several commands.
+    rows = re.findall(r"^\| `([a-z` ,-]+)` \| `(\{.*\})` \|$", text, re.MULTILINE)
     rows += re.findall(rf"^### scaiwave ([^\n]+){block}", text, re.MULTILINE | re.DOTALL)
-    return {tuple(title.split()): insert_objects(json.loads(row), objects) for title, row in rows}
+    return {
+        tuple(command.split()): insert_objects(json.loads(document), objects)
+        for commands, document in rows
+        for command in commands.split("`, `")
+    }
 
 
 def insert_objects(value: Any, objects: dict[str, Any]) -> Any:

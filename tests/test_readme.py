@@ -27,6 +27,7 @@ MONITORING = "docs/how-to/monitoring.md"
 MAX_README_LINES = 150
 ELLIPSIS = "…"
 SKIP = "skip, "
+SHOW_UNIT = "scaiwave admin show-deploy-file scaiwave-web.service"
 
 pytestmark = pytest.mark.once
 
@@ -52,7 +53,7 @@ def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
     for name in ("etc/prometheus", "etc/systemd/system", "var/log"):
         (root / name).mkdir(parents=True)
     replaced = {
-        ". .venv/bin/activate": "",
+        ". .venv/bin/activate": ":",
         "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
         "/etc/scaiwave/env": str(home / ".env"),
         "/etc/": f"{root}/etc/",
@@ -124,6 +125,7 @@ def test_success_tour(reader: Reader) -> None:
 @pytest.mark.ci
 @pytest.mark.parametrize("page", [README, UPGRADE, MONITORING])
 def test_success_page(page: str, synced: Reader) -> None:
+    synced.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
     follow(page, synced)
     if page == README:
         for command in find_commands_in_prose(page):

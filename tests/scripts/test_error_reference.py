@@ -91,9 +91,9 @@ def test_fail_a_code_without_an_area() -> None:
 
 def test_success_the_area_is_that_of_the_longest_beginning() -> None:
     areas = {entry.code: title for title, listed in by_area(entries()).items() for entry in listed}
-    assert areas["SW_NOT_MEMBER"] == "Rooms"
+    assert areas["SW_NOT_MEMBER"] == "Rooms and search"
     assert areas["SW_NOT_FOUND"] == "The HTTP API"
-    assert areas["SW_ROLE_NOT_FOUND"] == "Roles"
+    assert areas["SW_ROLE_NOT_FOUND"] == "Tenants, people and roles"
     assert areas["SW_INTERNAL"] == "Defects"
     assert areas["SW_INTERRUPTED"] == "The command line"
 
