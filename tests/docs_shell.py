@@ -88,7 +88,7 @@ class Reader:
     ) -> None:
         self.directory = directory
         ports = {"8790": str(find_free_port()), "8000": str(find_free_port())}
-        self.replaced = {**ports, **replaced}
+        self.replaced = {**ports, ". .venv/bin/activate": ":", **replaced}
         self.ports = {"sandbox": int(ports["8790"]), "": int(ports["8000"])}
         inherited = {
             name: value
@@ -108,9 +108,8 @@ class Reader:
 
     def type(self, text: str) -> str:
         """Return a text of the page as this reader types it."""
-        for theirs, own in self.replaced.items():
-            text = text.replace(theirs, own)
-        return text
+        parts = "|".join(map(re.escape, self.replaced))
+        return re.sub(parts, lambda match: self.replaced[match[0]], text)
 
     def read(self, text: str) -> str:
         """Return a printed text as the page has it."""
@@ -164,8 +163,9 @@ class Reader:
     def stop(self) -> None:
         while self._processes:
             process = self._processes.pop()
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(SECONDS)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(SECONDS)
 
     def _start(
         self, text: str, stdin: int, stdout: int | None = None, stderr: int | None = None

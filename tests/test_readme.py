@@ -24,6 +24,7 @@ TOUR = "docs/tutorials/tour.md"
 UPGRADE = "docs/how-to/upgrade.md"
 WEBHOOKS = "docs/how-to/webhooks.md"
 MONITORING = "docs/how-to/monitoring.md"
+PRODUCTION = "docs/how-to/production.md"
 MAX_README_LINES = 150
 ELLIPSIS = "…"
 SKIP = "skip, "
@@ -53,7 +54,6 @@ def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
     for name in ("etc/prometheus", "etc/systemd/system", "var/log"):
         (root / name).mkdir(parents=True)
     replaced = {
-        ". .venv/bin/activate": ":",
         "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
         "/etc/scaiwave/env": str(home / ".env"),
         "/etc/": f"{root}/etc/",
@@ -137,8 +137,37 @@ def test_success_webhooks(reader: Reader) -> None:
     follow(WEBHOOKS, reader)
 
 
+@pytest.mark.ci
+@pytest.mark.only_on("postgresql")
+def test_success_production(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """Without root, the directories are in a prefix, and commands of systemd do nothing."""
+    prefix = tmp_path / "root"
+    for name in ("var/lib/scaiwave", "etc/scaiwave", "etc/systemd/system"):
+        (prefix / name).mkdir(mode=0o700, parents=True)
+    replaced = {
+        "su - scaiwave": f". {prefix}/var/lib/scaiwave/.profile",
+        "scaiwave:scaiwave": "$(id -u):$(id -g)",
+        "postgres://scaiwave@/scaiwave?host=/run/postgresql": database_url,
+        "redis://127.0.0.1:6379/0": redis_url,
+        "=chat.example.com": "=127.0.0.1",
+        "https://chat.example.com": "https://127.0.0.1",
+        "systemctl ": ": systemctl ",
+        "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
+        "/etc/": f"{prefix}/etc/",
+        "/var/lib/": f"{prefix}/var/lib/",
+    }
+    with open_terminal(tmp_path, {}, replaced) as reader:
+        for block in find_blocks(PRODUCTION):
+            if "sync register" in block.text:
+                begin(reader)
+            if "/health" in block.text:
+                reader.start("gunicorn --config python:scaiwave.web.gunicorn_config")
+            if not block.marker:
+                follow_block(block, reader)
+
+
 def test_success_markers_are_known() -> None:
-    for page in (README, STARTED, TOUR, UPGRADE, WEBHOOKS, MONITORING):
+    for page in (README, STARTED, TOUR, UPGRADE, WEBHOOKS, MONITORING, PRODUCTION):
         for block in find_blocks(page):
             assert re.fullmatch(r"|background|exit \d|skip, .{10,}", block.marker), block
 
