@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -132,8 +133,9 @@ def _build_section(
     bullets = [line for label, line in lines.items() if shared.get(label) != line]
     if others := [label for label, line in lines.items() if shared.get(label) == line]:
         bullets.append(f"* {', '.join(others)}")
-    if verb.examples and verb.examples != (f"scaiwave {' '.join(words)}",):
-        bullets.append(f"* Examples: {', '.join(f'`{example}`' for example in verb.examples)}")
+    # An example without an option or a redirection shows nothing that this list does not.
+    if examples := [f"`{each}`" for each in verb.examples if re.search(r" -|[|<>$]", each)]:
+        bullets.append(f"* Examples: {', '.join(examples)}")
     yield from bullets
 
 
