@@ -64,14 +64,6 @@ def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
         yield reader
 
 
-@pytest.fixture
-def synced(reader: Reader) -> Reader:
-    """Register and sync as the tour does."""
-    begin(reader)
-    reader.run("scaiwave sync --quiet")
-    return reader
-
-
 def begin(reader: Reader) -> None:
     """Start the sandbox of the tour and register with it."""
     sandbox = next(block for block in find_blocks(TOUR) if "manage sandbox" in block.text)
@@ -123,13 +115,14 @@ def test_success_tour(reader: Reader) -> None:
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("page", [README, UPGRADE, MONITORING])
-def test_success_page(page: str, synced: Reader) -> None:
-    synced.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
-    follow(page, synced)
-    if page == README:
-        for command in find_commands_in_prose(page):
-            synced.run(command)
+def test_success_readme_and_pages_about_a_synced_server(reader: Reader) -> None:
+    begin(reader)
+    reader.run("scaiwave sync --quiet")
+    reader.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
+    for page in (README, UPGRADE, MONITORING):
+        follow(page, reader)
+    for command in find_commands_in_prose(README):
+        reader.run(command)
 
 
 @pytest.mark.ci
