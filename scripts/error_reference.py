@@ -159,10 +159,10 @@ def _area(code: str) -> str:
 
 
 INTRODUCTION = """
-An error is one line about what failed, with the code in square brackets, and one about how to fix it.
-It is more exact than this page: it names the object, the file and the option. With `--json`, it is
-one line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change. *Exit*
-is the exit code of the command, *HTTP* the status in the HTTP API.
+An error is one line about what failed, with the code in square brackets, and one about how to fix
+it. It is more exact than this page: it names the object, the file and the option. With `--json`, it
+is one line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change.
+*Exit* is the exit code of the command, *HTTP* the status in the HTTP API.
 
 ## Where to look first
 

@@ -103,6 +103,7 @@ class Reader:
             "STATE": str(directory / ".state"),
             **environment,
         }
+        (directory / ".curlrc").write_text("fail-with-body\n")  # a refused request ends the block
         (directory / ".state").write_text(f"DIRECTORY='{directory}'\n")
         self._processes: list[subprocess.Popen[bytes]] = []
 
