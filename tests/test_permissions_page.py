@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from scaiwave.cli.verbs import canonical_path
+from scaiwave.cli.verbs import VerbPath, canonical_path
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.test_authorisation import OWN_PARTNER, OWN_TENANT, READ, ROWS, SUPER, WRITE
 
 COLUMNS = (SUPER, WRITE, OWN_PARTNER, OWN_TENANT, READ)
 ALLOWED = (0, 2)
 """Exit codes of commands that ran; 2 where this host has no Redis and no peer."""
-OTHERWISE = {("admin", "link-tenant"): "yes yes yes no no"}
+OTHERWISE: dict[VerbPath, str] = {("admin", "link-tenant"): "yes yes yes no no"}
 """Commands whose row has arguments that need a further permission, which the page describes."""
 
 
