@@ -19,6 +19,10 @@ DIST = "dist"
 CHANGELOG = "docs/CHANGELOG.md"
 UNRELEASED = "## Unreleased\n"
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+UNRELEASED_SUFFIX = ".dev0"
+"""Ends the version between two releases, so that a wheel of such a checkout says what it is."""
+REQUIREMENTS = ("runtime", "web", "s3")
+"""The locks of what a server runs, which the SBOM lists together."""
 # The files that contain the version, and the line with it.
 VERSION_LINES = {
     "pyproject.toml": 'version = "{}"\n',
@@ -43,8 +47,7 @@ def main(arguments: list[str]) -> int:
     except ReleaseError as error:
         print(error, file=sys.stderr)
         return 1
-    for archive in archives:
-        print(f"{sha256(archive.read_bytes()).hexdigest()}  {archive}")
+    print(*archives, sep="\n")
     return 0
 
 
@@ -58,7 +61,10 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def release(version: str, *, runs_tests: bool) -> list[Path]:
-    """Commit, tag and build a version. Raises `ReleaseError`; then the checkout is as before."""
+    """Commit, tag and build a version, and begin the next one.
+
+    Raises `ReleaseError`; then the checkout is as before.
+    """
     _require_version(version)
     if _run_git("status", "--porcelain"):
         raise ReleaseError("The checkout has changes.", "Commit them, or stash them.")
@@ -66,25 +72,33 @@ def release(version: str, *, runs_tests: bool) -> list[Path]:
         raise ReleaseError(f"The tag v{version} exists.", "Choose another version.")
     before = _run_git("rev-parse", "HEAD")
     with _undone_on_failure(before, f"v{version}"):
-        _write_version(version)
+        _write_version_lines(version)
+        _date_changelog(version)
         if runs_tests:
             _run("scripts/check")
             _run("scripts/test", "--all")
         _run_git("commit", "--quiet", "--all", "--message", f"Release {version}")
         _run_git("tag", "--annotate", f"v{version}", "--message", f"Version {version}")
-        return build(TOP / DIST)
+        archives = build(TOP / DIST)
+        major, minor, _ = _parse(version)
+        following = f"{major}.{minor + 1}.0{UNRELEASED_SUFFIX}"
+        _write_version_lines(following)
+        _run_git("commit", "--quiet", "--all", "--message", f"Begin {following}")
+        return archives
 
 
 def _require_version(version: str) -> None:
     if not VERSION.fullmatch(version):
         raise ReleaseError(f"Invalid version: {version}.", "Use three numbers, such as 0.2.0.")
     current = _get_version()
-    if _parse(version) <= _parse(current):
+    lowest, unreleased, _ = current.partition(UNRELEASED_SUFFIX)
+    if _parse(version) < _parse(lowest) or (version == lowest and not unreleased):
         raise ReleaseError(f"{version} is not higher than {current}.", "Use a higher version.")
 
 
-def _parse(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+def _parse(version: str) -> tuple[int, int, int]:
+    major, minor, patch = map(int, version.split("."))
+    return major, minor, patch
 
 
 def _get_version() -> str:
@@ -93,7 +107,11 @@ def _get_version() -> str:
     for name, line in VERSION_LINES.items():
         before, after = map(re.escape, line.split("{}"))
         text = (TOP / name).read_text(encoding="utf-8")
-        match = re.search(f"^{before}({VERSION.pattern}){after}", text, re.MULTILINE)
+        match = re.search(
+            f"^{before}({VERSION.pattern}({re.escape(UNRELEASED_SUFFIX)})?){after}",
+            text,
+            re.MULTILINE,
+        )
         if match is None:
             raise ReleaseError(f"{name} has no version.", f"Restore the line {line.strip()!r}.")
         found[name] = match[1]
@@ -102,10 +120,13 @@ def _get_version() -> str:
     return next(iter(found.values()))
 
 
-def _write_version(version: str) -> None:
+def _write_version_lines(version: str) -> None:
     current = _get_version()
     for name, line in VERSION_LINES.items():
         _replace_once(TOP / name, line.format(current), line.format(version))
+
+
+def _date_changelog(version: str) -> None:
     changelog = TOP / CHANGELOG
     text = changelog.read_text(encoding="utf-8")
     changes = text.partition(UNRELEASED)[2].partition("\n## ")[0]
@@ -137,10 +158,10 @@ def _undone_on_failure(commit: str, tag: str) -> Iterator[None]:
 
 
 def build(directory: Path) -> list[Path]:
-    """Build wheel and sdist of the last commit twice, and return them in `directory`.
+    """Build wheel, sdist and SBOM of the last commit twice, and return them in `directory`.
 
-    All times in the archives are the time of the commit. Raises `ReleaseError` if the builds
-    differ.
+    SHA256SUMS is the last of them. All times in the archives are the time of the commit. Raises
+    `ReleaseError` if the builds differ.
     """
     directory.mkdir(parents=True, exist_ok=True)
     epoch = _run_git("log", "-1", "--format=%ct")
@@ -150,9 +171,11 @@ def build(directory: Path) -> list[Path]:
             raise ReleaseError(
                 "Two builds of the same commit differ.", "Compare them, for example by diffoscope."
             )
-        for name, data in first.items():
-            (directory / name).write_bytes(data)
-    return [directory / name for name in sorted(first)]
+    lines = [f"{sha256(data).hexdigest()}  {name}\n" for name, data in sorted(first.items())]
+    files = {**first, "SHA256SUMS": "".join(lines).encode()}
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    return [directory / name for name in files]
 
 
 def _build_once(scratch: Path, epoch: str) -> dict[str, bytes]:
@@ -165,7 +188,19 @@ def _build_once(scratch: Path, epoch: str) -> dict[str, bytes]:
         SOURCE_DATE_EPOCH=epoch,
         TMPDIR=str(scratch),  # where a build that fails leaves a part of the wheel
     )
-    return {path.name: path.read_bytes() for path in archives.iterdir()}
+    (wheel,) = archives.glob("*.whl")
+    pins = {}
+    for name in REQUIREMENTS:
+        lock = (source / f"scripts/requirements/{name}.txt").read_text(encoding="utf-8")
+        pins |= {pin.split()[0]: pin for pin in re.split(r"\n(?=\w)", lock.rstrip())}
+    requirements = scratch / "requirements.txt"
+    requirements.write_text("\n".join(pins[name] for name in sorted(pins)), encoding="utf-8")
+    _run(
+        *(sys.executable, "-m", "cyclonedx_py", "requirements", str(requirements)),
+        *("--pyproject", str(source / "pyproject.toml"), "--output-reproducible"),
+        *("--output-file", str(archives / f"{wheel.name.partition('-py3-')[0]}.cdx.json")),
+    )
+    return {path.name: path.read_bytes() for path in sorted(archives.iterdir())}
 
 
 def _run_git(*words: str) -> str:

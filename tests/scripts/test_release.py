@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -101,17 +101,29 @@ def test_success_one_step(clone: Clone) -> None:
     done = clone.release("9.8.7", "--without-tests")
     assert done.returncode == 0, done.stderr
     assert clone.git("status", "--porcelain") == ""
-    assert clone.git("describe") == "v9.8.7"
-    assert clone.git("log", "-1", "--format=%s") == "Release 9.8.7"
+    assert clone.git("describe", "HEAD~1") == "v9.8.7"
+    assert clone.git("log", "-2", "--format=%s") == "Begin 9.9.0.dev0\nRelease 9.8.7"
     changelog = (clone.directory / "docs/CHANGELOG.md").read_text(encoding="utf-8")
     assert "## Unreleased\n\n## 9.8.7 (20" in changelog
     dist = clone.directory / "dist"
     wheel, source = dist / "scaiwave-9.8.7-py3-none-any.whl", dist / "scaiwave-9.8.7.tar.gz"
-    assert done.stdout.splitlines() == [
-        f"{sha256(path.read_bytes()).hexdigest()}  {path}" for path in (wheel, source)
-    ]
+    components, sums = dist / "scaiwave-9.8.7.cdx.json", dist / "SHA256SUMS"
+    assert set(map(Path, done.stdout.splitlines())) == {wheel, source, components, sums}
+    check = ["sha256sum", "--check", "--strict", sums.name]
+    checked = subprocess.run(check, cwd=dist, capture_output=True, text=True, check=True)
+    assert len(checked.stdout.splitlines()) == 3
     with zipfile.ZipFile(wheel) as archive:
         assert '__version__ = "9.8.7"' in archive.read("scaiwave/__init__.py").decode()
+        for name in ("runtime", "web", "s3"):
+            lock = (CHECKOUT / f"scripts/requirements/{name}.txt").read_bytes()
+            assert archive.read(f"scaiwave/requirements/{name}.txt") == lock
+    document = json.loads(components.read_bytes())
+    assert document["bomFormat"] == "CycloneDX"
+    assert document["metadata"]["component"]["version"] == "9.8.7"
+    listed = [component["name"] for component in document["components"]]
+    assert {"django", "gunicorn", "boto3"} <= set(listed)
+    # Python 3.11 has an older Django.
+    assert {name for name in listed if listed.count(name) > 1} == {"django"}
     with tarfile.open(source) as tar:
         assert "scaiwave-9.8.7/pyproject.toml" in tar.getnames()
 
@@ -130,14 +142,13 @@ def test_success_the_same_commit_gives_the_same_bytes_elsewhere(
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("one", "two")
     ]
-    assert len(built[0]) == 2
+    assert len(built[0]) == 4
     assert built[0] == built[1]
 
 
 def test_fail_version(clone: Clone) -> None:
-    for version in (__version__, "0.0.9"):
-        assert_refused(clone, version, "is not higher than")
-    for version in ("1.0", "v1.0.0", "1.0.0rc1", "01.0.0"):
+    assert_refused(clone, "0.0.9", "is not higher than")
+    for version in (__version__, "1.0", "v1.0.0", "1.0.0rc1", "01.0.0"):
         assert_refused(clone, version, "Invalid version")
 
 
