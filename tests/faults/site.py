@@ -161,6 +161,8 @@ class Site:
             **addresses,
             "SCAIWAVE_SCAIKEY_CLIENT_ID": self.sandbox.client_id,
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": self.sandbox.client_secret,
+            # All faults may take hours, in which no sync is due.
+            "SCAIWAVE_SYNC_INTERVAL_MINUTES": "1440",
         }
 
     def run(self, words: str, *, via: str = "", **changes: str) -> ProcessResult:
