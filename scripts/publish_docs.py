@@ -69,8 +69,7 @@ def main() -> int:
     from scaiwave.auth.identify import identify_operator
     from scaiwave.clients.scaicms import scaicms_client
     from scaiwave.console.output import make_standard_output
-    from scaiwave.publishing.publish import publish
-    from scaiwave.publishing.report import COLUMNS
+    from scaiwave.publishing.publish import COLUMNS, publish
 
     output = make_standard_output(as_json=options.json)
     operator = identify_operator(settings.CONFIG)

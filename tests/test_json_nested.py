@@ -32,9 +32,8 @@ from scaiwave.cli.verbs import VerbPath
 from scaiwave.console.output import to_json
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.scheduler import Scheduler
-from scaiwave.publishing.errors import InvalidPage
-from scaiwave.publishing.plan import Action, PageAction
-from scaiwave.publishing.report import PublishReport
+from scaiwave.publishing.pages import InvalidPage
+from scaiwave.publishing.publish import Action, PageAction, PublishReport
 from scaiwave.queue.jobs import JOBS
 from scaiwave.sandbox import Sandbox
 from tenants.audit.record import record_audit

@@ -2,21 +2,308 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
+from scaiwave.console.columns import Column
 from scaiwave.console.progress import ProgressCallback
-from scaiwave.core.errors import ScaiWaveError
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import (
+    NotFoundError,
+    RefusedError,
+    ScaiWaveError,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+)
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.publishing.errors import PruneRefused
-from scaiwave.publishing.executor import PageExecutor
-from scaiwave.publishing.index_page import INDEX_PATH, build_index, parse_index
-from scaiwave.publishing.links import SiteIndex, rewrite_links
-from scaiwave.publishing.pages import SourcePage, read_pages
-from scaiwave.publishing.plan import Action, PageAction, PagePayload, plan_page
-from scaiwave.publishing.report import PublishReport
+from scaiwave.publishing.pages import PATH_PATTERN, SiteIndex, SourcePage, read_pages, rewrite_links
+
+
+class PruneRefused(NotFoundError):
+    """`--prune` names a page that is not gone, or may not be gone."""
+
+    code = "SW_DOCS_NOT_GONE"
+    remedy = "Nothing was written. Run it without `--prune` to see which pages are obsolete."
+
+
+class PagesFailed(RefusedError):
+    """Some pages are invalid or were refused; the others were published."""
+
+    code = "SW_DOCS_FAILED"
+    fix = "Correct the errors above, then run the script again; unchanged pages are not sent again."
+
+
+class Action(StrEnum):
+    """The action for a page.
+
+    `gone`: listed as published, and now without a source. `pruned`: gone, and to be removed.
+    `failed`: the source is invalid, or the live page can't be read.
+    """
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DRAFT = "draft"
+    GONE = "gone"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+WRITES = (Action.CREATED, Action.UPDATED)
+CHANGES = (*WRITES, Action.PRUNED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PagePayload:
+    """A page as it is sent, with its complete front matter."""
+
+    file: str
+    fields: dict[str, str]
+    body: str
+
+    @property
+    def path(self) -> str:
+        return self.fields["path"]
+
+    @property
+    def title(self) -> str:
+        return self.fields["title"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageAction:
+    """The action for one page. `changes` lists what differs; `rev` is the live revision, if known.
+
+    `problems` are the reasons why it was not or can't be executed; `done` is true once it was.
+    """
+
+    action: Action
+    path: str
+    file: str = ""
+    outgoing: PagePayload | None = None
+    changes: tuple[str, ...] = ()
+    rev: int | None = None
+    problems: tuple[ScaiWaveError, ...] = ()
+    done: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        return self.action in CHANGES and not self.problems and not self.done
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "action": self.action.value,
+            "path": self.path or None,
+            "file": self.file or None,
+            "changes": list(self.changes),
+            "rev": self.rev,
+            "done": self.done,
+            "problems": [
+                {"code": error.code, "message": error.message, "fix": error.fix}
+                for error in self.problems
+            ],
+        }
+
+
+def plan_page(outgoing: PagePayload, live: LivePage | None) -> PageAction:
+    """Compare the page with the live one, and return the action that makes them equal."""
+    step = PageAction(
+        action=Action.CREATED, path=outgoing.path, file=outgoing.file, outgoing=outgoing
+    )
+    if live is None:
+        return step
+    changes = tuple(_find_differences(outgoing, live))
+    action = Action.UPDATED if changes else Action.UNCHANGED
+    return replace(step, action=action, changes=changes, rev=live.rev)
+
+
+def _find_differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
+    """Yield what differs, except for line endings and fields that ScaiCMS adds."""
+    if live.title != outgoing.title:
+        yield "title"
+    if _normalize_body(live.body_md) != _normalize_body(outgoing.body):
+        yield "body"
+    fields = live.frontmatter or {}
+    for name, value in outgoing.fields.items():
+        if fields.get(name) != value:
+            yield f"front matter: {name}"
+
+
+def _normalize_body(body: str) -> str:
+    return body.replace("\r\n", "\n").strip("\n")
+
+
+INDEX_PATH = "operator-suite/pages"
+_TITLE = "Published pages"
+_TEXT = f"""# {_TITLE}
+
+`scripts/publish_docs.py` writes this list, and reads it to find pages whose source was removed.
+Don't edit it.
+
+"""
+_ENTRY = re.compile(r"^\* `([^`\s]+)`\s*$", re.MULTILINE)
+
+
+def build_index(paths: Iterable[str]) -> PagePayload:
+    fields = {
+        "title": _TITLE,
+        "path": INDEX_PATH,
+        "audience": "developers",
+        "summary": "The pages that are published from the operator suite's sources.",
+        "status": "published",
+    }
+    entries = "".join(f"* `{path}`\n" for path in sorted(paths))
+    return PagePayload(file="", fields=fields, body=_TEXT + entries)
+
+
+def parse_index(body: str) -> set[str]:
+    return {path for path in _ENTRY.findall(body) if PATH_PATTERN.fullmatch(path)}
+
+
+T = TypeVar("T")
+
+
+class PageExecutor:
+    """The requests of one run.
+
+    After retries have failed for one page, each further page is tried only once, until one
+    succeeds: a hundred pages must not take a hundred times as long to fail.
+    """
+
+    def __init__(self, client: ScaiCmsClient) -> None:
+        self._client = client
+        self._should_retry = True
+
+    def fetch_live(self, step: PageAction) -> PageAction | None:
+        """Compare with the live page; return None for a gone page that is no longer live.
+
+        Raises UpstreamInvalidResponse if the address of ScaiCMS is wrong.
+        """
+        if step.outgoing is None and step.action is not Action.GONE:
+            return step
+        try:
+            live = self._try(self._client.read_page, step.path)
+        except ScaiWaveError as error:
+            if error.details.get("wrong_path"):
+                raise
+            return replace(step, action=Action.FAILED, outgoing=None, problems=(error,))
+        if step.outgoing is not None:
+            return plan_page(step.outgoing, live)
+        return replace(step, rev=live.rev) if live else None
+
+    def execute(self, step: PageAction) -> PageAction:
+        """Write or delete the page, and return the step with its outcome.
+
+        Raises UpstreamInvalidResponse if the address of ScaiCMS is wrong.
+        """
+        if not step.is_due:
+            return step
+        try:
+            rev = self._write(step)
+        except ScaiWaveError as error:
+            if error.details.get("wrong_path"):
+                raise  # It is not the page's fault, and the others would fail as well.
+            return replace(step, problems=(error,))
+        return replace(step, rev=rev, done=True)
+
+    def _write(self, step: PageAction) -> int | None:
+        page = step.outgoing
+        if page is None or step.action not in WRITES:
+            self._try(self._client.delete_page, step.path)
+            return None
+        written = self._try(
+            self._client.write_page,
+            page.path,
+            title=page.title,
+            body_md=page.body,
+            frontmatter=page.fields,
+        )
+        return written.rev
+
+    def _try(self, call: Callable[..., T], path: str, **arguments: Any) -> T:
+        try:
+            answer = call(path, retry=self._should_retry, **arguments)
+        except (UpstreamUnavailable, UpstreamUnreachable):
+            self._should_retry = False
+            raise
+        self._should_retry = True
+        return answer
+
+
+COLUMNS = (
+    Column("action", "Status"),
+    Column("path", "Page"),
+    Column("file", "Source"),
+    Column("changes", "Differences"),
+)
+_PAST_TENSE = {Action.CREATED: "created", Action.UPDATED: "updated", Action.PRUNED: "removed"}
+_INFINITIVE = {Action.CREATED: "create", Action.UPDATED: "update", Action.PRUNED: "remove"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishReport:
+    steps: tuple[PageAction, ...]
+    executed: bool
+
+    @property
+    def failed(self) -> list[PageAction]:
+        return [step for step in self.steps if step.problems]
+
+    @property
+    def problems(self) -> list[ScaiWaveError]:
+        return [problem for step in self.steps for problem in step.problems]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "action": f"not {step.action}"
+                if step.problems and step.action in CHANGES
+                else step.action,
+                "path": step.path,
+                "file": step.file,
+                "changes": step.changes,
+            }
+            for step in self.steps
+        ]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "executed": self.executed,
+            "counts": self._counts(),
+            "pages": [step.document() for step in self.steps],
+        }
+
+    def _counts(self) -> dict[str, int]:
+        """Count the steps by action; those with problems count as failed."""
+        counts = Counter(Action.FAILED if step.problems else step.action for step in self.steps)
+        return {action.value: counts[action] for action in Action}
+
+    def format_summary(self) -> str:
+        words = _PAST_TENSE if self.executed else _INFINITIVE
+        counts = self._counts()
+        parts = [
+            f"{word} {pluralize(counts[action], 'page')}"
+            for action, word in words.items()
+            if counts[action]
+        ]
+        changes = ", ".join(parts)
+        if self.executed:
+            return f"{changes.capitalize()}." if changes else "No changes were made."
+        if changes:
+            return f"No changes were made. With --execute, this will {changes}."
+        return "No changes to make."
+
+    def raise_failures(self) -> None:
+        """Raise PagesFailed if any page has problems."""
+        if self.failed:
+            verb = "could not" if self.executed else "can't"
+            raise PagesFailed(f"{len(self.failed)} of {len(self.steps)} pages {verb} be published.")
 
 
 def publish(
@@ -48,7 +335,9 @@ def publish(
     # The list is written after removals and before writes: it may name a page that is not live,
     # but every live page is in it.
     index_steps = [executor.execute(step) for step in _plan_index(steps, published, live)]
-    steps = _write_pages(executor, steps, progress)
+    due = [step for step in steps if step.is_due]
+    done = {step.path: executor.execute(step) for step in _report_progress(due, progress)}
+    steps = [done[step.path] if step.is_due else step for step in steps]
     return PublishReport(steps=(*steps, *index_steps), executed=True)
 
 
@@ -133,11 +422,3 @@ def _plan_index(
     """Return the step for the list, unless the list is empty and not published."""
     paths = _list_index_paths(steps, published)
     return [plan_page(build_index(paths), live)] if paths or live else []
-
-
-def _write_pages(
-    executor: PageExecutor, steps: list[PageAction], progress: ProgressCallback
-) -> list[PageAction]:
-    due = [step for step in steps if step.is_due]
-    done = {step.path: executor.execute(step) for step in _report_progress(due, progress)}
-    return [done[step.path] if step.is_due else step for step in steps]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.index_page import INDEX_PATH
 from scaiwave.publishing.pages import read_pages
-from scaiwave.publishing.publish import plan_pages
+from scaiwave.publishing.publish import INDEX_PATH, plan_pages
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.factories import make_page, write_page
 

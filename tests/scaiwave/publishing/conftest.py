@@ -10,8 +10,7 @@ import pytest
 
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.core.operators import get_host_operator
-from scaiwave.publishing.publish import publish
-from scaiwave.publishing.report import PublishReport
+from scaiwave.publishing.publish import PublishReport, publish
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.clients.retry_policies import ONE_RETRY
 from tests.scaiwave.publishing.factories import make_page, write_page

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaiwave.publishing.errors import InvalidPage
-from scaiwave.publishing.front_matter import read_front_matter
+from scaiwave.publishing.pages import InvalidPage, read_front_matter
 from tests.scaiwave.publishing.factories import make_page
 
 FORM = (

@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.publishing.errors import DeadLink
-from scaiwave.publishing.links import LinkTarget, SiteIndex, _rewrite_body, rewrite_links
-from scaiwave.publishing.markdown import parse_outline
-from scaiwave.publishing.pages import read_pages
+from scaiwave.publishing.pages import (
+    DeadLink,
+    LinkTarget,
+    SiteIndex,
+    _rewrite_body,
+    parse_outline,
+    read_pages,
+    rewrite_links,
+)
 from tests.scaiwave.publishing.factories import make_page, write_page
 
 

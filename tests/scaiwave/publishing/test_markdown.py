@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.publishing.markdown import (
+from scaiwave.publishing.pages import (
     BLANK,
     Heading,
     Link,

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.errors import PagesNotFound
-from scaiwave.publishing.pages import read_pages
+from scaiwave.publishing.pages import PagesNotFound, read_pages
 from tests.scaiwave.publishing.factories import make_page, write_page
 
 UNIQUE_PATH = "Give each page its own path."

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.scaicms import LivePage
-from scaiwave.publishing.index_page import build_index, parse_index
-from scaiwave.publishing.plan import Action, PagePayload, plan_page
+from scaiwave.publishing.publish import Action, PagePayload, build_index, parse_index, plan_page
 
 FIELDS = {"title": "Roles", "path": "suite/roles", "audience": "operators"}
 PAGE = PagePayload(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")

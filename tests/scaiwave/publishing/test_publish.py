@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.errors import PagesFailed, PruneRefused
-from scaiwave.publishing.report import PublishReport
+from scaiwave.publishing.publish import PagesFailed, PruneRefused, PublishReport
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.conftest import Publish
 from tests.scaiwave.publishing.factories import make_page, write_page

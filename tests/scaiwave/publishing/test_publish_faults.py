@@ -16,7 +16,7 @@ from scaiwave.core.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from scaiwave.publishing.report import PublishReport
+from scaiwave.publishing.publish import PublishReport
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.messages import Action
 from tests.scaiwave.publishing.conftest import Publish
