@@ -85,7 +85,10 @@ class Grants:
                 raise GrantRefused("The code has expired.")
             if grant.redirect_uri != redirect_uri:
                 raise GrantRefused("redirect_uri differs from the authorisation request.")
-            if not _matches_challenge(verifier, grant.code_challenge):
+            # S256 (RFC 7636, 4.6)
+            digest = hashlib.sha256(verifier.encode()).digest()
+            expected = base64.urlsafe_b64encode(digest).rstrip(b"=")
+            if not hmac.compare_digest(expected, grant.code_challenge.encode()):
                 raise GrantRefused("code_verifier does not match code_challenge.")
             self._issue_refresh_token(grant)
             return grant
@@ -124,10 +127,3 @@ class Grants:
 def is_verifier(text: str) -> bool:
     """Return whether a text has the form of a code verifier (RFC 7636, 4.1)."""
     return _VERIFIER.match(text) is not None
-
-
-def _matches_challenge(verifier: str, challenge: str) -> bool:
-    """Compare with the S256 challenge (RFC 7636, 4.6)."""
-    digest = hashlib.sha256(verifier.encode()).digest()
-    expected = base64.urlsafe_b64encode(digest).rstrip(b"=")
-    return hmac.compare_digest(expected, challenge.encode())

@@ -46,22 +46,14 @@ class SigningKey:
 
 def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
     private = generate_private_key(seed, alg, generation)
-    jwk = _build_jwk(private)
-    kid = _calculate_thumbprint(jwk)
-    return SigningKey(kid, alg, private, {**jwk, "kid": kid, "use": "sig", "alg": alg})
-
-
-def _build_jwk(private: PrivateKey) -> dict[str, Any]:
     if isinstance(private, rsa.RSAPrivateKey):
-        jwk = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        public = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:
-        jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    return {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
-
-
-def _calculate_thumbprint(jwk: dict[str, Any]) -> str:
-    """Return the hash of the required members in lexical order (RFC 7638)."""
-    return _encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
+        public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    jwk = {name: public[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in public}
+    # The hash of the required members in lexical order (RFC 7638).
+    kid = _encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
+    return SigningKey(kid, alg, private, {**jwk, "kid": kid, "use": "sig", "alg": alg})
 
 
 def _encode_base64url(data: bytes) -> str:

@@ -6,6 +6,7 @@ unreliable: lost, repeated, out of order, or about something that did not happen
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -141,7 +142,10 @@ class Webhooks:
 
     def _build_event(self, event_type: str, resource_id: str) -> dict[str, Any]:
         kind = event_type.partition(".")[0]
-        record = self._find_record(kind, resource_id)
+        record: dict[str, Any] = {}
+        if kind in ("partner", "tenant", "user", "group"):
+            with contextlib.suppress(UnknownEntity):  # removed
+                record = self._directory.get(kind, resource_id)
         own = {f"{kind}_id": resource_id} if kind in ("partner", "tenant") else {}
         return {
             "event_id": f"evt_{uuid.uuid4().hex[:20]}",
@@ -153,15 +157,6 @@ class Webhooks:
             "tenant_id": own.get("tenant_id") or record.get("tenant_id"),
             "partner_id": own.get("partner_id") or record.get("partner_id"),
         }
-
-    def _find_record(self, kind: str, resource_id: str) -> dict[str, Any]:
-        if kind not in ("partner", "tenant", "user", "group"):
-            return {}
-        try:
-            record: dict[str, Any] = dict(getattr(self._directory, f"get_{kind}")(resource_id))
-        except UnknownEntity:
-            return {}
-        return record
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:

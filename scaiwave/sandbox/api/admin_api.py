@@ -7,104 +7,68 @@ vendor's page does not say.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from scaiwave.sandbox.api.auth import Principal, authenticate, require_super_admin
 from scaiwave.sandbox.api.pagination import encode_json, paginate
 from scaiwave.sandbox.data.population import ListFilter, Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import Handler, route
+from scaiwave.sandbox.state import SandboxState
 
 ADMIN = "/api/v1/admin"
 
 
-def _build_filter(
-    request: Request, principal: Principal, *, kind: str | None = "status"
-) -> ListFilter:
-    """Read the filters from the query; `kind` is the parameter for the status or the type."""
-    query = request.query
-    return ListFilter(
-        tenant_id=query.get("tenant_id"),
-        partner_id=query.get("partner_id"),
-        kind=query.get(kind) if kind else None,
-        search=query.get("search"),
-        scope_partner_id=principal.partner_id,
-        scope_tenant_id=principal.tenant_id,
-    )
+def _authenticate(sandbox: SandboxState, request: Request, kind: str) -> Principal:
+    return (require_super_admin if kind == "partner" else authenticate)(sandbox, request)
 
 
-@route("GET", ADMIN + "/partners/")
-def list_partners(sandbox: SandboxState, request: Request) -> Response:
-    list_filter = _build_filter(request, require_super_admin(sandbox, request))
-    return paginate(
-        sandbox, request, lambda o, n: sandbox.directory.list_partners(list_filter, o, n)
-    )
+def _list(kind: str) -> Handler:
+    def handle(sandbox: SandboxState, request: Request) -> Response:
+        principal, query = _authenticate(sandbox, request, kind), request.query
+        list_filter = ListFilter(
+            tenant_id=query.get("tenant_id"),
+            partner_id=query.get("partner_id"),
+            kind=query.get("group_type" if kind == "group" else "status"),
+            search=query.get("search"),
+            scope_partner_id=principal.partner_id,
+            scope_tenant_id=principal.tenant_id,
+        )
+        list_rows = getattr(sandbox.directory, f"list_{kind}s")
+        return paginate(sandbox, request, partial(list_rows, list_filter))
+
+    return handle
 
 
-@route("GET", ADMIN + "/tenants/")
-def list_tenants(sandbox: SandboxState, request: Request) -> Response:
-    list_filter = _build_filter(request, authenticate(sandbox, request))
-    return paginate(
-        sandbox, request, lambda o, n: sandbox.directory.list_tenants(list_filter, o, n)
-    )
+def _get(kind: str) -> Handler:
+    def handle(sandbox: SandboxState, request: Request) -> Response:
+        principal = _authenticate(sandbox, request, kind)
+        find, name = sandbox.directory.get_by_id, kind.capitalize()
+        row = _find_or_404(name, partial(find, kind), request.params[f"{kind}_id"])
+        if kind == "partner":
+            return json_response(row)
+        tenant = row
+        if kind != "tenant":
+            tenant_id = row["tenant"]["id"] if "tenant" in row else row["tenant_id"]
+            tenant = _find_or_404(name, partial(find, "tenant"), tenant_id)
+        return json_response(_require_in_scope(principal, row, tenant=tenant, kind=name))
+
+    return handle
 
 
-@route("GET", ADMIN + "/users/")
-def list_users(sandbox: SandboxState, request: Request) -> Response:
-    list_filter = _build_filter(request, authenticate(sandbox, request))
-    return paginate(sandbox, request, lambda o, n: sandbox.directory.list_users(list_filter, o, n))
-
-
-@route("GET", ADMIN + "/groups/")
-def list_groups(sandbox: SandboxState, request: Request) -> Response:
-    list_filter = _build_filter(request, authenticate(sandbox, request), kind="group_type")
-    return paginate(sandbox, request, lambda o, n: sandbox.directory.list_groups(list_filter, o, n))
-
-
-@route("GET", ADMIN + "/partners/{partner_id}")
-def get_partner(sandbox: SandboxState, request: Request) -> Response:
-    require_super_admin(sandbox, request)
-    return json_response(
-        _find_or_404("Partner", sandbox.directory.get_partner_by_id, request.params["partner_id"])
-    )
-
-
-@route("GET", ADMIN + "/tenants/{tenant_id}")
-def get_tenant(sandbox: SandboxState, request: Request) -> Response:
-    principal = authenticate(sandbox, request)
-    row = _find_or_404("Tenant", sandbox.directory.get_tenant_by_id, request.params["tenant_id"])
-    return json_response(_require_in_scope(principal, row, tenant=row, kind="Tenant"))
-
-
-@route("GET", ADMIN + "/users/{user_id}")
-def get_user(sandbox: SandboxState, request: Request) -> Response:
-    principal = authenticate(sandbox, request)
-    row = _find_or_404("User", sandbox.directory.get_user_by_id, request.params["user_id"])
-    tenant_id = row["tenant"]["id"] if sandbox.directory.nested_tenant else row["tenant_id"]
-    owner = _find_or_404("User", sandbox.directory.get_tenant_by_id, tenant_id)
-    return json_response(_require_in_scope(principal, row, tenant=owner, kind="User"))
-
-
-@route("GET", ADMIN + "/groups/{group_id}")
-def get_group(sandbox: SandboxState, request: Request) -> Response:
-    principal = authenticate(sandbox, request)
-    row = _find_or_404("Group", sandbox.directory.get_group_by_id, request.params["group_id"])
-    owner = _find_or_404("Group", sandbox.directory.get_tenant_by_id, row["tenant_id"])
-    return json_response(_require_in_scope(principal, row, tenant=owner, kind="Group"))
+for _kind in ("partner", "tenant", "user", "group"):
+    route("GET", f"{ADMIN}/{_kind}s/")(_list(_kind))
+    route("GET", f"{ADMIN}/{_kind}s/{{{_kind}_id}}")(_get(_kind))
 
 
 @route("GET", ADMIN + "/groups/{group_id}/members")
 def list_members(sandbox: SandboxState, request: Request) -> Response:
     """List a group's members. The path and the form of the rows are an assumption."""
-    group_id = _get_visible_group(sandbox, request)["id"]
-    return paginate(sandbox, request, lambda o, n: sandbox.directory.list_members(group_id, o, n))
-
-
-def _get_visible_group(sandbox: SandboxState, request: Request) -> Row:
     principal = authenticate(sandbox, request)
-    row = _find_or_404("Group", sandbox.directory.get_group, request.params["group_id"])
+    row = _find_or_404("Group", partial(sandbox.directory.get, "group"), request.params["group_id"])
     _get_visible_tenant(sandbox, principal, row["tenant_id"], "Group")
-    return row
+    return paginate(sandbox, request, partial(sandbox.directory.list_members, row["id"]))
 
 
 def _find_or_404(kind: str, find: Callable[[str], Row], entity_id: str) -> Row:
@@ -118,7 +82,7 @@ def _get_visible_tenant(
     sandbox: SandboxState, principal: Principal, tenant_id: str, kind: str
 ) -> Row:
     """Return the tenant if it is in the caller's scope; `kind` is the requested type."""
-    row = _find_or_404(kind, sandbox.directory.get_tenant, tenant_id)
+    row = _find_or_404(kind, partial(sandbox.directory.get, "tenant"), tenant_id)
     return _require_in_scope(principal, row, tenant=row, kind=kind)
 
 
@@ -191,4 +155,4 @@ def list_effective_users(sandbox: SandboxState, request: Request) -> Response:
     tenant_id = _get_visible_tenant(sandbox, principal, request.params["tenant_id"], "Tenant")["id"]
     _find_application(sandbox, principal, request.params["application_id"])
     list_filter = ListFilter(tenant_id=tenant_id)
-    return paginate(sandbox, request, lambda o, n: sandbox.directory.list_users(list_filter, o, n))
+    return paginate(sandbox, request, partial(sandbox.directory.list_users, list_filter))

@@ -10,9 +10,9 @@ from typing import Any
 
 import jwt
 
-from scaiwave.sandbox.api.sessions import is_token_revoked
+from scaiwave.sandbox.api.oauth import is_token_revoked
 from scaiwave.sandbox.http.messages import HTTPError, Request
-from scaiwave.sandbox.http.routing import SandboxState
+from scaiwave.sandbox.state import SandboxState
 
 NEEDS_SCOPE = "Platform token requires admin:read or admin:write scope"
 NEEDS_ROLE = "Admin role required"

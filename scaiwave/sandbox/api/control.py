@@ -15,7 +15,8 @@ from scaiwave.sandbox.http.messages import (
     json_response,
     parse_json_body,
 )
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
 
 CONTROL_PREFIX = "/sandbox"
 

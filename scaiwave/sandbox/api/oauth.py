@@ -1,23 +1,75 @@
-"""Discovery, JWKS, token and userinfo endpoints (ScaiKey docs, reference/oauth-endpoints)."""
+"""Discovery, JWKS, token and userinfo endpoints (ScaiKey docs, reference/oauth-endpoints).
+
+Errors: RFC 6749, 5.2; RFC 6750, 3. Tokens of people: RFC 6749, 4.1.3 and 6; OpenID Connect Core, 2
+and 5.3. Each endpoint exists for the platform and for each tenant.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import hashlib
 import time
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from scaiwave.sandbox.api import sessions
-from scaiwave.sandbox.api.oauth_errors import (
-    NO_STORE,
-    build_client_error,
-    build_oauth_error,
-)
+import jwt
+
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
+from scaiwave.sandbox.grants import Grant, GrantRefused, is_verifier
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
+
+REALM = "scaikey"
+BASIC = {"WWW-Authenticate": f'Basic realm="{REALM}"'}
+# Intermediaries must not store a token response (RFC 6749, 5.1).
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def build_oauth_error(
+    error: str,
+    description: str,
+    *,
+    status: int = 400,
+    headers: dict[str, str] | None = None,
+) -> HTTPError:
+    """Return an error of the token endpoint."""
+    body = {"error": error, "error_description": description}
+    http_error = HTTPError(status, None)
+    http_error.response = json_response(
+        body, status=status, headers={**NO_STORE, **(headers or {})}
+    )
+    return http_error
+
+
+def build_client_error() -> HTTPError:
+    """Return the error for a client that is unknown, or that has not proven who it is."""
+    return build_oauth_error(
+        "invalid_client", "Client authentication failed.", status=401, headers=BASIC
+    )
+
+
+def build_bearer_error(error: str, description: str, *, status: int, scope: str = "") -> HTTPError:
+    """Return an error of an endpoint that takes an access token; without `error` none was sent.
+
+    The challenge always has a parameter, and no error if no token was sent (RFC 6750, 3).
+    """
+    parameters = {"realm": REALM}
+    if error:
+        parameters |= {"error": error, "error_description": description}
+    if scope:
+        parameters["scope"] = scope
+    challenge = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+    return build_oauth_error(
+        error or "unauthorized",
+        description,
+        status=status,
+        headers={"WWW-Authenticate": f"Bearer {challenge}"},
+    )
+
 
 PLATFORM = "/api/v1/platform"
 TENANT = "/api/v1/auth/tenants/{slug}"
@@ -27,20 +79,16 @@ CLAIMS = (
 )
 
 
-@route("GET", PLATFORM + "/oauth/.well-known/openid-configuration")
-def get_platform_discovery(sandbox: SandboxState, request: Request) -> Response:
-    paths = f"{sandbox.url}{PLATFORM}"
-    return _build_discovery(sandbox, sandbox.get_issuer(None), f"{paths}/oauth", paths)
-
-
-@route("GET", TENANT + "/.well-known/openid-configuration")
-def get_tenant_discovery(sandbox: SandboxState, request: Request) -> Response:
+@route(
+    "GET",
+    PLATFORM + "/oauth/.well-known/openid-configuration",
+    TENANT + "/.well-known/openid-configuration",
+)
+def get_discovery(sandbox: SandboxState, request: Request) -> Response:
     tenant = find_tenant(sandbox, request)
-    paths = f"{sandbox.url}{TENANT.format(slug=tenant['slug'])}"
-    return _build_discovery(sandbox, sandbox.get_issuer(tenant["id"]), f"{paths}/oauth", paths)
-
-
-def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) -> Response:
+    issuer = _get_issuer(sandbox, tenant)
+    keys = sandbox.url + (TENANT.format(slug=tenant["slug"]) if tenant else PLATFORM)
+    oauth = f"{keys}/oauth"
     return json_response(
         {
             "issuer": issuer,
@@ -52,7 +100,7 @@ def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) 
             "scopes_supported": list(SCOPES),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+            "grant_types_supported": list(GRANTS),
             "token_endpoint_auth_methods_supported": ["client_secret_basic"],
             "id_token_signing_alg_values_supported": [sandbox.keys.alg],
             "code_challenge_methods_supported": ["S256"],
@@ -67,66 +115,62 @@ def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) 
     )
 
 
-@route("GET", PLATFORM + "/.well-known/jwks.json")
-def get_platform_jwks(sandbox: SandboxState, request: Request) -> Response:
-    return _build_jwks(sandbox)
-
-
-@route("GET", TENANT + "/.well-known/jwks.json")
-def get_tenant_jwks(sandbox: SandboxState, request: Request) -> Response:
-    """Return the platform's keys (an assumption)."""
+@route("GET", PLATFORM + "/.well-known/jwks.json", TENANT + "/.well-known/jwks.json")
+def get_jwks(sandbox: SandboxState, request: Request) -> Response:
+    """Return the platform's keys, also for a tenant (an assumption)."""
     find_tenant(sandbox, request)
-    return _build_jwks(sandbox)
-
-
-def _build_jwks(sandbox: SandboxState) -> Response:
     response = json_response(sandbox.keys.build_jwks())
     response.content_type = "application/jwk-set+json"  # RFC 7517, 8.5.1
     return response
 
 
-@route("POST", PLATFORM + "/oauth/token")
-def grant_platform_token(sandbox: SandboxState, request: Request) -> Response:
-    """Issue a platform token to GLOBAL apps, and to PARTNER and TENANT apps (an assumption)."""
-    client = _authenticate(sandbox, request)
-    return _grant(sandbox, request, client, sandbox.get_issuer(None))
+@route("POST", PLATFORM + "/oauth/token", TENANT + "/oauth/token")
+def grant_token(sandbox: SandboxState, request: Request) -> Response:
+    """Issue a platform token to any app, or a tenant token to the apps of the tenant.
 
-
-@route("POST", TENANT + "/oauth/token")
-def grant_tenant_token(sandbox: SandboxState, request: Request) -> Response:
-    """Issue a tenant token to the apps of the tenant, and of its partner (an assumption)."""
+    Assumptions: PARTNER and TENANT apps get platform tokens, and a partner's apps get the tokens of
+    its tenants.
+    """
     tenant = find_tenant(sandbox, request)
     client = _authenticate(sandbox, request)
-    if client.target not in (tenant["id"], tenant["partner_id"]):
+    if tenant is not None and client.target not in (tenant["id"], tenant["partner_id"]):
         raise build_client_error()
-    return _grant(sandbox, request, client, sandbox.get_issuer(tenant["id"]))
+    form = _parse_form(request)
+    if form.get("client_id", client.client_id) != client.client_id:
+        raise build_oauth_error("invalid_request", "client_id differs from the credentials.")
+    if "client_secret" in form:  # RFC 6749, 2.3
+        raise build_oauth_error("invalid_request", "The client authenticates in two ways.")
+    grant_type = form.get("grant_type")
+    if grant_type is None:
+        raise build_oauth_error("invalid_request", "grant_type is missing.")
+    if grant_type not in GRANTS:
+        raise build_oauth_error("unsupported_grant_type", "grant_type is not supported.")
+    if grant_type != "client_credentials" and client.app_type != "WEB":
+        raise build_oauth_error("unauthorized_client", "Only WEB applications sign people in.")
+    return GRANTS[grant_type](sandbox, client, form, _get_issuer(sandbox, tenant))
 
 
-@route("GET", PLATFORM + "/oauth/userinfo")
-@route("POST", PLATFORM + "/oauth/userinfo")
-def get_platform_userinfo(sandbox: SandboxState, request: Request) -> Response:
-    return sessions.get_userinfo(sandbox, request)
-
-
-@route("GET", TENANT + "/oauth/userinfo")
-@route("POST", TENANT + "/oauth/userinfo")
-def get_tenant_userinfo(sandbox: SandboxState, request: Request) -> Response:
-    find_tenant(sandbox, request)
-    return sessions.get_userinfo(sandbox, request)
-
-
-def find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any]:
-    """Return the tenant that the path names. Raises HTTPError 404."""
+def find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any] | None:
+    """Return the tenant that the path names; None for the platform. Raises HTTPError 404."""
+    if "slug" not in request.params:
+        return None
     try:
-        return sandbox.directory.get_tenant_by_slug(request.params["slug"])
+        return sandbox.directory.get_by_slug("tenant", request.params["slug"])
     except UnknownEntity:
         raise HTTPError(404, "Tenant not found") from None
 
 
+def _get_issuer(sandbox: SandboxState, tenant: dict[str, Any] | None) -> str:
+    return sandbox.get_issuer(tenant["id"] if tenant else None)
+
+
 def _authenticate(sandbox: SandboxState, request: Request) -> Client:
-    name, _, secret = _parse_basic_credentials(request.headers.get("authorization", "")).partition(
-        ":"
-    )
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    credentials = ""
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+            credentials = base64.b64decode(encoded, validate=True).decode()
+    name, _, secret = credentials.partition(":")
     public = sandbox.clients.find(unquote_plus(name))
     if public and sandbox.clients.get_secret(public) is None:
         raise build_oauth_error("unauthorized_client", "The application has no secret.")
@@ -134,37 +178,6 @@ def _authenticate(sandbox: SandboxState, request: Request) -> Client:
     if client is None:
         raise build_client_error()
     return client
-
-
-def _parse_basic_credentials(header: str) -> str:
-    """Return `client:secret` from a Basic header, or an empty string for any other header."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-def _grant(sandbox: SandboxState, request: Request, client: Client, issuer: str) -> Response:
-    form = _parse_form(request)
-    if form.get("client_id", client.client_id) != client.client_id:
-        raise build_oauth_error("invalid_request", "client_id differs from the credentials.")
-    if "client_secret" in form:  # RFC 6749, 2.3
-        raise build_oauth_error("invalid_request", "The client authenticates in two ways.")
-    grant_type = form.get("grant_type")
-    if grant_type in ("authorization_code", "refresh_token") and client.app_type != "WEB":
-        raise build_oauth_error("unauthorized_client", "Only WEB applications sign people in.")
-    if grant_type == "authorization_code":
-        return sessions.redeem_code(sandbox, client, form, issuer)
-    if grant_type == "refresh_token":
-        return sessions.refresh_tokens(sandbox, client, form, issuer)
-    if grant_type is None:
-        raise build_oauth_error("invalid_request", "grant_type is missing.")
-    if grant_type != "client_credentials":
-        raise build_oauth_error("unsupported_grant_type", "grant_type is not supported.")
-    return _grant_client_credentials(sandbox, client, form, issuer)
 
 
 def _grant_client_credentials(
@@ -221,3 +234,166 @@ def build_client_claims(
     if client.tenant_id:
         return {**claims, "tenant_id": client.tenant_id, "role": "tenant_admin"}
     return {**claims, "platform_token": True}
+
+
+ROLES = ("super_admin", "partner_admin", "tenant_admin")
+
+
+def redeem_code(
+    sandbox: SandboxState, client: Client, form: dict[str, str], issuer: str
+) -> Response:
+    """Answer `grant_type=authorization_code`. Raises HTTPError."""
+    for name in ("code", "redirect_uri", "code_verifier"):
+        if name not in form:
+            raise build_oauth_error("invalid_request", f"{name} is missing.")
+    if not is_verifier(form["code_verifier"]):
+        raise build_oauth_error("invalid_request", "code_verifier is malformed (RFC 7636, 4.1).")
+    try:
+        grant = sandbox.grants.redeem(
+            form["code"],
+            client_id=client.client_id,
+            issuer=issuer,
+            redirect_uri=form["redirect_uri"],
+            verifier=form["code_verifier"],
+        )
+    except GrantRefused as error:
+        raise build_oauth_error("invalid_grant", str(error)) from None
+    return _respond(sandbox, client, grant, grant.scopes, nonce=grant.nonce)
+
+
+def refresh_tokens(
+    sandbox: SandboxState, client: Client, form: dict[str, str], issuer: str
+) -> Response:
+    """Answer `grant_type=refresh_token`. Raises HTTPError."""
+    if "refresh_token" not in form:
+        raise build_oauth_error("invalid_request", "refresh_token is missing.")
+    try:
+        grant = sandbox.grants.refresh(
+            form["refresh_token"], client_id=client.client_id, issuer=issuer
+        )
+    except GrantRefused as error:
+        raise build_oauth_error("invalid_grant", str(error)) from None
+    scopes = tuple(form["scope"].split()) if "scope" in form else grant.scopes
+    if not set(scopes) <= set(grant.scopes):
+        raise build_oauth_error(
+            "invalid_scope", f"The person has granted: {' '.join(grant.scopes)}."
+        )
+    # The nonce belongs to the sign-in, not to what follows it (OpenID Connect Core, 12.2).
+    return _respond(sandbox, client, grant, scopes, nonce=None)
+
+
+def _respond(
+    sandbox: SandboxState,
+    client: Client,
+    grant: Grant,
+    scopes: tuple[str, ...],
+    *,
+    nonce: str | None,
+) -> Response:
+    person = find_active_person(sandbox, grant.user_id)
+    if person is None:
+        sandbox.grants.revoke(grant.grant_id)
+        raise build_oauth_error("invalid_grant", "The account is not active.")
+    now, scope = int(time.time()), " ".join(scopes)
+    common = {
+        "iss": grant.issuer,
+        "sub": grant.user_id,
+        "aud": client.client_id,
+        "sid": grant.grant_id,
+        "iat": now,
+        "exp": now + sandbox.token_lifetime,
+    }
+    tenant = sandbox.directory.get_tenant_of_user(person["id"])
+    role_claims = {"tenant_id": tenant["id"]}
+    if tenant["partner_id"]:
+        role_claims["partner_id"] = tenant["partner_id"]
+    held = {str(role).lower() for role in person.get("roles") or []}
+    if highest := next((role for role in ROLES if role in held), None):
+        role_claims["role"] = highest
+    access_token = sandbox.keys.sign(
+        {
+            **common,
+            "client_id": client.client_id,
+            "scope": scope,
+            "app_scope": client.app_scope,
+            **role_claims,
+        }
+    )
+    body = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": sandbox.token_lifetime,
+        "scope": scope,
+        "refresh_token": grant.refresh_token,
+    }
+    if "openid" in scopes:
+        claims = {**common, "auth_time": grant.auth_time, **({"nonce": nonce} if nonce else {})}
+        if sandbox.at_hash:
+            # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
+            digest = hashlib.sha256(access_token.encode()).digest()
+            claims["at_hash"] = base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+        body["id_token"] = sandbox.keys.sign(claims)
+    return json_response(body, headers=dict(NO_STORE))
+
+
+def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, Any] | None:
+    """Return the row of a person who may sign in: active, and in a tenant that is active."""
+    try:
+        person = sandbox.directory.get_user(user_id)
+        tenant = sandbox.directory.get_tenant_of_user(user_id)
+    except UnknownEntity:
+        return None
+    return person if person["status"] == tenant["status"] == "ACTIVE" else None
+
+
+@route("GET POST", PLATFORM + "/oauth/userinfo", TENANT + "/oauth/userinfo")
+def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
+    """Return the claims of the person whose access token this is. Raises HTTPError."""
+    find_tenant(sandbox, request)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise build_bearer_error("", "No access token was sent.", status=401)
+    invalid = build_bearer_error("invalid_token", "The token is invalid or expired.", status=401)
+    try:
+        claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
+    except jwt.InvalidTokenError:
+        raise invalid from None
+    scopes = str(claims.get("scope", "")).split()
+    if "openid" not in scopes:
+        raise build_bearer_error(
+            "insufficient_scope", "The scope openid is needed.", status=403, scope="openid"
+        )
+    person = find_active_person(sandbox, str(claims["sub"]))
+    if person is None or is_token_revoked(sandbox, claims):
+        raise invalid
+    # The claims of the scopes (OpenID Connect Core, 5.4).
+    answer: dict[str, Any] = {"sub": person["id"]}
+    if "profile" in scopes:
+        answer |= {
+            "name": get_name(person),
+            "given_name": person.get("first_name"),
+            "family_name": person.get("last_name"),
+            "picture": person.get("avatar_url"),
+        }
+    if "email" in scopes and person["email"]:
+        answer |= {"email": person["email"], "email_verified": True}
+    present = {name: value for name, value in answer.items() if value is not None}
+    return json_response(present, headers=dict(NO_STORE))
+
+
+def is_token_revoked(sandbox: SandboxState, claims: dict[str, Any]) -> bool:
+    """Return whether the sign-in of a token was revoked; other tokens have no `sid`."""
+    return "sid" in claims and sandbox.grants.is_revoked(str(claims["sid"]))
+
+
+def get_name(person: dict[str, Any]) -> str:
+    """Return a person's name; rows may lack any name."""
+    full = " ".join(filter(None, map(person.get, ("first_name", "last_name"))))
+    return str(person.get("display_name") or full or person["email"] or person["id"])
+
+
+GRANTS = {
+    "authorization_code": redeem_code,
+    "client_credentials": _grant_client_credentials,
+    "refresh_token": refresh_tokens,
+}

@@ -9,7 +9,7 @@ import msgspec
 
 from scaiwave.sandbox.data.population import Rows
 from scaiwave.sandbox.http.messages import Request, Response, validation_error
-from scaiwave.sandbox.http.routing import SandboxState
+from scaiwave.sandbox.state import SandboxState
 
 ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
 

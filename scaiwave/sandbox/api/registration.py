@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES, Client
+from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import (
     HTTPError,
@@ -19,7 +19,8 @@ from scaiwave.sandbox.http.messages import (
     parse_json_body,
     validation_error,
 )
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
 
 BASE = "/api/v1/public/register/applications"
 REQUIRED_STRINGS = ("name", "scope", "contact_email", "application_type")
@@ -93,10 +94,8 @@ def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
     slug = body.get(f"{kind}_slug")
     if not isinstance(slug, str):
         raise validation_error(["body", f"{kind}_slug"], "Field required", "missing", body)
-    directory = sandbox.directory
-    find = directory.get_tenant_by_slug if kind == "tenant" else directory.get_partner_by_slug
     try:
-        return str(find(slug)["id"])
+        return str(sandbox.directory.get_by_slug(kind, slug)["id"])
     except UnknownEntity:
         raise HTTPError(404, f"{kind.capitalize()} not found") from None
 
@@ -109,17 +108,14 @@ def get_status(sandbox: SandboxState, request: Request) -> Response:
     if pending.reason:
         body["rejection_reason"] = pending.reason
     if first:
-        body["credentials"] = _build_credentials(sandbox, pending.client)
+        client = pending.client
+        body["credentials"] = {
+            "client_id": client.client_id,
+            "client_secret": sandbox.clients.get_secret(client),
+            "application_id": client.application_id,
+            "issuer": sandbox.get_issuer(client.tenant_id),
+        }
     return json_response(body)
-
-
-def _build_credentials(sandbox: SandboxState, client: Client) -> dict[str, str | None]:
-    return {
-        "client_id": client.client_id,
-        "client_secret": sandbox.clients.get_secret(client),
-        "application_id": client.application_id,
-        "issuer": sandbox.get_issuer(client.tenant_id),
-    }
 
 
 @route("DELETE", BASE + "/{request_id}")

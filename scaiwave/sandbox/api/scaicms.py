@@ -25,7 +25,8 @@ from scaiwave.sandbox.http.messages import (
     parse_json_body,
     validation_error,
 )
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
 
 DOCS = "/api/v1/docs"
 PAGE = DOCS + "/{namespace}/{version}/{path:path}"
@@ -54,28 +55,23 @@ def _authenticate(
     return key
 
 
-def _require_write_access(sandbox: SandboxState, request: Request) -> PageKey:
-    if (
-        WRITE_PERMISSION
-        not in _authenticate(sandbox, request, request.params["namespace"]).permissions
-    ):
+def _authorize(sandbox: SandboxState, request: Request, *, write: bool) -> PageKey:
+    """Return the page that the path names. Raises HTTPError."""
+    params = request.params
+    key = _authenticate(sandbox, request, params["namespace"])
+    if write and WRITE_PERMISSION not in key.permissions:
         raise _build_error(403, "PERMISSION_DENIED", f"Permission {WRITE_PERMISSION} required")
-    return _get_page_key(request)
-
-
-def _get_page_key(request: Request) -> PageKey:
-    return request.params["namespace"], request.params["version"], request.params["path"]
+    return params["namespace"], params["version"], params["path"]
 
 
 @route("GET", PAGE)
 def read_page(sandbox: SandboxState, request: Request) -> Response:
-    _authenticate(sandbox, request, request.params["namespace"])
-    return json_response(_find_page(sandbox, _get_page_key(request)))
+    return json_response(_find_page(sandbox, _authorize(sandbox, request, write=False)))
 
 
 @route("PUT", PAGE)
 def write_page(sandbox: SandboxState, request: Request) -> Response:
-    key = _require_write_access(sandbox, request)
+    key = _authorize(sandbox, request, write=True)
     path = key[2]
     if path.startswith("/") or path.endswith(("/", ".md")):
         raise validation_error(["path", "path"], "No leading slash and no .md", "value_error", path)
@@ -89,7 +85,7 @@ def write_page(sandbox: SandboxState, request: Request) -> Response:
 
 @route("DELETE", PAGE)
 def delete_page(sandbox: SandboxState, request: Request) -> Response:
-    if not sandbox.scaicms.remove(_require_write_access(sandbox, request)):
+    if not sandbox.scaicms.remove(_authorize(sandbox, request, write=True)):
         raise HTTPError(404, "Page not found")
     return Response(status=204)
 

@@ -7,13 +7,13 @@ are assumptions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import jwt
 
 from scaiwave.sandbox.data.ids import derive_key, scramble
+from scaiwave.sandbox.data.population import EVERYTHING, ListFilter
 from scaiwave.sandbox.http.messages import (
     HTTPError,
     Request,
@@ -21,7 +21,8 @@ from scaiwave.sandbox.http.messages import (
     json_response,
     parse_json_body,
 )
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
 
 MODELS: tuple[dict[str, Any], ...] = (
     {"slug": "chat-small", "display_name": "Chat Small", "modality": "text"},
@@ -33,14 +34,6 @@ DIMENSIONS = {"embed-small": 384, "embed-large": 1024}
 MAX_TEXTS = 256
 UNUSED_ROUND, UNUSED_TENANT = 4, 3
 """One tenant in four, the fourth, has no usage and so no row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridCaller:
-    """The caller; without partner and tenant, all tenants are in scope."""
-
-    partner_id: str | None = None
-    tenant_id: str | None = None
 
 
 def _build_error(
@@ -62,8 +55,8 @@ def _build_error(
 
 def _authenticate(
     sandbox: SandboxState, request: Request, permission: str | None = None
-) -> GridCaller:
-    """Return the caller and count the call. Raises HTTPError 401, 403 or 429."""
+) -> ListFilter:
+    """Return the caller's scope and count the call. Raises HTTPError 401, 403 or 429."""
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credential:
         raise _build_error(sandbox, 401, "AUTH_TOKEN_MISSING", "No bearer token")
@@ -92,16 +85,16 @@ def _require_permission(sandbox: SandboxState, permission: str) -> None:
         )
 
 
-def _identify_caller(sandbox: SandboxState, credential: str) -> GridCaller:
+def _identify_caller(sandbox: SandboxState, credential: str) -> ListFilter:
     if credential.startswith("sgk_"):
         if credential != sandbox.scaigrid.api_key:
             raise _build_error(sandbox, 401, "AUTH_TOKEN_INVALID", "Unknown or revoked API key")
-        return GridCaller()
+        return EVERYTHING
     try:
         claims = sandbox.keys.verify(credential, is_trusted_issuer=sandbox.is_trusted_issuer)
     except jwt.InvalidTokenError as error:
         raise _build_error(sandbox, 401, "SERVICE_TOKEN_INVALID", str(error)) from None
-    return GridCaller(partner_id=claims.get("partner_id"), tenant_id=claims.get("tenant_id"))
+    return ListFilter(partner_id=claims.get("partner_id"), tenant_id=claims.get("tenant_id"))
 
 
 @route("GET", "/health")
@@ -118,7 +111,8 @@ def get_readiness(sandbox: SandboxState, request: Request) -> Response:
 def get_me(sandbox: SandboxState, request: Request) -> Response:
     caller = _authenticate(sandbox, request)
     permissions = sorted(sandbox.scaigrid.permissions)
-    return _build_response({"permissions": permissions, "tenant_id": caller.tenant_id})
+    data = {"permissions": permissions, "tenant_id": caller.tenant_id}
+    return json_response({"status": "ok", "data": data})
 
 
 @route("GET", "/v1/models")
@@ -131,7 +125,7 @@ def list_models(sandbox: SandboxState, request: Request) -> Response:
     limit = request.query.get("limit", "100")
     if not limit.isdecimal():
         raise _build_error(sandbox, 422, "VALIDATION_ERROR", "limit is not a number")
-    return _build_response({"items": rows[: int(limit)]})
+    return json_response({"status": "ok", "data": {"items": rows[: int(limit)]}})
 
 
 @route("POST", "/v1/inference/embed")
@@ -153,7 +147,7 @@ def create_embeddings(sandbox: SandboxState, request: Request) -> Response:
         {"index": index, "embedding": build_vector(sandbox.seed, f"{model}/{text}", size)}
         for index, text in enumerate(texts)
     ]
-    return _build_response({"model": model, "data": vectors[::-1]})
+    return json_response({"status": "ok", "data": {"model": model, "data": vectors[::-1]}})
 
 
 def build_vector(seed: int, text: str, size: int) -> list[float]:
@@ -175,9 +169,9 @@ def get_usage_summary(sandbox: SandboxState, request: Request) -> Response:
     rows = [
         build_usage_row(sandbox.seed, tenant_id, month)
         for index, (tenant_id, tenant) in enumerate(list(sandbox.directory.tenants.items()))
-        if index % UNUSED_ROUND != UNUSED_TENANT and _can_see(caller, tenant)
+        if index % UNUSED_ROUND != UNUSED_TENANT and caller.admits(tenant)
     ]
-    return _build_response(rows)
+    return json_response({"status": "ok", "data": rows})
 
 
 def build_usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
@@ -205,14 +199,3 @@ def _parse_start(sandbox: SandboxState, request: Request) -> datetime:
             sandbox, 422, "VALIDATION_ERROR", "start and end are ISO 8601 times"
         ) from None
     raise _build_error(sandbox, 422, "VALIDATION_ERROR", "start is after end")
-
-
-def _can_see(caller: GridCaller, tenant: dict[str, Any]) -> bool:
-    return caller.tenant_id in (None, tenant["id"]) and caller.partner_id in (
-        None,
-        tenant["partner_id"],
-    )
-
-
-def _build_response(data: Any) -> Response:
-    return json_response({"status": "ok", "data": data})

@@ -16,7 +16,8 @@ from scaiwave.sandbox.api.auth import authenticate
 from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
 
 BASE = "/api/v1/tenants/{tenant_id}/scim/v2"
 GROUPS = f"{BASE}/Groups"
@@ -102,17 +103,14 @@ def list_groups(sandbox: SandboxState, request: Request) -> Response:
     if cursor is None:
         page["startIndex"] = start
     elif start + len(rows) <= total:
-        page["nextCursor"] = _build_cursor(start + len(rows), tenant_id)
+        # Its characters need no escapes in a URL (RFC 9865, section 2).
+        following = f"{start + len(rows)} {tenant_id}".encode()
+        page["nextCursor"] = urlsafe_b64encode(following).decode().rstrip("=")
     return _scim_response(page)
 
 
 def _get_max_count(sandbox: SandboxState) -> int:
     return min(MAX_COUNT, sandbox.max_per_page)
-
-
-def _build_cursor(start: int, tenant_id: str) -> str:
-    """Return a cursor of characters that need no escapes in a URL (RFC 9865, section 2)."""
-    return urlsafe_b64encode(f"{start} {tenant_id}".encode()).decode().rstrip("=")
 
 
 def _parse_cursor(cursor: str, tenant_id: str) -> int:
@@ -131,7 +129,7 @@ def get_group(sandbox: SandboxState, request: Request) -> Response:
     tenant_id, group_id = _get_visible_tenant_id(sandbox, request), request.params["group_id"]
     with sandbox.directory.lock:
         try:
-            row = sandbox.directory.get_group(group_id)
+            row = sandbox.directory.get("group", group_id)
         except UnknownEntity:
             raise ScimError(404, f"Resource {group_id} not found") from None
         if row["tenant_id"] != tenant_id:

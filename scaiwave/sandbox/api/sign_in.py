@@ -10,25 +10,59 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import jwt
-import msgspec
 
-from scaiwave.sandbox.api import pages
-from scaiwave.sandbox.api.oauth import PLATFORM, TENANT, find_tenant
-from scaiwave.sandbox.api.oauth_errors import NO_STORE
-from scaiwave.sandbox.api.sessions import find_active_person
+from scaiwave.sandbox.api.oauth import (
+    NO_STORE,
+    PLATFORM,
+    TENANT,
+    find_active_person,
+    find_tenant,
+    get_name,
+)
 from scaiwave.sandbox.clients import SCOPES, Client
-from scaiwave.sandbox.data.population import ListFilter
+from scaiwave.sandbox.data.population import ListFilter, decode_row
 from scaiwave.sandbox.grants import Grant
-from scaiwave.sandbox.http.messages import Request, Response
-from scaiwave.sandbox.http.routing import SandboxState, route
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response
+from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.state import SandboxState
+
+HTML = "text/html; charset=utf-8"
+HEADERS = {
+    **NO_STORE,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+_STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:40em;margin:2em auto;padding:0 1em}"
+    "button{font:inherit}li{margin:.3em 0}.problem{color:#a00}"
+)
+
+
+def build_page(title: str, body: str, *, status: int = 200) -> Response:
+    """Return a page; `body` is HTML."""
+    html = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>"
+    )
+    return Response(status=status, body=html.encode(), content_type=HTML, headers=dict(HEADERS))
+
+
+def build_error(message: str) -> HTTPError:
+    error = HTTPError(400, None)
+    error.response = build_page(
+        "Sign-in refused", f'<p class="problem">{escape(message)}</p>', status=400
+    )
+    return error
+
 
 MAX_PEOPLE = 50
 """How many people the sign-in page lists; a search finds the others."""
-
 _CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
 _SECONDS = re.compile(r"\A[0-9]{1,10}\Z")
 _PROMPTS = {"none", "login", "consent", "select_account"}
@@ -47,20 +81,10 @@ class _AuthorizationError(Exception):
         self.parameters = {"error": error, "error_description": description}
 
 
-@route("GET", PLATFORM + "/oauth/authorize")
-@route("POST", PLATFORM + "/oauth/authorize")
-def authorize_for_platform(sandbox: SandboxState, request: Request) -> Response:
-    return _authorize(sandbox, request, None)
-
-
-@route("GET", TENANT + "/oauth/authorize")
-@route("POST", TENANT + "/oauth/authorize")
-def authorize_for_tenant(sandbox: SandboxState, request: Request) -> Response:
-    return _authorize(sandbox, request, find_tenant(sandbox, request))
-
-
-def _authorize(sandbox: SandboxState, request: Request, tenant: dict[str, Any] | None) -> Response:
+@route("GET POST", PLATFORM + "/oauth/authorize", TENANT + "/oauth/authorize")
+def authorize(sandbox: SandboxState, request: Request) -> Response:
     """Show the sign-in page, and redirect with a code once a person was chosen on it."""
+    tenant = find_tenant(sandbox, request)
     pairs = _read_pairs(request)
     values = dict(pairs)
     client = _find_client(sandbox, pairs, tenant)
@@ -75,14 +99,19 @@ def _authorize(sandbox: SandboxState, request: Request, tenant: dict[str, Any] |
             raise _AuthorizationError("access_denied", "The person has declined.")
     except _AuthorizationError as error:
         return _redirect(redirect_uri, {**error.parameters, **echoed})
-    people = _build_people_filter(client, tenant)
+    people = ListFilter(
+        kind="ACTIVE",
+        scope_partner_id=client.partner_id,
+        scope_tenant_id=tenant["id"] if tenant else client.tenant_id,
+    )
     user_id = values.get("sandbox_person", "")
     if request.method != "POST" or not user_id:
         return _show_sign_in(sandbox, request, client, values, people)
-    if not _may_sign_in(sandbox, user_id, people):
-        return _show_sign_in(
-            sandbox, request, client, values, people, problem="This person can't sign in."
-        )
+    if find_active_person(sandbox, user_id) is None or not people.admits(
+        sandbox.directory.get_tenant_of_user(user_id)
+    ):
+        problem = "This person can't sign in."
+        return _show_sign_in(sandbox, request, client, values, people, problem=problem)
     grant = Grant(
         client_id=client.client_id,
         redirect_uri=redirect_uri,
@@ -113,12 +142,12 @@ def _find_client(
     """Return the client. Raises HTTPError with a page: no redirect URI can be trusted yet."""
     repeated = {"client_id", "redirect_uri"}.intersection(_get_repeated(pairs))
     if repeated:
-        raise pages.build_error(f"Repeated parameter: {', '.join(sorted(repeated))}.")
+        raise build_error(f"Repeated parameter: {', '.join(sorted(repeated))}.")
     client = sandbox.clients.find(dict(pairs).get("client_id", ""))
     if client is None:
-        raise pages.build_error("Unknown client_id.")
+        raise build_error("Unknown client_id.")
     if tenant is not None and client.target not in (tenant["id"], tenant["partner_id"]):
-        raise pages.build_error(f"The application does not belong to tenant {tenant['slug']}.")
+        raise build_error(f"The application does not belong to tenant {tenant['slug']}.")
     return client
 
 
@@ -126,12 +155,12 @@ def _find_redirect_uri(client: Client, pairs: list[tuple[str, str]]) -> str:
     """Return the redirect URI if it is exactly a registered one. Raises HTTPError with a page."""
     redirect_uri = dict(pairs).get("redirect_uri", "")
     if not client.redirect_uris:
-        raise pages.build_error(
+        raise build_error(
             "No redirect URI is registered for this application. A sandbox that was restarted "
             "knows the earlier ones only with --state-dir."
         )
     if redirect_uri not in client.redirect_uris:
-        raise pages.build_error(
+        raise build_error(
             f"redirect_uri is not registered: {redirect_uri or '(missing)'}. Registered: "
             f"{', '.join(client.redirect_uris)}."
         )
@@ -187,20 +216,6 @@ def _check_prompt(prompts: list[str]) -> None:
         raise _AuthorizationError("login_required", "No one is signed in.")
 
 
-def _build_people_filter(client: Client, tenant: dict[str, Any] | None) -> ListFilter:
-    return ListFilter(
-        kind="ACTIVE",
-        scope_partner_id=client.partner_id,
-        scope_tenant_id=tenant["id"] if tenant else client.tenant_id,
-    )
-
-
-def _may_sign_in(sandbox: SandboxState, user_id: str, people: ListFilter) -> bool:
-    if find_active_person(sandbox, user_id) is None:
-        return False
-    return people.admits(sandbox.directory.get_tenant_of_user(user_id))
-
-
 def _show_sign_in(
     sandbox: SandboxState,
     request: Request,
@@ -210,24 +225,36 @@ def _show_sign_in(
     *,
     problem: str = "",
 ) -> Response:
+    """Return the page on which a person is chosen, without a password."""
     search = values.get("sandbox_search", values.get("login_hint", ""))
     rows, total = sandbox.directory.list_users(
         replace(people, search=search or None), 0, MAX_PEOPLE
     )
-    return pages.build_sign_in(
-        action=request.path,
-        application=client.name,
-        hidden={name: value for name, value in values.items() if _is_repeated_by_form(name)},
-        people=[msgspec.json.decode(row) for row in rows],
-        total=total,
-        search=search,
-        problem=problem,
+    # The forms repeat the request, but not the fields of this page; the hint is in the search.
+    fields = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in values.items()
+        if not name.startswith("sandbox_") and name != "login_hint"
     )
-
-
-def _is_repeated_by_form(name: str) -> bool:
-    """All but the page's own fields, and the hint, which is in the field for the search."""
-    return not name.startswith("sandbox_") and name != "login_hint"
+    start = f'<form method="post" action="{escape(request.path)}">{fields}'
+    choices = []
+    for person in map(decode_row, rows):
+        details = ", ".join(filter(None, [person["email"], *(person.get("roles") or [])]))
+        choices.append(
+            f'<li><button name="sandbox_person" value="{escape(person["id"])}">'
+            f"{escape(get_name(person))}</button> {escape(details)}</li>"
+        )
+    notice = f'<p class="problem">{escape(problem)}</p>' if problem else ""
+    shown = f"<p>{len(rows)} of {total} people.</p>" if total > len(rows) else ""
+    body = (
+        f"<p>Sign in to <b>{escape(client.name)}</b>. This is a sandbox with sample people; it "
+        f"asks for no password.</p>{notice}"
+        f'{start}<input type="search" name="sandbox_search" aria-label="Name or e-mail address" '
+        f'value="{escape(search)}"> <button>Search</button></form>'
+        f"{start}<ul>{''.join(choices)}</ul>{shown}"
+        '<button name="sandbox_decision" value="deny">Cancel</button></form>'
+    )
+    return build_page("ScaiKey sandbox", body, status=400 if problem else 200)
 
 
 def _redirect(uri: str, parameters: dict[str, str]) -> Response:
@@ -238,35 +265,24 @@ def _redirect(uri: str, parameters: dict[str, str]) -> Response:
     return Response(status=303, headers={**NO_STORE, "Location": location})
 
 
-@route("GET", PLATFORM + "/oauth/logout")
-@route("POST", PLATFORM + "/oauth/logout")
-def end_platform_session(sandbox: SandboxState, request: Request) -> Response:
-    return _end_session(sandbox, request)
-
-
-@route("GET", TENANT + "/oauth/logout")
-@route("POST", TENANT + "/oauth/logout")
-def end_tenant_session(sandbox: SandboxState, request: Request) -> Response:
-    find_tenant(sandbox, request)
-    return _end_session(sandbox, request)
-
-
-def _end_session(sandbox: SandboxState, request: Request) -> Response:
+@route("GET POST", PLATFORM + "/oauth/logout", TENANT + "/oauth/logout")
+def end_session(sandbox: SandboxState, request: Request) -> Response:
     """Revoke the tokens of the sign-in, and redirect to a registered URI if one is given."""
+    find_tenant(sandbox, request)
     values = dict(_read_pairs(request))
     hint = _read_hint(sandbox, values.get("id_token_hint"))
     client_id = values.get("client_id", hint.get("aud", ""))
     if hint and hint.get("aud") != client_id:
-        raise pages.build_error("id_token_hint was issued to another client_id.")
+        raise build_error("id_token_hint was issued to another client_id.")
     redirect_uri = values.get("post_logout_redirect_uri")
     client = sandbox.clients.find(client_id)
     if redirect_uri and (client is None or redirect_uri not in client.post_logout_redirect_uris):
-        raise pages.build_error(f"post_logout_redirect_uri is not registered: {redirect_uri}.")
+        raise build_error(f"post_logout_redirect_uri is not registered: {redirect_uri}.")
     if "sid" in hint:
         sandbox.grants.revoke(str(hint["sid"]))
     if redirect_uri:
         return _redirect(redirect_uri, {"state": values["state"]} if "state" in values else {})
-    return pages.build_page("Signed out", "<p>You are signed out.</p>")
+    return build_page("Signed out", "<p>You are signed out.</p>")
 
 
 def _read_hint(sandbox: SandboxState, token: str | None) -> dict[str, Any]:
@@ -276,7 +292,7 @@ def _read_hint(sandbox: SandboxState, token: str | None) -> dict[str, Any]:
     try:
         claims = sandbox.keys.decode_expired(token)
     except jwt.InvalidTokenError:
-        raise pages.build_error("id_token_hint is not a token of this server.") from None
+        raise build_error("id_token_hint is not a token of this server.") from None
     if not sandbox.is_trusted_issuer(str(claims["iss"])):
-        raise pages.build_error("id_token_hint is not a token of this server.")
+        raise build_error("id_token_hint is not a token of this server.")
     return claims

@@ -11,32 +11,9 @@ from typing import Any
 
 from scaiwave.sandbox.data.names import LOCALES, build_names
 from scaiwave.sandbox.data.population import DELETED, EVERYTHING, Population, Row, decode_row
-from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, MembershipIndex
+from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX
 from scaiwave.sandbox.errors import InvalidMutation
 
-MUTATIONS = frozenset(
-    {
-        "add_partner",
-        "update_partner",
-        "remove_partner",
-        "add_tenant",
-        "update_tenant",
-        "remove_tenant",
-        "add_user",
-        "update_user",
-        "suspend_user",
-        "set_roles",
-        "move_user",
-        "remove_user",
-        "add_group",
-        "update_group",
-        "remove_group",
-        "add_member",
-        "remove_member",
-        "change_share",
-        "move_share",
-    }
-)
 USER_FIELDS = frozenset(
     {
         "email",
@@ -70,7 +47,7 @@ class Directory(Population):
 
     def update_partner(self, partner_id: str, **fields: Any) -> None:
         with self.lock:
-            row = self.get_partner(partner_id)
+            row = self.get("partner", partner_id)
             _check_fields(fields, allowed=frozenset(row) - {"id"})
             self._check_slug_is_free(fields.get("slug"), self.partners, besides=partner_id)
             self.partners[partner_id] = {**row, **fields}
@@ -78,7 +55,7 @@ class Directory(Population):
     def remove_partner(self, partner_id: str, *, soft: bool = False) -> None:
         """Remove a partner and its tenants. For `soft`, see `remove_user`."""
         with self.lock:
-            row = self.get_partner(partner_id)
+            row = self.get("partner", partner_id)
             self._remember_deleted(row, soft=soft)
             del self.partners[row["id"]]
             for tenant in list(self.tenants.values()):
@@ -92,7 +69,7 @@ class Directory(Population):
         with self.lock:
             self._check_slug_is_free(slug, self.tenants)
             owner = (
-                self.get_partner(partner_id)["id"]
+                self.get("partner", partner_id)["id"]
                 if partner_id
                 else next(iter(self.partners), None)
             )
@@ -109,18 +86,18 @@ class Directory(Population):
     def update_tenant(self, tenant_id: str, **fields: Any) -> None:
         """Change fields: rename or suspend a tenant, or move it to another partner."""
         with self.lock:
-            row = self.get_tenant(tenant_id)
+            row = self.get("tenant", tenant_id)
             _check_fields(fields, allowed=frozenset(row) - {"id"})
             self._check_slug_is_free(fields.get("slug"), self.tenants, besides=tenant_id)
             if fields.get("partner_id"):
-                self.get_partner(fields["partner_id"])
+                self.get("partner", fields["partner_id"])
             self.tenants[tenant_id] = {**row, **fields}
             self.clear_cache()
 
     def remove_tenant(self, tenant_id: str, *, soft: bool = False) -> None:
         """Remove a tenant with its people and groups. For `soft`, see `remove_user`."""
         with self.lock:
-            row = self.get_tenant(tenant_id)
+            row = self.get("tenant", tenant_id)
             self._remember_deleted(row, soft=soft)
             del self.tenants[row["id"]]
             self.clear_cache()
@@ -129,15 +106,16 @@ class Directory(Population):
         """Add a person. Without fields for them, name and e-mail address are generated."""
         _check_fields(fields, allowed=USER_FIELDS)
         with self.lock:
-            index = self.people.add(self.get_tenant(tenant_id)["id"], dict(fields))
+            index = self.people.add(self.get("tenant", tenant_id)["id"], dict(fields))
             self.clear_cache()
             return self.people.ids.encode(index)
 
     def update_user(self, user_id: str, **fields: Any) -> None:
         _check_fields(fields, allowed=USER_FIELDS)
         with self.lock:
-            index = self.get_user_index(user_id)
-            self._change_kind(self.people.roster, index, fields.pop("status", None))
+            index, tenant_id, _ = self.locate("user", user_id)
+            if status := fields.pop("status", None):
+                self.people.roster.move(index, (tenant_id, status))
             self.people.change(index, fields)
             self.clear_cache()
 
@@ -151,8 +129,8 @@ class Directory(Population):
     def move_user(self, user_id: str, tenant_id: str) -> None:
         """Move a person to another tenant, and remove it from the groups of the old one."""
         with self.lock:
-            index, target = self.get_user_index(user_id), self.get_tenant(tenant_id)["id"]
-            old, status = self._get_placement(self.people.roster, index)
+            target = self.get("tenant", tenant_id)["id"]
+            index, old, status = self.locate("user", user_id)
             if old != target:
                 self.groups.remove_person(index, old)
                 self.people.roster.move(index, (target, status))
@@ -165,32 +143,33 @@ class Directory(Population):
         deletes softly, but not how that is represented; this form is an assumption.
         """
         with self.lock:
-            index = self.get_user_index(user_id)
-            self._remember_deleted(self.get_user(user_id), soft=soft)
-            self.groups.remove_person(index, self._get_placement(self.people.roster, index)[0])
+            index, tenant_id, _ = self.locate("user", user_id)
+            self._remember_deleted(self.get("user", user_id), soft=soft)
+            self.groups.remove_person(index, tenant_id)
             self.people.roster.move(index, None)
             self.clear_cache()
 
     def add_group(self, tenant_id: str, **fields: Any) -> str:
         _check_fields(fields, allowed=GROUP_FIELDS)
         with self.lock:
-            index = self.groups.add(self.get_tenant(tenant_id)["id"], dict(fields))
+            index = self.groups.add(self.get("tenant", tenant_id)["id"], dict(fields))
             self.clear_cache()
             return self.groups.ids.encode(index)
 
     def update_group(self, group_id: str, **fields: Any) -> None:
         _check_fields(fields, allowed=GROUP_FIELDS)
         with self.lock:
-            index = self.get_group_index(group_id)
-            self._change_kind(self.groups.roster, index, fields.pop("group_type", None))
+            index, tenant_id, _ = self.locate("group", group_id)
+            if group_type := fields.pop("group_type", None):
+                self.groups.roster.move(index, (tenant_id, group_type))
             self.groups.change(index, fields)
             self.clear_cache()
 
     def remove_group(self, group_id: str, *, soft: bool = False) -> None:
         """Remove a group from all lists and from other groups. For `soft`, see `remove_user`."""
         with self.lock:
-            index = self.get_group_index(group_id)
-            self._remember_deleted(self.get_group(group_id), soft=soft)
+            index = self.locate("group", group_id)[0]
+            self._remember_deleted(self.get("group", group_id), soft=soft)
             self.groups.roster.move(index, None)
             self.clear_cache()
 
@@ -210,11 +189,12 @@ class Directory(Population):
         self, group_id: str, user_id: str | None, member_group_id: str | None, *, present: bool
     ) -> bool:
         with self.lock:
-            group = self.get_group_index(group_id)
+            group = self.locate("group", group_id)[0]
             if user_id is not None and member_group_id is None:
-                return self.groups.set_member(group, self.get_user_index(user_id), present=present)
+                person = self.locate("user", user_id)[0]
+                return self.groups.set_member(group, person, present=present)
             if member_group_id is not None and user_id is None:
-                child = self.get_group_index(member_group_id)
+                child = self.locate("group", member_group_id)[0]
                 return self.groups.set_child(group, child, present=present)
         raise InvalidMutation(
             "A member is either a person or a group.",
@@ -251,31 +231,19 @@ class Directory(Population):
             raise InvalidMutation(f"Invalid share: {share}.", fix="Give a share between 0 and 1.")
         total = self.list_users(EVERYTHING, 0, 0)[1]
         offsets = rng.sample(range(total), round(total * share))
-        return [self._get_user_id_at(offset) for offset in offsets]
+        rows = (self.list_users(EVERYTHING, offset, 1)[0][0] for offset in offsets)
+        return [str(decode_row(row)["id"]) for row in rows]
 
     def _rename(self, user_ids: list[str], rng: random.Random) -> None:
         """Append a second family name, so that the new name differs from the old one."""
         for user_id in user_ids:
-            row = self.get_user(user_id)
+            row = self.get("user", user_id)
             married = decode_row(f"{{{rng.choice(build_names(rng.randrange(len(LOCALES)))).full}}}")
             family = "-".join(filter(None, [row["last_name"], married["last_name"]]))
             first = row["first_name"] or married["first_name"]
             self.update_user(
                 user_id, first_name=first, last_name=family, display_name=f"{first} {family}"
             )
-
-    def _get_user_id_at(self, offset: int) -> str:
-        return str(decode_row(self.list_users(EVERYTHING, offset, 1)[0][0])["id"])
-
-    def _get_placement(self, roster: MembershipIndex, index: int) -> tuple[str, str]:
-        placement = roster.get_placement(index)
-        if placement is None:
-            raise LookupError(f"Index not found: {index}.")
-        return placement
-
-    def _change_kind(self, roster: MembershipIndex, index: int, kind: str | None) -> None:
-        if kind is not None:
-            roster.move(index, (self._get_placement(roster, index)[0], kind))
 
     def _remember_deleted(self, row: Row, *, soft: bool) -> None:
         if soft:
@@ -294,3 +262,6 @@ def _check_fields(fields: dict[str, Any], *, allowed: frozenset[str]) -> None:
         raise InvalidMutation(
             f"Unknown field: {unknown[0]!r}.", fix=f"Use one of {', '.join(sorted(allowed))}."
         )
+
+
+MUTATIONS = frozenset(name for name in vars(Directory) if not name.startswith("_"))

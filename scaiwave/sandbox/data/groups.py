@@ -6,14 +6,21 @@ is found, and a person's membership checked, without storing a list. Changes are
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import Any, NamedTuple
 
 import msgspec
 
-from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
+from scaiwave.sandbox.data.ids import derive_key, scramble
 from scaiwave.sandbox.data.names import GROUP_NAMES, number_word
-from scaiwave.sandbox.data.roster import Chunk, IndexRange, MemberSequence, MembershipIndex
+from scaiwave.sandbox.data.roster import (
+    Chunk,
+    Entities,
+    IndexRange,
+    MemberSequence,
+    MembershipIndex,
+)
 
 GROUP_TYPES = ("SECURITY", "DISTRIBUTION_LIST")
 TYPE_BLOCK = 12
@@ -49,13 +56,11 @@ class MemberPattern(NamedTuple):
 EMPTY_PATTERN = MemberPattern(0, 0, 0, 0, 1)
 
 
-class Groups:
+class Groups(Entities):
     """Rows and memberships of groups; `people` is the index of the people in each tenant."""
 
     def __init__(self, *, seed: int, ranges: list[IndexRange], people: MembershipIndex) -> None:
-        self.ids = Ids(prefix="grp", seed=seed)
-        self.roster = MembershipIndex(ranges=ranges, kinds=GROUP_TYPES)
-        self.changed: dict[int, dict[str, Any]] = {}
+        super().__init__(prefix="grp", seed=seed, ranges=ranges, kinds=GROUP_TYPES)
         self._people = people
         self._key = derive_key(seed, "shapes")
         self._patterns: dict[int, MemberPattern] = {}
@@ -63,48 +68,26 @@ class Groups:
         self._children: dict[int, list[int]] = {}
         self._added: dict[str, list[int]] = {}
 
-    def find(self, group_id: str) -> int | None:
-        index = self.ids.decode(group_id)
-        return index if index is not None and self.roster.get_placement(index) else None
-
     def add(self, tenant_id: str, fields: dict[str, Any]) -> int:
         index = self.roster.add(tenant_id, fields.pop("group_type", GROUP_TYPES[0]))
         self._added.setdefault(tenant_id, []).append(index)
         self.change(index, {"name": f"Group {self.roster.added}", **fields})
         return index
 
-    def change(self, index: int, fields: dict[str, Any]) -> None:
-        self.changed[index] = {**self.changed.get(index, {}), **fields}
-
-    def build_rows(self, chunks: list[Chunk]) -> list[str]:
+    def build_rows(self, chunks: Iterable[Chunk]) -> list[str]:
         return [self.build_row(i) for chunk in chunks for i in chunk.seeded + chunk.moved]
 
     def build_row(self, index: int) -> str:
-        placement = self.roster.get_placement(index)
-        if placement is None:
-            raise LookupError(f"Group not found: index {index}.")
-        row = {
-            "id": self.ids.encode(index),
-            "name": self._build_name(index),
-            "description": None,
-            "tenant_id": placement[0],
-            "group_type": placement[1],
-        }
+        tenant_id, group_type = self.get_placement(index)
+        row = {"id": self.ids.encode(index), "name": "", "description": None}
+        if index < self.roster.size:
+            row["name"] = number_word(GROUP_NAMES, index - self.roster.get_range(index).start)
+        row |= {"tenant_id": tenant_id, "group_type": group_type}
         return msgspec.json.encode({**row, **self.changed.get(index, {})}).decode()
 
-    def _build_name(self, index: int) -> str:
-        if index >= self.roster.size:
-            return ""
-        return number_word(GROUP_NAMES, index - self.roster.get_range(index).start)
-
     def get_pattern(self, index: int) -> MemberPattern:
-        if index not in self._patterns:
-            self._patterns[index] = self._build_pattern(index)
-        return self._patterns[index]
-
-    def _build_pattern(self, index: int) -> MemberPattern:
-        if index >= self.roster.size:
-            return EMPTY_PATTERN
+        if index in self._patterns or index >= self.roster.size:
+            return self._patterns.get(index, EMPTY_PATTERN)
         range_ = self.roster.get_range(index)
         people = self._people.ranges[range_.tenant_id]
         if not people.size:
@@ -112,13 +95,13 @@ class Groups:
         random_bits = scramble(index ^ self._key)
         mean = people.size * MEMBERSHIPS_PER_PERSON / range_.size
         size = min(people.size, max(1, round(mean * WEIGHTS[random_bits % len(WEIGHTS)])))
-        return MemberPattern(
-            people.start,
-            people.size,
-            size,
-            random_bits >> 16,
-            _choose_stride(random_bits >> 8, people.size),
-        )
+        # The first stride from a random start that is coprime to the number of people reaches all.
+        stride = (random_bits >> 8) % people.size + 1
+        while gcd(stride, people.size) != 1:
+            stride += 1
+        pattern = MemberPattern(people.start, people.size, size, random_bits >> 16, stride)
+        self._patterns[index] = pattern
+        return pattern
 
     def list_members(self, index: int, offset: int, limit: int) -> tuple[list[int], list[int], int]:
         """Return (member groups, people, total) of one page; member groups come first."""
@@ -136,16 +119,14 @@ class Groups:
     def list_children(self, index: int) -> list[int]:
         """Return the member groups that still exist."""
         children = self._children.get(index)
-        seeded = self._list_seeded_children(index) if children is None else children
-        return [child for child in seeded if self.roster.get_placement(child)]
-
-    def _list_seeded_children(self, index: int) -> list[int]:
-        if index >= self.roster.size:
-            return []
-        range_ = self.roster.get_range(index)
-        position = index - range_.start
-        nests = position % NESTING_ROUND in NESTING and position + 1 < range_.size
-        return [index + 1] if nests else []
+        if children is None:
+            children = []
+            if index < self.roster.size:
+                range_ = self.roster.get_range(index)
+                position = index - range_.start
+                if position % NESTING_ROUND in NESTING and position + 1 < range_.size:
+                    children = [index + 1]
+        return [child for child in children if self.roster.get_placement(child)]
 
     def set_child(self, index: int, child: int, *, present: bool) -> bool:
         """Add or remove a member group; return False if nothing changed."""
@@ -175,11 +156,3 @@ class Groups:
         for index in [*seeded, *self._added.get(tenant_id, [])]:
             if index in self._sequences or self.get_pattern(index).find_ordinal(person) is not None:
                 self.set_member(index, person, present=False)
-
-
-def _choose_stride(random_bits: int, count: int) -> int:
-    """Return a stride that reaches everyone: the first from a random start coprime to `count`."""
-    stride = random_bits % count + 1
-    while gcd(stride, count) != 1:
-        stride += 1
-    return stride

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from scaiwave.sandbox.data.ids import FIRST, MASK, SECOND, Ids, derive_key, scramble
+from scaiwave.sandbox.data.ids import FIRST, MASK, SECOND, derive_key
 from scaiwave.sandbox.data.names import LOCALES, SpelledName, build_names
-from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, Chunk, IndexRange, MembershipIndex
+from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, Chunk, Entities, IndexRange
 
 STATUSES = ("ACTIVE", "SUSPENDED")
 STATUS_BLOCK = 40
@@ -31,15 +31,13 @@ class TenantRef(NamedTuple):
     locales: tuple[tuple[SpelledName, ...], ...]
 
 
-class People:
+class People(Entities):
     """Rows of people; `tenant_members` returns the JSON members that name a row's tenant."""
 
     def __init__(
         self, *, seed: int, ranges: list[IndexRange], tenant_members: Callable[[str], str]
     ) -> None:
-        self.ids = Ids(prefix="usr", seed=seed)
-        self.roster = MembershipIndex(ranges=ranges, kinds=STATUSES)
-        self.changed: dict[int, dict[str, Any]] = {}
+        super().__init__(prefix="usr", seed=seed, ranges=ranges, kinds=STATUSES)
         self._seed = seed
         self._tenant_members = tenant_members
         self._tenant_refs: dict[str, TenantRef] = {}
@@ -48,22 +46,13 @@ class People:
     def add_tenant(self, tenant_id: str, slug: str) -> None:
         """Add a tenant. Its mail domain is derived from this slug, even if it changes later."""
         range_ = self.roster.ranges.get(tenant_id)
-        self._tenant_refs[tenant_id] = TenantRef(
-            f"{slug}.example",
-            range_.start if range_ else FIRST_ADDED_INDEX,
-            self._choose_locales(tenant_id),
-        )
-
-    def _choose_locales(self, tenant_id: str) -> tuple[tuple[SpelledName, ...], ...]:
-        """Return sixteen locales, of which eight are the same one."""
         key = derive_key(self._seed, f"cultures/{tenant_id}")
         native = key % len(LOCALES)
         others = [(native + 1 + (key >> 8) + step * 3) % len(LOCALES) for step in range(8)]
-        return tuple(build_names(locale) for locale in [native] * 8 + others)
-
-    def find(self, user_id: str) -> int | None:
-        index = self.ids.decode(user_id)
-        return index if index is not None and self.roster.get_placement(index) else None
+        # Sixteen locales, of which eight are the same one.
+        locales = tuple(build_names(locale) for locale in [native] * 8 + others)
+        start = range_.start if range_ else FIRST_ADDED_INDEX
+        self._tenant_refs[tenant_id] = TenantRef(f"{slug}.example", start, locales)
 
     def add(self, tenant_id: str, fields: dict[str, Any]) -> int:
         index = self.roster.add(tenant_id, fields.pop("status", STATUSES[0]))
@@ -71,44 +60,29 @@ class People:
         self.change(index, fields)
         return index
 
-    def change(self, index: int, fields: dict[str, Any]) -> None:
-        if fields:
-            self.changed[index] = {**self.changed.get(index, {}), **fields}
-
     def build_rows(self, chunks: Iterable[Chunk]) -> list[str]:
-        return [row for chunk in chunks for row in self._chunk_rows(chunk)]
-
-    def _chunk_rows(self, chunk: Chunk) -> list[str]:
-        rows = self._build_rows(
-            self._tenant_refs[chunk.tenant_id], chunk.kind, chunk.tenant_id, chunk.seeded
-        )
-        if self.changed:
-            for position, index in enumerate(chunk.seeded):
-                if index in self.changed:
-                    rows[position] = self._apply_changes(index, rows[position])
-        return rows + [self.build_row(index) for index in chunk.moved]
+        result: list[str] = []
+        for tenant_id, status, seeded, moved in chunks:
+            rows = self._build_rows(self._tenant_refs[tenant_id], status, tenant_id, seeded)
+            if self.changed:
+                for position, index in enumerate(seeded):
+                    if index in self.changed:
+                        rows[position] = self._apply_changes(index, rows[position])
+            result += [*rows, *(self.build_row(index) for index in moved)]
+        return result
 
     def build_row(self, index: int) -> str:
         """Return a person's row. The e-mail domain is always the first tenant's."""
-        placement = self.roster.get_placement(index)
-        if placement is None:
-            raise LookupError(f"Person not found: index {index}.")
-        (text,) = self._build_rows(self._get_tenant_ref(index), placement[1], placement[0], [index])
+        tenant_id, status = self.get_placement(index)
+        first = self._first_tenants.get(index)
+        if first is None:
+            first = self.roster.get_range(index).tenant_id
+        (text,) = self._build_rows(self._tenant_refs[first], status, tenant_id, [index])
         return self._apply_changes(index, text) if index in self.changed else text
-
-    def _get_tenant_ref(self, index: int) -> TenantRef:
-        added = self._first_tenants.get(index)
-        return self._tenant_refs[self.roster.get_range(index).tenant_id if added is None else added]
 
     def _apply_changes(self, index: int, text: str) -> str:
         row = {**msgspec.json.decode(text), **self.changed[index]}
         return msgspec.json.encode(row).decode()
-
-    def get_name(self, index: int) -> SpelledName:
-        locales = self._get_tenant_ref(index).locales
-        scrambled = scramble(index ^ self.ids.key)
-        names = locales[scrambled & 15]
-        return names[(scrambled >> 4) % len(names)]
 
     def _build_rows(
         self, tenant_ref: TenantRef, status: str, tenant_id: str, indices: list[int]

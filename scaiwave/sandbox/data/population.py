@@ -7,7 +7,6 @@ the server handles requests in many threads, and a page must not contain half of
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
 from scaiwave.sandbox.data.names import build_partner_name, build_tenant_name
 from scaiwave.sandbox.data.people import STATUS_BLOCK as PEOPLE_BLOCK
 from scaiwave.sandbox.data.people import People
-from scaiwave.sandbox.data.roster import IndexRange, MemberSequence, MembershipIndex
+from scaiwave.sandbox.data.roster import Entities, IndexRange, MemberSequence
 from scaiwave.sandbox.errors import UnknownEntity
 
 Rows = tuple[list[str], int]
@@ -27,6 +26,7 @@ Row = dict[str, Any]
 Selection = list[tuple[str, str, MemberSequence]]
 DELETED = "DELETED"
 """The status of a softly deleted entity. ScaiKey does not document it; it is an assumption."""
+SEARCHED = ("email", "first_name", "last_name", "display_name", "name")
 SUSPENDED_TENANT, SUSPENDED_ROUND = 10, 16
 """One tenant in sixteen, the eleventh, is suspended, so that small directories have none."""
 
@@ -75,8 +75,15 @@ class Population:
         self.lock = threading.RLock()
         self.partner_ids = Ids(prefix="prt", seed=seed)
         self.tenant_ids = Ids(prefix="tnt", seed=seed)
-        self.partners = {row["id"]: row for row in map(self._build_seeded_partner, range(partners))}
-        self.tenants = {row["id"]: row for row in map(self._build_seeded_tenant, range(tenants))}
+        self.partners: dict[str, Row] = {}
+        for index in range(partners):
+            name, slug = build_partner_name(index)
+            row = self._build_partner(index, name=name, slug=slug)
+            self.partners[row["id"]] = row
+        self.tenants: dict[str, Row] = {}
+        for index in range(tenants):
+            row = self._build_seeded_tenant(index)
+            self.tenants[row["id"]] = row
         self.people = People(
             seed=seed,
             ranges=self._build_ranges(people, PEOPLE_BLOCK, power=1.1),
@@ -87,15 +94,12 @@ class Population:
             ranges=self._build_ranges(groups, GROUP_BLOCK, power=0.5),
             people=self.people.roster,
         )
+        self._computed: dict[str, Entities] = {"user": self.people, "group": self.groups}
         for tenant in self.tenants.values():
             self.people.add_tenant(tenant["id"], tenant["slug"])
         # Softly deleted entities by ID: not in any list, but still returned by ID.
         self.deleted: dict[str, Row] = {}
         self._selections: dict[tuple[int, ListFilter], tuple[Selection, int]] = {}
-
-    def _build_seeded_partner(self, index: int) -> Row:
-        name, slug = build_partner_name(index)
-        return self._build_partner(index, name=name, slug=slug)
 
     def _build_partner(self, index: int, *, name: str, slug: str) -> Row:
         return {
@@ -154,68 +158,59 @@ class Population:
         """Return the JSON members that name a row's tenant: an ID, or an object if configured."""
         if not self.nested_tenant:
             return f'"tenant_id":"{tenant_id}"'
-        tenant = self.get_tenant_by_id(tenant_id)
+        tenant = self.get_by_id("tenant", tenant_id)
         nested = {name: tenant[name] for name in ("id", "name", "slug")}
         return f'"tenant":{msgspec.json.encode(nested).decode()}'
 
     def list_partners(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
-        return self._list_plain(list(self.partners.values()), list_filter, offset, limit)
+        return self._list_stored(list(self.partners.values()), list_filter, offset, limit)
 
     def list_tenants(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
         admitted = [row for row in list(self.tenants.values()) if list_filter.admits(row)]
-        return self._list_plain(admitted, list_filter, offset, limit)
+        return self._list_stored(admitted, list_filter, offset, limit)
 
-    def _list_plain(
+    def _list_stored(
         self, rows: list[Row], list_filter: ListFilter, offset: int, limit: int
     ) -> Rows:
+        search = (list_filter.search or "").casefold()
         with self.lock:
-            matches = [msgspec.json.encode(r).decode() for r in rows if _matches(r, list_filter)]
+            matches = [
+                msgspec.json.encode(row).decode()
+                for row in rows
+                if list_filter.kind in (None, row["status"])
+                and search in f"{row['name']} {row['slug']}".casefold()
+            ]
         return matches[offset : offset + limit], len(matches)
 
     def list_users(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
-        return self._list_computed(
-            self.people.roster, self._build_user_page, list_filter, offset, limit
-        )
+        return self._list_computed(self.people, list_filter, offset, limit)
 
     def list_groups(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
-        return self._list_computed(
-            self.groups.roster, self._build_group_page, list_filter, offset, limit
-        )
-
-    def _build_user_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
-        return self.people.build_rows(
-            self.people.roster.split_into_chunks(selection, offset, limit)
-        )
-
-    def _build_group_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
-        return self.groups.build_rows(
-            list(self.groups.roster.split_into_chunks(selection, offset, limit))
-        )
+        return self._list_computed(self.groups, list_filter, offset, limit)
 
     def _list_computed(
-        self,
-        roster: MembershipIndex,
-        page: Callable[[Selection, int, int], list[str]],
-        list_filter: ListFilter,
-        offset: int,
-        limit: int,
+        self, entities: Entities, list_filter: ListFilter, offset: int, limit: int
     ) -> Rows:
+        roster = entities.roster
         with self.lock:
-            selection, total = self._select(roster, list_filter)
+            key = (id(roster), list_filter)
+            if key not in self._selections:
+                tenant_ids = [row["id"] for row in self.tenants.values() if list_filter.admits(row)]
+                selection = roster.select_sequences(tenant_ids, list_filter.kind)
+                self._selections[key] = selection, sum(len(members) for _, _, members in selection)
+            selection, total = self._selections[key]
             if not list_filter.search:
-                return page(selection, offset, limit), total
-            steps = range(0, total, 1000)
-            rows = (row for start in steps for row in page(selection, start, 1000))
-            return _take_page(_search_rows(rows, list_filter.search), offset, limit)
-
-    def _select(self, roster: MembershipIndex, list_filter: ListFilter) -> tuple[Selection, int]:
-        """Return the sequences that the filter admits, cached until the next change."""
-        key = (id(roster), list_filter)
-        if key not in self._selections:
-            tenant_ids = [row["id"] for row in self.tenants.values() if list_filter.admits(row)]
-            selection = roster.select_sequences(tenant_ids, list_filter.kind)
-            self._selections[key] = (selection, sum(len(sequence) for _, _, sequence in selection))
-        return self._selections[key]
+                chunks = roster.split_into_chunks(selection, offset, limit)
+                return entities.build_rows(chunks), total
+            search, page, matches = list_filter.search.casefold(), [], 0
+            for start in range(0, total, 1000):
+                for row in entities.build_rows(roster.split_into_chunks(selection, start, 1000)):
+                    values = msgspec.json.decode(row)
+                    if any(search in str(values.get(name) or "").casefold() for name in SEARCHED):
+                        if offset <= matches < offset + limit:
+                            page.append(row)
+                        matches += 1
+            return page, matches
 
     def clear_cache(self) -> None:
         """Clear the cached selections. Call it after every change."""
@@ -223,7 +218,7 @@ class Population:
 
     def list_members(self, group_id: str, offset: int, limit: int) -> Rows:
         with self.lock:
-            index = self.get_group_index(group_id)
+            index = self.locate("group", group_id)[0]
             nested, people, total = self.groups.list_members(index, offset, limit)
         rows = [f'{{"group_id":"{self.groups.ids.encode(child)}"}}' for child in nested]
         encode = self.people.ids.encode
@@ -233,83 +228,52 @@ class Population:
     def direct_members(self, group_id: str) -> tuple[list[Row], list[Row]]:
         """Return the rows of all member groups and of all people who are direct members."""
         with self.lock:
-            index = self.get_group_index(group_id)
+            index = self.locate("group", group_id)[0]
             total = self.groups.list_members(index, 0, 0)[2]
             nested, people, _ = self.groups.list_members(index, 0, total)
             group_rows = [decode_row(self.groups.build_row(child)) for child in nested]
             return group_rows, [decode_row(self.people.build_row(person)) for person in people]
 
-    def get_partner(self, partner_id: str) -> Row:
-        if partner_id not in self.partners:
-            raise UnknownEntity("partner", partner_id)
-        return self.partners[partner_id]
+    def locate(self, kind: str, entity_id: str) -> tuple[int, str, str]:
+        """Return (index, tenant ID, status or type) of a person ("user") or group.
 
-    def get_tenant(self, tenant_id: str) -> Row:
-        if tenant_id not in self.tenants:
-            raise UnknownEntity("tenant", tenant_id)
-        return self.tenants[tenant_id]
+        Raises UnknownEntity, as do the other methods that take an ID.
+        """
+        place = self._computed[kind].find(entity_id)
+        if place is None or place[1] not in self.tenants:
+            raise UnknownEntity(kind, entity_id)
+        return place
 
-    def get_partner_by_slug(self, slug: str) -> Row:
-        return _find_by_slug("partner", list(self.partners.values()), slug)
-
-    def get_tenant_by_slug(self, slug: str) -> Row:
-        return _find_by_slug("tenant", list(self.tenants.values()), slug)
-
-    def get_user_index(self, user_id: str) -> int:
-        index = self.people.find(user_id)
-        if index is None or self._find_tenant(self.people.roster, index) is None:
-            raise UnknownEntity("user", user_id)
-        return index
-
-    def get_group_index(self, group_id: str) -> int:
-        index = self.groups.find(group_id)
-        if index is None or self._find_tenant(self.groups.roster, index) is None:
-            raise UnknownEntity("group", group_id)
-        return index
-
-    def _find_tenant(self, roster: MembershipIndex, index: int) -> Row | None:
-        placement = roster.get_placement(index)
-        return self.tenants.get(placement[0]) if placement else None
-
-    def get_user(self, user_id: str) -> Row:
+    def get(self, kind: str, entity_id: str) -> Row:
+        """Return the row of a partner, tenant, person or group."""
         with self.lock:
-            return decode_row(self.people.build_row(self.get_user_index(user_id)))
+            if kind in self._computed:
+                return decode_row(self._computed[kind].build_row(self.locate(kind, entity_id)[0]))
+            rows = self.partners if kind == "partner" else self.tenants
+            if entity_id not in rows:
+                raise UnknownEntity(kind, entity_id)
+            return rows[entity_id]
 
-    def get_group(self, group_id: str) -> Row:
+    def get_by_slug(self, kind: str, slug: str) -> Row:
+        """Return the row of a partner or tenant."""
+        rows = self.partners if kind == "partner" else self.tenants
+        for row in list(rows.values()):
+            if row["slug"] == slug:
+                return row
+        raise UnknownEntity(kind, slug)
+
+    def get_by_id(self, kind: str, entity_id: str) -> Row:
+        """Return the row for GET by ID: also if it, or its tenant, was softly deleted."""
         with self.lock:
-            return decode_row(self.groups.build_row(self.get_group_index(group_id)))
-
-    def get_partner_by_id(self, partner_id: str) -> Row:
-        """Return the row for GET by ID, including a softly deleted partner."""
-        return self.deleted.get(partner_id) or self.get_partner(partner_id)
-
-    def get_tenant_by_id(self, tenant_id: str) -> Row:
-        """Return the row for GET by ID, including a softly deleted tenant."""
-        return self.deleted.get(tenant_id) or self.get_tenant(tenant_id)
-
-    def get_user_by_id(self, user_id: str) -> Row:
-        """Return the row for GET by ID, including people in a softly deleted tenant."""
-        with self.lock:
-            index = self.people.find(user_id)
-            if index is not None and self._is_tenant_deleted(self.people.roster, index):
-                return {**decode_row(self.people.build_row(index)), "status": DELETED}
-            return self.deleted.get(user_id) or self.get_user(user_id)
-
-    def get_group_by_id(self, group_id: str) -> Row:
-        """Return the row for GET by ID, including groups in a softly deleted tenant."""
-        with self.lock:
-            index = self.groups.find(group_id)
-            if index is not None and self._is_tenant_deleted(self.groups.roster, index):
-                return {**decode_row(self.groups.build_row(index)), "status": DELETED}
-            return self.deleted.get(group_id) or self.get_group(group_id)
-
-    def _is_tenant_deleted(self, roster: MembershipIndex, index: int) -> bool:
-        placement = roster.get_placement(index)
-        return placement is not None and placement[0] in self.deleted
+            place = self._computed[kind].find(entity_id) if kind in self._computed else None
+            if place is not None and place[1] in self.deleted:
+                row = decode_row(self._computed[kind].build_row(place[0]))
+                return {**row, "status": DELETED}
+            return self.deleted.get(entity_id) or self.get(kind, entity_id)
 
     def get_tenant_of_user(self, user_id: str) -> Row:
         with self.lock:
-            return self.tenants[self.people.roster.get_placement(self.get_user_index(user_id))[0]]  # type: ignore[index]
+            return self.tenants[self.locate("user", user_id)[1]]
 
     def count_entities(self) -> dict[str, int]:
         return {
@@ -320,39 +284,6 @@ class Population:
         }
 
 
-def _find_by_slug(kind: str, rows: list[Row], slug: str) -> Row:
-    for row in rows:
-        if row["slug"] == slug:
-            return row
-    raise UnknownEntity(kind, slug)
-
-
 def decode_row(text: str) -> Row:
     row: Row = msgspec.json.decode(text)
     return row
-
-
-def _matches(row: Row, list_filter: ListFilter) -> bool:
-    text = f"{row['name']} {row['slug']}".casefold()
-    return (
-        list_filter.kind in (None, row["status"]) and (list_filter.search or "").casefold() in text
-    )
-
-
-def _search_rows(rows: Iterator[str], search: str) -> Iterator[str]:
-    search = search.casefold()
-    fields = ("email", "first_name", "last_name", "display_name", "name")
-    for row in rows:
-        values = msgspec.json.decode(row)
-        if any(search in str(values.get(field) or "").casefold() for field in fields):
-            yield row
-
-
-def _take_page(rows: Iterator[str], offset: int, limit: int) -> Rows:
-    """Return one page of a stream and the length of the stream, storing only the page."""
-    page, total = [], 0
-    for row in rows:
-        if offset <= total < offset + limit:
-            page.append(row)
-        total += 1
-    return page, total

@@ -9,8 +9,10 @@ in O(log changes), so a page takes time for its own rows only.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from scaiwave.sandbox.data.ids import Ids
 
 FIRST_ADDED_INDEX = 1 << 40
 """Members added later are numbered from here, so that their IDs don't depend on the sizes."""
@@ -121,14 +123,11 @@ class MembershipIndex:
         self.size = sum(range_.size for range_ in ranges)
         self.added = 0
         self._moved: dict[int, tuple[str, str] | None] = {}
-        self._sequences = {range_.tenant_id: self._build_sequences(range_) for range_ in ranges}
-
-    def _build_sequences(self, range_: IndexRange) -> dict[str, MemberSequence]:
-        odd = range_.count_odd_before(range_.size)
-        return {
-            self.kinds[0]: MemberSequence(range_.size - odd),
-            self.kinds[1]: MemberSequence(odd),
-        }
+        self._sequences: dict[str, dict[str, MemberSequence]] = {}
+        for range_ in ranges:
+            odd = range_.count_odd_before(range_.size)
+            sizes = zip(kinds, (range_.size - odd, odd), strict=True)
+            self._sequences[range_.tenant_id] = {kind: MemberSequence(n) for kind, n in sizes}
 
     def get_range(self, index: int) -> IndexRange:
         """Return the range that contains an index below `size`."""
@@ -156,36 +155,25 @@ class MembershipIndex:
         current = self.get_placement(index)
         if current == target:
             return
-        seeded = self._get_seeded_placement(index) if index < self.size else None
+        seeded, ordinal = None, -1
+        if index < self.size:
+            range_ = self.get_range(index)
+            seeded = self._get_seeded_placement(index)
+            ordinal = range_.get_ordinal(index - range_.start)
         if current is not None:
-            self._remove(index, current, seeded)
+            sequence = self._sequences[current[0]][current[1]]
+            if current == seeded:
+                sequence.remove(ordinal)
+            else:
+                sequence.added.remove(index)
         if target is not None:
-            self._insert(index, target, seeded)
+            sequences = self._sequences.setdefault(target[0], {})
+            sequence = sequences.setdefault(target[1], MemberSequence(0))
+            if target == seeded:
+                sequence.restore(ordinal)
+            else:
+                sequence.added.append(index)
         self._moved[index] = target
-
-    def _remove(
-        self, index: int, placement: tuple[str, str], seeded: tuple[str, str] | None
-    ) -> None:
-        sequence = self._sequences[placement[0]][placement[1]]
-        if placement == seeded:
-            sequence.remove(self._get_ordinal(index))
-        else:
-            sequence.added.remove(index)
-
-    def _insert(
-        self, index: int, placement: tuple[str, str], seeded: tuple[str, str] | None
-    ) -> None:
-        sequence = self._sequences.setdefault(placement[0], {}).setdefault(
-            placement[1], MemberSequence(0)
-        )
-        if placement == seeded:
-            sequence.restore(self._get_ordinal(index))
-        else:
-            sequence.added.append(index)
-
-    def _get_ordinal(self, index: int) -> int:
-        range_ = self.get_range(index)
-        return range_.get_ordinal(index - range_.start)
 
     def select_sequences(
         self, tenant_ids: list[str], kind: str | None
@@ -205,17 +193,45 @@ class MembershipIndex:
                 return
             size = len(sequence)
             if offset < size:
-                chunk = self._build_chunk(tenant_id, kind, sequence.get_slice(offset, limit))
-                limit -= len(chunk.seeded) + len(chunk.moved)
-                yield chunk
+                ordinals, moved = sequence.get_slice(offset, limit)
+                seeded = []
+                if ordinals:
+                    range_, odd = self.ranges[tenant_id], kind == self.kinds[1]
+                    seeded = [range_.start + range_.get_position(n, odd=odd) for n in ordinals]
+                limit -= len(seeded) + len(moved)
+                yield Chunk(tenant_id, kind, seeded, moved)
             offset = max(0, offset - size)
 
-    def _build_chunk(
-        self, tenant_id: str, kind: str, members: tuple[list[int], list[int]]
-    ) -> Chunk:
-        ordinals, moved = members
-        if not ordinals:
-            return Chunk(tenant_id, kind, [], moved)
-        range_, odd = self.ranges[tenant_id], kind == self.kinds[1]
-        seeded = [range_.start + range_.get_position(ordinal, odd=odd) for ordinal in ordinals]
-        return Chunk(tenant_id, kind, seeded, moved)
+
+class Entities:
+    """The people or the groups: their IDs, their placement, and the changes of their rows."""
+
+    def __init__(
+        self, *, prefix: str, seed: int, ranges: list[IndexRange], kinds: tuple[str, str]
+    ) -> None:
+        self.ids = Ids(prefix=prefix, seed=seed)
+        self.roster = MembershipIndex(ranges=ranges, kinds=kinds)
+        self.changed: dict[int, dict[str, Any]] = {}
+
+    def find(self, entity_id: str) -> tuple[int, str, str] | None:
+        """Return (index, tenant ID, kind), or None if it was removed or never existed."""
+        index = self.ids.decode(entity_id)
+        placement = None if index is None else self.roster.get_placement(index)
+        return (index, *placement) if index is not None and placement else None
+
+    def change(self, index: int, fields: dict[str, Any]) -> None:
+        if fields:
+            self.changed[index] = {**self.changed.get(index, {}), **fields}
+
+    def get_placement(self, index: int) -> tuple[str, str]:
+        """Return (tenant ID, kind). Raises LookupError."""
+        placement = self.roster.get_placement(index)
+        if placement is None:
+            raise LookupError(f"Not found: {self.ids.encode(index)}.")
+        return placement
+
+    def build_rows(self, chunks: Iterable[Chunk]) -> list[str]:
+        raise NotImplementedError
+
+    def build_row(self, index: int) -> str:
+        raise NotImplementedError

@@ -1,13 +1,24 @@
-"""Requests and responses of the sandbox, and the faults that apply to them."""
+"""Requests and responses of the sandbox, and fault injection: rules that select requests.
+
+A rule as JSON; only `action` is required:
+`{"action": "status", "method": "GET", "path": "/api/v1/admin/users/*", "query": {"page": "3"},
+"after": 1, "times": 2, "status": 503, "headers": {"Retry-After": "1"}}`. `path` is a shell
+pattern for the path; `nth` selects one of the matching requests, `after` is how many of them pass
+before the rule applies, `times` how often it applies. The first rule that applies is used.
+"""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
 
+from scaiwave.core.msgspec_decoders import register_structs
+
+CONNECTION_FAULTS = ("drop", "cut", "wrong_length")
 Action = Literal[
     "status",  # respond with `status`, `body` and `headers`
     "redirect",  # redirect to `location` with `status` (default 307)
@@ -107,7 +118,11 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def claim(self, request: Request) -> bool:
         """Count a matching request, and return whether the rule applies to it."""
-        if not self._matches(request):
+        if not (
+            self.method in ("*", request.method)
+            and fnmatchcase(request.path, self.path)
+            and self.query.items() <= request.query.items()
+        ):
             return False
         self.seen += 1
         due = self.seen == self.nth if self.nth is not None else self.seen > self.after
@@ -116,34 +131,22 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         self.fired += 1
         return True
 
-    def _matches(self, request: Request) -> bool:
-        return (
-            self.method in ("*", request.method)
-            and fnmatchcase(request.path, self.path)
-            and self.query.items() <= request.query.items()
-        )
-
     def build_response(self) -> Response | None:
         """Return the response that replaces the real one, or None if the rule replaces none."""
         if self.action == "status":
-            return self._build_status_response()
+            status = self.status or 503
+            body = {"detail": f"Fault {status}"} if self.body is None else self.body
+            return json_response(body, status=status, headers=dict(self.headers))
         if self.action == "redirect":
-            return json_response(
-                None, status=self.status or 307, headers={"Location": self.location}
-            )
+            headers = {"Location": self.location}
+            return json_response(None, status=self.status or 307, headers=headers)
         if self.action == "not_json":
             page = b"<html><body><h1>Bad gateway</h1></body></html>"
             return Response(body=page, content_type="text/html")
         if self.action == "wrong_shape":
-            return json_response(
-                {"results": "all good", "count": {}} if self.body is None else self.body
-            )
+            wrong = {"results": "all good", "count": {}}
+            return json_response(wrong if self.body is None else self.body)
         return None
-
-    def _build_status_response(self) -> Response:
-        status = self.status or 503
-        body = {"detail": f"Fault {status}"} if self.body is None else self.body
-        return json_response(body, status=status, headers=dict(self.headers))
 
     def shift_offset(self, offset: int) -> int:
         return max(0, offset + self.rows) if self.action == "shift" else offset
@@ -159,3 +162,39 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.action == "duplicate":
             return rows[: self.rows] + rows, total
         return rows, total
+
+
+register_structs(Rule)
+
+
+class Faults:
+    """The active rules, in the order in which they are tried."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Rule] = []
+
+    def add(self, action: Action, **settings: Any) -> Rule:
+        """Add a rule. Raises msgspec.ValidationError for unknown or invalid settings."""
+        return self.add_json({"action": action, **settings})
+
+    def add_json(self, settings: dict[str, Any]) -> Rule:
+        rule = msgspec.convert(settings, Rule)
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        with self._lock:
+            self._rules.clear()
+
+    def list_rules(self) -> list[Rule]:
+        with self._lock:
+            return list(self._rules)
+
+    def claim_rule(self, request: Request) -> Rule | None:
+        """Return the rule that applies to the request, and count the request in the rules."""
+        if not self._rules:
+            return None
+        with self._lock:
+            return next((rule for rule in self._rules if rule.claim(request)), None)

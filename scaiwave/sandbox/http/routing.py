@@ -1,68 +1,19 @@
-"""Requests, responses and the routing table of the sandbox."""
+"""The routing table of the sandbox, and the log of the requests by route."""
 
 from __future__ import annotations
 
 import functools
 import re
+import threading
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from fnmatch import fnmatchcase
+from typing import NamedTuple
 
-from scaiwave.sandbox.http.messages import Request, Response
+from scaiwave.sandbox.http.messages import Response
 
-if TYPE_CHECKING:
-    from scaiwave.sandbox.clients import Client, Clients
-    from scaiwave.sandbox.data.directory import Directory
-    from scaiwave.sandbox.docs_pages import ScaiCms
-    from scaiwave.sandbox.grants import Grants
-    from scaiwave.sandbox.grid import ScaiGrid
-    from scaiwave.sandbox.http.faults import Faults
-    from scaiwave.sandbox.keys import KeyRing
-    from scaiwave.sandbox.registrations import Registrations
-    from scaiwave.sandbox.webhooks import Webhooks
-
-
-class SandboxState(Protocol):
-    """The sandbox as its handlers see it.
-
-    With it they don't import `Sandbox`, which imports them.
-    """
-
-    seed: int
-    envelope: str
-    per_page: int
-    max_per_page: int
-    refuse_per_page: int | None
-    scim: bool
-    scim_cursors: bool
-    token_lifetime: int
-    at_hash: bool
-    directory: Directory
-    keys: KeyRing
-    clients: Clients
-    grants: Grants
-    registrations: Registrations
-    faults: Faults
-    scaicms: ScaiCms
-    scaigrid: ScaiGrid
-    webhooks: Webhooks
-
-    @property
-    def url(self) -> str: ...
-
-    def get_issuer(self, tenant_id: str | None) -> str: ...
-
-    def is_trusted_issuer(self, issuer: str) -> bool: ...
-
-    def issue_client(self, **fields: Any) -> Client: ...
-
-    def list_applications(self, client_id: str) -> list[dict[str, Any]]: ...
-
-    def mutate(self, operation: str, **arguments: Any) -> Any: ...
-
-    def get_summary(self) -> dict[str, Any]: ...
-
-
-Handler = Callable[[SandboxState, Request], Response]
+Handler = Callable[..., Response]
+"""It takes the sandbox and the request."""
 
 
 class Route(NamedTuple):
@@ -72,16 +23,21 @@ class Route(NamedTuple):
 
 
 ROUTES: dict[str, Route] = {}
+MAX_RECENT = 1000
 
 
-def route(method: str, template: str) -> Callable[[Handler], Handler]:
-    """Register a handler; `{name}` in the template is one path segment, `{name:path}` several."""
+def route(methods: str, *templates: str) -> Callable[[Handler], Handler]:
+    """Register a handler for methods such as "GET POST".
+
+    `{name}` in a template is one path segment, `{name:path}` several.
+    """
 
     def register(handler: Handler) -> Handler:
-        escaped = re.sub(r"\\{(\w+):path\\}", r"(?P<\1>.+)", re.escape(template))
-        pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
-        entry = ROUTES.setdefault(template, Route(template, pattern, {}))
-        entry.handlers[method] = handler
+        for template in templates:
+            escaped = re.sub(r"\\{(\w+):path\\}", r"(?P<\1>.+)", re.escape(template))
+            pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
+            entry = ROUTES.setdefault(template, Route(template, pattern, {}))
+            entry.handlers |= dict.fromkeys(methods.split(), handler)
         return handler
 
     return register
@@ -94,3 +50,47 @@ def find_route(path: str) -> tuple[Route, dict[str, str]] | None:
         if match:
             return entry, match.groupdict()
     return None
+
+
+class RequestLog:
+    """Count requests by route template, such as `GET /api/v1/admin/users/{user_id}`.
+
+    Requests to `/sandbox/` are not counted. `recent` holds the last thousand as (method and path
+    with query, status; 0 for a dropped connection); `peak` is the maximum number of concurrent
+    requests.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        with self._lock:
+            self.by_route: Counter[str] = Counter()
+            self.recent: deque[tuple[str, int]] = deque(maxlen=MAX_RECENT)
+            self.peak = 0
+            self._in_progress = 0
+
+    @property
+    def total(self) -> int:
+        return self.by_route.total()
+
+    def count(self, pattern: str) -> int:
+        """Return the number of requests, with any method, to templates matching a shell pattern."""
+        with self._lock:
+            return sum(
+                count
+                for name, count in self.by_route.items()
+                if fnmatchcase(name.partition(" ")[2], pattern)
+            )
+
+    def begin(self, name: str) -> None:
+        with self._lock:
+            self.by_route[name] += 1
+            self._in_progress += 1
+            self.peak = max(self.peak, self._in_progress)
+
+    def end(self, target: str, status: int) -> None:
+        with self._lock:
+            self._in_progress -= 1
+            self.recent.append((target, status))

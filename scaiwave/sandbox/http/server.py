@@ -72,7 +72,12 @@ class Connection(socketserver.StreamRequestHandler):
         request_line = line.split(" ")
         if len(request_line) != 3 or request_line[2] != "HTTP/1.1":
             raise BadRequest(505 if len(request_line) == 3 else 400, "Only HTTP/1.1 is supported")
-        headers = self._read_headers()
+        headers: dict[str, str] = {}
+        while line := self._read_line():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+            if len(headers) > MAX_HEADERS:
+                raise BadRequest(431, "Too many headers")
         path, _, query = request_line[1].partition("?")
         parsed = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
         body = self._read_body(headers)
@@ -83,15 +88,6 @@ class Connection(socketserver.StreamRequestHandler):
         if len(line) == MAX_LINE_BYTES:
             raise BadRequest(431, "Header line too long")
         return line.decode("latin-1").rstrip("\r\n")
-
-    def _read_headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        while line := self._read_line():
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-            if len(headers) > MAX_HEADERS:
-                raise BadRequest(431, "Too many headers")
-        return headers
 
     def _read_body(self, headers: dict[str, str]) -> bytes:
         if "transfer-encoding" in headers:
@@ -171,9 +167,12 @@ class Server(ThreadingHTTPServer):
 
     def build_head(self, response: Response, *, keep: bool) -> bytes:
         length = len(response.body) + (100 if response.connection_fault == "wrong_length" else 0)
+        now = int(self._clock())
+        if self._date[0] != now:  # formatted once a second
+            self._date = now, formatdate(now, usegmt=True)
         lines = [
-            f"HTTP/1.1 {response.status} {_get_reason_phrase(response.status)}",
-            f"Date: {self._get_http_date()}",
+            f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, 'Unknown')}",
+            f"Date: {self._date[1]}",
             "Server: scaikey-sandbox",
             *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
@@ -182,18 +181,6 @@ class Server(ThreadingHTTPServer):
         if not keep:
             lines.append("Connection: close")
         return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
-
-    def _get_http_date(self) -> str:
-        """Return the server's time, formatted once a second."""
-        now = int(self._clock())
-        if self._date[0] != now:
-            self._date = now, formatdate(now, usegmt=True)
-        return self._date[1]
-
-
-def _get_reason_phrase(status: int) -> str:
-    """Return the phrase for any status, even if no standard defines it."""
-    return _PHRASES.get(status, "Unknown")
 
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}

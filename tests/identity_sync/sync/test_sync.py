@@ -286,7 +286,7 @@ def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
     anna = list_people_of_tenant(scaikey, group["tenant_id"])[0]["id"]
     scaikey.directory.add_member(group["id"], user_id=anna)
     sync()
-    index = scaikey.directory.get_group_index(group["id"])
+    index = scaikey.directory.locate("group", group["id"])[0]
     position = scaikey.directory.groups.roster.get_placement(index)
     scaikey.directory.remove_group(group["id"])
     sync()
@@ -309,7 +309,7 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
         tenant_id for tenant_id in scaikey.directory.tenants if tenant_id != group["tenant_id"]
     )
     anna = list_people_of_tenant(scaikey, target)[0]["id"]
-    index = scaikey.directory.get_group_index(group["id"])
+    index = scaikey.directory.locate("group", group["id"])[0]
     scaikey.directory.groups.roster.move(index, (target, group["group_type"]))
     scaikey.directory.clear_cache()
     scaikey.directory.add_member(group["id"], user_id=anna)

@@ -178,7 +178,7 @@ def test_success_a_group_returns_without_the_members_who_have_left(
     group = Group.objects.get(scaikey_id=list_groups(scaikey)[0]["id"])
     group_id = str(group.scaikey_id)
     groups = scaikey.directory.groups
-    index = scaikey.directory.get_group_index(group_id)
+    index = scaikey.directory.locate("group", group_id)[0]
     place = groups.roster.get_placement(index)
     groups.roster.move(index, None)
     scaikey.directory.clear_cache()

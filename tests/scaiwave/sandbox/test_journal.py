@@ -29,8 +29,8 @@ def test_success_restart_with_state(tmp_path: Path) -> None:
     again = Sandbox(**SMALL, state_dir=tmp_path / "state")
 
     assert list_people(again.directory) == before
-    assert again.directory.get_user(user)["display_name"] == "Ødipa"
-    assert again.directory.get_tenant(tenant)["slug"] == "new"
+    assert again.directory.get("user", user)["display_name"] == "Ødipa"
+    assert again.directory.get("tenant", tenant)["slug"] == "new"
     assert list_people(Sandbox(**SMALL).directory) != before
 
 
@@ -43,7 +43,7 @@ def test_success_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     sandbox = Sandbox(**SMALL, state_dir=tmp_path)
 
     assert file.read_bytes() == whole
-    assert sandbox.directory.get_partner_by_slug("new")["name"] == "New"
+    assert sandbox.directory.get_by_slug("partner", "new")["name"] == "New"
 
 
 def test_fail_state_of_another_directory(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_success_pages_equal_a_plain_model(acts: list[tuple[str, int, int]], siz
             }
             list_filter = ListFilter(tenant_id=tenant_id, kind=status)
             assert index_by_id(list_people(directory, list_filter, size)) == expected
-    assert all(directory.get_user(key) == row for key, row in model.items())
+    assert all(directory.get("user", key) == row for key, row in model.items())
 
 
 def apply_act(
@@ -73,7 +73,7 @@ def apply_act(
 ) -> None:
     if name == "add" or not model:
         user_id = directory.add_user(tenant_id, email=f"new{number}@example.org")
-        model[user_id] = directory.get_user(user_id)
+        model[user_id] = directory.get("user", user_id)
         assert model[user_id]["email"] == f"new{number}@example.org"
         assert model[user_id]["status"] == "ACTIVE"
         return
@@ -82,7 +82,7 @@ def apply_act(
         directory.remove_user(user_id)
         del model[user_id]
         with pytest.raises(UnknownEntity):
-            directory.get_user(user_id)
+            directory.get("user", user_id)
         return
     if name == "move":
         directory.move_user(user_id, tenant_id)
@@ -139,7 +139,7 @@ def test_success_nested_groups() -> None:
     directory = make_directory()
     tenant = next(iter(directory.tenants))
     outer, inner = directory.add_group(tenant, name="Outer"), directory.add_group(tenant)
-    assert directory.get_group(outer)["name"] == "Outer"
+    assert directory.get("group", outer)["name"] == "Outer"
     assert directory.add_member(outer, member_group_id=inner)
     assert not directory.add_member(outer, member_group_id=inner)
     assert directory.add_member(inner, member_group_id=outer)
@@ -147,7 +147,7 @@ def test_success_nested_groups() -> None:
     assert directory.remove_member(inner, member_group_id=outer)
     assert list_members(directory, inner) == []
     directory.update_group(inner, group_type="DISTRIBUTION_LIST", name="Inner")
-    assert directory.get_group(inner)["group_type"] == "DISTRIBUTION_LIST"
+    assert directory.get("group", inner)["group_type"] == "DISTRIBUTION_LIST"
     directory.remove_group(inner)
     assert list_members(directory, outer) == []
     assert inner not in {
@@ -165,7 +165,7 @@ def test_success_tenants_and_partners() -> None:
     ] == ["fresh.example"] * 3
     first = next(iter(directory.partners))
     directory.update_tenant(tenant, slug="renamed", name="Renamed", partner_id=first)
-    assert directory.get_tenant_by_slug("renamed")["partner_id"] == first
+    assert directory.get_by_slug("tenant", "renamed")["partner_id"] == first
     assert len(list_people(directory, ListFilter(partner_id=partner))) == 0
     directory.update_partner(partner, status="SUSPENDED")
     assert (
@@ -215,14 +215,14 @@ def test_success_soft_deletion_includes_contained_records(nested: bool) -> None:
     tenants = {i for i, row in directory.tenants.items() if row["partner_id"] == partner}
     user = directory.add_user(next(iter(tenants)))
     group = directory.add_group(next(iter(tenants)))
-    rows = directory.get_user(user), directory.get_group(group)
+    rows = directory.get("user", user), directory.get("group", group)
 
     directory.remove_partner(partner, soft=True)
 
-    assert directory.get_partner_by_id(partner)["status"] == "DELETED"
-    assert {directory.get_tenant_by_id(tenant)["status"] for tenant in tenants} == {"DELETED"}
-    assert directory.get_user_by_id(user) == {**rows[0], "status": "DELETED"}
-    assert directory.get_group_by_id(group) == {**rows[1], "status": "DELETED"}
+    assert directory.get_by_id("partner", partner)["status"] == "DELETED"
+    assert {directory.get_by_id("tenant", tenant)["status"] for tenant in tenants} == {"DELETED"}
+    assert directory.get_by_id("user", user) == {**rows[0], "status": "DELETED"}
+    assert directory.get_by_id("group", group) == {**rows[1], "status": "DELETED"}
     assert partner not in directory.partners
     assert not tenants & directory.tenants.keys()
     for run in (directory.remove_partner, directory.update_partner):
@@ -231,7 +231,7 @@ def test_success_soft_deletion_includes_contained_records(nested: bool) -> None:
     with pytest.raises(UnknownEntity):
         directory.add_user(next(iter(tenants)))
     with pytest.raises(UnknownEntity):
-        directory.get_user(user)
+        directory.get("user", user)
 
 
 def test_success_soft_deletion_keeps_to_the_callers_scope(

@@ -52,7 +52,7 @@ def test_success_linked_and_audited(
     result = link(at_scaikey, lookup)
     lab.refresh_from_db()
     assert (lab.scaikey_tenant_id, lab.status, lab.updated_at) == (at_scaikey, "suspended", NOW)
-    partner = sandbox.directory.get_tenant(at_scaikey)["partner_id"]
+    partner = sandbox.directory.get("tenant", at_scaikey)["partner_id"]
     assert result.next_sync == {"slug": ["lab", "laboratory"], "partner": ["", partner]}
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id) == ("link-tenant", str(lab.pk))
@@ -146,7 +146,7 @@ def test_success_linked_concurrently(lab: Tenant, at_scaikey: str, lookup: Tenan
 def test_fail_outside_the_scope(
     lab: Tenant, at_scaikey: str, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
-    owner = sandbox.directory.get_tenant(at_scaikey)["partner_id"]
+    owner = sandbox.directory.get("tenant", at_scaikey)["partner_id"]
     others = [key for key in sandbox.directory.partners if key != owner]
     paula_partner = make_partner("mine", scaikey_id=others[0])
     paula = make_partner_admin(paula_partner)
