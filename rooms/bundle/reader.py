@@ -14,7 +14,7 @@ from typing import BinaryIO, NoReturn, Self, cast
 
 import msgspec
 
-from rooms.bundle.archive.reader import Archive, Limits, ZipEntryReader
+from rooms.bundle.archive.reader import Archive, ZipEntryReader
 from rooms.bundle.format import MANIFEST, MAX_EVENT_BYTES, MAX_HEADER_BYTES, media_hash
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.events import Batch, TrustedEventDecoder, iter_batches
@@ -103,16 +103,16 @@ class ValidatedBundle:
 def read_bundle(
     file: BinaryIO,
     *,
-    limits: Limits,
+    max_bytes: int,
     cut_references: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ValidatedBundle:
     """Read and validate a whole bundle from a seekable file.
 
-    `progress` counts decompressed bytes. Raises the first problem as `BundleError`,
-    `ImportRefused` or `ContentTooLarge`.
+    `max_bytes` limits it, compressed and decompressed; `progress` counts decompressed bytes.
+    Raises the first problem as `BundleError`, `ImportRefused` or `ContentTooLarge`.
     """
-    archive = Archive(file, limits)
+    archive = Archive(file, max_bytes)
     references = ReferenceIndex()
     try:
         validator = BundleValidator(archive, _raise, progress)

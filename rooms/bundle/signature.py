@@ -84,8 +84,8 @@ class SignatureDocumentBuilder:
         return b"".join((before, b'"entries":[', self._entries, after))
 
 
-class _SignatureFields(Struct):
-    """The document without its entries."""
+class SignatureFields(Struct):
+    """The document without its entries, as it is decoded."""
 
     format: Literal["scaiwave-room-bundle"]
     version: Literal[1]
@@ -97,20 +97,13 @@ class _SignatureFields(Struct):
     signature: str | None
 
 
-register_structs(_SignatureFields)
+register_structs(SignatureFields)
 
 
-@dataclass(frozen=True)
-class SignatureDocument:
-    """The content of signature.json without its entries."""
+class SignatureDocument(SignatureFields):
+    """The content of signature.json; its entries are in the signed text only."""
 
-    server_name: str
-    signed_at: str
-    counts: BundleCounts
-    key_id: str | None
-    algorithm: str | None
-    signature: str | None
-    _pieces: Sequence[bytes | bytearray]
+    pieces: Sequence[bytes | bytearray]
 
     @property
     def message(self) -> bytes:
@@ -118,7 +111,7 @@ class SignatureDocument:
 
         Joined on request, because it is as long as the list of entries.
         """
-        return b"".join(self._pieces)
+        return b"".join(self.pieces)
 
 
 def read_signature(
@@ -141,7 +134,6 @@ def read_signature(
                 values[key] = strict_json.loads(stream.read_value())
                 canonical[key] = _canonicalize(values[key])
         stream.expect_end()
-        _require_version(values)
         fields = _decode_fields(values)
     except StrictJSONError as error:
         raise _build_error(str(error)) from None
@@ -149,19 +141,16 @@ def read_signature(
         raise _build_error(f"does not match the format: {error}") from None
     if "entries" not in canonical:
         raise _build_error("has no `entries`")
-    return SignatureDocument(
-        fields.server_name,
-        fields.signed_at,
-        fields.counts,
-        fields.key_id,
-        fields.algorithm,
-        fields.signature,
-        _join_canonical(canonical),
-    )
+    return SignatureDocument(**msgspec.structs.asdict(fields), pieces=_join_canonical(canonical))
 
 
-def _decode_fields(values: dict[str, Any]) -> _SignatureFields:
-    fields = msgspec.convert(values, _SignatureFields)
+def _decode_fields(values: dict[str, Any]) -> SignatureFields:
+    if (version := values.get("version")) != VERSION:
+        raise BundleVersion(
+            f"Unsupported version of {SIGNATURE}: {version!r}; this release reads {VERSION!r}.",
+            entry=SIGNATURE,
+        )
+    fields = msgspec.convert(values, SignatureFields)
     if not is_timestamp(fields.signed_at):
         raise StrictJSONError(f"has an invalid timestamp: {fields.signed_at!r:.60}")
     if len({value is None for value in (fields.key_id, fields.algorithm, fields.signature)}) > 1:
@@ -173,14 +162,6 @@ def _decode_fields(values: dict[str, Any]) -> _SignatureFields:
 
 def _build_error(problem: str) -> BundleDamaged:
     return BundleDamaged(f"{SIGNATURE} {problem}.", entry=SIGNATURE)
-
-
-def _require_version(values: dict[str, Any]) -> None:
-    if (version := values.get("version")) != VERSION:
-        raise BundleVersion(
-            f"Unsupported version of {SIGNATURE}: {version!r}; this release reads {VERSION!r}.",
-            entry=SIGNATURE,
-        )
 
 
 def _read_entries(stream: JsonStream, on_entry: Callable[[SignedEntry], None]) -> bytearray:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry_name, media_hash
-from rooms.bundle.manifest.reader import EventCounts, read_manifest
+from rooms.bundle.manifest.reader import EventCounts, ManifestReader
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import (
     BundleCounts,
@@ -106,21 +106,17 @@ class BundleValidator:
         chunks = _HashingIterator(self._iter_entry(MANIFEST))
         manifest = None
         try:
-            manifest = read_manifest(chunks, references, cut_references=cut_references)
+            manifest = ManifestReader(references).read(chunks, cut_references=cut_references)
         except (BundleError, ImportRefused, ContentTooLarge) as error:
             self._report(error)
-        self._hashes[MANIFEST] = self._finish_hash(chunks)
-        self.manifest_sha256 = self._hashes[MANIFEST] or ""
-        return manifest
-
-    def _finish_hash(self, chunks: _HashingIterator) -> str | None:
-        """Read the rest and return the hash; None if the entry can't be read to its end."""
         try:
-            for _ in chunks:
+            for _ in chunks:  # what the reader has left
                 pass
         except BundleError as error:
             self._report(error)
-        return chunks.sha256 if chunks.is_complete else None
+        self._hashes[MANIFEST] = chunks.sha256 if chunks.is_complete else None
+        self.manifest_sha256 = self._hashes[MANIFEST] or ""
+        return manifest
 
     def _validate_attachment(self, name: str) -> None:
         digest = sha256()
@@ -190,14 +186,17 @@ class BundleValidator:
         remaining = set(self._archive.entries) - {SIGNATURE}
 
         def compare(row: SignedEntry) -> None:
-            if row.name in remaining:
-                remaining.remove(row.name)
-                self._compare_signed_entry(row)
-            else:
-                self._report_damage(
-                    row.name,
-                    f"{SIGNATURE} lists {row.name!r} twice, or it is not in the archive.",
-                )
+            if row.name not in remaining:
+                problem = f"{SIGNATURE} lists {row.name!r} twice, or it is not in the archive."
+                self._report_damage(row.name, problem)
+                return
+            remaining.remove(row.name)
+            actual = self._hashes.get(row.name, media_hash(row.name))
+            if actual is None:
+                return  # It was reported before that it can't be read.
+            if (actual, self._archive.entries[row.name].size) != (row.sha256, row.size):
+                problem = f"Entry {row.name} does not have the hash and size in {SIGNATURE}."
+                self._report_damage(row.name, problem)
 
         chunks = self._iter_entry(SIGNATURE)
         try:
@@ -209,15 +208,6 @@ class BundleValidator:
             return
         for name in sorted(remaining):
             self._report_damage(name, f"{SIGNATURE} does not list {name}.")
-
-    def _compare_signed_entry(self, row: SignedEntry) -> None:
-        actual = self._hashes.get(row.name, media_hash(row.name))
-        if actual is None:
-            return  # It was reported before that it can't be read.
-        if (actual, self._archive.entries[row.name].size) != (row.sha256, row.size):
-            self._report_damage(
-                row.name, f"Entry {row.name} does not have the hash and size in {SIGNATURE}."
-            )
 
     def _compare_counts(
         self, signed: BundleCounts, header: ManifestHeader, counts: EventCounts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ class BundleWriter:
 
     def encode_manifest(self, events: Iterable[Buffer]) -> Iterator[bytes]:
         """`events` are pieces of a text: JSON objects separated by a comma and a line break."""
-        chunks = _encode_manifest(self._header, events)
+        chunks = chain(_join_pieces(_encode_header(self._header)), events, (b"\n]}\n",))
         entry = yield from self._encode_entry(MANIFEST, chunks, DeflateCompressor())
         self.manifest_sha256 = entry.sha256
 
@@ -71,12 +72,6 @@ class BundleWriter:
         entry = SignedEntry(name, sha256, size)
         self._signature.add(entry)
         return entry
-
-
-def _encode_manifest(header: ManifestHeader, events: Iterable[Buffer]) -> Iterator[Buffer]:
-    yield from _join_pieces(_encode_header(header))
-    yield from events
-    yield b"\n]}\n"
 
 
 def _encode_header(header: ManifestHeader) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from rooms.bundle.archive.reader import Archive, Limits
+from rooms.bundle.archive.reader import Archive
 from rooms.bundle.format import (
     FORMAT,
     LEFT_OUT,
@@ -32,7 +32,7 @@ from rooms.models.media import get_storage_name
 
 # How a manifest of this suite continues after its header; a JSON string can't hold a line break.
 _EVENTS_START = b',\n"events": ['
-_UNLIMITED = Limits(max_bytes=2**63)
+_UNLIMITED = 2**63
 
 
 class _StoredHeader(ManifestHeader):
@@ -54,12 +54,18 @@ def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: boo
         with path.open("rb") as file:
             archive = Archive(file, _UNLIMITED)
             header = _read_header(archive)
+            missing = {entry.missing for entry in header.media}
             return (
                 (header.format, header.version) == (FORMAT, VERSION)
                 and header.room.id == str(room.pk)
                 and header.window == window.for_manifest
-                and _has_same_media_option(header.media, with_media=with_media)
-                and not any(_is_available_again(room, entry) for entry in header.media)
+                and (LEFT_OUT not in missing if with_media else None not in missing)
+                and not any(
+                    # The store was not mounted, for example.
+                    exists_with_size(get_storage_name(room.tenant_id, entry.sha256), entry.size)
+                    for entry in header.media
+                    if entry.missing == LOST
+                )
                 and _is_intact(archive, header.media)
             )
     except (OSError, BundleError, ValueError, LookupError, TypeError, msgspec.MsgspecError):
@@ -86,36 +92,22 @@ def _is_intact(archive: Archive, media: list[MediaEntry]) -> bool:
     The bytes of an attachment are stored under the first of its names.
     """
     names: dict[str, str] = {}
-    for entry in media:
-        if entry.missing is None:
-            names.setdefault(entry.sha256, media_entry_name(entry.sha256, entry.name))
+    for file in media:
+        if file.missing is None:
+            names.setdefault(file.sha256, media_entry_name(file.sha256, file.name))
     signed: list[SignedEntry] = []
     chunks = archive.iter_entry(SIGNATURE)
     read_signature(chunks, signed.append)
     for _ in chunks:
         pass  # The checksum of the entry is compared at its end.
-    return (
-        list(archive.entries) == [MANIFEST, *names.values(), SIGNATURE]
-        and [entry.name for entry in signed] == [MANIFEST, *names.values()]
-        and all(_has_hash(archive, entry) for entry in signed)
-    )
-
-
-def _has_hash(archive: Archive, entry: SignedEntry) -> bool:
-    digest, size = sha256(), 0
-    for chunk in archive.iter_entry(entry.name):
-        digest.update(chunk)
-        size += len(chunk)
-    return (digest.hexdigest(), size) == (entry.sha256, entry.size)
-
-
-def _has_same_media_option(media: list[MediaEntry], *, with_media: bool) -> bool:
-    missing = {entry.missing for entry in media}
-    return LEFT_OUT not in missing if with_media else None not in missing
-
-
-def _is_available_again(room: Room, entry: MediaEntry) -> bool:
-    """Return whether the media store had lost a file, as when it was not mounted, and has it."""
-    if entry.missing != LOST:
+    expected = [MANIFEST, *names.values()]
+    if list(archive.entries) != [*expected, SIGNATURE] or [row.name for row in signed] != expected:
         return False
-    return exists_with_size(get_storage_name(room.tenant_id, entry.sha256), entry.size)
+    for entry in signed:
+        digest, size = sha256(), 0
+        for chunk in archive.iter_entry(entry.name):
+            digest.update(chunk)
+            size += len(chunk)
+        if (digest.hexdigest(), size) != (entry.sha256, entry.size):
+            return False
+    return True

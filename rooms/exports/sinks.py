@@ -10,13 +10,17 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from rooms.bundle.disk_full import translate_disk_full
 from rooms.errors import ExportReaderClosed
 from rooms.exports.export_room import ExportResult, RoomExport
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
 from scaiwave.core.errors import FileExists, FileUnwritable, UsageError
-from scaiwave.core.files import DISK_FULL_ERRNOS, atomic_write, remove_drafts_in
+from scaiwave.core.files import (
+    DISK_FULL_ERRNOS,
+    atomic_write,
+    remove_drafts_in,
+    translate_disk_full,
+)
 
 
 def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:

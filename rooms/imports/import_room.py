@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import transaction
 
 from federation.keys.signing import VerifyingKey, key_from_text, own_keys
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
 from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
@@ -195,7 +194,7 @@ def _open_bundle(
         with progress_factory("Checking", ColumnType.BYTES) as progress:
             bundle = read_bundle(
                 source.file,
-                limits=Limits(max_bytes=max_bytes),
+                max_bytes=max_bytes,
                 cut_references=cut_references,
                 progress=progress,
             )

@@ -14,13 +14,13 @@ from uuid import UUID
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 
-from rooms.bundle.disk_full import translate_disk_full
 from rooms.bundle.format import INFECTED
 from rooms.errors import NOTHING_IMPORTED, BundleDamaged
 from rooms.lookup.media import exists_with_size
 from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.models.media import get_storage_name
 from scaiwave.console.progress import ProgressCallback
+from scaiwave.core.files import translate_disk_full
 from scaiwave.core.sql import batched
 from scaiwave.storage.error_mapping import map_storage_error
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from io import UnsupportedOperation
 from typing import BinaryIO
 
-from rooms.bundle.disk_full import translate_disk_full
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, BundleTooLarge, ImportRefused
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.core.files import translate_disk_full
 
 _CHUNK_BYTES = MIB
 

@@ -14,7 +14,7 @@ from federation.keys.signing import (
     keys_from_descriptor,
     own_keys,
 )
-from rooms.bundle.archive.reader import Archive, Limits
+from rooms.bundle.archive.reader import Archive
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import ManifestHeader
@@ -160,7 +160,7 @@ def verify_bundle(
             open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source,
             progress_factory("Checking", ColumnType.BYTES) as progress,
         ):
-            archive = Archive(source.file, Limits(max_bytes))
+            archive = Archive(source.file, max_bytes)
             return _validate(archive, keys, require_signature, progress)
     except BundleError as error:
         error.fix = error.advice

@@ -292,3 +292,14 @@ def _describe_error(target: Path, error: OSError) -> ScaiWaveError:
     elif error.errno == errno.EROFS:
         fix = f"Mount the file system of {target.parent} for writing, or name another file."
     return FileUnwritable(f"{target} can't be written: {error.strerror}.", fix=fix)
+
+
+@contextmanager
+def translate_disk_full(message: str, *, fix: str | None = None) -> Iterator[None]:
+    """Raise `DiskFull` with this message for a full disk, quota or limited file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL_ERRNOS:
+            raise
+        raise DiskFull(message, fix=fix) from error

@@ -58,13 +58,6 @@ _DOS_DIRECTORY = 0x10
 _DESCRIPTORS = {12: (b"", 4), 16: (b"PK\7\b", 4), 20: (b"", 8), 24: (b"PK\7\b", 8)}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """`max_bytes` applies to the archive, and to the sum of its entries decompressed."""
-
-    max_bytes: int
-
-
 @dataclass(frozen=True, slots=True)
 class ZipEntry:
     """Sizes are in bytes; `data_offset` is where the data begins in the file."""
@@ -80,13 +73,17 @@ class ZipEntry:
 class Archive:
     """The entries by name, in the order of their bytes."""
 
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
-        """The file must be seekable. Raises `BundleError`."""
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+        """The file must be seekable.
+
+        `max_bytes` limits the archive, and the sum of its decompressed entries. Raises
+        `BundleError`.
+        """
         size = file.seek(0, 2)
-        if size > limits.max_bytes:
-            raise BundleTooLarge(f"The bundle is larger than {limits.max_bytes // MIB:,} MiB.")
+        if size > max_bytes:
+            raise BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
         directory = read_central_directory(file, size)
-        records = _read_records(file, directory, limits)
+        records = _read_records(file, directory, max_bytes)
         self.entries = _locate_entries(file, records, directory.offset)
         self._file = SharedFile(file)
 
@@ -102,7 +99,7 @@ class Archive:
 
 
 def _read_records(
-    file: BinaryIO, directory: CentralDirectory, limits: Limits
+    file: BinaryIO, directory: CentralDirectory, max_bytes: int
 ) -> dict[str, CentralDirectoryRecord]:
     if directory.count > _MAX_ENTRIES:
         raise BundleTooLarge(
@@ -117,15 +114,20 @@ def _read_records(
         remaining -= record.length
         name = _check_record(record)
         key = collision_key(name)
-        if key in names:
-            raise _build_duplicate_error(name, names[key])
+        if (other := names.get(key)) is not None:
+            problem = f"The archive has two entries named {name}."
+            if name != other:
+                problem = (
+                    f"Entries {other} and {name} differ only in case or in the form of a character."
+                )
+            raise BundleDuplicate(problem, entry=name)
         names[key] = name
         records[name] = record
     if remaining:
         raise BundleDamaged("The archive's directory has more entries than its end record says.")
     if MANIFEST not in records:
         raise BundleDamaged(f"The archive has no {MANIFEST}.", entry=MANIFEST)
-    _check_sizes(records, limits)
+    _check_sizes(records, max_bytes)
     return records
 
 
@@ -144,16 +146,7 @@ def _check_record(record: CentralDirectoryRecord) -> str:
     return name
 
 
-def _build_duplicate_error(name: str, other: str) -> BundleDuplicate:
-    if name == other:
-        return BundleDuplicate(f"The archive has two entries named {name}.", entry=name)
-    return BundleDuplicate(
-        f"Entries {other} and {name} differ only in case or in the form of a character.",
-        entry=name,
-    )
-
-
-def _check_sizes(records: dict[str, CentralDirectoryRecord], limits: Limits) -> None:
+def _check_sizes(records: dict[str, CentralDirectoryRecord], max_bytes: int) -> None:
     for name, record in records.items():
         if record.size > MIN_RATIO_CHECKED_BYTES and (
             record.size > MAX_COMPRESSION_RATIO * record.compressed_size
@@ -163,10 +156,8 @@ def _check_sizes(records: dict[str, CentralDirectoryRecord], limits: Limits) -> 
                 f"bytes, which is more than {MAX_COMPRESSION_RATIO} to 1.",
                 entry=name,
             )
-    if sum(record.size for record in records.values()) > limits.max_bytes:
-        raise BundleTooLarge(
-            f"The bundle decompresses to more than {limits.max_bytes // MIB:,} MiB."
-        )
+    if sum(record.size for record in records.values()) > max_bytes:
+        raise BundleTooLarge(f"The bundle decompresses to more than {max_bytes // MIB:,} MiB.")
 
 
 # The local headers, which have the position of the data of each entry.

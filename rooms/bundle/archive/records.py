@@ -51,7 +51,6 @@ class CentralDirectoryRecord:
     """One record of the central directory. Sizes and offsets are in bytes."""
 
     raw_name: bytes
-    host_system: int
     flags: int
     method: int
     crc: int
@@ -78,7 +77,12 @@ def read_central_directory(file: BinaryIO, file_size: int) -> CentralDirectory:
         raise BundleDamaged("The archive is split into several parts.")
     zip64, end = _read_zip64_directory(file, start)
     if zip64:
-        _require_same(directory, zip64)
+        if (
+            directory.count not in (zip64.count, FULL_16)
+            or directory.size not in (zip64.size, FULL_32)
+            or directory.offset not in (zip64.offset, FULL_32)
+        ):
+            raise BundleDamaged("The archive's two end records disagree about its directory.")
         directory = zip64
     if directory.offset + directory.size != end:
         raise BundleDamaged("The archive's directory is not where its end record says.")
@@ -123,21 +127,12 @@ def _read_zip64_directory(file: BinaryIO, end_offset: int) -> tuple[CentralDirec
     return CentralDirectory(count, size, start), offset
 
 
-def _require_same(directory: CentralDirectory, zip64: CentralDirectory) -> None:
-    if (
-        directory.count not in (zip64.count, FULL_16)
-        or directory.size not in (zip64.size, FULL_32)
-        or directory.offset not in (zip64.offset, FULL_32)
-    ):
-        raise BundleDamaged("The archive's two end records disagree about its directory.")
-
-
 def read_record(file: BinaryIO) -> CentralDirectoryRecord:
     """Read the record at the file's position. Raises `BundleDamaged`."""
     raw = file.read(CENTRAL.size)
     if len(raw) < CENTRAL.size or not raw.startswith(b"PK\1\2"):
         raise BundleDamaged("The archive's directory has fewer entries than its end record says.")
-    (_, made_by, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length,
+    (_, _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length,
      comment, disk, _, attributes, offset) = CENTRAL.unpack(raw)  # fmt: skip
     raw_name, extra = file.read(name_length), file.read(extra_length)
     if comment or disk:
@@ -147,16 +142,7 @@ def read_record(file: BinaryIO) -> CentralDirectoryRecord:
     )
     length = CENTRAL.size + name_length + extra_length
     return CentralDirectoryRecord(
-        raw_name,
-        made_by >> 8,
-        flags,
-        method,
-        crc,
-        compressed_size,
-        size,
-        attributes,
-        offset,
-        length,
+        raw_name, flags, method, crc, compressed_size, size, attributes, offset, length
     )
 
 

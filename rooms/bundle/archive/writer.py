@@ -114,7 +114,10 @@ class ZipStreamWriter:
     """Call `encode_entry` for each entry, then `encode_end`, and send the chunks on."""
 
     def __init__(self, modified_at: datetime) -> None:
-        self._date_and_time = _to_dos_time(modified_at)
+        # ZIP's form: steps of two seconds, no time zone; first the time, then the date.
+        time = modified_at.hour << 11 | modified_at.minute << 5 | modified_at.second // 2
+        year = max(modified_at.year - _MIN_YEAR, 0)
+        self._date_and_time = time, year << 9 | modified_at.month << 5 | modified_at.day
         self._offset = 0
         self._directory: list[bytes] = []
 
@@ -123,7 +126,10 @@ class ZipStreamWriter:
     ) -> Generator[bytes, None, tuple[str, int]]:
         """Return the SHA-256 and the size of the content."""
         entry_offset, encoded_name = self._offset, name.encode()
-        pending = self._count(_encode_local_header(encoded_name, self._date_and_time))
+        # The checksum and the sizes are zero; they follow the data.
+        fixed = (_VERSION, _FLAGS, _DEFLATED, *self._date_and_time, 0, 0, 0)
+        header = _LOCAL.pack(b"PK\x03\x04", *fixed, len(encoded_name), 0)
+        pending = self._count(header + encoded_name)
         data_offset, encoder = self._offset, _EntryEncoder(compressor)
         for packed in map_in_background(encoder.encode, join_small(chunks)):
             pending += self._count(packed)
@@ -193,14 +199,6 @@ def _map_in_thread(work: Callable[[Item], Result], items: Iterable[Item]) -> Gen
             yield pending.result()
 
 
-def _encode_local_header(name: bytes, date_and_time: tuple[int, int]) -> bytes:
-    """Leave the checksum and the sizes at zero; they follow the data."""
-    header = _LOCAL.pack(
-        b"PK\x03\x04", _VERSION, _FLAGS, _DEFLATED, *date_and_time, 0, 0, 0, len(name), 0
-    )
-    return header + name
-
-
 def _encode_central_header(
     name: bytes, date_and_time: tuple[int, int], crc: int, *, sizes: tuple[int, int], offset: int
 ) -> bytes:
@@ -247,10 +245,3 @@ def _encode_end_records(count: int, start: int, length: int) -> bytes:
             0,
         )
     )
-
-
-def _to_dos_time(timestamp: datetime) -> tuple[int, int]:
-    """Return (time, date) in ZIP's form: steps of two seconds, no time zone."""
-    year = max(timestamp.year - _MIN_YEAR, 0)
-    time = timestamp.hour << 11 | timestamp.minute << 5 | timestamp.second // 2
-    return time, year << 9 | timestamp.month << 5 | timestamp.day

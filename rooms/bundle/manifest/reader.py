@@ -22,7 +22,7 @@ from rooms.bundle.format import (
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
 from rooms.bundle.manifest.events import Batch, iter_batches
-from rooms.bundle.manifest.references import DroppedReferences, ReferenceIndex
+from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import (
     KEYS,
     ManifestHeader,
@@ -63,17 +63,9 @@ class EventCounts:
     redactions_stripped: int = 0
 
 
-def read_manifest(
-    chunks: Iterator[bytes], references: ReferenceIndex, *, cut_references: bool
-) -> tuple[ManifestHeader, EventCounts]:
-    """Validate the manifest; afterwards `references` knows what an import does with each event.
+class ManifestReader:
+    """Reads one manifest; afterwards `references` knows what an import does with each event."""
 
-    Raises `BundleError`, `ImportRefused` or `ContentTooLarge`.
-    """
-    return _ManifestReader(references).read(chunks, cut_references=cut_references)
-
-
-class _ManifestReader:
     def __init__(self, references: ReferenceIndex) -> None:
         self._header = _HeaderParser()
         self._references = references
@@ -85,6 +77,7 @@ class _ManifestReader:
     def read(
         self, chunks: Iterator[bytes], *, cut_references: bool
     ) -> tuple[ManifestHeader, EventCounts]:
+        """Validate the manifest. Raises `BundleError`, `ImportRefused` or `ContentTooLarge`."""
         stream = JsonStream(_refuse_byte_order_mark(chunks), max_bytes=MAX_EVENT_BYTES)
         present = set()
         try:
@@ -98,16 +91,32 @@ class _ManifestReader:
             if key not in present:
                 raise manifest_error("The manifest", f"has no `{key}`")
         header = self._header.build()
-        self._require_senders(header)
-        may_cut = cut_references or header.window is not None
-        return header, self._count_events(self._references.resolve(may_cut=may_cut))
+        for sender_id, (number, event_id) in self._senders.items():
+            if sender_id not in header.senders:
+                raise manifest_error(
+                    f"Event {number:,} ({event_id})",
+                    f"has a sender that is not in `senders`: {sender_id}",
+                    event=number,
+                    event_id=event_id,
+                )
+        dropped = self._references.resolve(may_cut=cut_references or header.window is not None)
+        return header, EventCounts(
+            events=self._decoder.count,
+            kept=self._decoder.count - self._references.dropped_count,
+            stripped=self._references.stripped,
+            references_cut=dropped.references,
+            reactions_stripped=dropped.reactions,
+            redactions_stripped=dropped.redactions,
+        )
 
     def _read_field(self, stream: JsonStream, key: str) -> None:
         match key:
             case "events":
                 start = stream.position
                 for batch in iter_batches(stream, self._decoder):
-                    self._add_events(batch)
+                    if new := set(batch.columns.sender_ids) - self._senders.keys():
+                        self._add_senders(batch, new)
+                    self._references.add(batch)
                 self._events_bytes = stream.position - start
             case "senders":
                 for sender_id in stream.iter_keys(max_keys=MAX_SENDERS):
@@ -121,16 +130,6 @@ class _ManifestReader:
                 self._header.add_field(key, stream.read_value())
         self._check_header_size(stream)
 
-    def _check_header_size(self, stream: JsonStream) -> None:
-        if stream.position - self._events_bytes > MAX_HEADER_BYTES:
-            raise StrictJSONError(f"has more than {MAX_HEADER_BYTES:,} bytes besides its events")
-
-    def _add_events(self, batch: Batch) -> None:
-        known = self._senders
-        if new := set(batch.columns.sender_ids) - known.keys():
-            self._add_senders(batch, new)
-        self._references.add(batch)
-
     def _add_senders(self, batch: Batch, new: set[str]) -> None:
         """Remember the first event of each, because `senders` may follow the events."""
         first_number = self._decoder.count - len(batch) + 1
@@ -140,25 +139,9 @@ class _ManifestReader:
         if len(self._senders) > MAX_SENDERS:
             raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
 
-    def _require_senders(self, header: ManifestHeader) -> None:
-        for sender_id, (number, event_id) in self._senders.items():
-            if sender_id not in header.senders:
-                raise manifest_error(
-                    f"Event {number:,} ({event_id})",
-                    f"has a sender that is not in `senders`: {sender_id}",
-                    event=number,
-                    event_id=event_id,
-                )
-
-    def _count_events(self, dropped: DroppedReferences) -> EventCounts:
-        return EventCounts(
-            events=self._decoder.count,
-            kept=self._decoder.count - self._references.dropped_count,
-            stripped=self._references.stripped,
-            references_cut=dropped.references,
-            reactions_stripped=dropped.reactions,
-            redactions_stripped=dropped.redactions,
-        )
+    def _check_header_size(self, stream: JsonStream) -> None:
+        if stream.position - self._events_bytes > MAX_HEADER_BYTES:
+            raise StrictJSONError(f"has more than {MAX_HEADER_BYTES:,} bytes besides its events")
 
 
 def _refuse_byte_order_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -182,7 +165,13 @@ class _HeaderParser:
         subject = f"`{key}` of the manifest"
         match key:
             case "format" | "version":
-                _require_version(key, _decode_field(raw, object, subject))
+                value = _decode_field(raw, object, subject)
+                expected = FORMAT if key == "format" else VERSION
+                if value != expected or type(value) is not type(expected):
+                    raise BundleVersion(
+                        f"Unsupported bundle {key}: {value!r}; this release reads {expected!r}.",
+                        entry=MANIFEST,
+                    )
             case "room":
                 self._values[key] = room = _decode_field(raw, RoomInfo, subject)
                 _require_importable(room)
@@ -240,15 +229,6 @@ def _check_dates(value: Any, subject: str) -> None:
 def _require_timestamp(text: str, subject: str) -> None:
     if not is_timestamp(text):
         raise manifest_error(subject, f"has an invalid timestamp: {text!r:.60}")
-
-
-def _require_version(key: str, value: object) -> None:
-    expected = FORMAT if key == "format" else VERSION
-    if value != expected or type(value) is not type(expected):
-        raise BundleVersion(
-            f"Unsupported bundle {key}: {value!r}; this release reads {expected!r}.",
-            entry=MANIFEST,
-        )
 
 
 def _require_importable(room: RoomInfo) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress, count
@@ -157,17 +157,18 @@ class ReferenceIndex:
             # escaping.
             ids = '","'.join(columns.ids)
             self._run("INSERT INTO batches VALUES (?, ?, ?, ?)", first, low, high, f'["{ids}"]')
-            if labels := {name: _format_label(name) for name in types if is_stripped(name)}:
-                self._add_stripped(first, columns.event_types, labels)
+            if stripped := {name for name in types if is_stripped(name)}:
+                for name in stripped:
+                    # One label for all sidekick types.
+                    label = name if name in STRIPPED_TYPES else f"{STRIPPED_PREFIX}*"
+                    number = columns.event_types.count(name)
+                    self.stripped[label] = self.stripped.get(label, 0) + number
+                numbered = enumerate(columns.event_types, first)
+                gone = [(number,) for number, name in numbered if name in stripped]
+                self._database.executemany("INSERT INTO stripped VALUES (?)", gone)
             if types & REFERENCES.keys():
                 rows = self._iter_references(first, columns)
                 self._database.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", rows)
-
-    def _add_stripped(self, first: int, types: Sequence[str], labels: dict[str, str]) -> None:
-        for name, label in labels.items():
-            self.stripped[label] = self.stripped.get(label, 0) + types.count(name)
-        rows = [(number,) for number, name in enumerate(types, first) if name in labels]
-        self._database.executemany("INSERT INTO stripped VALUES (?)", rows)
 
     def _iter_references(self, first: int, columns: Columns) -> Iterator[ReferenceRow]:
         """Yield those to events that are not certainly kept."""
@@ -191,7 +192,10 @@ class ReferenceIndex:
         """
         with _translate_sqlite_errors():
             self._require_unique()
-            self._find_targets()
+            self._run("CREATE INDEX refs_target ON refs (target)")
+            if self._recent.are_unique:  # otherwise all IDs were compared
+                self._run(_ADD_TARGETS)
+                self._run("CREATE INDEX ids_id ON ids (id)")
             if not may_cut:
                 self._require_targets()
             self._run(_FIND_GONE)
@@ -246,23 +250,16 @@ class ReferenceIndex:
                 event_id=duplicate,
             ) from None
 
-    def _find_targets(self) -> None:
-        """Add the IDs that are referred to, unless all IDs were compared."""
-        self._run("CREATE INDEX refs_target ON refs (target)")
-        if self._recent.are_unique:
-            self._run(_ADD_TARGETS)
-            self._run("CREATE INDEX ids_id ON ids (id)")
-
     def _require_targets(self) -> None:
         self._run(_FIND_DANGLING)
         if not (count := self._fetch_count("SELECT count(*) FROM dangling")):
             return
-        first_rows = [
-            (number, self._get_id(number), target)
-            for number, target in self._run(
-                "SELECT n, target FROM dangling ORDER BY n LIMIT ?", _MAX_LISTED
-            ).fetchall()
-        ]
+        first_rows = self._run(
+            "SELECT n, (SELECT value FROM batches, json_each(ids) WHERE first + key = n "
+            "AND first = (SELECT max(first) FROM batches WHERE first <= n)), target "
+            "FROM (SELECT n, target FROM dangling ORDER BY n LIMIT ?) ORDER BY n",
+            _MAX_LISTED,
+        ).fetchall()
         listed = "; ".join(f"event {n:,} ({own}) to {target}" for n, own, target in first_rows)
         more = f"; {count - len(first_rows):,} more" if count > len(first_rows) else ""
         raise DanglingReference(
@@ -271,14 +268,6 @@ class ReferenceIndex:
             event=first_rows[0][0],
             event_id=first_rows[0][1],
         )
-
-    def _get_id(self, number: int) -> str:
-        (event_id,) = self._run(
-            "SELECT value FROM batches, json_each(ids) WHERE first + key = ?1 "
-            "AND first = (SELECT max(first) FROM batches WHERE first <= ?1)",
-            number,
-        ).fetchone()
-        return str(event_id)
 
 
 class _RecentEvents:
@@ -310,13 +299,13 @@ class _RecentEvents:
         self.are_unique = (
             self.are_unique
             and len(self._newer) == before + len(columns.ids)
-            and (low > self._highest or self._are_absent(columns.ids, low))
+            and (
+                low > self._highest
+                # Or the IDs are missing from the older generation and from all before it.
+                or (low > self._highest_forgotten and self._older.keys().isdisjoint(columns.ids))
+            )
         )
         self._highest = max(self._highest, high)
-
-    def _are_absent(self, ids: Sequence[str], low: str) -> bool:
-        """Return whether these IDs are missing from the older generation and from all before it."""
-        return low > self._highest_forgotten and self._older.keys().isdisjoint(ids)
 
     def is_kept(self, target: object) -> bool:
         """Return whether the target is a recent event that an import certainly keeps."""
@@ -327,11 +316,6 @@ class _RecentEvents:
     def keep(self, event_id: str) -> None:
         """Remember that an import certainly keeps this event of the last batch."""
         self._newer[event_id] = True
-
-
-def _format_label(event_type: str) -> str:
-    """Return the name under which stripped events are counted: one for all sidekick types."""
-    return event_type if event_type in STRIPPED_TYPES else f"{STRIPPED_PREFIX}*"
 
 
 def _list_targets(events: Iterable[tuple[int, str, Any]]) -> list[tuple[int, str, Any]]:

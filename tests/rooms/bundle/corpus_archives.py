@@ -17,7 +17,7 @@ from rooms.errors import (
     DecompressionBomb,
 )
 from tests.rooms.bundle.archive_factories import Zip, add_descriptor, deflate, make_zip
-from tests.rooms.bundle.factories import LIMITS, make_part
+from tests.rooms.bundle.factories import MAX_BYTES, make_part
 from tests.rooms.bundle.malformed_bundles import GOOD, HASH, MIB, MalformedBundle, make_media_part
 
 ZEROS = b"\0" * 2 * MIB
@@ -289,7 +289,7 @@ ARCHIVES: dict[str, MalformedBundle] = {
     "too large unpacked": MalformedBundle(
         lambda: make_zip(
             GOOD,
-            replace(make_media_part("a.png", b"x"), size=LIMITS.max_bytes, packed_size=400_000),
+            replace(make_media_part("a.png", b"x"), size=MAX_BYTES, packed_size=400_000),
         ),
         BundleTooLarge,
         "The bundle decompresses to more than 64 MiB.",

@@ -8,13 +8,12 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any
 
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from tests.rooms.bundle.archive_factories import Part, make_zip
 
-LIMITS = Limits(max_bytes=64 * 1024 * 1024)
+MAX_BYTES = 64 * 1024 * 1024
 WHEN = "2026-11-24T19:05:00.000000Z"
 JSON = dict[str, Any]
 
@@ -167,7 +166,7 @@ def make_manifest_bundle(raw: bytes) -> bytes:
 
 
 def validate(raw: bytes, **options: Any) -> ValidatedBundle:
-    return read_bundle(io.BytesIO(raw), **{"limits": LIMITS, **options})
+    return read_bundle(io.BytesIO(raw), **{"max_bytes": MAX_BYTES, **options})
 
 
 def read_events(raw: bytes, **options: Any) -> tuple[EventCounts, list[BundleEvent]]:

@@ -7,14 +7,13 @@ from hashlib import sha256
 
 import pytest
 
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
 from rooms.errors import BundleDamaged, BundleError, BundleTooLarge
 from tests.rooms.bundle.archive_factories import Zip, make_zip
 from tests.rooms.bundle.corpus_archives import ARCHIVES, add_zip64_records
 from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.factories import (
-    LIMITS,
+    MAX_BYTES,
     encode_manifest,
     list_events,
     make_bundle,
@@ -53,10 +52,10 @@ def test_fail_malformed_archive(name: str) -> None:
 def test_fail_larger_than_the_limit() -> None:
     raw = make_bundle(make_manifest(make_event(1)))
     with pytest.raises(BundleTooLarge) as caught:
-        validate(raw, limits=Limits(max_bytes=len(raw) - 1))
+        validate(raw, max_bytes=len(raw) - 1)
     assert caught.value.message == "The bundle is larger than 0 MiB."
     with pytest.raises(BundleTooLarge) as caught:
-        validate(raw, limits=Limits(max_bytes=len(raw)))
+        validate(raw, max_bytes=len(raw))
     assert caught.value.message == "The bundle decompresses to more than 0 MiB."
 
 
@@ -107,7 +106,7 @@ def test_success_progress_in_bytes() -> None:
 def test_fail_file_that_becomes_shorter() -> None:
     raw = make_zip(replace(GOOD, method=0))
     file = io.BytesIO(raw)
-    with read_bundle(file, limits=LIMITS) as found:
+    with read_bundle(file, max_bytes=MAX_BYTES) as found:
         file.truncate(100)
         with pytest.raises(BundleDamaged):
             list_events(found)

@@ -14,7 +14,7 @@ from rooms.bundle.reader import read_bundle
 from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, BundleVersion
 from tests.rooms.bundle.archive_factories import add_descriptor, make_zip
 from tests.rooms.bundle.factories import (
-    LIMITS,
+    MAX_BYTES,
     encode_manifest,
     list_events,
     make_bundle,
@@ -237,7 +237,7 @@ def test_fail_file_that_changes_after_the_check() -> None:
         make_part("manifest.json", encode_manifest(make_manifest(make_event(1)))), method=0
     )
     file = io.BytesIO(make_zip(one))
-    with read_bundle(file, limits=LIMITS) as found:
+    with read_bundle(file, max_bytes=MAX_BYTES) as found:
         at = file.getvalue().index(b"message 1")
         for change in (b"message 2", b'message"1', b"message\xff1"):
             file.seek(at)

@@ -27,9 +27,8 @@ pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 CHECKOUT = Path(__file__).parents[3]
 MEASURE = """
 import pathlib, resource, sys
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
-with open(sys.argv[1], "rb") as file, read_bundle(file, limits=Limits(2**30)) as bundle:
+with open(sys.argv[1], "rb") as file, read_bundle(file, max_bytes=2**30) as bundle:
     print(sum(map(len, bundle.iter_batches())))
 # On Linux the other account begins with what the parent had.
 status = pathlib.Path("/proc/self/status")
@@ -88,13 +87,12 @@ def test_success_no_temporary_file_remains(tmp_path: Path, monkeypatch: pytest.M
 
 FULL = """
 import resource, sys
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
 from scaiwave.core.errors import DiskFull
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     with open(sys.argv[1], "rb") as file:
-        read_bundle(file, limits=Limits(2**30))
+        read_bundle(file, max_bytes=2**30)
 except DiskFull as error:
     print(error.code)
 """

@@ -16,7 +16,6 @@ from jsonschema import Draft202012Validator
 
 from federation.keys.encryption import encrypt_seed
 from federation.models import ServerKey
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.bundle.reader import read_bundle
 from tenants.models import AuditEntry
@@ -119,7 +118,7 @@ def test_success_bundle_is_read_by_an_import() -> None:
     for number, content in enumerate(CONTENTS):
         row_factories.make_event(room, number + 1, content={**content, "_imported_sender": None})
     bundle = export_bundle(room)
-    with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
+    with read_bundle(BytesIO(bundle.data), max_bytes=2**24) as checked:
         assert checked.header.room.id == str(room.pk)
         assert checked.manifest_sha256 == bundle.result.manifest_sha256
         assert len(list_events(checked)) == len(CONTENTS)
@@ -132,7 +131,7 @@ def test_success_bundle_of_repetitive_messages_is_readable() -> None:
     for number in range(40):
         row_factories.make_event(room, number + 1, content={"body": "x" * 60_000})
     bundle = export_bundle(room)
-    with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
+    with read_bundle(BytesIO(bundle.data), max_bytes=2**24) as checked:
         assert len(list_events(checked)) == 40
 
 
@@ -142,7 +141,7 @@ def test_success_bundle_with_old_times_is_readable() -> None:
     room = make_room(created_at=ancient)
     row_factories.make_event(room, 1, created_at=ancient, edited_at=ancient)
     bundle = export_bundle(room, window=make_window(until=EARLY), now=ancient)
-    with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
+    with read_bundle(BytesIO(bundle.data), max_bytes=2**24) as checked:
         (found,) = list_events(checked)
         assert checked.header.room.created_at == "0001-02-03T04:05:06.000007Z"
         assert found.created_at == found.edited_at == checked.header.room.created_at

@@ -13,7 +13,6 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
-from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
 from rooms.errors import ExportDamaged
 from rooms.exports.sinks import write_to_stream
@@ -78,7 +77,7 @@ def test_success_bytes_are_exported_once_under_the_first_name() -> None:
         "media": 3,
         "missing_media": 0,
     }
-    with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
+    with read_bundle(BytesIO(bundle.data), max_bytes=2**24) as checked:
         with checked.open_media(photo.sha256) as file:
             assert file.read() == CONTENT
 
