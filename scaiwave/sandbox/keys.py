@@ -50,7 +50,9 @@ def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
         public = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:
         public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    jwk = {name: public[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in public}
+    jwk: dict[str, Any] = {
+        name: public[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in public
+    }
     # The hash of the required members in lexical order (RFC 7638).
     kid = _encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
     return SigningKey(kid, alg, private, {**jwk, "kid": kid, "use": "sig", "alg": alg})

@@ -339,7 +339,7 @@ def _respond(
 def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, Any] | None:
     """Return the row of a person who may sign in: active, and in a tenant that is active."""
     try:
-        person = sandbox.directory.get_user(user_id)
+        person = sandbox.directory.get("user", user_id)
         tenant = sandbox.directory.get_tenant_of_user(user_id)
     except UnknownEntity:
         return None

@@ -37,7 +37,7 @@ def route(methods: str, *templates: str) -> Callable[[Handler], Handler]:
             escaped = re.sub(r"\\{(\w+):path\\}", r"(?P<\1>.+)", re.escape(template))
             pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
             entry = ROUTES.setdefault(template, Route(template, pattern, {}))
-            entry.handlers |= dict.fromkeys(methods.split(), handler)
+            entry.handlers.update(dict.fromkeys(methods.split(), handler))
         return handler
 
     return register
