@@ -145,11 +145,20 @@ def prune(
             f"This deletes {pluralize(planned[-1]['count'], 'audit entry', 'audit entries')} from "
             f"before {audit_before:%Y-%m-%d} for good."
         )
-    rows = [_delete(row, pruner) for row, pruner in zip(planned, PRUNERS, strict=False)]
+    rows = [
+        {**row, "count": row["count"] and pruner.delete(row["cutoff_at"])}
+        for row, pruner in zip(planned, PRUNERS, strict=False)
+    ]
     with transaction.atomic():
         if audit_before is not None:
             rows.append({**planned[-1], "count": _delete_audit(audit_before, now)})
-        _record(operator, rows, now)
+        details = {
+            row["name"]: {"before": row["cutoff_at"].isoformat(), "count": row["count"]}
+            for row in rows
+            if row["count"]
+        }
+        subject = AuditEntry(at=now, operator=operator.name, action="prune")
+        record_audit(operator=operator, action="prune", subject=subject, now=now, details=details)
     return PruneResult(rows)
 
 
@@ -165,12 +174,6 @@ def _plan(pruner: Pruner, config: Configuration, now: datetime) -> Row:
         return _build_row(pruner.name, pruner.title, None, 0)
     before = now - timedelta(days=days)
     return _build_row(pruner.name, pruner.title, before, pruner.count(before))
-
-
-def _delete(row: Row, pruner: Pruner) -> Row:
-    if not row["count"]:
-        return row
-    return {**row, "count": pruner.delete(row["cutoff_at"])}
 
 
 def _build_row(name: str, title: str, before: datetime | None, count: int) -> Row:
@@ -218,13 +221,3 @@ def _delete_audit(before: datetime, now: datetime) -> int:
     AuditSealPart.objects.filter(day__lte=seal.day).delete()
     record_pruning(seal, deleted, now)
     return deleted
-
-
-def _record(operator: Operator, rows: list[Row], now: datetime) -> None:
-    details = {
-        row["name"]: {"before": row["cutoff_at"].isoformat(), "count": row["count"]}
-        for row in rows
-        if row["count"]
-    }
-    subject = AuditEntry(at=now, operator=operator.name, action="prune")
-    record_audit(operator=operator, action="prune", subject=subject, now=now, details=details)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core import checks
@@ -61,8 +61,12 @@ def check_configuration(config: Configuration, now: datetime) -> Iterator[Findin
 def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            version = _get_version(cursor)
+            if connection.vendor == "postgresql":
+                cursor.execute("SHOW server_version")
+                version = f"PostgreSQL {cursor.fetchone()[0].partition(' ')[0]}"
+            else:
+                cursor.execute("SELECT sqlite_version()")
+                version = f"SQLite {cursor.fetchone()[0]}"
     except Error as error:
         if (mapped := map_database_error(error)) is None:
             raise
@@ -110,14 +114,6 @@ _SETTINGS = {
 """Settings of PostgreSQL, each with its value and the effect of another one."""
 
 
-def _get_version(cursor: Any) -> str:
-    if connection.vendor == "postgresql":
-        cursor.execute("SHOW server_version")
-        return f"PostgreSQL {cursor.fetchone()[0].partition(' ')[0]}"
-    cursor.execute("SELECT sqlite_version()")
-    return f"SQLite {cursor.fetchone()[0]}"
-
-
 def _check_migrations() -> Iterator[Finding]:
     from django.db.migrations.executor import MigrationExecutor
 
@@ -136,44 +132,34 @@ def _check_migrations() -> Iterator[Finding]:
 
 def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Report the free space of each disk with a directory of the suite, once."""
+    directories = {"the home directory": config.home}
+    if not config.get_str("SCAIWAVE_S3_BUCKET"):
+        directories["the attachments"] = media_storage.media_root(config)
+    if connection.vendor == "sqlite":
+        directories["the database"] = Path(connection.settings_dict["NAME"]).parent
+    directories["temporary files of imports"] = Path(tempfile.gettempdir())
     seen = set()
-    for purpose, directory in _list_directories(config):
-        path = _find_existing(directory)
+    for purpose, directory in directories.items():
+        # The directory itself, or the nearest one above it that exists.
+        path = next(path for path in (directory, *directory.parents) if path.exists())
         if (device := path.stat().st_dev) in seen:
             continue
         seen.add(device)
         free = shutil.disk_usage(path).free
         text = f"{format_bytes(free)} free for {purpose}, in {path}."
-        if inodes := _find_inode_problem(path):
-            yield warned("disk", inodes, "Delete small files, or enlarge the file system.")
+        status = os.statvfs(path)  # File systems without a limit have no `f_files`.
+        if status.f_files and status.f_favail < min(WARN_BELOW_INODES, status.f_files // 20):
+            yield warned(
+                "disk",
+                f"Only {status.f_favail:,} more files can be created in the file system of {path}.",
+                "Delete small files, or enlarge the file system.",
+            )
         if free < FAIL_BELOW_BYTES:
             yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
         elif free < WARN_BELOW_BYTES:
             yield warned("disk", f"Only {text}", "Free some space before an import needs it.")
         else:
             yield passed("disk", text)
-
-
-def _find_inode_problem(path: Path) -> str:
-    """Return a sentence if few files can be created; file systems without a limit have none."""
-    status = os.statvfs(path)
-    if not status.f_files or status.f_favail >= min(WARN_BELOW_INODES, status.f_files // 20):
-        return ""
-    return f"Only {status.f_favail:,} more files can be created in the file system of {path}."
-
-
-def _list_directories(config: Configuration) -> Iterator[tuple[str, Path]]:
-    yield "the home directory", config.home
-    if not config.get_str("SCAIWAVE_S3_BUCKET"):
-        yield "the attachments", media_storage.media_root(config)
-    if connection.vendor == "sqlite":
-        yield "the database", Path(connection.settings_dict["NAME"]).parent
-    yield "temporary files of imports", Path(tempfile.gettempdir())
-
-
-def _find_existing(directory: Path) -> Path:
-    """Return the directory itself or the nearest one above it that exists."""
-    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -24,7 +24,6 @@ from scaiwave.storage.media import (
     MediaStoreUnusable,
     storage_error_types,
 )
-from tenants.lookup.serializers import Row
 from tenants.models import Tenant
 
 PROBE_DIRECTORY = "doctor"
@@ -37,9 +36,17 @@ _MISMATCH_FIX = "Run `scaiwave room search-index`; if the mismatch remains, add 
 
 def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Write a small file, read it, and delete it. A directory that does not exist is not made."""
-    if (directory := _get_local_directory()) and not directory.exists():
-        yield _check_parent_directory(directory)
-        return
+    if isinstance(default_storage, AtomicFileSystemStorage):
+        directory = Path(default_storage.path("."))
+        if not directory.exists():
+            parent = next(path for path in directory.parents if path.exists())
+            if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+                text = f"The media store is empty; the first import creates {directory}."
+                yield passed("media", text)
+            else:
+                error = MediaStoreUnusable(f"{directory} can't be created in {parent}.")
+                yield failed("media", error)
+            return
     name, content = f"{PROBE_DIRECTORY}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         default_storage.save(name, ContentFile(content))
@@ -48,8 +55,8 @@ def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]
                 is_intact = file.read() == content
         finally:
             default_storage.delete(name)
-    except storage_error_types() as error:
-        yield failed("media", map_storage_error(error))
+    except storage_error_types() as problem:
+        yield failed("media", map_storage_error(problem))
         return
     if is_intact:
         yield passed("media", "The media store is readable and writable.")
@@ -57,20 +64,6 @@ def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]
         yield failed(
             "media", MediaStoreUnusable("The media store returned other bytes than were written.")
         )
-
-
-def _get_local_directory() -> Path | None:
-    """Return the directory of the media store, or None if it is a bucket."""
-    if isinstance(default_storage, AtomicFileSystemStorage):
-        return Path(default_storage.path("."))
-    return None
-
-
-def _check_parent_directory(directory: Path) -> Finding:
-    parent = next(path for path in directory.parents if path.exists())
-    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
-        return passed("media", f"The media store is empty; the first import creates {directory}.")
-    return failed("media", MediaStoreUnusable(f"{directory} can't be created in {parent}."))
 
 
 def clean_up_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
@@ -118,7 +111,8 @@ def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
         return
     yield _check_lag(last, now)
-    mismatched = [row["tenant"] for row in _get_outcome(last) if row["missing"] or row["stale"]]
+    rows = (last.outcome or {})["tenants"]
+    mismatched = [row["tenant"] for row in rows if row["missing"] or row["stale"]]
     if mismatched:
         yield warned(
             "search",
@@ -154,7 +148,7 @@ def count_unindexed_messages() -> int | None:
 
 def _count_unindexed(last: SearchBackfill) -> int:
     """Count messages after the positions that the run read, up to the maximum."""
-    through = {row["tenant_id"]: row["through"] for row in _get_outcome(last)}
+    through = {row["tenant_id"]: row["through"] for row in (last.outcome or {})["tenants"]}
     count = 0
     for tenant_id in Tenant.objects.order_by("pk").values_list("pk", flat=True):
         newer = Event.objects.filter(
@@ -168,8 +162,3 @@ def _count_unindexed(last: SearchBackfill) -> int:
         if count >= MAX_COUNTED_MESSAGES:
             break
     return count
-
-
-def _get_outcome(run: SearchBackfill) -> list[Row]:
-    tenants: list[Row] = (run.outcome or {})["tenants"]
-    return tenants

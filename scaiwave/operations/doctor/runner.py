@@ -96,7 +96,9 @@ def run_checks(
     """
     operator.require(Permission.MANAGE_PLATFORM if fix else Permission.VIEW_PLATFORM)
     cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
-    repaired = list(_fix(config, now)) if fix and cleans_up else []
+    # Before any check, since several may report the same problem.
+    repairs = [check.fix for check in (*HOST_CHECKS, *CHECKS) if check.fix and fix and cleans_up]
+    repaired = [finding for repair in repairs for finding in repair(config, now)]
     run = partial(_run_check, config=config, now=now, cleans_up=cleans_up)
     first = [finding for check in HOST_CHECKS for finding in run(check)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
@@ -108,13 +110,6 @@ def run_checks(
     if cleans_up and usable:
         store_health_report(operator, report.document(), now)
     return report
-
-
-def _fix(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Repair before any check, since several may report the same problem."""
-    for check in (*HOST_CHECKS, *CHECKS):
-        if check.fix is not None:
-            yield from check.fix(config, now)
 
 
 def _run_check(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -39,14 +40,10 @@ def read_last_runs(redis: Redis, functions: Sequence[str]) -> dict[str, LastRun]
     """Return the last runs that are known, by function."""
     limits = dict.fromkeys(functions, MAX_ENTRY_BYTES)
     (entries,) = read_hashes(redis, [LAST_RUNS_KEY], limits)
-    runs = {function: _parse(entry) for function, entry in entries.values.items()}
-    return {function: run for function, run in runs.items() if run is not None}
-
-
-def _parse(entry: bytes) -> LastRun | None:
-    try:
-        values = json.loads(entry)
-        ended_at = datetime.fromisoformat(values["ended_at"]).astimezone(UTC)
-        return LastRun(ended_at, str(values["error_code"]))
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-        return None
+    runs = {}
+    for function, entry in entries.values.items():
+        with suppress(ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            values = json.loads(entry)
+            ended_at = datetime.fromisoformat(values["ended_at"]).astimezone(UTC)
+            runs[function] = LastRun(ended_at, str(values["error_code"]))
+    return runs

@@ -142,16 +142,13 @@ def _put_back_lost_jobs(queue: SuiteQueue) -> None:
         # The time of the first look, which ends with this mark.
         mark = f"{queue.intermediate_key}:seen:{job.id}"
         first_look = queue.connection.set(mark, int(time.time()), nx=True, ex=24 * 3600)
-        if not first_look and _get_age(queue, mark) > LOST_SECONDS:
+        age = LOST_SECONDS + 1.0
+        with suppress(TypeError, ValueError):
+            age = time.time() - float(queue.connection.get(mark) or 0)
+        if not first_look and age > LOST_SECONDS:
             put_back_job(queue, job)
             queue.connection.delete(mark)
             logger.warning("Job put back into the queue: %s (%s).", job.definition.name, job.id)
-
-
-def _get_age(queue: SuiteQueue, mark: str) -> float:
-    with suppress(TypeError, ValueError):
-        return time.time() - float(queue.connection.get(mark) or 0)
-    return LOST_SECONDS + 1
 
 
 def _fail_abandoned_jobs(queue: SuiteQueue) -> None:

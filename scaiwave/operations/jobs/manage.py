@@ -23,17 +23,11 @@ CLEARABLE = ("failed", "waiting")
 
 
 @dataclass(frozen=True)
-class RetryJobResult:
+class JobResult:
     """`job` is the job as it was."""
 
     job: Row
-    dry_run: bool
-
-    @property
-    def sentence(self) -> str:
-        if self.dry_run:
-            return f"Would put job {self.job['id']} into the queue again."
-        return f"Job {self.job['id']} put into the queue again."
+    sentence: str
 
     def document(self) -> Row:
         return {"job": self.job, "changed": True}
@@ -41,7 +35,7 @@ class RetryJobResult:
 
 def retry_job(
     *, operator: Operator, job_id: str, now: datetime, dry_run: bool = False
-) -> RetryJobResult:
+) -> JobResult:
     """Put a failed job to the end of its queue.
 
     Raises JobNotFound, JobNotFailed, JobRefused for one that no worker would run, and
@@ -61,7 +55,12 @@ def retry_job(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
             )
-        result = RetryJobResult(build_job_row(job), dry_run)
+        result = JobResult(
+            build_job_row(job),
+            f"Would put job {job.id} into the queue again."
+            if dry_run
+            else f"Job {job.id} put into the queue again.",
+        )
         if dry_run:
             return result
         # Redis has no part in the transaction, so the entry is written first.
@@ -80,25 +79,6 @@ def retry_job(
         return result
 
 
-@dataclass(frozen=True)
-class DeleteJobResult:
-    """`job` is the job as it was."""
-
-    job: Row
-    dry_run: bool
-
-    @property
-    def sentence(self) -> str:
-        return (
-            f"Would delete job {self.job['id']}."
-            if self.dry_run
-            else f"Job {self.job['id']} deleted."
-        )
-
-    def document(self) -> Row:
-        return {"job": self.job, "changed": True}
-
-
 def delete_job(
     *,
     operator: Operator,
@@ -106,7 +86,7 @@ def delete_job(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> DeleteJobResult:
+) -> JobResult:
     """Delete a failed or a waiting job, also one that no worker would run.
 
     `confirm` is as in `clear_jobs`. Raises JobNotFound, JobRunning and RedisUnreachable.
@@ -119,7 +99,10 @@ def delete_job(
         job = get_job(redis, job_id)
         if job.state is JobState.RUNNING:
             raise JobRunning(f"Job {job.id} is running.")
-        result = DeleteJobResult(build_job_row(job), dry_run)
+        result = JobResult(
+            build_job_row(job),
+            f"Would delete job {job.id}." if dry_run else f"Job {job.id} deleted.",
+        )
         if dry_run:
             return result
         name = job.record.definition.name if job.record else "refused"

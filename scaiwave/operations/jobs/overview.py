@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,18 +76,16 @@ def load_job_overview(
         running = read_job_page(redis, JobState.RUNNING, number=1, size=MAX_RUNNING)
         workers, schedulers = list_workers(redis), list_schedulers(redis)
         last_runs = read_last_runs(redis, list(JOBS))
+    names = defaultdict(list)
+    for job in running.jobs:
+        if job.record is not None:
+            names[job.record.worker].append(job.record.definition.name)
     return JobOverview(
-        [_judge_worker(beat, running, now) for beat in workers],
+        [WorkerState(each, names[each.name], find_worker_problem(each, now)) for each in workers],
         schedulers,
         list_schedule(operator=operator, config=config, schedulers=schedulers, runs=last_runs),
         page,
     )
-
-
-def _judge_worker(beat: WorkerBeat, running: JobPage, now: datetime) -> WorkerState:
-    records = [job.record for job in running.jobs if job.record is not None]
-    jobs = [record.definition.name for record in records if record.worker == beat.name]
-    return WorkerState(beat, jobs, find_worker_problem(beat, now))
 
 
 def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:

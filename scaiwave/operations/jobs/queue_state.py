@@ -46,18 +46,15 @@ def find_job_by_id(redis: Redis, job_id: str) -> QueuedJob | None:
     raw_id = job_id.encode()
     for queue in open_queues(redis):
         for state in JobState:
-            if _has_job(redis, queue, state, raw_id):
-                return _read_job(redis, queue, state, raw_id)
+            if not _has_job(redis, queue, state, raw_id):
+                continue
+            try:
+                return QueuedJob(raw_id, queue.name, state, read_record(redis, raw_id))
+            except UnsafeJob as unsafe:
+                return QueuedJob(raw_id, queue.name, state, None, unsafe.message)
+            except NoSuchJobError:
+                return None
     return None
-
-
-def _read_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> QueuedJob | None:
-    try:
-        return QueuedJob(raw_id, queue.name, state, read_record(redis, raw_id))
-    except UnsafeJob as unsafe:
-        return QueuedJob(raw_id, queue.name, state, None, unsafe.message)
-    except NoSuchJobError:
-        return None
 
 
 def _has_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> bool:

@@ -11,13 +11,13 @@ from types import FrameType
 from django.conf import settings
 
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.operations.metrics.job_refusals import REFUSALS_COUNTER
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import QUEUES
 from scaiwave.queue.errors import QueueUnknown
 from scaiwave.queue.jobs import JOBS
 from tenants.counters import increment_counter
 
+REFUSALS_COUNTER = "jobs_refused"
 REQUEST_SECONDS = 10.0
 """How long a request to Redis may take; one for the next job waits for a part of it."""
 
@@ -31,7 +31,11 @@ def run_worker(
     RedisUnreachable if Redis can't be used at the start.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    _check_queues(queues)
+    if unknown := [name for name in queues if name not in QUEUES]:
+        raise QueueUnknown(
+            f"Unknown queue: {unknown[0]}.",
+            fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
+        )
     with open_redis(timeout=REQUEST_SECONDS) as redis:
         from scaiwave.operations.jobs.worker import SuiteWorker
 
@@ -43,15 +47,6 @@ def run_worker(
         )
         worker.work_until_stopped(burst=burst)
     return worker.counts
-
-
-def _check_queues(names: Sequence[str]) -> None:
-    """Raises QueueUnknown."""
-    if unknown := [name for name in names if name not in QUEUES]:
-        raise QueueUnknown(
-            f"Unknown queue: {unknown[0]}.",
-            fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
-        )
 
 
 def run_scheduler(*, operator: Operator) -> int:

@@ -23,9 +23,9 @@ from redis.lock import Lock
 from rq.cron import CronJob
 
 from scaiwave.ids import new_id
-from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.operations.jobs.error_log import RedisWatch
 from scaiwave.operations.jobs.maintenance import move_wrong_types
-from scaiwave.queue.connection import check_responses, map_redis_error
+from scaiwave.queue.connection import check_responses
 from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import STALE_AFTER, delete_stale_schedulers, get_redis_time
 from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
@@ -77,7 +77,7 @@ class Scheduler:
             redis, SCHEDULER_LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False
         )
         self._is_active = False
-        self._is_unreachable = False
+        self._watch = RedisWatch(logger, "Scheduler")
 
     def run(self, stop: Event) -> None:
         """Raises RedisError if Redis can't be used at the start; later it is tried again."""
@@ -87,9 +87,9 @@ class Scheduler:
                 with check_responses():
                     self.step()
             except RedisError as error:
-                self._report_unreachable(error)
+                self._watch.report(error)
             else:
-                self._report_reachable()
+                self._watch.report(None)
         self._end()
 
     def step(self) -> None:
@@ -163,16 +163,6 @@ class Scheduler:
             pipeline.execute()
         if self._is_active:
             delete_stale_schedulers(self._redis)
-
-    def _report_unreachable(self, error: RedisError) -> None:
-        if not self._is_unreachable:
-            log_error(logger, "Scheduler waits for Redis", map_redis_error(error))
-        self._is_unreachable = True
-
-    def _report_reachable(self) -> None:
-        if self._is_unreachable:
-            logger.warning("Redis is available again.")
-        self._is_unreachable = False
 
     def _end(self) -> None:
         """Release the lock, so that another scheduler takes over at once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,6 +133,13 @@ def show_jobs(site: AdminSite, request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "")
     state = state if state in STATES else ""
     overview, error = _load(request, state)
+    schedule = (
+        overview.schedule
+        if overview is not None
+        else list_schedule(
+            operator=_get_reader(request), config=settings.CONFIG, schedulers=(), runs={}
+        )
+    )
     has_redis = not isinstance(error, RedisNotConfigured)
     context = {
         **site.each_context(request),
@@ -141,41 +147,27 @@ def show_jobs(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "error": error if has_redis else None,
         "has_redis": has_redis,
         "overview": overview,
-        "schedule": [
-            (job, _find_start_link(request, job)) for job in _get_schedule(request, overview)
-        ],
+        "schedule": [(job, _find_start_link(request, job)) for job in schedule],
         **(_build_list(request, overview, state) if overview is not None else {}),
     }
     return TemplateResponse(request, "tenants/admin/jobs.html", context)
 
 
 def _load(request: HttpRequest, state: str) -> tuple[JobOverview | None, ScaiWaveError | None]:
+    page = request.GET.get("page", "")
+    is_number = page.isascii() and page.isdigit() and len(page) <= MAX_PAGE_DIGITS
     try:
         with translate_errors():
             overview = load_job_overview(
                 operator=_get_reader(request),
                 config=settings.CONFIG,
                 state=state or None,
-                number=_read_page_number(request),
+                number=int(page) if is_number else 1,
                 now=timezone.now(),
             )
     except ScaiWaveError as error:
         return None, error
     return overview, None
-
-
-def _get_schedule(request: HttpRequest, overview: JobOverview | None) -> Sequence[ScheduledJob]:
-    if overview is not None:
-        return overview.schedule
-    return list_schedule(
-        operator=_get_reader(request), config=settings.CONFIG, schedulers=(), runs={}
-    )
-
-
-def _read_page_number(request: HttpRequest) -> int:
-    text = request.GET.get("page", "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_PAGE_DIGITS
-    return int(text) if is_number else 1
 
 
 def _build_list(request: HttpRequest, overview: JobOverview, state: str) -> dict[str, Any]:

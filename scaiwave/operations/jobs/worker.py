@@ -25,7 +25,7 @@ from rq.worker import WorkerStatus
 
 from scaiwave import __version__
 from scaiwave.core.errors import ScaiWaveError, TimeLimitSignal
-from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.operations.jobs.error_log import RedisWatch, log_error
 from scaiwave.operations.jobs.last_runs import write_last_run
 from scaiwave.operations.jobs.maintenance import (
     clean_up_queue,
@@ -101,7 +101,7 @@ class SuiteWorker(Worker):
         self._on_refused = on_refused
         self._grace_seconds = grace_seconds
         self._stop_by: float | None = None
-        self._is_unreachable = False
+        self._watch = RedisWatch(logger, "Worker")
         self._in_a_row = 0
         self._next_heartbeat = self._next_maintenance = 0.0
 
@@ -137,11 +137,11 @@ class SuiteWorker(Worker):
                     failures += 1
                     if burst and failures == MAX_BURST_FAILURES:
                         raise
-                    self._report_unreachable(error)
+                    self._watch.report(error)
                     self._sleep(min(2.0 ** min(failures - 1, 10), MAX_RETRY_SECONDS))
                     continue
                 failures = 0
-                self._report_reachable()
+                self._watch.report(None)
                 if burst and not has_worked:
                     break
         finally:
@@ -164,16 +164,6 @@ class SuiteWorker(Worker):
         with suppress(RedisError), check_responses():
             return move_wrong_types(self.connection, logger)
         return False
-
-    def _report_unreachable(self, error: RedisError) -> None:
-        if not self._is_unreachable:
-            log_error(logger, "Worker waits for Redis", map_redis_error(error))
-        self._is_unreachable = True
-
-    def _report_reachable(self) -> None:
-        if self._is_unreachable:
-            logger.warning("Redis is available again.")
-        self._is_unreachable = False
 
     def serialize(self) -> dict[str, Any]:
         return {**super().serialize(), "scaiwave": __version__}
@@ -244,7 +234,11 @@ class SuiteWorker(Worker):
         ended = self._monitor(job, execution)
         self.executions.pop(execution.id, None)
         if ended != os.EX_OK:
-            record_killed(job.definition, _describe_end(ended))
+            reason = "The worker was stopped during this run."
+            if ended is not None:
+                error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
+                reason = error.message
+            record_killed(job.definition, reason)
         self._record_end(job, queue, execution, ended)
         self.set_state(WorkerStatus.IDLE)
 
@@ -370,12 +364,6 @@ class SuiteWorker(Worker):
 
 def _timeout_error(job: SuiteJob) -> JobTimedOut:
     return JobTimedOut(f"{job.definition.name} took longer than its limit of {job.time_limit:,} s.")
-
-
-def _describe_end(ended: int | ScaiWaveError | None) -> str:
-    if ended is None:
-        return "The worker was stopped during this run."
-    return ended.message if isinstance(ended, ScaiWaveError) else _killed_error(ended).message
 
 
 def _killed_error(status: int) -> JobKilled:

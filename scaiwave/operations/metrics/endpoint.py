@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -22,8 +22,8 @@ from django.http import HttpRequest, HttpResponse
 
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import AuthError
-from scaiwave.operations.metrics import audit_seals, job_refusals, keys, rooms, sync
-from scaiwave.operations.metrics.metric import Metric, MetricCollector
+from scaiwave.operations.metrics import collectors
+from scaiwave.operations.metrics.collectors import Metric
 from scaiwave.web.api import api_view
 
 # Imported where it is used: an installation for the command line loads the URLs, but lacks it.
@@ -76,23 +76,20 @@ class _Collector:
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        for metric in (_describe_build(), *_collect_all()):
+        labels = {
+            "version": version("scaiwave"),
+            "python": platform.python_version(),
+            "django": django.get_version(),
+            "database": connection.vendor,
+        }
+        build = Metric("build_info", "Versions of this server.", [(labels, 1)])
+        for metric in (build, *_collect_all()):
             family_class = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
             names = sorted({name for labels, _ in metric.samples for name in labels})
             family = family_class(f"scaiwave_{metric.name}", metric.help, labels=names)
             for labels, value in metric.samples:
                 family.add_metric([labels.get(name, "") for name in names], value)
             yield family
-
-
-def _describe_build() -> Metric:
-    labels = {
-        "version": version("scaiwave"),
-        "python": platform.python_version(),
-        "django": django.get_version(),
-        "database": connection.vendor,
-    }
-    return Metric("build_info", "Versions of this server.", [(labels, 1)])
 
 
 def _collect_all() -> Iterable[Metric]:
@@ -112,20 +109,12 @@ def _collect_all() -> Iterable[Metric]:
     yield Metric("collector_failed", "1 if the metrics of a part can't be read.", failures)
 
 
-def _collect_job_metrics(now: datetime) -> Iterable[Metric]:
-    if not settings.REDIS_URL:
-        return ()
-    from scaiwave.operations.metrics.jobs import collect_job_metrics
-
-    return collect_job_metrics()
-
-
-COLLECTORS: Mapping[str, MetricCollector] = {
-    "jobs": _collect_job_metrics,
-    "job_refusals": job_refusals.collect_job_refusals,
-    "audit_seals": audit_seals.collect_audit_seals,
-    "federation": keys.collect_key_metrics,
-    "rooms": rooms.collect_room_metrics,
-    "sync": sync.collect_sync_metrics,
-    "webhooks": sync.collect_webhook_metrics,
+COLLECTORS: Mapping[str, Callable[[datetime], Iterable[Metric]]] = {
+    "jobs": collectors.collect_job_metrics,
+    "job_refusals": collectors.collect_job_refusals,
+    "audit_seals": collectors.collect_audit_seals,
+    "federation": collectors.collect_key_metrics,
+    "rooms": collectors.collect_room_metrics,
+    "sync": collectors.collect_sync_metrics,
+    "webhooks": collectors.collect_webhook_metrics,
 }

@@ -5,13 +5,120 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from scaiwave.core.operators import Operator
-from scaiwave.operations.overview.keys import build_key_part
-from scaiwave.operations.overview.rooms import build_limited_part as build_limited_room_part
-from scaiwave.operations.overview.rooms import build_room_part
+from django.conf import settings
+from django.db.models import QuerySet, Sum
+from django.urls import reverse
+
+from federation.keys.queries import (
+    find_signing_key,
+    get_rotation_due_at,
+    is_rotation_near,
+    load_keys,
+)
+from rooms.models import Media, Room, RoomState, ScanStatus
+from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.operations.doctor.rooms import MAX_COUNTED_MESSAGES, count_unindexed_messages
 from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.operations.overview.tenants import build_limited_part, build_tenant_part
-from scaiwave.site.overview import join_parts
+from scaiwave.site.formatting import Tone
+from scaiwave.site.overview import Card, OverviewPart, join_parts
+from tenants.lookup.visibility import visible_tenants
+
+ROTATE, GENERATE = "scaiwave admin federation key rotate", "scaiwave admin federation key generate"
+
+
+def build_key_part(now: datetime) -> OverviewPart:
+    key = find_signing_key(load_keys(), now)
+    url, permission = reverse("admin:federation_serverkey_changelist"), "federation.view_serverkey"
+    if key is None:
+        card = Card("Signing key", "none", url, permission, Tone.WARN, command=GENERATE)
+        return OverviewPart(cards=[card])
+    due_at = get_rotation_due_at(key)
+    is_near, is_overdue = is_rotation_near(key, now), now >= due_at
+    left = pluralize(max((now - due_at).days, 1) if is_overdue else (due_at - now).days, "day")
+    return OverviewPart(
+        cards=[
+            Card(
+                title="Signing key",
+                value=f"overdue by {left}" if is_overdue else f"{left} left",
+                url=url,
+                permission=permission,
+                tone=Tone.BAD if is_overdue else Tone.WARN if is_near else Tone.GOOD,
+                details=[f"Its rotation {'was' if is_overdue else 'is'} due on {due_at:%Y-%m-%d}."],
+                command=ROTATE if is_near else "",
+            )
+        ]
+    )
+
+
+INDEX = "scaiwave room search-index"
+
+
+def build_room_part(now: datetime) -> OverviewPart:
+    return OverviewPart(
+        cards=[
+            _build_room_card(Room.objects.all()),
+            _build_storage_card(Media.objects.all()),
+            _build_search_card(),
+        ]
+    )
+
+
+def build_limited_room_part(operator: Operator, now: datetime) -> OverviewPart:
+    """Return what an operator sees who is limited to some tenants: figures of these alone."""
+    operator.require(Permission.VIEW)
+    tenants = visible_tenants(operator)
+    return OverviewPart(
+        cards=[
+            _build_room_card(Room.objects.filter(tenant__in=tenants)),
+            _build_storage_card(Media.objects.filter(tenant__in=tenants)),
+        ]
+    )
+
+
+def _build_room_card(rooms: QuerySet[Room]) -> Card:
+    """Count the rooms that are not closed, as lists of tenants do."""
+    return Card(
+        title="Rooms",
+        value=f"{rooms.exclude(state=RoomState.CLOSED).count():,}",
+        url=f"{reverse('admin:rooms_room_changelist')}?state=not_closed",
+        permission="rooms.view_room",
+        details=["Open and archived rooms."],
+    )
+
+
+def _build_storage_card(media: QuerySet[Media]) -> Card:
+    stored = media.exclude(scan_status=ScanStatus.INFECTED)
+    size = stored.aggregate(size=Sum("size"))["size"] or 0
+    return Card(
+        title="Storage",
+        value=format_bytes(size),
+        url=reverse("admin:rooms_media_changelist"),
+        permission="rooms.view_media",
+        details=["Files in several rooms of a tenant count once, infected ones never."],
+    )
+
+
+def _build_search_card() -> Card:
+    backlog = count_unindexed_messages()
+    more = "over " if backlog is not None and backlog >= MAX_COUNTED_MESSAGES else ""
+    if backlog is None:
+        details = ["The search index has never been filled, so searches find no messages."]
+    else:
+        details = ["Messages sent since the search index was last updated."] if backlog else []
+    command = INDEX if settings.REDIS_URL else f"{INDEX} --inline"
+    return Card(
+        title="Messages to index",
+        value="not indexed yet" if backlog is None else f"{more}{backlog:,}",
+        url=reverse("admin:rooms_searchbackfill_changelist"),
+        permission="rooms.view_searchbackfill",
+        tone=Tone.WARN if backlog is None else Tone.GOOD if backlog == 0 else Tone.NEUTRAL,
+        details=details,
+        command=command if backlog is None else "",
+    )
+
 
 PARTS = (build_sync_part, build_tenant_part, build_room_part, build_key_part)
 """In the order of the page."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -28,7 +28,7 @@ from identity_sync.models import (
 from identity_sync.registration.credentials import has_credentials
 from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.report import KINDS
-from identity_sync.reports.health import SyncHealth, judge_sync
+from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import MAX_FAILURES as MAX_FAILED_RUNS
 from identity_sync.reports.judgement import RunScope, get_interval
 from identity_sync.reports.run_figures import (
@@ -40,9 +40,9 @@ from identity_sync.reports.run_figures import (
 )
 from identity_sync.reports.tenant_figures import IS_REMOVAL
 from scaiwave.console.text import pluralize
-from scaiwave.core.errors import CredentialsIncomplete, ScaiWaveError
+from scaiwave.core.errors import CredentialsIncomplete
 from scaiwave.core.operators import get_host_operator
-from scaiwave.operations.overview.tenants import LAST_FAILURES, MAX_FAILURES, NO_FAILURES
+from scaiwave.operations.overview.tenants import MAX_FAILURES, list_failures
 from scaiwave.site.formatting import Tone
 from scaiwave.site.overview import (
     Card,
@@ -102,7 +102,14 @@ def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
     if judgement.running is not None:
         details.append("A sync is in progress.")
     if health.problems:
-        details += [_explain(problem, recent) for problem in health.problems[:2]]
+        cause = next((run.error_message for run in recent if run.outcome in NOT_APPLIED), "")
+        for problem in health.problems[:2]:
+            if isinstance(problem, SyncFailing) and cause:
+                # The cause instead of codes.
+                latest = f"The last {MAX_FAILED_RUNS} full syncs failed. The latest: {cause}"
+                details.append(latest)
+            else:
+                details.append(problem.message)
         command = health.problems[0].command or "scaiwave sync status"
     elif (last := _find_written(recent)) is not None and last.outcome in NOT_APPLIED:
         details.append("The last sync was not applied completely: see the last failures.")
@@ -118,24 +125,10 @@ def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
         else "never",
         url=f"{reverse(RUNS)}?outcome=applied" if has_succeeded else reverse(RUNS),
         permission=VIEW_RUNS,
-        tone=_judge(health),
+        tone=Tone.BAD if health.problems else Tone.WARN if health.warnings else Tone.GOOD,
         details=details,
         command=command,
     )
-
-
-def _judge(health: SyncHealth) -> Tone:
-    if health.problems:
-        return Tone.BAD
-    return Tone.WARN if health.warnings else Tone.GOOD
-
-
-def _explain(problem: ScaiWaveError, recent: Sequence[SyncRun]) -> str:
-    """Return the message of a problem; for failing syncs with the cause instead of codes."""
-    cause = next((run.error_message for run in recent if run.outcome in NOT_APPLIED), "")
-    if isinstance(problem, SyncFailing) and cause:
-        return f"The last {MAX_FAILED_RUNS} full syncs failed. The latest: {cause}"
-    return problem.message
 
 
 def _describe_next(last: SyncRun | None, now: datetime, *, is_scheduled: bool) -> list[str]:
@@ -170,27 +163,21 @@ def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
     last = _find_written(recent)
     command = last.fix_command if last else ""
     total = sum(counts.values())
-    removals = sum(number for (_, is_removal), number in counts.items() if is_removal)
+    details = []  # such as "8 removals: participants 7, groups 1"
+    for removes, noun in ((True, "removal"), (False, "record")):
+        kinds = {kind: number for (kind, removed), number in counts.items() if removed is removes}
+        if kinds:
+            listed = ", ".join(f"{kind} {number:,}" for kind, number in kinds.items())
+            details.append(f"{pluralize(sum(kinds.values()), noun)}: {listed}")
     return Card(
         title="Skipped by the last sync",
         value=f"{total:,}",
         url=reverse(SKIPS),
         permission=VIEW_SKIPS,
         tone=Tone.WARN if counts else Tone.GOOD,
-        details=[
-            _describe_skips(counts, is_removal=is_removal)
-            for is_removal, number in ((True, removals), (False, total - removals))
-            if number
-        ],
+        details=details,
         command=(command or "scaiwave sync --dry-run -v 2") if counts else "",
     )
-
-
-def _describe_skips(counts: Mapping[tuple[str, bool], int], *, is_removal: bool) -> str:
-    """Return a line such as "8 removals: participants 7, groups 1"."""
-    numbers = {kind: number for (kind, removes), number in counts.items() if removes is is_removal}
-    total = pluralize(sum(numbers.values()), "removal" if is_removal else "record")
-    return f"{total}: {', '.join(f'{kind} {number:,}' for kind, number in numbers.items())}"
 
 
 def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTable:
@@ -198,21 +185,20 @@ def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTabl
     run: Any = next((run for run in recent if run.outcome != Outcome.FAILED), None)
     if run is None and recent:
         run = _list_ended().exclude(outcome=Outcome.FAILED).first()
+    details = ""
+    if run is not None:
+        found = pluralize(count_differences(run), "difference")
+        age = _format_age(run.started_at, now)
+        details = f"The full sync of {age} ago found {found}. {_DRIFT_ENDS[Outcome(run.outcome)]}"
     return OverviewTable(
         title="Drift by kind",
         url=reverse(RUNS) if run is None else reverse(RUN, args=[run.pk]),
         permission=VIEW_RUNS,
         columns=("Kind", *COLUMNS),
         rows=[] if run is None else build_rows(run, has_plan=run.has_plan),
-        details="" if run is None else _describe_drift(run, now),
+        details=details,
         empty="No full sync has compared this server with ScaiKey yet.",
     )
-
-
-def _describe_drift(run: SyncRun, now: datetime) -> str:
-    age = _format_age(run.started_at, now)
-    found = pluralize(count_differences(run), "difference")
-    return f"The full sync of {age} ago found {found}. {_DRIFT_ENDS[Outcome(run.outcome)]}"
 
 
 _DRIFT_ENDS = {
@@ -314,47 +300,33 @@ def _build_change_chart(now: datetime) -> Chart:
     for started_at, counts in runs.values_list("started_at", "counts").iterator():
         for kind, numbers in counts.items():
             days[started_at.date()][kind] += sum(numbers.get(name, 0) for name in CHANGED)
+    points = []
+    for ago in range(CHARTED_DAYS - 1, -1, -1):
+        day = now.date() - timedelta(days=ago)
+        changed = [f"{kind} {number:,}" for kind, number in days[day].items() if number]
+        query = {"started_at__gte": str(day), "started_at__lt": str(day + timedelta(days=1))}
+        points.append(
+            Point(
+                label=f"{day:%Y-%m-%d}",
+                values=[days[day][kind] for kind in KINDS],
+                text=", ".join(changed) or "none",
+                url=f"{reverse(RUNS)}?{urlencode(query)}",
+            )
+        )
     return Chart(
         title=f"Changes from ScaiKey, by day, of {CHARTED_DAYS} days",
         url=reverse(RUNS),
         permission=VIEW_RUNS,
         series=KINDS,
-        points=[
-            Point(
-                label=f"{day:%Y-%m-%d}",
-                values=[days[day][kind] for kind in KINDS],
-                text=_describe_changes(days[day]),
-                url=f"{reverse(RUNS)}?{urlencode(_select_day(day))}",
-            )
-            for day in _iter_days(now)
-        ],
+        points=points,
     )
-
-
-def _describe_changes(counts: Counter[str]) -> str:
-    return ", ".join(f"{kind} {number:,}" for kind, number in counts.items() if number) or "none"
-
-
-def _iter_days(now: datetime) -> Iterator[date]:
-    for ago in range(CHARTED_DAYS - 1, -1, -1):
-        yield now.date() - timedelta(days=ago)
-
-
-def _select_day(day: date) -> dict[str, str]:
-    return {"started_at__gte": str(day), "started_at__lt": str(day + timedelta(days=1))}
 
 
 def _list_failed_syncs() -> EntryList:
     failed = SyncRun.objects.filter(outcome__in=NOT_APPLIED)
-    return EntryList(
-        title=LAST_FAILURES,
-        url=f"{reverse(RUNS)}?outcome=not_applied",
-        permission=VIEW_RUNS,
-        entries=[_describe_failed_sync(run) for run in failed.newest_first()[:MAX_FAILURES]],
-        empty=NO_FAILURES,
-        name="failed syncs",
-        latest=MAX_FAILURES,
-    )
+    entries = [_describe_failed_sync(run) for run in failed.newest_first()[:MAX_FAILURES]]
+    url = f"{reverse(RUNS)}?outcome=not_applied"
+    return list_failures("failed syncs", url, VIEW_RUNS, entries)
 
 
 def _describe_failed_sync(run: SyncRun) -> Entry:
@@ -377,15 +349,9 @@ def _describe_failed_sync(run: SyncRun) -> Entry:
 def _list_failed_webhooks() -> EntryList:
     failed = WebhookEvent.objects.filter(state=WebhookState.FAILED)
     events = failed.order_by("-received_at", "-id")[:MAX_FAILURES]
-    return EntryList(
-        title=LAST_FAILURES,
-        url=f"{reverse(WEBHOOKS)}?state__exact={WebhookState.FAILED.value}",
-        permission="identity_sync.view_webhookevent",
-        entries=[_describe_failed_webhook(event) for event in events],
-        empty=NO_FAILURES,
-        name="failed webhooks",
-        latest=MAX_FAILURES,
-    )
+    entries = [_describe_failed_webhook(event) for event in events]
+    url = f"{reverse(WEBHOOKS)}?state__exact={WebhookState.FAILED.value}"
+    return list_failures("failed webhooks", url, "identity_sync.view_webhookevent", entries)
 
 
 def _describe_failed_webhook(event: WebhookEvent) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from heapq import nlargest
@@ -31,7 +31,6 @@ from tenants.models import (
     AuditEntry,
     DailyFigures,
     DoctorRun,
-    Participant,
     Tenant,
     TokenUsage,
 )
@@ -47,9 +46,7 @@ TENANTS = "admin:tenants_tenant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
 MAX_ENTRIES = 10
-LAST_FAILURES, MAX_FAILURES = "Last failures", 5
-"""The list to which each app adds its own."""
-NO_FAILURES = "No failures are recorded."
+MAX_FAILURES = 5
 VIEW_JOBS = "tenants.view_auditentry"
 CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
@@ -82,11 +79,20 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
         keys = tenants.values_list("pk", flat=True)
         entries = entries.filter(tenant_id__in=[str(key) for key in keys])
     shares = list(_iter_shares(tenants, now))
-    months = _sum_months(usage)
+    totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
+    months = dict(totals.order_by("-month")[:CHARTED_MONTHS])  # the newest first
+    people = visible_participants(operator).filter(MEMBERS).count()
+    people_url = reverse("admin:tenants_participant_changelist")
     return OverviewPart(
         cards=[
             _build_tenant_card(tenants),
-            _build_people_card(visible_participants(operator)),
+            Card(
+                title="People",
+                value=f"{people:,}",
+                url=f"{people_url}?status=active&participant_type__exact=human",
+                permission="tenants.view_participant",
+                details=["Active people, without AI and bridges."],
+            ),
             _build_limit_card(shares),
             _build_token_card(months, now),
         ],
@@ -110,17 +116,6 @@ def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
             CardLink(f"{counts[status]:,} {status}", f"{reverse(TENANTS)}?status={status}")
             for status in ("suspended", "deactivated")
         ],
-    )
-
-
-def _build_people_card(people: QuerySet[Participant]) -> Card:
-    return Card(
-        title="People",
-        value=f"{people.filter(MEMBERS).count():,}",
-        url=f"{reverse('admin:tenants_participant_changelist')}?status=active"
-        "&participant_type__exact=human",
-        permission="tenants.view_participant",
-        details=["Active people, without AI and bridges."],
     )
 
 
@@ -164,12 +159,6 @@ def _build_limit_card(shares: list[tuple[float, str, str, UUID]]) -> Card:
         links=[CardLink(f"{full:,} at a limit", f"{address}full")],
         details=[f"They use {NEAR_LIMIT:.0%} or more of a limit."],
     )
-
-
-def _sum_months(usage: QuerySet[TokenUsage]) -> dict[date, int]:
-    """Return the tokens of the last months, the newest first."""
-    totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
-    return dict(totals.order_by("-month")[:CHARTED_MONTHS])
 
 
 def _build_token_card(months: dict[date, int], now: datetime) -> Card:
@@ -247,7 +236,9 @@ def _build_process_parts(now: datetime) -> tuple[list[Card], list[EntryList]]:
         card = Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD, [error.message])
         return [replace(card, command="scaiwave doctor")], []
     cards = [_build_worker_card(workers, failed, now), _build_scheduler_card(schedulers)]
-    return cards, [_list_failed_jobs(failed.jobs)]
+    failed_url = f"{url}?state=failed#jobs"
+    entries = [_describe_failed_job(job, failed_url) for job in failed.jobs]
+    return cards, [list_failures("failed jobs", failed_url, VIEW_JOBS, entries)]
 
 
 def _build_worker_card(workers: list[WorkerBeat], page: JobPage, now: datetime) -> Card:
@@ -288,15 +279,15 @@ def _build_scheduler_card(schedulers: list[SchedulerBeat]) -> Card:
     )
 
 
-def _list_failed_jobs(jobs: Sequence[QueuedJob]) -> EntryList:
-    url = f"{reverse('admin:jobs')}?state=failed#jobs"
+def list_failures(name: str, url: str, permission: str, entries: list[Entry]) -> EntryList:
+    """Return a part of the list of failures, to which each app adds its own."""
     return EntryList(
-        title=LAST_FAILURES,
+        title="Last failures",
         url=url,
-        permission=VIEW_JOBS,
-        entries=[_describe_failed_job(job, url) for job in jobs],
-        empty=NO_FAILURES,
-        name="failed jobs",
+        permission=permission,
+        entries=entries,
+        empty="No failures are recorded.",
+        name=name,
         latest=MAX_FAILURES,
     )
 
@@ -359,17 +350,13 @@ def _list_nearest(shares: list[tuple[float, str, str, UUID]]) -> EntryList:
                 text=slug,
                 url=reverse("admin:tenants_tenant_change", args=[tenant_id]),
                 details=_LIMIT_NAMES[name],
-                tone=_judge_share(share),
+                tone=Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL,
                 badge=f"{share:.0%}",
             )
             for share, slug, name, tenant_id in nlargest(MAX_ENTRIES, shares)
         ],
         empty="No active tenant uses any of its limits.",
     )
-
-
-def _judge_share(share: float) -> Tone:
-    return Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL
 
 
 _LIMIT_NAMES = {

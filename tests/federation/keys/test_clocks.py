@@ -29,7 +29,7 @@ from scaiwave.config import load
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.keys import check_federation_keys
-from scaiwave.operations.metrics.keys import collect_key_metrics
+from scaiwave.operations.metrics.collectors import collect_key_metrics
 from tenants.models import AuditEntry
 from tests.tenants.factories import HOST_OPERATOR as HOST
 from tests.tenants.factories import NOW

@@ -27,7 +27,7 @@ from scaiwave.core.locks import is_locked
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync, check_scaikey, check_scheduler
-from scaiwave.operations.metrics.sync import collect_sync_metrics
+from scaiwave.operations.metrics.collectors import collect_sync_metrics
 from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.formatting import Tone

@@ -18,7 +18,7 @@ from identity_sync.reports.runs import ChangeFilter, list_changes, show_run
 from identity_sync.sync import history
 from identity_sync.sync.erase_names import erase_names
 from scaiwave.extensions import PurgedPerson
-from scaiwave.operations.metrics.sync import collect_sync_metrics
+from scaiwave.operations.metrics.collectors import collect_sync_metrics
 from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.sandbox import Sandbox
 from tenants.audit.queries.entries import min_uuid7_at

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from scaiwave.config import load
 from scaiwave.operations.metrics import endpoint
-from scaiwave.operations.metrics.metric import Metric
+from scaiwave.operations.metrics.collectors import Metric
 from tenants.counters import increment_counter, increment_counters, read_counter
 from tests.federation.factories import make_key
 from tests.scaiwave.row_factories import make_row_of_every_model

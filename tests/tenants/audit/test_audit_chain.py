@@ -19,7 +19,7 @@ from scaiwave.core.sql import execute
 from scaiwave.ids import new_id
 from scaiwave.operations.doctor.audit_seals import check_audit_seals
 from scaiwave.operations.doctor.findings import Finding, State
-from scaiwave.operations.metrics.audit_seals import collect_audit_seals
+from scaiwave.operations.metrics.collectors import collect_audit_seals
 from scaiwave.queue.jobs import JOBS
 from tenants import jobs
 from tenants.audit.chain import close_days, get_last_ended_day, load_chain

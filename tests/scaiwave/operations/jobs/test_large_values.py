@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
@@ -26,7 +27,7 @@ from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.operations.jobs.queue_state import JobState, find_job_by_id
 from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.operations.jobs.worker import SuiteWorker
-from scaiwave.operations.metrics.jobs import collect_job_metrics
+from scaiwave.operations.metrics.collectors import collect_job_metrics
 from scaiwave.queue.bounded_values import MAX_VALUE_BYTES, OversizedValue, delete_oversized
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import RefusalReason
@@ -206,7 +207,7 @@ def test_success_a_key_of_another_type_is_moved_and_named(
     findings = get_findings(config)
     assert ("redis", State.FAIL, f"{sentence}.") in findings
     assert "workers" in {check for check, *_ in findings}, "the other checks go on"
-    assert len(collect_job_metrics()) == 7
+    assert len(list(collect_job_metrics(timezone.now()))) == 7
     if key in ("rq:queue:default", "rq:wip:default", "rq:failed:default"):
         assert list_ids() == [key]
     with open_redis() as limited, caplog.at_level(logging.ERROR, "scaiwave.worker"):
@@ -259,10 +260,10 @@ from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.host import check_redis
 from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.operations.jobs.worker import SuiteWorker
-from scaiwave.operations.metrics.jobs import collect_job_metrics
+from scaiwave.operations.metrics.collectors import collect_job_metrics
 from scaiwave.queue.connection import open_redis
 
-assert collect_job_metrics()
+assert list(collect_job_metrics(datetime.now(UTC)))
 assert list(check_redis(settings.CONFIG, datetime.now(UTC)))
 rows = list(list_jobs(operator=get_host_operator(), state=None, limit=50))
 start_processing()

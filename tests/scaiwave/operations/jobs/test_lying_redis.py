@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 from redis.exceptions import InvalidResponse, RedisError
@@ -15,7 +16,7 @@ from scaiwave.operations.jobs.job_pages import iterate_jobs, read_job_page
 from scaiwave.operations.jobs.last_runs import read_last_runs
 from scaiwave.operations.jobs.queue_state import JobState, find_job_by_id
 from scaiwave.operations.jobs.worker import SuiteWorker
-from scaiwave.operations.metrics.jobs import collect_job_metrics
+from scaiwave.operations.metrics.collectors import collect_job_metrics
 from scaiwave.queue.connection import check_responses, open_redis
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.queue.heartbeats import list_schedulers, list_workers
@@ -46,7 +47,7 @@ def test_fail_reading_from_another_server(name: str, lie: bytes, settings: Setti
 @pytest.mark.parametrize("lie", LIES)
 def test_fail_metrics(lie: bytes, settings: Settings) -> None:
     with run_lying_redis(lie) as settings.REDIS_URL, pytest.raises(RedisUnreachable):
-        collect_job_metrics()
+        list(collect_job_metrics(timezone.now()))
 
 
 def test_fail_a_defect_of_this_suite_keeps_its_type(settings: Settings) -> None:

@@ -1,8 +1,6 @@
-"""Admin page of the last report of `scaiwave doctor`."""
+"""Admin pages of the last report of `scaiwave doctor`, and of the rows of the overview."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.contrib import admin
 from django.template.loader import render_to_string
@@ -16,9 +14,8 @@ from scaiwave.site.formatting import (
     format_badge,
     format_time,
 )
-from tenants.models import (
-    DoctorRun,
-)
+from scaiwave.site.terms import TermForm
+from tenants.models import DailyFigures, DoctorRun, StoredOverview
 
 
 @admin.register(DoctorRun)
@@ -42,10 +39,12 @@ class DoctorRunAdmin(ReadOnlyAdmin):
     @admin.display(description="findings")
     def finding_table(self, run: DoctorRun) -> str:
         """What each check found, problems first."""
-        findings = [
-            {**finding, "badge": _format_state(str(finding.get("state")))}
-            for finding in sorted(run.findings, key=_rank_finding)
-        ]
+        order = {state: rank for rank, state in enumerate(FINDING_TONES)}
+        findings = []
+        for finding in sorted(run.findings, key=lambda each: order.get(each.get("state"), 9)):
+            state = str(finding.get("state"))
+            badge = format_badge(state, FINDING_TONES.get(state, Tone.NEUTRAL))
+            findings.append({**finding, "badge": badge})
         return render_to_string("tenants/admin/findings.html", {"findings": findings})
 
 
@@ -57,11 +56,23 @@ FINDING_TONES = {
 }
 
 
-def _rank_finding(finding: dict[str, Any]) -> int:
-    states = list(FINDING_TONES)
-    state = finding.get("state")
-    return states.index(state) if state in states else len(states)
+@admin.register(DailyFigures)
+class DailyFiguresAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    list_display = ("day", "tenants", "members", "rooms", "storage_bytes", "recorded_at")
+    sortable_by = ("day",)
+    ordering = ("-day",)
+    searched_forms = frozenset({TermForm.DAY})
+    search_fields = ("day",)
+    search_help_text = "Search by day, such as 2026-11-24."
+    id_fields = ()
 
 
-def _format_state(state: str) -> str:
-    return format_badge(state, FINDING_TONES.get(state, Tone.NEUTRAL))
+@admin.register(StoredOverview)
+class StoredOverviewAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    list_display = ("scope", "built_at")
+    hidden_fields = ("document",)  # The overview shows of it what an account may see.
+
+    def format_name(self, stored: StoredOverview) -> str:
+        return format_time(stored.built_at)
