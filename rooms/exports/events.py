@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from operator import lt
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,12 @@ _UUID_COLUMNS = ("id", "event_uuid")
 _UUID_FORMAT = "%.8s-%.4s-%.4s-%.4s-%s"
 _TIME_COLUMNS = ("created_at", "edited_at", "redacted_at")
 _TIME_FORMAT = "%.10sT%.15sZ"
+# With the quotation mark after it.
+_POSTGRESQL_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"')"""
+# The arguments of _UUID_FORMAT, which uses the first digits of each, and of _TIME_FORMAT: six
+# fractional digits, which Django omits if zero.
+_SQLITE_UUID = "{0}, substr({0}, 9), substr({0}, 13), substr({0}, 17), substr({0}, 21)"
+_SQLITE_TIME = "{0}, substr({0} || '.000000', 12)"
 
 # concat() treats NULL as empty, so a key and its value are written or omitted together. It also
 # copies the content only once, where a chain of || copies it for every link. For every event,
@@ -127,22 +133,13 @@ def stream_events(
     `_imported_sender` in their content, unless they have it already. Call inside a `snapshot`, with
     its connection.
     """
-    with (
-        connection.wrap_database_errors,
-        _query_rows(room_id, window, senders, read_connection) as rows,
-    ):
+    query = (
+        _query_postgresql(room_id, window, senders)
+        if read_connection is None
+        else _query_sqlite(room_id, window, senders, read_connection)
+    )
+    with connection.wrap_database_errors, query as rows:
         yield from _join_rows(rows, on_events)
-
-
-def _query_rows(
-    room_id: UUID,
-    window: TimeWindow,
-    senders: Mapping[str, Sender],
-    read_connection: sqlite3.Connection | None,
-) -> AbstractContextManager[Iterable[Rows]]:
-    if read_connection is None:
-        return _query_postgresql(room_id, window, senders)
-    return _query_sqlite(room_id, window, senders, read_connection)
 
 
 def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterator[bytes]:
@@ -173,7 +170,7 @@ def _query_postgresql(
         separator=_SEPARATOR,
         content=_POSTGRESQL_CONTENT if signatures else "content",
         bounds=_bounds_sql(window, "%({})s"),
-        **{column: _postgresql_time(column) for column in _TIME_COLUMNS},
+        **{column: _POSTGRESQL_TIME.format(column) for column in _TIME_COLUMNS},
     )
     parameters = {
         "room": room_id,
@@ -185,20 +182,15 @@ def _query_postgresql(
         connection.cursor() as cursor,
         cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", parameters) as copy,
     ):
-        yield _iter_copied_rows(copy)
+        yield _strip_headers(copy)
 
 
-def _iter_copied_rows(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
+def _strip_headers(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
     skip = _COPY_HEADER_BYTES + _ROW_HEADER_BYTES
     for block in blocks:
         if len(block) > skip:
             yield block[skip:], 1
         skip = _ROW_HEADER_BYTES
-
-
-def _postgresql_time(column: str) -> str:
-    """Return a timestamp and the quotation mark after it."""
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"')"""
 
 
 @contextmanager
@@ -215,15 +207,20 @@ def _query_sqlite(
         bounds=_bounds_sql(window, ":{}"),
         uuid_format=_UUID_FORMAT,
         time_format=_TIME_FORMAT,
-        **{column: _sqlite_uuid_arguments(column) for column in _UUID_COLUMNS},
-        **{column: _sqlite_time_arguments(column) for column in _TIME_COLUMNS},
+        **{column: _SQLITE_UUID.format(column) for column in _UUID_COLUMNS},
+        **{column: _SQLITE_TIME.format(column) for column in _TIME_COLUMNS},
+    )
+    rows = (
+        (
+            key.replace("-", ""),
+            key,
+            json.dumps(sender.imported_sender) if sender.is_foreign else None,
+        )
+        for key, sender in senders.items()
     )
     with closing(read_connection.cursor()) as cursor:
         cursor.execute(EVENT_SENDERS)  # The main connection does not have it.
-        cursor.executemany(
-            "INSERT INTO temp.event_senders VALUES (?, ?, ?)",
-            (_build_sqlite_sender(key, sender) for key, sender in senders.items()),
-        )
+        cursor.executemany("INSERT INTO temp.event_senders VALUES (?, ?, ?)", rows)
         yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **_get_bounds(window)})
 
 
@@ -252,21 +249,6 @@ def parse_positions(joined: str, after: int) -> list[int]:
             fix="Use another version of SQLite.",
         )
     return positions
-
-
-def _build_sqlite_sender(key: str, sender: Sender) -> tuple[str, str, str | None]:
-    signature = json.dumps(sender.imported_sender) if sender.is_foreign else None
-    return key.replace("-", ""), key, signature
-
-
-def _sqlite_uuid_arguments(column: str) -> str:
-    """Return the arguments of `_UUID_FORMAT`, which uses the first digits of each."""
-    return ", ".join((column, *(f"substr({column}, {start})" for start in (9, 13, 17, 21))))
-
-
-def _sqlite_time_arguments(column: str) -> str:
-    """Return the arguments of `_TIME_FORMAT`: six fractional digits, which Django omits if zero."""
-    return f"{column}, substr({column} || '.000000', 12)"
 
 
 def _bounds_sql(window: TimeWindow, placeholder: str) -> str:

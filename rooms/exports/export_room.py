@@ -52,7 +52,6 @@ from tenants.counters import increment_counters
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name
 from tenants.lookup.validators import validate_reason
-from tenants.models import Participant
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,9 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
     """
     caller.operator.require(Permission.TRANSFER_ROOMS)
     resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
-    _require_member(resolved, caller.participant)
+    members = RoomMember.objects.filter(room=resolved, membership=Membership.JOIN)
+    if not members.filter(participant=caller.participant).exists():
+        raise NotMember(f"You are not a member of room {resolved.pk}.")
     options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
     return start_export(operator=caller.operator, room=resolved, options=options)
 
@@ -271,14 +272,6 @@ def load_signer(now: datetime) -> BundleSigner | None:
     return BundleSigner(key.key_id, decrypt_seed(key)) if key else None
 
 
-def _require_member(room: Room, participant: Participant) -> None:
-    members = RoomMember.objects.filter(
-        room=room, participant=participant, membership=Membership.JOIN
-    )
-    if not members.exists():
-        raise NotMember(f"You are not a member of room {room.pk}.")
-
-
 class _ExportRun:
     """One export in progress."""
 
@@ -291,7 +284,11 @@ class _ExportRun:
         """Yield the bytes of the bundle in pieces."""
         # 1. Begin a snapshot, and check the room as it is there.
         with snapshot(self.options.read_connection) as read_connection:
-            self.room = _load_exportable(self.room)
+            current = get_room(self.room.pk)
+            if current is None:
+                raise RoomNotFound(f"Room {self.room.pk} was deleted after the export started.")
+            ensure_exportable(current)
+            self.room = current
             # 2. Read the senders and attachments, which the manifest lists before the events.
             self.header, event_total = self._build_header()
             # 3. Write the manifest while the database encodes the events.
@@ -337,17 +334,14 @@ class _ExportRun:
         )
 
     def _iter_rest(self) -> Generator[bytes]:
-        yield from self._iter_attachments()
-        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
-
-    def _iter_attachments(self) -> Iterator[bytes]:
-        """Write each file once, under the first of its names."""
+        """Write each file once, under the first of its names, and the end."""
         stored = TenantMedia(self.room.tenant_id)
         present = (entry for entry in self.header.media if entry.missing is None)
         for _, entries in groupby(present, attrgetter("media_id")):
             entry = next(entries)
             with closing(stored.iter_bytes(entry)) as chunks:
                 yield from self.writer.encode_attachment(entry, chunks)
+        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
 
     def build_result(self, size: int) -> ExportResult:
         header, signer = self.header, self.options.signer
@@ -363,12 +357,3 @@ class _ExportRun:
             manifest_sha256=self.writer.manifest_sha256,
             key_id=signer.key_id if signer else None,
         )
-
-
-def _load_exportable(room: Room) -> Room:
-    """Return the room as it is in the snapshot."""
-    current = get_room(room.pk)
-    if current is None:
-        raise RoomNotFound(f"Room {room.pk} was deleted after the export started.")
-    ensure_exportable(current)
-    return current

@@ -193,21 +193,19 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
 
 @contextmanager
 def _lock_directory(directory: Path) -> Iterator[None]:
-    """Let one export at a time write to the directory, so that no drafts in use are removed."""
-    _make_directory(directory)
-    resolved = str(directory.resolve()).encode(errors="surrogateescape")
-    with process_lock(f"export-{sha256(resolved).hexdigest()[:16]}") as acquired:
-        if not acquired:
-            raise ExportRunning(f"Another export into {directory} is in progress.")
-        yield
+    """Create the directory, and let one export at a time write to it.
 
-
-def _make_directory(directory: Path) -> None:
-    """Create the directory for its owner only, but not the path above it, which may be a typo."""
-    try:
+    So no drafts in use are removed.
+    """
+    try:  # For its owner only, but not the path above it, which may be a typo.
         directory.mkdir(mode=0o700, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError):
         raise UsageError(
             f"{directory} is not a directory and can't be created.",
             fix="Pass a directory whose parent directory exists.",
         ) from None
+    resolved = str(directory.resolve()).encode(errors="surrogateescape")
+    with process_lock(f"export-{sha256(resolved).hexdigest()[:16]}") as acquired:
+        if not acquired:
+            raise ExportRunning(f"Another export into {directory} is in progress.")
+        yield

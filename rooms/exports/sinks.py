@@ -98,14 +98,17 @@ def _translate_stream_errors() -> Iterator[None]:
 @contextmanager
 def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     _check_target(target, overwrite=overwrite)
-    with (
-        _translate_existing(target),
-        translate_disk_full(f"Not enough disk space to write {target}."),
-        ExitStack() as stack,
-    ):
-        with _translate_unwritable(target.parent):
-            file = stack.enter_context(atomic_write(target, keep_owner=False, overwrite=overwrite))
-        yield file
+    try:
+        with (
+            translate_disk_full(f"Not enough disk space to write {target}."),
+            ExitStack() as stack,
+        ):
+            with _translate_unwritable(target.parent):
+                draft = atomic_write(target, keep_owner=False, overwrite=overwrite)
+                file = stack.enter_context(draft)
+            yield file
+    except FileExistsError:  # It was created after the export began.
+        raise _exists_error(target) from None
 
 
 @contextmanager
@@ -119,15 +122,6 @@ def _translate_unwritable(directory: Path) -> Iterator[None]:
             f"{directory} can't be written to: {error.strerror}.",
             fix="Make the directory writable for this user, or pass another file.",
         ) from None
-
-
-@contextmanager
-def _translate_existing(target: Path) -> Iterator[None]:
-    """Raise `FileExists` for a file that was created after the export began."""
-    try:
-        yield
-    except FileExistsError:
-        raise _exists_error(target) from None
 
 
 def _exists_error(target: Path) -> FileExists:

@@ -81,10 +81,16 @@ def write_events(
     Raises `DatabaseBusy` if another writer used one of the reserved positions.
     """
     rewritten = _RewrittenBatches(batches, destination, total, progress)
-    write = _copy if connection.vendor == "postgresql" else _insert
     try:
         with connection.wrap_database_errors:  # Django does so for its own methods only.
-            write(rewritten, destination)
+            if connection.vendor == "postgresql":
+                _copy(rewritten, destination)
+            else:
+                marks = ", ".join("?" * len(COLUMNS))
+                connection.connection.executemany(
+                    f"INSERT INTO {TABLE} ({_COLUMN_LIST}) VALUES ({marks})",
+                    _iter_sqlite_rows(rewritten, destination),
+                )
     except IntegrityError as error:
         # PostgreSQL names the constraint, SQLite its columns.
         if "stream_position" not in str(error):
@@ -157,6 +163,10 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
     room, columns = destination.room, batch.columns
     shared = f"{room.tenant_id}\t{room.pk}\t{room.creator_id}\tt"
     types = {name: _escape(name) for name in set(columns.event_types)}
+
+    def encode(content: dict[str, Any]) -> bytes:
+        return _json_encoder.encode(content).replace(b"\\", b"\\\\")
+
     rows = zip(
         destination.rewriter.new_id.map_to_hex(columns.ids),
         columns.event_types,
@@ -172,16 +182,12 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
     fields = [
         f"{shared}\t{new_id}\t{types[kind]}\t{at}\t{seconds}\t{uuid or _NULL}\t{created}"
         f"\t{edited or _NULL}\t{redacted or _NULL}\t"
-        f"{_NULL if original is None else _encode_original(original)}\t".encode()
+        f"{_NULL if original is None else encode(original).decode()}\t".encode()
         for new_id, kind, at, seconds, uuid, created, edited, redacted, original in rows
     ]
     # JSON escapes line breaks, so each content is one line.
     lines = _json_encoder.encode_lines(columns.contents).replace(b"\\", b"\\\\")
     return b"".join(chain.from_iterable(zip(fields, lines.splitlines(keepends=True), strict=True)))
-
-
-def _encode_original(content: dict[str, Any]) -> str:
-    return _json_encoder.encode(content).replace(b"\\", b"\\\\").decode()
 
 
 @lru_cache(1000)
@@ -190,14 +196,6 @@ def _escape(text: str) -> str:
     for plain, escaped in _ESCAPES:
         text = text.replace(plain, escaped)
     return text
-
-
-def _insert(batches: Iterable[tuple[int, Batch]], destination: EventDestination) -> None:
-    placeholders = ", ".join("?" * len(COLUMNS))
-    connection.connection.executemany(
-        f"INSERT INTO {TABLE} ({_COLUMN_LIST}) VALUES ({placeholders})",
-        _iter_sqlite_rows(batches, destination),
-    )
 
 
 def _iter_sqlite_rows(

@@ -69,7 +69,10 @@ class IdMapper:
         new[versions] = new[versions].translate(_TO_VERSION_8)
         new[variants] = new[variants].translate(_TO_VARIANT)
         if raw[versions].strip(_VERSION_7):
-            _keep_times(raw, new)
+            for start in range(0, len(raw), _ID_BYTES):
+                if raw[start + _VERSION_BYTE] in _VERSION_7:
+                    time = slice(start, start + _TIME_BYTES)
+                    new[time] = raw[time]
         else:  # all have a timestamp
             for byte in range(_TIME_BYTES):
                 new[byte::_ID_BYTES] = raw[byte::_ID_BYTES]
@@ -78,14 +81,6 @@ class IdMapper:
 
 def _add_hyphens(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def _keep_times(raw: bytes, new: bytearray) -> None:
-    """Copy the timestamps of the IDs that have one."""
-    for start in range(0, len(raw), _ID_BYTES):
-        if raw[start + _VERSION_BYTE] in _VERSION_7:
-            time = slice(start, start + _TIME_BYTES)
-            new[time] = raw[time]
 
 
 class EventRewriter:
@@ -128,16 +123,13 @@ class EventRewriter:
         ):
             if original and IMPORTED_SENDER in original:
                 original[IMPORTED_SENDER] = self._get_sender(sender_id, original)
-            if IMPORTED_SENDER in content:
-                self._replace_sender(content, sender_id)
-            else:
+            if IMPORTED_SENDER not in content:
                 content[IMPORTED_SENDER] = senders[sender_id]
-
-    def _replace_sender(self, content: dict[str, Any], sender_id: str) -> None:
-        given = content[IMPORTED_SENDER]
-        content[IMPORTED_SENDER] = self._get_sender(sender_id, content)
-        if isinstance(given, dict) and self._clean(given) != content[IMPORTED_SENDER]:
-            self.replaced_senders += 1
+                continue
+            given = content[IMPORTED_SENDER]
+            content[IMPORTED_SENDER] = self._get_sender(sender_id, content)
+            if isinstance(given, dict) and self._clean(given) != content[IMPORTED_SENDER]:
+                self.replaced_senders += 1
 
     def _get_sender(self, sender_id: str, content: dict[str, Any]) -> dict[str, Any]:
         """Return the original sender in the content if the bundle can prove it, else its own."""
@@ -155,15 +147,14 @@ class EventRewriter:
         """Mark a sender, and remove an avatar that may not be imported."""
         if not (given := sender.get("avatar_url")):
             return self._origin.mark(sender)
-        avatar_url = self._find_avatar(given) if isinstance(given, str) else ""
+        avatar_url = ""
+        if isinstance(given, str) and given.startswith(AVATAR_MEDIA):
+            old = normalize_id(given.removeprefix(AVATAR_MEDIA))
+            new = self._media_ids.get(old) if old is not None else None
+            avatar_url = f"{AVATAR_MEDIA}{new}" if new else ""
+        elif isinstance(given, str):
+            avatar_url = clean_avatar_url(given, self._origin.foreign_hosts)
         return self._origin.mark({**sender, "avatar_url": avatar_url})
-
-    def _find_avatar(self, text: str) -> str:
-        if not text.startswith(AVATAR_MEDIA):
-            return clean_avatar_url(text, self._origin.foreign_hosts)
-        old = normalize_id(text.removeprefix(AVATAR_MEDIA))
-        new = self._media_ids.get(old) if old is not None else None
-        return f"{AVATAR_MEDIA}{new}" if new else ""
 
     def _rewrite_references(self, contents: Iterable[tuple[str, Any]]) -> None:
         """Rewrite the references in contents, which have the types of their events."""
@@ -188,19 +179,16 @@ class EventRewriter:
         while objects or lists:
             for key in MEDIA_KEYS:
                 for content in [content for content in objects if key in content]:
-                    self._rewrite_media(content, key)
+                    if content[key] is None:
+                        continue
+                    if (old := normalize_id(content[key])) is not None:
+                        content[key] = self._media_ids.get(old) or self.new_id(old)
+                    else:
+                        del content[key]
             values = chain(chain.from_iterable(map(dict.values, objects)), *lists)
             nested = [value for value in values if type(value) in _CONTAINERS]
             objects = [value for value in nested if type(value) is dict]
             lists = [value for value in nested if type(value) is list]
-
-    def _rewrite_media(self, content: dict[str, Any], key: str) -> None:
-        if content[key] is None:
-            return
-        if (old := normalize_id(content[key])) is not None:
-            content[key] = self._media_ids.get(old) or self.new_id(old)
-        else:
-            del content[key]
 
 
 @dataclass(frozen=True)

@@ -163,16 +163,25 @@ def import_room(
     # 3. Read and validate the whole bundle, and verify its signature.
     with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
         status = check_signature(bundle.signature, keys, required=require_signature)
-        origin = _get_origin(bundle.signature, status)
+        signed_by = bundle.signature if status is VerificationStatus.VALID else None
+        origin = BundleOrigin(
+            signed_by is not None,
+            is_own=signed_by is not None and signed_by.key_id in own_keys(),
+            server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+            hosts=_list_own_hosts(),
+        )
         context = _ImportContext(
             operator, target, source, bundle, status, origin, now, progress_factory
         )
         # 4. With `once`, return the room of an earlier import of this bundle.
         with _lock_bundle(context) if once else nullcontext():
             if once and (existing := _find_imported(context)):
-                return _build_existing_result(existing)
+                slug = existing.workspace.slug
+                return ImportResult(existing.pk, existing.name, slug, imported=False)
             # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
-            plan = _plan_media(context)
+            trusted = status is VerificationStatus.VALID
+            plan = plan_media(target.tenant.pk, bundle.header.media, trusted=trusted)
+            ensure_quota(target.tenant, added_bytes=plan.added_bytes)
             # 6. Store the files, then write all rows in one transaction.
             room, rewriter = _simulate(context) if dry_run else _write(context, plan)
             return _build_result(context, plan, room, rewriter)
@@ -215,16 +224,6 @@ def check_signature(
     return status
 
 
-def _get_origin(document: SignatureDocument | None, status: VerificationStatus) -> BundleOrigin:
-    is_signed = document is not None and status is VerificationStatus.VALID
-    return BundleOrigin(
-        is_signed,
-        is_own=is_signed and document is not None and document.key_id in own_keys(),
-        server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-        hosts=_list_own_hosts(),
-    )
-
-
 def _list_own_hosts() -> frozenset[str]:
     """Return the hosts at which this server has pages and files.
 
@@ -265,15 +264,6 @@ def _find_imported(context: _ImportContext) -> Room | None:
     )
     newest = imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
     return newest.room if newest else None
-
-
-def _plan_media(context: _ImportContext) -> MediaPlan:
-    """Decide what happens to the files. Raises `TenantQuotaExceeded`."""
-    tenant = context.target.tenant
-    trusted = context.signature_status is VerificationStatus.VALID
-    plan = plan_media(tenant.pk, context.bundle.header.media, trusted=trusted)
-    ensure_quota(tenant, added_bytes=plan.added_bytes)
-    return plan
 
 
 def _simulate(context: _ImportContext) -> tuple[None, EventRewriter]:
@@ -398,12 +388,6 @@ def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: Impo
 
 IMPORTS_COUNTER, IMPORT_BYTES_COUNTER = "room_imports", "room_import_media_bytes"
 """Rooms that were imported, and the bytes of their attachments."""
-
-
-def _build_existing_result(room: Room) -> ImportResult:
-    return ImportResult(
-        room_id=room.pk, name=room.name, workspace=room.workspace.slug, imported=False
-    )
 
 
 def _build_result(

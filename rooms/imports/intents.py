@@ -50,7 +50,9 @@ def import_intent(
     with process_lock(_lock_name(intent.pk)):
         try:
             with transaction.atomic(durable=True):
-                _force_synchronous_commit()
+                if connection.vendor == "postgresql":
+                    # If the row were lost in a crash, its files could never be found and deleted.
+                    execute("SET LOCAL synchronous_commit = on")
                 lock_stream(tenant.pk)
                 intent.save(force_insert=True)
             yield intent
@@ -68,15 +70,6 @@ def complete_intent(intent: ImportIntent) -> None:
     lock_stream(intent.tenant_id)
     _remove_drafts(intent, set(intent.hashes) - _get_hashes_of_others(intent))
     intent.delete()
-
-
-def _force_synchronous_commit() -> None:
-    """Wait for the disk, whatever PostgreSQL's setting.
-
-    If the row were lost in a crash, its files could never be found and deleted.
-    """
-    if connection.vendor == "postgresql":
-        execute("SET LOCAL synchronous_commit = on")
 
 
 def clean_up_abandoned(now: datetime) -> int:
@@ -116,41 +109,29 @@ def _undo(intent: ImportIntent) -> bool:
         lock_stream(intent.tenant_id)
         if not ImportIntent.objects.filter(pk=intent.pk).exists():
             return False
-        _remove_files(intent)
+        # The files that no media row and no other import of the tenant lists.
+        own = set(intent.hashes) - _get_hashes_of_others(intent)
+        _remove_drafts(intent, own)
+        stored = set[str]()
+        for batch in batched(own):
+            rows = Media.objects.filter(tenant_id=intent.tenant_id, sha256__in=batch)
+            stored.update(rows.values_list("sha256", flat=True))
+        for sha256 in own - stored:
+            default_storage.delete(get_storage_name(intent.tenant_id, sha256))
         intent.delete()
     return True
-
-
-def _remove_files(intent: ImportIntent) -> None:
-    """Delete the files that no media row and no other import of the tenant lists."""
-    own = set(intent.hashes) - _get_hashes_of_others(intent)
-    _remove_drafts(intent, own)
-    for sha256 in own - _get_stored_hashes(intent.tenant_id, own):
-        default_storage.delete(_storage_name(intent, sha256))
 
 
 def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
     """Delete partly written files, and the parts of incomplete uploads into a bucket."""
     if hashes:
         store = cast(MediaStore, default_storage)
-        store.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
-
-
-def _storage_name(intent: ImportIntent, sha256: str) -> str:
-    return get_storage_name(intent.tenant_id, sha256)
+        store.remove_drafts({get_storage_name(intent.tenant_id, sha256) for sha256 in hashes})
 
 
 def _get_hashes_of_others(intent: ImportIntent) -> set[str]:
     others = ImportIntent.objects.filter(tenant_id=intent.tenant_id).exclude(pk=intent.pk)
     return {sha256 for hashes in others.values_list("hashes", flat=True) for sha256 in hashes}
-
-
-def _get_stored_hashes(tenant_id: UUID, hashes: Collection[str]) -> set[str]:
-    stored = set[str]()
-    for batch in batched(hashes):
-        rows = Media.objects.filter(tenant_id=tenant_id, sha256__in=batch)
-        stored.update(rows.values_list("sha256", flat=True))
-    return stored
 
 
 def _lock_name(key: UUID) -> str:

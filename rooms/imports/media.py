@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -101,26 +100,20 @@ def store_files(
     progress: ProgressCallback,
 ) -> None:
     """Put the bytes into the store. Raises `DiskFull`, `MediaStoreUnusable` or `BundleDamaged`."""
+    fix = f"{NOTHING_IMPORTED} Free some space, then run the same command again."
     done, total = 0, sum(entry.size for entry in plan.to_store)
     for entry in plan.to_store:
         progress(done, total)
         name = get_storage_name(tenant_id, entry.sha256)
-        with open_media(entry.sha256) as source, _translate_storage_errors():
-            default_storage.save(
-                name, File(cast(IO[bytes], _HashCheckingReader(source, entry)), name)
-            )
+        with open_media(entry.sha256) as source:
+            file = File(cast(IO[bytes], _HashCheckingReader(source, entry)), name)
+            try:
+                with translate_disk_full("Not enough space in the media store.", fix=fix):
+                    default_storage.save(name, file)
+            except OSError as error:
+                raise map_storage_error(error) from error
         done += entry.size
     progress(done, total)
-
-
-@contextmanager
-def _translate_storage_errors() -> Iterator[None]:
-    fix = f"{NOTHING_IMPORTED} Free some space, then run the same command again."
-    try:
-        with translate_disk_full("Not enough space in the media store.", fix=fix):
-            yield
-    except OSError as error:
-        raise map_storage_error(error) from error
 
 
 class _HashCheckingReader(RawIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +29,7 @@ from rooms.bundle.validator import BundleValidator
 from rooms.errors import BundleError, BundleNotVerified
 from rooms.imports.source import open_seekable
 from scaiwave.console.columns import ColumnType, Row
-from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.core.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.storage.error_mapping import translate_errors
@@ -155,16 +156,29 @@ def verify_bundle(
     `UsageError`; all other problems are in the result.
     """
     keys = _load_keys(operator, key, descriptor)
+    problems: list[ScaiWaveError] = []
     try:
         with (
             open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source,
             progress_factory("Checking", ColumnType.BYTES) as progress,
+            closing(ReferenceIndex()) as references,
         ):
             archive = Archive(source.file, max_bytes)
-            return _validate(archive, keys, require_signature, progress)
+            validator = BundleValidator(archive, problems.append, progress)
+            header, counts = validator.run(references, cut_references=False) or (None, None)
     except BundleError as error:
         error.fix = error.advice
         raise
+    return VerifiedBundle(
+        len(archive.entries),
+        validator.manifest_sha256,
+        header,
+        counts,
+        validator.signature,
+        verify_signature(validator.signature, keys),
+        problems,
+        require_signature,
+    )
 
 
 def _load_keys(
@@ -178,18 +192,14 @@ def _load_keys(
         keys[given.key_id] = given
     if operator is not None:
         operator.require(Permission.VIEW)
-        keys |= _load_own_keys()
+        try:
+            with translate_errors():
+                keys |= own_keys()
+        except (MigrationsPending, DatabaseUnreachable) as error:
+            alternative = "Without a database, pass the signer's key with --key or --descriptor."
+            error.fix = f"{error.fix} {alternative}".strip()
+            raise
     return keys
-
-
-def _load_own_keys() -> Mapping[str, VerifyingKey]:
-    try:
-        with translate_errors():
-            return own_keys()
-    except (MigrationsPending, DatabaseUnreachable) as error:
-        alternative = "Without a database, pass the signer's key with --key or --descriptor."
-        error.fix = f"{error.fix} {alternative}".strip()
-        raise
 
 
 def _read_descriptor(path: Path) -> Any:
@@ -200,28 +210,3 @@ def _read_descriptor(path: Path) -> Any:
         raise UsageError(f"Can't read descriptor {path}: {error.strerror}.", fix=fix) from None
     except (ValueError, RecursionError):
         raise UsageError(f"Invalid descriptor: {path} is not JSON.", fix=fix) from None
-
-
-def _validate(
-    archive: Archive,
-    keys: Mapping[str, VerifyingKey],
-    require_signature: bool,
-    progress: ProgressCallback,
-) -> VerifiedBundle:
-    problems: list[ScaiWaveError] = []
-    references = ReferenceIndex()
-    try:
-        validator = BundleValidator(archive, problems.append, progress)
-        header, counts = validator.run(references, cut_references=False) or (None, None)
-    finally:
-        references.close()
-    return VerifiedBundle(
-        len(archive.entries),
-        validator.manifest_sha256,
-        header,
-        counts,
-        validator.signature,
-        verify_signature(validator.signature, keys),
-        problems,
-        require_signature,
-    )

@@ -12,6 +12,7 @@ from scaiwave.cli.command import OperatorCommand
 class Command(OperatorCommand):
     help = "Archive an open room. Nothing in it is deleted, and `room reopen` opens it again."
     changes = True
+    set_state = staticmethod(archive_room)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("room", help="room (ID or alias)")
@@ -19,7 +20,7 @@ class Command(OperatorCommand):
         parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
-        result = archive_room(
+        result = self.set_state(
             operator=self.operator,
             name=room,
             tenant=tenant,

@@ -1,31 +1,9 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
 from rooms.lifecycle.archive_room import reopen_room
-from scaiwave.cli.command import OperatorCommand
+from rooms.management.commands import archive_room
 
 
-class Command(OperatorCommand):
+class Command(archive_room.Command):
     help = "Open an archived room again. A closed room stays closed."
-    changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", help="room (ID or alias)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
-        result = reopen_room(
-            operator=self.operator,
-            name=room,
-            tenant=tenant,
-            reason=reason,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+    set_state = staticmethod(reopen_room)
