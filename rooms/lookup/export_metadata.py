@@ -69,7 +69,13 @@ def build_room_info(room: Room) -> RoomInfo:
 
 def get_senders(room: Room, window: TimeWindow, server_name: str) -> tuple[dict[str, Sender], int]:
     """Return the senders of all events in the window, by ID, and the number of these events."""
-    keys, total = _get_sender_keys(_filter_events(room, window))
+    events = _filter_events(room, window)
+    keys: Iterable[UUID]
+    if connection.vendor == "postgresql":  # It groups by hashing; SQLite would sort all events.
+        counts = dict(events.values_list("sender").annotate(Count("pk")))
+        keys, total = counts, sum(counts.values())
+    else:
+        keys, total = events.values_list("sender", flat=True).distinct(), events.count()
     return dict(sorted(_iter_senders(keys, server_name), key=lambda item: item[0])), total
 
 
@@ -80,17 +86,6 @@ def _filter_events(room: Room, window: TimeWindow) -> QuerySet[Event]:
     if window.end_second is not None:
         events = events.filter(origin_ts__lt=window.end_second)
     return events.order_by()
-
-
-def _get_sender_keys(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
-    """Return the keys and the number of events.
-
-    One query where the database groups by hashing; SQLite would sort all events for that.
-    """
-    if connection.vendor == "postgresql":
-        counts = dict(events.values_list("sender").annotate(Count("pk")))
-        return counts, sum(counts.values())
-    return events.values_list("sender", flat=True).distinct(), events.count()
 
 
 def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:

@@ -12,7 +12,6 @@ from django.db.models import (
     Count,
     F,
     OuterRef,
-    Q,
     QuerySet,
     Subquery,
     Sum,
@@ -110,7 +109,13 @@ def list_rooms(
     operator.require(Permission.VIEW)
     column, is_descending = parse_sort(sort, SORTABLE, example="events")
     resolved = resolve_tenant(operator, tenant)
-    rooms = visible_rooms(operator).filter(_filter_q(room_type, state, search), tenant=resolved)
+    rooms = visible_rooms(operator).filter(tenant=resolved)
+    if room_type is not None:
+        rooms = rooms.filter(room_type=room_type)
+    if state is not None:
+        rooms = rooms.filter(state=state)
+    if search:
+        rooms = rooms.filter(contains_q(search, "name", "room_alias"))
     if workspace is not None:
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=resolved))
     keys = [SortKey(column, is_descending=is_descending != reverse)]
@@ -177,17 +182,6 @@ def list_room_media(room: Room) -> list[Row]:
         }
         for attachment in sorted(attachments, key=lambda each: (each.name, each.sha256))
     ]
-
-
-def _filter_q(room_type: str | None, state: str | None, search: str | None) -> Q:
-    condition = Q()
-    if room_type is not None:
-        condition &= Q(room_type=room_type)
-    if state is not None:
-        condition &= Q(state=state)
-    if search:
-        condition &= contains_q(search, "name", "room_alias")
-    return condition
 
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:

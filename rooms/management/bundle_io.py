@@ -1,18 +1,22 @@
-"""Open the bundle that a command reads, and print the result of an import or a verification."""
+"""Open the bundle that a command reads, check the options of an export, and print results."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rooms.errors import ExportIncomplete
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
+from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from rooms.exports.export_room import ExportResult
+    from rooms.exports.export_rooms import BulkExportResult
     from rooms.imports.import_room import ImportResult
     from rooms.imports.verify_bundle import VerifiedBundle
     from tenants.lookup.serializers import Row
@@ -45,6 +49,18 @@ VERIFICATION_COLUMNS = (
     Column("entries", "Entries", ColumnType.COUNT),
     Column("manifest_sha256", "Manifest SHA-256"),
     Column("signature", "Signature"),
+)
+
+
+BULK_EXPORT_COLUMNS = (
+    Column("id", "ID"),
+    Column("name", "Name"),
+    Column("outcome", "Outcome"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("missing_media", "Missing", ColumnType.COUNT),
+    Column("size_bytes", "Size", ColumnType.BYTES),
+    Column("reason", "Reason"),
 )
 
 
@@ -106,3 +122,61 @@ def print_verification(output: Output, verified: VerifiedBundle) -> None:
         output.print_line(verified.sentence)
     if verified.error is not None:
         raise verified.error
+
+
+def check_export_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for options that don't belong together."""
+    if options["force"] and output is None:
+        raise UsageError("--force needs --output.", fix="Add --output FILE, or leave it out.")
+    if options["all"] and room is not None:
+        raise UsageError(
+            f"Can't combine --all with a room: {room}.", fix="Leave out one of the two."
+        )
+    if options["all"] and (output is not None or options["output_dir"] is None):
+        raise UsageError("--all needs an output directory.", fix="Pass --output-dir DIR.")
+    if options["output_dir"] and not options["all"]:
+        raise UsageError(
+            "--output-dir needs --all.", fix="Pass --output FILE for one room, or add --all."
+        )
+    if room is None and not options["all"]:
+        raise UsageError(
+            "No room was given.",
+            fix="Name a room by its ID or alias, or pass --all and --output-dir DIR.",
+        )
+    is_stdout = output is None and not options["all"]
+    if is_stdout and options["json"]:
+        raise UsageError(
+            "Can't write both the bundle and JSON to stdout.",
+            fix="Add --output room.zip to --json.",
+        )
+    if is_stdout and sys.stdout.isatty():
+        raise UsageError(
+            "Can't write a ZIP file to a terminal.",
+            fix="Append `> room.zip` to the command, or pass --output room.zip.",
+        )
+
+
+def print_export(output: Output, result: ExportResult, file: Path | None) -> None:
+    """Print to stderr if stdout is the bundle."""
+    if output.as_json:
+        output.print_json({**result.document(), "file": str(file)})
+    print_sentence = output.print_line if file else output.log
+    for sentence in result.sentences():
+        print_sentence(sentence)
+    for warning in result.warnings:
+        output.warn(warning)
+
+
+def print_bulk_export(output: Output, result: BulkExportResult) -> None:
+    """Print the result, then raise `ExportIncomplete` if a room failed."""
+    from rooms.exports.export_rooms import ExportOutcome
+
+    if output.as_json:
+        output.print_json(result.document())
+    else:
+        output.print_table("rooms", BULK_EXPORT_COLUMNS, result.rooms)
+        output.print_line(result.sentence)
+    if failed := result.count(ExportOutcome.FAILED):
+        raise ExportIncomplete(
+            f"Export failed for {failed:,} of {pluralize(len(result.rooms), 'room')}."
+        )

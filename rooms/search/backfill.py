@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,12 +57,7 @@ class EnqueueResult:
     jobs: int
 
     def document(self) -> dict[str, Any]:
-        return {
-            "run_id": self.run_id,
-            "resumed": self.resumed,
-            "ranges": self.ranges,
-            "jobs": self.jobs,
-        }
+        return asdict(self)
 
 
 def backfill_search(

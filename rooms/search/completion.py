@@ -47,7 +47,8 @@ def try_finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> bool:
 
 def _finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> None:
     index.end_backfill()
-    progress = _sum_progress(run)
+    sums = run.ranges.values_list("tenant_id").annotate(Max("last"), Sum("written"), Sum("removed"))
+    progress = {tenant_id: TenantProgress(*numbers) for tenant_id, *numbers in sums}
     counts = index.count(scope_of_run(run), run.pk)
     # Messages are edited, redacted and deleted while a run is in progress.
     inconsistent = [key for key, tenant in counts.items() if not tenant.is_consistent]
@@ -89,16 +90,6 @@ def _reindex_tenant(
             progress.removed += result.removed
     if scope.is_whole:
         progress.removed += index.remove_orphans(tenant_id)
-
-
-def _sum_progress(run: SearchBackfill) -> dict[UUID, TenantProgress]:
-    rows = run.ranges.values("tenant_id").annotate(
-        through=Max("last"), total_written=Sum("written"), total_removed=Sum("removed")
-    )
-    return {
-        row["tenant_id"]: TenantProgress(row["through"], row["total_written"], row["total_removed"])
-        for row in rows
-    }
 
 
 def _delete_old_runs(run: SearchBackfill) -> None:

@@ -66,7 +66,10 @@ def make_snippet(body: str, query: SearchQuery) -> str:
     words = query.folded_words
     hits = [match.span() for match in _WORD.finditer(text) if _fold(match[0]) in words]
     first = hits[0][0] if hits else 0
-    begin = _next_word_start(text, max(first - CONTEXT_CHARS, 0))
+    begin = max(first - CONTEXT_CHARS, 0)
+    # From the next word, if its start is near.
+    blank = text.find(" ", begin, begin + CONTEXT_CHARS // 2) if begin else -1
+    begin = begin if blank < 0 else blank + 1
     end = min(first + 2 * CONTEXT_CHARS, len(text))
     parts, position = [], begin
     for start, stop in hits:
@@ -75,12 +78,6 @@ def make_snippet(body: str, query: SearchQuery) -> str:
             position = stop
     parts.append(text[position:end])
     return f"{'…' if begin else ''}{''.join(parts)}{'…' if end < len(text) else ''}"
-
-
-def _next_word_start(text: str, position: int) -> int:
-    """Return the start of the next word if it is near, else the position itself."""
-    blank = text.find(" ", position, position + CONTEXT_CHARS // 2) if position else -1
-    return position if blank < 0 else blank + 1
 
 
 def _fold(word: str) -> str:

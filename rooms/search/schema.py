@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connection, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from scaiwave.core.sql import fetch_one
 
@@ -81,16 +80,11 @@ def ensure_full_text(using: str = "default", **signal_arguments: Any) -> None:
         )
         existing = {name for (name,) in cursor.fetchall()}
     if not existing >= required:
-        _create_full_text(database, existing)
-
-
-def _create_full_text(database: BaseDatabaseWrapper, existing: set[str]) -> None:
-    """Create missing tables and triggers, and rebuild for documents written without a trigger."""
-    if WORDS not in existing:
-        _execute(database, _CREATE_FTS5)
-    for name, definition in _TRIGGERS.items():
-        _execute(database, f"CREATE TRIGGER IF NOT EXISTS {WORDS}_{name} {definition}")
-    _execute(database, _REBUILD_WORDS)
+        if WORDS not in existing:
+            _execute(database, _CREATE_FTS5)
+        for name, definition in _TRIGGERS.items():
+            _execute(database, f"CREATE TRIGGER IF NOT EXISTS {WORDS}_{name} {definition}")
+        _execute(database, _REBUILD_WORDS)  # for documents written without a trigger
 
 
 def has_word_index() -> bool:

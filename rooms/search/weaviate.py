@@ -18,7 +18,7 @@ from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.database import DatabaseIndex, filter_findable
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
-from rooms.search.vectors import Embedder, Vector
+from rooms.search.vectors import Embedder
 from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
 
 CLASS_NAME = "ScaiwaveMessage"
@@ -100,7 +100,14 @@ class WeaviateIndex:
             counts[tenant_id] = _count_as_missing(counts[tenant_id], pending)
         if scope.is_whole:
             for tenant_id, tenant_counts in counts.items():
-                counts[tenant_id] = _count_as_missing(tenant_counts, self._count_lost(tenant_id))
+                documents_sent = SearchDocument.objects.filter(
+                    tenant=tenant_id, remote__gt=RemoteState.NOTHING
+                )
+                # Objects that were sent, and that Weaviate does not have.
+                if lost := documents_sent.count():
+                    if tenant_id.hex in self._get_tenants():
+                        lost = max(lost - self._client.count(tenant_id.hex), 0)
+                    counts[tenant_id] = _count_as_missing(tenant_counts, lost)
         return counts
 
     def begin_backfill(self) -> None:
@@ -108,16 +115,6 @@ class WeaviateIndex:
 
     def end_backfill(self) -> None:
         self._database.end_backfill()
-
-    def _count_lost(self, tenant_id: UUID) -> int:
-        """Return how many objects that were sent Weaviate does not have."""
-        sent = SearchDocument.objects.filter(
-            tenant=tenant_id, remote__gt=RemoteState.NOTHING
-        ).count()
-        if not sent:
-            return 0
-        has_tenant = tenant_id.hex in self._get_tenants()
-        return max(sent - (self._client.count(tenant_id.hex) if has_tenant else 0), 0)
 
     def _send_pending(self, event_range: EventRange) -> None:
         after = 0
@@ -134,8 +131,21 @@ class WeaviateIndex:
         vectors = self._embedder.embed([document.body for document in batch])
         # While vectors are available, a document without one was refused and will not get one.
         state = RemoteState.VECTOR if self._embedder.is_available else RemoteState.TEXT
-        self._ensure_tenant(tenant_id)
-        objects = [_build_object(*pair) for pair in zip(batch, vectors, strict=True)]
+        if tenant_id.hex not in self._get_tenants():
+            self._client.add_tenant(tenant_id.hex)
+            self._get_tenants().add(tenant_id.hex)
+        objects = [
+            WeaviateObject(
+                id=get_object_id(document.event_id),
+                properties={
+                    "body": document.body,
+                    "event_id": str(document.event_id),
+                    "room_id": str(document.event.room_id),
+                },
+                vector=vector,
+            )
+            for document, vector in zip(batch, vectors, strict=True)
+        ]
         self._client.upsert(tenant_id.hex, objects)
         documents.mark_sent(
             tenant_id,
@@ -155,20 +165,6 @@ class WeaviateIndex:
         if self._tenants is None:
             self._tenants = self._client.list_tenants()
         return self._tenants
-
-    def _ensure_tenant(self, tenant_id: UUID) -> None:
-        if tenant_id.hex not in self._get_tenants():
-            self._client.add_tenant(tenant_id.hex)
-            self._get_tenants().add(tenant_id.hex)
-
-
-def _build_object(document: SearchDocument, vector: Vector | None) -> WeaviateObject:
-    properties = {
-        "body": document.body,
-        "event_id": str(document.event_id),
-        "room_id": str(document.event.room_id),
-    }
-    return WeaviateObject(id=get_object_id(document.event_id), properties=properties, vector=vector)
 
 
 def _count_as_missing(counts: IndexCounts, number: int) -> IndexCounts:

@@ -78,14 +78,14 @@ class RangeWorker:
         """Do the rest of this range; return whether it was free."""
         with process_lock(f"search-range-{range_id.hex}") as acquired:
             if acquired:
-                done_before = self._count_done_events()
-                while (pending := self._get_pending(range_id)) and self._step(pending, done_before):
+                ranges = self._run.ranges
+                finished = ranges.filter(done_through__gte=F("last"))
+                done_before = finished.aggregate(total=Sum("events"))["total"] or 0
+                # The range is gone if another process restarted the run.
+                pending = ranges.filter(pk=range_id, done_through__lt=F("last"))
+                while (found := pending.first()) and self._step(found, done_before):
                     pass
         return acquired
-
-    def _get_pending(self, range_id: UUID) -> SearchRange | None:
-        """Return the range, or None if it is done or another process restarted the run."""
-        return self._run.ranges.filter(pk=range_id, done_through__lt=F("last")).first()
 
     def _step(self, search_range: SearchRange, done_before: int) -> bool:
         """Do one step and record it; return whether to continue."""
@@ -108,7 +108,3 @@ class RangeWorker:
         events_done = done_before + int(search_range.events * share)
         self._progress(min(events_done, self._total), self._total)
         return bool(recorded)
-
-    def _count_done_events(self) -> int:
-        finished = self._run.ranges.filter(done_through__gte=F("last"))
-        return finished.aggregate(total=Sum("events"))["total"] or 0

@@ -15,22 +15,8 @@ from uuid import UUID
 
 T = TypeVar("T")
 
-Row = tuple[
-    str,
-    str,
-    str,
-    str,
-    str,
-    str,
-    str | None,
-    int,
-    int,
-    str | None,
-    bool,
-    str,
-    str | None,
-    str | None,
-]
+Row = tuple[str | int | bool | None, ...]
+"""The values of `COLUMNS`."""
 COLUMNS = (
     "id", "tenant_id", "room_id", "sender_id", "event_type", "content", "original_content",
     "stream_position", "origin_ts", "event_uuid", "do_not_index", "created_at", "edited_at",
@@ -148,14 +134,11 @@ class EventGenerator:
         """Return the number of an earlier message: mostly a recent one, sometimes an old one."""
         return _choose(self.random, self.reply_targets) if self.reply_targets else None
 
-    def _add_reply_target(self) -> None:
+    def _make_message(self, more: str = "", msgtype: str = "swp.text") -> GeneratedEvent:
         if len(self.reply_targets) < MAX_REPLY_TARGETS:
             self.reply_targets.append(self.number)
         else:
             self.reply_targets[int(self.random() * MAX_REPLY_TARGETS)] = self.number
-
-    def _make_message(self, more: str = "", msgtype: str = "swp.text") -> GeneratedEvent:
-        self._add_reply_target()
         content = f'{{"msgtype":"{msgtype}","body":"{self._make_body()}"{more}}}'
         return GeneratedEvent("swp.room.message", content)
 

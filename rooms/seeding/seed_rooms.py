@@ -30,7 +30,7 @@ from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
-from tenants.models import Participant, Tenant
+from tenants.models import Participant
 
 _TABLE = f"{Event._meta.db_table} ({', '.join(COLUMNS)})"
 PROGRESS_INTERVAL = 1000
@@ -86,19 +86,9 @@ def seed_rooms(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     seeded_tenant = ensure_tenant(operator, tenant, now)
-    participants = _prepare_workspace(operator, seeded_tenant, workspace, options, now)
-    seeder = _RoomSeeder(participants, options, now, progress)
-    rooms = [seeder.create_room(number) for number in range(options.rooms)]
-    return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
-
-
-def _prepare_workspace(
-    operator: Operator, tenant: Tenant, workspace: str, options: SeedOptions, now: datetime
-) -> SeededParticipants:
-    """Create the workspace and its senders, with an audit entry."""
     with transaction.atomic():
         participants = ensure_participants(
-            tenant,
+            seeded_tenant,
             workspace=workspace,
             senders=options.senders,
             foreign_share=options.foreign_share,
@@ -108,11 +98,13 @@ def _prepare_workspace(
             operator=operator,
             action="manage seed_rooms",
             subject=participants.workspace,
-            tenant=tenant,
+            tenant=seeded_tenant,
             now=now,
             details={"rooms": options.rooms, "events": options.events, "media": options.media},
         )
-    return participants
+    seeder = _RoomSeeder(participants, options, now, progress)
+    rooms = [seeder.create_room(number) for number in range(options.rooms)]
+    return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
 
 
 class _RoomSeeder:
@@ -146,7 +138,15 @@ class _RoomSeeder:
             now=now,
         )
         senders = self.participants.senders[: 2 if options.room_type == RoomType.DM else None]
-        plan = self._plan_events(room, senders, files)
+        plan = RoomPlan(
+            tenant_id=room.tenant_id,
+            room_id=room.pk,
+            senders=[str(sender.pk) for sender in senders],
+            media=[str(file.media_id) for file in files],
+            events=options.events,
+            first_position=reserve_positions(room.tenant_id, options.events),
+            until=now,
+        )
         generator = EventGenerator(
             plan, sentences=self.sentences, rng=make_random("talk", options.seed, number)
         )
@@ -163,20 +163,6 @@ class _RoomSeeder:
             "media": len(files),
             "members": len(senders),
         }
-
-    def _plan_events(
-        self, room: Room, senders: list[Participant], files: list[RoomMedia]
-    ) -> RoomPlan:
-        """Reserve the positions of the events, and return who sends what."""
-        return RoomPlan(
-            tenant_id=room.tenant_id,
-            room_id=room.pk,
-            senders=[str(sender.pk) for sender in senders],
-            media=[str(file.media_id) for file in files],
-            events=self.options.events,
-            first_position=reserve_positions(room.tenant_id, self.options.events),
-            until=self.now,
-        )
 
     def _build_room(self, number: int) -> Room:
         options, name = self.options, ROOM_NAMES[number % len(ROOM_NAMES)]

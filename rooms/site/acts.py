@@ -100,18 +100,6 @@ def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
     return set_state
 
 
-def _is_exportable(room: Any) -> bool:
-    return export_blocker(room) is None
-
-
-def _is_open(room: Any) -> bool:
-    return bool(room.state == RoomState.OPEN)
-
-
-def _is_archived(room: Any) -> bool:
-    return bool(room.state == RoomState.ARCHIVED)
-
-
 register_act(
     Act(
         "room export",
@@ -119,7 +107,7 @@ register_act(
         Room,
         _download,
         form=DownloadForm,
-        is_offered=_is_exportable,
+        is_offered=lambda room: export_blocker(room) is None,
         get_note=lambda room: DOWNLOAD_NOTE,
         permission=Permission.TRANSFER_ROOMS,
     )
@@ -131,7 +119,7 @@ register_act(
         Room,
         _set_state_by(archive_room),
         form=ReasonForm,
-        is_offered=_is_open,
+        is_offered=lambda room: room.state == RoomState.OPEN,
         permission=Permission.MANAGE_TENANTS,
         is_destructive=True,
     )
@@ -143,7 +131,7 @@ register_act(
         Room,
         _set_state_by(reopen_room),
         form=ReasonForm,
-        is_offered=_is_archived,
+        is_offered=lambda room: room.state == RoomState.ARCHIVED,
         permission=Permission.MANAGE_TENANTS,
     )
 )

@@ -14,7 +14,6 @@ from rooms.views.upload import read_upload
 from rooms.workspaces.queries import can_import_somewhere
 from scaiwave.web.api import api_view, json_response
 from scaiwave.web.transfers import reserve_transfer
-from tenants.accounts.callers import Caller
 
 
 @api_view("POST")
@@ -22,7 +21,10 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     """Respond 201 for a new room, 200 if `once` found the room of an earlier import."""
     caller = authenticate(request)
     max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
-    _require_import_permission(caller)
+    # The workspace is only known from the body; this check keeps callers who can't import anywhere
+    # from filling the disk first.
+    if not can_import_somewhere(caller.participant):
+        raise WorkspaceForbidden("You are not an owner or editor of any workspace.")
     with (
         reserve_transfer(str(caller.participant.pk)),
         read_upload(request, max_bytes=max_bytes) as upload,
@@ -40,13 +42,3 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
             require_signature=upload.require_signature,
         )
     return json_response(imported.document(), status=201 if imported.imported else 200)
-
-
-def _require_import_permission(caller: Caller) -> None:
-    """Raises `WorkspaceForbidden`.
-
-    The workspace is only known from the body; this check keeps callers who can't import anywhere
-    from filling the disk first.
-    """
-    if not can_import_somewhere(caller.participant):
-        raise WorkspaceForbidden("You are not an owner or editor of any workspace.")

@@ -61,11 +61,11 @@ def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str,
         raise BadApiRequest("The file `bundle` is missing.")
     if not (workspace := fields.get("workspace_id", "")):
         raise BadApiRequest("The field `workspace_id` is missing.")
-    return Upload(
-        workspace=workspace,
-        file=file,
-        **{name: _parse_flag(fields.get(name, ""), name) for name in FLAGS},
-    )
+    flags = {name: _FLAG_VALUES.get(fields.get(name, "").lower()) for name in FLAGS}
+    for name, value in flags.items():
+        if value is None:
+            raise BadApiRequest(f"The field `{name}` must be true or false.")
+    return Upload(workspace, file, **{name: bool(value) for name, value in flags.items()})
 
 
 def _check_head(request: HttpRequest, max_bytes: int) -> int:
@@ -102,13 +102,6 @@ class _CountingReader:
 
 def _build_too_large_error(max_bytes: int) -> BundleTooLarge:
     return BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
-
-
-def _parse_flag(text: str, name: str) -> bool:
-    try:
-        return _FLAG_VALUES[text.lower()]
-    except KeyError:
-        raise BadApiRequest(f"The field `{name}` must be true or false.") from None
 
 
 class _BundleHandler(FileUploadHandler):

@@ -71,22 +71,6 @@ def create_workspace(
     WorkspaceConflict.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    _validate(spec)
-    resolved = resolve_tenant(operator, tenant)
-    owner = resolve_participant(operator, spec.owner, tenant=resolved) if spec.owner else None
-    fqid = owner.fqid(get_server_name()) if owner else None
-    if existing := _find_existing(resolved, spec):
-        row = build_workspace_row(existing)
-        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False)
-    workspace = _build_workspace(resolved, spec, now)
-    if dry_run:
-        row = {**build_workspace_row(workspace), "id": None}
-        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False, dry_run=True)
-    workspace, created = _insert(operator, workspace, spec, owner, now)
-    return CreateWorkspaceResult(build_workspace_row(workspace), resolved.slug, fqid, created)
-
-
-def _validate(spec: WorkspaceSpec) -> None:
     validate_slug(spec.slug, entity="workspace")
     validate_name(spec.name, entity="workspace")
     if len(spec.name) > MAX_NAME_CHARS:
@@ -95,6 +79,25 @@ def _validate(spec: WorkspaceSpec) -> None:
             fix=f"Pass 1 to {MAX_NAME_CHARS} printable characters.",
         )
     validate_description(spec.description)
+    resolved = resolve_tenant(operator, tenant)
+    owner = resolve_participant(operator, spec.owner, tenant=resolved) if spec.owner else None
+    fqid = owner.fqid(get_server_name()) if owner else None
+    if existing := _find_existing(resolved, spec):
+        row = build_workspace_row(existing)
+        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False)
+    workspace = Workspace(
+        tenant=resolved,
+        slug=spec.slug,
+        name=spec.name,
+        description=spec.description,
+        created_at=now,
+        updated_at=now,
+    )
+    if dry_run:
+        row = {**build_workspace_row(workspace), "id": None}
+        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False, dry_run=True)
+    workspace, created = _insert(operator, workspace, spec, owner, now)
+    return CreateWorkspaceResult(build_workspace_row(workspace), resolved.slug, fqid, created)
 
 
 def _find_existing(tenant: Tenant, spec: WorkspaceSpec) -> Workspace | None:
@@ -106,17 +109,6 @@ def _find_existing(tenant: Tenant, spec: WorkspaceSpec) -> Workspace | None:
             f"{existing.name!r}."
         )
     return existing
-
-
-def _build_workspace(tenant: Tenant, spec: WorkspaceSpec, now: datetime) -> Workspace:
-    return Workspace(
-        tenant=tenant,
-        slug=spec.slug,
-        name=spec.name,
-        description=spec.description,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _insert(

@@ -43,7 +43,10 @@ def _iter_rows(workspaces: Iterator[Workspace]) -> Generator[Row, None, None]:
     for batch in batched(workspaces, BATCH_SIZE):
         rooms = Room.objects.filter(workspace__in=batch).values_list("workspace")
         room_counts = dict(rooms.annotate(Count("pk")).order_by())
-        role_counts, importers = _count_roles(batch), _list_importers(batch)
+        members = WorkspaceMember.objects.filter(workspace__in=batch)  # active or not
+        roles = members.values_list("workspace", "role").annotate(Count("pk")).order_by()
+        role_counts = {(workspace_id, role): count for workspace_id, role, count in roles}
+        importers = _list_importers(batch)
         for workspace in batch:
             yield {
                 **build_workspace_row(workspace),
@@ -66,13 +69,6 @@ def build_workspace_row(workspace: Workspace) -> Row:
         "created_at": workspace.created_at,
         "updated_at": workspace.updated_at,
     }
-
-
-def _count_roles(workspaces: Sequence[Workspace]) -> dict[tuple[UUID, str], int]:
-    """Count the members of each role in each workspace, active or not."""
-    members = WorkspaceMember.objects.filter(workspace__in=workspaces)
-    rows = members.values_list("workspace", "role").annotate(count=Count("pk")).order_by()
-    return {(workspace_id, role): count for workspace_id, role, count in rows}
 
 
 def _list_importers(workspaces: Sequence[Workspace]) -> defaultdict[UUID, list[Row]]:

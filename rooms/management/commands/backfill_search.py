@@ -44,16 +44,16 @@ class Command(OperatorCommand):
             options["tenant"], options["room"], options["since"], options["restart"]
         )
         if self.dry_run:
-            self._print_plan(wanted)
+            plan = get_search_plan(operator=self.operator, options=wanted)
+            self.print_result(plan.document())
+            print_plan(plan, self.output, "No changes were made. Omit --dry-run to fill the index.")
         elif inline:
             self._backfill(wanted)
         else:
-            self._enqueue(wanted)
-
-    def _print_plan(self, wanted: BackfillOptions) -> None:
-        plan = get_search_plan(operator=self.operator, options=wanted)
-        self.print_result(plan.document())
-        print_plan(plan, self.output, "No changes were made. Omit --dry-run to fill the index.")
+            queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
+            self.print_result(queued.document())
+            notice = "Run the same command with --dry-run to see the progress."
+            print_queued(queued, self.output, notice)
 
     def _backfill(self, wanted: BackfillOptions) -> None:
         with self.output.progress("Events read") as progress:
@@ -66,10 +66,3 @@ class Command(OperatorCommand):
         self.print_result(result.document())
         print_backfill(result, self.output)
         result.require_consistent()
-
-    def _enqueue(self, wanted: BackfillOptions) -> None:
-        queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
-        self.print_result(queued.document())
-        print_queued(
-            queued, self.output, "Run the same command with --dry-run to see the progress."
-        )

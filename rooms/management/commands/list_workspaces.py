@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rooms.workspaces.queries import list_workspaces
@@ -43,13 +43,11 @@ class Command(ListCommand):
         return list_workspaces(operator=self.operator, tenant=tenant, limit=limit)
 
     def format_row(self, row: Row) -> Row:
-        return {**row, "importers": _format_importers(row["importers"])}
+        importers = row["importers"]
+        names = [str(person["fqid"]) for person in importers[:MAX_NAMED_IMPORTERS]]
+        if more := len(importers) - len(names):
+            names.append(f"and {more:,} more")
+        return {**row, "importers": names}
 
     def format_csv_row(self, row: Row) -> Row:
         return {**row, "importers": [person["fqid"] for person in row["importers"]]}
-
-
-def _format_importers(importers: Sequence[Row]) -> list[str]:
-    names = [str(person["fqid"]) for person in importers[:MAX_NAMED_IMPORTERS]]
-    more = len(importers) - len(names)
-    return [*names, f"and {more:,} more"] if more else names

@@ -7,7 +7,6 @@ from rooms.lookup.rooms import show_room
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import format_bytes
-from tenants.lookup.serializers import Row
 from tenants.management.output import AUDIT_COLUMNS, print_sections
 
 ROOM_COLUMNS = (
@@ -67,34 +66,21 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json({"room": row})
             return
-        self.output.print_record(ROOM_COLUMNS, _format_room(row))
+        media, source = row["media"], row["imported_from"]
+        attachments = f"{len(media):,} ({format_bytes(row['media_bytes'])})" if media else "none"
+        if missing := sum(file["missing_reason"] is not None for file in media):
+            attachments += f"; {missing:,} missing"
+        record = {
+            **row,
+            "attachments": attachments,
+            "export": "yes" if row["exportable"] else f"no: {row['reason']}",
+            "source": source
+            and f"room {source['room_id']} of {source['server_name'] or 'an unknown server'}",
+        }
+        self.output.print_record(ROOM_COLUMNS, record)
         print_sections(
             self.output,
             ("Members", MEMBER_COLUMNS, row["memberships"]),
             ("Media", MEDIA_COLUMNS, row["media"]),
             ("Recent changes", AUDIT_COLUMNS, row["audit_entries"]),
         )
-
-
-def _format_room(room: Row) -> Row:
-    return {
-        **room,
-        "attachments": _format_attachments(room),
-        "export": "yes" if room["exportable"] else f"no: {room['reason']}",
-        "source": _format_source(room["imported_from"]),
-    }
-
-
-def _format_attachments(room: Row) -> str:
-    count, missing = (
-        len(room["media"]),
-        sum(row["missing_reason"] is not None for row in room["media"]),
-    )
-    text = f"{count:,} ({format_bytes(room['media_bytes'])})" if count else "none"
-    return f"{text}; {missing:,} missing" if missing else text
-
-
-def _format_source(source: Row | None) -> str | None:
-    if source is None:
-        return None
-    return f"room {source['room_id']} of {source['server_name'] or 'an unknown server'}"
