@@ -29,7 +29,7 @@ from scaiwave.clients.http.exceptions import (
 )
 from scaiwave.clients.http.responses import error_from_response
 from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.core.errors import ScaiWaveError, SettingInvalid
+from scaiwave.core.errors import SettingInvalid
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class HttpClient:
         self._url = _parse_base_url(base_url, service)
         self.peer = UpstreamServer(
             service=service,
-            origin=_format_origin(self._url),
+            origin=f"{self._url.scheme}://{self._url.netloc.decode()}",
             timeouts=timeouts,
             base_path=self._url.path.rstrip("/"),
             configured_by=configured_by,
@@ -162,7 +162,9 @@ class HttpClient:
     def _build_retrying(self, stop: threading.Event, *, should_retry: bool) -> Retrying:
         def should_stop(state: RetryCallState) -> bool:
             spent = max(state.seconds_since_start or 0.0, state.idle_for)
-            limit = self._get_retry_seconds(_get_fault(state))
+            limit = self.retry_policy.total
+            if _get_fault(state).connecting and not self._reached:
+                limit = min(self.retry_policy.first_contact, limit)
             return not should_retry or stop.is_set() or spent + state.upcoming_sleep > limit
 
         def pause(seconds: float) -> None:
@@ -177,11 +179,6 @@ class HttpClient:
             sleep=pause,
             reraise=True,
         )
-
-    def _get_retry_seconds(self, fault: TranslatedError) -> float:
-        if fault.connecting and not self._reached:
-            return min(self.retry_policy.first_contact, self.retry_policy.total)
-        return self.retry_policy.total
 
     def _attempt(
         self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
@@ -234,20 +231,18 @@ class HttpClient:
             for chunk in response.iter_raw():
                 body.add(chunk)
                 if body.is_too_large:
-                    raise self._too_large_error(response)
+                    raise ResponseTooLarge(
+                        f"{self.peer.name} responded to {response.request.method} "
+                        f"{response.request.url.path} with more than "
+                        f"{self._max_response_bytes // 1024} KB.",
+                        fix=f"Check that {self.peer.setting} is the address of "
+                        f"{self.peer.service}.",
+                    )
                 if deadline.has_passed:
                     raise _RetryableError(deadline_error(self.peer))
             return body.finish()
         except UndecodableBody as error:
             raise httpx.DecodingError(str(error), request=response.request) from None
-
-    def _too_large_error(self, response: httpx.Response) -> ScaiWaveError:
-        limit = self._max_response_bytes // 1024
-        return ResponseTooLarge(
-            f"{self.peer.name} responded to {response.request.method} "
-            f"{response.request.url.path} with more than {limit} KB.",
-            fix=f"Check that {self.peer.setting} is the address of {self.peer.service}.",
-        )
 
     def _count_requests(self, change: int) -> None:
         with self._lock:
@@ -304,7 +299,3 @@ def _parse_base_url(base_url: str, service: str) -> httpx.URL:
     if url.userinfo:
         raise SettingInvalid(f"{setting} contains a user name or password.", fix=example)
     return url
-
-
-def _format_origin(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode()}"

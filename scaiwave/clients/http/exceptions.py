@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -85,169 +86,121 @@ def translate_exception(error: Exception, peer: UpstreamServer) -> TranslatedErr
     raise error
 
 
-def _unreachable_error(
-    message: str, fix: str, *, transient: bool = True, connecting: bool = True
-) -> TranslatedError:
-    error = UpstreamUnreachable(message, fix=fix)
-    return TranslatedError(error=error, transient=transient, connecting=connecting)
+def _report(
+    message: str,
+    fix: str,
+    *,
+    kind: type[ScaiWaveError] = UpstreamUnreachable,
+    transient: bool = True,
+    connecting: bool = True,
+) -> Translator:
+    """Return a translator into these texts, in which `{peer}` is the server."""
+
+    def translate(error: Exception, peer: UpstreamServer) -> TranslatedError:
+        texts = (text.format(peer=peer, error=error) for text in (message, fix))
+        reported = kind(next(texts), fix=next(texts))
+        return TranslatedError(error=reported, transient=transient, connecting=connecting)
+
+    return translate
 
 
-def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+_CHECK_NETWORK = "Check {peer.setting}, this host's network and its firewall."
+_CHECK_LOAD = "Check the load of {peer.service}, then run the command again."
+_report_slow = partial(_report, fix=_CHECK_LOAD, connecting=False)
+_report_lasting = partial(_report, transient=False)
+_report_invalid = partial(_report, kind=UpstreamInvalidResponse, transient=False, connecting=False)
+
+_connection_failed = _report(
+    "Connecting to {peer.name} failed.", "Check {peer.setting} and the network."
+)
+_connection_refused = _report(
+    "{peer.name} refuses connections.",
+    "Check {peer.setting}, and that {peer.service} is running there.",
+)
+_no_route = _report("No route to {peer.name}.", _CHECK_NETWORK)
+_unknown_host, _unknown_host_now = (
+    _report(
+        "The host name of {peer.name} can't be resolved.",
+        "Check the spelling in {peer.setting}, and this host's DNS.",
+        transient=is_transient,
+    )
+    for is_transient in (False, True)
+)
+_no_tls = _report_lasting(
+    "{peer.name} does not support TLS, or not a version that is accepted here.",
+    "Check scheme and port in {peer.setting}: a server without TLS needs http://.",
+)
+_RENEW = "Renew the certificate of {peer.service}, and check this host's clock."
+_CERTIFICATE = "The certificate of {peer.name} "
+# By OpenSSL's X509_V_ERR_ numbers, for problems that an operator can fix.
+_CERTIFICATE_ERRORS = {
+    9: _report_lasting(_CERTIFICATE + "is not valid yet.", _RENEW),
+    10: _report_lasting(_CERTIFICATE + "has expired.", _RENEW),
+    62: _report_lasting(
+        _CERTIFICATE + "is for another host name.", "Use that name in {peer.setting}."
+    ),
+    64: _report_lasting(
+        _CERTIFICATE + "is for another address.", "Use the name in {peer.setting}."
+    ),
+}
+_untrusted_certificate = _report_lasting(
+    _CERTIFICATE + "is not signed by an authority that this host trusts.",
+    "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
+)
 
 
 def _translate_connect_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    for cause in _iter_causes(error):
-        if isinstance(cause, socket.gaierror):
-            return _unknown_host_error(cause, peer)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _certificate_error(cause, peer)
-        if isinstance(cause, ssl.SSLError):
-            return _tls_error(peer)
-        if isinstance(cause, ConnectionRefusedError):
-            return _unreachable_error(
-                f"{peer.name} refuses connections.",
-                f"Check {peer.setting}, and that {peer.service} is running there.",
-            )
-        if isinstance(cause, OSError) and cause.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
-            return _unreachable_error(
-                f"No route to {peer.name}.",
-                f"Check {peer.setting}, this host's network and its firewall.",
-            )
-    return _unreachable_error(
-        f"Connecting to {peer.name} failed.", f"Check {peer.setting} and the network."
-    )
+    cause: BaseException | None = error
+    while cause is not None:
+        if translate := _find_translator(cause):
+            return translate(error, peer)
+        cause = cause.__cause__ or cause.__context__
+    return _connection_failed(error, peer)
 
 
-def _unknown_host_error(cause: socket.gaierror, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"The host name of {peer.name} can't be resolved.",
-        f"Check the spelling in {peer.setting}, and this host's DNS.",
-        transient=cause.errno == socket.EAI_AGAIN,
-    )
+def _find_translator(cause: BaseException) -> Translator | None:
+    match cause:
+        case socket.gaierror():
+            return _unknown_host_now if cause.errno == socket.EAI_AGAIN else _unknown_host
+        case ssl.SSLCertVerificationError():
+            return _CERTIFICATE_ERRORS.get(cause.verify_code, _untrusted_certificate)
+        case ssl.SSLError():
+            return _no_tls
+        case ConnectionRefusedError():
+            return _connection_refused
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
+            return _no_route
+    return None
 
 
-# OpenSSL's X509_V_ERR_ numbers for problems that an operator can fix.
-_NOT_YET_VALID, _EXPIRED, _WRONG_NAME, _WRONG_ADDRESS = 9, 10, 62, 64
-
-
-def _certificate_error(
-    cause: ssl.SSLCertVerificationError, peer: UpstreamServer
-) -> TranslatedError:
-    renew = f"Renew the certificate of {peer.service}, and check this host's clock."
-    what, fix = {
-        _NOT_YET_VALID: ("is not valid yet", renew),
-        _EXPIRED: ("has expired", renew),
-        _WRONG_NAME: ("is for another host name", f"Use that name in {peer.setting}."),
-        _WRONG_ADDRESS: ("is for another address", f"Use the name in {peer.setting}."),
-    }.get(
-        cause.verify_code,
-        (
-            "is not signed by an authority that this host trusts",
-            "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
-        ),
-    )
-    return _unreachable_error(f"The certificate of {peer.name} {what}.", fix, transient=False)
-
-
-def _tls_error(peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} does not support TLS, or not a version that is accepted here.",
-        f"Check scheme and port in {peer.setting}: a server without TLS needs http://.",
-        transient=False,
-    )
-
-
-def _translate_connect_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} did not accept a connection within {peer.timeouts.connect:g} s.",
-        f"Check {peer.setting}, this host's network and its firewall.",
-    )
-
-
-def _translate_pool_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"No connection to {peer.name} became free within {peer.timeouts.pool:g} s.",
-        "Run the command again. If it happens again, the server is too slow for this load.",
-    )
-
-
-def _translate_read_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} sent nothing for {peer.timeouts.read:g} s.",
-        f"Check the load of {peer.service}, then run the command again.",
-        connecting=False,
-    )
-
-
-def _translate_write_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} accepted no data for {peer.timeouts.write:g} s.",
-        f"Check the load of {peer.service}, then run the command again.",
-        connecting=False,
-    )
-
-
-def _translate_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} exceeded the time limit.",
-        f"Check the load of {peer.service}, then run the command again.",
-        connecting=False,
-    )
+_exceeded_deadline = _report_slow(
+    "{peer.name} did not finish its response within {peer.timeouts.total:g} s."
+)
 
 
 def deadline_error(peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} did not finish its response within {peer.timeouts.total:g} s.",
-        f"Check the load of {peer.service}, then run the command again.",
-        connecting=False,
-    )
+    return _exceeded_deadline(TimeoutError(), peer)
 
 
-def _translate_network_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"{peer.name} closed the connection before its response was complete.",
-        f"Run the command again. If it happens again, check the logs of {peer.service} and of "
-        "its reverse proxy.",
-        connecting=False,
-    )
-
-
-def _invalid_response_error(message: str, fix: str) -> TranslatedError:
-    return TranslatedError(error=UpstreamInvalidResponse(message, fix=fix))
+_closed_early = _report(
+    "{peer.name} closed the connection before its response was complete.",
+    "Run the command again. If it happens again, check the logs of {peer.service} and of its "
+    "reverse proxy.",
+    connecting=False,
+)
+_not_http = _report_invalid(
+    "{peer.name} sent a response that is not HTTP.", "Check scheme and port in {peer.setting}."
+)
+_unreadable = _report_invalid(
+    "The response of {peer.name} can't be read.",
+    "Check that {peer.setting} is the address of {peer.service}.",
+)
 
 
 def _translate_remote_protocol_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
     text = str(error)
-    if "disconnected" in text or "closed connection" in text:
-        return _translate_network_error(error, peer)
-    return _invalid_response_error(
-        f"{peer.name} sent a response that is not HTTP.",
-        f"Check scheme and port in {peer.setting}.",
-    )
-
-
-def _translate_decoding_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _invalid_response_error(
-        f"{peer.name} sent a body {error}.",
-        f"Check the reverse proxy of {peer.service}: it may corrupt responses.",
-    )
-
-
-def _unreadable_response_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _invalid_response_error(
-        f"The response of {peer.name} can't be read.",
-        f"Check that {peer.setting} is the address of {peer.service}.",
-    )
-
-
-def _translate_proxy_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
-    return _unreachable_error(
-        f"The proxy refused to connect to {peer.name}.",
-        "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
-    )
+    is_closed = "disconnected" in text or "closed connection" in text
+    return (_closed_early if is_closed else _not_http)(error, peer)
 
 
 def _translate_local_protocol_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
@@ -271,34 +224,46 @@ def _translate_invalid_url(error: Exception, peer: UpstreamServer) -> Translated
 
 
 ERROR_TRANSLATORS: dict[type[Exception], Translator] = {
-    httpx.HTTPError: _unreadable_response_error,
-    httpx.RequestError: _unreadable_response_error,
-    httpx.TransportError: _unreadable_response_error,
-    httpx.TimeoutException: _translate_timeout,
-    httpx.ConnectTimeout: _translate_connect_timeout,
-    httpx.ReadTimeout: _translate_read_timeout,
-    httpx.WriteTimeout: _translate_write_timeout,
-    httpx.PoolTimeout: _translate_pool_timeout,
-    httpx.NetworkError: _translate_network_error,
-    httpx.ReadError: _translate_network_error,
-    httpx.WriteError: _translate_network_error,
-    httpx.CloseError: _translate_network_error,
+    httpx.HTTPError: _unreadable,
+    httpx.RequestError: _unreadable,
+    httpx.TransportError: _unreadable,
+    httpx.TimeoutException: _report_slow("{peer.name} exceeded the time limit."),
+    httpx.ConnectTimeout: _report(
+        "{peer.name} did not accept a connection within {peer.timeouts.connect:g} s.",
+        _CHECK_NETWORK,
+    ),
+    httpx.ReadTimeout: _report_slow("{peer.name} sent nothing for {peer.timeouts.read:g} s."),
+    httpx.WriteTimeout: _report_slow("{peer.name} accepted no data for {peer.timeouts.write:g} s."),
+    httpx.PoolTimeout: _report(
+        "No connection to {peer.name} became free within {peer.timeouts.pool:g} s.",
+        "Run the command again. If it happens again, the server is too slow for this load.",
+    ),
+    httpx.NetworkError: _closed_early,
+    httpx.ReadError: _closed_early,
+    httpx.WriteError: _closed_early,
+    httpx.CloseError: _closed_early,
     httpx.ConnectError: _translate_connect_error,
-    httpx.ProxyError: _translate_proxy_error,
+    httpx.ProxyError: _report(
+        "The proxy refused to connect to {peer.name}.",
+        "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
+    ),
     httpx.UnsupportedProtocol: _translate_invalid_url,
-    httpx.ProtocolError: _unreadable_response_error,
+    httpx.ProtocolError: _unreadable,
     httpx.LocalProtocolError: _translate_local_protocol_error,
     httpx.RemoteProtocolError: _translate_remote_protocol_error,
-    httpx.DecodingError: _translate_decoding_error,
-    httpx.TooManyRedirects: _unreadable_response_error,
-    httpx.HTTPStatusError: _unreadable_response_error,
+    httpx.DecodingError: _report_invalid(
+        "{peer.name} sent a body {error}.",
+        "Check the reverse proxy of {peer.service}: it may corrupt responses.",
+    ),
+    httpx.TooManyRedirects: _unreadable,
+    httpx.HTTPStatusError: _unreadable,
     httpx.InvalidURL: _translate_invalid_url,
-    httpx.CookieConflict: _unreadable_response_error,
-    httpx.StreamError: _unreadable_response_error,
-    httpx.StreamConsumed: _unreadable_response_error,
-    httpx.StreamClosed: _unreadable_response_error,
-    httpx.ResponseNotRead: _unreadable_response_error,
-    httpx.RequestNotRead: _unreadable_response_error,
+    httpx.CookieConflict: _unreadable,
+    httpx.StreamError: _unreadable,
+    httpx.StreamConsumed: _unreadable,
+    httpx.StreamClosed: _unreadable,
+    httpx.ResponseNotRead: _unreadable,
+    httpx.RequestNotRead: _unreadable,
     UnicodeError: _translate_invalid_url,  # From the codec for host names.
     UnicodeEncodeError: _translate_local_protocol_error,
 }

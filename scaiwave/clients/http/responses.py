@@ -104,11 +104,6 @@ def _find_secrets(request: httpx.Request) -> set[str]:
     return {value for value in values if len(value) >= MIN_SECRET_CHARS}
 
 
-def _format_detail(response: httpx.Response) -> str:
-    detail = response_detail(response)
-    return f": {detail.rstrip('.')}." if detail else "."
-
-
 def _format_request(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
@@ -120,7 +115,8 @@ def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveE
     except httpx.InvalidURL:
         target = source
     same_origin = _get_origin(target) == _get_origin(source)
-    if same_origin and _differ_only_by_slash(target.path, source.path):
+    one, other = target.path, source.path
+    if same_origin and one != other and one.rstrip("/") == other.rstrip("/"):
         return TrailingSlashRedirect(
             f"{peer.name} redirects {request} to {target.path}, which would lose the Authorization "
             "header.",
@@ -140,10 +136,6 @@ def _fix_redirect(source: httpx.URL, target: httpx.URL, peer: UpstreamServer) ->
         return f"Set {peer.setting} to the address that {peer.service} itself answers at."
     base = f"{target.scheme}://{target.netloc.decode()}{target.path.removesuffix(path)}"
     return f"If {base} is {peer.service}, set {peer.setting} to it."
-
-
-def _differ_only_by_slash(one: str, other: str) -> bool:
-    return one != other and one.rstrip("/") == other.rstrip("/")
 
 
 def _get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -185,7 +177,8 @@ def _get_reason(status: int) -> str:
 
 
 def _rejection_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
-    request, detail = _format_request(response), _format_detail(response)
+    request, detail = _format_request(response), response_detail(response)
+    detail = f": {detail.rstrip('.')}." if detail else "."
     match response.status_code:
         case 401:
             return UpstreamUnauthorized(

@@ -333,8 +333,10 @@ class ScaiKeyClient(RegistrationCalls):
             if not self._has_scim or not is_path_segment(tenant_id):
                 return tenant_id, None
             try:
-                paging = self._read_scim_paging(tenant_id)
-                return tenant_id, scim.read_groups(self._get_scim, tenant_id, paging)
+                with self._scim_lock:  # Lists are paged alike for all tenants.
+                    if self._scim_paging is None:
+                        self._scim_paging = scim.read_paging(self._get_scim, tenant_id)
+                return tenant_id, scim.read_groups(self._get_scim, tenant_id, self._scim_paging)
             except UpstreamUnauthorized:
                 raise
             except scim.UNAVAILABLE:
@@ -357,13 +359,6 @@ class ScaiKeyClient(RegistrationCalls):
             raise
         except scim.UNAVAILABLE:
             return None
-
-    def _read_scim_paging(self, tenant_id: str) -> scim.Paging:
-        """Return how SCIM lists are paged, which is the same for all tenants."""
-        with self._scim_lock:
-            if self._scim_paging is None:
-                self._scim_paging = scim.read_paging(self._get_scim, tenant_id)
-            return self._scim_paging
 
     def _get_scim(self, path: str, params: dict[str, Any]) -> httpx.Response:
         return self._get(path, "groups", params, accept=scim.ACCEPT)
@@ -490,7 +485,13 @@ class ScaiKeyClient(RegistrationCalls):
             )
 
         try:
-            return self._send_with_token(send)
+            token = self._auth.bearer()
+            try:
+                return send(token)
+            except UpstreamUnauthorized:  # A token may be revoked: once more with a new one.
+                if not self._auth.renew(token):
+                    raise
+            return send(self._auth.bearer())
         except UpstreamForbidden as error:
             error.fix = (
                 _OPERATOR_FIX
@@ -505,16 +506,6 @@ class ScaiKeyClient(RegistrationCalls):
                     "that variable."
                 )
             raise
-
-    def _send_with_token(self, send: Callable[[str], httpx.Response]) -> httpx.Response:
-        """Send a request, and once more with a new token after a 401: a token may be revoked."""
-        token = self._auth.bearer()
-        try:
-            return send(token)
-        except UpstreamUnauthorized:
-            if not self._auth.renew(token):
-                raise
-        return send(self._auth.bearer())
 
 
 def scaikey_client(config: Configuration) -> ScaiKeyClient:

@@ -76,13 +76,13 @@ class _Collector:
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        labels = {
+        versions = {
             "version": version("scaiwave"),
             "python": platform.python_version(),
             "django": django.get_version(),
             "database": connection.vendor,
         }
-        build = Metric("build_info", "Versions of this server.", [(labels, 1)])
+        build = Metric("build_info", "Versions of this server.", [(versions, 1)])
         for metric in (build, *_collect_all()):
             family_class = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
             names = sorted({name for labels, _ in metric.samples for name in labels})

@@ -10,8 +10,7 @@ import pytest
 
 from rooms.errors import RoomClosed, RoomNotFound
 from rooms.lifecycle.archive_room import (
-    ArchiveRoomResult,
-    ReopenRoomResult,
+    RoomStateResult,
     archive_room,
     reopen_room,
 )
@@ -40,12 +39,12 @@ def room() -> Room:
     return make_room(make_workspace(tenant), make_participant(tenant), room_alias="lobby")
 
 
-def archive(**changes: Any) -> ArchiveRoomResult:
+def archive(**changes: Any) -> RoomStateResult:
     arguments = {"operator": HOST_OPERATOR, "name": "lobby", "tenant": "acme", "now": NOW}
     return archive_room(**{**arguments, "reason": "over", **changes})
 
 
-def reopen(**changes: Any) -> ReopenRoomResult:
+def reopen(**changes: Any) -> RoomStateResult:
     arguments = {"operator": HOST_OPERATOR, "name": "lobby", "tenant": "acme", "now": NOW}
     return reopen_room(**{**arguments, "reason": "", **changes})
 
