@@ -20,7 +20,6 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_secret_parts, find_unknown_names, has_comment
 from scaiwave.config.database import parse_redis_address, uses_sqlite
-from scaiwave.config.definitions import SettingDefinition
 from scaiwave.config.secret_keys import find_encryption_keys, list_secret_files
 from scaiwave.core.errors import SettingInvalid
 
@@ -30,42 +29,15 @@ OWN_SECRETS = ("SCAIWAVE_SECRET_KEY", "SCAIWAVE_METRICS_TOKEN")
 """Secrets that operators choose themselves; others come from another server."""
 
 MIN_SECRET_CHARS = 32
+_WORDS = re.compile(r"[^\W_\d]+")
 RANDOM_HINT = "Create one with `openssl rand -base64 32`."
 EXAMPLE_WORDS = frozenset(
-    [
-        "admin",
-        "change",
-        "changeme",
-        "changethis",
-        "default",
-        "django",
-        "dummy",
-        "example",
-        "foo",
-        "here",
-        "insecure",
-        "key",
-        "me",
-        "my",
-        "password",
-        "placeholder",
-        "please",
-        "postgres",
-        "replace",
-        "replaceme",
-        "sample",
-        "scaiwave",
-        "secret",
-        "test",
-        "the",
-        "this",
-        "todo",
-        "token",
-        "xxx",
-        "xxxx",
-        "xxxxx",
-        "your",
-    ]
+    (
+        *("admin", "change", "changeme", "changethis", "default", "django", "dummy", "example"),
+        *("foo", "here", "insecure", "key", "me", "my", "password", "placeholder", "please"),
+        *("postgres", "replace", "replaceme", "sample", "scaiwave", "secret", "test", "the"),
+        *("this", "todo", "token", "xxx", "xxxx", "xxxxx", "your"),
+    )
 )
 """A secret of nothing but these words, digits and punctuation is an example."""
 
@@ -81,17 +53,13 @@ def check_configuration(
 def _check_values(config: Configuration) -> Iterator[CheckMessage]:
     for setting in SETTINGS:
         try:
-            _read_setting(config, setting)
+            # As its type, except URLs with passwords, which have checks of their own.
+            if setting.type == "url" and not setting.secret:
+                config.get_url(setting.name)
+            elif setting.type in {"int", "fraction", "bool", "choice", "networks"}:
+                getattr(config, f"get_{setting.type}")(setting.name)
         except SettingInvalid as error:
             yield Error(error.message, hint=error.fix, id="scaiwave.E001")
-
-
-def _read_setting(config: Configuration, setting: SettingDefinition) -> None:
-    """Read a setting as its type, except URLs with passwords, which have checks of their own."""
-    if setting.type == "url" and not setting.secret:
-        config.get_url(setting.name)
-    elif setting.type in {"int", "fraction", "bool", "choice", "networks"}:
-        getattr(config, f"get_{setting.type}")(setting.name)
 
 
 def _check_encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
@@ -145,7 +113,11 @@ def _check_example_secrets(config: Configuration) -> Iterator[CheckMessage]:
             continue
         value = config.get_str(setting.name)
         own = setting.name in OWN_SECRETS
-        if any(_is_example(secret) for secret in find_secret_parts(setting.name, value)):
+        parts = find_secret_parts(setting.name, value)
+        if any(
+            "…" in part or "..." in part or EXAMPLE_WORDS.issuperset(_WORDS.findall(part.lower()))
+            for part in parts
+        ):
             problem = f"{setting.name} has an example as its secret."
         elif own and len(value) < MIN_SECRET_CHARS:
             problem = f"{setting.name} has fewer than {MIN_SECRET_CHARS} characters."
@@ -160,11 +132,6 @@ def _is_production(config: Configuration) -> bool:
     public_url = urlsplit(config.get_url("SCAIWAVE_PUBLIC_URL"))
     is_public = public_url.scheme == "https" and public_url.hostname not in LOOPBACK
     return is_public or not uses_sqlite(config)
-
-
-def _is_example(secret: str) -> bool:
-    words = {word for word in re.split(r"[\W_\d]+", secret.lower()) if word}
-    return "…" in secret or "..." in secret or words <= EXAMPLE_WORDS
 
 
 def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:

@@ -157,12 +157,10 @@ class LockWaits:
         texts = [
             f"The database is blocked by another session"
             f"{f': {blockers}' if blockers else ''}. No changes were made."
-            for blockers in map(self._describe, (True, False))
+            for with_query in (True, False)
+            for blockers in [self.describe_blockers(with_query=with_query)]
         ]
         return DatabaseBlocked(texts[0], fix=fix, summary=texts[1])
-
-    def _describe(self, with_query: bool) -> str:
-        return self.describe_blockers(with_query=with_query)
 
     def watch(self, pid: int, poll_seconds: float, ended: threading.Event) -> None:
         """Look from time to time for the sessions that this one waits for.
@@ -220,12 +218,14 @@ def limit_lock_waits(seconds: float, *, time_limit: float | None) -> Iterator[Lo
 
 @contextmanager
 def _limit_on_postgresql(seconds: float, time_limit: float | None) -> Iterator[LockWaits]:
-    _set_lock_timeout(f"{seconds * 1000:.0f}ms")
+    milliseconds = f"{seconds * 1000:.0f}ms"
+    fetch_one("SELECT set_config('lock_timeout', %s, false)", [milliseconds])
+    (pid,) = fetch_one("SELECT pg_backend_pid()")
     waits, ended = LockWaits(), threading.Event()
     shortest = min(filter(None, (seconds, time_limit)), default=60)
     thread = threading.Thread(
         target=waits.watch,
-        args=(_get_backend_pid(), max(MIN_POLL_SECONDS, shortest / 3), ended),
+        args=(int(pid), max(MIN_POLL_SECONDS, shortest / 3), ended),
         name="lock-waits",
         daemon=True,
     )
@@ -237,14 +237,6 @@ def _limit_on_postgresql(seconds: float, time_limit: float | None) -> Iterator[L
         thread.join(MAX_CLOSE_SECONDS)
         with suppress(Error):  # A session that can't be used is replaced anyway.
             execute("SET lock_timeout TO DEFAULT")
-
-
-def _set_lock_timeout(value: str) -> None:
-    fetch_one("SELECT set_config('lock_timeout', %s, false)", [value])
-
-
-def _get_backend_pid() -> int:
-    return int(fetch_one("SELECT pg_backend_pid()")[0])
 
 
 @contextmanager

@@ -139,30 +139,27 @@ def list_workers(redis: Redis) -> list[WorkerBeat]:
     """Return the workers with a recent heartbeat; RQ lets their keys expire otherwise."""
     keys = read_some_members(redis, "rq:workers", MAX_ENTRIES)
     found = read_hashes(redis, keys, dict.fromkeys(_WORKER_FIELDS, MAX_WORKER_FIELD_BYTES))
-    return [
-        _build_worker(key, fields.values)
-        for key, fields in zip(keys, found, strict=True)
-        if "last_heartbeat" in fields.values and not fields.sizes["death"]
-    ]
-
-
-def _build_worker(key: bytes, fields: Mapping[str, bytes]) -> WorkerBeat:
-    return WorkerBeat(
-        name=_decode(key).removeprefix("rq:worker:"),
-        host=_decode(fields.get("hostname")),
-        pid=_parse_pid(fields.get("pid")),
-        state=_decode(fields.get("state")),
-        seen_at=_parse_worker_time(fields["last_heartbeat"]),
-        is_suite="scaiwave" in fields,
-    )
+    beats = []
+    for key, fields in zip(keys, found, strict=True):
+        values = fields.values
+        if "last_heartbeat" not in values or fields.sizes["death"]:
+            continue
+        pid = values.get("pid", b"")
+        beats.append(
+            WorkerBeat(
+                name=_decode(key).removeprefix("rq:worker:"),
+                host=_decode(values.get("hostname")),
+                pid=int(pid) if len(pid) <= 10 and pid.isdigit() else 0,
+                state=_decode(values.get("state")),
+                seen_at=_parse_worker_time(values["last_heartbeat"]),
+                is_suite="scaiwave" in values,
+            )
+        )
+    return beats
 
 
 def _decode(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")[:200]
-
-
-def _parse_pid(value: bytes | None) -> int:
-    return int(value) if value and len(value) <= 10 and value.isdigit() else 0
 
 
 def _parse_worker_time(text: bytes) -> datetime | None:

@@ -110,6 +110,10 @@ def _build_record(job_id: str, found: HashFields[str]) -> JobRecord:
     queue = _get_text(fields, "origin")
     if queue not in QUEUES:
         raise UnsafeJob(RefusalReason.FORMAT, "its queue is not one of this server")
+    attempts, error = fields["attempts"], None
+    if fields["error_code"]:
+        error = {name: _get_text(fields, f"error_{name}") for name in ("code", "message", "fix")}
+    is_number = attempts.isdigit() and len(attempts) <= MAX_ATTEMPTS_DIGITS
     return JobRecord(
         id=job_id,
         definition=definition,
@@ -121,8 +125,8 @@ def _build_record(job_id: str, found: HashFields[str]) -> JobRecord:
         started_at=_get_time(fields, "started_at"),
         ended_at=_get_time(fields, "ended_at"),
         worker=_get_text(fields, "worker_name"),
-        attempts=_get_number(fields, "attempts"),
-        error=_get_error(fields),
+        attempts=int(attempts) if is_number else None,
+        error=error,
     )
 
 
@@ -141,7 +145,8 @@ def _parse_data(data: bytes) -> tuple[JobDefinition, list[Any]]:
     try:
         call = json.loads(_decompress(data))
     except (ValueError, RecursionError):
-        what = "pickled, as in earlier releases" if _is_pickled(data) else "not JSON"
+        is_pickled = _decompress(data)[:1] == b"\x80"
+        what = "pickled, as in earlier releases" if is_pickled else "not JSON"
         raise UnsafeJob(RefusalReason.FORMAT, f"it is {what}") from None
     match call:
         case [str(function), None, list(arguments), dict(keywords)]:
@@ -172,10 +177,6 @@ def _decompress(data: bytes) -> bytes:
     return text
 
 
-def _is_pickled(data: bytes) -> bool:
-    return _decompress(data)[:1] == b"\x80"
-
-
 def _get_text(fields: Mapping[str, bytes], name: str) -> str:
     return fields[name].decode("utf-8", "replace")
 
@@ -185,14 +186,3 @@ def _get_time(fields: Mapping[str, bytes], name: str) -> datetime | None:
         return utcparse(_get_text(fields, name))
     except ValueError:
         return None
-
-
-def _get_number(fields: Mapping[str, bytes], name: str) -> int | None:
-    text = fields[name]
-    return int(text) if text.isdigit() and len(text) <= MAX_ATTEMPTS_DIGITS else None
-
-
-def _get_error(fields: Mapping[str, bytes]) -> dict[str, str] | None:
-    if not fields["error_code"]:
-        return None
-    return {name: _get_text(fields, f"error_{name}") for name in ("code", "message", "fix")}

@@ -15,16 +15,10 @@ from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX
 from scaiwave.sandbox.errors import InvalidMutation
 
 USER_FIELDS = frozenset(
-    {
-        "email",
-        "first_name",
-        "last_name",
-        "display_name",
-        "status",
-        "mfa_enabled",
-        "avatar_url",
-        "roles",
-    }
+    (
+        *("email", "first_name", "last_name", "display_name", "status", "mfa_enabled"),
+        *("avatar_url", "roles"),
+    )
 )
 GROUP_FIELDS = frozenset({"name", "description", "group_type"})
 

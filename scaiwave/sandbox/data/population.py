@@ -75,12 +75,12 @@ class Population:
         self.lock = threading.RLock()
         self.partner_ids = Ids(prefix="prt", seed=seed)
         self.tenant_ids = Ids(prefix="tnt", seed=seed)
-        self.partners: dict[str, Row] = {}
+        self.partners: dict[Any, Row] = {}
         for index in range(partners):
             name, slug = build_partner_name(index)
             row = self._build_partner(index, name=name, slug=slug)
             self.partners[row["id"]] = row
-        self.tenants: dict[str, Row] = {}
+        self.tenants: dict[Any, Row] = {}
         for index in range(tenants):
             row = self._build_seeded_tenant(index)
             self.tenants[row["id"]] = row

@@ -293,7 +293,7 @@ def test_success_application_has_the_scope_of_its_registration(
 def test_fail_tenant_issues_a_token_for_the_platform(scaikey: Sandbox) -> None:
     id_, row = next(iter(scaikey.directory.tenants.items()))
     make_tenant(row["slug"], scaikey_tenant_id=id_)
-    claims: dict[str, Any] = {"tenant_id": id_, "iss": scaikey.get_issuer(id_)}
+    claims = {"tenant_id": id_, "iss": scaikey.get_issuer(id_)}
     for role in ("super_admin", "partner_admin"):
         with pytest.raises(InsufficientPermission) as caught:
             identified(scaikey, scaikey.issue_token(role=role, partner_id="prt_1", **claims))
