@@ -164,8 +164,8 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
     shared = f"{room.tenant_id}\t{room.pk}\t{room.creator_id}\tt"
     types = {name: _escape(name) for name in set(columns.event_types)}
 
-    def encode(content: dict[str, Any]) -> bytes:
-        return _json_encoder.encode(content).replace(b"\\", b"\\\\")
+    def encode(content: dict[str, Any]) -> str:
+        return _json_encoder.encode(content).replace(b"\\", b"\\\\").decode()
 
     rows = zip(
         destination.rewriter.new_id.map_to_hex(columns.ids),
@@ -182,7 +182,7 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
     fields = [
         f"{shared}\t{new_id}\t{types[kind]}\t{at}\t{seconds}\t{uuid or _NULL}\t{created}"
         f"\t{edited or _NULL}\t{redacted or _NULL}\t"
-        f"{_NULL if original is None else encode(original).decode()}\t".encode()
+        f"{_NULL if original is None else encode(original)}\t".encode()
         for new_id, kind, at, seconds, uuid, created, edited, redacted, original in rows
     ]
     # JSON escapes line breaks, so each content is one line.
