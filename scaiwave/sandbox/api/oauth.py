@@ -117,7 +117,7 @@ def get_discovery(sandbox: SandboxState, request: Request) -> Response:
 
 @route("GET", PLATFORM + "/.well-known/jwks.json", TENANT + "/.well-known/jwks.json")
 def get_jwks(sandbox: SandboxState, request: Request) -> Response:
-    """Return the platform's keys, also for a tenant (an assumption)."""
+    """Return the platform's keys, which sign for its tenants too (an assumption)."""
     find_tenant(sandbox, request)
     response = json_response(sandbox.keys.build_jwks())
     response.content_type = "application/jwk-set+json"  # RFC 7517, 8.5.1

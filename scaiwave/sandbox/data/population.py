@@ -263,7 +263,7 @@ class Population:
         raise UnknownEntity(kind, slug)
 
     def get_by_id(self, kind: str, entity_id: str) -> Row:
-        """Return the row for GET by ID: also if it, or its tenant, was softly deleted."""
+        """Return the row for GET by ID, even after a soft deletion of it or its tenant."""
         with self.lock:
             place = self._computed[kind].find(entity_id) if kind in self._computed else None
             if place is not None and place[1] in self.deleted:
