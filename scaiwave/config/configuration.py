@@ -12,7 +12,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import (
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+)
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -47,6 +54,8 @@ MAX_WORD_CHARS = 14
 """Letters alone, up to this number, may be an ordinary word, such as `password`."""
 
 
+MIN_PREFIX_BITS = 7
+"""The widest private network is fc00::/7."""
 _MAX_NUMBER = 2**31 - 1
 # Dates, time-outs and PostgreSQL's settings in milliseconds end there.
 _MAX_BY_UNIT = (("_DAYS", 20_000), ("_MINUTES", 1_000_000), ("_SECONDS", 2_000_000))
@@ -155,15 +164,16 @@ class Configuration:
         networks = []
         for text in self.get_list(name):
             try:
-                network = ip_network(text)
+                interface = ip_interface(text)
+                problem = _find_network_problem(interface)
             except ValueError:
-                network = None
-            if network is None or network.prefixlen == 0 or _is_never_a_peer(network):
+                problem = "it is not an address or a network"
+            if problem:
                 raise SettingInvalid(
-                    f"{name} contains {text!r}, which is not the address or network of a proxy.",
+                    f"{name} contains {text!r}: {problem}.",
                     fix=f"Set {name} to addresses and networks such as 10.0.0.5,fd00::/64.",
                 )
-            networks.append(network)
+            networks.append(interface.network)
         return tuple(networks)
 
     def mask_secrets(self, text: str) -> str:
@@ -351,7 +361,12 @@ def load(environment: Mapping[str, str] | None = None) -> Configuration:
     return Configuration(environment, home, env_file.absolute())
 
 
-def _is_never_a_peer(network: IPv4Network | IPv6Network) -> bool:
-    """Whether no address of a client is in it: those in IPv6 form count as IPv4, without a zone."""
-    address = network.network_address
-    return isinstance(address, IPv6Address) and bool(address.ipv4_mapped or address.scope_id)
+def _find_network_problem(interface: IPv4Interface | IPv6Interface) -> str:
+    """Return why it can't be a network of proxies; "" if it can."""
+    network = interface.network
+    first = network.network_address
+    if isinstance(first, IPv6Address) and (first.ipv4_mapped or first.scope_id):
+        return "addresses of clients are compared as IPv4 if they are, and without a zone"
+    if interface.ip != first:
+        return f"the network of that address is {network}"
+    return "it is wider than any private network" if network.prefixlen < MIN_PREFIX_BITS else ""

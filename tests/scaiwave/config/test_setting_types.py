@@ -87,35 +87,40 @@ def test_fail_numbers_that_are_no_date_or_time_out(name: str, maximum: int, tmp_
     assert caught.value.message == f"{name} is not a whole number, {maximum:,} or less."
 
 
+NO_NETWORK, TOO_WIDE = "it is not an address or a network", "it is wider than any private network"
+NO_CLIENT = "addresses of clients are compared as IPv4 if they are, and without a zone"
+
+
 def test_success_networks(tmp_path: Path) -> None:
-    text = " 10.0.0.5, 192.0.2.0/28 ,fd00::/64,,::1"
+    text = " 10.0.0.5, 192.0.2.0/28 ,fd00::/64,,::1,fc00::/7"
     config = configured(tmp_path, SCAIWAVE_TRUSTED_PROXIES=text)
     networks = config.get_networks("SCAIWAVE_TRUSTED_PROXIES")
-    assert list(map(str, networks)) == ["10.0.0.5/32", "192.0.2.0/28", "fd00::/64", "::1/128"]
+    expected = ["10.0.0.5/32", "192.0.2.0/28", "fd00::/64", "::1/128", "fc00::/7"]
+    assert list(map(str, networks)) == expected
 
 
 @pytest.mark.parametrize(
-    "entry",
+    ("entry", "reason"),
     [
-        "10.0.0.5/8",
-        "10.0.0.0/33",
-        "10.0.0",
-        "proxy.example.com",
-        "0.0.0.0/0",
-        "::/0",
-        "10.0.0.5:80",
-        "::ffff:10.0.0.0/104",
-        "fe80::1%eth0",
+        ("10.0.0.5/8", "the network of that address is 10.0.0.0/8"),
+        ("10.0.0.0/33", NO_NETWORK),
+        ("10.0.0", NO_NETWORK),
+        ("proxy.example.com", NO_NETWORK),
+        ("10.0.0.5:80", NO_NETWORK),
+        ("0.0.0.0/0", TOO_WIDE),
+        ("::/0", TOO_WIDE),
+        ("0.0.0.0/1,128.0.0.0/1", TOO_WIDE),
+        ("fc00::/6", TOO_WIDE),
+        ("::ffff:10.0.0.0/104", NO_CLIENT),
+        ("fe80::1%eth0", NO_CLIENT),
     ],
 )
-def test_fail_networks(entry: str, tmp_path: Path) -> None:
+def test_fail_networks(entry: str, reason: str, tmp_path: Path) -> None:
     config = configured(tmp_path, SCAIWAVE_TRUSTED_PROXIES=f"127.0.0.1,{entry},::1")
     with pytest.raises(SettingInvalid) as caught:
         config.get_networks("SCAIWAVE_TRUSTED_PROXIES")
-    assert caught.value.message == (
-        f"SCAIWAVE_TRUSTED_PROXIES contains {entry!r}, which is not the address or network of a "
-        "proxy."
-    )
+    first = entry.partition(",")[0]
+    assert caught.value.message == f"SCAIWAVE_TRUSTED_PROXIES contains {first!r}: {reason}."
     assert caught.value.exit_code == 2
 
 
