@@ -15,16 +15,15 @@ from dataclasses import astuple, dataclass, replace
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import get_script_prefix
 
 MAX_SIGN_IN_SECONDS = 15 * 60
 """How long a sign-in may take."""
 
 MAX_COOKIE_BYTES = 1000
 _SALT = "scaiwave.pending_sign_ins."
-_NAMES = tuple(f"scaiwave_sign_in_{number}" for number in range(4))
-"""The cookies that a browser can have: any page can begin sign-ins, and all cookies must fit into
-the headers that gunicorn and nginx accept."""
+MAX_COOKIES = 4
+"""How many a browser can have: any page can begin sign-ins, and all cookies must fit into the
+headers that gunicorn and nginx accept."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ def save_pending(
     signed = _sign(state, pending)
     if len(signed) > MAX_COOKIE_BYTES:
         signed = _sign(state, replace(pending, target=""))
-    free = [name for name in _NAMES if not request.COOKIES.get(name)]
+    names = _list_names()
+    free = [name for name in names if not request.COOKIES.get(name)]
     response.set_cookie(
-        secrets.choice(free or _NAMES),  # Windows that begin at once mostly get different ones.
+        secrets.choice(free or names),  # Windows that begin at once mostly get different ones.
         signed,
         max_age=MAX_SIGN_IN_SECONDS,
-        path=_get_path(),
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",  # The answer comes by a link from ScaiKey, which Strict would not send.
@@ -63,11 +62,11 @@ def find_pending(request: HttpRequest, state: str) -> PendingSignIn | None:
 def delete_pending(request: HttpRequest, response: HttpResponseBase, state: str) -> None:
     """Delete the cookie of this state, if the browser has one."""
     for name, _ in _iter_pending(request, state):
-        response.delete_cookie(name, path=_get_path(), samesite="Lax")
+        response.delete_cookie(name, samesite="Lax")
 
 
 def _iter_pending(request: HttpRequest, state: str) -> Iterator[tuple[str, PendingSignIn]]:
-    for name in _NAMES:
+    for name in _list_names():
         with suppress(signing.BadSignature):
             values = signing.loads(
                 request.COOKIES.get(name, ""), salt=_SALT + state, max_age=MAX_SIGN_IN_SECONDS
@@ -79,5 +78,6 @@ def _sign(state: str, pending: PendingSignIn) -> str:
     return signing.dumps(astuple(pending), salt=_SALT + state)
 
 
-def _get_path() -> str:
-    return f"{get_script_prefix()}oidc/"
+def _list_names() -> list[str]:
+    prefix = settings.COOKIE_PREFIX
+    return [f"{prefix}scaiwave_sign_in_{number}" for number in range(MAX_COOKIES)]

@@ -107,13 +107,15 @@ def test_success_a_sign_in_that_begins_leaves_no_row(scaikey: ScaiKey) -> None:
 def test_success_the_cookie_is_for_the_answer_alone(
     scaikey: ScaiKey, settings: Settings, has_tls: bool
 ) -> None:
+    """With TLS, by its name and path, no other host of the domain can have set it."""
     settings.SESSION_COOKIE_SECURE = has_tls
+    settings.COOKIE_PREFIX = "__Host-" if has_tls else ""
     client = Client()
     sent = begin(client)
     (cookie,) = client.cookies.values()
-    assert cookie.key in NAMES
+    assert cookie.key in [settings.COOKIE_PREFIX + name for name in NAMES]
     assert find_cookie(client, sent["state"]) == cookie.key
-    assert (cookie["path"], cookie["max-age"]) == ("/oidc/", 15 * 60)
+    assert (cookie["path"], cookie["domain"], cookie["max-age"]) == ("/", "", 15 * 60)
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
     assert bool(cookie["secure"]) is has_tls
 
