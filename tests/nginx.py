@@ -21,6 +21,8 @@ from tests.tools import require_tool
 
 SITE = CHECKOUT / "scripts/deploy/nginx.conf"
 START_SECONDS = 60
+LOAD_BALANCER = "127.0.0.6"
+"""The address whose X-Forwarded-For nginx trusts, as behind a load balancer."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def _build_main(directory: Path) -> str:
     return (
         f"{user} daemon off; pid {directory}/nginx.pid; error_log stderr;\n"
         f"events {{ worker_connections 1024; }}\n"
-        f"http {{ access_log off; {temporary} include {directory}/site.conf; }}\n"
+        f"http {{ access_log off; {temporary} include {directory}/site.conf;\n"
+        f"set_real_ip_from {LOAD_BALANCER}; real_ip_header X-Forwarded-For; }}\n"
     )
 
 

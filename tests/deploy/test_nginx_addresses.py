@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.config import load
-from tests.nginx import Nginx, run_nginx
+from tests.nginx import LOAD_BALANCER, Nginx, run_nginx
 
 pytestmark = pytest.mark.once
 
@@ -91,3 +91,30 @@ def test_fail_too_many_sign_ins_of_one_address(
     assert [answer.status_code for answer in answers[:10]] == [200] * 10
     with open_client(nginx, "127.0.0.5") as other:
         assert other.request(method, path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("addresses", "is_limited"),
+    [
+        ("2001:db8:1:2:{:x}:3:4:5", True),
+        ("2001:db8:1:2::{:x}", True),
+        ("2001:db8:1::{:x}", True),
+        ("2001:db8::{:x}", True),
+        ("2001:db8:1:{:x}::1", False),
+        ("::ffff:203.0.113.{}", False),
+        ("203.0.113.{}", False),
+    ],
+)
+def test_success_a_network_of_ipv6_counts_as_one_client(
+    nginx: Nginx, addresses: str, is_limited: bool
+) -> None:
+    with open_client(nginx, LOAD_BALANCER) as client:
+        statuses = [
+            client.get(
+                "/oidc/callback/", headers={"X-Forwarded-For": addresses.format(number)}
+            ).status_code
+            for number in range(1, 61)
+        ]
+        assert set(statuses) == ({200, 429} if is_limited else {200})
+        other = client.get("/oidc/callback/", headers={"X-Forwarded-For": "2001:db9::1"})
+        assert other.status_code == 200
