@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.audit.record import record_audit
-from tenants.models import AdminUser
+from tenants.models import AdminUser, AuditEntry
+
+MAX_FAILURES_PER_HOUR = 1000
+"""Anyone can fail, and entries stay: more would fill the log, and show nothing new."""
+
+logger = logging.getLogger(__name__)
 
 
 class SignInOutcome(Enum):
@@ -23,29 +30,38 @@ def record_sign_in(*, outcome: SignInOutcome, username: str, address: str, now: 
 
     A name without an account is not recorded, since people type their password there by mistake.
     """
-    account = AdminUser.objects.filter(username=username).first()
-    record_audit(
-        operator=_build_operator(outcome, username, address),
-        action=outcome.value,
-        subject=account or AdminUser(),
-        now=now,
-    )
+    account = AdminUser.objects.filter(username=username).first() or AdminUser()
+    if outcome is not SignInOutcome.SUCCEEDED:
+        _record_failure(outcome, account, address, now)
+        return
+    operator = Operator(username, OperatorRole.ADMINISTRATOR, origin=address)
+    record_audit(operator=operator, action=outcome.value, subject=account, now=now)
 
 
 def record_scaikey_failure(
     *, outcome: SignInOutcome, code: str, address: str, now: datetime
 ) -> None:
     """Write an audit entry of a sign-in with ScaiKey that was refused with an `SW_…` code."""
+    _record_failure(outcome, AdminUser(), address, now, {"via": "ScaiKey", "code": code})
+
+
+def _record_failure(
+    outcome: SignInOutcome,
+    account: AdminUser,
+    address: str,
+    now: datetime,
+    details: dict[str, Any] | None = None,
+) -> None:
+    role = OperatorRole.ANONYMOUS
+    hour = now - timedelta(hours=1), now
+    recent = AuditEntry.objects.filter(operator_role=role.value, at__range=hour)
+    if recent[:MAX_FAILURES_PER_HOUR].count() == MAX_FAILURES_PER_HOUR:
+        logger.warning("The audit log has too many failed sign-ins for one more, from %s.", address)
+        return
     record_audit(
-        operator=Operator("anonymous", OperatorRole.ANONYMOUS, origin=address),
+        operator=Operator("anonymous", role, origin=address),
         action=outcome.value,
-        subject=AdminUser(),
+        subject=account,
         now=now,
-        details={"via": "ScaiKey", "code": code},
+        details=details,
     )
-
-
-def _build_operator(outcome: SignInOutcome, username: str, address: str) -> Operator:
-    if outcome is SignInOutcome.SUCCEEDED:
-        return Operator(username, OperatorRole.ADMINISTRATOR, origin=address)
-    return Operator("anonymous", OperatorRole.ANONYMOUS, origin=address)
