@@ -45,7 +45,8 @@ _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _HTTPS_URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.IGNORECASE | re.ASCII)
 # Names that only a network of its own knows. Browsers read a last label with digits as an address.
 _PUBLIC_HOST = re.compile(
-    r"(?:[a-z0-9-]+\.)+(?!(?:local|localhost|internal|lan|arpa)$)[a-z][a-z0-9-]+"
+    r"(?:[a-z0-9-]+\.)+(?!(?:local|localhost|localdomain|internal|intranet|private|corp|home|lan|"
+    r"arpa)$)[a-z][a-z0-9-]+"
 )
 _ROLE_SLUG_PATTERN = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _ID_HINTS = {

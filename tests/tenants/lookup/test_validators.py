@@ -154,6 +154,8 @@ def test_success_avatars_at_public_hosts(url: str) -> None:
         "https://api.localhost/a.png",
         "https://metadata.google.internal/",
         "https://printer.local/",
+        *(f"https://wiki.{name}/" for name in ("corp", "home", "intranet", "private")),
+        "https://wiki.localdomain/",
         "https://intranet/a.png",
         "https://old.example./a.png",
         "https://anna:secret@old.example/a.png",
