@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,12 @@ def run_gunicorn(
     log: Path,
     workers: int = 1,
     threads: int = 8,
+    launcher: Sequence[str] = (),
 ) -> Iterator[int]:
-    """Yield the process id of gunicorn, which serves the connections of this socket."""
+    """Yield the process id of gunicorn, which serves the connections of this socket.
+
+    `launcher` is a command that becomes the one that follows it.
+    """
     options = (
         f"--bind=fd://{listener.fileno()}",
         f"--workers={workers}",
@@ -61,7 +65,7 @@ def run_gunicorn(
     )
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, *GUNICORN, *options],
+            [*launcher, sys.executable, *GUNICORN, *options],
             env=environment,
             cwd=log.parent,
             pass_fds=[listener.fileno()],

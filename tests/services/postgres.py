@@ -58,12 +58,19 @@ class Programs:
         return int(self.version.partition(".")[0])
 
 
-def start_postgres(directory: Path, user: ServiceUser) -> Server:
-    """Start a server with one empty database. Raises `ServiceUnavailable`."""
+def start_postgres(directory: Path, user: ServiceUser, *, address: str = "") -> Server:
+    """Start a server with one empty database. Raises `ServiceUnavailable`.
+
+    With an `address` of this host, all hosts of its network may also connect to it there.
+    """
     programs = find_programs(directory, user)
     data = directory / "data"
     _initialise_database(programs, data, user)
-    process = user.start(_build_command(programs, data, directory), log=directory / "postgres.log")
+    if address:
+        with (data / "pg_hba.conf").open("a") as file:
+            file.write("host all all samenet trust\n")
+    command = _build_command(programs, data, directory, address)
+    process = user.start(command, log=directory / "postgres.log")
     server = Server(
         name="PostgreSQL",
         version=programs.version,
@@ -118,9 +125,9 @@ def _is_ready(url: str) -> bool:
     return True
 
 
-def _build_command(programs: Programs, data: Path, directory: Path) -> list[str]:
+def _build_command(programs: Programs, data: Path, directory: Path, address: str) -> list[str]:
     settings = {
-        "listen_addresses": "",
+        "listen_addresses": address,
         "unix_socket_directories": str(directory),
         "unix_socket_permissions": "0700",
     }
