@@ -224,7 +224,7 @@ FETCH_WITHOUT_DATABASE = """
 import django; django.setup()
 from django.test import Client
 client = Client(raise_request_exception=False)
-client.cookies["__Host-sessionid"] = 32 * "a"
+client.cookies["sessionid"] = 32 * "a"
 answer = client.get("/admin/", HTTP_HOST="chat.example.com", HTTP_X_FORWARDED_PROTO="https")
 page = answer.content.decode()
 print(answer.status_code, answer["Retry-After"], "127.0.0.1" in page)
@@ -244,7 +244,7 @@ import resource
 import django; django.setup()
 from django.test import Client
 client = Client(raise_request_exception=False)
-client.cookies["__Host-sessionid"] = 32 * "a"
+client.cookies["sessionid"] = 32 * "a"
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 answer = client.get("/admin/", HTTP_HOST="chat.example.com", HTTP_X_FORWARDED_PROTO="https")
 page = answer.content.decode()

@@ -21,7 +21,7 @@ def fail(number: int, now: datetime = NOW) -> None:
     address = f"2001:db8::{number:x}"
     outcome = SignInOutcome.LOCKED if number % 3 == 2 else SignInOutcome.FAILED
     if number % 2:
-        record_sign_in(outcome=outcome, username="nobody", address=address, now=now)
+        record_sign_in(outcome=outcome, username="unknown", address=address, now=now)
     else:
         record_scaikey_failure(outcome=outcome, code="SW_SIGN_IN_ROLE", address=address, now=now)
 
