@@ -12,14 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import (
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_interface,
-)
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_interface
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -48,14 +41,14 @@ _SCRIPT_SETTINGS = re.compile(
 )
 _LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
 _USER_INFO = re.compile(r"([a-z0-9+.-]+://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
+MIN_PREFIX_BITS = 7
+"""The widest private network is fc00::/7."""
 MIN_SECRET_CHARS = 6
 """Shorter secrets are not masked in messages: they may be parts of ordinary words."""
 MAX_WORD_CHARS = 14
 """Letters alone, up to this number, may be an ordinary word, such as `password`."""
 
 
-MIN_PREFIX_BITS = 7
-"""The widest private network is fc00::/7."""
 _MAX_NUMBER = 2**31 - 1
 # Dates, time-outs and PostgreSQL's settings in milliseconds end there.
 _MAX_BY_UNIT = (("_DAYS", 20_000), ("_MINUTES", 1_000_000), ("_SECONDS", 2_000_000))
@@ -163,17 +156,12 @@ class Configuration:
         """Return the networks of proxies; an address is a network of its own."""
         networks = []
         for text in self.get_list(name):
-            try:
-                interface = ip_interface(text)
-                problem = _find_network_problem(interface)
-            except ValueError:
-                problem = "it is not an address or a network"
-            if problem:
+            if problem := _find_network_problem(text):
                 raise SettingInvalid(
                     f"{name} contains {text!r}: {problem}.",
                     fix=f"Set {name} to addresses and networks such as 10.0.0.5,fd00::/64.",
                 )
-            networks.append(interface.network)
+            networks.append(ip_interface(text).network)
         return tuple(networks)
 
     def mask_secrets(self, text: str) -> str:
@@ -361,8 +349,12 @@ def load(environment: Mapping[str, str] | None = None) -> Configuration:
     return Configuration(environment, home, env_file.absolute())
 
 
-def _find_network_problem(interface: IPv4Interface | IPv6Interface) -> str:
+def _find_network_problem(text: str) -> str:
     """Return why it can't be a network of proxies; "" if it can."""
+    try:
+        interface = ip_interface(text)
+    except ValueError:
+        return "it is not an address or a network"
     network = interface.network
     first = network.network_address
     if isinstance(first, IPv6Address) and (first.ipv4_mapped or first.scope_id):
