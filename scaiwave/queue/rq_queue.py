@@ -20,7 +20,7 @@ from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition
 from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.keys import LAST_JOB_KEY
-from scaiwave.queue.raw_values import expect, read_list
+from scaiwave.queue.raw_values import MAX_NAME_BYTES, expect, read_list
 from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record, read_records
 
 if TYPE_CHECKING:
@@ -230,6 +230,7 @@ def is_last_waiting(redis: Redis, function: str) -> bool:
     Earlier ones are before it in the queue. Other entries are not read: there may be very many.
     """
     definition = JOBS[function]
-    job_id = expect(redis.get(LAST_JOB_KEY.format(definition.name)) or b"", bytes)
+    last_key = LAST_JOB_KEY.format(definition.name)
+    job_id = expect(redis.getrange(last_key, 0, MAX_NAME_BYTES), bytes)
     key = SuiteQueue(definition.queue, redis).key
     return bool(job_id) and redis.lpos(key, job_id) is not None  # type: ignore[arg-type]

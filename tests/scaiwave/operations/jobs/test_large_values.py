@@ -34,7 +34,7 @@ from scaiwave.queue.definitions import RefusalReason
 from scaiwave.queue.errors import RedisKeyMisused
 from scaiwave.queue.heartbeats import list_schedulers
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.keys import KEY_TYPES, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
+from scaiwave.queue.keys import KEY_TYPES, LAST_JOB_KEY, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
 from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job, is_last_waiting
 from tests.queue_helpers import plant_call, plant_failed, plant_scheduler
 from tests.scaiwave.cli_helpers import CHECKOUT
@@ -174,6 +174,13 @@ def test_success_webhooks_wait_for_one_job_however_long_the_queue_is(redis: Redi
     redis.set("scaiwave:last_job:process_webhooks", LARGE)
     with open_redis() as limited:
         assert not is_last_waiting(limited, WEBHOOKS)
+
+
+def test_success_a_large_name_of_the_last_job_is_not_read(redis: Redis) -> None:
+    redis.set(LAST_JOB_KEY.format(JOBS[WEBHOOKS].name), LARGE * 200)
+    before = redis.info("stats")["total_net_output_bytes"]
+    assert not is_last_waiting(redis, WEBHOOKS)
+    assert redis.info("stats")["total_net_output_bytes"] - before < len(LARGE) * 10
 
 
 @pytest.fixture
