@@ -76,6 +76,16 @@ def parse_job_id(raw: bytes | str) -> str:
     return text
 
 
+def find_missing(redis: Redis, raw_ids: Sequence[bytes]) -> list[bytes]:
+    """Return the IDs of jobs of which Redis has nothing, a tenth of the work of reading them."""
+    job_ids = [raw_id for raw_id in raw_ids if _JOB_ID.fullmatch(raw_id.decode("latin-1"))]
+    with redis.pipeline(transaction=False) as pipeline:
+        for raw_id in job_ids:
+            pipeline.exists(b"rq:job:" + raw_id)
+        found = zip(job_ids, pipeline.execute(), strict=True)
+    return [raw_id for raw_id, exists in found if not exists]
+
+
 def read_record(redis: Redis, raw_id: bytes | str) -> JobRecord:
     """Raises NoSuchJobError if there is no such job, and UnsafeJob."""
     (record,) = read_records(redis, [raw_id])

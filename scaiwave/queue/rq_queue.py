@@ -21,7 +21,14 @@ from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.keys import LAST_JOB_KEY
 from scaiwave.queue.raw_values import MAX_NAME_BYTES, expect, read_list
-from scaiwave.queue.records import JobRecord, UnsafeJob, parse_job_id, read_record, read_records
+from scaiwave.queue.records import (
+    JobRecord,
+    UnsafeJob,
+    find_missing,
+    parse_job_id,
+    read_record,
+    read_records,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -156,8 +163,10 @@ class SuiteQueue(DjangoRQ):
     def _drop_expired(self, limit: int) -> int:
         """Drop the first entries whose jobs have expired, all at once; return how many."""
         first = read_list(self.connection, self.key, limit=limit) if limit else []
-        pairs = zip(first, read_records(self.connection, first), strict=True)
-        expired = [raw_id for raw_id, found in pairs if type(found) is NoSuchJobError]
+        expired = find_missing(self.connection, first)
+        if not expired:  # What is left of a job may be of no use.
+            pairs = zip(first, read_records(self.connection, first), strict=True)
+            expired = [raw_id for raw_id, found in pairs if type(found) is NoSuchJobError]
         with self.connection.pipeline(transaction=False) as pipeline:
             for raw_id in expired:
                 pipeline.lrem(self.key, 1, raw_id)  # type: ignore[arg-type]
