@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Draw the picture of the demo in the README: scripts/demo_picture.py [options]
+"""Record the output of the demo, and draw the picture in the README from it.
 
-docs/images/demo.txt is the recorded output of `scripts/demo`, with IDs, times and paths masked;
-docs/images/demo.svg is drawn from it. Without an option, the picture is drawn again.
+docs/images/demo.txt is the recorded output of `scripts/demo`, with IDs, times and paths masked.
+`scripts/generate` draws docs/images/demo.svg from it, and `scripts/generate --demo` records again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from string import Template
 
 TOP = Path(__file__).resolve().parent.parent
 RECORDING = TOP / "docs/images/demo.txt"
-PICTURE = TOP / "docs/images/demo.svg"
 
 MASKS = (
     (r"\breq_[0-9a-f]+", "req_…"),
@@ -68,21 +67,13 @@ $lines
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--record", metavar="FILE", help="record FILE (- is stdin), then draw it")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--record", metavar="FILE", help="record FILE (- is stdin)")
     group.add_argument("--compare", metavar="FILE", help="exit with 1 if FILE differs when masked")
-    group.add_argument("--check", action="store_true", help="exit with 1 if the picture is stale")
     options = parser.parse_args()
     if options.compare:
         return compare(read_output(options.compare))
-    if options.record:
-        RECORDING.write_text(mask(read_output(options.record)), encoding="utf-8")
-    picture = draw(RECORDING.read_text(encoding="utf-8"))
-    if not options.check:
-        PICTURE.write_text(picture, encoding="utf-8")
-    elif not PICTURE.exists() or PICTURE.read_text(encoding="utf-8") != picture:
-        print("docs/images/demo.svg is stale; run scripts/demo_picture.py.")
-        return 1
+    RECORDING.write_text(mask(read_output(options.record)), encoding="utf-8")
     return 0
 
 
@@ -102,7 +93,7 @@ def compare(output: str) -> int:
     if not (difference := list(lines)):
         return 0
     print(*difference, sep="\n")
-    print("The demo prints something else than its picture shows: record it again with --record.")
+    print("The demo prints something else than its picture shows; run scripts/generate --demo.")
     return 1
 
 

@@ -158,44 +158,13 @@ def _area(code: str) -> str:
     return max(matches)[1]
 
 
-INTRODUCTION = """
-An error is one line about what failed, with the code in square brackets, and one about how to fix
-it. It is more exact than this page: it names the object, the file and the option. With `--json`, it
-is one line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change.
-*Exit* is the exit code of the command, *HTTP* the status in the HTTP API.
-
-## Where to look first
-
-1. `scaiwave doctor` checks configuration, database, Redis, disks, keys, ScaiKey, clocks and
-   scheduled jobs, and shows a fix for each problem.
-2. `scaiwave sync status` shows the registration, the last runs and their results. A run that was
-   killed shows `SW_SYNC_INTERRUPTED`: it left no partial changes, and the next run continues.
-3. The same command with `-v 3` logs each step to stderr.
-4. `scaiwave admin audit` shows who changed what.
-5. For emergencies, such as people deactivated by mistake, lost keys or a leaked secret, see
-   [Disaster](disaster.md).
-
-The platform's servers report `SW_AI_NO_TOKEN`: see
-[When the AI does not answer](ai.md#when-the-ai-does-not-answer).
-
-## When it is a defect
-
-A traceback at the console (exit code 1), or `SW_INTERNAL` in a response of the HTTP API or in the
-record of a sync, is a defect of this suite. A command that fails this way has rolled back its
-changes. Report it with:
-
-* the traceback; for the HTTP API it is in the web server's log, below `Unhandled error at …`;
-* the command as you typed it, and the output of `scaiwave doctor --json` and `scaiwave --version`;
-* which database you use, and whether it happens again.
-
-Read the report before you send it. The suite masks its own secrets, but a traceback may contain
-names of people and rooms.
-""".strip("\n")
-
-
-def troubleshooting() -> str:
-    """Return the page below its heading."""
-    return link_pages("\n".join(_sections()))
+def build_troubleshooting() -> Iterator[str]:
+    """Yield the tables of the page."""
+    for title, area in by_area(entries()).items():
+        if area:
+            yield f"\n## {title}\n| code | exit | HTTP | meaning | fix |"
+            yield "|---|---|---|---|---|"
+            yield from map(link_pages, map(_format_row, area))
 
 
 def link_pages(text: str) -> str:
@@ -214,21 +183,12 @@ def _path_to(page: str) -> str:
     return os.path.relpath(paths[0], (DOCS / PAGE).parent)
 
 
-def _sections() -> Iterator[str]:
-    yield f"\n{INTRODUCTION}"
-    for title, area in by_area(entries()).items():
-        if area:
-            yield f"\n## {title}\n| code | exit | HTTP | meaning | fix |"
-            yield "|---|---|---|---|---|"
-            yield from map(_format_row, area)
-
-
 def _format_row(entry: Entry) -> str:
     cells = (entry.exit_codes, entry.statuses, entry.meaning, entry.remedy)
-    return f"| `{entry.code}` | " + " | ".join(map(_escape_cell, cells)) + " |"
+    return f"| `{entry.code}` | " + " | ".join(map(escape_cell, cells)) + " |"
 
 
-def _escape_cell(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Escape bars, and angle brackets outside of code, which would be HTML."""
     parts = text.replace("|", "\\|").split("`")
     return "`".join(

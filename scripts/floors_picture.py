@@ -1,19 +1,16 @@
-#!/usr/bin/env python3
-"""Draw the floors of the code in docs/images/floors.svg: scripts/floors_picture.py [--check]
+"""Draw the floors of the code, for `scripts/generate`.
 
 The floors are the first import contract in pyproject.toml, and the rooms of each app the contract
-that names the app as its container. With --check it only reports whether the picture is current.
+that names the app as its container.
 """
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from html import escape
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-PICTURE = TOP / "docs/images/floors.svg"
 CHAR, LINE, GAP, WIDTH = 6.7, 17, 8, 760
 
 
@@ -86,17 +83,3 @@ def _wrap(words: list[str], columns: int) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-def main(arguments: list[str]) -> int:
-    picture = draw(read_floors())
-    if arguments != ["--check"]:
-        PICTURE.write_text(picture, encoding="utf-8")
-    elif not PICTURE.exists() or PICTURE.read_text(encoding="utf-8") != picture:
-        print("docs/images/floors.svg is not current: run scripts/floors_picture.py.")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from django.conf import settings as django_settings
 from pytest_django import Settings
 
 from rooms.search.backfill import backfill_search, enqueue_backfill
@@ -20,7 +19,6 @@ from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.publishing.publish import publish
 from scaiwave.sandbox import Sandbox
-from tenants.usage import check_scaigrid as scaigrid_smoke
 from tests.authorisation_fixtures import SampleData
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.scaiwave.publishing.factories import make_page, write_page
@@ -50,14 +48,6 @@ def fill_search(operator: Operator) -> int:
 def enqueue_search(operator: Operator) -> int:
     enqueue_backfill(operator=operator, options=BackfillOptions(), now=NOW)
     return 0
-
-
-def smoke(operator: Operator) -> int:
-    wish, config = scaigrid_smoke.SmokeTestOptions(), django_settings.CONFIG
-    tested = scaigrid_smoke.smoke_test(
-        operator=operator, config=config, options=wish, now=NOW, report=lambda step: None
-    )
-    return tested.exit_code
 
 
 def publish_pages(operator: Operator, *, execute: bool) -> int:
@@ -93,7 +83,6 @@ SCRIPTS: dict[str, list[tuple[Callable[[Operator], int], dict[str, int]]]] = {
         (enqueue_search, {**ALL_REFUSED, SUPER: 2, WRITE: 2}),
     ],
     "publish_docs.py": [(plan_publication, LOOK_AT_PLATFORM), (publish_docs, PLATFORM)],
-    "scaigrid_service_token_smoke.py": [(smoke, LOOK_AT_PLATFORM)],
 }
 ACTS = [pytest.param(*act, id=act[0].__name__) for acts in SCRIPTS.values() for act in acts]
 

@@ -13,21 +13,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from scripts.benchmarks.databases import Database, empty_home, run_on_databases
+from scripts.benchmarks.harness import Database, Rounds, connect, empty_home, print_table
 from scripts.benchmarks.large_server import ServerSize, fill_server
-from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
-from scripts.benchmarks.rooms_timer import Run, time_pipeline, time_scaiwave
-from scripts.benchmarks.search import connect
+from scripts.benchmarks.processes import (
+    BenchmarkError,
+    Run,
+    build_call,
+    time_pipeline,
+    time_scaiwave,
+)
 
-ENTRIES = (20_000, 200_000)
 SEAL, VERIFY, EXPORT, VERIFY_FILE = "seal", "verify", "export", "verify FILE"
 ROWS, JSON, LINES = "SELECT, SHA-256", "JSON by the database, SHA-256", "parse lines, SHA-256"
 BASELINES = {SEAL: ROWS, VERIFY: ROWS, EXPORT: JSON, VERIFY_FILE: LINES}
@@ -36,57 +40,69 @@ NOTES = """\
 seconds: from start to end of the process; of ours, a second is the start of Django. processor:
 seconds of this process, without PostgreSQL. ÷ baseline: seconds divided by the baseline's in the
 same round; median, lowest and highest."""
+COLUMNS = (
+    *("id", "at", "operator", "operator_id", "operator_role", "origin", "action", "tenant_id"),
+    *("tenant_slug", "subject_type", "subject_id", "subject_name", "details"),
+)
+BATCH_SIZE = 1000
+_FROM = "FROM sw_audit_entries ORDER BY id"
 _SEALS = ("sw_audit_seal_parts", "sw_audit_seals", "sw_audit_chain")
 
 
-def measure_database(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+def add_options(add: Callable[..., Any]) -> None:
+    add(
+        "--entries",
+        type=int,
+        nargs="+",
+        default=[20_000, 200_000],
+        metavar="N",
+        help="numbers of entries, the smallest first",
+    )
+    add("--repeat", type=int, default=3, metavar="N", help="rounds")
+
+
+def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
     sizes: list[dict[str, Any]] = []
     for entries in options.entries:
-        runs = _measure_runs(database, entries, options.repeat)
-        smallest = sizes[0]["runs"] if sizes else runs
-        sizes.append({"entries": entries, "runs": runs})
-        print(f"\n{describe_host(database.title)}\n{entries:,} entries, {options.repeat} rounds")
-        print(format_table(("", *TITLES), list(build_rows(entries, runs, smallest))), flush=True)
+        rounds = _measure_rounds(database, entries, options.repeat)
+        sizes.append({"entries": entries, "runs": rounds})
+        print(f"\n{entries:,} entries, {options.repeat} rounds")
+        rows = [_build_row(name, entries, rounds, sizes[0]["runs"]) for name in rounds]
+        print_table(("", *TITLES), rows)
     return {"database": database.title, "sizes": sizes}
 
 
-def _measure_runs(database: Database, entries: int, repeat: int) -> dict[str, list[Run]]:
-    """Return the runs of each command and baseline by name."""
-    runs: dict[str, list[Run]] = {}
+def _measure_rounds(database: Database, entries: int, repeat: int) -> Rounds:
+    rounds = Rounds()
     with empty_home(database) as environment, tempfile.TemporaryDirectory() as directory:
         exported, plain = Path(directory) / "export.jsonl", Path(directory) / "plain.json"
         fill_server(environment, ServerSize(100, 300, 10, entries))
         scaiwave = partial(time_scaiwave, environment=environment)
         scaiwave("admin", "federation", "key", "generate")
         audit = partial(scaiwave, "admin", "audit")
-        baseline = partial(_time_baseline, environment)
+
+        def baseline(function: Callable[..., str], *words: str, **options: Any) -> Run:
+            command = build_call(function, *words)
+            return time_pipeline(command, environment=environment, **options)
+
         steps: dict[str, Callable[[], Run]] = {
-            ROWS: lambda: baseline("rows"),
+            ROWS: lambda: baseline(hash_rows),
             SEAL: lambda: audit("seal"),
             VERIFY: lambda: audit("verify", "--json", target=plain),
             EXPORT: lambda: audit("export", target=exported),
-            JSON: lambda: baseline("json", target=plain),
+            JSON: lambda: baseline(hash_json, target=plain),
             VERIFY_FILE: lambda: audit("verify", str(exported)),
-            LINES: lambda: baseline("lines", str(exported)),
+            LINES: lambda: baseline(hash_lines, str(exported)),
         }
         for _ in range(repeat):
-            _delete_seals(environment)
+            with connect(environment) as connection:
+                for table in _SEALS:
+                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
             for name, step in steps.items():
-                runs.setdefault(name, []).append(step())
+                rounds.add(name, step())
                 if name == VERIFY:
                     _require_entries(plain, entries)
-    return runs
-
-
-def _time_baseline(environment: dict[str, str], *words: str, target: Path | None = None) -> Run:
-    command = [sys.executable, "-m", "scripts.benchmarks.audit_baseline", *words]
-    return time_pipeline(command, environment=environment, target=target)
-
-
-def _delete_seals(environment: dict[str, str]) -> None:
-    with connect(environment) as connection:
-        for table in _SEALS:
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+    return rounds
 
 
 def _require_entries(report: Path, entries: int) -> None:
@@ -95,59 +111,65 @@ def _require_entries(report: Path, entries: int) -> None:
         raise BenchmarkError(f"{found:,} entries were verified instead of {entries:,}.")
 
 
-def build_rows(
-    entries: int, runs: dict[str, list[Run]], smallest: dict[str, list[Run]]
-) -> Iterator[list[str]]:
-    for name, each in runs.items():
-        seconds, processor = (median(run[key] for run in each) for key in ("seconds", "processor"))
-        figures = [name, f"{seconds:.2f}", f"{processor:.2f}", f"{entries / seconds:,.0f}"]
-        if name not in BASELINES:
-            yield [*figures, "-", "-", "-", "-"]
-            continue
-        ratios = [
-            ours["seconds"] / plain["seconds"]
-            for ours, plain in zip(each, runs[BASELINES[name]], strict=True)
-        ]
-        peak, before = (
-            median(run["peak_memory"] for run in all_[name]) for all_ in (runs, smallest)
-        )
-        yield [
-            *figures,
-            f"{median(ratios):.2f}",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
-            f"{peak / MIB:.0f}",
-            f"{peak / before:.2f}",
-        ]
+def _build_row(name: str, entries: int, rounds: Rounds, smallest: Rounds) -> list[str]:
+    seconds, processor = rounds.get_median(name), rounds.get_median(name, "processor")
+    figures = [name, f"{seconds:.2f}", f"{processor:.2f}", f"{entries / seconds:,.0f}"]
+    if name not in BASELINES:
+        return [*figures, "-", "-", "-", "-"]
+    peak = rounds.get_peak(name)
+    ratios = rounds.format_comparison(name, BASELINES[name])
+    return [*figures, *ratios, f"{peak:.0f}", f"{peak / smallest.get_peak(name):.2f}"]
 
 
-def main(arguments: list[str]) -> int:
-    options = _build_parser().parse_args(arguments)
-    code = run_on_databases(
-        options.database, partial(measure_database, options=options), options.json
-    )
-    if code == 0:
-        print(f"\n{NOTES}")
-    return code
+def hash_rows() -> str:
+    """Read each column of each entry in the order of the IDs."""
+    digest = sha256()
+    for row in _select(", ".join(COLUMNS)):
+        digest.update("|".join(map(str, row)).encode())
+    return digest.hexdigest()
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench audit", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add(
-        "--entries",
-        type=int,
-        nargs="+",
-        default=ENTRIES,
-        metavar="N",
-        help="numbers of entries, the smallest first (default 20000 200000)",
-    )
-    add("--repeat", type=int, default=3, metavar="N", help="rounds (default 3)")
-    add("--database", choices=("sqlite", "postgresql"), default="", help="only this database")
-    add("--json", type=Path, metavar="FILE", help="also write all runs to FILE")
-    return parser
+def hash_json() -> str:
+    """Let the database write each entry as JSON, and write it to stdout, as an export does."""
+    digest = sha256()
+    if "SCAIWAVE_DB_URL" in os.environ:
+        chunks = _copy_json()
+    else:
+        pairs = ", ".join(f"'{name}', {name}" for name in COLUMNS)
+        chunks = (f"{row[0]}\n".encode() for row in _select(f"json_object({pairs})"))
+    for chunk in chunks:
+        digest.update(chunk)
+        sys.stdout.buffer.write(chunk)
+    return digest.hexdigest()
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def hash_lines(file: str) -> str:
+    digest = sha256()
+    with Path(file).open("rb") as lines:
+        for line in lines:
+            json.loads(line)
+            digest.update(line)
+    return digest.hexdigest()
+
+
+def _select(columns: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows in batches, so that memory does not grow with their number."""
+    sql = f"SELECT {columns} {_FROM}"
+    with connect(dict(os.environ)) as connection:
+        if "SCAIWAVE_DB_URL" not in os.environ:
+            yield from connection.execute(sql)
+            return
+        # A cursor of the server; otherwise the driver keeps all rows in memory.
+        connection.execute("BEGIN")
+        connection.execute(f"DECLARE entries NO SCROLL CURSOR FOR {sql}")
+        while rows := connection.execute(f"FETCH {BATCH_SIZE} FROM entries").fetchall():
+            yield from rows
+
+
+def _copy_json() -> Iterator[bytes]:
+    query = f"SELECT row_to_json(e) FROM (SELECT {', '.join(COLUMNS)} {_FROM}) e"  # noqa: S608
+    with (
+        connect(dict(os.environ)) as connection,
+        connection.cursor().copy(f"COPY ({query}) TO STDOUT") as chunks,
+    ):
+        yield from map(bytes, chunks)

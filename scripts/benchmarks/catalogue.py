@@ -10,24 +10,18 @@ every ten minutes.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
-import psycopg
-
-from scripts.benchmarks.databases import (
-    TOP,
+from scripts.benchmarks.harness import (
+    MIB,
     Database,
+    connect,
     empty_home,
-    exit_on_termination,
-    postgresql_database,
+    print_table,
+    serve_scaikey,
 )
-from scripts.benchmarks.fake_scaikey import run_scaikey
-from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
-from tests.services.unprivileged_user import ServiceUnavailable
+from scripts.benchmarks.processes import call
 
 NAPTIME_SECONDS = 1
 DIRECTORY = {"people": 300, "partners": 2, "tenants": 10, "groups": 20}
@@ -36,79 +30,45 @@ _SIZES = """
     FROM pg_class c LEFT JOIN pg_stat_sys_tables s ON s.relid = c.oid
     WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r'
 """
-_WORKER = """
-import sys
-import django
-django.setup()
-from django.db import connection
-from identity_sync.sync.run import run_sync
-from identity_sync.sync.options import SyncOptions
-from scaiwave.core.operators import get_host_operator
-from scaiwave.console.progress import null_progress_factory
-runs, step = map(int, sys.argv[1:])
-for done in range(1, runs + 1):
-    run_sync(SyncOptions(get_host_operator(), null_progress_factory))
-    connection.close()
-    if done % step == 0:
-        print(done, flush=True)
-"""
 
 
-def main(arguments: list[str]) -> int:
-    options = _build_parser().parse_args(arguments)
-    exit_on_termination()
-    try:
-        with postgresql_database() as database:
-            print(describe_host(database.title), flush=True)
-            points = list(_measure(database, options.runs, options.step))
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    rows = [[f"{runs:,}", f"{size / MIB:.1f}", f"{dead:,}"] for runs, size, dead in points]
-    print("\n" + format_table(("syncs", "catalogue MB", "dead rows"), rows))
-    if options.json:
-        options.json.write_text(json.dumps(points) + "\n")
-    return 0
+def add_options(add: Callable[..., Any]) -> None:
+    add("--runs", type=int, default=1000, help="number of syncs")
+    add("--step", type=int, default=100, help="syncs between two measurements")
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench catalogue", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--runs", type=int, default=1000, help="number of syncs (default 1,000)")
-    add("--step", type=int, default=100, help="syncs between two measurements (default 100)")
-    add("--json", type=Path, metavar="FILE", help="also write the measurements to FILE")
-    return parser
+def choose_database(options: argparse.Namespace) -> str:
+    return "postgresql"
 
 
-def _measure(database: Database, runs: int, step: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of syncs so far, the size of the catalogue in bytes, and its dead rows."""
+def measure(database: Database, options: argparse.Namespace) -> list[tuple[int, int, int]]:
+    """Return the number of syncs so far, the size of the catalogue in bytes, and its dead rows."""
+    points = []
     with (
         empty_home(database) as environment,
-        run_scaikey(latency=0, scim=True, **DIRECTORY) as scaikey,
-        psycopg.connect(environment["SCAIWAVE_DB_URL"], autocommit=True) as connection,
+        serve_scaikey(**DIRECTORY) as (_, settings),
+        connect(environment) as connection,
     ):
         connection.execute(f"ALTER SYSTEM SET autovacuum_naptime = {NAPTIME_SECONDS}")
         connection.execute("SELECT pg_reload_conf()")
-        settings = {
-            **environment,
-            **scaikey.settings,
-            "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
-        }
-        yield 0, *_measure_catalogue(connection)
-        command = [sys.executable, "-c", _WORKER, str(runs), str(step)]
-        with subprocess.Popen(command, cwd=TOP, env=settings, stdout=subprocess.PIPE) as worker:
-            for line in worker.stdout or ():
-                yield int(line), *_measure_catalogue(connection)
-        if worker.returncode:
-            raise BenchmarkError("A sync failed; see above.")
+        for done in range(0, options.runs + 1, options.step):
+            if done:
+                call(run_syncs, options.step, environment={**environment, **settings})
+            size, dead = connection.execute(_SIZES).fetchone()
+            points.append((done, int(size), int(dead)))
+    rows = [[f"{done:,}", f"{size / MIB:.1f}", f"{dead:,}"] for done, size, dead in points]
+    print_table(("syncs", "catalogue MB", "dead rows"), rows)
+    return points
 
 
-def _measure_catalogue(connection: psycopg.Connection) -> tuple[int, int]:
-    size, dead = connection.execute(_SIZES).fetchone() or (0, 0)
-    return int(size), int(dead)
+def run_syncs(number: int) -> None:
+    from django.db import connection
 
+    from identity_sync.sync.options import SyncOptions
+    from identity_sync.sync.run import run_sync
+    from scaiwave.console.progress import null_progress_factory
+    from scaiwave.core.operators import get_host_operator
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for _ in range(number):
+        run_sync(SyncOptions(get_host_operator(), null_progress_factory))
+        connection.close()

@@ -11,22 +11,19 @@ on a database with 12 tenants. Times are medians in milliseconds.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from scripts.benchmarks.metrics import describe_host, format_table
-from tests.settings_env import own_settings
+from scripts.benchmarks.harness import Database, Rounds, empty_home, print_table
+from scripts.benchmarks.large_server import ServerSize, fill_server
+from scripts.benchmarks.processes import time_pipeline
 
-TENANTS = 12
+SIZE = ServerSize(tenants=12, people=12, rooms=1, audit_entries=1)
 # The console script next to the interpreter.
 SCRIPT = str(Path(sys.executable).with_name("scaiwave"))
-BASELINE_SETUP = """
+BARE_SETUP = """
 from django.conf import settings
 settings.configure(
     INSTALLED_APPS=[
@@ -39,88 +36,47 @@ settings.configure(
 import django
 django.setup()
 """
-FILL_PROGRAM = f"""
-import django
-django.setup()
-from django.core.management import call_command
-from django.utils import timezone
-from tenants.models import Partner, Tenant
-call_command("migrate", verbosity=0)
-now = timezone.now()
-partner = Partner.objects.create(slug="north", name="Nörth Wind", created_at=now, updated_at=now)
-for number in range({TENANTS}):
-    Tenant.objects.create(
-        slug=f"tenant-{{number}}", name=f"Tenänt {{number}}", partner=partner,
-        created_at=now, updated_at=now,
-    )
-"""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, its baseline, and the maximum ratio of their times."""
-
-    name: str
-    command: list[str]
-    baseline_name: str
-    baseline: list[str]
-    max_ratio: float
-
-
-CASES = (
-    Case(
-        "scaiwave --help", [SCRIPT, "--help"], "python -c pass", [sys.executable, "-c", "pass"], 3
-    ),
-    Case(
-        "scaiwave admin list-tenants",
-        [SCRIPT, "admin", "list-tenants"],
-        "bare django.setup()",
-        [sys.executable, "-c", BASELINE_SETUP],
-        1.3,
-    ),
+COMMANDS = {
+    "scaiwave --help": [SCRIPT, "--help"],
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "scaiwave admin list-tenants": [SCRIPT, "admin", "list-tenants", "--quiet"],
+    "bare django.setup()": [sys.executable, "-c", BARE_SETUP],
+}
+PAIRS = (
+    # A command, its baseline, and the maximum ratio of their times.
+    ("scaiwave --help", "python -c pass", 3),
+    ("scaiwave admin list-tenants", "bare django.setup()", 1.3),
 )
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench cli",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_options(add: Callable[..., Any]) -> None:
+    add("--runs", type=int, default=21, help="runs of each command")
+
+
+def choose_database(options: argparse.Namespace) -> str:
+    return "sqlite"
+
+
+def measure(database: Database, options: argparse.Namespace) -> Rounds:
+    rounds = Rounds()
+    with empty_home(database) as environment:
+        fill_server(environment, SIZE)
+        for run in range(options.runs + 1):
+            for name, command in COMMANDS.items():
+                measured = time_pipeline(command, environment=environment)
+                if run:  # the first one reads from the disk and compiles
+                    rounds.add(name, measured)
+    print_table(
+        ("", "ms", "", "ms", "ratio", "target"),
+        [_format_row(rounds, *pair) for pair in PAIRS],
     )
-    parser.add_argument("--runs", type=int, default=21, help="runs of each command (default 21)")
-    runs = parser.parse_args(arguments).runs
-    print(describe_host(f"medians of {runs} runs"), end="\n\n")
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, **own_settings(Path(home))}
-        environment["DJANGO_SETTINGS_MODULE"] = "scaiwave.settings"
-        subprocess.run([sys.executable, "-c", FILL_PROGRAM], env=environment, check=True)
-        rows = [_format_row(case, *_measure(case, environment, runs)) for case in CASES]
-    print(format_table(("", "ms", "", "ms", "ratio", "target"), rows))
-    return 0
+    return rounds
 
 
-def _measure(case: Case, environment: dict[str, str], runs: int) -> tuple[float, float]:
-    """Return the medians in seconds. The runs alternate, so that other load slows both."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in range(runs + 1):
-        for command, seconds in zip((case.command, case.baseline), times, strict=True):
-            started = time.perf_counter()
-            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-            if run:  # the first one reads from the disk and compiles
-                seconds.append(time.perf_counter() - started)
-    return median(times[0]), median(times[1])
-
-
-def _format_row(case: Case, seconds: float, baseline: float) -> tuple[str, ...]:
-    return (
-        case.name,
-        f"{seconds * 1000:.0f}",
-        case.baseline_name,
-        f"{baseline * 1000:.0f}",
-        f"{seconds / baseline:.2f}",
-        f"≤ {case.max_ratio:g}",
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _format_row(rounds: Rounds, command: str, baseline: str, max_ratio: float) -> list[str]:
+    seconds, base = rounds.get_median(command), rounds.get_median(baseline)
+    ratio = f"{seconds / base:.2f}"
+    return [
+        *(command, f"{seconds * 1000:.0f}", baseline, f"{base * 1000:.0f}"),
+        *(ratio, f"≤ {max_ratio:g}"),
+    ]

@@ -1,34 +1,53 @@
-"""Fill an empty database as if a large platform had been running on it.
+"""Fill an empty database by SQL, as if a large platform had been running on it.
 
-A process of its own: `python -m scripts.benchmarks.large_server --tenants 10000 …`, with the
-environment of the server to fill. The first tenant, `large`, has a third of the people and all
-rooms; the others share the rest. The same numbers always give the same rows, apart from IDs.
+The first tenant, `large`, has a third of the people and nearly all rooms; the others share the
+rest. There are three years of the audit log, a month of syncs, and a year of AI tokens. The same
+numbers always give the same rows, apart from times, which end now except in the audit log.
+
+The ID of a row follows from its number `n` in its table, so that no query has to look up another
+row, and all queries are the same on both databases: see `_insert`.
 """
+
+# ruff: noqa: S608 — the queries contain only our own names and numbers
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
+import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from scripts.benchmarks.databases import TOP
+from scripts.benchmarks.processes import call
 
 LARGE_TENANT = "large"
-NOW = min(datetime(2026, 11, 1, 12, tzinfo=UTC), datetime.now(UTC))
-BATCH_SIZE = 5000
 ACTIONS = ("create-tenant", "suspend-tenant", "grant-role", "export-room", "create-key")
 OPERATORS = 40
+AUDIT_END = min(datetime(2026, 11, 1, 12, tzinfo=UTC), datetime.now(UTC))
+AUDIT_PERIOD = timedelta(days=3 * 365)
 MAX_TENANTS_OF_PARTNER = 100
 PEOPLE_OF_GROUP = 20
 PEOPLE_OF_ROOM = 3
 ROOMS_WITH_EVENTS = 10
 """One room in so many has events."""
+SECONDS_BETWEEN_RUNS = 600
+RUNS = 30 * 24 * 6
+CHANGES_OF_RUN = 20
+MONTHS_OF_USAGE = 12
+DAYS_OF_FIGURES = 90
+SKIPPED = 500
+ID_FIELDS = {"UUIDField", "ForeignKey"}
+
+PEOPLE = """
+    CREATE TEMPORARY TABLE people AS
+    SELECT n, tenant_id, number, dense_rank() OVER (ORDER BY tenant_id, number / {team}) - 1 AS team
+    FROM (
+        SELECT n, tenant_id, row_number() OVER (PARTITION BY tenant_id ORDER BY n) - 1 AS number
+        FROM (
+            SELECT n, CASE n % 3 WHEN 0 THEN 0 ELSE n % {tenants} END AS tenant_id FROM {people}
+        ) a
+    ) b
+"""
+"""The tenant of each person, their number in it, and their group."""
 
 
 @dataclass(frozen=True)
@@ -43,227 +62,263 @@ class ServerSize:
     def scale(self, divisor: int) -> ServerSize:
         return ServerSize(*(max(1, count // divisor) for count in asdict(self).values()))
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count:,} {name}" for name, count in asdict(self).items())
+        return counts.replace("_", " ")
+
 
 def fill_server(environment: dict[str, str], size: ServerSize) -> None:
-    """Fill the database of `environment`. Raises CalledProcessError."""
-    words = [f"--{name.replace('_', '-')}={count}" for name, count in asdict(size).items()]
-    subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.large_server", *words],
-        cwd=TOP,
-        env={
-            **environment,
-            "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
-            "SCAIWAVE_PROFILE": "full",
-        },
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    """Fill the database of `environment`."""
+    call(fill, asdict(size), environment={**environment, "SCAIWAVE_PROFILE": "full"})
 
 
-def _fill(size: ServerSize) -> None:
-    from django.db import connection, transaction
+def fill(sizes: dict[str, int]) -> None:
+    from django.db import transaction
 
+    size = ServerSize(**sizes)
     with transaction.atomic():
-        tenant_ids = _fill_tenants(size.tenants)
-        people = _fill_people(tenant_ids, size.people)
-        _fill_groups(people)
-        _fill_rooms(people[tenant_ids[0]], tenant_ids[0], size.rooms)
-        _fill_audit(tenant_ids, size.audit_entries)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")  # as autovacuum and the suite's syncs do
+        people = _series(size.people)
+        _execute(PEOPLE.format(team=PEOPLE_OF_GROUP, tenants=size.tenants, people=people))
+        builders = (_build_directory, _build_rooms, _build_first_rooms, _build_files, _build_syncs)
+        for build_queries in builders:
+            for model, query in build_queries(size).items():
+                _insert(model, query)
+        _fill_usage(size.tenants)
+        _fill_audit(size)
+    _execute("ANALYZE")  # as autovacuum and the suite's syncs do
 
 
-def _fill_tenants(count: int) -> list[UUID]:
-    """Return the IDs of the tenants, the large one first."""
-    from tenants.models import Partner, Tenant
-
-    stamps = {"created_at": NOW, "updated_at": NOW}
-    partners = [
-        Partner(
-            scaikey_id=f"partner-{number}",
-            slug=f"partner-{number}",
-            name=f"Partner {number}",
-            **stamps,
-        )
-        for number in range(1 + count // MAX_TENANTS_OF_PARTNER)
-    ]
-    Partner.objects.bulk_create(partners)
-    tenants = [
-        Tenant(
-            slug=f"tenant-{number:06d}" if number else LARGE_TENANT,
-            name=f"Tenänt {number}",
-            scaikey_tenant_id=f"scaikey-tenant-{number}",
-            scaikey_status="ACTIVE",
-            partner=partners[number % len(partners)],
-            max_participants=number % 50 or None,
-            suspended_by_hand_at=NOW if number % 200 == 199 else None,
-            **stamps,
-        )
-        for number in range(count)
-    ]
-    create_rows(Tenant, tenants)
-    return [tenant.pk for tenant in tenants]
-
-
-def _fill_people(tenant_ids: list[UUID], count: int) -> dict[UUID, list[UUID]]:
-    """Return the IDs of the people of each tenant."""
-    from tenants.models import Participant
-
-    people: dict[UUID, list[UUID]] = {tenant_id: [] for tenant_id in tenant_ids}
-
-    def build() -> Iterator[Participant]:
-        for number in range(count):
-            tenant_id = tenant_ids[0 if number % 3 == 0 else number % len(tenant_ids)]
-            person = Participant(
-                tenant_id=tenant_id,
-                scaikey_id=f"person-{number}",
-                scaikey_status="ACTIVE" if number % 20 else "SUSPENDED",
-                local_id=f"person-{number}",
-                # The order of names is not the order of creation.
-                display_name=f"Pérson {number * 7919 % count:07d}",
-                email=f"person-{number}@example.org",
-                created_at=NOW,
-                updated_at=NOW,
-            )
-            people[tenant_id].append(person.pk)
-            yield person
-
-    create_rows(Participant, build())
-    return people
+def _build_directory(size: ServerSize) -> dict[str, str]:
+    """Return the rows of tenants, their people, each in a group, and a role that a group has."""
+    partners = 1 + size.tenants // MAX_TENANTS_OF_PARTNER
+    # The order of names is not the order of creation.
+    name = _pad(f"n * 7919 % {size.people}", 7)
+    return {
+        "tenants.Partner": f"""
+            SELECT n, 'partner-' || n AS slug, 'Partner ' || n AS name,
+                'partner-' || n AS scaikey_id
+            FROM {_series(partners)}""",
+        "tenants.Tenant": f"""
+            SELECT n, {_slug("n")} AS slug, 'Tenänt ' || n AS name, n % {partners} AS partner_id,
+                'scaikey-tenant-' || n AS scaikey_tenant_id, 'ACTIVE' AS scaikey_status,
+                CASE n % 200 WHEN 199 THEN 0 END AS suspended_by_hand_at,
+                NULLIF(n % 50, 0) AS max_participants, 100 AS max_rooms, 1000 AS max_storage_mb,
+                1000000 AS max_ai_tokens_month
+            FROM {_series(size.tenants)}""",
+        "tenants.Participant": f"""
+            SELECT n, tenant_id, 'person-' || n AS scaikey_id, 'person-' || n AS local_id,
+                'Pérson ' || {name} AS display_name, 'person-' || n || '@example.org' AS email,
+                CASE n % 20 WHEN 0 THEN 'SUSPENDED' ELSE 'ACTIVE' END AS scaikey_status
+            FROM people""",
+        "tenants.Group": f"""
+            SELECT team AS n, tenant_id, 'group-' || team AS scaikey_id,
+                'Group ' || {_pad("team", 6)} AS name
+            FROM people GROUP BY team, tenant_id""",
+        "tenants.GroupMembership": """
+            SELECT n, tenant_id, team AS group_id, n AS member_participant_id FROM people""",
+        "tenants.Role": f"""
+            SELECT n, n AS tenant_id, 'moderator' AS slug, 'Moderator' AS name
+            FROM {_series(size.tenants)}""",
+        "tenants.RoleGrant": """
+            SELECT tenant_id AS n, tenant_id, tenant_id AS role_id, min(team) AS group_id,
+                'maria' AS granted_by
+            FROM people GROUP BY tenant_id""",
+    }
 
 
-def _fill_groups(people: dict[UUID, list[UUID]]) -> None:
-    """Put everyone of each tenant into one of its groups."""
-    from tenants.models import Group, GroupMembership
-
-    teams = [
-        (
-            Group(
-                tenant_id=tenant_id,
-                scaikey_id=f"group-{tenant_id}-{first}",
-                name=f"Group {first:06d}",
-                created_at=NOW,
-                updated_at=NOW,
-            ),
-            ids[first : first + PEOPLE_OF_GROUP],
-        )
-        for tenant_id, ids in people.items()
-        for first in range(0, len(ids), PEOPLE_OF_GROUP)
-    ]
-    create_rows(Group, (group for group, _ in teams))
-    create_rows(
-        GroupMembership,
-        (
-            GroupMembership(
-                tenant_id=group.tenant_id,
-                group=group,
-                member_participant_id=person,
-                created_at=NOW,
-                updated_at=NOW,
-            )
-            for group, members in teams
-            for person in members
-        ),
-    )
+def _build_rooms(size: ServerSize) -> dict[str, str]:
+    """Return the rows of the large tenant's rooms, with a few members, some with events."""
+    people = (size.people + 2) // 3  # whose numbers are multiples of 3
+    members = min(PEOPLE_OF_ROOM, people)
+    name = "'Röom ' || " + _pad(f"n * 7919 % {size.rooms}", 6)
+    return {
+        "rooms.Workspace": "SELECT 0 AS n, 0 AS tenant_id, 'main' AS slug, 'Main' AS name",
+        "rooms.Room": f"""
+            SELECT n, 0 AS tenant_id, 0 AS workspace_id, 3 * (n % {people}) AS creator_id,
+                CASE n % 10 WHEN 0 THEN '' ELSE {name} END AS name,
+                CASE n % 10 WHEN 0 THEN 'dm' ELSE 'group' END AS room_type
+            FROM {_series(size.rooms)}""",
+        "rooms.RoomMember": f"""
+            SELECT n, 0 AS tenant_id, n / {members} AS room_id, 0 AS joined_at,
+                3 * ((n / {members} + n % {members}) % {people}) AS participant_id
+            FROM {_series(size.rooms * members)}""",
+        "rooms.Event": f"""
+            SELECT n, 0 AS tenant_id, n * {ROOMS_WITH_EVENTS} AS room_id,
+                3 * (n * {ROOMS_WITH_EVENTS} % {people}) AS sender_id,
+                'swp.room.message' AS event_type, n + 1 AS stream_position,
+                '{{"body": "Message ' || (n + 1) || '"}}' AS content,
+                {int(AUDIT_END.timestamp())} AS origin_ts
+            FROM {_series(-(-size.rooms // ROOMS_WITH_EVENTS))}""",
+    }
 
 
-def _fill_rooms(people: list[UUID], tenant_id: UUID, count: int) -> None:
-    """Give the large tenant rooms with a few members each, some of them with events."""
-    from rooms.models import Event, Room, RoomMember, Workspace
-
-    workspace = Workspace.objects.create(
-        tenant_id=tenant_id, slug="main", name="Main", created_at=NOW, updated_at=NOW
-    )
-    rooms = [
-        Room(
-            tenant_id=tenant_id,
-            workspace=workspace,
-            creator_id=people[number % len(people)],
-            name=f"Röom {number * 7919 % count:06d}" if number % 10 else "",
-            room_type="group" if number % 10 else "dm",
-            created_at=NOW,
-            updated_at=NOW,
-        )
-        for number in range(count)
-    ]
-    create_rows(Room, rooms)
-    create_rows(
-        RoomMember,
-        (
-            RoomMember(
-                tenant_id=tenant_id,
-                room=room,
-                participant_id=people[(number + step) % len(people)],
-                joined_at=NOW,
-            )
-            for number, room in enumerate(rooms)
-            for step in range(min(PEOPLE_OF_ROOM, len(people)))
-        ),
-    )
-    create_rows(
-        Event,
-        (
-            Event(
-                tenant_id=tenant_id,
-                room=room,
-                sender_id=room.creator_id,
-                event_type="swp.room.message",
-                content={"body": f"Message {position}"},
-                stream_position=position,
-                origin_ts=int(NOW.timestamp()),
-                created_at=NOW,
-            )
-            for position, room in enumerate(rooms[::ROOMS_WITH_EVENTS], 1)
-        ),
-    )
+def _build_first_rooms(size: ServerSize) -> dict[str, str]:
+    """Return a room for each tenant with people: the database must not expect all in one."""
+    return {
+        "rooms.Workspace": """
+            SELECT tenant_id + 1 AS n, tenant_id, 'first' AS slug, 'First' AS name
+            FROM people GROUP BY tenant_id""",
+        "rooms.Room": f"""
+            SELECT {size.rooms} + tenant_id AS n, tenant_id, tenant_id + 1 AS workspace_id,
+                min(n) AS creator_id, 'Lobby' AS name
+            FROM people GROUP BY tenant_id""",
+    }
 
 
-def _fill_audit(tenant_ids: list[UUID], count: int) -> None:
+def _build_files(size: ServerSize) -> dict[str, str]:
+    """Return a file for each room."""
+    rooms = f"""
+        (SELECT n, 0 AS tenant_id FROM {_series(size.rooms)}
+        UNION ALL SELECT DISTINCT {size.rooms} + tenant_id, tenant_id FROM people) rooms"""
+    return {
+        "rooms.Media": f"""
+            SELECT n, tenant_id, '{"0" * 52}' || {_pad("n", 12)} AS sha256, 100000 + n AS size,
+                'image/png' AS mime_type, 'clean' AS scan_status
+            FROM {rooms}""",
+        "rooms.RoomMedia": f"""
+            SELECT n, tenant_id, n AS room_id, n AS media_id, 'photo.png' AS name FROM {rooms}""",
+    }
+
+
+def _build_syncs(size: ServerSize) -> dict[str, str]:
+    began = f"{SECONDS_BETWEEN_RUNS} * (n + 1)"
+    return {
+        "identity_sync.SyncRun": f"""
+            SELECT n, 'scheduler' AS operator, 'cron' AS "trigger",
+                '{{"participants": {{"seen": 1000, "added": {CHANGES_OF_RUN}}}}}' AS counts,
+                CASE n % 100 WHEN 99 THEN 'failed' ELSE 'applied' END AS outcome,
+                {began} AS started_at, {began} - 40 AS ended_at, 40 AS duration_seconds
+            FROM {_series(RUNS)}""",
+        "identity_sync.SyncChange": f"""
+            SELECT n, n / {CHANGES_OF_RUN} AS run_id,
+                n / {CHANGES_OF_RUN} % {size.tenants} AS tenant_id, n AS subject_id,
+                'participants' AS kind, 'added' AS action, 'added' AS reason_code
+            FROM {_series(RUNS * CHANGES_OF_RUN)}""",
+        "identity_sync.SyncSkip": f"""
+            SELECT n, n % {size.tenants} AS tenant_id, 'skipped-' || n AS subject_scaikey_id,
+                'participants' AS kind, 'over_limit' AS reason_code
+            FROM {_series(SKIPPED)}""",
+    }
+
+
+def _fill_usage(tenants: int) -> None:
+    today = datetime.now(UTC).date()
+    for ago in range(MONTHS_OF_USAGE):
+        months = today.year * 12 + today.month - 1 - ago
+        first = date(months // 12, months % 12 + 1, 1)
+        usage = f"""
+            SELECT n + {ago * tenants} AS n, n AS tenant_id, '{first}' AS month,
+                (n * 7919 + {ago}) % 1100000 AS total_tokens
+            FROM {_series(tenants)}"""
+        _insert("tenants.TokenUsage", usage)
+    for ago in range(DAYS_OF_FIGURES):
+        figures = f"""
+            SELECT '{today - timedelta(days=ago)}' AS day, {tenants} AS tenants,
+                {10_000 - ago} AS members, {1000 - ago} AS rooms,
+                {10**12 - ago * 10**9} AS storage_bytes"""
+        _insert("tenants.DailyFigures", figures)
+
+
+def _fill_audit(size: ServerSize) -> None:
     """Write entries of three years. Their IDs have the time of the entry, as real ones do."""
-    from tenants.audit.queries.entries import min_uuid7_at
-    from tenants.models import AuditEntry
+    from django.db import connection
 
-    step = timedelta(days=3 * 365) / count
-
-    def build() -> Iterator[AuditEntry]:
-        for number in range(count):
-            at = NOW - step * (count - number)
-            tenant = number % len(tenant_ids)
-            yield AuditEntry(
-                id=UUID(int=min_uuid7_at(at).int + (7 << 76) + number),
-                at=at,
-                operator=f"operator-{number % OPERATORS}",
-                operator_role="super_admin",
-                origin="host",
-                action=ACTIONS[number % len(ACTIONS)],
-                tenant_id=str(tenant_ids[tenant]),
-                tenant_slug=f"tenant-{tenant:06d}" if tenant else LARGE_TENANT,
-                subject_type="tenant",
-                subject_id=str(tenant_ids[tenant]),
-                subject_name=f"tenant-{tenant:06d}" if tenant else LARGE_TENANT,
-                details={"changes": [{"field": "name", "old": "a", "new": "b"}]},
-            )
-
-    create_rows(AuditEntry, build())
+    step = int(AUDIT_PERIOD.total_seconds()) // size.audit_entries
+    age = f"{step} * ({size.audit_entries} - n)"
+    milliseconds = f"1000 * ({int(AUDIT_END.timestamp())} - {age})"
+    if connection.vendor == "sqlite":
+        time = f"printf('%012x', {milliseconds})"
+    else:
+        time = f"lpad(to_hex({milliseconds}), 12, '0')"
+    tenant = f"n % {size.tenants}"
+    tenant_id = _format_id("tenants.Tenant", tenant)
+    actions = " ".join(f"WHEN {number} THEN '{action}'" for number, action in enumerate(ACTIONS))
+    entries = f"""
+        SELECT n, 'operator-' || (n % {OPERATORS}) AS operator, 'super_admin' AS operator_role,
+            'host' AS origin, CASE n % {len(ACTIONS)} {actions} END AS action,
+            {tenant_id} AS tenant_id, {_slug(tenant)} AS tenant_slug,
+            'tenant' AS subject_type, {tenant_id} AS subject_id, {_slug(tenant)} AS subject_name,
+            '{{"changes": [{{"field": "name", "old": "a", "new": "b"}}]}}' AS details
+        FROM {_series(size.audit_entries)}"""
+    identifier = f"{time} || '70008000' || {_pad('n', 12)}"
+    _insert("tenants.AuditEntry", entries, id=identifier, at=_ago(age, AUDIT_END))
 
 
-def create_rows(model: Any, rows: Iterable[Any]) -> None:
-    """Insert rows in batches, so that not all of them are in memory."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH_SIZE)):
-        model.objects.bulk_create(batch)
+def _insert(label: str, query: str, **expressions: str) -> None:
+    """Insert the rows of a query, whose column `n` is the number of the row.
+
+    In it, a reference to another row is the number of that row, and a time is the number of seconds
+    before now. What it leaves out has its default, and a time is now.
+    """
+    from django.apps import apps
+    from django.db import connection
+
+    model, now = apps.get_model(label), datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM ({query}) a LIMIT 0")
+        given = {column[0] for column in cursor.description}
+    for field in model._meta.concrete_fields:
+        name, kind = field.column, field.get_internal_type()
+        if name in expressions:
+            sql = expressions[name]
+        elif name not in given and (field.null or field.has_db_default()):
+            continue
+        elif kind in ID_FIELDS:
+            table = (field.related_model or model)._meta.label
+            sql = _format_id(table, name if name in given else "n")
+        elif kind == "DateTimeField":
+            sql = _ago(name if name in given else "0", now)
+        else:
+            sql = f'"{name}"' if name in given else _quote(field.get_default())
+        if connection.vendor == "postgresql":
+            sql = f"CAST({sql} AS {field.db_type(connection)})"
+        elif kind in ID_FIELDS:
+            sql = f"replace({sql}, '-', '')"
+        expressions[name] = sql
+    columns = ", ".join(f'"{name}"' for name in expressions)
+    rows = f"SELECT {', '.join(expressions.values())} FROM ({query}) a"
+    _execute(f"INSERT INTO {model._meta.db_table} ({columns}) {rows}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    for name in asdict(ServerSize()):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, required=True)
-    options = parser.parse_args()
-    import django
+def _execute(sql: str) -> None:
+    from django.db import connection
 
-    django.setup()
-    _fill(ServerSize(**vars(options)))
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
 
 
-if __name__ == "__main__":
-    main()
+def _series(count: int) -> str:
+    """Return a table with the numbers from 0 as `n`."""
+    first = "SELECT CAST(0 AS bigint)"
+    steps = f"{first} UNION ALL SELECT n + 1 FROM series WHERE n < {count - 1}"
+    return f"(WITH RECURSIVE series(n) AS ({steps}) SELECT n FROM series) numbers"
+
+
+def _format_id(label: str, number: str) -> str:
+    """Return a UUID of version 7 whose middle has the number of the table, its end of the row."""
+    from django.apps import apps
+
+    table = list(apps.get_models()).index(apps.get_model(label))
+    return f"'019d0000-0000-7000-8{table:03}-' || " + _pad(number, 12)
+
+
+def _pad(number: str, digits: int) -> str:
+    return f"substr(CAST({10**digits} + ({number}) AS text), 2)"
+
+
+def _slug(tenant: str) -> str:
+    return f"CASE {tenant} WHEN 0 THEN '{LARGE_TENANT}' ELSE 'tenant-' || {_pad(tenant, 6)} END"
+
+
+def _ago(seconds: str, now: datetime) -> str:
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        return f"datetime('{now:%Y-%m-%d %H:%M:%S}', -({seconds}) || ' seconds')"
+    return f"(timestamptz '{now:%Y-%m-%d %H:%M:%S} UTC' - ({seconds}) * interval '1 second')"
+
+
+def _quote(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return str(value)
+    return f"'{json.dumps(value) if isinstance(value, dict | list) else value}'"

@@ -15,209 +15,266 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from scripts.benchmarks.databases import (
+from scripts.benchmarks import rooms_baseline
+from scripts.benchmarks.harness import (
+    MIB,
     POSTGRES_URL,
-    Database,
-    empty_home,
-    exit_on_termination,
-    open_databases,
-)
-from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
-from scripts.benchmarks.rooms_baseline import (
-    BINARY,
-    COPY_FROM,
-    GZIP,
-    IGZIP,
-    JSON_OBJECT,
-    ROW_TO_JSON,
-    Baseline,
-    make_baseline,
-)
-from scripts.benchmarks.rooms_media import measure_media
-from scripts.benchmarks.rooms_report import LIST_TENANTS, START, Block
-from scripts.benchmarks.rooms_small import measure_attachments, measure_rooms
-from scripts.benchmarks.rooms_timer import (
-    EXPORT,
-    IMPORT,
     TENANT,
     WORKSPACE,
-    seed_sample_rooms,
+    Database,
+    Rounds,
+    empty_home,
+    parse_numbers,
+    print_table,
+    seed_rooms,
+)
+from scripts.benchmarks.processes import (
+    BenchmarkError,
+    build_call,
+    call,
     slow_disk,
     time_pipeline,
     time_scaiwave,
 )
-from tests.services.unprivileged_user import ServiceUnavailable
 
+EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
+EXPORT_WORDS = ("room", "export", "--tenant", TENANT, "--quiet")
+EXPORT_ALL = f"{EXPORT} --all"
+LIST_TENANTS = "scaiwave admin list-tenants"
+"""This starts Python and Django, and handles no items."""
 LIST_WORDS = ("admin", "list-tenants", "--quiet")
 DUMPDATA = "Django dumpdata"
-MAX_DUMPDATA_EVENTS = MAX_START_EVENTS = 10_000
+LOOP, ZIP = "write and sync each file", "zip -0"
+CAT, CP = "cat", "cp, and sync of each file"
+_COPY = 'cp -r "$1" "$2" && find "$2" -type f -exec sync {} +'
+
+MAX_SMALL_EVENTS = 10_000
+"""Up to here, the start counts, and dumpdata does not take too long."""
 MIN_TARGET_EVENTS = 1_000_000
+EVENTS_PER_ROOM = 200
+SMALL_FILE_BYTES = 1000
+LARGE_FILE_BYTES = 8 * MIB
+
+TITLES = ("seconds", "per second", "ours ÷ this", "lowest", "highest", "target", "CPU s", "peak MB")
 NOTES = f"""\
 Medians, and the lowest and highest ratio of a round. ours ÷ this: our speed divided by
 the line's. Every figure of `scaiwave` includes the start of Python and Django.
 The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another.
 With --sync-ms the syncs of `scaiwave` and of the loop take longer, a server's don't."""
-
-_TARGETS = {
-    ROW_TO_JSON: 0.7,
-    ROW_TO_JSON + GZIP: 1.1,
-    ROW_TO_JSON + IGZIP: 0.9,
-    BINARY: 0.5,
-    JSON_OBJECT: 0.5,
-    COPY_FROM: 0.75,
+TARGETS = {
+    rooms_baseline.ROW_TO_JSON: 0.7,
+    rooms_baseline.ROW_TO_JSON + rooms_baseline.GZIP: 1.1,
+    rooms_baseline.ROW_TO_JSON + rooms_baseline.IGZIP: 0.9,
+    rooms_baseline.BINARY: 0.5,
+    rooms_baseline.JSON_OBJECT: 0.5,
+    rooms_baseline.COPY_FROM: 0.75,
 }
+SMALL_TARGETS = {LIST_TENANTS: 0.5, LOOP: 0.5, ZIP: 0.5}
 
 
-def main(arguments: list[str]) -> int:
-    parser = _build_parser()
-    options = parser.parse_args(arguments)
-    if options.sync_ms and not options.rooms:
-        parser.error("--sync-ms needs --rooms.")
-    exit_on_termination()
-    blocks: list[Block] = []
-    try:
-        slow_disk(options.sync_ms)  # Something missing is reported now, not after an hour.
-        with ExitStack() as stack:
-            databases = list(open_databases(options.database, stack))
-            print(describe_host(*(database.title for database in databases)))
-            print(f"{options.repeat} runs of each.\n\n{NOTES}", flush=True)
-            for database in databases:
-                for block in _measure_database(database, options):
-                    print("\n" + block.format(), flush=True)
-                    blocks.append(block)
-                if options.media_gb:
-                    print("\n" + measure_media(database, options.media_gb, options.repeat))
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    _print_memory_growth(blocks)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
-    return 0
+@dataclass
+class Block:
+    """The runs of an act on so many items, and of its baselines. `runs` begin with the act."""
+
+    act: str
+    items: int
+    unit: str = "events"
+    targets: Mapping[str, float] = field(default_factory=lambda: SMALL_TARGETS)
+    runs: Rounds = field(default_factory=Rounds)
+
+    def print(self, database: Database) -> None:
+        heading = f"{database.title}, {self.items:,} {self.unit}"
+        print_table((heading, *TITLES), [self._build_row(name) for name in self.runs])
+
+    def _build_row(self, name: str) -> list[str]:
+        ratios, target, peak = ["-"] * 3, "-", "-"
+        if name == self.act:
+            peak = f"{self.runs.get_peak(name):.0f}"
+        else:
+            ratios = [f"{ratio:.2f}" for ratio in self.runs.compare(name, self.act)]
+            target = f"≥ {self.targets[name]:g}" if name in self.targets else "-"
+        seconds = self.runs.get_median(name)
+        rate = "-" if name == LIST_TENANTS else f"{self.items / seconds:,.0f}"
+        processor = self.runs.get_median(name, "processor")
+        return [name, f"{seconds:.2f}", rate, *ratios, target, f"{processor:.2f}", peak]
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench rooms", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add(
-        "--events",
-        type=_parse_sizes,
-        default=[10_000, 100_000],
-        help="numbers of events (default 10000,100000)",
-    )
+def add_options(add: Callable[..., Any]) -> None:
+    add("--events", type=parse_numbers, default="10000,100000", help="numbers of events")
     add("--rooms", type=int, default=0, help="also export all of so many rooms")
     add(
         "--sync-ms",
         type=float,
         default=0,
         metavar="MS",
-        help="also export all rooms, and run the loop, with a disk that takes MS milliseconds "
-        "longer for every sync; needs strace",
+        help="with --rooms: also export all rooms, and run the loop, with a disk that takes MS "
+        "milliseconds longer for every sync; needs strace",
     )
     add("--attachments", type=int, default=0, help="also export a room with so many small files")
     add("--media-gb", type=float, default=0, help="also measure a room with so many GB of files")
-    add("--database", choices=("sqlite", "postgresql", "both"), default="both")
-    add(
-        "--repeat",
-        type=int,
-        default=3,
-        help="runs of each, one of each kind after the other (default 3)",
-    )
-    add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
-    return parser
+    add("--repeat", type=int, default=3, help="runs of each, one of each kind after the other")
 
 
-def _parse_sizes(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
+def check_options(options: argparse.Namespace) -> None:
+    if options.sync_ms and not options.rooms:
+        raise BenchmarkError("--sync-ms needs --rooms.")
+    slow_disk(options.sync_ms)
 
 
-def _measure_database(database: Database, options: argparse.Namespace) -> Iterator[Block]:
-    for events in options.events:
-        yield from _measure_events(database, events, options.repeat)
-    if options.rooms:
-        delays = sorted({0, options.sync_ms})
-        yield from measure_rooms(database, options.rooms, options.repeat, delays)
-    if options.attachments:
-        yield measure_attachments(database, options.attachments, options.repeat)
+def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+    blocks = []
+    for block in _measure_blocks(database, options):
+        block.print(database)
+        blocks.append(asdict(block))
+    return {"database": database.title, "blocks": blocks}
 
 
-def _measure_events(database: Database, events: int, repeat: int) -> Iterator[Block]:
-    targets = _TARGETS if events >= MIN_TARGET_EVENTS else {LIST_TENANTS: 0.5}
-    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory:
-        bundle = Path(directory) / "bundle.zip"
-        with empty_home(database) as environment:
-            block = Block(database.title, EXPORT, events, targets=targets)
-            _fill_export(block, make_baseline(database, environment, bundle), bundle, repeat)
-        yield block
-        with empty_home(database) as environment:
-            block = Block(database.title, IMPORT, events, targets=targets)
-            baseline = make_baseline(database, environment, bundle.with_name("rows"))
-            _fill_import(block, baseline, bundle, repeat)
-        yield block
+def _measure_blocks(database: Database, options: argparse.Namespace) -> Iterator[Block]:
+    repeat = options.repeat
+    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as scratch:
+        directory = Path(scratch)
+        for events in options.events:
+            yield from _measure_events(database, events, directory, repeat)
+        if options.rooms:
+            for delay in sorted({0, options.sync_ms}):
+                yield _measure_rooms(database, options.rooms, directory, repeat, delay)
+        if options.attachments:
+            yield _measure_attachments(database, options.attachments, repeat)
+        if options.media_gb:
+            yield from _measure_media(database, options.media_gb, directory, repeat)
 
 
-def _fill_export(block: Block, baseline: Baseline, bundle: Path, repeat: int) -> None:
-    environment = baseline.environment
-    room = seed_sample_rooms(environment, bundle, "--events", str(block.items))["rooms"][0]["id"]
-    empty = seed_sample_rooms(environment, bundle, "--events", "0")["rooms"][0]["id"]
-    export = ("room", "export", "--tenant", TENANT, "--quiet")
-    baseline.settle()
-    for _ in range(repeat):
-        block.add(EXPORT, time_scaiwave(*export, room, environment=environment))
-        for name, pipeline in baseline.export_pipelines(room).items():
-            block.add(name, time_pipeline(*pipeline, environment=environment))
-        if block.items <= MAX_DUMPDATA_EVENTS:
-            dump = [sys.executable, "manage.py", "dumpdata", "rooms.event", "--skip-checks"]
-            block.add(DUMPDATA, time_pipeline(dump, environment=environment))
-        block.add(START, time_scaiwave(*export, empty, environment=environment))
-        if block.items <= MAX_START_EVENTS:
-            block.add(LIST_TENANTS, time_scaiwave(*LIST_WORDS, environment=environment))
-    time_scaiwave(*export, room, environment=environment, target=bundle)
+def _measure_events(
+    database: Database, events: int, directory: Path, repeat: int
+) -> Iterator[Block]:
+    targets = TARGETS if events >= MIN_TARGET_EVENTS else SMALL_TARGETS
+    make_baseline: Callable[..., rooms_baseline.PostgreSQL | rooms_baseline.SQLite]
+    make_baseline = rooms_baseline.PostgreSQL if database.server else rooms_baseline.SQLite
+    bundle = directory / "bundle.zip"
+    with empty_home(database) as environment:
+        block = Block(EXPORT, events, targets=targets)
+        baseline = make_baseline(environment, directory / "rows")
+        room = _seed_room(environment, "--events", str(events))
+        export = partial(time_scaiwave, *EXPORT_WORDS, room, environment=environment)
+        baseline.settle()
+        for _ in range(repeat):
+            block.runs.add(EXPORT, export())
+            for name, pipeline in baseline.export_pipelines(room).items():
+                block.runs.add(name, time_pipeline(*pipeline, environment=environment))
+            if events <= MAX_SMALL_EVENTS:
+                dump = [sys.executable, "manage.py", "dumpdata", "rooms.event", "--skip-checks"]
+                block.runs.add(DUMPDATA, time_pipeline(dump, environment=environment))
+                start = time_scaiwave(*LIST_WORDS, environment=environment)
+                block.runs.add(LIST_TENANTS, start)
+        export(target=bundle)
+    yield block
+    with empty_home(database) as environment:
+        block = Block(IMPORT, events, targets=targets)
+        baseline = make_baseline(environment, directory / "rows")
+        import_bundle = _prepare_import(environment, bundle)
+        for _ in range(repeat):
+            baseline.clear_events()
+            baseline.settle()
+            answer = directory / "answer.json"
+            block.runs.add(IMPORT, import_bundle(target=answer))
+            imported = baseline.save_rows(json.loads(answer.read_bytes())["room"]["id"])
+            if not 0.9 * events < imported <= events:
+                raise BenchmarkError(f"The import wrote {imported} of {events} events.")
+            baseline.clear_events()
+            baseline.settle()
+            block.runs.add(*baseline.restore_rows())
+    yield block
 
 
-def _fill_import(block: Block, baseline: Baseline, bundle: Path, repeat: int) -> None:
-    environment = baseline.environment
-    answer = bundle.with_name("answer.json")
-    owner = seed_sample_rooms(environment, answer, "--rooms", "0")["owner_id"]
+def _seed_room(environment: dict[str, str], *words: str) -> str:
+    return str(seed_rooms(environment, *words)["rooms"][0]["id"])
+
+
+def _prepare_import(environment: dict[str, str], bundle: Path) -> Callable[..., dict[str, Any]]:
+    """Create an owner; return a function that imports the bundle."""
+    owner = seed_rooms(environment, "--rooms", "0")["owner_id"]
     words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
-    for _ in range(repeat):
-        baseline.clear_events()
-        baseline.settle()
-        run = time_scaiwave(*words, environment=environment, source=bundle, target=answer)
-        room = json.loads(answer.read_bytes())["room"]["id"]
-        imported = baseline.save_rows(room)
-        if not 0.9 * block.items < imported <= block.items:
-            raise BenchmarkError(f"The import wrote {imported} of {block.items} events.")
-        block.add(IMPORT, run)
-        baseline.clear_events()
-        baseline.settle()
-        block.add(*baseline.restore_rows())
+    return partial(time_scaiwave, *words, environment=environment, source=bundle)
 
 
-def _print_memory_growth(blocks: list[Block]) -> None:
-    """Print the peak memory by number of events, and its growth over the smallest."""
-    lines = []
-    blocks = [block for block in blocks if block.unit == "events"]
-    for first in blocks:
-        same = [each for each in blocks if (each.database, each.act) == (first.database, first.act)]
-        if same[0] is first:
-            peaks = [
-                f"{each.items:,}: {each.peak:.0f} ({each.peak / first.peak - 1:+.0%})"
-                for each in same
-            ]
-            lines.append([f"{first.act}, {first.database}", *peaks])
-    if lines:
-        print("\n" + format_table(("peak MB by events", *[""] * (len(lines[0]) - 1)), lines))
+def _measure_rooms(
+    database: Database, rooms: int, directory: Path, repeat: int, delay: float
+) -> Block:
+    """Compare an export of all rooms with a loop that writes and syncs the same files.
+
+    Every sync takes `delay` milliseconds longer.
+    """
+    disk = f", each sync {delay:g} ms longer" if delay else ""
+    block = Block(EXPORT_ALL, rooms, f"rooms of {EVENTS_PER_ROOM} events{disk}")
+    bundles, copies = directory / "bundles", directory / "copies"
+    with empty_home(database) as environment:
+        seed_rooms(environment, "--rooms", str(rooms), "--events", str(EVENTS_PER_ROOM))
+        words = (*EXPORT_WORDS, "--all", "--output-dir", str(bundles))
+        for _ in range(repeat):
+            run = time_scaiwave(*words, environment=environment, sync_ms=delay)
+            block.runs.add(EXPORT_ALL, run)
+            # Without the start of Python, and the time for reading the files.
+            paths = (str(bundles), str(copies))
+            run = call(rooms_baseline.write, *paths, environment=environment, sync_ms=delay)
+            block.runs.add(LOOP, run)
+            shutil.rmtree(bundles)
+            shutil.rmtree(copies)
+    return block
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _measure_attachments(database: Database, files: int, repeat: int) -> Block:
+    """Compare the export of a room with so many files with `zip` of the stored ones."""
+    block = Block(EXPORT, files, f"attachments of {SMALL_FILE_BYTES:,} bytes")
+    with empty_home(database) as environment:
+        sizes = ("--media", str(files), "--media-bytes", str(SMALL_FILE_BYTES))
+        room = _seed_room(environment, "--events", "10", *sizes)
+        stored = str(Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant")
+        archive = build_call(rooms_baseline.zip_files, stored)
+        if shutil.which("zip"):
+            archive = ["zip", "-0", "-q", "-r", "-", stored]
+        for _ in range(repeat):
+            block.runs.add(EXPORT, time_scaiwave(*EXPORT_WORDS, room, environment=environment))
+            block.runs.add(ZIP, time_pipeline(archive, environment=environment))
+    return block
+
+
+def _measure_media(
+    database: Database, gigabytes: float, directory: Path, repeat: int
+) -> Iterator[Block]:
+    """Compare both directions of a room with large files with copies of the stored ones.
+
+    The room has one event per file. The items are megabytes.
+    """
+    files = round(gigabytes * 1024 * MIB / LARGE_FILE_BYTES)
+    bundle, copies = directory / "media.zip", directory / "copies"
+    with empty_home(database) as environment:
+        sizes = ("--media", str(files), "--media-bytes", str(LARGE_FILE_BYTES))
+        room = _seed_room(environment, "--events", str(files), *sizes)
+        stored = Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant"
+        size = sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
+        unit = f"MB in files of {LARGE_FILE_BYTES // MIB} MB"
+        exports, imports = (Block(act, size // MIB, unit) for act in (EXPORT, IMPORT))
+        cat = ["find", str(stored), "-type", "f", "-exec", "cat", "{}", "+"]
+        for _ in range(repeat):
+            run = time_scaiwave(*EXPORT_WORDS, room, environment=environment)
+            exports.runs.add(EXPORT, run)
+            exports.runs.add(CAT, time_pipeline(cat, environment=environment))
+        time_scaiwave(*EXPORT_WORDS, room, environment=environment, target=bundle)
+        for _ in range(repeat):
+            # A home directory of its own, since stored files are not stored again.
+            with empty_home(database) as new_environment:
+                imports.runs.add(IMPORT, _prepare_import(new_environment, bundle)())
+            copy = ["sh", "-c", _COPY, "sh", str(stored), str(copies)]
+            imports.runs.add(CP, time_pipeline(copy, environment=environment))
+            shutil.rmtree(copies)
+    yield exports
+    yield imports

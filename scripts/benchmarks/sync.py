@@ -5,39 +5,55 @@ For each database and each latency of the sandbox, each run is a separate proces
 database, a sync with nothing to do, one after 1 % of the people has changed, and one after a third
 of the people has moved to other tenants. Times have no limit, but a run that changes anything other
 than expected is an error.
+
+For the bare download and the syncs, the clock starts after all imports and the set-up of Django:
+`scripts/bench cli` measures the start-up. Both request a token and read the same pages with the
+same client. The bare download decodes them, counts the rows, and stores only the IDs of the groups,
+whose members it requests the same way as the sync.
+
+The yardstick for the end of the first sync is plain SQL: for each table that it fills, an empty
+copy with the same columns, indexes, checks and foreign keys is filled by one INSERT … SELECT, all
+in one transaction.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from statistics import median
-from typing import Any
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
-from scripts.benchmarks.databases import (
+from scripts.benchmarks.harness import (
+    MIB,
     POSTGRES_URL,
-    TOP,
     Database,
+    Rounds,
+    connect,
     empty_home,
-    exit_on_termination,
-    open_databases,
+    parse_numbers,
+    print_table,
+    serve_scaikey,
 )
-from scripts.benchmarks.fake_scaikey import ScaiKeyServer, run_scaikey
-from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
-from scripts.benchmarks.sync_baseline import time_plain_insert
-from tests.services.unprivileged_user import ServiceUnavailable
+from scripts.benchmarks.processes import BenchmarkError, Clock, Run, call, measure_peak_memory
 
+if TYPE_CHECKING:
+    from scaiwave.sandbox import Sandbox
+
+BARE, FIRST, SECOND = "bare download", "first sync", "second sync"
 SHARE = 0.01
 MOVED_SHARE = 1 / 3
+COLLECTIONS = ("partners", "tenants", "users", "groups")
+TABLES = (
+    *("sw_partners", "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships"),
+    "sw_sync_changes",
+)
+PREFIX = "baseline_"
 TITLES = (
-    "", "seconds", "ratio", "CPU s", "ratio", "requests", "rows", "rows/s", "changed", "peak MB"
-)  # fmt: skip
+    *("seconds", "ratio", "CPU s", "ratio", "requests", "rows", "rows/s", "changed", "peak MB"),
+)
 NOTES = f"""\
 ratio: to the median of the bare downloads in the same block, by time and by processor time. The
 processor time is the process's own, without the sandbox and a database server. Clocks start
@@ -45,171 +61,79 @@ after all imports. The sandbox shares the host's cores. The PostgreSQL that this
 does not wait for the disk; {POSTGRES_URL} selects another."""
 
 
-@dataclass
-class Block:
-    """All runs on one database at one latency in milliseconds, by name."""
+def add_options(add: Callable[..., Any]) -> None:
+    add("--people", type=int, default=100_000, help="number of people")
+    add("--partners", type=int, default=3, help="number of partners")
+    add("--tenants", type=int, help="number of tenants (default: one for 100 people)")
+    add("--groups", type=int, help="number of groups (default: one for 10 people)")
+    add("--latency", type=parse_numbers, default="0,30", help="delays of each response in ms")
+    add("--repeat", type=int, default=3, help="runs of the sync without changes")
+    add("--no-scim", action="store_true", help="use a ScaiKey without SCIM: one request a group")
+    add("--scim-cursors", action="store_true", help="use a ScaiKey with lists by cursor (RFC 9865)")
 
-    database: str
-    latency: int
-    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    plain_insert_seconds: float = 0.0
 
-    def describe_apply(self) -> str:
-        """Return how the end of the first sync compares with plain SQL."""
-        [first] = self.runs["first sync"]
-        ours, plain = first["apply_seconds"], self.plain_insert_seconds
-        return (
-            f"First sync, from the last response to the commit: {ours:.2f} s. Plain SQL for the "
-            f"same rows: {plain:.2f} s, {plain / ours:.2f} of it."
-        )
-
-    def describe_sizes(self) -> str:
-        """Return how large the temporary tables of the first sync were, beside its rows."""
-        [first] = self.runs["first sync"]
-        plan, staged, rows, indexed = (
-            first["sizes"][name] for name in ("plan", "staged", "rows", "rows_with_indexes")
-        )
-        return (
-            f"Temporary tables of the first sync: {plan / MIB:.0f} MB for the plan, "
-            f"{plan / rows:.2f} of its rows ({rows / MIB:.0f} MB) and {plan / indexed:.2f} of "
-            f"them with their indexes; {staged / MIB:.0f} MB for what ScaiKey returned."
-        )
-
-    def describe_requests(self) -> str:
-        ours = self.runs["second sync"][0]["requests"]
-        least = self.runs["bare download"][0]["least_requests"]
-        return (
+def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+    sizes = {
+        "people": options.people,
+        "partners": options.partners,
+        "tenants": options.tenants or max(1, options.people // 100),
+        "groups": options.groups or max(1, options.people // 10),
+    }
+    directory = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    print(f"Directory: {directory}.", flush=True)
+    blocks = []
+    for latency in options.latency:
+        scim = {"scim": not options.no_scim, "scim_cursors": options.scim_cursors}
+        with (
+            empty_home(database) as environment,
+            serve_scaikey(latency=latency / 1000, **scim, **sizes) as (sandbox, settings),
+        ):
+            rounds, plain = _measure_rounds({**environment, **settings}, sandbox, options.repeat)
+        heading = f"{database.title}, {latency} ms"
+        print_table((heading, *TITLES), [_build_row(name, rounds) for name in rounds])
+        _print_first_sync(rounds[FIRST][0], plain["seconds"])
+        ours, least = rounds[SECOND][0]["requests"], rounds[BARE][0]["least_requests"]
+        print(
             f"Requests of a sync without changes: {ours:,}. The least possible with pages of this "
             f"size: {least:,}, {ours / least:.2f} times as many."
         )
-
-    def get_baseline(self, name: str) -> float:
-        times: list[float] = [run[name] for run in self.runs["bare download"]]
-        return median(times)
-
-    def build_rows(self) -> Iterator[list[str]]:
-        """Yield a row for each name: of several runs the median times and the highest peak."""
-        for name, runs in self.runs.items():
-            medians = {time: median(run[time] for run in runs) for time in _TIMES}
-            label = f"{name} (median of {len(runs)})" if len(runs) > 1 else name
-            yield [
-                label,
-                f"{medians['seconds']:.2f}",
-                f"{medians['seconds'] / self.get_baseline('seconds'):.2f}",
-                f"{medians['processor_seconds']:.2f}",
-                f"{medians['processor_seconds'] / self.get_baseline('processor_seconds'):.2f}",
-                f"{runs[0]['requests']:,}",
-                f"{runs[0]['rows']:,}",
-                f"{runs[0]['rows'] / medians['seconds']:,.0f}",
-                f"{runs[-1]['changed']:,}" if "changed" in runs[-1] else "-",
-                f"{max(run['peak_memory'] for run in runs) / MIB:.0f}",
-            ]
+        blocks.append({"latency": latency, "runs": rounds, "plain_insert": plain})
+    return {"database": database.title, "blocks": blocks}
 
 
-_TIMES = ("seconds", "processor_seconds")
+def _measure_rounds(
+    environment: dict[str, str], sandbox: Sandbox, repeat: int
+) -> tuple[Rounds, Run]:
+    """Return the runs, and the one of plain SQL."""
+    rounds = Rounds()
 
+    def download_bare() -> None:
+        rounds.add(BARE, call(download, environment=environment))
 
-def main(arguments: list[str]) -> int:
-    options = _build_parser().parse_args(arguments)
-    options.tenants = options.tenants or max(1, options.people // 100)
-    options.groups = options.groups or max(1, options.people // 10)
-    exit_on_termination()
-    try:
-        with ExitStack() as stack:
-            databases = list(open_databases(options.database, stack))
-            print(describe_host(*(database.title for database in databases)))
-            print(
-                f"Directory: {options.people:,} people, {options.partners:,} partners, "
-                f"{options.tenants:,} tenants, {options.groups:,} groups.\n\n{NOTES}",
-                flush=True,
-            )
-            blocks = list(_measure_databases(databases, options))
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
-    return 0
+    def sync(name: str, *arguments: int) -> Run:
+        return rounds.add(name, call(run_sync, *arguments, environment=environment))
 
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench sync", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--people", type=int, default=100_000, help="number of people (default 100,000)")
-    add("--partners", type=int, default=3, help="number of partners (default 3)")
-    add("--tenants", type=int, help="number of tenants (default one for 100 people)")
-    add("--groups", type=int, help="number of groups (default one for 10 people)")
-    databases = ("sqlite", "postgresql", "both")
-    add("--database", choices=databases, default="both", help="database (default both)")
-    add(
-        "--latency",
-        type=_parse_latencies,
-        default=[0, 30],
-        help="delays of each response in ms (default 0,30)",
-    )
-    add("--repeat", type=int, default=3, help="runs of the sync without changes (default 3)")
-    add("--no-scim", action="store_true", help="use a ScaiKey without SCIM: one request a group")
-    add("--scim-cursors", action="store_true", help="use a ScaiKey with lists by cursor (RFC 9865)")
-    add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
-    return parser
-
-
-def _parse_latencies(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
-def _measure_databases(databases: list[Database], options: argparse.Namespace) -> Iterator[Block]:
-    sizes = {name: getattr(options, name) for name in ("people", "partners", "tenants", "groups")}
-    for database in databases:
-        for latency in options.latency:
-            block = Block(database.title, latency)
-            with (
-                empty_home(database) as environment,
-                run_scaikey(
-                    latency=latency / 1000,
-                    scim=not options.no_scim,
-                    scim_cursors=options.scim_cursors,
-                    **sizes,
-                ) as scaikey,
-            ):
-                _measure_block(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
-            heading = f"{block.database}, {latency} ms"
-            table = format_table((heading, *TITLES[1:]), list(block.build_rows()))
-            print(f"\n{table}\n{block.describe_apply()}", flush=True)
-            print(f"{block.describe_sizes()}\n{block.describe_requests()}", flush=True)
-            yield block
-
-
-def _measure_block(
-    block: Block, environment: dict[str, str], scaikey: ScaiKeyServer, repeat: int
-) -> None:
-    def measure(name: str, operation: str) -> dict[str, Any]:
-        run = _run_worker(operation, environment)
-        block.runs.setdefault(name, []).append(run)
-        return run
-
-    measure("bare download", "bare")
-    measure("first sync", "sync")
-    block.plain_insert_seconds = time_plain_insert(environment)
+    download_bare()
+    sync(FIRST)
+    plain = time_plain_insert(environment)
     for _ in range(repeat):
-        measure("bare download", "bare")
-        second = measure("second sync", "sync")
-        if second["changed"]:
-            raise BenchmarkError(f"A sync with nothing to do changed {second['changed']} rows.")
-    expected = scaikey.mutate("change_share", share=SHARE)
-    measure("bare download", "bare")
-    _check_people(measure(f"{SHARE:.0%} of people changed", "sync"), expected)
-    measure("bare download", "bare")
+        download_bare()
+        changed = sync(SECOND)["changed"]
+        if changed:
+            raise BenchmarkError(f"A sync with nothing to do changed {changed} rows.")
+    expected = sandbox.mutate("change_share", share=SHARE)
+    download_bare()
+    _require_changes(sync(f"{SHARE:.0%} of people changed"), expected)
+    download_bare()
     # Who moves is deactivated in one tenant and added to another.
-    moved = scaikey.mutate("move_share", share=MOVED_SHARE)
+    moved = sandbox.mutate("move_share", share=MOVED_SHARE)
     expected = {"renamed": 0, "removed": moved, "added": moved}
-    _check_people(measure("a third of people moved", "sync-allowing-removals"), expected)
-    measure("bare download", "bare")
+    _require_changes(sync("a third of people moved", sys.maxsize), expected)
+    download_bare()
+    return rounds, plain
 
 
-def _check_people(run: dict[str, Any], expected: dict[str, int]) -> None:
+def _require_changes(run: Run, expected: dict[str, int]) -> None:
     counts = run["kinds"]["participants"]
     actual = {
         "renamed": counts["updated"],
@@ -220,23 +144,201 @@ def _check_people(run: dict[str, Any], expected: dict[str, int]) -> None:
         raise BenchmarkError(f"ScaiKey changed {expected}, but the sync reported {actual}.")
 
 
-def _run_worker(operation: str, environment: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "scripts.benchmarks.sync_worker", operation]
-    process = subprocess.run(
-        command,
-        cwd=TOP,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=False,
+def _build_row(name: str, rounds: Rounds) -> list[str]:
+    """Return the median times and the highest peak of the runs."""
+    runs = rounds[name]
+    seconds, processor = rounds.get_median(name), rounds.get_median(name, "processor")
+    return [
+        f"{name} (median of {len(runs)})" if len(runs) > 1 else name,
+        f"{seconds:.2f}",
+        f"{seconds / rounds.get_median(BARE):.2f}",
+        f"{processor:.2f}",
+        f"{processor / rounds.get_median(BARE, 'processor'):.2f}",
+        f"{runs[0]['requests']:,}",
+        f"{runs[0]['rows']:,}",
+        f"{runs[0]['rows'] / seconds:,.0f}",
+        f"{runs[-1]['changed']:,}" if "changed" in runs[-1] else "-",
+        f"{rounds.get_peak(name):.0f}",
+    ]
+
+
+def _print_first_sync(run: Run, plain: float) -> None:
+    """Compare its end with plain SQL, and its temporary tables with its rows."""
+    ours, sizes = run["apply_seconds"], run["sizes"]
+    plan, rows, indexed = sizes["plan"], sizes["rows"], sizes["rows_with_indexes"]
+    print(
+        f"First sync, from the last response to the commit: {ours:.2f} s. Plain SQL for the same "
+        f"rows: {plain:.2f} s, {plain / ours:.2f} of it.\n"
+        f"Temporary tables of the first sync: {plan / MIB:.0f} MB for the plan, {plan / rows:.2f} "
+        f"of its rows ({rows / MIB:.0f} MB) and {plan / indexed:.2f} of them with their indexes; "
+        f"{sizes['staged'] / MIB:.0f} MB for what ScaiKey returned."
     )
-    if process.returncode:
-        raise BenchmarkError(
-            f"The {operation} ended with exit code {process.returncode}; see above."
+
+
+def download() -> Run:
+    """Fetch and decode all five entity types, and store nothing."""
+    from django.conf import settings
+
+    from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
+    from scaiwave.clients.scaikey.client import scaikey_client
+    from scaiwave.clients.scaikey.results import MemberList
+    from scaiwave.sandbox.api.scim import MAX_COUNT
+
+    clock = Clock()
+    with scaikey_client(settings.CONFIG) as client:
+        rows = 0
+        least = 1  # the token
+        tenants: dict[str, str] = {}
+        for collection in COLLECTIONS:
+            pages = client.iter_pages(collection)
+            for page in pages:
+                rows += len(page)
+                if collection == "groups":
+                    tenants |= {row.id: row.tenant_id for row in page}
+            least += max(1, ceil(pages.row_count / max(1, pages.page_size)))
+        counts = Counter(tenants.values())
+        several = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
+        read: set[str] = set()
+        for _, groups in client.iter_scim_groups(several):
+            for group in groups or ():
+                if group.people is not None:
+                    read.add(group.id)
+                    rows += len(group.people) + len(group.groups)
+        remaining = [group_id for group_id in tenants if group_id not in read]
+        for _, members in client.iter_members(remaining):
+            if isinstance(members, MemberList):
+                rows += sum(member.is_direct for member in members.records)
+        if read:
+            least += sum(ceil(number / MAX_COUNT) for number in counts.values())
+        else:
+            least += len(tenants)
+        return {
+            **clock.read(),
+            "requests": client.requests,
+            "least_requests": least,
+            "rows": rows,
+            "peak_memory": measure_peak_memory(),
+        }
+
+
+def run_sync(allow_removals: int | None = None) -> Run:
+    """Run a sync as `scaiwave sync` does when its output is not a terminal."""
+    from identity_sync.sync import run
+    from scaiwave.console.progress import null_progress_factory
+    from scaiwave.core.operators import get_host_operator
+
+    module: Any = run
+    sizes: dict[str, int] = {}
+    options = module.SyncOptions(
+        get_host_operator(),
+        null_progress_factory,
+        allow_removals=allow_removals,
+        on_planned=lambda: sizes.update(_measure_tables()),
+    )
+    last_response = 0.0
+    stage_all = module.stage_all
+
+    def note_end(*args: Any, **kwargs: Any) -> None:
+        nonlocal last_response
+        stage_all(*args, **kwargs)
+        last_response = time.perf_counter()
+
+    module.stage_all = note_end
+    clock = Clock()
+    report = module.run_sync(options)
+    return {
+        **clock.read(),
+        "apply_seconds": time.perf_counter() - last_response,
+        "own_seconds": report.duration_seconds,
+        "requests": report.requests,
+        "rows": sum(counts.seen for counts in report.kinds.values()),
+        "changed": report.change_count,
+        "kinds": report.counts(),
+        "sizes": sizes,
+        "peak_memory": measure_peak_memory(),
+    }
+
+
+def _measure_tables() -> dict[str, int]:
+    """Sum up the sizes of the plan, of the staged responses, and of the rows that a sync writes."""
+    from identity_sync.sync.staging import TABLES as TEMPORARY
+
+    sizes = dict.fromkeys(("plan", "staged", "rows", "rows_with_indexes"), 0)
+    for name, rows, total in _list_sizes():
+        if name in TEMPORARY:
+            sizes["staged" if name.startswith("stage_") else "plan"] += int(total)
+        elif name in TABLES:
+            sizes["rows"] += int(rows)
+            sizes["rows_with_indexes"] += int(total)
+    return sizes
+
+
+def _list_sizes() -> list[tuple[str, int, int]]:
+    """Return name, bytes of rows and bytes with indexes of all tables, temporary ones included."""
+    from django.db import connection
+
+    from scaiwave.core.sql import fetch
+
+    if connection.vendor == "postgresql":
+        return fetch(
+            "SELECT relname, pg_table_size(oid), pg_total_relation_size(oid) FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace IN (pg_my_temp_schema(), 'public'::regnamespace)"
         )
-    run: dict[str, Any] = json.loads(process.stdout)
-    return run
+    return [
+        row
+        for schema in ("main", "temp")
+        for row in fetch(
+            f"""
+            SELECT m.tbl_name, sum(CASE WHEN m.type = 'table' THEN d.pgsize END), sum(d.pgsize)
+            FROM dbstat('{schema}', 1) d JOIN {schema}.sqlite_master m ON m.name = d.name
+            GROUP BY m.tbl_name
+            """  # noqa: S608 - our own names
+        )
+    ]
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def time_plain_insert(environment: dict[str, str]) -> Run:
+    """Measure from the first INSERT to the end of the commit."""
+    is_sqlite = "SCAIWAVE_DB_URL" not in environment
+    list_definitions = _list_sqlite_definitions if is_sqlite else _list_postgresql_definitions
+    with connect(environment) as connection:
+        if is_sqlite:
+            connection.execute("PRAGMA foreign_keys = ON")
+        for table in TABLES:
+            for definition in list_definitions(connection, table):
+                connection.execute(definition)
+        try:
+            clock = Clock()
+            connection.execute("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
+            for table in TABLES:
+                sql = f"INSERT INTO {PREFIX}{table} SELECT * FROM {table}"  # noqa: S608
+                connection.execute(sql)
+            connection.execute("COMMIT")
+            return clock.read()
+        finally:
+            for table in TABLES:
+                connection.execute(f"DROP TABLE {PREFIX}{table}")
+
+
+def _list_postgresql_definitions(connection: Any, table: str) -> Iterator[str]:
+    """Yield the statements that create a copy of the table."""
+    yield f"CREATE TABLE {PREFIX}{table} (LIKE {table} INCLUDING ALL)"
+    constraints = connection.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = %s::regclass AND contype = 'f'",
+        [table],
+    )
+    for (definition,) in constraints.fetchall():
+        yield f"ALTER TABLE {PREFIX}{table} ADD {definition}"
+
+
+def _list_sqlite_definitions(connection: Any, table: str) -> Iterator[str]:
+    """Yield the statements that create a copy of the table and of its indexes, under new names."""
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL "
+        "AND type IN ('table', 'index') ORDER BY type DESC",
+        [table],
+    ).fetchall()
+    for kind, name, sql in rows:
+        renamed = sql.replace(f'"{name}"', f'"{PREFIX}{name}"', 1)
+        yield renamed if kind == "table" else renamed.replace(f'"{table}"', f'"{PREFIX}{table}"', 1)

@@ -14,32 +14,30 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
 
-from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING, decode_row
-from scripts.benchmarks.databases import (
-    TOP,
+from scripts.benchmarks.harness import (
+    SQLITE_FILE,
     Database,
+    Rounds,
     empty_home,
-    postgresql_database,
-    sqlite_database,
+    print_table,
+    serve_scaikey,
 )
-from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
-from scripts.benchmarks.webhook_stream import (
-    ENQUEUE,
-    STREAM_NOTES,
-    STREAM_TITLES,
-    measure_stream,
-)
+from scripts.benchmarks.processes import TOP, BenchmarkError, call, time_scaiwave
 from tests.identity_sync.webhooks.factories import PATH, SECRET
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.services.manager import manage_service
-from tests.services.unprivileged_user import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from scaiwave.sandbox import Sandbox
 
 MAX_WAIT_SECONDS = 60.0
 MAX_STREAM_PEOPLE = 500
@@ -48,133 +46,109 @@ TITLES = ("", "median s", "slowest s", "requests", "÷ start")
 NOTES = """\
 ÷ start: the median divided by the median of `scaiwave manage process_webhooks` with nothing to
 do, run after each revocation. The sandbox, the web server and the database share the host's
-cores."""
+cores.
+Each event of the stream is a change of a person's name. One worker applies them; the seconds are
+from the arrival of an event, and the slowest contain a full sync. Full syncs are put into the
+queue as the scheduler does it; "longest wait" is from then until one begins."""
+
+STREAM_TITLES = (
+    *("events/s", "sent", "applied", "median s", "95% s", "slowest s"),
+    *("syncs queued", "run", "longest wait s"),
+)
+SYNCS = 2
+MAX_END_SECONDS = 300.0
+SENDERS = 8
+DATABASES = {"sqlite": "sqlite", "all": "both"}
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What is measured on: a database, with Redis or without."""
+class LiveSuite:
+    """A running web server of the suite, the sandbox that it syncs with, and its environment."""
 
-    database: Database
-    redis_url: str = ""
+    environment: dict[str, str]
+    sandbox: Sandbox
+    server: LiveServer
 
-    @property
-    def title(self) -> str:
-        return f"{self.database.name}, {'a worker' if self.redis_url else 'a process for each'}"
+    def list_active(self, number: int) -> list[str]:
+        users = self.sandbox.directory.list_users(EVERYTHING, 0, 10 * number)[0]
+        rows = map(decode_row, users)
+        return [row["id"] for row in rows if row["status"] == "ACTIVE"][:number]
 
-
-def main(arguments: list[str]) -> int:
-    options = _build_parser().parse_args(arguments)
-    try:
-        with ExitStack() as stack:
-            setups = list(_open_setups(options.setup, stack))
-            print(describe_host(*dict.fromkeys(setup.database.title for setup in setups)))
-            print(f"Directory: {options.people:,} people.")
-            if options.setup != "stream":
-                print(f"\nRevocations: {options.events:,} of each.\n{NOTES}\n", flush=True)
-                print(format_table(TITLES, [_measure(setup, options) for setup in setups]))
-            for setup in setups:
-                if setup.redis_url and options.setup != "redis":
-                    print(f"\n{setup.title}\n{STREAM_NOTES}\n", flush=True)
-                    print(format_table(STREAM_TITLES, _measure_streams(setup, options)))
-    except (ServiceUnavailable, BenchmarkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench webhooks", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--people", type=int, default=20_000, help="number of people (default 20,000)")
-    add("--events", type=int, default=21, help="number of revocations (default 21)")
-    add("--seconds", type=int, default=120, help="length of a stream (default 120)")
-    add("--rates", type=int, nargs="+", default=[5, 20], help="events per second (default 5 20)")
-    setups = ("sqlite", "postgresql", "redis", "stream", "all")
-    add("--setup", choices=setups, default="all", help="what to measure (default all)")
-    return parser
-
-
-def _open_setups(choice: str, stack: ExitStack) -> Iterator[Setup]:
-    if choice in ("sqlite", "all"):
-        yield Setup(sqlite_database())
-    if choice == "sqlite":
-        return
-    postgresql = stack.enter_context(postgresql_database())
-    if choice in ("postgresql", "all"):
-        yield Setup(postgresql)
-    if choice in ("redis", "stream", "all"):
-        manager = stack.enter_context(manage_service("redis"))
-        yield Setup(postgresql, f"{manager.wait_for_service().url}?db=0")
-
-
-def _measure(setup: Setup, options: argparse.Namespace) -> list[str]:
-    with _start(setup, options) as (environment, sandbox, server):
-        times, starts, requests = _measure_revocations(sandbox, server, environment, options.events)
-    return [
-        setup.title,
-        f"{median(times):.2f}",
-        f"{max(times):.2f}",
-        f"{requests / len(times):.1f}",
-        f"{median(times) / median(starts):.2f}",
-    ]
-
-
-def _measure_streams(setup: Setup, options: argparse.Namespace) -> list[list[str]]:
-    with _start(setup, options) as (environment, sandbox, server):
-        enqueue = [sys.executable, "-c", ENQUEUE]
-        return [
-            measure_stream(
-                sandbox,
-                server,
-                _list_active(sandbox, MAX_STREAM_PEOPLE),
-                rate=rate,
-                seconds=options.seconds,
-                enqueue=lambda: float(_run_program(environment, enqueue)),
-            )
-            for rate in options.rates
-        ]
-
-
-@contextmanager
-def _start(
-    setup: Setup, options: argparse.Namespace
-) -> Iterator[tuple[dict[str, str], Sandbox, LiveServer]]:
-    """Run a sandbox, a web server that is equal to it, and a worker if there is Redis."""
-    with ExitStack() as stack:
-        environment = dict(stack.enter_context(empty_home(setup.database)))
-        environment.setdefault(
-            "SCAIWAVE_DB_URL", f"sqlite:///{environment['SCAIWAVE_HOME']}/scaiwave.sqlite3"
+    def list_syncs(self) -> list[float]:
+        """Return when each scheduled sync that has been applied began."""
+        rows = self.server.database.rows(
+            "SELECT extract(epoch FROM started_at) FROM sw_sync_runs "
+            "WHERE \"trigger\" = 'cron' AND outcome = 'applied' ORDER BY started_at"
         )
-        environment["SCAIWAVE_REDIS_URL"] = setup.redis_url
-        environment["SCAIWAVE_PROFILE"] = "full"
-        environment["DJANGO_SETTINGS_MODULE"] = "scaiwave.settings"
-        # The losses of these runs add up to the next full sync, and none follows.
-        environment["SCAIWAVE_SYNC_REMOVAL_LIMIT"] = "1000000"
-        sandbox = stack.enter_context(Sandbox(people=options.people, tenants=20, groups=200))
-        sandbox.webhooks.configure({"secret": SECRET})
-        environment |= {
-            "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-            "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-            "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
-            "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET": sandbox.webhooks.options.secret,
-        }
-        _run(environment, "sync")
-        server = stack.enter_context(_serve(environment, sandbox))
-        if setup.redis_url:
-            stack.enter_context(_run_rq_worker(environment))
-        yield environment, sandbox, server
+        return [float(row[0]) for row in rows]
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    add("--people", type=int, default=20_000, help="number of people")
+    add("--events", type=int, default=21, help="number of revocations")
+    add("--seconds", type=int, default=120, help="length of a stream")
+    add("--rates", type=int, nargs="+", default=[5, 20], help="events per second")
+    setups = ("sqlite", "postgresql", "redis", "stream", "all")
+    add("--setup", choices=setups, default="all", help="what to measure")
+
+
+def choose_database(options: argparse.Namespace) -> str:
+    return DATABASES.get(options.setup, "postgresql")
+
+
+def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+    print(f"Directory: {options.people:,} people. Revocations: {options.events:,} of each.")
+    report: dict[str, Any] = {"database": database.title}
+    setup, revocations = options.setup, {}
+    with ExitStack() as stack:
+        redis_url = ""
+        if database.server and setup != "postgresql":
+            redis = stack.enter_context(manage_service("redis")).wait_for_service()
+            redis_url = f"{redis.url}?db=0"
+        if setup in ("sqlite", "postgresql", "all"):
+            title = f"{database.name}, a process for each"
+            revocations[title] = _measure_revocations(database, "", options)
+        if redis_url and setup in ("redis", "all"):
+            title = f"{database.name}, a worker"
+            revocations[title] = _measure_revocations(database, redis_url, options)
+        if revocations:
+            report["revocations"] = revocations
+            print_table(TITLES, [_build_row(*each) for each in revocations.items()])
+        if redis_url and setup in ("stream", "all"):
+            with _start(database, redis_url, options) as suite:
+                rows = [_measure_stream(suite, rate, options.seconds) for rate in options.rates]
+            report["streams"] = rows
+            print_table(STREAM_TITLES, rows)
+    return report
 
 
 @contextmanager
-def _serve(environment: dict[str, str], sandbox: Sandbox) -> Iterator[LiveServer]:
-    ours = {name: value for name, value in environment.items() if name.startswith("SCAIWAVE_")}
-    url, home = ours["SCAIWAVE_DB_URL"], Path(ours["SCAIWAVE_HOME"])
-    with serve(url, home, sandbox, **ours) as server:
+def _start(database: Database, redis_url: str, options: argparse.Namespace) -> Iterator[LiveSuite]:
+    """Run a sandbox, a web server that is equal to it, and a worker if there is Redis."""
+    with (
+        empty_home(database) as own,
+        serve_scaikey(people=options.people, tenants=20, groups=200) as (sandbox, settings),
+        ExitStack() as stack,
+    ):
+        sandbox.webhooks.configure({"secret": SECRET})
+        home = Path(own["SCAIWAVE_HOME"])
+        environment = {
+            "SCAIWAVE_DB_URL": f"sqlite:///{home / SQLITE_FILE}",
+            **own,
+            **settings,
+            "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET": sandbox.webhooks.options.secret,
+            "SCAIWAVE_REDIS_URL": redis_url,
+            "SCAIWAVE_PROFILE": "full",
+            # The losses of these runs add up to the next full sync, and none follows.
+            "SCAIWAVE_SYNC_REMOVAL_LIMIT": "1000000",
+        }
+        time_scaiwave("sync", "--quiet", environment=environment)
+        ours = {name: value for name, value in environment.items() if name.startswith("SCAIWAVE_")}
+        server = stack.enter_context(serve(ours["SCAIWAVE_DB_URL"], home, sandbox, **ours))
         sandbox.webhooks.configure({"url": server.base_url + PATH})
-        yield server
+        if redis_url:
+            stack.enter_context(_run_rq_worker(environment))
+        yield LiveSuite(environment, sandbox, server)
 
 
 @contextmanager
@@ -194,32 +168,28 @@ def _run_rq_worker(environment: dict[str, str]) -> Iterator[None]:
 
 
 def _measure_revocations(
-    sandbox: Sandbox, server: LiveServer, environment: dict[str, str], number: int
-) -> tuple[list[float], list[float], int]:
-    """Return the seconds of each, the seconds of the starts, and the requests of all revocations.
+    database: Database, redis_url: str, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Measure each revocation, and a start of `process_webhooks` after it.
 
     The first one is left out, since it also starts the web server's workers.
     """
-    people = _list_active(sandbox, number + 1)
-    times, starts = [], []
-    for position, person in enumerate(people):
-        if position == 1:
-            sandbox.requests.reset()
-        began = time.monotonic()
-        sandbox.mutate("suspend_user", user_id=person)
-        _wait_for_status(server, person, began + MAX_WAIT_SECONDS)
-        times.append(time.monotonic() - began)
-        while "pending" in server.states() or server.processes():
-            time.sleep(POLL_SECONDS)
-        began = time.monotonic()
-        _run(environment, "manage", "process_webhooks")
-        starts.append(time.monotonic() - began)
-    return times[1:], starts[1:], sandbox.requests.total
-
-
-def _list_active(sandbox: Sandbox, number: int) -> list[str]:
-    rows = map(decode_row, sandbox.directory.list_users(EVERYTHING, 0, 10 * number)[0])
-    return [row["id"] for row in rows if row["status"] == "ACTIVE"][:number]
+    rounds = Rounds()
+    with _start(database, redis_url, options) as suite:
+        sandbox, server = suite.sandbox, suite.server
+        for position, person in enumerate(suite.list_active(options.events + 1)):
+            if position == 1:
+                sandbox.requests.reset()
+                rounds.clear()
+            began = time.monotonic()
+            sandbox.mutate("suspend_user", user_id=person)
+            _wait_for_status(server, person, began + MAX_WAIT_SECONDS)
+            rounds.add("revocation", {"seconds": time.monotonic() - began})
+            while "pending" in server.states() or server.processes():
+                time.sleep(POLL_SECONDS)
+            start = time_scaiwave("manage", "process_webhooks", environment=suite.environment)
+            rounds.add("start", start)
+        return {"runs": rounds, "requests": sandbox.requests.total / len(rounds["start"])}
 
 
 def _wait_for_status(server: LiveServer, person: str, deadline: float) -> None:
@@ -229,18 +199,73 @@ def _wait_for_status(server: LiveServer, person: str, deadline: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _run(environment: dict[str, str], *words: str) -> None:
-    _run_program(environment, [sys.executable, "-m", "scaiwave.cli", *words])
+def _build_row(title: str, measured: dict[str, Any]) -> list[str]:
+    rounds: Rounds = measured["runs"]
+    seconds = rounds.get_median("revocation")
+    return [
+        title,
+        f"{seconds:.2f}",
+        f"{max(run['seconds'] for run in rounds['revocation']):.2f}",
+        f"{measured['requests']:.1f}",
+        f"{seconds / rounds.get_median('start'):.2f}",
+    ]
 
 
-def _run_program(environment: dict[str, str], command: list[str]) -> str:
-    process = subprocess.run(
-        command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
+def _measure_stream(suite: LiveSuite, rate: int, seconds: float) -> list[str]:
+    """Send events at this rate for so long, with full syncs between, and return a row."""
+    server, people = suite.server, suite.list_active(MAX_STREAM_PEOPLE)
+    number = int(rate * seconds)
+    first_event, first_sync = len(server.states()), len(suite.list_syncs())
+    began = time.monotonic()
+
+    def enqueue_at(at: float) -> float:
+        time.sleep(max(0.0, at - time.monotonic()))
+        return float(call(enqueue_sync, environment=suite.environment))
+
+    with ThreadPoolExecutor(SENDERS + 1) as pool:
+        queued = [
+            pool.submit(enqueue_at, began + seconds * (each + 1) / (SYNCS + 1))
+            for each in range(SYNCS)
+        ]
+        for each in range(number):
+            time.sleep(max(0.0, began + each / rate - time.monotonic()))
+            person = people[each % len(people)]
+            suite.sandbox.directory.update_user(person, display_name=f"Name {each} at {rate}")
+            pool.submit(server.deliver, "user.updated", person)
+    _wait_for_end(suite, first_sync + SYNCS)
+    rows = server.database.rows(
+        "SELECT extract(epoch FROM ended_at - received_at) FROM sw_webhook_events "
+        "WHERE state = 'handled' ORDER BY received_at"
     )
-    if process.returncode:
-        raise BenchmarkError(f"`{' '.join(command[1:])}` failed: {process.stderr.strip()}")
-    return process.stdout
+    delays = [float(row[0]) for row in rows[first_event:]]
+    starts = suite.list_syncs()[first_sync:]
+    waits = [start - future.result() for start, future in zip(starts, queued, strict=False)]
+    return [
+        *(str(rate), str(number), str(len(delays))),
+        f"{median(delays):.2f}",
+        f"{quantiles(delays, n=20, method='inclusive')[-1]:.2f}",
+        f"{max(delays):.2f}",
+        *(str(SYNCS), str(len(starts))),
+        f"{max(waits):.1f}" if waits else "-",
+    ]
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def enqueue_sync() -> float:
+    """Put a full sync into the queue, and return when, in Unix time."""
+    from scaiwave.queue.connection import open_redis
+    from scaiwave.queue.rq_queue import enqueue_job
+
+    with open_redis() as redis:
+        enqueue_job(redis, "identity_sync.jobs.full_sync")
+    return time.time()
+
+
+def _wait_for_end(suite: LiveSuite, syncs: int) -> None:
+    """Wait until no event is pending and the syncs have ended, if they were not dropped."""
+    deadline = time.monotonic() + MAX_END_SECONDS
+    while (is_pending := "pending" in suite.server.states()) or len(suite.list_syncs()) < syncs:
+        if time.monotonic() > deadline:
+            if is_pending:
+                raise BenchmarkError(f"Events wait for more than {MAX_END_SECONDS:.0f} s.")
+            return
+        time.sleep(0.5)

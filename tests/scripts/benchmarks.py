@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
+
+from scripts.benchmarks.harness import run_benchmark as run_in_process
 
 
 def run_benchmark(
@@ -15,7 +15,7 @@ def run_benchmark(
     The benchmark runs in this process, so that those that it starts are forked.
     """
     capfd.readouterr()
-    exit_code: int = importlib.import_module(f"scripts.benchmarks.{name}").main(list(words))
+    exit_code = run_in_process(name, words)
     output = capfd.readouterr()
     return exit_code, output.out, output.err
 

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.databases import sqlite_database
-from scripts.benchmarks.metrics import BenchmarkError
-from scripts.benchmarks.rooms_baseline import COLUMNS, SELF, make_baseline
-from scripts.benchmarks.rooms_timer import time_pipeline
+from rooms.seeding.events import COLUMNS
+from scripts.benchmarks.processes import BenchmarkError, build_call, call, time_pipeline
+from scripts.benchmarks.rooms_baseline import SQLite, zip_files
 from tests.scripts.benchmarks import run_benchmark, run_successfully
 from tests.tools import require_tool
 
@@ -30,13 +29,16 @@ def test_success_tables_and_single_runs(tmp_path: Path, capfd: pytest.CaptureFix
     sizes = ("--events", "200", "--media-gb", "0.02", "--rooms", "2", "--attachments", "3")
     words = ("--database", "sqlite", "--repeat", "1", *sizes)
     lines = run_successfully("rooms", *words, "--json", str(file), capfd=capfd)
-    blocks = json.loads(file.read_text())
+    [report] = json.loads(file.read_text())
+    blocks = report["blocks"]
     acts = [(block["act"], block["items"], block["unit"]) for block in blocks]
     assert acts == [
         (EXPORT, 200, "events"),
         (IMPORT, 200, "events"),
         (f"{EXPORT} --all", 2, "rooms of 200 events"),
         (EXPORT, 3, "attachments of 1,000 bytes"),
+        (EXPORT, 24, "MB in files of 8 MB"),
+        (IMPORT, 24, "MB in files of 8 MB"),
     ]
     for block in blocks:
         [own_run] = block["runs"].pop(block["act"])
@@ -48,11 +50,10 @@ def test_success_tables_and_single_runs(tmp_path: Path, capfd: pytest.CaptureFix
     )
     assert set(blocks[2]["runs"]) == {"write and sync each file"}
     assert set(blocks[3]["runs"]) == {"zip -0"}
-    # Also in the tables of media.
+    assert set(blocks[4]["runs"]) == {"cat"}
+    assert set(blocks[5]["runs"]) == {"cp, and sync of each file"}
     assert sum(line.startswith(f"{EXPORT}  ") for line in lines) == 3
     assert sum(line.startswith(f"{IMPORT}  ") for line in lines) == 2
-    assert lines[-2].startswith(f"{EXPORT}, SQLite")
-    assert " 200: " in lines[-1]
 
 
 def test_success_slow_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +62,8 @@ def test_success_slow_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
     words = ("--events", "", "--rooms", "2", "--sync-ms", "150")
     options = (*words, "--database", "sqlite", "--repeat", "1", "--json", str(file))
     run_successfully("rooms", *options, capfd=capfd)
-    plain, slow = json.loads(file.read_text())
+    [report] = json.loads(file.read_text())
+    plain, slow = report["blocks"]
     assert plain["unit"] == "rooms of 200 events"
     assert slow["unit"] == "rooms of 200 events, each sync 150 ms longer"
     # The loop syncs two files, one after the other.
@@ -81,6 +83,11 @@ def test_fail_slow_disk_without_strace(
     )
 
 
+def test_fail_slow_disk_without_rooms(capfd: pytest.CaptureFixture[str]) -> None:
+    exit_code, output, errors = run_benchmark("rooms", "--sync-ms", "20", capfd=capfd)
+    assert (exit_code, output, errors) == (1, "", "--sync-ms needs --rooms.\n")
+
+
 def test_success_without_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python does what sqlite3, igzip and zip do."""
     environment = {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}
@@ -89,7 +96,7 @@ def test_success_without_other_programs(tmp_path: Path, monkeypatch: pytest.Monk
         connection.execute("INSERT INTO sw_events (id, room_id) VALUES ('event', '0')")
         connection.commit()
     monkeypatch.setattr("shutil.which", lambda name: None)
-    baseline = make_baseline(sqlite_database(), environment, tmp_path / "rows")
+    baseline = SQLite(environment, tmp_path / "rows")
     output = tmp_path / "output"
     time_pipeline(
         *baseline.export_pipelines("0")["json_object | igzip -1"],
@@ -99,7 +106,8 @@ def test_success_without_other_programs(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads(gzip.decompress(output.read_bytes()))["id"] == "event"
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.txt").write_text("content")
-    time_pipeline([*SELF, "zip", str(tmp_path / "files")], environment=environment, target=output)
+    command = build_call(zip_files, str(tmp_path / "files"))
+    time_pipeline(command, environment=environment, target=output)
     with zipfile.ZipFile(output) as archive:
         [name] = archive.namelist()
         assert archive.read(name) == b"content"
@@ -111,3 +119,8 @@ def test_fail_a_command_of_a_pipeline() -> None:
         with pytest.raises(BenchmarkError) as error:
             time_pipeline(*pipeline, environment=dict(os.environ))
         assert str(error.value) == f"`{sys.executable}` failed; see above."
+
+
+def test_fail_a_function_in_a_process_of_its_own() -> None:
+    with pytest.raises(BenchmarkError, match=r"^`loads` failed; see above\.$"):
+        call(json.loads, "{", environment=dict(os.environ))

@@ -28,7 +28,8 @@ def test_success_table_and_single_runs(tmp_path: Path, capfd: Capture) -> None:
     printed = run_successfully("sync", *words, "--json", str(file), capfd=capfd)
     lines = [line for line in printed if line.startswith(tuple(NAMES))]
     assert [line.partition("  ")[0].partition(" (")[0] for line in lines] == NAMES
-    [block] = json.loads(file.read_text())
+    [report] = json.loads(file.read_text())
+    [block] = report["blocks"]
     assert list(block["runs"]) == NAMES
     bare, first, second, changed, moved = (runs[0] for runs in block["runs"].values())
     # The same pages: the bare download requests everything that the sync requests.

@@ -11,6 +11,6 @@ pytestmark = [pytest.mark.ci, pytest.mark.once]
 
 def test_success_table(capfd: pytest.CaptureFixture[str]) -> None:
     words = ("--people", "60", "--events", "1", "--setup", "sqlite")
-    *_, heading, row = run_successfully("webhooks", *words, capfd=capfd)
-    assert heading.split()[:2] == ["median", "s"]
-    assert row.startswith("SQLite, a process for each ")
+    lines = run_successfully("webhooks", *words, capfd=capfd)
+    [row] = [line for line in lines if line.startswith("SQLite, a process for each ")]
+    assert lines[lines.index(row) - 1].split()[:2] == ["median", "s"]

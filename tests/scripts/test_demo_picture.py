@@ -82,20 +82,6 @@ def run(*options: str, output: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_success_picture_of_the_readme_is_fresh() -> None:
-    process = run("--check")
-    assert (process.returncode, process.stdout) == (0, "")
-
-
-def test_fail_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = tmp_path / "demo.svg"
-    monkeypatch.setattr(demo_picture, "PICTURE", picture)
-    monkeypatch.setattr(sys, "argv", ["demo_picture.py", "--check"])
-    assert demo_picture.main() == 1
-    picture.write_text("<svg/>", encoding="utf-8")
-    assert demo_picture.main() == 1
-
-
 def test_success_compare_masks_the_output() -> None:
     recorded = demo_picture.RECORDING.read_text(encoding="utf-8")
     process = run("--compare", "-", output=recorded.replace("req_…", "req_00ff"))
@@ -107,3 +93,16 @@ def test_fail_compare_prints_the_difference() -> None:
     process = run("--compare", "-", output=recorded.replace("Acme Logistics", "Acme Ltd"))
     assert process.returncode == 1
     assert "+acme         Acme Ltd " in process.stdout
+    assert process.stdout.splitlines()[-1] == (
+        "The demo prints something else than its picture shows; run scripts/generate --demo."
+    )
+
+
+def test_success_record_masks_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = tmp_path / "demo.txt"
+    output = tmp_path / "output"
+    output.write_text("Request             req_aa113647f0f2934d\n", encoding="utf-8")
+    monkeypatch.setattr(demo_picture, "RECORDING", recording)
+    monkeypatch.setattr(sys, "argv", ["demo_picture.py", "--record", str(output)])
+    assert demo_picture.main() == 0
+    assert recording.read_text(encoding="utf-8") == "Request             req_…\n"

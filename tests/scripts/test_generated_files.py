@@ -1,3 +1,5 @@
+"""Every generated file is current, and `scripts/generate` writes those that are not."""
+
 from __future__ import annotations
 
 import shutil
@@ -12,11 +14,13 @@ from scaiwave.config.configuration import read_env_file
 from scaiwave.config.definitions import SETTINGS
 
 TOP = Path(__file__).resolve().parents[2]
-PAGES = (
+FILES = (
     "docs/reference/command-reference.md",
     "docs/reference/configuration.md",
     "docs/reference/troubleshooting.md",
     ".env.example",
+    "docs/images/demo.svg",
+    "docs/images/floors.svg",
 )
 
 pytestmark = pytest.mark.once
@@ -24,7 +28,7 @@ pytestmark = pytest.mark.once
 
 def run_script(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "scripts/command_reference.py", *options],
+        [sys.executable, "-m", "scripts.generated_files", *options],
         cwd=top,
         capture_output=True,
         text=True,
@@ -34,34 +38,45 @@ def run_script(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return a copy of the checkout whose pages may be changed."""
-    apps = ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts")
-    for name in apps:
+    """Return a copy of the checkout whose files may be changed."""
+    for name in ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts", "docs"):
         shutil.copytree(TOP / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(TOP / "docs", tmp_path / "docs")
-    for page in PAGES:
-        shutil.copy(TOP / page, tmp_path / page)
+    for name in (".env.example", "pyproject.toml"):
+        shutil.copy(TOP / name, tmp_path / name)
     return tmp_path
 
 
-def test_success_pages_are_fresh() -> None:
+def test_success_files_are_current() -> None:
     process = run_script(TOP, "--check")
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
 def test_fail_stale_until_written(copy: Path) -> None:
-    for page in PAGES:
-        with (copy / page).open("a") as file:
-            file.write("more\n")
+    for name in FILES:
+        text = (copy / name).read_text(encoding="utf-8")
+        change = ("|---|---|\n", "") if name.endswith(".md") else ("\n", "")
+        (copy / name).write_text(text.replace(*change), encoding="utf-8")
+    (copy / FILES[-1]).unlink()
     process = run_script(copy, "--check")
     assert process.returncode == 1
-    assert sorted(process.stdout.splitlines()) == sorted(
-        f"{page} is stale; run scripts/command_reference.py." for page in PAGES
-    )
-    assert sorted(run_script(copy).stdout.split()) == sorted(PAGES)
-    for page in PAGES:
-        assert (copy / page).read_bytes() == (TOP / page).read_bytes()
+    assert process.stdout.splitlines() == [
+        f"{name} is stale; run scripts/generate." for name in FILES
+    ]
+    assert run_script(copy).stdout.splitlines() == list(FILES)
+    for name in FILES:
+        assert (copy / name).read_bytes() == (TOP / name).read_bytes()
     assert run_script(copy, "--check").returncode == 0
+
+
+def test_fail_unknown_option() -> None:
+    process = subprocess.run(
+        [TOP / "scripts/generate", "--all"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert process.stderr.splitlines() == [
+        "Unknown options: --all.",
+        "Use one of --check, --demo and --screenshots, or none.",
+    ]
 
 
 def test_success_every_command_has_a_section() -> None:

@@ -1,0 +1,45 @@
+"""Write the files that are made from the code, or only check them: see `scripts/generate`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+
+from scripts import command_reference, demo_picture, error_reference, floors_picture
+
+
+def main(arguments: list[str]) -> int:
+    only_check = arguments == ["--check"]
+    try:
+        files = build_files()
+    except error_reference.WordsMissing as missing:
+        print(missing)
+        return 1
+    top = command_reference.TOP
+    stale = [
+        name
+        for name, text in files.items()
+        if not (top / name).exists() or (top / name).read_text(encoding="utf-8") != text
+    ]
+    for name in stale:
+        if not only_check:
+            (top / name).write_text(files[name], encoding="utf-8")
+        print(f"{name} is stale; run scripts/generate." if only_check else name)
+    return 1 if only_check and stale else 0
+
+
+def build_files() -> dict[str, str]:
+    """Return the texts of all files by name."""
+    with tempfile.TemporaryDirectory() as home:
+        command_reference.set_up_django(home)
+        pages = command_reference.build_pages()
+    recording = demo_picture.RECORDING.read_text(encoding="utf-8")
+    return {
+        **pages,
+        "docs/images/demo.svg": demo_picture.draw(recording),
+        "docs/images/floors.svg": floors_picture.draw(floors_picture.read_floors()),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
