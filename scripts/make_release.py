@@ -20,7 +20,7 @@ CHANGELOG = "docs/CHANGELOG.md"
 UNRELEASED = "## Unreleased\n"
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 UNRELEASED_SUFFIX = ".dev0"
-"""Ends the version between two releases, so that a wheel of such a checkout says what it is."""
+"""Ends the version between two releases, so that a wheel of such a checkout has its own version."""
 REQUIREMENTS = ("runtime", "web", "s3")
 """The locks of what a server runs, which the SBOM lists together."""
 # The files that contain the version, and the line with it.
@@ -189,7 +189,7 @@ def _build_once(scratch: Path, epoch: str) -> dict[str, bytes]:
         TMPDIR=str(scratch),  # where a build that fails leaves a part of the wheel
     )
     (wheel,) = archives.glob("*.whl")
-    pins = {}
+    pins: dict[str, str] = {}
     for name in REQUIREMENTS:
         lock = (source / f"scripts/requirements/{name}.txt").read_text(encoding="utf-8")
         pins |= {pin.split()[0]: pin for pin in re.split(r"\n(?=\w)", lock.rstrip())}
