@@ -1,4 +1,4 @@
-"""Temporary tables with what ScaiKey returned, which the database compares with its own rows.
+"""Create, fill and index the temporary tables of a sync, which `tables` declares.
 
 Other sessions can't see them, and they end with the connection.
 """
@@ -11,221 +11,8 @@ from typing import Any, TypeVar
 
 from django.db import Error, IntegrityError, connection, transaction
 
+from identity_sync.sync.tables import TABLES
 from scaiwave.core.sql import batched, execute
-
-# Columns of every temporary table. `n` numbers the rows as they arrive; `new_id` is the primary key
-# if the record turns out to be new. A column without a type is text.
-TABLES: dict[str, tuple[str, ...]] = {
-    "stage_partners": (
-        "n integer",
-        "new_id uuid",
-        "scaikey_id",
-        "name",
-        "slug",
-        "scaikey_status",
-        "contact_email",
-        "max_tenants integer",
-        "max_users_per_tenant integer",
-        "max_applications_per_tenant integer",
-        "slug_problem",
-    ),
-    "stage_tenants": (
-        "n integer",
-        "new_id uuid",
-        "scaikey_id",
-        "name",
-        "slug",
-        "scaikey_status",
-        "contact_email",
-        "partner_scaikey_id",
-        "partner_id uuid",
-        "skipped integer",
-        "slug_problem",
-    ),
-    "stage_participants": (
-        "n integer",
-        "new_id uuid",
-        "scaikey_id",
-        "tenant_scaikey_id",
-        "display_name",
-        "email",
-        "avatar_url",
-        "scaikey_status",
-        "roles",
-        "local_id",
-    ),
-    "stage_groups": (
-        "n integer",
-        "new_id uuid",
-        "scaikey_id",
-        "tenant_scaikey_id",
-        "name",
-        "group_type",
-    ),
-    "stage_memberships": (
-        "n integer",
-        "new_id uuid",
-        "group_scaikey_id",
-        "member_scaikey_id",
-        "is_group integer",
-    ),
-    # One row for each role of a person; the ids are for grants and roles that turn out to be new.
-    "stage_roles": (
-        "n integer",
-        "grant_id uuid",
-        "role_id uuid",
-        "person_n integer",
-        "slug",
-        "name",
-        "is_built_in integer",
-    ),
-    "role_plan": (
-        "action",
-        "participant_id uuid",
-        "tenant_id uuid",
-        "person_n integer",
-        "n integer",
-        "grant_id uuid",
-    ),
-    # The changes to make, except for memberships to add; `tenant_id` and the names are for the
-    # history.
-    "sync_plan": (
-        "kind",
-        "action",
-        "row_id uuid",
-        "tenant_id uuid",
-        "n integer",
-        "scaikey_id",
-        "name",
-        "fields",
-        "reason",
-        "detail",
-        "group_id uuid",
-        "member_id uuid",
-    ),
-    # Memberships to add: the most rows of a first sync by far, so all else of them is read from the
-    # staged membership.
-    "new_edges": (
-        "n integer",
-        "is_group integer",
-        "row_id uuid",
-        "tenant_id uuid",
-        "group_id uuid",
-        "member_id uuid",
-    ),
-    # The records of a run for single records; see targets.py.
-    "targets": ("kind", "scaikey_id", "position integer"),
-    # Records of a list that can't be used; their rows stay unchanged.
-    "unusable_records": ("kind", "scaikey_id", "detail"),
-    # Lists that can't be read: members of a group, people or groups of a tenant, tenants of a
-    # partner. `kind` is what they list.
-    "unreadable_lists": ("kind", "scaikey_id", "detail"),
-    # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
-    # lost, exists, postponed, inconsistent, kept or assumed (see claims.py). Those about edges also
-    # proven, and returned (see edge_claims.py).
-    "loss_claims": (
-        "kind",
-        "scaikey_id",
-        "row_id uuid",
-        "tenant_id uuid",
-        "is_absent integer",
-        "is_moved integer",
-        "is_inactive integer",
-        "role_losses integer",
-        "state",
-        "note",
-        "detail",
-    ),
-    "edge_claims": (
-        "edge_id uuid",
-        "tenant_id uuid",
-        "group_scaikey_id",
-        "member_scaikey_id",
-        "is_group integer",
-        "state",
-        "note",
-    ),
-    # The open claims of one kind in random order; see claims.py.
-    "claim_order": ("n integer", "scaikey_id"),
-    # Tenants whose people lose no access: removals are turned off, or a list can't be read.
-    "kept_tenants": ("tenant_id uuid", "note"),
-    # Tenants that can't get their slug; see set_aside.py.
-    "skipped_tenants": ("tenant_id uuid",),
-    # One batch of look-ups, with what each proves: found, removed or unknown. For groups that were
-    # read again it is the state of the claims about their edges.
-    "lookups": ("kind", "scaikey_id", "result", "note", "detail"),
-    # `detail` is the tenant to which a record has moved, in a run for one tenant.
-    "confirmed_removals": ("kind", "scaikey_id", "reason", "detail"),
-    # What the plan takes from someone, with what was decided; see losses.py.
-    "removals": (
-        "kind",
-        "row_id uuid",
-        "subject_id uuid",
-        "tenant_id uuid",
-        "scaikey_id",
-        "person_scaikey_id",
-        "name",
-        "loss",
-        "cause",
-        "destination",
-        "state",
-        "limit_code",
-        "skip_reason",
-        "root_id uuid",
-        "is_assumed integer",
-    ),
-    # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
-    "losses": ("kind", "tenant_id uuid", "row_id uuid"),
-    # Whether partners and tenants let their people in, before and after the plan; and the people
-    # of groups that are no longer a member of another.
-    "partner_access": ("partner_id uuid", "was_active integer", "is_active integer"),
-    "tenant_access": ("tenant_id uuid", "was_active integer", "is_active integer"),
-    "affected_through_groups": ("tenant_id uuid", "person_id uuid"),
-    # Tenants whose rows may be deactivated; the tenants and groups that ScaiKey returned.
-    "scope_tenants": ("tenant_id uuid",),
-    "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
-    "group_map": ("scaikey_id", "group_id uuid", "tenant_id uuid"),
-    # Groups whose members were fetched, and their rows.
-    "fetched_groups": ("scaikey_id", "scim_tenant_id"),
-    "fetched_group_rows": ("group_id uuid", "scaikey_id"),
-    # New people whose preferred local id is taken, and what is appended to it.
-    "taken_local_ids": ("n integer", "tenant_id uuid", "scaikey_id"),
-    "local_id_suffixes": ("n integer", "suffix"),
-    # The removals of a plan file.
-    "reviewed_removals": ("subject_id uuid", "loss", "cause", "destination", "name"),
-}
-
-_IDENTITIES = {
-    "stage_partners": ("scaikey_id",),
-    "stage_tenants": ("scaikey_id",),
-    "stage_participants": ("scaikey_id",),
-    "stage_groups": ("scaikey_id",),
-    "stage_memberships": ("group_scaikey_id", "member_scaikey_id", "is_group"),
-}
-
-# Their rows are found by `n`. On SQLite it is the number of the row, which takes no index.
-_NUMBERED = (*_IDENTITIES, "stage_roles", "claim_order", "taken_local_ids", "local_id_suffixes")
-
-# These are small, or empty in a run without changes, so they can be indexed before they are filled.
-_SMALL_INDEXES = {
-    "sync_plan": ("kind", "action", "n"),
-    "scope_tenants": ("tenant_id",),
-    "tenant_map": ("scaikey_id",),
-    "group_map": ("scaikey_id",),
-    "fetched_groups": ("scaikey_id",),
-    "fetched_group_rows": ("group_id",),
-    "targets": ("kind", "scaikey_id"),
-    "unusable_records": ("kind", "scaikey_id"),
-    "loss_claims": ("kind", "scaikey_id"),
-    "edge_claims": ("group_scaikey_id",),
-    "kept_tenants": ("tenant_id",),
-    "lookups": ("kind", "scaikey_id"),
-    "confirmed_removals": ("kind", "scaikey_id"),
-    "losses": ("row_id",),
-    "removals": ("row_id",),
-    "partner_access": ("partner_id",),
-    "tenant_access": ("tenant_id",),
-}
 
 BATCH = 5000
 
@@ -248,17 +35,12 @@ def temporary_tables() -> Iterator[None]:
         _create_tables()
         yield
     except BaseException:
-        _abandon_tables()
+        try:
+            _drop_tables()
+        except Error:
+            connection.close()  # This drops them as well.
         raise
     _drop_tables()
-
-
-def _abandon_tables() -> None:
-    """Drop the tables after a failure, or close the connection, which drops them as well."""
-    try:
-        _drop_tables()
-    except Error:
-        connection.close()
 
 
 def _create_tables() -> None:
@@ -267,20 +49,36 @@ def _create_tables() -> None:
         # long as running them.
         execute("SET jit = off")
     else:
-        # What they hold is in the database too, so overwriting it when they are dropped is of no
+        # Their rows also exist in the database, so overwriting them when they are dropped is of no
         # use. Some builds of SQLite do so by default.
         execute("PRAGMA temp.secure_delete = OFF")
         execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
         execute(f"PRAGMA temp.cache_size = -{CACHE_KIB}")
-    indexes = [
-        f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})"
-        for name, columns in _SMALL_INDEXES.items()
-    ]
-    _define([*_list_drops(TABLES), *_list_tables(TABLES), *indexes])
+    types = _TYPES[connection.vendor]
+    statements = list(_DROPS[connection.vendor])
+    for name, table in TABLES.items():
+        columns = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in table.columns.items())
+        statements.append(f"CREATE TEMPORARY TABLE {name} ({columns})")
+        if table.index:
+            first = table.index.partition(",")[0]
+            statements.append(f"CREATE INDEX {name}_{first} ON {name} ({table.index})")
+    _define(statements)
+
+
+# On SQLite a number is the number of its row, which takes no index.
+_TYPES = {
+    "postgresql": {"flag": "integer", "number": "integer"},
+    "sqlite": {"flag": "integer", "number": "INTEGER PRIMARY KEY", "uuid": "text"},
+}
+# With the schema, so that a name never means a permanent table.
+_DROPS = {
+    vendor: [f"DROP TABLE IF EXISTS {schema}.{name}" for name in TABLES]
+    for vendor, schema in (("postgresql", "pg_temp"), ("sqlite", "temp"))
+}
 
 
 def _drop_tables() -> None:
-    _define(_list_drops(TABLES))
+    _define(_DROPS[connection.vendor])
     if connection.vendor == "postgresql":
         execute("RESET jit")
     else:
@@ -296,33 +94,6 @@ def _define(statements: list[str]) -> None:
         execute(sql)
 
 
-def _list_drops(tables: Iterable[str]) -> list[str]:
-    return [f"DROP TABLE IF EXISTS {_qualify(name)}" for name in tables]
-
-
-def _list_tables(tables: dict[str, tuple[str, ...]]) -> list[str]:
-    statements = []
-    for name, columns in tables.items():
-        definitions = ", ".join(_define_column(column) for column in columns)
-        if name in _NUMBERED and connection.vendor == "sqlite":
-            definitions = definitions.replace("n integer", "n INTEGER PRIMARY KEY", 1)
-        statements.append(f"CREATE TEMPORARY TABLE {name} ({definitions})")
-    return statements
-
-
-def _qualify(name: str) -> str:
-    """Return the name with its schema, so that it never means a permanent table."""
-    return f"pg_temp.{name}" if connection.vendor == "postgresql" else f"temp.{name}"
-
-
-def _define_column(column: str) -> str:
-    if " " not in column:
-        return f"{column} text"
-    if connection.vendor == "sqlite":
-        return column.replace(" uuid", " text")
-    return column
-
-
 def find_kept_note(table: str) -> str:
     """SQL for why access is kept in the tenant of a row; a partner is kept for any tenant."""
     note = "(SELECT min(k.note) FROM kept_tenants k"
@@ -335,14 +106,13 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     A batch is collected before a statement begins, so that no statement or transaction stays open
     while the rows arrive over a slow network.
     """
-    columns = [column.split(" ")[0] for column in TABLES[table]]
     # If the database fails, close the source at once: it may own threads that fetch.
     with closing(_make_closable(rows)) as source:
         for batch in batched(source, COPY_ROWS):
             if connection.vendor == "postgresql":
-                _copy(table, columns, batch)
+                _copy(table, batch)
             else:
-                _insert(table, columns, batch)
+                _insert(table, batch)
 
 
 def _make_closable(rows: Iterable[T]) -> Generator[T]:
@@ -350,18 +120,18 @@ def _make_closable(rows: Iterable[T]) -> Generator[T]:
     yield from rows
 
 
-def _copy(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
+def _copy(table: str, batch: list[Sequence[Any]]) -> None:
     with (
         connection.wrap_database_errors,  # Django does so for its own methods only.
         connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
+        cursor.copy(f"COPY {table} ({', '.join(TABLES[table].columns)}) FROM STDIN") as copy,
     ):
         for row in batch:
             copy.write_row(row)
 
 
-def _insert(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
-    marks = ", ".join("?" * len(columns))
+def _insert(table: str, batch: list[Sequence[Any]]) -> None:
+    marks = ", ".join("?" * len(TABLES[table].columns))
     with _sqlite_transaction() as raw:
         raw.executemany(f"INSERT INTO {table} VALUES ({marks})", batch)
 
@@ -385,15 +155,14 @@ def _sqlite_transaction() -> Iterator[Any]:
 
 def deduplicate(table: str) -> int:
     """Index a loaded table and delete repeated rows; return how many were deleted."""
-    identity = _IDENTITIES[table]
     deleted = 0
-    if not _create_unique_index(table, identity):
+    if not _create_unique_index(table):
         deleted = execute(
             f"DELETE FROM {table} WHERE n IN (SELECT n FROM ("
-            f"SELECT n, row_number() OVER (PARTITION BY {', '.join(identity)} ORDER BY n) AS place "
-            f"FROM {table}) AS r WHERE place > 1)"
+            f"SELECT n, row_number() OVER (PARTITION BY {TABLES[table].unique} ORDER BY n) AS place "
+            f"FROM {table}) AS ranked WHERE place > 1)"
         )
-        _create_unique_index(table, identity)
+        _create_unique_index(table)
     index_numbers(table)
     return deleted
 
@@ -424,7 +193,7 @@ def index_plan_records() -> None:
     index_filled("sync_plan", "scaikey_id", "kind", "action")
 
 
-def _create_unique_index(table: str, columns: tuple[str, ...]) -> bool:
+def _create_unique_index(table: str) -> bool:
     """Create an index unless rows are repeated; return whether it was created.
 
     This takes one pass over the table. On SQLite a transaction would lock the database file.
@@ -432,7 +201,9 @@ def _create_unique_index(table: str, columns: tuple[str, ...]) -> bool:
     with_rollback = transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
     try:
         with with_rollback:
-            execute(f"CREATE UNIQUE INDEX {table}_{columns[0]} ON {table} ({', '.join(columns)})")
+            columns = TABLES[table].unique
+            name = f"{table}_{columns.partition(',')[0]}"
+            execute(f"CREATE UNIQUE INDEX {name} ON {table} ({columns})")
     except IntegrityError:
         return False
     return True
