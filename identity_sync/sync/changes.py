@@ -2,10 +2,6 @@
 
 The values are in the rows of the database and in the staged records, so this must be done before
 the plan is applied. Nothing is read of a run without changes.
-
-In SQL: `d` is a row of the plan, `p` a row of the database, `s` a staged record, `t` a tenant, `e`
-an edge, `g` a group, `r` a role, `x` a staged role. For an edge to add, `p` and `x` are the person
-who becomes a member, `m` and `y` the group, each as a row and staged, and `n` is the staged group.
 """
 
 from __future__ import annotations
@@ -88,11 +84,11 @@ def iter_sections() -> Iterator[ChangeSection]:
     index_filled("new_edges", "tenant_id", "row_id")
     sections = fetch(
         """
-        SELECT d.tenant_id, d.kind, COALESCE(t.slug, s.slug)
+        SELECT d.tenant_id, d.kind, COALESCE(t.slug, s_t.slug)
         FROM (SELECT tenant_id, kind FROM sync_plan
               UNION SELECT tenant_id, 'memberships' FROM new_edges) AS d
         LEFT JOIN sw_tenants t ON t.id = d.tenant_id
-        LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
+        LEFT JOIN stage_tenants s_t ON t.id IS NULL AND s_t.new_id = d.tenant_id
         """
     )
     sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
@@ -107,9 +103,9 @@ def iter_sections() -> Iterator[ChangeSection]:
 # A loss of access of the row itself, or of a role; then what is skipped; then everything else.
 _RANK = """
     CASE WHEN d.action IN ('deactivate', 'move')
-           OR EXISTS (SELECT 1 FROM losses l WHERE l.row_id = d.row_id)
-           OR EXISTS (SELECT 1 FROM role_plan r
-                      WHERE r.participant_id = d.row_id AND r.action = 'revoke')
+           OR EXISTS (SELECT 1 FROM losses lo WHERE lo.row_id = d.row_id)
+           OR EXISTS (SELECT 1 FROM role_plan rp
+                      WHERE rp.participant_id = d.row_id AND rp.action = 'revoke')
          THEN 0 WHEN d.action = 'skipped' THEN 1 ELSE 2 END
 """
 
@@ -131,7 +127,7 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
             _add_roles(changes)
         ranked += zip((row[-1] for row in rows), changes, strict=True)
         if kind == "memberships" and len(rows) < limit:
-            first = "(SELECT e.* FROM new_edges e ORDER BY e.row_id LIMIT %s)"
+            first = "(SELECT ne.* FROM new_edges ne ORDER BY ne.row_id LIMIT %s)"
             edges = fetch(_NEW_EDGES.format(source=first), [limit - len(rows)])
             ranked += ((2, _build_change(kind, None, row)) for row in edges)
     ranked.sort(key=lambda each: each[0])  # keeps the order of the kinds
@@ -146,7 +142,7 @@ def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[Planne
 
 def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
     last = uuid_param(UUID(int=0))
-    edges = _NEW_EDGES.format(source="(SELECT e.*, 'memberships' AS kind FROM new_edges e)")
+    edges = _NEW_EDGES.format(source="(SELECT ne.*, 'memberships' AS kind FROM new_edges ne)")
     sql = f"{edges} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
     while rows := fetch(sql, [*params, last, BATCH]):
         yield [_build_change("memberships", None, row) for row in rows]
@@ -181,40 +177,41 @@ _COLUMNS = (
 _COLUMN_COUNT = 8
 
 _MEMBERSHIPS = """
-    {columns}, COALESCE(g.name, n.name){more}
+    {columns}, COALESCE(g.name, s_g.name){more}
     FROM {source} AS d
     LEFT JOIN sw_group_memberships e ON e.id = d.row_id
     LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
-    LEFT JOIN stage_memberships s ON s.n = d.n
-    LEFT JOIN stage_groups n ON g.id IS NULL AND n.scaikey_id = s.group_scaikey_id
+    LEFT JOIN stage_memberships s_e ON s_e.n = d.n
+    LEFT JOIN stage_groups s_g ON g.id IS NULL AND s_g.scaikey_id = s_e.group_scaikey_id
 """
 
 _NEW_EDGES = f"""
-    SELECT d.row_id, d.tenant_id, 'add', s.group_scaikey_id || ' ' || s.member_scaikey_id,
-           COALESCE(p.display_name, x.display_name, m.name, y.name), '',
+    SELECT d.row_id, d.tenant_id, 'add', s_e.group_scaikey_id || ' ' || s_e.member_scaikey_id,
+           COALESCE(p.display_name, s_p.display_name, member_g.name, member_s_g.name), '',
            '{Reason.MEMBER_ADDED}', '',
-           COALESCE(g.name, n.name)
+           COALESCE(g.name, s_g.name)
     FROM {{source}} AS d
-    JOIN stage_memberships s ON s.n = d.n
+    JOIN stage_memberships s_e ON s_e.n = d.n
     LEFT JOIN sw_groups g ON g.id = d.group_id
-    LEFT JOIN stage_groups n ON n.scaikey_id = s.group_scaikey_id
+    LEFT JOIN stage_groups s_g ON s_g.scaikey_id = s_e.group_scaikey_id
     LEFT JOIN sw_participants p ON p.id = d.member_id
-    LEFT JOIN stage_participants x ON s.is_group = 0 AND x.scaikey_id = s.member_scaikey_id
-    LEFT JOIN sw_groups m ON m.id = d.member_id
-    LEFT JOIN stage_groups y ON s.is_group = 1 AND y.scaikey_id = s.member_scaikey_id
+    LEFT JOIN stage_participants s_p ON s_e.is_group = 0 AND s_p.scaikey_id = s_e.member_scaikey_id
+    LEFT JOIN sw_groups member_g ON member_g.id = d.member_id
+    LEFT JOIN stage_groups member_s_g
+      ON s_e.is_group = 1 AND member_s_g.scaikey_id = s_e.member_scaikey_id
 """
 
 # Where a person or group moves to: a tenant of this server, or one that only ScaiKey has.
 _NEW_TENANT = """
-    (SELECT COALESCE(t.slug, s.slug, m.tenant_scaikey_id) FROM {table} m
-     LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = m.tenant_scaikey_id
-     LEFT JOIN stage_tenants s ON s.scaikey_id = m.tenant_scaikey_id
-     WHERE d.action = 'move' AND m.scaikey_id = d.scaikey_id)
+    (SELECT COALESCE(t.slug, s_t.slug, s.tenant_scaikey_id) FROM {staged} s
+     LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
+     LEFT JOIN stage_tenants s_t ON s_t.scaikey_id = s.tenant_scaikey_id
+     WHERE d.action = 'move' AND s.scaikey_id = d.scaikey_id)
 """
-_OLD_PARTNER = "(SELECT o.slug FROM sw_partners o WHERE o.id = p.partner_id)"
+_OLD_PARTNER = "(SELECT pr.slug FROM sw_partners pr WHERE pr.id = p.partner_id)"
 _NEW_PARTNER = """
-    COALESCE((SELECT o.slug FROM sw_partners o WHERE o.id = s.partner_id),
-             (SELECT n.slug FROM stage_partners n WHERE n.new_id = s.partner_id))
+    COALESCE((SELECT pr.slug FROM sw_partners pr WHERE pr.id = s.partner_id),
+             (SELECT s_pr.slug FROM stage_partners s_pr WHERE s_pr.new_id = s.partner_id))
 """
 
 
@@ -245,7 +242,7 @@ def _build_entity_sql(entity: EntitySync, source: str, more: str) -> str:
     if entity.in_tenant:
         moved = (
             "(SELECT t.slug FROM sw_tenants t WHERE t.id = d.tenant_id)",
-            _NEW_TENANT.format(table=entity.staging_table),
+            _NEW_TENANT.format(staged=entity.staging_table),
         )
     return f"""
         {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}{more}
@@ -310,17 +307,17 @@ def _describe_status(suspended: Any, absent: Any, scaikey_status: str) -> str:
 
 
 _OLD_ROLES = """
-    SELECT g.participant_id, r.slug FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
-    WHERE g.source = 'scaikey' AND g.participant_id IN ({marks})
+    SELECT gr.participant_id, ro.slug FROM sw_role_grants gr JOIN sw_roles ro ON ro.id = gr.role_id
+    WHERE gr.source = 'scaikey' AND gr.participant_id IN ({marks})
 """
 _REVOKED_ROLES = """
-    SELECT d.participant_id, r.slug FROM role_plan d
-    JOIN sw_role_grants g ON g.id = d.grant_id JOIN sw_roles r ON r.id = g.role_id
-    WHERE d.action = 'revoke' AND d.participant_id IN ({marks})
+    SELECT rp.participant_id, ro.slug FROM role_plan rp
+    JOIN sw_role_grants gr ON gr.id = rp.grant_id JOIN sw_roles ro ON ro.id = gr.role_id
+    WHERE rp.action = 'revoke' AND rp.participant_id IN ({marks})
 """
 _GRANTED_ROLES = """
-    SELECT d.participant_id, x.slug FROM role_plan d JOIN stage_roles x ON x.n = d.n
-    WHERE d.action = 'grant' AND d.participant_id IN ({marks})
+    SELECT rp.participant_id, s_ro.slug FROM role_plan rp JOIN stage_roles s_ro ON s_ro.n = rp.n
+    WHERE rp.action = 'grant' AND rp.participant_id IN ({marks})
 """
 
 

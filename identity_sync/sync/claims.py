@@ -14,10 +14,6 @@ reported.
 
 Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
 not count for the removal limit, and is reported as skipped.
-
-In SQL: `c` is a claim, `l` a look-up, `s` a staged record, `p` a row of the database, `t` a tenant,
-`g` a role grant, `r` its role, `x` a staged role, `u` an unusable record, `k` a tenant whose access
-is kept.
 """
 
 from __future__ import annotations
@@ -92,10 +88,10 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         found += execute(
             f"""
             {insert}
-            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
-            WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
-              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants)
-              AND own.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
+            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants t
+            WHERE p.scaikey_id = s.scaikey_id AND t.id = p.tenant_id
+              AND t.id NOT IN (SELECT tenant_id FROM scope_tenants)
+              AND t.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
             """,
             [entity.kind, entity.kind],
         )
@@ -151,28 +147,29 @@ def _find_moves(entity: EntitySync) -> tuple[str, str]:
     For a tenant it is that the list shows it with another partner, which is not active.
     """
     if entity.in_tenant:
-        is_elsewhere = is_distinct("s.tenant_scaikey_id", "own.scaikey_tenant_id")
+        is_elsewhere = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
         return (
-            "JOIN sw_tenants own ON own.id = p.tenant_id",
+            "JOIN sw_tenants t ON t.id = p.tenant_id",
             f"(s.tenant_scaikey_id <> '' AND {is_elsewhere})",
         )
     if entity is not TENANTS:
         return "", "(0 = 1)"
     return (
         """
-        LEFT JOIN sw_partners own ON own.id = p.partner_id
-        LEFT JOIN sw_partners other ON other.scaikey_id = s.partner_scaikey_id
-        LEFT JOIN stage_partners new ON new.scaikey_id = s.partner_scaikey_id
+        LEFT JOIN sw_partners own_pr ON own_pr.id = p.partner_id
+        LEFT JOIN sw_partners other_pr ON other_pr.scaikey_id = s.partner_scaikey_id
+        LEFT JOIN stage_partners new_s_pr ON new_s_pr.scaikey_id = s.partner_scaikey_id
         """,
         f"""
         (s.partner_scaikey_id IS NOT NULL
-         AND {is_distinct("s.partner_scaikey_id", "own.scaikey_id")}
-         AND (other.id IS NOT NULL OR new.n IS NOT NULL)
-         AND (other.suspended_by_hand_at IS NOT NULL
-              OR COALESCE(new.scaikey_status, other.scaikey_status, '') NOT IN ({ACTIVE_SQL})
-              OR (new.n IS NULL AND other.absent_since IS NOT NULL)
-              OR EXISTS (SELECT 1 FROM confirmed_removals r WHERE r.kind = 'partners'
-                         AND r.scaikey_id = s.partner_scaikey_id)))
+         AND {is_distinct("s.partner_scaikey_id", "own_pr.scaikey_id")}
+         AND (other_pr.id IS NOT NULL OR new_s_pr.n IS NOT NULL)
+         AND (other_pr.suspended_by_hand_at IS NOT NULL
+              OR COALESCE(new_s_pr.scaikey_status, other_pr.scaikey_status, '')
+                  NOT IN ({ACTIVE_SQL})
+              OR (new_s_pr.n IS NULL AND other_pr.absent_since IS NOT NULL)
+              OR EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = 'partners'
+                         AND cr.scaikey_id = s.partner_scaikey_id)))
         """,
     )
 
@@ -181,8 +178,8 @@ def _target_condition(entity: EntitySync) -> str:
     in_lost_tenant = ""
     if entity.in_tenant:
         in_lost_tenant = (
-            "OR p.tenant_id IN (SELECT t.id FROM confirmed_removals x JOIN sw_tenants t "
-            "ON t.scaikey_tenant_id = x.scaikey_id WHERE x.kind = 'tenants')"
+            "OR p.tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
+            "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
         )
     return (
         f"AND (EXISTS (SELECT 1 FROM targets w WHERE w.kind = '{entity.kind}' "
@@ -196,18 +193,19 @@ def find_role_claims() -> None:
         """
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
                                  is_inactive, role_losses, state, note)
-        SELECT 'participants', p.scaikey_id, p.id, p.tenant_id, 0, 0, 0, l.number, 'open', ''
+        SELECT 'participants', p.scaikey_id, p.id, p.tenant_id, 0, 0, 0, lost.number, 'open', ''
         FROM (SELECT p.id AS participant_id, count(*) AS number
-              FROM stage_participants s
-              JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
-              JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.id
-              JOIN sw_role_grants g ON g.participant_id = p.id
-              JOIN sw_roles r ON r.id = g.role_id
-              WHERE s.roles IS NOT NULL AND g.source = 'scaikey'
+              FROM stage_participants s_p
+              JOIN sw_tenants t ON t.scaikey_tenant_id = s_p.tenant_scaikey_id
+              JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = t.id
+              JOIN sw_role_grants gr ON gr.participant_id = p.id
+              JOIN sw_roles ro ON ro.id = gr.role_id
+              WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey'
                 AND p.participant_type = 'human' AND NOT EXISTS (
-                    SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug)
-              GROUP BY p.id) AS l
-        JOIN sw_participants p ON p.id = l.participant_id
+                    SELECT 1 FROM stage_roles s_ro
+                    WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
+              GROUP BY p.id) AS lost
+        JOIN sw_participants p ON p.id = lost.participant_id
         WHERE NOT EXISTS (SELECT 1 FROM loss_claims c
                           WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
         """
@@ -218,9 +216,9 @@ def find_role_claims() -> None:
 
 
 _LOST_ROLE = """EXISTS (
-    SELECT 1 FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
-    WHERE g.participant_id = c.row_id AND g.source = 'scaikey' AND NOT EXISTS (
-        SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug))
+    SELECT 1 FROM sw_role_grants gr JOIN sw_roles ro ON ro.id = gr.role_id
+    WHERE gr.participant_id = c.row_id AND gr.source = 'scaikey' AND NOT EXISTS (
+        SELECT 1 FROM stage_roles s_ro WHERE s_ro.person_n = s.n AND s_ro.slug = ro.slug))
 """
 
 
@@ -232,8 +230,8 @@ def settle_lost_tenants(entity: EntitySync) -> None:
     if not entity.in_tenant:
         return
     lost = (
-        "tenant_id IN (SELECT t.id FROM confirmed_removals r JOIN sw_tenants t "
-        "ON t.scaikey_tenant_id = r.scaikey_id WHERE r.kind = 'tenants')"
+        "tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
+        "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
     )
     execute(
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
@@ -266,9 +264,9 @@ def load_claims(kind: str, ids: list[str]) -> dict[str, Claim]:
     for batch in batched(ids):
         rows = fetch(
             "SELECT c.scaikey_id, c.is_absent, t.scaikey_tenant_id, "
-            "c.kind = 'tenants' AND EXISTS (SELECT 1 FROM confirmed_removals r "
-            "JOIN sw_partners p ON p.scaikey_id = r.scaikey_id "
-            "WHERE r.kind = 'partners' AND p.id = t.partner_id) FROM loss_claims c "
+            "c.kind = 'tenants' AND EXISTS (SELECT 1 FROM confirmed_removals cr "
+            "JOIN sw_partners pr ON pr.scaikey_id = cr.scaikey_id "
+            "WHERE cr.kind = 'partners' AND pr.id = t.partner_id) FROM loss_claims c "
             "LEFT JOIN sw_tenants t ON t.id = c.tenant_id WHERE c.kind = %s "
             f"AND c.scaikey_id IN ({', '.join(['%s'] * len(batch))})",
             [kind, *batch],
@@ -304,7 +302,6 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
 
 def _compare_records(kind: str) -> None:
     """Set claims in `lookups` to lost where the record that was found shows the loss of access."""
-    table = f"stage_{kind}"
     loss_conditions = []
     if kind != "groups":
         loss_conditions.append(
@@ -313,7 +310,7 @@ def _compare_records(kind: str) -> None:
         )
     if kind == "tenants":
         own_partner = (
-            "(SELECT o.scaikey_id FROM sw_tenants t JOIN sw_partners o ON o.id = t.partner_id "
+            "(SELECT pr.scaikey_id FROM sw_tenants t JOIN sw_partners pr ON pr.id = t.partner_id "
             "WHERE t.id = c.row_id)"
         )
         loss_conditions.append(
@@ -333,7 +330,7 @@ def _compare_records(kind: str) -> None:
             f"""
             UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
             AND scaikey_id IN (SELECT c.scaikey_id
-                               FROM lookups l CROSS JOIN loss_claims c CROSS JOIN {table} s
+                               FROM lookups l CROSS JOIN loss_claims c CROSS JOIN stage_{kind} s
                                WHERE l.kind = %s AND c.kind = l.kind
                                  AND c.scaikey_id = l.scaikey_id AND s.scaikey_id = c.scaikey_id
                                  AND {condition})

@@ -12,8 +12,7 @@ the sample exists, the list is inconsistent and removals of this kind stop. If a
 the rest is assumed to be lost as well, without look-ups: these removals wait for a decision. Claims
 with a pending removal are assumed too; approved ones are looked up before all others.
 
-`claims` has the claims and their states. In SQL: `c` is a claim, `s` a staged record, `p` a row of
-the database.
+`claims` has the claims and their states.
 """
 
 from __future__ import annotations

@@ -6,10 +6,6 @@ list. A list is complete if it was read to an empty page, matches every reported
 record and has no unreadable one. The second list uses a different page size, which exposes replicas
 that disagree. Other differences between the two lists don't matter, so that a busy group still
 loses the members who left. Everything else is postponed.
-
-In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `w` a group whose members were fetched, `l` a group that was read again, `r` a group that
-returns, `t` a tenant, `d` a row of the plan, `k` a tenant whose access is kept.
 """
 
 from __future__ import annotations
@@ -51,20 +47,20 @@ def find_claims() -> None:
             f"""
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
-            SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
+            SELECT e.id, e.tenant_id, fr.scaikey_id, m.scaikey_id, {is_group},
                    CASE WHEN g.absent_since IS NOT NULL THEN 'returned'
                         WHEN m.absent_since IS NOT NULL
-                          OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
-                                     AND x.scaikey_id = m.scaikey_id)
+                          OR EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
+                                     AND cr.scaikey_id = m.scaikey_id)
                           OR {_is_moved(kind)}
                         THEN 'proven' ELSE 'open' END, ''
-            FROM fetched_group_rows w
-            JOIN sw_group_memberships e ON e.group_id = w.group_id
-            JOIN sw_groups g ON g.id = w.group_id
+            FROM fetched_group_rows fr
+            JOIN sw_group_memberships e ON e.group_id = fr.group_id
+            JOIN sw_groups g ON g.id = fr.group_id
             JOIN {table} m ON m.id = e.{column}
             WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = w.scaikey_id
-                AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+                SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = fr.scaikey_id
+                AND s_e.member_scaikey_id = m.scaikey_id AND s_e.is_group = {is_group})
             """
         )
 
@@ -81,15 +77,15 @@ def find_edges_of_returning_groups() -> None:
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
             SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'returned', ''
-            FROM stage_groups r JOIN sw_tenants t ON t.scaikey_tenant_id = r.tenant_scaikey_id
-            JOIN sw_groups g ON g.scaikey_id = r.scaikey_id AND g.tenant_id = t.id
+            FROM stage_groups s_g JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+            JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
             JOIN sw_group_memberships e ON e.group_id = g.id
             JOIN {table} m ON m.id = e.{column}
             WHERE g.absent_since IS NOT NULL AND e.absent_since IS NULL
               AND m.scaikey_id IS NOT NULL
               AND g.id NOT IN (SELECT group_id FROM fetched_group_rows) AND NOT EXISTS (
-                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = r.scaikey_id
-                AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+                SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = s_g.scaikey_id
+                AND s_e.member_scaikey_id = m.scaikey_id AND s_e.is_group = {is_group})
             """
         )
 
@@ -97,10 +93,10 @@ def find_edges_of_returning_groups() -> None:
 def _is_moved(kind: str) -> str:
     """SQL for whether member `m` is confirmed to be in another tenant now."""
     return (
-        f"EXISTS (SELECT 1 FROM loss_claims y JOIN stage_{kind} s ON s.scaikey_id = y.scaikey_id "
+        f"EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{kind} s ON s.scaikey_id = c.scaikey_id "
         "JOIN sw_tenants t ON t.id = m.tenant_id "
-        f"WHERE y.kind = '{kind}' AND y.scaikey_id = m.scaikey_id AND y.row_id = m.id "
-        "AND y.state IN ('lost', 'assumed') "
+        f"WHERE c.kind = '{kind}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id "
+        "AND c.state IN ('lost', 'assumed') "
         f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
     )
 
@@ -121,8 +117,8 @@ def find_edges_of_lost_members() -> None:
               AND g.id NOT IN (SELECT group_id FROM fetched_group_rows)
               AND m.scaikey_id IN (SELECT scaikey_id FROM confirmed_removals WHERE kind = '{kind}'
                                    UNION SELECT scaikey_id FROM stage_{kind})
-              AND (EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
-                           AND x.scaikey_id = m.scaikey_id)
+              AND (EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
+                           AND cr.scaikey_id = m.scaikey_id)
                    OR {_is_moved(kind)})
             """
         )
@@ -292,9 +288,9 @@ class EdgeConfirmer:
             return
         names = fetch(
             """
-            SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims c
-            JOIN sw_group_memberships e ON e.id = c.edge_id JOIN sw_groups g ON g.id = e.group_id
-            WHERE c.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
+            SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims ec
+            JOIN sw_group_memberships e ON e.id = ec.edge_id JOIN sw_groups g ON g.id = e.group_id
+            WHERE ec.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
             """
         )
         examples = [f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED]]
@@ -352,10 +348,10 @@ def _decide(readings: list[_Reading]) -> None:
             """
             UPDATE edge_claims SET state = 'exists'
             WHERE state = 'open' AND group_scaikey_id IN (SELECT scaikey_id FROM lookups)
-              AND EXISTS (SELECT 1 FROM stage_memberships s
-                          WHERE s.group_scaikey_id = edge_claims.group_scaikey_id
-                            AND s.member_scaikey_id = edge_claims.member_scaikey_id
-                            AND s.is_group = edge_claims.is_group)
+              AND EXISTS (SELECT 1 FROM stage_memberships s_e
+                          WHERE s_e.group_scaikey_id = edge_claims.group_scaikey_id
+                            AND s_e.member_scaikey_id = edge_claims.member_scaikey_id
+                            AND s_e.is_group = edge_claims.is_group)
             """
         )
     for state, note in states.values():
@@ -370,9 +366,9 @@ def _find_existing(readings: list[_Reading]) -> list[tuple[str, str, int]]:
     """Return the edges with an open claim that one of the lists has."""
     claimed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
     for group_id, *member in fetch(
-        "SELECT c.group_scaikey_id, c.member_scaikey_id, c.is_group "
-        "FROM lookups l CROSS JOIN edge_claims c "
-        "WHERE c.group_scaikey_id = l.scaikey_id AND c.state = 'open'"
+        "SELECT ec.group_scaikey_id, ec.member_scaikey_id, ec.is_group "
+        "FROM lookups l CROSS JOIN edge_claims ec "
+        "WHERE ec.group_scaikey_id = l.scaikey_id AND ec.state = 'open'"
     ):
         claimed[group_id].add((member[0], member[1]))
     existing: list[tuple[str, str, int]] = []

@@ -32,9 +32,7 @@ class EntitySync:
     sends none; `cleared_columns` become NULL with every update.
 
     `identity` is the column with the ScaiKey id. `ownership_condition` selects the rows that a sync
-    may change, among those with a ScaiKey id. `name_expression` is the name of a record. In SQL:
-    `p` is a row of the database, `s` a staged record, `t` its tenant, `c` a tenant in scope, `d` a
-    row of the plan, `r` a confirmed removal.
+    may change, among those with a ScaiKey id. `name_expression` is the name of a record.
     """
 
     kind: str
@@ -66,7 +64,7 @@ class EntitySync:
         """Join that restricts rows to the scope: only those may be deactivated."""
         if self.kind == "partners":
             return ""
-        return f"JOIN scope_tenants c ON c.tenant_id = p.{'tenant_id' if self.in_tenant else 'id'}"
+        return f"JOIN scope_tenants sc ON sc.tenant_id = {self.tenant_expression}"
 
     @property
     def owned_condition(self) -> str:
@@ -82,20 +80,21 @@ class EntitySync:
 
     @property
     def _tenant_join(self) -> str:
-        return "JOIN tenant_map t ON t.scaikey_id = s.tenant_scaikey_id" if self.in_tenant else ""
+        return "JOIN tenant_map tm ON tm.scaikey_id = s.tenant_scaikey_id" if self.in_tenant else ""
 
     @property
     def _row_join(self) -> str:
-        same_tenant = "AND p.tenant_id = t.tenant_id" if self.in_tenant else ""
+        same_tenant = "AND p.tenant_id = tm.tenant_id" if self.in_tenant else ""
         return f"LEFT JOIN {self.table} p ON p.{self.identity} = s.scaikey_id {same_tenant}"
 
     @property
     def _free_identity(self) -> str:
         """SQL for whether no row of others has the ScaiKey id, which one active row may have."""
-        owned = self.ownership_condition.replace("p.", "o.")
+        owned = self.ownership_condition.replace("p.", "other_p.")
         return (
-            f"NOT EXISTS (SELECT 1 FROM {self.table} o WHERE o.{self.identity} = s.scaikey_id "
-            f"AND o.absent_since IS NULL AND NOT ({owned}))"
+            f"NOT EXISTS (SELECT 1 FROM {self.table} other_p "
+            f"WHERE other_p.{self.identity} = s.scaikey_id "
+            f"AND other_p.absent_since IS NULL AND NOT ({owned}))"
         )
 
     def _differs(self, column: str) -> str:
@@ -114,12 +113,12 @@ class EntitySync:
             INSERT INTO sync_plan
                 (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
             SELECT %s, 'deactivate', p.id, {self.tenant_expression}, p.{self.identity},
-                   {self.row_name_expression}, r.reason,
-                   CASE WHEN r.reason = '{Reason.MOVED}' THEN r.detail ELSE '' END
-            FROM confirmed_removals r
-            JOIN {self.table} p ON p.{self.identity} = r.scaikey_id {self.scope_join}
-            WHERE r.kind = %s AND {self.owned_condition} AND NOT EXISTS
-                (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = r.scaikey_id)
+                   {self.row_name_expression}, cr.reason,
+                   CASE WHEN cr.reason = '{Reason.MOVED}' THEN cr.detail ELSE '' END
+            FROM confirmed_removals cr
+            JOIN {self.table} p ON p.{self.identity} = cr.scaikey_id {self.scope_join}
+            WHERE cr.kind = %s AND {self.owned_condition} AND NOT EXISTS
+                (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = cr.scaikey_id)
             """,
             [self.kind, self.kind],
         )
@@ -151,9 +150,9 @@ class EntitySync:
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
                    '{Reason.MOVED}'
-            FROM sw_tenants o CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
+            FROM sw_tenants t CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
             {self._tenant_join}
-            WHERE o.scaikey_tenant_id IS NULL AND p.tenant_id = o.id
+            WHERE t.scaikey_tenant_id IS NULL AND p.tenant_id = t.id
               AND s.scaikey_id = p.scaikey_id AND {self.owned_condition}
             """,
             [self.kind],
@@ -166,7 +165,7 @@ class EntitySync:
             f"CASE WHEN {self._differs(column)} THEN ',{column}' ELSE '' END"
             for column in self.columns
         )
-        tenant = "t.tenant_id" if self.in_tenant else "NULL"
+        tenant = "tm.tenant_id" if self.in_tenant else "NULL"
         if self.kind == "tenants":
             tenant = "COALESCE(p.id, s.new_id)"
         guard = "AND s.skipped <> 1" if self.kind == "tenants" else ""
@@ -294,7 +293,7 @@ def insert_participants(now: datetime) -> None:
     PARTICIPANTS.insert(
         now,
         extra={"participant_type": "'human'", "server_name": "''", "local_id": _LOCAL_ID},
-        joins="LEFT JOIN local_id_suffixes x ON x.n = d.n",
+        joins="LEFT JOIN local_id_suffixes su ON su.n = d.n",
     )
 
 
@@ -316,22 +315,22 @@ _HAS_SUSPENDED = """
 """
 _IS_ANYONE_SUSPENDED_ELSEWHERE = """
     SELECT EXISTS (
-        SELECT 1 FROM sync_plan d CROSS JOIN sw_participants o
+        SELECT 1 FROM sync_plan d CROSS JOIN sw_participants p
         WHERE d.kind = 'participants' AND d.action IN ('add', 'restore')
-          AND o.scaikey_id = d.scaikey_id
-          AND o.suspended_by_hand_at IS NOT NULL AND o.absent_since IS NOT NULL)
+          AND p.scaikey_id = d.scaikey_id
+          AND p.suspended_by_hand_at IS NOT NULL AND p.absent_since IS NOT NULL)
 """
 # No index finds the removed rows of a person, so that all people are read, but only once.
 _COPY_SUSPENSIONS = """
-    UPDATE sw_participants AS p SET suspended_by_hand_at = r.suspended_by_hand_at
-    FROM (SELECT d.row_id, o.suspended_by_hand_at,
-                 row_number() OVER (PARTITION BY d.row_id ORDER BY o.absent_since DESC) AS place
-          FROM sw_participants o CROSS JOIN sync_plan d
-          WHERE o.absent_since IS NOT NULL AND o.participant_type = 'human'
-            AND d.scaikey_id = o.scaikey_id AND d.kind = 'participants'
-            AND d.action IN ('add', 'restore')) AS r
-    WHERE r.place = 1 AND r.suspended_by_hand_at IS NOT NULL
-      AND p.id = r.row_id AND p.suspended_by_hand_at IS NULL
+    UPDATE sw_participants AS p SET suspended_by_hand_at = last.suspended_by_hand_at
+    FROM (SELECT d.row_id, old_p.suspended_by_hand_at,
+                 row_number() OVER (PARTITION BY d.row_id ORDER BY old_p.absent_since DESC) AS place
+          FROM sw_participants old_p CROSS JOIN sync_plan d
+          WHERE old_p.absent_since IS NOT NULL AND old_p.participant_type = 'human'
+            AND d.scaikey_id = old_p.scaikey_id AND d.kind = 'participants'
+            AND d.action IN ('add', 'restore')) AS last
+    WHERE last.place = 1 AND last.suspended_by_hand_at IS NOT NULL
+      AND p.id = last.row_id AND p.suspended_by_hand_at IS NULL
 """
 
 # A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
@@ -339,7 +338,7 @@ _NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
 MAX_LOCAL_ID_CHARS = 64
 SUFFIX_CHARS = 10
 
-_LOCAL_ID = "CASE WHEN x.n IS NULL THEN s.local_id ELSE s.local_id || '+' || x.suffix END"
+_LOCAL_ID = "CASE WHEN su.n IS NULL THEN s.local_id ELSE s.local_id || '+' || su.suffix END"
 
 
 def build_local_id(email: str, display_name: str) -> str:
@@ -386,12 +385,12 @@ def _stage_suffixes() -> None:
 _STAGE_TAKEN_IDS = """
     INSERT INTO taken_local_ids (n, tenant_id, scaikey_id)
     SELECT i.n, i.tenant_id, i.scaikey_id FROM (
-        SELECT d.n, d.tenant_id, s.scaikey_id, s.local_id,
-               row_number() OVER (PARTITION BY s.local_id ORDER BY s.scaikey_id) AS place
-        FROM sync_plan d JOIN stage_participants s ON s.n = d.n
+        SELECT d.n, d.tenant_id, s_p.scaikey_id, s_p.local_id,
+               row_number() OVER (PARTITION BY s_p.local_id ORDER BY s_p.scaikey_id) AS place
+        FROM sync_plan d JOIN stage_participants s_p ON s_p.n = d.n
         WHERE d.kind = 'participants' AND d.action = 'add') AS i
     WHERE i.place > 1 OR EXISTS (
-        SELECT 1 FROM sw_participants o WHERE o.local_id = i.local_id AND o.server_name = '')
+        SELECT 1 FROM sw_participants p WHERE p.local_id = i.local_id AND p.server_name = '')
 """
 _TAKEN_IDS = """
     SELECT n, tenant_id, scaikey_id FROM taken_local_ids WHERE n > %s ORDER BY n LIMIT %s

@@ -299,7 +299,7 @@ def keep_unreadable(kind: str, keys: list[str]) -> None:
     """
     owned = "t.scaikey_tenant_id = %s"
     if kind == "tenants":
-        owned = "t.partner_id IN (SELECT p.id FROM sw_partners p WHERE p.scaikey_id = %s)"
+        owned = "t.partner_id IN (SELECT pr.id FROM sw_partners pr WHERE pr.scaikey_id = %s)"
         execute(
             "INSERT INTO kept_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
             "WHERE t.partner_id IS NULL AND t.scaikey_tenant_id IS NOT NULL",
@@ -477,9 +477,9 @@ class _MemberReader:
 def _are_members_unknown() -> bool:
     """Return whether most of the first people in the documents are not in the list of people."""
     known_count, total = fetch(
-        "SELECT count(p.n), count(*) FROM stage_memberships s "
-        "LEFT JOIN stage_participants p ON p.scaikey_id = s.member_scaikey_id "
-        "WHERE s.n <= 1000 AND s.is_group = 0"
+        "SELECT count(s_p.n), count(*) FROM stage_memberships s_e "
+        "LEFT JOIN stage_participants s_p ON s_p.scaikey_id = s_e.member_scaikey_id "
+        "WHERE s_e.n <= 1000 AND s_e.is_group = 0"
     )[0]
     return int(known_count) * 2 < int(total)
 

@@ -447,10 +447,10 @@ def describe_unreadable(limit: int) -> list[str]:
     """Return texts about lists that can't be read: name, tenant, cause, since when."""
     rows = fetch(
         f"""
-        SELECT d.name, COALESCE(t.slug, s.slug), d.detail, k.first_skipped_at, k.runs
+        SELECT d.name, COALESCE(t.slug, s_t.slug), d.detail, sk.first_skipped_at, sk.runs
         FROM sync_plan d LEFT JOIN sw_tenants t ON t.id = d.tenant_id
-        LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
-        LEFT JOIN sw_sync_skips k ON k.kind = d.kind AND k.subject_scaikey_id = d.scaikey_id
+        LEFT JOIN stage_tenants s_t ON t.id IS NULL AND s_t.new_id = d.tenant_id
+        LEFT JOIN sw_sync_skips sk ON sk.kind = d.kind AND sk.subject_scaikey_id = d.scaikey_id
         WHERE d.action = 'skipped'
           AND d.reason IN ('{Reason.UNREADABLE}', '{Reason.UNREADABLE_LIST}')
           AND d.detail IS NOT NULL ORDER BY d.kind, 2, d.name, d.scaikey_id LIMIT %s
@@ -471,7 +471,7 @@ def _find_new_skips() -> list[tuple[Any, ...]]:
         SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason, d.detail FROM sync_plan d
         LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
         WHERE d.action = 'skipped' AND NOT EXISTS (
-            SELECT 1 FROM sw_sync_skips k WHERE {_SAME_SKIP.format("k")})
+            SELECT 1 FROM sw_sync_skips sk WHERE {_SAME_SKIP.format("sk")})
         """
     )
 

@@ -13,10 +13,6 @@ group membership or role grant. It is decided on as a whole. Its `state` is:
 
 A loss is a removal or a row that depends on one: the people of a lost tenant, and the memberships
 and grants of a lost group. Each kind of loss is a measure. Another is the people affected by any.
-
-In SQL: `d` is a row of the plan, `r` a removal, `s` a staged record, `p` a row of the database, `t`
-a tenant, `o` a partner, `l` a loss, `b` a membership or grant of a lost group, `c` a claim, `w` a
-target, `k` a tenant whose access is kept, `q` a pending removal of earlier runs.
 """
 
 from __future__ import annotations
@@ -78,8 +74,8 @@ def _find_ended(kind: str, action: str, loss: Loss) -> int:
     moved = ENDED.get((kind, "move"), loss)
     if action == "move":
         destination = (
-            f"COALESCE((SELECT m.tenant_scaikey_id FROM stage_{kind} m "
-            "WHERE m.scaikey_id = d.scaikey_id), '')"
+            f"COALESCE((SELECT s.tenant_scaikey_id FROM stage_{kind} s "
+            "WHERE s.scaikey_id = d.scaikey_id), '')"
         )
     joins = ""
     if kind == "memberships":
@@ -121,23 +117,23 @@ def _find_suspended(kind: str, loss: Loss) -> int:
 _MOVED_TO_INACTIVE_PARTNERS = f"""
     INSERT INTO removals ({_COLUMNS})
     SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
-           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', COALESCE(s.partner_scaikey_id, ''),
+           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', COALESCE(s_t.partner_scaikey_id, ''),
            'judged', ''
-    FROM sync_plan d JOIN sw_tenants p ON p.id = d.row_id JOIN stage_tenants s ON s.n = d.n
-    JOIN partner_access a ON a.partner_id = s.partner_id AND a.is_active = 0
+    FROM sync_plan d JOIN sw_tenants t ON t.id = d.row_id JOIN stage_tenants s_t ON s_t.n = d.n
+    JOIN partner_access pa ON pa.partner_id = s_t.partner_id AND pa.is_active = 0
     WHERE d.kind = 'tenants' AND d.action = 'update'
-      AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL
-      AND (p.partner_id IS NULL OR s.partner_id <> p.partner_id)
+      AND t.scaikey_status IN ({_ACTIVE}) AND t.suspended_by_hand_at IS NULL
+      AND (t.partner_id IS NULL OR s_t.partner_id <> t.partner_id)
 """
 
 # The subject of a grant is the person.
 _REVOKED_GRANTS = f"""
     INSERT INTO removals ({_COLUMNS})
-    SELECT 'grants', d.grant_id, d.participant_id, d.tenant_id, p.scaikey_id, p.scaikey_id,
-           p.display_name, '{Loss.ROLE_TAKEN}', '{Reason.CHANGED}', x.slug, 'judged', ''
-    FROM role_plan d JOIN sw_participants p ON p.id = d.participant_id
-    JOIN sw_role_grants g ON g.id = d.grant_id JOIN sw_roles x ON x.id = g.role_id
-    WHERE d.action = 'revoke'
+    SELECT 'grants', rp.grant_id, rp.participant_id, rp.tenant_id, p.scaikey_id, p.scaikey_id,
+           p.display_name, '{Loss.ROLE_TAKEN}', '{Reason.CHANGED}', ro.slug, 'judged', ''
+    FROM role_plan rp JOIN sw_participants p ON p.id = rp.participant_id
+    JOIN sw_role_grants gr ON gr.id = rp.grant_id JOIN sw_roles ro ON ro.id = gr.role_id
+    WHERE rp.action = 'revoke'
 """
 
 # An unreadable list of people does not keep a tenant that ScaiKey itself reports as suspended.
@@ -147,7 +143,7 @@ _STATES = (
     """
     UPDATE removals SET state = 'pending', is_assumed = 1
     WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'assumed')
-       OR row_id IN (SELECT c.edge_id FROM edge_claims c WHERE c.state = 'assumed')
+       OR row_id IN (SELECT ec.edge_id FROM edge_claims ec WHERE ec.state = 'assumed')
     """,
     f"""
     UPDATE removals SET state = 'suspended' WHERE state = 'judged' AND cause = '{Reason.CHANGED}'
@@ -229,14 +225,14 @@ _COVERED_BY_TENANTS = f"""
 """
 # They follow the person or group that is removed or moved.
 _MEMBER = f"""
-    FROM sw_group_memberships e JOIN removals m
-      ON m.row_id IN (e.member_participant_id, e.member_group_id)
-    WHERE e.id = removals.row_id AND m.kind IN ('participants', 'groups')
-      AND m.loss IN ('{Loss.REMOVED}', '{Loss.MOVED}', '{Loss.GROUP_REMOVED}')
+    FROM sw_group_memberships e JOIN removals member_r
+      ON member_r.row_id IN (e.member_participant_id, e.member_group_id)
+    WHERE e.id = removals.row_id AND member_r.kind IN ('participants', 'groups')
+      AND member_r.loss IN ('{Loss.REMOVED}', '{Loss.MOVED}', '{Loss.GROUP_REMOVED}')
 """
 _COVERED_MEMBERSHIPS = f"""
     UPDATE removals SET state = 'covered',
-        root_id = (SELECT COALESCE(m.root_id, m.row_id) {_MEMBER} LIMIT 1)
+        root_id = (SELECT COALESCE(member_r.root_id, member_r.row_id) {_MEMBER} LIMIT 1)
     WHERE kind = 'memberships' AND state <> 'off' AND EXISTS (SELECT 1 {_MEMBER})
 """
 
@@ -270,10 +266,11 @@ def find_losses(condition: str) -> None:
         execute(
             f"""
             INSERT INTO losses (kind, tenant_id, row_id)
-            SELECT '{kind}', b.tenant_id, b.id
-            FROM losses l JOIN {table} b ON b.{column} = l.row_id
-            WHERE l.kind = 'groups' {"AND b.absent_since IS NULL" if kind == "memberships" else ""}
-              AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
+            SELECT '{kind}', p.tenant_id, p.id
+            FROM losses lo JOIN {table} p ON p.{column} = lo.row_id
+            WHERE lo.kind = 'groups' {"AND p.absent_since IS NULL" if kind == "memberships" else ""}
+              AND NOT EXISTS (SELECT 1 FROM losses other_lo
+                              WHERE other_lo.row_id = p.id AND other_lo.kind = '{kind}')
             """
         )
     execute(_AFFECTED_THROUGH_GROUPS)
@@ -318,30 +315,31 @@ _PLANNED = "d.action IN ('update', 'restore', 'deactivate')"
 # An approval does not cover the people of a tenant that moves to the partner afterwards.
 _PARTNER_ACCESS = f"""
     INSERT INTO partner_access (partner_id, was_active, is_active)
-    SELECT p.id, CASE WHEN {_was_active("p")} THEN 1 ELSE 0 END,
-           CASE WHEN {_is_active("p", "s", "d")} AND p.id NOT IN (
+    SELECT pr.id, CASE WHEN {_was_active("pr")} THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("pr", "s_pr", "d")} AND pr.id NOT IN (
                SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'partners'
                AND q.state IN ({_OPEN})) THEN 1 ELSE 0 END
-    FROM sw_partners p
-    LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = p.id AND {_PLANNED}
-    LEFT JOIN stage_partners s ON s.n = d.n
+    FROM sw_partners pr
+    LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = pr.id AND {_PLANNED}
+    LEFT JOIN stage_partners s_pr ON s_pr.n = d.n
     UNION ALL
-    SELECT d.row_id, 0, CASE WHEN COALESCE(s.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
-    FROM sync_plan d JOIN stage_partners s ON s.n = d.n
+    SELECT d.row_id, 0,
+           CASE WHEN COALESCE(s_pr.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
+    FROM sync_plan d JOIN stage_partners s_pr ON s_pr.n = d.n
     WHERE d.kind = 'partners' AND d.action = 'add'
 """
 
 _TENANT_ACCESS = f"""
     INSERT INTO tenant_access (tenant_id, was_active, is_active)
     SELECT t.id,
-           CASE WHEN {_was_active("t")} AND COALESCE(o.was_active, 1) = 1 THEN 1 ELSE 0 END,
-           CASE WHEN {_is_active("t", "s", "d")} AND COALESCE(a.is_active, 1) = 1
+           CASE WHEN {_was_active("t")} AND COALESCE(old_pa.was_active, 1) = 1 THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("t", "s_t", "d")} AND COALESCE(new_pa.is_active, 1) = 1
                 THEN 1 ELSE 0 END
     FROM sw_tenants t
     LEFT JOIN sync_plan d ON d.kind = 'tenants' AND d.row_id = t.id AND {_PLANNED}
-    LEFT JOIN stage_tenants s ON s.n = d.n
-    LEFT JOIN partner_access o ON o.partner_id = t.partner_id
-    LEFT JOIN partner_access a ON a.partner_id = COALESCE(s.partner_id, t.partner_id)
+    LEFT JOIN stage_tenants s_t ON s_t.n = d.n
+    LEFT JOIN partner_access old_pa ON old_pa.partner_id = t.partner_id
+    LEFT JOIN partner_access new_pa ON new_pa.partner_id = COALESCE(s_t.partner_id, t.partner_id)
 """
 
 LOST_TENANTS = "SELECT tenant_id FROM tenant_access WHERE was_active = 1 AND is_active = 0"
@@ -353,7 +351,7 @@ _PEOPLE_OF_LOST_TENANTS = f"""
     FROM sw_participants p JOIN sw_tenants t ON t.id = p.tenant_id
     WHERE p.tenant_id IN ({LOST_TENANTS}) AND p.participant_type = 'human'
       AND t.scaikey_tenant_id IS NOT NULL AND {_was_active("p")}
-      AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
+      AND NOT EXISTS (SELECT 1 FROM losses lo WHERE lo.row_id = p.id AND lo.kind = 'people')
       AND EXISTS (SELECT 1 FROM removals r
                   WHERE r.row_id IN (t.id, t.partner_id) AND r.kind IN ('tenants', 'partners')
                     AND ({{condition}}))
@@ -378,30 +376,31 @@ def count_losses() -> dict[str, int]:
 _AFFECTED = """
     SELECT tenant_id, row_id AS person_id FROM losses WHERE kind = 'people'
     UNION
-    SELECT l.tenant_id, g.participant_id FROM losses l JOIN sw_role_grants g ON g.id = l.row_id
-    WHERE l.kind = 'grants' AND g.participant_id IS NOT NULL
+    SELECT lo.tenant_id, gr.participant_id
+    FROM losses lo JOIN sw_role_grants gr ON gr.id = lo.row_id
+    WHERE lo.kind = 'grants' AND gr.participant_id IS NOT NULL
     UNION
-    SELECT l.tenant_id, m.member_participant_id
-    FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
-    WHERE l.kind = 'memberships' AND m.member_participant_id IS NOT NULL
+    SELECT lo.tenant_id, e.member_participant_id
+    FROM losses lo JOIN sw_group_memberships e ON e.id = lo.row_id
+    WHERE lo.kind = 'memberships' AND e.member_participant_id IS NOT NULL
     UNION
     SELECT tenant_id, person_id FROM affected_through_groups
 """
 
 _AFFECTED_THROUGH_GROUPS = """
     WITH RECURSIVE lost (tenant_id, group_id) AS (
-        SELECT l.tenant_id, m.member_group_id
-        FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
-        WHERE l.kind = 'memberships' AND m.member_group_id IS NOT NULL
+        SELECT lo.tenant_id, e.member_group_id
+        FROM losses lo JOIN sw_group_memberships e ON e.id = lo.row_id
+        WHERE lo.kind = 'memberships' AND e.member_group_id IS NOT NULL
         UNION
-        SELECT l.tenant_id, m.member_group_id
-        FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
-        WHERE m.member_group_id IS NOT NULL AND m.absent_since IS NULL
+        SELECT lost.tenant_id, e.member_group_id
+        FROM lost JOIN sw_group_memberships e ON e.group_id = lost.group_id
+        WHERE e.member_group_id IS NOT NULL AND e.absent_since IS NULL
     )
     INSERT INTO affected_through_groups (tenant_id, person_id)
-    SELECT DISTINCT l.tenant_id, m.member_participant_id
-    FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
-    WHERE m.member_participant_id IS NOT NULL AND m.absent_since IS NULL
+    SELECT DISTINCT lost.tenant_id, e.member_participant_id
+    FROM lost JOIN sw_group_memberships e ON e.group_id = lost.group_id
+    WHERE e.member_participant_id IS NOT NULL AND e.absent_since IS NULL
 """
 """The people in a group that is no longer a member of another, and so may lose its roles."""
 

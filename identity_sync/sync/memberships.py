@@ -1,9 +1,4 @@
-"""Plan and apply group memberships. An edge has no ScaiKey ID of its own; see edge_claims.py.
-
-In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `t` a tenant, `d` a row of the plan or an edge to add. For a member to add, `x` is the
-record and `m` the plan.
-"""
+"""Plan and apply group memberships. An edge has no ScaiKey ID of its own; see edge_claims.py."""
 
 from __future__ import annotations
 
@@ -29,9 +24,9 @@ def map_groups() -> None:
     execute(
         """
         INSERT INTO group_map (scaikey_id, group_id, tenant_id)
-        SELECT s.scaikey_id, COALESCE(g.id, s.new_id), t.tenant_id
-        FROM stage_groups s JOIN tenant_map t ON t.scaikey_id = s.tenant_scaikey_id
-        LEFT JOIN sw_groups g ON g.scaikey_id = s.scaikey_id AND g.tenant_id = t.tenant_id
+        SELECT s_g.scaikey_id, COALESCE(g.id, s_g.new_id), tm.tenant_id
+        FROM stage_groups s_g JOIN tenant_map tm ON tm.scaikey_id = s_g.tenant_scaikey_id
+        LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = tm.tenant_id
         """
     )
 
@@ -46,10 +41,10 @@ def map_fetched_groups() -> None:
     execute(
         """
         INSERT INTO fetched_group_rows (group_id, scaikey_id)
-        SELECT g.id, w.scaikey_id
-        FROM fetched_groups w JOIN stage_groups s ON s.scaikey_id = w.scaikey_id
-        JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
-        JOIN sw_groups g ON g.scaikey_id = w.scaikey_id AND g.tenant_id = t.id
+        SELECT g.id, fg.scaikey_id
+        FROM fetched_groups fg JOIN stage_groups s_g ON s_g.scaikey_id = fg.scaikey_id
+        JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+        JOIN sw_groups g ON g.scaikey_id = fg.scaikey_id AND g.tenant_id = t.id
         """
     )
     analyze("fetched_group_rows")
@@ -57,7 +52,7 @@ def map_fetched_groups() -> None:
 
 def count_active() -> int:
     """Count the active edges of the fetched groups whose member ScaiKey manages."""
-    edges = "fetched_group_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
+    edges = "fetched_group_rows fr JOIN sw_group_memberships e ON e.group_id = fr.group_id"
     number = int(fetch_one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
     for _, table, _, column, _ in MEMBER_TYPES:
         number -= fetch_one(
@@ -70,8 +65,8 @@ def count_active() -> int:
 def count_in_scope() -> int:
     """Count the active edges of every tenant in scope, whatever was fetched."""
     sql = (
-        "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants c "
-        "ON c.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
+        "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
+        "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
     )
     return int(fetch_one(sql)[0])
 
@@ -85,17 +80,17 @@ def plan_removals() -> None:
 def plan_skips() -> None:
     """Add to the plan what is skipped, so that it is counted and listed: postponed removals, and
     groups whose members can't be read."""
-    _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "kept"))
+    _plan_claims("skipped", "ec.note", ("postponed", "inconsistent", "kept"))
     execute(
         """
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-        SELECT %s, 'skipped', COALESCE(g.id, s.new_id), COALESCE(t.id, a.new_id), u.scaikey_id,
-               'members of ' || s.name, %s, u.detail
-        FROM unreadable_lists u
-        JOIN stage_groups s ON u.kind = 'memberships' AND s.scaikey_id = u.scaikey_id
-        LEFT JOIN stage_tenants a ON a.scaikey_id = s.tenant_scaikey_id
-        LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
-        LEFT JOIN sw_groups g ON g.scaikey_id = s.scaikey_id AND g.tenant_id = t.id
+        SELECT %s, 'skipped', COALESCE(g.id, s_g.new_id), COALESCE(t.id, s_t.new_id), ul.scaikey_id,
+               'members of ' || s_g.name, %s, ul.detail
+        FROM unreadable_lists ul
+        JOIN stage_groups s_g ON ul.kind = 'memberships' AND s_g.scaikey_id = ul.scaikey_id
+        LEFT JOIN stage_tenants s_t ON s_t.scaikey_id = s_g.tenant_scaikey_id
+        LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+        LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
         """,
         [KIND, Reason.UNREADABLE],
     )
@@ -108,13 +103,13 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, '{action}', e.id, e.tenant_id,
-                   c.group_scaikey_id || ' ' || c.member_scaikey_id,
+                   ec.group_scaikey_id || ' ' || ec.member_scaikey_id,
                    m.{name} || ' in ' || g.name, {reason}
-            FROM edge_claims c
-            JOIN sw_group_memberships e ON e.id = c.edge_id
+            FROM edge_claims ec
+            JOIN sw_group_memberships e ON e.id = ec.edge_id
             JOIN sw_groups g ON g.id = e.group_id
             JOIN {table} m ON m.id = e.{column}
-            WHERE c.is_group = {is_group} AND c.state IN ({marks})
+            WHERE ec.is_group = {is_group} AND ec.state IN ({marks})
             """,
             [KIND],
         )
@@ -143,24 +138,24 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
     execute(
         f"""
         INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
-        SELECT s.n, {is_group}, COALESCE(e.id, s.new_id), g.tenant_id, g.group_id, m.id
-        FROM stage_memberships s
-        JOIN group_map g ON g.scaikey_id = s.group_scaikey_id
-        JOIN {table} m ON m.scaikey_id = s.member_scaikey_id AND m.tenant_id = g.tenant_id
-        LEFT JOIN sw_group_memberships e ON e.group_id = g.group_id AND e.{column} = m.id
-        WHERE s.is_group = {is_group} AND (e.id IS NULL OR e.absent_since IS NOT NULL)
+        SELECT s_e.n, {is_group}, COALESCE(e.id, s_e.new_id), gm.tenant_id, gm.group_id, m.id
+        FROM stage_memberships s_e
+        JOIN group_map gm ON gm.scaikey_id = s_e.group_scaikey_id
+        JOIN {table} m ON m.scaikey_id = s_e.member_scaikey_id AND m.tenant_id = gm.tenant_id
+        LEFT JOIN sw_group_memberships e ON e.group_id = gm.group_id AND e.{column} = m.id
+        WHERE s_e.is_group = {is_group} AND (e.id IS NULL OR e.absent_since IS NOT NULL)
         """
     )
     restored = execute(
         f"""
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason,
                                group_id, member_id)
-        SELECT %s, 'restore', d.row_id, d.tenant_id, d.n,
-               s.group_scaikey_id || ' ' || s.member_scaikey_id, m.{name},
-               '{Reason.MEMBER_RESTORED}', d.group_id, d.member_id
-        FROM new_edges d JOIN sw_group_memberships e ON e.id = d.row_id
-        JOIN stage_memberships s ON s.n = d.n JOIN {table} m ON m.id = d.member_id
-        WHERE d.is_group = {is_group}
+        SELECT %s, 'restore', ne.row_id, ne.tenant_id, ne.n,
+               s_e.group_scaikey_id || ' ' || s_e.member_scaikey_id, m.{name},
+               '{Reason.MEMBER_RESTORED}', ne.group_id, ne.member_id
+        FROM new_edges ne JOIN sw_group_memberships e ON e.id = ne.row_id
+        JOIN stage_memberships s_e ON s_e.n = ne.n JOIN {table} m ON m.id = ne.member_id
+        WHERE ne.is_group = {is_group}
         """,
         [KIND],
     )
@@ -182,17 +177,17 @@ def _count_planned_additions(kind: str) -> int:
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
-    tables = "sync_plan m CROSS JOIN stage_memberships s CROSS JOIN group_map g"
-    same_member = "s.member_scaikey_id = m.scaikey_id"
+    tables = "sync_plan d CROSS JOIN stage_memberships s_e CROSS JOIN group_map gm"
+    same_member = "s_e.member_scaikey_id = d.scaikey_id"
     # PostgreSQL joins by hash. SQLite joins in this order.
     if connection.vendor == "sqlite":
         if _are_most_new(kind):
             # In the order of arrival: rows in the order of the members take a third longer.
             tables = (
-                "stage_memberships s CROSS JOIN group_map g "
-                f"CROSS JOIN stage_{kind} x CROSS JOIN sync_plan m"
+                "stage_memberships s_e CROSS JOIN group_map gm "
+                f"CROSS JOIN stage_{kind} s CROSS JOIN sync_plan d"
             )
-            same_member = "x.scaikey_id = s.member_scaikey_id AND m.n = x.n"
+            same_member = "s.scaikey_id = s_e.member_scaikey_id AND d.n = s.n"
         else:
             execute(
                 "CREATE INDEX IF NOT EXISTS stage_memberships_member "
@@ -201,9 +196,9 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     execute(
         f"""
         INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)
-        SELECT s.n, {is_group}, s.new_id, g.tenant_id, g.group_id, m.row_id FROM {tables}
-        WHERE m.kind = %s AND m.action = 'add' AND s.is_group = {is_group} AND {same_member}
-          AND g.scaikey_id = s.group_scaikey_id AND g.tenant_id = m.tenant_id
+        SELECT s_e.n, {is_group}, s_e.new_id, gm.tenant_id, gm.group_id, d.row_id FROM {tables}
+        WHERE d.kind = %s AND d.action = 'add' AND s_e.is_group = {is_group} AND {same_member}
+          AND gm.scaikey_id = s_e.group_scaikey_id AND gm.tenant_id = d.tenant_id
         """,
         [kind],
     )
@@ -241,8 +236,8 @@ def insert(now: datetime) -> None:
             f"""
             INSERT INTO sw_group_memberships
                 (id, tenant_id, group_id, {column}, created_at, updated_at)
-            SELECT d.row_id, d.tenant_id, d.group_id, d.member_id, %s, %s
-            FROM new_edges d WHERE d.is_group = {is_group}
+            SELECT ne.row_id, ne.tenant_id, ne.group_id, ne.member_id, %s, %s
+            FROM new_edges ne WHERE ne.is_group = {is_group}
             """,
             [datetime_param(now), datetime_param(now)],
         )

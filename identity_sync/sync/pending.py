@@ -2,9 +2,6 @@
 
 A claim for which a row waits is not looked up again, unless someone has approved the row. Then it
 is looked up whatever the budget is, and applied if it is still true.
-
-In SQL: `q` is a pending removal, `c` a claim, `s` a staged record, `r` a removal of the plan, `w` a
-target, `e` an edge, `g` a group, `u` an unusable record, `p` a person, `t` a tenant.
 """
 
 from __future__ import annotations
@@ -98,8 +95,9 @@ def match_role_claims(*, now: datetime, only_kept: bool) -> None:
             SELECT count(*) FROM sw_pending_removals q WHERE {state}
             AND q.subject_id = loss_claims.row_id AND q.loss = '{Loss.ROLE_TAKEN}'
             AND q.destination NOT IN (
-                SELECT x.slug FROM stage_participants s JOIN stage_roles x ON x.person_n = s.n
-                WHERE s.scaikey_id = loss_claims.scaikey_id))
+                SELECT s_ro.slug FROM stage_participants s_p
+                JOIN stage_roles s_ro ON s_ro.person_n = s_p.n
+                WHERE s_p.scaikey_id = loss_claims.scaikey_id))
         """,
         [datetime_param(now)],
     )
@@ -129,9 +127,9 @@ def list_approved_claims(kind: str, now: datetime) -> list[str]:
 def list_approved_groups(now: datetime) -> list[str]:
     """Return the groups with an open claim about an edge whose end someone has approved."""
     rows = fetch(
-        "SELECT DISTINCT c.group_scaikey_id FROM edge_claims c WHERE c.state = 'open' "
-        "AND c.edge_id IN (SELECT q.subject_id FROM sw_pending_removals q "
-        f"WHERE {_APPROVED}) ORDER BY c.group_scaikey_id",
+        "SELECT DISTINCT ec.group_scaikey_id FROM edge_claims ec WHERE ec.state = 'open' "
+        "AND ec.edge_id IN (SELECT q.subject_id FROM sw_pending_removals q "
+        f"WHERE {_APPROVED}) ORDER BY ec.group_scaikey_id",
         [datetime_param(now)],
     )
     return [row[0] for row in rows]
@@ -185,14 +183,14 @@ _STILL = f"EXISTS (SELECT 1 FROM removals WHERE {{0}} AND {_SAME})"
 _UNDECIDED = """
     (subject_id IN (SELECT c.row_id FROM loss_claims c
                     WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
-     OR subject_id IN (SELECT c.edge_id FROM edge_claims c
-                       WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
+     OR subject_id IN (SELECT ec.edge_id FROM edge_claims ec
+                       WHERE ec.state IN ('postponed', 'inconsistent', 'kept', 'open'))
      OR subject_scaikey_id IN (SELECT u.scaikey_id FROM unusable_records u)
      OR subject_id IN (SELECT r.subject_id FROM removals r
                        WHERE r.state IN ('kept', 'off') OR r.root_id IS NOT NULL
                          AND r.state = 'pending')
      OR kind = 'grants' AND subject_scaikey_id NOT IN (
-         SELECT s.scaikey_id FROM stage_participants s WHERE s.roles IS NOT NULL)
+         SELECT s_p.scaikey_id FROM stage_participants s_p WHERE s_p.roles IS NOT NULL)
          AND EXISTS (SELECT 1 FROM sw_participants p WHERE p.absent_since IS NULL
                      AND p.id = sw_pending_removals.subject_id)
      OR kind = 'memberships' AND EXISTS (
@@ -249,24 +247,26 @@ def _end_rows(
     )
 
 
-_PEOPLE = "sw_participants p WHERE p.absent_since IS NULL AND p.scaikey_id IS NOT NULL AND"
 _DEPENDENTS = {
-    "people": (_PEOPLE, ""),
-    "roles": ("sw_role_grants WHERE", "group_id"),
-    "memberships": ("sw_group_memberships WHERE absent_since IS NULL AND", "group_id"),
+    "people": "sw_participants WHERE absent_since IS NULL AND scaikey_id IS NOT NULL AND {}",
+    "roles": "sw_role_grants WHERE {}",
+    "memberships": "sw_group_memberships WHERE absent_since IS NULL AND {}",
 }
 
 
 def _count_dependents(column: str, kind: str, key: str) -> str:
     """SQL for the number of rows that depend on a tenant, partner or group."""
-    table, group = _DEPENDENTS[column]
-    groups = f"WHEN 'groups' THEN (SELECT count(*) FROM {table} {group} = {key})" if group else ""
-    return f"""
-        CASE {kind} WHEN 'tenants' THEN (SELECT count(*) FROM {table} tenant_id = {key})
-                    WHEN 'partners' THEN (SELECT count(*) FROM {table} tenant_id IN (
-                        SELECT t.id FROM sw_tenants t WHERE t.partner_id = {key}))
-                    {groups} ELSE 0 END
-    """
+    conditions = {
+        "tenants": f"tenant_id = {key}",
+        "partners": f"tenant_id IN (SELECT t.id FROM sw_tenants t WHERE t.partner_id = {key})",
+    }
+    if column != "people":
+        conditions["groups"] = f"group_id = {key}"
+    cases = " ".join(
+        f"WHEN '{name}' THEN (SELECT count(*) FROM {_DEPENDENTS[column].format(condition)})"
+        for name, condition in conditions.items()
+    )
+    return f"CASE {kind} {cases} ELSE 0 END"
 
 
 _ROW = ("sw_pending_removals.kind", "sw_pending_removals.subject_id")

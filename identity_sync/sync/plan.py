@@ -2,10 +2,6 @@
 
 Confirmed removals are planned first, before anything is locked. The rest is planned in the
 transaction that applies it. The plan is the temporary table `sync_plan`.
-
-In SQL: `s` is a staged record, `p` its row (or a partner or participant), `t` the row of a tenant,
-`o` another tenant, `h` a skipped staged tenant, `g` a group, `c` a claim, `u` an unusable record,
-`d` a row of the plan.
 """
 
 from __future__ import annotations
@@ -60,19 +56,20 @@ def plan_removals(kinds: list[str]) -> None:
 
 _UNREADABLE_LISTS = f"""
     INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-    SELECT 'tenants', 'skipped', COALESCE(t.id, s.new_id), COALESCE(t.id, s.new_id),
-           u.scaikey_id || ' ' || u.kind,
-           CASE u.kind WHEN 'groups' THEN 'groups of ' ELSE 'people of ' END || s.name,
-           '{Reason.UNREADABLE_LIST}', u.detail
-    FROM unreadable_lists u
-    JOIN stage_tenants s ON u.kind IN ('participants', 'groups') AND s.scaikey_id = u.scaikey_id
-    LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
+    SELECT 'tenants', 'skipped', COALESCE(t.id, s_t.new_id), COALESCE(t.id, s_t.new_id),
+           ul.scaikey_id || ' ' || ul.kind,
+           CASE ul.kind WHEN 'groups' THEN 'groups of ' ELSE 'people of ' END || s_t.name,
+           '{Reason.UNREADABLE_LIST}', ul.detail
+    FROM unreadable_lists ul JOIN stage_tenants s_t
+      ON ul.kind IN ('participants', 'groups') AND s_t.scaikey_id = ul.scaikey_id
+    LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_t.scaikey_id
     UNION ALL
-    SELECT 'partners', 'skipped', COALESCE(p.id, s.new_id), NULL, u.scaikey_id || ' ' || u.kind,
-           'tenants of ' || s.name, '{Reason.UNREADABLE_LIST}', u.detail
-    FROM unreadable_lists u
-    JOIN stage_partners s ON u.kind = 'tenants' AND s.scaikey_id = u.scaikey_id
-    LEFT JOIN sw_partners p ON p.scaikey_id = s.scaikey_id
+    SELECT 'partners', 'skipped', COALESCE(pr.id, s_pr.new_id), NULL,
+           ul.scaikey_id || ' ' || ul.kind, 'tenants of ' || s_pr.name,
+           '{Reason.UNREADABLE_LIST}', ul.detail
+    FROM unreadable_lists ul
+    JOIN stage_partners s_pr ON ul.kind = 'tenants' AND s_pr.scaikey_id = ul.scaikey_id
+    LEFT JOIN sw_partners pr ON pr.scaikey_id = s_pr.scaikey_id
 """
 
 
@@ -160,10 +157,10 @@ def _resolve_partners() -> None:
     execute(
         """
         UPDATE stage_tenants SET partner_id = COALESCE(
-            (SELECT p.id FROM sw_partners p
-             WHERE p.scaikey_id = stage_tenants.partner_scaikey_id),
-            (SELECT s.new_id FROM stage_partners s
-             WHERE s.scaikey_id = stage_tenants.partner_scaikey_id))
+            (SELECT pr.id FROM sw_partners pr
+             WHERE pr.scaikey_id = stage_tenants.partner_scaikey_id),
+            (SELECT s_pr.new_id FROM stage_partners s_pr
+             WHERE s_pr.scaikey_id = stage_tenants.partner_scaikey_id))
         """
     )
 
@@ -173,13 +170,13 @@ def _map_tenants() -> None:
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
-        SELECT s.scaikey_id, COALESCE(t.id, s.new_id),
+        SELECT s_t.scaikey_id, COALESCE(t.id, s_t.new_id),
                CASE WHEN EXISTS (SELECT 1 FROM sw_participants p WHERE p.tenant_id = t.id
                                  AND p.scaikey_id IS NOT NULL)
                       OR EXISTS (SELECT 1 FROM sw_groups g WHERE g.tenant_id = t.id
                                  AND g.scaikey_id IS NOT NULL) THEN 0 ELSE 1 END
-        FROM stage_tenants s LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
-        WHERE t.id IS NOT NULL OR s.skipped = 0
+        FROM stage_tenants s_t LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_t.scaikey_id
+        WHERE t.id IS NOT NULL OR s_t.skipped = 0
         """
     )
     # A tenant that the list lacks still has its people if its removal is not confirmed, or waits.
@@ -243,9 +240,10 @@ def plan_freed_slugs(plan: Plan) -> None:
                '{Reason.SLUG_FREED}'
         FROM sw_tenants t
         WHERE t.scaikey_tenant_id IS NOT NULL AND t.id IN (
-            SELECT o.id FROM sync_plan d CROSS JOIN stage_tenants s CROSS JOIN sw_tenants o
+            SELECT other_t.id
+            FROM sync_plan d CROSS JOIN stage_tenants s_t CROSS JOIN sw_tenants other_t
             WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
-              AND s.n = d.n AND o.slug = s.slug AND o.id <> d.row_id)
+              AND s_t.n = d.n AND other_t.slug = s_t.slug AND other_t.id <> d.row_id)
         AND t.id NOT IN (
             SELECT d.row_id FROM sync_plan d
             WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore'))
@@ -282,8 +280,8 @@ def _count_unplaced(kind: str) -> int:
     if kind == "tenants":
         return int(
             fetch_one(
-                "SELECT count(*) FROM stage_tenants s WHERE s.skipped = 1 OR (s.skipped = 2 "
-                "AND s.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' "
+                "SELECT count(*) FROM stage_tenants s_t WHERE s_t.skipped = 1 OR (s_t.skipped = 2 "
+                "AND s_t.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' "
                 "AND n IS NOT NULL))"
             )[0]
         )
@@ -292,7 +290,7 @@ def _count_unplaced(kind: str) -> int:
     return int(
         fetch_one(
             f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
-            "(SELECT 1 FROM tenant_map t WHERE t.scaikey_id = s.tenant_scaikey_id)"
+            "(SELECT 1 FROM tenant_map tm WHERE tm.scaikey_id = s.tenant_scaikey_id)"
         )[0]
     )
 

@@ -13,8 +13,6 @@ kept counts nowhere, so that the rows of one tenant never hold up another.
 A tenant or partner that ScaiKey itself reports as suspended is one loss, with a limit of its own,
 and its people count nowhere else. People whom webhooks announce have another limit of their own, in
 order of arrival.
-
-In SQL: `r` is a removal, `l` a loss, `t` a tenant, `o` a partner, `w` a target, `p` a person.
 """
 
 from __future__ import annotations

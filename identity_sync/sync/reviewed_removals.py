@@ -1,8 +1,6 @@
 """Compare the removals of a reviewed plan with the plan that is made now.
 
 Additions and updates may differ: other removals, or others who depend on them, are another plan.
-
-In SQL: `r` is a removal of the plan, `v` a reviewed one.
 """
 
 from __future__ import annotations

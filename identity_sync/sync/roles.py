@@ -4,9 +4,6 @@ assumption: a user's record may have a field `roles` with slugs. A record withou
 person's roles unchanged; if no record has it, nothing here is done. Manual grants are never
 changed. A person whose roles change counts as an updated participant with the field `roles`,
 because the kinds that a run reports are a contract.
-
-In SQL: `s` is a staged person, `x` a staged role, `p` the participant, `r` a role, `g` a grant, `d`
-a row of the plan, `t` a tenant, `c` a person whose roles change, `f` the first grant of a new role.
 """
 
 from __future__ import annotations
@@ -102,14 +99,15 @@ def plan_removals() -> None:
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, grant_id)
-        SELECT 'revoke', p.id, p.tenant_id, s.n, g.id
-        FROM stage_participants s
-        JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
-        JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.id
-        JOIN sw_role_grants g ON g.participant_id = p.id
-        JOIN sw_roles r ON r.id = g.role_id
-        WHERE s.roles IS NOT NULL AND g.source = 'scaikey' AND p.participant_type = 'human'
-          AND NOT EXISTS (SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug)
+        SELECT 'revoke', p.id, p.tenant_id, s_p.n, gr.id
+        FROM stage_participants s_p
+        JOIN sw_tenants t ON t.scaikey_tenant_id = s_p.tenant_scaikey_id
+        JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = t.id
+        JOIN sw_role_grants gr ON gr.participant_id = p.id
+        JOIN sw_roles ro ON ro.id = gr.role_id
+        WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey' AND p.participant_type = 'human'
+          AND NOT EXISTS (SELECT 1 FROM stage_roles s_ro
+                          WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
           AND NOT EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id = p.tenant_id)
         """
     )
@@ -120,15 +118,15 @@ def plan_changes() -> None:
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, n)
-        SELECT 'grant', COALESCE(p.id, s.new_id), t.tenant_id, s.n, x.n
-        FROM stage_roles x JOIN stage_participants s ON s.n = x.person_n
-        JOIN tenant_map t ON t.scaikey_id = s.tenant_scaikey_id
-        LEFT JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.tenant_id
-        LEFT JOIN sw_roles r ON r.tenant_id = t.tenant_id AND r.slug = x.slug
-        LEFT JOIN sw_role_grants g ON g.role_id = r.id AND g.participant_id = p.id
-        WHERE g.id IS NULL AND (p.participant_type = 'human' OR p.id IS NULL AND EXISTS (
+        SELECT 'grant', COALESCE(p.id, s_p.new_id), tm.tenant_id, s_p.n, s_ro.n
+        FROM stage_roles s_ro JOIN stage_participants s_p ON s_p.n = s_ro.person_n
+        JOIN tenant_map tm ON tm.scaikey_id = s_p.tenant_scaikey_id
+        LEFT JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = tm.tenant_id
+        LEFT JOIN sw_roles ro ON ro.tenant_id = tm.tenant_id AND ro.slug = s_ro.slug
+        LEFT JOIN sw_role_grants gr ON gr.role_id = ro.id AND gr.participant_id = p.id
+        WHERE gr.id IS NULL AND (p.participant_type = 'human' OR p.id IS NULL AND EXISTS (
             SELECT 1 FROM sync_plan d
-            WHERE d.kind = 'participants' AND d.action = 'add' AND d.n = s.n))
+            WHERE d.kind = 'participants' AND d.action = 'add' AND d.n = s_p.n))
         """
     )
     if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
@@ -150,11 +148,11 @@ def _plan_updates_of_people() -> None:
         f"""
         INSERT INTO sync_plan
             (kind, action, row_id, tenant_id, n, scaikey_id, name, fields, reason)
-        SELECT 'participants', 'update', p.id, p.tenant_id, s.n, s.scaikey_id, s.display_name,
+        SELECT 'participants', 'update', p.id, p.tenant_id, s_p.n, s_p.scaikey_id, s_p.display_name,
                'roles', '{Reason.CHANGED}'
-        FROM (SELECT DISTINCT participant_id, person_n FROM role_plan) AS c
-        JOIN sw_participants p ON p.id = c.participant_id
-        JOIN stage_participants s ON s.n = c.person_n
+        FROM (SELECT DISTINCT participant_id, person_n FROM role_plan) AS changed
+        JOIN sw_participants p ON p.id = changed.participant_id
+        JOIN stage_participants s_p ON s_p.n = changed.person_n
         LEFT JOIN sync_plan d ON d.kind = 'participants' AND d.row_id = p.id
         WHERE d.row_id IS NULL
         """
@@ -179,10 +177,10 @@ def apply(now: datetime) -> None:
         """
         INSERT INTO sw_role_grants
             (id, tenant_id, role_id, participant_id, source, granted_by, created_at)
-        SELECT x.grant_id, d.tenant_id, r.id, d.participant_id, 'scaikey', %s, %s
-        FROM role_plan d JOIN stage_roles x ON x.n = d.n
-        JOIN sw_roles r ON r.tenant_id = d.tenant_id AND r.slug = x.slug
-        WHERE d.action = 'grant'
+        SELECT s_ro.grant_id, rp.tenant_id, ro.id, rp.participant_id, 'scaikey', %s, %s
+        FROM role_plan rp JOIN stage_roles s_ro ON s_ro.n = rp.n
+        JOIN sw_roles ro ON ro.tenant_id = rp.tenant_id AND ro.slug = s_ro.slug
+        WHERE rp.action = 'grant'
         ON CONFLICT DO NOTHING
         """,
         [GRANTED_BY, datetime_param(now)],
@@ -194,13 +192,14 @@ def _insert_roles(now: datetime) -> None:
     execute(
         """
         INSERT INTO sw_roles (id, tenant_id, slug, name, is_built_in, created_at)
-        SELECT x.role_id, f.tenant_id, x.slug, x.name, x.is_built_in = 1, %s
-        FROM (SELECT min(d.n) AS n, d.tenant_id
-              FROM role_plan d JOIN stage_roles x ON x.n = d.n
-              WHERE d.action = 'grant' AND NOT EXISTS (
-                  SELECT 1 FROM sw_roles r WHERE r.tenant_id = d.tenant_id AND r.slug = x.slug)
-              GROUP BY d.tenant_id, x.slug) AS f
-        JOIN stage_roles x ON x.n = f.n WHERE true
+        SELECT s_ro.role_id, f.tenant_id, s_ro.slug, s_ro.name, s_ro.is_built_in = 1, %s
+        FROM (SELECT min(rp.n) AS n, rp.tenant_id
+              FROM role_plan rp JOIN stage_roles s_ro ON s_ro.n = rp.n
+              WHERE rp.action = 'grant' AND NOT EXISTS (
+                  SELECT 1 FROM sw_roles ro
+                  WHERE ro.tenant_id = rp.tenant_id AND ro.slug = s_ro.slug)
+              GROUP BY rp.tenant_id, s_ro.slug) AS f
+        JOIN stage_roles s_ro ON s_ro.n = f.n WHERE true
         ON CONFLICT DO NOTHING
         """,
         [datetime_param(now)],

@@ -2,9 +2,6 @@
 
 Everything else about the same rows is still applied: of a person whose suspension waits, a new name
 is written.
-
-In SQL: `d` is a row of the plan, `r` a removal, `s` a staged record, `t` a tenant, `o` another row
-of the plan.
 """
 
 from __future__ import annotations
@@ -95,8 +92,8 @@ def _skip_field(kind: str, field: str, rows: str) -> None:
                ({values.format("d")})
         FROM sync_plan d
         WHERE d.kind = '{kind}' AND d.action = 'update' AND d.fields <> '' AND d.row_id IN ({rows})
-          AND NOT EXISTS (SELECT 1 FROM sync_plan o WHERE o.kind = d.kind AND o.row_id = d.row_id
-                          AND o.action = 'skipped')
+          AND NOT EXISTS (SELECT 1 FROM sync_plan other_d WHERE other_d.kind = d.kind
+                          AND other_d.row_id = d.row_id AND other_d.action = 'skipped')
         """
     )
     execute(
@@ -116,7 +113,7 @@ def _keep_roles() -> int:
             "roles",
             f"SELECT r.subject_id FROM removals r WHERE r.kind = 'grants' "
             f"AND r.state IN {SET_ASIDE} AND r.subject_id NOT IN "
-            "(SELECT x.participant_id FROM role_plan x)",
+            "(SELECT rp.participant_id FROM role_plan rp)",
         )
     return kept
 
@@ -131,8 +128,8 @@ def _skip_consequences() -> None:
         """
         UPDATE sync_plan SET action = 'skipped', reason = %s
         WHERE action IN ('add', 'restore') AND kind IN ('participants', 'groups') AND EXISTS (
-            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
-            AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
+            SELECT 1 FROM sync_plan d WHERE d.kind = sync_plan.kind AND d.action = 'skipped'
+            AND d.scaikey_id = sync_plan.scaikey_id AND d.tenant_id <> sync_plan.tenant_id)
         """,
         [Reason.PENDING],
     )
@@ -216,30 +213,32 @@ def _skip_new_tenants() -> None:
 # The slug belongs to a tenant that is not removed and gets no other one.
 _STAGE_BLOCKED_TENANTS = """
     INSERT INTO skipped_tenants (tenant_id)
-    SELECT DISTINCT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
-    JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
+    SELECT DISTINCT d.row_id FROM sync_plan d JOIN stage_tenants s_t ON s_t.n = d.n
+    JOIN sw_tenants t ON t.slug = s_t.slug AND t.id <> d.row_id
     WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
       AND t.absent_since IS NULL AND NOT EXISTS (
-        SELECT 1 FROM sync_plan u WHERE u.kind = 'tenants' AND u.row_id = t.id
-        AND (u.action = 'deactivate'
-             OR u.action = 'update' AND ',' || u.fields || ',' LIKE '%%,slug,%%'))
+        SELECT 1 FROM sync_plan other_d WHERE other_d.kind = 'tenants' AND other_d.row_id = t.id
+        AND (other_d.action = 'deactivate' OR
+             other_d.action = 'update' AND ',' || other_d.fields || ',' LIKE '%%,slug,%%'))
 """
 
 _KEEP_MOVED = """
     UPDATE removals SET state = 'off', skip_reason = %s
     WHERE kind IN ('participants', 'groups') AND state NOT IN ('pending', 'kept', 'off')
-      AND EXISTS (SELECT 1 FROM sync_plan d JOIN sync_plan o ON o.kind = d.kind
-                  AND o.scaikey_id = d.scaikey_id AND o.tenant_id <> d.tenant_id
+      AND EXISTS (SELECT 1 FROM sync_plan d JOIN sync_plan other_d ON other_d.kind = d.kind
+                  AND other_d.scaikey_id = d.scaikey_id AND other_d.tenant_id <> d.tenant_id
                   WHERE d.action = 'move' AND d.kind = removals.kind
-                    AND d.row_id = removals.row_id AND o.action = 'skipped' AND o.reason = %s)
+                    AND d.row_id = removals.row_id
+                    AND other_d.action = 'skipped' AND other_d.reason = %s)
 """
 
 _SKIP_NEW_EDGES = """
     INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, reason)
-    SELECT 'memberships', 'skipped', d.row_id, d.tenant_id, d.n,
-           s.group_scaikey_id || ' ' || s.member_scaikey_id, COALESCE(p.display_name, g.name), %s
-    FROM new_edges d JOIN stage_memberships s ON s.n = d.n
-    LEFT JOIN stage_participants p ON s.is_group = 0 AND p.scaikey_id = s.member_scaikey_id
-    LEFT JOIN stage_groups g ON s.is_group = 1 AND g.scaikey_id = s.member_scaikey_id
-    WHERE d.tenant_id IN (SELECT tenant_id FROM skipped_tenants)
+    SELECT 'memberships', 'skipped', ne.row_id, ne.tenant_id, ne.n,
+           s_e.group_scaikey_id || ' ' || s_e.member_scaikey_id,
+           COALESCE(s_p.display_name, s_g.name), %s
+    FROM new_edges ne JOIN stage_memberships s_e ON s_e.n = ne.n
+    LEFT JOIN stage_participants s_p ON s_e.is_group = 0 AND s_p.scaikey_id = s_e.member_scaikey_id
+    LEFT JOIN stage_groups s_g ON s_e.is_group = 1 AND s_g.scaikey_id = s_e.member_scaikey_id
+    WHERE ne.tenant_id IN (SELECT tenant_id FROM skipped_tenants)
 """

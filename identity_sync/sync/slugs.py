@@ -4,9 +4,6 @@ Slugs are unique in this database, and are the same words that an operator may c
 ScaiKey gets its slug even if a tenant that was removed from ScaiKey has it. It does not if a local
 tenant or another tenant of ScaiKey has it, or if it is not a slug: then a new tenant is skipped and
 an existing one keeps its slug, with a warning. A slug that an older release stored stays.
-
-In SQL: `s` is a staged record, `p` the row of a partner, `t` the row of a tenant, `o` another
-tenant, `h` a skipped staged tenant, `d` a row of the plan.
 """
 
 from __future__ import annotations
@@ -109,8 +106,8 @@ def settle_partner_slugs() -> list[str]:
         "WHERE slug_problem IS NOT NULL ORDER BY n"
     )
     execute(
-        "UPDATE stage_partners SET slug = COALESCE((SELECT p.slug FROM sw_partners p "
-        "WHERE p.scaikey_id = stage_partners.scaikey_id), '') "
+        "UPDATE stage_partners SET slug = COALESCE((SELECT pr.slug FROM sw_partners pr "
+        "WHERE pr.scaikey_id = stage_partners.scaikey_id), '') "
         "WHERE slug IS NULL OR slug_problem IS NOT NULL"
     )
     warnings = [
@@ -146,9 +143,9 @@ def settle_tenant_slugs() -> list[str]:
     """
     _accept_stored_slugs("stage_tenants", "sw_tenants", "scaikey_tenant_id")
     without_slug = fetch(
-        "SELECT t.slug, s.scaikey_id FROM stage_tenants s "
-        "JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id "
-        "WHERE s.slug IS NULL ORDER BY t.slug"
+        "SELECT t.slug, s_t.scaikey_id FROM stage_tenants s_t "
+        "JOIN sw_tenants t ON t.scaikey_tenant_id = s_t.scaikey_id "
+        "WHERE s_t.slug IS NULL ORDER BY t.slug"
     )
     execute(
         "UPDATE stage_tenants SET slug = (SELECT t.slug FROM sw_tenants t "
@@ -179,12 +176,12 @@ def skip_slug_conflicts() -> list[SlugConflict]:
     _skip_dependent_tenants()
     skipped = fetch(
         """
-        SELECT s.scaikey_id, s.name, s.slug, COALESCE(s.slug_problem, ''), o.id IS NOT NULL,
-               o.partner_id IS NULL OR COALESCE(p.scaikey_id = s.partner_scaikey_id, false)
-        FROM stage_tenants s
-        LEFT JOIN sw_tenants o ON o.slug = s.slug AND o.scaikey_tenant_id IS NULL
-        LEFT JOIN sw_partners p ON p.id = o.partner_id
-        WHERE s.skipped = 1 ORDER BY s.n
+        SELECT s_t.scaikey_id, s_t.name, s_t.slug, COALESCE(s_t.slug_problem, ''), t.id IS NOT NULL,
+               t.partner_id IS NULL OR COALESCE(pr.scaikey_id = s_t.partner_scaikey_id, false)
+        FROM stage_tenants s_t
+        LEFT JOIN sw_tenants t ON t.slug = s_t.slug AND t.scaikey_tenant_id IS NULL
+        LEFT JOIN sw_partners pr ON pr.id = t.partner_id
+        WHERE s_t.skipped = 1 ORDER BY s_t.n
         """
     )
     _keep_slugs_of_existing_tenants()
@@ -200,13 +197,13 @@ def _skip_repeated_slugs() -> None:
         """
         UPDATE stage_tenants SET skipped = 1 WHERE n NOT IN (
             SELECT n FROM (
-                SELECT s.n, row_number() OVER (
-                    PARTITION BY s.slug
-                    ORDER BY CASE WHEN t.slug = s.slug THEN 0 ELSE 1 END, s.scaikey_id
+                SELECT s_t.n, row_number() OVER (
+                    PARTITION BY s_t.slug
+                    ORDER BY CASE WHEN t.slug = s_t.slug THEN 0 ELSE 1 END, s_t.scaikey_id
                 ) AS place
-                FROM stage_tenants s
-                LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
-                WHERE s.slug_problem IS NULL
+                FROM stage_tenants s_t
+                LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_t.scaikey_id
+                WHERE s_t.slug_problem IS NULL
             ) AS ranked WHERE place = 1)
         """
     )
@@ -217,13 +214,13 @@ def _skip_used_slugs() -> None:
     execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE EXISTS (
-            SELECT 1 FROM sw_tenants o
-            WHERE o.slug = stage_tenants.slug AND (o.scaikey_tenant_id IS NULL OR (
-                o.id NOT IN (SELECT tenant_id FROM scope_tenants)
-                AND o.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))
-                OR o.id IN (SELECT row_id FROM loss_claims WHERE kind = 'tenants'
+            SELECT 1 FROM sw_tenants t
+            WHERE t.slug = stage_tenants.slug AND (t.scaikey_tenant_id IS NULL OR (
+                t.id NOT IN (SELECT tenant_id FROM scope_tenants)
+                AND t.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))
+                OR t.id IN (SELECT row_id FROM loss_claims WHERE kind = 'tenants'
                             AND is_absent = 1 AND state IN ('postponed', 'inconsistent', 'kept'))
-                OR o.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
+                OR t.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
                                            WHERE kind = 'tenants')))
         """
     )
@@ -246,9 +243,10 @@ def _skip_dependent_tenants() -> None:
     while execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE skipped = 0 AND EXISTS (
-            SELECT 1 FROM stage_tenants h JOIN sw_tenants t ON t.scaikey_tenant_id = h.scaikey_id
-            WHERE h.skipped = 1 AND t.slug = stage_tenants.slug
-              AND h.scaikey_id <> stage_tenants.scaikey_id)
+            SELECT 1 FROM stage_tenants s_t
+            JOIN sw_tenants t ON t.scaikey_tenant_id = s_t.scaikey_id
+            WHERE s_t.skipped = 1 AND t.slug = stage_tenants.slug
+              AND s_t.scaikey_id <> stage_tenants.scaikey_id)
         """
     ):
         pass
@@ -263,9 +261,9 @@ def free_slugs() -> None:
     execute(
         """
         UPDATE sw_tenants SET slug = '~' || CAST(id AS text) WHERE id IN (
-            SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+            SELECT d.row_id FROM sync_plan d JOIN stage_tenants s_t ON s_t.n = d.n
             JOIN sw_tenants t ON t.id = d.row_id
-            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND t.slug <> s.slug)
+            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND t.slug <> s_t.slug)
         """
     )
     execute(

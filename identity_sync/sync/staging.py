@@ -158,8 +158,8 @@ def deduplicate(table: str) -> int:
     deleted = 0
     if not _create_unique_index(table):
         deleted = execute(
-            f"DELETE FROM {table} WHERE n IN (SELECT n FROM ("
-            f"SELECT n, row_number() OVER (PARTITION BY {TABLES[table].unique} ORDER BY n) AS place "
+            f"DELETE FROM {table} WHERE n IN (SELECT n FROM (SELECT n, row_number() OVER ("
+            f"PARTITION BY {TABLES[table].unique} ORDER BY n) AS place "
             f"FROM {table}) AS ranked WHERE place > 1)"
         )
         _create_unique_index(table)

@@ -20,8 +20,8 @@ Columns with the same meaning everywhere:
   the cause of a failed look-up.
 
 In all SQL of a sync a table has one alias, with a word before it where a statement reads the table
-twice: `t` and `other_t` are both tenants. In SQL that is made for several kinds, `p` is a row of the
-kind, `m` the row of a member (a person or a group), and `s` the staged record.
+twice: `t` and `other_t` are both tenants. In SQL that is made for several kinds, `p` is a row of
+the kind, `m` the row of a member (a person or a group), and `s` the staged record.
 """
 
 from __future__ import annotations

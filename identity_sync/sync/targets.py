@@ -205,11 +205,11 @@ class _TargetReader:
 
 
 _UNKNOWN_MEMBERS = """
-    SELECT DISTINCT s.member_scaikey_id FROM stage_memberships s
-    WHERE s.is_group = %s AND NOT EXISTS (
+    SELECT DISTINCT s_e.member_scaikey_id FROM stage_memberships s_e
+    WHERE s_e.is_group = %s AND NOT EXISTS (
         SELECT 1 FROM {local} p
-        WHERE p.scaikey_id = s.member_scaikey_id AND p.absent_since IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM {staged} m WHERE m.scaikey_id = s.member_scaikey_id)
+        WHERE p.scaikey_id = s_e.member_scaikey_id AND p.absent_since IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE s.scaikey_id = s_e.member_scaikey_id)
 """
 
 

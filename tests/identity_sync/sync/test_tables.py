@@ -1,0 +1,128 @@
+"""All SQL of the sync: its tables are declared, each with one alias, and what is declared is used."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from identity_sync.sync import tables
+from identity_sync.sync.entities import ENTITIES
+from identity_sync.sync.tables import ALIASES, TABLES
+
+FOLDER = Path(tables.__file__).parent
+SQL = re.compile(r"\b(?:SELECT|FROM|JOIN|UPDATE|INSERT|DELETE|WHERE|EXISTS)\b")
+# A table with its alias. A text may begin with one, as a part of a statement.
+TABLE = re.compile(
+    r"(?P<before>\b(?:FROM|JOIN|UPDATE|INTO)\s+|\A\s*)(?P<table>(?:[a-z_]|\{[^}]*\})+)"
+    r"(?:\s+(?:AS )?(?P<alias>[a-z_]+)\b(?!\s*\())?"
+)
+INSERTED = re.compile(r"\bINSERT INTO \w+\s*\([^)]*\)")
+
+
+def render(node: ast.expr) -> str:
+    """Return the text of a string; what is inserted is written as `{expression}`."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(render, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return f"{{{ast.unparse(node.value).replace(' ', '')}}}"
+    return str(node.value) if isinstance(node, ast.Constant) else ""
+
+
+def iter_texts(source: str) -> Iterator[str]:
+    """Yield the texts in Python code, without docstrings."""
+    tree = ast.parse(source)
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    skipped |= {id(part) for node in joined for part in node.values}
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if (is_text or isinstance(node, ast.JoinedStr)) and id(node) not in skipped:
+            yield render(node)
+
+
+TEXTS = {path.name: list(iter_texts(path.read_text())) for path in sorted(FOLDER.glob("*.py"))}
+
+
+def list_allowed_aliases(table: str) -> set[str]:
+    """Return the aliases of a table, or of a table whose name is made for each kind."""
+    if "{" not in table:
+        return {ALIASES[table]}
+    if table == "{source}":  # the plan, or a part of it
+        return {"d"}
+    is_staged = "stag" in table
+    return {"s"} if is_staged else {"p", "m"}
+
+
+def find_problems(text: str) -> Iterator[str]:
+    common = re.findall(r"\bWITH (?:RECURSIVE )?(\w+)", text)
+    for match in TABLE.finditer(text):
+        table, alias = match["table"], match["alias"]
+        if "{" not in table and table not in ALIASES:
+            if match["before"].strip() and table not in common:
+                yield f"{table} is not declared"
+        elif alias is not None:
+            allowed = list_allowed_aliases(table)
+            declared = {*ALIASES.values(), "s", "m"}
+            parts = alias.split("_")
+            longest = next(
+                each
+                for n in range(len(parts))
+                if (each := "_".join(parts[n:])) in {*declared, parts[-1]}
+            )
+            if longest not in allowed:
+                yield f"{table} has the alias {alias}, not {' or '.join(sorted(allowed))}"
+
+
+def test_success_every_table_is_declared_and_has_its_alias() -> None:
+    problems = [
+        f"{module}: {problem} in {' '.join(text.split())}"
+        for module, texts in TEXTS.items()
+        for text in filter(SQL.search, texts)
+        for problem in find_problems(text)
+    ]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("SELECT l.id FROM losses l", "losses has the alias l, not lo"),
+        ("FROM lookups s_l", None),
+        ("FROM sw_tenants s_t", "sw_tenants has the alias s_t, not t"),
+        ("FROM stage_tenants other_s_t", None),
+        ("FROM sw_tenants old_t JOIN sw_tenants t ON true", None),
+        ("UPDATE {entity.table} AS x SET", "{entity.table} has the alias x, not m or p"),
+        ("JOIN stage_{kind} p ON", "stage_{kind} has the alias p, not s"),
+        ("INSERT INTO sync_plans (kind) SELECT", "sync_plans is not declared"),
+        ("WITH lost AS (SELECT 1) SELECT * FROM lost", None),
+    ],
+)
+def test_success_a_wrong_alias_or_table_is_found(sql: str, problem: str | None) -> None:
+    assert list(find_problems(sql)) == ([problem] if problem else [])
+
+
+def test_success_aliases_are_unique() -> None:
+    aliases = [*ALIASES.values(), "s", "m"]
+    assert len(set(aliases)) == len(aliases)
+
+
+def test_success_every_declared_table_and_column_is_used() -> None:
+    """A column is used in SQL that names its table, or anywhere with the table's alias."""
+    everything = [INSERTED.sub("", text) for texts in TEXTS.values() for text in texts]
+    of_kinds = [text for text in everything if re.search(r"stage_\{|staging_table", text)]
+    unused = []
+    for name, table in TABLES.items():
+        columns = {entity.staging_table: entity.columns for entity in ENTITIES}.get(name, ())
+        read = [text for text in everything if SQL.search(text) and re.search(rf"\b{name}\b", text)]
+        read += [*(of_kinds if columns else ()), *columns]
+        unused += [
+            f"{name}.{column}"
+            for column in table.columns
+            if not any(re.search(rf"\b{column}\b", text) for text in read)
+            and not any(re.search(rf"\b{table.alias}\.{column}\b", text) for text in everything)
+        ]
+    assert unused == [], unused
