@@ -2,8 +2,8 @@
 
 `run.run_sync` goes through the modules in this order:
 
-1. `scope` reads from the token what the credentials can read; `fetch` reads the lists into the
-   temporary tables of `staging`, and `targets` the single records that webhooks announce.
+1. `scope` reads from the token what the credentials can read; `fetch` reads the lists into
+   temporary tables, and `targets` the single records that webhooks announce.
 2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
    by ID; `edge_claims` does so for memberships, and reads members again.
 3. `plan` resolves conflicts of slugs, and compares the staged records with the rows: `entities`,
@@ -14,5 +14,5 @@
 6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
 
 `run.write_sync_plan` writes the plan to a file instead (`plan_file`), and `run.apply_sync_plan`
-applies one that was reviewed.
+applies one that was reviewed. `tables` explains the temporary tables, which all SQL here is about.
 """

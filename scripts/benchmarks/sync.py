@@ -261,7 +261,7 @@ def run_sync(allow_removals: int | None = None) -> Run:
 
 def _measure_tables() -> dict[str, int]:
     """Sum up the sizes of the plan, of the staged responses, and of the rows that a sync writes."""
-    from identity_sync.sync.staging import TABLES as TEMPORARY
+    from identity_sync.sync.tables import TABLES as TEMPORARY
 
     sizes = dict.fromkeys(("plan", "staged", "rows", "rows_with_indexes"), 0)
     for name, rows, total in _list_sizes():

@@ -15,7 +15,7 @@ from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
-from identity_sync.sync.staging import TABLES
+from identity_sync.sync.tables import TABLES
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox

@@ -42,7 +42,7 @@ def test_success_a_first_sync_reads_each_staged_membership_and_person_once() -> 
     assert len(plans) == 5
     *edges, people = plans
     for plan in edges:
-        assert plan[0] == "SCAN s"
+        assert plan[0] == "SCAN s_e"
         assert all(step.startswith("SEARCH") for step in plan[1:])
     assert "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)" in people
 
@@ -54,10 +54,10 @@ def test_success_a_later_sync_reads_only_the_memberships_of_new_people(scaikey: 
     plans: list[list[str]] = []
     with CaptureQueriesContext(connection) as queries:
         sync(on_planned=lambda: plans.extend(list_plans(queries, "INSERT INTO new_edges")))
-    (plan,) = [plan for plan in plans if plan[0].startswith("SEARCH m ")]
+    (plan,) = [plan for plan in plans if plan[0].startswith("SEARCH d ")]
     assert [step.split("(")[0] for step in plan[1:]] == [
-        "SEARCH s USING INDEX stage_memberships_member ",
-        "SEARCH g USING INDEX group_map_scaikey_id ",
+        "SEARCH s_e USING INDEX stage_memberships_member ",
+        "SEARCH gm USING INDEX group_map_scaikey_id ",
     ]
 
 
