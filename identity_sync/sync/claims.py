@@ -26,10 +26,13 @@ from identity_sync.sync import roles
 from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.sync.fetch import restage_records
 from identity_sync.sync.scope import SyncScope
-from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_numbers
+from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_filled, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
+
+MEMBERSHIPS = "memberships"
+"""The kind whose claims are in `edge_claims`; see edge_claims.py."""
 
 ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
@@ -379,41 +382,36 @@ def unstage_undecided_roles() -> None:
     )
 
 
-def assume(kind: str, tenant_id: str) -> int:
-    """Set the open claims to assumed, and return how many there were.
-
-    Such losses are never applied: they become pending removals.
-    """
-    where, params = _open_claims(kind, tenant_id)
-    execute(
-        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
-        "SELECT kind, scaikey_id, %s FROM loss_claims "
-        f"WHERE is_absent = 1 AND {where}",
-        [Reason.REMOVED, *params],
-    )
-    return execute(f"UPDATE loss_claims SET state = 'assumed' WHERE {where}", params)
+def assume(kind: str, tenant_id: str) -> None:
+    """Set the open claims to assumed: such losses are not applied, and become pending removals."""
+    table, where, params = _open_claims(kind, tenant_id)
+    if kind != MEMBERSHIPS:
+        execute(
+            "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+            f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
+            [Reason.REMOVED, *params],
+        )
+    execute(f"UPDATE {table} SET state = 'assumed' WHERE {where}", params)
 
 
-def draw_open(kind: str, *, limit: int, tenant_id: str = "") -> list[str]:
-    """Return the ids of some open claims.
+def draw_open(kind: str, *, limit: int, tenant_id: str) -> list[str]:
+    """Return the IDs of some open claims, of group memberships their groups.
 
     They are drawn at random: else the same claims would spend the budget of each run.
     """
-    where, params = _open_claims(kind, tenant_id)
-    rows = fetch(
-        f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
-        [*params, limit],
-    )
-    return [row[0] for row in rows]
+    table, where, params = _open_claims(kind, tenant_id)
+    distinct = f"SELECT DISTINCT {_ids_of(kind)} AS id FROM {table} WHERE {where}"
+    sql = f"SELECT id FROM ({distinct}) AS open_claims ORDER BY random() LIMIT %s"
+    return [row[0] for row in fetch(sql, [*params, limit])]
 
 
 def iter_open(kind: str) -> Iterator[list[str]]:
     """Yield the ids of all open claims of a kind in batches, drawn at random like those above."""
-    where, params = _open_claims(kind, "")
+    table, where, params = _open_claims(kind, "")
     execute("DELETE FROM claim_order")
     total = execute(
         "INSERT INTO claim_order (n, scaikey_id) "
-        f"SELECT row_number() OVER (ORDER BY random()), scaikey_id FROM loss_claims WHERE {where}",
+        f"SELECT row_number() OVER (ORDER BY random()), scaikey_id FROM {table} WHERE {where}",
         params,
     )
     index_numbers("claim_order")
@@ -424,23 +422,22 @@ def iter_open(kind: str) -> Iterator[list[str]]:
 
 def close_open(kind: str, *, state: str, note: str) -> int:
     """Give all open claims of a kind this state, and return how many there were."""
-    where, params = _open_claims(kind, "")
+    table, where, params = _open_claims(kind, "")
     number = execute(
-        f"UPDATE loss_claims SET state = %s, note = %s WHERE {where}", [state, note, *params]
+        f"UPDATE {table} SET state = %s, note = %s WHERE {where}", [state, note, *params]
     )
-    unstage_undecided(kind)
+    if kind != MEMBERSHIPS:
+        unstage_undecided(kind)
     return number
 
 
 def count_states(kind: str, ids: Sequence[str] | None = None) -> dict[str, int]:
-    """Count the claims of a kind by state: all of them, or those with these ids."""
-    among = "" if ids is None else f"AND scaikey_id IN ({', '.join(['%s'] * len(ids))})"
-    return dict(
-        fetch(
-            f"SELECT state, count(*) FROM loss_claims WHERE kind = %s {among} GROUP BY state",
-            [kind, *(ids or ())],
-        )
-    )
+    """Count the claims of a kind by state: all of them, or those with these IDs."""
+    table, where, params = _claims(kind)
+    if ids is not None:
+        where += f" AND {_ids_of(kind)} IN ({', '.join(['%s'] * len(ids))})"
+    sql = f"SELECT state, count(*) FROM {table} WHERE {where} GROUP BY state"
+    return dict(fetch(sql, [*params, *(ids or ())]))
 
 
 def format_postponed_cause(kind: str) -> str:
@@ -450,16 +447,29 @@ def format_postponed_cause(kind: str) -> str:
     return format_cause(note, detail or "")
 
 
-def _open_claims(kind: str, tenant_id: str) -> tuple[str, list[str]]:
-    """Return the condition for the open claims of a kind, in one tenant if it is not empty."""
+def _claims(kind: str) -> tuple[str, str, list[str]]:
+    """Return the table of the claims of a kind, their condition, and its parameters."""
+    if kind == MEMBERSHIPS:
+        return "edge_claims", "0 = 0", []
+    return "loss_claims", "kind = %s", [kind]
+
+
+def _ids_of(kind: str) -> str:
+    """Return the column with what is looked up."""
+    return "group_scaikey_id" if kind == MEMBERSHIPS else "scaikey_id"
+
+
+def _open_claims(kind: str, tenant_id: str) -> tuple[str, str, list[str]]:
+    """Return the same for the open claims of a kind, in one tenant if it is not empty."""
+    table, where, params = _claims(kind)
     if tenant_id:
-        return "kind = %s AND state = 'open' AND tenant_id = %s", [kind, tenant_id]
-    return "kind = %s AND state = 'open'", [kind]
+        return table, f"{where} AND state = 'open' AND tenant_id = %s", [*params, tenant_id]
+    return table, f"{where} AND state = 'open'", params
 
 
 def count_suspended_manually(kind: str) -> int:
     """Count the open claims about rows that are suspended manually, and would not be removed."""
-    if kind == "groups":
+    if kind in ("groups", MEMBERSHIPS):
         return 0
     sql = (
         f"SELECT count(*) FROM loss_claims c JOIN sw_{kind} p ON p.id = c.row_id WHERE c.kind = %s "
@@ -469,30 +479,30 @@ def count_suspended_manually(kind: str) -> int:
     return int(fetch_one(sql, [kind])[0])
 
 
-def count_open(kind: str) -> int:
-    return measure_open(kind, "count(*)")
-
-
-def measure_open(kind: str, measure: str) -> int:
+def measure_open(kind: str, measure: str = "count(*)") -> int:
     """Aggregate the open claims of a kind: `measure` is `count(*)` or a sum in SQL."""
-    where, params = _open_claims(kind, "")
-    return int(fetch_one(f"SELECT {measure} FROM loss_claims WHERE {where}", params)[0] or 0)
+    table, where, params = _open_claims(kind, "")
+    return int(fetch_one(f"SELECT {measure} FROM {table} WHERE {where}", params)[0] or 0)
 
 
 def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[tuple[str, int]]:
     """Return the tenants whose measure exceeds a number, with that measure."""
-    where, params = _open_claims(kind, "")
+    table, where, params = _open_claims(kind, "")
     rows = fetch(
-        f"SELECT tenant_id, {measure} FROM loss_claims WHERE {where} AND tenant_id IS NOT NULL "
+        f"SELECT tenant_id, {measure} FROM {table} WHERE {where} AND tenant_id IS NOT NULL "
         f"GROUP BY tenant_id HAVING {measure} > %s",
         [*params, more_than],
     )
+    if rows:
+        index_filled(table, "tenant_id")
     return [(str(tenant_id), int(number)) for tenant_id, number in rows]
 
 
 def count_present(kind: str, tenant_id: str) -> int:
     """Count the rows of a tenant that ScaiKey manages and still has; for its own kind that is 1."""
-    sql = f"SELECT count(*) FROM sw_{kind} WHERE tenant_id = %s AND absent_since IS NULL"
     if kind == "tenants":
         return 1
-    return int(fetch_one(f"{sql} AND scaikey_id IS NOT NULL", [tenant_id])[0])
+    rows = "sw_group_memberships" if kind == MEMBERSHIPS else f"sw_{kind}"
+    managed = "" if kind == MEMBERSHIPS else "AND scaikey_id IS NOT NULL"
+    sql = f"SELECT count(*) FROM {rows} WHERE tenant_id = %s AND absent_since IS NULL {managed}"
+    return int(fetch_one(sql, [tenant_id])[0])

@@ -22,16 +22,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from identity_sync.reasons import Reason
 from identity_sync.sync import claims, pending, roles
 from identity_sync.sync.claims import Claim
-from identity_sync.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.sync.entities import ENTITIES, PARTICIPANTS
 from identity_sync.sync.fetch import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staged_rows import DELETED_STATUSES
-from identity_sync.sync.staging import BATCH, copy_rows, index_filled
+from identity_sync.sync.staging import BATCH, copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
@@ -96,7 +97,8 @@ class Confirmation:
 class Confirmer:
     """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups.
 
-    `now` is the time at which approvals and keeps must be valid.
+    `now` is the time at which approvals and keeps must be valid, and `unproven` the reason for
+    claims about which a sample proves nothing.
     """
 
     client: ScaiKeyClient
@@ -106,49 +108,43 @@ class Confirmer:
     progress_factory: ProgressFactory
     now: datetime
     result: Confirmation = field(default_factory=Confirmation)
+    unproven: ClassVar[Reason] = Reason.NOTHING_PROVEN
 
     def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
         """Decide every claim of the kinds that were fetched. Raises `UpstreamUnauthorized`."""
+        only_kept = self.limit.allowed is not None
         for entity in ENTITIES:
             if entity.kind in fetched.kinds:
-                self._confirm_kind(entity, present[entity.kind])
+                claims.find_claims(entity, self.scope)
+                claims.settle_lost_tenants(entity)
+                if claims.measure_open(entity.kind):
+                    pending.match_claims(entity.kind, now=self.now, only_kept=only_kept)
+                    self._decide(entity.kind, present[entity.kind])
                 self._warn(entity.kind)
-        if roles.has_role_data():
-            fetched.invalid_roles = roles.stage_roles()
-            self.result.roles_are_staged = True
-            self._confirm_roles()
-
-    def _confirm_kind(self, entity: EntitySync, present: int) -> None:
-        claims.find_claims(entity, self.scope)
-        claims.settle_lost_tenants(entity)
-        if not claims.count_open(entity.kind):
+        if not roles.has_role_data():
             return
-        pending.match_claims(entity.kind, now=self.now, only_kept=self.limit.allowed is not None)
-        self._look_up_approved(entity.kind)
-        self._apply_limit(entity.kind, present)
-        self._look_up_open(entity.kind)
-
-    def _confirm_roles(self) -> None:
-        """Decide claims about roles, which are counted in grants, not in people."""
+        fetched.invalid_roles = roles.stage_roles()
+        self.result.roles_are_staged = True
         claims.unstage_undecided_roles()
         claims.find_role_claims()
-        if not claims.count_open(PARTICIPANTS.kind):
-            return
-        pending.match_role_claims(now=self.now, only_kept=self.limit.allowed is not None)
-        self._look_up_approved(PARTICIPANTS.kind)
-        grants = int(fetch_one("SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'")[0])
-        self._apply_limit(PARTICIPANTS.kind, grants, measure="sum(role_losses)")
-        self._look_up_open(PARTICIPANTS.kind)
-        claims.unstage_undecided_roles()
-        self._warn(PARTICIPANTS.kind)
+        if claims.measure_open(PARTICIPANTS.kind):
+            # Claims about roles are counted in grants, not in people.
+            pending.match_role_claims(now=self.now, only_kept=only_kept)
+            sql = "SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'"
+            self._decide(PARTICIPANTS.kind, int(fetch_one(sql)[0]), measure="sum(role_losses)")
+            claims.unstage_undecided_roles()
+            self._warn(PARTICIPANTS.kind)
+
+    def _decide(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
+        """Decide the open claims of a kind. A run for single records looks up each."""
+        for ids in batched(pending.list_approved_claims(kind, self.now), BATCH):
+            self._look_up(kind, ids, LookupBudget(None, None))
+        if not self.scope.targets_only:
+            self._apply_limit(kind, present, measure=measure)
+        self._look_up_open(kind)
 
     def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
-        """Look up a sample where the claims exceed the removal limit, in total or in one tenant.
-
-        A run for single records looks up each.
-        """
-        if self.scope.targets_only:
-            return
+        """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
         claimed = claims.measure_open(kind, measure)
         # Who is suspended manually has lost access before.
         if self.limit.allows(claimed - claims.count_suspended_manually(kind)):
@@ -160,15 +156,13 @@ class Confirmer:
         if self.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
             return
-        by_tenant = claims.measure_open_by_tenant(kind, measure, more_than=self.limit.limit)
-        if by_tenant:
-            index_filled("loss_claims", "tenant_id", "kind")
-        for tenant_id, number in by_tenant:
-            if not self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
-                continue
-            if not self._is_confirmed_by_sample(kind, tenant_id):
-                return
-            claims.assume(kind, tenant_id)
+        for tenant_id, number in claims.measure_open_by_tenant(
+            kind, measure, more_than=self.limit.limit
+        ):
+            if self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
+                if not self._is_confirmed_by_sample(kind, tenant_id):
+                    return
+                claims.assume(kind, tenant_id)
 
     def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
         """Look up a sample of the claims, and return whether only removals were confirmed.
@@ -182,17 +176,13 @@ class Confirmer:
         if states.get("lost") and not states.get("exists"):
             return True
         if not states.get("exists"):
-            claims.close_open(kind, state="postponed", note=Reason.NOTHING_PROVEN)
+            claims.close_open(kind, state="postponed", note=self.unproven)
         elif claims.close_open(kind, state="inconsistent", note=Reason.INCONSISTENT):
             self.result.inconsistent.append(kind)
         return False
 
-    def _look_up_approved(self, kind: str) -> None:
-        for ids in batched(pending.list_approved_claims(kind, self.now), BATCH):
-            self._look_up(kind, ids, LookupBudget(None, None))
-
     def _look_up_open(self, kind: str) -> None:
-        total = claims.count_open(kind)
+        total = claims.measure_open(kind)
         decided = 0
         with self.progress_factory(f"Looking up {kind}") as progress:
             for ids in claims.iter_open(kind):

@@ -14,20 +14,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 
 from identity_sync.reasons import Reason
-from identity_sync.sync import pending
-from identity_sync.sync.confirm import SAMPLE_SIZE, Confirmation, LookupBudget
+from identity_sync.sync import claims, pending
+from identity_sync.sync.confirm import Confirmer, LookupBudget
 from identity_sync.sync.fetch import MAX_NAMED, direct_memberships
 from identity_sync.sync.memberships import KIND, MEMBER_TYPES, count_in_scope
-from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.scope import SyncScope
-from identity_sync.sync.staging import analyze, copy_rows, find_kept_note, index_filled
-from scaiwave.clients.scaikey.client import ScaiKeyClient
+from identity_sync.sync.staging import analyze, copy_rows, find_kept_note
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
-from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
 from scaiwave.ids import new_id_hex
@@ -124,126 +119,57 @@ def find_edges_of_lost_members() -> None:
         )
 
 
-def _keep_edges() -> None:
-    """Keep the group memberships that would end in tenants whose removals are turned off."""
-    execute(
-        f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
-        "WHERE state IN ('open', 'proven') "
-        "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
-    )
-
-
-@dataclass(frozen=True)
-class EdgeConfirmer:
+class EdgeConfirmer(Confirmer):
     """Decides the claims about edges by the rule in the docstring of this module."""
 
-    client: ScaiKeyClient
-    limit: RemovalLimit
-    budget: LookupBudget
-    scope: SyncScope
-    progress_factory: ProgressFactory
-    now: datetime
-    result: Confirmation
+    unproven = Reason.MEMBERS_INCOMPLETE
 
-    def confirm(self, present: int) -> None:
+    def confirm_edges(self, present: int) -> None:
         find_claims()
-        if self.scope.targets_only or _has_groups_not_fetched():
+        unread = fetch(
+            "SELECT 1 FROM stage_groups "
+            "WHERE scaikey_id NOT IN (SELECT scaikey_id FROM fetched_groups) LIMIT 1"
+        )
+        if self.scope.targets_only or unread:
             find_edges_of_lost_members()
             find_edges_of_returning_groups()
         if self.scope.targets_only:
             present = count_in_scope()
-        _keep_edges()
-        if not _count_open():
+        # Keep the memberships that would end in tenants whose removals are turned off.
+        execute(
+            f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
+            "WHERE state IN ('open', 'proven') "
+            "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+        )
+        if not claims.measure_open(KIND):
             return
         analyze("edge_claims")
         pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
         for groups in batched(pending.list_approved_groups(self.now), GROUPS_READ_AGAIN):
-            self._read_again(groups, LookupBudget(None, None))
-        self._apply_limit(present)
+            self._look_up(KIND, groups, LookupBudget(None, None))
+        self._apply_limit(KIND, present)
         last, done = "", 0
-        total = int(
-            fetch_one(
-                "SELECT count(DISTINCT group_scaikey_id) FROM edge_claims WHERE state = 'open'"
-            )[0]
-        )
+        total = claims.measure_open(KIND, "count(DISTINCT group_scaikey_id)")
         with self.progress_factory("Reading group members again") as progress:
-            while groups := _list_open_groups(after=last, limit=GROUPS_READ_AGAIN):
-                if not self._read_again(groups):
-                    _postpone_open(Reason.BUDGET_SPENT)
+            while groups := [row[0] for row in fetch(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN])]:
+                if not self._look_up(KIND, groups):
+                    claims.close_open(KIND, state="postponed", note=Reason.BUDGET_SPENT)
                 last, done = groups[-1], done + len(groups)
                 progress(done, total)
-        self._warn()
+        self._warn(KIND)
 
-    def _apply_limit(self, total: int) -> None:
-        claimed = _count_open()
-        if self.limit.allowed is not None and claimed <= self.limit.allowed:
-            return
-        if self.limit.is_exceeded(claimed, total):
-            if self._is_confirmed_by_sample(""):
-                _assume("")
-            return
-        if self.scope.tenant_only or self.limit.allowed is not None:
-            # --allow-removals lifts the budget, so that every claim is looked up.
-            return
-        rows = fetch(
-            "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "
-            "HAVING count(*) > %s",
-            [self.limit.limit],
-        )
-        if rows:
-            index_filled("edge_claims", "tenant_id")
-        for tenant_id, number in rows:
-            present = fetch_one(
-                "SELECT count(*) FROM sw_group_memberships "
-                "WHERE tenant_id = %s AND absent_since IS NULL",
-                [str(tenant_id)],
-            )[0]
-            if not self.limit.is_exceeded(int(number), int(present)):
-                continue
-            if not self._is_confirmed_by_sample(str(tenant_id)):
-                return
-            _assume(str(tenant_id))
-
-    def _is_confirmed_by_sample(self, tenant_id: str) -> bool:
-        """Read a sample of groups again, and return whether only removals were confirmed.
-
-        Otherwise all open claims are decided: as inconsistent if an edge still exists, and as
-        postponed if nothing is proven.
-        """
-        groups = _draw_open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id)
-        self._read_again(groups)
-        marks = ", ".join(["%s"] * len(groups))
-        states = dict(
-            fetch(
-                "SELECT state, count(*) FROM edge_claims "
-                f"WHERE group_scaikey_id IN ({marks}) GROUP BY state",
-                groups,
-            )
-        )
-        if states.get("lost") and not states.get("exists"):
-            return True
-        if states.get("exists"):
-            stopped_count = execute(
-                "UPDATE edge_claims SET state = 'inconsistent', note = %s WHERE state = 'open'",
-                [Reason.INCONSISTENT],
-            )
-            if stopped_count:
-                self.result.inconsistent.append(KIND)
-        else:
-            _postpone_open(Reason.MEMBERS_INCOMPLETE)
-        return False
-
-    def _read_again(self, groups: list[str], budget: LookupBudget | None = None) -> bool:
+    def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
         """Read the members of groups twice more, and decide their claims.
 
         Returns False if the budget was spent before the last group.
         """
-        keys = (budget or self.budget).limit(groups)
+        keys = (budget or self.budget).limit(ids)
         with closing(self.client.iter_members(keys, to_end=True)) as lists:
             first_lists = dict(map(_drop_unreadable, lists))
         documents = self._read_documents(first_lists)
+        # A size that differs from the first one even if the server caps pages.
         sizes = {
-            group_id: _other_page_size(members)
+            group_id: max(1, members.page_size * 2 // 3)
             for group_id, members in first_lists.items()
             if members is not None and group_id not in documents
         }
@@ -261,7 +187,7 @@ class EdgeConfirmer:
                 second = second_lists.get(group_id)
                 readings.append(_Reading(group_id, (first, second), _are_proof(first, second)))
         _decide(readings)
-        return len(first_lists) == len(groups)
+        return len(first_lists) == len(ids)
 
     def _read_documents(self, groups: Iterable[str]) -> dict[str, ScimGroup]:
         """Read the groups by id whose members were fetched by SCIM."""
@@ -278,12 +204,13 @@ class EdgeConfirmer:
                     documents[group_id] = group
         return documents
 
-    def _warn(self) -> None:
-        if number := _count("exists"):
+    def _warn(self, kind: str) -> None:
+        states = claims.count_states(kind)
+        if number := states.get("exists"):
             self.result.warnings.append(
                 f"ScaiKey's lists omitted {pluralize(number, 'group membership')} that still exist."
             )
-        number = _count("postponed") + _count("inconsistent")
+        number = states.get("postponed", 0) + states.get("inconsistent", 0)
         if not number:
             return
         names = fetch(
@@ -300,14 +227,10 @@ class EdgeConfirmer:
         )
 
 
-def _has_groups_not_fetched() -> bool:
-    """Whether ScaiKey lists a group, and did not return its members."""
-    return bool(
-        fetch(
-            "SELECT 1 FROM stage_groups "
-            "WHERE scaikey_id NOT IN (SELECT scaikey_id FROM fetched_groups) LIMIT 1"
-        )
-    )
+_NEXT_GROUPS = """
+    SELECT DISTINCT group_scaikey_id FROM edge_claims
+    WHERE state = 'open' AND group_scaikey_id > %s ORDER BY group_scaikey_id LIMIT %s
+"""
 
 
 def _drop_unreadable(
@@ -316,11 +239,6 @@ def _drop_unreadable(
     """A list that can't be read proves as little as none."""
     group_id, members = reading
     return group_id, None if isinstance(members, UnreadableList) else members
-
-
-def _other_page_size(members: MemberList) -> int:
-    """Return a page size that differs from the first one even if the server caps pages."""
-    return max(1, members.page_size * 2 // 3)
 
 
 @dataclass(frozen=True)
@@ -343,7 +261,11 @@ def _decide(readings: list[_Reading]) -> None:
     copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof], "") for each in readings))
     analyze("lookups")
     if existing := _find_existing(readings):
-        _restage(existing)
+        last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
+        copy_rows(
+            "stage_memberships",
+            ((number, new_id_hex(), *edge) for number, edge in enumerate(existing, last + 1)),
+        )
         execute(
             """
             UPDATE edge_claims SET state = 'exists'
@@ -397,56 +319,3 @@ def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:
     )
     sizes_differ = first.page_size != second.page_size
     return first.is_complete and second.is_complete and (sizes_differ or fits_one_page)
-
-
-def _restage(edges: Iterable[tuple[str, str, int]]) -> None:
-    """Stage edges that only a later list showed."""
-    last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
-    copy_rows(
-        "stage_memberships",
-        ((number, new_id_hex(), *edge) for number, edge in enumerate(edges, last + 1)),
-    )
-
-
-def _list_open_groups(*, after: str, limit: int) -> list[str]:
-    """Return the next groups with open claims, in the order of their ids."""
-    rows = fetch(
-        "SELECT DISTINCT group_scaikey_id FROM edge_claims "
-        "WHERE state = 'open' AND group_scaikey_id > %s ORDER BY group_scaikey_id LIMIT %s",
-        [after, limit],
-    )
-    return [row[0] for row in rows]
-
-
-def _draw_open_groups(*, limit: int, tenant_id: str) -> list[str]:
-    """Draw groups with open claims at random, of one tenant if it is not empty."""
-    where, params = "", []
-    if tenant_id:
-        where, params = "AND tenant_id = %s", [tenant_id]
-    rows = fetch(
-        "SELECT group_scaikey_id FROM (SELECT DISTINCT group_scaikey_id FROM edge_claims "
-        f"WHERE state = 'open' {where}) AS g ORDER BY random() LIMIT %s",
-        [*params, limit],
-    )
-    return [row[0] for row in rows]
-
-
-def _assume(tenant_id: str) -> int:
-    if tenant_id:
-        return execute(
-            "UPDATE edge_claims SET state = 'assumed' WHERE state = 'open' AND tenant_id = %s",
-            [tenant_id],
-        )
-    return execute("UPDATE edge_claims SET state = 'assumed' WHERE state = 'open'")
-
-
-def _postpone_open(note: str) -> None:
-    execute("UPDATE edge_claims SET state = 'postponed', note = %s WHERE state = 'open'", [note])
-
-
-def _count_open() -> int:
-    return _count("open")
-
-
-def _count(state: str) -> int:
-    return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state = %s", [state])[0])

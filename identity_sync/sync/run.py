@@ -356,22 +356,12 @@ def _confirm(
             config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
         )
     now = _now()
-    confirmer = Confirmer(
-        context.client, scope, limit, budget, context.options.progress_factory, now
-    )
-    confirmer.confirm(fetched, present)
+    result = Confirmation()
+    shared = (context.client, scope, limit, budget, context.options.progress_factory, now, result)
+    Confirmer(*shared).confirm(fetched, present)
     if "memberships" in fetched.kinds:
-        edges = EdgeConfirmer(
-            context.client,
-            limit,
-            budget,
-            scope,
-            context.options.progress_factory,
-            now,
-            confirmer.result,
-        )
-        edges.confirm(present["memberships"])
-    return confirmer.result
+        EdgeConfirmer(*shared).confirm_edges(present["memberships"])
+    return result
 
 
 def _apply(
