@@ -23,7 +23,7 @@ from identity_sync.sync.entities import (
     EntitySync,
 )
 from identity_sync.sync.staging import BATCH, index_filled, index_plan_rows
-from scaiwave.core.sql import batched, fetch, fetch_one, to_uuid, uuid_param
+from scaiwave.core.sql import batched, fetch, fetch_number, to_uuid, uuid_param
 from tenants.models.directory import ACTIVE_STATUSES
 
 FieldValues = dict[str, tuple[Any, Any]]
@@ -328,7 +328,7 @@ def _add_roles(changes: list[PlannedChange]) -> None:
         for change in changes
         if change.action == "add" or ROLES in change.fields
     }
-    if not people or not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+    if not people or not fetch_number("SELECT EXISTS (SELECT 1 FROM role_plan)"):
         return
     index_filled("role_plan", "participant_id")
     for batch in batched(people):

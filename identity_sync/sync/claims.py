@@ -28,7 +28,15 @@ from identity_sync.sync.fetch import restage_records
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_filled, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
-from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
+from scaiwave.core.sql import (
+    batched,
+    execute,
+    fetch,
+    fetch_column,
+    fetch_number,
+    fetch_one,
+    is_distinct,
+)
 from tenants.models.directory import ACTIVE_STATUSES
 
 MEMBERSHIPS = "memberships"
@@ -134,7 +142,7 @@ def count_kept() -> int:
         SELECT (SELECT count(*) FROM loss_claims WHERE {is_off})
              + (SELECT count(*) FROM edge_claims WHERE {is_off})
     """
-    return int(fetch_one(sql)[0])
+    return fetch_number(sql)
 
 
 def _find_inactive(entity: EntitySync) -> str:
@@ -402,7 +410,7 @@ def draw_open(kind: str, *, limit: int, tenant_id: str) -> list[str]:
     table, where, params = _open_claims(kind, tenant_id)
     distinct = f"SELECT DISTINCT {_ids_of(kind)} AS id FROM {table} WHERE {where}"
     sql = f"SELECT id FROM ({distinct}) AS open_claims ORDER BY random() LIMIT %s"
-    return [row[0] for row in fetch(sql, [*params, limit])]
+    return fetch_column(sql, [*params, limit])
 
 
 def iter_open(kind: str) -> Iterator[list[str]]:
@@ -417,7 +425,7 @@ def iter_open(kind: str) -> Iterator[list[str]]:
     index_numbers("claim_order")
     for last in range(0, total, BATCH):
         sql = "SELECT scaikey_id FROM claim_order WHERE n > %s AND n <= %s"
-        yield [row[0] for row in fetch(sql, [last, last + BATCH])]
+        yield fetch_column(sql, [last, last + BATCH])
 
 
 def close_open(kind: str, *, state: str, note: str) -> int:
@@ -476,13 +484,13 @@ def count_suspended_manually(kind: str) -> int:
         "AND c.state = 'open' AND c.is_absent = 0 AND c.is_moved = 0 "
         "AND p.suspended_by_hand_at IS NOT NULL"
     )
-    return int(fetch_one(sql, [kind])[0])
+    return fetch_number(sql, [kind])
 
 
 def measure_open(kind: str, measure: str = "count(*)") -> int:
     """Aggregate the open claims of a kind: `measure` is `count(*)` or a sum in SQL."""
     table, where, params = _open_claims(kind, "")
-    return int(fetch_one(f"SELECT {measure} FROM {table} WHERE {where}", params)[0] or 0)
+    return fetch_number(f"SELECT {measure} FROM {table} WHERE {where}", params)
 
 
 def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[tuple[str, int]]:
@@ -505,4 +513,4 @@ def count_present(kind: str, tenant_id: str) -> int:
     rows = "sw_group_memberships" if kind == MEMBERSHIPS else f"sw_{kind}"
     managed = "" if kind == MEMBERSHIPS else "AND scaikey_id IS NOT NULL"
     sql = f"SELECT count(*) FROM {rows} WHERE tenant_id = %s AND absent_since IS NULL {managed}"
-    return int(fetch_one(sql, [tenant_id])[0])
+    return fetch_number(sql, [tenant_id])

@@ -38,7 +38,7 @@ from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.core.sql import batched, execute, fetch, fetch_one
+from scaiwave.core.sql import batched, execute, fetch, fetch_number, fetch_one
 
 SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
@@ -131,7 +131,7 @@ class Confirmer:
             # Claims about roles are counted in grants, not in people.
             pending.match_role_claims(now=self.now, only_kept=only_kept)
             sql = "SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'"
-            self._decide(PARTICIPANTS.kind, int(fetch_one(sql)[0]), measure="sum(role_losses)")
+            self._decide(PARTICIPANTS.kind, fetch_number(sql), measure="sum(role_losses)")
             claims.unstage_undecided_roles()
             self._warn(PARTICIPANTS.kind)
 

@@ -24,7 +24,7 @@ from identity_sync.sync.staging import analyze, copy_rows, find_kept_note
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import join_examples, pluralize
-from scaiwave.core.sql import batched, execute, fetch, fetch_one, is_distinct
+from scaiwave.core.sql import batched, execute, fetch, fetch_column, fetch_number, is_distinct
 from scaiwave.ids import new_id_hex
 
 GROUPS_READ_AGAIN = 500
@@ -151,7 +151,7 @@ class EdgeConfirmer(Confirmer):
         last, done = "", 0
         total = claims.measure_open(KIND, "count(DISTINCT group_scaikey_id)")
         with self.progress_factory("Reading group members again") as progress:
-            while groups := [row[0] for row in fetch(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN])]:
+            while groups := fetch_column(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN]):
                 if not self._look_up(KIND, groups):
                     claims.close_open(KIND, state="postponed", note=Reason.BUDGET_SPENT)
                 last, done = groups[-1], done + len(groups)
@@ -261,7 +261,7 @@ def _decide(readings: list[_Reading]) -> None:
     copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof], "") for each in readings))
     analyze("lookups")
     if existing := _find_existing(readings):
-        last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
+        last = fetch_number("SELECT max(n) FROM stage_memberships")
         copy_rows(
             "stage_memberships",
             ((number, new_id_hex(), *edge) for number, edge in enumerate(existing, last + 1)),

@@ -23,7 +23,7 @@ from identity_sync.sync.staging import (
     index_numbers,
     index_plan_records,
 )
-from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one, is_distinct, to_uuid
+from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number, is_distinct, to_uuid
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class EntitySync:
     def count_active(self) -> int:
         """Count the active rows that ScaiKey manages, within the scope."""
         sql = f"SELECT count(*) FROM {self.table} p {self.scope_join} WHERE {self.owned_condition}"
-        return int(fetch_one(sql)[0])
+        return fetch_number(sql)
 
     def plan_removals(self) -> None:
         """Plan to deactivate the rows whose removal is confirmed."""
@@ -302,9 +302,9 @@ def keep_suspensions() -> None:
 
     A manual suspension is about the person. The row that was removed last shows it.
     """
-    if not fetch_one(_HAS_SUSPENDED)[0]:
+    if not fetch_number(_HAS_SUSPENDED):
         return  # The join would read all people who are added.
-    if fetch_one(_IS_ANYONE_SUSPENDED_ELSEWHERE)[0]:
+    if fetch_number(_IS_ANYONE_SUSPENDED_ELSEWHERE):
         index_plan_records()
         execute(_COPY_SUSPENSIONS)
 

@@ -23,7 +23,7 @@ from identity_sync.models import OPEN_STATES, Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
 from identity_sync.sync.staging import analyze, find_kept_note, index_plan_rows
-from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one
+from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number
 from tenants.models.directory import ACTIVE_STATUSES
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
@@ -407,7 +407,7 @@ _AFFECTED_THROUGH_GROUPS = """
 
 def count_affected() -> int:
     """Count the people who are affected by any loss."""
-    return int(fetch_one(f"SELECT count(DISTINCT person_id) FROM ({_AFFECTED}) AS a")[0])
+    return fetch_number(f"SELECT count(DISTINCT person_id) FROM ({_AFFECTED}) AS a")
 
 
 def count_losses_by_tenant() -> dict[tuple[str, str], int]:

@@ -8,7 +8,7 @@ from django.db import connection
 
 from identity_sync.reasons import Reason
 from identity_sync.sync.staging import analyze
-from scaiwave.core.sql import datetime_param, execute, fetch_one
+from scaiwave.core.sql import datetime_param, execute, fetch_number
 
 KIND = "memberships"
 # The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
@@ -53,12 +53,12 @@ def map_fetched_groups() -> None:
 def count_active() -> int:
     """Count the active edges of the fetched groups whose member ScaiKey manages."""
     edges = "fetched_group_rows fr JOIN sw_group_memberships e ON e.group_id = fr.group_id"
-    number = int(fetch_one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
+    number = fetch_number(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")
     for _, table, _, column, _ in MEMBER_TYPES:
-        number -= fetch_one(
+        number -= fetch_number(
             f"SELECT count(*) FROM {edges} JOIN {table} m ON m.id = e.{column} "
             "WHERE m.scaikey_id IS NULL AND e.absent_since IS NULL"
-        )[0]
+        )
     return number
 
 
@@ -68,7 +68,7 @@ def count_in_scope() -> int:
         "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
         "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
     )
-    return int(fetch_one(sql)[0])
+    return fetch_number(sql)
 
 
 def plan_removals() -> None:
@@ -121,7 +121,7 @@ def count_unseen() -> int:
         "SELECT count(*) FROM edge_claims WHERE state <> 'exists' "
         "AND group_scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"
     )
-    return int(fetch_one(sql)[0])
+    return fetch_number(sql)
 
 
 def plan_changes() -> None:
@@ -129,7 +129,7 @@ def plan_changes() -> None:
     analyze("sync_plan", "tenant_map", "group_map")
     for is_group, table, kind, column, name in MEMBER_TYPES:
         _plan_for_known(is_group, table, column, name)
-        if _has_additions(kind):
+        if _count_planned_additions(kind):
             _plan_for_new(is_group, kind)
 
 
@@ -164,16 +164,12 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
 
 
 def count_additions() -> int:
-    return int(fetch_one("SELECT count(*) FROM new_edges")[0])
-
-
-def _has_additions(kind: str) -> bool:
-    return _count_planned_additions(kind) > 0
+    return fetch_number("SELECT count(*) FROM new_edges")
 
 
 def _count_planned_additions(kind: str) -> int:
     sql = "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'"
-    return int(fetch_one(sql, [kind])[0])
+    return fetch_number(sql, [kind])
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
@@ -181,7 +177,8 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     same_member = "s_e.member_scaikey_id = d.scaikey_id"
     # PostgreSQL joins by hash. SQLite joins in this order.
     if connection.vendor == "sqlite":
-        if _are_most_new(kind):
+        staged = fetch_number(f"SELECT count(*) FROM stage_{kind}")
+        if _count_planned_additions(kind) * 2 > staged:  # Most of them are new.
             # In the order of arrival: rows in the order of the members take a third longer.
             tables = (
                 "stage_memberships s_e CROSS JOIN group_map gm "
@@ -202,11 +199,6 @@ def _plan_for_new(is_group: int, kind: str) -> None:
         """,
         [kind],
     )
-
-
-def _are_most_new(kind: str) -> bool:
-    staged = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
-    return _count_planned_additions(kind) * 2 > staged
 
 
 def deactivate(now: datetime) -> None:

@@ -19,7 +19,8 @@ from scaiwave.core.sql import (
     datetime_param,
     execute,
     fetch,
-    fetch_one,
+    fetch_column,
+    fetch_number,
     to_uuid,
     uuid_param,
 )
@@ -115,24 +116,22 @@ def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
 
 def list_approved_claims(kind: str, now: datetime) -> list[str]:
     """Return the ScaiKey IDs of the open claims about which someone has approved a row."""
-    rows = fetch(
+    return fetch_column(
         "SELECT c.scaikey_id FROM loss_claims c WHERE c.kind = %s AND c.state = 'open' "
         "AND c.row_id IN (SELECT q.subject_id FROM sw_pending_removals q "
         f"WHERE {_APPROVED}) ORDER BY c.scaikey_id",
         [kind, datetime_param(now)],
     )
-    return [row[0] for row in rows]
 
 
 def list_approved_groups(now: datetime) -> list[str]:
     """Return the groups with an open claim about an edge whose end someone has approved."""
-    rows = fetch(
+    return fetch_column(
         "SELECT DISTINCT ec.group_scaikey_id FROM edge_claims ec WHERE ec.state = 'open' "
         "AND ec.edge_id IN (SELECT q.subject_id FROM sw_pending_removals q "
         f"WHERE {_APPROVED}) ORDER BY ec.group_scaikey_id",
         [datetime_param(now)],
     )
-    return [row[0] for row in rows]
 
 
 def lock_open_rows() -> None:
@@ -143,7 +142,7 @@ def lock_open_rows() -> None:
 def count_pending() -> int:
     """Count the removals of the plan that wait, each with what depends on it."""
     sql = "SELECT count(*) FROM removals WHERE state = 'pending' AND root_id IS NULL"
-    return int(fetch_one(sql)[0])
+    return fetch_number(sql)
 
 
 def has_last_super_admin() -> bool:
@@ -153,11 +152,10 @@ def has_last_super_admin() -> bool:
 
 def list_pending_tenants() -> list[str]:
     """Return the slugs of the tenants in which removals wait, sorted."""
-    rows = fetch(
+    return fetch_column(
         "SELECT DISTINCT t.slug FROM removals r JOIN sw_tenants t ON t.id = r.tenant_id "
         "WHERE r.state = 'pending' AND r.root_id IS NULL ORDER BY t.slug"
     )
-    return [row[0] for row in rows]
 
 
 def _has_open_rows() -> bool:

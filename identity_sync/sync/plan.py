@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts
@@ -27,7 +28,7 @@ from identity_sync.sync.fetch import FetchResult
 from identity_sync.sync.planned import Plan
 from identity_sync.sync.staging import BATCH, analyze
 from scaiwave.console.progress import ProgressCallback, null_progress
-from scaiwave.core.sql import execute, fetch, fetch_one
+from scaiwave.core.sql import execute, fetch, fetch_number
 from tenants.models import Tenant
 
 
@@ -115,10 +116,8 @@ def plan_changes(
         unreadable=fetched.unreadable,
         targets_only=targets_only,
     )
-    plan.claimed = int(
-        fetch_one("SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)")[
-            0
-        ]
+    plan.claimed = fetch_number(
+        "SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)"
     )
     _count_staged(plan)
     done, total = 0, sum(plan.staged.values())
@@ -137,7 +136,12 @@ def plan_changes(
     progress(total, total)
     roles.plan_changes()
     count_plan(plan)
-    plan.warnings += _build_warnings(plan)
+    plan.warnings += [
+        f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
+        "the local rows are unchanged."
+        for kind in ("participants", "groups")
+        if (number := plan.unplaced[kind])
+    ]
     return plan
 
 
@@ -216,7 +220,7 @@ def count_plan(plan: Plan) -> None:
 
 def _count_staged(plan: Plan) -> None:
     for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
-        plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
+        plan.staged[kind] = fetch_number(f"SELECT count(*) FROM stage_{kind}")
 
 
 def unplan_freed_slugs() -> int:
@@ -258,12 +262,9 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
     """Count the seen records that are not written: unchanged, or skipped without their tenant."""
     counts.seen = plan.staged[kind]
     written = counts.added + counts.updated + counts.restored
-    staged_skips = int(
-        fetch_one(
-            "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'skipped' "
-            "AND n IS NOT NULL",
-            [kind],
-        )[0]
+    staged_skips = fetch_number(
+        "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'skipped' AND n IS NOT NULL",
+        [kind],
     )
     if kind == "memberships":
         # Every edge is either unseen or among the seen ones. What remains of the seen ones has a
@@ -277,31 +278,17 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
 
 
 def _count_unplaced(kind: str) -> int:
-    if kind == "tenants":
-        return int(
-            fetch_one(
-                "SELECT count(*) FROM stage_tenants s_t WHERE s_t.skipped = 1 OR (s_t.skipped = 2 "
-                "AND s_t.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' "
-                "AND n IS NOT NULL))"
-            )[0]
-        )
     if kind == "partners":
         return 0
-    return int(
-        fetch_one(
-            f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
-            "(SELECT 1 FROM tenant_map tm WHERE tm.scaikey_id = s.tenant_scaikey_id)"
-        )[0]
+    if kind == "tenants":
+        return fetch_number(
+            "SELECT count(*) FROM stage_tenants s_t WHERE s_t.skipped = 1 OR (s_t.skipped = 2 "
+            "AND s_t.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' AND n IS NOT NULL))"
+        )
+    return fetch_number(
+        f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
+        "(SELECT 1 FROM tenant_map tm WHERE tm.scaikey_id = s.tenant_scaikey_id)"
     )
-
-
-def _build_warnings(plan: Plan) -> list[str]:
-    return [
-        f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
-        "the local rows are unchanged."
-        for kind in ("participants", "groups")
-        if (number := plan.unplaced[kind])
-    ]
 
 
 def apply_plan(
@@ -329,22 +316,17 @@ def _count_written(counts: KindCounts) -> int:
     return counts.added + counts.updated + counts.restored + counts.deactivated
 
 
-def _free_slugs(now: datetime) -> None:
-    slugs.free_slugs()
-
-
-def _insert_tenants(now: datetime) -> None:
-    TENANTS.insert(now, extra={"features": "'{}'"})
-
-
-def _keep_suspensions(now: datetime) -> None:
-    keep_suspensions()
-
-
 _WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
     "partners": (PARTNERS.update, PARTNERS.insert),
-    "tenants": (_free_slugs, TENANTS.update, _insert_tenants),
-    "participants": (PARTICIPANTS.update, insert_participants, _keep_suspensions),
+    "tenants": (
+        lambda now: slugs.free_slugs(),
+        TENANTS.update,
+        partial(TENANTS.insert, extra={"features": "'{}'"}),
+    ),
+    "participants": (
+        *(PARTICIPANTS.update, insert_participants),
+        lambda now: keep_suspensions(),
+    ),
     "groups": (GROUPS.update, GROUPS.insert),
     "memberships": (memberships.update, memberships.insert),
 }

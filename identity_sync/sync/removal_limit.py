@@ -37,7 +37,7 @@ from identity_sync.sync.losses import (
     find_removals,
 )
 from identity_sync.sync.staging import copy_rows
-from scaiwave.core.sql import execute, fetch, fetch_one, to_uuid, uuid_param
+from scaiwave.core.sql import execute, fetch, fetch_number, to_uuid, uuid_param
 from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 
@@ -356,7 +356,7 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
     if kind != "memberships" and any(part[0] == kind for part in plan.unreadable):
         return
     approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
-    if int(fetch_one(approved, [kind])[0]) >= removals:
+    if fetch_number(approved, [kind]) >= removals:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(
@@ -400,8 +400,8 @@ def _count(measure: str, tenant_id: str) -> int:
     """Count the rows that losses are a share of: of one tenant, or of the server if it is empty."""
     sql = f"SELECT count(*) FROM {_ROWS[measure]}"
     if tenant_id:
-        return int(fetch_one(f"{sql} AND tenant_id = %s", [uuid_param(to_uuid(tenant_id))])[0])
-    return int(fetch_one(sql)[0])
+        return fetch_number(f"{sql} AND tenant_id = %s", [uuid_param(to_uuid(tenant_id))])
+    return fetch_number(sql)
 
 
 def set_aside_super_admins(holders: Iterable[UUID]) -> int:

@@ -23,7 +23,7 @@ from identity_sync.sync.staging import (
     index_filled,
 )
 from scaiwave.console.text import join_examples
-from scaiwave.core.sql import fetch, fetch_one, to_uuid, uuid_param
+from scaiwave.core.sql import fetch, fetch_number, to_uuid, uuid_param
 
 MAX_NAMED = 5
 
@@ -97,4 +97,4 @@ def describe_difference(reviewed: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _count(rows: str) -> int:
-    return int(fetch_one(f"SELECT count(*) FROM {rows}")[0])
+    return fetch_number(f"SELECT count(*) FROM {rows}")

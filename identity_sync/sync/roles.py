@@ -23,7 +23,7 @@ from identity_sync.sync.staging import (
     index_numbers,
     index_plan_rows,
 )
-from scaiwave.core.sql import datetime_param, execute, fetch, fetch_one
+from scaiwave.core.sql import datetime_param, execute, fetch, fetch_column, fetch_number
 from scaiwave.ids import new_id_hex
 from tenants.lookup.validators import MAX_SLUG_CHARS, is_role_slug
 from tenants.roles.lookalikes import find_lookalike
@@ -33,9 +33,8 @@ GRANTED_BY = "ScaiKey"
 
 
 def has_role_data() -> bool:
-    return bool(
-        fetch_one("SELECT EXISTS (SELECT 1 FROM stage_participants WHERE roles IS NOT NULL)")[0]
-    )
+    sql = "SELECT EXISTS (SELECT 1 FROM stage_participants WHERE roles IS NOT NULL)"
+    return bool(fetch_number(sql))
 
 
 def stage_roles(after: int = 0) -> list[str]:
@@ -44,9 +43,10 @@ def stage_roles(after: int = 0) -> list[str]:
     Returns the sorted names that can't be slugs, or look like a built-in role.
     """
     invalid: set[str] = set()
-    stored = _find_stored_lookalikes()
+    # Roles that older releases created although they look built in.
+    stored = set(filter(find_lookalike, fetch_column("SELECT DISTINCT slug FROM sw_roles")))
     last = after
-    number = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_roles")[0])
+    number = fetch_number("SELECT max(n) FROM stage_roles")
     while people := fetch(_PEOPLE, [last, BATCH]):
         pairs = list(_iter_pairs(people, stored, invalid))
         copy_rows("stage_roles", _build_rows(pairs, number))
@@ -62,14 +62,8 @@ _PEOPLE = """
 """
 
 
-def _find_stored_lookalikes() -> frozenset[str]:
-    """Return the slugs of roles that older releases created although they look built in."""
-    slugs = (slug for (slug,) in fetch("SELECT DISTINCT slug FROM sw_roles"))
-    return frozenset(filter(find_lookalike, slugs))
-
-
 def _iter_pairs(
-    people: list[tuple[Any, ...]], stored: frozenset[str], invalid: set[str]
+    people: list[tuple[Any, ...]], stored: set[str], invalid: set[str]
 ) -> Iterator[tuple[int, str]]:
     """Yield (number of the person, slug), and add names that can't be slugs to `invalid`.
 
@@ -129,7 +123,7 @@ def plan_changes() -> None:
             WHERE d.kind = 'participants' AND d.action = 'add' AND d.n = s_p.n))
         """
     )
-    if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+    if fetch_number("SELECT EXISTS (SELECT 1 FROM role_plan)"):
         index_plan_rows()
         analyze("role_plan", "sync_plan")
         _plan_updates_of_people()
@@ -164,7 +158,7 @@ def apply(now: datetime) -> None:
 
     A grant or role that an operator creates at the same time wins.
     """
-    if not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+    if not fetch_number("SELECT EXISTS (SELECT 1 FROM role_plan)"):
         return
     execute(
         """

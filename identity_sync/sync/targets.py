@@ -32,7 +32,7 @@ from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.sql import fetch
+from scaiwave.core.sql import fetch, fetch_column
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 Target = tuple[str, str]
@@ -218,11 +218,11 @@ def _stage_unknown_members(client: ScaiKeyClient) -> None:
 
     Their own event may be late, or lost.
     """
-    tenants = {row[0] for row in fetch("SELECT scaikey_id FROM stage_tenants")}
+    tenants = set(fetch_column("SELECT scaikey_id FROM stage_tenants"))
     budget = LookupBudget(MAX_UNKNOWN_MEMBERS, None)
     for is_group, kind in ((0, "participants"), (1, "groups")):
         sql = _UNKNOWN_MEMBERS.format(local=f"sw_{kind}", staged=f"stage_{kind}")
-        ids = [row[0] for row in fetch(sql, [is_group])]
+        ids = fetch_column(sql, [is_group])
         records: list[BaseRecord] = []
         with closing(client.look_up_all(COLLECTIONS[kind], budget.limit(ids))) as lookups:
             for _, lookup in lookups:

@@ -35,6 +35,16 @@ def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
     return fetch(sql, params)[0]
 
 
+def fetch_number(sql: str, params: Sequence[Any] = ()) -> int:
+    """Return the number, or 1 for true, that a query returns; 0 for NULL."""
+    return int(fetch_one(sql, params)[0] or 0)
+
+
+def fetch_column(sql: str, params: Sequence[Any] = ()) -> list[Any]:
+    """Return the first column of a query."""
+    return [row[0] for row in fetch(sql, params)]
+
+
 def uuid_param(value: UUID | str) -> str:
     """Return a UUID as the database's raw SQL takes it; SQLite stores 32 hexadecimal digits."""
     value = value if isinstance(value, UUID) else UUID(value)
