@@ -7,8 +7,10 @@ nothing because they were refused or failed are in the history of runs alone.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
@@ -20,33 +22,31 @@ _NAMES = {Trigger.CRON: "scheduled", Trigger.WEBHOOK: "webhook"}
 _COUNTS = ("added", "updated", "deactivated", "restored", "skipped")
 
 
-@dataclass(frozen=True)
-class RunPermissions:
-    """What a run was allowed beyond its usual limits; None for nothing.
-
-    `plan_run_id` is the run that wrote the reviewed plan.
-    """
-
-    allow_removals: int | None
-    plan_run_id: str | None
-    allow_no_super_admin: bool | None
-    purge_after_days: int | None
-
-
 def audit_run(
     run: SyncRun,
     report: SyncReport,
     *,
     operator: Operator,
-    permissions: RunPermissions,
+    permissions: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Call it in the transaction that applies the plan."""
-    given = {name: value for name, value in asdict(permissions).items() if value is not None}
+    """Call it in the transaction that applies the plan.
+
+    `permissions` are what the run was allowed beyond its usual limits, or None.
+    """
+    given = {name: value for name, value in permissions.items() if value is not None}
     if run.trigger != Trigger.MANUAL and not (given or report.has_losses):
         return
+    trigger = Trigger(run.trigger)
+    # A schedule has no operator but its host; an operator with a token keeps their name.
+    if operator.role is OperatorRole.HOST and trigger in _NAMES:
+        operator = replace(operator, name=_NAMES[trigger])
+    counts = {
+        kind: {name: numbers[name] for name in _COUNTS if numbers[name]}
+        for kind, numbers in report.counts().items()
+    }
     record_audit(
-        operator=_name_operator(operator, Trigger(run.trigger)),
+        operator=operator,
         action="sync",
         subject=AuditSubject(
             SUBJECT_TYPE, str(run.pk), run.tenant.slug if run.tenant else "all tenants"
@@ -56,24 +56,9 @@ def audit_run(
         details={
             "trigger": run.trigger,
             "outcome": report.outcome,
-            "counts": _list_counts(report),
+            "counts": {kind: numbers for kind, numbers in counts.items() if numbers},
             "losses": {measure: number for measure, number in report.losses.items() if number},
             "permissions": given,
         },
         is_change=False,  # `record_applied` has noted the change.
     )
-
-
-def _name_operator(operator: Operator, trigger: Trigger) -> Operator:
-    """A schedule has no operator but its host; an operator with a token keeps their name."""
-    if operator.role is not OperatorRole.HOST or trigger not in _NAMES:
-        return operator
-    return replace(operator, name=_NAMES[trigger])
-
-
-def _list_counts(report: SyncReport) -> dict[str, dict[str, int]]:
-    counts = {
-        kind: {name: numbers[name] for name in _COUNTS if numbers[name]}
-        for kind, numbers in report.counts().items()
-    }
-    return {kind: numbers for kind, numbers in counts.items() if numbers}

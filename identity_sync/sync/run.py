@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
@@ -29,7 +29,7 @@ from identity_sync.errors import (
 from identity_sync.models import WRITTEN, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
-from identity_sync.sync.audit_run import RunPermissions, audit_run
+from identity_sync.sync.audit_run import audit_run
 from identity_sync.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.sync.edge_claims import EdgeConfirmer
@@ -87,7 +87,8 @@ from tenants.roles.queries.super_admins import (
 class _SyncContext:
     """One run in progress; `run` and `phases` are None when only drift is measured.
 
-    `is_applied` is true once the plan is written and saved.
+    `is_applied` is true once the plan is written and saved. `present` counts the rows of each kind
+    before the run.
     """
 
     client: ScaiKeyClient
@@ -98,6 +99,9 @@ class _SyncContext:
     run: SyncRun | None = None
     phases: PhaseRecorder | None = None
     is_applied: bool = False
+    fetched: FetchResult = field(default_factory=FetchResult)
+    present: dict[str, int] = field(default_factory=dict)
+    confirmation: Confirmation = field(default_factory=Confirmation)
 
     def show(self, label: str) -> AbstractContextManager[ProgressCallback]:
         """Show the progress of a part of the phase that is recorded as one."""
@@ -281,22 +285,15 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
         history.finish_run(run, context.report, now=_now(), error=error)
         raise
     except BaseException as error:
-        if not (context.is_applied or _is_saved(context.report, error)):
+        # The plan may be applied, and only the database's response was lost.
+        lost = find_unconfirmed_commit(error)
+        is_saved = context.report.outcome in WRITTEN and lost is not None and lost.is_saved is True
+        if not (context.is_applied or is_saved):
             context.report.fail()
         history.fail_run(run, context.report, now=_now(), error=error)
         raise
     history.finish_run(run, context.report, now=_now())
     return context.report
-
-
-def _is_saved(report: SyncReport, error: BaseException) -> bool:
-    """Return whether the plan was applied, and only the database's response was lost."""
-    lost = find_unconfirmed_commit(error)
-    return _has_written(report) and lost is not None and lost.is_saved is True
-
-
-def _has_written(report: SyncReport) -> bool:
-    return report.outcome in WRITTEN
 
 
 def _run(context: _SyncContext) -> None:
@@ -305,29 +302,14 @@ def _run(context: _SyncContext) -> None:
     try:
         with temporary_tables():
             # 1. Fetch the lists.
-            scope = resolve_scope(client, context.tenant)
-            stage_kept_tenants(removals=options.removals)
-            fetched = FetchResult()
-            if options.targets is None:
-                stage_all(
-                    client,
-                    scope,
-                    fetched=fetched,
-                    progress_factory=options.progress_factory,
-                    max_unreadable_share=settings.CONFIG.get_fraction(
-                        "SCAIWAVE_SYNC_UNREADABLE_SHARE"
-                    ),
-                )
-            else:
-                scope = replace(scope, targets_only=True)
-                stage_targets(client, scope, options.targets, fetched=fetched)
+            scope = _fetch(context)
             # 2. Confirm every loss of access by a look-up.
-            present = count_present(fetched.kinds)
-            confirmation = _confirm(context, scope, fetched, present)
-            report.warnings += fetched.warnings() + confirmation.warnings
+            context.present = count_present(context.fetched.kinds)
+            _confirm(context, scope)
+            report.warnings += context.fetched.warnings() + context.confirmation.warnings
             # 3. Plan, and apply unless a limit forbids it.
-            plan_removals(fetched.kinds)
-            stopped = _apply(context, present, confirmation, fetched)
+            plan_removals(context.fetched.kinds)
+            stopped = _apply(context)
             if options.targets is not None:
                 update_unproven(options.targets)
             if options.plan_writer is not None:
@@ -345,9 +327,25 @@ def _run(context: _SyncContext) -> None:
         raise stopped
 
 
-def _confirm(
-    context: _SyncContext, scope: SyncScope, fetched: FetchResult, present: dict[str, int]
-) -> Confirmation:
+def _fetch(context: _SyncContext) -> SyncScope:
+    options, client = context.options, context.client
+    scope = resolve_scope(client, context.tenant)
+    stage_kept_tenants(removals=options.removals)
+    if options.targets is not None:
+        scope = replace(scope, targets_only=True)
+        stage_targets(client, scope, options.targets, fetched=context.fetched)
+        return scope
+    stage_all(
+        client,
+        scope,
+        fetched=context.fetched,
+        progress_factory=options.progress_factory,
+        max_unreadable_share=settings.CONFIG.get_fraction("SCAIWAVE_SYNC_UNREADABLE_SHARE"),
+    )
+    return scope
+
+
+def _confirm(context: _SyncContext, scope: SyncScope) -> None:
     config, limit = settings.CONFIG, _effective_limit(context.options)
     budget = LookupBudget(None, None)
     if limit.allowed is None:
@@ -355,29 +353,22 @@ def _confirm(
             config.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
             config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
         )
-    now = _now()
-    result = Confirmation()
-    shared = (context.client, scope, limit, budget, context.options.progress_factory, now, result)
-    Confirmer(*shared).confirm(fetched, present)
-    if "memberships" in fetched.kinds:
-        EdgeConfirmer(*shared).confirm_edges(present["memberships"])
-    return result
+    progress, result = context.options.progress_factory, context.confirmation
+    shared = (context.client, scope, limit, budget, progress, _now(), result)
+    Confirmer(*shared).confirm(context.fetched, context.present)
+    if "memberships" in context.fetched.kinds:
+        EdgeConfirmer(*shared).confirm_edges(context.present["memberships"])
 
 
-def _apply(
-    context: _SyncContext,
-    present: dict[str, int],
-    confirmation: Confirmation,
-    fetched: FetchResult,
-) -> SyncStopped | None:
+def _apply(context: _SyncContext) -> SyncStopped | None:
     """Plan the rest, and write it unless a limit forbids it; return why a part is not written."""
     if context.phases is not None:
         context.phases.begin("Comparing and writing")
     try:
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
-            stopped = _decide(context, present, confirmation, fetched)
-            is_written = context.run is not None and _has_written(context.report)
+            stopped = _decide(context)
+            is_written = context.run is not None and context.report.outcome in WRITTEN
             if context.run is not None and is_written:
                 context.report.requests = context.client.requests
                 if context.options.reviewed is not None:
@@ -396,28 +387,23 @@ def _apply(
 
 def _audit(context: _SyncContext, run: SyncRun) -> None:
     options = context.options
-    permissions = RunPermissions(
-        options.allow_removals,
-        str(options.reviewed.head.run_id) if options.reviewed else None,
-        options.allow_no_super_admin or None,
-        options.purge_after_days,
-    )
+    permissions = {
+        "allow_removals": options.allow_removals,
+        "plan_run_id": str(options.reviewed.head.run_id) if options.reviewed else None,
+        "allow_no_super_admin": options.allow_no_super_admin or None,
+        "purge_after_days": options.purge_after_days,
+    }
     operator = options.requested_by or options.operator
     audit_run(run, context.report, operator=operator, permissions=permissions, now=_now())
 
 
-def _decide(
-    context: _SyncContext,
-    present: dict[str, int],
-    confirmation: Confirmation,
-    fetched: FetchResult,
-) -> SyncStopped | None:
+def _decide(context: _SyncContext) -> SyncStopped | None:
     options, report = context.options, context.report
     with context.show("Comparing") as progress:
         plan = plan_changes(
-            present,
-            confirmation,
-            fetched=fetched,
+            context.present,
+            context.confirmation,
+            fetched=context.fetched,
             tenant=context.tenant,
             targets_only=options.targets is not None,
             progress=progress,
@@ -427,11 +413,14 @@ def _decide(
     report.kinds = plan.kinds
     report.warnings += plan.warnings
     try:
-        _set_aside(context, plan)
+        if not options.dry_run:
+            pending.lock_open_rows()
+        judge_removals(plan, _effective_limit(options), report, _now())
+        _skip_and_count(context, plan)
         if options.reviewed is not None:
             options.reviewed.ensure_same_removals(report, plan_command=plan.plan_command)
         report.outcome = "planned" if options.dry_run else "applied"
-        _write(context, plan, fetched)
+        _write(context, plan)
         if options.plan_writer is not None:
             check_removal_limit(plan, _removal_limit(options), report)
     except SyncStopped as error:
@@ -440,16 +429,8 @@ def _decide(
     return build_partial_error(plan, report)
 
 
-def _set_aside(context: _SyncContext, plan: Plan) -> None:
-    """Skip the removals that wait for a decision, and count what is left."""
-    options, report = context.options, context.report
-    if not options.dry_run:
-        pending.lock_open_rows()
-    judge_removals(plan, _effective_limit(options), report, _now())
-    _skip_and_count(context, plan)
-
-
 def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
+    """Skip the removals that wait for a decision, and count what is left."""
     report = context.report
     freed = unplan_freed_slugs()  # A tenant that is skipped now keeps its slug.
     if skip_set_aside() + freed:
@@ -463,7 +444,7 @@ def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
     report.kept_count = count_kept()
 
 
-def _write(context: _SyncContext, plan: Plan, fetched: FetchResult) -> None:
+def _write(context: _SyncContext, plan: Plan) -> None:
     """Write the plan. What would take the last super_admin away is set aside."""
     try:
         _write_changes(context, plan)
@@ -478,7 +459,7 @@ def _write(context: _SyncContext, plan: Plan, fetched: FetchResult) -> None:
         return
     pending.record_removals(
         context.run,
-        kinds=fetched.kinds,
+        kinds=context.fetched.kinds,
         tenant=context.tenant,
         targets_only=options.targets is not None,
         now=_now(),
