@@ -121,28 +121,15 @@ def _describe_end(
     run.fix_command = error.command if isinstance(error, ScaiWaveError) else ""
 
 
-_END = (
-    "outcome",
-    "counts",
-    "losses",
-    "counted_losses",
-    "requests",
-    "ended_at",
-    "duration_seconds",
-    "warnings",
-    "error_code",
-    "error_message",
-    "error_fix",
-    "fix_command",
-    "applied_plan",
-)
-
-
 def _save_end(run: SyncRun, report: SyncReport) -> None:
     with transaction.atomic():
         run.save()
-        if run.outcome in WRITTEN:
-            _count_changes(report)
+        if run.outcome not in WRITTEN:
+            return
+        for kind, counts in report.kinds.items():
+            for action in ("added", "updated", "deactivated", "restored"):
+                if number := getattr(counts, action):
+                    increment_counter(CHANGES_COUNTER, number, kind=kind, action=action)
 
 
 def record_applied(
@@ -154,7 +141,9 @@ def record_applied(
     of the next run. `stopped` is why a part was not written.
     """
     _describe_end(run, report, now=now, error=stopped)
-    run.save(update_fields=_END)  # The phases go on until the run has ended.
+    # The phases go on until the run has ended.
+    names = {field.name for field in SyncRun._meta.concrete_fields} - {"id", "phases"}
+    run.save(update_fields=names)
     record_on_commit(
         f"sync: run {run.pk} ({report.outcome})", command=f"scaiwave sync show-run {run.pk}"
     )
@@ -162,13 +151,6 @@ def record_applied(
 
 CHANGES_COUNTER = "sync_changes"
 """What syncs have changed, by kind and action."""
-
-
-def _count_changes(report: SyncReport) -> None:
-    for kind, counts in report.kinds.items():
-        for action in ("added", "updated", "deactivated", "restored"):
-            if number := getattr(counts, action):
-                increment_counter(CHANGES_COUNTER, number, kind=kind, action=action)
 
 
 def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
@@ -229,13 +211,16 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
     This must be called before the plan is applied, in the same transaction.
     """
     for changes in iter_recorded_changes():
-        known_skips = _find_known_skips(changes)
-        never_added = _find_tenants_never_added(changes)
+        skipped = [change for change in changes if change.action == "skipped"]
+        known_skips = _find_known_skips(skipped)
+        # Tenants that have no row, because they are skipped too.
+        keys = {change.tenant_id for change in skipped if change.tenant_id is not None}
+        tenants = Tenant.objects.filter(pk__in=keys).values_list("pk", flat=True) if keys else ()
+        never_added = keys - set(tenants)
         recorded = [
             (new_id(), change)
             for change in changes
-            if change.action != "skipped"
-            or (change.kind, change.subject_scaikey_id) not in known_skips
+            if change.action != "skipped" or change.subject_scaikey_id not in known_skips
         ]
         SyncChange.objects.bulk_create(
             (
@@ -251,27 +236,26 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
             batch_size=1000,
         )
         if with_values:
+            values = ((key, change.values) for key, change in recorded if change.values)
             SyncChangeValues.objects.bulk_create(
-                (
-                    SyncChangeValues(change_id=key, values=change.values)
-                    for key, change in recorded
-                    if change.values
-                ),
+                (SyncChangeValues(change_id=key, values=each) for key, each in values),
                 batch_size=1000,
             )
 
 
+def _find_known_skips(skipped: list[PlannedChange]) -> set[str]:
+    """Return the ScaiKey IDs of what earlier runs skipped, among skips of one kind."""
+    if not skipped:
+        return set()
+    ids = [change.subject_scaikey_id for change in skipped]
+    rows = SyncSkip.objects.filter(kind=skipped[0].kind, subject_scaikey_id__in=ids)
+    return set(rows.values_list("subject_scaikey_id", flat=True))
+
+
 def _list_columns(change: PlannedChange) -> dict[str, Any]:
     """Return what the rows of planned and of recorded changes share."""
-    return {
-        "kind": change.kind,
-        "action": change.action,
-        "subject_id": change.subject_id,
-        "subject_scaikey_id": change.subject_scaikey_id,
-        "subject_name": change.subject_name,
-        "reason_code": change.reason_code,
-        "detail": change.detail,
-    }
+    names = ("kind", "action", "subject_id", "subject_scaikey_id", "subject_name")
+    return {name: getattr(change, name) for name in (*names, "reason_code", "detail")}
 
 
 RECORDED_PLANS = (Outcome.PLANNED, Outcome.REFUSED)
@@ -368,30 +352,6 @@ def delete_expired_values(now: datetime, *, days: int) -> int:
     return deleted
 
 
-def _find_tenants_never_added(changes: list[PlannedChange]) -> set[UUID]:
-    """Return the tenants of skipped changes that have no row, because they are skipped too."""
-    tenants = {
-        change.tenant_id
-        for change in changes
-        if change.action == "skipped" and change.tenant_id is not None
-    }
-    if not tenants:
-        return set()
-    return tenants - set(Tenant.objects.filter(pk__in=tenants).values_list("pk", flat=True))
-
-
-def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
-    """Return kind and ScaiKey ID of what earlier runs skipped, of changes of one kind."""
-    skipped = [change for change in changes if change.action == "skipped"]
-    if not skipped:
-        return set()
-    rows_of_skips = SyncSkip.objects.filter(
-        kind=skipped[0].kind,
-        subject_scaikey_id__in=[change.subject_scaikey_id for change in skipped],
-    )
-    return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
-
-
 _ON_PURPOSE = ", ".join(f"'{reason}'" for reason in ON_PURPOSE)
 # The runs of a row that was skipped on purpose are counted apart.
 _SAME_SKIP = f"""
@@ -409,7 +369,14 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
 
     A run for one tenant deletes only skips of that tenant.
     """
-    new = _find_new_skips()
+    new = fetch(
+        f"""
+        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason, d.detail FROM sync_plan d
+        LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
+        WHERE d.action = 'skipped' AND NOT EXISTS (
+            SELECT 1 FROM sw_sync_skips sk WHERE {_SAME_SKIP.format("sk")})
+        """
+    )
     if not new and not SyncSkip.objects.exists():
         return
     index_plan_records()
@@ -463,17 +430,6 @@ def describe_unreadable(limit: int) -> list[str]:
         place = f" in {slug}" if slug else ""
         texts.append(f"{name}{place} ({cause.rstrip('.')}{history})")
     return texts
-
-
-def _find_new_skips() -> list[tuple[Any, ...]]:
-    return fetch(
-        f"""
-        SELECT d.kind, d.scaikey_id, t.id, d.name, d.reason, d.detail FROM sync_plan d
-        LEFT JOIN sw_tenants t ON t.id = d.tenant_id  -- a skipped tenant may have no row
-        WHERE d.action = 'skipped' AND NOT EXISTS (
-            SELECT 1 FROM sw_sync_skips sk WHERE {_SAME_SKIP.format("sk")})
-        """
-    )
 
 
 def list_unhandled_events() -> list[UUID]:
