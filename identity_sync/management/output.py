@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 
 from identity_sync.encoding import encode_values
-from identity_sync.report import KINDS, SyncReport
+from identity_sync.errors import SyncStopped
+from identity_sync.report import KINDS, KindCounts, SyncReport
 from identity_sync.sync.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 from tenants.management.output import format_values
 
+_NUMBERS = [field.name for field in fields(KindCounts)]
 _KINDS = [
     Column("kind", "Kind"),
-    *(
-        Column(name, name.title(), ColumnType.COUNT)
-        for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
-    ),
+    *(Column(name, name.title(), ColumnType.COUNT) for name in _NUMBERS),
 ]
+_FACTS = (
+    Column("run_id", "ID"),
+    Column("started_at", "Started", ColumnType.TIME),
+    Column("ended_at", "Ended", ColumnType.TIME),
+    Column("duration", "Duration"),
+    Column("trigger", "Trigger"),
+    Column("tenant", "Tenant"),
+    Column("operator", "Operator"),
+    Column("outcome", "Outcome"),
+    Column("changes", "Changes"),
+    Column("losses", "Losses of access"),
+    Column("requests", "Requests", ColumnType.COUNT),
+)
+_PLAN = (
+    Column("plan_run_id", "Applied the plan of"),
+    Column("applied_by_run_id", "Plan applied by"),
+)
+_ERROR = (Column("error_message", "Error"), Column("error_fix", "Fix"))
 CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 
 _LOSSES = {
@@ -125,6 +143,16 @@ def format_summary(report: SyncReport) -> str:
     return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"
 
 
+def print_sync(sync: Callable[[], SyncReport], print_report: Callable[[SyncReport], None]) -> None:
+    """Print the report of a sync, also of one that was stopped; its error is raised."""
+    try:
+        report = sync()
+    except SyncStopped as stopped:
+        print_report(stopped.report)
+        raise
+    print_report(report)
+
+
 def print_report(output: Output, report: SyncReport) -> None:
     """Print JSON, or warnings, a table and a summary."""
     if output.as_json:
@@ -138,8 +166,7 @@ def print_report(output: Output, report: SyncReport) -> None:
         return
     for warning in report.warnings:
         output.warn(warning)
-    counts = report.counts()
-    output.print_table("kinds", _KINDS, [{"kind": kind, **counts[kind]} for kind in KINDS])
+    print_kinds(output, report.counts())
     if report.has_losses:
         output.print_line(f"Losses of access: {format_losses(report.losses)}.")
     if report.kept_count:
@@ -148,14 +175,40 @@ def print_report(output: Output, report: SyncReport) -> None:
             "turned off."
         )
     output.print_line(format_summary(report))
-    if report.purge is not None:
-        output.print_line(_format_purge(report.purge, is_planned=report.outcome == "planned"))
+    if report.purge is None:
+        return
+    if report.outcome == "planned":
+        output.print_line(f"Would purge {pluralize(report.purge['due'], 'person', 'people')}.")
+    else:
+        output.print_line(f"{pluralize(report.purge['purged'], 'person', 'people')} purged.")
 
 
-def _format_purge(purge: Mapping[str, int], *, is_planned: bool) -> str:
-    if is_planned:
-        return f"Would purge {pluralize(purge['due'], 'person', 'people')}."
-    return f"{pluralize(purge['purged'], 'person', 'people')} purged."
+def print_kinds(output: Output, counts: Mapping[str, Mapping[str, int]]) -> None:
+    rows = [{"kind": kind, **counts[kind]} for kind in KINDS if kind in counts]
+    output.print_table("kinds", _KINDS, rows)
+
+
+def print_run(output: Output, run: Row) -> None:
+    """Print the warnings of a run of the history, its facts and its counts."""
+    for warning in run["warnings"] or ():
+        output.warn(warning)
+    error = run["error"] or {}
+    facts = {
+        **run,
+        "changes": format_change_count(run),
+        "duration": format_duration(run["duration_seconds"]),
+        "losses": format_losses(run["losses"] or {}) or None,
+        "error_message": f"{error.get('message') or ''} [{error.get('code')}]".strip(),
+        "error_fix": error.get("fix"),
+    }
+    plan = (column for column in _PLAN if run[column.key])
+    output.print_record([*_FACTS, *plan, *(_ERROR if error else ())], facts)
+    if run["kinds"]:
+        output.print_line()
+        if run["outcome"] in _NOT_WRITTEN:
+            output.print_line("Nothing was changed. These are the counts of the plan:")
+        print_kinds(output, run["kinds"])
+    output.print_line()
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

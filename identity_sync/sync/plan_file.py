@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -98,7 +98,7 @@ class PlanHead(msgspec.Struct, frozen=True):
         return self.created_at + MAX_AGE
 
 
-class _ReviewedRemoval(msgspec.Struct, frozen=True):
+class _ReviewedRemoval(TypedDict):
     """What is read of an encoded removal."""
 
     loss: str
@@ -146,7 +146,13 @@ def open_new_plan(path: Path) -> Iterator[BinaryIO]:
     unchanged.
     """
     _start_mac()  # Fail before the run, and not at its end.
-    _ensure_printable(path)
+    text = str(path)
+    if text != strip_control_chars(text):
+        # The report prints the command that applies the plan, so that it can be copied.
+        raise FileUnwritable(
+            f"A plan can't be written to {text!r}: the name has characters that can't be printed.",
+            fix="Choose a name without control characters, in UTF-8.",
+        )
     target = path.absolute()
     _ensure_replaceable(target)
     remove_killed_plans(target.parent)
@@ -178,16 +184,6 @@ def _open_draft(target: Path) -> Iterator[BinaryIO]:
     with translate_write_errors(target):
         draft.__exit__(None, None, None)
     record_completed(f"sync plan: {target}", command=f"{format_apply_command(target)} --dry-run")
-
-
-def _ensure_printable(path: Path) -> None:
-    """The report prints the command that applies the plan, so that it can be copied."""
-    text = str(path)
-    if text != strip_control_chars(text):
-        raise FileUnwritable(
-            f"A plan can't be written to {text!r}: the name has characters that can't be printed.",
-            fix="Choose a name without control characters, in UTF-8.",
-        )
 
 
 def _ensure_replaceable(target: Path) -> None:
@@ -333,14 +329,20 @@ class ReviewedPlan:
         plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
-    def iter_removals(self) -> Iterator[dict[str, Any]]:
+    def iter_removals(self) -> Iterator[_ReviewedRemoval]:
         """Read the removals. Raises `SyncPlanInvalid`."""
         self.file.seek(0)
         _read_head(self.file, self.path)
         for line in _iter_lines(self.file, self.path):
             if line == _END_OF_REMOVALS:
                 return
-            yield _parse_removal(line, self.path)
+            try:
+                row = msgspec.json.decode(line.rstrip().removesuffix(b","), type=_ReviewedRemoval)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise SyncPlanInvalid(
+                    f"{self.path} is not a plan: a removal can't be read."
+                ) from None
+            yield row
 
     def ensure_same_removals(self, report: SyncReport, *, plan_command: str) -> None:
         """Compare the removals with the plan made now, and add this file to its report.
@@ -366,22 +368,16 @@ def open_plan(path: Path) -> Iterator[ReviewedPlan]:
 
     Raises `SettingMissing`, `SyncPlanUnreadable`, `SyncPlanInvalid` and `DiskFull`.
     """
-    with _open_copy() as copy:
+    with _translate_copy_errors():
+        # Without a name, no other process can change it, and it is gone however this one ends.
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    try:
         with _open_file(path) as file:
             _copy_signed(file, copy, path)
         copy.seek(0)
         head = _read_head(copy, path)
         _check_head(head, path)
         yield ReviewedPlan(path, head, copy)
-
-
-@contextmanager
-def _open_copy() -> Iterator[BinaryIO]:
-    """Without a name, no other process can change it, and it is gone however this one ends."""
-    with _translate_copy_errors():
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    try:
-        yield copy
     finally:
         with suppress(OSError):  # What is still in its buffer is not needed.
             copy.close()
@@ -487,15 +483,6 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
-
-
-def _parse_removal(line: bytes, path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.structs.asdict(
-            msgspec.json.decode(line.rstrip().removesuffix(b","), type=_ReviewedRemoval)
-        )
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        raise SyncPlanInvalid(f"{path} is not a plan: a removal can't be read.") from None
 
 
 def _check_head(head: PlanHead, path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from identity_sync.errors import SyncStopped
-from identity_sync.management.output import print_plan, print_report
+from identity_sync.management.output import print_plan, print_report, print_sync
 from identity_sync.models import Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
@@ -113,12 +112,10 @@ class Command(OperatorCommand):
             on_waiting=partial(self.output.log, "Waiting for another sync to end."),
             timeout=timeout,
         )
-        try:
-            report = self._sync(sync_options, options)
-        except SyncStopped as stopped:
-            self._print_report(stopped.report, options["plan"])
-            raise
-        self._print_report(report, options["plan"])
+        print_sync(
+            partial(self._sync, sync_options, options),
+            partial(self._print_report, plan=options["plan"]),
+        )
 
     def _sync(self, sync_options: SyncOptions, options: Mapping[str, Any]) -> SyncReport:
         if options["plan"] is not None:

@@ -19,27 +19,24 @@ from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.text import pluralize
 from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
 
-COLUMNS = (
-    Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),
-    Column("run", "Run", no_wrap=True, optional=True),
-    Column("who", "Who"),
-    Column("email", "E-mail", optional=True),
-    Column("tenant", "Tenant"),
-    Column("lost", "Lost"),
-    Column("why", "Why"),
-    Column("is_back", "Back", ColumnType.FLAG),
-)
-KEYS = (
-    *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),
-    *("scaikey_id", "role", "group", "new_tenant", "people", "reason", "is_back", "run_id"),
-    "approved_by",
-)
-
 
 class Command(ListCommand):
     plural = "losses"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),
+        Column("run", "Run", no_wrap=True, optional=True),
+        Column("who", "Who"),
+        Column("email", "E-mail", optional=True),
+        Column("tenant", "Tenant"),
+        Column("lost", "Lost"),
+        Column("why", "Why"),
+        Column("is_back", "Back", ColumnType.FLAG),
+    )
+    keys = (
+        *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),
+        *("scaikey_id", "role", "group", "new_tenant", "people", "reason", "is_back", "run_id"),
+        "approved_by",
+    )
     history: LossHistory
     help = (
         "List who lost access through syncs, newest first: what they lost, why, through which "

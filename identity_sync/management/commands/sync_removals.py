@@ -18,28 +18,35 @@ from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.text import pluralize
 from tenants.management.arguments import TIME_FORMATS, ensure_period, since
 
-COLUMNS = (
-    Column("id", "ID", no_wrap=True),
-    Column("tenant", "Tenant"),
-    Column("who", "Who"),
-    Column("email", "E-mail", optional=True),
-    Column("loss", "Loss"),
-    Column("reason", "Why", optional=True),
-    Column("first_seen_at", "Since", ColumnType.TIME, optional=True),
-    Column("state", "State"),
-)
-KEYS = (
-    *("id", "tenant_id", "tenant", "loss", "kind", "subject_id", "subject", "email", "scaikey_id"),
-    *("reason", "cause", "destination", "limit", "people", "roles", "memberships", "state"),
-    *("first_seen_at", "last_seen_at", "runs", "decided_at", "decided_by", "decision_reason"),
-    "expires_at",
-)
-
 
 class Command(ListCommand):
     plural = "removals"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("id", "ID", no_wrap=True),
+        Column("tenant", "Tenant"),
+        Column("who", "Who"),
+        Column("email", "E-mail", optional=True),
+        Column("loss", "Loss"),
+        Column("reason", "Why", optional=True),
+        Column("first_seen_at", "Since", ColumnType.TIME, optional=True),
+        Column("state", "State"),
+    )
+    keys = (
+        *(
+            "id",
+            "tenant_id",
+            "tenant",
+            "loss",
+            "kind",
+            "subject_id",
+            "subject",
+            "email",
+            "scaikey_id",
+        ),
+        *("reason", "cause", "destination", "limit", "people", "roles", "memberships", "state"),
+        *("first_seen_at", "last_seen_at", "runs", "decided_at", "decided_by", "decision_reason"),
+        "expires_at",
+    )
     tenants: Sequence[Row]
     help = (
         "List pending removals: losses of access that syncs have set aside until you approve them "

@@ -13,29 +13,32 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.management.arguments import TIME_FORMATS, since
 
-DEFAULT_LIMIT = 20
-
-COLUMNS = (
-    Column("short_id", "ID", no_wrap=True),
-    Column("started_at", "Started", ColumnType.TIME),
-    Column("trigger", "Trigger"),
-    Column("tenant", "Tenant"),
-    Column("outcome", "Outcome"),
-    Column("changes", "Changes"),
-    Column("duration", "Duration", optional=True),
-    Column("error_code", "Error", optional=True),
-)
-KEYS = (
-    *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
-    *("outcome", "change_count", "planned_count", "kinds", "requests", "duration_seconds", "error"),
-)
-
 
 class Command(ListCommand):
     plural = "runs"
-    columns = COLUMNS
-    keys = KEYS
-    default_limit = DEFAULT_LIMIT
+    columns = (
+        Column("short_id", "ID", no_wrap=True),
+        Column("started_at", "Started", ColumnType.TIME),
+        Column("trigger", "Trigger"),
+        Column("tenant", "Tenant"),
+        Column("outcome", "Outcome"),
+        Column("changes", "Changes"),
+        Column("duration", "Duration", optional=True),
+        Column("error_code", "Error", optional=True),
+    )
+    keys = (
+        *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
+        *(
+            "outcome",
+            "change_count",
+            "planned_count",
+            "kinds",
+            "requests",
+            "duration_seconds",
+            "error",
+        ),
+    )
+    default_limit = 20
     help = (
         "List runs of the sync, newest first. `scaiwave sync show-run <id>` shows one; an ID may "
         "be shortened."

@@ -6,61 +6,29 @@ from typing import Any
 
 from django.utils import timezone
 
-from identity_sync.management.output import format_change_count, format_duration, format_losses
-from identity_sync.models import Outcome
+from identity_sync.management.output import print_run
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import ACTIONS, ChangeFilter, list_changes, show_run
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, Row
 from tenants.management.output import format_values
-
-DEFAULT_LIMIT = 100
-
-COLUMNS = (
-    Column("action", "Action"),
-    Column("kind", "Kind"),
-    Column("tenant", "Tenant"),
-    Column("subject_name", "Subject"),
-    Column("what", "From → to"),
-    Column("reason", "Reason"),
-)
-KEYS = (
-    *("kind", "action", "tenant_id", "tenant", "subject_id", "subject", "scaikey_id"),
-    *("fields", "values", "reason"),
-)
-FACTS = (
-    Column("run_id", "ID"),
-    Column("started_at", "Started", ColumnType.TIME),
-    Column("ended_at", "Ended", ColumnType.TIME),
-    Column("duration", "Duration"),
-    Column("trigger", "Trigger"),
-    Column("tenant", "Tenant"),
-    Column("operator", "Operator"),
-    Column("outcome", "Outcome"),
-    Column("changes", "Changes"),
-    Column("losses", "Losses of access"),
-    Column("requests", "Requests", ColumnType.COUNT),
-)
-PLAN = (
-    Column("plan_run_id", "Applied the plan of"),
-    Column("applied_by_run_id", "Plan applied by"),
-)
-ERROR = (Column("error_message", "Error"), Column("error_fix", "Fix"))
-COUNTS = (
-    Column("kind", "Kind"),
-    *(
-        Column(name, name.title(), ColumnType.COUNT)
-        for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
-    ),
-)
-_NOT_WRITTEN = (Outcome.PLANNED, Outcome.REFUSED)
 
 
 class Command(ListCommand):
     plural = "changes"
-    columns = COLUMNS
-    keys = KEYS
-    default_limit = DEFAULT_LIMIT
+    columns = (
+        Column("action", "Action"),
+        Column("kind", "Kind"),
+        Column("tenant", "Tenant"),
+        Column("subject_name", "Subject"),
+        Column("what", "From → to"),
+        Column("reason", "Reason"),
+    )
+    keys = (
+        *("kind", "action", "tenant_id", "tenant", "subject_id", "subject", "scaikey_id"),
+        *("fields", "values", "reason"),
+    )
+    default_limit = 100
     run: Row
     printed = 0
     limit: int | None = None
@@ -85,7 +53,7 @@ class Command(ListCommand):
             operator=self.operator, run_id=self.run["run_id"], filters=filters, limit=limit
         )
         if not (options["csv"] or self.output.as_json):
-            self._print_run()
+            print_run(self.output, self.run)
         return changes
 
     def load_rest(self) -> Row:
@@ -102,33 +70,3 @@ class Command(ListCommand):
     def print_notes(self) -> None:
         if self.printed == self.limit:
             self.output.log(f"There may be more changes: add --limit {self.printed * 10}.")
-
-    def _print_run(self) -> None:
-        for warning in self.run["warnings"] or ():
-            self.output.warn(warning)
-        plan = (column for column in PLAN if self.run[column.key])
-        columns = [*FACTS, *plan, *(ERROR if self.run["error"] else ())]
-        self.output.print_record(columns, _format_facts(self.run))
-        if self.run["kinds"]:
-            self.output.print_line()
-            if self.run["outcome"] in _NOT_WRITTEN:
-                self.output.print_line("Nothing was changed. These are the counts of the plan:")
-            rows = [
-                {"kind": kind, **self.run["kinds"][kind]}
-                for kind in KINDS
-                if kind in self.run["kinds"]
-            ]
-            self.output.print_table("kinds", COUNTS, rows)
-        self.output.print_line()
-
-
-def _format_facts(run: Row) -> Row:
-    error = run["error"] or {}
-    return {
-        **run,
-        "changes": format_change_count(run),
-        "duration": format_duration(run["duration_seconds"]),
-        "losses": format_losses(run["losses"] or {}) or None,
-        "error_message": f"{error.get('message') or ''} [{error.get('code')}]".strip(),
-        "error_fix": error.get("fix"),
-    }
