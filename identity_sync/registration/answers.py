@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -51,6 +52,17 @@ class Console:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegistrationContext:
+    """What all steps of one `sync register` share; with `wait_seconds` None it asks once."""
+
+    operator: Operator
+    config: Configuration
+    console: Console
+    clock: Callable[[], datetime]
+    wait_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegistrationFlags:
     """The answers that were passed as flags; None means that the flag was not passed."""
 
@@ -78,13 +90,12 @@ Check = Callable[[str], str]
 """Returns the cleaned answer. Raises `InvalidAnswer` or `InsecureAddress`."""
 
 
-def collect_answers(
-    *, flags: RegistrationFlags, console: Console, config: Configuration, operator: Operator
-) -> RegistrationRequest:
+def collect_answers(context: RegistrationContext, flags: RegistrationFlags) -> RegistrationRequest:
     """Return every answer, checked; an answer that is not passed defaults to the last request.
 
     Raises `InvalidAnswer`, `InsecureAddress`, `UsageError` or `ConfirmationNeeded`.
     """
+    console, config, operator = context.console, context.config, context.operator
 
     def get_answer(value: str | None, question: str, flag: str, default: str, check: Check) -> str:
         if value is not None:
@@ -102,7 +113,9 @@ def collect_answers(
         name = "SCAIWAVE_SCAIKEY_URL" if is_setting else "--url"
         return check_url(text, name=name, allow_http=flags.allow_http)
 
-    url = get_answer(flags.url, "URL of ScaiKey", "--url", default_url or _get_last_url(), check)
+    newest = Registration.objects.newest_first().first()
+    last_url = newest.scaikey_url if newest else ""
+    url = get_answer(flags.url, "URL of ScaiKey", "--url", default_url or last_url, check)
     last = Registration.objects.filter(scaikey_url=url).newest_first().first()
     server_name = last.name if last else suggest(config.get_str("SCAIWAVE_SERVER_NAME"))
     name = get_answer(
@@ -125,11 +138,6 @@ def collect_answers(
     return RegistrationRequest(
         url=url, name=name, scope=scope, scope_slug=scope_slug, contact_email=email
     )
-
-
-def _get_last_url() -> str:
-    last = Registration.objects.newest_first().first()
-    return last.scaikey_url if last else ""
 
 
 def _collect_slug(

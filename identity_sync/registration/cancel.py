@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from identity_sync.errors import NoPendingRegistration, ReceiptUnreadable, RegistrationConflict
 from identity_sync.models import RegistrationState
+from identity_sync.registration.answers import RegistrationContext
 from identity_sync.registration.credentials import (
     delete_pending,
     load_pending,
@@ -44,19 +44,13 @@ def cancel_registration(
         return receipt
 
 
-def discard_pending(
-    operator: Operator,
-    config: Configuration,
-    *,
-    now: datetime,
-    log: Callable[[str], None],
-    dry_run: bool,
-) -> bool:
+def discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
     """Discard a pending request so that a new one can be sent; return whether there was one.
 
     A request that ScaiKey has decided on, or does not know, is discarded too. Raises
     `RegistrationConflict` if its credentials are saved here and no others are configured.
     """
+    config, log = context.config, context.console.log
     try:
         receipt = load_pending(config)
     except ReceiptUnreadable as error:
@@ -67,21 +61,18 @@ def discard_pending(
     if receipt is None:
         return False
     _ensure_not_needed(config, receipt)
-    if not dry_run:
-        _end_request(receipt, log)
-        _discard(operator, config, receipt, now)
-    return True
-
-
-def _end_request(receipt: PendingRegistration, log: Callable[[str], None]) -> None:
+    if dry_run:
+        return True
     if receipt.credentials is not None:
         application = receipt.credentials.application_id or receipt.credentials.client_id
         log(f"Its credentials are discarded. Remove application {application} in ScaiKey.")
-        return
-    try:
-        _cancel_at_scaikey(receipt)
-    except RegistrationConflict as error:
-        log(f"{error.message} The result is discarded.")
+    else:
+        try:
+            _cancel_at_scaikey(receipt)
+        except RegistrationConflict as error:
+            log(f"{error.message} The result is discarded.")
+    _discard(context.operator, config, receipt, context.clock())
+    return True
 
 
 def _ensure_not_needed(config: Configuration, receipt: PendingRegistration) -> None:

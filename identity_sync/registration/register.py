@@ -7,7 +7,6 @@ installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from shlex import quote
@@ -16,7 +15,7 @@ from typing import Any
 from identity_sync.errors import RegistrationConflict
 from identity_sync.models import Registration, RegistrationState
 from identity_sync.registration.answers import (
-    Console,
+    RegistrationContext,
     RegistrationFlags,
     RegistrationRequest,
     collect_answers,
@@ -35,7 +34,7 @@ from identity_sync.registration.credentials import (
     verify_credentials,
     verify_replacement,
 )
-from identity_sync.registration.poll import RegistrationPoller
+from identity_sync.registration.poll import await_decision
 from identity_sync.registration.receipt import (
     PendingRegistration,
     receipt_path,
@@ -50,7 +49,7 @@ from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicke
 from scaiwave.config import Configuration
 from scaiwave.core.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamNotFound
 from scaiwave.core.files import remove_abandoned_drafts
-from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.operators import Permission
 from scaiwave.web.scaikey_sign_in import build_redirect_uri
 
 MAX_REQUEST_ID_CHARS = 200
@@ -122,17 +121,6 @@ class RegistrationResult:
         return "run `scaiwave sync`."
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegistrationContext:
-    """What all steps of one `sync register` share; with `wait_seconds` None it asks once."""
-
-    operator: Operator
-    config: Configuration
-    console: Console
-    clock: Callable[[], datetime]
-    wait_seconds: float | None = None
-
-
 def register(
     context: RegistrationContext,
     *,
@@ -146,8 +134,8 @@ def register(
     `replace_credentials` registers although credentials are configured, which stay in use until the
     new ones work. `restart` discards a pending request first.
 
-    Raises `RegistrationBusy`, `RegistrationConflict`, what `collect_answers` and
-    `RegistrationPoller` raise, and `CredentialsNotInstalled` if only the configuration file can't
+    Raises `RegistrationBusy`, `RegistrationConflict`, what `collect_answers` and `await_decision`
+    raise, and `CredentialsNotInstalled` if only the configuration file can't
     be written.
     """
     context.operator.require(Permission.MANAGE_PLATFORM)
@@ -155,7 +143,7 @@ def register(
     with registration_lock(config.home):
         # 1. Find out where an earlier process has stopped, or discard what it began.
         receipt = None if restart else load_pending(config)
-        is_discarded = restart and _discard_pending(context, dry_run=dry_run)
+        is_discarded = restart and discard_pending(context, dry_run=dry_run)
         if receipt is not None and not dry_run:
             ensure_recorded(operator=context.operator, receipt=receipt, now=context.clock())
 
@@ -166,43 +154,30 @@ def register(
             if not (replace_credentials or is_discarded) and has_credentials(config):
                 return _verify_registered(config, flags)
             _ensure_no_other_pending(context, restart=restart, dry_run=dry_run)
-            request = collect_answers(
-                flags=flags, console=context.console, config=config, operator=context.operator
-            )
+            request = collect_answers(context, flags)
             if dry_run:
-                return _build_plan(config, request)
+                return RegistrationResult(
+                    outcome="planned",
+                    state="",
+                    **asdict(request),
+                    redirect_uri=build_redirect_uri(config),
+                    replaced_client_id=_get_replaced_client_id(config),
+                )
             receipt = _send_request(context, request, "--url" if flags.url else "")
         ensure_matches(flags, receipt)
         if dry_run:
             return _build_result(context, receipt, "planned")
 
         # 3. Ask for the decision, unless its credentials are saved already.
-        receipt = _await_decision(context, receipt)
+        if receipt.credentials is None:
+            receipt = await_decision(context, receipt)
+        else:  # A killed process may have left them in another file than the receipt.
+            save_receipt(config.home, receipt)
         if receipt.credentials is None:
             return _build_result(context, receipt, "pending")
 
         # 4. Verify that ScaiKey accepts the credentials, and install them.
         return _finish(context, receipt, receipt.credentials)
-
-
-def _discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
-    return discard_pending(
-        context.operator,
-        context.config,
-        now=context.clock(),
-        log=context.console.log,
-        dry_run=dry_run,
-    )
-
-
-def _build_plan(config: Configuration, request: RegistrationRequest) -> RegistrationResult:
-    return RegistrationResult(
-        outcome="planned",
-        state="",
-        **asdict(request),
-        redirect_uri=build_redirect_uri(config),
-        replaced_client_id=_get_replaced_client_id(config),
-    )
 
 
 def _get_replaced_client_id(config: Configuration) -> str:
@@ -257,13 +232,9 @@ def _send_request(
 
     `url_option` is the option that the address was passed with, if not by the setting.
     """
-    config = context.config
-    home, redirect_uri = config.home, build_redirect_uri(config)
+    config, redirect_uri = context.config, build_redirect_uri(context.config)
     check_writable(config)
-    with (
-        ScaiKeyClient(request.url, configured_by=url_option) as client,
-        block_signals(),
-    ):
+    with ScaiKeyClient(request.url, configured_by=url_option) as client, block_signals():
         ticket = _post_request(client, request, redirect_uri)
         receipt = PendingRegistration(
             **asdict(request),
@@ -274,7 +245,7 @@ def _send_request(
             replaces=_get_replaced_client_id(config),
         )
         try:
-            save_receipt(home, receipt)
+            save_receipt(config.home, receipt)
         except ScaiWaveError:
             # Without its status token no one could ask for the decision.
             client.cancel_registration(ticket.request_id, ticket.status_token)
@@ -285,9 +256,8 @@ def _send_request(
         state=RegistrationState.PENDING,
         now=receipt.requested_at,
     )
-    context.console.log(
-        f"Request {receipt.request_id} sent. Its status token is saved in {receipt_path(home)}."
-    )
+    path = receipt_path(config.home)
+    context.console.log(f"Request {receipt.request_id} sent. Its status token is saved in {path}.")
     if receipt.replaces:
         context.console.log("The configured credentials stay in use until the new ones work.")
     return receipt
@@ -337,24 +307,6 @@ def _name_slug(request: RegistrationRequest, error: ScaiWaveError) -> None:
     error.args = (error.message,)
 
 
-def _await_decision(
-    context: RegistrationContext, receipt: PendingRegistration
-) -> PendingRegistration:
-    """Return the receipt, with the credentials if the request is approved."""
-    if receipt.credentials is not None:
-        # A killed process may have left them in another file than the receipt.
-        save_receipt(context.config.home, receipt)
-        return receipt
-    poller = RegistrationPoller(
-        operator=context.operator,
-        config=context.config,
-        log=context.console.log,
-        clock=context.clock,
-        wait_seconds=context.wait_seconds,
-    )
-    return poller.await_decision(receipt)
-
-
 def _finish(
     context: RegistrationContext, receipt: PendingRegistration, credentials: Credentials
 ) -> RegistrationResult:
@@ -393,16 +345,11 @@ def _finish(
 def _build_result(
     context: RegistrationContext, receipt: PendingRegistration, outcome: str
 ) -> RegistrationResult:
+    names = ("url", "request_id", "name", "scope", "scope_slug", "contact_email", "redirect_uri")
     return RegistrationResult(
         outcome=outcome,
         state=RegistrationState.PENDING,
-        url=receipt.url,
-        request_id=receipt.request_id,
-        name=receipt.name,
-        scope=receipt.scope,
-        scope_slug=receipt.scope_slug,
-        contact_email=receipt.contact_email,
-        redirect_uri=receipt.redirect_uri,
+        **{name: getattr(receipt, name) for name in names},
         requested_at=receipt.requested_at,
         replaced_client_id=receipt.replaces,
         env_file=str(context.config.env_file),

@@ -91,14 +91,20 @@ def _is_unregistered(problem: ScaiWaveError | None) -> bool:
 
 
 def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]:
-    ahead = [
-        SyncWarning("sync", _describe_dated_ahead(run), CLOCK_FIX) for run in judgement.dated_ahead
-    ]
-    if (run := judgement.interrupted) is None:
+    ahead = []
+    for run in judgement.dated_ahead:
+        latest = max(filter(None, (run.started_at, run.ended_at))).astimezone(UTC)
+        message = (
+            f"Run {run.pk} is dated in the future ({latest:%Y-%m-%d %H:%M:%S} UTC): the clock of "
+            "its host was ahead. It does not count."
+        )
+        ahead.append(SyncWarning("sync", message, CLOCK_FIX))
+    if (open_run := judgement.interrupted) is None:
         return ahead
+    age = format_age_in_words(open_run.started_at, now)
     message = (
-        f"Run {run.pk} has no end: it began {format_age_in_words(run.started_at, now)} ago, and no "
-        "longer has the lock of syncs. The next sync records it as failed."
+        f"Run {open_run.pk} has no end: it began {age} ago, and no longer has the lock of syncs. "
+        "The next sync records it as failed."
     )
     return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.")]
 
@@ -124,14 +130,6 @@ def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> l
         f"{available:,.0f} s."
     )
     return [SyncWarning("sync", message, fix)]
-
-
-def _describe_dated_ahead(run: SyncRun) -> str:
-    latest = max(filter(None, (run.started_at, run.ended_at)))
-    return (
-        f"Run {run.pk} is dated in the future ({latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC): "
-        "the clock of its host was ahead. It does not count."
-    )
 
 
 def _list_schedule_warnings(schedule: Schedule) -> list[SyncWarning]:

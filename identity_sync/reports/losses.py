@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from identity_sync.models import PendingRemoval, RemovalState, SyncChange, SyncRun
 from identity_sync.reasons import SUSPENSIONS, Loss
@@ -151,7 +151,7 @@ class _Present:
     """
 
     rows: dict[UUID, Any]
-    grants: set[tuple[UUID, str]]
+    grants: set[tuple[UUID | None, str]]
     people: dict[tuple[UUID, UUID], int]
     approvals: dict[tuple[UUID, UUID], str]
 
@@ -160,18 +160,29 @@ class _Present:
         subjects: defaultdict[str, set[UUID]] = defaultdict(set)
         for change, _, _ in losses:
             subjects[change.kind].add(change.subject_id)
-        rows = {
-            key: row for kind, keys in subjects.items() for key, row in _load(kind, keys).items()
-        }
+        found = [_MODELS[kind].in_bulk(keys) for kind, keys in subjects.items()]
+        rows = {key: row for each in found for key, row in each.items()}
+        runs = {change.run_id for change, _, _ in losses}
         with_roles = {change.subject_id for change, loss, _ in losses if loss is Loss.ROLE_TAKEN}
-        of_tenants = {change.run_id for change, _, _ in losses if change.kind == "tenants"}
-        approvals = _iter_approvals({change.run_id for change, _, _ in losses}, subjects)
-        return cls(
-            rows,
-            set(_iter_grants(with_roles)),
-            dict(_iter_people_counts(of_tenants)),
-            dict(approvals),
-        )
+        grants: set[tuple[UUID | None, str]] = set()
+        for batch in batched(with_roles):
+            held = RoleGrant.objects.filter(participant__in=batch)
+            grants.update(held.values_list("participant_id", "role__slug"))
+        people: dict[tuple[UUID, UUID], int] = {}
+        for batch in batched(
+            {change.run_id for change, _, _ in losses if change.kind == "tenants"}
+        ):
+            for key, counts in SyncRun.objects.filter(pk__in=batch).values_list("pk", "losses"):
+                people |= {
+                    (key, to_uuid(each[1])): each[2] for each in counts if each[0] == "people"
+                }
+        approvals: dict[tuple[UUID, UUID], str] = {}
+        applied = PendingRemoval.objects.filter(state=RemovalState.APPLIED, ended_by__in=runs)
+        for batch in batched({key for keys in subjects.values() for key in keys}):
+            approved = applied.filter(subject_id__in=batch).exclude(decided_by="")
+            columns = approved.values_list("ended_by_id", "subject_id", "decided_by")
+            approvals |= {(run_id, subject_id): name for run_id, subject_id, name in columns}
+        return cls(rows, grants, people, approvals)
 
     def build_row(self, change: SyncChange, loss: Loss, detail: str) -> Row:
         row = self.rows.get(change.subject_id)
@@ -198,38 +209,6 @@ class _Present:
             "run_id": change.run_id,
             "approved_by": self.approvals.get((change.run_id, change.subject_id)),
         }
-
-
-def _load(kind: str, keys: Iterable[UUID]) -> dict[UUID, Model]:
-    return _MODELS[kind].in_bulk(keys)
-
-
-def _iter_grants(people: Iterable[UUID]) -> Iterator[tuple[UUID, str]]:
-    for batch in batched(people):
-        grants = RoleGrant.objects.filter(participant__in=batch)
-        for participant_id, slug in grants.values_list("participant_id", "role__slug"):
-            if participant_id is not None:
-                yield participant_id, slug
-
-
-def _iter_people_counts(runs: Iterable[UUID]) -> Iterator[tuple[tuple[UUID, UUID], int]]:
-    for batch in batched(runs):
-        for run_id, losses in SyncRun.objects.filter(pk__in=batch).values_list("pk", "losses"):
-            for measure, tenant_id, number in losses:
-                if measure == "people":
-                    yield (run_id, to_uuid(tenant_id)), number
-
-
-def _iter_approvals(
-    runs: set[UUID], subjects: Mapping[str, set[UUID]]
-) -> Iterator[tuple[tuple[UUID, UUID], str]]:
-    for batch in batched(key for keys in subjects.values() for key in keys):
-        rows = PendingRemoval.objects.filter(state=RemovalState.APPLIED, subject_id__in=batch)
-        approved = rows.filter(ended_by__in=runs).exclude(decided_by="")
-        for run_id, subject_id, name in approved.values_list(
-            "ended_by_id", "subject_id", "decided_by"
-        ):
-            yield (run_id, subject_id), name
 
 
 def _get_name(change: SyncChange, member: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -31,7 +30,17 @@ def build_rows(run: SyncRun, *, has_plan: bool) -> list[list[Cell]]:
     """
     counts = run.get_counts()
     lists = {column: _find_list(run, column, has_plan=has_plan) for column in COLUMNS}
-    return [_build_row(run, kind, counts[kind], lists) for kind in KINDS if kind in counts]
+    return [
+        [
+            Cell(format_word(kind).capitalize()),
+            *(
+                _build_cell(run, kind, column, counts[kind].get(column, 0), lists[column])
+                for column in COLUMNS
+            ),
+        ]
+        for kind in KINDS
+        if kind in counts
+    ]
 
 
 def _find_list(run: SyncRun, column: str, *, has_plan: bool) -> str:
@@ -45,26 +54,14 @@ def _find_list(run: SyncRun, column: str, *, has_plan: bool) -> str:
     return CHANGES if is_written else ""
 
 
-def _build_row(
-    run: SyncRun, kind: str, counts: dict[str, int], lists: dict[str, str]
-) -> list[Cell]:
-    cells = [
-        _build_cell(run, kind, column, counts.get(column, 0), lists[column]) for column in COLUMNS
-    ]
-    return [Cell(format_word(kind).capitalize()), *cells]
-
-
 def _build_cell(run: SyncRun, kind: str, column: str, number: int, list_name: str) -> Cell:
     action = _ACTIONS.get(column)
     url = ""
     if number and action is not None and list_name:
-        url = f"{reverse(list_name)}?{urlencode(_select(run, kind, action))}"
+        selected = {"run__id__exact": run.pk, "kind": kind, "action": action}
+        url = f"{reverse(list_name)}?{urlencode(selected)}"
     tone = Tone.WARN if column == "skipped" and number else None
     return Cell(f"{number:,}", url, tone, is_number=True)
-
-
-def _select(run: SyncRun, kind: str, action: str) -> dict[str, Any]:
-    return {"run__id__exact": run.pk, "kind": kind, "action": action}
 
 
 def count_differences(run: SyncRun) -> int:

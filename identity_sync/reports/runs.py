@@ -110,7 +110,8 @@ def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
     is_visible = _is_visible(run, operator)
     return {
         **row,
-        "error": None if row["error"] is None else {**row["error"], "fix": _get_fix(run, operator)},
+        "error": row["error"]
+        and {**row["error"], "fix": (run.error_fix or None) if is_visible else None},
         "losses": _sum_losses(run) if is_visible else None,
         "warnings": run.warnings if is_visible else None,
         "plan_run_id": run.applied_plan_id,
@@ -229,7 +230,9 @@ def describe_run(run: SyncRun, operator: Operator, now: datetime) -> Row:
         "kinds": run.get_counts() if is_visible else None,
         "requests": run.requests if is_visible else None,
         "duration_seconds": run.duration_seconds,
-        "error": _describe_error(run, with_message=is_visible),
+        "error": {"code": run.error_code, "message": run.error_message if is_visible else None}
+        if run.error_code
+        else None,
     }
 
 
@@ -240,16 +243,6 @@ def age_seconds(timestamp: datetime | None, now: datetime) -> int | None:
 
 def _is_visible(run: SyncRun, operator: Operator) -> bool:
     return operator.sees_everything or run.tenant is not None
-
-
-def _describe_error(run: SyncRun, *, with_message: bool) -> dict[str, str | None] | None:
-    if not run.error_code:
-        return None
-    return {"code": run.error_code, "message": run.error_message if with_message else None}
-
-
-def _get_fix(run: SyncRun, operator: Operator) -> str | None:
-    return (run.error_fix or None) if _is_visible(run, operator) else None
 
 
 def _sum_losses(run: SyncRun) -> dict[str, int]:

@@ -98,12 +98,13 @@ def sync_status(
     health = judge_sync(scope, config=config, now=now, credentials_problem=problem)
     judgement, schedule = health.judgement, health.schedule
     success = judgement.last_success
+    holder = find_lock_holder(LOCK) if operator.sees_everything else None
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
         runs=[describe_run(run, operator, now) for run in scope.runs().ended()[:MAX_RUNS]],
         running=_describe_open_run(judgement.running, operator, now),
-        lock=_describe_lock() if operator.sees_everything else None,
+        lock=describe_holder(holder) if holder else None,
         interrupted=_describe_open_run(judgement.interrupted, operator, now),
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
@@ -212,11 +213,6 @@ def _describe_open_run(
     return None if run is None else describe_run(run, operator, now)
 
 
-def _describe_lock() -> dict[str, Any] | None:
-    holder = find_lock_holder(LOCK)
-    return None if holder is None else describe_holder(holder)
-
-
 def _add_drift(
     status: SyncStatus, drift: Drift | None, scope: RunScope, problem: ScaiWaveError | None
 ) -> None:
@@ -229,11 +225,8 @@ def _add_drift(
         status.drift_reason = "only of everything, or with --tenant"
     elif status.running is not None:
         status.drift_reason = "a sync is running"
-    else:
-        _measure_drift(status, drift)
-
-
-def _measure_drift(status: SyncStatus, drift: Drift) -> None:
+    if status.drift_reason is not None or drift is None:
+        return
     try:
         report = drift()
     except (InsufficientPermission, TenantNotLinked) as error:

@@ -19,45 +19,32 @@ def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
     `last_handled_seconds` is how long the latest one that was handled took from its arrival.
     `failed` counts the events that are left to the next full sync.
     """
-    events = WebhookEvent.objects.all()
-    last = events.order_by("-received_at", "-id").first()
-    waiting = events.filter(state=WebhookState.PENDING).order_by("received_at", "id")
-    oldest = waiting.first()
-    failed = events.filter(state=WebhookState.FAILED).order_by("-received_at", "-id")
-    failure = failed.first()
+    events = WebhookEvent.objects.order_by("-received_at", "-id")
+    last, failed = events.first(), events.filter(state=WebhookState.FAILED)
+    waiting = events.filter(state=WebhookState.PENDING)
+    handled = events.filter(state=WebhookState.HANDLED).first()
+    oldest, failure = waiting.last(), failed.first()
+    lag = handled_seconds = None
+    if oldest and is_in_future(oldest.received_at, now):
+        lag = int((oldest.received_at - now).total_seconds())
+    elif oldest:
+        lag = age_seconds(oldest.received_at, now)
+    if handled and handled.ended_at:
+        seconds = (handled.ended_at - handled.received_at).total_seconds()
+        handled_seconds = round(max(0.0, seconds), 3)
     return {
         "configured": bool(config.get_str("SCAIWAVE_SCAIKEY_WEBHOOK_SECRET")),
         "last_delivery_at": last.received_at if last else None,
         "last_delivery_age_seconds": age_seconds(last.received_at, now) if last else None,
         "waiting": waiting.count(),
-        "lag_seconds": _measure_lag(oldest.received_at, now) if oldest else 0,
-        "last_handled_seconds": _last_handled_seconds(),
+        "lag_seconds": lag or 0,
+        "last_handled_seconds": handled_seconds,
         "failed": failed.count(),
-        "last_failure": _describe_failure(failure) if failure else None,
-    }
-
-
-def _measure_lag(received_at: datetime, now: datetime) -> int:
-    if is_in_future(received_at, now):
-        return int((received_at - now).total_seconds())
-    return age_seconds(received_at, now) or 0
-
-
-def _last_handled_seconds() -> float | None:
-    event = (
-        WebhookEvent.objects.filter(state=WebhookState.HANDLED)
-        .order_by("-received_at", "-id")
-        .first()
-    )
-    if event is None or event.ended_at is None:
-        return None
-    return round(max(0.0, (event.ended_at - event.received_at).total_seconds()), 3)
-
-
-def _describe_failure(event: WebhookEvent) -> dict[str, Any]:
-    return {
-        "event_id": event.event_id,
-        "event_type": event.event_type,
-        "failed_at": event.ended_at,
-        "error": {"code": event.error_code, "message": event.error_message},
+        "last_failure": failure
+        and {
+            "event_id": failure.event_id,
+            "event_type": failure.event_type,
+            "failed_at": failure.ended_at,
+            "error": {"code": failure.error_code, "message": failure.error_message},
+        },
     }
