@@ -16,7 +16,7 @@ from identity_sync.models import PRESENT_FIELDS
 from identity_sync.reasons import Reason, format_reason
 from identity_sync.report import KINDS
 from identity_sync.sync.entities import (
-    ENTITIES,
+    ENTITY_OF_KIND,
     FREED_SLUG,
     PARTICIPANTS,
     TENANTS,
@@ -120,7 +120,7 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
             f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s "
             "ORDER BY rank, row_id, action LIMIT %s)"
         )
-        entity = _find_entity(kind)
+        entity = ENTITY_OF_KIND.get(kind)
         rows = fetch(_build_sql(entity, first, more=", d.rank"), [kind, limit])
         changes = [_build_change(kind, entity, row[:-1]) for row in rows]
         if entity is PARTICIPANTS:
@@ -153,7 +153,7 @@ def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChang
 
 
 def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
-    entity = _find_entity(kind)
+    entity = ENTITY_OF_KIND.get(kind)
     sql = (
         f"{_build_sql(entity)} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
         "ORDER BY d.row_id, d.action LIMIT %s"
@@ -215,19 +215,10 @@ _NEW_PARTNER = """
 """
 
 
-def _find_entity(kind: str) -> EntitySync | None:
-    """Return what syncs a kind; None for memberships."""
-    return next((entity for entity in ENTITIES if entity.kind == kind), None)
-
-
 def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str = "") -> str:
     """Build the query of changes for `_build_change`; `more` are columns that follow."""
-    if entity is None:
+    if entity is None:  # memberships
         return _MEMBERSHIPS.format(columns=_COLUMNS, source=source, more=more)
-    return _build_entity_sql(entity, source, more)
-
-
-def _build_entity_sql(entity: EntitySync, source: str, more: str) -> str:
     old = [f"p.{column}" for column in entity.columns]
     new = [f"s.{column}" for column in entity.columns]
     if "partner_id" in entity.columns:

@@ -27,7 +27,7 @@ from typing import ClassVar
 from identity_sync.reasons import Reason
 from identity_sync.sync import claims, pending, roles
 from identity_sync.sync.claims import Claim
-from identity_sync.sync.entities import ENTITIES, PARTICIPANTS
+from identity_sync.sync.entities import ENTITIES, ENTITY_OF_KIND, PARTICIPANTS
 from identity_sync.sync.fetch import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.scope import SyncScope
@@ -214,19 +214,16 @@ class Confirmer:
 
     def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[str, str]:
         """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
-        if lookup.is_missing:
-            return self._judge_absence(kind, claim, Reason.REMOVED)
-        if lookup.record is not None:
-            return self._judge_record(lookup.record, claim)
-        if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
-            return self._judge_absence(kind, claim, Reason.OUT_OF_SCOPE)
-        return "unknown", Reason.LOOKUP_FAILED
-
-    def _judge_absence(self, kind: str, claim: Claim, reason: str) -> tuple[str, str]:
+        is_outside = lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL"
+        if not lookup.is_missing:
+            if lookup.record is not None:
+                return self._judge_record(lookup.record, claim)
+            if not is_outside:
+                return "unknown", Reason.LOOKUP_FAILED
         if not claim.is_absent:
             return "unknown", Reason.LISTED
         if claim.has_lost_parent or self._has_control(kind):
-            return "removed", reason
+            return "removed", Reason.REMOVED if lookup.is_missing else Reason.OUT_OF_SCOPE
         return "unknown", Reason.NO_CONTROL
 
     def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[str, str]:
@@ -248,11 +245,16 @@ class Confirmer:
         operator decides with --allow-removals.
         """
         if kind not in self.result.controls:
-            controls = _find_controls(kind)
+            # A list without a record and without a part that can't be read.
+            is_empty = not fetch(
+                f"SELECT 1 FROM stage_{kind} "
+                "UNION ALL SELECT 1 FROM unreadable_lists WHERE kind = %s LIMIT 1",
+                [kind],
+            )
             self.result.controls[kind] = any(
                 self.client.look_up(COLLECTIONS[kind], record_id).record is not None
-                for record_id in controls
-            ) or (self.limit.allowed is not None and _is_empty(kind))
+                for record_id in _find_controls(kind)
+            ) or (self.limit.allowed is not None and is_empty)
         return self.result.controls[kind]
 
     def _is_known_tenant(self, scaikey_id: str) -> bool:
@@ -304,7 +306,7 @@ def _find_controls(kind: str) -> list[str]:
 
     Any row of the database may be removed from ScaiKey too, so these are drawn at random.
     """
-    entity = next(entity for entity in ENTITIES if entity.kind == kind)
+    entity = ENTITY_OF_KIND[kind]
     claimed = "SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = {}"
     listed = fetch(
         f"""
@@ -322,13 +324,3 @@ def _find_controls(kind: str) -> list[str]:
         [kind, MAX_CONTROLS],
     )
     return [row[0] for row in listed or present]
-
-
-def _is_empty(kind: str) -> bool:
-    """Return whether the list of this kind has no record and no part that can't be read."""
-    entity = next(entity for entity in ENTITIES if entity.kind == kind)
-    return not fetch(
-        f"SELECT 1 FROM {entity.staging_table} "
-        "UNION ALL SELECT 1 FROM unreadable_lists WHERE kind = %s LIMIT 1",
-        [kind],
-    )

@@ -11,7 +11,7 @@ loses the members who left. Everything else is postponed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -299,16 +299,14 @@ def _find_existing(readings: list[_Reading]) -> list[tuple[str, str, int]]:
             pair
             for members in reading.lists
             if members is not None
-            for pair in _iter_memberships(members)
+            for pair in (
+                members.iter_memberships()
+                if isinstance(members, ScimGroup)
+                else direct_memberships(members.records)
+            )
         }
         existing += ((reading.group_id, *pair) for pair in sorted(claimed[reading.group_id] & seen))
     return existing
-
-
-def _iter_memberships(members: MemberList | ScimGroup) -> Iterator[tuple[str, int]]:
-    if isinstance(members, ScimGroup):
-        return members.iter_memberships()
-    return direct_memberships(members.records)
 
 
 def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:

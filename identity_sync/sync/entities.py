@@ -282,6 +282,7 @@ GROUPS = EntitySync(
     has_status=False,
 )
 ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
+ENTITY_OF_KIND = {entity.kind: entity for entity in ENTITIES}
 
 FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text), 25)"
 """The new slug of a removed tenant whose slug another tenant gets, in SQL."""

@@ -87,8 +87,9 @@ def _describe_pending(plan: Plan, number: int) -> _Skipped:
 def _describe_conflicts(conflicts: list[SlugConflict]) -> Iterator[_Skipped]:
     """Describe those with used and those with invalid slugs; the first of all have their fixes."""
     named = conflicts[:MAX_NAMED]
-    command = conflicts[0].command if conflicts else ""
-    fixes = " ".join(dict.fromkeys(conflict.fix for conflict in named))
+    advice = [conflict.advise() for conflict in named]
+    fixes = " ".join(dict.fromkeys(fix for fix, _ in advice))
+    command = advice[0][1] if advice else ""
     used = [conflict.reason for conflict in conflicts if not conflict.problem]
     invalid = [conflict.reason for conflict in conflicts if conflict.problem]
     for what, slugs in (("already in use", used), ("invalid", invalid)):

@@ -51,40 +51,30 @@ class SlugConflict:
         owner = "a local tenant" if self.is_local else "another tenant"
         return f"{tenant}: its slug {self.slug} is in use by {owner}."
 
-    @property
-    def command(self) -> str:
-        """The first command of the fix."""
+    def advise(self) -> tuple[str, str]:
+        """Return the fix, and its first command if it has one."""
         if self.problem:
-            return ""
-        if not self.is_local:
-            return "scaiwave sync"
-        slug = quote(self.slug)
-        if self.is_same_owner:
-            return f"scaiwave admin link-tenant {slug} --scaikey-tenant-id {quote(self.scaikey_id)}"
-        return f"scaiwave admin update-tenant {slug} --slug {quote(_find_free_slug(self.slug))}"
-
-    @property
-    def fix(self) -> str:
-        if self.problem:
-            return (
+            fix = (
                 f"Change the slug of tenant {self.scaikey_id} in ScaiKey, then run the sync again."
             )
+            return fix, ""
         if not self.is_local:
             return (
-                f"Run `{self.command}` for all tenants, after making sure that only one of them "
-                f"has the slug {self.slug} in ScaiKey."
-            )
+                "Run `scaiwave sync` for all tenants, after making sure that only one of them has "
+                f"the slug {self.slug} in ScaiKey."
+            ), "scaiwave sync"
+        slug = quote(self.slug)
+        rename = f"scaiwave admin update-tenant {slug} --slug {quote(_find_free_slug(self.slug))}"
         if not self.is_same_owner:
             return (
                 "The two tenants have different partners, so they are not the same one: do not "
-                f"link them. Rename the local one: `{self.command}`."
-            )
-        slug = quote(self.slug)
+                f"link them. Rename the local one: `{rename}`."
+            ), rename
+        link = f"scaiwave admin link-tenant {slug} --scaikey-tenant-id {quote(self.scaikey_id)}"
         return (
-            f"If both are the same tenant, link them: `{self.command}`; otherwise rename the local "
-            f"one: `scaiwave admin update-tenant {slug} "
-            f"--slug {quote(_find_free_slug(self.slug))}`."
-        )
+            f"If both are the same tenant, link them: `{link}`; otherwise rename the local one: "
+            f"`{rename}`."
+        ), link
 
 
 def _find_free_slug(slug: str) -> str:
@@ -184,7 +174,15 @@ def skip_slug_conflicts() -> list[SlugConflict]:
         WHERE s_t.skipped = 1 ORDER BY s_t.n
         """
     )
-    _keep_slugs_of_existing_tenants()
+    # Tenants that exist here keep their slug; all else of them follows ScaiKey.
+    execute(
+        """
+        UPDATE stage_tenants SET skipped = 2, slug = (
+            SELECT t.slug FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
+        WHERE skipped = 1 AND EXISTS (
+            SELECT 1 FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
+        """
+    )
     return [
         SlugConflict(scaikey_id, name, slug, problem, bool(is_local), bool(is_same_owner))
         for scaikey_id, name, slug, problem, is_local, is_same_owner in skipped
@@ -222,18 +220,6 @@ def _skip_used_slugs() -> None:
                             AND is_absent = 1 AND state IN ('postponed', 'inconsistent', 'kept'))
                 OR t.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
                                            WHERE kind = 'tenants')))
-        """
-    )
-
-
-def _keep_slugs_of_existing_tenants() -> None:
-    """Let skipped tenants that exist here keep their slug; all else of them follows ScaiKey."""
-    execute(
-        """
-        UPDATE stage_tenants SET skipped = 2, slug = (
-            SELECT t.slug FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
-        WHERE skipped = 1 AND EXISTS (
-            SELECT 1 FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
         """
     )
 
