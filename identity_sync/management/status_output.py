@@ -55,27 +55,43 @@ def print_status(output: Output, status: SyncStatus) -> None:
     for kind, counts in (status.drift or {}).items():
         if changes := list_changes({kind: counts}):
             output.print_line(f"  {kind:<{KIND_WIDTH}}{changes}")
-    if rows := run_rows(status):
+    rows = [
+        {
+            **run,
+            "age": format_age(run["age_seconds"]),
+            "changed": format_run_changes(run),
+            "error": run["error"] and run["error"]["code"],
+        }
+        for run in status.runs[:MAX_RUNS]
+    ]
+    if rows:
         output.print_line()
         output.print_table("runs", RUNS, rows)
 
 
 def status_facts(status: SyncStatus) -> dict[str, Any]:
     """Return the facts above the tables."""
-    registration = status.registration
+    registration, skipped = status.registration, status.skipped
+    replacement = registration.get("pending_request_id")
+    removals = {**(status.pending_removals or {}), "oldest_at": 0}
+    drift = f"not measured: {status.drift_reason}"
+    if status.drift is not None:
+        drift = list_changes(status.drift) or "none"
     return {
         "health": ", ".join(error.code for error in status.errors) or "healthy",
         "state": format_registration(registration),
-        "pending_request_id": format_pending(registration.get("pending_request_id")),
+        "pending_request_id": f"pending (request {replacement})" if replacement else "",
         "url": registration["url"],
         "credentials": format_credentials(status.credentials, registration.get("client_id")),
         "last_success": format_age(status.last_success_age_seconds),
         "running": format_running(status.running, status.interrupted, status.lock),
         "schedule": format_schedule(status.schedule),
-        "removals": format_removals(status.pending_removals),
-        "skipped": format_skipped(status.skipped),
+        "removals": ", ".join(f"{count:,} {state}" for state, count in removals.items() if count),
+        "skipped": f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"
+        if skipped and skipped["count"]
+        else "nothing",
         "webhooks": format_webhooks(status.webhooks),
-        "drift": format_drift(status.drift, status.drift_reason),
+        "drift": drift,
     }
 
 
@@ -112,22 +128,6 @@ def format_schedule(schedule: Row) -> str:
     return f"{', '.join(known)}; {expected}"
 
 
-def format_pending(request_id: str | None) -> str:
-    return f"pending (request {request_id})" if request_id else ""
-
-
-def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
-    return [
-        {
-            **run,
-            "age": format_age(run["age_seconds"]),
-            "changed": format_run_changes(run),
-            "error": run["error"] and run["error"]["code"],
-        }
-        for run in status.runs[:MAX_RUNS]
-    ]
-
-
 def format_running(run: Row | None, interrupted: Row | None, lock: dict[str, Any] | None) -> str:
     if run is not None:
         holder = f": {format_holder(lock)}" if lock else ""
@@ -135,20 +135,3 @@ def format_running(run: Row | None, interrupted: Row | None, lock: dict[str, Any
     if interrupted is not None:
         return f"no; the run that began {format_age(interrupted['age_seconds'])} has no end"
     return "no"
-
-
-def format_drift(drift: dict[str, dict[str, int]] | None, reason: str | None) -> str:
-    if drift is None:
-        return f"not measured: {reason}"
-    return list_changes(drift) or "none"
-
-
-def format_removals(removals: dict[str, Any] | None) -> str:
-    counts = {name: number for name, number in (removals or {}).items() if name != "oldest_at"}
-    return ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
-
-
-def format_skipped(skipped: dict[str, Any] | None) -> str:
-    if not skipped or not skipped["count"]:
-        return "nothing"
-    return f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"

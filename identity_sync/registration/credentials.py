@@ -7,7 +7,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -110,7 +110,11 @@ def save_credentials(
     """
     approved = replace(receipt, credentials=credentials)
     settings = build_settings(receipt, credentials)
-    is_synced = _sync(response_file)
+    try:
+        response_file.sync()
+        is_synced = True
+    except OSError:
+        is_synced = False
     try:
         save_receipt(config.home, approved)
     except (ScaiWaveError, OSError) as error:
@@ -238,14 +242,6 @@ def delete_pending(config: Configuration, receipt: PendingRegistration | None) -
             path.unlink(missing_ok=True)
 
 
-def _sync(response_file: ResponseFile) -> bool:
-    try:
-        response_file.sync()
-    except OSError:
-        return False
-    return True
-
-
 def _rescue_credentials(
     reason: str, receipt: PendingRegistration, settings: Mapping[str, str]
 ) -> ScaiWaveError:
@@ -255,7 +251,10 @@ def _rescue_credentials(
     )
     if path := _write_rescue_file(lines):
         return CredentialsSavedElsewhere(f"{reason} The credentials are in {path}.")
-    if _print_to_terminal(lines):
+    # The user's own terminal: a log or a pipe must never receive a secret.
+    with suppress(OSError), TERMINAL.open("w", encoding="utf-8") as terminal:
+        terminal.write(f"\n{lines}\n")
+        terminal.flush()
         return CredentialsSavedElsewhere(
             f"{reason} The credentials are {ON_TERMINAL}.",
             fix="Copy those lines to the configuration file; ScaiKey does not hand them out again.",
@@ -298,16 +297,6 @@ def _list_rescue_directories() -> list[Path]:
     variables = (os.environ.get(name, "") for name in ("TMPDIR", "HOME"))
     directories = [Path(name) for name in (*variables, *SHARED_DIRECTORIES)]
     return [directory for directory in dict.fromkeys(directories) if directory.is_absolute()]
-
-
-def _print_to_terminal(lines: str) -> bool:
-    """Show the lines on the user's own terminal; a log or a pipe must never receive a secret."""
-    try:
-        with TERMINAL.open("w", encoding="utf-8") as terminal:
-            terminal.write(f"\n{lines}\n")
-    except OSError:
-        return False
-    return True
 
 
 def _list_rescue_files() -> list[Path]:

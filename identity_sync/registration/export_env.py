@@ -25,10 +25,14 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     values = {name: config.get_str(name) for name in names if config.get_str(name)}
     if not values:
         raise get_missing_registration(config)
+    url, client_id = (values.get(f"{PREFIX}{name}", "") for name in ("URL", "CLIENT_ID"))
+    rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
+    # Credentials that were set manually have no row.
+    manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
     record_audit(
         operator=operator,
         action="export-env",
-        subject=_find_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
+        subject=rows.newest_first().first() or manual,
         now=now,
         details={"names": list(values)},
         is_change=False,
@@ -37,17 +41,9 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
 
 
 def format_exports(values: Mapping[str, str]) -> str:
-    """Return lines that any POSIX shell evaluates to exactly these values."""
-    return "".join(f"export {name}={_quote(value)}\n" for name, value in values.items())
+    """Return lines that any POSIX shell evaluates to exactly these values.
 
-
-def _quote(value: str) -> str:
-    """Put a value between single quotes, where only the single quote is special."""
-    return "'" + value.replace("'", "'\\''") + "'"
-
-
-def _find_subject(url: str, client_id: str) -> Registration:
-    """Return the configured registration; credentials that were set manually have no row."""
-    rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
-    manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
-    return rows.newest_first().first() or manual
+    Between single quotes only the single quote is special.
+    """
+    quoted = {name: value.replace("'", "'\\''") for name, value in values.items()}
+    return "".join(f"export {name}='{value}'\n" for name, value in quoted.items())

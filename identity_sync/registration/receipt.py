@@ -150,13 +150,11 @@ def _recover_credentials(
         leftover = _read_leftover(path)
         if leftover is None or leftover.credentials is None:
             continue
-        if receipt is None or _is_same_request(leftover, receipt):
+        if receipt is None or (
+            (leftover.url, leftover.request_id) == (receipt.url, receipt.request_id)
+        ):
             return leftover
     return None
-
-
-def _is_same_request(leftover: PendingRegistration, receipt: PendingRegistration) -> bool:
-    return (leftover.url, leftover.request_id) == (receipt.url, receipt.request_id)
 
 
 def _list_leftovers(home: Path) -> list[Path]:

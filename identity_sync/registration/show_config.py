@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,28 +51,21 @@ class ConfigReport:
 def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
     """Return every setting. Raises `SettingInvalid` for a file that can't be read."""
     operator.require(Permission.VIEW_PLATFORM)
-    return ConfigReport(
-        settings=[_build_view(setting, config) for setting in SETTINGS],
-        home=str(config.home),
-        env_file=str(config.env_file),
-        unknown=find_unknown_names(config),
-        warnings=list(_find_warnings(config)),
-    )
-
-
-def _find_warnings(config: Configuration) -> Iterator[str]:
+    views = []
+    for setting in SETTINGS:
+        value, source = config.get_raw(setting.name)
+        masked = mask_setting(setting, value)
+        views.append(SettingView(setting.name, masked, source, setting.help))
+    warnings = []
     if waiting := find_waiting_credentials(config):
-        yield (
+        warnings.append(
             f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
             "not configured: run `scaiwave sync register`."
         )
     if problem := find_redirect_problem(config):
-        yield problem
-
-
-def _build_view(setting: SettingDefinition, config: Configuration) -> SettingView:
-    value, source = config.get_raw(setting.name)
-    return SettingView(setting.name, mask_setting(setting, value), source, setting.help)
+        warnings.append(problem)
+    unknown = find_unknown_names(config)
+    return ConfigReport(views, str(config.home), str(config.env_file), unknown, warnings)
 
 
 def mask_setting(setting: SettingDefinition, value: str) -> str:

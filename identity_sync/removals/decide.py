@@ -38,7 +38,7 @@ from scaiwave.core.sql import batched
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.validators import validate_reason
-from tenants.models import GroupMembership, Tenant
+from tenants.models import GroupMembership
 from tenants.roles.queries.super_admins import find_super_admin_holders
 
 APPROVAL = timedelta(hours=24)
@@ -167,7 +167,13 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
     """Return the open rows that are named, each once, in the order of their tenants."""
     visible = visible_removals(operator).select_related("tenant")
     if selection.tenant is not None:
-        rows = list(visible.filter(is_pending_q(now), tenant=_find_tenant(operator, selection)))
+        if not selection.expect:
+            raise UsageError(
+                "--tenant needs --expect.",
+                fix="Pass the digest that `scaiwave sync removals` prints for this tenant.",
+            )
+        tenant = resolve_tenant(operator, selection.tenant)
+        rows = list(visible.filter(is_pending_q(now), tenant=tenant))
         found = compute_digest(row.pk for row in rows)
         if not rows:
             raise RemovalNotFound(f"No removal waits in {selection.tenant}.")
@@ -180,15 +186,6 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
         ids = _resolve_ids(visible, selection.ids)
         rows = [row for batch in batched(ids) for row in visible.filter(pk__in=batch)]
     return sorted(rows, key=lambda row: (row.tenant.slug if row.tenant else "", row.subject_name))
-
-
-def _find_tenant(operator: Operator, selection: Selection) -> Tenant:
-    if not selection.expect:
-        raise UsageError(
-            "--tenant needs --expect.",
-            fix="Pass the digest that `scaiwave sync removals` prints for this tenant.",
-        )
-    return resolve_tenant(operator, selection.tenant or "")
 
 
 def _resolve_ids(visible: QuerySet[PendingRemoval], texts: Iterable[str]) -> list[UUID]:

@@ -20,16 +20,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync import roles
 from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.sync.fetch import restage_records
+from identity_sync.sync.pending import APPROVED
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_filled, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import (
     batched,
+    datetime_param,
     execute,
     fetch,
     fetch_column,
@@ -400,6 +403,17 @@ def assume(kind: str, tenant_id: str) -> None:
             [Reason.REMOVED, *params],
         )
     execute(f"UPDATE {table} SET state = 'assumed' WHERE {where}", params)
+
+
+def list_approved(kind: str, now: datetime) -> list[str]:
+    """Return the IDs of open claims that someone approved, of group memberships their groups."""
+    table, where, params = _open_claims(kind, "")
+    row_id = "edge_id" if kind == MEMBERSHIPS else "row_id"
+    return fetch_column(
+        f"SELECT DISTINCT {_ids_of(kind)} FROM {table} WHERE {where} AND {row_id} IN ("
+        f"SELECT q.subject_id FROM sw_pending_removals q WHERE {APPROVED}) ORDER BY 1",
+        [*params, datetime_param(now)],
+    )
 
 
 def draw_open(kind: str, *, limit: int, tenant_id: str) -> list[str]:

@@ -137,7 +137,7 @@ class Confirmer:
 
     def _decide(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
         """Decide the open claims of a kind. A run for single records looks up each."""
-        for ids in batched(pending.list_approved_claims(kind, self.now), BATCH):
+        for ids in batched(claims.list_approved(kind, self.now), BATCH):
             self._look_up(kind, ids, LookupBudget(None, None))
         if not self.scope.targets_only:
             self._apply_limit(kind, present, measure=measure)

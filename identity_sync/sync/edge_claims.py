@@ -145,7 +145,7 @@ class EdgeConfirmer(Confirmer):
             return
         analyze("edge_claims")
         pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
-        for groups in batched(pending.list_approved_groups(self.now), GROUPS_READ_AGAIN):
+        for groups in batched(claims.list_approved(KIND, self.now), GROUPS_READ_AGAIN):
             self._look_up(KIND, groups, LookupBudget(None, None))
         self._apply_limit(KIND, present)
         last, done = "", 0

@@ -20,7 +20,7 @@ from identity_sync.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
-from scaiwave.clients.scaikey.results import MemberList, UnreadableList
+from scaiwave.clients.scaikey.results import UnreadableList
 from scaiwave.clients.scaikey.schemas import (
     BaseRecord,
     MemberRecord,
@@ -33,7 +33,7 @@ from scaiwave.core.errors import (
     UpstreamError,
     UpstreamForbidden,
 )
-from scaiwave.core.sql import execute, fetch, uuid_param
+from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number, uuid_param
 from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant
 
@@ -129,15 +129,22 @@ def stage_all(
     a run for one tenant, `TenantGone`.
     """
     stage_scope(scope)
+    kinds = [("participants", "People"), ("groups", "Groups")]
     if scope.tenant_only:
         stage_records("tenants", [scope.fetch_tenant(client)])
     else:
-        _stage_partners(client, scope, fetched=fetched, progress_factory=progress_factory)
-    kinds = [("participants", "People"), ("groups", "Groups")]
-    if not scope.tenant_only:
         kinds.insert(0, ("tenants", "Tenants"))
+    if scope.name == "GLOBAL" and not scope.tenant_only:
+        kinds.insert(0, ("partners", "Partners"))
+    elif scope.partner_id and not scope.tenant_only:
+        stage_records("partners", fetch_own_partner(client, scope.partner_id))
     for kind, title in kinds:
-        parts = None if scope.tenant_only else _find_parts(kind, max_unreadable_share)
+        parts = None
+        if kind != "partners" and not scope.tenant_only:
+            # The tenants of each partner, or the rest of each tenant.
+            owner = "partner" if kind == "tenants" else "tenant"
+            keys = fetch_column(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
+            parts = Parts(f"{owner}_id", keys, max_unreadable_share)
         with progress_factory(title) as progress:
             stage_collection(
                 client, kind, fetched=fetched, progress=progress, params=scope.params, parts=parts
@@ -159,20 +166,6 @@ def stage_scope(scope: SyncScope) -> None:
     elif scope.name == "PARTNER":
         tenants = tenants.filter(partner__scaikey_id=scope.partner_id)
     copy_rows("scope_tenants", ((uuid_param(pk),) for pk in tenants.values_list("pk", flat=True)))
-
-
-def _stage_partners(
-    client: ScaiKeyClient,
-    scope: SyncScope,
-    *,
-    fetched: FetchResult,
-    progress_factory: ProgressFactory,
-) -> None:
-    if scope.name == "GLOBAL":
-        with progress_factory("Partners") as progress:
-            stage_collection(client, "partners", fetched=fetched, progress=progress)
-    elif scope.partner_id:
-        stage_records("partners", fetch_own_partner(client, scope.partner_id))
 
 
 def fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:
@@ -243,13 +236,6 @@ class Parts:
     parameter: str
     keys: list[str]
     max_share: float
-
-
-def _find_parts(kind: str, max_share: float) -> Parts:
-    """Return the parts of a list: the tenants of each partner, or the rest of each tenant."""
-    owner = "partner" if kind == "tenants" else "tenant"
-    rows = fetch(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
-    return Parts(f"{owner}_id", [key for (key,) in rows], max_share)
 
 
 def _load_parts(
@@ -353,7 +339,7 @@ def stage_records(kind: str, records: Iterable[Any]) -> None:
 def restage_records(kind: str, records: list[BaseRecord]) -> int:
     """Stage records that were looked up; return the number of the last row before them."""
     table = f"stage_{kind}"
-    last = int(fetch(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
+    last = fetch_number(f"SELECT max(n) FROM {table}")
     copy_rows(table, number_rows([records], kind, start=last))
     return last
 
@@ -444,7 +430,10 @@ class _MemberReader:
                     continue
                 self.lists.add(group_id)
                 self.fetched.repeated_members += members.repeated
-                self.unusable.extend(_unusable_members(group_id, members))
+                # Their IDs are unknown, so no row can be excluded. The group loses no one, because
+                # its list is not complete.
+                unusable = UnusableRecord("", f"a member of group {group_id}", "it can't be read")
+                self.unusable += [unusable] * members.unusable
                 yield from self._number(group_id, direct_memberships(members.records))
 
     def _leave_out(self, group_id: str, error: ScaiWaveError) -> None:
@@ -482,15 +471,6 @@ def _are_members_unknown() -> bool:
         "WHERE s_e.n <= 1000 AND s_e.is_group = 0"
     )[0]
     return int(known_count) * 2 < int(total)
-
-
-def _unusable_members(group_id: str, members: MemberList) -> list[UnusableRecord]:
-    # Their ids are unknown, so no row can be excluded. A group with such a member loses no one,
-    # because its list is not complete.
-    return [
-        UnusableRecord("", f"a member of group {group_id}", "it can't be read")
-        for _ in range(members.unusable)
-    ]
 
 
 def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]:

@@ -28,9 +28,9 @@ from scaiwave.ids import new_id
 from tenants.models import Tenant
 
 _OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
-_APPROVED = f"(q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s)"
+APPROVED = f"(q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s)"
 _KEPT = f"(q.state = '{RemovalState.KEPT}' AND q.expires_at > %s)"
-_NOT_APPROVED = f"(q.state IN ({_OPEN}) AND NOT {_APPROVED})"
+_NOT_APPROVED = f"(q.state IN ({_OPEN}) AND NOT {APPROVED})"
 
 _REMOVED = ", ".join(
     f"'{loss}'"
@@ -72,7 +72,7 @@ def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
         f"""
         UPDATE loss_claims SET state = 'assumed', note = (SELECT q.cause {row} LIMIT 1)
         WHERE kind = %s AND state = 'open' AND EXISTS (SELECT 1 {row}) AND row_id NOT IN (
-            SELECT q.subject_id FROM sw_pending_removals q WHERE {_APPROVED}) AND NOT EXISTS (
+            SELECT q.subject_id FROM sw_pending_removals q WHERE {APPROVED}) AND NOT EXISTS (
             SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
             AND w.kind = loss_claims.kind AND w.scaikey_id = loss_claims.scaikey_id)
         """,
@@ -110,26 +110,6 @@ def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
         "UPDATE edge_claims SET state = 'assumed' WHERE state = 'open' AND edge_id IN "
         f"(SELECT q.subject_id FROM sw_pending_removals q WHERE {state} "
         "AND q.kind = 'memberships')",
-        [datetime_param(now)],
-    )
-
-
-def list_approved_claims(kind: str, now: datetime) -> list[str]:
-    """Return the ScaiKey IDs of the open claims about which someone has approved a row."""
-    return fetch_column(
-        "SELECT c.scaikey_id FROM loss_claims c WHERE c.kind = %s AND c.state = 'open' "
-        "AND c.row_id IN (SELECT q.subject_id FROM sw_pending_removals q "
-        f"WHERE {_APPROVED}) ORDER BY c.scaikey_id",
-        [kind, datetime_param(now)],
-    )
-
-
-def list_approved_groups(now: datetime) -> list[str]:
-    """Return the groups with an open claim about an edge whose end someone has approved."""
-    return fetch_column(
-        "SELECT DISTINCT ec.group_scaikey_id FROM edge_claims ec WHERE ec.state = 'open' "
-        "AND ec.edge_id IN (SELECT q.subject_id FROM sw_pending_removals q "
-        f"WHERE {_APPROVED}) ORDER BY ec.group_scaikey_id",
         [datetime_param(now)],
     )
 

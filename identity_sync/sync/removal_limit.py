@@ -167,6 +167,13 @@ def _set_aside(limit_code: Limit, where: str) -> None:
 _SKIPPED = "SELECT tenant_id FROM skipped_tenants"
 
 
+def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
+    """Set aside the removals in these tenants that meet a condition with `_SKIPPED`."""
+    execute("DELETE FROM skipped_tenants")
+    copy_rows("skipped_tenants", ((uuid_param(to_uuid(tenant)),) for tenant in tenants))
+    _set_aside(Limit.TENANT, where)
+
+
 def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
     """Apply people whom webhooks named one after the other, until the limit is reached."""
     rows = fetch(
@@ -242,15 +249,13 @@ def _judge_lost_tenants(limit: RemovalLimit) -> None:
         [limit.limit if not limit.spent else 0],
     )
     exceeding = [
-        uuid_param(to_uuid(tenant_id))
+        str(tenant_id)
         for tenant_id, number in rows
         if _is_exceeded_in(limit, "people", str(tenant_id), int(number))
     ]
     if exceeding:
-        execute("DELETE FROM skipped_tenants")
-        copy_rows("skipped_tenants", ((tenant,) for tenant in exceeding))
-        _set_aside(
-            Limit.TENANT,
+        _set_aside_in_tenants(
+            exceeding,
             f"(kind = 'tenants' AND row_id IN ({_SKIPPED}) OR kind = 'partners' AND row_id IN "
             f"(SELECT t.partner_id FROM sw_tenants t WHERE t.id IN ({_SKIPPED})))",
         )
@@ -261,11 +266,10 @@ def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
     exceeding: defaultdict[str, list[str]] = defaultdict(list)
     for (measure, tenant_id), number in count_losses_by_tenant().items():
         if measure in measures and tenant_id and _is_exceeded_in(limit, measure, tenant_id, number):
-            exceeding[measure].append(uuid_param(to_uuid(tenant_id)))
+            exceeding[measure].append(tenant_id)
     for measure, tenants in exceeding.items():
-        execute("DELETE FROM skipped_tenants")
-        copy_rows("skipped_tenants", ((tenant,) for tenant in tenants))
-        _set_aside(Limit.TENANT, f"tenant_id IN ({_SKIPPED}) AND kind IN ({_list_kinds(measure)})")
+        kinds = _list_kinds(measure)
+        _set_aside_in_tenants(tenants, f"tenant_id IN ({_SKIPPED}) AND kind IN ({kinds})")
 
 
 def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
@@ -322,28 +326,25 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
         measure = exceeded[0]
         number = count_affected() if measure == AFFECTED else report.losses[measure]
         text = (
-            f"{number:,} of {_count(measure, ''):,} {_LABELS[measure]} (more than {limit.limit:,} "
-            f"and more than {limit.share:.0%})"
+            f"exceeds the removal limit: {number:,} of {_count(measure, ''):,} {_LABELS[measure]} "
+            f"(more than {limit.limit:,} and more than {limit.share:.0%})"
         )
-        raise RemovalLimitExceeded(
-            f"This plan exceeds the removal limit: {text}. No changes were made.",
-            report=report,
-            **_advise("If this is correct, ", plan, total),
-        )
-    exceeding = {
-        tenant_id
-        for (measure, tenant_id), number in count_losses_by_tenant().items()
-        if tenant_id and _is_exceeded_in(limit, measure, tenant_id, number)
-    }
-    if exceeding:
+    else:
+        exceeding = {
+            tenant_id
+            for (measure, tenant_id), number in count_losses_by_tenant().items()
+            if tenant_id and _is_exceeded_in(limit, measure, tenant_id, number)
+        }
+        if not exceeding:
+            return
         tenants = Tenant.objects.filter(pk__in=exceeding).order_by("slug")
         slugs = ", ".join(tenants.values_list("slug", flat=True))
-        raise RemovalLimitExceeded(
-            f"This plan has losses of access over the removal limit of a tenant: {slugs}. "
-            "No changes were made.",
-            report=report,
-            **_advise("If this is correct, ", plan, total),
-        )
+        text = f"has losses of access over the removal limit of a tenant: {slugs}"
+    raise RemovalLimitExceeded(
+        f"This plan {text}. No changes were made.",
+        report=report,
+        **_advise("If this is correct, ", plan, total),
+    )
 
 
 def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:

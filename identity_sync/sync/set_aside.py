@@ -31,8 +31,8 @@ def skip_set_aside() -> int:
     """Skip the removals that are set aside; return how many, without covered ones."""
     index_plan_rows()
     skipped = _skip_removals()
-    for kind, column, cause, field in _KEPT_FIELDS:
-        skipped += _keep_field(kind, column, cause, field)
+    for kind, column, cause in _KEPT_FIELDS:
+        skipped += _keep_field(kind, column, cause)
     skipped += _keep_roles()
     if skipped:
         _skip_consequences()
@@ -50,14 +50,14 @@ def _skip_removals() -> int:
 
 
 _KEPT_FIELDS = (
-    ("partners", "scaikey_status", Reason.CHANGED, "scaikey_status"),
-    ("tenants", "scaikey_status", Reason.CHANGED, "scaikey_status"),
-    ("tenants", "partner_id", Reason.MOVED, "partner_id"),
-    ("participants", "scaikey_status", Reason.CHANGED, "scaikey_status"),
+    ("partners", "scaikey_status", Reason.CHANGED),
+    ("tenants", "scaikey_status", Reason.CHANGED),
+    ("tenants", "partner_id", Reason.MOVED),
+    ("participants", "scaikey_status", Reason.CHANGED),
 )
 
 
-def _keep_field(kind: str, column: str, cause: Reason, field: str) -> int:
+def _keep_field(kind: str, column: str, cause: Reason) -> int:
     """Leave out a new status or partner; a record without it leaves the row unchanged."""
     rows = (
         f"SELECT r.row_id FROM removals r WHERE r.kind = '{kind}' AND r.cause = '{cause}' "
@@ -68,7 +68,7 @@ def _keep_field(kind: str, column: str, cause: Reason, field: str) -> int:
         f"WHERE d.kind = '{kind}' AND d.action = 'update' AND d.row_id IN ({rows}))"
     )
     if kept:
-        _skip_field(kind, field, rows)
+        _skip_field(kind, column, rows)
     return kept
 
 
@@ -146,15 +146,9 @@ def _skip_consequences() -> None:
         )
         execute(f"DELETE FROM new_edges WHERE {column} IN ({never_added})")
     execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
-    _settle_slugs()
-
-
-def _settle_slugs() -> None:
-    """Leave the slug of a tenant to it that is not removed after all; and so on.
-
-    A tenant that would have received it keeps its own. A new one is not added, and the people and
-    groups who have moved to it stay where they are.
-    """
+    # Leave the slug of a tenant to it that is not removed after all; and so on. A tenant that would
+    # have received it keeps its own. A new one is not added, and the people and groups who have
+    # moved to it stay where they are.
     execute("DELETE FROM skipped_tenants")
     while execute(_STAGE_BLOCKED_TENANTS):
         _keep_own_slugs()

@@ -50,31 +50,32 @@ def _convert_limit(number: int | None) -> int | None:
 
 
 def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
+    limits = (record.max_tenants, record.max_users_per_tenant, record.max_applications_per_tenant)
     return (
-        record.id,
-        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
-        record.slug[:MAX_WORD_CHARS] or None,
-        _read_status(record),
-        record.contact_email[:MAX_LABEL_CHARS],
-        _convert_limit(record.max_tenants),
-        _convert_limit(record.max_users_per_tenant),
-        _convert_limit(record.max_applications_per_tenant),
-        find_slug_problem(record.slug) or None if record.slug else None,
+        *_build_organisation(record),
+        *map(_convert_limit, limits),
+        _find_slug_problem(record.slug),
     )
 
 
 def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
+    partner = (record.partner_id or None, None)
+    return (*_build_organisation(record), *partner, 0, _find_slug_problem(record.slug))
+
+
+def _build_organisation(record: PartnerRecord | ScaiKeyTenantRecord) -> tuple[Any, ...]:
+    """Return the columns that partners and tenants share."""
     return (
         record.id,
         _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
         record.slug[:MAX_WORD_CHARS] or None,
         _read_status(record),
         record.contact_email[:MAX_LABEL_CHARS],
-        record.partner_id or None,
-        None,
-        0,
-        find_slug_problem(record.slug) or None if record.slug else None,
     )
+
+
+def _find_slug_problem(slug: str) -> str | None:
+    return find_slug_problem(slug) or None if slug else None
 
 
 def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:

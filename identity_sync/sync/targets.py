@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from identity_sync.reasons import format_cause
 from identity_sync.sync.confirm import LookupBudget
@@ -123,10 +123,14 @@ class _TargetReader:
         self._look_up_partners(ids["partners"])
         while self._read_dependencies():
             pass
-        known = Tenant.objects.filter(absent_since=None).values_list("scaikey_tenant_id", flat=True)
         fetched = set(self.records["tenants"])
-        self.targets.new_tenants |= fetched - set(known.filter(scaikey_tenant_id__in=fetched))
-        self._mark_unplaced()
+        known = Tenant.objects.filter(absent_since=None, scaikey_tenant_id__in=fetched)
+        self.targets.new_tenants |= fetched - _list_tenant_ids(known)
+        # People and groups are unproven if the look-up of their tenant proved nothing.
+        for kind in ("participants", "groups"):
+            for key, record in self.records[kind].items():
+                if reason := self.targets.unproven.get(("tenants", record.tenant_id)):
+                    self.targets.unproven[kind, key] = reason
 
     def _look_up(self, kind: str, ids: Iterable[str]) -> int:
         """Look up the IDs that were not looked up before, and return their number."""
@@ -171,15 +175,13 @@ class _TargetReader:
     def _find_slug_conflicts(self) -> set[str]:
         """Return the local tenants whose slug another one has in ScaiKey: both may have changed."""
         slugs = {tenant.slug for tenant in self.records["tenants"].values()} - {""}
-        tenants = Tenant.objects.filter(slug__in=slugs).exclude(scaikey_tenant_id=None)
-        return {str(key) for key in tenants.values_list("scaikey_tenant_id", flat=True)}
+        return _list_tenant_ids(Tenant.objects.filter(slug__in=slugs))
 
     def _find_tenants_of_missing_partners(self) -> set[str]:
         missing = self.looked_up["partners"] - self.records["partners"].keys()
         missing -= {key for kind, key in self.targets.unproven if kind == "partners"}
         tenants = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
-        keys = tenants.exclude(scaikey_tenant_id=None).values_list("scaikey_tenant_id", flat=True)
-        return {str(key) for key in keys}
+        return _list_tenant_ids(tenants)
 
     def _find_former_groups(self) -> set[str]:
         """Return the groups of returning people and groups: these may be members again."""
@@ -196,12 +198,10 @@ class _TargetReader:
         keys = edges.exclude(group__scaikey_id=None).values_list("group__scaikey_id", flat=True)
         return {str(key) for key in keys}
 
-    def _mark_unplaced(self) -> None:
-        """Mark people and groups as unproven if the look-up of their tenant proved nothing."""
-        for kind in ("participants", "groups"):
-            for key, record in self.records[kind].items():
-                if reason := self.targets.unproven.get(("tenants", record.tenant_id)):
-                    self.targets.unproven[kind, key] = reason
+
+def _list_tenant_ids(tenants: QuerySet[Tenant]) -> set[str]:
+    linked = tenants.exclude(scaikey_tenant_id=None)
+    return {str(key) for key in linked.values_list("scaikey_tenant_id", flat=True)}
 
 
 _UNKNOWN_MEMBERS = """

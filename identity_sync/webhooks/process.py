@@ -133,15 +133,16 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) ->
     except ScaiWaveError as error:
         if isinstance(error, SyncStopped) and len(batch) == 1:
             # A person decides on the loss of the last super_admin.
-            _leave_to_full_sync(batch[0], error=error, run_id=error.report.run_id, now=_now())
+            batch[0].run_id = error.report.run_id
+            _retry_later(batch[0], error.code, error.message, is_final=True)
             logger.warning("A webhook is left to the next full sync: %s", error.message)
             return
         for event in batch:
-            _retry_later(event, code=error.code, message=error.message, now=_now())
+            _retry_later(event, error.code, error.message)
     except Exception:
         logger.exception("A defect while webhooks were handled")
         for event in batch:
-            _retry_later(event, code=ScaiWaveError.code, message="A defect.", now=_now())
+            _retry_later(event, ScaiWaveError.code, "A defect.")
     else:
         _record_results(batch, targets, run_id)
         _sync_new_tenants(operator, targets)
@@ -185,35 +186,22 @@ def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -
     for event in batch:
         if (event.kind, event.scaikey_id) not in proven:
             reason = targets.unproven[event.kind, event.scaikey_id]
-            _retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
+            _retry_later(event, "SW_SYNC_POSTPONED", reason)
     failed = _pending_events().filter(attempts__gt=0)
     handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
     mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
 
 
-def _retry_later(event: WebhookEvent, *, code: str, message: str, now: datetime) -> None:
-    """Try again after 1, 2, 4 and 8 s; then leave it to the next full sync."""
+def _retry_later(event: WebhookEvent, code: str, message: str, *, is_final: bool = False) -> None:
+    """Try again after 1, 2, 4 and 8 s; then, or if it is final, leave it to the next full sync."""
+    now = _now()
     event.attempts += 1
     event.error_code, event.error_message = code, message
-    if event.attempts >= MAX_ATTEMPTS:
+    if is_final or event.attempts >= MAX_ATTEMPTS:
         event.state, event.ended_at, event.next_attempt_at = WebhookState.FAILED, now, None
     else:
         event.next_attempt_at = now + timedelta(seconds=2 ** (event.attempts - 1))
-    _save(event)
-
-
-def _leave_to_full_sync(
-    event: WebhookEvent, *, error: ScaiWaveError, run_id: UUID | None, now: datetime
-) -> None:
-    event.attempts += 1
-    event.error_code, event.error_message = error.code, error.message
-    event.state, event.ended_at, event.next_attempt_at = WebhookState.FAILED, now, None
-    event.run_id = run_id
-    _save(event)
-
-
-def _save(event: WebhookEvent) -> None:
-    """Save the state of an event, unless a full sync has handled it since it was read."""
+    # Unless a full sync has handled it since it was read.
     fields = ("state", "attempts", "next_attempt_at", "ended_at", "error_code", "error_message")
     values = {name: getattr(event, name) for name in (*fields, "run_id")}
     _pending_events().filter(pk=event.pk).update(**values)
