@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from identity_sync.removals.decide import Selection
 from scaiwave.core.errors import UsageError
 
 MAX_FILE_BYTES = 64 * 1024**2
@@ -23,6 +25,19 @@ def add_removals(parser: ArgumentParser) -> None:
         dest="from_file",
         help="file with one ID a line, or the output of `sync removals --csv`; - is stdin",
     )
+
+
+def read_selection(options: Mapping[str, Any]) -> Selection:
+    """Return the rows that `sync approve` names. Raises `UsageError`."""
+    ids, tenant = read_ids(options["removals"], options["from_file"]), options["tenant"]
+    if (tenant is None) != bool(ids):
+        raise UsageError(
+            "Name the removals by their IDs, by --from, or by --tenant with --expect.",
+            fix="`scaiwave sync removals` lists the IDs and digests.",
+        )
+    if options["expect"] and tenant is None:
+        raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
+    return Selection(ids, tenant, options["expect"])
 
 
 def read_ids(removals: Sequence[str], from_file: str | None) -> list[str]:

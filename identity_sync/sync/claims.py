@@ -76,38 +76,39 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
     moved into it.
     """
     joins, moved = _find_moves(entity)
-    inactive = _find_inactive(entity)
-    insert = f"""
-        INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
-                                 is_inactive, role_losses, state, note)
-        SELECT %s, p.{entity.identity}, p.id, {entity.tenant_expression},
-               CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, CASE WHEN {moved} THEN 1 ELSE 0 END,
-               CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
-    """
-    condition = f"""
-        {entity.owned_condition} AND NOT EXISTS (
-            SELECT 1 FROM unusable_records u
-            WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
-        {_target_condition(entity) if scope.targets_only else ""}
-    """
-    found = execute(
-        f"""
-        {insert} FROM {entity.table} p {entity.scope_join}
-        LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {joins}
-        WHERE (s.n IS NULL OR {moved} OR {inactive}) AND {condition}
-        """,
-        [entity.kind, entity.kind],
-    )
-    if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
-        found += execute(
+    inactive = "(0 = 1)"
+    if entity.has_status:
+        inactive = (
+            f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}))"
+        )
+
+    def stage(source: str, where: str) -> int:
+        return execute(
             f"""
-            {insert}
-            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants t
-            WHERE p.scaikey_id = s.scaikey_id AND t.id = p.tenant_id
-              AND t.id NOT IN (SELECT tenant_id FROM scope_tenants)
-              AND t.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
+            INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
+                                     is_inactive, role_losses, state, note)
+            SELECT %s, p.{entity.identity}, p.id, {entity.tenant_expression},
+                   CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, CASE WHEN {moved} THEN 1 ELSE 0 END,
+                   CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
+            FROM {source} WHERE {where} AND {entity.owned_condition} AND NOT EXISTS (
+                SELECT 1 FROM unusable_records u
+                WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
+            {_target_condition(entity) if scope.targets_only else ""}
             """,
             [entity.kind, entity.kind],
+        )
+
+    found = stage(
+        f"{entity.table} p {entity.scope_join} LEFT JOIN {entity.staging_table} s "
+        f"ON s.scaikey_id = p.{entity.identity} {joins}",
+        f"(s.n IS NULL OR {moved} OR {inactive})",
+    )
+    if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
+        found += stage(
+            f"{entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants t",
+            "p.scaikey_id = s.scaikey_id AND t.id = p.tenant_id "
+            "AND t.id NOT IN (SELECT tenant_id FROM scope_tenants) "
+            f"AND t.scaikey_tenant_id IS NOT NULL AND {moved}",
         )
     if found:
         analyze("loss_claims")
@@ -146,13 +147,6 @@ def count_kept() -> int:
              + (SELECT count(*) FROM edge_claims WHERE {is_off})
     """
     return fetch_number(sql)
-
-
-def _find_inactive(entity: EntitySync) -> str:
-    """Return the condition that the list shows an active row as not active."""
-    if not entity.has_status:
-        return "false"
-    return f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}))"
 
 
 def _find_moves(entity: EntitySync) -> tuple[str, str]:

@@ -126,13 +126,7 @@ def plan_changes(
         if entity is PARTNERS:
             plan.warnings += slugs.settle_partner_slugs()
         if entity is TENANTS:
-            # Settle the slugs and partners of the staged tenants, and map them to rows.
-            plan.warnings += slugs.settle_tenant_slugs()
-            _resolve_partners()
-            plan.conflicts = slugs.skip_slug_conflicts()
-            warnings = [conflict.warning for conflict in plan.conflicts]
-            plan.warnings += slugs.limit_warnings(warnings, "tenant")
-            _map_tenants()
+            _prepare_tenants(plan)
         entity.plan_changes()
         entity.plan_moves()
         done += plan.staged[entity.kind]
@@ -149,6 +143,16 @@ def plan_changes(
         if (number := plan.unplaced[kind])
     ]
     return plan
+
+
+def _prepare_tenants(plan: Plan) -> None:
+    """Settle the slugs and partners of the staged tenants, and map them to rows."""
+    plan.warnings += slugs.settle_tenant_slugs()
+    _resolve_partners()
+    plan.conflicts = slugs.skip_slug_conflicts()
+    warnings = [conflict.warning for conflict in plan.conflicts]
+    plan.warnings += slugs.limit_warnings(warnings, "tenant")
+    _map_tenants()
 
 
 def _resolve_partners() -> None:

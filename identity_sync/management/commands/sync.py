@@ -58,38 +58,8 @@ class Command(OperatorCommand):
             help="erasure, after the sync, of the personal data of everyone who was removed this "
             "many days ago or earlier (default off)",
         )
-        plans = parser.add_mutually_exclusive_group()
-        plans.add_argument(
-            "--plan",
-            metavar="FILE",
-            type=Path,
-            help="file to write the plan to, for review; nothing else is changed",
-        )
-        plans.add_argument(
-            "--apply",
-            metavar="FILE",
-            type=Path,
-            help="reviewed plan to apply, with exactly its losses of access",
-        )
-        parser.add_argument(
-            "--wait",
-            metavar="SECONDS",
-            nargs="?",
-            type=whole_number,
-            const=math.inf,
-            default=0,
-            help="seconds to wait for another sync to end (without a number: no limit; default 0)",
-        )
-        parser.add_argument(
-            "--timeout",
-            metavar="SECONDS",
-            type=positive_int,
-            help="maximum duration of the whole run, waiting included (default no limit; with "
-            "--scheduled SCAIWAVE_SYNC_TIMEOUT_SECONDS)",
-        )
-        parser.add_argument(
-            "--scheduled", action="store_true", help="run with the trigger cron in the history"
-        )
+        _add_plan_arguments(parser)
+        _add_time_arguments(parser)
 
     def handle(self, **options: Any) -> None:
         _check_usage(options)
@@ -134,6 +104,44 @@ class Command(OperatorCommand):
             self.output.print_line(
                 f"Plan written to {plan}. To apply it: `{format_apply_command(plan)}`."
             )
+
+
+def _add_plan_arguments(parser: ArgumentParser) -> None:
+    plans = parser.add_mutually_exclusive_group()
+    plans.add_argument(
+        "--plan",
+        metavar="FILE",
+        type=Path,
+        help="file to write the plan to, for review; nothing else is changed",
+    )
+    plans.add_argument(
+        "--apply",
+        metavar="FILE",
+        type=Path,
+        help="reviewed plan to apply, with exactly its losses of access",
+    )
+
+
+def _add_time_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        nargs="?",
+        type=whole_number,
+        const=math.inf,
+        default=0,
+        help="seconds to wait for another sync to end (without a number: no limit; default 0)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive_int,
+        help="maximum duration of the whole run, waiting included (default no limit; with "
+        "--scheduled SCAIWAVE_SYNC_TIMEOUT_SECONDS)",
+    )
+    parser.add_argument(
+        "--scheduled", action="store_true", help="run with the trigger cron in the history"
+    )
 
 
 def _check_usage(options: Mapping[str, Any]) -> None:

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
-from identity_sync.errors import SyncStopped
-from identity_sync.management.output import print_report
-from identity_sync.management.removal_arguments import add_removals, read_ids
-from identity_sync.removals.decide import Decision, Selection, approve_removals
+from identity_sync.management.output import print_report, print_sync
+from identity_sync.management.removal_arguments import add_removals, read_selection
+from identity_sync.removals.decide import Decision, approve_removals
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.core.errors import UsageError
 
 
 class Command(OperatorCommand):
@@ -40,18 +39,10 @@ class Command(OperatorCommand):
             "--now", action="store_true", help="sync at once, instead of at the next schedule"
         )
 
-    def handle(self, tenant: str | None, expect: str, **options: Any) -> None:
-        ids = read_ids(options["removals"], options["from_file"])
-        if (tenant is None) != bool(ids):
-            raise UsageError(
-                "Name the removals by their IDs, by --from, or by --tenant with --expect.",
-                fix="`scaiwave sync removals` lists the IDs and digests.",
-            )
-        if expect and tenant is None:
-            raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
+    def handle(self, **options: Any) -> None:
         decision = approve_removals(
             operator=self.operator,
-            selection=Selection(ids, tenant, expect),
+            selection=read_selection(options),
             reason=options["reason"],
             confirm=self.confirm,
             now=timezone.now(),
@@ -61,12 +52,7 @@ class Command(OperatorCommand):
         if not options["now"] or self.dry_run:
             self.print_result(decision.document())
             return
-        try:
-            report = self._sync(decision)
-        except SyncStopped as stopped:
-            self._print_report(decision, stopped.report)
-            raise
-        self._print_report(decision, report)
+        print_sync(partial(self._sync, decision), partial(self._print_report, decision))
 
     def _sync(self, decision: Decision) -> SyncReport:
         tenants = {row["tenant_id"] for row in decision.rows}
