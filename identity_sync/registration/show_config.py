@@ -22,23 +22,15 @@ _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&
 
 
 @dataclass(frozen=True)
-class SettingView:
-    """One setting with its value masked; `source` is environment, file or default."""
-
-    name: str
-    value: str
-    source: str
-    help: str
-
-
-@dataclass(frozen=True)
 class ConfigReport:
-    """`unknown` has names that are set and look like a misspelt setting: {name: suggestion}.
+    """`settings` have a name, a masked value, its source (environment, file or default) and a help.
+
+    `unknown` has names that are set and look like a misspelt setting: {name: suggestion}.
 
     `warnings` are about the registration with ScaiKey.
     """
 
-    settings: list[SettingView]
+    settings: list[dict[str, str]]
     home: str
     env_file: str
     unknown: dict[str, str]
@@ -54,8 +46,8 @@ def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
     views = []
     for setting in SETTINGS:
         value, source = config.get_raw(setting.name)
-        masked = mask_setting(setting, value)
-        views.append(SettingView(setting.name, masked, source, setting.help))
+        row = {"name": setting.name, "value": mask_setting(setting, value)}
+        views.append({**row, "source": source, "help": setting.help})
     warnings = []
     if waiting := find_waiting_credentials(config):
         warnings.append(

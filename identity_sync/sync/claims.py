@@ -24,7 +24,7 @@ from datetime import datetime
 
 from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync import roles
-from identity_sync.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
+from identity_sync.sync.entities import MEMBERSHIPS, PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.sync.fetch import restage_records
 from identity_sync.sync.pending import APPROVED
 from identity_sync.sync.scope import SyncScope
@@ -41,9 +41,6 @@ from scaiwave.core.sql import (
     is_distinct,
 )
 from tenants.models.directory import ACTIVE_STATUSES
-
-MEMBERSHIPS = "memberships"
-"""The kind whose claims are in `edge_claims`; see edge_claims.py."""
 
 ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from identity_sync.reasons import Reason
 from identity_sync.sync import claims, pending
 from identity_sync.sync.confirm import Confirmer, LookupBudget
+from identity_sync.sync.entities import MEMBERSHIPS
 from identity_sync.sync.fetch import MAX_NAMED, direct_memberships
-from identity_sync.sync.memberships import KIND, MEMBER_TYPES, count_in_scope
+from identity_sync.sync.memberships import MEMBER_TYPES, count_in_scope
 from identity_sync.sync.staging import analyze, copy_rows, find_kept_note
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
@@ -141,22 +142,22 @@ class EdgeConfirmer(Confirmer):
             "WHERE state IN ('open', 'proven') "
             "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
         )
-        if not claims.measure_open(KIND):
+        if not claims.measure_open(MEMBERSHIPS):
             return
         analyze("edge_claims")
         pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
-        for groups in batched(claims.list_approved(KIND, self.now), GROUPS_READ_AGAIN):
-            self._look_up(KIND, groups, LookupBudget(None, None))
-        self._apply_limit(KIND, present)
+        for groups in batched(claims.list_approved(MEMBERSHIPS, self.now), GROUPS_READ_AGAIN):
+            self._look_up(MEMBERSHIPS, groups, LookupBudget(None, None))
+        self._apply_limit(MEMBERSHIPS, present)
         last, done = "", 0
-        total = claims.measure_open(KIND, "count(DISTINCT group_scaikey_id)")
+        total = claims.measure_open(MEMBERSHIPS, "count(DISTINCT group_scaikey_id)")
         with self.progress_factory("Reading group members again") as progress:
             while groups := fetch_column(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN]):
-                if not self._look_up(KIND, groups):
-                    claims.close_open(KIND, state="postponed", note=Reason.BUDGET_SPENT)
+                if not self._look_up(MEMBERSHIPS, groups):
+                    claims.close_open(MEMBERSHIPS, state="postponed", note=Reason.BUDGET_SPENT)
                 last, done = groups[-1], done + len(groups)
                 progress(done, total)
-        self._warn(KIND)
+        self._warn(MEMBERSHIPS)
 
     def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
         """Read the members of groups twice more, and decide their claims.
@@ -258,7 +259,9 @@ def _decide(readings: list[_Reading]) -> None:
     """
     states = {True: ("lost", ""), False: ("postponed", Reason.MEMBERS_INCOMPLETE)}
     execute("DELETE FROM lookups")
-    copy_rows("lookups", ((KIND, each.group_id, *states[each.is_proof], "") for each in readings))
+    copy_rows(
+        "lookups", ((MEMBERSHIPS, each.group_id, *states[each.is_proof], "") for each in readings)
+    )
     analyze("lookups")
     if existing := _find_existing(readings):
         last = fetch_number("SELECT max(n) FROM stage_memberships")

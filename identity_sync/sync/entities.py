@@ -192,15 +192,6 @@ class EntitySync:
             [self.kind],
         )
 
-    def deactivate(self, now: datetime) -> None:
-        execute(
-            f"""
-            UPDATE {self.table} AS p SET absent_since = %s, updated_at = %s FROM sync_plan d
-            WHERE d.kind = %s AND d.action IN ('deactivate', 'move') AND p.id = d.row_id
-            """,
-            [datetime_param(now), datetime_param(now), self.kind],
-        )
-
     def update(self, now: datetime) -> None:
         """Write updates and restorations; preserved columns keep what ScaiKey did not send."""
         assignments = ", ".join(
@@ -240,6 +231,20 @@ class EntitySync:
             [datetime_param(now), datetime_param(now), self.kind],
         )
 
+
+def deactivate_rows(kind: str, table: str, now: datetime) -> None:
+    """Write the deactivations of a kind; people and groups leave a tenant by them too."""
+    execute(
+        f"""
+        UPDATE {table} AS p SET absent_since = %s, updated_at = %s FROM sync_plan d
+        WHERE d.kind = %s AND d.action IN ('deactivate', 'move') AND p.id = d.row_id
+        """,
+        [datetime_param(now), datetime_param(now), kind],
+    )
+
+
+MEMBERSHIPS = "memberships"
+"""The fifth kind, which has no ScaiKey ID; see memberships.py."""
 
 PARTNERS = EntitySync(
     kind="partners",

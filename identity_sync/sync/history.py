@@ -35,7 +35,6 @@ from identity_sync.sync.staging import BATCH, analyze, index_plan_records
 from scaiwave.core.completed_work import record_on_commit
 from scaiwave.core.errors import ScaiWaveError, TerminationSignal
 from scaiwave.core.limits import LimitReached
-from scaiwave.core.operators import Operator
 from scaiwave.core.sql import (
     MAX_STATEMENT_VALUES,
     batched,
@@ -69,23 +68,6 @@ def close_interrupted(now: datetime, *, reason: str = "The process ended during 
         error_code="SW_SYNC_INTERRUPTED",
         error_message=f"{reason} No partial changes were made.",
         phases=[],
-    )
-
-
-def start_run(
-    *,
-    operator: Operator,
-    trigger: Trigger,
-    tenant: Tenant | None,
-    now: datetime,
-    run_id: UUID | None = None,
-) -> SyncRun:
-    return SyncRun.objects.create(
-        id=run_id or new_id(),
-        tenant=tenant,
-        trigger=trigger,
-        operator=operator.name,
-        started_at=now,
     )
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from django.db import connection
 
 from identity_sync.reasons import Reason
+from identity_sync.sync.entities import MEMBERSHIPS
 from identity_sync.sync.staging import analyze
 from scaiwave.core.sql import datetime_param, execute, fetch_number
 
-KIND = "memberships"
 # The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
 # the column with the member's name.
 MEMBER_TYPES = (
@@ -92,7 +92,7 @@ def plan_skips() -> None:
         LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
         LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
         """,
-        [KIND, Reason.UNREADABLE],
+        [MEMBERSHIPS, Reason.UNREADABLE],
     )
 
 
@@ -111,7 +111,7 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
             JOIN {table} m ON m.id = e.{column}
             WHERE ec.is_group = {is_group} AND ec.state IN ({marks})
             """,
-            [KIND],
+            [MEMBERSHIPS],
         )
 
 
@@ -157,7 +157,7 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
         JOIN stage_memberships s_e ON s_e.n = ne.n JOIN {table} m ON m.id = ne.member_id
         WHERE ne.is_group = {is_group}
         """,
-        [KIND],
+        [MEMBERSHIPS],
     )
     if restored:
         execute("DELETE FROM new_edges WHERE row_id IN (SELECT id FROM sw_group_memberships)")
@@ -201,23 +201,13 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     )
 
 
-def deactivate(now: datetime) -> None:
-    execute(
-        """
-        UPDATE sw_group_memberships AS e SET absent_since = %s, updated_at = %s FROM sync_plan d
-        WHERE d.kind = %s AND d.action = 'deactivate' AND e.id = d.row_id
-        """,
-        [datetime_param(now), datetime_param(now), KIND],
-    )
-
-
 def update(now: datetime) -> None:
     execute(
         """
         UPDATE sw_group_memberships AS e SET absent_since = NULL, updated_at = %s FROM sync_plan d
         WHERE d.kind = %s AND d.action = 'restore' AND e.id = d.row_id
         """,
-        [datetime_param(now), KIND],
+        [datetime_param(now), MEMBERSHIPS],
     )
 
 

@@ -17,10 +17,12 @@ from identity_sync.sync.confirm import Confirmation
 from identity_sync.sync.entities import (
     ENTITIES,
     GROUPS,
+    MEMBERSHIPS,
     PARTICIPANTS,
     PARTNERS,
     TENANTS,
     EntitySync,
+    deactivate_rows,
     insert_participants,
     keep_suspensions,
 )
@@ -301,8 +303,8 @@ def apply_plan(
     done, total = 0, sum(map(_count_written, counts.values()))
     progress(done, total)
     for entity in ENTITIES:
-        entity.deactivate(now)
-    memberships.deactivate(now)
+        deactivate_rows(entity.kind, entity.table, now)
+    deactivate_rows(MEMBERSHIPS, "sw_group_memberships", now)
     for kind, writers in _WRITERS.items():
         for write in writers:
             write(now)

@@ -74,6 +74,7 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.core.limits import RunLimits
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
+from scaiwave.ids import new_id
 from tenants.lookup.resolve import resolve_tenant
 from tenants.models import Tenant
 from tenants.roles.queries.super_admins import (
@@ -187,12 +188,12 @@ def _acquire_lock(
 
 
 def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
-    return history.start_run(
-        operator=options.operator,
-        trigger=options.trigger,
+    return SyncRun.objects.create(
+        id=options.run_id or new_id(),
         tenant=tenant,
-        now=_now(),
-        run_id=options.run_id,
+        trigger=options.trigger,
+        operator=options.operator.name,
+        started_at=_now(),
     )
 
 
@@ -203,15 +204,15 @@ def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     is written too: it shows what a sync would refuse.
     """
     options.operator.require(Permission.SYNC_TENANTS)
-    result: SyncReport | SyncStopped
+    stopped: SyncStopped | None = None
     with open_new_plan(path) as file:
         try:
-            result = run_sync(replace(options, dry_run=True, plan_writer=PlanWriter(file, path)))
+            report = run_sync(replace(options, dry_run=True, plan_writer=PlanWriter(file, path)))
         except SyncStopped as error:
-            result = error
-    if isinstance(result, SyncStopped):
-        raise result
-    return result
+            stopped, report = error, error.report
+    if stopped is not None:
+        raise stopped
+    return report
 
 
 def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:

@@ -7,13 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.registration.answers import SCOPES, Console, RegistrationFlags
-from identity_sync.registration.cancel import cancel_registration
-from identity_sync.registration.register import (
+from identity_sync.registration.answers import (
+    SCOPES,
+    Console,
     RegistrationContext,
-    RegistrationResult,
-    register,
+    RegistrationFlags,
 )
+from identity_sync.registration.cancel import cancel_registration
+from identity_sync.registration.register import RegistrationResult, register
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.core.errors import UsageError

@@ -11,12 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from identity_sync.registration.answers import Console, RegistrationFlags
-from identity_sync.registration.register import (
-    RegistrationContext,
-    RegistrationResult,
-    register,
-)
+from identity_sync.registration.answers import Console, RegistrationContext, RegistrationFlags
+from identity_sync.registration.register import RegistrationResult, register
 from scaiwave.config import Configuration, load
 from scaiwave.core.errors import ConfirmationNeeded
 from scaiwave.core.operators import Operator, OperatorRole
