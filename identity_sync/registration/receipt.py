@@ -17,11 +17,7 @@ from pathlib import Path
 import msgspec
 
 from identity_sync.errors import ReceiptUnreadable, RegistrationBusy
-from identity_sync.registration.response_file import (
-    ResponseFile,
-    parse_response,
-    split_header,
-)
+from identity_sync.registration.response_file import ResponseFile, parse_response, split_header
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.core.files import check_replaceable, replace_file, translate_write_errors
 

@@ -189,7 +189,15 @@ class _Present:
         member = row
         if isinstance(row, GroupMembership):
             member = row.member_participant or row.member_group
-        has_role = (change.subject_id, detail) in self.grants
+        # The name at the time of the change; a membership includes its group.
+        is_edge = change.kind == "memberships" and member is not None
+        if loss is Loss.ROLE_TAKEN:
+            is_back = (change.subject_id, detail) in self.grants
+            reason = "no longer granted in ScaiKey"
+        else:
+            is_back = _is_active(row)
+            is_suspension = loss in SUSPENSIONS.values()
+            reason = f"{detail.lower()} in ScaiKey" if is_suspension else change.reason
         return {
             "lost_at": get_uuid7_time(change.pk),
             "loss": loss,
@@ -197,32 +205,21 @@ class _Present:
             "tenant_id": change.tenant_id,
             "tenant": change.tenant.slug if change.tenant else None,
             "subject_id": member.pk if member else change.subject_id,
-            "subject": _get_name(change, member),
+            "subject": str(member) if is_edge else change.subject_name,
             "email": getattr(member, "email", "") or None,
             "scaikey_id": change.subject_scaikey_id.rpartition(" ")[2],
             "role": detail if loss is Loss.ROLE_TAKEN else None,
             "group": row.group.name if isinstance(row, GroupMembership) else None,
             "new_tenant": (detail or None) if loss is Loss.MOVED else None,
             "people": self.people.get((change.run_id, change.subject_id)),
-            "reason": _explain(change, loss, detail),
-            "is_back": has_role if loss is Loss.ROLE_TAKEN else _is_active(row),
+            "reason": reason,
+            "is_back": is_back,
             "run_id": change.run_id,
             "approved_by": self.approvals.get((change.run_id, change.subject_id)),
         }
-
-
-def _get_name(change: SyncChange, member: Any) -> str:
-    """Return the name at the time of the change; a membership includes its group."""
-    return str(member) if change.kind == "memberships" and member else change.subject_name
 
 
 def _is_active(row: Any) -> bool:
     if isinstance(row, GroupMembership):
         return row.absent_since is None and row.group.absent_since is None
     return row is not None and row.inactive_reason is None
-
-
-def _explain(change: SyncChange, loss: Loss, detail: str) -> str:
-    if loss is Loss.ROLE_TAKEN:
-        return "no longer granted in ScaiKey"
-    return f"{detail.lower()} in ScaiKey" if loss in SUSPENSIONS.values() else change.reason

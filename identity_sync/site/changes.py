@@ -124,10 +124,19 @@ def find_existing(changes: Sequence[SyncPlannedChange]) -> set[UUID]:
     return existing
 
 
-@admin.register(SyncPlannedChange)
-class SyncPlannedChangeAdmin(ReadOnlyAdmin):
+class _ChangeAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
+
+    def _is_shown(self, request: HttpRequest, name: str) -> bool:
+        """Hide runs from those who see only some tenants: they have no page of a full sync."""
+        if name == "run" and find_limited_operator(request) is not None:
+            return False
+        return super()._is_shown(request, name)
+
+
+@admin.register(SyncPlannedChange)
+class SyncPlannedChangeAdmin(_ChangeAdmin):
     list_display = (
         "action_badge",
         "kind",
@@ -161,12 +170,6 @@ class SyncPlannedChangeAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncPlannedChange]:
         return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
-
-    def _is_shown(self, request: HttpRequest, name: str) -> bool:
-        """Hide runs from those who see only some tenants, as for the changes that were made."""
-        if name == "run" and find_limited_operator(request) is not None:
-            return False
-        return super()._is_shown(request, name)
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         existing = find_existing(rows)
@@ -214,9 +217,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 
 @admin.register(SyncChange)
-class SyncChangeAdmin(ReadOnlyAdmin):
-    scope = by_tenant()
-    section = Section.SYNC
+class SyncChangeAdmin(_ChangeAdmin):
     list_display = (
         "current_action",
         "kind",
@@ -238,12 +239,6 @@ class SyncChangeAdmin(ReadOnlyAdmin):
 
     def format_name(self, change: SyncChange) -> str:
         return f"{change.get_action()} {format_word(change.kind)} {change.subject_name}"
-
-    def _is_shown(self, request: HttpRequest, name: str) -> bool:
-        """Hide runs from those who see only some tenants: they have no page of a full sync."""
-        if name == "run" and find_limited_operator(request) is not None:
-            return False
-        return super()._is_shown(request, name)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = super().get_list_display(request)

@@ -17,12 +17,7 @@ from datetime import datetime
 from uuid import UUID
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.staging import (
-    BATCH,
-    copy_rows,
-    index_numbers,
-    index_plan_records,
-)
+from identity_sync.sync.staging import BATCH, copy_rows, index_numbers, index_plan_records
 from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number, is_distinct, to_uuid
 
 

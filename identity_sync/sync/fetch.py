@@ -21,18 +21,10 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.results import UnreadableList
-from scaiwave.clients.scaikey.schemas import (
-    BaseRecord,
-    MemberRecord,
-    PartnerRecord,
-)
+from scaiwave.clients.scaikey.schemas import BaseRecord, MemberRecord, PartnerRecord
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import join_examples, pluralize
-from scaiwave.core.errors import (
-    ScaiWaveError,
-    UpstreamError,
-    UpstreamForbidden,
-)
+from scaiwave.core.errors import ScaiWaveError, UpstreamError, UpstreamForbidden
 from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number, uuid_param
 from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant

@@ -16,13 +16,7 @@ from typing import Any
 import msgspec
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.staging import (
-    BATCH,
-    analyze,
-    copy_rows,
-    index_numbers,
-    index_plan_rows,
-)
+from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_numbers, index_plan_rows
 from scaiwave.core.sql import datetime_param, execute, fetch, fetch_column, fetch_number
 from scaiwave.ids import new_id_hex
 from tenants.lookup.validators import MAX_SLUG_CHARS, is_role_slug

@@ -21,11 +21,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from identity_sync.errors import (
-    SyncLocked,
-    SyncNotStarted,
-    SyncRequestInvalid,
-)
+from identity_sync.errors import SyncLocked, SyncNotStarted, SyncRequestInvalid
 from identity_sync.models import LOCK, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.audit_run import SUBJECT_TYPE

@@ -7,12 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from identity_sync.reasons import Loss
-from identity_sync.reports.losses import (
-    LossFilter,
-    LossHistory,
-    get_loss_history,
-    list_losses,
-)
+from identity_sync.reports.losses import LossFilter, LossHistory, get_loss_history, list_losses
 from identity_sync.reports.runs import SHORT_ID_CHARS
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
