@@ -16,7 +16,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -268,8 +268,8 @@ def write_plan(
     path: Path,
     head: PlanHead,
     *,
-    removals: Iterable[dict[str, Any]],
-    changes: Iterable[dict[str, Any]],
+    removals: Iterable[Mapping[str, Any]],
+    changes: Iterable[Mapping[str, Any]],
 ) -> None:
     """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
     mac = _start_mac()
@@ -292,7 +292,7 @@ def write_plan(
         file.write(f'],\n"signature": "{mac.hexdigest()}"\n}}\n'.encode())
 
 
-def _write_rows(write: Callable[[str], None], rows: Iterable[dict[str, Any]]) -> None:
+def _write_rows(write: Callable[[str], None], rows: Iterable[Mapping[str, Any]]) -> None:
     separator = ""
     for row in rows:
         write(separator + to_json(row, indent=None))

@@ -24,7 +24,7 @@ EVERY_ALIAS = [*ALIASES.values(), "s", "m"]
 INSERTED = re.compile(r"\bINSERT INTO \w+\s*\([^)]*\)")
 
 
-def render(node: ast.expr) -> str:
+def render(node: ast.AST) -> str:
     """Return the text of a string; what is inserted is written as `{expression}`."""
     if isinstance(node, ast.JoinedStr):
         return "".join(map(render, node.values))
