@@ -144,7 +144,7 @@ def format_summary(report: SyncReport) -> str:
 
 
 def print_sync(sync: Callable[[], SyncReport], print_report: Callable[[SyncReport], None]) -> None:
-    """Print the report of a sync, also of one that was stopped; its error is raised."""
+    """Print the report of a sync. If the sync was stopped, print it too, and raise the error."""
     try:
         report = sync()
     except SyncStopped as stopped:

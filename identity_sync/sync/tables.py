@@ -1,7 +1,7 @@
 """The temporary tables of a sync: what each holds, which phase fills it, and which reads it.
 
-`staging` creates the tables from this declaration. The phases are those of the package: fetch,
-confirm, plan, judge (limits, and what is skipped), record (history and plan files), apply.
+`staging` creates the tables from this declaration. The phases of a sync are fetch, confirm, plan,
+judge (limits, and what is skipped), record (history and plan files) and apply.
 
 Columns are text, unless they have one of these types:
 
@@ -14,8 +14,8 @@ Columns with the same meaning everywhere:
 * `n` is the number of a staged record, and `new_id` its primary key if it turns out to be new.
 * `kind` is partners, tenants, participants, groups or memberships; `scaikey_id` the ID in ScaiKey.
   A membership has none: it is named by its group and its member, `<group> <member>`.
-* `row_id` and `tenant_id` are primary keys here. The tenant of a tenant is itself; that of a
-  partner is NULL.
+* `row_id` and `tenant_id` are primary keys here. The tenant of a tenant is itself, and a partner has
+  none.
 * `note` and `reason` are codes of `reasons.Reason`; `detail` is what belongs to the reason, such as
   the cause of a failed look-up.
 
