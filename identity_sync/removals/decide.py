@@ -7,9 +7,10 @@ again when the decision is written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -126,8 +127,9 @@ def approve_removals(
     rows = _select(operator, selection, now)
     if any(row.tenant_id is None for row in rows):
         require_whole_scope(operator, settings.CONFIG)
-    writer = _Writer(operator, RemovalState.APPROVED, reason, now + APPROVAL, now)
-    return writer.write(rows, confirm, dry_run=dry_run)
+    values = {"state": RemovalState.APPROVED, "expires_at": now + APPROVAL}
+    values |= {"decided_at": now, "decision_reason": reason}
+    return _decide(operator, rows, values, confirm, dry_run=dry_run)
 
 
 def keep_removals(
@@ -159,8 +161,9 @@ def keep_removals(
         )
     rows = _select(operator, selection, now)
     _ensure_may_keep(operator, rows)
-    writer = _Writer(operator, RemovalState.KEPT, reason, end, now)
-    return writer.write(rows, confirm, dry_run=dry_run)
+    values = {"state": RemovalState.KEPT, "expires_at": end}
+    values |= {"decided_at": now, "decision_reason": reason}
+    return _decide(operator, rows, values, confirm, dry_run=dry_run)
 
 
 def _select(operator: Operator, selection: Selection, now: datetime) -> list[PendingRemoval]:
@@ -250,91 +253,65 @@ def _describe_state(row: PendingRemoval) -> tuple[Any, ...]:
     return row.pk, row.state, row.decided_at, row.expires_at
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Writes one decision about rows that were checked."""
+def _decide(
+    operator: Operator,
+    rows: Sequence[PendingRemoval],
+    values: dict[str, Any],
+    confirm: Callable[[str], None],
+    *,
+    dry_run: bool,
+) -> Decision:
+    """Write one decision about rows that were checked: their new state, its end and its reason."""
+    state, end, now = values["state"], values["expires_at"], values["decided_at"]
+    # A keep is also renewed for another date.
+    is_kept = state is RemovalState.KEPT
+    changed = [
+        row
+        for row in rows
+        if row.get_state(now) is not state or (is_kept and row.expires_at != end)
+    ]
+    if changed and not dry_run:
+        number, names = pluralize(len(changed), "removal"), _name_subjects(changed)
+        if is_kept:
+            confirm(f"This keeps the access of {number} until {format_last_day(end)}: {names}.")
+        else:
+            confirm(f"The next sync will apply {number}: {names}.")
+        values["decided_by"] = operator.name[:MAX_NAME_CHARS]
+        with transaction.atomic():
+            for _, of_tenant in groupby(changed, key=lambda row: row.tenant_id):
+                for batch in batched(of_tenant, IDS_PER_ENTRY):
+                    _write(operator, batch, values)
+    people = find_people(rows)
+    document = [build_row(row, people.get(row.subject_id), now) for row in rows]
+    return Decision(state, document, len(changed), end, _name_subjects(rows), dry_run)
 
-    operator: Operator
-    state: RemovalState
-    reason: str
-    expires_at: datetime
-    now: datetime
 
-    def write(
-        self, rows: Sequence[PendingRemoval], confirm: Callable[[str], None], *, dry_run: bool
-    ) -> Decision:
-        # A keep is also renewed for another date.
-        is_kept = self.state is RemovalState.KEPT
-        changed = [
-            row
-            for row in rows
-            if row.get_state(self.now) is not self.state
-            or (is_kept and row.expires_at != self.expires_at)
-        ]
-        if changed and not dry_run:
-            confirm(self._describe_effect(changed))
-            with transaction.atomic():
-                self._write(changed)
-        people = find_people(rows)
-        return Decision(
-            self.state,
-            [build_row(row, people.get(row.subject_id), self.now) for row in rows],
-            len(changed),
-            self.expires_at,
-            _name_subjects(rows),
-            dry_run,
-        )
-
-    def _write(self, rows: Sequence[PendingRemoval]) -> None:
-        values = {
-            "state": self.state,
-            "decided_at": self.now,
-            "decided_by": self.operator.name[:MAX_NAME_CHARS],
-            "decision_reason": self.reason,
-            "expires_at": self.expires_at,
-        }
-        by_tenant: defaultdict[UUID | None, list[PendingRemoval]] = defaultdict(list)
-        for row in rows:
-            by_tenant[row.tenant_id].append(row)
-        for tenant_rows in by_tenant.values():
-            for batch in batched(tenant_rows, IDS_PER_ENTRY):
-                keys = [row.pk for row in batch]
-                # A sync may have applied one since it was read, or someone else decided on it.
-                locked = PendingRemoval.objects.select_for_update().filter(pk__in=keys)
-                if {_describe_state(row) for row in locked} != set(map(_describe_state, batch)):
-                    raise RemovalsChanged(
-                        "Some of these removals were applied or decided just now."
-                    )
-                PendingRemoval.objects.filter(pk__in=keys).update(**values)
-                self._audit(batch)
-        for row in rows:
-            for name, value in values.items():
-                setattr(row, name, value)
-
-    def _audit(self, rows: Sequence[PendingRemoval]) -> None:
-        tenant = rows[0].tenant
-        record_audit(
-            operator=self.operator,
-            action="sync approve" if self.state is RemovalState.APPROVED else "sync keep",
-            subject=AuditSubject(
-                "pending removals", rows[0].pk.hex, tenant.slug if tenant else "partners"
-            ),
-            tenant=tenant,
-            now=self.now,
-            details={
-                "removals": [str(row.pk) for row in rows],
-                "expires_at": self.expires_at.isoformat(),
-                "reason": self.reason,
-            },
-        )
-
-    def _describe_effect(self, rows: Sequence[PendingRemoval]) -> str:
-        number = pluralize(len(rows), "removal")
-        names = _name_subjects(rows)
-        last_day = format_last_day(self.expires_at)
-        if self.state is RemovalState.APPROVED:
-            return f"The next sync will apply {number}: {names}."
-        return f"This keeps the access of {number} until {last_day}: {names}."
+def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[str, Any]) -> None:
+    """Write the decision about rows of one tenant, with one entry in the audit log."""
+    keys, tenant = [row.pk for row in rows], rows[0].tenant
+    # A sync may have applied one since it was read, or someone else decided on it.
+    locked = PendingRemoval.objects.select_for_update().filter(pk__in=keys)
+    if {_describe_state(row) for row in locked} != set(map(_describe_state, rows)):
+        raise RemovalsChanged("Some of these removals were applied or decided just now.")
+    PendingRemoval.objects.filter(pk__in=keys).update(**values)
+    is_approved = values["state"] is RemovalState.APPROVED
+    record_audit(
+        operator=operator,
+        action="sync approve" if is_approved else "sync keep",
+        subject=AuditSubject(
+            "pending removals", keys[0].hex, tenant.slug if tenant else "partners"
+        ),
+        tenant=tenant,
+        now=values["decided_at"],
+        details={
+            "removals": list(map(str, keys)),
+            "expires_at": values["expires_at"].isoformat(),
+            "reason": values["decision_reason"],
+        },
+    )
+    for row in rows:
+        for name, value in values.items():
+            setattr(row, name, value)
 
 
 def _name_subjects(rows: Sequence[PendingRemoval]) -> str:

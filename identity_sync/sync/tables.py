@@ -14,7 +14,7 @@ Columns with the same meaning everywhere:
 * `n` is the number of a staged record, and `new_id` its primary key if it turns out to be new.
 * `kind` is partners, tenants, participants, groups or memberships; `scaikey_id` the ID in ScaiKey.
   A membership has none: it is named by its group and its member, `<group> <member>`.
-* `row_id` and `tenant_id` are primary keys here. The tenant of a tenant is itself, and a partner has
+* `row_id` and `tenant_id` are primary keys here. The tenant of a tenant is itself; a partner has
   none.
 * `note` and `reason` are codes of `reasons.Reason`; `detail` is what belongs to the reason, such as
   the cause of a failed look-up.
