@@ -101,21 +101,30 @@ class EntitySync:
         sql = f"SELECT count(*) FROM {self.table} p {self.scope_join} WHERE {self.owned_condition}"
         return fetch_number(sql)
 
-    def plan_removals(self) -> None:
-        """Plan to deactivate the rows whose removal is confirmed."""
+    def plan_rows(self, action: str, source: str, *, reason: str, detail: str = "NULL") -> None:
+        """Plan an action for rows `p` of the database; `source` is the SQL that follows FROM."""
         execute(
             f"""
             INSERT INTO sync_plan
                 (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-            SELECT %s, 'deactivate', p.id, {self.tenant_expression}, p.{self.identity},
-                   {self.row_name_expression}, cr.reason,
-                   CASE WHEN cr.reason = '{Reason.MOVED}' THEN cr.detail ELSE '' END
-            FROM confirmed_removals cr
+            SELECT '{self.kind}', '{action}', p.id, {self.tenant_expression}, p.{self.identity},
+                   {self.row_name_expression}, {reason}, {detail}
+            FROM {source}
+            """
+        )
+
+    def plan_removals(self) -> None:
+        """Plan to deactivate the rows whose removal is confirmed."""
+        self.plan_rows(
+            "deactivate",
+            f"""
+            confirmed_removals cr
             JOIN {self.table} p ON p.{self.identity} = cr.scaikey_id {self.scope_join}
-            WHERE cr.kind = %s AND {self.owned_condition} AND NOT EXISTS
+            WHERE cr.kind = '{self.kind}' AND {self.owned_condition} AND NOT EXISTS
                 (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = cr.scaikey_id)
             """,
-            [self.kind, self.kind],
+            reason="cr.reason",
+            detail=f"CASE WHEN cr.reason = '{Reason.MOVED}' THEN cr.detail ELSE '' END",
         )
 
     def plan_moves(self) -> None:
@@ -126,32 +135,22 @@ class EntitySync:
         """
         if not self.in_tenant:
             return
-        execute(
-            f"""
-            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
-                   '{Reason.MOVED}'
-            FROM loss_claims c JOIN {self.table} p ON p.id = c.row_id
+        confirmed = f"""
+            loss_claims c JOIN {self.table} p ON p.id = c.row_id
             JOIN sw_tenants t ON t.id = p.tenant_id
             JOIN {self.staging_table} s ON s.scaikey_id = c.scaikey_id
-            WHERE c.kind = %s AND c.state IN ('lost', 'assumed')
+            WHERE c.kind = '{self.kind}' AND c.state IN ('lost', 'assumed')
               AND {is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")}
               AND {self.owned_condition}
-            """,
-            [self.kind, self.kind],
-        )
-        execute(
-            f"""
-            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
-                   '{Reason.MOVED}'
-            FROM sw_tenants t CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
+        """
+        without_link = f"""
+            sw_tenants t CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
             {self._tenant_join}
             WHERE t.scaikey_tenant_id IS NULL AND p.tenant_id = t.id
               AND s.scaikey_id = p.scaikey_id AND {self.owned_condition}
-            """,
-            [self.kind],
-        )
+        """
+        for source in (confirmed, without_link):
+            self.plan_rows("move", source, reason=f"'{Reason.MOVED}'")
 
     def plan_changes(self) -> None:
         """Plan additions, updates and restorations, with the names of the fields that differ."""

@@ -78,25 +78,19 @@ _UNREADABLE_LISTS = f"""
 
 def _plan_skips(entity: EntitySync) -> None:
     """Add the rows that differ from the lists but stay unchanged: unproven or unusable ones."""
-    execute(
-        f"""
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-        SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id,
-               {entity.row_name_expression}, c.note, c.detail
-        FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
-        WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent', 'kept')
-        """,
-        [entity.kind],
+    entity.plan_rows(
+        "skipped",
+        f"loss_claims c JOIN {entity.table} p ON p.id = c.row_id WHERE c.kind = '{entity.kind}' "
+        "AND c.state IN ('postponed', 'inconsistent', 'kept')",
+        reason="c.note",
+        detail="c.detail",
     )
-    execute(
-        f"""
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-        SELECT u.kind, 'skipped', p.id, {entity.tenant_expression}, u.scaikey_id,
-               {entity.row_name_expression}, '{Reason.UNUSABLE}', u.detail
-        FROM unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id
-        WHERE u.kind = %s AND {entity.owned_condition}
-        """,
-        [entity.kind],
+    entity.plan_rows(
+        "skipped",
+        f"unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id "
+        f"WHERE u.kind = '{entity.kind}' AND {entity.owned_condition}",
+        reason=f"'{Reason.UNUSABLE}'",
+        detail="u.detail",
     )
 
 
