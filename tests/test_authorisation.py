@@ -27,6 +27,7 @@ from federation.models import ServerKey
 from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
 from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.operators import ROLE_PERMISSIONS, Operator, OperatorRole, Permission
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.storage.error_mapping import translate_errors
@@ -55,6 +56,18 @@ OPERATORS = (
     SERVICE,
     GARBAGE,
 )
+
+ROLES = {
+    SUPER: OperatorRole.SUPER_ADMIN,
+    OWN_PARTNER: OperatorRole.PARTNER_ADMIN,
+    OTHER_PARTNER: OperatorRole.PARTNER_ADMIN,
+    OWN_TENANT: OperatorRole.TENANT_ADMIN,
+    OTHER_TENANT: OperatorRole.TENANT_ADMIN,
+    READ: OperatorRole.PLATFORM_READ,
+    WRITE: OperatorRole.SUPER_ADMIN,
+    SERVICE: OperatorRole.SERVICE,
+}
+REQUIRE = Operator.require
 
 # Exit codes: 0 done, 1 as if the object did not exist, 3 not permitted.
 ALL_REFUSED = dict.fromkeys(OPERATORS, 3)
@@ -496,7 +509,17 @@ def assert_permissions(
     arguments = row.arguments(sample)
     expected = row.codes[operator_type]
     before = (read_tables(), read_files(sample.directory)) if expected else None
+    required: list[str] = []
+
+    def require(operator: Operator, permission: Permission) -> None:
+        required.append(permission.name)
+        REQUIRE(operator, permission)
+
+    monkeypatch.setattr(Operator, "require", require)
     code, out = run(words, arguments, monkeypatch)
+    if operator_type == SUPER:
+        declared = VERBS[words].permission
+        assert required[:1] == ([declared] if declared else []), "the service requires another"
     assert code == expected, (operator_type, out)
     if code:
         assert (read_tables(), read_files(sample.directory)) == before
@@ -551,6 +574,20 @@ def read_files(directory: Path) -> dict[Path, bytes]:
     """Return the contents of all files in the directory, except for locks."""
     paths = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {path: path.read_bytes() for path in paths}
+
+
+def test_success_declared_permissions_fit_the_rows() -> None:
+    """Who lacks the permission that a command declares is refused; few others are."""
+    stricter = set()
+    for words, row in ROWS.items():
+        if not (declared := VERBS[words].permission):
+            continue
+        for operator_type, role in ROLES.items():
+            if Permission[declared] not in ROLE_PERMISSIONS[role]:
+                assert row.codes[operator_type] == 3, (words, operator_type)
+            elif row.codes[operator_type] == 3:
+                stricter.add((" ".join(words), operator_type))
+    assert stricter == STRICTER
 
 
 def test_success_every_command_has_a_row() -> None:

@@ -40,6 +40,7 @@ from federation.keys.queries import (
     signing_key,
 )
 from federation.models import ServerKey
+from scaiwave.core.change import Change, ChangeResult, ChangeWords
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute
@@ -56,12 +57,11 @@ _BEFORE = timedelta(microseconds=1)
 MIN_PREFIX_CHARS = 8
 """How much of a key ID is enough to name the key."""
 
-
 # Generate
 
 
 @dataclass(frozen=True)
-class GenerateKeyResult:
+class GenerateKeyResult(ChangeResult):
     """`key` is None in a dry run."""
 
     key: Row | None
@@ -119,7 +119,7 @@ def _check_no_current_key(now: datetime) -> None:
 
 
 @dataclass(frozen=True)
-class RotateKeyResult:
+class RotateKeyResult(ChangeResult):
     """`key` is the key that signs now, None in a dry run.
 
     `rotated` is False in a dry run, and if another run rotated the key first.
@@ -143,7 +143,6 @@ class RotateKeyResult:
         )
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "key": self.key,
             "previous_key": self.previous,
@@ -278,42 +277,16 @@ def _correct_future_times(now: datetime, retires_at: datetime) -> dict[str, list
 
 # Revoke
 
-
-@dataclass(frozen=True)
-class RevokeKeyResult:
-    """`revoked` is False in a dry run, and for a key that was already revoked."""
-
-    key: Row
-    revoked: bool
-    no_signing_key: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        key_id = self.key["key_id"]
-        if self.dry_run:
-            return f"Would revoke key {key_id}."
-        if not self.revoked:
-            return f"Key {key_id} is already revoked; nothing changed."
-        return f"Key {key_id} revoked; its signatures are no longer valid."
-
-    @property
-    def warning(self) -> str:
-        """What to do if this server has no signing key now; empty if it has one."""
-        if not self.no_signing_key:
-            return ""
-        return (
-            "This server has no signing key now. Run `scaiwave admin federation key generate`, "
-            "then tell your peers' administrators that the key has changed."
-        )
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {
-            "key": self.key,
-            "changed": self.revoked or (self.dry_run and self.key["revoked_at"] is None),
-            "no_signing_key": self.no_signing_key,
-        }
+REVOCATION = ChangeWords(
+    "key",
+    "Would revoke key {key_id}.",
+    "Key {key_id} revoked; its signatures are no longer valid.",
+    "Key {key_id} is already revoked; nothing changed.",
+)
+NO_SIGNING_KEY = (
+    "This server has no signing key now. Run `scaiwave admin federation key generate`, then tell "
+    "your peers' administrators that the key has changed."
+)
 
 
 def revoke_key(
@@ -323,7 +296,7 @@ def revoke_key(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> RevokeKeyResult:
+) -> Change:
     """Invalidate every signature of a key and erase its private key. It can't be undone.
 
     `confirm` is called with the question and raises unless the operator agrees. Raises
@@ -387,10 +360,15 @@ def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:
 
 def _build_revoke_result(
     key: ServerKey, now: datetime, *, revoked: bool = False, dry_run: bool = False
-) -> RevokeKeyResult:
+) -> Change:
     signing = signing_key(now)
-    return RevokeKeyResult(
-        build_key_row(key, signing, now), revoked, no_signing_key=signing is None, dry_run=dry_run
+    return Change(
+        REVOCATION,
+        build_key_row(key, signing, now),
+        revoked,
+        dry_run,
+        rest={"no_signing_key": signing is None},
+        cautions=[NO_SIGNING_KEY] if signing is None else [],
     )
 
 
@@ -398,7 +376,7 @@ def _build_revoke_result(
 
 
 @dataclass(frozen=True)
-class ReencryptKeysResult:
+class ReencryptKeysResult(ChangeResult):
     """The IDs of keys that were (or would be) re-encrypted, and of current keys."""
 
     reencrypted: list[str]

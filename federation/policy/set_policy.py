@@ -13,6 +13,7 @@ from federation.errors import InvalidPolicy
 from federation.models import FederationMode, Policy
 from federation.policy.queries import build_policy_row, get_policy
 from federation.policy.server_names import parse_server_name
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.lookup.serializers import Row
@@ -33,7 +34,7 @@ class PolicyUpdate:
 
 
 @dataclass(frozen=True)
-class SetPolicyResult:
+class SetPolicyResult(ChangeResult):
     """`changed` maps fields to [before, after]; it is empty if nothing changed."""
 
     policy: Row
@@ -41,7 +42,7 @@ class SetPolicyResult:
     dry_run: bool = False
 
     @property
-    def sentences(self) -> list[str]:
+    def lines(self) -> list[str]:
         if not self.changed:
             return ["The policy already has these values; nothing changed."]
         verb = "Would set" if self.dry_run else "Set"
@@ -51,16 +52,15 @@ class SetPolicyResult:
         ]
 
     @property
-    def warning(self) -> str:
+    def warnings(self) -> list[str]:
         mode = self.policy["default_mode"]
         if "allowed_peers" not in self.changed or mode == FederationMode.INVITE_ONLY:
-            return ""
-        return (
+            return []
+        return [
             f"The mode is {mode}: allowed_peers has no effect; it applies only in mode invite_only."
-        )
+        ]
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         changes = [
             {"field": field, "old": before, "new": after}
             for field, (before, after) in self.changed.items()

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.urls import reverse
 
 from federation.keys.check_keys import check_keys
 from federation.keys.lifecycle import OVERLAP_DAYS, generate_key, revoke_key, rotate_key
@@ -15,7 +14,8 @@ from federation.peers.check_peer import check_peer
 from federation.peers.forget_peer import forget_peer
 from federation.policy.queries import describe_policy, get_policy
 from federation.policy.set_policy import PolicyUpdate, set_policy
-from scaiwave.site.acts import Act, ActCall, ActResult, register_act
+from scaiwave.core.change import ChangeResult
+from scaiwave.site.acts import Act, ActCall, register_act
 
 
 class TypedKeyForm(forms.Form):
@@ -67,23 +67,23 @@ def _require_typed_id(call: ActCall) -> None:
         raise ValidationError({"key_id": "This is not the ID of this key."})
 
 
-def _rotate(call: ActCall) -> str:
+def _rotate(call: ActCall) -> ChangeResult:
     _require_typed_id(call)
-    return rotate_key(operator=call.operator, now=call.now).sentence
+    return rotate_key(operator=call.operator, now=call.now)
 
 
-def _revoke(call: ActCall) -> str:
+def _revoke(call: ActCall) -> ChangeResult:
     _require_typed_id(call)
     return revoke_key(
         operator=call.operator,
         key_id=call.row.key_id,
         confirm=call.confirm,
         now=call.now,
-    ).sentence
+    )
 
 
-def _generate(call: ActCall) -> str:
-    return generate_key(operator=call.operator, now=call.now).sentence
+def _generate(call: ActCall) -> ChangeResult:
+    return generate_key(operator=call.operator, now=call.now)
 
 
 def _verify(call: ActCall) -> str:
@@ -104,20 +104,19 @@ def _check_peer(call: ActCall) -> str:
     return " ".join([f"Federation with {name} would work.", *result.warnings])
 
 
-def _forget_peer(call: ActCall) -> ActResult:
-    result = forget_peer(
+def _forget_peer(call: ActCall) -> ChangeResult:
+    return forget_peer(
         operator=call.operator,
         server_name=call.row.server_name,
         confirm=call.confirm,
         now=call.now,
     )
-    return ActResult(result.sentence, reverse("admin:federation_knownpeer_changelist"))
 
 
-def _set_policy(call: ActCall) -> str:
+def _set_policy(call: ActCall) -> ChangeResult:
     values = call.values
     limit = values["max_foreign_participants"]
-    result = set_policy(
+    return set_policy(
         operator=call.operator,
         changes=PolicyUpdate(
             default_mode=values["default_mode"] or None,
@@ -128,7 +127,6 @@ def _set_policy(call: ActCall) -> str:
         ),
         now=call.now,
     )
-    return " ".join(filter(None, [*result.sentences, result.warning]))
 
 
 def _describe_present_policy(row: Any) -> str:
@@ -212,7 +210,14 @@ register_act(
     )
 )
 register_act(
-    Act("admin federation peer forget", "Forget", KnownPeer, _forget_peer, is_destructive=True)
+    Act(
+        "admin federation peer forget",
+        "Forget",
+        KnownPeer,
+        _forget_peer,
+        is_destructive=True,
+        removes_row=True,
+    )
 )
 register_act(
     Act(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -25,9 +26,9 @@ from scaiwave.cli.django_entry import (
 from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
-from scaiwave.cli.verbs import VERBS, Verb, VerbPath
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
 from scaiwave.core.operators import Operator
 from scaiwave.core.paging import Page
@@ -55,12 +56,26 @@ class VerbFormatter(DjangoHelpFormatter):
 class OperatorCommand(DjangoCommand):
     """A command: it parses its arguments, calls one function, and prints the result.
 
-    `changes` adds --dry-run; `destructive` adds --yes. `started_at` is when the console script was
-    started; None if the command was run another way. Errors are raised; the console script turns
-    them into exit codes.
+    Its class declares all about it, and the table of commands is generated from that: its `words`
+    after `scaiwave`; `alias`, other words; `area`, its heading of the help, and its `place` below
+    it; `is_everyday`, whether the overview lists it; `permission`, the name of the `Permission`
+    that its service requires first. Without a `summary` it is the first sentence of `help`, and
+    without `examples` the words. `changes` adds --dry-run; `destructive` adds --yes.
+
+    `started_at` is when the console script was started; None if the command was run another way.
+    Errors are raised; the console script turns them into exit codes.
     """
 
     requires_system_checks = []
+    words: str
+    alias = ""
+    summary = ""
+    area: str
+    place: int
+    is_everyday = False
+    profile = "cli"
+    permission = ""
+    examples: tuple[str, ...] = ()
     changes = False
     destructive = False
     started_at: datetime | None = None
@@ -73,18 +88,20 @@ class OperatorCommand(DjangoCommand):
         return identify_operator(settings.CONFIG)
 
     @classmethod
-    def get_verb(cls) -> tuple[VerbPath, Verb]:
-        """Return the words that an operator types for this command, and its entry in the table."""
+    def get_entry(cls) -> tuple[str, ...]:
+        """Return the words, the alias and the fields of a `Verb`, for the table of commands."""
+        summary = cls.summary or re.split(r"\.\s|\.$", cls.help)[0]
         name = cls.__module__.rpartition(".")[2]
-        return next((words, verb) for words, verb in VERBS.items() if verb.command == name)
+        everyday = "everyday" if cls.is_everyday else ""
+        fields = (name, cls.area, everyday, cls.profile, cls.permission, summary)
+        return (cls.words, cls.alias, *fields)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Replace Django's parser; Django's options are added for manage.py and `call_command`."""
-        words, verb = self.get_verb()
         parser = VerbParser(
-            prog=" ".join(("scaiwave", *words)),
-            description=self.help or verb.help,
-            epilog=format_epilog(words, verb),
+            prog=f"scaiwave {self.words}",
+            description=self.help,
+            epilog=format_epilog(self.words, self.examples),
             formatter_class=VerbFormatter,
             allow_abbrev=False,
             called_from_command_line=self._called_from_command_line,
@@ -159,6 +176,13 @@ class OperatorCommand(DjangoCommand):
         """With --json, print what the command did, and whether it was a dry run."""
         if self.output.as_json:
             self.output.print_json({**document, "dry_run": self.dry_run})
+
+    def print_change(self, result: ChangeResult) -> None:
+        self.print_result(result.document())
+        for line in result.lines:
+            self.output.print_line(line)
+        for warning in result.warnings:
+            self.output.warn(warning)
 
     def can_ask(self) -> bool:
         return (
@@ -321,11 +345,10 @@ class ListCommand(OperatorCommand):
             )
 
 
-def format_epilog(words: VerbPath, verb: Verb) -> str:
+def format_epilog(words: str, examples: Sequence[str]) -> str:
     """Return examples, and the commands that begin with the same words."""
-    usage = " ".join(("scaiwave", *words))
-    sections = [["Examples:", *(verb.examples or (usage,))]]
-    if others := format_subcommands(words):
+    sections = [["Examples:", *(examples or (f"scaiwave {words}",))]]
+    if others := format_subcommands(tuple(words.split())):
         sections.insert(0, ["Other commands:", *others])
     return "\n\n".join("\n  ".join(section) for section in sections)
 

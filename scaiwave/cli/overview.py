@@ -43,14 +43,15 @@ def format_overview() -> str:
         "Usage: scaiwave <command> [options]",
     ]
     verbs = subcommands(())
-    for area in filter(lambda area: area.everyday, AREAS):
+    for area, title in AREAS.items():
         entries = [
             (" ".join(words), verb.help)
             for words, verb in verbs.items()
-            if verb.command in area.everyday and not canonical_path(words)
+            if verb.area == area and verb.everyday and not canonical_path(words)
         ]
-        entries += [_MANAGE] if area is AREAS[-1] else []
-        lines += ["", area.title, *_format_entries(entries, _OVERVIEW_WIDTH)]
+        entries += [_MANAGE] if area == "server" else []
+        if entries:
+            lines += ["", title, *_format_entries(entries, _OVERVIEW_WIDTH)]
     lines += ["", "Learn more", *_format_entries(_LEARN_MORE, _OVERVIEW_WIDTH)]
     return "\n".join(lines) + "\n"
 
@@ -95,17 +96,12 @@ def _format_areas(group: VerbPath) -> Iterable[str]:
     verbs = subcommands(group)
     names = {words: " ".join(words[len(group) :]) for words in verbs}
     width = max(map(len, names.values()))
-    used = {verb.command for verb in verbs.values()}
-    areas = [area for area in AREAS if used & area.commands]
+    areas = list(dict.fromkeys(verb.area for verb in verbs.values()))
     for area in areas:
         yield ""
-        yield from [area.title] if len(areas) > 1 else []
+        yield from [AREAS[area]] if len(areas) > 1 else []
         yield from _format_entries(
-            (
-                (names[words], verb.help)
-                for words, verb in verbs.items()
-                if verb.command in area.commands
-            ),
+            ((names[words], verb.help) for words, verb in verbs.items() if verb.area == area),
             width,
         )
 

@@ -12,6 +12,7 @@ from identity_sync.sync import prune as prune_sync
 from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations import record_figures
 from tenants.accounts import prune_sessions
@@ -93,7 +94,7 @@ PRUNERS = (
 
 
 @dataclass(frozen=True)
-class PruneResult:
+class PruneResult(ChangeResult):
     """A row for each kind of records: name, title, `cutoff_at`, and how many are older.
 
     `cutoff_at` is None for kinds that are never deleted. In a dry run nothing is deleted.
@@ -114,7 +115,6 @@ class PruneResult:
         return f"Would delete {records}." if self.dry_run else f"{records} deleted."
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {"pruned": self.rows, "changed": bool(self.total)}
 
 

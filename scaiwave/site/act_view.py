@@ -24,6 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
 
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
@@ -89,8 +90,10 @@ def _ask_or_run(
         return _render(site, request, act, row, form, error=error)
     if isinstance(result, StreamingHttpResponse):
         return result
+    if isinstance(result, ChangeResult):
+        result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):
-        result = ActResult(result, _get_page(act, row))
+        result = ActResult(result, _get_page(act, None if act.removes_row else row))
     messages.success(request, result.sentence)
     return HttpResponseRedirect(result.url)
 

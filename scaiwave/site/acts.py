@@ -19,6 +19,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 
 from scaiwave.auth.bearer import get_client_address
+from scaiwave.cli.verbs import VERBS, Verb
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
 
@@ -103,28 +105,36 @@ class Act:
     """`command` is the command of the act, and `options` the options that make it this act. Both
     name its address.
 
-    `model` has the rows. `run` returns a sentence about the result, or a file to download, and
-    raises the errors of the service. The act is offered to operators with `permission`, for rows by
-    `is_offered`; the service decides who may do it. `is_also_for` is true for operators without the
-    permission who may do it on this server. `get_note` returns a sentence to read before the form.
-    An act with `is_of_list` needs no row: it is offered above the list of its model.
+    `model` has the rows. `run` returns the result of the service or a sentence about it, or a file
+    to download, and raises the errors of the service. The act is offered for rows by `is_offered`,
+    to operators with the permission that its command declares, or with `permission` instead; the
+    service decides who may do it. `is_also_for` is true for operators without the permission who
+    may do it on this server. `get_note` returns a sentence to read before the form. An act with
+    `is_of_list` needs no row: it is offered above the list of its model. One with `removes_row`
+    leads to that list.
     """
 
     command: str
     title: str
     model: type[Model] | RowSource
-    run: Callable[[ActCall], str | ActResult | StreamingHttpResponse]
+    run: Callable[[ActCall], str | ChangeResult | ActResult | StreamingHttpResponse]
     form: type[forms.Form] = NoInput
     is_offered: Callable[[Any], bool] = _always
     is_destructive: bool = False
     options: str = ""
     get_note: Callable[[Any], str] = _say_nothing
     is_of_list: bool = False
-    permission: Permission = Permission.MANAGE_PLATFORM
+    removes_row: bool = False
+    permission: Permission | None = None
     is_also_for: Callable[[Operator], bool] = _never
 
+    @property
+    def verb(self) -> Verb:
+        return VERBS[tuple(self.command.split())]
+
     def is_permitted(self, operator: Operator) -> bool:
-        return operator.has_permission(self.permission) or self.is_also_for(operator)
+        permission = self.permission or Permission[self.verb.permission]
+        return operator.has_permission(permission) or self.is_also_for(operator)
 
     @property
     def command_line(self) -> str:
@@ -147,9 +157,10 @@ _ACTS: dict[str, Act] = {}
 
 
 def register_act(act: Act) -> None:
-    """Raises ValueError if another act has the same command and options, and so its address."""
-    if act.slug in _ACTS:
-        raise ValueError(f"Two acts are `{act.command_line}`.")
+    """Raises ValueError if there is no such command, or if another act has the same command and
+    options, and so its address."""
+    if act.slug in _ACTS or tuple(act.command.split()) not in VERBS:
+        raise ValueError(f"Two acts are `{act.command_line}`, or no command is.")
     _ACTS[act.slug] = act
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from scaiwave.core.change import Change
 from scaiwave.site.acts import Act, ActCall, register_act
 from tenants.accounts.administrators import disable_administrator, enable_administrator
-from tenants.models import (
-    AdminUser,
-)
+from tenants.models import AdminUser
 
 
-def _disable_administrator(call: ActCall) -> str:
+def _disable_administrator(call: ActCall) -> Change:
     return disable_administrator(
         operator=call.operator,
         username=call.row.username,
         confirm=call.confirm,
         now=call.now,
-    ).sentence
+    )
 
 
-def _enable_administrator(call: ActCall) -> str:
-    return enable_administrator(
-        operator=call.operator, username=call.row.username, now=call.now
-    ).sentence
+def _enable_administrator(call: ActCall) -> Change:
+    return enable_administrator(operator=call.operator, username=call.row.username, now=call.now)
 
 
 register_act(

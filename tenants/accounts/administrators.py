@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.accounts.create_administrator import set_password
@@ -25,33 +25,12 @@ from tenants.lookup.serializers import Row
 from tenants.models import AdminUser
 
 RESET = "reset"
-
-
-@dataclass(frozen=True)
-class AdministratorChangeResult:
-    """`done` is the participle of the change, such as disabled.
-
-    `changed` is False if there was nothing to change, and in a dry run.
-    """
-
-    administrator: Row
-    done: str
-    changed: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        name = self.administrator["username"]
-        subject = f"Password of {name}" if self.done == RESET else f"Administrator {name}"
-        if self.dry_run:
-            return f"{subject} would be {self.done}."
-        if self.changed:
-            return f"{subject} {self.done}."
-        return f"{subject} is already {self.done}; nothing changed."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"administrator": self.administrator, "changed": self.changed or self.dry_run}
+_WORDS = ChangeWords(
+    "administrator",
+    "{account} would be {done}.",
+    "{account} {done}.",
+    "{account} is already {done}; nothing changed.",
+)
 
 
 def disable_administrator(
@@ -62,7 +41,7 @@ def disable_administrator(
     now: datetime,
     allow_last: bool = False,
     dry_run: bool = False,
-) -> AdministratorChangeResult:
+) -> Change:
     """Disable an account: it can't sign in, and its sessions end, even if it is enabled again.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
@@ -71,10 +50,10 @@ def disable_administrator(
     operator.require(Permission.MANAGE_PLATFORM)
     user = get_administrator(operator, username)
     if not user.is_active:
-        return _build_result(user, "disabled", changed=False)
+        return _build_result(build_administrator_row(user), "disabled")
     _ensure_not_last(user, "disabled", allow_last=allow_last)
     if dry_run:
-        return _build_result(user, "disabled", changed=False, dry_run=True)
+        return _build_result(build_administrator_row(user), "disabled", dry_run=True)
     confirm(f"This blocks {user.username} from the admin site and ends their sessions.")
     with transaction.atomic():
         user = _lock(user)
@@ -83,25 +62,25 @@ def disable_administrator(
         user.save(update_fields=["is_active"])
         delete_sessions_of(user.pk)
         _record(operator, "disable-administrator", user, now)
-    return _build_result(user, "disabled", changed=True)
+    return _build_result(build_administrator_row(user), "disabled", changed=True)
 
 
 def enable_administrator(
     *, operator: Operator, username: str, now: datetime, dry_run: bool = False
-) -> AdministratorChangeResult:
+) -> Change:
     """Let a disabled account sign in again. Raises AdministratorNotFound."""
     operator.require(Permission.MANAGE_PLATFORM)
     user = get_administrator(operator, username)
     if user.is_active:
-        return _build_result(user, "enabled", changed=False)
+        return _build_result(build_administrator_row(user), "enabled")
     if dry_run:
-        return _build_result(user, "enabled", changed=False, dry_run=True)
+        return _build_result(build_administrator_row(user), "enabled", dry_run=True)
     with transaction.atomic():
         user = _lock(user)
         user.is_active = True
         user.save(update_fields=["is_active"])
         _record(operator, "enable-administrator", user, now)
-    return _build_result(user, "enabled", changed=True)
+    return _build_result(build_administrator_row(user), "enabled", changed=True)
 
 
 def reset_administrator_password(
@@ -111,7 +90,7 @@ def reset_administrator_password(
     password: Callable[[], str],
     now: datetime,
     dry_run: bool = False,
-) -> AdministratorChangeResult:
+) -> Change:
     """Set a new password, which ends the sessions of the account.
 
     `password` is not called in a dry run. Raises AdministratorNotFound and WeakPassword.
@@ -119,14 +98,14 @@ def reset_administrator_password(
     operator.require(Permission.MANAGE_PLATFORM)
     user = get_administrator(operator, username)
     if dry_run:
-        return _build_result(user, RESET, changed=False, dry_run=True)
+        return _build_result(build_administrator_row(user), RESET, dry_run=True)
     set_password(user, password())
     with transaction.atomic():
         current = _lock(user)
         current.password = user.password
         current.save(update_fields=["password"])
         _record(operator, "reset-administrator-password", current, now)
-    return _build_result(current, RESET, changed=True)
+    return _build_result(build_administrator_row(current), RESET, changed=True)
 
 
 def change_own_password(
@@ -154,7 +133,7 @@ def remove_administrator(
     now: datetime,
     allow_last: bool = False,
     dry_run: bool = False,
-) -> AdministratorChangeResult:
+) -> Change:
     """Delete an account; the audit log keeps its name.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
@@ -165,7 +144,7 @@ def remove_administrator(
     _ensure_not_last(user, "removed", allow_last=allow_last)
     row = build_administrator_row(user)
     if dry_run:
-        return AdministratorChangeResult(row, "removed", changed=False, dry_run=True)
+        return _build_result(row, "removed", dry_run=True)
     confirm(f"This deletes the account {user.username} and ends its sessions.")
     with transaction.atomic():
         user = _lock(user)
@@ -173,7 +152,7 @@ def remove_administrator(
         _record(operator, "remove-administrator", user, now, email=user.email)
         delete_sessions_of(user.pk)
         user.delete()
-    return AdministratorChangeResult(row, "removed", changed=True)
+    return _build_result(row, "removed", changed=True)
 
 
 def _lock(user: AdminUser) -> AdminUser:
@@ -203,10 +182,10 @@ def _record(
     record_audit(operator=operator, action=action, subject=user, now=now, details=details)
 
 
-def _build_result(
-    user: AdminUser, done: str, *, changed: bool, dry_run: bool = False
-) -> AdministratorChangeResult:
-    return AdministratorChangeResult(build_administrator_row(user), done, changed, dry_run)
+def _build_result(row: Row, done: str, *, changed: bool = False, dry_run: bool = False) -> Change:
+    """`done` is the participle of the change, such as disabled."""
+    account = f"{'Password of' if done == RESET else 'Administrator'} {row['username']}"
+    return Change(_WORDS, row, changed, dry_run, {"account": account, "done": done})
 
 
 def erase_accounts(people: Sequence[PurgedPerson], replacement: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
@@ -12,35 +11,19 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.accounts.queries import build_administrator_row
 from tenants.audit.record import record_audit
 from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.lookup.resolve import is_storable_text
-from tenants.lookup.serializers import Row
 from tenants.models import AdminUser
 
-
-@dataclass(frozen=True)
-class CreateAdministratorResult:
-    """`created` is False in a dry run."""
-
-    administrator: Row
-    created: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        name = self.administrator["username"]
-        return (
-            f"Would create administrator {name}."
-            if self.dry_run
-            else f"Administrator {name} created."
-        )
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"administrator": self.administrator, "changed": self.created or self.dry_run}
+CREATION = ChangeWords(
+    "administrator",
+    "Would create administrator {username}.",
+    "Administrator {username} created.",
+)
 
 
 def create_administrator(
@@ -51,7 +34,7 @@ def create_administrator(
     password: Callable[[], str],
     now: datetime,
     dry_run: bool = False,
-) -> CreateAdministratorResult:
+) -> Change:
     """Create an account that can view everything in the admin site.
 
     `password` is only called once all other values are valid, and not in a dry run. Raises
@@ -68,9 +51,7 @@ def create_administrator(
     _validate(user)
     _ensure_is_new(user)
     if dry_run:
-        return CreateAdministratorResult(
-            {**build_administrator_row(user), "id": None}, created=False, dry_run=True
-        )
+        return Change(CREATION, {**build_administrator_row(user), "id": None}, dry_run=True)
     set_password(user, password())
     return _insert(operator, user, now)
 
@@ -114,7 +95,7 @@ def set_password(user: AdminUser, password: str) -> None:
     user.set_password(password)
 
 
-def _insert(operator: Operator, user: AdminUser, now: datetime) -> CreateAdministratorResult:
+def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -128,4 +109,4 @@ def _insert(operator: Operator, user: AdminUser, now: datetime) -> CreateAdminis
     except IntegrityError:
         _ensure_is_new(user)
         raise
-    return CreateAdministratorResult(build_administrator_row(user), created=True)
+    return Change(CREATION, build_administrator_row(user), changed=True)

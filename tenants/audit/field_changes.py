@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from scaiwave.core.change import ChangeResult
 from tenants.lookup.serializers import Row
 
 
@@ -38,15 +39,37 @@ def _format_value(value: str | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else value or "none"
 
 
-def format_changes(
-    entity: str, slug: str, changes: Sequence[FieldChange], *, dry_run: bool
-) -> list[str]:
-    """Return the lines that an operator reads, such as `  name  Lab → The Lab`."""
-    if not changes:
-        return [f"{entity.capitalize()} {slug} already has these values; nothing changed."]
-    width = max(len(change.field) for change in changes)
-    lines = (
-        f"  {change.field:<{width}}  {change.old_text} → {change.new_text}" for change in changes
-    )
-    changed = f"{entity.capitalize()} {slug} changed:"
-    return [f"Would change {entity} {slug}:" if dry_run else changed, *lines]
+@dataclass(frozen=True)
+class UpdateResult(ChangeResult):
+    """`subject` is the record of this kind with the new values, in a dry run too.
+
+    `rest` are further keys of the JSON document, and `cautions` the warnings.
+    """
+
+    kind: str
+    subject: Row
+    changes: Sequence[FieldChange]
+    dry_run: bool
+    cautions: Sequence[str] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """Return what an operator reads, such as `  name  Lab → The Lab`."""
+        kind, slug = self.kind, self.subject["slug"]
+        if not self.changes:
+            return [f"{kind.capitalize()} {slug} already has these values; nothing changed."]
+        width = max(len(change.field) for change in self.changes)
+        lines = (
+            f"  {each.field:<{width}}  {each.old_text} → {each.new_text}" for each in self.changes
+        )
+        done = f"{kind.capitalize()} {slug} changed:"
+        return [f"Would change {kind} {slug}:" if self.dry_run else done, *lines]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self.cautions
+
+    def document(self) -> Row:
+        changes = [change.document() for change in self.changes]
+        return {self.kind: self.subject, "changed": bool(changes), "changes": changes, **self.rest}

@@ -15,6 +15,7 @@ from django.db import transaction
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.files import replace_file
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
@@ -59,7 +60,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class SealAuditResult:
+class SealAuditResult(ChangeResult):
     """A row for each new seal, oldest first; after many only the newest ones are listed.
 
     `accepted` is true if a log that lacks the last seal of this host was, or would be, accepted.
@@ -73,23 +74,14 @@ class SealAuditResult:
 
     @property
     def sentence(self) -> str:
-        return f"{self._accepted_sentence}{self._sealed_sentence}"
-
-    @property
-    def _accepted_sentence(self) -> str:
-        if not self.accepted:
-            return ""
-        return f"{'Would accept' if self.dry_run else 'Accepted'} the restored audit log. "
-
-    @property
-    def _sealed_sentence(self) -> str:
-        if not self.days:
-            return "No day is due to be sealed."
+        accepted = f"{'Would accept' if self.dry_run else 'Accepted'} the restored audit log. "
         counts = f"{pluralize(self.days, 'day')} with {pluralize(self.entries, 'entry', 'entries')}"
-        return f"Would seal {counts}." if self.dry_run else f"Sealed {counts}."
+        sealed = f"Would seal {counts}." if self.dry_run else f"Sealed {counts}."
+        return (accepted if self.accepted else "") + (
+            sealed if self.days else "No day is due to be sealed."
+        )
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "seals": list(self.seals),
             "days": self.days,

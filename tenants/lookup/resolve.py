@@ -111,6 +111,12 @@ def resolve_participant(
     )
 
 
+def resolve_participant_in(operator: Operator, name: str, tenant: str | None) -> Participant:
+    """Find a participant of the tenant that is named, or without a name of any tenant."""
+    resolved = resolve_tenant(operator, tenant) if tenant is not None else None
+    return resolve_participant(operator, name, tenant=resolved)
+
+
 def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Group:
     """Raises `GroupNotFound` or `AmbiguousName`."""
     groups = visible_groups(operator).select_related("tenant")

@@ -9,11 +9,12 @@ from shlex import quote
 
 from django.db import connection, transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerConflict
-from tenants.lookup.serializers import Row, partner_row
+from tenants.lookup.serializers import partner_row
 from tenants.lookup.validators import validate_name, validate_scaikey_id, validate_slug
 from tenants.models import Partner
 from tenants.people.tenant_limits import validate_limits
@@ -29,31 +30,17 @@ class PartnerSpec:
     limits: Mapping[str, int | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class CreatePartnerResult:
-    """`created` is False if the partner already exists, and in a dry run."""
-
-    partner: Row
-    created: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        slug = self.partner["slug"]
-        if self.dry_run:
-            return f"Would create partner {slug}."
-        if self.created:
-            return f"Partner {slug} created ({self.partner['id']})."
-        return f"Partner {slug} already exists ({self.partner['id']}); nothing changed."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"partner": self.partner, "changed": self.created or self.dry_run}
+CREATION = ChangeWords(
+    "partner",
+    "Would create partner {slug}.",
+    "Partner {slug} created ({id}).",
+    "Partner {slug} already exists ({id}); nothing changed.",
+)
 
 
 def create_partner(
     *, operator: Operator, spec: PartnerSpec, now: datetime, dry_run: bool = False
-) -> CreatePartnerResult:
+) -> Change:
     """Create a partner that syncs do not bring.
 
     Nothing changes if a partner with these values exists. Raises InvalidSlug, InvalidName,
@@ -66,10 +53,10 @@ def create_partner(
         validate_scaikey_id(spec.scaikey_id, entity="partner")
     validate_limits(spec.limits, entity="partner")
     if existing := _find_existing(spec):
-        return CreatePartnerResult(partner_row(existing), created=False)
+        return Change(CREATION, partner_row(existing))
     if dry_run:
         row = {**partner_row(_build_partner(spec, now)), "id": None}
-        return CreatePartnerResult(row, created=False, dry_run=True)
+        return Change(CREATION, row, dry_run=True)
     return _insert(operator, spec, now)
 
 
@@ -122,11 +109,11 @@ def _build_partner(spec: PartnerSpec, now: datetime) -> Partner:
     )
 
 
-def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> CreatePartnerResult:
+def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> Change:
     with transaction.atomic():
         lock_partners()
         if existing := _find_existing(spec):
-            return CreatePartnerResult(partner_row(existing), created=False)
+            return Change(CREATION, partner_row(existing))
         partner = _build_partner(spec, now)
         partner.save(force_insert=True)
         record_audit(
@@ -136,7 +123,7 @@ def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> CreatePartn
             now=now,
             details={"name": partner.name, "scaikey_id": partner.scaikey_id, **spec.limits},
         )
-    return CreatePartnerResult(partner_row(partner), created=True)
+    return Change(CREATION, partner_row(partner), changed=True)
 
 
 def lock_partners() -> None:

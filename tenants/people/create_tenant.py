@@ -8,11 +8,12 @@ from shlex import quote
 
 from django.db import IntegrityError, transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerNotFound, TenantConflict
 from tenants.lookup.resolve import resolve_partner
-from tenants.lookup.serializers import Row, tenant_row
+from tenants.lookup.serializers import tenant_row
 from tenants.lookup.validators import validate_name, validate_scaikey_id, validate_slug
 from tenants.lookup.visibility import visible_partners, visible_tenants
 from tenants.models import Partner, Tenant
@@ -37,26 +38,12 @@ class TenantSpec:
     contact_email: str = ""
 
 
-@dataclass(frozen=True)
-class CreateTenantResult:
-    """`created` is False if the tenant already exists, and in a dry run."""
-
-    tenant: Row
-    created: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        slug = self.tenant["slug"]
-        if self.dry_run:
-            return f"Would create tenant {slug}."
-        if self.created:
-            return f"Tenant {slug} created ({self.tenant['id']})."
-        return f"Tenant {slug} already exists ({self.tenant['id']}); nothing changed."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"tenant": self.tenant, "changed": self.created or self.dry_run}
+CREATION = ChangeWords(
+    "tenant",
+    "Would create tenant {slug}.",
+    "Tenant {slug} created ({id}).",
+    "Tenant {slug} already exists ({id}); nothing changed.",
+)
 
 
 def create_tenant(
@@ -69,7 +56,7 @@ def create_tenant(
     lookup: TenantLookup | None,
     now: datetime,
     dry_run: bool = False,
-) -> CreateTenantResult:
+) -> Change:
     """Create a tenant, linked to ScaiKey or local (without `scaikey_tenant_id`).
 
     `lookup` fetches the tenant from ScaiKey to compare slug and name; None skips the check.
@@ -82,12 +69,12 @@ def create_tenant(
     operator.require(Permission.MANAGE_TENANTS)
     spec = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
     if existing := _find_existing(operator, spec):
-        return CreateTenantResult(tenant_row(existing), created=False)
+        return Change(CREATION, tenant_row(existing))
     spec = _verify_in_scaikey(operator, spec, lookup)
     ensure_partner_has_room(spec.partner)
     if dry_run:
         row = {**tenant_row(_build_tenant(spec, now)), "id": None}
-        return CreateTenantResult(row, created=False, dry_run=True)
+        return Change(CREATION, row, dry_run=True)
     return _insert(operator, spec, now)
 
 
@@ -166,7 +153,7 @@ def _build_tenant(spec: TenantSpec, now: datetime) -> Tenant:
     )
 
 
-def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> CreateTenantResult:
+def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> Change:
     """Insert the tenant. The unique constraints let only one of two concurrent calls succeed."""
     tenant = _build_tenant(spec, now)
     try:
@@ -188,9 +175,9 @@ def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> CreateTenant
             )
     except IntegrityError:
         if existing := _find_existing(operator, spec):
-            return CreateTenantResult(tenant_row(existing), created=False)
+            return Change(CREATION, tenant_row(existing))
         raise
-    return CreateTenantResult(tenant_row(tenant), created=True)
+    return Change(CREATION, tenant_row(tenant), changed=True)
 
 
 # Slugs and ScaiKey IDs are unique on the whole platform. These errors name the tenant that has

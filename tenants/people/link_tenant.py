@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -11,17 +10,18 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import TenantConflict
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import Row, tenant_row
+from tenants.lookup.serializers import tenant_row
 from tenants.lookup.validators import validate_scaikey_id
 from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.scaikey_lookup import TenantLookup, fetch_scaikey_tenant
-from tenants.people.suspend_tenant import TenantChangeResult, describe_members
+from tenants.people.suspension import describe_members
 from tenants.roles.rules import (
     ensure_super_admin_can_sign_in,
     ensure_super_admin_remains,
@@ -34,30 +34,18 @@ if TYPE_CHECKING:
 _LINK_COLUMNS = ("scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at")
 
 
-@dataclass(frozen=True)
-class LinkTenantResult(TenantChangeResult):
-    """`next_sync` has the fields that differ in ScaiKey, which the next sync changes:
-    {field: [from, to]}."""
-
-    next_sync: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def sentence(self) -> str:
-        slug, scaikey_id = self.tenant["slug"], self.tenant["scaikey_tenant_id"]
-        if self.dry_run:
-            return f"Would link tenant {slug}."
-        if self.changed:
-            return f"Tenant {slug} linked to ScaiKey tenant {scaikey_id}."
-        return f"Tenant {slug} is already linked to ScaiKey tenant {scaikey_id}; nothing changed."
-
-    def document(self) -> Row:
-        return {
-            **super().document(),
-            "next_sync_changes": [
-                {"field": field, "old": old, "new": new}
-                for field, (old, new) in self.next_sync.items()
-            ],
-        }
+LINK = ChangeWords(
+    "tenant",
+    "Would link tenant {slug}.",
+    "Tenant {slug} linked to ScaiKey tenant {scaikey_tenant_id}.",
+    "Tenant {slug} is already linked to ScaiKey tenant {scaikey_tenant_id}; nothing changed.",
+)
+UNLINKING = ChangeWords(
+    "tenant",
+    "Would unlink tenant {slug} from {scaikey_tenant_id}.",
+    "Tenant {slug} unlinked from ScaiKey; it is now local.",
+    "Tenant {slug} is already local; nothing changed.",
+)
 
 
 def link_tenant(
@@ -68,7 +56,7 @@ def link_tenant(
     lookup: TenantLookup | None,
     now: datetime,
     dry_run: bool = False,
-) -> LinkTenantResult:
+) -> Change:
     """Link a local tenant to a ScaiKey tenant. From then on, the sync manages it.
 
     Nothing changes if this link exists. Raises TenantNotFound, AmbiguousName, InvalidName,
@@ -79,12 +67,11 @@ def link_tenant(
     validate_scaikey_id(scaikey_tenant_id)
     tenant = resolve_tenant(operator, name)
     if _is_linked(operator, tenant, scaikey_tenant_id):
-        return LinkTenantResult(tenant_row(tenant), changed=False)
+        return _build_link_result(tenant)
     record = fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup)
     _ensure_super_admin_remains(tenant, record)
     if dry_run:
-        changes = _find_next_sync_changes(tenant, record)
-        return LinkTenantResult(tenant_row(tenant), changed=False, next_sync=changes, dry_run=True)
+        return _build_link_result(tenant, record, dry_run=True)
     try:
         return _link(operator, tenant.pk, scaikey_tenant_id, record, now)
     except IntegrityError:
@@ -119,12 +106,12 @@ def _link(
     scaikey_tenant_id: str,
     record: ScaiKeyTenantRecord | None,
     now: datetime,
-) -> LinkTenantResult:
+) -> Change:
     with transaction.atomic():
         lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if _is_linked(operator, tenant, scaikey_tenant_id):
-            return LinkTenantResult(tenant_row(tenant), changed=False)
+            return _build_link_result(tenant)
         _ensure_super_admin_remains(tenant, record)
         tenant.scaikey_tenant_id = scaikey_tenant_id
         tenant.scaikey_status = record.status if record else ""
@@ -139,33 +126,38 @@ def _link(
             now=now,
             details={"scaikey_tenant_id": scaikey_tenant_id},
         )
-    changes = _find_next_sync_changes(tenant, record)
-    return LinkTenantResult(tenant_row(tenant), changed=True, next_sync=changes)
+    return _build_link_result(tenant, record, changed=True)
 
 
-def _find_next_sync_changes(
-    tenant: Tenant, record: ScaiKeyTenantRecord | None
-) -> dict[str, list[str]]:
-    if record is None:
-        return {}
-    partner = tenant.partner.scaikey_id if tenant.partner else None
-    values = {
-        "slug": (tenant.slug, record.slug),
-        "name": (tenant.name, record.name),
-        "partner": (partner or "", record.partner_id),
-    }
-    return {name: [old, new] for name, (old, new) in values.items() if new and new != old}
-
-
-class UnlinkTenantResult(TenantChangeResult):
-    @property
-    def sentence(self) -> str:
-        slug = self.tenant["slug"]
-        if self.dry_run:
-            return f"Would unlink tenant {slug} from {self.tenant['scaikey_tenant_id']}."
-        if self.changed:
-            return f"Tenant {slug} unlinked from ScaiKey; it is now local."
-        return f"Tenant {slug} is already local; nothing changed."
+def _build_link_result(
+    tenant: Tenant,
+    record: ScaiKeyTenantRecord | None = None,
+    *,
+    changed: bool = False,
+    dry_run: bool = False,
+) -> Change:
+    """Add the fields that differ in ScaiKey, which the next sync changes."""
+    changes = []
+    if record is not None:
+        partner = tenant.partner.scaikey_id if tenant.partner else None
+        for field, old, new in (
+            ("slug", tenant.slug, record.slug),
+            ("name", tenant.name, record.name),
+            ("partner", partner or "", record.partner_id),
+        ):
+            if new and new != old:
+                changes.append({"field": field, "old": old, "new": new})
+    return Change(
+        LINK,
+        tenant_row(tenant),
+        changed,
+        dry_run,
+        rest={"next_sync_changes": changes},
+        cautions=[
+            f"The next sync changes the {each['field']} from {each['old']!r} to {each['new']!r}."
+            for each in changes
+        ],
+    )
 
 
 def unlink_tenant(
@@ -175,7 +167,7 @@ def unlink_tenant(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> UnlinkTenantResult:
+) -> Change:
     """Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant.
 
     Its status in ScaiKey is removed with the link, so it can become active again; a manual
@@ -185,31 +177,27 @@ def unlink_tenant(
     operator.require(Permission.MANAGE_TENANTS)
     tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id is None:
-        return UnlinkTenantResult(tenant_row(tenant), changed=False)
+        return Change(UNLINKING, tenant_row(tenant))
     ensure_super_admin_can_sign_in(without=tenant)
     if dry_run:
-        return UnlinkTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    confirm(_describe_effect(tenant))
-    return _unlink(operator, tenant.pk, now)
-
-
-def _describe_effect(tenant: Tenant) -> str:
+        return Change(UNLINKING, tenant_row(tenant), dry_run=True)
     note = ""
     if not tenant.is_active and tenant.suspended_by_hand_at is None:
         note = f" The tenant is {tenant.inactive_reason}; it becomes active again."
-    return (
+    confirm(
         f"This stops syncs for tenant {tenant.slug}, and blocks sign-in for "
         f"{describe_members(tenant)} until it is linked again.{note} If ScaiKey still has "
         f"{tenant.scaikey_tenant_id}, the next full sync creates another tenant for it."
     )
+    return _unlink(operator, tenant.pk, now)
 
 
-def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> UnlinkTenantResult:
+def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> Change:
     with transaction.atomic():
         lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if tenant.scaikey_tenant_id is None:
-            return UnlinkTenantResult(tenant_row(tenant), changed=False)
+            return Change(UNLINKING, tenant_row(tenant))
         ensure_super_admin_can_sign_in(without=tenant)
         details = {
             "scaikey_tenant_id": tenant.scaikey_tenant_id,
@@ -229,4 +217,4 @@ def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> UnlinkTenantR
             now=now,
             details=details,
         )
-    return UnlinkTenantResult(tenant_row(tenant), changed=True)
+    return Change(UNLINKING, tenant_row(tenant), changed=True)

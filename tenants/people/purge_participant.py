@@ -20,11 +20,12 @@ from django.db.models.functions import Lower
 from scaiwave import extensions
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.core.change import Change, ChangeResult, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.audit.record import record_audit
 from tenants.errors import PurgeLimitExceeded, PurgeRefused
-from tenants.lookup.resolve import resolve_participant, resolve_tenant
+from tenants.lookup.resolve import resolve_participant_in, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, participant_row
 from tenants.lookup.validators import validate_reason
 from tenants.lookup.visibility import visible_participants
@@ -40,27 +41,12 @@ MAX_DAYS = 100 * 365
 MAX_LISTED = 1000
 """People that a result lists, which bounds its memory."""
 
-
-@dataclass(frozen=True)
-class PurgeParticipantResult:
-    """`changed` is False if they were already purged, and in a dry run."""
-
-    participant: Row
-    changed: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        fqid = self.participant["fqid"]
-        if self.dry_run:
-            return f"Would purge participant {fqid}."
-        if self.changed:
-            return f"Participant {fqid} purged."
-        return f"Participant {fqid} is already purged; nothing changed."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"participant": self.participant, "changed": self.changed or self.dry_run}
+PURGE = ChangeWords(
+    "participant",
+    "Would purge participant {fqid}.",
+    "Participant {fqid} purged.",
+    "Participant {fqid} is already purged; nothing changed.",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +62,7 @@ class PurgeOptions:
 
 
 @dataclass(frozen=True)
-class PurgeParticipantsResult:
+class PurgeParticipantsResult(ChangeResult):
     """`due` people were to be purged, and `purged` of them were. `people` are the first of them,
     without personal data."""
 
@@ -92,7 +78,6 @@ class PurgeParticipantsResult:
         return f"{pluralize(self.purged, 'person', 'people')} purged."
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         changed = bool(self.due if self.dry_run else self.purged)
         counts = {"due": self.due, "purged": self.purged}
         return {"participants": self.people, **counts, "changed": changed}
@@ -107,7 +92,7 @@ def purge_participant(
     now: datetime,
     tenant: str | None = None,
     dry_run: bool = False,
-) -> PurgeParticipantResult:
+) -> Change:
     """Erase the personal data of one person who was removed from ScaiKey.
 
     The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
@@ -116,13 +101,12 @@ def purge_participant(
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
-    resolved = resolve_tenant(operator, tenant) if tenant is not None else None
-    person = resolve_participant(operator, name, tenant=resolved)
+    person = resolve_participant_in(operator, name, tenant)
     if person.purged_at is not None:
-        return PurgeParticipantResult(_row(person), changed=False)
+        return Change(PURGE, _row(person))
     _ensure_purgeable(person)
     if dry_run:
-        return PurgeParticipantResult(_row(person), changed=False, dry_run=True)
+        return Change(PURGE, _row(person), dry_run=True)
     confirm(
         f"This erases the name, e-mail address and avatar of {describe(person)}; messages stay, by "
         f'"{DELETED_NAME}". This can\'t be undone.'
@@ -131,7 +115,7 @@ def purge_participant(
     person = Participant.objects.select_related("tenant").get(pk=person.pk)
     if not purged:
         _ensure_purgeable(person)  # It may have returned while the operator was asked.
-    return PurgeParticipantResult(_row(person), changed=bool(purged))
+    return Change(PURGE, _row(person), changed=bool(purged))
 
 
 def purge_participants(

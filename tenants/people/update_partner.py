@@ -10,7 +10,7 @@ from django.db import transaction
 
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.field_changes import FieldChange, compare_fields, format_changes
+from tenants.audit.field_changes import FieldChange, UpdateResult, compare_fields
 from tenants.audit.record import record_audit
 from tenants.errors import ManagedByScaiKey, PartnerConflict
 from tenants.lookup.resolve import resolve_partner
@@ -42,27 +42,6 @@ class PartnerUpdate:
         return {**given, **self.limits}
 
 
-@dataclass(frozen=True)
-class UpdatePartnerResult:
-    """`partner` has the new values, in a dry run too."""
-
-    partner: Row
-    changes: list[FieldChange]
-    dry_run: bool = False
-
-    @property
-    def lines(self) -> list[str]:
-        return format_changes("partner", self.partner["slug"], self.changes, dry_run=self.dry_run)
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {
-            "partner": self.partner,
-            "changed": bool(self.changes),
-            "changes": [change.document() for change in self.changes],
-        }
-
-
 def update_partner(
     *,
     operator: Operator,
@@ -70,7 +49,7 @@ def update_partner(
     update: PartnerUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdatePartnerResult:
+) -> UpdateResult:
     """Change a local partner. ScaiKey manages all fields of the others.
 
     Raises UsageError if no changes were requested, InvalidName, InvalidSlug, InvalidLimit,
@@ -83,7 +62,7 @@ def update_partner(
         changes = _apply(resolved, update)
     else:
         resolved, changes = _save(operator, resolved, update, now)
-    return UpdatePartnerResult(partner_row(resolved), changes, dry_run=dry_run)
+    return UpdateResult("partner", partner_row(resolved), changes, dry_run)
 
 
 def _validate(update: PartnerUpdate) -> None:

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.field_changes import FieldChange, format_changes
+from tenants.audit.field_changes import FieldChange, UpdateResult
 from tenants.audit.record import record_audit
 from tenants.errors import InvalidFeature, ManagedByScaiKey
 from tenants.lookup.resolve import is_storable_text, resolve_partner, resolve_tenant
@@ -50,29 +50,6 @@ class TenantUpdate:
         return not any(others) and all(value is None for value in values)
 
 
-@dataclass(frozen=True)
-class UpdateTenantResult:
-    """`tenant` has the new values, in a dry run too."""
-
-    tenant: Row
-    changes: list[FieldChange]
-    warnings: list[str]
-    dry_run: bool = False
-
-    @property
-    def lines(self) -> list[str]:
-        return format_changes("tenant", self.tenant["slug"], self.changes, dry_run=self.dry_run)
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {
-            "tenant": self.tenant,
-            "changed": bool(self.changes),
-            "changes": [change.document() for change in self.changes],
-            "warnings": self.warnings,
-        }
-
-
 def update_tenant(
     *,
     operator: Operator,
@@ -80,7 +57,7 @@ def update_tenant(
     update: TenantUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdateTenantResult:
+) -> UpdateResult:
     """Change limits and features of a tenant, and name, slug and partner of a local one.
 
     A limit may be below current usage. This adds a warning; nothing is deleted.
@@ -100,12 +77,9 @@ def update_tenant(
     else:
         resolved, changes = _save(operator, resolved, set_values, partner, now)
     limits = {change.field: change.new for change in changes if change.field in MAX_LIMITS}
-    return UpdateTenantResult(
-        tenant=_build_row(resolved),
-        changes=changes,
-        warnings=limit_warnings(operator, resolved, limits, now),
-        dry_run=dry_run,
-    )
+    warnings = limit_warnings(operator, resolved, limits, now)
+    row = _build_row(resolved)
+    return UpdateResult("tenant", row, changes, dry_run, warnings, {"warnings": warnings})
 
 
 def _validate(operator: Operator, update: TenantUpdate) -> None:

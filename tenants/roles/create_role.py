@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
 from django.db import IntegrityError, transaction
 
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import ROLE_USES
 from tenants.audit.record import record_audit
@@ -28,29 +28,17 @@ from tenants.roles.rules import describe, lock_role
 MAX_LISTED = 10
 """How many holders or rooms a message lists by name."""
 
-
-@dataclass(frozen=True)
-class CreateRoleResult:
-    """`created` is False if the role already exists, and in a dry run."""
-
-    role: Row
-    tenant: str
-    created: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        slug = self.role["slug"]
-        if self.dry_run:
-            return f"Would create role {slug} in tenant {self.tenant}."
-        if self.created:
-            return f"Role {slug} created in tenant {self.tenant} ({self.role['id']})."
-        return f"Role {slug} already exists in tenant {self.tenant}; nothing changed."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        role = {**self.role, "tenant": self.tenant}
-        return {"role": role, "changed": self.created or self.dry_run}
+CREATION = ChangeWords(
+    "role",
+    "Would create role {slug} in tenant {tenant}.",
+    "Role {slug} created in tenant {tenant} ({id}).",
+    "Role {slug} already exists in tenant {tenant}; nothing changed.",
+)
+DELETION = ChangeWords(
+    "role",
+    "Would delete role {slug} of tenant {tenant}.",
+    "Role {slug} of tenant {tenant} deleted.",
+)
 
 
 def create_role(
@@ -62,7 +50,7 @@ def create_role(
     now: datetime,
     description: str = "",
     dry_run: bool = False,
-) -> CreateRoleResult:
+) -> Change:
     """Create a role that rooms can require and that can be granted.
 
     Nothing changes if a role with this slug and name exists; its description stays. Raises
@@ -80,11 +68,11 @@ def create_role(
             "--to <who>`.",
         )
     if existing := _find_existing(resolved, slug, name):
-        return CreateRoleResult(role_row(existing), resolved.slug, created=False)
+        return Change(CREATION, _build_row(existing))
     reject_lookalikes(slug=slug, name=name, tenant=resolved.slug)
     role = Role(tenant=resolved, slug=slug, name=name, description=description, created_at=now)
     if dry_run:
-        return CreateRoleResult(role_row(role), resolved.slug, created=False, dry_run=True)
+        return Change(CREATION, _build_row(role), dry_run=True)
     return _insert(operator, role, now)
 
 
@@ -100,7 +88,7 @@ def _find_existing(tenant: Tenant, slug: str, name: str) -> Role | None:
     return existing
 
 
-def _insert(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
+def _insert(operator: Operator, role: Role, now: datetime) -> Change:
     """Insert the role. The unique constraint lets only one of two concurrent calls succeed."""
     tenant = role.tenant
     try:
@@ -116,41 +104,13 @@ def _insert(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
             )
     except IntegrityError:
         if existing := _find_existing(tenant, role.slug, role.name):
-            return CreateRoleResult(role_row(existing), tenant.slug, created=False)
+            return Change(CREATION, _build_row(existing))
         raise
-    return CreateRoleResult(role_row(role), tenant.slug, created=True)
+    return Change(CREATION, _build_row(role), changed=True)
 
 
-@dataclass(frozen=True)
-class DeleteRoleResult:
-    """`used_by` describes what still grants access to holders of a role with this slug."""
-
-    role: Row
-    tenant: str
-    used_by: Sequence[str]
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        slug = self.role["slug"]
-        if self.dry_run:
-            return f"Would delete role {slug} of tenant {self.tenant}."
-        return f"Role {slug} of tenant {self.tenant} deleted."
-
-    @property
-    def warning(self) -> str:
-        """Empty if nothing refers to the role."""
-        if not self.used_by:
-            return ""
-        return (
-            f"Still open to holders of {self.role['slug']}: "
-            f"{_join_names(self.used_by, len(self.used_by))}. No one holds the role now, but "
-            "anyone who is granted a new role with this slug can read them."
-        )
-
-    def document(self) -> Row:
-        role = {**self.role, "tenant": self.tenant}
-        return {"role": role, "changed": True, "used_by": self.used_by}
+def _build_row(role: Role) -> Row:
+    return {**role_row(role), "tenant": role.tenant.slug}
 
 
 def delete_role(
@@ -161,7 +121,7 @@ def delete_role(
     now: datetime,
     confirm: Callable[[str], None] | None = None,
     dry_run: bool = False,
-) -> DeleteRoleResult:
+) -> Change:
     """Delete a role without grants.
 
     Rooms that refer to it do not prevent this: no one can read them through the role any longer.
@@ -183,11 +143,17 @@ def delete_role(
     if dry_run:
         # It takes no lock, so that no other command has to wait for it.
         _ensure_not_granted(resolved_role)
-        row = role_row(resolved_role)
+        row = _build_row(resolved_role)
     else:
         row = _delete(operator, resolved_role, resolved_tenant, now)
     uses = ROLE_USES.load()(resolved_tenant.pk, row["slug"])
-    return DeleteRoleResult(row, resolved_tenant.slug, uses, dry_run=dry_run)
+    warnings = [
+        f"Still open to holders of {row['slug']}: {_join_names(uses, len(uses))}. No one holds the "
+        "role now, but anyone who is granted a new role with this slug can read them."
+    ]
+    rest = {"used_by": uses}
+    cautions = warnings if uses else ()
+    return Change(DELETION, row, not dry_run, dry_run, rest=rest, cautions=cautions)
 
 
 def _delete(operator: Operator, role: Role, tenant: Tenant, now: datetime) -> Row:
@@ -195,7 +161,7 @@ def _delete(operator: Operator, role: Role, tenant: Tenant, now: datetime) -> Ro
     with transaction.atomic():
         role = lock_role(role, now=now)
         _ensure_not_granted(role)
-        row = role_row(role)
+        row = _build_row(role)
         record_audit(
             operator=operator,
             action="role delete",

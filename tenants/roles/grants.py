@@ -10,6 +10,7 @@ from enum import Enum
 
 from django.db import transaction
 
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
@@ -41,7 +42,7 @@ class GrantOutcome(Enum):
 
 
 @dataclass(frozen=True)
-class GrantRoleResult:
+class GrantRoleResult(ChangeResult):
     """In a dry run, `outcome` is the expected outcome."""
 
     role: Role
@@ -54,7 +55,7 @@ class GrantRoleResult:
         return self.outcome is not GrantOutcome.ALREADY and not self.dry_run
 
     @property
-    def sentences(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [self._format_outcome(), *self._format_notes()]
 
     def _format_outcome(self) -> str:
@@ -86,7 +87,6 @@ class GrantRoleResult:
         ]
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "role": role_row(self.role),
             **holder_row(self.holder),
@@ -155,7 +155,7 @@ def _grant(operator: Operator, role: Role, holder: Holder, now: datetime) -> Gra
 
 
 @dataclass(frozen=True)
-class RevokeRoleResult:
+class RevokeRoleResult(ChangeResult):
     """`granted` is true if there was a grant to revoke; `remaining` are the group grants
     through which a participant keeps the role."""
 
@@ -170,7 +170,7 @@ class RevokeRoleResult:
         return self.granted and not self.dry_run
 
     @property
-    def sentences(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [self._format_outcome(), *map(self._format_remaining, self.remaining)]
 
     def _format_outcome(self) -> str:
@@ -188,7 +188,6 @@ class RevokeRoleResult:
         )
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "role": role_row(self.role),
             **holder_row(self.holder),

@@ -9,11 +9,10 @@ from django.db import transaction
 
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.field_changes import FieldChange, compare_fields, format_changes
+from tenants.audit.field_changes import FieldChange, UpdateResult, compare_fields
 from tenants.audit.record import record_audit
 from tenants.errors import RoleBuiltIn
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import Row
 from tenants.lookup.validators import validate_description, validate_name
 from tenants.models import Role
 from tenants.roles.lookalikes import reject_lookalikes
@@ -29,27 +28,6 @@ class RoleUpdate:
     description: str | None = None
 
 
-@dataclass(frozen=True)
-class UpdateRoleResult:
-    """`role` has the new values, in a dry run too."""
-
-    role: Row
-    changes: list[FieldChange]
-    dry_run: bool = False
-
-    @property
-    def lines(self) -> list[str]:
-        return format_changes("role", self.role["slug"], self.changes, dry_run=self.dry_run)
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {
-            "role": self.role,
-            "changed": bool(self.changes),
-            "changes": [change.document() for change in self.changes],
-        }
-
-
 def update_role(
     *,
     operator: Operator,
@@ -58,7 +36,7 @@ def update_role(
     update: RoleUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdateRoleResult:
+) -> UpdateResult:
     """Change the name and the description of a role. The slug never changes: rooms refer to it.
 
     Raises UsageError if no changes were requested, InvalidName, RoleNotFound, TenantNotFound,
@@ -79,7 +57,7 @@ def update_role(
     else:
         resolved, changes = _save(operator, resolved, update, now)
     row = {**role_row(resolved), "tenant": resolved.tenant.slug}
-    return UpdateRoleResult(row, changes, dry_run=dry_run)
+    return UpdateResult("role", row, changes, dry_run)
 
 
 def _validate(update: RoleUpdate) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from scaiwave.config import Configuration
+from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.lookup.serializers import Row
@@ -19,7 +20,6 @@ from tenants.people.queries.tenants import usage_month
 if TYPE_CHECKING:
     from scaiwave.clients.scaigrid.client import Usage
 
-
 BATCH_SIZE = 500
 """Rows in one statement. SQLite allows about 30,000 values, and a row has seven."""
 MAX_NAMED = 10
@@ -27,7 +27,7 @@ MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
-class RefreshUsageResult:
+class RefreshUsageResult(ChangeResult):
     """`updated` counts tenants with new figures, `silent` linked tenants without a row in
     ScaiGrid. `unknown` has the group keys that match no tenant; "" is an empty key."""
 
@@ -40,7 +40,7 @@ class RefreshUsageResult:
     dry_run: bool = False
 
     @property
-    def sentences(self) -> list[str]:
+    def lines(self) -> list[str]:
         verb = "Would update" if self.dry_run else "Updated"
         tenants = f"{self.updated:,} tenant{'' if self.updated == 1 else 's'}"
         first = f"{verb} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
@@ -50,19 +50,18 @@ class RefreshUsageResult:
         return [first, f"ScaiGrid has no usage for {others}; their stored figures were kept."]
 
     @property
-    def warning(self) -> str | None:
+    def warnings(self) -> list[str]:
         if not self.unknown:
-            return None
+            return []
         count = len(self.unknown)
         named = ", ".join(key or "(no tenant)" for key in self.unknown[:MAX_NAMED])
         more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
-        return (
+        return [
             f"ScaiGrid has usage for {count:,} unknown tenant{'' if count == 1 else 's'}: "
             f"{named}{more}. `scaiwave sync` fetches new tenants."
-        )
+        ]
 
     def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
         return {
             "usage": {
                 "month": f"{self.month:%Y-%m}",

@@ -16,6 +16,11 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin federation key check"
+    summary = "Check that every key decrypts and signs"
+    area, place = "federation", 50
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin federation key check",)
     help = (
         "Check that every stored private key decrypts and matches its public key. "
         "Exits with 1 if one does not match, with 2 if one can't be decrypted."

@@ -23,6 +23,14 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin federation check-peer"
+    summary = "Check whether federation with a server works"
+    area, place = "federation", 80
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin federation check-peer chat.example.com",
+        "scaiwave admin federation check-peer chat.example.com:8448 --dry-run --json",
+    )
     help = (
         "Check whether federation with another server would work: fetch its descriptor, and "
         "compare its key with the last one seen. Exits with 1 if federation would fail, with 2 if "

@@ -10,6 +10,13 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin federation peer forget"
+    area, place = "federation", 110
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin federation peer forget chat.example.com",
+        "scaiwave admin federation peer forget chat.example.com --yes",
+    )
     help = (
         "Delete the stored key of another server. Its next key is accepted as if the server was "
         "seen for the first time. The policy stays."
@@ -28,5 +35,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -26,6 +26,11 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin federation key list"
+    summary = "List this server's keys and their days left"
+    area, place = "federation", 30
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave admin federation key list",)
     plural = "keys"
     columns = COLUMNS
     keys = KEYS

@@ -17,6 +17,11 @@ COLUMNS = (
 
 
 class Command(ListCommand):
+    words = "admin federation peer list"
+    summary = "List known servers and their keys"
+    area, place = "federation", 90
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave admin federation peer list",)
     plural = "peers"
     columns = COLUMNS
     keys = (

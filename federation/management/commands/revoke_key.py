@@ -10,6 +10,14 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin federation key revoke"
+    summary = "Revoke a key and all its signatures"
+    area, place = "federation", 40
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k --yes",
+    )
     help = (
         "Revoke a key: invalidate every signature made with it, and erase its private key. Use it "
         "if someone else may have the key; to replace a key, rotate it."
@@ -30,7 +38,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
-        if result.warning:
-            self.output.warn(result.warning)
+        self.print_change(result)

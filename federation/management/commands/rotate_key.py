@@ -10,6 +10,14 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin federation key rotate"
+    summary = "Rotate the server's signing key"
+    area, place = "federation", 20
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin federation key rotate",
+        "scaiwave admin federation key rotate --overlap-days 7 --dry-run",
+    )
     help = (
         "Create a new signing key. The key it replaces keeps verifying for the overlap. If several "
         "runs start at the same time, one creates the key and the others report it."
@@ -33,5 +41,4 @@ class Command(OperatorCommand):
             started_at=self.started_at,
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

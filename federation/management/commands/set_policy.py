@@ -11,6 +11,14 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin federation policy set"
+    area, place = "federation", 130
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin federation policy set --default-mode invite_only --allow-peer "
+        "chat.example.com",
+        "scaiwave admin federation policy set --max-foreign-participants 50",
+    )
     help = "Change the federation policy. Options that you omit leave their value unchanged."
     changes = True
 
@@ -50,11 +58,7 @@ class Command(OperatorCommand):
         result = set_policy(
             operator=self.operator, changes=changes, now=timezone.now(), dry_run=dry_run
         )
-        self.print_result(result.document())
-        for sentence in result.sentences:
-            self.output.print_line(sentence)
-        if result.warning:
-            self.output.warn(result.warning)
+        self.print_change(result)
 
 
 def _parse_limit(text: str) -> int | str:

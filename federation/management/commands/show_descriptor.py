@@ -9,6 +9,11 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin federation descriptor"
+    summary = "Print this server's federation descriptor"
+    area, place = "federation", 70
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave admin federation descriptor",)
     help = (
         "Print this server's federation descriptor as peers fetch it. It is JSON even without "
         "--json, and contains no secrets."

@@ -21,6 +21,11 @@ FACTS = (
 
 
 class Command(OperatorCommand):
+    words = "admin federation peer show"
+    summary = "Show the stored key of another server"
+    area, place = "federation", 100
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave admin federation peer show chat.example.com",)
     help = "Show the stored key of another server, and when it was seen. Calls no server."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

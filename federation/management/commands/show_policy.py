@@ -15,6 +15,10 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin federation policy show"
+    area, place = "federation", 120
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave admin federation policy show",)
     help = "Show the federation policy. Until a policy is set, federation is closed."
 
     def handle(self, **options: Any) -> None:

@@ -16,6 +16,15 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "sync approve"
+    summary = "Approve pending removals for the next sync"
+    area, place = "sync", 80
+    permission = "SYNC_TENANTS"
+    examples = (
+        "scaiwave sync approve 5f3a9c01d2e4 --now",
+        "scaiwave sync approve --tenant acme --expect 1f0c2a9b7d3e5f61",
+        "scaiwave sync approve --from removals.csv --yes",
+    )
     help = (
         "Approve exactly the pending removals that you name. The next sync looks each up again, "
         "and applies the ones that are still true, once, within 24 hours."

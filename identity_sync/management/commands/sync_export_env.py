@@ -11,6 +11,12 @@ from scaiwave.console.output import is_terminal
 
 
 class Command(OperatorCommand):
+    words = "sync export-env"
+    alias = "export-env"
+    summary = "Print ScaiKey settings with secrets for a shell"
+    area, place = "sync", 120
+    permission = "MANAGE_PLATFORM"
+    examples = ('eval "$(scaiwave sync export-env)"',)
     help = "Print the ScaiKey settings as shell commands, with secrets; audited."
 
     def handle(self, **options: Any) -> None:

@@ -13,6 +13,11 @@ from tenants.management.arguments import until
 
 
 class Command(OperatorCommand):
+    words = "sync keep"
+    summary = "Keep access that pending removals would take"
+    area, place = "sync", 90
+    permission = "MANAGE_TENANTS"
+    examples = ('scaiwave sync keep 5f3a9c01d2e4 --reason "wrong in ScaiKey, ticket 4711"',)
     help = (
         "Keep the access that pending removals would take, until a date. They are then out of the "
         "alarms. At the end they wait for a decision again."

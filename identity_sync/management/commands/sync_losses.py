@@ -16,6 +16,15 @@ from tenants.management.arguments import TIME_FORMATS, ensure_period, since, unt
 
 
 class Command(ListCommand):
+    words = "sync losses"
+    summary = "List who lost access through syncs, and why"
+    area, place = "sync", 60
+    permission = "VIEW"
+    examples = (
+        "scaiwave sync losses --since yesterday",
+        "scaiwave sync losses --participant anna@acme.example",
+        "scaiwave sync losses --tenant acme --loss suspended --json",
+    )
     plural = "losses"
     columns = (
         Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),

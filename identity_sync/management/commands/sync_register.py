@@ -44,6 +44,17 @@ WAIT_SECONDS = 3600.0
 
 
 class Command(OperatorCommand):
+    words = "sync register"
+    alias = "register"
+    summary = "Register this server with ScaiKey"
+    area, place = "sync", 20
+    is_everyday = True
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave sync register",
+        "scaiwave sync register --url https://scaikey.example.com --scope GLOBAL --name chat "
+        "--contact-email ops@example.com --wait",
+    )
     help = "Register this server with ScaiKey, or continue a pending registration."
     changes = True
 

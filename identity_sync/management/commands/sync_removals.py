@@ -20,6 +20,14 @@ from tenants.management.arguments import TIME_FORMATS, ensure_period, since
 
 
 class Command(ListCommand):
+    words = "sync removals"
+    summary = "List the removals that wait for a decision"
+    area, place = "sync", 70
+    permission = "VIEW"
+    examples = (
+        "scaiwave sync removals",
+        "scaiwave sync removals --tenant acme --csv > removals.csv",
+    )
     plural = "removals"
     columns = (
         Column("id", "ID", no_wrap=True),

@@ -15,6 +15,15 @@ from tenants.management.arguments import TIME_FORMATS, since
 
 
 class Command(ListCommand):
+    words = "sync runs"
+    summary = "List runs of the sync"
+    area, place = "sync", 40
+    permission = "VIEW"
+    examples = (
+        "scaiwave sync runs",
+        "scaiwave sync runs --tenant acme --since 7d",
+        "scaiwave sync runs --outcome refused --json",
+    )
     plural = "runs"
     columns = (
         Column("short_id", "ID", no_wrap=True),

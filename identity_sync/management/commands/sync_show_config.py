@@ -12,6 +12,11 @@ COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "S
 
 
 class Command(OperatorCommand):
+    words = "sync show-config"
+    alias = "show-config"
+    summary = "Show all settings and where they come from"
+    area, place = "sync", 110
+    permission = "VIEW_PLATFORM"
     help = "List every setting with its value and source; secrets are masked."
 
     def handle(self, **options: Any) -> None:

@@ -15,6 +15,14 @@ from tenants.management.output import format_values
 
 
 class Command(ListCommand):
+    words = "sync show-run"
+    summary = "Show the changes of a run, with reasons"
+    area, place = "sync", 50
+    permission = "VIEW"
+    examples = (
+        "scaiwave sync show-run last",
+        "scaiwave sync show-run 019aab53-0c1f --tenant acme --action loss",
+    )
     plural = "changes"
     columns = (
         Column("action", "Action"),

@@ -15,6 +15,17 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "sync status"
+    alias = "status"
+    summary = "Show registration, last runs and drift"
+    area, place = "sync", 30
+    is_everyday = True
+    permission = "VIEW"
+    examples = (
+        "scaiwave sync status",
+        "scaiwave sync status --tenant acme",
+        "scaiwave sync status --no-drift --exit-zero --json",
+    )
     help = "Show the registration, the credentials, the last runs and the drift."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,6 +10,11 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "room archive"
+    summary = "Archive a room"
+    area, place = "rooms", 90
+    permission = "MANAGE_TENANTS"
+    examples = ('scaiwave room archive launch-party --tenant acme --reason "project ended"',)
     help = "Archive an open room. Nothing in it is deleted, and `room reopen` opens it again."
     changes = True
     set_state = staticmethod(archive_room)

@@ -14,6 +14,15 @@ from tenants.management.arguments import since
 
 
 class Command(OperatorCommand):
+    words = "room search-index"
+    summary = "Fill the index of room search"
+    area, place = "rooms", 60
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave room search-index --dry-run",
+        "scaiwave room search-index --inline",
+        "scaiwave room search-index --tenant acme --since 7d --inline",
+    )
     help = (
         "Fill the index of `scaiwave room search`, and correct it after messages changed.\n\n"
         "Workers of the job queue do it, or with --inline this process. You can stop it at any "

@@ -10,6 +10,13 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "admin create-workspace"
+    area, place = "rooms", 10
+    permission = "MANAGE_TENANTS"
+    examples = (
+        'scaiwave admin create-workspace --tenant acme --slug sales --name "Sales" --owner '
+        "anna@acme.example",
+    )
     help = (
         "Create a workspace. Its owner may import rooms into it. Running it again with the same "
         "arguments changes nothing."

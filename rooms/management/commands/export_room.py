@@ -17,6 +17,16 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "room export"
+    summary = "Export a room as a bundle to stdout"
+    area, place = "rooms", 70
+    is_everyday = True
+    permission = "TRANSFER_ROOMS"
+    examples = (
+        "scaiwave room export lobby --tenant acme > lobby.zip",
+        "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",
+        "scaiwave room export --all --tenant acme --output-dir /srv/bundles",
+    )
     help = (
         "Export a room as a bundle: a ZIP file with its events and media, from one consistent "
         "snapshot. The bundle goes to stdout; redirect it to a file or a pipe."

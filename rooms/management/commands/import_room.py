@@ -13,6 +13,16 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "room import"
+    area, place = "rooms", 80
+    is_everyday = True
+    permission = "TRANSFER_ROOMS"
+    examples = (
+        "scaiwave room import sales --tenant acme --as anna@acme.example < bundle.zip",
+        "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",
+        "ssh old.example.com scaiwave room export launch --tenant acme | scaiwave room import "
+        "sales --tenant acme --as @anna --once",
+    )
     help = (
         "Import a bundle from stdin as a new room. The whole bundle is validated before anything "
         "is written. Importing it again creates another room, unless --once is given."

@@ -32,6 +32,15 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "room list"
+    summary = "List rooms of a tenant"
+    area, place = "rooms", 20
+    permission = "VIEW"
+    examples = (
+        "scaiwave room list --tenant acme",
+        "scaiwave room list --tenant acme --sort=-events --limit 10",
+        "scaiwave room list --tenant acme --workspace sales --search launch --json",
+    )
     plural = "rooms"
     columns = COLUMNS
     keys = KEYS

@@ -28,6 +28,11 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "room workspaces"
+    summary = "List workspaces and who may import to them"
+    area, place = "rooms", 40
+    permission = "VIEW"
+    examples = ("scaiwave room workspaces --tenant acme",)
     plural = "workspaces"
     columns = COLUMNS
     keys = KEYS

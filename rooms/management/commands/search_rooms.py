@@ -20,6 +20,13 @@ KEYS = (*("id", "room_id", "room", "sender_id", "sender", "sent_at", "stream_pos
 
 
 class Command(ListCommand):
+    words = "room search"
+    area, place = "rooms", 50
+    permission = "VIEW"
+    examples = (
+        'scaiwave room search "launch date" --tenant acme',
+        "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
+    )
     plural = "messages"
     columns = COLUMNS
     keys = KEYS

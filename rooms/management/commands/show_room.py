@@ -52,6 +52,11 @@ MEDIA_COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "room show"
+    summary = "Show a room, its members and media"
+    area, place = "rooms", 30
+    permission = "VIEW"
+    examples = ("scaiwave room show launch-party --tenant acme",)
     help = (
         "Show one room: its members, its media and missing files, whether it can be exported, and "
         "where it was imported from."

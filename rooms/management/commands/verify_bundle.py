@@ -13,6 +13,15 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    words = "room verify"
+    summary = "Verify a bundle offline"
+    area, place = "rooms", 110
+    permission = "VIEW"
+    examples = (
+        "scaiwave room verify lobby.zip",
+        "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
+        "scaiwave room export lobby --tenant acme | scaiwave room verify - --json",
+    )
     help = (
         "Verify a bundle offline: all hashes, checksums, counts, events and the signature. Lists "
         "each invalid, missing or unexpected entry. The exit code is 0 only for a valid bundle; an "

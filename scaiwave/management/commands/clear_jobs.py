@@ -10,6 +10,11 @@ from scaiwave.operations.jobs.manage import CLEARABLE, clear_jobs
 
 
 class Command(OperatorCommand):
+    words = "jobs clear"
+    summary = "Delete failed or waiting jobs"
+    area, place = "server", 200
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave jobs clear", "scaiwave jobs clear --state waiting --dry-run")
     help = (
         "Delete the failed or the waiting jobs in Redis. The scheduler enqueues its jobs again "
         "when they are due."
@@ -33,5 +38,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

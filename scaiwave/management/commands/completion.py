@@ -8,6 +8,10 @@ from scaiwave.cli.completion import SCRIPTS, get_completion_script
 
 
 class Command(OperatorCommand):
+    words = "completion"
+    summary = "Print the completion script of a shell"
+    area, place = "server", 220
+    examples = ("scaiwave completion bash", "scaiwave completion zsh", "scaiwave completion fish")
     help = """\
 Print a script that completes commands, options and their values in a shell.
 Write it to where the shell looks for it, and repeat this after each upgrade:

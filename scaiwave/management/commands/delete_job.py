@@ -10,6 +10,14 @@ from scaiwave.operations.jobs.manage import delete_job
 
 
 class Command(OperatorCommand):
+    words = "jobs delete"
+    summary = "Delete a failed or a waiting job"
+    area, place = "server", 190
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave jobs delete full_sync-1790000000 --dry-run",
+        "scaiwave jobs delete full_sync-1790000000 --yes",
+    )
     help = (
         "Delete a failed or a waiting job in Redis. The scheduler enqueues its jobs again when "
         "they are due."
@@ -28,5 +36,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

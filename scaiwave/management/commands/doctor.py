@@ -26,6 +26,12 @@ _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 class Command(OperatorCommand):
+    words = "doctor"
+    area, place = "server", 210
+    is_everyday = True
+    profile = "full"
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave doctor", "scaiwave doctor --fix", "scaiwave doctor --json")
     help = (
         "Check this server and suggest fixes.\n\n"
         "The first failed check decides the exit code; warnings don't count.\n"

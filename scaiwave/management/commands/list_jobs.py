@@ -19,6 +19,11 @@ COLUMNS = (
 
 
 class Command(ListCommand):
+    words = "jobs list"
+    summary = "List the jobs in Redis"
+    area, place = "server", 160
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave jobs list", "scaiwave jobs list --state failed --json")
     plural = "jobs"
     columns = COLUMNS
     default_limit = 50

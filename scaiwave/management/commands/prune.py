@@ -20,6 +20,15 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin prune"
+    summary = "Delete old records"
+    area, place = "server", 70
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin prune --dry-run",
+        "scaiwave admin prune --quiet",
+        "scaiwave admin prune --audit-older-than 3650",
+    )
     help = (
         "Delete old records: runs of the sync with their changes, webhooks, finished backfills, "
         "expired sessions and failed sign-ins. Settings decide how old. Run it every night; try it "

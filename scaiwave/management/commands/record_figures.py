@@ -9,6 +9,11 @@ from scaiwave.operations.record_figures import record_figures
 
 
 class Command(OperatorCommand):
+    words = "admin record-figures"
+    summary = "Record today's size of this server, for charts"
+    area, place = "tenants", 150
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin record-figures", "scaiwave admin record-figures --dry-run")
     help = (
         "Record how many tenants, members, rooms and bytes there are today (UTC), for the charts "
         "of the admin site. The schedule runs this every night."
@@ -17,5 +22,4 @@ class Command(OperatorCommand):
 
     def handle(self, dry_run: bool, **options: Any) -> None:
         result = record_figures(operator=self.operator, now=timezone.now(), dry_run=dry_run)
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -10,6 +10,11 @@ from scaiwave.operations.jobs.manage import retry_job
 
 
 class Command(OperatorCommand):
+    words = "jobs retry"
+    summary = "Put a failed job into the queue again"
+    area, place = "server", 180
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave jobs retry full_sync-1790000000",)
     help = "Put a failed job to the end of its queue, where a worker runs it again."
     changes = True
 
@@ -20,5 +25,4 @@ class Command(OperatorCommand):
         result = retry_job(
             operator=self.operator, job_id=job_id, now=timezone.now(), dry_run=dry_run
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

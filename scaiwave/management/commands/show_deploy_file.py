@@ -12,6 +12,13 @@ COLUMNS = (Column("name", "Name"), Column("purpose", "Purpose"))
 
 
 class Command(OperatorCommand):
+    words = "admin show-deploy-file"
+    summary = "Print a systemd unit or a proxy configuration"
+    area, place = "server", 130
+    examples = (
+        "scaiwave admin show-deploy-file --list",
+        "scaiwave admin show-deploy-file nginx.conf > /etc/nginx/conf.d/scaiwave.conf",
+    )
     help = """\
 Print a file for the deployment of a server, such as a systemd unit. Write it to
 where its program reads it, and adapt it there:

@@ -26,6 +26,11 @@ FACTS = (
 
 
 class Command(OperatorCommand):
+    words = "jobs show"
+    summary = "Show a job with its error and how to fix it"
+    area, place = "server", 170
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave jobs show full_sync-1790000000",)
     help = "Show a job that runs, waits or has failed, with its error and how to fix it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,6 +10,11 @@ GRACE_SECONDS = 60
 
 
 class Command(ServiceCommand):
+    words = "worker"
+    summary = "Run the jobs in Redis until stopped"
+    area, place = "server", 140
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave worker", "scaiwave worker --grace 120", "scaiwave worker --burst")
     help = (
         "Run the jobs that the scheduler, webhooks and search backfills put into Redis, until "
         "SIGTERM or SIGINT. A job in progress may then run on for the grace period; if it does not "

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from scaiwave.console.text import pluralize
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.jobs.queries import build_job_row, get_job
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import JobNotFailed, JobNotFound, JobRefused, JobRunning
 from tenants.audit.record import AuditSubject, record_audit
-from tenants.lookup.serializers import Row
 
 if TYPE_CHECKING:
     from scaiwave.operations.jobs.queue_state import QueuedJob
 
 CLEARABLE = ("failed", "waiting")
 
+RETRY = ChangeWords(
+    "job", "Would put job {id} into the queue again.", "Job {id} put into the queue again."
+)
+DELETION = ChangeWords("job", "Would delete job {id}.", "Job {id} deleted.")
+CLEARANCE = ChangeWords(
+    "jobs",
+    "Would delete {jobs}.",
+    "Deleted {jobs}.",
+    "There are no {state} jobs; nothing changed.",
+)
+"""Their records are the jobs as they were."""
 
-@dataclass(frozen=True)
-class JobResult:
-    """`job` is the job as it was."""
 
-    job: Row
-    sentence: str
-
-    def document(self) -> Row:
-        return {"job": self.job, "changed": True}
-
-
-def retry_job(
-    *, operator: Operator, job_id: str, now: datetime, dry_run: bool = False
-) -> JobResult:
+def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool = False) -> Change:
     """Put a failed job to the end of its queue.
 
     Raises JobNotFound, JobNotFailed, JobRefused for one that no worker would run, and
@@ -55,12 +53,7 @@ def retry_job(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
             )
-        result = JobResult(
-            build_job_row(job),
-            f"Would put job {job.id} into the queue again."
-            if dry_run
-            else f"Job {job.id} put into the queue again.",
-        )
+        result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
         # Redis has no part in the transaction, so the entry is written first.
@@ -86,7 +79,7 @@ def delete_job(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> JobResult:
+) -> Change:
     """Delete a failed or a waiting job, also one that no worker would run.
 
     `confirm` is as in `clear_jobs`. Raises JobNotFound, JobRunning and RedisUnreachable.
@@ -99,10 +92,7 @@ def delete_job(
         job = get_job(redis, job_id)
         if job.state is JobState.RUNNING:
             raise JobRunning(f"Job {job.id} is running.")
-        result = JobResult(
-            build_job_row(job),
-            f"Would delete job {job.id}." if dry_run else f"Job {job.id} deleted.",
-        )
+        result = Change(DELETION, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
         name = job.record.definition.name if job.record else "refused"
@@ -123,28 +113,6 @@ def _get_error_code(job: QueuedJob) -> str:
     return (job.record.error or {}).get("code", "") if job.record else ""
 
 
-@dataclass(frozen=True)
-class ClearJobsResult:
-    """`count` is how many jobs there were; in a dry run they are still there."""
-
-    state: str
-    count: int
-    dry_run: bool
-
-    @property
-    def sentence(self) -> str:
-        if not self.count:
-            return f"There are no {self.state} jobs; nothing changed."
-        jobs = pluralize(self.count, f"{self.state} job", f"{self.state} jobs")
-        return f"Would delete {jobs}." if self.dry_run else f"Deleted {jobs}."
-
-    def document(self) -> Row:
-        return {
-            "jobs": {"state": self.state, "count": self.count},
-            "changed": self.count > 0,
-        }
-
-
 def clear_jobs(
     *,
     operator: Operator,
@@ -152,7 +120,7 @@ def clear_jobs(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> ClearJobsResult:
+) -> Change:
     """Delete the jobs in one of the states CLEARABLE, including jobs that no worker would run.
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Raises
@@ -165,10 +133,11 @@ def clear_jobs(
 
         jobs = iterate_jobs(redis, JobState(state))
         names = Counter(job.record.definition.name if job.record else "refused" for job in jobs)
-        result = ClearJobsResult(state, names.total(), dry_run)
+        subject = {"state": state, "count": names.total()}
+        named = {"jobs": pluralize(names.total(), f"{state} job", f"{state} jobs")}
         if dry_run or not names:
-            return result
-        confirm(f"This deletes {pluralize(result.count, f'{state} job', f'{state} jobs')}.")
+            return Change(CLEARANCE, subject, dry_run=bool(names), names=named)
+        confirm(f"This deletes {named['jobs']}.")
         record_audit(
             operator=operator,
             action="jobs clear",
@@ -177,4 +146,4 @@ def clear_jobs(
             details={"state": state, "jobs": dict(sorted(names.items()))},
         )
         delete_jobs(redis, JobState(state))
-        return result
+        return Change(CLEARANCE, subject, changed=True, names=named)

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.jobs.manage import CLEARABLE, delete_job, retry_job
@@ -28,7 +29,6 @@ from scaiwave.site.acts import (
     Act,
     ActCall,
     ActLink,
-    ActResult,
     RowSource,
     build_operator,
     find_act,
@@ -93,16 +93,14 @@ def _get_reader(request: HttpRequest) -> Operator:
     return replace(identify_account(request), granted=frozenset({Permission.VIEW_PLATFORM}))
 
 
-def _retry(call: ActCall) -> ActResult:
-    result = retry_job(operator=call.operator, job_id=call.row.pk, now=call.now)
-    return ActResult(result.sentence, JOBS.url)
+def _retry(call: ActCall) -> Change:
+    return retry_job(operator=call.operator, job_id=call.row.pk, now=call.now)
 
 
-def _delete(call: ActCall) -> ActResult:
-    result = delete_job(
+def _delete(call: ActCall) -> Change:
+    return delete_job(
         operator=call.operator, job_id=call.row.pk, confirm=call.confirm, now=call.now
     )
-    return ActResult(result.sentence, JOBS.url)
 
 
 register_act(

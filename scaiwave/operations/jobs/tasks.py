@@ -14,8 +14,7 @@ from scaiwave.operations import record_figures as figures_service
 
 def record_figures() -> dict[str, Any]:
     """Record the size of this server, for the charts of the admin site."""
-    result = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
-    return result.figures
+    return figures_service.record_figures(operator=get_host_operator(), now=timezone.now()).subject
 
 
 def prune_records() -> dict[str, Any]:

@@ -11,6 +11,11 @@ from tenants.usage.check_scaigrid import SmokeTestOptions, SmokeTestStep, smoke_
 
 
 class Command(OperatorCommand):
+    words = "scaigrid check"
+    summary = "Check the connection to ScaiGrid"
+    area, place = "server", 120
+    permission = "VIEW_PLATFORM"
+    examples = ("scaiwave scaigrid check", "scaiwave scaigrid check --embed --tenant acme")
     help = (
         "Check the connection to ScaiGrid step by step. Run it first on SW_AI_NO_TOKEN.\n\n"
         "The first failed step decides the exit code; nothing is changed."

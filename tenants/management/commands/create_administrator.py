@@ -11,6 +11,14 @@ from tenants.management.passwords import FILE_FLAG, read_password
 
 
 class Command(OperatorCommand):
+    words = "admin create-administrator"
+    summary = "Create an account for the admin site"
+    area, place = "server", 10
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin create-administrator anna --email anna@example.com",
+        "scaiwave admin create-administrator anna --password-file password.txt",
+    )
     help = (
         "Create an administrator: an account that can view everything in the admin site. Prompts "
         "for the password unless --password-file is given. Existing accounts are not changed."
@@ -33,5 +41,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -18,6 +18,13 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    words = "admin create-partner"
+    summary = "Create a local partner"
+    area, place = "tenants", 100
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        'scaiwave admin create-partner --slug northwind --name "Northwind" --max-tenants 20',
+    )
     help = (
         "Create a local partner (one that is not in ScaiKey). Running it again with the same "
         "arguments changes nothing."
@@ -42,5 +49,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

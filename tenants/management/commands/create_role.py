@@ -10,6 +10,10 @@ from tenants.roles.create_role import create_role
 
 
 class Command(OperatorCommand):
+    words = "role create"
+    area, place = "people", 100
+    permission = "MANAGE_ROLES"
+    examples = ('scaiwave role create --tenant acme --slug editors --name "Editors"',)
     help = "Create a role. Running it again with the same arguments changes nothing."
     changes = True
 
@@ -29,5 +33,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -12,6 +12,14 @@ from tenants.people.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
+    words = "admin create-tenant"
+    area, place = "tenants", 30
+    is_everyday = True
+    permission = "MANAGE_TENANTS"
+    examples = (
+        'scaiwave admin create-tenant --slug acme --name "Acme Corp" --scaikey-tenant-id tnt_8f3a',
+        'scaiwave admin create-tenant --slug lab --name "Lab" --local',
+    )
     help = "Create a tenant. Running it again with the same arguments changes nothing."
     changes = True
 
@@ -44,5 +52,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

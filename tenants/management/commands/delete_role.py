@@ -10,6 +10,11 @@ from tenants.roles.create_role import delete_role
 
 
 class Command(OperatorCommand):
+    words = "role delete"
+    summary = "Delete a role that has no holders"
+    area, place = "people", 120
+    permission = "MANAGE_ROLES"
+    examples = ("scaiwave role delete editors --tenant acme",)
     help = "Delete a role without grants. Built-in roles can't be deleted."
     changes = True
     destructive = True
@@ -27,7 +32,4 @@ class Command(OperatorCommand):
             confirm=self.confirm_at_terminal,
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
-        if result.warning:
-            self.output.warn(result.warning)
+        self.print_change(result)

@@ -10,6 +10,11 @@ from tenants.accounts.administrators import disable_administrator
 
 
 class Command(OperatorCommand):
+    words = "admin disable-administrator"
+    summary = "Disable an account of the admin site"
+    area, place = "server", 30
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin disable-administrator anna",)
     help = (
         "Disable an administrator: the account can't sign in until you enable it, "
         "and its sessions end."
@@ -34,5 +39,4 @@ class Command(OperatorCommand):
             allow_last=options["allow_last"],
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

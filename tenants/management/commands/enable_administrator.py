@@ -10,6 +10,11 @@ from tenants.accounts.administrators import enable_administrator
 
 
 class Command(OperatorCommand):
+    words = "admin enable-administrator"
+    summary = "Enable a disabled account of the admin site"
+    area, place = "server", 40
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin enable-administrator anna",)
     help = "Let a disabled administrator sign in to the admin site again."
     changes = True
 
@@ -20,5 +25,4 @@ class Command(OperatorCommand):
         result = enable_administrator(
             operator=self.operator, username=username, now=timezone.now(), dry_run=dry_run
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -13,6 +13,14 @@ from tenants.management.arguments import TIME_FORMATS, ensure_period, utc_since,
 
 
 class Command(OperatorCommand):
+    words = "admin audit export"
+    summary = "Export sealed days of the audit log"
+    area, place = "server", 110
+    permission = "VIEW_PLATFORM"
+    examples = (
+        "scaiwave admin audit export --since 2026-11-01 --until 2026-11-30 > november.jsonl",
+        "scaiwave admin audit export --since 7d > week.jsonl",
+    )
     help = (
         "Write the sealed days (UTC) of a period to stdout, with their entries and seals, as JSON "
         "Lines. Days are whole, and a day that is not sealed yet is left out. Keep the file "

@@ -10,6 +10,15 @@ from tenants.roles.grants import grant_role
 
 
 class Command(OperatorCommand):
+    words = "role grant"
+    summary = "Grant a role to a participant or a group"
+    area, place = "people", 130
+    is_everyday = True
+    permission = "MANAGE_ROLES"
+    examples = (
+        "scaiwave role grant editors --tenant acme --to anna@acme.example",
+        "scaiwave role grant editors --tenant acme --to-group Engineering",
+    )
     help = (
         "Grant a role manually to a participant, or to all members of a group. Syncs do not remove "
         "manual grants."
@@ -39,6 +48,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        self.print_result(result.document())
-        for sentence in result.sentences:
-            self.output.print_line(sentence)
+        self.print_change(result)

@@ -12,6 +12,10 @@ from tenants.people.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
+    words = "admin link-tenant"
+    area, place = "tenants", 40
+    permission = "MANAGE_TENANTS"
+    examples = ("scaiwave admin link-tenant lab --scaikey-tenant-id tnt_8f3a",)
     help = "Link a local tenant to a ScaiKey tenant. From then on, `scaiwave sync` manages it."
     changes = True
 
@@ -35,7 +39,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
-        for field, (old, new) in result.next_sync.items():
-            self.output.warn(f"The next sync changes the {field} from {old!r} to {new!r}.")
+        self.print_change(result)

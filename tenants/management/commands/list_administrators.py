@@ -18,6 +18,10 @@ COLUMNS = (
 
 
 class Command(ListCommand):
+    words = "admin list-administrators"
+    summary = "List the accounts of the admin site"
+    area, place = "server", 20
+    permission = "VIEW_PLATFORM"
     plural = "administrators"
     columns = COLUMNS
     keys = (

@@ -40,6 +40,16 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin audit"
+    summary = "Show the audit log"
+    area, place = "server", 80
+    is_everyday = True
+    permission = "VIEW"
+    examples = (
+        "scaiwave admin audit --tenant acme --since 7d",
+        "scaiwave admin audit --operator anna@example.com --action suspend-tenant",
+        "scaiwave admin audit --jsonl --after 019aab53-0000-7000-8000-000000000000",
+    )
     plural = "audit_entries"
     columns = COLUMNS
     keys = KEYS

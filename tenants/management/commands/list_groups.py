@@ -25,6 +25,11 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin list-groups"
+    summary = "List groups of a tenant"
+    area, place = "people", 60
+    permission = "VIEW"
+    examples = ("scaiwave admin list-groups --tenant acme",)
     plural = "groups"
     columns = COLUMNS
     keys = KEYS

@@ -28,6 +28,14 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin list-participants"
+    summary = "List people and other participants of a tenant"
+    area, place = "people", 10
+    permission = "VIEW"
+    examples = (
+        "scaiwave admin list-participants --tenant acme --status inactive",
+        "scaiwave admin list-participants --tenant acme --search anna",
+    )
     plural = "participants"
     columns = COLUMNS
     keys = KEYS

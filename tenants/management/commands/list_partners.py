@@ -29,6 +29,10 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin list-partners"
+    summary = "List partners with their tenants"
+    area, place = "tenants", 60
+    permission = "VIEW"
     plural = "partners"
     columns = COLUMNS
     keys = KEYS

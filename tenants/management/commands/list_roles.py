@@ -25,6 +25,11 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "role list"
+    summary = "List roles with the number of their holders"
+    area, place = "people", 80
+    permission = "VIEW"
+    examples = ("scaiwave role list --tenant acme", "scaiwave role list --json")
     plural = "roles"
     columns = COLUMNS
     keys = KEYS

@@ -37,6 +37,16 @@ KEYS = (
 
 
 class Command(ListCommand):
+    words = "admin list-tenants"
+    summary = "List tenants with their usage"
+    area, place = "tenants", 10
+    is_everyday = True
+    permission = "VIEW"
+    examples = (
+        "scaiwave admin list-tenants",
+        "scaiwave admin list-tenants --sort members --status active",
+        "scaiwave admin list-tenants --partner northwind --json",
+    )
     plural = "tenants"
     columns = COLUMNS
     keys = KEYS

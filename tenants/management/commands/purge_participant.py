@@ -20,6 +20,15 @@ PEOPLE = (
 
 
 class Command(OperatorCommand):
+    words = "admin purge-participant"
+    summary = "Erase the data of people removed from ScaiKey"
+    area, place = "people", 50
+    permission = "MANAGE_TENANTS"
+    examples = (
+        "scaiwave admin purge-participant @anna:chat.example.com --dry-run",
+        "scaiwave admin purge-participant --purge-after 90 --yes",
+        "scaiwave admin purge-participant --purge-after 90 --tenant acme --limit 500",
+    )
     help = (
         "Erase the personal data of people who were removed from ScaiKey: name, e-mail address and "
         "avatar. Their messages stay, by a neutral author.\n\n"
@@ -73,8 +82,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)
 
     def _purge_due(
         self,

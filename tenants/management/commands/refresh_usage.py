@@ -10,6 +10,11 @@ from tenants.usage.refresh_usage import build_usage_fetch, refresh_usage
 
 
 class Command(OperatorCommand):
+    words = "admin refresh-usage"
+    summary = "Fetch this month's AI token usage from ScaiGrid"
+    area, place = "tenants", 160
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin refresh-usage", "scaiwave admin refresh-usage --dry-run")
     help = (
         "Fetch the AI tokens that each tenant has used in the current UTC month from ScaiGrid. "
         "list-tenants shows them. The schedule runs this every hour."
@@ -23,8 +28,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        for sentence in result.sentences:
-            self.output.print_line(sentence)
-        if result.warning:
-            self.output.warn(result.warning)
+        self.print_change(result)

@@ -10,6 +10,12 @@ from tenants.accounts.administrators import remove_administrator
 
 
 class Command(OperatorCommand):
+    words = "admin remove-administrator"
+    summary = "Delete an account of the admin site"
+    area, place = "server", 60
+    profile = "full"  # deletes also what the applications of the admin site store about it
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin remove-administrator anna --no-input",)
     help = "Delete the account of an administrator, and end its sessions. Audit entries stay."
     changes = True
     destructive = True
@@ -31,5 +37,4 @@ class Command(OperatorCommand):
             allow_last=options["allow_last"],
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -11,6 +11,14 @@ from tenants.management.passwords import FILE_FLAG, read_password
 
 
 class Command(OperatorCommand):
+    words = "admin reset-administrator-password"
+    summary = "Set a new password for the admin site"
+    area, place = "server", 50
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin reset-administrator-password anna",
+        "scaiwave admin reset-administrator-password anna --password-file password.txt",
+    )
     help = (
         "Set a new password for an administrator, and end their sessions. Prompts for the password "
         "unless --password-file is given."
@@ -31,5 +39,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -1,29 +1,14 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
-from scaiwave.cli.command import OperatorCommand
-from tenants.people.suspend_tenant import resume_tenant
+from tenants.management.suspension import ResumeCommand
+from tenants.people.suspension import TENANT
 
 
-class Command(OperatorCommand):
+class Command(ResumeCommand):
+    rules = TENANT
+    words = "admin resume-tenant"
+    summary = "Lift a tenant's manual suspension"
+    area, place = "tenants", 90
+    permission = "MANAGE_TENANTS"
+    examples = ("scaiwave admin resume-tenant acme",)
     help = "Lift a manual suspension. The tenant's status in ScaiKey applies again."
-    changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
-        result = resume_tenant(
-            operator=self.operator,
-            name=tenant,
-            reason=reason,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

@@ -10,6 +10,14 @@ from tenants.roles.grants import revoke_role
 
 
 class Command(OperatorCommand):
+    words = "role revoke"
+    summary = "Revoke a role from a participant or a group"
+    area, place = "people", 140
+    permission = "MANAGE_ROLES"
+    examples = (
+        "scaiwave role revoke editors --tenant acme --from anna@acme.example",
+        "scaiwave role revoke editors --tenant acme --from-group Engineering --dry-run",
+    )
     help = (
         "Revoke a manual grant of a role from a participant or a group. Remove grants from ScaiKey "
         "in ScaiKey."
@@ -47,6 +55,4 @@ class Command(OperatorCommand):
             confirm=self.confirm_at_terminal,
             dry_run=options["dry_run"],
         )
-        self.print_result(result.document())
-        for sentence in result.sentences:
-            self.output.print_line(sentence)
+        self.print_change(result)

@@ -18,6 +18,11 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin audit seal"
+    summary = "Seal the days of the audit log that have ended"
+    area, place = "server", 90
+    permission = "MANAGE_PLATFORM"
+    examples = ("scaiwave admin audit seal", "scaiwave admin audit seal --dry-run")
     help = (
         "Seal every day (UTC) of the audit log that has ended, signed with the key of this server. "
         "The schedule runs this every hour."

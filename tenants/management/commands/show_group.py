@@ -30,6 +30,11 @@ ROLES = (Column("slug", "Role"), Column("name", "Name"), Column("source", "Sourc
 
 
 class Command(OperatorCommand):
+    words = "admin show-group"
+    summary = "Show a group and its members"
+    area, place = "people", 70
+    permission = "VIEW"
+    examples = ("scaiwave admin show-group Engineering --tenant acme",)
     help = "Show a group with its direct and indirect members, and its roles."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -58,6 +58,15 @@ OTHER_ACCOUNTS = (
 
 
 class Command(OperatorCommand):
+    words = "admin show-participant"
+    summary = "Show a participant and why they can't sign in"
+    area, place = "people", 20
+    is_everyday = True
+    permission = "VIEW"
+    examples = (
+        "scaiwave admin show-participant anna@acme.example",
+        "scaiwave admin show-participant @anna:chat.example.com",
+    )
     help = "Show a participant, and why they can't sign in; groups, roles, recent changes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -28,6 +28,11 @@ _LIMITS = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
 
 
 class Command(OperatorCommand):
+    words = "admin show-partner"
+    summary = "Show a partner's status, limits and tenants"
+    area, place = "tenants", 110
+    permission = "VIEW"
+    examples = ("scaiwave admin show-partner northwind",)
     help = "Show a partner's status, limits and number of tenants and people."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

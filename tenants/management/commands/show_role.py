@@ -43,6 +43,14 @@ ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 
 
 class Command(OperatorCommand):
+    words = "role show"
+    summary = "Show a role's holders, or a participant's roles"
+    area, place = "people", 90
+    permission = "VIEW"
+    examples = (
+        "scaiwave role show editors --tenant acme",
+        "scaiwave role show anna@acme.example --tenant acme",
+    )
     help = (
         "Show who holds a role, or which roles a participant holds: directly or through which "
         "groups, and who granted it when."

@@ -50,6 +50,11 @@ _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
 
 
 class Command(OperatorCommand):
+    words = "admin show-tenant"
+    summary = "Show a tenant's details, limits and usage"
+    area, place = "tenants", 20
+    permission = "VIEW"
+    examples = ("scaiwave admin show-tenant acme",)
     help = "Show a tenant's status, partner, limits, usage and participants."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,41 +1,16 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
-from scaiwave.cli.command import OperatorCommand
-from tenants.people.suspend_participant import suspend_participant
+from tenants.management.suspension import SuspendCommand
+from tenants.people.suspension import PARTICIPANT
 
 
-class Command(OperatorCommand):
+class Command(SuspendCommand):
+    rules = PARTICIPANT
+    words = "admin suspend-participant"
+    area, place = "people", 30
+    permission = "MANAGE_TENANTS"
+    examples = ('scaiwave admin suspend-participant anna@acme.example --reason "lost laptop"',)
     help = (
         "Suspend a participant manually. They can't sign in, and their tokens are refused, until "
         "you resume them; syncs do not lift the suspension."
     )
-    changes = True
-    destructive = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "participant",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(
-        self, participant: str, tenant: str | None, reason: str, dry_run: bool, **options: Any
-    ) -> None:
-        result = suspend_participant(
-            operator=self.operator,
-            name=participant,
-            tenant=tenant,
-            reason=reason,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

@@ -1,34 +1,17 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
-from scaiwave.cli.command import OperatorCommand
-from tenants.people.suspend_partner import suspend_partner
+from tenants.management.suspension import SuspendCommand
+from tenants.people.suspension import PARTNER
 
 
-class Command(OperatorCommand):
+class Command(SuspendCommand):
+    rules = PARTNER
+    words = "admin suspend-partner"
+    summary = "Suspend a partner manually, with all its tenants"
+    area, place = "tenants", 130
+    permission = "MANAGE_PLATFORM"
+    examples = ('scaiwave admin suspend-partner northwind --reason "contract ended"',)
     help = (
         "Suspend a partner manually. No one in its tenants can sign in until you resume it; "
         "syncs do not lift the suspension."
     )
-    changes = True
-    destructive = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("partner", help="partner (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, partner: str, reason: str, dry_run: bool, **options: Any) -> None:
-        result = suspend_partner(
-            operator=self.operator,
-            name=partner,
-            reason=reason,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

@@ -1,34 +1,17 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
-from scaiwave.cli.command import OperatorCommand
-from tenants.people.suspend_tenant import suspend_tenant
+from tenants.management.suspension import SuspendCommand
+from tenants.people.suspension import TENANT
 
 
-class Command(OperatorCommand):
+class Command(SuspendCommand):
+    rules = TENANT
+    words = "admin suspend-tenant"
+    area, place = "tenants", 80
+    is_everyday = True
+    permission = "MANAGE_TENANTS"
+    examples = ('scaiwave admin suspend-tenant acme --reason "unpaid since May"',)
     help = (
         "Suspend a tenant manually. No one in it can sign in until you resume it; syncs do not "
         "lift the suspension."
     )
-    changes = True
-    destructive = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
-        result = suspend_tenant(
-            operator=self.operator,
-            name=tenant,
-            reason=reason,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

@@ -10,6 +10,10 @@ from tenants.people.link_tenant import unlink_tenant
 
 
 class Command(OperatorCommand):
+    words = "admin unlink-tenant"
+    area, place = "tenants", 50
+    permission = "MANAGE_TENANTS"
+    examples = ("scaiwave admin unlink-tenant lab",)
     help = "Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant."
     changes = True
     destructive = True
@@ -25,5 +29,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -18,6 +18,14 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    words = "admin update-partner"
+    summary = "Change a local partner"
+    area, place = "tenants", 120
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin update-partner northwind --max-tenants 30",
+        'scaiwave admin update-partner northwind --name "Northwind Traders" --dry-run',
+    )
     help = (
         "Change the name, slug, contact and limits of a local partner. Omitted values stay "
         "unchanged. For a partner that is in ScaiKey, change them there."
@@ -46,6 +54,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        for line in result.lines:
-            self.output.print_line(line)
+        self.print_change(result)

@@ -10,6 +10,14 @@ from tenants.roles.update_role import RoleUpdate, update_role
 
 
 class Command(OperatorCommand):
+    words = "role update"
+    summary = "Change a role's name and description"
+    area, place = "people", 110
+    permission = "MANAGE_ROLES"
+    examples = (
+        'scaiwave role update editors --tenant acme --name "Copy editors"',
+        'scaiwave role update editors --tenant acme --description "May publish" --dry-run',
+    )
     help = (
         "Change the name and the description of a role. The slug can't be changed, since rooms "
         "refer to it."
@@ -31,6 +39,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        for line in result.lines:
-            self.output.print_line(line)
+        self.print_change(result)

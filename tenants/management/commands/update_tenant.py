@@ -18,6 +18,16 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    words = "admin update-tenant"
+    summary = "Change a tenant's limits and features"
+    area, place = "tenants", 70
+    permission = "MANAGE_TENANTS"
+    examples = (
+        "scaiwave admin update-tenant acme --max-participants 200 --max-storage-mb none",
+        "scaiwave admin update-tenant acme --feature search.semantic=true",
+        "scaiwave admin update-tenant acme --sync-removals off",
+        'scaiwave admin update-tenant lab --name "The Lab" --dry-run',
+    )
     help = (
         "Change a tenant's limits and features, and the name, slug and partner of a local tenant. "
         "Omitted values stay unchanged."
@@ -71,11 +81,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        self.print_result(result.document())
-        for line in result.lines:
-            self.output.print_line(line)
-        for warning in result.warnings:
-            self.output.warn(warning)
+        self.print_change(result)
 
 
 def _parse_switch(text: str | None) -> bool | None:

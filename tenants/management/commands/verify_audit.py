@@ -26,6 +26,16 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    words = "admin audit verify"
+    summary = "Verify the audit log, or an export of it"
+    area, place = "server", 100
+    permission = "VIEW_PLATFORM"
+    examples = (
+        "scaiwave admin audit verify",
+        "scaiwave admin audit verify november.jsonl",
+        "scaiwave admin audit verify november.jsonl --key "
+        "ed25519:Jfn1MzY3bkVNUwQvoZ2RDJRwEOoVCHMv8E4vtMe6vsE=",
+    )
     help = (
         "Compare the audit log with its seals, and name every entry that was changed, deleted or "
         "inserted since its day was sealed. With a file, verify an export, without the entries in "

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
 
-from scaiwave.core.operators import Permission
+from scaiwave.core.change import Change
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
-from tenants.models import (
-    Participant,
-    Partner,
-    Tenant,
+from tenants.audit.field_changes import UpdateResult
+from tenants.models import Participant, Partner, Tenant
+from tenants.people.suspension import (
+    PARTICIPANT,
+    PARTNER,
+    TENANT,
+    SuspensionRules,
+    resume,
+    suspend,
 )
-from tenants.people.suspend_participant import resume_participant, suspend_participant
-from tenants.people.suspend_partner import resume_partner, suspend_partner
-from tenants.people.suspend_tenant import resume_tenant, suspend_tenant
 from tenants.people.update_partner import PartnerUpdate, update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 
@@ -91,97 +94,65 @@ def _is_not_suspended(row: Any) -> bool:
     return row.suspended_by_hand_at is None
 
 
-def _suspend_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
-    """Return the act of a service that asks before it suspends a row."""
-
-    def suspend(call: ActCall) -> str:
-        result = service(
-            operator=call.operator,
-            name=str(call.row.pk),
-            reason=call.values["reason"],
-            confirm=call.confirm,
-            now=call.now,
-        )
-        return str(result.sentence)
-
-    return suspend
-
-
-def _resume_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
-    def resume(call: ActCall) -> str:
-        result = service(
-            operator=call.operator,
-            name=str(call.row.pk),
-            reason=call.values["reason"],
-            now=call.now,
-        )
-        return str(result.sentence)
-
-    return resume
-
-
-def _change_limits(call: ActCall) -> str:
-    result = update_tenant(
+def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
+    return suspend(
+        rules,
         operator=call.operator,
-        tenant=str(call.row.pk),
-        update=TenantUpdate(limits=call.values["limits"]),
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        confirm=call.confirm,
         now=call.now,
     )
-    return " ".join([*result.lines, *result.warnings])
 
 
-def _set_removals_by(*, allowed: bool) -> Callable[[ActCall], str]:
-    """Return the act that lets syncs take access from the people of a tenant, or forbids it."""
-
-    def set_removals(call: ActCall) -> str:
-        result = update_tenant(
-            operator=call.operator,
-            tenant=str(call.row.pk),
-            update=TenantUpdate(sync_removals=allowed),
-            now=call.now,
-        )
-        return " ".join([*result.lines, *result.warnings])
-
-    return set_removals
+def _resume_by(rules: SuspensionRules, call: ActCall) -> Change:
+    return resume(
+        rules,
+        operator=call.operator,
+        name=str(call.row.pk),
+        reason=call.values["reason"],
+        now=call.now,
+    )
 
 
-def _change_partner_limits(call: ActCall) -> str:
-    result = update_partner(
+def _update_tenant(call: ActCall, **changes: Any) -> UpdateResult:
+    return update_tenant(
+        operator=call.operator,
+        tenant=str(call.row.pk),
+        update=TenantUpdate(**(changes or call.values)),
+        now=call.now,
+    )
+
+
+def _change_partner_limits(call: ActCall) -> UpdateResult:
+    return update_partner(
         operator=call.operator,
         partner=str(call.row.pk),
         update=PartnerUpdate(limits=call.values["limits"]),
         now=call.now,
     )
-    return " ".join(result.lines)
 
 
-for model, suspend, resume, permission in (
-    (Tenant, suspend_tenant, resume_tenant, Permission.MANAGE_TENANTS),
-    (Partner, suspend_partner, resume_partner, Permission.MANAGE_PLATFORM),
-    (Participant, suspend_participant, resume_participant, Permission.MANAGE_TENANTS),
-):
-    kind = model._meta.model_name
+for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICIPANT)):
     register_act(
         Act(
-            f"admin suspend-{kind}",
+            f"admin suspend-{rules.kind}",
             "Suspend",
             model,
-            _suspend_by(suspend),
+            partial(_suspend_by, rules),
             form=ReasonForm,
             is_offered=_is_not_suspended,
-            permission=permission,
             is_destructive=True,
         )
     )
     register_act(
         Act(
-            f"admin resume-{kind}",
+            f"admin resume-{rules.kind}",
             "Resume",
             model,
-            _resume_by(resume),
+            partial(_resume_by, rules),
             form=ReasonForm,
             is_offered=_is_suspended,
-            permission=permission,
         )
     )
 register_act(
@@ -189,10 +160,9 @@ register_act(
         "admin update-tenant",
         "Change limits",
         Tenant,
-        _change_limits,
+        _update_tenant,
         TenantLimitsForm,
         get_note=_describe_limits_by(TenantLimitsForm),
-        permission=Permission.MANAGE_TENANTS,
     )
 )
 register_act(
@@ -200,14 +170,13 @@ register_act(
         "admin update-tenant",
         "Turn removals off",
         Tenant,
-        _set_removals_by(allowed=False),
+        partial(_update_tenant, sync_removals=False),
         is_offered=lambda tenant: tenant.scaikey_tenant_id is not None and tenant.sync_removals,
         options="--sync-removals off",
         get_note=lambda tenant: (
             "Until they are on again, syncs take no access from its people, "
             "also from those whom ScaiKey has removed."
         ),
-        permission=Permission.MANAGE_TENANTS,
     )
 )
 register_act(
@@ -215,11 +184,10 @@ register_act(
         "admin update-tenant",
         "Turn removals on",
         Tenant,
-        _set_removals_by(allowed=True),
+        partial(_update_tenant, sync_removals=True),
         is_offered=lambda tenant: not tenant.sync_removals,
         options="--sync-removals on",
         get_note=lambda tenant: "The next sync takes the access that ScaiKey has taken until then.",
-        permission=Permission.MANAGE_TENANTS,
     )
 )
 register_act(

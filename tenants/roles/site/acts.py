@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.urls import reverse
 
-from scaiwave.core.operators import Permission
-from scaiwave.site.acts import Act, ActCall, ActResult, register_act
+from scaiwave.core.change import ChangeResult
+from scaiwave.site.acts import Act, ActCall, register_act
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.create_role import create_role, delete_role
 from tenants.roles.grants import grant_role, revoke_role
@@ -35,32 +34,29 @@ class UpdateRoleForm(forms.Form):
     )
 
 
-def _create(call: ActCall) -> str:
-    return create_role(operator=call.operator, now=call.now, **call.values).sentence
+def _create(call: ActCall) -> ChangeResult:
+    return create_role(operator=call.operator, now=call.now, **call.values)
 
 
-def _update(call: ActCall) -> str:
+def _update(call: ActCall) -> ChangeResult:
     values = call.values
-    result = update_role(
+    return update_role(
         operator=call.operator,
         role=str(call.row.pk),
         tenant=str(call.row.tenant_id),
         update=RoleUpdate(name=values["name"] or None, description=values["description"] or None),
         now=call.now,
     )
-    return " ".join(result.lines)
 
 
-def _delete(call: ActCall) -> ActResult:
-    result = delete_role(
+def _delete(call: ActCall) -> ChangeResult:
+    return delete_role(
         operator=call.operator,
         role=str(call.row.pk),
         tenant=str(call.row.tenant_id),
         now=call.now,
         confirm=call.confirm,
     )
-    sentence = " ".join(filter(None, [result.sentence, result.warning]))
-    return ActResult(sentence, reverse("admin:tenants_role_changelist"))
 
 
 def _is_custom(role: Any) -> bool:
@@ -87,8 +83,8 @@ class RoleForm(forms.Form):
     )
 
 
-def _grant_role(call: ActCall) -> str:
-    result = grant_role(
+def _grant_role(call: ActCall) -> ChangeResult:
+    return grant_role(
         operator=call.operator,
         role=str(call.row.pk),
         tenant=str(call.row.tenant_id),
@@ -96,12 +92,11 @@ def _grant_role(call: ActCall) -> str:
         is_group=call.values["kind"] == "group",
         now=call.now,
     )
-    return " ".join(result.sentences)
 
 
-def _grant_to(call: ActCall) -> str:
+def _grant_to(call: ActCall) -> ChangeResult:
     """Grant a role on the page of the person or the group that gets it."""
-    result = grant_role(
+    return grant_role(
         operator=call.operator,
         role=call.values["role"],
         tenant=str(call.row.tenant_id),
@@ -109,12 +104,11 @@ def _grant_to(call: ActCall) -> str:
         is_group=isinstance(call.row, Group),
         now=call.now,
     )
-    return " ".join(result.sentences)
 
 
-def _revoke_role(call: ActCall) -> str:
+def _revoke_role(call: ActCall) -> ChangeResult:
     grant = call.row
-    result = revoke_role(
+    return revoke_role(
         operator=call.operator,
         role=str(grant.role_id),
         tenant=str(grant.tenant_id),
@@ -123,7 +117,6 @@ def _revoke_role(call: ActCall) -> str:
         confirm=call.confirm,
         now=call.now,
     )
-    return " ".join(result.sentences)
 
 
 for holder, run, form, options in (
@@ -139,7 +132,6 @@ for holder, run, form, options in (
             run,
             form=form,
             options=options,
-            permission=Permission.MANAGE_ROLES,
         )
     )
 register_act(
@@ -149,7 +141,6 @@ register_act(
         RoleGrant,
         _revoke_role,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
-        permission=Permission.MANAGE_ROLES,
         is_destructive=True,
     )
 )
@@ -161,7 +152,6 @@ register_act(
         _create,
         form=CreateRoleForm,
         is_of_list=True,
-        permission=Permission.MANAGE_ROLES,
     )
 )
 register_act(
@@ -172,7 +162,6 @@ register_act(
         _update,
         form=UpdateRoleForm,
         is_offered=_is_custom,
-        permission=Permission.MANAGE_ROLES,
     )
 )
 register_act(
@@ -182,7 +171,7 @@ register_act(
         Role,
         _delete,
         is_offered=_is_custom,
+        removes_row=True,
         is_destructive=True,
-        permission=Permission.MANAGE_ROLES,
     )
 )

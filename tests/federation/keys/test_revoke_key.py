@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from federation.errors import KeyNotFound
-from federation.keys.lifecycle import RevokeKeyResult, revoke_key
+from federation.keys.lifecycle import revoke_key
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import AmbiguousName
 from tenants.models import AuditEntry
@@ -18,7 +19,7 @@ WARNING = (
 )
 
 
-def revoke(key_id: str, **changes: Any) -> RevokeKeyResult:
+def revoke(key_id: str, **changes: Any) -> Change:
     arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
     return revoke_key(key_id=key_id, **{**arguments, **changes})
 
@@ -35,16 +36,16 @@ def test_success_signing_key() -> None:
     assert (key.revoked_at, key.private_key_encrypted) == (NOW, "")
     assert (old.revoked_at, bool(old.private_key_encrypted)) == (None, True)
     assert result.sentence == f"Key {key.key_id} revoked; its signatures are no longer valid."
-    assert result.warning == WARNING
-    assert result.document() == {"key": result.key, "changed": True, "no_signing_key": True}
-    assert result.key["state"] == "revoked"
+    assert result.warnings == [WARNING]
+    assert result.document() == {"key": result.subject, "changed": True, "no_signing_key": True}
+    assert result.subject["state"] == "revoked"
 
 
 def test_success_old_key_by_its_id() -> None:
     make_key()
     old = make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     result = revoke(str(old.pk))
-    assert (result.key["key_id"], result.warning) == (old.key_id, "")
+    assert (result.subject["key_id"], result.warnings) == (old.key_id, [])
 
 
 def test_success_audited() -> None:
@@ -59,7 +60,7 @@ def test_success_again_asks_nothing() -> None:
     key = make_key()
     revoke(key.key_id)
     again = revoke(key.key_id, now=NOW + DAY, confirm=refuse)
-    assert (again.revoked, again.key["revoked_at"]) == (False, NOW)
+    assert (again.changed, again.subject["revoked_at"]) == (False, NOW)
     assert again.sentence == f"Key {key.key_id} is already revoked; nothing changed."
     assert AuditEntry.objects.count() == 1
 
@@ -95,7 +96,7 @@ def test_fail_not_confirmed() -> None:
 def test_success_by_a_prefix() -> None:
     key = make_key()
     make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
-    assert revoke(key.key_id[:8]).key["key_id"] == key.key_id
+    assert revoke(key.key_id[:8]).subject["key_id"] == key.key_id
 
 
 def test_fail_ambiguous_prefix() -> None:

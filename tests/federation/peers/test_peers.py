@@ -10,9 +10,10 @@ import pytest
 from federation.errors import PeerNotFound
 from federation.keys import ed25519
 from federation.models import FederationMode, KnownPeer, Policy
-from federation.peers.forget_peer import ForgetPeerResult, forget_peer
+from federation.peers.forget_peer import forget_peer
 from federation.peers.queries import list_peers, show_peer
 from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, TENANT_ADMIN
@@ -35,7 +36,7 @@ def make_peer(server_name: str = "chat.example.com", **fields: Any) -> KnownPeer
     return KnownPeer.objects.create(server_name=server_name, **values)
 
 
-def forget(server_name: str = "chat.example.com", **changes: Any) -> ForgetPeerResult:
+def forget(server_name: str = "chat.example.com", **changes: Any) -> Change:
     arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
     return forget_peer(server_name=server_name, **{**arguments, **changes})
 
@@ -90,7 +91,7 @@ def test_success_forgotten_and_audited() -> None:
 
 def test_success_forgotten_concurrently() -> None:
     make_peer()
-    inner: list[ForgetPeerResult] = []
+    inner: list[Change] = []
     result = forget(confirm=lambda question: inner.append(forget()))
     assert (inner[0].changed, result.changed) == (True, False)
     assert result.sentence == "Peer chat.example.com was already forgotten; nothing changed."

@@ -45,21 +45,21 @@ def test_success_everything_at_once() -> None:
         "max_foreign_participants_per_room": 50,
         "updated_at": NOW,
     }
-    assert result.sentences == [
+    assert result.lines == [
         "Set default_mode to invite_only (was closed).",
         "Set allowed_peers to a.example:8448, b.example (was none).",
         "Set max_foreign_participants_per_room to 50 (was none).",
     ]
-    assert (result.warning, result.document()["changed"]) == ("", True)
+    assert (result.warnings, result.document()["changed"]) == ([], True)
 
 
 def test_success_omitted_options_stay() -> None:
     change(default_mode="open", allow_peers=["a.example"], limit_foreign=True, max_foreign=0)
     result = change(remove_peers=["A.example"], allow_peers=["b.example"])
     assert result.changed == {"allowed_peers": [["a.example"], ["b.example"]]}
-    assert result.warning == (
+    assert result.warnings == [
         "The mode is open: allowed_peers has no effect; it applies only in mode invite_only."
-    )
+    ]
     assert Policy.objects.get().max_foreign_participants_per_room == 0
     assert change(limit_foreign=True).changed == {"max_foreign_participants_per_room": [0, None]}
 
@@ -69,7 +69,7 @@ def test_success_again_changes_nothing() -> None:
     change(default_mode="open")
     assert change(**changes).changed
     again = set_policy(operator=HOST_OPERATOR, changes=PolicyUpdate(**changes), now=NOW + DAY)
-    assert again.sentences == ["The policy already has these values; nothing changed."]
+    assert again.lines == ["The policy already has these values; nothing changed."]
     assert again.policy["updated_at"] == NOW
     assert AuditEntry.objects.count() == 2
 
@@ -83,7 +83,7 @@ def test_success_audited() -> None:
 
 def test_success_dry_run() -> None:
     result = change(default_mode="open", dry_run=True)
-    assert result.sentences == ["Would set default_mode to open (was closed)."]
+    assert result.lines == ["Would set default_mode to open (was closed)."]
     assert result.dry_run
     assert not Policy.objects.exists()
     assert not AuditEntry.objects.exists()

@@ -10,7 +10,7 @@ import pytest
 from scaiwave.sandbox import Sandbox
 from tenants.lookup.resolve import resolve_participant
 from tenants.models import Participant, Partner, RoleGrant, Tenant
-from tenants.people.suspend_participant import resume_participant, suspend_participant
+from tenants.people.suspension import resume_participant, suspend_participant
 from tenants.roles.grants import grant_role
 from tests.identity_sync.sync.helpers import (
     HOST,

@@ -10,9 +10,13 @@ from scaiwave.core.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.accounts.callers import is_suspended_manually
 from tenants.models import Participant, Partner, Tenant
-from tenants.people.suspend_participant import resume_participant, suspend_participant
-from tenants.people.suspend_partner import suspend_partner
-from tenants.people.suspend_tenant import resume_tenant, suspend_tenant
+from tenants.people.suspension import (
+    resume_participant,
+    resume_tenant,
+    suspend_participant,
+    suspend_partner,
+    suspend_tenant,
+)
 from tests.identity_sync.sync.helpers import (
     get_changed_counts,
     list_people_of_tenant,

@@ -19,8 +19,7 @@ from scaiwave.core.operators import get_host_operator
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
 from scaiwave.storage.error_mapping import DatabaseBusy
-from tenants.people.suspend_participant import suspend_participant
-from tenants.people.suspend_tenant import suspend_tenant
+from tenants.people.suspension import suspend_participant, suspend_tenant
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories

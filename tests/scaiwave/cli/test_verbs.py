@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -13,6 +14,7 @@ from scaiwave.cli.hints import suggest
 from scaiwave.cli.verbs import (
     AREAS,
     GROUPS,
+    TABLE,
     VERBS,
     Verb,
     VerbPath,
@@ -72,7 +74,7 @@ def test_success_command_exists_and_can_start(words: VerbPath, verb: Verb) -> No
 @every_verb
 def test_success_examples_are_understood(words: VerbPath, verb: Verb) -> None:
     canonical = canonical_path(words) or words
-    for example in verb.examples:
+    for example in command(verb).examples:
         typed = [line for line in simple_commands(example) if find_longest_match(line) == canonical]
         assert typed, example
         for line in typed:
@@ -131,10 +133,19 @@ def test_success_summaries_are_imperative_and_short() -> None:
         assert not verb.help.endswith("."), words
 
 
-def test_success_every_command_has_one_area() -> None:
-    """A new command belongs into one of `AREAS`, or help does not list it."""
-    listed = sorted(name for area in AREAS for name in area.commands)
-    assert listed == sorted({verb.command for verb in VERBS.values()})
+def test_success_table_is_what_the_commands_declare() -> None:
+    """scripts/command_table.py writes it, in the order of the areas and their places."""
+    entries = [line.split("\t") for line in Path(TABLE).read_text("utf-8").splitlines()]
+    commands = [command(Verb(*fields)) for _, _, *fields in entries]
+    assert [tuple(entry) for entry in entries] == [each.get_entry() for each in commands]
+    places = [(list(AREAS).index(each.area), each.place) for each in commands]
+    assert sorted(set(places)) == places
+
+
+def test_success_summary_is_the_first_sentence_of_the_help() -> None:
+    assert command(VERBS["role", "create"]).summary == ""
+    assert VERBS["role", "create"].help == "Create a role"
+    assert VERBS["doctor",].help == "Check this server and suggest fixes"
 
 
 @every_verb

@@ -312,7 +312,7 @@ def test_success_figures_of_a_day_feed_the_charts() -> None:
     row_factories.make_media(acme, "file", size=2048)
     for days_ago, now in ((1, NOW - timedelta(days=1)), (0, NOW), (0, NOW + timedelta(hours=1))):
         result = record_figures(operator=HOST_OPERATOR, now=now)
-        assert result.figures["day"] == str((NOW - timedelta(days=days_ago)).date())
+        assert result.subject["day"] == str((NOW - timedelta(days=days_ago)).date())
     assert DailyFigures.objects.count() == 2
     last = get_chart("Storage")["columns"][-1]
     assert (last.label, last.text) == ("2026-11-24", "2.0 KiB")

@@ -67,7 +67,7 @@ def test_success_disabled_and_enabled_again() -> None:
     assert can_see_the_site(client)
     result = disable(username="Anna")
     assert result.sentence == "Administrator anna disabled."
-    assert (result.administrator["status"], result.administrator["can_sign_in"]) == (
+    assert (result.subject["status"], result.subject["can_sign_in"]) == (
         "disabled",
         False,
     )

@@ -83,7 +83,7 @@ def test_success_audited_without_the_password() -> None:
 
 def test_success_dry_run_asks_for_no_password_and_writes_nothing() -> None:
     result = create(password=never, dry_run=True)
-    assert (result.administrator["id"], result.created) == (None, False)
+    assert (result.subject["id"], result.changed) == (None, False)
     assert not AdminUser.objects.exists()
     assert not AuditEntry.objects.exists()
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from tenants.audit.queries.actions import AUDIT_ACTIONS
 from tenants.audit.record import record_audit
 from tenants.models import AdminUser
+from tenants.people.suspension import PARTICIPANT, PARTNER, TENANT
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR
 
@@ -49,6 +50,11 @@ def find_actions(node: ast.AST) -> Iterator[str]:
         )
 
 
+def list_suspensions() -> Iterator[str]:
+    for rules in (PARTNER, TENANT, PARTICIPANT):
+        yield from (rules.suspend_action, rules.resume_action)
+
+
 def test_success_all_actions_that_are_written_can_be_chosen() -> None:
     written = {
         action
@@ -57,6 +63,7 @@ def test_success_all_actions_that_are_written_can_be_chosen() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for action in find_actions(node)
     }
+    written.update(list_suspensions())
     assert sorted(written) == list(AUDIT_ACTIONS)
 
 

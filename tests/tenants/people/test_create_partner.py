@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
-from tenants.people.create_partner import CreatePartnerResult, PartnerSpec, create_partner
+from tenants.people.create_partner import PartnerSpec, create_partner
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -22,7 +23,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def create(**changes: Any) -> CreatePartnerResult:
+def create(**changes: Any) -> Change:
     """Create Northwind as the host operator; the changes replace its values."""
     who = {
         "operator": changes.pop("operator", HOST_OPERATOR),
@@ -35,7 +36,7 @@ def create(**changes: Any) -> CreatePartnerResult:
 def test_success_created_and_audited() -> None:
     result = create(scaikey_id="prt_1", limits={"max_tenants": 20})
     partner, entry = Partner.objects.get(), AuditEntry.objects.get()
-    assert (result.created, result.partner["id"]) == (True, partner.pk)
+    assert (result.changed, result.subject["id"]) == (True, partner.pk)
     assert (partner.slug, partner.name, partner.created_at) == ("northwind", "Northwind", NOW)
     assert (partner.scaikey_id, partner.max_tenants, partner.is_active) == ("prt_1", 20, True)
     assert (entry.action, entry.subject_id) == ("create-partner", str(partner.pk))
@@ -45,14 +46,14 @@ def test_success_created_and_audited() -> None:
 
 def test_success_repeated_finds_the_partner() -> None:
     first, again = create(limits={"max_tenants": 20}), create(limits={"max_tenants": 20})
-    assert (first.created, again.created) == (True, False)
-    assert again.partner == first.partner == create().partner
+    assert (first.changed, again.changed) == (True, False)
+    assert again.subject == first.subject == create().subject
     assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
 def test_success_dry_run_writes_nothing() -> None:
     result = create(dry_run=True)
-    assert (result.partner["id"], result.dry_run) == (None, True)
+    assert (result.subject["id"], result.dry_run) == (None, True)
     assert not Partner.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -122,5 +123,5 @@ def test_fail_not_allowed() -> None:
 def test_success_two_at_once_make_one() -> None:
     """The slug is not unique in the database, so one has to wait for the other."""
     results = run_concurrently(create, create)
-    assert sorted(result.created for result in results) == [False, True]
+    assert sorted(result.changed for result in results) == [False, True]
     assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)

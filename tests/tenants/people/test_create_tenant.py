@@ -9,6 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from scaiwave.config import load
+from scaiwave.core.change import Change
 from scaiwave.core.errors import (
     InsufficientPermission,
     ScaiWaveError,
@@ -28,7 +29,7 @@ from tenants.errors import (
     TenantConflict,
 )
 from tenants.models import AuditEntry, Partner, Tenant
-from tenants.people.create_tenant import CreateTenantResult, create_tenant
+from tenants.people.create_tenant import create_tenant
 from tenants.people.scaikey_lookup import TenantLookup, build_tenant_lookup
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -70,7 +71,7 @@ class UnsyncedTenant:
     partner: Partner
     other_partner: Partner
 
-    def create(self, lookup: TenantLookup | None, **changes: Any) -> CreateTenantResult:
+    def create(self, lookup: TenantLookup | None, **changes: Any) -> Change:
         arguments = {"slug": "zenith", "name": "Zenith Corp", "scaikey_tenant_id": self.id}
         return create(lookup=lookup, **{**arguments, **changes})
 
@@ -91,7 +92,7 @@ def zenith(sandbox: Sandbox) -> UnsyncedTenant:
 def test_success_local() -> None:
     result = create()
     tenant = Tenant.objects.get()
-    assert (result.created, result.tenant["id"]) == (True, tenant.pk)
+    assert (result.changed, result.subject["id"]) == (True, tenant.pk)
     assert (tenant.slug, tenant.name, tenant.created_at) == ("acme", "Acme Corp", NOW)
     assert (tenant.scaikey_tenant_id, tenant.partner, tenant.is_active) == (None, None, True)
 
@@ -112,7 +113,7 @@ def test_success_verified_takes_partner_and_status_from_scaikey(
     zenith: UnsyncedTenant, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, status="SUSPENDED")
-    assert zenith.create(lookup).created
+    assert zenith.create(lookup).changed
     tenant = Tenant.objects.get()
     assert (tenant.scaikey_tenant_id, tenant.partner) == (zenith.id, zenith.partner)
     assert (tenant.scaikey_status, tenant.status) == ("SUSPENDED", "suspended")
@@ -120,7 +121,7 @@ def test_success_verified_takes_partner_and_status_from_scaikey(
 
 def test_success_partner_by_any_of_its_names(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     for name in (zenith.partner.slug, zenith.partner.scaikey_id, str(zenith.partner.pk)):
-        assert zenith.create(lookup, partner=name).tenant["partner"]["id"] == zenith.partner.pk
+        assert zenith.create(lookup, partner=name).subject["partner"]["id"] == zenith.partner.pk
     assert Tenant.objects.count() == 1
 
 
@@ -128,18 +129,18 @@ def test_success_partner_that_was_not_synced_yet(
     zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     Partner.objects.all().delete()
-    assert zenith.create(lookup).tenant["partner"] is None
+    assert zenith.create(lookup).subject["partner"] is None
 
 
 def test_success_without_verification_the_options_are_used() -> None:
-    assert create(scaikey_tenant_id="tnt_later").created
+    assert create(scaikey_tenant_id="tnt_later").changed
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_later"
 
 
 def test_success_repeated_finds_the_tenant(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     first, again = zenith.create(lookup), zenith.create(lookup)
-    assert (first.created, again.created) == (True, False)
-    assert again.tenant == first.tenant
+    assert (first.changed, again.changed) == (True, False)
+    assert again.subject == first.subject
     assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
@@ -147,9 +148,9 @@ def test_success_dry_run_checks_everything_and_writes_nothing(
     zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     result = zenith.create(lookup, dry_run=True)
-    assert (result.created, result.dry_run) == (False, True)
+    assert (result.changed, result.dry_run) == (False, True)
     assert result.document()["changed"] is True
-    assert (result.tenant["id"], result.tenant["partner"]["id"]) == (None, zenith.partner.pk)
+    assert (result.subject["id"], result.subject["partner"]["id"]) == (None, zenith.partner.pk)
     assert not Tenant.objects.exists()
     assert not AuditEntry.objects.exists()
     with pytest.raises(ScaiKeyMismatch):
@@ -182,7 +183,7 @@ def test_fail_slug_is_taken() -> None:
 
 def test_fail_same_slug_with_another_name_or_partner() -> None:
     create(partner=make_partner().slug)
-    assert not create().created
+    assert not create().changed
     other_values: tuple[dict[str, Any], ...] = (
         {"name": "Acme"},
         {"partner": make_partner("south").slug},
@@ -263,7 +264,7 @@ def test_fail_no_partner_in_scaikey(
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.partner.slug)
     assert f"tenant {zenith.id} belongs to no partner, not to " in caught.value.message
-    assert zenith.create(lookup).tenant["partner"] is None
+    assert zenith.create(lookup).subject["partner"] is None
 
 
 @pytest.mark.parametrize(
@@ -280,8 +281,8 @@ def test_success_partner_admin_creates_under_the_own_partner(
     zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     paula = make_partner_admin(zenith.partner)
-    assert create(operator=paula).tenant["partner"]["id"] == zenith.partner.pk
-    assert zenith.create(lookup, operator=paula).tenant["partner"]["id"] == zenith.partner.pk
+    assert create(operator=paula).subject["partner"]["id"] == zenith.partner.pk
+    assert zenith.create(lookup, operator=paula).subject["partner"]["id"] == zenith.partner.pk
 
 
 def test_fail_partner_admin_outside_the_own_partner(
@@ -355,7 +356,7 @@ def test_success_created_concurrently(zenith: UnsyncedTenant, lookup: TenantLook
         zenith.create(lookup)
         return lookup(key)
 
-    assert not zenith.create(overtaken).created
+    assert not zenith.create(overtaken).changed
     assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
@@ -377,7 +378,7 @@ def test_fail_slug_is_taken_concurrently(zenith: UnsyncedTenant, lookup: TenantL
 def test_success_concurrent_calls_create_one_tenant() -> None:
     def attempt(name: str) -> str:
         try:
-            return "created" if create(name=name).created else "exists"
+            return "created" if create(name=name).changed else "exists"
         except ScaiWaveError as error:
             return error.code
 

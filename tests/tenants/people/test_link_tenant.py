@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.errors import InvalidName, ScaiKeyTenantNotFound, TenantConflict, TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.people.link_tenant import LinkTenantResult, link_tenant
+from tenants.people.link_tenant import link_tenant
 from tenants.people.scaikey_lookup import TenantLookup
 from tests.tenants.factories import (
     EARLIER,
@@ -39,7 +40,7 @@ def at_scaikey(sandbox: Sandbox) -> str:
     return sandbox.directory.add_tenant(name="Lab", slug="laboratory")
 
 
-def link(key: str, lookup: TenantLookup | None = None, **changes: Any) -> LinkTenantResult:
+def link(key: str, lookup: TenantLookup | None = None, **changes: Any) -> Change:
     arguments: dict[str, Any] = {"operator": HOST_OPERATOR, "name": "lab", "now": NOW}
     return link_tenant(scaikey_tenant_id=key, lookup=lookup, **{**arguments, **changes})
 
@@ -53,7 +54,10 @@ def test_success_linked_and_audited(
     lab.refresh_from_db()
     assert (lab.scaikey_tenant_id, lab.status, lab.updated_at) == (at_scaikey, "suspended", NOW)
     partner = sandbox.directory.get("tenant", at_scaikey)["partner_id"]
-    assert result.next_sync == {"slug": ["lab", "laboratory"], "partner": ["", partner]}
+    assert result.rest["next_sync_changes"] == [
+        {"field": "slug", "old": "lab", "new": "laboratory"},
+        {"field": "partner", "old": "", "new": partner},
+    ]
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id) == ("link-tenant", str(lab.pk))
     assert entry.details == {"scaikey_tenant_id": at_scaikey}
@@ -68,7 +72,7 @@ def test_success_again_changes_nothing(lab: Tenant) -> None:
 def test_success_dry_run(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> None:
     result = link(at_scaikey, lookup, dry_run=True)
     assert result.dry_run
-    assert result.next_sync["slug"] == ["lab", "laboratory"]
+    assert result.rest["next_sync_changes"][0]["new"] == "laboratory"
     lab.refresh_from_db()
     assert lab.scaikey_tenant_id is None
     assert not AuditEntry.objects.exists()

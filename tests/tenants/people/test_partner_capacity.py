@@ -58,7 +58,7 @@ def test_fail_a_full_partner_gets_no_tenant_in_any_way() -> None:
         assert caught.value.message == "Partner northwind has 2 of 2 tenants."
     assert Tenant.objects.filter(partner=partner, absent_since=None).count() == 2
     # What exists already, or stays with its partner, does not count as a new tenant.
-    assert not create(slug="two", partner="northwind").created
+    assert not create(slug="two", partner="northwind").changed
     update_tenant(
         operator=HOST_OPERATOR,
         tenant="two",
@@ -70,7 +70,7 @@ def test_fail_a_full_partner_gets_no_tenant_in_any_way() -> None:
 @pytest.mark.django_db
 def test_success_a_partner_without_a_limit() -> None:
     make_partner(max_tenants=None)
-    assert create(slug="one", partner="northwind").created
+    assert create(slug="one", partner="northwind").changed
 
 
 @pytest.mark.only_on("postgresql")

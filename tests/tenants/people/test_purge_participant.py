@@ -15,6 +15,7 @@ from scaiwave import extensions
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.config import load
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from scaiwave.operations.doctor.stored_report import store_health_report
 from tenants import jobs
@@ -32,7 +33,6 @@ from tenants.people import purge_participant as service
 from tenants.people.purge_participant import (
     BATCH_SIZE,
     PurgeOptions,
-    PurgeParticipantResult,
     PurgeParticipantsResult,
     purge_participant,
     purge_participants,
@@ -63,7 +63,7 @@ def make_removed(tenant: Tenant, name: str = "anna", days: int = 100, **fields: 
     return make_person(tenant, name, absent_since=NOW - timedelta(days=days), **fields)
 
 
-def purge(**changes: Any) -> PurgeParticipantResult:
+def purge(**changes: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "name": "anna@acme.example",
@@ -114,8 +114,8 @@ def test_success_erased_and_audited_by_id() -> None:
     assert (entry.subject_id, entry.tenant_slug) == (str(anna.pk), "acme")
     assert entry.details == {"reason": "request 17", "removed_at": "2026-08-16T12:00:00+00:00"}
     assert result.sentence == f"Participant {FQID} purged."
-    assert result.participant["purged_at"] == NOW
-    assert result.participant["status"] == "deactivated"
+    assert result.subject["purged_at"] == NOW
+    assert result.subject["status"] == "deactivated"
 
 
 def test_success_the_account_of_the_admin_site_is_deleted() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import ParticipantNotFound, SuperAdminOnly
 from tenants.models import AuditEntry, Participant
-from tenants.people.suspend_participant import ResumeParticipantResult, resume_participant
+from tenants.people.suspension import resume_participant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 FQID = "@anna.acme:localhost"
 
 
-def resume(**changes: Any) -> ResumeParticipantResult:
+def resume(**changes: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "name": "anna@acme.example",

@@ -7,7 +7,7 @@ import pytest
 
 from scaiwave.core.errors import InsufficientPermission
 from tenants.models import AuditEntry, Partner
-from tenants.people.suspend_partner import resume_partner
+from tenants.people.suspension import resume_partner
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,

@@ -8,7 +8,7 @@ import pytest
 from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.people.suspend_tenant import resume_tenant
+from tenants.people.suspension import resume_tenant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import InvalidName, LastSuperAdmin, ParticipantNotFound, SuperAdminOnly
 from tenants.models import AuditEntry, Participant
-from tenants.people.suspend_participant import SuspendParticipantResult, suspend_participant
+from tenants.people.suspension import suspend_participant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -35,7 +36,7 @@ QUESTION = (
 )
 
 
-def suspend(**changes: Any) -> SuspendParticipantResult:
+def suspend(**changes: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "name": "anna@acme.example",
@@ -55,8 +56,8 @@ def test_success_suspended_and_audited() -> None:
     assert (entry.action, entry.tenant_id) == ("suspend-participant", str(anna.tenant_id))
     assert (entry.subject_type, entry.subject_id) == ("participant", str(anna.pk))
     assert entry.details == {"reason": "lost laptop"}
-    assert result.participant["status"] == "suspended"
-    assert result.participant["suspended_manually_at"] == NOW
+    assert result.subject["status"] == "suspended"
+    assert result.subject["suspended_manually_at"] == NOW
 
 
 def test_success_by_every_name_and_in_one_tenant() -> None:
@@ -95,7 +96,7 @@ def test_success_again_does_not_ask_and_changes_nothing() -> None:
 
 def test_success_suspended_concurrently() -> None:
     make_person(make_tenant())
-    inner: list[SuspendParticipantResult] = []
+    inner: list[Change] = []
     assert not suspend(confirm=lambda question: inner.append(suspend())).changed
     assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
 

@@ -6,11 +6,12 @@ from functools import partial
 import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import InvalidName, LastSuperAdmin, PartnerNotFound
 from tenants.lookup.sign_in_blockers import sign_in_blockers
 from tenants.models import AuditEntry, Participant, Partner
-from tenants.people.suspend_partner import SuspendPartnerResult, suspend_partner
+from tenants.people.suspension import suspend_partner
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -55,7 +56,7 @@ def test_success_suspended_and_audited() -> None:
         "northwind",
     )
     assert (entry.tenant_id, entry.details) == ("", {"reason": "unpaid"})
-    assert (result.partner["status"], result.partner["reason"]) == (
+    assert (result.subject["status"], result.subject["reason"]) == (
         "suspended",
         "suspended manually",
     )
@@ -88,7 +89,7 @@ def test_success_repeated_changes_nothing_without_a_prompt() -> None:
 
 def test_success_suspended_concurrently() -> None:
     make_partner()
-    inner: list[SuspendPartnerResult] = []
+    inner: list[Change] = []
     assert not suspend(confirm=lambda question: inner.append(suspend())).changed
     assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
 

@@ -6,10 +6,11 @@ from functools import partial
 import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import InvalidName, TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.people.suspend_tenant import SuspendTenantResult, suspend_tenant
+from tenants.people.suspension import suspend_tenant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -49,7 +50,7 @@ def test_success_suspended_and_audited() -> None:
     assert tenant.inactive_reason == "suspended manually"
     assert (entry.action, entry.tenant_id) == ("suspend-tenant", str(tenant.pk))
     assert entry.details == {"reason": "unpaid"}
-    assert result.tenant["status"] == "suspended"
+    assert result.subject["status"] == "suspended"
 
 
 @pytest.mark.parametrize(("people", "blocked"), [(1, "1 person"), (3, "all 3 people")])
@@ -80,7 +81,7 @@ def test_success_repeated_changes_nothing_without_a_prompt() -> None:
 
 def test_success_suspended_concurrently() -> None:
     make_tenant()
-    inner: list[SuspendTenantResult] = []
+    inner: list[Change] = []
     assert not suspend(confirm=lambda question: inner.append(suspend())).changed
     assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
 

@@ -6,10 +6,11 @@ from functools import partial
 import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.people.link_tenant import UnlinkTenantResult, unlink_tenant
+from tenants.people.link_tenant import unlink_tenant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -135,5 +136,5 @@ def test_success_unlinked_concurrently() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def _ignore(result: UnlinkTenantResult) -> None:
+def _ignore(result: Change) -> None:
     assert result.changed

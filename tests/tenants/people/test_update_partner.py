@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scaiwave.core.errors import InsufficientPermission, UsageError
+from tenants.audit.field_changes import UpdateResult
 from tenants.errors import (
     InvalidLimit,
     InvalidName,
@@ -15,7 +16,7 @@ from tenants.errors import (
     PartnerNotFound,
 )
 from tenants.models import AuditEntry, Partner
-from tenants.people.update_partner import PartnerUpdate, UpdatePartnerResult, update_partner
+from tenants.people.update_partner import PartnerUpdate, update_partner
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -29,7 +30,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def update(changes: PartnerUpdate, **options: Any) -> UpdatePartnerResult:
+def update(changes: PartnerUpdate, **options: Any) -> UpdateResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "partner": "northwind",
@@ -80,7 +81,7 @@ def test_success_changed_and_audited() -> None:
 
 def test_success_slug() -> None:
     make_local()
-    assert update(PartnerUpdate(slug="north")).partner["slug"] == "north"
+    assert update(PartnerUpdate(slug="north")).subject["slug"] == "north"
     assert Partner.objects.get().slug == "north"
 
 

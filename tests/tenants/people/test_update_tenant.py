@@ -7,6 +7,7 @@ import pytest
 
 from rooms.models import Room
 from scaiwave.core.errors import InsufficientPermission, UsageError
+from tenants.audit.field_changes import UpdateResult
 from tenants.errors import (
     InvalidLimit,
     InvalidName,
@@ -17,7 +18,7 @@ from tenants.errors import (
     TenantNotFound,
 )
 from tenants.models import AuditEntry, Tenant
-from tenants.people.update_tenant import TenantUpdate, UpdateTenantResult, update_tenant
+from tenants.people.update_tenant import TenantUpdate, update_tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -34,7 +35,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def update(changes: TenantUpdate, **options: Any) -> UpdateTenantResult:
+def update(changes: TenantUpdate, **options: Any) -> UpdateResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
@@ -64,7 +65,7 @@ def test_success_limits() -> None:
         "  max_rooms            5 → no limit",
         "  max_ai_tokens_month  no limit → 9,223,372,036,854,775,807",
     ]
-    assert (result.warnings, result.tenant["max_participants"]) == ([], 10)
+    assert (result.warnings, result.subject["max_participants"]) == ([], 10)
 
 
 def test_success_audited_with_old_and_new() -> None:

@@ -35,7 +35,7 @@ create = partial(
 
 def test_success_created_and_audited() -> None:
     tenant = make_tenant()
-    assert create().created
+    assert create().changed
     role, entry = Role.objects.get(), AuditEntry.objects.get()
     assert (role.slug, role.name, role.tenant, role.is_built_in, role.created_at) == (
         "editors",
@@ -71,7 +71,7 @@ def test_success_repeated_finds_the_role() -> None:
 def test_success_the_same_slug_in_another_tenant() -> None:
     make_tenant("acme"), make_tenant("globex")
     create()
-    assert create(tenant="globex", name="Redaktion").created
+    assert create(tenant="globex", name="Redaktion").changed
 
 
 @pytest.mark.only_on("postgresql")
@@ -79,7 +79,7 @@ def test_success_the_same_slug_in_another_tenant() -> None:
 def test_success_created_by_concurrent_calls() -> None:
     make_tenant()
     results = run_concurrently(*[create] * 4)
-    assert sorted(result.created for result in results) == [False, False, False, True]
+    assert sorted(result.changed for result in results) == [False, False, False, True]
     assert AuditEntry.objects.count() == 1
 
 
@@ -156,7 +156,7 @@ def test_fail_not_allowed_and_out_of_scope() -> None:
     paula = make_partner_admin(northwind)
     with pytest.raises(TenantNotFound):
         create(operator=paula, tenant="globex")
-    assert create(operator=paula).created
+    assert create(operator=paula).changed
     for operator in (make_tenant_admin(acme), READ_ONLY_OPERATOR):
         with pytest.raises(InsufficientPermission) as caught:
             create(operator=operator)

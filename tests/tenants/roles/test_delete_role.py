@@ -69,11 +69,11 @@ def test_success_rooms_that_still_use_it_are_reported() -> None:
         )
     planned = delete(dry_run=True)
     assert planned.document()["used_by"] == ["room Attic", "room Lab"]
-    assert planned.warning == (
+    assert planned.warnings == [
         "Still open to holders of editors: room Attic; room Lab. No one holds the role now, but "
         "anyone who is granted a new role with this slug can read them."
-    )
-    assert delete().warning == planned.warning
+    ]
+    assert delete().warnings == planned.warnings
 
 
 def test_fail_role_is_granted() -> None:

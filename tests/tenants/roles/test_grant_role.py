@@ -39,7 +39,7 @@ def test_success_to_a_participant_and_audited() -> None:
     tenant = make_tenant()
     anna, role = make_person(tenant), make_role(tenant)
     result = grant(anna)
-    assert result.sentences == ["Role editors granted to Anna (@anna.acme:localhost)."]
+    assert result.lines == ["Role editors granted to Anna (@anna.acme:localhost)."]
     given, entry = RoleGrant.objects.get(), AuditEntry.objects.get()
     assert (given.role, given.participant, given.group, given.tenant) == (role, anna, None, tenant)
     assert (given.source, given.granted_by, given.created_at) == ("manual", "root", NOW)
@@ -100,11 +100,11 @@ def test_success_manual_grant_replaces_that_of_scaikey() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
     given = make_grant(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
-    assert grant(anna, dry_run=True).sentences == [
+    assert grant(anna, dry_run=True).lines == [
         "Anna (@anna.acme:localhost) has role editors from ScaiKey; would convert it to a manual "
         "grant."
     ]
-    assert grant(anna).sentences == [
+    assert grant(anna).lines == [
         "Anna (@anna.acme:localhost) has role editors from ScaiKey; converted to a manual grant, "
         "which remains if ScaiKey removes its own."
     ]
@@ -117,15 +117,15 @@ def test_success_in_a_tenant_that_is_suspended() -> None:
     tenant = make_tenant(scaikey_status="SUSPENDED")
     make_role(tenant)
     counts = "The role has no effect while tenant acme is suspended in ScaiKey."
-    assert grant(make_group(tenant)).sentences[1:] == [counts]
+    assert grant(make_group(tenant)).lines[1:] == [counts]
     person = make_person(tenant, suspended_by_hand_at=EARLIER)
-    assert grant(person, dry_run=True).sentences[2:] == [counts]
+    assert grant(person, dry_run=True).lines[2:] == [counts]
 
 
 def test_success_to_a_suspended_participant() -> None:
     tenant = make_tenant()
     make_role(tenant)
-    assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).sentences[1:] == [
+    assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).lines[1:] == [
         "The role has no effect while Anna is suspended manually."
     ]
 

@@ -26,7 +26,7 @@ def test_success_revoked_and_audited() -> None:
     role = make_role(tenant)
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "berta"))
-    assert revoke(anna).sentences == ["Role editors revoked from Anna (@anna.acme:localhost)."]
+    assert revoke(anna).lines == ["Role editors revoked from Anna (@anna.acme:localhost)."]
     assert list(role.grants.values_list("participant__local_id", flat=True)) == ["berta.acme"]
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id) == ("role revoke", str(anna.pk))
@@ -64,8 +64,8 @@ def test_success_remaining_grants_are_reported() -> None:
     still = "Anna still has role editors through Backend > Engineering > All, granted by root."
     for dry_run in (True, False):
         result = revoke(anna, dry_run=dry_run)
-        assert result.sentences[1:] == [still]
-    assert revoke(anna).sentences == [
+        assert result.lines[1:] == [still]
+    assert revoke(anna).lines == [
         "Role editors is not granted to Anna (@anna.acme:localhost); nothing changed.",
         still,
     ]

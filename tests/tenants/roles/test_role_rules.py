@@ -162,7 +162,7 @@ def test_success_the_same_person_through_another_grant() -> None:
     anna, all_group = make_nested_groups(tenant)
     grant(anna, "super_admin")
     grant(all_group, "super_admin")
-    assert revoke(anna, "super_admin").sentences == [
+    assert revoke(anna, "super_admin").lines == [
         "Role super_admin revoked from Anna (@anna.acme:localhost).",
         "Anna still has role super_admin through Backend > Engineering > All, granted by root.",
     ]

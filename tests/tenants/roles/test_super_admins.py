@@ -17,7 +17,7 @@ from tenants.errors import LastSuperAdmin
 from tenants.lookup.sign_in_blockers import sign_in_blockers
 from tenants.models import AuditEntry, Participant, Role, Tenant
 from tenants.people.link_tenant import link_tenant, unlink_tenant
-from tenants.people.suspend_tenant import suspend_tenant
+from tenants.people.suspension import suspend_tenant
 from tenants.roles.queries.super_admins import SuperAdmins, count_super_admins
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (

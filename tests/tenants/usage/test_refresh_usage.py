@@ -66,8 +66,8 @@ def test_success_stored_by_month_with_the_time() -> None:
     row = TokenUsage.objects.get()
     assert (row.month, row.fetched_at) == (NOVEMBER, NOW)
     assert (row.input_tokens, row.output_tokens, row.total_tokens) == (119, 1, 120)
-    assert result.sentences == ["Updated 1 tenant: 120 AI tokens in 2026-11 (UTC)."]
-    assert result.warning is None
+    assert result.lines == ["Updated 1 tenant: 120 AI tokens in 2026-11 (UTC)."]
+    assert result.warnings == []
 
 
 def test_success_asks_for_the_utc_month_to_date_once() -> None:
@@ -91,9 +91,7 @@ def test_success_repeated_updates_the_figures() -> None:
     assert read_totals() == {"acme": 15, "globex": 20}
     moments = dict(TokenUsage.objects.values_list("tenant__slug", "fetched_at"))
     assert moments == {"acme": later, "globex": NOW}
-    assert (
-        result.sentences[1] == "ScaiGrid has no usage for 1 other; their stored figures were kept."
-    )
+    assert result.lines[1] == "ScaiGrid has no usage for 1 other; their stored figures were kept."
 
 
 def test_success_a_tenant_without_a_row_gets_none() -> None:
@@ -109,13 +107,12 @@ def test_success_unknown_keys_are_reported() -> None:
     rows = [*usage(acme=1, gone=5), Usage(group_key=None, total_tokens=7)]
     result = refresh(rows)
     assert (result.total_tokens, result.unknown) == (1, ("", "tnt_gone"))
-    assert result.warning == (
+    assert result.warnings == [
         "ScaiGrid has usage for 2 unknown tenants: (no tenant), tnt_gone. `scaiwave sync` "
         "fetches new tenants."
-    )
+    ]
     many = refresh(usage(**{f"x{number:02}": 1 for number in range(12)}))
-    assert many.warning is not None
-    assert "tnt_x09 and 2 more. " in many.warning
+    assert "tnt_x09 and 2 more. " in many.warnings[0]
 
 
 def test_success_one_audit_row() -> None:
@@ -134,7 +131,7 @@ def test_success_dry_run_writes_nothing() -> None:
     make_tenant("acme")
     result = refresh(usage(acme=3), dry_run=True)
     assert (TokenUsage.objects.count(), AuditEntry.objects.count()) == (0, 0)
-    assert result.sentences == ["Would update 1 tenant: 3 AI tokens in 2026-11 (UTC)."]
+    assert result.lines == ["Would update 1 tenant: 3 AI tokens in 2026-11 (UTC)."]
     assert result.dry_run
 
 

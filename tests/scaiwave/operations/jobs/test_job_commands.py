@@ -144,15 +144,13 @@ def test_success_clear(redis: Redis) -> None:
     plant_call(redis, "waiting", SYNC)
     plant_job(redis, "pickled", b"\x80")
     redis.rpush("rq:queue:default", b"\xff")
-    assert (
-        clear_jobs(operator=HOST, state="waiting", confirm=confirm, now=NOW, dry_run=True).count
-        == 3
-    )
+    planned = clear_jobs(operator=HOST, state="waiting", confirm=confirm, now=NOW, dry_run=True)
+    assert planned.subject["count"] == 3
     assert len(get_states()) == 4
     result = clear_jobs(operator=HOST, state="waiting", confirm=confirm, now=NOW)
-    assert (result.count, get_states()) == (3, {"failed": "failed"})
-    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).count == 1
-    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).count == 0
+    assert (result.subject["count"], get_states()) == (3, {"failed": "failed"})
+    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).subject["count"] == 1
+    assert clear_jobs(operator=HOST, state="failed", confirm=confirm, now=NOW).subject["count"] == 0
     assert redis.keys("rq:job:*") == redis.keys("rq:queue:*") == []
     details = AuditEntry.objects.order_by("pk").values_list("details", flat=True)
     assert [entry["jobs"] for entry in details] == [
