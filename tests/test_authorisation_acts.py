@@ -77,6 +77,12 @@ def test_success_every_act_has_a_row_of_its_command() -> None:
             assert tuple(act.command.split()) == words
 
 
+def test_success_permissions_are_those_of_the_commands() -> None:
+    """A sync of all tenants takes more in the admin site: it names no tenant whose scope counts."""
+    own = {act.slug for act in get_acts() if act.permission not in (None, act.declared_permission)}
+    assert own == {"sync", "sync-dry-run"}
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("slug", list_slugs(commits=False))
 def test_success_only_permitted_accounts_act(

@@ -68,7 +68,12 @@ def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
     if not problems:
         raise NoSigningKey("This server has no private key to check.")
     rows = [
-        _build_row(key, get_key_state(key, signing, now).value, problem)
+        {
+            "key_id": key.key_id,
+            "state": get_key_state(key, signing, now).value,
+            "ok": problem is None,
+            "problem": problem.message if problem else None,
+        }
         for key, problem in problems
     ]
     raised: dict[str, ScaiWaveError] = {key.key_id: problem for key, problem in problems if problem}
@@ -110,12 +115,3 @@ def find_key_problem(key: ServerKey) -> KeyUnreadable | KeyDamaged | None:
     except (KeyUnreadable, KeyDamaged) as problem:
         return problem
     return None
-
-
-def _build_row(key: ServerKey, state: str, problem: Problem | None) -> Row:
-    return {
-        "key_id": key.key_id,
-        "state": state,
-        "ok": problem is None,
-        "problem": problem.message if problem else None,
-    }

@@ -107,24 +107,20 @@ def build_descriptor(now: datetime) -> Descriptor:
     """
     keys = load_keys()
     signing = find_signing_key(keys, now)
-    previous = [key for key in keys if key != signing and _is_previous(key, now)]
+    previous = {
+        key: key.retires_at
+        for key in keys
+        if key != signing and is_valid(key, now) and key.retires_at and key.signs_from <= now
+    }
     document = {
         "server_name": settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
         "public_key": format_stored_key(signing) if signing else "",
         "protocol_versions": [PROTOCOL_VERSION],
         "endpoints": ENDPOINTS,
         "previous_keys": [
-            {"public_key": format_stored_key(key), "expires_at": json_default(key.retires_at)}
-            for key in previous
+            {"public_key": format_stored_key(key), "expires_at": json_default(retires_at)}
+            for key, retires_at in previous.items()
         ],
     }
-    return Descriptor(document, _compute_max_age(previous, now), signing)
-
-
-def _is_previous(key: ServerKey, now: datetime) -> bool:
-    return is_valid(key, now) and key.retires_at is not None and key.signs_from <= now
-
-
-def _compute_max_age(previous: list[ServerKey], now: datetime) -> int:
-    remaining = [key.retires_at - now for key in previous if key.retires_at is not None]
-    return math.floor(min([MAX_CACHE_AGE, *remaining]).total_seconds())
+    max_age = min([MAX_CACHE_AGE, *(retires_at - now for retires_at in previous.values())])
+    return Descriptor(document, math.floor(max_age.total_seconds()), signing)

@@ -57,15 +57,12 @@ def list_keys(*, operator: Operator, now: datetime) -> ListKeysResult:
         return ListKeysResult(rows, [NO_KEY])
     if is_rotation_near(signing, now):
         days = (now - signing.signs_from).days
-        return ListKeysResult(rows, [_format_rotation_warning(signing.key_id, days)])
+        warning = (
+            f"The yearly rotation is due: key {signing.key_id} has been signing for {days} days. "
+            "Run `scaiwave admin federation key rotate`."
+        )
+        return ListKeysResult(rows, [warning])
     return ListKeysResult(rows, [])
-
-
-def _format_rotation_warning(key_id: str, days: int) -> str:
-    return (
-        f"The yearly rotation is due: key {key_id} has been signing for {days} days. "
-        "Run `scaiwave admin federation key rotate`."
-    )
 
 
 def load_keys() -> list[ServerKey]:

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from federation.errors import InvalidServerName, PeerNotFound
 from federation.keys.ed25519 import PREFIX
 from federation.keys.signing import key_from_text
-from federation.models import KnownPeer, Policy
+from federation.models import KnownPeer
 from federation.policy.queries import PolicyDecision, evaluate_policy, get_policy
 from federation.policy.server_names import parse_server_name
 from scaiwave.core.operators import Operator, Permission
@@ -21,13 +21,9 @@ BATCH_SIZE = 500
 def list_peers(*, operator: Operator, limit: int | None = None) -> Generator[Row, None, None]:
     """Return the known peers by name. Yields one row at a time; errors are raised at once."""
     operator.require(Permission.VIEW_PLATFORM)
-    return _iter_rows(get_policy(), limit)
-
-
-def _iter_rows(policy: Policy, limit: int | None) -> Generator[Row, None, None]:
-    peers = KnownPeer.objects.order_by("server_name")[:limit]
-    for peer in peers.iterator(chunk_size=BATCH_SIZE):
-        yield build_peer_row(peer, evaluate_policy(peer.server_name, policy))
+    policy = get_policy()
+    peers = KnownPeer.objects.order_by("server_name")[:limit].iterator(chunk_size=BATCH_SIZE)
+    return (build_peer_row(peer, evaluate_policy(peer.server_name, policy)) for peer in peers)
 
 
 def show_peer(*, operator: Operator, server_name: str) -> Row:

@@ -82,10 +82,6 @@ def _revoke(call: ActCall) -> ChangeResult:
     )
 
 
-def _generate(call: ActCall) -> ChangeResult:
-    return generate_key(operator=call.operator, now=call.now)
-
-
 def _verify(call: ActCall) -> str:
     """Check all keys, as the command does, and report this one."""
     result = check_keys(operator=call.operator, now=call.now)
@@ -139,30 +135,14 @@ def _describe_present_policy(row: Any) -> str:
     )
 
 
-def _has_no_key(row: Any) -> bool:
-    return not ServerKey.objects.filter(revoked_at=None).exists()
-
-
-def _has_private_key(key: Any) -> bool:
-    return bool(key.private_key_encrypted)
-
-
-def _is_current(key: Any) -> bool:
-    return key.revoked_at is None and key.retires_at is None
-
-
-def _is_not_revoked(key: Any) -> bool:
-    return key.revoked_at is None
-
-
 register_act(
     Act(
         "admin federation key generate",
         "Create a signing key",
         ServerKey,
-        _generate,
+        lambda call: generate_key(operator=call.operator, now=call.now),
         is_of_list=True,
-        is_offered=_has_no_key,
+        is_offered=lambda row: not ServerKey.objects.filter(revoked_at=None).exists(),
     )
 )
 register_act(
@@ -171,7 +151,7 @@ register_act(
         "Verify",
         ServerKey,
         _verify,
-        is_offered=_has_private_key,
+        is_offered=lambda key: bool(key.private_key_encrypted),
         get_note=lambda key: "Decrypts the private key, signs with it, and verifies the signature.",
     )
 )
@@ -182,7 +162,7 @@ register_act(
         ServerKey,
         _rotate,
         form=TypedKeyForm,
-        is_offered=_is_current,
+        is_offered=lambda key: key.revoked_at is None and key.retires_at is None,
         get_note=lambda key: (
             f"A new key signs from now on. This one verifies for {OVERLAP_DAYS} days, in which "
             "other servers fetch the new one."
@@ -196,7 +176,7 @@ register_act(
         ServerKey,
         _revoke,
         form=TypedKeyForm,
-        is_offered=_is_not_revoked,
+        is_offered=lambda key: key.revoked_at is None,
         is_destructive=True,
     )
 )

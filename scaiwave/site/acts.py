@@ -19,7 +19,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 
 from scaiwave.auth.bearer import get_client_address
-from scaiwave.cli.verbs import VERBS, Verb
+from scaiwave.cli.verbs import VERBS
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
@@ -129,11 +129,11 @@ class Act:
     is_also_for: Callable[[Operator], bool] = _never
 
     @property
-    def verb(self) -> Verb:
-        return VERBS[tuple(self.command.split())]
+    def declared_permission(self) -> Permission:
+        return Permission[VERBS[tuple(self.command.split())].permission]
 
     def is_permitted(self, operator: Operator) -> bool:
-        permission = self.permission or Permission[self.verb.permission]
+        permission = self.permission or self.declared_permission
         return operator.has_permission(permission) or self.is_also_for(operator)
 
     @property

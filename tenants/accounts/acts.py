@@ -17,10 +17,6 @@ def _disable_administrator(call: ActCall) -> Change:
     )
 
 
-def _enable_administrator(call: ActCall) -> Change:
-    return enable_administrator(operator=call.operator, username=call.row.username, now=call.now)
-
-
 register_act(
     Act(
         "admin disable-administrator",
@@ -36,7 +32,9 @@ register_act(
         "admin enable-administrator",
         "Enable",
         AdminUser,
-        _enable_administrator,
+        lambda call: enable_administrator(
+            operator=call.operator, username=call.row.username, now=call.now
+        ),
         is_offered=lambda user: not user.is_active,
     )
 )

@@ -122,7 +122,10 @@ def seal_audit(
             count = AuditEntry.objects.filter(**ids).count()
             days = (last - first).days + 1
             return SealAuditResult([], days, count, dry_run, accepted=bool(lost))
-        _require_valid(now)
+        # Fail before anything is closed: without a key, or with IDs that belong to no day.
+        SERVER_SIGNER.load()().sign(b"", now)
+        if invalid := find_invalid_ids(1):
+            raise AuditChanged(f"The audit log has an entry with an invalid ID: {invalid[0]!r}.")
         chain = close_days(chain, last)
         wait_until_settled(settle_seconds)
         result = _seal_days(chain, first, last, now, progress_factory)
@@ -148,13 +151,6 @@ def _remember(chain: AuditChain) -> None:
     """Raises FileUnwritable and DiskFull."""
     newest = KeptSeal(chain.seals, chain.last_seal_sha256)
     replace_file(get_path(), f"{newest}\n".encode())
-
-
-def _require_valid(now: datetime) -> None:
-    """Fail before anything is closed: without a key, or with IDs that belong to no day."""
-    SERVER_SIGNER.load()().sign(b"", now)
-    if invalid := find_invalid_ids(1):
-        raise AuditChanged(f"The audit log has an entry with an invalid ID: {invalid[0]!r}.")
 
 
 def _seal_days(

@@ -48,10 +48,9 @@ def install_audit_triggers(using: str = "default", **signal_arguments: Any) -> N
             cursor.execute(_CREATE_FUNCTION_SQL)
             if not missing_triggers(using):
                 return
-        for statement in (
-            *_build_drop_statements(connection),
-            *_build_create_statements(connection),
-        ):
+        is_postgresql = connection.vendor == "postgresql"
+        triggers = _build_postgresql_triggers() if is_postgresql else _build_sqlite_triggers()
+        for statement in (*_build_drop_statements(connection), *triggers):
             cursor.execute(statement)
 
 
@@ -106,14 +105,6 @@ def missing_triggers(using: str = "default") -> list[str]:
 def _build_drop_statements(connection: BaseDatabaseWrapper) -> list[str]:
     on = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
     return [f"DROP TRIGGER IF EXISTS {name}{on}" for name in trigger_names(connection.vendor)]
-
-
-def _build_create_statements(connection: BaseDatabaseWrapper) -> list[str]:
-    return (
-        _build_postgresql_triggers()
-        if connection.vendor == "postgresql"
-        else _build_sqlite_triggers()
-    )
 
 
 def _build_sqlite_triggers() -> list[str]:

@@ -39,12 +39,9 @@ def sort_ids(values: Mapping[UUID, Any], *, reverse: bool) -> list[UUID]:
     Ignores case, and puts empty values last in both orders. The sort is stable.
     """
     ids = [key for key, value in values.items() if value not in _EMPTY_VALUES]
-    ids.sort(key=lambda key: _fold_case(values[key]), reverse=reverse)
+    folded = {key: text.casefold() for key, text in values.items() if isinstance(text, str)}
+    ids.sort(key=lambda key: folded.get(key, values[key]), reverse=reverse)
     return ids + [key for key, value in values.items() if value in _EMPTY_VALUES]
-
-
-def _fold_case(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

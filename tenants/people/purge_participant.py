@@ -263,7 +263,10 @@ def _purge_batch(
                 subject=person,
                 tenant=person.tenant,
                 now=now,
-                details={**details, "removed_at": _format_time(person.absent_since)},
+                details={
+                    **details,
+                    "removed_at": person.absent_since and person.absent_since.isoformat(),
+                },
             )
     return len(people)
 
@@ -298,10 +301,6 @@ def _describe_people(people: Sequence[Participant]) -> list[PurgedPerson]:
 def _fold(texts: Iterable[str]) -> frozenset[str]:
     """Return the texts as they are and in lower case: SQLite folds the letters of ASCII only."""
     return frozenset(form for text in texts if text for form in (text, text.lower()))
-
-
-def _format_time(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat()
 
 
 def _row(person: Participant) -> Row:

@@ -32,7 +32,8 @@ def fetch_scaikey_tenant(
         operator.require(Permission.MANAGE_PLATFORM)
         return None
     record = lookup(scaikey_tenant_id)
-    if record is None or not _is_in_scope(operator, record):
+    sees = operator.sees_everything
+    if record is None or not (sees or record.partner_id == operator.partner_id):
         raise ScaiKeyTenantNotFound(
             f"Tenant not found in ScaiKey: {scaikey_tenant_id}.",
             fix="Check the ID in ScaiKey. If the tenant will be created there later, add "
@@ -67,10 +68,6 @@ def validate_match(
             f"In ScaiKey, tenant {record.id} belongs to {scaikey_partner}, not to {partner}.",
             fix="Omit --partner-id to use ScaiKey's partner, or move the tenant in ScaiKey first.",
         )
-
-
-def _is_in_scope(operator: Operator, record: ScaiKeyTenantRecord) -> bool:
-    return operator.sees_everything or record.partner_id == operator.partner_id
 
 
 TenantLookup = Callable[[str], "ScaiKeyTenantRecord | None"]

@@ -20,7 +20,7 @@ from tenants.audit.field_changes import FieldChange, UpdateResult
 from tenants.audit.record import record_audit
 from tenants.errors import InvalidFeature, ManagedByScaiKey
 from tenants.lookup.resolve import is_storable_text, resolve_partner, resolve_tenant
-from tenants.lookup.serializers import Row, tenant_row
+from tenants.lookup.serializers import tenant_row
 from tenants.lookup.validators import validate_name, validate_slug
 from tenants.models import Partner, Tenant
 from tenants.people.create_tenant import build_slug_conflict
@@ -78,7 +78,12 @@ def update_tenant(
         resolved, changes = _save(operator, resolved, set_values, partner, now)
     limits = {change.field: change.new for change in changes if change.field in MAX_LIMITS}
     warnings = limit_warnings(operator, resolved, limits, now)
-    row = _build_row(resolved)
+    row = {
+        **tenant_row(resolved),
+        **{name: getattr(resolved, name) for name in MAX_LIMITS},
+        "features": resolved.features,
+        "sync_removals": resolved.sync_removals,
+    }
     return UpdateResult("tenant", row, changes, dry_run, warnings, {"warnings": warnings})
 
 
@@ -133,7 +138,14 @@ def _save(
             if changes:
                 tenant.updated_at = now
                 tenant.save()
-                _record(operator, tenant, changes, now)
+                record_audit(
+                    operator=operator,
+                    action="update-tenant",
+                    subject=tenant,
+                    tenant=tenant,
+                    now=now,
+                    details={"changes": [change.document() for change in changes]},
+                )
     except IntegrityError:
         set_values(current)
         _ensure_slug_is_free(operator, current)
@@ -169,27 +181,6 @@ def _ensure_slug_is_free(operator: Operator, tenant: Tenant) -> None:
     others = Tenant.objects.exclude(pk=tenant.pk).select_related("partner")
     if other := others.filter(slug=tenant.slug).first():
         raise build_slug_conflict(operator, other)
-
-
-def _record(operator: Operator, tenant: Tenant, changes: list[FieldChange], now: datetime) -> None:
-    record_audit(
-        operator=operator,
-        action="update-tenant",
-        subject=tenant,
-        tenant=tenant,
-        now=now,
-        details={"changes": [change.document() for change in changes]},
-    )
-
-
-def _build_row(tenant: Tenant) -> Row:
-    limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
-    return {
-        **tenant_row(tenant),
-        **limits,
-        "features": tenant.features,
-        "sync_removals": tenant.sync_removals,
-    }
 
 
 Snapshot = dict[str, Any]

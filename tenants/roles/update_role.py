@@ -43,7 +43,12 @@ def update_role(
     AmbiguousName and RoleBuiltIn.
     """
     operator.require(Permission.MANAGE_ROLES)
-    _validate(update)
+    if update == RoleUpdate():
+        raise UsageError("No changes were requested.", fix="Pass --name or --description.")
+    if update.name is not None:
+        validate_name(update.name, entity="role")
+    if update.description is not None:
+        validate_description(update.description)
     resolved = resolve_role(operator, resolve_tenant(operator, tenant), role)
     if resolved.is_built_in:
         raise RoleBuiltIn(
@@ -58,15 +63,6 @@ def update_role(
         resolved, changes = _save(operator, resolved, update, now)
     row = {**role_row(resolved), "tenant": resolved.tenant.slug}
     return UpdateResult("role", row, changes, dry_run)
-
-
-def _validate(update: RoleUpdate) -> None:
-    if update == RoleUpdate():
-        raise UsageError("No changes were requested.", fix="Pass --name or --description.")
-    if update.name is not None:
-        validate_name(update.name, entity="role")
-    if update.description is not None:
-        validate_description(update.description)
 
 
 def _apply(role: Role, update: RoleUpdate) -> list[FieldChange]:

@@ -151,7 +151,9 @@ def _run_steps(
             yield _skip_step(name, _find_unmet_need(needs, done))
         return
     with client:
-        yield SmokeTestStep("configured", StepOutcome.PASS, _describe_configuration(client))
+        where, how = client.http.peer.origin, client.access.description
+        configured = f"ScaiGrid is at {where}; authentication by {how}."
+        yield SmokeTestStep("configured", StepOutcome.PASS, configured)
         context = _SmokeTestContext(operator, config, options, now, client)
         for name, needs, check in selected:
             if unmet := _find_unmet_need(needs, done):
@@ -182,12 +184,6 @@ def _run_step(
     except ScaiWaveError as error:
         return SmokeTestStep(name, StepOutcome.FAIL, error.message, clock() - started, error)
     return SmokeTestStep(name, StepOutcome.PASS, message, clock() - started)
-
-
-def _describe_configuration(client: ScaiGridClient) -> str:
-    return (
-        f"ScaiGrid is at {client.http.peer.origin}; authentication by {client.access.description}."
-    )
 
 
 def _check_reachable(context: _SmokeTestContext) -> str:

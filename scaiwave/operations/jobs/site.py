@@ -12,7 +12,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from scaiwave.core.change import Change
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.jobs.manage import CLEARABLE, delete_job, retry_job
@@ -27,7 +26,6 @@ from scaiwave.queue.errors import JobNotFound, RedisNotConfigured
 from scaiwave.site.access import sees_everything
 from scaiwave.site.acts import (
     Act,
-    ActCall,
     ActLink,
     RowSource,
     build_operator,
@@ -93,22 +91,12 @@ def _get_reader(request: HttpRequest) -> Operator:
     return replace(identify_account(request), granted=frozenset({Permission.VIEW_PLATFORM}))
 
 
-def _retry(call: ActCall) -> Change:
-    return retry_job(operator=call.operator, job_id=call.row.pk, now=call.now)
-
-
-def _delete(call: ActCall) -> Change:
-    return delete_job(
-        operator=call.operator, job_id=call.row.pk, confirm=call.confirm, now=call.now
-    )
-
-
 register_act(
     Act(
         "jobs retry",
         "Run again",
         JOBS,
-        _retry,
+        lambda call: retry_job(operator=call.operator, job_id=call.row.pk, now=call.now),
         is_offered=lambda job: job.is_failed,
         get_note=lambda job: "Puts the job to the end of its queue, where a worker runs it again.",
     )
@@ -118,7 +106,9 @@ register_act(
         "jobs delete",
         "Delete",
         JOBS,
-        _delete,
+        lambda call: delete_job(
+            operator=call.operator, job_id=call.row.pk, confirm=call.confirm, now=call.now
+        ),
         is_offered=lambda job: job.is_deletable,
         is_destructive=True,
         get_note=lambda job: "The scheduler enqueues its jobs again when they are due.",

@@ -77,12 +77,8 @@ def follow_audit(
     entries = _filter_entries(operator, filters).filter(committed_before_q())
     if after is not None:
         entries = entries.filter(pk__gt=after)
-    return _iter_rows(entries.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE))
-
-
-def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
-    for entry in entries:
-        yield _build_row(entry, {})
+    oldest = entries.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE)
+    return (_build_row(entry, {}) for entry in oldest)
 
 
 def _iter_rows_with_names(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:

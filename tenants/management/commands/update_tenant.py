@@ -72,7 +72,7 @@ class Command(OperatorCommand):
             slug=options["slug"],
             partner=options["partner"],
             no_partner=options["no_partner"],
-            sync_removals=_parse_switch(options["sync_removals"]),
+            sync_removals={"on": True, "off": False}.get(options["sync_removals"]),
         )
         result = update_tenant(
             operator=self.operator,
@@ -82,7 +82,3 @@ class Command(OperatorCommand):
             dry_run=options["dry_run"],
         )
         self.print_change(result)
-
-
-def _parse_switch(text: str | None) -> bool | None:
-    return None if text is None else text == "on"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
@@ -24,7 +24,7 @@ from tenants.lookup.sorting import SortKey, sort_rows
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
 
 if TYPE_CHECKING:
-    from django_stubs_ext import WithAnnotations
+    pass
 
 GROUP_STATUSES = ("active", "deactivated", "all")
 BATCH_SIZE = 500
@@ -61,7 +61,14 @@ def list_groups(
 
 def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
-        groups = _annotate_counts(Group.objects.filter(pk__in=batch)).in_bulk()
+        groups = (
+            Group.objects.filter(pk__in=batch)
+            .annotate(
+                direct_people=Count("memberships__member_participant", filter=_PRESENT_EDGE),
+                direct_groups=Count("memberships__member_group", filter=_PRESENT_EDGE),
+            )
+            .in_bulk()
+        )
         active = active_member_counts(batch)
         for group in (groups[key] for key in batch if key in groups):
             yield {
@@ -70,13 +77,6 @@ def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
                 "direct_groups": group.direct_groups,
                 "active_people": active.get(group.pk, 0),
             }
-
-
-def _annotate_counts(groups: QuerySet[Group]) -> QuerySet[WithAnnotations[Group, MemberCounts]]:
-    return groups.annotate(
-        direct_people=Count("memberships__member_participant", filter=_PRESENT_EDGE),
-        direct_groups=Count("memberships__member_group", filter=_PRESENT_EDGE),
-    )
 
 
 def _status_q(status: str) -> Q:
@@ -122,15 +122,13 @@ def _list_members(group: Group) -> list[Row]:
         {
             **participant_row(person, server_name=server_name),
             "direct": group.pk in via[person.pk],
-            "through": _member_group_names(group, via[person.pk], names),
+            "through": []
+            if group.pk in via[person.pk]
+            else sorted(names[key] for key in via[person.pk]),
         }
         for person in Participant.objects.in_bulk([*via]).values()
     ]
     return sorted(rows, key=lambda row: (not row["direct"], row["display_name"], str(row["id"])))
-
-
-def _member_group_names(group: Group, via: set[UUID], names: Mapping[UUID, str]) -> list[str]:
-    return [] if group.pk in via else sorted(names[key] for key in via)
 
 
 def _list_parents(group: Group) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
 from uuid import UUID
 
 from django.db.models import F, Q, Value
@@ -55,13 +54,8 @@ def list_participants(
         key = Coalesce(key, Value(""))
     ordered = sort_rows(participants, [SortKey(key)], after=after)
     rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
-    return Page(_iter_rows(rows), limit)
-
-
-def _iter_rows(participants: Iterator[Participant]) -> Generator[Row, None, None]:
     server_name = get_server_name()
-    for participant in participants:
-        yield participant_row(participant, server_name=server_name)
+    return Page((participant_row(person, server_name=server_name) for person in rows), limit)
 
 
 def show_participant(*, operator: Operator, name: str, tenant: str | None = None) -> Row:

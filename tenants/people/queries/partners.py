@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Generator, Iterator
-from uuid import UUID
+from collections.abc import Generator, Iterator
 
 from django.db.models import Count
 
@@ -35,19 +33,14 @@ def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
     for batch in batched(partners, BATCH_SIZE):
         active = Tenant.objects.filter(status_q("active"), partner__in=batch)
         tenants = dict(active.values_list("partner").annotate(number=Count("*")))
-        members = _count_members(batch)
+        people = Participant.objects.filter(MEMBERS, tenant__partner__in=batch)
+        members = dict(people.values_list("tenant__partner").annotate(number=Count("*")))
         for partner in batch:
             yield {
                 **partner_row(partner),
                 "tenants": tenants.get(partner.pk, 0),
-                "members": members[partner.pk],
+                "members": members.get(partner.pk, 0),
             }
-
-
-def _count_members(partners: Collection[Partner]) -> Counter[UUID]:
-    """Return the active people of all tenants of each partner."""
-    people = Participant.objects.filter(MEMBERS, tenant__partner__in=partners)
-    return Counter(dict(people.values_list("tenant__partner").annotate(number=Count("*"))))
 
 
 def show_partner(*, operator: Operator, name: str) -> Row:

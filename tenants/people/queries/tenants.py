@@ -172,12 +172,13 @@ def find_exceeded_limits(now: datetime) -> Generator[tuple[Tenant, list[str]], N
         for tenant in tenants.order_by("slug"):
             used = {**registered[tenant.pk], **usage.get(tenant.pk, NO_USAGE)}
             limits = _build_limits(tenant, used, active=active.get(tenant.pk, 0))
-            if names := [name for name, limit in limits.items() if _is_exceeded(limit)]:
+            names = [
+                name
+                for name, limit in limits.items()
+                if None not in limit.values() and limit["used"] > limit["limit"]
+            ]
+            if names:
                 yield tenant, names
-
-
-def _is_exceeded(limit: Row) -> bool:
-    return None not in limit.values() and limit["used"] > limit["limit"]
 
 
 def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
@@ -208,7 +209,10 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
         "sync_removals": tenant.sync_removals,
         "pending_removals": extensions.TENANT_REMOVALS.load()(tenant.pk),
         "participants": participants,
-        "groups": _count_groups(tenant),
+        "groups": Group.objects.filter(tenant=tenant).aggregate(
+            active=Count("pk", filter=Q(absent_since=None)),
+            deactivated=Count("pk", filter=Q(absent_since__isnull=False)),
+        ),
         "audit_entries": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),
     }
 
@@ -230,13 +234,6 @@ def _count_participants(tenant: Tenant) -> list[Row]:
         }
         for row in counts.order_by("participant_type")
     ]
-
-
-def _count_groups(tenant: Tenant) -> Row:
-    return Group.objects.filter(tenant=tenant).aggregate(
-        active=Count("pk", filter=Q(absent_since=None)),
-        deactivated=Count("pk", filter=Q(absent_since__isnull=False)),
-    )
 
 
 def _build_limits(tenant: Tenant, used: Row, *, active: int) -> Row:

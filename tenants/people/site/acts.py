@@ -86,14 +86,6 @@ def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
     return describe_limits
 
 
-def _is_suspended(row: Any) -> bool:
-    return row.suspended_by_hand_at is not None
-
-
-def _is_not_suspended(row: Any) -> bool:
-    return row.suspended_by_hand_at is None
-
-
 def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
     return suspend(
         rules,
@@ -141,7 +133,7 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             model,
             partial(_suspend_by, rules),
             form=ReasonForm,
-            is_offered=_is_not_suspended,
+            is_offered=lambda row: row.suspended_by_hand_at is None,
             is_destructive=True,
         )
     )
@@ -152,7 +144,7 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             model,
             partial(_resume_by, rules),
             form=ReasonForm,
-            is_offered=_is_suspended,
+            is_offered=lambda row: row.suspended_by_hand_at is not None,
         )
     )
 register_act(

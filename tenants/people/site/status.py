@@ -12,7 +12,6 @@ from django.utils.html import format_html
 from scaiwave import extensions
 from scaiwave.site import ReadOnlyAdmin
 from scaiwave.site.formatting import Tone, format_badge, format_time
-from tenants.models import Participant, Partner, Tenant
 from tenants.people.queries.figures import STATUS_ORDER
 
 STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
@@ -38,17 +37,13 @@ class StatusAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
-        if _is_suspended_in_scaikey(row):
+        if row.status == "suspended" and row.suspended_by_hand_at is None:  # in ScaiKey
             row.suspended_in_scaikey_at = self._find_status_change(request, row)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _find_status_change(self, request: HttpRequest, row: Any) -> datetime | None:
         model = apps.get_model(extensions.STATUS_HISTORY_MODEL)
         return extensions.STATUS_HISTORY.load()(row.pk) if self._can_view(request, model) else None
-
-
-def _is_suspended_in_scaikey(row: Participant | Partner | Tenant) -> bool:
-    return row.status == "suspended" and row.suspended_by_hand_at is None
 
 
 def _format_reason(row: Any) -> str:

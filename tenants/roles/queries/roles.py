@@ -182,7 +182,13 @@ def show_role(*, operator: Operator, name: str, tenant: str, entity_type: str | 
     match = _resolve_role_or_participant(operator, name, resolved, entity_type)
     if isinstance(match, Role):
         return {"role": _build_role(match)}
-    return {"participant": _build_participant(match)}
+    return {
+        "participant": {
+            **participant_row(match, server_name=get_server_name()),
+            "tenant": match.tenant.slug,
+            "roles": [assignment_row(assignment) for assignment in effective_roles(match)],
+        }
+    }
 
 
 def _resolve_role_or_participant(
@@ -269,14 +275,6 @@ def _list_grants(role: Role) -> list[Row]:
         for grant in grants.order_by("pk")
     ]
     return sorted(rows, key=lambda row: (row["group"] or "", row["participant"] or ""))
-
-
-def _build_participant(person: Participant) -> Row:
-    return {
-        **participant_row(person, server_name=get_server_name()),
-        "tenant": person.tenant.slug,
-        "roles": [assignment_row(assignment) for assignment in effective_roles(person)],
-    }
 
 
 def assignment_row(assignment: RoleAssignment) -> Row:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 
 from scaiwave.core.change import ChangeResult
@@ -34,10 +32,6 @@ class UpdateRoleForm(forms.Form):
     )
 
 
-def _create(call: ActCall) -> ChangeResult:
-    return create_role(operator=call.operator, now=call.now, **call.values)
-
-
 def _update(call: ActCall) -> ChangeResult:
     values = call.values
     return update_role(
@@ -57,10 +51,6 @@ def _delete(call: ActCall) -> ChangeResult:
         now=call.now,
         confirm=call.confirm,
     )
-
-
-def _is_custom(role: Any) -> bool:
-    return not role.is_built_in
 
 
 class HolderForm(forms.Form):
@@ -149,7 +139,7 @@ register_act(
         "role create",
         "Create a role",
         Role,
-        _create,
+        lambda call: create_role(operator=call.operator, now=call.now, **call.values),
         form=CreateRoleForm,
         is_of_list=True,
     )
@@ -161,7 +151,7 @@ register_act(
         Role,
         _update,
         form=UpdateRoleForm,
-        is_offered=_is_custom,
+        is_offered=lambda role: not role.is_built_in,
     )
 )
 register_act(
@@ -170,7 +160,7 @@ register_act(
         "Delete",
         Role,
         _delete,
-        is_offered=_is_custom,
+        is_offered=lambda role: not role.is_built_in,
         removes_row=True,
         is_destructive=True,
     )
