@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
 from shutil import get_terminal_size
 from typing import Any
 
@@ -12,7 +10,7 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
 from scaiwave.console.output import is_terminal
-from scaiwave.operations.doctor.findings import Finding
+from scaiwave.operations.doctor.findings import format_advice
 from scaiwave.operations.doctor.runner import run_checks
 
 COLUMNS = (
@@ -20,9 +18,6 @@ COLUMNS = (
     Column("check", "Check"),
     Column("message", "Finding"),
 )
-
-# Commands are not broken over lines, so that they can be copied.
-_WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 class Command(OperatorCommand):
@@ -70,24 +65,3 @@ class Command(OperatorCommand):
             self.output.print_line(report.summary)
         if report.exit_code:
             raise SystemExit(report.exit_code)
-
-
-def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
-    """Yield the fix of each finding that has one, and the same fix of a check once.
-
-    Lines are wrapped between words at the given number of columns; None for no wrapping.
-    """
-    for check, fix in dict.fromkeys((finding.check, finding.fix) for finding in findings):
-        if fix:
-            text = f"  {check}: {fix}"
-            yield from [text] if columns is None else _fold(text, columns)
-
-
-def _fold(text: str, columns: int) -> Iterator[str]:
-    line = " "
-    for word in _WORD.findall(text):
-        if len(line) + 1 + len(word) > columns and line.strip():
-            yield line
-            line = "   "
-        line += f" {word}"
-    yield line

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from scaiwave.console.output import to_json
 from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit
+from tenants.audit.texts import format_details, format_subject
 from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
 
 DEFAULT_LIMIT = 50
@@ -22,7 +22,6 @@ COLUMNS = (
     Column("on", "Subject"),
 )
 DETAILS = Column("details", "Details")
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 KEYS = (
     *(
         "id",
@@ -97,37 +96,6 @@ class Command(ListCommand):
         return {
             **row,
             "by": f"{row['operator']} ({row['role']})",
-            "on": _format_subject(row),
-            "details": _format_details(row["details"]),
+            "on": format_subject(row),
+            "details": format_details(row["details"]),
         }
-
-
-def _format_subject(entry: Row) -> str:
-    subject = f"{entry['subject_type']} {entry['subject'] or entry['subject_id']}"
-    if entry["tenant"] is None or entry["subject_id"] == entry["tenant_id"]:
-        return subject
-    return f"{subject}, tenant {entry['tenant']}"
-
-
-def _format_details(details: Row) -> str:
-    """Leave out empty values, and sort by name, since PostgreSQL does not keep the order."""
-    items = ((name, value) for name, value in sorted(details.items()) if value not in _EMPTY)
-    return ", ".join(_format_detail(name, value) for name, value in items)
-
-
-def _format_detail(name: str, value: Any) -> str:
-    if name == "changes" and isinstance(value, list):
-        return _format_changes((item["field"], item["old"], item["new"]) for item in value)
-    if name == "changed" and isinstance(value, dict):
-        return _format_changes((field, *pair) for field, pair in value.items())
-    return f"{name} {_format_value(value)}"
-
-
-def _format_changes(changes: Iterable[tuple[str, Any, Any]]) -> str:
-    return ", ".join(
-        f"{field} {_format_value(old)} → {_format_value(new)}" for field, old, new in changes
-    )
-
-
-def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else to_json(value, indent=None)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from scaiwave.management.commands.doctor import format_advice
-from scaiwave.operations.doctor.findings import passed, warned
+from scaiwave.operations.doctor.findings import format_advice, passed, warned
 
 FIX = (
     "Put the old one back after the newest, or make a key: "
