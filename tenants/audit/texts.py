@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from scaiwave.console.columns import Row
 from scaiwave.console.output import to_json
-from tenants.lookup.serializers import Row
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 

@@ -9,21 +9,6 @@ from federation.keys.queries import list_keys
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 
-COLUMNS = (
-    Column("key_id", "Key ID", no_wrap=True),
-    Column("state", "State"),
-    Column("created_at", "Created", ColumnType.TIME, optional=True),
-    Column("signing_starts_at", "Signs from", ColumnType.TIME, optional=True),
-    Column("verification_ends_at", "Verifies until", ColumnType.TIME, optional=True),
-    Column("days_left", "Days left", ColumnType.COUNT),
-)
-
-
-KEYS = (
-    *("key_id", "state", "public_key", "created_at", "signing_starts_at"),
-    *("verification_ends_at", "revoked_at", "days_left", "rotation_due_at"),
-)
-
 
 class Command(ListCommand):
     words = "admin federation key list"
@@ -32,8 +17,18 @@ class Command(ListCommand):
     permission = "VIEW_PLATFORM"
     examples = ("scaiwave admin federation key list",)
     plural = "keys"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("key_id", "Key ID", no_wrap=True),
+        Column("state", "State"),
+        Column("created_at", "Created", ColumnType.TIME, optional=True),
+        Column("signing_starts_at", "Signs from", ColumnType.TIME, optional=True),
+        Column("verification_ends_at", "Verifies until", ColumnType.TIME, optional=True),
+        Column("days_left", "Days left", ColumnType.COUNT),
+    )
+    keys = (
+        *("key_id", "state", "public_key", "created_at", "signing_starts_at"),
+        *("verification_ends_at", "revoked_at", "days_left", "rotation_due_at"),
+    )
     warnings: Sequence[str] = ()
     help = (
         "List this server's keys, newest first. `Days left` counts the days until the signing "

@@ -7,14 +7,6 @@ from federation.peers.queries import list_peers
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 
-COLUMNS = (
-    Column("server_name", "Server", no_wrap=True),
-    Column("key_id", "Key ID", no_wrap=True),
-    Column("policy_allows", "Allowed", ColumnType.FLAG),
-    Column("last_seen_at", "Last seen", ColumnType.TIME),
-    Column("key_changed_at", "Key changed", ColumnType.TIME, optional=True),
-)
-
 
 class Command(ListCommand):
     words = "admin federation peer list"
@@ -23,7 +15,13 @@ class Command(ListCommand):
     permission = "VIEW_PLATFORM"
     examples = ("scaiwave admin federation peer list",)
     plural = "peers"
-    columns = COLUMNS
+    columns = (
+        Column("server_name", "Server", no_wrap=True),
+        Column("key_id", "Key ID", no_wrap=True),
+        Column("policy_allows", "Allowed", ColumnType.FLAG),
+        Column("last_seen_at", "Last seen", ColumnType.TIME),
+        Column("key_changed_at", "Key changed", ColumnType.TIME, optional=True),
+    )
     keys = (
         *("server_name", "key_id", "public_key", "protocol_versions", "first_seen_at"),
         *("last_seen_at", "key_changed_at", "policy_allows"),

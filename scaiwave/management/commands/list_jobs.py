@@ -8,15 +8,6 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.operations.jobs.queries import STATES, list_jobs
 
-COLUMNS = (
-    Column("id", "ID", no_wrap=True),
-    Column("name", "Job"),
-    Column("state", "State"),
-    Column("enqueued_at", "Enqueued", ColumnType.TIME),
-    Column("started_at", "Started", ColumnType.TIME, optional=True),
-    Column("error", "Error"),
-)
-
 
 class Command(ListCommand):
     words = "jobs list"
@@ -25,7 +16,14 @@ class Command(ListCommand):
     permission = "VIEW_PLATFORM"
     examples = ("scaiwave jobs list", "scaiwave jobs list --state failed --json")
     plural = "jobs"
-    columns = COLUMNS
+    columns = (
+        Column("id", "ID", no_wrap=True),
+        Column("name", "Job"),
+        Column("state", "State"),
+        Column("enqueued_at", "Enqueued", ColumnType.TIME),
+        Column("started_at", "Started", ColumnType.TIME, optional=True),
+        Column("error", "Error"),
+    )
     default_limit = 50
     keys = (
         *("id", "name", "queue", "state", "enqueued_at", "started_at", "ended_at", "worker"),

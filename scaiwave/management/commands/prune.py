@@ -55,7 +55,6 @@ class Command(OperatorCommand):
             audit_days=audit_older_than,
             dry_run=dry_run,
         )
-        self.print_result(result.document())
         if not self.output.as_json:
             self.output.print_table("pruned", COLUMNS, result.rows)
-            self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
-
-from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import disable_administrator
+from tenants.management.administrators import RemovalCommand
 
 
-class Command(OperatorCommand):
+class Command(RemovalCommand):
+    service = staticmethod(disable_administrator)
     words = "admin disable-administrator"
     summary = "Disable an account of the admin site"
     area, place = "server", 30
@@ -19,24 +15,3 @@ class Command(OperatorCommand):
         "Disable an administrator: the account can't sign in until you enable it, "
         "and its sessions end."
     )
-    changes = True
-    destructive = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="name of the administrator")
-        parser.add_argument(
-            "--allow-last",
-            action="store_true",
-            help="allow removing the last administrator who can sign in",
-        )
-
-    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
-        result = disable_administrator(
-            operator=self.operator,
-            username=username,
-            confirm=self.confirm,
-            now=timezone.now(),
-            allow_last=options["allow_last"],
-            dry_run=dry_run,
-        )
-        self.print_change(result)

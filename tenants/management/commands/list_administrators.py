@@ -7,15 +7,6 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.accounts.queries import list_administrators
 
-COLUMNS = (
-    Column("username", "Name", no_wrap=True),
-    Column("email", "E-mail"),
-    Column("status", "Status"),
-    Column("can_sign_in", "Can sign in", ColumnType.FLAG),
-    Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),
-    Column("created_at", "Created", ColumnType.TIME, optional=True),
-)
-
 
 class Command(ListCommand):
     words = "admin list-administrators"
@@ -23,7 +14,14 @@ class Command(ListCommand):
     area, place = "server", 20
     permission = "VIEW_PLATFORM"
     plural = "administrators"
-    columns = COLUMNS
+    columns = (
+        Column("username", "Name", no_wrap=True),
+        Column("email", "E-mail"),
+        Column("status", "Status"),
+        Column("can_sign_in", "Can sign in", ColumnType.FLAG),
+        Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),
+        Column("created_at", "Created", ColumnType.TIME, optional=True),
+    )
     keys = (
         *("id", "username", "email", "status", "can_sign_in", "last_sign_in_at"),
         "created_at",

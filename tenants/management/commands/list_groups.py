@@ -8,21 +8,6 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
-COLUMNS = (
-    Column("name", "Name"),
-    Column("type", "Type"),
-    Column("status", "Status"),
-    Column("direct_people", "Direct people", ColumnType.COUNT),
-    Column("direct_groups", "Direct groups", ColumnType.COUNT),
-    Column("active_people", "Active people (total)", ColumnType.COUNT),
-)
-
-
-KEYS = (
-    *("id", "name", "type", "status", "reason", "tenant_id", "scaikey_id", "deactivated_at"),
-    *("created_at", "updated_at", "direct_people", "direct_groups", "active_people"),
-)
-
 
 class Command(ListCommand):
     words = "admin list-groups"
@@ -31,8 +16,18 @@ class Command(ListCommand):
     permission = "VIEW"
     examples = ("scaiwave admin list-groups --tenant acme",)
     plural = "groups"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("name", "Name"),
+        Column("type", "Type"),
+        Column("status", "Status"),
+        Column("direct_people", "Direct people", ColumnType.COUNT),
+        Column("direct_groups", "Direct groups", ColumnType.COUNT),
+        Column("active_people", "Active people (total)", ColumnType.COUNT),
+    )
+    keys = (
+        *("id", "name", "type", "status", "reason", "tenant_id", "scaikey_id", "deactivated_at"),
+        *("created_at", "updated_at", "direct_people", "direct_groups", "active_people"),
+    )
     paged = True
     help = "List the groups of a tenant. The last column includes people in nested groups."
 

@@ -11,21 +11,6 @@ from tenants.management.output import STATUS_KEYS
 from tenants.models import ParticipantType
 from tenants.people.queries.participants import list_participants
 
-COLUMNS = (
-    Column("display_name", "Name"),
-    Column("email", "E-mail", optional=True),
-    Column("fqid", "FQID", no_wrap=True),
-    Column("type", "Type", optional=True),
-    Column("status", "Status"),
-    Column("reason", "Reason"),
-)
-
-
-KEYS = (
-    *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
-    *("scaikey_id", "local_id", *STATUS_KEYS, "purged_at"),
-)
-
 
 class Command(ListCommand):
     words = "admin list-participants"
@@ -37,8 +22,18 @@ class Command(ListCommand):
         "scaiwave admin list-participants --tenant acme --search anna",
     )
     plural = "participants"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("display_name", "Name"),
+        Column("email", "E-mail", optional=True),
+        Column("fqid", "FQID", no_wrap=True),
+        Column("type", "Type", optional=True),
+        Column("status", "Status"),
+        Column("reason", "Reason"),
+    )
+    keys = (
+        *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
+        *("scaikey_id", "local_id", *STATUS_KEYS, "purged_at"),
+    )
     json_lines = True
     paged = True
     help = "List the participants of a tenant, by name."

@@ -10,23 +10,6 @@ from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.people.queries.partners import list_partners
 
-COLUMNS = (
-    Column("slug", "Slug"),
-    Column("name", "Name"),
-    Column("status", "Status"),
-    Column("tenants", "Tenants", ColumnType.COUNT),
-    Column("max_tenants", "Max tenants", ColumnType.COUNT),
-    Column("members", "Members", ColumnType.COUNT),
-    Column("scaikey_id", "ScaiKey ID", no_wrap=True, optional=True),
-)
-
-
-KEYS = (
-    *("id", "slug", "name", "status", "reason", "scaikey_id", "contact_email"),
-    *("max_tenants", "max_users_per_tenant", "max_applications_per_tenant", *STATUS_KEYS),
-    *("tenants", "members"),
-)
-
 
 class Command(ListCommand):
     words = "admin list-partners"
@@ -34,8 +17,20 @@ class Command(ListCommand):
     area, place = "tenants", 60
     permission = "VIEW"
     plural = "partners"
-    columns = COLUMNS
-    keys = KEYS
+    columns = (
+        Column("slug", "Slug"),
+        Column("name", "Name"),
+        Column("status", "Status"),
+        Column("tenants", "Tenants", ColumnType.COUNT),
+        Column("max_tenants", "Max tenants", ColumnType.COUNT),
+        Column("members", "Members", ColumnType.COUNT),
+        Column("scaikey_id", "ScaiKey ID", no_wrap=True, optional=True),
+    )
+    keys = (
+        *("id", "slug", "name", "status", "reason", "scaikey_id", "contact_email"),
+        *("max_tenants", "max_users_per_tenant", "max_applications_per_tenant", *STATUS_KEYS),
+        *("tenants", "members"),
+    )
     help = "List partners with their active tenants and active people."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -73,26 +73,11 @@ class Command(ListCommand):
             "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
 
-    def load_rows(
-        self,
-        sort: str,
-        reverse: bool,
-        partner: str | None,
-        status: str,
-        limit: int | None,
-        **options: Any,
-    ) -> Iterable[Row]:
+    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
         self.usage = UsageSummary()
         self.now = timezone.now()
-        tenants = list_tenants(
-            operator=self.operator,
-            now=self.now,
-            status=status,
-            partner=partner,
-            sort=sort,
-            reverse=reverse,
-            limit=limit,
-        )
+        choices = {name: options[name] for name in ("sort", "reverse", "partner", "status")}
+        tenants = list_tenants(operator=self.operator, now=self.now, limit=limit, **choices)
         return _note_usage(tenants, self.usage)
 
     def get_keys(self) -> Sequence[str]:

@@ -62,46 +62,35 @@ class Command(OperatorCommand):
             "--reason", default="", help="reason for the audit log, without personal data"
         )
 
-    def handle(self, participant: str | None, purge_after: int | None, **options: Any) -> None:
-        if participant is not None:
-            if options["limit"] is not None:
-                raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
-            self._purge_one(participant, **options)
-        elif purge_after is not None:
-            self._purge_due(purge_after, **options)
-
-    def _purge_one(
-        self, participant: str, tenant: str | None, reason: str, dry_run: bool, **options: Any
+    def handle(
+        self, participant: str | None, purge_after: int, dry_run: bool, **options: Any
     ) -> None:
-        result = purge_participant(
-            operator=self.operator,
-            name=participant,
-            tenant=tenant,
-            reason=reason,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+        tenant, reason, limit = options["tenant"], options["reason"], options["limit"]
+        if participant is None:
+            self._purge_due(purge_after, limit, tenant, reason)
+        elif limit is not None:
+            raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
+        else:
+            result = purge_participant(
+                operator=self.operator,
+                name=participant,
+                tenant=tenant,
+                reason=reason,
+                confirm=self.confirm,
+                now=timezone.now(),
+                dry_run=dry_run,
+            )
+            self.print_change(result)
 
-    def _purge_due(
-        self,
-        days: int,
-        tenant: str | None,
-        reason: str,
-        limit: int | None,
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
+    def _purge_due(self, days: int, limit: int | None, tenant: str | None, reason: str) -> None:
         limit = limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
         result = purge_participants(
             operator=self.operator,
-            options=PurgeOptions(days, limit, tenant, reason, dry_run),
+            options=PurgeOptions(days, limit, tenant, reason, self.dry_run),
             confirm=self.confirm,
             now=timezone.now(),
             progress_factory=self.output.progress,
         )
-        self.print_result(result.document())
-        if dry_run and result.people and not self.output.as_json:
+        if self.dry_run and result.people and not self.output.as_json:
             self.output.print_table("participants", PEOPLE, result.people)
-        self.output.print_line(result.sentence)
+        self.print_change(result)

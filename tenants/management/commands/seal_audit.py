@@ -44,7 +44,6 @@ class Command(OperatorCommand):
             accept_restored=accept_restored,
             progress_factory=self.output.progress,
         )
-        self.print_result(result.document())
         if not self.output.as_json and result.seals:
             self.output.print_table("seals", COLUMNS, result.seals)
-        self.output.print_line(result.sentence)
+        self.print_change(result)
