@@ -17,17 +17,26 @@ TABLE = Path(__file__).resolve().parent.parent / NAME
 def main(arguments: list[str]) -> int:
     only_check = arguments == ["--check"]
     old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
+    if not can_be_read() and not only_check:
+        TABLE.write_text("", encoding="utf-8")  # Without a table no command can be imported.
+    if can_be_read():
+        with tempfile.TemporaryDirectory() as home:
+            new = build_table(home)
+        if new == old:
+            return 0
+        if not only_check:
+            TABLE.write_text(new, encoding="utf-8")
+    print(f"{NAME} is stale; run scripts/generate." if only_check else NAME)
+    return 1 if only_check else 0
+
+
+def can_be_read() -> bool:
+    """Return whether there is a table, without conflict markers."""
     try:
         import scaiwave.cli.verbs  # noqa: F401
     except (OSError, TypeError, ValueError):
-        # It is missing, or has conflict markers. Without a table no command can be imported.
-        TABLE.write_text("", encoding="utf-8")
-    with tempfile.TemporaryDirectory() as home:
-        new = build_table(home)
-    TABLE.write_text(old if only_check else new, encoding="utf-8")
-    if new != old:
-        print(f"{NAME} is stale; run scripts/generate." if only_check else NAME)
-    return 1 if only_check and new != old else 0
+        return False
+    return True
 
 
 def build_table(home: str) -> str:

@@ -52,7 +52,7 @@ class SuspensionRules:
     """How the suspension of partners, of tenants and of participants differ.
 
     `resolve` finds one by a name, in a tenant. `get_name` is how messages and commands refer to it.
-    `describe_effect` tells who can't sign in then. `ensure_remains` raises `LastSuperAdmin`.
+    `describe_effect` names who can't sign in then. `ensure_remains` raises `LastSuperAdmin`.
     """
 
     kind: str
