@@ -13,7 +13,7 @@ from scaiwave.console.text import pluralize
 Row = dict[str, Any]
 
 
-class Change(Protocol):
+class SubjectChange(Protocol):
     """A change that was planned or made."""
 
     @property
@@ -31,7 +31,7 @@ class Change(Protocol):
 
 
 def encode_change(
-    change: Change,
+    change: SubjectChange,
     *,
     action: str,
     tenant: str | None,
