@@ -122,9 +122,10 @@ def suspend(
     rules.ensure_remains(entity)
     if dry_run:
         return rules.build_result(entity, _SUSPENSION, dry_run=True)
+    kind = rules.kind
     confirm(
         f"This blocks {rules.describe_effect(entity)} until you run `scaiwave admin "
-        f"resume-{rules.kind} {quote(rules.get_name(entity))}`; syncs do not change this."
+        f"resume-{kind} {quote(rules.get_name(entity))}`; syncs do not change this."
     )
     with transaction.atomic():
         lock_super_admins()

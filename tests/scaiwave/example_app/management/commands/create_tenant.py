@@ -12,6 +12,7 @@ from tenants.models import Tenant
 
 
 class Command(OperatorCommand):
+    words = "admin create-tenant"
     help = "A command that changes something."
     changes = True
 

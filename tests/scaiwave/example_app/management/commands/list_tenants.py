@@ -32,6 +32,8 @@ class Nothing(NotFoundError):
 
 
 class Command(OperatorCommand):
+    words = "admin list-tenants"
+    examples = ("scaiwave admin list-tenants", "scaiwave admin list-tenants --act rows")
     help = "A command that changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
