@@ -103,7 +103,7 @@ def _build_section(
     if examples := [
         f"`{each}`" for each in load_command(verb).examples if re.search(r" -|[|<>$]", each)
     ]:
-        bullets.append(f"* Examples: {', '.join(shown)}")
+        bullets.append(f"* Examples: {', '.join(examples)}")
     yield from bullets
 
 
