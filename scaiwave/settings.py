@@ -80,7 +80,8 @@ HAS_TLS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HAS_TLS
 # With this prefix, browsers take a cookie from this host only, and not from one in the same domain.
 COOKIE_PREFIX = "__Host-" if HAS_TLS else ""
-CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"  # That of sessions stays: an upgrade ends none.
+# Sessions keep the name of their cookie, so that an upgrade ends none.
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HAS_TLS else None

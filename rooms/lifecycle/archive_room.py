@@ -109,7 +109,7 @@ def _set_state(
                 current.save(update_fields=["state", "updated_at"])
                 record_audit(
                     operator=operator,
-                    action=f"{_WORDS[state][0]}-room",
+                    action="archive-room" if state == RoomState.ARCHIVED else "reopen-room",
                     subject=current,
                     tenant=room.tenant,
                     now=now,

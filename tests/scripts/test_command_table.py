@@ -11,14 +11,14 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 TABLE = "scaiwave/cli/commands.tsv"
-STALE = f"{TABLE} is stale; run scripts/command_table.py.\n"
+STALE = f"{TABLE} is stale; run scripts/generate.\n"
 
 pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 
 
 def run_script(top: Path, *options: str) -> tuple[int, str, str]:
     process = subprocess.run(
-        [sys.executable, "scripts/command_table.py", *options],
+        [sys.executable, "-m", "scripts.command_table", *options],
         cwd=top,
         capture_output=True,
         text=True,

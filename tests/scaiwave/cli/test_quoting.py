@@ -24,6 +24,7 @@ OWN_WORDS = {
     "' '.join(_list_usage(self))",
     "' '.join(alias)",
     "SCOPE_LIST",
+    "alias",  # of one of the suite's commands
     "__version__",
     "built_in",
     "command",

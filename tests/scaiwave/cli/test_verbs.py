@@ -134,7 +134,7 @@ def test_success_summaries_are_imperative_and_short() -> None:
 
 
 def test_success_table_is_what_the_commands_declare() -> None:
-    """scripts/command_table.py writes it, in the order of the areas and their places."""
+    """`scripts/generate` writes it, in the order of the areas and their places."""
     entries = [line.split("\t") for line in Path(TABLE).read_text("utf-8").splitlines()]
     commands = [command(Verb(*fields)) for _, _, *fields in entries]
     assert [tuple(entry) for entry in entries] == [each.get_entry() for each in commands]
