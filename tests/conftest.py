@@ -52,7 +52,8 @@ MARKERS = (
     "forked from one that is ready",
     "slow: has very many cases; left out by `scripts/test --fast`",
     "once: tests kills, disks, memory or tools, which do not depend on versions",
-    "ci: tests releases, the wheel or benchmarks; `scripts/test` without arguments leaves it out",
+    "ci: tests releases and benchmarks, or repeats with other programs, pages or more data what "
+    "other tests have; `scripts/test` without arguments leaves it to `.ci/run`",
 )
 KINDS = ("postgres", "redis", "seaweedfs", "rclone", "oidc_provider")
 # Read at import, because the `home` fixture removes them from the environment.
@@ -61,6 +62,7 @@ GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for k
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("ci", "once", "slow", "fresh_interpreter", *KINDS)
 _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
+_COMMAND_LINE = Path(__file__).parent / "scaiwave" / "cli"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
 
@@ -221,7 +223,7 @@ def _belongs(item: pytest.Item) -> bool:
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):
             return False
     is_once = bool(item.get_closest_marker("once"))
-    if is_once and _PAIRS == "other-half":
+    if _PAIRS == "other-half" and not _depends_on_versions(item):
         return False
     if not _touches_database(item):
         return not ON_POSTGRES
@@ -240,15 +242,31 @@ def _is_fast(item: pytest.Item) -> bool:
     """
     if any(item.get_closest_marker(name) for name in _LEFT_OUT_IF_FAST):
         return False
-    if not isinstance(item, pytest.Function):
-        return False
-    if getattr(item.obj, "is_hypothesis_test", False):
+    if not isinstance(item, pytest.Function) or _tries_examples(item):
         return False
     if not {"database_url", "redis_url", "sandbox"}.isdisjoint(item.fixturenames):
         return False
     definitions = (each for group in item._fixtureinfo.name2fixturedefs.values() for each in group)
     modules = {sys.modules[each.func.__module__] for each in definitions} - {sys.modules[__name__]}
     return not any(map(_starts_processes, {item.module, *modules}))
+
+
+def _depends_on_versions(item: pytest.Item) -> bool:
+    """Return whether the oldest versions have the test too, after it has run on the newest.
+
+    Examples would be repeated. Of the tests that start processes, those of the start itself and of
+    the command line depend on Python.
+    """
+    if item.get_closest_marker("once") or not isinstance(item, pytest.Function):
+        return False
+    if item.get_closest_marker("fresh_interpreter") or _COMMAND_LINE in item.path.parents:
+        return True
+    starts_processes = "database_url" in item.fixturenames or _starts_processes(item.module)
+    return not (_tries_examples(item) or starts_processes)
+
+
+def _tries_examples(item: pytest.Function) -> bool:
+    return getattr(item.obj, "is_hypothesis_test", False)
 
 
 @functools.cache

@@ -49,16 +49,6 @@ def scaikey(sandbox: Sandbox, settings: Settings, media_root: Path) -> Sandbox:
     return sandbox
 
 
-@pytest.fixture
-def media_root(tmp_path: Path, settings: Settings) -> Path:
-    files = {
-        "BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage",
-        "OPTIONS": {"location": str(tmp_path / "media")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "default": files}
-    return tmp_path / "media"
-
-
 def find_traces() -> set[str]:
     """Return the tables that contain the name, the e-mail address or the avatar."""
     return {

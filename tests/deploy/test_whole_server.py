@@ -32,7 +32,7 @@ from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.operations.jobs.test_processes import kill_job
 from tests.tools import require_tool
 
-pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
+pytestmark = [pytest.mark.once, pytest.mark.ci, pytest.mark.only_on("postgresql")]
 
 SYNC = "identity_sync.jobs.full_sync"
 WAIT_SECONDS = 90

@@ -14,8 +14,8 @@ Settings, read from the environment:
     SCAIWAVE_TEST_PAIRS       which tests with a database run on which: `all` on both; `half` each
                               on one of the two; `half-and-once` the same, but those marked `once`
                               (kills, full disks, memory) on both; `other-half` each on the other
-                              one, without `once`. Default: `half`, or `all` for selected tests or
-                              one database
+                              one, without `once`, properties and tests that start processes.
+                              Default: `half`, or `all` for selected tests or one database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
     SCAIWAVE_TEST_SCREENSHOTS 1 saves pictures of the admin site; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them

@@ -23,7 +23,16 @@ from tests.services.manager import Service, ServiceManager, manage_service
 from tests.services.unprivileged_user import ServiceUnavailable, choose_parent
 
 _OFTEN_NEEDED = ("postgres", "redis")
-_SELDOM_NEEDED = ("seaweedfs", "rclone", "oidc_provider")
+_SELDOM_NEEDED = ("seaweedfs", "rclone")
+_NEEDED_BY_CI = ("oidc_provider",)
+_NIGHTLY = "the nightly run tries more examples and larger files, and each test on both databases."
+_LEFT_OUT = {
+    "half": "Left out: `.ci/run` tests releases, the upgrade, a whole server, benchmarks, others' "
+    f"programs and the other pages in a browser; {_NIGHTLY}",
+    "half-and-once": f"Left out: {_NIGHTLY}",
+    "other-half": f"Left out: what does not depend on versions; {_NIGHTLY}",
+}
+"""What a run does not test, by the value of SCAIWAVE_TEST_PAIRS."""
 _SUCCESS_CODES = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -51,12 +60,17 @@ def main(arguments: list[str]) -> int:
         os.environ["SCAIWAVE_TEST_PAIRS"] = "all"
     if "--fast" in modes:
         os.environ["SCAIWAVE_TEST_FAST"] = "1"
+        arguments = arguments or [*_PARALLEL, str(_CORES)]
         run = _run_pytest("SQLite, only fast tests", {}, arguments)
         _print_line(f"\n{run}\n{run.not_tested}".rstrip())
         return run.exit_code
     with ExitStack() as stack:
         # All servers start at the same time. Selected tests start those that few tests need.
-        kinds = _OFTEN_NEEDED if arguments else (*_OFTEN_NEEDED, *_SELDOM_NEEDED)
+        kinds: tuple[str, ...] = _OFTEN_NEEDED
+        if not arguments:
+            kinds += _SELDOM_NEEDED
+        if not arguments and "SCAIWAVE_TEST_PAIRS" in os.environ:
+            kinds += _NEEDED_BY_CI
         managers = {kind: stack.enter_context(manage_service(kind)) for kind in kinds}
         services, absent = _wait_for_services(managers)
         for reason in absent:
@@ -68,6 +82,8 @@ def main(arguments: list[str]) -> int:
     _print_line("")
     for run in runs:
         _print_line(f"{run}\n{run.not_tested}".rstrip())
+    if left_out := _LEFT_OUT.get(os.environ.get("SCAIWAVE_TEST_PAIRS", "")):
+        _print_line(left_out)
     _print_line(f"Total: {time.monotonic() - started:.1f} s")
     if not runs:
         _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
@@ -109,9 +125,10 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
 
 
 # All tests are run by one process more than there are cores, since many tests wait for processes
-# that they have started. The tests of one file share its servers. Selected tests run in one
-# process, so that a debugger can be used.
-_PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+# that they have started, which the fast ones don't. The tests of one file share its servers.
+# Selected tests run in one process, so that a debugger can be used.
+_CORES = os.cpu_count() or 1
+_PARALLEL = ("--dist", "loadfile", "--no-loadscope-reorder", "-n")
 
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
@@ -121,7 +138,7 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
-        options = (f"--basetemp={directory}/tests", *(arguments or _PARALLEL))
+        options = (f"--basetemp={directory}/tests", *(arguments or (*_PARALLEL, str(_CORES + 1))))
         file = Path(directory, "not-tested")
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],

@@ -31,7 +31,7 @@ from tests.queue_helpers import run_worker
 from tests.scaiwave.cli_helpers import SCRIPT, ProcessResult, run_process
 from tests.services.postgres import create_database
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.ci]
 KIND = "postgresql" if ON_POSTGRES else "sqlite"
 DATA = Path(__file__).parent / "v0_1_0"
 OLD_SCAIKEY = "http://127.0.0.1:8795"

@@ -12,7 +12,6 @@ from django.utils import timezone
 from federation.keys.descriptor import build_descriptor, show_descriptor
 from federation.keys.lifecycle import rotate_key
 from federation.keys.signing import keys_from_descriptor, own_keys
-from scaiwave.core.errors import InsufficientPermission
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.keys import check_federation_keys
 from tests.federation.factories import (
@@ -20,7 +19,6 @@ from tests.federation.factories import (
     HOST_OPERATOR,
     NOW,
     READ_ONLY_OPERATOR,
-    TENANT_ADMIN,
     configure,
     make_key,
 )
@@ -188,8 +186,3 @@ def test_success_shown_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         "This server has no signing key, so no peer can trust it. Run `scaiwave admin federation "
         "key generate`."
     ]
-
-
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        show_descriptor(operator=TENANT_ADMIN, now=NOW)

@@ -7,21 +7,23 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from federation.errors import KeyExists
+from federation.errors import InvalidOverlap, KeyDamaged, KeyExists, KeyUnreadable, NoSigningKey
 from federation.keys import ed25519
-from federation.keys.lifecycle import GenerateKeyResult, generate_key
+from federation.keys import lifecycle as keys_service
+from federation.keys.lifecycle import GenerateKeyResult, RotateKeyResult, generate_key, rotate_key
 from federation.keys.queries import KeyState
+from federation.keys.signing import own_keys, verify
 from federation.models import ServerKey
 from scaiwave.config.secret_keys import get_encryption_keys
-from scaiwave.core.errors import InsufficientPermission, SettingInvalid
+from scaiwave.core.errors import SettingInvalid
 from tenants.models import AuditEntry
 from tests.federation.factories import (
     DAY,
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     configure,
     make_key,
+    sign,
 )
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +104,159 @@ def test_fail_encryption_key_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None
     assert not ServerKey.objects.exists()
 
 
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        generate(operator=READ_ONLY_OPERATOR)
+LATER = NOW + 300 * DAY
+
+
+def rotate(**changes: Any) -> RotateKeyResult:
+    return rotate_key(**{"operator": HOST_OPERATOR, "now": LATER, **changes})
+
+
+def test_success() -> None:
+    old = make_key()
+    result = rotate()
+    new = ServerKey.objects.exclude(pk=old.pk).get()
+    old.refresh_from_db()
+    assert (new.signs_from, new.retires_at) == (LATER, None)
+    assert old.retires_at == LATER + 30 * DAY
+    assert result.key is not None
+    assert (result.key["key_id"], result.key["state"]) == (new.key_id, "signing")
+    assert (result.previous["key_id"], result.previous["state"]) == (old.key_id, "verifying")
+    assert (result.previous["days_left"], result.key["days_left"]) == (30, 365)
+    assert result.document()["changed"] is True
+    assert result.sentence == (
+        f"Key {new.key_id} created; it signs from now on. Key {old.key_id} verifies until "
+        "2027-10-20 12:00 UTC."
+    )
+
+
+def test_success_signatures_of_both_are_valid() -> None:
+    make_key()
+    before = sign(b"data", now=NOW)
+    rotate()
+    after = sign(b"data", now=LATER)
+    assert before
+    assert after
+    assert before.key_id != after.key_id
+    for signature, signed_at in ((before, NOW), (after, LATER)):
+        verify(b"data", signature.value, key=own_keys()[signature.key_id], signed_at=signed_at)
+
+
+def test_success_audited() -> None:
+    old = make_key()
+    rotate(overlap_days=7)
+    new, entry = ServerKey.objects.exclude(pk=old.pk).get(), AuditEntry.objects.get()
+    assert (entry.action, entry.subject_name) == ("federation key rotate", new.key_id)
+    assert entry.details == {
+        "public_key": new.public_key,
+        "previous_key_id": old.key_id,
+        "previous_verifies_until": (LATER + 7 * DAY).isoformat(),
+    }
+
+
+def test_success_rotate_dry_run() -> None:
+    old = make_key()
+    result = rotate(dry_run=True)
+    assert result.sentence == (
+        f"Would create a new key; {old.key_id} would verify until 2027-10-20 12:00 UTC."
+    )
+    assert result.document() == {
+        "key": None,
+        "previous_key": result.previous,
+        "changed": True,
+    }
+    assert ServerKey.objects.get().retires_at is None
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_repeated_rotations() -> None:
+    make_key()
+    for times in range(4):
+        rotate(now=LATER + times * DAY)
+    assert ServerKey.objects.filter(retires_at=None).count() == 1
+    assert ServerKey.objects.count() == 5
+
+
+def test_success_another_rotation_finished_first() -> None:
+    old = make_key()
+    first = rotate()
+    assert first.key is not None
+    second = rotate(now=LATER + timedelta(seconds=1), started_at=LATER - timedelta(seconds=1))
+    assert second.sentence == (
+        f"Another run has already replaced key {old.key_id} with {first.key['key_id']}; nothing "
+        "was changed."
+    )
+    assert (second.rotated, ServerKey.objects.count()) == (False, 2)
+    assert AuditEntry.objects.count() == 1
+    assert rotate(now=LATER + timedelta(seconds=2), started_at=LATER + timedelta(seconds=1)).rotated
+
+
+def test_success_a_key_generated_since_this_run_began_is_replaced() -> None:
+    make_key(created_at=LATER)
+    assert rotate(started_at=LATER - timedelta(seconds=1)).rotated
+
+
+@pytest.mark.parametrize("days", [0, 365])
+def test_success_overlap(days: int) -> None:
+    old = make_key()
+    result = rotate(overlap_days=days)
+    old.refresh_from_db()
+    assert old.retires_at == LATER + timedelta(days=days)
+    assert result.previous["state"] == ("verifying" if days else "retired")
+
+
+@pytest.mark.parametrize("days", [-1, 366, 10**9])
+def test_fail_overlap(days: int) -> None:
+    make_key()
+    with pytest.raises(InvalidOverlap) as caught:
+        rotate(overlap_days=days)
+    assert caught.value.message == f"Invalid overlap: {days} days."
+    assert caught.value.fix == "Pass 0 to 365 days (peers need about 30 to refresh)."
+
+
+def test_fail_no_key() -> None:
+    make_key(revoked_at=NOW)
+    make_key(retires_at=LATER + DAY)
+    with pytest.raises(NoSigningKey) as caught:
+        rotate()
+    assert caught.value.message == "This server has no signing key to replace."
+    assert caught.value.fix == "Run `scaiwave admin federation key generate`."
+
+
+def test_fail_a_key_that_does_not_work_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the database had stored something other than what it was given."""
+    old = make_key()
+    stored_instead = make_key(retires_at=NOW).private_key_encrypted
+    monkeypatch.setattr(keys_service, "encrypt_seed", lambda seed: stored_instead)
+    with pytest.raises(KeyDamaged):
+        rotate()
+    old.refresh_from_db()
+    assert (old.retires_at, ServerKey.objects.count()) == (None, 2)
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["", "nonsense", Fernet.generate_key().decode()],
+    ids=["missing", "nonsense", "another"],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_fail_encryption_key_is_not_the_signing_keys(
+    monkeypatch: pytest.MonkeyPatch, keys: str, dry_run: bool
+) -> None:
+    """This host is misconfigured then, and a key that it creates would sign on no other host."""
+    old = make_key()
+    configure(
+        monkeypatch,
+        SCAIWAVE_ENCRYPTION_KEYS=keys,
+        SCAIWAVE_DB_URL="postgres://localhost/scaiwave",
+    )
+    with pytest.raises(KeyUnreadable) as caught:
+        rotate(dry_run=dry_run)
+    assert old.key_id in caught.value.message
+    assert ServerKey.objects.get().retires_at is None
+
+
+def test_success_a_damaged_key_is_replaced() -> None:
+    other = make_key(retires_at=NOW)
+    make_key(private_key_encrypted=other.private_key_encrypted)
+    assert rotate().rotated

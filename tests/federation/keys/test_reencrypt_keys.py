@@ -8,13 +8,11 @@ from federation.errors import KeyUnreadable, NoSigningKey
 from federation.keys.check_keys import check_keys
 from federation.keys.lifecycle import ReencryptKeysResult, reencrypt_keys
 from federation.models import ServerKey
-from scaiwave.core.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.factories import (
     DAY,
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     configure,
     make_key,
 )
@@ -137,8 +135,3 @@ def test_fail_no_key() -> None:
     with pytest.raises(NoSigningKey) as caught:
         reencrypt()
     assert caught.value.message == "This server has no private key to encrypt."
-
-
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        reencrypt_keys(operator=READ_ONLY_OPERATOR, now=NOW)

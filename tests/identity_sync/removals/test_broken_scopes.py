@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -26,7 +25,7 @@ from tests.identity_sync.sync.test_faults import make_impatient_client
 from tests.identity_sync.sync.test_unreadable import FAULTS
 from tests.identity_sync.sync.test_unreadable_parts import break_list
 from tests.tenants.fake_scaikey import make_config
-from tests.tools import NIGHTLY
+from tests.tools import IN_CI, NIGHTLY
 
 pytestmark = [pytest.mark.django_db]
 
@@ -47,7 +46,7 @@ def break_scopes(sandbox: Sandbox, chance: random.Random) -> set[str]:
     return {tenant for tenant in broken if tenant in unreadable}
 
 
-@pytest.mark.parametrize("seed", range(100 if NIGHTLY else 6 if os.environ.get("CI") else 2))
+@pytest.mark.parametrize("seed", range(100 if NIGHTLY else 6 if IN_CI else 2))
 @pytest.mark.sandbox(partners=2, tenants=6, people=120, groups=8, scim=False)
 def test_success_any_mix(sandbox: Sandbox, settings: Settings, seed: int) -> None:
     settings.CONFIG = make_config(

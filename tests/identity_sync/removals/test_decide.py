@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
 
 from identity_sync.errors import RemovalNotFound, RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
@@ -17,7 +20,7 @@ from identity_sync.removals.queries import compute_digest
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.sandbox import Sandbox
-from tenants.models import AuditEntry, Participant, Partner, Tenant
+from tenants.models import AdminUser, AuditEntry, Participant, Partner, Tenant
 from tests.identity_sync.removals.helpers import (
     approve,
     keep,
@@ -290,3 +293,95 @@ def test_success_a_decision_waits_for_the_sync_that_applies(
     thread.join(20)
     assert [type(error) for error in errors] in ([RemovalsChanged], [RemovalNotFound])
     assert get_states() == {RemovalState.APPLIED}
+
+
+APPROVE_ALL = "sync-approve-tenant-slug-expect-digest"
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("olga"))
+    return client
+
+
+@pytest.fixture
+def tenant(scaikey: Sandbox) -> Tenant:
+    """Thirty people of it wait."""
+    remove_groups(scaikey)
+    sync()
+    key = pick_tenant(scaikey)
+    remove_people(scaikey, key, 30)
+    sync_partly()
+    return Tenant.objects.get(scaikey_tenant_id=key)
+
+
+def post(client: Client, slug: str, row: Any, **values: str) -> Any:
+    return client.post(reverse("admin:act", args=[slug, row.pk]), values)
+
+
+def list_acts(client: Client, row: Any) -> list[str]:
+    page = client.get(
+        reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
+    )
+    return [act.title for act in page.context["acts"]]
+
+
+def test_success_all_of_a_tenant_as_they_were_shown(
+    scaikey: Sandbox, client: Client, tenant: Tenant
+) -> None:
+    assert "Approve removals" in list_acts(client, tenant)
+    question = post(client, APPROVE_ALL, tenant)
+    assert question.status_code == HTTPStatus.OK
+    assert "will apply 30 removals" in question.context["question"]
+    confirmed = question.context["confirmation"]
+    # More come in while the question is read.
+    remove_people(scaikey, str(tenant.scaikey_tenant_id), 1)
+    sync_partly()
+    again = post(client, APPROVE_ALL, tenant, confirmed=confirmed)
+    assert "will apply 31 removals" in again.context["question"]
+    assert get_states() == {"pending"}
+
+    done = post(client, APPROVE_ALL, tenant, confirmed=again.context["confirmation"])
+    assert done.status_code == HTTPStatus.FOUND
+    assert get_states() == {"approved"}
+    assert AuditEntry.objects.get(action="sync approve").operator == "olga"
+    active = Participant.objects.filter(absent_since=None).count()
+    sync()
+    assert active - Participant.objects.filter(absent_since=None).count() == 31
+    assert "Approve removals" not in list_acts(client, tenant)
+
+
+def test_success_as_many_others_are_asked_about_again(
+    scaikey: Sandbox, client: Client, tenant: Tenant
+) -> None:
+    """The question names the first ten only, so that it would be the same without the digest."""
+    question = post(client, APPROVE_ALL, tenant)
+    last = max(list_open(), key=lambda row: row.subject_name)
+    PendingRemoval.objects.filter(pk=last.pk).delete()
+    sync_partly()
+    assert len(list_open()) == 30
+    again = post(client, APPROVE_ALL, tenant, confirmed=question.context["confirmation"])
+    assert again.status_code == HTTPStatus.OK
+    assert again.context["is_asked_again"]
+    assert get_states() == {"pending"}
+
+
+def test_success_one_is_kept_and_one_approved(client: Client, tenant: Tenant) -> None:
+    first, second, *_ = list_open()
+    for slug, row, values in (
+        ("sync-keep-id", first, {"reason": "on leave"}),
+        ("sync-approve-id", second, {}),
+    ):
+        assert list_acts(client, row) == ["Approve", "Keep access"]
+        question = post(client, slug, row, **values)
+        done = post(client, slug, row, **values, confirmed=question.context["confirmation"])
+        assert done.status_code == HTTPStatus.FOUND
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, first.decision_reason, first.decided_by) == ("kept", "on leave", "olga")
+    assert second.state == "approved"
+    sync_partly()
+    second.refresh_from_db()
+    assert second.state == "applied"
+    assert list_acts(client, second) == []

@@ -6,7 +6,6 @@ A failure names its seed, which repeats it: `-k 'small-17'`.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from datetime import timedelta
@@ -29,7 +28,7 @@ from tests.identity_sync.sync.helpers import (
     sync,
 )
 from tests.tenants.fake_scaikey import make_config
-from tests.tools import NIGHTLY
+from tests.tools import IN_CI, NIGHTLY
 
 pytestmark = [pytest.mark.django_db]
 
@@ -42,7 +41,7 @@ SIZES = {
 if NIGHTLY:
     RUNS = {"small": 900, "large": 100}
 else:
-    RUNS = {"small": 30, "large": 5} if os.environ.get("CI") else {"small": 10, "large": 2}
+    RUNS = {"small": 12, "large": 3} if IN_CI else {"small": 4, "large": 1}
 CHANGED_AT_ONCE = {"small": (1, 3, 8, 20), "large": (1, 12, 60, 150)}
 
 

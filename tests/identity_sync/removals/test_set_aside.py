@@ -51,6 +51,22 @@ def active(keys: list[str]) -> int:
     ).count()
 
 
+@pytest.fixture
+def tenant(scaikey: Sandbox) -> str:
+    """The largest tenant, after a first sync. There are no groups, which would be losses too."""
+    remove_groups(scaikey)
+    sync()
+    return pick_tenant(scaikey)
+
+
+@pytest.fixture
+def gone(scaikey: Sandbox, tenant: str) -> list[str]:
+    """More people of the tenant than the limit, whose removal waits."""
+    people = remove_people(scaikey, tenant, 30)
+    sync_partly()
+    return people
+
+
 def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox) -> None:
     remove_groups(scaikey)
     sync()
@@ -72,13 +88,9 @@ def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox) -> 
     assert {row.subject_scaikey_id for row in list_open()} == set(gone)
 
 
-def test_success_a_new_loss_waits_beside_those_that_wait(scaikey: Sandbox) -> None:
+@pytest.mark.usefixtures("gone")
+def test_success_a_new_loss_waits_beside_those_that_wait(scaikey: Sandbox, tenant: str) -> None:
     """Over a limit all losses wait, never only the first ones, and the same row stays one row."""
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    remove_people(scaikey, tenant, 30)
-    sync_partly()
     first = list_open()
     remove_people(scaikey, tenant, 1)
     other = remove_people(scaikey, pick_tenant(scaikey, 1), 1)
@@ -92,12 +104,8 @@ def test_success_a_new_loss_waits_beside_those_that_wait(scaikey: Sandbox) -> No
     assert len(list_open()) == 31
 
 
+@pytest.mark.usefixtures("gone")
 def test_success_approved_rows_are_applied_once_and_no_others(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    remove_people(scaikey, tenant, 30)
-    sync_partly()
     rows = list_open()
     approve([row.pk for row in rows[:25]])
     assert get_changed_counts(sync_partly())["participants"] == {"deactivated": 25, "skipped": 5}
@@ -114,12 +122,9 @@ def test_success_approved_rows_are_applied_once_and_no_others(scaikey: Sandbox) 
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_people_who_are_swapped_are_not_covered(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    gone = remove_people(scaikey, tenant, 30)
-    sync_partly()
+def test_success_people_who_are_swapped_are_not_covered(
+    scaikey: Sandbox, tenant: str, gone: list[str]
+) -> None:
     approved = [row.pk for row in list_open()]
     approve(approved)
     restore_people(scaikey, tenant, gone)
@@ -149,12 +154,9 @@ def test_success_an_approval_expires(scaikey: Sandbox) -> None:
     assert {row.state for row in list_open()} == {RemovalState.PENDING}
 
 
-def test_success_kept_rows_count_nowhere_and_wait_again(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    gone = remove_people(scaikey, tenant, 30)
-    sync_partly()
+def test_success_kept_rows_count_nowhere_and_wait_again(
+    scaikey: Sandbox, tenant: str, gone: list[str]
+) -> None:
     keep([row.pk for row in list_open()])
     # Only kept rows: the run is applied, and one more loss is within the limit.
     [another] = remove_people(scaikey, tenant, 1)
@@ -172,12 +174,9 @@ def test_success_kept_rows_count_nowhere_and_wait_again(scaikey: Sandbox) -> Non
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_what_is_no_longer_claimed_ends(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    gone = remove_people(scaikey, tenant, 30)
-    sync_partly()
+def test_success_what_is_no_longer_claimed_ends(
+    scaikey: Sandbox, tenant: str, gone: list[str]
+) -> None:
     keep([list_open()[0].pk])
     approve([list_open()[1].pk])
     restore_people(scaikey, tenant, gone)
@@ -186,10 +185,7 @@ def test_success_what_is_no_longer_claimed_ends(scaikey: Sandbox) -> None:
     assert set(PendingRemoval.objects.values_list("state", flat=True)) == {RemovalState.ENDED}
 
 
-def test_success_losses_within_the_limit_count_for_a_day(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
+def test_success_losses_within_the_limit_count_for_a_day(scaikey: Sandbox, tenant: str) -> None:
     remove_people(scaikey, tenant, 20)
     assert sync().outcome == "applied"
     later = remove_people(scaikey, tenant, 20)
@@ -378,12 +374,10 @@ def test_success_memberships_wait_alone(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_a_webhook_applies_whom_it_names_while_others_wait(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
-    remove_people(scaikey, tenant, 30)
-    sync_partly()
+@pytest.mark.usefixtures("gone")
+def test_success_a_webhook_applies_whom_it_names_while_others_wait(
+    scaikey: Sandbox, tenant: str
+) -> None:
     waiting = list_open()
     [named] = remove_people(scaikey, tenant, 1)
     sync_anyhow(targets=Targets.from_pairs([("participants", named)]))
@@ -397,10 +391,9 @@ def test_success_a_webhook_applies_whom_it_names_while_others_wait(scaikey: Sand
     assert len(list_open()) == 29
 
 
-def test_success_webhooks_are_applied_in_order_until_their_limit(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
+def test_success_webhooks_are_applied_in_order_until_their_limit(
+    scaikey: Sandbox, tenant: str
+) -> None:
     size = len(list_people_of_tenant(scaikey, tenant))
     allowed = max(20, size // 10)
     gone = remove_people(scaikey, tenant, allowed + 5)
@@ -419,10 +412,7 @@ def test_success_webhooks_are_applied_in_order_until_their_limit(scaikey: Sandbo
     assert active([another]) == 1
 
 
-def test_success_one_tenant_alone(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant = pick_tenant(scaikey)
+def test_success_one_tenant_alone(scaikey: Sandbox, tenant: str) -> None:
     remove_people(scaikey, tenant, 30)
     other = remove_people(scaikey, pick_tenant(scaikey, 1), 25)
     slug = scaikey.directory.tenants[tenant]["slug"]

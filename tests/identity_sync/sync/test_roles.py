@@ -11,24 +11,28 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from identity_sync.models import Trigger
+from identity_sync.errors import SyncPartial
+from identity_sync.models import Limit, PendingRemoval
+from identity_sync.report import SyncReport
 from identity_sync.sync import roles as role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
-from tenants.models import Participant, Role, RoleGrant, Tenant
+from tenants.models import GroupMembership, Participant, Role, RoleGrant, Tenant
 from tenants.roles.grants import grant_role, revoke_role
+from tenants.roles.queries.super_admins import SuperAdmins, count_super_admins
+from tests.identity_sync.removals.helpers import approve
 from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,
     USERS,
     age_rows,
     count_rewritten_rows,
+    dump_rows,
     get_changed_counts,
     get_changes,
     get_last_run,
     list_people_of_tenant,
     pick_two_people,
-    record_writes,
     sync,
 )
 from tests.tools import count_examples
@@ -78,21 +82,6 @@ def test_success_first_run_creates_grants(scaikey: Sandbox) -> None:
     assert (grant.granted_by, grant.tenant) == ("ScaiKey", tenant)
     assert report.outcome == "applied"
     assert report.kinds["participants"].added == 20
-
-
-def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
-    anna, bert = pick_two_people(scaikey)
-    scaikey.directory.set_roles(anna, ["editors"])
-    scaikey.directory.set_roles(bert, [])
-    sync()
-    age_rows()
-
-    with record_writes() as written:
-        report = sync(trigger=Trigger.CRON)
-
-    assert get_changed_counts(report) == {}
-    assert set(written) == {"sw_sync_runs"}
-    assert get_changes() == []
 
 
 def test_success_grants_follow_scaikey(scaikey: Sandbox) -> None:
@@ -321,3 +310,85 @@ def test_success_any_sequence_of_roles(
         assert list_grants() == expected
         assert get_changed_counts(sync()) == {}
         transaction.set_rollback(True)
+
+
+GRANT = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
+WARNING = f"This sync leaves no active super_admin. Grant the role to someone: {GRANT}."
+
+
+def assert_stopped(**options: Any) -> SyncReport:
+    """Assert that the loss is set aside, also with --allow-removals, as a dry run and if it is
+    approved, and that its own flag allows it. Returns the report of that last run."""
+    before = dump_rows()
+    for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}, {}):
+        with pytest.raises(SyncPartial) as caught:
+            sync(**options, **extra)
+        assert caught.value.message.startswith("1 removal in ")
+        assert caught.value.report.pending_count == 1
+        assert dump_rows() == before
+        [row] = PendingRemoval.objects.open()
+        assert row.limit_code == Limit.SUPER_ADMIN
+        assert "--allow-no-super-admin" in caught.value.fix
+        approve([row.pk])
+    report = sync(allow_no_super_admin=True, **options)
+    assert (report.outcome, report.warnings) == ("applied", [WARNING])
+    assert get_last_run().warnings == [WARNING]
+    return report
+
+
+def grant_super_admin(person: str) -> None:
+    tenant = Participant.objects.get(scaikey_id=person).tenant.slug
+    grant_role(
+        operator=HOST,
+        role="super_admin",
+        tenant=tenant,
+        holder=person,
+        is_group=False,
+        now=LONG_AGO,
+    )
+
+
+def test_success_the_last_super_admin_was_removed(scaikey: Sandbox) -> None:
+    anna, bert = pick_two_people(scaikey)
+    assert sync().warnings == []
+    for person in (anna, bert):
+        grant_super_admin(person)
+    scaikey.directory.update_user(anna, status="SUSPENDED")
+    assert sync().warnings == []
+    scaikey.directory.remove_user(bert)
+    assert_stopped()
+    scaikey.directory.update_user(anna, display_name="Another")
+    assert sync().warnings == []
+
+
+def test_success_scaikey_revoked_the_last_super_admin(scaikey: Sandbox) -> None:
+    anna, _ = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["super_admin"])
+    assert sync().warnings == []
+    scaikey.directory.set_roles(anna, [])
+    assert_stopped()
+
+
+def test_success_the_tenant_of_the_last_super_admin_was_suspended(scaikey: Sandbox) -> None:
+    anna, _ = pick_two_people(scaikey)
+    sync()
+    grant_super_admin(anna)
+    scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), status="SUSPENDED")
+    assert_stopped()
+
+
+def test_success_the_group_with_the_last_super_admin_was_removed(scaikey: Sandbox) -> None:
+    sync()
+    group = GroupMembership.objects.filter(member_participant__scaikey_status="ACTIVE")[0].group
+    grant_role(
+        operator=HOST,
+        role="super_admin",
+        tenant=group.tenant.slug,
+        holder=str(group.pk),
+        is_group=True,
+        now=LONG_AGO,
+    )
+    assert count_super_admins().able
+    scaikey.directory.remove_group(str(group.scaikey_id))
+    assert_stopped()
+    assert count_super_admins() == SuperAdmins(active=0, able=0)

@@ -23,6 +23,7 @@ from tests.identity_sync.sync.helpers import (
     list_groups,
     list_people_of_tenant,
     list_temporary_tables,
+    pick_two_people,
     read_database,
     read_directory,
     record_writes,
@@ -63,6 +64,9 @@ def test_success_first_run_of_a_tenant_is_reported_as_counts(scaikey: Sandbox) -
 
 
 def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
+    scaikey.directory.set_roles(bert, [])
     sync()
     age_rows()
 
@@ -172,37 +176,6 @@ def test_success_person_moves_to_another_tenant_and_back(scaikey: Sandbox) -> No
     assert get_changed_counts(report)["participants"] == {"restored": 1, "deactivated": 1}
     returned = Participant.objects.get(scaikey_id=person, absent_since=None)
     assert (returned.pk, returned.local_id) == (old.pk, old.local_id)
-    assert get_changed_counts(sync()) == {}
-
-
-def test_success_manually_suspended_person_stays_suspended(scaikey: Sandbox) -> None:
-    sync()
-    person = Participant.objects.first()
-    assert person is not None
-    assert person.scaikey_id is not None
-    person.suspended_by_hand_at = person.created_at
-    person.save()
-    scaikey.directory.update_user(person.scaikey_id, display_name="Renamed")
-
-    assert get_changed_counts(sync()) == {"participants": {"updated": 1}}
-    person.refresh_from_db()
-    assert (person.display_name, person.inactive_reason) == ("Renamed", "suspended manually")
-
-
-def test_success_tenants_swap_slugs(scaikey: Sandbox) -> None:
-    sync()
-    first, second, third = scaikey.directory.tenants.values()
-    slugs = first["slug"], second["slug"]
-    scaikey.directory.update_tenant(first["id"], slug="in-between")
-    scaikey.directory.update_tenant(second["id"], slug=slugs[0])
-    scaikey.directory.update_tenant(first["id"], slug=slugs[1], name="Renamed")
-    scaikey.directory.update_tenant(third["id"], slug="third")
-
-    report = sync()
-
-    assert get_changed_counts(report) == {"tenants": {"updated": 3}}
-    assert read_database() == read_directory(scaikey)
-    assert sorted(row[3] for row in get_changes()) == ["name,slug", "slug", "slug"]
     assert get_changed_counts(sync()) == {}
 
 
@@ -359,19 +332,6 @@ def test_success_local_and_remote_participants_stay_unchanged(scaikey: Sandbox) 
     assert get_changed_counts(sync()) == {}
     assert count_rewritten_rows() == {}
     assert dump_rows() == before
-
-
-def test_success_a_model_with_the_id_of_a_person_stays_a_model(scaikey: Sandbox) -> None:
-    sync()
-    person = Participant.objects.first()
-    assert person is not None
-    Participant.objects.filter(pk=person.pk).update(
-        participant_type="model", display_name="A model", email=""
-    )
-
-    assert get_changed_counts(sync()) == {}
-    person.refresh_from_db()
-    assert (person.participant_type, person.display_name) == ("model", "A model")
 
 
 def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:

@@ -14,6 +14,7 @@ from tests.tools import NIGHTLY
 
 pytestmark = [
     pytest.mark.once,
+    pytest.mark.ci,
     pytest.mark.fresh_interpreter,
     pytest.mark.only_on("sqlite"),
     pytest.mark.skipif(

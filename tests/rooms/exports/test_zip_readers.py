@@ -17,7 +17,7 @@ from rooms.bundle.archive.writer import DeflateCompressor, StoredCompressor, Zip
 from tests.rooms.bundle.golden import GOLDEN
 from tests.tools import NIGHTLY, require_tool
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.ci]
 NOW = datetime(2026, 11, 24, 19, 5, 43, tzinfo=UTC)
 MANY = 70_000
 """More entries than the 16 bits of a ZIP without ZIP64 can count."""

@@ -16,7 +16,7 @@ from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.once, pytest.mark.fresh_interpreter]
 
-EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000" if NIGHTLY else "15000"))
+EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000" if NIGHTLY else "6000"))
 MOST = 100 * 1024
 """Kilobytes."""
 

@@ -259,36 +259,12 @@ def test_success_plain_table(acme: Tenant) -> None:
     )
 
 
-def test_success_json_has_every_key(acme: Tenant) -> None:
-    beta = Room.objects.get(name="beta")
-    assert json.loads(
-        run_command("list_rooms", "--tenant", "acme", "--search", "bet", "--json")
-    ) == {
-        "rooms": [
-            {
-                "id": str(beta.pk),
-                "name": "beta",
-                "alias": "second",
-                "type": "group",
-                "state": "archived",
-                "workspace": "main",
-                "workspace_id": str(beta.workspace_id),
-                "members": 0,
-                "events": 0,
-                "media_bytes": 0,
-                "last_event_at": None,
-                "exportable": True,
-                "reason": None,
-                "is_public": False,
-                "is_federated": False,
-                "tenant_id": str(acme.pk),
-                "creator_id": str(beta.creator_id),
-                "created_at": "2026-03-04T05:06:07Z",
-                "updated_at": "2026-03-04T05:06:07Z",
-            }
-        ],
-        "next_id": None,
-    }
+def test_success_json(acme: Tenant) -> None:
+    words = ("list_rooms", "--tenant", "acme", "--search", "bet", "--json")
+    [row] = json.loads(run_command(*words))["rooms"]
+    assert row["id"] == str(Room.objects.get(name="beta").pk)
+    assert (row["name"], row["alias"], row["state"]) == ("beta", "second", "archived")
+    assert row["created_at"] == "2026-03-04T05:06:07Z"
 
 
 def test_success_no_rooms(acme: Tenant) -> None:

@@ -80,30 +80,12 @@ def test_success_many_importers() -> None:
     ]
 
 
-def test_success_json_has_every_key(acme: Tenant) -> None:
-    sales, anna = Workspace.objects.get(slug="sales"), Participant.objects.get(display_name="Anna")
+def test_success_json(acme: Tenant) -> None:
     row = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))["workspaces"][1]
-    assert row["importers"][0] == {
-        "id": str(anna.pk),
-        "fqid": "@anna.acme:localhost",
-        "display_name": "Anna",
-        "email": "anna@example.com",
-        "role": "owner",
-    }
-    del row["importers"]
-    assert row == {
-        "id": str(sales.pk),
-        "slug": "sales",
-        "name": "sales",
-        "description": "",
-        "tenant_id": str(acme.pk),
-        "created_at": "2026-03-04T05:06:07Z",
-        "updated_at": "2026-03-04T05:06:07Z",
-        "rooms": 2,
-        "owners": 2,
-        "editors": 1,
-        "viewers": 1,
-    }
+    assert [row[name] for name in ("rooms", "owners", "editors", "viewers")] == [2, 2, 1, 1]
+    importer = row["importers"][0]
+    assert importer["id"] == str(Participant.objects.get(display_name="Anna").pk)
+    assert (importer["fqid"], importer["role"]) == ("@anna.acme:localhost", "owner")
 
 
 def test_success_constant_queries(acme: Tenant) -> None:

@@ -36,7 +36,7 @@ from tests.issuers import (
 )
 from tests.scaiwave.clients.retry_policies import QUICK
 
-pytestmark = pytest.mark.oidc_provider
+pytestmark = [pytest.mark.oidc_provider, pytest.mark.ci]
 RunIssuer = Callable[..., Issuer]
 
 

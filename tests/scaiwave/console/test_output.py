@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from io import StringIO
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from scaiwave.console.output import (
     strip_control_chars,
     to_json,
 )
+from scaiwave.console.rich_output import print_rich_table
 from scaiwave.core.errors import SettingInvalid, UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 
@@ -395,3 +397,51 @@ def test_success_csv_without_rows_has_a_header() -> None:
     output, stdout, _ = written()
     output.print_csv(["id", "partner.slug"], [])
     assert stdout.getvalue() == "id,partner_slug\n"
+
+
+ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
+PROGRESS_COLUMNS = (
+    Column("id", "Id", no_wrap=True),
+    Column("name", "Name"),
+    Column("state", "State", optional=True),
+    Column("events", "Events", ColumnType.COUNT, optional=True),
+)
+CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = StringIO()
+    print_rich_table(PROGRESS_COLUMNS, CELLS, stream)
+    return stream.getvalue()
+
+
+def test_success_a_wide_terminal_shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = drawn(monkeypatch, 120)
+    assert all(text in shown for text in CELLS[0])
+    assert "wider" not in shown
+
+
+def test_success_a_narrow_terminal_omits_optional_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the last one on, and no more than has to go."""
+    shown = drawn(monkeypatch, 78)
+    assert "open" in shown
+    assert "3,000" not in shown
+    assert "A wider terminal also shows: Events.\n" in shown
+
+
+def test_success_a_very_narrow_terminal_folds_all_but_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = drawn(monkeypatch, 50)
+    assert ID in shown
+    assert "rather long" not in shown
+    assert "shows: State, Events." in shown
+
+
+def test_success_a_number_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = StringIO()
+    columns = (Column("name", "Name"), Column("tokens", "AI tokens", ColumnType.COUNT))
+    print_rich_table(columns, [["A name that is rather long", "185,642,104,218 (91%)"]], stream)
+    assert " 185,642,104,218 (91%) \n" in stream.getvalue()

@@ -16,7 +16,6 @@ from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, WebhookE
 from rooms.models import SearchBackfill
 from rooms.search.scope import Scope
 from scaiwave.config import load
-from scaiwave.core.errors import InsufficientPermission
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.tenants import check_retention
 from scaiwave.operations.jobs import tasks
@@ -27,7 +26,7 @@ from tenants.audit.seal_audit import seal_audit
 from tenants.audit.triggers import missing_triggers
 from tenants.errors import AuditAgeTooLow, AuditNotSealed
 from tenants.models import AuditEntry
-from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, run_command
+from tests.tenants.factories import HOST_OPERATOR, NOW, run_command
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -180,11 +179,6 @@ def test_fail_audit_entries_that_are_too_young() -> None:
     with pytest.raises(AuditAgeTooLow) as caught:
         run(audit_days=29)
     assert caught.value.fix == "Pass --audit-older-than 30 or more."
-
-
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        run(operator=READ_ONLY_OPERATOR)
 
 
 def test_success_command() -> None:

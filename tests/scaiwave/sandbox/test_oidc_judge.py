@@ -31,7 +31,11 @@ from tests.issuers import (
 from tests.tenants.accounts.oidc.conftest import find_person
 from tests.tenants.accounts.oidc.fake_browser import choose_person
 
-pytestmark = [pytest.mark.oidc_provider, pytest.mark.sandbox(people=20, tenants=2, groups=1)]
+pytestmark = [
+    pytest.mark.oidc_provider,
+    pytest.mark.ci,
+    pytest.mark.sandbox(people=20, tenants=2, groups=1),
+]
 CALLBACK = "https://chat.example.org/oidc/callback/"
 SCOPES = ("admin:read", "openid", "profile", "email")
 VERIFIER = "v" * 43

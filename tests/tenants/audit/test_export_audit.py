@@ -15,7 +15,6 @@ from pytest_django import Settings
 
 from federation.keys import ed25519
 from federation.models import ServerKey
-from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.sql import execute
 from tenants.audit.export_audit import export_audit
 from tenants.audit.queries.checks import KeptSeal
@@ -38,8 +37,6 @@ from tests.tenants.audit.seals import (
 )
 from tests.tenants.factories import (
     HOST_OPERATOR,
-    make_partner,
-    make_partner_admin,
     run_command,
 )
 
@@ -312,12 +309,6 @@ def test_fail_strange_numbers(number: int) -> None:
 def test_fail_nothing_is_sealed() -> None:
     with pytest.raises(AuditNotSealed):
         export()
-
-
-def test_fail_not_allowed() -> None:
-    operator = make_partner_admin(make_partner())
-    with pytest.raises(InsufficientPermission):
-        export_audit(operator=operator, now=TODAY, since=None, until=None)
 
 
 def test_success_commands(tmp_path: Path) -> None:

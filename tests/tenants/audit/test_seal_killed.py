@@ -6,14 +6,14 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.databases import RawDatabase, copy_database, environment
+from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
+from tests.web_process import build_environment, run_python
 
 pytestmark = pytest.mark.once
 
@@ -21,8 +21,6 @@ KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "8"))
 DAYS = 400
 SEAL, VERIFY = ("admin", "audit", "seal"), ("admin", "audit", "verify", "--json")
 FILL = f"""
-import django
-django.setup()
 from datetime import timedelta
 from django.utils import timezone
 from federation.keys.lifecycle import generate_key
@@ -32,18 +30,14 @@ now = timezone.now()
 generate_key(operator=HOST_OPERATOR, now=now)
 for number in range({DAYS}):
     make_entry(now.date() - timedelta(days=number + 1))
+report(None)
 """
 
 
 @pytest.fixture
 def database(database_url: str, migrated: str, home: Path) -> RawDatabase:
     copy_database(migrated, database_url)
-    subprocess.run(
-        [sys.executable, "-c", FILL],
-        env={**environment(home, database_url), "DJANGO_SETTINGS_MODULE": "scaiwave.settings"},
-        cwd=CHECKOUT,
-        check=True,
-    )
+    run_python(FILL, build_environment(database_url, home))
     return RawDatabase(database_url)
 
 

@@ -9,14 +9,21 @@ from uuid import UUID
 import pytest
 from django.core.management import call_command
 
+from scaiwave import extensions
 from scaiwave.core.errors import UsageError
-from tenants.errors import TenantNotFound
-from tenants.models import Participant, Tenant
+from tenants.audit.record import record_audit
+from tenants.errors import AmbiguousName, ParticipantNotFound, TenantNotFound
+from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.people.queries import participants
-from tenants.people.queries.participants import list_participants
+from tenants.people.queries.participants import list_participants, show_participant
+from tests.extensions import Provided
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
+    NOW,
+    add_members,
+    make_group,
+    make_partner,
     make_person,
     make_tenant,
     make_tenant_admin,
@@ -162,3 +169,169 @@ def test_fail_invalid_limit(acme: Tenant, limit: str) -> None:
 def test_fail_outside_the_scope_at_once(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound):
         list_participants(operator=make_tenant_admin(acme), tenant="other")
+
+
+def show(person: Participant) -> dict[str, Any]:
+    return show_participant(operator=HOST_OPERATOR, name=str(person.pk))
+
+
+def reasons(person: Participant) -> list[str]:
+    found = show(person)
+    assert found["can_sign_in"] is not bool(found["sign_in_blockers"])
+    return [row["reason"] for row in found["sign_in_blockers"]]
+
+
+def test_success_can_sign_in() -> None:
+    assert reasons(make_person(make_tenant(partner=make_partner()))) == []
+
+
+def test_success_every_sign_in_blocker_is_named() -> None:
+    partner = make_partner(scaikey_status="SUSPENDED")
+    tenant = make_tenant(partner=partner, absent_since=EARLIER, scaikey_status="LOCKED")
+    anna = make_person(tenant, suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
+    assert reasons(anna) == [
+        "the person is suspended manually",
+        "the person is suspended in ScaiKey",
+        "tenant acme is removed from ScaiKey",
+        "tenant acme is locked in ScaiKey",
+        "partner northwind is suspended in ScaiKey",
+    ]
+    assert show(anna)["sign_in_blockers"][0] == {
+        "subject_type": "participant",
+        "reason": "the person is suspended manually",
+        "started_at": EARLIER,
+        "fix": "Run `scaiwave admin resume-participant @anna.acme:localhost`; a sync can't lift "
+        "the suspension.",
+    }
+
+
+def test_success_tenant_is_suspended_manually() -> None:
+    (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["sign_in_blockers"]
+    assert (obstacle["reason"], obstacle["fix"]) == (
+        "tenant acme is suspended manually",
+        "Run `scaiwave admin resume-tenant acme`; a sync can't lift the suspension.",
+    )
+
+
+def test_success_participant_without_a_scaikey_id_cannot_sign_in() -> None:
+    assert reasons(make_person(make_tenant(scaikey_tenant_id=None), scaikey_id=None)) == [
+        "the person is not linked to ScaiKey, which signs people in",
+        "tenant acme is not linked to ScaiKey, which signs people in",
+    ]
+
+
+def test_success_only_people_sign_in() -> None:
+    bot = make_person(make_tenant(), participant_type="agent", scaikey_id=None)
+    assert reasons(bot) == ["participants of type agent do not sign in"]
+
+
+def make_nested_participant(tenant: Tenant) -> Participant:
+    """anna in Backend in Engineering in All in Engineering, a circle."""
+    anna = make_person(tenant)
+    backend, engineering, all_group = (
+        make_group(tenant, name) for name in ("Backend", "Engineering", "All")
+    )
+    add_members(backend, anna)
+    add_members(engineering, backend, all_group)
+    add_members(all_group, engineering)
+    gone, left = make_group(tenant, "Gone", absent_since=EARLIER), make_group(tenant, "Left")
+    add_members(gone, anna)
+    add_members(left, anna, absent_since=EARLIER)
+    return anna
+
+
+def test_success_groups_direct_and_nested() -> None:
+    found = show(make_nested_participant(make_tenant()))
+    assert [(row["name"], row["direct"], row["through"]) for row in found["groups"]] == [
+        ("All", False, ["Backend"]),
+        ("Backend", True, []),
+        ("Engineering", False, ["Backend"]),
+    ]
+
+
+def test_success_roles_direct_and_through_groups() -> None:
+    tenant = make_tenant()
+    anna = make_nested_participant(tenant)
+    slugs = ("auditor", "developer", "other")
+    roles = [
+        Role.objects.create(tenant=tenant, slug=slug, name=slug.title(), created_at=EARLIER)
+        for slug in slugs
+    ]
+    common = {"tenant": tenant, "granted_by": "root", "created_at": EARLIER}
+    all_group = tenant.groups.get(name="All")
+    RoleGrant.objects.create(role=roles[0], participant=anna, **common)
+    RoleGrant.objects.create(role=roles[1], group=all_group, source="scaikey", **common)
+    RoleGrant.objects.create(role=roles[2], participant=make_person(tenant, "berta"), **common)
+    grants = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
+    assert grants == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
+    assert run_command("show_participant", str(anna.pk)).endswith(
+        "Roles\n"
+        "Role       How                                  Source   Granted by\n"
+        "auditor    directly                             manual   root\n"
+        "developer  through Backend > Engineering > All  scaikey  root\n"
+    )
+
+
+def test_success_the_same_user_elsewhere_within_the_scope() -> None:
+    old, new, other = make_tenant("old"), make_tenant("new"), make_tenant("other")
+    make_person(old, scaikey_id="usr_1", absent_since=EARLIER)
+    here = make_person(new, scaikey_id="usr_1")
+    make_person(other, email=here.email)
+    make_person(other, "unlinked", email="", scaikey_id=None)
+    assert [row["tenant"] for row in show(here)["other_accounts"]] == ["old", "other"]
+    found = show_participant(operator=make_tenant_admin(new), name="usr_1")
+    assert found["other_accounts"] == []
+
+
+def test_success_facts_and_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = make_person(make_tenant())
+    facts = [Provided(lambda key: [("Last sync", f"none for {key}")])]
+    monkeypatch.setattr(extensions, "PARTICIPANT_FACTS", facts)
+    record_audit(
+        operator=HOST_OPERATOR, action="suspend", subject=anna, tenant=anna.tenant, now=NOW
+    )
+    found = show(anna)
+    assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]
+    assert [entry["action"] for entry in found["audit_entries"]] == ["suspend"]
+    assert f"Last sync    none for {anna.pk}\n" in run_command("show_participant", str(anna.pk))
+
+
+def test_success_plain_text() -> None:
+    tenant = make_tenant(scaikey_status="SUSPENDED")
+    anna = make_person(tenant, scaikey_id="usr_1")
+    add_members(make_group(tenant, group_type="SECURITY"), anna)
+    assert run_command("show_participant", "anna@acme.example") == (
+        "Can sign in  no\n"
+        "Name         Anna\n"
+        "E-mail       anna@acme.example\n"
+        "FQID         @anna.acme:localhost\n"
+        "Type         human\n"
+        "Tenant       acme\n"
+        "Status       active\n"
+        f"ID           {anna.pk}\n"
+        "ScaiKey ID   usr_1\n"
+        "Created      2026-11-01 08:30:00 UTC\n"
+        "Changed      2026-11-01 08:30:00 UTC\n"
+        "\n"
+        "Sign-in blocked by\n"
+        "Reason                               Since  Fix\n"
+        "tenant acme is suspended in ScaiKey  -      Activate it in ScaiKey, then run `scaiwave "
+        "sync`.\n"
+        "\n"
+        "Groups\n"
+        "Group        Type      How\n"
+        "Engineering  SECURITY  directly\n"
+    )
+
+
+def test_fail_unknown_and_ambiguous() -> None:
+    for slug in ("acme", "globex"):
+        make_person(make_tenant(slug), email="anna@x.example")
+    with pytest.raises(ParticipantNotFound) as caught:
+        run_command("show_participant", "bert@x.example")
+    assert caught.value.message == "Participant not found: bert@x.example."
+    with pytest.raises(AmbiguousName):
+        run_command("show_participant", "anna@x.example")
+    assert "Tenant       globex\n" in run_command(
+        "show_participant", "anna@x.example", "--tenant", "globex"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import RawDatabase, copy_database, environment
+from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
+from tests.web_process import build_environment, run_python
 
 pytestmark = pytest.mark.once
 
@@ -23,8 +23,6 @@ PEOPLE = 1500
 MAX_WAIT_SECONDS = 60.0
 PURGE = ("admin", "purge-participant", "--purge-after", "1", "--limit", str(PEOPLE), "--yes")
 FILL = f"""
-import django
-django.setup()
 from identity_sync.models import SyncChange, SyncRun
 from tenants.models import Participant
 from tests.tenants.factories import EARLIER, make_tenant
@@ -43,18 +41,14 @@ SyncChange.objects.bulk_create(
                subject_id=person.pk, subject_name="Person", reason_code="removed")
     for person in people
 )
+report(None)
 """
 
 
 @pytest.fixture
 def database(database_url: str, migrated: str, home: Path) -> RawDatabase:
     copy_database(migrated, database_url)
-    subprocess.run(
-        [sys.executable, "-c", FILL],
-        env={**environment(home, database_url), "DJANGO_SETTINGS_MODULE": "scaiwave.settings"},
-        cwd=CHECKOUT,
-        check=True,
-    )
+    run_python(FILL, build_environment(database_url, home))
     return RawDatabase(database_url)
 
 

@@ -5,19 +5,15 @@ from functools import partial
 
 import pytest
 
-from scaiwave.core.errors import InsufficientPermission, UsageError
-from tenants.errors import InvalidName, RoleBuiltIn, RoleNotFound, TenantNotFound
+from scaiwave.core.errors import UsageError
+from tenants.errors import InvalidName, RoleBuiltIn, RoleNotFound
 from tenants.models import AuditEntry, Role
 from tenants.roles.update_role import RoleUpdate, update_role
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 from tests.tenants.role_factories import make_role
@@ -103,16 +99,3 @@ def test_fail_values() -> None:
     with pytest.raises(RoleNotFound):
         update(role="writers")
     assert not AuditEntry.objects.exists()
-
-
-def test_fail_not_allowed_and_out_of_scope() -> None:
-    northwind = make_partner()
-    acme = make_tenant("acme", partner=northwind)
-    make_role(acme), make_role(make_tenant("globex"))
-    paula = make_partner_admin(northwind)
-    with pytest.raises(TenantNotFound):
-        update(operator=paula, tenant="globex")
-    assert update(operator=paula).changes
-    for operator in (make_tenant_admin(acme), READ_ONLY_OPERATOR):
-        with pytest.raises(InsufficientPermission):
-            update(operator=operator)

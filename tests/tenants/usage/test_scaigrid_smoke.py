@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from scaiwave.config import Configuration
-from scaiwave.core.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.usage.check_scaigrid import SmokeTest, SmokeTestOptions, SmokeTestStep, smoke_test
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    make_partner,
-    make_partner_admin,
     make_tenant,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -240,12 +237,3 @@ def test_fail_no_models(modality: str, sandbox: Sandbox, config: Configuration) 
     result = smoke(config, embed=True)
     assert get_step(result, "embed").document()["code"] == "SW_AI_MODEL_MISSING"
     assert (outcomes(result)["models"] == "pass") is bool(modality)
-
-
-@pytest.mark.django_db
-def test_fail_not_allowed(config: Configuration) -> None:
-    operator = make_partner_admin(make_partner())
-    with pytest.raises(InsufficientPermission):
-        smoke_test(
-            operator=operator, config=config, options=SmokeTestOptions(), now=NOW, report=print
-        )

@@ -126,11 +126,6 @@ def test_fail_repairs_by_an_operator_who_may_only_look() -> None:
         )
 
 
-def test_fail_tenant_administrator_is_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        run(Operator("t", OperatorRole.TENANT_ADMIN, tenant_id="x"))
-
-
 def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_url: str) -> None:
     (home / "scaiwave.sqlite3").touch()
     ended = run_scaiwave("doctor")

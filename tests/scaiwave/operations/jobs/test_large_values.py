@@ -337,7 +337,7 @@ def plant_many_failed(redis: Redis, count: int) -> None:
 @pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize(
     ("plant", "size", "rows"),
-    [(plant_large, 150_000_000, 5), (plant_many, 300_000, 50), (plant_many_failed, 100_000, 50)],
+    [(plant_large, 40_000_000, 5), (plant_many, 150_000, 50), (plant_many_failed, 100_000, 50)],
 )
 def test_success_memory_does_not_grow_with_what_redis_contains(
     plant: Callable[[Redis, int], None], size: int, rows: int, redis: Redis, migrated: Path

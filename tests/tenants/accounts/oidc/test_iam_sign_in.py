@@ -19,7 +19,7 @@ from tests.tenants.accounts.oidc.live_site import get_url, serve_site
 from tests.tools import require_tool
 from tests.web_process import listen
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.ci]
 
 
 @contextmanager

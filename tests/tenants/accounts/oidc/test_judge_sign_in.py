@@ -32,7 +32,7 @@ from tests.issuers import (
 )
 from tests.tenants.accounts.oidc.conftest import configure
 
-pytestmark = [pytest.mark.django_db, pytest.mark.oidc_provider]
+pytestmark = [pytest.mark.django_db, pytest.mark.oidc_provider, pytest.mark.ci]
 CALLBACK = "http://testserver/oidc/callback/"
 OTHER = "another-application"
 VERIFIER = "v" * 43
