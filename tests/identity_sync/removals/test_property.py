@@ -41,7 +41,7 @@ SIZES = {
 if NIGHTLY:
     RUNS = {"small": 900, "large": 100}
 else:
-    RUNS = {"small": 12, "large": 3} if IN_CI else {"small": 4, "large": 1}
+    RUNS = {"small": 30, "large": 5} if IN_CI else {"small": 4, "large": 1}
 CHANGED_AT_ONCE = {"small": (1, 3, 8, 20), "large": (1, 12, 60, 150)}
 
 
