@@ -30,6 +30,7 @@ RefusedError
 ├── LastSuperAdmin            no super_admin would remain
 ├── AuditAgeTooLow            audit entries are kept for some time
 ├── AuditNotSealed            entries to be deleted are not sealed yet
+├── ServerRestored            this server was restored and is not activated
 ├── LastAdministrator         no administrator could sign in
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
@@ -54,6 +55,18 @@ from scaiwave.core.errors import (
 )
 
 _SEE_ERROR = "Follow the rule that the error names."
+
+
+class ServerRestored(RefusedError):
+    """This server was restored from a backup and is not activated. Syncs, webhooks and schedules
+    are stopped, and nothing is sent to ScaiKey."""
+
+    code = "SW_SERVER_RESTORED"
+    http_status = 503
+    fix = (
+        "If it replaces the live server, run `scaiwave admin activate-restore`. Leave a copy for a "
+        "test as it is."
+    )
 
 
 class TenantNotFound(NotFoundError):

@@ -122,6 +122,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.Counter": _declare(local="id name labels value"),
     "tenants.DailyFigures": _declare(local="day recorded_at tenants members rooms storage_bytes"),
     "tenants.DoctorRun": _declare(derived="id number ran_at operator is_healthy findings"),
+    "tenants.Restoration": _declare(local="id number backup backup_at restored_at"),
     "tenants.StoredOverview": _declare(derived="id scope built_at document"),
     # Accounts of the admin site.
     "tenants.AdminUser": _declare(

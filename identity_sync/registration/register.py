@@ -51,6 +51,7 @@ from scaiwave.core.errors import ScaiWaveError, UpstreamInvalidResponse, Upstrea
 from scaiwave.core.files import remove_abandoned_drafts
 from scaiwave.core.operators import Permission
 from scaiwave.web.scaikey_sign_in import build_redirect_uri
+from tenants.lookup.restoration import require_activated
 
 MAX_REQUEST_ID_CHARS = 200
 
@@ -139,6 +140,7 @@ def register(
     be written.
     """
     context.operator.require(Permission.MANAGE_PLATFORM)
+    require_activated()
     config = context.config
     with registration_lock(config.home):
         # 1. Find out where an earlier process has stopped, or discard what it began.

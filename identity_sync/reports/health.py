@@ -24,6 +24,8 @@ from identity_sync.reports.judgement import (
 from identity_sync.reports.schedule import Schedule, detect_schedule
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
+from tenants.errors import ServerRestored
+from tenants.lookup.restoration import find_restoration_problem
 
 CLOCK_FIX = "Synchronise the clocks of all hosts with a time server (chrony, systemd-timesyncd)."
 
@@ -44,7 +46,8 @@ class SyncWarning:
 class SyncHealth:
     """`problems` are errors, the most urgent first; without any the sync is healthy.
 
-    Without a registration no sync is expected: that is then the only problem.
+    Without a registration, and on a restored server, no sync is expected: that is then the only
+    problem.
     """
 
     judgement: Judgement
@@ -68,12 +71,12 @@ def judge_sync(
 
     `credentials_problem` is the error of a caller who has asked it.
     """
-    problem = credentials_problem
+    problem = credentials_problem or find_restoration_problem()
     if problem is None and not has_credentials(config):
         problem = describe_missing_registration(config)
     judgement = judge_runs(scope, config=config, now=now)
     schedule = detect_schedule(scope, config=config, now=now)
-    is_expected = not _is_unregistered(problem)
+    is_expected = not (_is_unregistered(problem) or isinstance(problem, ServerRestored))
     return SyncHealth(
         judgement,
         schedule,

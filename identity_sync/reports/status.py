@@ -25,6 +25,7 @@ from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
 from scaiwave.core.locks import find_lock_holder
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_partner, resolve_tenant
+from tenants.lookup.restoration import find_restoration_problem
 
 MAX_RUNS = 5
 Drift = Callable[[], SyncReport]
@@ -152,9 +153,11 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
     values = [
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
-    problem: ScaiWaveError | None = None
+    problem: ScaiWaveError | None = find_restoration_problem()
     token_scope = ""
-    if not all(values):
+    if problem is not None:
+        pass  # A copy of the live server must not use its credentials.
+    elif not all(values):
         problem = describe_missing_registration(config)
     else:
         try:

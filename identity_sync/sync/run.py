@@ -76,6 +76,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
 from scaiwave.ids import new_id
 from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.restoration import require_activated
 from tenants.models import Tenant
 from tenants.roles.queries.super_admins import (
     GRANT_COMMAND,
@@ -119,6 +120,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
     `TenantNotFound` and `TenantNotLinked`. After any error the database is unchanged, or as the
     report describes, and the run is recorded.
     """
+    require_activated()
     limits = _build_limits(options.timeout)
     with limits.enforce():
         return _run_within_limits(options, limits)
@@ -233,12 +235,19 @@ def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
 
 
 def compute_drift(
-    *, operator: Operator, progress_factory: ProgressFactory, tenant: str | None = None
+    *,
+    operator: Operator,
+    progress_factory: ProgressFactory,
+    tenant: str | None = None,
+    before_activation: bool = False,
 ) -> SyncReport:
     """Return what a sync would change now; nothing is written and no run is recorded.
 
-    It takes the permission for that sync, or to view the platform.
+    It takes the permission for that sync, or to view the platform. `before_activation` permits it
+    on a restored server, to whose operator it is shown first.
     """
+    if not before_activation:
+        require_activated()
     tenant_row = None
     if tenant is not None:
         if not operator.has_permission(Permission.VIEW_PLATFORM):

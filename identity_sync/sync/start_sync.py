@@ -41,6 +41,7 @@ from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
 from scaiwave.queue.errors import RedisUnreachable
 from tenants.audit.record import AuditSubject, record_audit
+from tenants.lookup.restoration import require_activated
 from tenants.models import AuditEntry, Tenant
 
 JOB = "identity_sync.jobs.run_requested_sync"
@@ -91,6 +92,7 @@ def start_sync(
     `TenantNotFound`, `TenantNotLinked`, `NotRegistered`, `SyncLocked` if a sync is running or has
     been requested, and `SyncNotStarted`.
     """
+    require_activated()
     row = None
     if tenant is None:
         require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)

@@ -26,6 +26,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.core.operators import Operator, Permission
+from tenants.lookup.restoration import require_activated
 from tenants.models import Tenant
 
 PROCESS_LOCK = "webhooks-process"
@@ -53,6 +54,7 @@ def process_events(
     waits for a sync that is in progress or waiting, for the rest of these seconds.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    require_activated()
     end = time.monotonic() + seconds
     while _pending_events().exists():
         if events <= 0 or time.monotonic() >= end:

@@ -12,6 +12,7 @@ from identity_sync.webhooks.process import PROCESS_LOCK
 from scaiwave.core.locks import lock_file
 from scaiwave.core.processes import start_detached
 from scaiwave.queue.errors import RedisUnreachable
+from tenants.lookup.restoration import find_restoration
 
 JOB = "identity_sync.jobs.process_webhooks"
 
@@ -24,7 +25,10 @@ def start_processing() -> None:
     """Start a job or a process, unless one has been started already, and return at once.
 
     Failures are only logged: the event is stored, and the next delivery or full sync handles it.
+    On a restored server it waits for the activation.
     """
+    if find_restoration() is not None:
+        return
     try:
         if not (settings.REDIS_URL and _enqueue()):
             _start_process()

@@ -26,6 +26,7 @@ from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched, execute
 from scaiwave.storage.media import MediaStore, storage_error_types
+from tenants.lookup.restoration import find_restoration
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,13 @@ def complete_intent(intent: ImportIntent) -> None:
 
 
 def clean_up_abandoned(now: datetime) -> int:
-    """Delete what interrupted imports left behind, in every tenant; return their number."""
+    """Delete what interrupted imports left behind, in every tenant; return their number.
+
+    Nothing on a restored server: to a copy that shares the media store of the live server, an
+    import that was running during the backup looks interrupted.
+    """
+    if find_restoration() is not None:
+        return 0
     return sum(_clean_up(intent, now) for intent in ImportIntent.objects.order_by("pk"))
 
 

@@ -1,4 +1,5 @@
-"""Admin pages of the last report of `scaiwave doctor`, and of the rows of the overview."""
+"""Admin pages of the last report of `scaiwave doctor`, of the rows of the overview, and of the mark
+of a restored server."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from scaiwave.site.formatting import (
     format_time,
 )
 from scaiwave.site.terms import TermForm
-from tenants.models import DailyFigures, DoctorRun, StoredOverview
+from tenants.models import DailyFigures, DoctorRun, Restoration, StoredOverview
 
 
 @admin.register(DoctorRun)
@@ -76,3 +77,11 @@ class StoredOverviewAdmin(ReadOnlyAdmin):
 
     def format_name(self, stored: StoredOverview) -> str:
         return format_time(stored.built_at)
+
+
+@admin.register(Restoration)
+class RestorationAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("backup", "backup_at", "restored_at")
+    hidden_fields = ("number",)

@@ -6,7 +6,7 @@ the own applications of the suite count: commands do not load all others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,24 @@ def require_known_schema(connection: BaseDatabaseWrapper) -> None:
             applied = cursor.fetchall()
     except Error:
         return
+    require_known_migrations(f"{app}.{name}" for app, name in applied)
+
+
+def require_known_migrations(applied: Iterable[str], *, subject: str = "The database") -> None:
+    """Raises DatabaseNewer for a migration, as app.name, that this code does not have."""
     known = set(_iter_known())
-    if not (unknown := [f"{app}.{name}" for app, name in applied if (app, name) not in known]):
+    if not (unknown := [name for name in applied if name not in known]):
         return
     more = f" and {len(unknown) - _MAX_LISTED} more" if len(unknown) > _MAX_LISTED else ""
     raise DatabaseNewer(
-        f"The database was migrated by a later release than this one ({__version__}), which does "
+        f"{subject} was migrated by a later release than this one ({__version__}), which does "
         f"not know {', '.join(unknown[:_MAX_LISTED])}{more}. No changes were made."
     )
 
 
-def _iter_known() -> Iterator[tuple[str, str]]:
-    """Yield (application, name) of the migrations of this code, without importing them."""
+def _iter_known() -> Iterator[str]:
+    """Yield app.name of the migrations of this code, without importing them."""
     for app in OWN_APPS:
         if apps.is_installed(app):
             for file in Path(apps.get_app_config(app).path, "migrations").glob("[0-9]*.py"):
-                yield app, file.stem
+                yield f"{app}.{file.stem}"

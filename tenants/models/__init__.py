@@ -16,6 +16,7 @@ from tenants.models.directory import (
 )
 from tenants.models.doctor import DoctorRun
 from tenants.models.overview import DailyFigures, StoredOverview
+from tenants.models.restoration import Restoration
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Participant",
     "ParticipantType",
     "Partner",
+    "Restoration",
     "Role",
     "RoleGrant",
     "RoleSource",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from scaiwave.config import Configuration
 from scaiwave.core.operators import Operator, Permission
 from tenants.errors import ScaiKeyMismatch, ScaiKeyTenantNotFound
+from tenants.lookup.restoration import require_activated
 from tenants.lookup.visibility import visible_partners
 from tenants.models import Partner
 
@@ -83,6 +84,7 @@ def build_tenant_lookup(config: Configuration) -> TenantLookup:
     from scaiwave.core.errors import NotRegistered
 
     def fetch_tenant(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
+        require_activated()
         try:
             client = scaikey_client(config)
         except NotRegistered as error:

@@ -49,6 +49,7 @@ from tenants.models import (
     GroupMembership,
     Participant,
     Partner,
+    Restoration,
     Role,
     RoleGrant,
     StoredOverview,
@@ -265,6 +266,10 @@ def _make_server_rows(tenant: Tenant, number: int) -> None:
     Policy.objects.get_or_create(number=1, defaults={"updated_at": NOW})
     DoctorRun.objects.get_or_create(
         number=1, defaults={"ran_at": NOW, "operator": "root", "is_healthy": True}
+    )
+    Restoration.objects.get_or_create(
+        number=1,
+        defaults={"backup": "b", "backup_at": NOW, "restored_at": NOW},
     )
     _make_audit_seals(number)
     KnownPeer.objects.create(

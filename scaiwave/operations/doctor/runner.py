@@ -48,6 +48,10 @@ CHECKS: Sequence[Check] = (
 )
 
 
+LOCAL_CHECKS = frozenset({"database", "audit", "super_admin", "federation", "keys", "search"})
+"""They need nothing but the database and the configuration, and change nothing."""
+
+
 @dataclass(frozen=True)
 class HealthReport:
     """All findings, in the order of the checks."""
@@ -110,6 +114,15 @@ def run_checks(
     if cleans_up and usable:
         store_health_report(operator, report.document(), now)
     return report
+
+
+def run_local_checks(config: Configuration, now: datetime) -> list[Finding]:
+    checks = [check for check in (*HOST_CHECKS, *CHECKS) if check.name in LOCAL_CHECKS]
+    return [
+        finding
+        for check in checks
+        for finding in _run_check(check, config=config, now=now, cleans_up=False)
+    ]
 
 
 def _run_check(

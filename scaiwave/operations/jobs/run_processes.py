@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event
 from types import FrameType
 
 from django.conf import settings
+from django.db import Error
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
@@ -16,6 +18,7 @@ from scaiwave.queue.definitions import QUEUES
 from scaiwave.queue.errors import QueueUnknown
 from scaiwave.queue.jobs import JOBS
 from tenants.counters import increment_counter
+from tenants.lookup.restoration import require_activated
 
 REFUSALS_COUNTER = "jobs_refused"
 REQUEST_SECONDS = 10.0
@@ -28,7 +31,7 @@ def run_worker(
     """Run jobs until a signal stops the process; return how many it completed, failed and so on.
 
     Without names it serves all queues. Raises QueueUnknown, RedisNotConfigured, and
-    RedisUnreachable if Redis can't be used at the start.
+    RedisUnreachable if Redis can't be used at the start, and ServerRestored.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     if unknown := [name for name in queues if name not in QUEUES]:
@@ -36,6 +39,7 @@ def run_worker(
             f"Unknown queue: {unknown[0]}.",
             fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
         )
+    _require_activated()
     with open_redis(timeout=REQUEST_SECONDS) as redis:
         from scaiwave.operations.jobs.worker import SuiteWorker
 
@@ -49,12 +53,20 @@ def run_worker(
     return worker.counts
 
 
+def _require_activated() -> None:
+    """Raises ServerRestored. Without a database the process starts, and its jobs find out."""
+    with suppress(Error):
+        require_activated()
+
+
 def run_scheduler(*, operator: Operator) -> int:
     """Enqueue scheduled jobs until a signal stops the process; return how many.
 
-    Raises RedisNotConfigured, and RedisUnreachable if Redis can't be used at the start.
+    Raises RedisNotConfigured, RedisUnreachable if Redis can't be used at the start, and
+    ServerRestored.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    _require_activated()
     stop = Event()
 
     def request_stop(number: int, frame: FrameType | None) -> None:
