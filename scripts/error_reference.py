@@ -36,6 +36,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Database, disks, Redis and jobs",
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
     ),
+    ("Backups", ("BACKUP_", "DATABASE_NOT_EMPTY", "DATABASE_TOOL_", "SERVER_", "TEMPORARY_")),
     ("Other servers and AI", ("UPSTREAM_", "AI_")),
     ("Tokens and signing in", ("AUTH_", "SIGN_IN_")),
     ("Registration and webhooks", ("REGISTRATION_", "CREDENTIALS_", "WEBHOOK_")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +23,29 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.models import Room, RoomState, WorkspaceMember
 from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.backup.manifest import (
+    Attachments,
+    BackupDraft,
+    DatabaseDump,
+    Manifest,
+    write_manifest,
+)
+from scaiwave.operations.backup.tables import measure_sqlite
 from scaiwave.operations.jobs.queries import show_job
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from tenants.audit.record import record_audit
 from tenants.audit.seal_audit import seal_audit
-from tenants.models import AdminUser, Group, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.models import (
+    AdminUser,
+    Group,
+    Participant,
+    Partner,
+    Restoration,
+    Role,
+    RoleGrant,
+    Tenant,
+)
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
 from tests.tenants.audit.seals import make_entry
@@ -118,6 +137,40 @@ class SampleData:
     def get_registration_arguments(self) -> list[str]:
         options = ["--name", "chat", "--contact-email", "ops@example.com"]
         return ["--url", self.scaikey.url, "--scope", "GLOBAL", *options, "--no-input"]
+
+    def write_backup(self) -> Path:
+        """Write a backup of an SQLite database with one table."""
+        directory = self.directory / "backup"
+        directory.mkdir(exist_ok=True)
+        file = directory / "database.sqlite3"
+        file.unlink(missing_ok=True)
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("CREATE TABLE django_migrations (app, name)")
+        draft = BackupDraft(directory, "backup")
+        draft.add(file.name)
+        (directory / "manifest.json").unlink(missing_ok=True)
+        write_manifest(
+            draft,
+            Manifest(
+                version=1,
+                name="backup",
+                created_at=NOW,
+                scaiwave_version="0.2.0",
+                server_name="localhost",
+                database=DatabaseDump(
+                    "sqlite", file.name, "3.46", "", [], measure_sqlite(directory / file.name)
+                ),
+                attachments=Attachments("files", 0, 0),
+                has_secrets=False,
+                files=dict(draft.files),
+            ),
+        )
+        return directory
+
+    def mark_restored(self) -> list[str]:
+        """Let this server be a restored one; return the arguments of its activation."""
+        Restoration.objects.get_or_create(backup="backup", backup_at=NOW, restored_at=NOW)
+        return ["--no-input"]
 
     def add_full_sync(self) -> list[str]:
         """Let syncs be healthy; return no arguments."""

@@ -276,6 +276,19 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "remove-administrator"): Row(
         PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]
     ),
+    ("admin", "backup"): Row(
+        PLATFORM, lambda sample: ["--output", str(sample.directory)], commits=True
+    ),
+    ("admin", "verify-backup"): Row(PLATFORM, lambda sample: [str(sample.write_backup())]),
+    # The process uses the restored database from then on: tests/scaiwave/operations/backup.
+    ("admin", "restore"): Row(
+        PLATFORM,
+        lambda sample: [
+            *(str(sample.write_backup()), "--dry-run"),
+            *("--into", f"sqlite:///{sample.directory}/copy.sqlite3"),
+        ],
+    ),
+    ("admin", "activate-restore"): Row(PLATFORM, lambda sample: sample.mark_restored()),
     ("admin", "prune"): Row(PLATFORM),
     ("admin", "record-figures"): Row(PLATFORM),
     ("admin", "refresh-usage"): Row(PLATFORM),

@@ -11,6 +11,8 @@ DEPLOY_FILES = {
     "scaiwave-web.service": "systemd unit of the web server",
     "scaiwave-worker.service": "systemd unit of a worker",
     "scaiwave-scheduler.service": "systemd unit of the scheduler",
+    "scaiwave-backup.service": "systemd unit of a backup",
+    "scaiwave-backup.timer": "systemd timer that backs up every night",
     "nginx.conf": "site of nginx, the reverse proxy",
     "prometheus-alerts.yml": "alert rules of Prometheus",
     "grafana-dashboard.json": "dashboard of Grafana",

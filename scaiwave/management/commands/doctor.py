@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from shutil import get_terminal_size
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
-from scaiwave.console.output import is_terminal
-from scaiwave.operations.doctor.findings import format_advice
+from scaiwave.management.output import print_health_report
 from scaiwave.operations.doctor.runner import run_checks
-
-COLUMNS = (
-    Column("state", "State"),
-    Column("check", "Check"),
-    Column("message", "Finding"),
-)
 
 
 class Command(OperatorCommand):
@@ -54,14 +45,6 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json(report.document())
         else:
-            self.output.print_table(
-                "checks", COLUMNS, [item.document() for item in report.findings]
-            )
-            terminal = is_terminal(self.output.stdout)
-            columns = get_terminal_size().columns if terminal else None
-            for line in format_advice(report.findings, columns=columns):
-                self.output.print_line(line)
-            self.output.print_line()
-            self.output.print_line(report.summary)
+            print_health_report(self.output, report)
         if report.exit_code:
             raise SystemExit(report.exit_code)

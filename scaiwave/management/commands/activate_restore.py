@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from identity_sync.management.output import list_changes
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.operations.backup.activate_restore import Drift, activate_restore
+
+
+class Command(OperatorCommand):
+    words = "admin activate-restore"
+    summary = "Start syncs and jobs of a restored server"
+    area, place = "server", 68
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin activate-restore --dry-run",
+        "scaiwave admin activate-restore",
+    )
+    help = (
+        "Let a restored server call ScaiKey and run jobs again. It shows first what the next sync "
+        "would change."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--no-drift", action="store_true", help="no drift, for which ScaiKey's lists are read"
+        )
+
+    def handle(self, no_drift: bool, **options: Any) -> None:
+        result = activate_restore(
+            operator=self.operator,
+            config=settings.CONFIG,
+            confirm=self.confirm,
+            show_drift=self._show_drift,
+            measures_drift=not no_drift,
+            progress_factory=self.output.progress,
+            now=timezone.now(),
+            dry_run=self.dry_run,
+        )
+        self.print_result(result.document())
+        if not self.output.as_json:
+            self.output.print_line(result.sentence)
+
+    def _show_drift(self, drift: Drift | None) -> None:
+        if self.output.as_json:
+            return
+        if drift is None:
+            self.output.print_line("Drift: not measured, by --no-drift or without a registration.")
+            return
+        changes = {kind: list_changes({kind: counts}) for kind, counts in drift.items()}
+        self.output.print_line(
+            "The next sync would change:" if any(changes.values()) else "Drift: none."
+        )
+        for kind, text in changes.items():
+            if text:
+                self.output.print_line(f"  {kind:<16}{text}")

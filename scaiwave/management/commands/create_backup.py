@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.operations.backup.create_backup import create_backup
+
+COLUMNS = (
+    Column("directory", "Backup", no_wrap=True),
+    Column("database", "Database"),
+    Column("database_version", "Version"),
+    Column("tables", "Tables", ColumnType.COUNT),
+    Column("rows", "Rows", ColumnType.COUNT),
+    Column("attachments", "Attachments", ColumnType.COUNT),
+    Column("attachment_bytes", "Size of attachments", ColumnType.BYTES),
+    Column("secrets_included", "Keys and configuration", ColumnType.FLAG),
+    Column("size_bytes", "Size", ColumnType.BYTES),
+)
+
+
+class Command(OperatorCommand):
+    words = "admin backup"
+    summary = "Back up this server into a new directory"
+    area, place = "server", 62
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin backup --output /backup",
+        "scaiwave admin backup --output /backup --no-secrets --json",
+    )
+    help = (
+        "Back up the database, the attachments, and the keys with the configuration into a new "
+        "directory, which only this user can read. The server may be in use. Everything is read "
+        "again before the backup gets its name."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--output",
+            metavar="DIR",
+            type=Path,
+            required=True,
+            help="directory in which the backup is created",
+        )
+        parser.add_argument(
+            "--no-secrets",
+            action="store_true",
+            help="leave out the encryption keys and the configuration",
+        )
+
+    def handle(self, output: Path, no_secrets: bool, **options: Any) -> None:
+        result = create_backup(
+            operator=self.operator,
+            config=settings.CONFIG,
+            parent=output,
+            with_secrets=not no_secrets,
+            progress_factory=self.output.progress,
+            now=timezone.now(),
+        )
+        if result.warning:
+            self.output.warn(result.warning)
+        if self.output.as_json:
+            self.output.print_json({"backup": result.facts()})
+        else:
+            self.output.print_record(COLUMNS, result.facts())
+            self.output.print_line(f"Backup {result.directory.name} created.")

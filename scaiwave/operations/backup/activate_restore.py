@@ -1,0 +1,97 @@
+"""Activate a restored server: from then on it calls ScaiKey and runs jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from identity_sync.registration.credentials import has_credentials
+from identity_sync.sync.run import compute_drift
+from scaiwave.config import Configuration
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.record import AuditSubject, record_audit
+from tenants.lookup.restoration import find_restoration
+from tenants.models import Restoration
+
+Drift = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class ActivateRestoreResult:
+    """`restoration` is None if the server was not waiting for its activation. `drift` is None if it
+    was not measured."""
+
+    restoration: Restoration | None
+    drift: Drift | None
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        if self.restoration is None:
+            return "This server does not wait for an activation; nothing changed."
+        if self.dry_run:
+            return f"Would activate this server, restored from {self.restoration}."
+        return (
+            f"This server, restored from {self.restoration}, is activated. Start the worker, the "
+            "scheduler and the crontab lines, then run `scaiwave doctor`."
+        )
+
+    def document(self) -> dict[str, Any]:
+        row = self.restoration
+        restoration = row and {
+            "backup": row.backup,
+            "backup_at": row.backup_at,
+            "restored_at": row.restored_at,
+        }
+        return {"restoration": restoration, "drift": self.drift, "changed": row is not None}
+
+
+def activate_restore(
+    *,
+    operator: Operator,
+    config: Configuration,
+    confirm: Callable[[str], None],
+    show_drift: Callable[[Drift | None], None],
+    measures_drift: bool,
+    progress_factory: ProgressFactory,
+    now: datetime,
+    dry_run: bool = False,
+) -> ActivateRestoreResult:
+    """Delete the mark of a restored server, once the operator has seen what the next sync changes.
+
+    `show_drift` gets the counts of `sync status`, or None if they are not measured or the server is
+    not registered. Raises what `compute_drift` raises, such as an UpstreamError if ScaiKey can't be
+    reached, and what `confirm` raises.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    row = find_restoration()
+    if row is None:
+        return ActivateRestoreResult(None, None, dry_run)
+    drift = None
+    if measures_drift and has_credentials(config):
+        report = compute_drift(
+            operator=operator, progress_factory=progress_factory, before_activation=True
+        )
+        drift = report.counts()
+    show_drift(drift)
+    if not dry_run:
+        confirm(
+            f"This starts syncs, webhooks and schedules of this server, restored from {row}. "
+            "First stop the server that it replaces, if that still runs."
+        )
+        with transaction.atomic():
+            Restoration.objects.all().delete()
+            details = {"restored_at": row.restored_at.isoformat()}
+            record_audit(
+                operator=operator,
+                action="activate-restore",
+                subject=AuditSubject("backup", row.backup, row.backup),
+                now=now,
+                details=details,
+            )
+    return ActivateRestoreResult(row, drift, dry_run)

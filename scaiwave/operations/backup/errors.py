@@ -1,0 +1,66 @@
+"""Errors of backups.
+
+NotFoundError
+└── BackupNotFound               the directory is not a backup
+RefusedError
+└── BackupDamaged                a file or table differs from the manifest
+ConflictError
+└── DatabaseNotEmpty             a backup is restored only into an empty database
+ConfigurationError
+├── DatabaseToolUnusable         a program of PostgreSQL is missing or too old
+├── DatabaseToolFailed           a program of PostgreSQL failed
+└── TemporaryDatabaseRefused     the server lets this role create no database
+"""
+
+from __future__ import annotations
+
+from scaiwave.core.errors import ConfigurationError, ConflictError, NotFoundError, RefusedError
+
+
+class BackupNotFound(NotFoundError):
+    """The directory does not contain a backup that this release can read."""
+
+    code = "SW_BACKUP_NOT_FOUND"
+    fix = "Name a directory that `scaiwave admin backup` has created: it contains manifest.json."
+
+
+class BackupDamaged(RefusedError):
+    """A file of the backup is missing or was changed, or a restored table has other rows than the
+    server had."""
+
+    code = "SW_BACKUP_DAMAGED"
+    fix = "Use another backup, or copy this one again from where it was stored first."
+
+
+class DatabaseNotEmpty(ConflictError):
+    """A backup is restored only into a new, empty database, so that no data is overwritten."""
+
+    code = "SW_DATABASE_NOT_EMPTY"
+    fix = "Create another database, or name a file that does not exist, and pass it with --into."
+
+
+class DatabaseToolUnusable(ConfigurationError):
+    """`pg_dump`, `pg_restore` or `psql` is missing, or older than PostgreSQL or the backup."""
+
+    code = "SW_DATABASE_TOOL_UNUSABLE"
+    remedy = (
+        "Install the client programs of the release of PostgreSQL that the error names or a later "
+        "one, such as Debian's `postgresql-client`, and check that `pg_dump --version` finds them."
+    )
+
+
+class DatabaseToolFailed(ConfigurationError):
+    """`pg_dump`, `pg_restore` or `psql` failed. No backup was created, or nothing was restored."""
+
+    code = "SW_DATABASE_TOOL_FAILED"
+    remedy = "Correct what the program reports, then run the same command again."
+
+
+class TemporaryDatabaseRefused(ConfigurationError):
+    """The role of this server may not create the temporary database of a verification."""
+
+    code = "SW_TEMPORARY_DATABASE_REFUSED"
+    fix = (
+        "Run `ALTER ROLE <role> CREATEDB` as an administrator of PostgreSQL, or pass --server with "
+        "the URL of another server."
+    )

@@ -1,0 +1,178 @@
+"""Run the programs of PostgreSQL: `pg_dump`, `pg_restore` and `psql`.
+
+They get the connection settings of Django, and the password in their environment: arguments are
+visible to every user of the host. Data passes through pipes, so that a program ends with this
+process, and does not complete without it what this process has begun.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, cast
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUnusable
+from tenants.models import Restoration
+
+CHUNK_BYTES = 1024 * 1024
+_LOCK_WAIT = "--lock-wait-timeout=60s"
+"""Migrations lock tables; a backup does not wait for them without limit."""
+_NOT_RESTORED = ("owner", "privileges", "comments", "publications", "subscriptions")
+"""They need rights that the role of this server lacks, or would connect a copy to other servers."""
+_UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
+"""pg_restore writes it for any server."""
+
+
+def get_tool(name: str, *, at_least: str, needed_by: str) -> str:
+    """Return the version of a program.
+
+    Raises DatabaseToolUnusable if it is missing, or of an earlier release than `at_least`, which is
+    the version that `needed_by` has.
+    """
+    release = get_release(at_least)
+    fix = (
+        f"Install the client programs of PostgreSQL {release} or later, such as Debian's "
+        "`postgresql-client`, and check PATH."
+    )
+    path = shutil.which(name)
+    if path is None:
+        raise DatabaseToolUnusable(f"{name} is not installed, or not in PATH.", fix=fix)
+    try:
+        command = [path, "--version"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DatabaseToolUnusable(f"{path} can't be run: {error}.", fix=fix) from None
+    version = re.search(r"\d+(\.\d+)*", answer.stdout)
+    if version is None or get_release(version[0]) < release:
+        found = version[0] if version else "unknown"
+        raise DatabaseToolUnusable(
+            f"{path} is of release {found}, which is older than {needed_by}, {at_least}.", fix=fix
+        )
+    return version[0]
+
+
+def get_release(version: str) -> int:
+    """Return 15 for 15.3."""
+    return int(version.partition(".")[0])
+
+
+def get_server_version(database: BaseDatabaseWrapper) -> str:
+    with database.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        return str(cursor.fetchone()[0]).partition(" ")[0]
+
+
+@contextmanager
+def open_snapshot(database: BaseDatabaseWrapper) -> Iterator[str]:
+    """Yield the ID of a snapshot that queries of this connection and `pg_dump` read alike."""
+    with database.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # The transaction is idle while pg_dump runs.
+        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            cursor.execute(f"SET LOCAL {name} = 0")
+        cursor.execute("SELECT pg_export_snapshot()")
+        yield cursor.fetchone()[0]
+        cursor.execute("ROLLBACK")
+
+
+def dump(database: BaseDatabaseWrapper, snapshot: str) -> Iterator[bytes]:
+    """Yield the archive of a database, in pg_dump's custom format."""
+    command = [
+        "pg_dump",
+        "--format=custom",
+        f"--snapshot={snapshot}",
+        f"--exclude-table-data={Restoration._meta.db_table}",
+        _LOCK_WAIT,
+    ]
+    with _run(command, database) as output:
+        yield from _read_chunks(output)
+
+
+def load(database: BaseDatabaseWrapper, archive: Path, *, last: str = "") -> None:
+    """Restore an archive into an empty database, in one transaction that ends with `last`, SQL."""
+    before_17 = get_release(get_server_version(database)) < 17
+    restore = ["pg_restore", "--file=-", *(f"--no-{name}" for name in _NOT_RESTORED), str(archive)]
+    psql = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+    # A closed pipe is not the error, but the result of the one that psql reports.
+    with _run(psql, database, writes=True) as target, suppress(BrokenPipeError):
+        # Without its own COMMIT, the end of the input rolls everything back.
+        target.write(b"BEGIN;\n")
+        with _run(restore) as source:
+            for number, chunk in enumerate(_read_chunks(source)):
+                is_settings = before_17 and number == 0
+                target.write(chunk.replace(_UNKNOWN_BEFORE_17, b"") if is_settings else chunk)
+        target.write(f"{last}\nCOMMIT;\n".encode())
+
+
+def _read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+@contextmanager
+def _run(
+    command: list[str], database: BaseDatabaseWrapper | None = None, *, writes: bool = False
+) -> Iterator[IO[bytes]]:
+    """Run a program, and yield its output, or its input if the block writes to it.
+
+    It is killed if the block fails. Raises DatabaseToolFailed at its end.
+    """
+    environment = {**os.environ, "LC_ALL": "C"}
+    if database is not None:
+        target, password = _build_conninfo(database)
+        command = [*command, f"--dbname={target}", "--no-password"]
+        environment |= {"PGPASSWORD": password} if password else {}
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if writes else subprocess.PIPE,
+            stderr=messages,
+        )
+        pipe = cast(IO[bytes], process.stdin if writes else process.stdout)
+        try:
+            yield pipe
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with suppress(BrokenPipeError):
+                pipe.close()
+            process.wait()
+        if process.returncode:
+            messages.seek(0)
+            raise DatabaseToolFailed(
+                f"{command[0]} failed: {_find_message(messages.read(), process.returncode)}.",
+                fix="Correct what it reports, then run the same command again.",
+            )
+
+
+def _build_conninfo(database: BaseDatabaseWrapper) -> tuple[str, str]:
+    """Return the connection string without the password, and the password."""
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import Conninfo
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    given = {
+        name: value
+        for name, value in database.get_connection_params().items()
+        if name in known and value not in (None, "")
+    }
+    password = given.pop("password", "")
+    return make_conninfo(**given), password
+
+
+def _find_message(output: bytes, code: int) -> str:
+    """Return the first line that is an error, and else the last line."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"error:|ERROR:|FATAL:", line)]
+    return (*errors, *lines[-1:], f"exit code {code}")[0].strip().rstrip(".")
