@@ -161,6 +161,7 @@ def test_success_very_many_entries_are_read_in_pieces(redis: Redis) -> None:
     assert redis.llen(queue.key) == 0
 
 
+@pytest.mark.django_db
 def test_success_webhooks_wait_for_one_job_however_long_the_queue_is(redis: Redis) -> None:
     names = [f"expired-{number}" for number in range(1_200)]
     redis.rpush("rq:queue:default", LARGE, *names)

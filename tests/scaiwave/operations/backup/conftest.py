@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.databases import RawDatabase, copy_database, environment, prepared
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
+from tests.services.postgres import create_database
+
+
+@dataclass(frozen=True)
+class BackupSite(RawDatabase):
+    """A server with a room, in processes. `parent` is the directory of its backups, and `empty` the
+    URL of an empty database."""
+
+    home: Path
+    parent: Path
+    empty: str
+
+    def run(self, *words: str, **changes: str) -> ProcessResult:
+        return run_scaiwave("admin", *words, **changes)
+
+    def back_up(self, *words: str) -> Path:
+        """Create a backup, and return its directory."""
+        ended = self.run("backup", "--output", str(self.parent), "--json", *words)
+        assert ended.code == 0, ended.err
+        return Path(json.loads(ended.out)["backup"]["directory"])
+
+    def restore(self, backup: Path, *words: str, **changes: str) -> ProcessResult:
+        return self.run("restore", str(backup), "--into", self.empty, *words, **changes)
+
+    @property
+    def restored(self) -> RawDatabase:
+        return RawDatabase(self.empty)
+
+    def list_temporary_databases(self) -> list[tuple[Any, ...]]:
+        return self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'scaiwave_verify%'")
+
+
+@pytest.fixture(scope="session")
+def prepared_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, str]]:
+    """The home directory and the database of a server with a room, to copy."""
+    home = tmp_path_factory.mktemp("backed-up")
+
+    def fill(url: str) -> None:
+        for command in (
+            ("manage", "seed_rooms", "--tenant=acme", "--events=50", "--media=2"),
+            ("admin", "federation", "key", "generate"),
+        ):
+            subprocess.run(
+                [*SCRIPT, *command], env=environment(home, url), cwd=CHECKOUT, check=True
+            )
+
+    with prepared(request, home, fill=fill) as url:
+        yield home, url
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest,
+    database_url: str,
+    prepared_server: tuple[Path, str],
+    home: Path,
+    tmp_path: Path,
+) -> Iterator[BackupSite]:
+    source, url = prepared_server
+    copy_database(url, database_url)
+    shutil.copytree(source / "media", home / "media")
+    (home / ".env").write_text("SCAIWAVE_LOG_LEVEL=WARNING\n")
+    parent = tmp_path / "backups"
+    parent.mkdir()
+    with ExitStack() as stack:
+        empty = f"sqlite:///{tmp_path / 'copy.sqlite3'}"
+        if database_url.startswith("postgres"):
+            postgres = request.getfixturevalue("postgres_url")
+            empty = stack.enter_context(create_database(postgres))
+        yield BackupSite(database_url, home, parent, empty)

@@ -1,0 +1,257 @@
+"""Backups that fail or are killed leave nothing behind, and damage is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, start_process
+from tests.scaiwave.operations.backup.conftest import BackupSite
+
+pytestmark = pytest.mark.once
+PATIENCE_SECONDS = 60.0
+
+
+def write_program(directory: Path, name: str, script: str) -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def list_files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("file", ["database.*", "secrets/env", "attachments/tenant/*/*"])
+@pytest.mark.parametrize("damage", ["changed", "removed"])
+def test_fail_damaged_file(site: BackupSite, file: str, damage: str) -> None:
+    backup = site.back_up()
+    path = next(backup.glob(file))
+    if damage == "removed":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for ended in (site.run("verify-backup", str(backup)), site.restore(backup)):
+        assert (ended.code, "[SW_BACKUP_DAMAGED]" in ended.err) == (1, True), ended.err
+        assert path.name[:20] in ended.err  # Long names are cut.
+    if site.is_postgres:
+        assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_fail_restored_table_differs(site: BackupSite) -> None:
+    backup = site.back_up()
+    path = backup / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["database"]["tables"]["sw_rooms"]["digest"] = "1"
+    path.write_text(json.dumps(manifest))
+    ended = site.run("verify-backup", str(backup))
+    assert (ended.code, "table sw_rooms differs" in ended.err) == (1, True), ended.err
+    if site.is_postgres:
+        assert site.list_temporary_databases() == []
+
+
+def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
+    ended = site.run("verify-backup", str(tmp_path))
+    assert (ended.code, "[SW_BACKUP_NOT_FOUND]" in ended.err) == (1, True), ended.err
+
+
+def test_fail_manifest_names_file_outside(site: BackupSite) -> None:
+    backup = site.back_up()
+    path = backup / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["attachments/../../x"] = {"bytes": 1, "sha256": "0"}
+    path.write_text(json.dumps(manifest))
+    ended = site.restore(backup)
+    assert (ended.code, "lists a file outside of it" in ended.err) == (1, True), ended.err
+
+
+def test_fail_directory_does_not_exist(site: BackupSite) -> None:
+    ended = site.run("backup", "--output", str(site.parent / "unmounted"))
+    assert (ended.code, "[SW_FILE_UNWRITABLE]" in ended.err) == (2, True), ended.err
+
+
+def test_fail_disk_full(site: BackupSite) -> None:
+    """A file that may not grow is like a full disk."""
+    process = subprocess.Popen(
+        [*SCRIPT, "admin", "backup", "--output", str(site.parent)],
+        cwd=CHECKOUT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
+    with process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
+    assert list_files(site.parent) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_fail_killed_backup(site: BackupSite, number: signal.Signals) -> None:
+    """The draft of a killed backup is removed by the next, and one in progress is not."""
+    fifo = site.home / "media/tenant/x"
+    fifo.mkdir()
+    os.mkfifo(fifo / "f")  # Reading it waits.
+    with start_process([*SCRIPT, "admin", "backup", "--output", str(site.parent)]) as process:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not list(site.parent.glob(".*/attachments/tenant/*/*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        hidden = fifo.rename(site.home / "hidden")
+        (draft,) = site.parent.iterdir()
+        backup = site.back_up()
+        assert set(site.parent.iterdir()) == {draft, backup}
+        process.send_signal(number)
+        code = process.wait(PATIENCE_SECONDS)
+    assert code == (-9 if number == signal.SIGKILL else 143)
+    assert draft.exists() is (number == signal.SIGKILL)
+    assert hidden.exists()
+    second = site.back_up()
+    assert set(site.parent.iterdir()) == {backup, second}
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_killed_restore(
+    site: BackupSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of the data, PostgreSQL rolls everything back: the database is empty."""
+    backup = site.back_up()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    marker = tmp_path / "waits"
+    real = _find("pg_restore")
+    script = (
+        f'case "$1" in --version) exec {real} --version;; esac\n'
+        f'{real} "$@" | head -c 60000\ntouch {marker}\nsleep 60'
+    )
+    write_program(programs, "pg_restore", script)
+    path = f"{programs}:{os.environ['PATH']}"
+    words = ["admin", "restore", str(backup), "--into", site.empty]
+    with start_process([*SCRIPT, *words], PATH=path) as process:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not marker.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    query = (
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    while site.restored.rows(query):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+    assert site.restore(backup).code == 0
+
+
+def _find(name: str) -> str:
+    """Debian's programs are links to one that runs what its name says."""
+    path = shutil.which(name)
+    assert path is not None
+    return path
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_tools_missing_or_old(site: BackupSite, tmp_path: Path) -> None:
+    backup = site.back_up()
+    server = site.rows("SHOW server_version")[0][0]
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for words in (("backup", "--output", str(site.parent)), ("verify-backup", str(backup))):
+        ended = site.run(*words, PATH=str(programs))
+        assert ended.code == 2, ended.err
+        assert "is not installed, or not in PATH. [SW_DATABASE_TOOL_UNUSABLE]" in ended.err
+    for name in ("pg_dump", "pg_restore"):
+        write_program(programs, name, f"echo '{name} (PostgreSQL) 9.6.24'")
+    for words in (("backup", "--output", str(site.parent)), ("verify-backup", str(backup))):
+        ended = site.run(*words, PATH=str(programs))
+        assert ended.code == 2, ended.err
+        assert "is of release 9.6.24, which is older than the" in ended.err
+        assert server.split()[0].split(".")[0] in ended.err
+    assert list_files(site.parent) == [backup.name]
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script = (
+        'case "$1" in --version) echo "pg_dump 99.1"; exit;; esac\n'
+        'echo part; echo "pg_dump: error: no." >&2; exit 1'
+    )
+    write_program(programs, "pg_dump", script)
+    ended = site.run(
+        "backup", "--output", str(site.parent), PATH=f"{programs}:{os.environ['PATH']}"
+    )
+    assert ended.code == 2, ended.err
+    assert "Error: pg_dump failed: pg_dump: error: no. [SW_DATABASE_TOOL_FAILED]" in ended.err
+    assert list_files(site.parent) == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_password_is_in_no_argument(site: BackupSite, tmp_path: Path) -> None:
+    """The program gets it in its environment; the server here trusts everyone."""
+    programs, seen = tmp_path / "programs", tmp_path / "seen"
+    programs.mkdir()
+    real = _find("pg_dump")
+    script = f'echo "$PGPASSWORD|$*" >> {seen}\nexec {real} "$@"'
+    write_program(programs, "pg_dump", script)
+    url = site.url.replace("scaiwave@", "scaiwave:s3cret%2Fword@")
+    path = f"{programs}:{os.environ['PATH']}"
+    ended = site.run("backup", "--output", str(site.parent), PATH=path, SCAIWAVE_DB_URL=url)
+    assert ended.code == 0, ended.err
+    line = seen.read_text().splitlines()[-1]
+    assert line.startswith("s3cret/word|--format=custom")
+    assert line.count("s3cret") == 1
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_role_may_not_create_databases(site: BackupSite) -> None:
+    backup = site.back_up()
+    role = f"reader_{os.getpid()}"
+    with site.connected() as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            url = site.url.replace("scaiwave@", f"{role}@")
+            ended = site.run("verify-backup", str(backup), "--server", url)
+        finally:
+            connection.execute(f"DROP ROLE {role}")
+    assert (ended.code, "[SW_TEMPORARY_DATABASE_REFUSED]" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_database_of_killed_verification_is_dropped(site: BackupSite) -> None:
+    backup = site.back_up()
+    with site.connected() as connection:
+        connection.execute("CREATE DATABASE scaiwave_verify_20200101000000_00000000")
+    assert site.run("verify-backup", str(backup)).code == 0
+    assert site.list_temporary_databases() == []
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_database_is_damaged(site: BackupSite) -> None:
+    """A fault that SQLite's backup copies too is found before the backup gets its name."""
+    path = Path(site.url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET rootpage = 3 WHERE name = 'sw_counters'")
+        database.commit()
+    ended = site.run("backup", "--output", str(site.parent))
+    assert ended.code in {1, 2}, ended.err
+    assert "Traceback" not in ended.err
+    assert list_files(site.parent) == []

@@ -1,0 +1,176 @@
+"""Backups of real servers, restored into real databases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.scaiwave.operations.backup.conftest import BackupSite
+
+TABLES = ("sw_events", "sw_rooms", "sw_media", "sw_participants", "sw_server_keys")
+
+
+def read(database: object, table: str) -> list[str]:
+    return sorted(map(repr, database.rows(f"SELECT * FROM {table}")))  # type: ignore[attr-defined]
+
+
+def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
+    backup = site.back_up()
+    assert {path.name for path in site.parent.iterdir()} == {backup.name}
+    files = [path for path in backup.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert backup.stat().st_mode & 0o777 == 0o700
+    secrets = (backup / "secrets/secret-keys.env").read_text()
+    assert "SCAIWAVE_ENCRYPTION_KEYS=" in secrets
+    assert (backup / "secrets/env").read_text() == "SCAIWAVE_LOG_LEVEL=WARNING\n"
+    verified = site.run("verify-backup", str(backup))
+    assert verified.code == 0, verified.err
+    assert "is intact" in verified.out
+
+    media = tmp_path / "media"
+    restored = site.restore(backup, "--attachments", str(media))
+    assert restored.code == 0, restored.out + restored.err
+    assert "\nHealthy" in restored.out
+    assert "2 attachments copied." in restored.out
+    for table in TABLES:
+        assert read(site.restored, table) == read(site, table) != []
+    kept = {path.name for path in (site.home / "media/tenant").glob("*/*")}
+    assert {path.name for path in (media / "tenant").glob("*/*")} == kept
+    actions = [row[0] for row in site.restored.rows("SELECT action FROM sw_audit_entries")]
+    assert ("restore" in actions, "backup" in actions) == (True, False)
+    assert site.rows("SELECT 1 FROM sw_audit_entries WHERE action = 'backup'") == [(1,)]
+    assert site.rows("SELECT 1 FROM sw_restorations") == []
+    if site.is_postgres:
+        assert site.list_temporary_databases() == []
+
+
+def test_success_restored_server_is_activated(site: BackupSite) -> None:
+    """Then it is like any other server, and its own backup does not bring the mark back."""
+    assert site.restore(site.back_up()).code == 0
+    copy = {"SCAIWAVE_DB_URL": site.empty}
+    refused = run_scaiwave("sync", **copy)
+    assert (refused.code, "[SW_SERVER_RESTORED]" in refused.err) == (1, True)
+    activated = site.run("activate-restore", "--yes", "--json", **copy)
+    assert activated.code == 0, activated.err
+    assert json.loads(activated.out)["changed"] is True
+    assert "[SW_SERVER_RESTORED]" not in run_scaiwave("sync", **copy).err
+    again = site.run("activate-restore", "--yes", **copy)
+    assert again.out == "This server does not wait for an activation; nothing changed.\n"
+    assert again.code == 0
+
+
+def test_success_without_attachments(site: BackupSite) -> None:
+    shutil.rmtree(site.home / "media")
+    restored = site.restore(site.back_up(), "--dry-run")
+    assert "The backup contains no attachments.\n" in restored.out
+
+
+def test_success_backup_from_before_the_mark(site: BackupSite) -> None:
+    """As of a server whose new release has not migrated it yet."""
+    for statement in (
+        "DROP TABLE sw_restorations",
+        "DELETE FROM django_migrations WHERE name = '0018_restoration'",
+    ):
+        with site.connected() as connection:
+            connection.execute(statement)
+    restored = site.restore(site.back_up())
+    assert restored.code == 0, restored.out + restored.err
+    assert len(site.restored.rows("SELECT 1 FROM sw_restorations")) == 1
+
+
+def test_success_without_secrets(site: BackupSite) -> None:
+    backup = site.back_up("--no-secrets")
+    assert not (backup / "secrets").exists()
+    restored = site.restore(backup)
+    assert restored.code == 0, restored.out + restored.err
+    assert "2 attachments not copied: pass --attachments" in restored.out
+
+
+def test_success_written_to_during_backup(site: BackupSite) -> None:
+    """The counts of the manifest are of the same moment as the data."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with site.connected() as connection:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                connection.execute(
+                    "INSERT INTO sw_counters (id, name, labels, value) "
+                    f"VALUES ('{number:032x}', 'n{number}', '{{}}', 1)"
+                )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        backups = [site.back_up() for _ in range(2)]
+    finally:
+        stop.set()
+        writer.join()
+    manifests = [json.loads((path / "manifest.json").read_text()) for path in backups]
+    first, second = (each["database"]["tables"]["sw_counters"]["rows"] for each in manifests)
+    assert 0 < first < second
+    for backup in backups:
+        verified = site.run("verify-backup", str(backup))
+        assert verified.code == 0, verified.err
+
+
+def test_success_dry_run_changes_nothing(site: BackupSite) -> None:
+    backup = site.back_up()
+    shown = site.restore(backup, "--dry-run")
+    assert (shown.code, f"Would restore {backup.name} into " in shown.out) == (0, True), shown.err
+    assert site.restore(backup).code == 0
+
+
+def test_fail_database_with_data(site: BackupSite) -> None:
+    backup = site.back_up()
+    before = read(site, "sw_events")
+    ended = site.run("restore", str(backup), "--into", site.url)
+    assert (ended.code, "[SW_DATABASE_NOT_EMPTY]" in ended.err) == (1, True), ended.err
+    assert read(site, "sw_events") == before
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_journal_of_another_database(site: BackupSite, tmp_path: Path) -> None:
+    backup = site.back_up()
+    (tmp_path / "copy.sqlite3-wal").touch()
+    ended = site.restore(backup)
+    assert (ended.code, "[SW_DATABASE_NOT_EMPTY]" in ended.err) == (1, True), ended.err
+    assert not (tmp_path / "copy.sqlite3").exists()
+
+
+def test_fail_other_kind_of_database(site: BackupSite, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/x.sqlite3" if site.is_postgres else "postgres://localhost/x"
+    ended = site.run("restore", str(site.back_up()), "--into", other)
+    assert (ended.code, "[SW_USAGE]" in ended.err) == (2, True), ended.err
+
+
+def test_fail_password_in_argument(site: BackupSite) -> None:
+    url = "postgres://scaiwave:secret@localhost/x"
+    ended = site.run("restore", str(site.back_up()), "--into", url)
+    assert (ended.code, "contains a password" in ended.err) == (2, True), ended.err
+    assert "secret@" not in ended.err
+
+
+def test_fail_of_a_later_release(site: BackupSite) -> None:
+    backup = site.back_up()
+    manifest = json.loads((backup / "manifest.json").read_text())
+    manifest["database"]["migrations"].append("tenants.9999_later")
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+    ended = site.restore(backup)
+    assert (ended.code, "[SW_DATABASE_NEWER]" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_backup_is_read_with_sqlite_alone(site: BackupSite) -> None:
+    backup = site.back_up()
+    assert {path.name for path in backup.iterdir() if "sqlite" in path.name} == {"database.sqlite3"}
+    with closing(sqlite3.connect(backup / "database.sqlite3")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
