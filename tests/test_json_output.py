@@ -70,6 +70,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
     ("admin", "remove-administrator"),
+    ("admin", "activate-restore"),
     ("admin", "prune"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),

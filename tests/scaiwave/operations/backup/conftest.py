@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.databases import RawDatabase, copy_database, environment, prepared
+from tests.rooms.imports.import_environment import wait_for
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
 from tests.services.postgres import create_database
 
@@ -41,8 +41,10 @@ class BackupSite(RawDatabase):
     def restored(self) -> RawDatabase:
         return RawDatabase(self.empty)
 
-    def list_temporary_databases(self) -> list[tuple[Any, ...]]:
-        return self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'scaiwave_verify%'")
+    def wait_for_no_temporary_database(self) -> None:
+        """Other tests may be verifying a backup on the same server."""
+        query = "SELECT 1 FROM pg_database WHERE datname LIKE 'scaiwave_verify%'"
+        wait_for(lambda: not self.rows(query))
 
 
 @pytest.fixture(scope="session")

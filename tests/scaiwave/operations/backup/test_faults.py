@@ -58,7 +58,7 @@ def test_fail_restored_table_differs(site: BackupSite) -> None:
     ended = site.run("verify-backup", str(backup))
     assert (ended.code, "table sw_rooms differs" in ended.err) == (1, True), ended.err
     if site.is_postgres:
-        assert site.list_temporary_databases() == []
+        site.wait_for_no_temporary_database()
 
 
 def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_success_database_of_killed_verification_is_dropped(site: BackupSite) ->
     with site.connected() as connection:
         connection.execute("CREATE DATABASE scaiwave_verify_20200101000000_00000000")
     assert site.run("verify-backup", str(backup)).code == 0
-    assert site.list_temporary_databases() == []
+    site.wait_for_no_temporary_database()
 
 
 @pytest.mark.only_on("sqlite")

@@ -48,7 +48,7 @@ def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
     assert site.rows("SELECT 1 FROM sw_audit_entries WHERE action = 'backup'") == [(1,)]
     assert site.rows("SELECT 1 FROM sw_restorations") == []
     if site.is_postgres:
-        assert site.list_temporary_databases() == []
+        site.wait_for_no_temporary_database()
 
 
 def test_success_restored_server_is_activated(site: BackupSite) -> None:
