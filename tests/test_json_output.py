@@ -52,6 +52,8 @@ ELSEWHERE: set[VerbPath] = {
     ("admin", "federation", "check-peer"),
     *(("worker",), ("scheduler",), ("jobs", "list"), ("jobs", "show"), ("jobs", "retry")),
     *(("jobs", "delete"), ("jobs", "clear")),
+    # Its process uses another database from then on: tests/scaiwave/operations/backup.
+    ("admin", "restore"),
 }
 """Commands whose documents other tests compare with the reference page."""
 UNCHANGED = {

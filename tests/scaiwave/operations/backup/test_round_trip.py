@@ -13,6 +13,7 @@ import pytest
 
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.test_json_output import match, read_page
 
 TABLES = ("sw_events", "sw_rooms", "sw_media", "sw_participants", "sw_server_keys")
 
@@ -80,8 +81,9 @@ def test_success_backup_from_before_the_mark(site: BackupSite) -> None:
     ):
         with site.connected() as connection:
             connection.execute(statement)
-    restored = site.restore(site.back_up())
+    restored = site.restore(site.back_up(), "--json")
     assert restored.code == 0, restored.out + restored.err
+    assert match(json.loads(restored.out), read_page()["admin", "restore"])
     assert len(site.restored.rows("SELECT 1 FROM sw_restorations")) == 1
 
 
