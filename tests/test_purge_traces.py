@@ -137,6 +137,7 @@ def read_key(redis: Redis, key: bytes) -> bytes:
         b"set": lambda: redis.smembers(key),
         b"zset": lambda: redis.zrange(key, 0, -1),
         b"stream": lambda: redis.xrange(key),
+        b"none": lambda: b"",  # It has expired since the keys were listed.
     }
     value = readers[to_bytes(redis.type(key))]()
     if isinstance(value, dict):  # RQ compresses what a job calls and returns
