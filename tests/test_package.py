@@ -21,7 +21,7 @@ def test_success_hooks_call_the_tools_of_the_check() -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     check = (ROOT / "scripts/check").read_text(encoding="utf-8")
     hooks = [hook for repo in yaml.safe_load(text)["repos"] for hook in repo["hooks"]]
-    checks = dict(re.findall(r'^check \'(.+)\' "\$bin/(.+)$', check, re.MULTILINE))
+    checks = dict(re.findall(r'^check \'(.+)\' (?:"\$bin/)?(.+)$', check, re.MULTILINE))
     for hook in hooks:
         tool = hook["entry"].removeprefix(".venv/bin/").replace(" --force-exclude", "")
         wanted = checks[hook["name"]].replace('"', "").replace(" --check .", "").removesuffix(" .")

@@ -72,16 +72,16 @@ def begin(reader: Reader) -> None:
     reader.run(register)
 
 
-def follow(page: str, reader: Reader) -> None:
+def assert_page_runs(page: str, reader: Reader) -> None:
     """Run every block that is not marked."""
     for block in find_blocks(page):
         if block.marker == "background":
             reader.start(block.text)
         elif not block.marker.startswith(SKIP):
-            follow_block(block, reader)
+            assert_block_runs(block, reader)
 
 
-def follow_block(block: Block, reader: Reader) -> None:
+def assert_block_runs(block: Block, reader: Reader) -> None:
     for command, expected in block.find_sessions():
         # A block may say with which code it ends.
         code = int(block.marker.removeprefix("exit ") or 0)
@@ -92,7 +92,7 @@ def follow_block(block: Block, reader: Reader) -> None:
 def test_success_getting_started(tmp_path: Path) -> None:
     with open_terminal(tmp_path) as reader:
         reader.run(f"cd {CHECKOUT}")
-        follow(STARTED, reader)
+        assert_page_runs(STARTED, reader)
         assert_signed_in(f"http://localhost:{reader.ports['']}/admin/")
 
 
@@ -109,7 +109,7 @@ def assert_signed_in(address: str) -> None:
 
 @pytest.mark.ci
 def test_success_tour(reader: Reader) -> None:
-    follow(TOUR, reader)
+    assert_page_runs(TOUR, reader)
     for command in find_commands_in_prose(TOUR):
         reader.run(command)
 
@@ -120,14 +120,14 @@ def test_success_readme_and_pages_about_a_synced_server(reader: Reader) -> None:
     reader.run("scaiwave sync --quiet")
     reader.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
     for page in (README, UPGRADE, MONITORING):
-        follow(page, reader)
+        assert_page_runs(page, reader)
     for command in find_commands_in_prose(README):
         reader.run(command)
 
 
 @pytest.mark.ci
 def test_success_webhooks(reader: Reader) -> None:
-    follow(WEBHOOKS, reader)
+    assert_page_runs(WEBHOOKS, reader)
 
 
 @pytest.mark.ci
@@ -156,7 +156,7 @@ def test_success_production(tmp_path: Path, database_url: str, redis_url: str) -
             if "/health" in block.text:
                 reader.start("gunicorn --config python:scaiwave.web.gunicorn_config")
             if not block.marker:
-                follow_block(block, reader)
+                assert_block_runs(block, reader)
 
 
 def test_success_markers_are_known() -> None:
