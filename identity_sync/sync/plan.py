@@ -57,6 +57,7 @@ def plan_removals(kinds: list[str]) -> None:
         roles.plan_removals()
 
 
+# The kind of the list follows the ID: a tenant may have two that can't be read.
 _UNREADABLE_LISTS = f"""
     INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
     SELECT 'tenants', 'skipped', COALESCE(t.id, s_t.new_id), COALESCE(t.id, s_t.new_id),
@@ -103,7 +104,11 @@ def plan_changes(
     targets_only: bool = False,
     progress: ProgressCallback = null_progress,
 ) -> Plan:
-    """Plan everything else, in the order in which the kinds depend on each other."""
+    """Plan everything but removals, in the order in which the kinds depend on each other.
+
+    `present` is the result of `count_present`, and `confirmation` the decisions about the losses
+    that the lists claim. `progress` gets the numbers of planned and of all staged records.
+    """
     plan = Plan(
         tenant=tenant,
         present=present,
@@ -193,7 +198,7 @@ _COUNT_NAMES = {
     "add": "added",
     "update": "updated",
     "deactivate": "deactivated",
-    "move": "deactivated",
+    "move": "deactivated",  # in the old tenant; a person is added or restored in the new one
     "restore": "restored",
     "skipped": "skipped",
 }
@@ -202,7 +207,8 @@ _COUNT_NAMES = {
 def count_plan(plan: Plan) -> None:
     """Count the plan, again after the removal limit has skipped a part of it."""
     _count_staged(plan)
-    plan.kinds.update({kind: KindCounts() for kind in plan.staged})  # The report has this object.
+    # In place, because the report has the same dictionary.
+    plan.kinds.update({kind: KindCounts() for kind in plan.staged})
     for kind, action, number in fetch(
         "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
     ):
@@ -273,6 +279,11 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
 
 
 def _count_unplaced(kind: str) -> int:
+    """Return how many staged records have no tenant here, or are tenants with an unusable slug.
+
+    A new tenant with such a slug is left out (`skipped` 1). An existing one (2) counts if nothing
+    else of it changes.
+    """
     if kind == "partners":
         return 0
     if kind == "tenants":
@@ -316,12 +327,9 @@ _WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
     "tenants": (
         lambda now: slugs.free_slugs(),
         TENANTS.update,
-        partial(TENANTS.insert, extra={"features": "'{}'"}),
+        partial(TENANTS.insert, extra={"features": "'{}'"}),  # no settings of its own
     ),
-    "participants": (
-        *(PARTICIPANTS.update, insert_participants),
-        lambda now: keep_suspensions(),
-    ),
+    "participants": (PARTICIPANTS.update, insert_participants, lambda now: keep_suspensions()),
     "groups": (GROUPS.update, GROUPS.insert),
     "memberships": (memberships.update, memberships.insert),
 }
@@ -331,7 +339,8 @@ _WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
 def refresh_statistics(changed: int) -> None:
     """Update PostgreSQL's statistics after a large change, which the next run's query plans need.
 
-    PostgreSQL would do so itself, but some minutes later.
+    PostgreSQL would do so itself, but some minutes later. A change is large from one batch of
+    staged records on; `changed` is the number of rows.
     """
     if changed >= BATCH:
         analyze(

@@ -22,6 +22,9 @@ Columns with the same meaning everywhere:
 In all SQL of a sync a table has one alias, with a word before it where a statement reads the table
 twice: `t` and `other_t` are both tenants. In SQL that is made for several kinds, `p` is a row of
 the kind, `m` the row of a member (a person or a group), and `s` the staged record.
+
+`CROSS JOIN` makes SQLite read the tables in the order of the statement, since its own order can be
+far slower. PostgreSQL plans it as any other join.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
+from identity_sync.errors import RemovalsPostponed, SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
 from identity_sync.sync.history import mark_events_handled
 from identity_sync.sync.options import SyncOptions
@@ -46,12 +46,13 @@ logger = logging.getLogger(__name__)
 def process_events(
     *, operator: Operator, seconds: float = math.inf, events: float = math.inf
 ) -> bool:
-    """Handle the pending events until there are none; return whether some are left.
+    """Handle the pending events until there are none; return whether a limit left some.
 
     It ends earlier after these seconds or this many events, when the run in progress has ended.
-    Only one process does this at a time: the others return. It checks for events again after it has
-    released the lock, so that it also handles those for which another process returned. Each run
-    waits for a sync that is in progress or waiting, for the rest of these seconds.
+    Only one process does this at a time: the others return False, since that one handles the rest.
+    It checks for events again after it has released the lock, so that it also handles those for
+    which another process returned. Each run of events waits for a sync that is in progress or
+    waiting, for the rest of these seconds.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     require_activated()
@@ -91,6 +92,7 @@ def process_until_done(*, operator: Operator, lock: int | None) -> bool:
 def delete_old_events(*, before: datetime) -> None:
     """Delete events that ended before this, and the runs of webhooks that changed nothing."""
     WebhookEvent.objects.filter(received_at__lt=before).exclude(state=WebhookState.PENDING).delete()
+    # `changes` are rows that refer to a run: None finds the runs without one.
     runs = SyncRun.objects.filter(trigger=Trigger.WEBHOOK, started_at__lt=before, changes=None)
     runs.exclude(outcome=Outcome.RUNNING).delete()
 
@@ -134,7 +136,8 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) ->
         return  # The time is over, and the events were not tried.
     except ScaiWaveError as error:
         if isinstance(error, SyncStopped) and len(batch) == 1:
-            # A person decides on the loss of the last super_admin.
+            # A person has to decide first, such as on the loss of the last super_admin: another
+            # attempt would end in the same way.
             batch[0].run_id = error.report.run_id
             _retry_later(batch[0], error.code, error.message, is_final=True)
             logger.warning("A webhook is left to the next full sync: %s", error.message)
@@ -144,7 +147,7 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) ->
     except Exception:
         logger.exception("A defect while webhooks were handled")
         for event in batch:
-            _retry_later(event, ScaiWaveError.code, "A defect.")
+            _retry_later(event, ScaiWaveError.code, "A defect.")  # The log has the traceback.
     else:
         _record_results(batch, targets, run_id)
         _sync_new_tenants(operator, targets)
@@ -188,7 +191,7 @@ def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -
     for event in batch:
         if (event.kind, event.scaikey_id) not in proven:
             reason = targets.unproven[event.kind, event.scaikey_id]
-            _retry_later(event, "SW_SYNC_POSTPONED", reason)
+            _retry_later(event, RemovalsPostponed.code, reason)
     failed = _pending_events().filter(attempts__gt=0)
     handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
     mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
@@ -203,14 +206,18 @@ def _retry_later(event: WebhookEvent, code: str, message: str, *, is_final: bool
         event.state, event.ended_at, event.next_attempt_at = WebhookState.FAILED, now, None
     else:
         event.next_attempt_at = now + timedelta(seconds=2 ** (event.attempts - 1))
-    # Unless a full sync has handled it since it was read.
+    # Only while it is pending: a full sync may have handled it since it was read.
     fields = ("state", "attempts", "next_attempt_at", "ended_at", "error_code", "error_message")
     values = {name: getattr(event, name) for name in (*fields, "run_id")}
     _pending_events().filter(pk=event.pk).update(**values)
 
 
 def _sync_new_tenants(operator: Operator, targets: Targets) -> None:
-    """Sync the people and groups of tenants that are new here, as `sync --tenant` does."""
+    """Sync the people and groups of tenants that are new here, as `sync --tenant` does.
+
+    Each waits for a sync in progress without a limit: the events are handled by now, so nothing
+    would try again before the next full sync.
+    """
     tenants = Tenant.objects.filter(
         scaikey_tenant_id__in=targets.new_tenants, absent_since=None
     ).order_by("slug")

@@ -34,8 +34,9 @@ def stream_bundle(
 ) -> StreamingHttpResponse:
     """Return the response with the bundle of an export, whose first piece is read here.
 
-    `transfers_of` identifies whose transfers are counted. Raises `RateLimitExceeded`, and what
-    `start` and the first piece raise.
+    `start` begins the export once a transfer is reserved. `transfers_of` is the ID of the caller
+    whose transfers are counted. The end of the response releases the transfer. Raises
+    `RateLimitExceeded`, and what `start` and the first piece raise.
     """
     with ExitStack() as stack:
         stack.enter_context(reserve_transfer(transfers_of))
@@ -62,6 +63,6 @@ def require_http_1_1(request: HttpRequest) -> None:
 def format_content_disposition(room: Room) -> str:
     """Name the file after the room, in ASCII and in the form of RFC 6266."""
     name = sanitize_file_name(room.name or str(room.pk))
-    ascii_name = name if name.isascii() else str(room.pk)
+    ascii_name = name if name.isascii() else str(room.pk)  # for clients without `filename*`
     header = f'attachment; filename="{ascii_name}.zip"'
     return header if name.isascii() else f"{header}; filename*=UTF-8''{quote(name)}.zip"

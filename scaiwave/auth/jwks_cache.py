@@ -62,13 +62,15 @@ class JwksCache:
         self._max_wait = max_wait
         self._fetch = fetch
         self._clock = clock
+        # By slug. Only tenants of this server have one, so an invented token adds no entry.
         self._entries: dict[str | None, _CacheEntry] = {}
 
     def fetcher(self, get_slug: Callable[[str | None], str | None]) -> Callable[[str | None], Jwks]:
-        """Return the `fetch_jwks` for one call of `verify_token`.
+        """Return the `fetch_jwks` for one call of `verify_token`. Use it for one token only.
 
-        Its second call means that the token's key is unknown. It accepts keys that were fetched
-        after the first call, or if there was a search for another unknown key just now.
+        `get_slug` returns the slug of a tenant with this ID in ScaiKey, and None for None. The
+        second call means that the token's key is unknown. It accepts keys that were fetched after
+        the first call, or if there was a search for another unknown key just now.
         """
         began: float | None = None
 
@@ -80,7 +82,10 @@ class JwksCache:
         return fetch
 
     def _get_keys(self, slug: str | None, since: float | None) -> Jwks:
-        """Return keys that are fresh; for an unknown key, `since` is when it was first searched."""
+        """Return keys that are fresh; for an unknown key, `since` is when it was first searched.
+
+        Raises UpstreamUnreachable after waiting for another thread, and what `fetch` raises.
+        """
         entry = self._entries.setdefault(slug, _CacheEntry())
         if keys := self._find_keys(entry, since):
             return keys
@@ -95,6 +100,7 @@ class JwksCache:
             if keys := self._find_keys(entry, since):
                 return keys
             if entry.error is not None and self._clock() - entry.failed_at < FAILURE_SECONDS:
+                # Each raise of the same error would add to its traceback.
                 raise entry.error.with_traceback(None)
             keys = self._refresh(slug, entry)
             if since is not None:

@@ -19,6 +19,8 @@ from scaiwave.queue.definitions import (
 SYNC_CRON = "3-59/10 * * * *"
 """Every ten minutes, but not on the full ten, when jobs of other systems run."""
 
+# No other job starts on a full ten either. `wait_seconds` is shorter than the interval of a job, so
+# that a worker that was down for a night finds one of each, and not sixty syncs.
 _DEFINITIONS = (
     JobDefinition(
         "tenants.jobs.refresh_usage",
@@ -79,10 +81,9 @@ _DEFINITIONS = (
     JobDefinition(
         "identity_sync.jobs.full_sync",
         on_killed="identity_sync.jobs.record_killed_run",
-        # Syncs are rare, and events are not: a job of events may be waiting behind another one.
+        # Syncs are rare, and jobs of events are not: a sync does not wait for those in the queue.
         at_front=True,
         get_timeout=get_sync_job_timeout,
-        # A worker that was down for a night finds one sync, not sixty.
         wait_seconds=9 * MINUTE,
         cron=SYNC_CRON,
         command="sync --scheduled --wait 60",

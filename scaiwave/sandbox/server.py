@@ -36,7 +36,7 @@ from scaiwave.sandbox.state import HOST, SandboxState
 
 POLL_SECONDS = 0.05
 """How often the accepting thread checks for a request to stop."""
-# Importing these modules registers their handlers.
+# Importing these modules registers their handlers. The tuple only keeps the imports in use.
 HANDLERS: tuple[ModuleType, ...] = (
     admin_api,
     control,
@@ -64,7 +64,10 @@ class Sandbox(SandboxState):
         self._stopping = threading.Event()
 
     def start(self) -> Self:
-        """Start listening and return. Raises PortBusy."""
+        """Start listening and return; port 0 becomes a free one. Raises PortBusy.
+
+        EACCES is a port below 1024 that the operator may not use.
+        """
         try:
             self._server = Server(
                 (HOST, self.port), self.handle, clock=lambda: time.time() + self.clock_offset
@@ -113,7 +116,7 @@ class Sandbox(SandboxState):
         match = find_route(request.path)
         template = match[0].template if match else "unmatched"
         self.requests.begin(f"{request.method} {template}")
-        status = 0
+        status = 0  # for a request without a response
         try:
             response = self._handle_with_faults(request)
             status = 0 if response.connection_fault == "drop" else response.status
@@ -123,7 +126,7 @@ class Sandbox(SandboxState):
 
     def _handle_with_faults(self, request: Request) -> Response:
         if self.latency:
-            self._stopping.wait(self.latency)
+            self._stopping.wait(self.latency)  # and not sleep, so that `stop` need not wait
         rule = request.rule = self.faults.claim_rule(request)
         if rule is None:
             return self._dispatch(request)

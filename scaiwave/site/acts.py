@@ -26,7 +26,10 @@ from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
 
 
 class ActQuestion(Exception):
-    """A service asks this question before it changes anything."""
+    """A question that a service asks before it changes anything, shown with the form.
+
+    `ActCall.confirm` raises it, unless the form was sent with the answer to exactly this question.
+    """
 
     def __init__(self, question: str) -> None:
         super().__init__(question)
@@ -35,9 +38,11 @@ class ActQuestion(Exception):
 
 @dataclass(frozen=True)
 class ActCall:
-    """One call of an act. `values` come from its form. Services call `confirm`.
+    """One call of an act.
 
-    `row` is None for an act of a list.
+    `row` is None for an act of a list, and `values` are the cleaned data of its form. Services call
+    `confirm` with the effect, a sentence; it returns if the operator has agreed, and raises
+    ActQuestion if not.
     """
 
     request: HttpRequest
@@ -61,6 +66,7 @@ class NoInput(forms.Form):
 
 
 MAX_REASON_CHARS = 500
+"""The limit of the forms. The services accept up to 1,000."""
 
 
 class ReasonForm(forms.Form):
@@ -79,7 +85,7 @@ def _never(operator: Operator) -> bool:
     return False
 
 
-def _say_nothing(row: Any) -> str:
+def _get_no_note(row: Any) -> str:
     return ""
 
 
@@ -102,16 +108,17 @@ class RowSource(ABC):
 
 @dataclass(frozen=True)
 class Act:
-    """`command` is the command of the act, and `options` the options that make it this act. Both
-    name its address.
+    """`command` are the words of its command, and `options` the options that make it this act, such
+    as `--tenant <slug> --dry-run`. Together they are its address (`slug`) and what the page shows
+    as the equivalent command.
 
     `model` has the rows. `run` returns the result of the service or a sentence about it, or a file
     to download, and raises the errors of the service. The act is offered for rows by `is_offered`,
     to operators with the permission that its command declares, or with `permission` instead; the
     service decides who may do it. `is_also_for` is true for operators without the permission who
     may do it on this server. `get_note` returns a sentence to read before the form. An act with
-    `is_of_list` needs no row: it is offered above the list of its model. One with `removes_row`
-    leads to that list.
+    `is_of_list` needs no row: it is offered above the list of its model, and `is_offered` and
+    `get_note` get None. An act with `removes_row` leads to that list.
     """
 
     command: str
@@ -122,7 +129,7 @@ class Act:
     is_offered: Callable[[Any], bool] = _always
     is_destructive: bool = False
     options: str = ""
-    get_note: Callable[[Any], str] = _say_nothing
+    get_note: Callable[[Any], str] = _get_no_note
     is_of_list: bool = False
     removes_row: bool = False
     permission: Permission | None = None
@@ -154,13 +161,16 @@ class ActLink:
 
 
 _ACTS: dict[str, Act] = {}
+"""By slug. Pages list acts in the order in which they were registered."""
 
 
 def register_act(act: Act) -> None:
     """Raises ValueError if there is no such command, or if another act has the same command and
     options, and so its address."""
-    if act.slug in _ACTS or tuple(act.command.split()) not in VERBS:
-        raise ValueError(f"Two acts are `{act.command_line}`, or no command is.")
+    if tuple(act.command.split()) not in VERBS:
+        raise ValueError(f"An act has an unknown command: {act.command}.")
+    if act.slug in _ACTS:
+        raise ValueError(f"Two acts have the same command and options: `{act.command_line}`.")
     _ACTS[act.slug] = act
 
 
@@ -177,7 +187,8 @@ def build_operator(request: HttpRequest) -> Operator | None:
 
     A person who signed in with ScaiKey has the role and scope of their token. Accounts with a
     password are no proof of who acts, so they may only look where the commands need a token
-    (SCAIWAVE_REQUIRE_ADMIN_TOKEN).
+    (SCAIWAVE_REQUIRE_ADMIN_TOKEN). Elsewhere a superuser may do everything, and any other
+    account may only look.
     """
     if is_scaikey_session(request):
         return find_scaikey_operator(request)

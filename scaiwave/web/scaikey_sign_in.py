@@ -34,9 +34,10 @@ def build_redirect_uri(config: Configuration) -> str:
 
 
 def is_sign_in_registered(config: Configuration) -> bool:
-    """Whether this server has the credentials of an application that signs people in to it.
+    """Return whether this server has the credentials of an application for its own sign-in.
 
-    Credentials that can't be read are none: whatever needs them reports that.
+    The redirect URI tells it from an application for syncs only. Credentials that can't be read
+    (SettingInvalid) count as missing: the command or page that needs them reports the error.
     """
     try:
         if not all(config.get_str(name) for name in CREDENTIALS):
@@ -56,6 +57,7 @@ class RecentFailure:
     """An error that is raised again for some seconds, instead of another request.
 
     Anyone can begin a sign-in, and each request to a server that does not answer takes a thread.
+    Threads share it without a lock: at worst one of them sends a request too many.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,6 +69,7 @@ class RecentFailure:
         """Return the error, as long as it counts."""
         if self._error is None or self._clock() - self._failed_at >= FAILURE_SECONDS:
             return None
+        # Each raise of the same error would add to its traceback.
         return self._error.with_traceback(None)
 
     def remember(self, error: ScaiWaveError) -> None:
@@ -77,7 +80,7 @@ class RecentFailure:
 
 
 class _CacheEntry:
-    """The last endpoints of one server, from `fetched_at`. The one who fetches them has `lock`."""
+    """The last endpoints of one server, from `fetched_at`. The thread that fetches has `lock`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.lock = threading.Lock()

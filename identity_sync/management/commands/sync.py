@@ -26,7 +26,12 @@ _EXCLUSIONS = {
     "allow_removals": {"no_removals"},
     "purge_after": {"plan", "apply"},
 }
-"""Options that can't be combined. A plan says itself what is applied."""
+"""Options that can't be combined, with the names of Django's `options`.
+
+The plan of `--apply` contains the tenant and the losses, and is never the scheduler's: a person has
+reviewed it. `--purge-after` erases after a sync that is applied. `--plan` applies none, and no
+reviewed plan lists erasures.
+"""
 
 
 class Command(OperatorCommand):
@@ -78,7 +83,7 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         _check_usage(options)
-        dry_run = self.dry_run or options["plan"] is not None
+        dry_run = self.dry_run or options["plan"] is not None  # Writing a plan changes nothing.
         timeout = options["timeout"]
         if timeout is None and options["scheduled"]:
             timeout = get_time_limit(settings.CONFIG)
@@ -160,7 +165,10 @@ def _add_time_arguments(parser: ArgumentParser) -> None:
 
 
 def _check_usage(options: Mapping[str, Any]) -> None:
-    """Raises `UsageError`."""
+    """Raise `UsageError` for options that can't be combined.
+
+    0 counts as given, since `--allow-removals 0` is a limit.
+    """
     given = {name for name, value in options.items() if value is not None and value is not False}
     for name, excluded in _EXCLUSIONS.items():
         if name in given and (others := given & excluded):

@@ -2,7 +2,7 @@
 
 `decode_batch` decodes many lines at once with msgspec, which keeps the last of two equal keys,
 ignores unknown ones and accepts integers of any length. So it accepts a batch only if
-`decoded_losslessly` finds that nothing was dropped. `decode_one` decides about everything else and
+`_is_lossless` finds that nothing was dropped. `decode_one` decides about everything else and
 reports the error. Both return the same values.
 """
 
@@ -37,18 +37,19 @@ _ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([0-9a-f-]{36})"')
 _MAX_CACHED_HOURS = 10_000
 _BETWEEN_EVENTS = b"},\n{"
 
-# What remains of texts of the right form when each of their digits is replaced by 0.
+# Valid texts become these when each of their digits is replaced by 0. So one comparison checks the
+# joined texts of a whole batch.
 _ID_FORM = "00000000-0000-0000-0000-000000000000"
 _TIMESTAMP_FORM = "0000-00-00T00:00:00.000000Z"
 _MINUTE, _SECOND = 14, 17
-"""Where their tens are in a timestamp."""
+"""Where the tens of the minute and of the second are in a timestamp. What is before is the hour."""
 _HEX_TO_0 = str.maketrans("123456789abcdef", "0" * 15)
 _DIGIT_TO_0 = str.maketrans("123456789", "0" * 9)
 
 _REQUIRED_TEXTS = 11
 """An event has seven required keys, and four required fields that are texts."""
 _MAX_SINGLE_ESCAPES = 1000
-"""In one batch. Looking at each is fast as long as there are few."""
+"""Backslashes of a batch that are looked at one by one, which is fast as long as there are few."""
 _QUOTE, _U = b'"u'
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -64,11 +65,15 @@ class ValidatingEventDecoder:
         self._hours: set[str] = set()
 
     def decode_batch(self, body: bytes) -> Batch | None:
+        """Return the events of a JSON array if all are certainly valid, else None.
+
+        None counts nothing, so that `decode_one` can read and decide about the same events.
+        """
         batch = try_decode(body)
         if not batch or not (decoded := _count_decoded(batch.columns)):
             return None
         if not (
-            decoded_losslessly(body, decoded)
+            _is_lossless(body, decoded)
             and self._is_valid(batch.columns)
             and _has_only_short_events(body, decoded)
         ):
@@ -78,10 +83,12 @@ class ValidatingEventDecoder:
         return batch
 
     def decode_one(self, stream: JsonStream) -> BundleEvent:
+        """Raises BundleBadManifest, BundleOutOfOrder or ContentTooLarge, each naming the event."""
         self.count += 1
         event, length = self._decode_typed(stream)
         if problem := _find_problem(event):
             raise manifest_error(
+                # The ID may be the problem, and then of any length.
                 f"Event {self.count:,} ({event.id:.36})",
                 problem,
                 event=self.count,
@@ -171,10 +178,11 @@ class _Decoded(NamedTuple):
 
 
 def _has_only_short_events(body: bytes, decoded: _Decoded) -> bool:
-    """Return whether no event has so long a text that its content can be over the limit.
+    """Return whether no event is so long that its content can be over the limit.
 
-    No text contains a line break, so `},\\n{` is between the items of an array. Where no array in
-    an event has objects, it is between two events. Other texts are measured event by event.
+    `body` is the JSON array of a batch. A JSON text contains no line break, so `},\\n{` is between
+    the items of an array. Where no array in an event has objects, it is between two events.
+    Otherwise the array is split and each event measured, which takes longer.
     """
     if not decoded.has_listed_objects and _has_short_parts(body):
         return True
@@ -182,6 +190,7 @@ def _has_only_short_events(body: bytes, decoded: _Decoded) -> bool:
 
 
 def _has_short_parts(body: bytes) -> bool:
+    """Return whether `},\\n{` cuts the array into parts of at most `_SHORT_EVENT_BYTES`."""
     start = 0
     while len(body) - start > _SHORT_EVENT_BYTES:
         start = body.rfind(_BETWEEN_EVENTS, start, start + _SHORT_EVENT_BYTES) + 1
@@ -203,6 +212,7 @@ def _all_have_form(texts: list[str], form: str, to_0: dict[int, int]) -> bool:
 
 
 def _find_problem(event: BundleEvent) -> str | None:
+    """Return the rest of a sentence about the event. `_is_valid` has the same rules for many."""
     for key in ("id", "sender_id", "event_uuid"):
         value = getattr(event, key)
         if value is not None and not is_id(value):
@@ -230,7 +240,7 @@ def _iter_sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
         yield key, len(msgspec.json.encode(content))
 
 
-def decoded_losslessly(body: bytes, decoded: _Decoded) -> bool:
+def _is_lossless(body: bytes, decoded: _Decoded) -> bool:
     """Return whether msgspec dropped no duplicate or unknown key, and no text has U+0000.
 
     Whatever it drops has a key, so then the text has more quotation marks than two for each text
@@ -262,23 +272,25 @@ def _count_escaped_quotes(body: bytes) -> int | None:
 
 
 def _count_decoded(columns: Columns) -> _Decoded | None:
-    """Look at the events at every level; None if one is too deep or an integer is out of range.
+    """Count the keys and texts; None if an event is too deep or has an integer out of range.
 
-    Goes level by level, so that each step handles many values at once.
+    Goes level by level, so that each step handles many values at once. An optional key is counted
+    only with a value, as an export of this suite writes it. A manifest that writes null or false
+    has more texts than are counted, so `decode_one` reads its events.
     """
     events = len(columns.ids)
     count = _REQUIRED_TEXTS * events
     for optional in (columns.event_uuids, columns.edited_times, columns.redacted_times):
-        count += 2 * (events - optional.count(None))
-    count += sum(columns.do_not_index)
+        count += 2 * (events - optional.count(None))  # the key and its text
+    count += sum(columns.do_not_index)  # the key
     objects: list[dict[str, Any]] = list(columns.contents)
     if columns.original_contents.count(None) < events:
         originals = [content for content in columns.original_contents if content is not None]
         objects += originals
-        count += len(originals)
+        count += len(originals)  # the key
     lists: list[list[Any]] = []
     has_listed_objects = False
-    for _ in range(2, MAX_DEPTH + 1):
+    for _ in range(2, MAX_DEPTH + 1):  # An event is level 1, and its contents are level 2.
         values = list(chain.from_iterable(map(dict.values, objects)))
         for items in lists:
             values += items

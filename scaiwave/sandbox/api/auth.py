@@ -22,7 +22,7 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller; without partner and tenant everything is in scope."""
+    """The caller. A super_admin has no partner or tenant, and everything in scope."""
 
     claims: dict[str, Any]
     role: str
@@ -49,6 +49,11 @@ def authenticate(sandbox: SandboxState, request: Request) -> Principal:
 
 
 def _build_principal(claims: dict[str, Any]) -> Principal:
+    """Return the widest role that the token names, as its owner.
+
+    A token of an application (`client_credentials`) needs a scope of the admin API too. Only an
+    application of the whole platform has the claim `platform_token`, and then no role.
+    """
     is_client = claims.get("platform_token") or claims.get("token_type") == "client_credentials"
     scopes = str(claims.get("scope", "")).split()
     if is_client and not {"admin:read", "admin:write"} & set(scopes):
@@ -64,6 +69,7 @@ def _build_principal(claims: dict[str, Any]) -> Principal:
 
 
 def require_super_admin(sandbox: SandboxState, request: Request) -> Principal:
+    """Like `authenticate`, but raises HTTPError 403 for every other role."""
     principal = authenticate(sandbox, request)
     if principal.role != "super_admin":
         raise HTTPError(403, NEEDS_SUPER_ADMIN)

@@ -4,6 +4,9 @@
 
 A request is answered with a redirect only once its client and redirect URI are known to belong
 together; until then every error is a page.
+
+The sandbox's own fields are `sandbox_person` (the ID of the chosen one), `sandbox_search` and
+`sandbox_decision`; all others are parameters of OpenID Connect.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ def build_page(title: str, body: str, *, status: int = 200) -> Response:
 
 
 def build_error(message: str) -> HTTPError:
+    """Return an error whose response is a page, for people, in place of FastAPI's JSON."""
     error = HTTPError(400, None)
     error.response = build_page(
         "Sign-in refused", f'<p class="problem">{escape(message)}</p>', status=400
@@ -63,6 +67,7 @@ def build_error(message: str) -> HTTPError:
 
 MAX_PEOPLE = 50
 """How many people the sign-in page lists; a search finds the others."""
+# The 32 bytes of a SHA-256 hash in base64url without padding (RFC 7636, 4.2).
 _CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
 _SECONDS = re.compile(r"\A[0-9]{1,10}\Z")
 _PROMPTS = {"none", "login", "consent", "select_account"}
@@ -100,7 +105,7 @@ def authorize(sandbox: SandboxState, request: Request) -> Response:
     except _AuthorizationError as error:
         return _redirect(redirect_uri, {**error.parameters, **echoed})
     people = ListFilter(
-        kind="ACTIVE",
+        kind="ACTIVE",  # the status
         scope_partner_id=client.partner_id,
         scope_tenant_id=tenant["id"] if tenant else client.tenant_id,
     )
@@ -191,6 +196,7 @@ def _check_request(client: Client, pairs: list[tuple[str, str]]) -> tuple[str, .
         )
     _check_challenge(values)
     _check_prompt(values.get("prompt", "").split())
+    # Any age is kept to: the sandbox keeps no sessions, so that every sign-in is new.
     if not _SECONDS.match(values.get("max_age", "0")):
         raise _AuthorizationError("invalid_request", "max_age is not a number of seconds.")
     return scopes
@@ -268,7 +274,7 @@ def _redirect(uri: str, parameters: dict[str, str]) -> Response:
 @route("GET POST", PLATFORM + "/oauth/logout", TENANT + "/oauth/logout")
 def end_session(sandbox: SandboxState, request: Request) -> Response:
     """Revoke the tokens of the sign-in, and redirect to a registered URI if one is given."""
-    find_tenant(sandbox, request)
+    find_tenant(sandbox, request)  # 404 if there is none
     values = dict(_read_pairs(request))
     hint = _read_hint(sandbox, values.get("id_token_hint"))
     client_id = values.get("client_id", hint.get("aud", ""))

@@ -48,6 +48,7 @@ def get_changed_counts(report: SyncReport) -> dict[str, dict[str, int]]:
 
 
 def get_changes(run_id: Any = None) -> list[tuple[str, str, str, str, str]]:
+    """Return (kind, action, name, fields, reason) for each change of a run, by default the last."""
     run = SyncRun.objects.order_by("-started_at", "-pk").first() if run_id is None else None
     rows = SyncChange.objects.filter(run_id=run.pk if run else run_id)
     return sorted((row.kind, row.action, row.subject_name, row.fields, row.reason) for row in rows)
@@ -73,6 +74,7 @@ def list_people_of_tenant(sandbox: Sandbox, tenant_id: str) -> list[dict[str, An
 
 
 def restore_user(sandbox: Sandbox, person: str, tenant: str) -> None:
+    """Let a removed person return to a tenant with the same ID."""
     index = sandbox.directory.people.ids.decode(person)
     assert index is not None
     sandbox.directory.people.roster.move(index, (tenant, "ACTIVE"))

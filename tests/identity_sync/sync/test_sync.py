@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
 from identity_sync.models import SyncChange, Trigger
@@ -27,13 +27,29 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     record_writes,
+    restore_user,
     sync,
+)
+from tests.tenants.factories import (
+    add_members,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
 )
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=60, groups=12),
 ]
+
+
+def move_group(sandbox: Sandbox, group: str, placement: tuple[str, str]) -> None:
+    """Move a group to a tenant and type, also a removed one, which no request to ScaiKey can."""
+    index = sandbox.directory.groups.ids.decode(group)
+    assert index is not None
+    sandbox.directory.groups.roster.move(index, placement)
+    sandbox.directory.clear_cache()
 
 
 def test_success_first_run(scaikey: Sandbox) -> None:
@@ -86,6 +102,7 @@ def test_success_fields_of_people(scaikey: Sandbox) -> None:
     first, second, third = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:3])
     scaikey.directory.update_user(first, display_name="Anna", email="anna@new.example")
     scaikey.directory.update_user(second, avatar_url="https://pictures.example/2.png")
+    # A status that is not documented lets no one in.
     scaikey.directory.update_user(third, status="WEIRD", display_name="Bo")
     age_rows()
 
@@ -136,10 +153,7 @@ def test_success_returning_person_is_the_same_participant(scaikey: Sandbox) -> N
     )
     assert ("participants", "deactivate", str(removed), "", "removed from ScaiKey") in get_changes()
 
-    index = scaikey.directory.people.ids.decode(person)
-    assert index is not None
-    scaikey.directory.people.roster.move(index, (tenant, "ACTIVE"))
-    scaikey.directory.clear_cache()
+    restore_user(scaikey, person, tenant)
     report = sync()
 
     returned = Participant.objects.get(scaikey_id=person)
@@ -260,11 +274,10 @@ def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
     scaikey.directory.add_member(group["id"], user_id=anna)
     sync()
     index = scaikey.directory.locate("group", group["id"])[0]
-    position = scaikey.directory.groups.roster.get_placement(index)
+    placement = scaikey.directory.groups.roster.get_placement(index)
     scaikey.directory.remove_group(group["id"])
     sync()
-    scaikey.directory.groups.roster.move(index, position)
-    scaikey.directory.clear_cache()
+    move_group(scaikey, group["id"], placement)
     scaikey.directory.remove_member(group["id"], user_id=anna)
 
     report = sync()
@@ -282,9 +295,7 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
         tenant_id for tenant_id in scaikey.directory.tenants if tenant_id != group["tenant_id"]
     )
     anna = list_people_of_tenant(scaikey, target)[0]["id"]
-    index = scaikey.directory.locate("group", group["id"])[0]
-    scaikey.directory.groups.roster.move(index, (target, group["group_type"]))
-    scaikey.directory.clear_cache()
+    move_group(scaikey, group["id"], (target, group["group_type"]))
     scaikey.directory.add_member(group["id"], user_id=anna)
 
     report = sync()
@@ -303,14 +314,6 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
 
 
 def test_success_local_and_remote_participants_stay_unchanged(scaikey: Sandbox) -> None:
-    from tests.tenants.factories import (
-        add_members,
-        make_group,
-        make_partner,
-        make_person,
-        make_tenant,
-    )
-
     sync()
     tenant = Tenant.objects.order_by("slug").first()
     assert tenant is not None
@@ -348,18 +351,16 @@ def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
 
 def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
     """The same people come to another local tenant, and their local ids must not collide."""
-    from tests.tenants.factories import make_tenant
-
     first, second, *_ = scaikey.directory.tenants
     for tenant in (first, second):
         scaikey.directory.add_user(tenant, email="same@example.org")
     sync()
     for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(first, second)):
-        scaikey_id, tenant.scaikey_tenant_id = tenant.scaikey_tenant_id, None
+        # The object keeps what the row loses.
         Tenant.objects.filter(pk=tenant.pk).update(
             slug=f"old-{tenant.slug}", scaikey_tenant_id=None
         )
-        make_tenant(tenant.slug, scaikey_tenant_id=scaikey_id)
+        make_tenant(tenant.slug, scaikey_tenant_id=tenant.scaikey_tenant_id)
 
     report = sync(allow_removals=1000)
 
@@ -393,7 +394,6 @@ def test_success_the_run_is_recorded(scaikey: Sandbox) -> None:
     assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
     assert run.ended_at is not None
     assert SyncChange.objects.filter(run=run).exists()
-    assert connection.vendor in ("sqlite", "postgresql")
 
 
 def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:

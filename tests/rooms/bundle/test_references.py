@@ -1,3 +1,5 @@
+"""References between events: an import keeps them, cuts them, or leaves an event out."""
+
 from __future__ import annotations
 
 import sys
@@ -25,6 +27,7 @@ from tests.rooms.bundle.factories import (
 
 MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
 MARKER = "swp.room.read_marker"
+"""A type of events that no import keeps."""
 WINDOW = {"since": None, "until": "2026-11-24T00:00:00.000000Z"}
 
 
@@ -41,7 +44,7 @@ def test_success_references_to_existing_events_stay() -> None:
     ]
     counts, found = read_events(raw(*events))
     assert counts == EventCounts(events=4, kept=4)
-    assert [one.content for one in found] == [one["content"] for one in events]
+    assert [event.content for event in found] == [event["content"] for event in events]
 
 
 def test_success_reference_to_a_later_event() -> None:
@@ -63,7 +66,7 @@ def test_success_references_are_cut_in_a_window_or_on_request() -> None:
         read_events(raw(*events), cut_references=True),
     ):
         assert counts == expected
-        assert [one.id for one in found] == [make_uid(0x1001), make_uid(0x1004)]
+        assert [event.id for event in found] == [make_uid(0x1001), make_uid(0x1004)]
         assert found[0].content == {"body": "reply 1"}
 
 
@@ -83,7 +86,7 @@ def test_success_references_to_stripped_events_are_always_cut() -> None:
         references_cut=1,
         reactions_stripped=1,
     )
-    assert [one.content for one in found] == [{"body": "reply 4"}]
+    assert [event.content for event in found] == [{"body": "reply 4"}]
 
 
 def test_success_references_to_cut_events_are_cut() -> None:
@@ -92,7 +95,7 @@ def test_success_references_to_cut_events_are_cut() -> None:
     events = [make_event(1, event_type="swp.room.read_marker"), *chain, make_reply(3001, to=2999)]
     counts, found = read_events(raw(*events))
     assert (counts.kept, counts.redactions_stripped, counts.references_cut) == (1, 2998, 1)
-    assert [one.content for one in found] == [{"body": "reply 3001"}]
+    assert [event.content for event in found] == [{"body": "reply 3001"}]
 
 
 def test_success_original_content_is_cut_but_strips_nothing() -> None:
@@ -132,8 +135,8 @@ def test_success_many_events_are_cut_where_they_should_be() -> None:
     ]
     counts, found = read_events(raw(*events), cut_references=True)
     assert counts.reactions_stripped == 7
-    expected = [one["id"] for one in events if one["event_type"] == "swp.room.message"]
-    assert [one.id for one in found] == expected
+    expected = [event["id"] for event in events if event["event_type"] == "swp.room.message"]
+    assert [event.id for event in found] == expected
 
 
 def test_success_reader_that_stops_early_gets_no_error(
@@ -150,13 +153,17 @@ def test_success_reader_that_stops_early_gets_no_error(
     assert errors == []
 
 
-# Large rooms, of which the index knows only the last events without its tables.
+# Large rooms: the index has only the last events in memory, and needs its tables for the others.
 
 EVENTS = 12_000
 
 
 def make_ids(order: str, rng: Random) -> list[str]:
-    """Return IDs in order, in order except for neighbours, in order except for one, or in none."""
+    """Return `EVENTS` IDs. `order` says how many of them are in order.
+
+    That is all, all but swaps within each 300 (neighbours), all but one far below its place, or
+    none (random).
+    """
     ids = [make_uid(number * 7) for number in range(1, EVENTS + 1)]
     match order:
         case "neighbours":
@@ -190,6 +197,7 @@ def make_content(kind: str, target: Any) -> dict[str, Any]:
 
 
 def pick_target(ids: Sequence[str], number: int, rng: Random) -> Any:
+    """Return what event `number` refers to: mostly the ID of another, in rare cases anything."""
     if rng.random() < 0.002:
         return rng.choice([make_uid(3), make_uid(10**9), "x", "", 7, ["x"], {"id": "x"}, None])
     distance = rng.choice([1, 100, 100, 100, 5000, EVENTS])
@@ -207,6 +215,7 @@ def index_events(events: Sequence[BundleEvent], rng: Random) -> ReferenceIndex:
 
 
 def iter_targets(event: BundleEvent) -> Iterator[tuple[int, Any]]:
+    """Yield (place, target) of each reference. A target that is no text refers to nothing."""
     for place, content in ((IN_CONTENT, event.content), (IN_ORIGINAL, event.original_content)):
         for target in (content or {}).values():
             if target is not None:
@@ -214,7 +223,7 @@ def iter_targets(event: BundleEvent) -> Iterator[tuple[int, Any]]:
 
 
 def expect_edits(events: Sequence[BundleEvent]) -> list[tuple[int, int]]:
-    """Return what an import changes, found without an index."""
+    """Return (number, STRIP or the places to cut) of each changed event, without an index."""
     kept = {event.id for event in events if event.event_type != MARKER}
     while lost := {
         event.id
@@ -226,6 +235,7 @@ def expect_edits(events: Sequence[BundleEvent]) -> list[tuple[int, int]]:
         kept -= lost
     edits = []
     for number, event in enumerate(events, 1):
+        # The places are bits: 3 is both.
         cut = sum(place for place, target in iter_targets(event) if target not in kept)
         if event.id not in kept:
             edits.append((number, STRIP))

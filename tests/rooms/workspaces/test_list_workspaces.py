@@ -30,7 +30,10 @@ def add_member(to: Workspace, person: Participant, role: str) -> None:
 
 @pytest.fixture
 def acme() -> Tenant:
-    """Create a workspace with every role and a deactivated owner, and an empty workspace."""
+    """Create a workspace with every role and a deactivated owner, and an empty workspace.
+
+    Dora, the deactivated owner, counts as a member, and may not import.
+    """
     acme, other = make_tenant(), make_tenant("other")
     sales = make_workspace(acme, "sales")
     make_workspace(acme, "empty")
@@ -97,6 +100,7 @@ def test_success_constant_queries(acme: Tenant) -> None:
         with CaptureQueriesContext(connection) as queries:
             list(list_workspaces(operator=HOST_OPERATOR, tenant="acme"))
         counts.append(len(queries))
+    # The tenant, the workspaces, and for their batch the rooms, roles and importers.
     assert counts == [5, 5]
 
 
