@@ -31,4 +31,7 @@ def build_table() -> list[str]:
 
 def test_success_the_page_has_the_permissions_of_every_command() -> None:
     page = (CHECKOUT / "docs/reference/permissions.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `.* (?:yes|no) \|$", page, re.MULTILINE) == build_table()
+    table = build_table()
+    assert re.findall(r"^\| `.* (?:yes|no) \|$", page, re.MULTILINE) == table, (
+        "docs/reference/permissions.md needs these rows:\n" + "\n".join(table)
+    )

@@ -214,3 +214,12 @@ def test_fail_node_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         manager.wait_for_service()
 
     assert "needs Node 18 or newer" in str(caught.value)
+
+
+def test_fail_missing_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest itself reports only that no tests ran, if it runs them in parallel."""
+    monkeypatch.setenv("SCAIWAVE_TEST_DATABASES", "sqlite")
+    command = [sys.executable, "-m", "tests.services", "-n", "2", "tests/test_misspelt.py::test_x"]
+    run = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "SQLite: FAILED, no such file or directory: tests/test_misspelt.py\n" in run.stdout

@@ -186,9 +186,11 @@ def test_success_table_at_a_terminal_keeps_the_six_columns(
     width: int, more: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    texts = ("thalassa", "Thalassa Chemicals & Co", "12,345", "300", "1.5 KiB", "-", "active")
+    texts = ["thalassa", "Thalassa Chemicals & Co", "12,345", "300", "1.5 KiB", "-", "active"]
+    texts.append("northwind")
+    assert len(texts) == len(COLUMNS), "a new column needs a text here, and is optional or narrow"
     shown = StringIO()
-    print_rich_table(COLUMNS, [[*texts, "northwind"]], shown)
+    print_rich_table(COLUMNS, [texts], shown)
     header = shown.getvalue().splitlines()[1]
     titles = ["Slug", "Name", "Members", "Rooms", "Storage", "AI tokens MTD", *more]
     assert re.split(r"\s{2,}", header.strip()) == titles
