@@ -36,7 +36,7 @@ def build_redirect_uri(config: Configuration) -> str:
 def is_sign_in_registered(config: Configuration) -> bool:
     """Return whether this server has the credentials of an application for its own sign-in.
 
-    The redirect URI tells it from an application for syncs only. Credentials that can't be read
+    An application for syncs only lacks this redirect URI. Credentials that can't be read
     (SettingInvalid) count as missing: the command or page that needs them reports the error.
     """
     try:

@@ -133,7 +133,7 @@ _PARALLEL = ("--dist", "loadfile", "--no-loadscope-reorder", "-n")
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
     _print_line(f"\n### Tests on {database}")
-    # In parallel, pytest reports such a path only as "no tests ran", which is no failure here.
+    # In parallel, pytest reports such a path only as "no tests ran", which passes here.
     paths = [text.partition("::")[0] for text in arguments if text.startswith("tests/")]
     if missing := [path for path in paths if not Path(path).exists()]:
         outcome = f"FAILED, no such file or directory: {', '.join(missing)}"

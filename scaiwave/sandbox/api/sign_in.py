@@ -274,7 +274,7 @@ def _redirect(uri: str, parameters: dict[str, str]) -> Response:
 @route("GET POST", PLATFORM + "/oauth/logout", TENANT + "/oauth/logout")
 def end_session(sandbox: SandboxState, request: Request) -> Response:
     """Revoke the tokens of the sign-in, and redirect to a registered URI if one is given."""
-    find_tenant(sandbox, request)  # 404 if there is none
+    find_tenant(sandbox, request)  # 404 for an unknown tenant
     values = dict(_read_pairs(request))
     hint = _read_hint(sandbox, values.get("id_token_hint"))
     client_id = values.get("client_id", hint.get("aud", ""))

@@ -159,10 +159,10 @@ EVENTS = 12_000
 
 
 def make_ids(order: str, rng: Random) -> list[str]:
-    """Return `EVENTS` IDs. `order` says how many of them are in order.
+    """Return `EVENTS` IDs. `order` names how they are ordered.
 
-    That is all, all but swaps within each 300 (neighbours), all but one far below its place, or
-    none (random).
+    By number (all), except within each 300 (neighbours), except for one ID that is far too low
+    (one), or not at all (random).
     """
     ids = [make_uid(number * 7) for number in range(1, EVENTS + 1)]
     match order:
@@ -215,7 +215,7 @@ def index_events(events: Sequence[BundleEvent], rng: Random) -> ReferenceIndex:
 
 
 def iter_targets(event: BundleEvent) -> Iterator[tuple[int, Any]]:
-    """Yield (place, target) of each reference. A target that is no text refers to nothing."""
+    """Yield (place, target) of each reference. Any target but a text refers to nothing."""
     for place, content in ((IN_CONTENT, event.content), (IN_ORIGINAL, event.original_content)):
         for target in (content or {}).values():
             if target is not None:
