@@ -275,6 +275,7 @@ def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
     sync()
     index = scaikey.directory.locate("group", group["id"])[0]
     placement = scaikey.directory.groups.roster.get_placement(index)
+    assert placement is not None
     scaikey.directory.remove_group(group["id"])
     sync()
     move_group(scaikey, group["id"], placement)
