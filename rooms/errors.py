@@ -153,6 +153,10 @@ class BundleNotZip(BundleError):
     """The file is not a ZIP file, or an incomplete one."""
 
     code = "SW_BUNDLE_NOT_ZIP"
+    advice = (
+        "Is this the right file? If so, export the room again, and transfer the file unchanged."
+    )
+    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleTooLarge(BundleError):

@@ -41,13 +41,13 @@ RUNS = (
     Column("tenant", "Tenant"),
     Column("outcome", "Outcome"),
     Column("changed", "Changed"),
-    Column("error", "Error"),
+    Column("error", "Error", no_wrap=True),
 )
 
 
 def print_status(output: Output, status: SyncStatus) -> None:
     """Print warnings, facts, the drift by kind, and the last runs."""
-    for warning in [*status.warnings, *(error.message for error in status.errors[1:])]:
+    for warning in status.warnings:
         output.warn(warning)
     facts = status_facts(status)
     shown = [column for column in FACTS if column.key not in OPTIONAL or facts[column.key]]
@@ -78,7 +78,8 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
     if status.drift is not None:
         drift = list_changes(status.drift) or "none"
     return {
-        "health": ", ".join(error.code for error in status.errors) or "healthy",
+        "health": " ".join(f"{error.message} [{error.code}]" for error in status.errors)
+        or "healthy",
         "state": format_registration(registration),
         "pending_request_id": f"pending (request {replacement})" if replacement else "",
         "url": registration["url"],

@@ -14,12 +14,13 @@ from django.db.models import Q, QuerySet
 from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.lookup.visibility import visible_rooms, visible_workspaces
 from rooms.models import Room, Workspace
-from scaiwave.core.operators import Operator
+from scaiwave.core.operators import Operator, Permission
 from tenants.errors import AmbiguousName
 from tenants.lookup.nearest import find_nearest, suggest_nearest
 from tenants.lookup.resolve import is_storable_text, parse_uuid
 from tenants.models import Tenant
 
+_MAX_IDS = 3
 RoomOrWorkspace = TypeVar("RoomOrWorkspace", Room, Workspace)
 
 
@@ -33,6 +34,11 @@ def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
         rooms.select_related("workspace", "creator", "tenant"), name, "room_alias"
     )
     if not matches:
+        if ids := _find_ids_by_name(operator, rooms, name):
+            raise RoomNotFound(
+                f"Room not found in tenant {tenant.slug}: {name}.",
+                fix=f"Rooms are named by ID or alias. The ID of {name} is {' or '.join(ids)}.",
+            )
         named = rooms.exclude(room_alias="")
         raise RoomNotFound(
             f"Room not found in tenant {tenant.slug}: {name}.",
@@ -43,6 +49,13 @@ def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
             ),
         )
     return _require_single(matches, name)
+
+
+def _find_ids_by_name(operator: Operator, rooms: QuerySet[Room], name: str) -> list[str]:
+    """Return the IDs of rooms with this name; none for callers of the HTTP API."""
+    if not name or not is_storable_text(name) or not operator.has_permission(Permission.VIEW):
+        return []
+    return [str(room.pk) for room in rooms.filter(name__iexact=name).order_by("pk")[:_MAX_IDS]]
 
 
 def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Workspace:

@@ -26,6 +26,7 @@ from scaiwave.cli.django_entry import (
 from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
+from scaiwave.config.configuration import find_unknown_names
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.core.change import ChangeResult
@@ -34,6 +35,9 @@ from scaiwave.core.operators import Operator
 from scaiwave.core.paging import Page
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
+
+MAX_ATTEMPTS = 3
+"""How often a prompt asks for an answer that it can't use."""
 
 
 class ConfirmationDeclined(RefusedError):
@@ -60,7 +64,8 @@ class OperatorCommand(DjangoCommand):
     after `scaiwave`; `alias`, other words; `area`, its heading of the help, and its `place` below
     it; `is_everyday`, whether the overview lists it; `permission`, the name of the `Permission`
     that its service requires first. Without a `summary` it is the first sentence of `help`, and
-    without `examples` the words. `changes` adds --dry-run; `destructive` adds --yes.
+    without `examples` the words. `changes` adds --dry-run; `destructive` adds --yes. Misspelt
+    settings are warned of, unless the command `reports_settings` itself.
 
     `started_at` is when the console script was started; None if the command was run another way.
     Errors are raised; the console script turns them into exit codes.
@@ -78,6 +83,7 @@ class OperatorCommand(DjangoCommand):
     examples: tuple[str, ...] = ()
     changes = False
     destructive = False
+    reports_settings = False
     started_at: datetime | None = None
     output: Output
     no_input: bool
@@ -170,6 +176,9 @@ class OperatorCommand(DjangoCommand):
         )
         self.no_input = options["no_input"]
         self.dry_run = options.get("dry_run", False)
+        for name, nearest in find_unknown_names(settings.CONFIG).items():
+            if not self.reports_settings:
+                self.output.warn(f"{name} is not a setting. Did you mean {nearest}?")
         return super().execute(*args, **options)
 
     def print_result(self, document: Mapping[str, Any]) -> None:
@@ -229,12 +238,18 @@ class OperatorCommand(DjangoCommand):
                 f"Confirmation required: {effect} Continue?",
                 fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
             )
-        self.output.prompt(f"{effect} Continue? [y/N] ")
-        answer = sys.stdin.readline()
-        if not answer:
-            self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.
-        if answer.strip().lower() not in {"y", "yes"}:
-            raise ConfirmationDeclined("Cancelled. No changes were made.")
+        for _ in range(MAX_ATTEMPTS):
+            self.output.prompt(f"{effect} Continue? [y/N] ")
+            line = sys.stdin.readline()
+            if not line:
+                self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.
+            answer = line.strip().lower()
+            if answer in {"y", "yes"}:
+                return
+            if answer in {"", "n", "no"}:
+                break
+            self.output.warn("Answer y or n.")
+        raise ConfirmationDeclined("Cancelled. No changes were made.")
 
 
 class ListCommand(OperatorCommand):

@@ -48,6 +48,10 @@ _BLOCKED_COMMANDS = {
 _SCHEMA_COMMANDS = frozenset(
     {"check", "dbshell", "diffsettings", "help", "shell", "showmigrations"}
 )
+# They change an older schema, report it, or back it up or restore it before they migrate.
+_COMMANDS_ON_OLDER_SCHEMAS = frozenset(
+    {"manage", "doctor", "create_backup", "verify_backup", "restore_backup"}
+)
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 
@@ -67,7 +71,8 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
 
 def _schema_check(command: str, arguments: Sequence[str]) -> AbstractContextManager[None]:
     is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
-    return nullcontext() if is_exempt else known_schema_required()
+    allow_older = command in _COMMANDS_ON_OLDER_SCHEMAS
+    return nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
 
 
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError
-from collections.abc import Sequence
+from argparse import SUPPRESS, Action, ArgumentError, ArgumentParser, ArgumentTypeError
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any, NoReturn
 
@@ -30,10 +30,11 @@ def whole_number(text: str) -> int:
 class UsageErrorMixin(ArgumentParser):
     """Mix into a subclass of ArgumentParser.
 
-    Errors show the usage line, and the nearest option for one that is unknown.
+    Errors show the usage line, and the nearest option or choice for one that is unknown.
     """
 
     _typed: Sequence[str] = ()
+    _hint = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._typed = list(sys.argv[1:] if args is None else args)
@@ -57,26 +58,37 @@ class UsageErrorMixin(ArgumentParser):
             if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
                 self.raise_error(self._unknown_option_error(word))
         sentence = message[:1].upper() + message[1:].rstrip(".") + "."
-        self.raise_error(UsageError(sentence, fix=self._usage_fix()))
+        self.raise_error(UsageError(sentence, fix=f"{self._hint}{self._usage_fix()}"))
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except ArgumentError:
+            self._hint = _format_nearest(str(value), map(str, action.choices or ()), cutoff=0.6)
+            raise
 
     def raise_error(self, error: UsageError) -> NoReturn:
         raise error
 
     def _unknown_option_error(self, word: str) -> UsageError:
-        from difflib import get_close_matches
-
         option = word.partition("=")[0]
         known = [
             name
             for name, action in self._option_string_actions.items()
             if name.startswith("--") and action.help != SUPPRESS
         ]
-        nearest = get_close_matches(option, known, n=1, cutoff=0.7)
-        hint = f"Did you mean `{nearest[0]}`? " if nearest else ""
+        hint = _format_nearest(option, known, cutoff=0.7)
         return UsageError(f"Unknown option: {option}.", fix=f"{hint}{self._usage_fix()}")
 
     def _usage_fix(self) -> str:
         return f"Use `{' '.join(_list_usage(self))}`; `--help` lists the options."
+
+
+def _format_nearest(typed: str, known: Iterable[str], *, cutoff: float) -> str:
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(typed, list(known), n=1, cutoff=cutoff)
+    return f"Did you mean `{nearest[0]}`? " if nearest else ""
 
 
 class ScriptParser(UsageErrorMixin, ArgumentParser):

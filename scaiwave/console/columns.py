@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -25,7 +25,7 @@ class Column:
     """A column of a table.
 
     `no_wrap` cells stay in one line, so that they can be copied. `optional` columns are left out,
-    the last one first, at a terminal that is too narrow for all.
+    the last one first, at a terminal that is too narrow for all. `styles` are rich's, by cell.
     """
 
     key: str
@@ -33,6 +33,7 @@ class Column:
     kind: ColumnType = ColumnType.TEXT
     no_wrap: bool = False
     optional: bool = False
+    styles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_number(self) -> bool:

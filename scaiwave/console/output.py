@@ -34,6 +34,8 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet takes a text that begins with one of them, or its wide form, for a formula."""
 PROGRESS_INTERVAL_SECONDS = 10.0
 """Between two lines of progress without a terminal."""
+_DEFAULT_COLUMNS = 80
+"""Of a terminal that doesn't know its size."""
 
 # Control characters, line and paragraph separators, invisible marks, the controls of writing
 # direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
@@ -49,6 +51,7 @@ _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 # Spreadsheets of many languages split lines at semicolons, also within quotes in the middle of a
 # line, so that the text after one is a cell.
 _FORMULA_AFTER_SEMICOLON = re.compile(rf';(?=[\s"]*[{re.escape("".join(FORMULA_SIGNS))}])')
+_CODE = re.compile(r"(\[?SW_[A-Z0-9_]+\]?)")
 _QUOTED_CSV_CHARS = re.compile('[",;\t\r\n]')
 
 
@@ -201,7 +204,7 @@ class Output:
     def print_line(self, text: str = "") -> None:
         """Print a line of the result. With --json there is only the document."""
         if not self.as_json:
-            self.stdout.write(strip_control_chars(text).rstrip() + "\n")
+            self.stdout.write(_keep_codes_whole(strip_control_chars(text).rstrip(), self.stdout))
 
     def print_styled(self, *parts: tuple[str, str]) -> None:
         """Print a line of the result from (text, style) pairs; styles are for terminals only.
@@ -234,8 +237,10 @@ class Output:
             body = {"code": error.code, "message": error.message, "fix": error.fix}
             self._write_stderr(to_json({"error": body}, indent=None) + "\n")
             return
-        fix = f"  Fix: {strip_control_chars(error.fix)}\n" if error.fix else ""
-        self._write_stderr(f"Error: {strip_control_chars(error.message)} [{error.code}]\n{fix}")
+        lines = [f"Error: {error.message} [{error.code}]"]
+        lines += [f"  Fix: {error.fix}"] if error.fix else []
+        for line in map(strip_control_chars, lines):
+            self._write_stderr(_keep_codes_whole(line, self.stderr))
 
     def _write_stderr(self, text: str) -> None:
         """Ignore a closed stderr; keep working."""
@@ -405,6 +410,20 @@ def _format_csv_cell(value: Any) -> str:
 
 def _format_csv_part(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value, indent=None)
+
+
+def _keep_codes_whole(line: str, stream: IO[str]) -> str:
+    """Return the line, broken before each code that a terminal would break in two."""
+    if "SW_" not in line or not is_terminal(stream):
+        return f"{line}\n"
+    columns = os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
+    shown, at = "", 0
+    for part in _CODE.split(line):
+        width = display_width(part)
+        if _CODE.fullmatch(part) and at % columns + width > columns:
+            shown, at = f"{shown.rstrip()}\n  ", 2
+        shown, at = shown + part, at + width
+    return f"{shown}\n"
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:

@@ -94,13 +94,14 @@ def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[
     # Two spaces between columns: a report of a sync fits into 80 characters.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in (columns[at] for at in shown):
+        # A number that continues in the next line looks like two.
+        no_wrap = column.no_wrap or column.is_number
         table.add_column(
             Text(column.title),
             justify="right" if column.is_number else "left",
-            overflow="fold",
-            # A number that continues in the next line looks like two.
-            no_wrap=column.no_wrap or column.is_number,
+            overflow="ellipsis" if no_wrap else "fold",
+            no_wrap=no_wrap,
         )
     for line in cells:
-        table.add_row(*(Text(line[at]) for at in shown))
+        table.add_row(*(Text(line[at], columns[at].styles.get(line[at], "")) for at in shown))
     return table

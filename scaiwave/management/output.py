@@ -10,7 +10,11 @@ from scaiwave.operations.doctor.findings import format_advice
 from scaiwave.operations.doctor.runner import HealthReport
 
 COLUMNS = (
-    Column("state", "State"),
+    Column(
+        "state",
+        "State",
+        styles={"pass": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"},
+    ),
     Column("check", "Check"),
     Column("message", "Finding"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -84,6 +85,11 @@ def map_redis_error(error: Exception) -> RedisUnreachable:
             f"Redis can't be used: its response can't be read: {reason}.",
             fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
             "between it and this host changes what it sends.",
+        )
+    if isinstance(error.__context__, socket.gaierror):
+        return RedisUnreachable(
+            "The host name in SCAIWAVE_REDIS_URL can't be resolved.",
+            fix="Check its spelling, and this host's DNS.",
         )
     kind = RedisKeyMisused if "WRONGTYPE" in str(error) else RedisUnreachable
     return kind(f"Redis can't be used: {reason}.")

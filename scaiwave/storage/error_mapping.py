@@ -71,6 +71,8 @@ _PROBE_BYTES = 64 * 1024
 """More than SQLite writes at once."""
 
 
+SERVER_HOME = Path("/var/lib/scaiwave")
+"""The home directory of a server that was installed as documented."""
 _SPACE_FIX = "Free some space, then run the same command again."
 
 
@@ -237,11 +239,18 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
 
 
 def missing_file_error() -> MigrationsPending:
-    return MigrationsPending(
-        f"{_format_database_name()} does not exist yet.",
-        fix="Run `scaiwave manage migrate` to create it, or check SCAIWAVE_HOME and "
-        "SCAIWAVE_DB_URL.",
-    )
+    fix = "Run `scaiwave manage migrate` to create it, or check SCAIWAVE_HOME and SCAIWAVE_DB_URL."
+    if "SCAIWAVE_HOME" not in settings.CONFIG.environment and SERVER_HOME.is_dir():
+        fix = (
+            f"This host has a home directory in {SERVER_HOME}: set SCAIWAVE_HOME={SERVER_HOME}, "
+            "and run the command as its owner. To create another database, run "
+            "`scaiwave manage migrate`."
+        )
+    return MigrationsPending(f"{_format_database_name()} does not exist yet.", fix=fix)
+
+
+def older_schema_error() -> MigrationsPending:
+    return MigrationsPending(f"{_format_database_name()} is not migrated to this version.")
 
 
 def _is_disk_full() -> bool:
@@ -262,7 +271,7 @@ def _is_disk_full() -> bool:
 
 def _missing_object_error(what: str) -> ScaiWaveError:
     if _has_pending_migrations():
-        return MigrationsPending(f"{_format_database_name()} is not migrated to this version.")
+        return older_schema_error()
     return DatabaseDamaged(
         f"{_format_database_name()} lacks a table or column of its migrations: "
         f"{_format_sentence(what)}"

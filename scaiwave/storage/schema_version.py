@@ -1,6 +1,7 @@
-"""Notice a database that a later release has migrated.
+"""Notice a database that a later release has migrated, or this one has not.
 
-Old code on new tables fails anywhere, or loses the values of new columns. Only the migrations of
+Old code on new tables fails anywhere, or loses the values of new columns, and new code on old
+tables may work in part. Only the migrations of
 the own applications of the suite count: commands do not load all others.
 """
 
@@ -17,7 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from scaiwave import __version__
-from scaiwave.core.errors import DatabaseNewer
+from scaiwave.core.errors import DatabaseNewer, MigrationsPending
+from scaiwave.storage.error_mapping import older_schema_error
 
 OWN_APPS = ("tenants", "identity_sync", "federation", "rooms")
 _MAX_LISTED = 3
@@ -25,17 +27,17 @@ _QUERY = "SELECT app, name FROM django_migrations WHERE app IN (%s, %s, %s, %s) 
 
 
 @contextmanager
-def known_schema_required() -> Iterator[None]:
+def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
     """Check the first connection that is opened in this block, with one query.
 
     The connection raises DatabaseNewer, and is closed, if its database has migrations that this
-    code does not have. Nothing is checked, or connected to, if the block needs no database.
+    code does not have, and MigrationsPending if some of this code are missing. Nothing is checked, or connected to, if the block needs no database.
     """
 
     def check(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         try:
-            require_known_schema(connection)
-        except DatabaseNewer:
+            require_known_schema(connection, allow_older=allow_older)
+        except (DatabaseNewer, MigrationsPending):
             connection.close()  # The next use must not pass.
             raise
         connection_created.disconnect(check)
@@ -47,15 +49,18 @@ def known_schema_required() -> Iterator[None]:
         connection_created.disconnect(check)
 
 
-def require_known_schema(connection: BaseDatabaseWrapper) -> None:
-    """Raises DatabaseNewer. A database without migrations passes."""
+def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool = False) -> None:
+    """Raises DatabaseNewer or MigrationsPending. A database without migrations passes."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(_QUERY, OWN_APPS)
             applied = cursor.fetchall()
     except Error:
         return
-    require_known_migrations(f"{app}.{name}" for app, name in applied)
+    names = [f"{app}.{name}" for app, name in applied]
+    require_known_migrations(names)
+    if names and not allow_older and set(_iter_known()).difference(names):
+        raise older_schema_error()
 
 
 def require_known_migrations(applied: Iterable[str], *, subject: str = "The database") -> None:

@@ -85,14 +85,19 @@ def _ensure_is_new(user: AdminUser) -> None:
 
 
 def set_password(user: AdminUser, password: str) -> None:
-    """Set the password without saving. Raises `WeakPassword`, with the rules it breaks."""
+    """Set the password without saving. Raises `WeakPassword`."""
+    require_strong_password(user, password)
+    user.set_password(password)
+
+
+def require_strong_password(user: AdminUser, password: str) -> None:
+    """Raises `WeakPassword`, with the rules that the password breaks."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise WeakPassword(
             "Password rejected. No changes were made.", fix=" ".join(error.messages)
         ) from None
-    user.set_password(password)
 
 
 def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:

@@ -6,19 +6,23 @@ import sys
 from getpass import getpass
 from pathlib import Path
 
-from scaiwave.cli.command import ConfirmationDeclined, OperatorCommand
+from scaiwave.cli.command import MAX_ATTEMPTS, ConfirmationDeclined, OperatorCommand
 from scaiwave.core.errors import ConfirmationNeeded, UsageError
+from tenants.accounts.create_administrator import require_strong_password
+from tenants.errors import WeakPassword
+from tenants.models import AdminUser
 
 FILE_FLAG = "--password-file"
 MAX_FILE_BYTES = 4096
 """A larger file can't be a password file."""
 
 
-def read_password(command: OperatorCommand, file: str | None) -> str:
+def read_password(command: OperatorCommand, username: str, file: str | None) -> str:
     """Read the password from the file, from stdin for `-`, or prompt for it twice.
 
     Raises UsageError if the file can't be read or has more than one line, ConfirmationNeeded
-    without a file and a terminal, and ConfirmationDeclined at the end of input.
+    without a file and a terminal, and ConfirmationDeclined at the end of input or after several
+    passwords that are weak or were not repeated.
     """
     if file is not None:
         return _read_from_file(file)
@@ -28,17 +32,22 @@ def read_password(command: OperatorCommand, file: str | None) -> str:
             fix=f"Pass {FILE_FLAG} FILE, or {FILE_FLAG} - to read it from stdin.",
         )
     try:
-        while True:
+        for _ in range(MAX_ATTEMPTS):
             password = getpass("Password: ")
+            try:
+                require_strong_password(AdminUser(username=username), password)
+            except WeakPassword as error:
+                command.output.warn(f"Password rejected. {error.fix} Try again.")
+                continue
             if password == getpass("Repeat password: "):
                 return password
             command.output.warn("The passwords do not match. Try again.")
     except EOFError:
         command.output.stderr.write("\n")  # ends the line of the prompt
-        raise ConfirmationDeclined(
-            "Cancelled: no password was entered. No changes were made.",
-            fix=f"Run the command again and enter one, or pass {FILE_FLAG} FILE.",
-        ) from None
+    raise ConfirmationDeclined(
+        "Cancelled: no password was entered. No changes were made.",
+        fix=f"Run the command again and enter one, or pass {FILE_FLAG} FILE.",
+    )
 
 
 def _read_from_file(file: str) -> str:

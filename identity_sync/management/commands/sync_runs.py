@@ -33,7 +33,7 @@ class Command(ListCommand):
         Column("outcome", "Outcome"),
         Column("changes", "Changes"),
         Column("duration", "Duration", optional=True),
-        Column("error_code", "Error", optional=True),
+        Column("error_code", "Error", optional=True, no_wrap=True),
     )
     keys = (
         *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),

@@ -26,8 +26,6 @@ class Command(OperatorCommand):
             self.output.print_json(document)
             return
         self.output.print_table("settings", COLUMNS, document["settings"])
-        for name, suggestion in report.unknown.items():
-            self.output.warn(f"{name} is not a setting. Did you mean {suggestion}?")
         for warning in report.warnings:
             self.output.warn(warning)
         self.output.print_line()

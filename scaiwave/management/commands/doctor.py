@@ -26,6 +26,7 @@ class Command(OperatorCommand):
         "removed.\nNothing else is changed."
     )
     changes = True
+    reports_settings = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

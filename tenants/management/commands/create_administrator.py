@@ -37,7 +37,7 @@ class Command(OperatorCommand):
             operator=self.operator,
             username=username,
             email=email,
-            password=lambda: read_password(self, options["password_file"]),
+            password=lambda: read_password(self, username, options["password_file"]),
             now=timezone.now(),
             dry_run=dry_run,
         )

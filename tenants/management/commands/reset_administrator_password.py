@@ -35,7 +35,7 @@ class Command(OperatorCommand):
         result = reset_administrator_password(
             operator=self.operator,
             username=username,
-            password=lambda: read_password(self, options["password_file"]),
+            password=lambda: read_password(self, username, options["password_file"]),
             now=timezone.now(),
             dry_run=dry_run,
         )
