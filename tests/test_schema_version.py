@@ -101,3 +101,25 @@ def test_fail_commands(database_url: str, migrated: str) -> None:
     assert run_scaiwave("sync", "show-config").code == 0
     assert "[X] 0001_initial" in run_scaiwave("manage", "showmigrations", "rooms").out
     assert ("sync", "show-config") in VERBS
+
+
+def test_fail_older_schema(database_url: str, migrated: str) -> None:
+    """Also of commands whose tables have not changed since."""
+    copy_database(migrated, database_url)
+    database = RawDatabase(database_url)
+    last = "SELECT max(name) FROM django_migrations WHERE app = 'rooms'"
+    with database.connected() as raw:
+        raw.execute(f"DELETE FROM django_migrations WHERE app = 'rooms' AND name = ({last})")
+        if not database.is_postgres:
+            raw.commit()
+    for words in (
+        ("admin", "list-tenants"),
+        ("admin", "create-tenant", "--local", "--slug", "new", "--name", "New"),
+    ):
+        ended = run_scaiwave(*words)
+        assert (ended.code, ended.out) == (2, ""), ended
+        assert "is not migrated to this version. [SW_DATABASE_UNMIGRATED]" in ended.err
+    report = json.loads(run_scaiwave("doctor", "--json").out)
+    (finding,) = [check for check in report["checks"] if check["state"] == "fail"][:1]
+    assert (finding["check"], finding["code"]) == ("migrations", "SW_DATABASE_UNMIGRATED")
+    assert run_scaiwave("manage", "migrate", "--check").code == 1

@@ -31,7 +31,8 @@ def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
     """Check the first connection that is opened in this block, with one query.
 
     The connection raises DatabaseNewer, and is closed, if its database has migrations that this
-    code does not have, and MigrationsPending if some of this code are missing. Nothing is checked, or connected to, if the block needs no database.
+    code does not have, and MigrationsPending if it lacks some, unless `allow_older`. Nothing is
+    checked, or connected to, if the block needs no database.
     """
 
     def check(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

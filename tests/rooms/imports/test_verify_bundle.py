@@ -15,6 +15,7 @@ import pytest
 from federation.errors import InvalidDescriptor, InvalidKey
 from federation.models import ServerKey
 from rooms.bundle.format import MIB
+from rooms.errors import BundleNotZip
 from rooms.imports.verify_bundle import VerifiedBundle, verify_bundle
 from scaiwave.core.errors import UsageError
 from tests.rooms.bundle.archive_factories import make_zip
@@ -206,7 +207,8 @@ def test_fail_dangerous_archive(name: str) -> None:
     with pytest.raises(malformed.error) as caught:
         verify(malformed.build())
     assert caught.value.message == malformed.message
-    assert caught.value.fix == "Export the room again, and transfer the file unchanged."
+    question = "Is this the right file? If so, e" if malformed.error is BundleNotZip else "E"
+    assert caught.value.fix == f"{question}xport the room again, and transfer the file unchanged."
 
 
 def test_fail_invalid_keys(tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_fail_alias_that_equals_an_id() -> None:
         resolve_workspace(HOST_OPERATOR, str(main.pk), tenant=acme)
 
 
+def test_fail_the_name_of_a_room_leads_to_its_id() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex", scaikey_tenant_id="tnt_globex")
+    lobby = make_room(make_workspace(acme), make_participant(acme), "Lobby 1")
+    make_room(make_workspace(globex), make_participant(globex), "Lobby 1")
+    with pytest.raises(RoomNotFound) as caught:
+        resolve_room(HOST_OPERATOR, "lobby 1", tenant=acme)
+    assert caught.value.fix == (f"Rooms are named by ID or alias. The ID of lobby 1 is {lobby.pk}.")
+    with pytest.raises(RoomNotFound) as outside:
+        resolve_room(make_tenant_admin(globex), "Lobby 1", tenant=acme)
+    assert str(lobby.pk) not in outside.value.fix
+
+
 def test_fail_names_the_nearest_of_the_same_tenant() -> None:
     acme = make_tenant("acme", scaikey_tenant_id="tnt_acme")
     globex = make_tenant("globex", scaikey_tenant_id="tnt_globex")

@@ -84,6 +84,12 @@ def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, ne
             "lists the options.",
         ),
         (
+            "completion bsh",
+            "Argument shell: invalid choice: 'bsh' (choose from bash, zsh, fish).",
+            "Did you mean `bash`? Use `scaiwave completion <bash|zsh|fish> [options]`; `--help` "
+            "lists the options.",
+        ),
+        (
             "completion",
             "The following arguments are required: shell.",
             "Use `scaiwave completion <bash|zsh|fish> [options]`; `--help` lists the options.",
@@ -177,6 +183,18 @@ def test_success_question_at_a_terminal_is_asked_until_answered() -> None:
     assert shown.code == 0
     assert shown.out.count("Which one: ") == 3
     assert shown.out.endswith("this one\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "times", "code"),
+    [("yse\ny\n", 2, 0), ("n\n", 1, 1), ("\n", 1, 1), ("what\nwhat\nwhat\n", 3, 1)],
+)
+def test_success_confirmation_is_asked_again(keys: str, times: int, code: int) -> None:
+    shown = run_at_terminal(*LIST, "--act", "confirm", keys=keys)
+    assert shown.code == code
+    assert shown.out.count("Continue? [y/N] ") == times
+    assert shown.out.count("Warning: Answer y or n.\n") == keys.count("yse") + keys.count("what")
+    assert ("agreed" in shown.out) == (code == 0)
 
 
 def test_fail_terminal_is_closed_at_a_question() -> None:

@@ -6,9 +6,12 @@ import json
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scaiwave.config import load
+from scaiwave.storage.error_mapping import missing_file_error
 from tests.scaiwave.cli_helpers import ProcessResult, run_process, run_scaiwave
 
 READING = [
@@ -71,6 +74,34 @@ def test_fail_without_a_database(words: str, home: Path) -> None:
         "SCAIWAVE_DB_URL.\n"
     )
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("home_is_set", [True, False])
+def test_fail_the_home_of_this_host_is_named_before_migrate(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, home_is_set: bool
+) -> None:
+    environment = {"SCAIWAVE_HOME": str(tmp_path)} if home_is_set else {"HOME": str(tmp_path)}
+    settings.CONFIG = load(environment)
+    monkeypatch.setattr("scaiwave.storage.error_mapping.SERVER_HOME", tmp_path)
+    fix = missing_file_error().fix
+    assert fix.startswith("Run `scaiwave manage migrate`") == home_is_set
+    assert (f"set SCAIWAVE_HOME={tmp_path}," in fix) != home_is_set
+
+
+def test_success_a_misspelt_setting_is_warned_of_once(home: Path) -> None:
+    warning = "Warning: SCAIWAVE_SERVER_NAM is not a setting. Did you mean SCAIWAVE_SERVER_NAME?\n"
+    assert run_in(home, "manage migrate -v0").code == 0
+    for words, expected in (
+        ("admin list-tenants --csv", warning),
+        ("admin list-tenants --json", ""),
+        ("show-config", warning),
+        ("doctor", ""),
+    ):
+        ended = run_scaiwave(
+            *words.split(), SCAIWAVE_HOME=str(home), SCAIWAVE_SERVER_NAM="chat.example.com"
+        )
+        assert ended.err == expected
+    assert "Unknown setting: SCAIWAVE_SERVER_NAM." in ended.out
 
 
 def test_fail_without_a_home_directory(home: Path) -> None:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
+import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -249,6 +252,29 @@ def test_success_colours_at_a_terminal_only() -> None:
     assert run_at_terminal(*LIST, "--act", "styled", NO_COLOR="1").out == plain
     assert run_example(*LIST, "--act", "styled").out == plain
     assert run_example(*LIST, "--act", "styled", "--json").out == ""
+
+
+def test_success_codes_stay_whole_at_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        output = Output(terminal, terminal)
+        for length in range(40, 130):
+            output.print_line(f"{'x' * length} [SW_DATABASE_UNMIGRATED]")
+            output.print_error(UsageError("y" * length))
+            terminal.flush()
+            shown = os.read(ours, 65536).decode().splitlines()
+            codes = [match for line in shown if (match := re.search(r"SW_[A-Z_]+", line))]
+            assert len(codes) == 2
+            assert all(code.start() // 80 == (code.end() - 1) // 80 for code in codes), shown
+        for row in ("short", "z" * 200):
+            column = Column("key_id", "Key ID", no_wrap=True, styles={"short": "green"})
+            output.print_table("keys", [column], [{"key_id": row}])
+        terminal.flush()
+        shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "\x1b[32mshort" in shown
+    assert f"{'z' * 70}" in shown
+    assert "z…" in shown
 
 
 def test_success_progress_is_drawn_at_a_terminal() -> None:

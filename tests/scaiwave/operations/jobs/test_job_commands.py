@@ -18,6 +18,7 @@ from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.maintenance import fail_job
 from scaiwave.operations.jobs.manage import clear_jobs, delete_job, retry_job
 from scaiwave.operations.jobs.queries import list_jobs, show_job
+from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import (
     JobKilled,
     JobNotFailed,
@@ -203,3 +204,11 @@ def test_fail_redis_is_down(settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     with pytest.raises(RedisUnreachable):
         list(list_jobs(operator=HOST, state=None, limit=1))
+
+
+def test_fail_the_host_name_of_redis_is_unknown(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://redis.invalid:6379/0"
+    with pytest.raises(RedisUnreachable) as caught, open_redis() as redis:
+        redis.ping()
+    assert caught.value.message == "The host name in SCAIWAVE_REDIS_URL can't be resolved."
+    assert caught.value.fix == "Check its spelling, and this host's DNS."
