@@ -7,7 +7,7 @@ import os
 import pty
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
@@ -254,27 +254,47 @@ def test_success_colours_at_a_terminal_only() -> None:
     assert run_example(*LIST, "--act", "styled", "--json").out == ""
 
 
-def test_success_codes_stay_whole_at_a_terminal() -> None:
+def show_at_terminal(print_text: Callable[[Output], None]) -> str:
+    """Return what a terminal of 80 columns gets."""
     ours, theirs = pty.openpty()
+    shown = ""
     with os.fdopen(theirs, "w") as terminal:
-        output = Output(terminal, terminal)
-        for length in range(40, 130):
-            output.print_line(f"{'x' * length} [SW_DATABASE_UNMIGRATED]")
-            output.print_error(UsageError("y" * length))
-            terminal.flush()
-            shown = os.read(ours, 65536).decode().splitlines()
-            codes = [match for line in shown if (match := re.search(r"SW_[A-Z_]+", line))]
-            assert len(codes) == 2
-            assert all(code.start() // 80 == (code.end() - 1) // 80 for code in codes), shown
-        for row in ("short", "z" * 200):
-            column = Column("key_id", "Key ID", no_wrap=True, styles={"short": "green"})
-            output.print_table("keys", [column], [{"key_id": row}])
+        print_text(Output(terminal, terminal))
+        terminal.write("END\n")
         terminal.flush()
-        shown = os.read(ours, 65536).decode()
+        while "END" not in shown:
+            shown += os.read(ours, 65536).decode()
     os.close(ours)
-    assert "\x1b[32mshort" in shown
-    assert f"{'z' * 70}" in shown
-    assert "z…" in shown
+    return shown
+
+
+@pytest.mark.parametrize("length", [40, 45, 55, 56, 57, 58, 70, 79, 80, 81, 140])
+def test_success_codes_stay_whole_at_a_terminal(length: int) -> None:
+    def print_text(output: Output) -> None:
+        output.print_line(f"{'x' * length} [SW_DATABASE_UNMIGRATED]")
+        output.print_error(UsageError("y" * length))
+
+    shown = show_at_terminal(print_text).splitlines()
+    codes = [match for line in shown if (match := re.search(r"\[SW_[A-Z_]+\]", line))]
+    assert len(codes) == 2
+    assert all(code.start() // 80 == (code.end() - 1) // 80 for code in codes), shown
+
+
+def test_success_cut_cells_and_styles_at_a_terminal() -> None:
+    column = Column("key_id", "Key ID", no_wrap=True, styles={"short": "green"})
+
+    def print_text(output: Output) -> None:
+        output.print_table("keys", [column], [{"key_id": "short"}, {"key_id": "z" * 200}])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "80")
+        patch.delenv("NO_COLOR", raising=False)
+        shown = show_at_terminal(print_text)
+        assert "\x1b[32mshort" in shown
+        assert "zzz…" in shown
+        patch.setenv("NO_COLOR", "1")
+        assert "\x1b[32m" not in show_at_terminal(print_text)
 
 
 def test_success_progress_is_drawn_at_a_terminal() -> None:

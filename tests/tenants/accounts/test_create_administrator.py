@@ -206,15 +206,15 @@ def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str, migr
         "[SW_DECLINED]\n  Fix: Run the command again and enter one, or pass --password-file FILE.\n"
     )
     assert typing(END_OF_FILE) == (closed, 1)
+    cancelled = closed.removeprefix("Password: \n")
+    weak = "Password: \nWarning: Password rejected. "
+    shown, code = typing("short", "short", "short")
+    assert (shown.count(weak), shown.endswith(cancelled), code) == (3, True, 1)
     assert typing("first try 12", "second try 12", PASSWORD, PASSWORD) == (
         "Password: \nRepeat password: \nWarning: The passwords do not match. Try again.\n"
         "Password: \nRepeat password: \nAdministrator anna created.\n",
         0,
     )
-    cancelled = closed.removeprefix("Password: \n")
-    weak = "Password: \nWarning: Password rejected. "
-    shown, code = typing("short", "short", "short")
-    assert (shown.count(weak), shown.endswith(cancelled), code) == (3, True, 1)
     ended = run_scaiwave("admin", "audit", "--json")
     actions = [row["action"] for row in json.loads(ended.out)["audit_entries"]]
     assert actions == ["create-administrator"]
