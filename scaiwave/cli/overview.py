@@ -30,7 +30,7 @@ An operator may need these, and none has words of its own. `createsuperuser` is 
 # Entries of the overview that are not in the table of commands.
 _MANAGE = ("manage <command>", "Run a Django command: migrate, check, shell …")
 _LEARN_MORE = (
-    ("show-config, export-env", "`sync` can be left out, also of register and status"),
+    ("show-config, export-env", "Short for `sync …`, like register and status"),
     ("worker, scheduler", "Run and enqueue jobs; `completion`: for your shell"),
     ("scaiwave admin --help", "All of admin; also jobs, role, room, scaigrid, sync"),
     ("scaiwave help <command>", "Options and examples; `help exit-codes`: exit codes"),

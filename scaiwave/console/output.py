@@ -35,7 +35,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 PROGRESS_INTERVAL_SECONDS = 10.0
 """Between two lines of progress without a terminal."""
 _DEFAULT_COLUMNS = 80
-"""Of a terminal that doesn't know its size."""
+"""The width of a terminal that reports none."""
 
 # Control characters, line and paragraph separators, invisible marks, the controls of writing
 # direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
