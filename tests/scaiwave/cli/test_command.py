@@ -220,7 +220,7 @@ def test_success_confirmed() -> None:
     assert run_example(*LIST, "--act", "confirm", "--no-input").out == "agreed\n"
 
 
-@pytest.mark.parametrize("keys", ["no\n", "\n", "perhaps\n", "\x04"])
+@pytest.mark.parametrize("keys", ["no\n", "\n", "perhaps\n" * 3, "\x04"])
 def test_fail_declined(keys: str) -> None:
     shown = run_at_terminal(*LIST, "--act", "confirm", keys=keys)
     assert "This removes everything. Continue? [y/N] " in shown.out
