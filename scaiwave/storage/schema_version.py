@@ -1,8 +1,8 @@
 """Notice a database that a later release has migrated, or this one has not.
 
 Old code on new tables fails anywhere, or loses the values of new columns, and new code on old
-tables may work in part. Only the migrations of
-the own applications of the suite count: commands do not load all others.
+tables may work in part. Only the migrations of the suite's own applications count: commands do not
+load all others.
 """
 
 from __future__ import annotations
