@@ -37,7 +37,6 @@ from django.utils.module_loading import module_has_submodule
 
 MAX_DESCRIPTORS = 16
 
-# Not scaiwave.cli, which notes when its process started.
 MODULES = (
     "boto3.s3.transfer",
     "cryptography.fernet",
@@ -86,7 +85,7 @@ MODULES = (
     "scaiwave.storage.postgresql.base",
     "scaiwave.storage.schema_version",
 )
-# They need models. Commands are not among them, since they import scaiwave.cli.
+# They need models. Commands are not among them: most processes run one of them.
 PACKAGES = (
     "federation.keys",
     "federation.peers",
@@ -183,6 +182,8 @@ def _become(request: Request, descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
+    if entry := sys.modules.get("scaiwave.cli.entry"):
+        entry.STARTED_AT = time.time()  # It is noted when a process imports the module.
     if request.new_session:
         os.setsid()
     elif request.process_group >= 0:

@@ -17,13 +17,13 @@ from django.conf import settings
 from django.core.management.base import CommandParser, DjangoHelpFormatter
 
 from scaiwave.auth.identify import identify_operator
+from scaiwave.cli import entry
 from scaiwave.cli.django_entry import (
     STRICT_PROGRAM,
     DjangoCommand,
     VerbParser,
     add_django_options,
 )
-from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.config.configuration import find_unknown_names
@@ -162,7 +162,7 @@ class OperatorCommand(DjangoCommand):
         self._called_from_command_line = True
         options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
         set_log_level(options)
-        self.started_at = datetime.fromtimestamp(STARTED_AT, UTC)
+        self.started_at = datetime.fromtimestamp(entry.STARTED_AT, UTC)
         self.execute(**options)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
