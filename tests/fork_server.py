@@ -182,7 +182,8 @@ def _become(request: Request, descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
-    if entry := sys.modules.get("scaiwave.cli.entry"):
+    entry: Any = sys.modules.get("scaiwave.cli.entry")
+    if entry:
         entry.STARTED_AT = time.time()  # It is noted when a process imports the module.
     if request.new_session:
         os.setsid()
