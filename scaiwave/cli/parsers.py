@@ -61,11 +61,13 @@ class UsageErrorMixin(ArgumentParser):
         self.raise_error(UsageError(sentence, fix=f"{self._hint}{self._usage_fix()}"))
 
     def _check_value(self, action: Action, value: Any) -> None:
-        try:
-            super()._check_value(action, value)
-        except ArgumentError:
-            self._hint = _format_nearest(str(value), map(str, action.choices or ()), cutoff=0.6)
-            raise
+        """Python's own check, with one text in all its versions."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = list(map(str, action.choices))
+        self._hint = _format_nearest(str(value), choices, cutoff=0.6)
+        problem = f"invalid choice: {value!r} (choose from {', '.join(choices)})"
+        raise ArgumentError(action, problem)
 
     def raise_error(self, error: UsageError) -> NoReturn:
         raise error
