@@ -27,6 +27,7 @@ import msgspec
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
+from scaiwave.core.errors import FileUnwritable
 from scaiwave.core.files import (
     DRAFT_SUFFIX,
     create_private_file,
@@ -134,6 +135,10 @@ def create_directory(parent: Path, now: datetime) -> Iterator[BackupDraft]:
     Drafts of killed processes are removed first. The parent must exist: a disk that is not mounted
     must not fill the one below it.
     """
+    if not parent.is_dir():
+        raise FileUnwritable(
+            f"{parent} is not a directory.", fix=f"Create {parent}, or name another directory."
+        )
     name = f"{PREFIX}{now:%Y%m%dT%H%M%SZ}"
     path = parent / f".{name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}"
     with translate_write_errors(path):

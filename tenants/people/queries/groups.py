@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from django.db.models import Count, F, Q
@@ -22,9 +22,6 @@ from tenants.lookup.serializers import (
 )
 from tenants.lookup.sorting import SortKey, sort_rows
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
-
-if TYPE_CHECKING:
-    pass
 
 GROUP_STATUSES = ("active", "deactivated", "all")
 BATCH_SIZE = 500

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,18 @@ def test_fail_damaged_file(site: BackupSite, file: str, damage: str) -> None:
         assert path.name[:20] in ended.err  # Long names are cut.
     if site.is_postgres:
         assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_fail_directory_is_missing(site: BackupSite) -> None:
+    """It is not created: perhaps a disk is not mounted."""
+    missing = site.parent / "unmounted"
+    ended = site.run("backup", "--output", str(missing))
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {missing} is not a directory. [SW_FILE_UNWRITABLE]\n"
+        f"  Fix: Create {missing}, or name another directory.\n"
+    )
+    assert not missing.exists()
 
 
 def test_fail_restored_table_differs(site: BackupSite) -> None:
@@ -97,6 +109,17 @@ def test_fail_disk_full(site: BackupSite) -> None:
     assert list_files(site.parent) == []
 
 
+def open_read_fifo(fifo: Path, process: subprocess.Popen[str]) -> int:
+    """Wait until the process reads the FIFO, and open it, so that the process goes on waiting."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with suppress(OSError):  # ENXIO until it is read
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_fail_killed_backup(site: BackupSite, number: signal.Signals) -> None:
     """The draft of a killed backup is removed by the next, and one in progress is not."""
@@ -104,17 +127,14 @@ def test_fail_killed_backup(site: BackupSite, number: signal.Signals) -> None:
     fifo.mkdir()
     os.mkfifo(fifo / "f")  # Reading it waits.
     with start_process([*SCRIPT, "admin", "backup", "--output", str(site.parent)]) as process:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not list(site.parent.glob(".*/attachments/tenant/*/*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        writer = open_read_fifo(fifo / "f", process)
         hidden = fifo.rename(site.home / "hidden")
         (draft,) = site.parent.iterdir()
         backup = site.back_up()
         assert set(site.parent.iterdir()) == {draft, backup}
         process.send_signal(number)
         code = process.wait(PATIENCE_SECONDS)
+        os.close(writer)
     assert code == (-9 if number == signal.SIGKILL else 143)
     assert draft.exists() is (number == signal.SIGKILL)
     assert hidden.exists()
