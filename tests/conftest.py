@@ -222,14 +222,11 @@ def _belongs(item: pytest.Item) -> bool:
     for marker in item.iter_markers("only_on"):
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):
             return False
-    is_once = bool(item.get_closest_marker("once"))
     if _PAIRS == "other-half" and not _depends_on_versions(item):
         return False
     if not _touches_database(item):
         return not ON_POSTGRES
     if item.get_closest_marker("only_on") or _PAIRS == "all":
-        return True
-    if is_once and _PAIRS == "half-and-once":
         return True
     return _is_assigned(item) is (_PAIRS != "other-half")
 
@@ -242,7 +239,7 @@ def _is_fast(item: pytest.Item) -> bool:
     """
     if any(item.get_closest_marker(name) for name in _LEFT_OUT_IF_FAST):
         return False
-    if not isinstance(item, pytest.Function) or _tries_examples(item):
+    if not isinstance(item, pytest.Function) or getattr(item.obj, "is_hypothesis_test", False):
         return False
     if not {"database_url", "redis_url", "sandbox"}.isdisjoint(item.fixturenames):
         return False
@@ -254,19 +251,13 @@ def _is_fast(item: pytest.Item) -> bool:
 def _depends_on_versions(item: pytest.Item) -> bool:
     """Return whether the oldest versions have the test too, after it has run on the newest.
 
-    Examples would be repeated. Of the tests that start processes, those of the start itself and of
+    Those are the fast tests. Of the tests that start processes, those of the start itself and of
     the command line depend on Python.
     """
-    if item.get_closest_marker("once") or not isinstance(item, pytest.Function):
+    if item.get_closest_marker("once") or item.get_closest_marker("ci"):
         return False
-    if item.get_closest_marker("fresh_interpreter") or _COMMAND_LINE in item.path.parents:
-        return True
-    starts_processes = "database_url" in item.fixturenames or _starts_processes(item.module)
-    return not (_tries_examples(item) or starts_processes)
-
-
-def _tries_examples(item: pytest.Function) -> bool:
-    return getattr(item.obj, "is_hypothesis_test", False)
+    is_start = item.get_closest_marker("fresh_interpreter") or _COMMAND_LINE in item.path.parents
+    return bool(is_start) or _is_fast(item)
 
 
 @functools.cache

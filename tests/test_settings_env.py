@@ -77,10 +77,7 @@ def test_success_an_empty_postgres_database(database_url: str) -> None:
 def test_success_two_versions_together_run_every_test_that_needs_both(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`.ci/run` has one half and `once` on the newest version, and the other on the oldest.
-
-    Properties and tests that start processes run on one database, unless they have `once`.
-    """
+    """`.ci/run` has one half on the newest version, and of the other the fast ones on the oldest."""
 
     def runs(item: pytest.Item, pairs: str) -> set[str]:
         monkeypatch.setattr(conftest, "_PAIRS", pairs)
@@ -92,10 +89,10 @@ def test_success_two_versions_together_run_every_test_that_needs_both(
 
     monkeypatch.setattr(conftest, "_FAST", False)
     for item in request.session.items:
-        newest, oldest = runs(item, "half-and-once"), runs(item, "other-half")
+        newest, oldest = runs(item, "half-and-ci"), runs(item, "other-half")
         assert newest, item
         assert bool(oldest) is conftest._depends_on_versions(item), item
-        if oldest or item.get_closest_marker("once"):
+        if oldest:
             assert newest | oldest == runs(item, "all"), item
         assert bool(runs(item, "half")) is not bool(item.get_closest_marker("ci")), item
         assert len(runs(item, "half")) <= 1, item

@@ -12,9 +12,9 @@ Settings, read from the environment:
                               the Python package)
     SCAIWAVE_TEST_NIGHTLY     1 adds what takes too long for each merge; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_PAIRS       which tests with a database run on which: `all` on both; `half` each
-                              on one of the two; `half-and-once` the same, but those marked `once`
-                              (kills, full disks, memory) on both; `other-half` each on the other
-                              one, without `once`, properties and tests that start processes.
+                              on one of the two; `half-and-ci` the same, with those marked `ci`;
+                              `other-half` the fast ones and those of the command line, each on the
+                              other database.
                               Default: `half`, or `all` for selected tests or one database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
     SCAIWAVE_TEST_SCREENSHOTS 1 saves pictures of the admin site; see docs/CONTRIBUTING.md

@@ -29,7 +29,7 @@ _NIGHTLY = "the nightly run tries more examples and larger files, and each test 
 _LEFT_OUT = {
     "half": "Left out: `.ci/run` tests releases, the upgrade, a whole server, benchmarks, others' "
     f"programs and the other pages in a browser; {_NIGHTLY}",
-    "half-and-once": f"Left out: {_NIGHTLY}",
+    "half-and-ci": f"Left out: {_NIGHTLY}",
     "other-half": f"Left out: what does not depend on versions; {_NIGHTLY}",
 }
 """What a run does not test, by the value of SCAIWAVE_TEST_PAIRS."""
