@@ -77,7 +77,7 @@ def test_success_an_empty_postgres_database(database_url: str) -> None:
 def test_success_two_versions_together_run_every_test_that_needs_both(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`.ci/run` has one half on the newest version, and of the other the fast ones on the oldest."""
+    """`.ci/run` has one half on the newest version, and fast ones of the other on the oldest."""
 
     def runs(item: pytest.Item, pairs: str) -> set[str]:
         monkeypatch.setattr(conftest, "_PAIRS", pairs)
