@@ -47,15 +47,12 @@ class Application:
             start_response(f"{HTTPStatus.BAD_REQUEST.value} Bad Request", headers)
             return [b"The request is not in UTF-8."]
         if not self._has_key:
-            self._load_key()
+            from scaiwave.config.secret_keys import find_secret_key
+
+            key = find_secret_key(self._settings.CONFIG)
+            self._settings.SECRET_KEY = key or self._random_key
+            self._has_key = bool(key)
         return self._respond(environ, start_response)
-
-    def _load_key(self) -> None:
-        from scaiwave.config.secret_keys import find_secret_key
-
-        key = find_secret_key(self._settings.CONFIG)
-        self._settings.SECRET_KEY = key or self._random_key
-        self._has_key = bool(key)
 
 
 def _has_other_charset(content_type: str) -> bool:

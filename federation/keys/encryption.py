@@ -61,7 +61,10 @@ def decrypt_seed(key: ServerKey) -> bytes:
     seed = _decrypt(load_encryption_keys(key.key_id).all_keys, key)
     if seed is None:
         raise key_unreadable_error(key.key_id)
-    if not _matches_public_key(key, seed):
+    if (
+        len(seed) != ed25519.KEY_BYTES
+        or ed25519.to_base64(ed25519.derive_public_key(seed)) != key.public_key
+    ):
         raise KeyDamaged(f"The private key of {key.key_id} does not match its public key.")
     return seed
 
@@ -93,9 +96,3 @@ def _decrypt(fernet: Fernet | MultiFernet, key: ServerKey) -> bytes | None:
         return fernet.decrypt(key.private_key_encrypted.encode())
     except InvalidToken:
         return None
-
-
-def _matches_public_key(key: ServerKey, seed: bytes) -> bool:
-    if len(seed) != ed25519.KEY_BYTES:
-        return False
-    return ed25519.to_base64(ed25519.derive_public_key(seed)) == key.public_key

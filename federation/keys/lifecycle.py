@@ -312,7 +312,16 @@ def revoke_key(
         key.refresh_from_db()
         revoked = key.revoked_at is None
         if revoked:
-            _revoke(operator, key, now)
+            key.revoked_at = now
+            key.private_key_encrypted = ""
+            key.save(update_fields=["revoked_at", "private_key_encrypted"])
+            record_audit(
+                operator=operator,
+                action="federation key revoke",
+                subject=key,
+                now=now,
+                details={"public_key": key.public_key},
+            )
     return _build_revoke_result(key, now, revoked=revoked)
 
 
@@ -343,19 +352,6 @@ def _describe_revocation(key: ServerKey, now: datetime) -> str:
     if signing is not None and signing.pk == key.pk:
         effects += " It is the signing key: nothing is signed until you generate a new one."
     return effects
-
-
-def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:
-    key.revoked_at = now
-    key.private_key_encrypted = ""
-    key.save(update_fields=["revoked_at", "private_key_encrypted"])
-    record_audit(
-        operator=operator,
-        action="federation key revoke",
-        subject=key,
-        now=now,
-        details={"public_key": key.public_key},
-    )
 
 
 def _build_revoke_result(

@@ -26,7 +26,17 @@ class FederationSigner:
     def load_keys(self) -> dict[str, KnownKey]:
         """Leave out rows that are not a key, or not the one that their ID names."""
         keys = (key for key in load_keys() if _is_genuine(key))
-        return {key.key_id: _describe(key) for key in keys}
+        return {
+            key.key_id: KnownKey(
+                key.key_id,
+                ed25519.format_stored_key(key),
+                is_proven=key.revoked_at is None and _has_private_key(key),
+                signs_from=key.signs_from,
+                verifies_until=key.retires_at,
+                revoked_at=key.revoked_at,
+            )
+            for key in keys
+        }
 
     def parse_key(self, text: str) -> KnownKey:
         public_key = ed25519.parse_public_key(text)
@@ -41,17 +51,6 @@ def _is_genuine(key: ServerKey) -> bool:
         return ed25519.thumbprint(ed25519.parse_stored_key(key)) == key.key_id
     except InvalidKey:
         return False
-
-
-def _describe(key: ServerKey) -> KnownKey:
-    return KnownKey(
-        key.key_id,
-        ed25519.format_stored_key(key),
-        is_proven=key.revoked_at is None and _has_private_key(key),
-        signs_from=key.signs_from,
-        verifies_until=key.retires_at,
-        revoked_at=key.revoked_at,
-    )
 
 
 def _has_private_key(key: ServerKey) -> bool:

@@ -16,7 +16,6 @@ from federation.errors import (
 )
 from federation.keys import ed25519
 from federation.keys.queries import load_keys
-from federation.models import ServerKey
 from scaiwave.console.output import json_default
 from scaiwave.core.clock import MAX_CLOCK_AHEAD
 
@@ -34,7 +33,16 @@ class VerifyingKey:
 
 def own_keys() -> dict[str, VerifyingKey]:
     """Return every key this server has ever had, by its ID. Revoked keys are marked."""
-    return {key.key_id: _from_stored_key(key) for key in load_keys()}
+    return {
+        key.key_id: VerifyingKey(
+            key.key_id,
+            ed25519.parse_stored_key(key),
+            signs_from=key.signs_from,
+            verifies_until=key.retires_at,
+            revoked=key.revoked_at is not None,
+        )
+        for key in load_keys()
+    }
 
 
 def key_from_text(text: object) -> VerifyingKey:
@@ -50,7 +58,10 @@ def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
     """
     if not isinstance(document, Mapping):
         raise InvalidDescriptor("The descriptor is not a JSON object.")
-    listed = [_parse_current(document), *_parse_previous(document)]
+    previous = document.get("previous_keys", [])
+    if not isinstance(previous, list):
+        raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
+    listed = [_parse_current(document), *map(_parse_previous_key, previous)]
     keys: dict[str, VerifyingKey] = {}
     for key in filter(None, listed):
         # The signing key comes first, so it wins over a previous key with the same ID.
@@ -88,16 +99,6 @@ def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:
     return ""
 
 
-def _from_stored_key(key: ServerKey) -> VerifyingKey:
-    return VerifyingKey(
-        key.key_id,
-        ed25519.parse_stored_key(key),
-        signs_from=key.signs_from,
-        verifies_until=key.retires_at,
-        revoked=key.revoked_at is not None,
-    )
-
-
 def _parse_current(document: Mapping[str, Any]) -> VerifyingKey | None:
     text = document.get("public_key")
     if text == "":
@@ -108,13 +109,6 @@ def _parse_current(document: Mapping[str, Any]) -> VerifyingKey | None:
         raise InvalidDescriptor(
             f"The descriptor's `public_key` is invalid. {error.message}"
         ) from None
-
-
-def _parse_previous(document: Mapping[str, Any]) -> list[VerifyingKey]:
-    listed = document.get("previous_keys", [])
-    if not isinstance(listed, list):
-        raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
-    return [_parse_previous_key(entry) for entry in listed]
 
 
 def _parse_previous_key(entry: object) -> VerifyingKey:

@@ -59,7 +59,15 @@ def resolve_peer(name: ServerName, *, networks: Sequence[Network]) -> PeerAddres
     Raises UpstreamUnreachable if the name does not resolve, and PeerAddressRefused if one of its
     addresses is not public and in none of the networks.
     """
-    addresses = _resolve(name)
+    try:
+        answers = socket.getaddrinfo(name.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UpstreamUnreachable(
+            f"The name {name} can't be resolved.",
+            fix="Check the spelling of the name, and this host's DNS.",
+        ) from None
+    found = dict.fromkeys(str(answer[4][0]) for answer in answers)
+    addresses = [ipaddress.ip_address(text) for text in found]
     for address in addresses:
         if not _is_public(address) and not _is_in(address, networks):
             raise PeerAddressRefused(
@@ -68,18 +76,6 @@ def resolve_peer(name: ServerName, *, networks: Sequence[Network]) -> PeerAddres
             )
     texts = tuple(str(address) for address in addresses)
     return PeerAddresses(texts, all(_is_in(address, networks) for address in addresses))
-
-
-def _resolve(name: ServerName) -> list[Address]:
-    try:
-        answers = socket.getaddrinfo(name.host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise UpstreamUnreachable(
-            f"The name {name} can't be resolved.",
-            fix="Check the spelling of the name, and this host's DNS.",
-        ) from None
-    texts = dict.fromkeys(str(answer[4][0]) for answer in answers)
-    return [ipaddress.ip_address(text) for text in texts]
 
 
 def _is_public(address: Address) -> bool:

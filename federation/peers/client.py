@@ -15,7 +15,6 @@ import httpx
 from scaiwave.clients.errors import ResponseTooLarge
 from scaiwave.clients.http.deadlines import BoundedStream, Deadline
 from scaiwave.clients.http.exceptions import UpstreamServer, translate_exception
-from scaiwave.core.errors import ScaiWaveError
 
 Headers = dict[str, str]
 
@@ -65,7 +64,10 @@ def fetch(
             timeouts = {"connect": limits.connect, "read": limits.read, "write": limits.write}
             return _send_request(pool, url, timeouts, peer, max_bytes)
     except _HTTPCORE_ERRORS as error:
-        translated = _translate_error(error, peer)
+        # Translate through the httpx exception of the same name, which has a translator.
+        twin: Exception = getattr(httpx, type(error).__name__)(str(error))
+        twin.__cause__ = error
+        translated = translate_exception(twin, peer).error
     raise translated
 
 
@@ -99,10 +101,3 @@ _HTTPCORE_ERRORS = (
     httpcore.UnsupportedProtocol,
 )
 """The base classes of the exceptions that httpcore raises."""
-
-
-def _translate_error(error: Exception, peer: UpstreamServer) -> ScaiWaveError:
-    """Translate through the httpx exception of the same name, which has a translator."""
-    twin: Exception = getattr(httpx, type(error).__name__)(str(error))
-    twin.__cause__ = error
-    return translate_exception(twin, peer).error

@@ -103,7 +103,12 @@ def _check_status(name: ServerName, status: int) -> None:
 
 
 def _parse_descriptor(name: ServerName, body: bytes, offset: float | None) -> PeerDescriptor:
-    document = _parse_object(name, body)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise _handshake_error(name, "did not return a JSON object")
     reported_name = document.get("server_name")
     if not isinstance(reported_name, str):
         raise _handshake_error(name, "does not report its server name")
@@ -121,19 +126,11 @@ def _parse_descriptor(name: ServerName, body: bytes, offset: float | None) -> Pe
     return PeerDescriptor(key, document["public_key"], previous, versions, offset)
 
 
-def _parse_object(name: ServerName, body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise _handshake_error(name, "did not return a JSON object")
-    return document
-
-
 def _parse_versions(name: ServerName, document: dict[str, Any]) -> list[str]:
     versions = document.get("protocol_versions")
-    if not isinstance(versions, list) or not all(map(_is_version, versions)):
+    if not isinstance(versions, list) or not all(
+        isinstance(version, str) and is_storable_text(version) for version in versions
+    ):
         raise _handshake_error(name, "does not report its protocol versions")
     if PROTOCOL_VERSION not in versions:
         supported = ", ".join(map(_quote, versions[:10])) or "none"
@@ -142,11 +139,6 @@ def _parse_versions(name: ServerName, document: dict[str, Any]) -> list[str]:
             f"does not support protocol version {PROTOCOL_VERSION} (supported: {supported})",
         )
     return versions[:MAX_VERSIONS]
-
-
-def _is_version(value: object) -> bool:
-    """Return whether the value is a text that the database can store."""
-    return isinstance(value, str) and is_storable_text(value)
 
 
 def clock_skew(headers: Headers, now: datetime) -> float | None:

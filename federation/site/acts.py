@@ -100,15 +100,6 @@ def _check_peer(call: ActCall) -> str:
     return " ".join([f"Federation with {name} would work.", *result.warnings])
 
 
-def _forget_peer(call: ActCall) -> ChangeResult:
-    return forget_peer(
-        operator=call.operator,
-        server_name=call.row.server_name,
-        confirm=call.confirm,
-        now=call.now,
-    )
-
-
 def _set_policy(call: ActCall) -> ChangeResult:
     values = call.values
     limit = values["max_foreign_participants"]
@@ -194,7 +185,12 @@ register_act(
         "admin federation peer forget",
         "Forget",
         KnownPeer,
-        _forget_peer,
+        lambda call: forget_peer(
+            operator=call.operator,
+            server_name=call.row.server_name,
+            confirm=call.confirm,
+            now=call.now,
+        ),
         is_destructive=True,
         removes_row=True,
     )

@@ -32,7 +32,14 @@ def update_env_file(path: Path, values: Mapping[str, str]) -> None:
     `replace_file` raises; the file is then unchanged.
     """
     lines = {name: f"{name}={quote_value(name, value)}" for name, value in values.items()}
-    replace_file(path, _edit_text(_read_text(path), lines).encode())
+    text = _read_text(path)
+    ending = "\r\n" if "\r\n" in text else "\n"
+    remaining = dict(lines)
+    edited = [_edit_line(line, lines, remaining) for line in text.splitlines(keepends=True)]
+    if remaining and edited and not text.endswith(("\n", "\r")):
+        edited.append(ending)
+    edited += [f"{line}{ending}" for line in remaining.values()]
+    replace_file(path, "".join(edited).encode())
 
 
 def check_writable(path: Path) -> None:
@@ -70,15 +77,6 @@ def _read_text(path: Path) -> str:
         f"{target} can't be read: {reason}.",
         fix="Correct the file, or name another one in SCAIWAVE_ENV_FILE.",
     )
-
-
-def _edit_text(text: str, lines: Mapping[str, str]) -> str:
-    ending = "\r\n" if "\r\n" in text else "\n"
-    remaining = dict(lines)
-    edited = [_edit_line(line, lines, remaining) for line in text.splitlines(keepends=True)]
-    if remaining and edited and not text.endswith(("\n", "\r")):
-        edited.append(ending)
-    return "".join([*edited, *(f"{line}{ending}" for line in remaining.values())])
 
 
 def _edit_line(line: str, lines: Mapping[str, str], remaining: dict[str, str]) -> str:

@@ -89,14 +89,8 @@ def list_runs(
         tenant = resolve_tenant(operator, filters.tenant)
         changed = SyncChange.objects.filter(tenant=tenant).values("run_id")
         runs = runs.filter(Q(tenant=tenant) | Q(pk__in=changed))
-    return _iter_runs(runs[:limit], operator, now)
-
-
-def _iter_runs(
-    runs: QuerySet[SyncRun], operator: Operator, now: datetime
-) -> Generator[Row, None, None]:
-    for run in runs.iterator(chunk_size=BATCH_SIZE):
-        yield describe_run(run, operator, now)
+    newest = runs[:limit].iterator(chunk_size=BATCH_SIZE)
+    return (describe_run(run, operator, now) for run in newest)
 
 
 def show_run(*, operator: Operator, name: str, now: datetime) -> Row:

@@ -12,7 +12,7 @@ from identity_sync.models import OPEN_STATES, PendingRemoval, SyncRun
 from identity_sync.removals.decide import Selection, approve_removals, keep_removals
 from identity_sync.removals.queries import count_by_tenant, is_pending_q
 from identity_sync.sync import start_sync as service
-from identity_sync.sync.start_sync import SyncRequest, is_scope_of_registration
+from identity_sync.sync.start_sync import is_scope_of_registration
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ActResult, ReasonForm, register_act
 from tenants.models import Tenant
@@ -26,7 +26,17 @@ def _start(call: ActCall, *, dry_run: bool) -> ActResult:
     request = service.start_sync(
         operator=call.operator, tenant=tenant, dry_run=dry_run, now=call.now
     )
-    return _show(call, request)
+    # Lead to the run, or to the list: operators with a limit don't see runs of all tenants.
+    if request.tenant is None and not call.operator.sees_everything:
+        return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
+    if service.wait_for_run(request, MAX_WAIT_SECONDS):
+        page = reverse("admin:identity_sync_syncrun_change", args=[request.run_id])
+        return ActResult(f"{request.sentence} This page shows how far it is.", page)
+    where = "a worker is free" if request.is_queued else "its process is ready"
+    return ActResult(
+        f"{request.sentence} It appears in this list as soon as {where}.",
+        reverse("admin:identity_sync_syncrun_changelist"),
+    )
 
 
 def _sync(call: ActCall) -> ActResult:
@@ -35,10 +45,6 @@ def _sync(call: ActCall) -> ActResult:
 
 def _try_sync(call: ActCall) -> ActResult:
     return _start(call, dry_run=True)
-
-
-def _approve(call: ActCall) -> str:
-    return _approve_selection(call, Selection([str(call.row.pk)]), call.confirm)
 
 
 def _approve_all(call: ActCall) -> str:
@@ -69,33 +75,12 @@ def _keep(call: ActCall) -> str:
     ).sentence
 
 
-def _show(call: ActCall, request: SyncRequest) -> ActResult:
-    """Lead to the run, or to the list where it will appear.
-
-    Operators with a limit don't see runs of all tenants.
-    """
-    if request.tenant is None and not call.operator.sees_everything:
-        return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
-    if service.wait_for_run(request, MAX_WAIT_SECONDS):
-        page = reverse("admin:identity_sync_syncrun_change", args=[request.run_id])
-        return ActResult(f"{request.sentence} This page shows how far it is.", page)
-    where = "a worker is free" if request.is_queued else "its process is ready"
-    return ActResult(
-        f"{request.sentence} It appears in this list as soon as {where}.",
-        reverse("admin:identity_sync_syncrun_changelist"),
-    )
-
-
 def _is_linked(tenant: Any) -> bool:
     return bool(tenant.scaikey_tenant_id)
 
 
 def _is_open(removal: Any) -> bool:
     return removal.state in OPEN_STATES
-
-
-def _has_pending(tenant: Any) -> bool:
-    return PendingRemoval.objects.filter(is_pending_q(timezone.now()), tenant=tenant).exists()
 
 
 def _explain_sync(row: Any) -> str:
@@ -162,7 +147,7 @@ register_act(
         "sync approve",
         "Approve",
         PendingRemoval,
-        _approve,
+        lambda call: _approve_selection(call, Selection([str(call.row.pk)]), call.confirm),
         options="<id>",
         permission=Permission.SYNC_TENANTS,
         is_offered=_is_open,
@@ -177,7 +162,9 @@ register_act(
         _approve_all,
         options="--tenant <slug> --expect <digest>",
         permission=Permission.SYNC_TENANTS,
-        is_offered=_has_pending,
+        is_offered=lambda tenant: PendingRemoval.objects.filter(
+            is_pending_q(timezone.now()), tenant=tenant
+        ).exists(),
         is_destructive=True,
     )
 )

@@ -294,7 +294,11 @@ class SyncRunAdmin(ReadOnlyAdmin):
         summaries = {
             kind: summary
             for kind, counts in run.get_counts().items()
-            if (summary := _format_counts(counts))
+            if (
+                summary := ", ".join(
+                    f"{counts[name]:,} {name}" for name in _COUNTED if counts.get(name)
+                )
+            )
         }
         text, value = (
             "; ".join(f"{name(kind)}: {summary}" for kind, summary in summaries.items())
@@ -314,10 +318,6 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 
 _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")
-
-
-def _format_counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTED if counts.get(name))
 
 
 @admin.register(WebhookEvent)

@@ -141,7 +141,15 @@ class Confirmer:
             self._look_up(kind, ids, LookupBudget(None, None))
         if not self.scope.targets_only:
             self._apply_limit(kind, present, measure=measure)
-        self._look_up_open(kind)
+        total = claims.measure_open(kind)
+        decided = 0
+        with self.progress_factory(f"Looking up {kind}") as progress:
+            for ids in claims.iter_open(kind):
+                if not self._look_up(kind, ids):
+                    break
+                decided += len(ids)
+                progress(min(decided, total), total)
+        claims.close_open(kind, state="postponed", note=Reason.BUDGET_SPENT)
 
     def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
         """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
@@ -180,17 +188,6 @@ class Confirmer:
         elif claims.close_open(kind, state="inconsistent", note=Reason.INCONSISTENT):
             self.result.inconsistent.append(kind)
         return False
-
-    def _look_up_open(self, kind: str) -> None:
-        total = claims.measure_open(kind)
-        decided = 0
-        with self.progress_factory(f"Looking up {kind}") as progress:
-            for ids in claims.iter_open(kind):
-                if not self._look_up(kind, ids):
-                    break
-                decided += len(ids)
-                progress(min(decided, total), total)
-        claims.close_open(kind, state="postponed", note=Reason.BUDGET_SPENT)
 
     def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
         """Look up ids and decide their claims; return False if the budget did not suffice."""

@@ -153,7 +153,11 @@ def record_removals(
     if _has_open_rows():
         index_filled("removals", "subject_id")
         _end_rows(run, kinds, tenant, targets_only, now)
-    _add_rows(now)
+    if count_pending():
+        for batch in batched(iter_removals(_IS_NEW), 1000):
+            for row, _ in batch:
+                row.id, row.first_seen_at, row.last_seen_at = new_id(), now, now
+            PendingRemoval.objects.bulk_create(row for row, _ in batch)
 
 
 _SAME = SAME_REMOVAL.replace("q.", "sw_pending_removals.")
@@ -282,12 +286,3 @@ def iter_removals(condition: str) -> Iterator[tuple[PendingRemoval, str | None]]
             removal.tenant_id = removal.tenant_id and to_uuid(removal.tenant_id)
             yield removal, slug
             last = uuid_param(removal.subject_id), removal.loss, removal.cause, removal.destination
-
-
-def _add_rows(now: datetime) -> None:
-    if not count_pending():
-        return
-    for batch in batched(iter_removals(_IS_NEW), 1000):
-        for row, _ in batch:
-            row.id, row.first_seen_at, row.last_seen_at = new_id(), now, now
-        PendingRemoval.objects.bulk_create(row for row, _ in batch)

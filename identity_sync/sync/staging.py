@@ -110,30 +110,24 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     with closing(_make_closable(rows)) as source:
         for batch in batched(source, COPY_ROWS):
             if connection.vendor == "postgresql":
-                _copy(table, batch)
+                with (
+                    connection.wrap_database_errors,  # Django does so for its own methods only.
+                    connection.cursor() as cursor,
+                    cursor.copy(
+                        f"COPY {table} ({', '.join(TABLES[table].columns)}) FROM STDIN"
+                    ) as copy,
+                ):
+                    for row in batch:
+                        copy.write_row(row)
             else:
-                _insert(table, batch)
+                marks = ", ".join("?" * len(TABLES[table].columns))
+                with _sqlite_transaction() as raw:
+                    raw.executemany(f"INSERT INTO {table} VALUES ({marks})", batch)
 
 
 def _make_closable(rows: Iterable[T]) -> Generator[T]:
     """Yield the rows from a generator, which can be closed whatever iterable they come from."""
     yield from rows
-
-
-def _copy(table: str, batch: list[Sequence[Any]]) -> None:
-    with (
-        connection.wrap_database_errors,  # Django does so for its own methods only.
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(TABLES[table].columns)}) FROM STDIN") as copy,
-    ):
-        for row in batch:
-            copy.write_row(row)
-
-
-def _insert(table: str, batch: list[Sequence[Any]]) -> None:
-    marks = ", ".join("?" * len(TABLES[table].columns))
-    with _sqlite_transaction() as raw:
-        raw.executemany(f"INSERT INTO {table} VALUES ({marks})", batch)
 
 
 @contextmanager

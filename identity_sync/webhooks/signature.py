@@ -35,7 +35,12 @@ def verify_signature(header: str, body: bytes, *, secrets: Sequence[str], now: f
     `header` is `t=<Unix seconds>,v1=<hex>`, where `v1` may be repeated. Each digest is compared
     with each secret, in constant time. Raises `WebhookSignatureInvalid`.
     """
-    timestamp, digests = _parse_header(header)
+    parts = [part.strip().partition("=") for part in header.split(",")]
+    timestamps = [value for name, _, value in parts if name == "t"]
+    digests = [value for name, _, value in parts if name == "v1" and _DIGEST.fullmatch(value)]
+    if len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]) or not digests:
+        raise WebhookSignatureInvalid(f"The header {HEADER} is missing or malformed.")
+    (timestamp,) = timestamps
     if abs(now - int(timestamp)) > TOLERANCE_SECONDS:
         raise WebhookSignatureInvalid(
             f"The signature's timestamp is more than {TOLERANCE_SECONDS} s away from this server's "
@@ -51,12 +56,3 @@ def verify_signature(header: str, body: bytes, *, secrets: Sequence[str], now: f
 def compute_signature(timestamp: str, body: bytes, secret: str) -> str:
     signed = timestamp.encode() + b"." + body
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-
-
-def _parse_header(header: str) -> tuple[str, list[str]]:
-    parts = [part.strip().partition("=") for part in header.split(",")]
-    timestamps = [value for name, _, value in parts if name == "t"]
-    digests = [value for name, _, value in parts if name == "v1" and _DIGEST.fullmatch(value)]
-    if len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]) or not digests:
-        raise WebhookSignatureInvalid(f"The header {HEADER} is missing or malformed.")
-    return timestamps[0], digests

@@ -61,7 +61,13 @@ def _finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> None:
             outcome={"tenants": _build_outcome(progress, counts)}, finished_at=now
         )
         run.ranges.all().delete()
-        _delete_old_runs(run)
+        # Keep the latest finished runs of the same tenant and room. Runs with `since` are counted
+        # apart from others: `doctor` needs the last run that covered every event.
+        same_scope = SearchBackfill.objects.filter(
+            tenant=run.tenant_id, room=run.room_id, since__isnull=run.since is None
+        ).exclude(finished_at=None)
+        newest_first = same_scope.order_by("-started_at").values_list("pk", flat=True)
+        SearchBackfill.objects.filter(pk__in=list(newest_first[MAX_KEPT_RUNS:])).delete()
 
 
 def _repair_tenant(
@@ -90,19 +96,6 @@ def _reindex_tenant(
             progress.removed += result.removed
     if scope.is_whole:
         progress.removed += index.remove_orphans(tenant_id)
-
-
-def _delete_old_runs(run: SearchBackfill) -> None:
-    """Keep the latest finished runs of the same tenant and room.
-
-    Runs with `since` are counted apart from those without, because `doctor` needs the last run
-    that covered every event.
-    """
-    same_scope = SearchBackfill.objects.filter(
-        tenant=run.tenant_id, room=run.room_id, since__isnull=run.since is None
-    ).exclude(finished_at=None)
-    newest_first = same_scope.order_by("-started_at").values_list("pk", flat=True)
-    SearchBackfill.objects.filter(pk__in=list(newest_first[MAX_KEPT_RUNS:])).delete()
 
 
 def _build_outcome(

@@ -99,7 +99,14 @@ def complete_full_text() -> None:
     if connection.vendor == "postgresql":
         _create_word_index()
     else:
-        _repair_words()
+        # Rebuild the FTS5 table if it has another number of documents than the table. It keeps one
+        # size per indexed document, so this shows whether a program wrote without the triggers.
+        ensure_full_text(connection.alias)
+        (is_complete,) = fetch_one(
+            f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"
+        )
+        if not is_complete:
+            _execute(connection, _REBUILD_WORDS)
 
 
 def _create_word_index() -> None:
@@ -115,19 +122,6 @@ def _create_word_index() -> None:
             return
         _execute(connection, f"CREATE INDEX {GIN} ON {TABLE} USING gin (words)")
     _execute(connection, f"ANALYZE {TABLE}")
-
-
-def _repair_words() -> None:
-    """Rebuild the FTS5 table if it has another number of documents than the table.
-
-    FTS5 keeps one size per indexed document, so a program that wrote without the triggers shows.
-    """
-    ensure_full_text(connection.alias)
-    (is_complete,) = fetch_one(
-        f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"
-    )
-    if not is_complete:
-        _execute(connection, _REBUILD_WORDS)
 
 
 def _execute(database: Any, sql: str) -> None:

@@ -64,21 +64,16 @@ class Embedder:
         """Embed all texts, or each half by itself if ScaiGrid refuses a text among them."""
         try:
             vectors: list[Vector | None] = list(client.embed(self._model, texts))
-        except UpstreamRejected as error:
-            return self._embed_halves(client, texts, error)
+        except UpstreamRejected:
+            if len(texts) > 1:
+                half = len(texts) // 2
+                return [*self._embed(client, texts[:half]), *self._embed(client, texts[half:])]
+            self._refused += 1
+            if self._refused >= MAX_REFUSED_TEXTS:
+                raise
+            return [None]
         self._refused = 0
         return vectors
-
-    def _embed_halves(
-        self, client: ScaiGridClient, texts: Sequence[str], error: UpstreamRejected
-    ) -> list[Vector | None]:
-        if len(texts) > 1:
-            half = len(texts) // 2
-            return [*self._embed(client, texts[:half]), *self._embed(client, texts[half:])]
-        self._refused += 1
-        if self._refused >= MAX_REFUSED_TEXTS:
-            raise error
-        return [None]
 
     def _get_client(self) -> ScaiGridClient:
         """Return the client; on the first call, connect and choose the model."""

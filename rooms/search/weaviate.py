@@ -64,7 +64,15 @@ class WeaviateIndex:
         while event_ids := documents.get_stale_events(event_range, BATCH_SIZE):
             removed += self._remove(event_range.tenant_id, event_ids)
         written = documents.upsert(event_range)
-        self._send_pending(event_range)
+        after = 0
+        while batch := documents.pending_documents(
+            event_range,
+            after=after,
+            limit=BATCH_SIZE,
+            with_vectors=self._embedder.is_available,
+        ):
+            self._send_batch(event_range.tenant_id, batch)
+            after = batch[-1].stream_position
         return IndexingResult(written, removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
@@ -115,17 +123,6 @@ class WeaviateIndex:
 
     def end_backfill(self) -> None:
         self._database.end_backfill()
-
-    def _send_pending(self, event_range: EventRange) -> None:
-        after = 0
-        while batch := documents.pending_documents(
-            event_range,
-            after=after,
-            limit=BATCH_SIZE,
-            with_vectors=self._embedder.is_available,
-        ):
-            self._send_batch(event_range.tenant_id, batch)
-            after = batch[-1].stream_position
 
     def _send_batch(self, tenant_id: UUID, batch: list[SearchDocument]) -> None:
         vectors = self._embedder.embed([document.body for document in batch])

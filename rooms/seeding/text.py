@@ -61,9 +61,5 @@ def make_sentences(seed: int) -> list[str]:
     """Return sentences escaped for use inside a JSON string, so that they can be concatenated."""
     rng = make_random("sentences", seed)
     vocabularies = rng.choices(_VOCABULARIES, _WEIGHTS, k=SENTENCE_COUNT)
-    return [_make_sentence(rng, words) for words in vocabularies]
-
-
-def _make_sentence(rng: Random, words: list[str]) -> str:
-    text = " ".join(rng.choices(words, k=rng.randint(3, 16)))
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    texts = (" ".join(rng.choices(words, k=rng.randint(3, 16))) for words in vocabularies)
+    return [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]

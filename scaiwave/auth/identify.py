@@ -32,7 +32,12 @@ def identify_operator(config: Configuration) -> Operator:
     if token:
         claims = _verify_own_token(config, token)
         operator = build_token_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
-        _ensure_not_suspended(operator)
+        if extensions.MANUAL_SUSPENSION.load()(operator.subject):
+            raise InsufficientPermission(
+                f"{operator.name} is suspended manually on this server.",
+                fix="Ask another operator to run `scaiwave admin resume-participant "
+                f"{quote(operator.subject)}`.",
+            )
         _ensure_scope_is_active(operator)
         return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
@@ -54,34 +59,18 @@ def identify_service_operator(config: Configuration) -> Operator:
 def _verify_own_token(config: Configuration, token: str) -> Claims:
     try:
         return verify_scaikey_token(config, token)
-    except InvalidToken:
-        _ensure_address_has_no_path_of_api(config, token)
+    except InvalidToken as error:
+        # The token is not accepted either way, so its claims need not be verified.
+        from scaiwave.auth.tokens import get_unverified_issuer
+
+        base_url, issuer = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_unverified_issuer(token)
+        # In this order: a text that begins a valid address can be parsed as one.
+        if base_url.startswith(f"{issuer}/") and urlsplit(issuer).netloc:
+            raise SettingInvalid(
+                f"SCAIWAVE_SCAIKEY_URL is {base_url}, and the token was issued by {issuer}.",
+                fix=f"Set SCAIWAVE_SCAIKEY_URL to {issuer}, if that is the address of ScaiKey.",
+            ) from error
         raise
-
-
-def _ensure_address_has_no_path_of_api(config: Configuration, token: str) -> None:
-    """Raise SettingInvalid if the configured address is below the issuer that the token names.
-
-    The token is not accepted either way, so that its claims need not be verified.
-    """
-    from scaiwave.auth.tokens import get_unverified_issuer
-
-    base_url, issuer = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_unverified_issuer(token)
-    # In this order: a text that begins a valid address can be parsed as one.
-    if base_url.startswith(f"{issuer}/") and urlsplit(issuer).netloc:
-        raise SettingInvalid(
-            f"SCAIWAVE_SCAIKEY_URL is {base_url}, and the token was issued by {issuer}.",
-            fix=f"Set SCAIWAVE_SCAIKEY_URL to {issuer}, if that is the address of ScaiKey.",
-        )
-
-
-def _ensure_not_suspended(operator: Operator) -> None:
-    if extensions.MANUAL_SUSPENSION.load()(operator.subject):
-        raise InsufficientPermission(
-            f"{operator.name} is suspended manually on this server.",
-            fix="Ask another operator to run `scaiwave admin resume-participant "
-            f"{quote(operator.subject)}`.",
-        )
 
 
 def _ensure_scope_is_active(operator: Operator) -> None:

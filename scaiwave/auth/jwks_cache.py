@@ -102,7 +102,14 @@ class JwksCache:
             if entry.error is not None and self._clock() - entry.failed_at < FAILURE_SECONDS:
                 # Each raise of the same error would add to its traceback.
                 raise entry.error.with_traceback(None)
-            keys = self._refresh(slug, entry)
+            # The cached keys stay after a failure. Otherwise a caller with an invented key ID
+            # could drop them for all while ScaiKey is down.
+            try:
+                keys = self._fetch(slug)
+            except ScaiWaveError as error:
+                entry.error, entry.failed_at = error, self._clock()
+                raise
+            entry.keys, entry.fetched_at, entry.error = keys, self._clock(), None
             if since is not None:
                 entry.searched_at = entry.fetched_at
             return keys
@@ -120,16 +127,3 @@ class JwksCache:
                 searched is not None and self._clock() - searched < UNKNOWN_KEY_SECONDS
             )
         return entry.keys if is_fresh else None
-
-    def _refresh(self, slug: str | None, entry: _CacheEntry) -> Jwks:
-        """Fetch the keys. After a failure the cached keys stay.
-
-        Otherwise a caller with an invented key id could drop them for all while ScaiKey is down.
-        """
-        try:
-            keys = self._fetch(slug)
-        except ScaiWaveError as error:
-            entry.error, entry.failed_at = error, self._clock()
-            raise
-        entry.keys, entry.fetched_at, entry.error = keys, self._clock(), None
-        return keys

@@ -327,7 +327,9 @@ def _is_finite(value: float) -> bool:
 
 
 def _build_claims(payload: Mapping[str, Any], issuing_tenant_id: str) -> Claims:
-    roles = tuple(dict.fromkeys(_get_roles(payload)))
+    # ScaiKey uses `role`.
+    words = [word.lower() for name in ("role", "roles") for word in _get_words(payload, name)]
+    roles = tuple(dict.fromkeys(words))
     ranks = TENANT_ISSUER_ROLES if issuing_tenant_id else ROLES_BY_RANK
     client_id = _get_id(payload, "client_id")
     subject = _get_id(payload, "sub") or client_id
@@ -350,11 +352,6 @@ def _build_claims(payload: Mapping[str, Any], issuing_tenant_id: str) -> Claims:
         client_id=client_id,
         expires_at=float(payload["exp"]),
     )
-
-
-def _get_roles(payload: Mapping[str, Any]) -> list[str]:
-    """Return the roles in lower case, from `role`, which ScaiKey uses, and the plural `roles`."""
-    return [role.lower() for name in ("role", "roles") for role in _get_words(payload, name)]
 
 
 def _get_words(payload: Mapping[str, Any], name: str) -> list[str]:

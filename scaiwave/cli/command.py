@@ -320,7 +320,11 @@ class ListCommand(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         is_json_lines = options.get("jsonl", False)
-        self._check_formats(options)
+        formats = [f"--{name}" for name in ("json", "jsonl", "csv") if options.get(name)]
+        if len(formats) > 1:
+            raise UsageError(
+                f"Can't combine {' and '.join(formats)}.", fix="Choose one output format."
+            )
         if options["limit"] is None and not is_json_lines:
             options["limit"] = self.default_limit
         rows = self.load_rows(**options)
@@ -339,25 +343,14 @@ class ListCommand(OperatorCommand):
                 )
         if not is_json_lines:
             self.print_notes()
-            self._print_next_page()
+            if self._page is not None and self._page.next_id is not None:
+                plural = self.plural.replace("_", " ")
+                self.output.log(f"More {plural}: add --after {self._page.next_id}")
 
     def _load_rest(self) -> Mapping[str, Any]:
         if self._page is None:
             return self.load_rest()
         return {**self.load_rest(), "next_id": self._page.next_id}
-
-    def _print_next_page(self) -> None:
-        if self._page is not None and self._page.next_id is not None:
-            rows = self.plural.replace("_", " ")
-            self.output.log(f"More {rows}: add --after {self._page.next_id}")
-
-    def _check_formats(self, options: Mapping[str, Any]) -> None:
-        """Raises `UsageError`."""
-        formats = [f"--{name}" for name in ("json", "jsonl", "csv") if options.get(name)]
-        if len(formats) > 1:
-            raise UsageError(
-                f"Can't combine {' and '.join(formats)}.", fix="Choose one output format."
-            )
 
 
 def format_epilog(words: str, examples: Sequence[str]) -> str:

@@ -61,9 +61,17 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _raise_termination)
     try:
         with translate_errors(), _schema_check(command, arguments):
-            _run_manage(arguments) if command == "manage" else _run_command(command, arguments)
+            if command == "manage":
+                _run_manage(arguments)
+            else:
+                django.setup()
+                verb = load_command_class(get_commands()[command], command)
+                verb.run_from_argv(["scaiwave", command, *arguments])
     except SystemExit as stop:
-        return _get_exit_code(stop)
+        if stop.code is None or isinstance(stop.code, int):
+            return stop.code or 0
+        sys.stderr.write(f"{stop.code}\n")
+        return 1
     finally:
         connections.close_all()
     return 0
@@ -78,13 +86,6 @@ def _schema_check(command: str, arguments: Sequence[str]) -> AbstractContextMana
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:
     """Leave through the finally blocks, so that locks are released and transactions rolled back."""
     raise TerminationSignal
-
-
-def _run_command(command: str, arguments: Sequence[str]) -> None:
-    django.setup()
-    load_command_class(get_commands()[command], command).run_from_argv(
-        ["scaiwave", command, *arguments]
-    )
 
 
 def _run_manage(arguments: Sequence[str]) -> None:
@@ -155,10 +156,3 @@ def _unknown_command_error(name: str) -> UsageError:
         if matches
         else "`scaiwave manage help` lists the commands.",
     )
-
-
-def _get_exit_code(stop: SystemExit) -> int:
-    if stop.code is None or isinstance(stop.code, int):
-        return stop.code or 0
-    sys.stderr.write(f"{stop.code}\n")
-    return 1

@@ -21,7 +21,7 @@ from scaiwave.cli.overview import (
     format_manage_help,
     format_overview,
 )
-from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
+from scaiwave.cli.verbs import GROUPS, VERBS, find_longest_match, subcommands
 from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
 from scaiwave.core.errors import (
     DatabaseUnreachable,
@@ -30,7 +30,6 @@ from scaiwave.core.errors import (
     LibraryMissing,
     LostAfterCommit,
     OutputLost,
-    ProcessInterrupted,
     ScaiWaveError,
     Terminated,
     TerminationSignal,
@@ -93,7 +92,10 @@ def _run_words(words: list[str]) -> int:
         case ["help", "manage", *rest]:
             return _run_django("manage", *rest, "--help", profile="full")
         case ["help", *rest]:
-            return _show_help(rest)
+            matched = find_longest_match(rest)
+            if matched != tuple(rest):
+                raise _unknown_command_error(rest)
+            return _run_verb_or_group([*matched, HELP_OPTIONS[0]])
         case ["manage", *rest]:
             return _run_django("manage", *rest, profile="full")
     return _run_verb_or_group(words)
@@ -113,35 +115,20 @@ def _find_page(words: list[str]) -> str:
     return ""
 
 
-def _show_help(words: list[str]) -> int:
-    matched = find_longest_match(words)
-    if matched != tuple(words):
-        raise _unknown_command_error(words)
-    return _run_verb_or_group([*matched, HELP_OPTIONS[0]])
-
-
 def _run_verb_or_group(words: list[str]) -> int:
     command_words = list(takewhile(lambda word: not word.startswith("-"), words))
     matched = find_longest_match(command_words)
     rest = words[len(matched) :]
     if matched in VERBS and (len(matched) == len(command_words) or not subcommands(matched)):
-        return _run_verb(matched, rest)
+        verb = VERBS[matched]
+        return _run_django(verb.command, *rest, profile=verb.profile)
     if matched in GROUPS and len(matched) == len(command_words):
-        return _show_group(matched, rest)
+        # Without --help this is a usage error.
+        if rest and rest[0] not in HELP_OPTIONS:
+            raise _misplaced_option_error(rest, *matched)
+        (sys.stdout if rest else sys.stderr).write(format_group(matched))
+        return 0 if rest else UsageError.exit_code
     raise _unknown_command_error(command_words) if command_words else _misplaced_option_error(rest)
-
-
-def _run_verb(words: VerbPath, rest: list[str]) -> int:
-    verb = VERBS[words]
-    return _run_django(verb.command, *rest, profile=verb.profile)
-
-
-def _show_group(words: VerbPath, rest: list[str]) -> int:
-    """Print the commands of a group. Without --help this is a usage error."""
-    if rest and rest[0] not in HELP_OPTIONS:
-        raise _misplaced_option_error(rest, *words)
-    (sys.stdout if rest else sys.stderr).write(format_group(words))
-    return 0 if rest else UsageError.exit_code
 
 
 def _misplaced_option_error(rest: Sequence[str], *group: str) -> UsageError:
@@ -191,11 +178,17 @@ def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
         lost = _find_lost_output(error.__cause__) if isinstance(error, DiskFull) else None
         code = report_error(lost or _add_saved_works(error), as_json=as_json)
     except KeyboardInterrupt as signal:
-        code = report_error(_interruption_error(signal), as_json=as_json)
+        is_termination = isinstance(signal, TerminationSignal)
+        stop = Terminated("Terminated.") if is_termination else Interrupted("Interrupted.")
+        code = report_error(stop, as_json=as_json)
     except OSError as error:
         code = _report_system_error(error, as_json=as_json)
     except ModuleNotFoundError as error:
-        code = report_error(_missing_library_error(error), as_json=as_json)
+        library = (error.name or "").partition(".")[0]
+        if not library or library in OWN_PACKAGES:
+            raise
+        missing = LibraryMissing(f"Python library not found: {library} (in {sys.executable}).")
+        code = report_error(missing, as_json=as_json)
     for stream in (sys.stdout, sys.stderr):
         if not _try_flush(stream):
             _discard_output(stream)
@@ -211,20 +204,6 @@ def _add_saved_works(error: ScaiWaveError) -> ScaiWaveError:
         fix=f"Run `{works[-1].command}` to see the result, and this command again only if some of "
         "it is missing.",
     )
-
-
-def _missing_library_error(error: ModuleNotFoundError) -> LibraryMissing:
-    """Return the error of a missing library; a missing module of this suite is raised again."""
-    library = (error.name or "").partition(".")[0]
-    if not library or library in OWN_PACKAGES:
-        raise error
-    return LibraryMissing(f"Python library not found: {library} (in {sys.executable}).")
-
-
-def _interruption_error(signal: KeyboardInterrupt) -> ProcessInterrupted:
-    if isinstance(signal, TerminationSignal):
-        return Terminated("Terminated.")
-    return Interrupted("Interrupted.")
 
 
 def _report_system_error(error: OSError, *, as_json: bool) -> int:

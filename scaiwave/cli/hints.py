@@ -202,15 +202,11 @@ def _find_hint(words: Sequence[str]) -> str | None:
         return f"Run `scaiwave manage {join(words)}`."
     for length in range(min(len(words), _MAX_HINT_WORDS), 0, -1):
         typed = " ".join(words[:length])
-        if hint := HINTS.get(typed) or _find_hint_without_group(typed):
-            return hint
+        # The group may have been forgotten, as in `scaiwave delete-tenant`.
+        for group in ("", "admin ", "admin federation "):
+            if hint := HINTS.get(group + typed):
+                return hint
     return None
-
-
-def _find_hint_without_group(typed: str) -> str | None:
-    """Return the hint for words whose group was forgotten, as in `scaiwave delete-tenant`."""
-    groups = ("admin", "admin federation")
-    return next(filter(None, (HINTS.get(f"{group} {typed}") for group in groups)), None)
 
 
 def suggest(words: Sequence[str]) -> list[str]:

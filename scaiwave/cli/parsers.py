@@ -43,14 +43,11 @@ class UsageErrorMixin(ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
-            self._reject(rest)
+            first = next(word for word in rest if word != "--")
+            if first.startswith("-"):
+                self.raise_error(self._unknown_option_error(first))
+            self.raise_error(UsageError(f"Unexpected argument: {first}.", fix=self._usage_fix()))
         return parsed
-
-    def _reject(self, rest: Sequence[str]) -> NoReturn:
-        first = next(word for word in rest if word != "--")
-        if first.startswith("-"):
-            self.raise_error(self._unknown_option_error(first))
-        self.raise_error(UsageError(f"Unexpected argument: {first}.", fix=self._usage_fix()))
 
     def error(self, message: str) -> NoReturn:
         """Report an unknown option first: an argument that seems to be missing is often its."""
@@ -119,12 +116,12 @@ def _list_usage(parser: ArgumentParser) -> list[str]:
     single = [action for action in parser._actions if id(action) not in grouped]
     positionals = [_format_positional(action) for action in single if not action.option_strings]
     choices = [f"({' | '.join(map(_format_action, group._group_actions))})" for group in groups]
-    required = [_format_option(action) for action in single if _is_required_option(action)]
+    required = [
+        _format_option(action)
+        for action in single
+        if (bool(action.option_strings) and action.required)
+    ]
     return [parser.prog, *positionals, *required, *choices, "[options]"]
-
-
-def _is_required_option(action: Action) -> bool:
-    return bool(action.option_strings) and action.required
 
 
 def _format_action(action: Action) -> str:

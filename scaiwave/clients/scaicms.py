@@ -107,17 +107,14 @@ class ScaiCmsClient:
         try:
             response = self._request("GET", path, retry=retry)
         except UpstreamNotFound:
-            self._check_address(retry=retry)
+            # Request, once, what every ScaiCMS has.
+            if not self._is_address_checked:
+                self.http.request("GET", NAMESPACES, headers=self._headers, retry=retry)
+                self._is_address_checked = True
             return None
         source = f"GET {response.request.url.path}"
         page: LivePage = decode_response(response.content, LivePage, source=source, service=SERVICE)
         return page
-
-    def _check_address(self, *, retry: bool) -> None:
-        """Request, once, what every ScaiCMS has."""
-        if not self._is_address_checked:
-            self.http.request("GET", NAMESPACES, headers=self._headers, retry=retry)
-            self._is_address_checked = True
 
     def write_page(
         self,

@@ -218,14 +218,9 @@ def _is_web_url(value: str) -> bool:
 def find_secret_parts(name: str, value: str) -> list[str]:
     """Return the secrets in the value of a secret setting: the passwords of a URL, or each key."""
     if BY_NAME[name].type == "url":
-        return _find_passwords(value)
+        match = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
+        return [match[1], unquote(match[1])] if match else []
     return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _find_passwords(value: str) -> list[str]:
-    """Return the password of a URL, as written and as decoded."""
-    match = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
-    return [match[1], unquote(match[1])] if match else []
 
 
 def _find_public_parts(value: str) -> list[str]:
@@ -299,14 +294,11 @@ def read_env_file(path: Path) -> dict[str, str]:
                 f"Line {number} of {path} is not NAME=value.",
                 fix="Write it without spaces around the equals sign, or remove it.",
             )
-    return _parse_env("\n".join(line for line in lines if _LINE.match(line)))
 
-
-def _parse_env(text: str) -> dict[str, str]:
     class Reader(environ.Env):  # type: ignore[misc]  # django-environ ships no types
         ENVIRON: dict[str, str] = {}
 
-    Reader.read_env(io.StringIO(text))
+    Reader.read_env(io.StringIO("\n".join(line for line in lines if _LINE.match(line))))
     return Reader.ENVIRON
 
 

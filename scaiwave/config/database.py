@@ -47,7 +47,21 @@ def database_settings(config: Configuration, *, is_web: bool = False) -> dict[st
     scheme = url.partition(":")[0]
     if scheme in {"postgres", "postgresql"}:
         patience = _WEB_PATIENCE_SECONDS if is_web else _PATIENCE_SECONDS
-        return _postgresql_settings(_parse_url(url), patience)
+        parsed = _parse_url(url)
+        keepalives = {
+            "keepalives_idle": patience,
+            "keepalives_interval": patience // 2,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 3 * patience * 1000,
+        }
+        options = {**_POSTGRESQL_OPTIONS, **keepalives, **parsed.get("OPTIONS", {})}
+        return {
+            **parsed,
+            "ENGINE": POSTGRESQL,
+            "OPTIONS": options,
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+        }
     if scheme == "sqlite" and url.startswith("sqlite:///"):
         parsed = _parse_url(url)
         # Relative to the home directory: cron and people start in different directories.
@@ -102,23 +116,6 @@ def _invalid_url_error() -> SettingInvalid:
 def _sqlite_settings(parsed: dict[str, Any]) -> dict[str, Any]:
     options = {**_SQLITE_OPTIONS, **parsed.get("OPTIONS", {})}
     return {**parsed, "ENGINE": SQLITE, "OPTIONS": options}
-
-
-def _postgresql_settings(parsed: dict[str, Any], patience: int) -> dict[str, Any]:
-    keepalives = {
-        "keepalives_idle": patience,
-        "keepalives_interval": patience // 2,
-        "keepalives_count": 4,
-        "tcp_user_timeout": 3 * patience * 1000,
-    }
-    options = {**_POSTGRESQL_OPTIONS, **keepalives, **parsed.get("OPTIONS", {})}
-    return {
-        **parsed,
-        "ENGINE": POSTGRESQL,
-        "OPTIONS": options,
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
 
 
 def get_redis_url(config: Configuration) -> str:

@@ -114,16 +114,12 @@ def _load(config: Configuration, name: str) -> str | None:
     return value
 
 
-def _generate_fernet_key() -> str:
-    return base64.urlsafe_b64encode(os.urandom(32)).decode()
-
-
 def _create_key_file(path: Path) -> None:
     """Write the file once, even if two processes start at the same time."""
     text = (
         "# Created on first use. Back it up with the database: without it private keys are lost.\n"
         f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
-        f"SCAIWAVE_ENCRYPTION_KEYS={_generate_fernet_key()}\n"
+        f"SCAIWAVE_ENCRYPTION_KEYS={base64.urlsafe_b64encode(os.urandom(32)).decode()}\n"
     )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

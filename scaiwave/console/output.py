@@ -159,7 +159,10 @@ class Output:
         iterator = iter(rows)
         first = list(islice(iterator, 1))
         if self.as_json:
-            self._print_json_list(plural, chain(first, iterator), load_rest)
+            for text in format_json_list(
+                plural, chain(first, iterator), load_rest, ascii_only=self._is_ascii_only
+            ):
+                self.stdout.write(text)
         elif not first:
             self.log(f"No {plural.replace('_', ' ')}.")
         else:
@@ -188,13 +191,6 @@ class Output:
     def print_json(self, document: Any) -> None:
         """Print a JSON document in UTF-8, or in ASCII if the stream has another encoding."""
         self.stdout.write(to_json(document, ascii_only=self._is_ascii_only) + "\n")
-
-    def _print_json_list(
-        self, plural: str, rows: Iterator[Row], load_rest: Callable[[], Mapping[str, Any]]
-    ) -> None:
-        """Print what `print_json` prints for the whole document."""
-        for text in format_json_list(plural, rows, load_rest, ascii_only=self._is_ascii_only):
-            self.stdout.write(text)
 
     @property
     def _is_ascii_only(self) -> bool:
@@ -288,7 +284,11 @@ class Output:
         if value is None or value == "":
             return EMPTY_CELL
         if isinstance(value, datetime):
-            return self._format_time(value)
+            try:
+                local = value.astimezone(self.zone)
+            except OverflowError:  # In that zone its year would be 0 or 10000.
+                local = value.astimezone(UTC)
+            return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
         if isinstance(value, list | tuple):
             return ", ".join(strip_control_chars(str(part)) for part in value) or EMPTY_CELL
         if isinstance(value, str):  # Possible in a column of numbers too.
@@ -302,13 +302,6 @@ class Output:
                 return "yes" if value else "no"
         return strip_control_chars(str(value))
 
-    def _format_time(self, time_: datetime) -> str:
-        try:
-            local = time_.astimezone(self.zone)
-        except OverflowError:  # In that zone its year would be 0 or 10000.
-            local = time_.astimezone(UTC)
-        return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
-
     def _print_cells(self, columns: Sequence[Column], rows: Iterable[Row]) -> None:
         cells = (
             [self._format_cell(row.get(column.key), column.kind) for column in columns]
@@ -319,19 +312,17 @@ class Output:
 
             print_rich_table(columns, list(cells), self.stdout)
         else:
-            self._print_plain_table(columns, cells)
-
-    def _print_plain_table(self, columns: Sequence[Column], cells: Iterator[list[str]]) -> None:
-        measured = [[column.title for column in columns], *islice(cells, MAX_MEASURED_ROWS)]
-        widths = [
-            max(display_width(line[index]) for line in measured) for index in range(len(columns))
-        ]
-        for line in chain(measured, cells):
-            padded = (
-                _pad(cell, width, right=column.is_number)
-                for cell, width, column in zip(line, widths, columns, strict=True)
-            )
-            self.stdout.write("  ".join(padded).rstrip() + "\n")
+            measured = [[column.title for column in columns], *islice(cells, MAX_MEASURED_ROWS)]
+            widths = [
+                max(display_width(line[index]) for line in measured)
+                for index in range(len(columns))
+            ]
+            for line in chain(measured, cells):
+                padded = (
+                    _pad(cell, width, right=column.is_number)
+                    for cell, width, column in zip(line, widths, columns, strict=True)
+                )
+                self.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:

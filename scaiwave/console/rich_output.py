@@ -72,22 +72,17 @@ def print_rich_line(parts: Sequence[tuple[str, str]], stream: IO[str]) -> None:
 def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
     console = Console(file=stream, markup=False, highlight=False)
     shown = list(range(len(columns)))
-    while (optional := _find_last_optional(columns, shown)) is not None:
-        if _measure_width(console, _build_table(columns, cells, shown)) <= console.width:
+    while (
+        optional := next((at for at in reversed(shown) if columns[at].optional), None)
+    ) is not None:
+        unlimited = console.options.update(width=_UNLIMITED_WIDTH)
+        table = _build_table(columns, cells, shown)
+        if console.measure(table, options=unlimited).maximum <= console.width:
             break
         shown.remove(optional)
     console.print(_build_table(columns, cells, shown))
     if missing := [column.title for at, column in enumerate(columns) if at not in shown]:
         console.print(f"A wider terminal also shows: {', '.join(missing)}.", style="dim")
-
-
-def _find_last_optional(columns: Sequence[Column], shown: list[int]) -> int | None:
-    return next((at for at in reversed(shown) if columns[at].optional), None)
-
-
-def _measure_width(console: Console, table: Table) -> int:
-    """Return the width that the table takes without a limit."""
-    return console.measure(table, options=console.options.update(width=_UNLIMITED_WIDTH)).maximum
 
 
 def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:

@@ -31,7 +31,12 @@ def announce_drafts(home: Path, directory: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             entry.unlink()
-        _remove_old_entries(home)
+        # Remove entries of killed processes whose drafts another process has removed.
+        oldest = time.time() - MIN_ENTRY_AGE_SECONDS
+        for other, drafts in _list_entries(home):
+            with suppress(OSError):
+                if other.stat().st_mtime < oldest and not any(drafts.glob(".*.draft")):
+                    other.unlink()
 
 
 def count_abandoned_drafts(home: Path) -> int:
@@ -49,15 +54,6 @@ def remove_announced_drafts(home: Path) -> int:
             if not any(directory.glob(".*.draft")):
                 entry.unlink()
     return count
-
-
-def _remove_old_entries(home: Path) -> None:
-    """Remove entries of killed processes whose drafts another process has removed."""
-    oldest = time.time() - MIN_ENTRY_AGE_SECONDS
-    for entry, directory in _list_entries(home):
-        with suppress(OSError):
-            if entry.stat().st_mtime < oldest and not any(directory.glob(".*.draft")):
-                entry.unlink()
 
 
 def _journal(home: Path) -> Path:

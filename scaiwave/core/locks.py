@@ -108,7 +108,17 @@ def is_file_locked(name: str) -> bool:
     """Return whether a process on this host has the file that `lock_file` locks."""
     path = _lock_path(name)
     with translate_write_errors(path):
-        return _is_path_locked(path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
 
 def remove_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
@@ -245,20 +255,6 @@ def _lock_exclusively(descriptor: int) -> None:
     except BlockingIOError:
         time.sleep(RETRY_SECONDS)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_path_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _is_same_file(path: Path, descriptor: int) -> bool:

@@ -114,12 +114,9 @@ class Operator:
 
 
 def get_host_operator() -> Operator:
-    return Operator(_get_os_user(), OperatorRole.HOST, origin=socket.gethostname())
-
-
-def _get_os_user() -> str:
-    """Ask the process itself: the variables USER and LOGNAME can be set to anything."""
+    # Ask the process itself: the variables USER and LOGNAME can be set to anything.
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # The uid has no name, as in many containers.
-        return f"uid {os.geteuid()}"
+        user = f"uid {os.geteuid()}"
+    return Operator(user, OperatorRole.HOST, origin=socket.gethostname())

@@ -24,13 +24,6 @@ def record_figures(*, operator: Operator, now: datetime, dry_run: bool = False) 
     """Count what there is and store it for the day of `now` in UTC, replacing an earlier count."""
     operator.require(Permission.MANAGE_PLATFORM)
     day = now.astimezone(UTC).date()
-    totals = _count()
-    if not dry_run:
-        DailyFigures.objects.update_or_create(day=day, defaults={"recorded_at": now, **totals})
-    return Change(WORDS, {"day": str(day), **totals}, not dry_run, dry_run)
-
-
-def _count() -> dict[str, int]:
     totals = {
         "tenants": Tenant.objects.filter(ACTIVE).count(),
         "members": Participant.objects.filter(MEMBERS).count(),
@@ -40,7 +33,9 @@ def _count() -> dict[str, int]:
     for batch in batched(Tenant.objects.values_list("pk", flat=True).iterator(), BATCH_SIZE):
         for name in ("rooms", "storage_bytes"):
             totals[name] += sum(TENANT_COLUMNS[name].load()(batch).values())
-    return totals
+    if not dry_run:
+        DailyFigures.objects.update_or_create(day=day, defaults={"recorded_at": now, **totals})
+    return Change(WORDS, {"day": str(day), **totals}, not dry_run, dry_run)
 
 
 def count_old_figures(before: datetime) -> int:

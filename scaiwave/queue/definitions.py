@@ -58,10 +58,6 @@ def get_sync_job_timeout(config: Configuration) -> int:
     return (config.get_int("SCAIWAVE_SYNC_TIMEOUT_SECONDS") or MAX_SYNC_SECONDS) + MINUTE
 
 
-def _always(config: Configuration) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class JobDefinition:
     """A function that workers may run.
@@ -82,7 +78,7 @@ class JobDefinition:
     wait_seconds: int | None = None
     accepts: Callable[[Sequence[Any]], bool] = takes_nothing
     cron: str = ""
-    is_scheduled: Callable[[Configuration], bool] = _always
+    is_scheduled: Callable[[Configuration], bool] = lambda config: True
     why_off: str = ""
     command: str = ""
     occasion: str = ""

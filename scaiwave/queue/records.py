@@ -114,7 +114,13 @@ def read_records(redis: Redis, raw_ids: Sequence[bytes | str]) -> list[JobRecord
 
 def _build_record(job_id: str, found: HashFields[str]) -> JobRecord:
     """Raises NoSuchJobError and UnsafeJob."""
-    _check_sizes(job_id, found)
+    if not found.is_hash:
+        raise UnsafeJob(RefusalReason.FORMAT, "it is not a hash")
+    if not any(found.sizes.values()):
+        raise NoSuchJobError(f"No such job: {job_id}")
+    for name, size in found.sizes.items():
+        if size > _LIMITS[name]:
+            raise UnsafeJob(RefusalReason.SIZE, f"its {name} has {size:,} bytes")
     fields = {name: found.values.get(name, b"") for name in _FIELDS}
     definition, arguments = _parse_data(fields["data"])
     queue = _get_text(fields, "origin")
@@ -138,17 +144,6 @@ def _build_record(job_id: str, found: HashFields[str]) -> JobRecord:
         attempts=int(attempts) if is_number else None,
         error=error,
     )
-
-
-def _check_sizes(job_id: str, found: HashFields[str]) -> None:
-    """Raises NoSuchJobError and UnsafeJob."""
-    if not found.is_hash:
-        raise UnsafeJob(RefusalReason.FORMAT, "it is not a hash")
-    if not any(found.sizes.values()):
-        raise NoSuchJobError(f"No such job: {job_id}")
-    for name, size in found.sizes.items():
-        if size > _LIMITS[name]:
-            raise UnsafeJob(RefusalReason.SIZE, f"its {name} has {size:,} bytes")
 
 
 def _parse_data(data: bytes) -> tuple[JobDefinition, list[Any]]:

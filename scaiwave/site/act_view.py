@@ -52,7 +52,11 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     operator = build_operator(request)
     if operator is None:
         raise PermissionDenied
-    act = _find_permitted(site, request, operator, slug, row_id)
+    act = find_act(slug)
+    if act is None or act.is_of_list is bool(row_id):
+        raise Http404
+    if not (_is_visible(site, request, act) and act.is_permitted(operator)):
+        raise PermissionDenied
     try:
         row = _find_row(site, request, act, row_id)
     except ScaiWaveError as error:
@@ -96,18 +100,6 @@ def _ask_or_run(
         result = ActResult(result, _get_page(act, None if act.removes_row else row))
     messages.success(request, result.sentence)
     return HttpResponseRedirect(result.url)
-
-
-def _find_permitted(
-    site: AdminSite, request: HttpRequest, operator: Operator, slug: str, row_id: str
-) -> Act:
-    """Return an act that the operator may do."""
-    act = find_act(slug)
-    if act is None or act.is_of_list is bool(row_id):
-        raise Http404
-    if not (_is_visible(site, request, act) and act.is_permitted(operator)):
-        raise PermissionDenied
-    return act
 
 
 def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:

@@ -77,18 +77,6 @@ class ReasonForm(forms.Form):
     )
 
 
-def _always(row: Any) -> bool:
-    return True
-
-
-def _never(operator: Operator) -> bool:
-    return False
-
-
-def _get_no_note(row: Any) -> str:
-    return ""
-
-
 class RowSource(ABC):
     """A page with rows that are in no table. Such a row has a `pk`, and a name as its text."""
 
@@ -126,14 +114,14 @@ class Act:
     model: type[Model] | RowSource
     run: Callable[[ActCall], str | ChangeResult | ActResult | StreamingHttpResponse]
     form: type[forms.Form] = NoInput
-    is_offered: Callable[[Any], bool] = _always
+    is_offered: Callable[[Any], bool] = lambda row: True
     is_destructive: bool = False
     options: str = ""
-    get_note: Callable[[Any], str] = _get_no_note
+    get_note: Callable[[Any], str] = lambda row: ""
     is_of_list: bool = False
     removes_row: bool = False
     permission: Permission | None = None
-    is_also_for: Callable[[Operator], bool] = _never
+    is_also_for: Callable[[Operator], bool] = lambda operator: False
 
     @property
     def declared_permission(self) -> Permission:

@@ -29,7 +29,7 @@ from scaiwave.site.list_export import build_export_links, export_list
 from scaiwave.site.menu import Section
 from scaiwave.site.pagination import CappedPaginator
 from scaiwave.site.related import related_links, soft_references
-from scaiwave.site.tabs import RowHeading, build_heading, find_tab_parameter, find_tabbed_row
+from scaiwave.site.tabs import build_heading, find_tab_parameter, find_tabbed_row
 from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, is_uuid
 
 if TYPE_CHECKING:
@@ -173,10 +173,8 @@ class ReadOnlyAdmin(_Admin):
         return False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [field_display(self.model, name) for name in self._list_columns(request)]
-
-    def _list_columns(self, request: HttpRequest) -> list[str]:
-        return [str(name) for name in self.list_display if self._is_shown(request, str(name))]
+        names = (str(name) for name in self.list_display)
+        return [field_display(self.model, name) for name in names if self._is_shown(request, name)]
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
         """Whether the account may see the object of a column, such as a partner."""
@@ -195,12 +193,9 @@ class ReadOnlyAdmin(_Admin):
     ) -> list[Any]:
         """Let the first column that links to nothing else link to the page of the row."""
         names = [str(name) for name in self.list_display_links or self.list_display]
-        name = next(name for name in names if name not in self._linked_columns())
-        return [field_display(self.model, name)]
-
-    def _linked_columns(self) -> set[str]:
         foreign = {field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)}
-        return foreign | set(self.linked_columns)
+        name = next(name for name in names if name not in foreign | set(self.linked_columns))
+        return [field_display(self.model, name)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[Any]:
         return [field_display(self.model, name) for name in self.sortable_by]
@@ -305,17 +300,12 @@ class ReadOnlyAdmin(_Admin):
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "list_content": self.get_list_content(request),
-            "heading": self._build_list_heading(request, row),
+            "heading": row and build_heading(self.admin_site, request, row, current=self.model),
             "acts": self._list_acts_of_page(request, row),
             "export_links": build_export_links(self, request),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
-
-    def _build_list_heading(self, request: HttpRequest, row: Model | None) -> RowHeading | None:
-        if row is None:
-            return None
-        return build_heading(self.admin_site, request, row, current=self.model)
 
     def _list_acts_of_page(self, request: HttpRequest, row: Model | None) -> list[ActLink]:
         """Return the acts of the list, or of the row whose tab it is.

@@ -150,8 +150,13 @@ def _start_export(
         rows=queryset.count(),
     )
     queryset = queryset.defer(*model_admin.unexported_fields)
+    operator = identify_account(request)
     export = ListExport(
-        model_admin, queryset, _build_columns(model_admin, request), record, _get_record(request)
+        model_admin,
+        queryset,
+        _build_columns(model_admin, request),
+        record,
+        lambda export: EXPORT_RECORDER.load()(operator, export, timezone.now()),
     )
     export.write_record()
     started = StartedStream(export)
@@ -173,15 +178,6 @@ def _list_filters(request: HttpRequest) -> dict[str, str]:
         for name, values in sorted(request.GET.lists())
         if name not in _NOT_FILTERS
     }
-
-
-def _get_record(request: HttpRequest) -> Callable[[ExportRecord], None]:
-    operator = identify_account(request)
-
-    def record(export: ExportRecord) -> None:
-        EXPORT_RECORDER.load()(operator, export, timezone.now())
-
-    return record
 
 
 @dataclass(frozen=True)
@@ -275,10 +271,6 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
             columns.append(ExportColumn(f"{name}_id", _read_field(field.attname)))
         else:
             columns.append(ExportColumn(name, _read_field(field.attname)))
-    return _remove_repeated(columns)
-
-
-def _remove_repeated(columns: Iterable[ExportColumn]) -> list[ExportColumn]:
     by_key: dict[str, ExportColumn] = {}
     for column in columns:
         by_key.setdefault(column.key, column)

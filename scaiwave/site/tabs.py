@@ -74,10 +74,6 @@ class RowHeading:
 _TABS: dict[type[Model], list[_Tab]] = defaultdict(list)
 
 
-def _always(row: Any) -> bool:
-    return True
-
-
 def register_tab(
     row_model: type[Model],
     title: str,
@@ -86,7 +82,7 @@ def register_tab(
     *,
     position: int,
     part: str = "",
-    is_offered: Callable[[Any], bool] = _always,
+    is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> None:
     """Add a list to the pages of a model's rows: the rows of `model` that refer to one of them.
 

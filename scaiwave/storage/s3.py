@@ -85,7 +85,14 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
         try:
             size = super().size(name)
         except FileNotFoundError:
-            self._require_bucket()
+            client = self.connection.meta.client
+            try:
+                client.head_bucket(Bucket=self.bucket_name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+                    raise
+                answer = {"Code": "NoSuchBucket", "Message": "The specified bucket does not exist"}
+                raise ClientError({"Error": answer}, "HeadBucket") from error
             raise
         if size is None:
             raise OSError(errno.EIO, "the response about a file was cut")
@@ -122,17 +129,6 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
                     Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
 
-    def _require_bucket(self) -> None:
-        """Raises `ClientError` if the bucket does not exist."""
-        client = self.connection.meta.client
-        try:
-            client.head_bucket(Bucket=self.bucket_name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
-                raise
-            answer = {"Code": "NoSuchBucket", "Message": "The specified bucket does not exist"}
-            raise ClientError({"Error": answer}, "HeadBucket") from error
-
 
 class ObjectReader(RawIOBase):
     """Reads an object as it arrives; where its connection broke, it asks for the rest."""
@@ -150,23 +146,22 @@ class ObjectReader(RawIOBase):
         while True:
             try:
                 chunk: bytes = self._body.read(len(buffer))
-            except _BROKEN_CONNECTION:
+            except _BROKEN_CONNECTION as error:
                 if self._resumes == MAX_RESUMES:
                     raise
-                self._resume()
+                self._resumes += 1
+                self._body.close()
+                answer = self._stored.get(Range=f"bytes={self._position}-")
+                self._body = answer["Body"]
+                # Not left to If-Match, which rclone does not know.
+                if answer["ETag"] != self._etag:
+                    raise OSError(
+                        errno.ESTALE, "the file was replaced while it was read"
+                    ) from error
             else:
                 buffer[: len(chunk)] = chunk
                 self._position += len(chunk)
                 return len(chunk)
-
-    def _resume(self) -> None:
-        self._resumes += 1
-        self._body.close()
-        answer = self._stored.get(Range=f"bytes={self._position}-")
-        self._body = answer["Body"]
-        # Not left to If-Match, which rclone does not know.
-        if answer["ETag"] != self._etag:
-            raise OSError(errno.ESTALE, "the file was replaced while it was read")
 
     def close(self) -> None:
         if not self.closed:

@@ -12,7 +12,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -112,7 +112,12 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
         @functools.wraps(view)
         def endpoint(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
-                return _method_not_allowed(methods)
+                allowed = ", ".join(methods)
+                response = error_response(
+                    MethodNotAllowed(f"This address supports {allowed} only.")
+                )
+                response["Allow"] = allowed
+                return response
             try:
                 with translate_errors():
                     return view(request, *args, **kwargs)
@@ -181,7 +186,9 @@ def error_response(error: ScaiWaveError) -> ErrorResponse:
     body = {"error": {"code": error.code, "message": message}}
     response = _build_response(body, error.http_status, ErrorResponse)
     if error.http_status == 401:
-        response["WWW-Authenticate"] = _build_challenge(error)
+        # RFC 6750, section 3: no error code if the request has no token.
+        reason = "" if isinstance(error, TokenRequired) else ', error="invalid_token"'
+        response["WWW-Authenticate"] = f'Bearer realm="scaiwave"{reason}'
     if isinstance(error, RateLimitExceeded):
         response["Retry-After"] = str(error.retry_after_seconds)
     return response
@@ -211,19 +218,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     return error_response(PathNotFound("There is no such address."))
-
-
-def _method_not_allowed(methods: Sequence[str]) -> HttpResponse:
-    allowed = ", ".join(methods)
-    response = error_response(MethodNotAllowed(f"This address supports {allowed} only."))
-    response["Allow"] = allowed
-    return response
-
-
-def _build_challenge(error: ScaiWaveError) -> str:
-    """Return the challenge. RFC 6750, section 3: no error code if the request has no token."""
-    missing = isinstance(error, TokenRequired)
-    return 'Bearer realm="scaiwave"' + ("" if missing else ', error="invalid_token"')
 
 
 def _build_response(document: Any, status: int, response_class: type[R]) -> R:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from scaiwave.core.change import Change
-from scaiwave.site.acts import Act, ActCall, register_act
+from scaiwave.site.acts import Act, register_act
 from tenants.accounts.administrators import disable_administrator, enable_administrator
 from tenants.models import AdminUser
-
-
-def _disable_administrator(call: ActCall) -> Change:
-    return disable_administrator(
-        operator=call.operator,
-        username=call.row.username,
-        confirm=call.confirm,
-        now=call.now,
-    )
-
 
 register_act(
     Act(
         "admin disable-administrator",
         "Disable",
         AdminUser,
-        _disable_administrator,
+        lambda call: disable_administrator(
+            operator=call.operator,
+            username=call.row.username,
+            confirm=call.confirm,
+            now=call.now,
+        ),
         is_offered=lambda user: user.is_active,
         is_destructive=True,
     )

@@ -180,18 +180,14 @@ def _participant_q(name: str) -> Q:
     if not is_storable_text(name):
         return _name_q(name)
     if name.startswith("@"):
-        return _fqid_q(name.removeprefix("@"))
+        # local_id:server, or the local ID alone; a server name may contain a port.
+        local_id, _, server_name = name.removeprefix("@").partition(":")
+        is_own = server_name in {"", get_server_name()}
+        return Q(local_id=local_id, server_name="" if is_own else server_name)
     query = _name_q(name, "local_id", "scaikey_id")
     if "@" in name:
         query |= Q(folded=Lower(Value(name)))
     return query
-
-
-def _fqid_q(name: str) -> Q:
-    """Match local_id:server, or the local id alone; a server name may contain a port."""
-    local_id, _, server_name = name.partition(":")
-    is_own = server_name in {"", get_server_name()}
-    return Q(local_id=local_id, server_name="" if is_own else server_name)
 
 
 def _format_scope(tenant: Tenant | None) -> str:

@@ -264,7 +264,14 @@ def _ensure_models_listed(models: list[str], context: _SmokeTestContext, source:
 
 def _check_embedding(context: _SmokeTestContext) -> str:
     configured = context.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
-    model = configured or _find_embedding_model(context)
+    models = [] if configured else context.client.models("embedding", 1)
+    if not configured and not models:
+        raise ModelMissing(
+            "ScaiGrid lists no embedding model for this server.",
+            fix="Ask the operators of ScaiGrid to route one to this server. Search works without "
+            "it, by words only.",
+        )
+    model = configured or models[0].slug
     (vector,) = context.client.embed(model, ["smoke test"])
     if len(vector) not in VALID_DIMENSIONS or not any(vector):
         raise UpstreamInvalidResponse(
@@ -273,16 +280,6 @@ def _check_embedding(context: _SmokeTestContext) -> str:
             fix="Choose another embedding model, or report this to the operators of ScaiGrid.",
         )
     return f"Model {model} returned a vector of {len(vector)} numbers."
-
-
-def _find_embedding_model(context: _SmokeTestContext) -> str:
-    if models := context.client.models("embedding", 1):
-        return models[0].slug
-    raise ModelMissing(
-        "ScaiGrid lists no embedding model for this server.",
-        fix="Ask the operators of ScaiGrid to route one to this server. Search works without it, "
-        "by words only.",
-    )
 
 
 def _check_accounting(context: _SmokeTestContext) -> str:

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.management.status_output import print_status
-from identity_sync.report import SyncReport
 from identity_sync.reports.status import sync_status
 from identity_sync.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
@@ -44,7 +43,14 @@ class Command(OperatorCommand):
             operator=self.operator,
             config=settings.CONFIG,
             now=timezone.now(),
-            drift=None if no_drift else partial(self._compute_drift, options["tenant"]),
+            drift=None
+            if no_drift
+            else partial(
+                compute_drift,
+                operator=self.operator,
+                progress_factory=self.output.progress,
+                tenant=options["tenant"],
+            ),
             tenant=options["tenant"],
             partner=options["partner"],
         )
@@ -56,8 +62,3 @@ class Command(OperatorCommand):
             if not exit_zero:
                 raise status.problem
             self.output.print_error(status.problem)
-
-    def _compute_drift(self, tenant: str | None) -> SyncReport:
-        return compute_drift(
-            operator=self.operator, progress_factory=self.output.progress, tenant=tenant
-        )

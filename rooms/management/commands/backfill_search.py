@@ -57,21 +57,18 @@ class Command(OperatorCommand):
             self.print_result(plan.document())
             print_plan(plan, self.output, "No changes were made. Omit --dry-run to fill the index.")
         elif inline:
-            self._backfill(wanted)
+            with self.output.progress("Events read") as progress:
+                result = backfill_search(
+                    operator=self.operator,
+                    options=wanted,
+                    clock=lambda: datetime.now(UTC),
+                    progress=progress,
+                )
+            self.print_result(result.document())
+            print_backfill(result, self.output)
+            result.require_consistent()
         else:
             queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
             self.print_result(queued.document())
             notice = "Run the same command with --dry-run to see the progress."
             print_queued(queued, self.output, notice)
-
-    def _backfill(self, wanted: BackfillOptions) -> None:
-        with self.output.progress("Events read") as progress:
-            result = backfill_search(
-                operator=self.operator,
-                options=wanted,
-                clock=lambda: datetime.now(UTC),
-                progress=progress,
-            )
-        self.print_result(result.document())
-        print_backfill(result, self.output)
-        result.require_consistent()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from scaiwave import __version__
-from scaiwave.cli.completion.tree import CompletionType, Node, Value
+from scaiwave.cli.completion.tree import CompletionType, Node
 
 _SCRIPT = """\
 # Completion of scaiwave {version} for bash, written by `scaiwave completion bash`.
@@ -82,10 +82,8 @@ def _build_case(node: Node) -> Iterator[str]:
     if valued:
         yield "      case $before in"
         for option in valued:
-            yield f"        {' | '.join(option.flags)}) {_format_value(option.value)} ;;"
+            values = quote(" ".join(option.value.choices))
+            asks = f"asks={option.value.kind.value} values={values}"
+            yield f"        {' | '.join(option.flags)}) {asks} ;;"
         yield "      esac"
     yield "      ;;"
-
-
-def _format_value(value: Value) -> str:
-    return f"asks={value.kind.value} values={quote(' '.join(value.choices))}"

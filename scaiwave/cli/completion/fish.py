@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from scaiwave import __version__
-from scaiwave.cli.completion.tree import CompletionType, Node, Value
+from scaiwave.cli.completion.tree import CompletionType, Node
 
 _SCRIPT = """\
 # Completion of scaiwave {version} for fish, written by `scaiwave completion fish`.
@@ -92,13 +92,9 @@ def _build_case(node: Node) -> Iterator[str]:
         yield "            switch $before"
         for option in valued:
             yield f"                case {_quote_words(option.flags)}"
-            yield from _format_value(option.value)
+            yield f"                    set asks {option.value.kind.value}"
+            yield f"                    set values {_quote_words(option.value.choices)}"
         yield "            end"
-
-
-def _format_value(value: Value) -> Iterator[str]:
-    yield f"                    set asks {value.kind.value}"
-    yield f"                    set values {_quote_words(value.choices)}"
 
 
 def _format_pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
 from scaiwave import __version__
-from scaiwave.cli.completion.tree import CompletionType, Node, Value
+from scaiwave.cli.completion.tree import CompletionType, Node
 
 _SCRIPT = """\
 #compdef scaiwave
@@ -86,13 +86,11 @@ def _build_case(node: Node) -> Iterator[str]:
     if valued:
         yield "      case $before in"
         for option in valued:
-            yield f"        ({'|'.join(option.flags)}) {_format_value(option.value)} ;;"
+            values = _quote_words(option.value.choices)
+            asks = f"asks={option.value.kind.value} values=({values})"
+            yield f"        ({'|'.join(option.flags)}) {asks} ;;"
         yield "      esac"
     yield "      ;;"
-
-
-def _format_value(value: Value) -> str:
-    return f"asks={value.kind.value} values=({_quote_words(value.choices)})"
 
 
 def _format_pairs(pairs: Iterable[tuple[str, str]]) -> str:

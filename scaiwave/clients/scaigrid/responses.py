@@ -7,6 +7,7 @@ operator can find the request. A 503 of the readiness check has `checks` instead
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -71,35 +72,23 @@ class _ErrorBody(msgspec.Struct):
 def scaigrid_error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """Extend `error_from_response` by what ScaiGrid's body states."""
     fault = error_from_response(response, peer)
-    body = _parse_body(response.content)
+    body: _ErrorBody | None = None
+    with suppress(ValueError, RecursionError):
+        body = get_decoder(_ErrorBody).decode(response.content)
     if response.status_code < 400:
         return fault
     if body is not None and body.checks is not None:
-        return _not_ready_error(fault, body.checks, response.request)
+        failing = [name for name, state in body.checks.items() if state not in ("ok", True)]
+        fault.error.message = _append_detail(
+            fault.error, redact(f"not ready: {', '.join(failing)}", response.request)
+        )
+        fault.error.args = (fault.error.message,)
+        return fault
     if body is None or body.error is None or not body.error.code:
         if response.status_code == 404:  # ScaiGrid itself would have sent a code.
             return TranslatedError(error=wrong_path_error(response, peer))
         return fault
     return _describe_error(fault, body.error, body.meta or _Meta(), response.request)
-
-
-def _parse_body(content: bytes) -> _ErrorBody | None:
-    try:
-        body: _ErrorBody = get_decoder(_ErrorBody).decode(content)
-    except (ValueError, RecursionError):
-        return None
-    return body
-
-
-def _not_ready_error(
-    fault: TranslatedError, checks: dict[str, Any], request: httpx.Request
-) -> TranslatedError:
-    failing = [name for name, state in checks.items() if state not in ("ok", True)]
-    fault.error.message = _append_detail(
-        fault.error, redact(f"not ready: {', '.join(failing)}", request)
-    )
-    fault.error.args = (fault.error.message,)
-    return fault
 
 
 def _describe_error(

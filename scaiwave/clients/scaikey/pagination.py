@@ -125,7 +125,13 @@ class PageIterator(Generic[AnyRecord]):
             page = self._fetch(1, self._stop)  # A single page needs no thread.
             self._submitted = 1
             while self._add(page):
-                self._submit_ahead()
+                last = self.page_count + self._count_pages_left()
+                while (
+                    self._submitted < last
+                    and len(self._prefetcher) < self._in_flight + MAX_READY_PAGES
+                ):
+                    self._submitted += 1
+                    self._prefetcher.submit(self._submitted)
                 yield page.records
                 if self._has_reached_end():
                     return
@@ -226,12 +232,6 @@ class PageIterator(Generic[AnyRecord]):
         if self._max_total is not None:
             return self.row_count == self._max_total
         return self._reported_pages is not None and self.page_count >= self._reported_pages
-
-    def _submit_ahead(self) -> None:
-        last = self.page_count + self._count_pages_left()
-        while self._submitted < last and len(self._prefetcher) < self._in_flight + MAX_READY_PAGES:
-            self._submitted += 1
-            self._prefetcher.submit(self._submitted)
 
     def _count_pages_left(self) -> int:
         """Return how many more pages to expect; at least one before the end of the list."""

@@ -157,22 +157,19 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
         super().__post_init__()
         self.membership_type = self.membership_type.strip().upper()
         if not self.user_id:
-            self._resolve()
+            member_type = (self.member_type or self.type).strip().upper()
+            if self.user is not None and self.user.id:
+                self.user_id = self.user.id
+            elif member_type == "USER":
+                self.user_id = self.id
+            elif member_type == "GROUP":
+                self.member_group_id = self.member_group_id or self.id or self.group_id
+            else:
+                self.member_group_id = self.member_group_id or self.group_id
         if not self.user_id and not self.member_group_id:
             raise ValueError("The user or group has no id")
         if max(len(self.user_id), len(self.member_group_id)) > MAX_ID_CHARS:
             raise ValueError(f"An id has more than {MAX_ID_CHARS} characters")
-
-    def _resolve(self) -> None:
-        member_type = (self.member_type or self.type).strip().upper()
-        if self.user is not None and self.user.id:
-            self.user_id = self.user.id
-        elif member_type == "USER":
-            self.user_id = self.id
-        elif member_type == "GROUP":
-            self.member_group_id = self.member_group_id or self.id or self.group_id
-        else:
-            self.member_group_id = self.member_group_id or self.group_id
 
     @property
     def key(self) -> tuple[str, ...]:

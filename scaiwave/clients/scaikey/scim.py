@@ -206,18 +206,16 @@ def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:
 
 
 def _convert(group: _Group) -> ScimGroup:
-    if group.members is None or any(not _is_usable(member) for member in group.members):
+    if group.members is None or any(
+        not (0 < len(member.value) <= MAX_ID_CHARS and member.value.isprintable())
+        for member in group.members
+    ):
         return ScimGroup(group.id, None, [])
     ids: tuple[dict[str, None], dict[str, None]] = {}, {}
     for member in group.members:
-        ids[_is_group(member)][member.value] = None
+        is_group = (
+            member.type.lower() == "group" if member.type else b"/Groups/" in bytes(member.ref)
+        )
+        ids[is_group][member.value] = None
     people, groups = map(list, ids)
     return ScimGroup(group.id, people, groups)
-
-
-def _is_usable(member: _Member) -> bool:
-    return 0 < len(member.value) <= MAX_ID_CHARS and member.value.isprintable()
-
-
-def _is_group(member: _Member) -> bool:
-    return member.type.lower() == "group" if member.type else b"/Groups/" in bytes(member.ref)

@@ -9,7 +9,6 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.auth import DISCOVERY, check_endpoint, is_sendable
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import decode_response
@@ -61,19 +60,17 @@ def fetch_sign_in_endpoints(base_url: str, issuer: str, **options: Any) -> SignI
                 f"ScaiKey's discovery document is of the issuer {document.issuer}, not {issuer}.",
                 fix="Check SCAIWAVE_SCAIKEY_ISSUER and SCAIWAVE_SCAIKEY_URL.",
             )
-        return _build_endpoints(client.http, document)
-
-
-def _build_endpoints(http: HttpClient, document: _Discovery) -> SignInEndpoints:
-    found = {
-        name: check_endpoint(http, getattr(document, f"{name}_endpoint"), f"{name}_endpoint") or ""
-        for name in ("authorization", "token", "userinfo", "end_session")
-    }
-    return SignInEndpoints(
-        issuer=document.issuer,
-        sends_issuer=document.authorization_response_iss_parameter_supported is True,
-        **found,
-    )
+        names = ("authorization", "token", "userinfo", "end_session")
+        fields = {name: f"{name}_endpoint" for name in names}
+        found = {
+            name: check_endpoint(client.http, getattr(document, field), field) or ""
+            for name, field in fields.items()
+        }
+        return SignInEndpoints(
+            issuer=document.issuer,
+            sends_issuer=document.authorization_response_iss_parameter_supported is True,
+            **found,
+        )
 
 
 def redeem_code(

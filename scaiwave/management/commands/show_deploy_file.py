@@ -42,15 +42,12 @@ where its program reads it, and adapt it there:
                 "Pass the name of one file, or --list.",
                 fix="`scaiwave admin show-deploy-file --list` lists the names.",
             )
-        self._print_file(name) if name else self._print_list()
-
-    def _print_file(self, name: str) -> None:
+        if not name:
+            rows = [{"name": name, "purpose": text} for name, text in DEPLOY_FILES.items()]
+            self.output.print_table("deploy_files", COLUMNS, rows)
+            return
         content = read_deploy_file(name)
         if self.output.as_json:
             self.output.print_json({"deploy_file": {"name": name, "content": content}})
-            return
-        self.output.stdout.write(content)
-
-    def _print_list(self) -> None:
-        rows = [{"name": name, "purpose": text} for name, text in DEPLOY_FILES.items()]
-        self.output.print_table("deploy_files", COLUMNS, rows)
+        else:
+            self.output.stdout.write(content)

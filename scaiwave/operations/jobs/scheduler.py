@@ -90,7 +90,15 @@ class Scheduler:
                 self._watch.report(error)
             else:
                 self._watch.report(None)
-        self._end()
+        # Release the lock, so that another scheduler takes over at once.
+        try:
+            with check_responses():
+                self._redis.hdel(SCHEDULERS_KEY, self.name)
+                if self._is_active:
+                    self._lock.release()
+        except (RedisError, LockError) as error:
+            logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
+        logger.info("Scheduler %s stopped.", self.name)
 
     def step(self) -> None:
         """Take or renew the lock, enqueue what is due if this scheduler has it, and report."""
@@ -106,7 +114,13 @@ class Scheduler:
         elif was_active and not self._is_active:
             logger.warning("Scheduler %s has lost its lock, and waits.", self.name)
         if self._is_active:
-            self._enqueue_due(now)
+            for entry in self._entries:
+                entry.checked_at = min(entry.checked_at, now)  # The clock may have been set back.
+                due_at = entry.find_next()
+                if due_at <= now:
+                    # If the host was asleep, the times that it missed count once.
+                    entry.checked_at = max(due_at, now - timedelta(seconds=LOCK_SECONDS))
+                    self._enqueue(entry.definition, due_at)
         self._report()
 
     def _has_lock(self) -> bool:
@@ -118,15 +132,6 @@ class Scheduler:
             else:
                 return True
         return bool(self._lock.acquire())
-
-    def _enqueue_due(self, now: datetime) -> None:
-        for entry in self._entries:
-            entry.checked_at = min(entry.checked_at, now)  # The clock may have been set back.
-            due_at = entry.find_next()
-            if due_at <= now:
-                # If the host was asleep, the times that it missed count once.
-                entry.checked_at = max(due_at, now - timedelta(seconds=LOCK_SECONDS))
-                self._enqueue(entry.definition, due_at)
 
     def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
         slot = int(due_at.timestamp())
@@ -163,14 +168,3 @@ class Scheduler:
             pipeline.execute()
         if self._is_active:
             delete_stale_schedulers(self._redis)
-
-    def _end(self) -> None:
-        """Release the lock, so that another scheduler takes over at once."""
-        try:
-            with check_responses():
-                self._redis.hdel(SCHEDULERS_KEY, self.name)
-                if self._is_active:
-                    self._lock.release()
-        except (RedisError, LockError) as error:
-            logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
-        logger.info("Scheduler %s stopped.", self.name)

@@ -180,7 +180,13 @@ class SuiteWorker(Worker):
                 clean_up_queue(queue)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
-            self._register_again()
+            # Also send the rest, if Redis has lost it or it has expired.
+            is_listed = self.connection.sismember(self.redis_workers_keys, self.key)
+            if is_listed and self.connection.hexists(self.key, "scaiwave"):
+                self.heartbeat(HEARTBEAT_TTL_SECONDS)
+            else:
+                self.connection.delete(self.key)
+                self.register_birth()  # type: ignore[no-untyped-call]
         job = self._take()
         if job is None and not burst:
             job = self.suite_queues[0].take(WAIT_SECONDS)
@@ -205,15 +211,6 @@ class SuiteWorker(Worker):
 
     def _get_queue(self, job: SuiteJob) -> SuiteQueue:
         return next(queue for queue in self.suite_queues if queue.name == job.origin)
-
-    def _register_again(self) -> None:
-        """Send a heartbeat; also the rest, if Redis has lost it or it has expired."""
-        is_listed = self.connection.sismember(self.redis_workers_keys, self.key)
-        if is_listed and self.connection.hexists(self.key, "scaiwave"):
-            self.heartbeat(HEARTBEAT_TTL_SECONDS)
-        else:
-            self.connection.delete(self.key)
-            self.register_birth()  # type: ignore[no-untyped-call]
 
     def _count_refused(self, reason: RefusalReason) -> None:
         self.counts["refused"] += 1

@@ -135,7 +135,13 @@ def grant_token(sandbox: SandboxState, request: Request) -> Response:
     client = _authenticate(sandbox, request)
     if tenant is not None and client.target not in (tenant["id"], tenant["partner_id"]):
         raise build_client_error()
-    form = _parse_form(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise build_oauth_error("invalid_request", "The body is not a form.")
+    pairs = parse_qsl(request.body.decode("utf-8", "replace"))
+    if len(dict(pairs)) < len(pairs):
+        raise build_oauth_error("invalid_request", "A parameter is repeated.")
+    form = dict(pairs)
     if form.get("client_id", client.client_id) != client.client_id:
         raise build_oauth_error("invalid_request", "client_id differs from the credentials.")
     if "client_secret" in form:  # RFC 6749, 2.3
@@ -197,16 +203,6 @@ def _grant_client_credentials(
         "scope": scope,
     }
     return json_response(body, headers=dict(NO_STORE))
-
-
-def _parse_form(request: Request) -> dict[str, str]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise build_oauth_error("invalid_request", "The body is not a form.")
-    pairs = parse_qsl(request.body.decode("utf-8", "replace"))
-    if len(dict(pairs)) < len(pairs):
-        raise build_oauth_error("invalid_request", "A parameter is repeated.")
-    return dict(pairs)
 
 
 def build_client_claims(

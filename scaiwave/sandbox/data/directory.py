@@ -203,7 +203,17 @@ class Directory(Population):
             count = len(chosen)
             renamed = round(count * 0.7)
             removed = round(count * 0.15)
-            self._rename(chosen[:renamed], rng)
+            # Append a second family name, so that the new name differs from the old one.
+            for user_id in chosen[:renamed]:
+                row = self.get("user", user_id)
+                married = decode_row(
+                    f"{{{rng.choice(build_names(rng.randrange(len(LOCALES)))).full}}}"
+                )
+                family = "-".join(filter(None, [row["last_name"], married["last_name"]]))
+                first = row["first_name"] or married["first_name"]
+                self.update_user(
+                    user_id, first_name=first, last_name=family, display_name=f"{first} {family}"
+                )
             for user_id in chosen[renamed : renamed + removed]:
                 self.remove_user(user_id)
             for user_id in chosen[renamed + removed :]:
@@ -227,17 +237,6 @@ class Directory(Population):
         offsets = rng.sample(range(total), round(total * share))
         rows = (self.list_users(EVERYTHING, offset, 1)[0][0] for offset in offsets)
         return [str(decode_row(row)["id"]) for row in rows]
-
-    def _rename(self, user_ids: list[str], rng: random.Random) -> None:
-        """Append a second family name, so that the new name differs from the old one."""
-        for user_id in user_ids:
-            row = self.get("user", user_id)
-            married = decode_row(f"{{{rng.choice(build_names(rng.randrange(len(LOCALES)))).full}}}")
-            family = "-".join(filter(None, [row["last_name"], married["last_name"]]))
-            first = row["first_name"] or married["first_name"]
-            self.update_user(
-                user_id, first_name=first, last_name=family, display_name=f"{first} {family}"
-            )
 
     def _remember_deleted(self, row: Row, *, soft: bool) -> None:
         if soft:

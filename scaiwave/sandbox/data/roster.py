@@ -51,7 +51,9 @@ class MemberSequence:
     def _list_ordinals(self, offset: int, limit: int) -> list[int]:
         if limit <= 0:
             return []
-        skipped = self._count_removed_before(offset)
+        # The number of removed ordinals before the `offset`-th of the present ones.
+        removed = self.removed
+        skipped = bisect_right(range(len(removed)), offset, key=lambda at: removed[at] - at)
         ordinal, ordinals = offset + skipped, list[int]()
         while len(ordinals) < limit:
             barrier = self.removed[skipped] if skipped < len(self.removed) else self.base
@@ -59,17 +61,6 @@ class MemberSequence:
             ordinals.extend(range(ordinal, stop))
             ordinal, skipped = barrier + 1, skipped + 1
         return ordinals
-
-    def _count_removed_before(self, offset: int) -> int:
-        """Count the removed ordinals before the `offset`-th of the present ones."""
-        low, high = 0, len(self.removed)
-        while low < high:
-            middle = (low + high) // 2
-            if self.removed[middle] - middle <= offset:
-                low = middle + 1
-            else:
-                high = middle
-        return low
 
 
 class IndexRange(NamedTuple):

@@ -155,7 +155,14 @@ class SignInCallbackView(View):
         user = authenticate(request, nonce=pending.nonce, code_verifier=pending.code_verifier)
         if user is None:  # Another request has locked the address since.
             return _refuse_locked(request)
-        return self._let_in(request, user, pending.target)
+        # Begin a session under a new key, even if the same person had one already.
+        result = request.scaikey_sign_in  # type: ignore[attr-defined]
+        login(request, user)
+        request.session.cycle_key()
+        request.session.set_expiry(None)  # 0.2.0 began sign-ins with a session of 15 minutes.
+        save_id_token(request.session, result.id_token)
+        save_operator(request.session, result.operator, expires_at=result.expires_at)
+        return HttpResponseRedirect(pending.target or resolve_url("admin:index"))
 
     def _check_issuer(self, request: HttpRequest) -> None:
         """Reject the answer of another server, to which the code would be sent (RFC 9207)."""
@@ -165,16 +172,6 @@ class SignInCallbackView(View):
             return
         if (issuer or "").rstrip("/") != expected:
             raise SignInRejected("The answer to the sign-in does not come from ScaiKey (iss).")
-
-    def _let_in(self, request: HttpRequest, user: Any, target: str) -> HttpResponse:
-        """Begin a session under a new key, even if the same person had one already."""
-        result = request.scaikey_sign_in  # type: ignore[attr-defined]
-        login(request, user)
-        request.session.cycle_key()
-        request.session.set_expiry(None)  # 0.2.0 began sign-ins with a session of 15 minutes.
-        save_id_token(request.session, result.id_token)
-        save_operator(request.session, result.operator, expires_at=result.expires_at)
-        return HttpResponseRedirect(target or resolve_url("admin:index"))
 
 
 def _refuse_locked(request: HttpRequest) -> HttpResponse:

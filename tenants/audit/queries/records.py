@@ -58,6 +58,10 @@ class EntryRecord(NamedTuple):
 
 def iter_records(start: UUID | None, end: UUID | None) -> Generator[EntryRecord, None, None]:
     """Yield the entries with IDs from `start` up to before `end`, in their order."""
+    # PostgreSQL has times that Python lacks, such as infinity, so they are read as text.
+    columns = ", ".join(
+        f"CAST({name} AS text)" if name in ("at", "details") else name for name in FIELDS
+    )
     conditions, params = [], []
     if end is not None:
         conditions, params = ["id < %s"], [uuid_param(end)]
@@ -70,7 +74,7 @@ def iter_records(start: UUID | None, end: UUID | None) -> Generator[EntryRecord,
             values.append(position)
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         rows = _fetch(
-            f"SELECT {_columns()} FROM {_TABLE} {clause} "  # noqa: S608 - constants
+            f"SELECT {columns} FROM {_TABLE} {clause} "  # noqa: S608 - constants
             f"ORDER BY id LIMIT {BATCH_SIZE}",
             values,
         )
@@ -162,13 +166,6 @@ def count_records(start: UUID | None, end: UUID | None = None) -> int:
     where = " AND ".join(f"id {sign} %s" for sign, _ in bounds) or "1 = 1"
     sql = f"SELECT count(*) FROM {_TABLE} WHERE {where}"  # noqa: S608
     return int(_fetch(sql, [uuid_param(value) for _, value in bounds])[0][0])
-
-
-def _columns() -> str:
-    """PostgreSQL has times that Python lacks, such as infinity, so they are read as text."""
-    return ", ".join(
-        f"CAST({name} AS text)" if name in ("at", "details") else name for name in FIELDS
-    )
 
 
 def _build_record(row: tuple[Any, ...]) -> EntryRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -263,7 +263,9 @@ def _check_day(seal: Seal, problems: Problems, progress: Callable[[int], None]) 
     lists = iter_hash_lists(seal.day)
     records = iter_records(get_start_id(seal.day), get_next_start_id(seal.day))
     for count, record in enumerate(records, 1):
-        _feed(day, lists, record.id)
+        # Read the lists up to the one that contains this entry or later ones.
+        while day.last_listed < record.id and (hashes := next(lists, None)) is not None:
+            day.add_hashes(hashes)
         day.add_entry(record.id, hash_record(record.fields))
         if count % PROGRESS_ENTRIES == 0:
             progress(count)
@@ -274,9 +276,3 @@ def _check_day(seal: Seal, problems: Problems, progress: Callable[[int], None]) 
         message = f"Entries of {seal.day} have the ID of another one."
         problems.add(Kind.INSERTED, message, day=str(seal.day))
     return day.finish()
-
-
-def _feed(day: DayCheck, lists: Iterator[bytes], entry_id: str) -> None:
-    """Feed parts of the list until one contains this entry or later ones."""
-    while day.last_listed < entry_id and (hashes := next(lists, None)) is not None:
-        day.add_hashes(hashes)

@@ -103,7 +103,20 @@ class _ExportCheck:
         self._finish_day()
         self._chain.finish()
         self._finish(number)
-        return self._build_result()
+        chain = self._chain
+        first_day, last_day = self._get_days()
+        pruned = max((pruning.through for pruning in self._prunings), default=None)
+        return VerifyAuditResult(
+            seals=chain.seals,
+            entries=self._entries,
+            first_day=first_day,
+            last_day=last_day,
+            pruned_through=str(pruned) if pruned else None,
+            unsealed=0,
+            newest_seal=chain.newest_seal,
+            key_id=chain.last.key_id if chain.last else None,
+            problems=self._problems,
+        )
 
     def _read_header(self, line: bytes) -> None:
         header = _parse(line).get("export")
@@ -205,22 +218,6 @@ class _ExportCheck:
     def _get_days(self) -> tuple[str | None, str | None]:
         first, last = self._chain.first, self._chain.last
         return str(first.day) if first else None, str(last.day) if last else None
-
-    def _build_result(self) -> VerifyAuditResult:
-        chain = self._chain
-        first_day, last_day = self._get_days()
-        pruned = max((pruning.through for pruning in self._prunings), default=None)
-        return VerifyAuditResult(
-            seals=chain.seals,
-            entries=self._entries,
-            first_day=first_day,
-            last_day=last_day,
-            pruned_through=str(pruned) if pruned else None,
-            unsealed=0,
-            newest_seal=chain.newest_seal,
-            key_id=chain.last.key_id if chain.last else None,
-            problems=self._problems,
-        )
 
 
 def _build_row(statement: str, signature: str) -> SealRow:

@@ -83,7 +83,14 @@ class Command(OperatorCommand):
         elif "role" in document:
             _print_role(self.output, document["role"])
         else:
-            _print_participant(self.output, document["participant"])
+            participant = document["participant"]
+            self.output.print_record(
+                PARTICIPANT, {**participant, "status": format_status(participant)}
+            )
+            print_sections(self.output, ("Roles", ROLES, with_paths(participant["roles"])))
+            if not participant["roles"]:
+                self.output.print_line()
+                self.output.print_line("This participant holds no roles.")
 
 
 def _print_role(output: Output, role: Row) -> None:
@@ -98,14 +105,6 @@ def _print_role(output: Output, role: Row) -> None:
     if not role["holders"]:
         output.print_line()
         output.print_line("No one holds this role.")
-
-
-def _print_participant(output: Output, participant: Row) -> None:
-    output.print_record(PARTICIPANT, {**participant, "status": format_status(participant)})
-    print_sections(output, ("Roles", ROLES, with_paths(participant["roles"])))
-    if not participant["roles"]:
-        output.print_line()
-        output.print_line("This participant holds no roles.")
 
 
 def _format_grantee(grant: Row) -> str:

@@ -8,7 +8,6 @@ from django.utils import timezone
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.audit.queries.checks import KeptSeal
-from tenants.audit.queries.problems import VerifyAuditResult
 from tenants.audit.queries.verify_audit import verify_audit
 from tenants.audit.queries.verify_audit_export import verify_audit_export
 from tenants.management.files import open_input
@@ -85,9 +84,6 @@ class Command(OperatorCommand):
                 result = verify_audit_export(
                     operator=operator, file=source, now=now, keys=key, kept=seal
                 )
-        self._print(result)
-
-    def _print(self, result: VerifyAuditResult) -> None:
         if self.output.as_json:
             self.output.print_json(result.document())
         else:
