@@ -52,7 +52,9 @@ class ResponseFile:
                 path.unlink(missing_ok=True)
                 os.close(self._descriptor)
                 raise
-        self._map = _map_file(self._descriptor, self._size)
+        self._map: mmap.mmap | None = None
+        with suppress(OSError):  # Some file systems, as of virtual hosts, can't share a mapping.
+            self._map = mmap.mmap(self._descriptor, self._size)
 
     def __enter__(self) -> Self:
         return self
@@ -149,14 +151,6 @@ def parse_response(raw: bytes) -> Credentials | None:
         # A body that ends with its connection is followed by the zeros of the file.
         return decode_status(body.rstrip(b"\0")).credentials
     except (HTTPException, OSError, EOFError, ValueError, zlib.error, UpstreamInvalidResponse):
-        return None
-
-
-def _map_file(descriptor: int, size: int) -> mmap.mmap | None:
-    """Return None on file systems that can't share a mapping, as some of virtual hosts."""
-    try:
-        return mmap.mmap(descriptor, size)
-    except OSError:
         return None
 
 

@@ -289,7 +289,18 @@ FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text
 
 def insert_participants(now: datetime) -> None:
     """Write new participants, each with a local ID. Their tenants must be written before."""
-    _stage_suffixes()
+    # Stage a suffix for each participant that the plan adds, and whose preferred ID is taken.
+    # The first of several people with the same preferred ID gets it, unless it is in use.
+    execute(_STAGE_TAKEN_IDS)
+    index_numbers("taken_local_ids")
+    last = 0
+    while rows := fetch(_TAKEN_IDS, [last, BATCH]):
+        copy_rows(
+            "local_id_suffixes",
+            ((n, _build_suffix(to_uuid(tenant), person)) for n, tenant, person in rows),
+        )
+        last = rows[-1][0]
+    index_numbers("local_id_suffixes")
     PARTICIPANTS.insert(
         now,
         extra={"participant_type": "'human'", "server_name": "''", "local_id": _LOCAL_ID},
@@ -361,23 +372,6 @@ def _build_suffix(tenant_id: UUID, scaikey_id: str) -> str:
     """
     digest = hashlib.sha256(f"{tenant_id} {scaikey_id}".encode()).digest()
     return base64.b32encode(digest[:SUFFIX_CHARS]).decode().lower()[:SUFFIX_CHARS]
-
-
-def _stage_suffixes() -> None:
-    """Stage a suffix for each participant that the plan adds, and whose preferred id is taken.
-
-    The first of several people with the same preferred id gets it, unless it is in use.
-    """
-    execute(_STAGE_TAKEN_IDS)
-    index_numbers("taken_local_ids")
-    last = 0
-    while rows := fetch(_TAKEN_IDS, [last, BATCH]):
-        copy_rows(
-            "local_id_suffixes",
-            ((n, _build_suffix(to_uuid(tenant), person)) for n, tenant, person in rows),
-        )
-        last = rows[-1][0]
-    index_numbers("local_id_suffixes")
 
 
 # Before rows are inserted: in the same statement they would be sorted as a whole, and written in

@@ -253,7 +253,15 @@ def record_plan(run: SyncRun, outcome: str) -> None:
             return
         slugs, known = _find_slugs({change.tenant_id for change in changes if change.tenant_id})
         with transaction.atomic():
-            _delete_replaced_plans(run, outcome)
+            # Keep the newest plans, and only the last refused run: a schedule repeats those.
+            keys = set(
+                SyncPlannedChange.objects.order_by().values_list("run", flat=True).distinct()
+            )
+            replaced = sorted(keys - {run.pk}, reverse=True)[MAX_PLANS - 1 :]
+            if outcome != Outcome.PLANNED:
+                same = SyncRun.objects.filter(pk__in=keys, tenant=run.tenant, trigger=run.trigger)
+                replaced += same.exclude(outcome=Outcome.PLANNED).values_list("pk", flat=True)
+            SyncPlannedChange.objects.filter(run__in=replaced).delete()
             SyncPlannedChange.objects.bulk_create(
                 _build_planned_row(run, change, slugs, known) for change in changes
             )
@@ -278,16 +286,6 @@ def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
         slugs |= {to_uuid(key): slug or "" for key, slug, _ in rows}
         known |= {to_uuid(key) for key, _, has_row in rows if has_row}
     return slugs, known
-
-
-def _delete_replaced_plans(run: SyncRun, outcome: str) -> None:
-    """Keep the newest plans, and of refused runs only the last one: a schedule repeats those."""
-    keys = set(SyncPlannedChange.objects.order_by().values_list("run", flat=True).distinct())
-    replaced = sorted(keys - {run.pk}, reverse=True)[MAX_PLANS - 1 :]
-    if outcome != Outcome.PLANNED:
-        same = SyncRun.objects.filter(pk__in=keys, tenant=run.tenant, trigger=run.trigger)
-        replaced += same.exclude(outcome=Outcome.PLANNED).values_list("pk", flat=True)
-    SyncPlannedChange.objects.filter(run__in=replaced).delete()
 
 
 def _build_planned_row(

@@ -216,7 +216,23 @@ def count_plan(plan: Plan) -> None:
         setattr(counts, _COUNT_NAMES[action], getattr(counts, _COUNT_NAMES[action]) + number)
     plan.kinds["memberships"].added = memberships.count_additions()
     for kind, counts in plan.kinds.items():
-        _count_unchanged(plan, kind, counts)
+        # The seen records that are not written: unchanged, or skipped without their tenant.
+        counts.seen = plan.staged[kind]
+        written = counts.added + counts.updated + counts.restored
+        staged_skips = fetch_number(
+            "SELECT count(*) FROM sync_plan "
+            "WHERE kind = %s AND action = 'skipped' AND n IS NOT NULL",
+            [kind],
+        )
+        if kind == "memberships":
+            # Every edge is either unseen or among the seen ones. The rest of the seen ones has a
+            # member or group without a row.
+            seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
+            unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
+        else:
+            unplaced = plan.unplaced[kind] = _count_unplaced(kind)
+        counts.skipped += unplaced
+        counts.unchanged = max(0, counts.seen - written - staged_skips - unplaced)
 
 
 def _count_staged(plan: Plan) -> None:
@@ -257,25 +273,6 @@ def plan_freed_slugs(plan: Plan) -> None:
             WHERE d.kind = 'tenants' AND d.action = 'deactivate'))
         """
     )
-
-
-def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
-    """Count the seen records that are not written: unchanged, or skipped without their tenant."""
-    counts.seen = plan.staged[kind]
-    written = counts.added + counts.updated + counts.restored
-    staged_skips = fetch_number(
-        "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'skipped' AND n IS NOT NULL",
-        [kind],
-    )
-    if kind == "memberships":
-        # Every edge is either unseen or among the seen ones. What remains of the seen ones has a
-        # member or group without a row.
-        seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
-        unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
-    else:
-        unplaced = plan.unplaced[kind] = _count_unplaced(kind)
-    counts.skipped += unplaced
-    counts.unchanged = max(0, counts.seen - written - staged_skips - unplaced)
 
 
 def _count_unplaced(kind: str) -> int:

@@ -384,7 +384,21 @@ def _apply(context: _SyncContext) -> SyncStopped | None:
                 if context.options.reviewed is not None:
                     context.run.applied_plan_id = context.options.reviewed.head.run_id
                 history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
-                _audit(context, context.run)
+                options = context.options
+                permissions = {
+                    "allow_removals": options.allow_removals,
+                    "plan_run_id": str(options.reviewed.head.run_id) if options.reviewed else None,
+                    "allow_no_super_admin": options.allow_no_super_admin or None,
+                    "purge_after_days": options.purge_after_days,
+                }
+                operator = options.requested_by or options.operator
+                audit_run(
+                    context.run,
+                    context.report,
+                    operator=operator,
+                    permissions=permissions,
+                    now=_now(),
+                )
             context.limits.cancel()  # A limit after the commit would report it as failed.
         context.is_applied = is_written
         return stopped
@@ -393,18 +407,6 @@ def _apply(context: _SyncContext) -> SyncStopped | None:
             "Another process changed the same rows while this sync was writing. No changes were "
             "made."
         ) from error
-
-
-def _audit(context: _SyncContext, run: SyncRun) -> None:
-    options = context.options
-    permissions = {
-        "allow_removals": options.allow_removals,
-        "plan_run_id": str(options.reviewed.head.run_id) if options.reviewed else None,
-        "allow_no_super_admin": options.allow_no_super_admin or None,
-        "purge_after_days": options.purge_after_days,
-    }
-    operator = options.requested_by or options.operator
-    audit_run(run, context.report, operator=operator, permissions=permissions, now=_now())
 
 
 def _decide(context: _SyncContext) -> SyncStopped | None:

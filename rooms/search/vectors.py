@@ -49,7 +49,16 @@ class Embedder:
         if not self.is_available:
             return [None] * len(texts)
         try:
-            client = self._get_client()
+            if self._client is None:
+                from scaiwave.clients.scaigrid.client import scaigrid_client
+
+                self._client = scaigrid_client(self._config, retry_policy=self._retry_policy)
+                configured = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+                self._model = configured or next(
+                    (model.slug for model in self._client.models(modality="embedding", limit=1)), ""
+                )
+                self.is_available = bool(self._model)
+            client = self._client
             return self._embed(client, texts) if self._model else [None] * len(texts)
         except ScaiWaveError as error:
             logger.warning("No vectors, so messages are found by their words: %s", error.message)
@@ -74,16 +83,3 @@ class Embedder:
             return [None]
         self._refused = 0
         return vectors
-
-    def _get_client(self) -> ScaiGridClient:
-        """Return the client; on the first call, connect and choose the model."""
-        if self._client is None:
-            from scaiwave.clients.scaigrid.client import scaigrid_client
-
-            self._client = scaigrid_client(self._config, retry_policy=self._retry_policy)
-            configured = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
-            self._model = configured or next(
-                (model.slug for model in self._client.models(modality="embedding", limit=1)), ""
-            )
-            self.is_available = bool(self._model)
-        return self._client

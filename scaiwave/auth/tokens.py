@@ -98,8 +98,16 @@ def verify_token(
     if header.get("typ") is not None and str(header["typ"]).lower() not in ACCESS_TOKEN_TYPES:
         raise InvalidToken("The token is not an access token (typ).")
     payload, tenant_id = _verify_issuer(token, header, issuer, fetch_jwks)
-    _check_audience(payload, audience)
-    _check_access(payload)
+    claim = payload.get("aud")
+    audiences = claim if isinstance(claim, list) else [claim]
+    if not audience or audience not in [*audiences, payload.get("client_id")]:
+        raise InvalidToken("The token was issued for another application (audience).")
+    # An ID token goes through the browser, and could act for the person. An access token has a
+    # scope or a client ID (ScaiKey docs, concepts/tokens-and-scopes).
+    if ID_TOKEN_CLAIMS & payload.keys():
+        raise InvalidToken("The token is an ID token, which only proves a sign-in.")
+    if not _get_words(payload, "scope") and not _get_id(payload, "client_id"):
+        raise InvalidToken("The token is not an access token: scope and client_id are missing.")
     _check_time(payload, time.time() if now is None else now, leeway)
     return _build_claims(payload, tenant_id or "")
 
@@ -152,17 +160,6 @@ def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
         raise InvalidToken("The token was issued to another application (azp).")
 
 
-def _check_access(payload: Mapping[str, Any]) -> None:
-    """Reject an ID token, which goes through the browser, and could act for the person.
-
-    An access token has a scope or a client id (ScaiKey docs, concepts/tokens-and-scopes).
-    """
-    if ID_TOKEN_CLAIMS & payload.keys():
-        raise InvalidToken("The token is an ID token, which only proves a sign-in.")
-    if not _get_words(payload, "scope") and not _get_id(payload, "client_id"):
-        raise InvalidToken("The token is not an access token: scope and client_id are missing.")
-
-
 def _hash_token(token: str) -> str:
     """Return the at_hash of a token: both algorithms that are accepted use SHA-256."""
     digest = hashlib.sha256(token.encode()).digest()
@@ -175,7 +172,11 @@ def _verify_issuer(
     """Return the claims with a verified signature, and the tenant that issued them, if one did."""
     unverified = _parse_payload(token)
     tenant_id = _get_issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
-    key = _find_key(header, lambda: fetch_jwks(tenant_id))
+    key = _select_key(header, fetch_jwks(tenant_id))
+    if key is None:  # Keys are rotated, so an unknown one is fetched again.
+        key = _select_key(header, fetch_jwks(tenant_id))
+    if key is None:
+        raise InvalidToken("The token is signed with a key that ScaiKey does not list.")
     return _verify_signature(token, key, header["alg"]), tenant_id
 
 
@@ -222,16 +223,6 @@ def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
     if tenant_id and issuer == f"{base}/tenants/{tenant_id}":
         return tenant_id
     raise InvalidToken(f"The token was not issued by {base}.")
-
-
-def _find_key(header: Mapping[str, Any], fetch: Callable[[], Mapping[str, Any]]) -> Any:
-    """Return the public key to verify with. An unknown one is fetched again: keys are rotated."""
-    key = _select_key(header, fetch())
-    if key is None:
-        key = _select_key(header, fetch())
-    if key is None:
-        raise InvalidToken("The token is signed with a key that ScaiKey does not list.")
-    return key
 
 
 def _select_key(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
@@ -288,14 +279,6 @@ def _verify_signature(token: str, key: Any, algorithm: str) -> dict[str, Any]:
     except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError):
         problem = "The token is malformed: its signature can't be checked."
     raise InvalidToken(problem)
-
-
-def _check_audience(payload: Mapping[str, Any], audience: str) -> None:
-    """Reject a token that was issued for another application."""
-    claim = payload.get("aud")
-    audiences = claim if isinstance(claim, list) else [claim]
-    if not audience or audience not in [*audiences, payload.get("client_id")]:
-        raise InvalidToken("The token was issued for another application (audience).")
 
 
 def _check_time(payload: Mapping[str, Any], now: float, leeway: float) -> None:

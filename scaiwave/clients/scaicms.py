@@ -173,7 +173,10 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
     """
     fault = error_from_response(response, peer)
     detail = _parse_error(response.content)
-    if response.status_code == 404 and not detail.code and _always_exists(response.request):
+    # Writing a page creates it, and every ScaiCMS has namespaces.
+    request = response.request
+    always_exists = request.method == "PUT" or request.url.path.endswith(NAMESPACES)
+    if response.status_code == 404 and not detail.code and always_exists:
         return TranslatedError(error=wrong_path_error(response, peer))
     error, code = fault.error, redact(detail.code, response.request)
     if code:
@@ -183,11 +186,6 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
         error.details["upstream_code"] = code
         error.fix = FIXES.get(code, error.fix)
     return replace(fault, transient=fault.transient or response.status_code >= 500)
-
-
-def _always_exists(request: httpx.Request) -> bool:
-    """Writing a page creates it, and every ScaiCMS has namespaces."""
-    return request.method == "PUT" or request.url.path.endswith(NAMESPACES)
 
 
 def _parse_error(content: bytes) -> _ErrorDetail:

@@ -89,7 +89,25 @@ def list_secret_files(config: Configuration) -> tuple[Path, Path]:
 
 
 def _create(config: Configuration, name: str) -> str:
-    _create_key_file(config.home / FILE_NAME)
+    # Write the file once, even if two processes start at the same time.
+    path = config.home / FILE_NAME
+    text = (
+        "# Created on first use. Back it up with the database: without it private keys are lost.\n"
+        f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
+        f"SCAIWAVE_ENCRYPTION_KEYS={base64.urlsafe_b64encode(os.urandom(32)).decode()}\n"
+    )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # FileExistsError: another process was first, and its secrets are as good.
+        with suppress(FileExistsError), atomic_write(path, overwrite=False) as file:
+            file.write(text.encode())
+    except OSError as error:
+        if error.errno in DISK_FULL_ERRNOS:
+            raise DiskFull(f"No space left to write {path}.") from None
+        raise FileUnwritable(
+            f"The home directory {path.parent} can't be written to: {error.strerror}.",
+            fix="Make it writable for this user, or set SCAIWAVE_HOME to another directory.",
+        ) from None
     return _load(config, name) or ""
 
 
@@ -112,24 +130,3 @@ def _load(config: Configuration, name: str) -> str | None:
             fix=f"Restore the file from a backup, or set {name}.",
         )
     return value
-
-
-def _create_key_file(path: Path) -> None:
-    """Write the file once, even if two processes start at the same time."""
-    text = (
-        "# Created on first use. Back it up with the database: without it private keys are lost.\n"
-        f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
-        f"SCAIWAVE_ENCRYPTION_KEYS={base64.urlsafe_b64encode(os.urandom(32)).decode()}\n"
-    )
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # FileExistsError: another process was first, and its secrets are as good.
-        with suppress(FileExistsError), atomic_write(path, overwrite=False) as file:
-            file.write(text.encode())
-    except OSError as error:
-        if error.errno in DISK_FULL_ERRNOS:
-            raise DiskFull(f"No space left to write {path}.") from None
-        raise FileUnwritable(
-            f"The home directory {path.parent} can't be written to: {error.strerror}.",
-            fix="Make it writable for this user, or set SCAIWAVE_HOME to another directory.",
-        ) from None

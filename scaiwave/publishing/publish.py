@@ -405,20 +405,14 @@ def _build_prune_refusal(path: str, steps: list[PageAction]) -> ScaiWaveError:
     )
 
 
-def _list_index_paths(steps: list[PageAction], published: set[str]) -> set[str]:
-    """Return the paths for the list: all published pages that are or will be live.
-
-    A page whose path can't be read may be any of the published ones, so all of them are kept.
-    """
-    paths = {step.path for step in steps if step.outgoing or step.action is Action.GONE}
-    paths |= {step.path for step in steps if step.action is Action.PRUNED and step.problems}
-    paths |= {step.path for step in steps if step.action is Action.FAILED} & published
-    return paths if all(step.path for step in steps) else paths | published
-
-
 def _plan_index(
     steps: list[PageAction], published: set[str], live: LivePage | None
 ) -> list[PageAction]:
     """Return the step for the list, unless the list is empty and not published."""
-    paths = _list_index_paths(steps, published)
+    # All published pages that are or will be live. A page whose path can't be read may be any of
+    # the published ones, so all of them are kept.
+    paths = {step.path for step in steps if step.outgoing or step.action is Action.GONE}
+    paths |= {step.path for step in steps if step.action is Action.PRUNED and step.problems}
+    paths |= {step.path for step in steps if step.action is Action.FAILED} & published
+    paths = paths if all(step.path for step in steps) else paths | published
     return [plan_page(build_index(paths), live)] if paths or live else []

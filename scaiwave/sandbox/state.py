@@ -172,7 +172,22 @@ class SandboxState:
         clients = [self.clients.fixed, *self.registrations.approved_clients()]
         if caller := self.clients.find(client_id):
             clients.append(caller)
-        return list({client.client_id: _build_application(client) for client in clients}.values())
+        return list(
+            {
+                client.client_id: {
+                    "id": client.application_id,
+                    "name": client.name,
+                    "client_id": client.client_id,
+                    "scope": client.app_scope,
+                    "application_type": client.app_type,
+                    "status": "ACTIVE",
+                    "redirect_uris": list(client.redirect_uris),
+                    "tenant_id": client.tenant_id,
+                    "partner_id": client.partner_id,
+                }
+                for client in clients
+            }.values()
+        )
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
         """Sign with a new key; without `keep_old` remove the old keys from the JWKS."""
@@ -217,7 +232,16 @@ class SandboxState:
                 fix=f"Use one of {', '.join(sorted(MUTATIONS))}.",
             )
         change = getattr(self.directory, operation)
-        _check_arguments(change, arguments)
+        hints = get_type_hints(change)
+        try:
+            inspect.signature(change).bind(**arguments)
+            for name in arguments.keys() & hints.keys():
+                msgspec.convert(arguments[name], hints[name])
+        except (TypeError, msgspec.ValidationError) as error:
+            raise InvalidMutation(
+                f"Invalid arguments: {change.__name__}: {error}.",
+                fix=f"Use the signature {inspect.signature(change)}.",
+            ) from None
         with self.directory.lock:
             result = change(**arguments)
             if self._journal is not None:
@@ -235,31 +259,3 @@ class SandboxState:
             "faults": len(self.faults.list_rules()),
             "requests": self.requests.total,
         }
-
-
-def _build_application(client: Client) -> dict[str, Any]:
-    return {
-        "id": client.application_id,
-        "name": client.name,
-        "client_id": client.client_id,
-        "scope": client.app_scope,
-        "application_type": client.app_type,
-        "status": "ACTIVE",
-        "redirect_uris": list(client.redirect_uris),
-        "tenant_id": client.tenant_id,
-        "partner_id": client.partner_id,
-    }
-
-
-def _check_arguments(change: Any, arguments: dict[str, Any]) -> None:
-    """Raise InvalidMutation if the arguments don't fit the signature, before any change."""
-    hints = get_type_hints(change)
-    try:
-        inspect.signature(change).bind(**arguments)
-        for name in arguments.keys() & hints.keys():
-            msgspec.convert(arguments[name], hints[name])
-    except (TypeError, msgspec.ValidationError) as error:
-        raise InvalidMutation(
-            f"Invalid arguments: {change.__name__}: {error}.",
-            fix=f"Use the signature {inspect.signature(change)}.",
-        ) from None

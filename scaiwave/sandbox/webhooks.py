@@ -133,21 +133,13 @@ class Webhooks:
 
     def announce(self, event_type: str, resource_id: str) -> str:
         """Send an event, whether or not it is true; returns its ID."""
-        event = self._build_event(event_type, resource_id)
-        if self.options.url and self._random.random() >= self.options.lose:
-            self._queue.put(event)
-            if self._random.random() < self.options.repeat:
-                self._queue.put(event)
-        return str(event["event_id"])
-
-    def _build_event(self, event_type: str, resource_id: str) -> dict[str, Any]:
         kind = event_type.partition(".")[0]
         record: dict[str, Any] = {}
         if kind in ("partner", "tenant", "user", "group"):
             with contextlib.suppress(UnknownEntity):  # removed
                 record = self._directory.get(kind, resource_id)
         own = {f"{kind}_id": resource_id} if kind in ("partner", "tenant") else {}
-        return {
+        event = {
             "event_id": f"evt_{uuid.uuid4().hex[:20]}",
             "event_type": event_type,
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -157,6 +149,11 @@ class Webhooks:
             "tenant_id": own.get("tenant_id") or record.get("tenant_id"),
             "partner_id": own.get("partner_id") or record.get("partner_id"),
         }
+        if self.options.url and self._random.random() >= self.options.lose:
+            self._queue.put(event)
+            if self._random.random() < self.options.repeat:
+                self._queue.put(event)
+        return str(event["event_id"])
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:

@@ -66,24 +66,30 @@ def _build_display(label: str, name: str) -> Display | str:
     except FieldDoesNotExist:
         return name
     if isinstance(field, CharField) and name == "kind":
-        return _set_column_attributes(_make_word_display(field.attname, field.name), field)
+        return _make_display(field, format_word)
     if isinstance(field, CharField) and not _ID_NAME.fullmatch(name):
         return name
-    for field_type, make_display in (
-        (DateTimeField, _make_time_display),
-        (JSONField, _make_json_display),
-        (BooleanField, _make_boolean_display),
-        (IntegerField, _make_number_display),
-        (UUIDField, _make_id_display),
-        (CharField, _make_id_display),
-        (ForeignKey, _make_link_display),
-    ):
+    formats: tuple[tuple[Any, Display], ...] = (
+        (DateTimeField, format_time),
+        (JSONField, format_json),
+        # Django's red cross would make each no look like a fault.
+        (BooleanField, lambda value: "yes" if value else "no"),
+        (IntegerField, format_bytes if name.endswith("_bytes") else "{:,}".format),
+        (UUIDField, format_id),
+        (CharField, format_id),
+        (ForeignKey, link_to),
+    )
+    for field_type, format_value in formats:
         if isinstance(field, field_type) and not field.choices:
-            return _set_column_attributes(make_display(field.attname, field.name), field)
+            return _make_display(field, format_value)
     return name
 
 
-def _set_column_attributes(show: Display, field: Any) -> Display:
+def _make_display(field: Any, format_value: Display) -> Display:
+    def show(row: Model) -> SafeString | str:
+        value = getattr(row, field.name)
+        return EMPTY_VALUE if value in (None, "") else format_value(value)
+
     show.__name__ = field.name  # It becomes the class of the cells.
     show.short_description = format_field_title(field)  # type: ignore[attr-defined]
     show.admin_order_field = field.name  # type: ignore[attr-defined]
@@ -104,54 +110,6 @@ def format_field_title(field: Any) -> str:
 _TITLES = {"id": "ID", "at": "time"}
 _ID_NAME = re.compile(r"(?!local_id$).*(_id|sha256)|public_key|signature")
 """Names of the texts that people don't read but compare and copy."""
-
-
-def _make_time_display(attribute: str, name: str) -> Display:
-    def show(row: Model) -> SafeString | str:
-        return format_time(getattr(row, attribute))
-
-    return show
-
-
-def _make_boolean_display(attribute: str, name: str) -> Display:
-    """Return a function that says yes or no: a red cross would make each no look like a fault."""
-
-    def show(row: Model) -> str:
-        value = getattr(row, attribute)
-        return EMPTY_VALUE if value is None else "yes" if value else "no"
-
-    return show
-
-
-def _make_number_display(attribute: str, name: str) -> Display:
-    format_number = format_bytes if name.endswith("_bytes") else "{:,}".format
-
-    def show(row: Model) -> str:
-        value = getattr(row, attribute)
-        return EMPTY_VALUE if value is None else format_number(value)
-
-    return show
-
-
-def _make_id_display(attribute: str, name: str) -> Display:
-    def show(row: Model) -> SafeString | str:
-        return format_id(getattr(row, attribute) or "")
-
-    return show
-
-
-def _make_word_display(attribute: str, name: str) -> Display:
-    def show(row: Model) -> str:
-        return format_word(getattr(row, attribute)) or EMPTY_VALUE
-
-    return show
-
-
-def _make_json_display(attribute: str, name: str) -> Display:
-    def show(row: Model) -> SafeString | str:
-        return format_json(getattr(row, attribute))
-
-    return show
 
 
 MAX_TABLE_DEPTH = 4
@@ -203,13 +161,6 @@ def _format_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> SafeS
 
 def _humanise(name: str) -> str:
     return capfirst(name.replace("_", " "))
-
-
-def _make_link_display(attribute: str, name: str) -> Display:
-    def show(row: Model) -> SafeString | str:
-        return link_to(getattr(row, name)) if getattr(row, attribute) else EMPTY_VALUE
-
-    return show
 
 
 def link_to(row: Model) -> SafeString:
@@ -346,11 +297,13 @@ def format_time(at: datetime | None) -> SafeString | str:
     if at is None:
         return EMPTY_VALUE
     text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    now = timezone.now()
+    age = f"in {timeuntil(at, now)}" if at > now else f"{timesince(at, now)} ago"
     html = format_html(
         '<time datetime="{}" title="{} UTC, {}" class="nowrap">{} UTC</time>',
         at.astimezone(UTC).isoformat(),
         text,
-        _format_age(at, timezone.now()),
+        age.replace("\N{NO-BREAK SPACE}", " "),
         text,
     )
     return FormattedValue(html, at)
@@ -363,11 +316,6 @@ def format_count(number: int) -> SafeString:
 def format_size(size: int) -> SafeString:
     """Return a number of bytes in binary units."""
     return FormattedValue(format_bytes(size), size)
-
-
-def _format_age(at: datetime, now: datetime) -> str:
-    text = f"in {timeuntil(at, now)}" if at > now else f"{timesince(at, now)} ago"
-    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def format_meter(used: float | None, limit: float | None, text: str) -> SafeString:

@@ -270,20 +270,15 @@ def _is_disk_full() -> bool:
 
 
 def _missing_object_error(what: str) -> ScaiWaveError:
-    if _has_pending_migrations():
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return older_schema_error()
     return DatabaseDamaged(
         f"{_format_database_name()} lacks a table or column of its migrations: "
         f"{_format_sentence(what)}"
     )
-
-
-def _has_pending_migrations() -> bool:
-    """Whether migrations of this version are pending."""
-    from django.db.migrations.executor import MigrationExecutor
-
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _unusable_error(reason: str) -> DatabaseUnreachable:

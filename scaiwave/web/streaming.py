@@ -132,7 +132,12 @@ class PacedStream:
         return self
 
     def __next__(self) -> bytes:
-        self._watch()
+        if self._unwatched is not None and self._rate:
+            arguments = (self._unwatched, self._ended)
+            self._unwatched = None
+            threading.Thread(
+                target=self._pace.watch, args=arguments, name="download-pace", daemon=True
+            ).start()
         self._pace.stop_sending()
         chunk = next(self._chunks)
         self._pace.start_sending(len(chunk))
@@ -141,12 +146,3 @@ class PacedStream:
     def close(self) -> None:
         self._ended.set()
         self._chunks.close()
-
-    def _watch(self) -> None:
-        if self._unwatched is None or not self._rate:
-            return
-        arguments = (self._unwatched, self._ended)
-        self._unwatched = None
-        threading.Thread(
-            target=self._pace.watch, args=arguments, name="download-pace", daemon=True
-        ).start()

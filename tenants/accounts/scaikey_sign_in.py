@@ -49,7 +49,10 @@ def _get_account(scaikey_id: str) -> AdminUser:
     """Return the account, which has no password and no permission of its own."""
     if account := AdminUser.objects.filter(scaikey_id=scaikey_id).first():
         return account
-    account = AdminUser(scaikey_id=scaikey_id, username=_build_username(scaikey_id))
+    username = f"{USERNAME_PREFIX}{scaikey_id}"
+    if len(username) > MAX_USERNAME_CHARS:
+        username = f"{USERNAME_PREFIX}{sha256(scaikey_id.encode()).hexdigest()}"
+    account = AdminUser(scaikey_id=scaikey_id, username=username)
     account.set_unusable_password()
     try:
         with transaction.atomic():
@@ -57,10 +60,3 @@ def _get_account(scaikey_id: str) -> AdminUser:
     except IntegrityError:  # by another sign-in of the same person at the same time
         return AdminUser.objects.get(scaikey_id=scaikey_id)
     return account
-
-
-def _build_username(scaikey_id: str) -> str:
-    username = f"{USERNAME_PREFIX}{scaikey_id}"
-    if len(username) <= MAX_USERNAME_CHARS:
-        return username
-    return f"{USERNAME_PREFIX}{sha256(scaikey_id.encode()).hexdigest()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from getpass import getpass
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def read_password(command: OperatorCommand, username: str, file: str | None) -> 
 def _read_from_file(file: str) -> str:
     name = "stdin" if file == "-" else file
     try:
-        text = _read_bytes(file).decode()
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
+            text = stream.read(MAX_FILE_BYTES + 1).decode()
     except OSError as error:
         raise _build_error(name, (error.strerror or str(error)).lower()) from None
     except UnicodeDecodeError:
@@ -62,13 +64,6 @@ def _read_from_file(file: str) -> str:
     if len(lines) != 1 or len(text) > MAX_FILE_BYTES:
         raise _build_error(name, "it must contain exactly one line")
     return lines[0]
-
-
-def _read_bytes(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    with Path(file).open("rb") as stream:
-        return stream.read(MAX_FILE_BYTES + 1)
 
 
 def _build_error(name: str, reason: str) -> UsageError:

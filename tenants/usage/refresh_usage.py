@@ -91,7 +91,14 @@ def refresh_usage(
         return _match_tenants(usage, month, now, dry_run=True)[1]
     with transaction.atomic():
         rows, result = _match_tenants(usage, month, now)
-        _save(rows)
+        # Write in the order of tenant IDs, so that concurrent runs can't deadlock.
+        TokenUsage.objects.bulk_create(
+            sorted(rows, key=lambda row: row.tenant_id),
+            batch_size=BATCH_SIZE,
+            update_conflicts=True,
+            unique_fields=["tenant", "month"],
+            update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
+        )
         _record(operator, result)
     return result
 
@@ -123,17 +130,6 @@ def _match_tenants(
         unknown=tuple(unknown),
         fetched_at=now,
         dry_run=dry_run,
-    )
-
-
-def _save(rows: list[TokenUsage]) -> None:
-    """Write in the order of tenant IDs, so that concurrent runs can't deadlock."""
-    TokenUsage.objects.bulk_create(
-        sorted(rows, key=lambda row: row.tenant_id),
-        batch_size=BATCH_SIZE,
-        update_conflicts=True,
-        unique_fields=["tenant", "month"],
-        update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
     )
 
 

@@ -84,11 +84,18 @@ class Command(ListCommand):
         }
 
     def format_row(self, row: Row) -> Row:
+        who, why = row["subject"] or row["scaikey_id"], row["reason"]
+        if row["kind"] in ("partners", "tenants", "groups"):
+            who = f"{row['kind'].removesuffix('s')} {who}"
+        if row["new_tenant"]:
+            why = f"moved to {row['new_tenant']}"
+        if row["approved_by"]:
+            why = f"{why} (approved by {row['approved_by']})"
         return {
             **row,
-            "who": _format_subject(row),
+            "who": who,
             "lost": _format_loss(row),
-            "why": _format_cause(row),
+            "why": why,
             "run": str(row["run_id"])[:SHORT_ID_CHARS],
         }
 
@@ -104,18 +111,6 @@ class Command(ListCommand):
         elif values != begin:
             note += f", suspensions and roles on {values.astimezone(zone):%Y-%m-%d %H:%M}"
         self.output.log(f"{note}. The first sync of a tenant is recorded as counts only.")
-
-
-def _format_cause(row: Row) -> str:
-    cause = f"moved to {row['new_tenant']}" if row["new_tenant"] else row["reason"]
-    return f"{cause} (approved by {row['approved_by']})" if row["approved_by"] else str(cause)
-
-
-def _format_subject(row: Row) -> str:
-    name = row["subject"] or row["scaikey_id"]
-    if row["kind"] in ("partners", "tenants", "groups"):
-        return f"{row['kind'].removesuffix('s')} {name}"
-    return str(name)
 
 
 def _format_loss(row: Row) -> str:

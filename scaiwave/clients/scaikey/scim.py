@@ -178,7 +178,8 @@ def _read_pages(
         elif not number or page.total is None or len(groups) >= page.total:
             return list(groups.values()) if page.total == len(groups) else None
         else:
-            count = _choose_next_count(count, number, len(body), paging)
+            if number >= count and len(body) <= MAX_GROWING_PAGE_BYTES:
+                count = paging.limit(min(2 * count, MAX_GROUPS_PER_PAGE))
             query = {"startIndex": len(groups) + 1, "count": count}
     return None
 
@@ -189,13 +190,6 @@ def _move_groups(page: _Groups, groups: dict[str, ScimGroup]) -> None:
     while page.resources:
         group = _convert(page.resources.pop())
         groups[group.id] = group
-
-
-def _choose_next_count(count: int, number: int, size: int, paging: Paging) -> int:
-    """Return how many groups to request after a page with `number` of them and `size` bytes."""
-    if number < count or size > MAX_GROWING_PAGE_BYTES:
-        return count
-    return paging.limit(min(2 * count, MAX_GROUPS_PER_PAGE))
 
 
 def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:

@@ -92,22 +92,19 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         fields = {name: options[name] for name in Sandbox.__dataclass_fields__ if name in options}
         with Sandbox(**fields) as sandbox:
-            self._print_introduction(sandbox)
+            counts = ", ".join(
+                f"{count:,} {name}" for name, count in sandbox.directory.count_entities().items()
+            )
+            approve = f"POST {sandbox.url}/sandbox/registrations/<request id>/approve"
+            self.stdout.write(f"ScaiKey sandbox on {sandbox.url}: {counts} (seed {sandbox.seed}).")
+            self.stdout.write(f"Register: scaiwave sync register --url {sandbox.url}")
+            self.stdout.write(f"Approve:  {'automatic' if sandbox.auto_approve else approve}")
+            if sandbox.webhook_url:
+                secret = sandbox.webhooks.options.secret
+                self.stdout.write(f"Webhooks: to {sandbox.webhook_url}, signed with {secret}")
+            self.stdout.write(f"Status:   GET {sandbox.url}/sandbox/\nStop:     Ctrl-C")
+            self.stdout.flush()
             stop.wait()
-
-    def _print_introduction(self, sandbox: Sandbox) -> None:
-        counts = ", ".join(
-            f"{count:,} {name}" for name, count in sandbox.directory.count_entities().items()
-        )
-        approve = f"POST {sandbox.url}/sandbox/registrations/<request id>/approve"
-        self.stdout.write(f"ScaiKey sandbox on {sandbox.url}: {counts} (seed {sandbox.seed}).")
-        self.stdout.write(f"Register: scaiwave sync register --url {sandbox.url}")
-        self.stdout.write(f"Approve:  {'automatic' if sandbox.auto_approve else approve}")
-        if sandbox.webhook_url:
-            secret = sandbox.webhooks.options.secret
-            self.stdout.write(f"Webhooks: to {sandbox.webhook_url}, signed with {secret}")
-        self.stdout.write(f"Status:   GET {sandbox.url}/sandbox/\nStop:     Ctrl-C")
-        self.stdout.flush()
 
 
 def _number(text: str) -> int:

@@ -236,7 +236,20 @@ class SuiteWorker(Worker):
                 error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
                 reason = error.message
             record_killed(job.definition, reason)
-        self._record_end(job, queue, execution, ended)
+        status = self.connection.hget(job.key, "status")
+        if status == JobStatus.FAILED.value.encode():
+            self.counts["failed"] += 1
+        elif status is None or ended == os.EX_OK:
+            self.counts["completed"] += 1
+        elif ended is None or status == JobStatus.QUEUED.value.encode():
+            put_back_job(queue, job, execution)
+            self.counts["put_back"] += 1
+            logger.warning("Job put back into the queue: %s (%s).", job.definition.name, job.id)
+        else:
+            error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
+            fail_job(queue, job, error, execution)
+            self.counts["failed"] += 1
+            _log_failure(job, error)
         self.set_state(WorkerStatus.IDLE)
 
     def _monitor(self, job: SuiteJob, execution: Execution) -> int | ScaiWaveError | None:
@@ -270,28 +283,6 @@ class SuiteWorker(Worker):
                     self.maintain_heartbeats(job, execution)
         self._horse_pid = 0
         return result if is_killed and status != 0 else status
-
-    def _record_end(
-        self,
-        job: SuiteJob,
-        queue: SuiteQueue,
-        execution: Execution,
-        ended: int | ScaiWaveError | None,
-    ) -> None:
-        status = self.connection.hget(job.key, "status")
-        if status == JobStatus.FAILED.value.encode():
-            self.counts["failed"] += 1
-        elif status is None or ended == os.EX_OK:
-            self.counts["completed"] += 1
-        elif ended is None or status == JobStatus.QUEUED.value.encode():
-            put_back_job(queue, job, execution)
-            self.counts["put_back"] += 1
-            logger.warning("Job put back into the queue: %s (%s).", job.definition.name, job.id)
-        else:
-            error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
-            fail_job(queue, job, error, execution)
-            self.counts["failed"] += 1
-            _log_failure(job, error)
 
     # A job, in its own process
 

@@ -34,9 +34,12 @@ def load_overview(now: datetime, operator: Operator | None = None) -> dict[str, 
     scope = name_scope(operator)
     if len(scope) > StoredOverview.MAX_SCOPE_CHARS:  # This server has no such tenant or partner.
         return build_overview(now, operator)
+    lock = LOCK
+    if scope != StoredOverview.SERVER:
+        lock += f"-{blake2b(scope.encode(), digest_size=8).hexdigest()}"
     deadline = time.monotonic() + MAX_WAIT_SECONDS
     while (document := _find_document(scope, now)) is None:
-        with process_lock(_name_lock(scope)) as is_free:
+        with process_lock(lock) as is_free:
             if is_free or time.monotonic() >= deadline:
                 return _find_document(scope, now) or _build(scope, now, operator)
         time.sleep(POLL_SECONDS)
@@ -54,12 +57,6 @@ def name_scope(operator: Operator | None) -> str:
     if operator.sees_everything or not key:
         raise ValueError(f"{operator.role.value} has no scope.")
     return f"{operator.role.value} {key}"
-
-
-def _name_lock(scope: str) -> str:
-    if scope == StoredOverview.SERVER:
-        return LOCK
-    return f"{LOCK}-{blake2b(scope.encode(), digest_size=8).hexdigest()}"
 
 
 def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, Any]:

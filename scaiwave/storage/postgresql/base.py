@@ -54,7 +54,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             super()._commit()  # type: ignore[misc]  # django-stubs lack it
         except DatabaseError as error:
-            if transaction_id is None or not self._is_unanswered(error):
+            # An error has a state if the server sent it. After its last one it closes.
+            has_state = getattr(error.__cause__, "sqlstate", None) is not None
+            if transaction_id is None or (has_state and not self.connection.closed):
                 raise
             works = list_uncommitted(self.run_on_commit)
             self.connection.close()  # What is left of the response must not answer a later query.
@@ -74,10 +76,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             row = self.connection.execute("SELECT pg_current_xact_id_if_assigned()::text")
             transaction_id: str | None = row.fetchone()[0]
         return transaction_id
-
-    def _is_unanswered(self, error: DatabaseError) -> bool:
-        """Return whether the error is not the server's, or the last that it sent."""
-        return getattr(error.__cause__, "sqlstate", None) is None or bool(self.connection.closed)
 
     def _find_out(self, transaction_id: str) -> bool | None:
         """Return whether the transaction was saved; None if the server does not tell in time.

@@ -51,12 +51,6 @@ def verify_audit_export(
     """
     if operator is not None:
         operator.require(Permission.VIEW_PLATFORM)
-    own, trusted = _load_keys(keys, operator)
-    check = _ExportCheck(own, frozenset(trusted), kept, now, compares=operator is not None)
-    return check.run(file)
-
-
-def _load_keys(keys: list[str], operator: Operator | None) -> tuple[dict[str, KnownKey], set[str]]:
     try:
         with translate_errors():
             known, trusted = load_trusted_keys(keys, own=operator is not None)
@@ -64,7 +58,8 @@ def _load_keys(keys: list[str], operator: Operator | None) -> tuple[dict[str, Kn
         alternative = "Without a database, pass the public key of the server with --key."
         error.fix = f"{error.fix} {alternative}".strip()
         raise
-    return known, set(trusted)
+    check = _ExportCheck(known, frozenset(trusted), kept, now, compares=operator is not None)
+    return check.run(file)
 
 
 class _ExportCheck:

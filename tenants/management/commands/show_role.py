@@ -5,7 +5,6 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from scaiwave.console.output import Output
 from tenants.lookup.serializers import Row
 from tenants.management.output import format_status, print_sections, with_paths
 from tenants.roles.queries.roles import show_role
@@ -81,7 +80,20 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json(document)
         elif "role" in document:
-            _print_role(self.output, document["role"])
+            role = document["role"]
+            is_described = bool(role["description"])
+            self.output.print_record(
+                [column for column in ROLE if is_described or column.key != "description"], role
+            )
+            grants = [{**row, "to": _format_grantee(row)} for row in role["grants"]]
+            print_sections(
+                self.output,
+                ("Grants", GRANTS, grants),
+                ("Holders", HOLDERS, with_paths(role["holders"])),
+            )
+            if not role["holders"]:
+                self.output.print_line()
+                self.output.print_line("No one holds this role.")
         else:
             participant = document["participant"]
             self.output.print_record(
@@ -91,20 +103,6 @@ class Command(OperatorCommand):
             if not participant["roles"]:
                 self.output.print_line()
                 self.output.print_line("This participant holds no roles.")
-
-
-def _print_role(output: Output, role: Row) -> None:
-    is_described = bool(role["description"])
-    output.print_record(
-        [column for column in ROLE if is_described or column.key != "description"], role
-    )
-    grants = [{**row, "to": _format_grantee(row)} for row in role["grants"]]
-    print_sections(
-        output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_paths(role["holders"]))
-    )
-    if not role["holders"]:
-        output.print_line()
-        output.print_line("No one holds this role.")
 
 
 def _format_grantee(grant: Row) -> str:
