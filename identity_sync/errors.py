@@ -294,7 +294,7 @@ class SyncSkipsRepeated(RefusedError):
 
 
 class WebhookNotConfigured(ConfigurationError):
-    """A webhook arrived, and no secret is configured with which it could be verified."""
+    """A webhook arrived, and no secret is configured to verify it."""
 
     code = "SW_WEBHOOK_NOT_CONFIGURED"
     http_status = 503

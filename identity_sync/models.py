@@ -259,11 +259,11 @@ class SyncChangeValues(models.Model):
 
 
 class SyncPlannedChange(SyncDifference):
-    """A change that a run has planned and not made: of a dry run, or what a limit has stopped.
+    """A change that a run has planned and not made: in a dry run, or over a limit.
 
-    A run has the first ones of each kind, in the order in which they are read: removals first.
-    `values` is as in `SyncChangeValues`. The row may not exist here yet, nor its tenant, of which
-    `tenant_slug` is the name. `person_scaikey_id` is the person, or the member of a group.
+    A run has the first ones of each kind, in their reading order: removals first.
+    `values` is as in `SyncChangeValues`. The row may not exist here yet, nor its tenant:
+    `tenant_slug` is its name. `person_scaikey_id` is the person, or the member of a group.
     """
 
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="planned_changes")

@@ -85,7 +85,7 @@ class Reason(models.TextChoices):
 
 
 ON_PURPOSE = (Reason.OFF_FOR_RUN, Reason.OFF_FOR_TENANT, Reason.KEPT)
-"""The reasons for which operators have losses of access skipped."""
+"""The reasons of losses that operators have skipped."""
 
 POSTPONED = (
     Reason.NO_CONTROL,
@@ -97,7 +97,7 @@ POSTPONED = (
     Reason.MEMBERS_INCOMPLETE,
     Reason.LOOKUP_FAILED,
 )
-"""The reasons for which a loss of access waits for a proof."""
+"""The reasons of losses that wait for a proof."""
 
 _WITH_DETAIL = {
     Reason.UNUSABLE: "{0}: {1}",
@@ -114,7 +114,7 @@ def format_reason(code: str, detail: str) -> str:
 
 
 def format_cause(code: str, detail: str) -> str:
-    """Return the sentence of a reason, for a text that states itself what is postponed.
+    """Return the sentence of a reason, for a text that names the postponed rows itself.
 
     A code of a later release is shown as it is.
     """

@@ -32,7 +32,7 @@ class KindCounts:
 class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
-    `losses` counts the losses of access among the changes, or among what was refused;
+    `losses` counts the losses of access among the changes, or among the refused ones;
     `losses_by_tenant` the ones among the changes by measure and tenant, and `counted_losses` which
     of these count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
     number of removals that wait for a decision. `plan` describes the file that the plan was written

@@ -102,7 +102,7 @@ class TotalSource(Protocol):
 
 
 class FigureSource(Protocol):
-    """Any other figure of tenants, as an expression by which lists are sorted and filtered."""
+    """Any other figure of tenants, as an expression that sorts and filters lists."""
 
     @property
     def build(self) -> Callable[[], Any]: ...

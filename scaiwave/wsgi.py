@@ -26,7 +26,7 @@ GUNICORN_BOOT_ERROR = 3
 class Application:
     """Django's application, which also answers health checks before `migrate` has run.
 
-    Until then there is no secret key, and a random one, with which nothing is stored, replaces it.
+    Until then there is no secret key, and a random one replaces it. Nothing is stored with that.
     """
 
     def __init__(self) -> None:

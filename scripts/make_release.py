@@ -22,7 +22,7 @@ VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 UNRELEASED_SUFFIX = ".dev0"
 """Ends the version between two releases, so that a wheel of such a checkout has its own version."""
 REQUIREMENTS = ("runtime", "web", "s3")
-"""The locks of what a server runs, which the SBOM lists together."""
+"""The locks of the packages that a server runs, which the SBOM lists together."""
 # The files that contain the version, and the line with it.
 VERSION_LINES = {
     "pyproject.toml": 'version = "{}"\n',

@@ -15,7 +15,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.serializers import Row
 
 MAX_OVERLAP_DAYS = 365
-"""The longest time for which a replaced key may keep verifying."""
+"""The longest time that a replaced key may keep verifying."""
 
 ROTATION_PERIOD = timedelta(days=365)
 """Keys are rotated yearly (ScaiWave docs, concepts/federation)."""

@@ -43,7 +43,7 @@ class PeerAddresses:
 
 
 def get_peer_networks(config: Configuration) -> list[Network]:
-    """Return the private networks in which peers may be. Raises SettingInvalid."""
+    """Return the private networks that may contain peers. Raises SettingInvalid."""
     try:
         return [ipaddress.ip_network(text) for text in config.get_list(NETWORKS_SETTING)]
     except ValueError:

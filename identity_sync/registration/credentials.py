@@ -159,7 +159,7 @@ def install_credentials(
 def find_overridden_settings(
     config: Configuration, receipt: PendingRegistration, credentials: Credentials
 ) -> list[str]:
-    """Return the settings to which the environment gives another value than the file has now."""
+    """Return the settings that have another value in the environment than in the file now."""
     return [
         name
         for name, value in build_settings(receipt, credentials).items()

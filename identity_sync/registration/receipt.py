@@ -141,7 +141,7 @@ def _read_receipt(home: Path) -> PendingRegistration | None:
 def _recover_credentials(
     home: Path, receipt: PendingRegistration | None
 ) -> PendingRegistration | None:
-    """Return what a killed process left of this registration, or of any if there is no receipt."""
+    """Return the rest of this registration from a killed process, or any without a receipt."""
     for path in _list_leftovers(home):
         leftover = _read_leftover(path)
         if leftover is None or leftover.credentials is None:

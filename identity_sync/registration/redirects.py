@@ -1,4 +1,4 @@
-"""The redirect URI with which people can sign in to this server at ScaiKey."""
+"""The redirect URI of sign-ins to this server at ScaiKey."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class RegistrationResult:
     overridden: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
-        """Return what --json prints; what is unknown is null."""
+        """Return the document of --json; unknown values are null."""
         registration = {name: value or None for name, value in self.facts().items()}
         return {
             "registration": registration,
@@ -98,7 +98,7 @@ class RegistrationResult:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the registration."""
+        """Return the known facts of the registration."""
         return {
             name: value
             for name, value in asdict(self).items()
@@ -143,7 +143,7 @@ def register(
     require_activated()
     config = context.config
     with registration_lock(config.home):
-        # 1. Find out where an earlier process has stopped, or discard what it began.
+        # 1. Find out where an earlier process has stopped, or discard its work.
         receipt = None if restart else load_pending(config)
         is_discarded = restart and discard_pending(context, dry_run=dry_run)
         if receipt is not None and not dry_run:

@@ -98,7 +98,7 @@ class ResponseFile:
             return False
 
     def sync(self) -> None:
-        """Make what was recorded survive a power failure. Raises OSError."""
+        """Make the record survive a power failure. Raises OSError."""
         if self._map is not None:
             self._map.flush()
         os.fsync(self._descriptor)

@@ -68,7 +68,7 @@ def mask_setting(setting: SettingDefinition, value: str) -> str:
 
 
 def mask_secret(value: str) -> str:
-    """Return `abcd****wxyz`, or only the mask for a short secret, of which little would be left."""
+    """Return `abcd****wxyz`, or only the mask for a short secret."""
     if not value:
         return ""
     return f"{value[:4]}{MASK}{value[-4:]}" if len(value) >= MIN_PARTLY_SHOWN_CHARS else MASK

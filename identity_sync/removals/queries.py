@@ -39,7 +39,7 @@ class RemovalFilter:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all rows of a tenant match, so that a digest covers what is listed."""
+        """Whether all rows of a tenant match, so that a digest covers the list."""
         return self.loss is None and self.since is None
 
 

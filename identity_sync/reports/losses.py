@@ -108,7 +108,7 @@ def _list_subjects(operator: Operator, person: Participant) -> list[UUID]:
 def _iter_losses(
     changes: QuerySet[SyncChange], loss: Loss | None, limit: int | None
 ) -> Generator[Row, None, None]:
-    """Read the changes page by page: what is filtered out here can't be limited by the database."""
+    """Read the changes page by page: the database can't apply the filters of this module."""
     number, page = 0, list(changes[:BATCH_SIZE])
     while page:
         found = [

@@ -1,4 +1,4 @@
-"""The counts of a run as a table: kinds by what was done with their records, each with a link."""
+"""The counts of a run as a table: a row for each kind, a column and links for each action."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _find_list(run: SyncRun, column: str, *, has_plan: bool) -> str:
     is_written = run.outcome in WRITTEN
     if is_written and column != "skipped":
         return CHANGES
-    # The changes have only what a run was the first to skip.
+    # The changes have only rows that no earlier run has skipped.
     if has_plan and run.outcome != Outcome.APPLIED:
         return PLANNED
     return CHANGES if is_written else ""

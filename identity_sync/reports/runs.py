@@ -204,7 +204,7 @@ def visible_runs(operator: Operator) -> SyncRunQuerySet:
 
 
 def describe_run(run: SyncRun, operator: Operator, now: datetime) -> Row:
-    """Convert a run. `change_count` is what it changed, `planned_count` what its plan had.
+    """Convert a run. `change_count` are its changes, `planned_count` the changes of its plan.
 
     Counts and messages of runs for all tenants are None for operators with a narrower scope.
     """

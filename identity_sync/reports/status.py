@@ -83,7 +83,7 @@ def sync_status(
     tenant: str | None = None,
     partner: str | None = None,
 ) -> SyncStatus:
-    """Return the status; what can't be read is null, and its error is one of `errors`.
+    """Return the status; an unreadable part is null, and its error is one of `errors`.
 
     `drift` reads ScaiKey's lists; None omits it. `tenant` or `partner` restricts runs, skips and
     the judgement. An operator who does not see the whole platform sees only the counts of runs for
@@ -190,7 +190,7 @@ def _find_registrations(config: Configuration) -> tuple[Registration | None, Reg
 
 
 def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
-    """Return the request in use and what is configured; credentials may be set manually, too."""
+    """Return the request in use and the configuration; credentials may be set manually, too."""
     row, pending = _find_registrations(config)
     document: dict[str, Any] = {
         "state": row.state if row else None,

@@ -84,13 +84,11 @@ def _is_open(removal: Any) -> bool:
 
 
 def _explain_sync(row: Any) -> str:
-    return (
-        "Fetches all records from ScaiKey and applies what has changed, within the removal limit."
-    )
+    return "Fetches all records from ScaiKey and applies the changes, within the removal limit."
 
 
 def _explain_dry_run(row: Any) -> str:
-    return "Fetches all records from ScaiKey and lists what a sync would change. Changes nothing."
+    return "Fetches all records from ScaiKey and lists the changes of a sync. Changes nothing."
 
 
 register_act(

@@ -115,7 +115,7 @@ def _format_values(values: Sequence[dict[str, Any]]) -> str:
 
 
 def find_existing(changes: Sequence[SyncPlannedChange]) -> set[UUID]:
-    """Return the subjects that have a page: what a plan adds has no row."""
+    """Return the subjects that have a page: planned additions have no row."""
     existing: set[UUID] = set()
     for kind, model in SUBJECTS.items():
         keys = [change.subject_id for change in changes if change.kind == kind]
@@ -192,7 +192,7 @@ class SyncPlannedChangeAdmin(_ChangeAdmin):
 
     @admin.display(description="before → after")
     def values_text(self, change: SyncPlannedChange) -> str:
-        """The fields before and after the change; of what is skipped there are none."""
+        """The fields before and after the change; skipped rows have none."""
         return _format_values(encode_values(change.values)) or EMPTY_VALUE
 
 
@@ -331,7 +331,7 @@ class SyncSkipAdmin(ReadOnlyAdmin):
         return f"{format_word(skip.kind)} {subject}: {skip.reason}"
 
     def prefetch_columns(self, rows: list[Any]) -> None:
-        """Find the people among what was skipped; a new person has no row yet."""
+        """Find the people among the skipped rows; a new person has no row yet."""
         keys = [row.subject_scaikey_id for row in rows if row.kind == "participants"]
         found = Participant.objects.filter(scaikey_id__in=keys)
         people = {
@@ -345,7 +345,7 @@ class SyncSkipAdmin(ReadOnlyAdmin):
 
     @admin.display(description="subject")
     def subject(self, skip: Any) -> str:
-        """The name, or the ScaiKey ID of what has none; of a person with a link."""
+        """The name, or the ScaiKey ID without one; people have a link."""
         if not hasattr(skip, "participant_id"):
             self.prefetch_columns([skip])
         name = skip.subject_name

@@ -183,7 +183,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return runs.annotate(**texts)
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Return the run with what the account may see of it.
+        """Return the run with the figures that the account may see.
 
         The sync of one tenant can take people from another one.
         """
@@ -200,7 +200,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return run
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Leave out what a run with this outcome can't have."""
+        """Leave out the fields that a run with this outcome can't have."""
         fields = super().get_fields(request, obj)
         if not isinstance(obj, SyncRun):
             return fields
@@ -231,7 +231,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="figures")
     def figures(self, run: Any) -> str:
-        """A table of the counts: kinds by what was done with their records."""
+        """A table of the counts, with a row for each kind."""
         if not (rows := build_rows(run, has_plan=run.visible_planned.exists())):
             return EMPTY_VALUE
         context = {"columns": ("Kind", *COLUMNS), "rows": rows}
@@ -337,7 +337,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     list_filter = ("state", "received_at")
     list_select_related = ("run", "run__tenant")
     search_fields = ("event_id__exact", "scaikey_id__exact")
-    search_help_text = "Search by ID of an event, or ScaiKey ID of what it is about."
+    search_help_text = "Search by ID of an event, or ScaiKey ID of its subject."
     sortable_by = ("received_at",)
     ordering = ("-received_at", "-id")
 

@@ -1,4 +1,4 @@
-"""Record in the audit log who ran a sync, and what it may and did take.
+"""Record a sync in the audit log: its operator, its permissions and its losses of access.
 
 Scheduled runs and those for webhooks are recorded only if someone loses access or has given a
 permission, such as `--purge-after` for cron: else the log would consist of them. Runs that change
@@ -32,7 +32,7 @@ def audit_run(
 ) -> None:
     """Call it in the transaction that applies the plan.
 
-    `permissions` are what the run was allowed beyond its usual limits, or None.
+    `permissions` are the exceptions from its usual limits, or None.
     """
     given = {name: value for name, value in permissions.items() if value is not None}
     if run.trigger != Trigger.MANUAL and not (given or report.has_losses):

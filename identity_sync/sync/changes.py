@@ -34,7 +34,7 @@ ROLES = "roles"
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """A row of the plan. `values` has the fields that change; of what is skipped it is empty.
+    """A row of the plan. `values` has the fields that change, and is empty for skipped rows.
 
     `is_removal` is set by `list_first_changes` only.
     """
@@ -73,7 +73,7 @@ _NOT_FIRST = """
 
 
 def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
-    """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
+    """Yield the plan in batches, kind by kind, with skipped rows but without first runs."""
     for kind in KINDS:
         yield from _iter_kind(kind, _NOT_FIRST, [])
 
@@ -100,7 +100,7 @@ def iter_sections() -> Iterator[ChangeSection]:
         yield ChangeSection(slug, kind, batches)
 
 
-# A loss of access of the row itself, or of a role; then what is skipped; then everything else.
+# A loss of access of the row itself, or of a role; then skipped rows; then everything else.
 _RANK = """
     CASE WHEN d.action IN ('deactivate', 'move')
            OR EXISTS (SELECT 1 FROM losses lo WHERE lo.row_id = d.row_id)

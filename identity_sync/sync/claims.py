@@ -1,4 +1,4 @@
-"""Claims: the rows that would lose access by the lists, and what is decided about each.
+"""Claims: the rows that would lose access by the lists, and the decision about each.
 
 A claim is a row of the temporary table `loss_claims`. Its `state` is:
 
@@ -9,7 +9,7 @@ A claim is a row of the temporary table `loss_claims`. Its `state` is:
 * `kept` if removals are turned off for the run or the tenant,
 * `assumed` if it was not looked up, because the loss waits for a decision anyway.
 
-Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` is what a look-up
+Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` the answer of a look-up
 reported.
 
 Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
@@ -454,7 +454,7 @@ def count_states(kind: str, ids: Sequence[str] | None = None) -> dict[str, int]:
 
 
 def format_postponed_cause(kind: str) -> str:
-    """Return why one of the postponed claims is, of which there must be one."""
+    """Return the cause of a postponed claim. There must be one."""
     sql = "SELECT note, detail FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1"
     note, detail = fetch_one(sql, [kind])
     return format_cause(note, detail or "")
@@ -468,7 +468,7 @@ def _claims(kind: str) -> tuple[str, str, list[str]]:
 
 
 def _ids_of(kind: str) -> str:
-    """Return the column with what is looked up."""
+    """Return the column with the IDs to look up."""
     return "group_scaikey_id" if kind == MEMBERSHIPS else "scaikey_id"
 
 

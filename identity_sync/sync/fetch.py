@@ -1,7 +1,7 @@
 """Fetch the lists within the scope of this server's credentials, and stage them.
 
-The scope is what the credentials can read, and so what a sync may deactivate. Nothing is decided
-here.
+The scope is every row that the credentials can read, so that a sync may deactivate it. Nothing is
+decided here.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _ensure_complete(pages: PageIterator[Any], kind: str, outcome: str = "") -> 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a list, each of which a query parameter selects by one of these IDs.
+    """The parts of a list. A query parameter selects each by one of these IDs.
 
     At most `max_share` of them may be unreadable, or fewer than MIN_UNREADABLE.
     """

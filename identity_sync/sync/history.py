@@ -184,7 +184,7 @@ def _describe_error(error: BaseException | None) -> tuple[str, str, str]:
 
 
 def record_changes(run: SyncRun, *, with_values: bool) -> None:
-    """Record what the run is about to change, and what it skips for the first time.
+    """Record the changes of the run, and the rows that it skips for the first time.
 
     This must be called before the plan is applied, in the same transaction.
     """
@@ -341,7 +341,7 @@ _STILL_SKIPPED = f"""
 
 
 def record_skips(tenant: Tenant | None, now: datetime) -> None:
-    """Record since when each row is skipped, and delete what is no longer skipped.
+    """Record since when each row is skipped, and delete the records of other rows.
 
     A run for one tenant deletes only skips of that tenant.
     """

@@ -113,7 +113,7 @@ def _find_suspended(kind: str, loss: Loss) -> int:
     )
 
 
-# By what the partners will be, and not by claims: a sync of one tenant makes none about it.
+# By the future state of the partners, not by claims: a sync of one tenant makes none about it.
 _MOVED_TO_INACTIVE_PARTNERS = f"""
     INSERT INTO removals ({_COLUMNS})
     SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
@@ -238,7 +238,7 @@ _COVERED_MEMBERSHIPS = f"""
 
 
 def mark_set_aside() -> None:
-    """Give covered removals the state of what they follow, if that is set aside."""
+    """Give covered removals the state of their cause, if that is set aside."""
     execute(
         f"""
         UPDATE removals SET state = r.state, skip_reason = r.skip_reason

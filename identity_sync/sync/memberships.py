@@ -78,7 +78,7 @@ def plan_removals() -> None:
 
 
 def plan_skips() -> None:
-    """Add to the plan what is skipped, so that it is counted and listed: postponed removals, and
+    """Add skipped rows to the plan, so that they are counted and listed: postponed removals, and
     groups whose members can't be read."""
     _plan_claims("skipped", "ec.note", ("postponed", "inconsistent", "kept"))
     execute(
@@ -134,7 +134,7 @@ def plan_changes() -> None:
 
 
 def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
-    """Plan edges of members that exist: first all as additions, of which the known are restored."""
+    """Plan edges of members that exist: all as additions first; then known ones are restored."""
     execute(
         f"""
         INSERT INTO new_edges (n, is_group, row_id, tenant_id, group_id, member_id)

@@ -1,4 +1,4 @@
-"""The error of a run that applied its plan except for what it skipped: what, and what to do."""
+"""The error of a run that applied its plan except for skipped rows, with the advice for each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Pending removals in a run: which claims they answer, and what becomes of each.
 
-A claim for which a row waits is not looked up again, unless someone has approved the row. Then it
+A claim with a waiting row is not looked up again, unless someone has approved the row. Then it
 is looked up whatever the budget is, and applied if it is still true.
 """
 
@@ -41,7 +41,7 @@ _SUSPENDED = ", ".join(f"'{loss}'" for loss in SUSPENSIONS.values())
 
 
 def _is_same_claim(kind: str) -> str:
-    """SQL for whether a row is about what the list claims."""
+    """SQL for whether a row is about the claim of the list."""
     staged = f"(SELECT s.{{}} FROM stage_{kind} s WHERE s.scaikey_id = loss_claims.scaikey_id)"
     conditions = [f"loss_claims.is_absent = 1 AND q.loss IN ({_REMOVED}) AND q.destination = ''"]
     if kind != "partners":
@@ -131,7 +131,7 @@ def has_last_super_admin() -> bool:
 
 
 def list_pending_tenants() -> list[str]:
-    """Return the slugs of the tenants in which removals wait, sorted."""
+    """Return the slugs of the tenants with pending removals, sorted."""
     return fetch_column(
         "SELECT DISTINCT t.slug FROM removals r JOIN sw_tenants t ON t.id = r.tenant_id "
         "WHERE r.state = 'pending' AND r.root_id IS NULL ORDER BY t.slug"

@@ -104,7 +104,7 @@ def plan_changes(
     targets_only: bool = False,
     progress: ProgressCallback = null_progress,
 ) -> Plan:
-    """Plan everything but removals, in the order in which the kinds depend on each other.
+    """Plan everything but removals, each kind after the kinds that it depends on.
 
     `present` is the result of `count_present`, and `confirmation` the decisions about the losses
     that the lists claim. `progress` gets the numbers of planned and of all staged records.
@@ -248,7 +248,7 @@ def unplan_freed_slugs() -> int:
 def plan_freed_slugs(plan: Plan) -> None:
     """Plan new slugs for the removed tenants whose slug a tenant of ScaiKey gets.
 
-    Call it once the removal limit has skipped what is over it. These rows have no staged record.
+    Call it once the removal limit has skipped the losses over it. These rows have no staged record.
     """
     counts = plan.kinds["tenants"]
     if not counts.added + counts.updated + counts.restored:

@@ -1,4 +1,4 @@
-"""Plan files: what a sync would do, written for review and read again to apply exactly its losses.
+"""Plan files: the changes of a sync, written for review and read again to apply its losses.
 
 A plan file is one JSON document with one row a line, so that a plan of any size is written and read
 in little memory. Its last line is a signature over everything before it, made with this server's
@@ -71,7 +71,7 @@ _TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
 
 
 class PlanHead(msgspec.Struct, frozen=True):
-    """What a plan is bound to, and what it has.
+    """The server, database and run of a plan, and its counts.
 
     A plan is for one server (`server_name`), one ScaiKey (`scaikey_url`), one database (which has
     its `run_id`) and one tenant or all (None). `losses` counts the losses of access by kind;

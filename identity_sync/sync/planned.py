@@ -15,7 +15,7 @@ from tenants.models import Tenant
 
 @dataclass
 class Plan:
-    """The numbers of planned changes, and what they are compared with.
+    """The numbers of planned changes, and the numbers to compare them with.
 
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
     `unplaced` which of them have no tenant here. `conflicts` are tenants that are skipped because

@@ -75,7 +75,7 @@ _CAUSES = {
     AFFECTED: ("participants", "tenants", "grants", "memberships", "groups"),
 }
 
-# What waits for its tenant does not count for the server, and what has a limit of its own nowhere.
+# Losses over the limit of a tenant don't count for the server; others have a limit of their own.
 _COUNTED = "(r.state = 'judged' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
 _OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
 _OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
@@ -294,7 +294,7 @@ def _judge_server(limit: RemovalLimit, measures: Collection[str]) -> None:
 
 
 def _find_exceeded(limit: RemovalLimit) -> list[str]:
-    """Return the measures of which the staged losses exceed the limit of the server."""
+    """Return the measures whose staged losses exceed the limit of the server."""
     exceeded = []
     for measure, number in [*count_losses().items(), (AFFECTED, count_affected())]:
         spent = limit.count_spent(measure) if number else 0
@@ -312,7 +312,7 @@ def _list_kinds(measure: str) -> str:
 
 
 def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
-    """Check the losses of a plan for review, which includes what a sync would set aside.
+    """Check the losses of a plan for review, which includes rows that a sync would set aside.
 
     Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
     """

@@ -200,10 +200,10 @@ def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
 
 
 def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
-    """Write what a sync would do, with every loss of access looked up; nothing else is changed.
+    """Write the plan of a sync, with every loss of access looked up; nothing else is changed.
 
     Raises `FileUnwritable` or `DiskFull`, and what `run_sync` raises. After `SyncStopped` the plan
-    is written too: it shows what a sync would refuse.
+    is written too: it shows the refused losses.
     """
     options.operator.require(Permission.SYNC_TENANTS)
     stopped: SyncStopped | None = None
@@ -241,7 +241,7 @@ def compute_drift(
     tenant: str | None = None,
     before_activation: bool = False,
 ) -> SyncReport:
-    """Return what a sync would change now; nothing is written and no run is recorded.
+    """Return the changes of a sync now; nothing is written and no run is recorded.
 
     It takes the permission for that sync, or to view the platform. `before_activation` permits it
     on a restored server, to whose operator it is shown first.
@@ -442,7 +442,7 @@ def _decide(context: _SyncContext) -> SyncStopped | None:
 
 
 def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
-    """Skip the removals that wait for a decision, and count what is left."""
+    """Skip the removals that wait for a decision, and count the rest."""
     report = context.report
     freed = unplan_freed_slugs()  # A tenant that is skipped now keeps its slug.
     if skip_set_aside() + freed:

@@ -1,4 +1,4 @@
-"""What the credentials of this server can read, and so what a sync may deactivate."""
+"""The scope: the rows that the credentials can read, so that a sync may deactivate them."""
 
 from __future__ import annotations
 

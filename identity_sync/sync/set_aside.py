@@ -68,7 +68,7 @@ def _keep_field(kind: str, column: str, cause: Reason) -> int:
 
 
 def _skip_field(kind: str, field: str, rows: str) -> None:
-    """Take a field from planned updates, and add what is skipped to the plan."""
+    """Take a field from planned updates, and add the skipped rows to the plan."""
     execute(
         f"""
         UPDATE sync_plan SET fields = trim(replace(',' || fields || ',', ',{field},', ','), ',')

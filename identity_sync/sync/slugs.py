@@ -118,7 +118,7 @@ def limit_warnings(warnings: list[str], noun: str) -> list[str]:
 
 
 def _accept_stored_slugs(staged: str, table: str, identity: str) -> None:
-    """Accept what is not a slug today where the row has it already."""
+    """Accept a text that isn't a valid slug where the row has it already."""
     execute(
         f"UPDATE {staged} SET slug_problem = NULL WHERE slug_problem IS NOT NULL AND EXISTS ("
         f"SELECT 1 FROM {table} p WHERE p.{identity} = {staged}.scaikey_id "

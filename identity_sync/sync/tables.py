@@ -98,10 +98,10 @@ TABLES = {
     ),
     # Records of a list that can't be used: their rows stay unchanged. Confirm and plan read them.
     "unusable_records": TemporaryTable("u", "kind, scaikey_id, detail", index="kind, scaikey_id"),
-    # Lists that ScaiKey does not return, for plan. `kind` is what they list, and `scaikey_id` the
-    # group, tenant or partner of which they do.
+    # Lists that ScaiKey does not return, for plan. `kind` is the kind of their rows, and
+    # `scaikey_id` the group, tenant or partner that they belong to.
     "unreadable_lists": TemporaryTable("ul", "kind, scaikey_id, detail"),
-    # The tenants whose rows may be deactivated: what the credentials of this server can read.
+    # The tenants whose rows may be deactivated: those the credentials can read.
     "scope_tenants": TemporaryTable("sc", "tenant_id uuid", index="tenant_id"),
     # Tenants whose people lose no access: removals are turned off, or a list can't be read. NULL
     # stands for everything. Confirm and judge read them.
@@ -114,12 +114,12 @@ TABLES = {
         index="scaikey_id",
     ),
     "fetched_group_rows": TemporaryTable("fr", "group_id uuid, scaikey_id", index="group_id"),
-    # ---- Confirm: what the lists would take, and what was decided about each. ----
+    # ---- Confirm: the losses by the lists, and the decision about each. ----
     # Rows that would lose access by the lists. Plan and judge read what became of them.
     "loss_claims": TemporaryTable(
         "c",
         "kind, scaikey_id, row_id uuid, tenant_id uuid",
-        "is_absent flag, is_moved flag, is_inactive flag",  # in which way the list shows it
+        "is_absent flag, is_moved flag, is_inactive flag",  # how the list shows it
         "role_losses integer",  # how many roles it takes; such a claim is only about roles
         "state, note, detail",  # the states are in claims.py
         index="kind, scaikey_id",
@@ -131,14 +131,14 @@ TABLES = {
         "state, note",
         index="group_scaikey_id",
     ),
-    # The open claims of one kind in random order, the order in which they are looked up.
+    # The open claims of one kind in random order, which is the order of the look-ups.
     "claim_order": TemporaryTable("co", "n number, scaikey_id"),
     # One batch of look-ups. For groups whose members were read again, `result` is the state of the
     # claims about their edges.
     "lookups": TemporaryTable(
         "l",
         "kind, scaikey_id",
-        "result",  # what the look-up proves: found, removed or unknown
+        "result",  # proven by the look-up: found, removed or unknown
         "note, detail",
         index="kind, scaikey_id",
     ),
@@ -188,7 +188,7 @@ TABLES = {
         "gm", "scaikey_id, group_id uuid, tenant_id uuid", index="scaikey_id"
     ),
     # ---- Judge: which losses of access may be applied. ----
-    # What the plan takes from someone, with what was decided; the states are in losses.py. Record
+    # The losses of access in the plan, with the decisions; the states are in losses.py. Record
     # reads it.
     "removals": TemporaryTable(
         "r",
@@ -202,7 +202,7 @@ TABLES = {
         "state",
         "limit_code",  # the limit that set it aside, of `models.Limit`
         "skip_reason",  # why it is off
-        "root_id uuid",  # the row of the removal from which it follows
+        "root_id uuid",  # the row of the removal that causes it
         "is_assumed flag",  # whether it was not looked up in this run
         index="row_id",
     ),
@@ -227,7 +227,7 @@ TABLES = {
     # The removals of a plan file, with the columns of `removals`; `name` describes the subject.
     "reviewed_removals": TemporaryTable("v", "subject_id uuid, loss, cause, destination, name"),
     # ---- Apply ----
-    # New people whose preferred local ID is taken, and what is appended to it.
+    # New people whose preferred local ID is taken, and the suffix of their ID.
     "taken_local_ids": TemporaryTable("tl", "n number, tenant_id uuid, scaikey_id"),
     "local_id_suffixes": TemporaryTable("su", "n number, suffix"),
 }

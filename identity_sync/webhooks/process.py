@@ -184,7 +184,7 @@ def _sync(
 def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> None:
     """Mark the events as handled, or to be tried again if their look-up proved nothing.
 
-    A look-up covers what was announced before it: with an event, earlier ones about the same record
+    A look-up covers the events before it: with an event, earlier ones about the same record
     that have failed are handled too. None of them is tried after a later one.
     """
     proven = {(event.kind, event.scaikey_id) for event in batch} - targets.unproven.keys()

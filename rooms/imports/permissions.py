@@ -53,7 +53,7 @@ def resolve_target(
 def revalidate_target(operator: Operator, target: ImportTarget) -> ImportTarget:
     """Return the same target in its current state.
 
-    Validating a large bundle takes minutes, in which a participant may have been removed. Raises
+    Validating a large bundle takes minutes. A participant may have been removed since. Raises
     the errors of `resolve_target`.
     """
     return resolve_target(

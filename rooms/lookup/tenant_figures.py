@@ -1,4 +1,4 @@
-"""Figures of tenants as SQL expressions, by which the admin site sorts and filters."""
+"""Figures of tenants as SQL expressions. The admin site sorts and filters by them."""
 
 from __future__ import annotations
 

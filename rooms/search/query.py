@@ -30,7 +30,7 @@ class SearchQuery:
 
     @property
     def fts5_query(self) -> str:
-        """Return each term as an FTS5 string, in which no character is an operator."""
+        """Return each term as an FTS5 string: no character in it is an operator."""
         escaped = (term.replace('"', '""') for term in self.terms)
         return " ".join(f'"{term}"' for term in escaped)
 

@@ -38,7 +38,7 @@ MAX_PROXIES = 20
 def get_client_address(request: HttpRequest) -> str:
     """Return the address of the client, as the proxies in SCAIWAVE_TRUSTED_PROXIES report it.
 
-    Each proxy appends the address from which it was called, so the last entry that is not a
+    Each proxy appends the address of its caller, so the last entry that is not a
     trusted proxy is the client. What is before that, or behind an entry that is not an address,
     anyone can have sent.
     """

@@ -1,6 +1,6 @@
 """The console script `scaiwave`: it finds the command that was typed, and returns its exit code.
 
-In the order in which a command passes through them: `entry` finds the command in the table of
+In the order of a command's way through them: `entry` finds the command in the table of
 `verbs` without importing Django, `overview` lists the commands and `hints` suggests them,
 `dispatch` sets Django up and runs it, `command` is the base class of every command, `parsers` turns
 usage errors into the suite's own, and `completion` generates the shells' completion scripts.

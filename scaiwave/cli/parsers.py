@@ -106,7 +106,7 @@ def format_usage(parser: ArgumentParser) -> str:
 
 
 def _list_usage(parser: ArgumentParser) -> list[str]:
-    """Return the program and the parts of its usage, each of which stays in one line."""
+    """Return the program and the parts of its usage. Each stays in one line."""
     groups = [
         group
         for group in parser._mutually_exclusive_groups

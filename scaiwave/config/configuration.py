@@ -1,6 +1,6 @@
 """Read the configuration: from the process environment, else from a file, else the defaults.
 
-`scaiwave.config.definitions` is the table of all settings, from which `settings.py`, `sync
+`scaiwave.config.definitions` is the table of all settings, the source of `settings.py`, `sync
 show-config`, `.env.example` and the configuration page of the docs are made too.
 """
 

@@ -94,7 +94,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_WEBHOOK_RETENTION_DAYS",
-        "Days for which received webhooks are kept.",
+        "Days to keep received webhooks.",
         "30",
         type="int",
     ),
@@ -130,7 +130,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_HOURS",
-        "Hours for which the losses of earlier syncs and webhooks count for the removal limit.",
+        "Hours that the losses of earlier syncs and webhooks count for the removal limit.",
         "24",
         type="int",
     ),
@@ -168,7 +168,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_LOCK_SECONDS",
-        "Seconds for which a sync waits for a lock of another session of PostgreSQL; 0: no limit.",
+        "Seconds that a sync waits for a lock of another session of PostgreSQL; 0: no limit.",
         "60",
         type="int",
     ),
@@ -188,26 +188,26 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
-        "Days for which the history of syncs keeps the values of fields before and after a change, "
+        "Days that the history of syncs keeps the values of fields before and after a change, "
         "and planned changes; 0: they are not stored.",
         "30",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
-        "Days for which `admin prune` keeps runs of the sync and their changes; 0: no limit.",
+        "Days that `admin prune` keeps runs of the sync and their changes; 0: no limit.",
         "400",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_FIGURES_RETENTION_DAYS",
-        "Days for which `admin prune` keeps the daily figures of the admin site; 0: no limit.",
+        "Days that `admin prune` keeps the daily figures of the admin site; 0: no limit.",
         "800",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_BACKFILL_RETENTION_DAYS",
-        "Days for which `admin prune` keeps finished search backfills; 0: no limit.",
+        "Days that `admin prune` keeps finished search backfills; 0: no limit.",
         "90",
         type="int",
     ),

@@ -1,4 +1,4 @@
-"""The two secrets that every server needs, and the file in which they are created.
+"""The two secrets that every server needs, and the file with new ones.
 
 With SQLite they are created in the home directory with the database, or on first use. With
 PostgreSQL several hosts may share the data and so the secrets, which must therefore be configured.

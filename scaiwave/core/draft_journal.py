@@ -1,4 +1,4 @@
-"""Remember in which directories drafts are being written, so that `doctor` finds abandoned ones.
+"""Remember the directories with drafts in progress, so that `doctor` finds abandoned ones.
 
 Operators choose these directories, which are anywhere on the host. While a draft is written, a file
 in the home directory names its directory.

@@ -59,7 +59,7 @@ def process_lock(name: str, *, is_named: bool = False) -> AbstractContextManager
 
     On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler only in
     session mode). On SQLite it is a lock on a file in the home directory. `name` consists of
-    letters, digits and dashes. `is_named` is for long work that reads what it requests: its session
+    letters, digits and dashes. `is_named` is for long work that reads its results: its session
     shows its process, and ends a minute after its host is lost.
     """
     if connection.vendor == "postgresql":

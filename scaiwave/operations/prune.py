@@ -33,7 +33,7 @@ AUDIT = "audit_entries"
 class Pruner:
     """How one kind of old records is deleted.
 
-    `setting` names the number of days for which they are kept; if `zero_is_never`, 0 keeps them
+    `setting` names the number of days to keep them; if `zero_is_never`, 0 keeps them
     without limit. Without a setting, `days` counts. `count` and `delete` take the time
     before which records are old.
     """

@@ -13,7 +13,7 @@ from scaiwave.config import Configuration
 
 URGENT, BACKGROUND = "default", "background"
 QUEUES = (URGENT, BACKGROUND)
-"""The queues of this server, in the order in which a worker serves them: events and syncs before
+"""The queues of this server, in the order of a worker: events and syncs before
 maintenance, which may take an hour."""
 
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
@@ -69,7 +69,7 @@ class JobDefinition:
     the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
     what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
     `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs. `on_killed` is
-    the path of a function that records the end of what the job had begun, with the reason, after
+    the path of a function that records the end of the job's work, with the reason, after
     its process was killed.
     """
 

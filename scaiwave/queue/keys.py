@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCHEDULERS_KEY, LAST_RUNS_KEY = "scaiwave:schedulers", "scaiwave:last_runs"
 SCHEDULER_LOCK_KEY = "scaiwave:scheduler:lock"
 ENQUEUED_KEY = "scaiwave:scheduler:enqueued:{}"
-"""The last time for which a scheduler enqueued the job of this name, in Unix time."""
+"""The last due time of the job of this name that a scheduler enqueued, in Unix time."""
 LAST_JOB_KEY = "scaiwave:last_job:{}"
 """The ID of the last job of this name that was enqueued."""
 LARGE_KEY_BYTES = 32 * 1024 * 1024

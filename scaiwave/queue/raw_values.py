@@ -1,4 +1,4 @@
-"""Read values from Redis as bytes, which is what a connection of `open_redis` returns.
+"""Read values from Redis as bytes, as a connection of `open_redis` returns them.
 
 A response that has not the type of its command is an InvalidResponse. In what reads a limited
 number of values, a key of another type is as empty as a missing one: anyone who can write to Redis
@@ -139,7 +139,7 @@ def _match_sizes(names: Sequence[_Name], responses: Sequence[object]) -> dict[_N
 
 
 def _match_values(names: Sequence[_Name], response: object) -> dict[_Name, bytes]:
-    """Return what is left of the fields since their sizes were read."""
+    """Return the fields that still exist since their sizes were read."""
     if is_wrong_type(response):
         return {}
     pairs = zip(names, expect(response, list), strict=False)

@@ -77,7 +77,7 @@ def parse_job_id(raw: bytes | str) -> str:
 
 
 def find_missing(redis: Redis, raw_ids: Sequence[bytes]) -> list[bytes]:
-    """Return the IDs of jobs of which Redis has nothing, a tenth of the work of reading them."""
+    """Return the IDs of jobs that are not in Redis, a tenth of the work of reading them."""
     job_ids = [raw_id for raw_id in raw_ids if _JOB_ID.fullmatch(raw_id.decode("latin-1"))]
     with redis.pipeline(transaction=False) as pipeline:
         for raw_id in job_ids:

@@ -80,7 +80,7 @@ class SuiteJob(Job):
         connection: Redis | None = None,
         serializer: Any = None,
     ) -> SuiteJob:
-        """Raises NoSuchJobError, of which UnsafeJob is a kind."""
+        """Raises NoSuchJobError, which includes UnsafeJob."""
         job = cls(parse_job_id(id), connection=connection)
         job.refresh()
         return job

@@ -1,6 +1,6 @@
 """OAuth clients, derived from the seed.
 
-A client ID encodes what the client may do, authenticated by an HMAC under the seed, and the secret
+A client ID encodes the client's rights, authenticated by an HMAC under the seed, and the secret
 is derived from the ID. So credentials issued before a restart stay valid after it without being
 stored; redirect URIs stay registered only if the sandbox has a directory for its state. (ScaiKey's
 IDs are opaque; this format is the sandbox's own.)

@@ -75,7 +75,7 @@ class Journal:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SandboxState:
-    """The options of a sandbox, and what it holds.
+    """The options and the content of a sandbox.
 
     The directory depends on seed and sizes only: the same values give the same people, IDs and
     client credentials, and with `state_dir` also the mutations of earlier runs. Times are in

@@ -27,7 +27,7 @@ SESSION_KEY = "scaikey_operator"
 """Where a session keeps the operator."""
 
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
-"""The roles with which a person may enter the site."""
+"""The roles that may enter the site."""
 
 _OPERATOR_ATTRIBUTE, _TENANTS_ATTRIBUTE = "_scaikey_operator", "_visible_tenants"
 

@@ -149,7 +149,7 @@ class ActLink:
 
 
 _ACTS: dict[str, Act] = {}
-"""By slug. Pages list acts in the order in which they were registered."""
+"""By slug. Pages list acts in the order of their registration."""
 
 
 def register_act(act: Act) -> None:

@@ -15,7 +15,7 @@ from scaiwave.site.menu import Section
 
 @dataclass(frozen=True)
 class SitePage:
-    """`name` is its address in the site. It exists only for accounts to which it `is_visible`."""
+    """`name` is its address in the site. It exists only for accounts that it `is_visible` for."""
 
     name: str
     title: str

@@ -148,7 +148,7 @@ def _build_links(
 
 
 def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:
-    """Return the row by which a list is filtered, if the list is one of its tabs."""
+    """Return the row that a list is filtered by, if the list is one of its tabs."""
     return _find_tab(site, request, model)[0]
 
 

@@ -136,7 +136,7 @@ def _find_hidden_signal(error: BaseException | None) -> KeyboardInterrupt | None
 def map_os_error(error: OSError) -> ScaiWaveError | None:
     if error.errno in DISK_FULL_ERRNOS:
         if not error.filename:
-            # It may be stdout, of which the reader has got a part.
+            # It may be stdout: the reader has got a part.
             return DiskFull("No space left to write the output.", fix=_SPACE_FIX)
         return DiskFull(f"No space left to write {error.filename}.")
     if isinstance(error, PermissionError) and error.filename:

@@ -158,7 +158,7 @@ class ErrorResponse(HttpResponse):
 
 
 def _discard_body(request: HttpRequest) -> None:
-    """Read what the client still sends, for a limited time; gunicorn itself reads 64 KiB."""
+    """Read the rest of the request, for a limited time; gunicorn itself reads 64 KiB."""
     connection = request.META.get("gunicorn.socket")  # Other servers have none.
     length = request.headers.get("Content-Length", "")
     if connection is None or not length.isdecimal() or int(length) <= MAX_UNREAD_BYTES:
@@ -173,7 +173,7 @@ def _discard_body(request: HttpRequest) -> None:
 
 
 MAX_MESSAGE_CHARS = 1000
-"""Longest message of an error; what it repeats of a request without a space is shorter."""
+"""Longest message of an error; words that it repeats from a request are shorter."""
 
 
 def error_response(error: ScaiWaveError) -> ErrorResponse:
@@ -202,8 +202,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Handle what no view has caught. A database that can't be used now is a page with 503, on
-    which proxies and monitors try again, and which states what the person can do.
+    """Handle any other exception. A database that can't be used now is a page with 503, on
+    which proxies and monitors try again, and which states the remedy.
     """
     error = sys.exc_info()[1]
     ours = map_database_error(error) if isinstance(error, DatabaseError) else None

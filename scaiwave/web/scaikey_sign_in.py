@@ -92,7 +92,7 @@ class _CacheEntry:
 class EndpointCache:
     """Fetches ScaiKey's endpoints for all threads of a process, and again after some minutes.
 
-    One thread fetches. The others use what was fetched before, or fail at once: none waits for
+    One thread fetches. The others use the endpoints fetched before, or fail at once: none waits for
     another. Endpoints remain in use if a renewal fails.
     """
 

@@ -1,4 +1,4 @@
-"""What django-axes calls: the address by which it counts, and the response to a locked sign-in."""
+"""Functions for django-axes: the address to count by, and the response to a locked sign-in."""
 
 from __future__ import annotations
 

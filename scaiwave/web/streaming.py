@@ -74,7 +74,7 @@ class DownloadPace:
 
 
 class ClosableIterator(Protocol):
-    """The pieces of a response; `close` releases what they are read from."""
+    """The pieces of a response; `close` releases their source."""
 
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...

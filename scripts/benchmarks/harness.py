@@ -56,7 +56,7 @@ class Database:
 def run_benchmark(name: str, words: Sequence[str]) -> int:
     """Measure on each chosen database, and return the exit code.
 
-    Options are checked and servers started first: what is missing is not reported after an hour.
+    Options are checked and servers started first: a missing one is not reported after an hour.
     """
     benchmark: Any = importlib.import_module(f"scripts.benchmarks.{name}")
     parser = _build_parser(name, benchmark)
@@ -258,7 +258,7 @@ def serve_scaikey(**options: Any) -> Iterator[tuple[Sandbox, dict[str, str]]]:
 
 
 class Rounds(dict[str, list[Run]]):
-    """Runs by the name of what was measured.
+    """Runs by the name of the measure.
 
     Runs with the same number ran one after the other, and are compared with each other.
     """

@@ -129,7 +129,7 @@ def time_scaiwave(*words: str, environment: dict[str, str], **options: Any) -> R
 
 
 def slow_disk(sync_ms: float) -> list[str]:
-    """Return the words before a command for which each sync of the disk takes longer.
+    """Return the words before a command that make each sync of the disk take longer.
 
     Threads that sync at the same time wait at the same time, as for a file system that writes what
     several of them wait for at once. Other system calls run at full speed. Raises `BenchmarkError`

@@ -5,7 +5,7 @@ query takes the weakest lock of PostgreSQL on the table of the chain and keeps i
 transaction ends. It conflicts with nothing here, but `pg_locks` shows who has it. A day is closed
 in two steps, and nothing waits but the seal:
 
-1. `close_days` commits the ID from which new entries begin.
+1. `close_days` commits the lowest ID of new entries.
 2. `wait_until_settled` waits for the transactions that have read the chain before that. Every later
    one reads the new value, whatever its clock shows.
 

@@ -269,7 +269,7 @@ class Group(models.Model):
 class GroupMembership(models.Model):
     """A participant or a group that is a direct member of a group.
 
-    Indirect members are found by recursive queries, in which cycles end.
+    Indirect members are found by recursive queries. Cycles end.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -30,7 +30,7 @@ class Command(OperatorCommand):
             type=int,
             default=OVERLAP_DAYS,
             metavar="N",
-            help=f"days for which the old key keeps verifying (default {OVERLAP_DAYS})",
+            help=f"days that the old key keeps verifying (default {OVERLAP_DAYS})",
         )
 
     def handle(self, overlap_days: int, dry_run: bool, **options: Any) -> None:

@@ -32,7 +32,7 @@ class Command(OperatorCommand):
         only.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         only.add_argument("--partner", help="only the tenants of this partner")
         parser.add_argument(
-            "--no-drift", action="store_true", help="no drift, for which ScaiKey's lists are read"
+            "--no-drift", action="store_true", help="no drift (reads no lists of ScaiKey)"
         )
         parser.add_argument(
             "--exit-zero", action="store_true", help="exit code 0, whatever the status is"

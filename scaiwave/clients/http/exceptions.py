@@ -94,7 +94,7 @@ def _report(
     transient: bool = True,
     connecting: bool = True,
 ) -> Translator:
-    """Return a translator into these texts, in which `{peer}` is the server."""
+    """Return a translator into these texts, where `{peer}` is the server."""
 
     def translate(error: Exception, peer: UpstreamServer) -> TranslatedError:
         texts = (text.format(peer=peer, error=error) for text in (message, fix))

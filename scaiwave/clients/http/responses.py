@@ -83,7 +83,7 @@ def _extract_text(body: bytes) -> str:
 
 
 def _format_complaint(item: object) -> str:
-    """Format one entry of FastAPI's 422, without its `input`, which repeats what was sent."""
+    """Format one entry of FastAPI's 422, without its `input`, which repeats the request."""
     if not isinstance(item, dict):
         return item if isinstance(item, str) else ""
     location = item.get("loc")

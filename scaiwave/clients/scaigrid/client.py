@@ -83,8 +83,8 @@ class _Envelope(msgspec.Struct):
 class ScaiGridClient:
     """Threads may share an instance; close it, or use it in a `with`. It also closes `access`.
 
-    Every method may raise what `HttpClient.request` raises, and BudgetExceeded. An error for which
-    ScaiGrid stated a reason has `upstream_code` and `request_id` in its details.
+    Every method may raise what `HttpClient.request` raises, and BudgetExceeded. An error with a
+    reason from ScaiGrid has `upstream_code` and `request_id` in its details.
     """
 
     def __init__(self, base_url: str, access: GridAccess, **options: Any) -> None:

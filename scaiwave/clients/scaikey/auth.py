@@ -45,7 +45,7 @@ RENEW_BEFORE_SECONDS = 30.0
 """Seconds before its expiry at which a token is renewed; half its lifetime if that is shorter."""
 
 DEFAULT_LIFETIME_SECONDS = 300.0
-"""Assumed lifetime of a token for which the server states none."""
+"""Assumed lifetime of a token if the server states none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ class ScaiKeyTenantRecord(BaseRecord, kw_only=True, gc=False):
 
 
 class RecordRef(msgspec.Struct, gc=False):
-    """A nested record, of which only the id is used."""
+    """A nested record. Only its ID is used."""
 
     id: Text = ""
 

@@ -29,7 +29,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--no-drift", action="store_true", help="no drift, for which ScaiKey's lists are read"
+            "--no-drift", action="store_true", help="no drift (reads no lists of ScaiKey)"
         )
 
     def handle(self, no_drift: bool, **options: Any) -> None:

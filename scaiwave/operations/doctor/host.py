@@ -78,7 +78,7 @@ def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 
 def _check_database_settings() -> Iterator[Finding]:
-    """Report settings of the database with which data can be lost or commands fail."""
+    """Report settings of the database that can lose data or make commands fail."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA journal_mode")

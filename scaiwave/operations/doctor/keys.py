@@ -18,7 +18,7 @@ from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
 
 
 def check_federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Check the server name and the networks in which peers may be."""
+    """Check the server name and the networks of peers."""
     name = get_server_name(config)
     if name.host == "localhost":
         message = "SCAIWAVE_SERVER_NAME is localhost, so no peer can reach this server."

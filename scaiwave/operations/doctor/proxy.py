@@ -1,4 +1,4 @@
-"""Check that the reverse proxy forwards what the web server needs."""
+"""Check that the reverse proxy forwards the headers that the web server needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_proxy(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 
 def probe_proxy(url: str) -> Finding:
-    """Request a page by the public address, and report what the proxy does with it."""
+    """Request a page by the public address, and report the proxy's response."""
     # Importing httpx is slow, so only do it if a request is made.
     from scaiwave.clients.errors import UpstreamRedirect
     from scaiwave.clients.http.client import HttpClient

@@ -110,7 +110,7 @@ def count_jobs(redis: Redis, state: JobState) -> dict[str, int]:
     """Return how many jobs each queue has in this state.
 
     An expired job remains in its queue until a worker looks at it. Those are left out of the first
-    entries of a queue; the others, of which there may be very many, are counted without a look.
+    entries of a queue; the others, possibly very many, are counted without a look.
     """
     parts = [_Part(queue, state, time.time()) for queue in open_queues(redis)]
     counts = dict(zip(parts, _count(redis, parts, wrong_type=0), strict=True))

@@ -88,7 +88,7 @@ def _end_execution(
 
 
 def record_killed(definition: JobDefinition, reason: str) -> None:
-    """Record the end of what a killed job had begun, so that no report takes it for running."""
+    """Record that a killed job has ended, so that no report takes its work for running."""
     if not definition.on_killed:
         return
     try:

@@ -27,7 +27,7 @@ class JobState(Enum):
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """An entry of a queue. `record` is None for what can't be run, for this `problem`."""
+    """An entry of a queue. `record` is None if it can't be run because of `problem`."""
 
     raw_id: bytes
     queue: str
@@ -58,7 +58,7 @@ def find_job_by_id(redis: Redis, job_id: str) -> QueuedJob | None:
 
 
 def _has_job(redis: Redis, queue: SuiteQueue, state: JobState, raw_id: bytes) -> bool:
-    """Look for one job without reading the others, of which there may be very many."""
+    """Look for one job without reading the others: there may be very many."""
     match state:
         case JobState.RUNNING:
             members = redis.zscan_iter(queue.started_job_registry.key, count=MAX_LOOK)

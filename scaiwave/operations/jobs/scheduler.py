@@ -56,7 +56,7 @@ class _Entry:
 
 
 class Scheduler:
-    """`step` does what is due; `run` calls it until it is stopped.
+    """`step` enqueues due jobs; `run` calls it until it is stopped.
 
     Times are local times of this host, as in cron. `enqueued` counts the jobs that were enqueued.
     """
@@ -101,7 +101,7 @@ class Scheduler:
         logger.info("Scheduler %s stopped.", self.name)
 
     def step(self) -> None:
-        """Take or renew the lock, enqueue what is due if this scheduler has it, and report."""
+        """Take or renew the lock, enqueue due jobs if this scheduler has it, and report."""
         move_wrong_types(self._redis, logger)
         was_active = self._is_active
         self._is_active = self._has_lock()

@@ -1,4 +1,4 @@
-"""The page of the jobs in Redis, and what may be done with each. What Redis has is untrusted."""
+"""The page of the jobs in Redis, with the acts for each. The content of Redis is untrusted."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _load(request: HttpRequest, state: str) -> tuple[JobOverview | None, ScaiWav
 
 
 def _build_list(request: HttpRequest, overview: JobOverview, state: str) -> dict[str, Any]:
-    """Return what the list of jobs needs: its tabs, its rows with their acts, and its pages."""
+    """Return the list of jobs: its tabs, its rows with their acts, and its pages."""
     page = overview.page
     counts = {kind.value: count for kind, count in page.counts.items()}
     tabs = [("", "All", sum(counts.values()))]

@@ -93,7 +93,7 @@ class _Collector:
 
 
 def _collect_all() -> Iterable[Metric]:
-    """Yield what can be read: a monitor needs the rest most of all when a part is unavailable."""
+    """Yield the readable figures: a monitor needs the rest most when a part is unavailable."""
     now = datetime.now(UTC)
     failures: list[tuple[dict[str, str], float]] = []
     for name, collect in COLLECTORS.items():

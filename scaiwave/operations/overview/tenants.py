@@ -280,7 +280,7 @@ def _build_scheduler_card(schedulers: list[SchedulerBeat]) -> Card:
 
 
 def list_failures(name: str, url: str, permission: str, entries: list[Entry]) -> EntryList:
-    """Return a part of the list of failures, to which each app adds its own."""
+    """Return a part of the list of failures: each app adds its own."""
     return EntryList(
         title="Last failures",
         url=url,

@@ -49,7 +49,7 @@ class People(Entities):
         key = derive_key(self._seed, f"cultures/{tenant_id}")
         native = key % len(LOCALES)
         others = [(native + 1 + (key >> 8) + step * 3) % len(LOCALES) for step in range(8)]
-        # Sixteen locales, of which eight are the same one.
+        # Sixteen locales: eight times the same one, and eight others.
         locales = tuple(build_names(locale) for locale in [native] * 8 + others)
         start = range_.start if range_ else FIRST_ADDED_INDEX
         self._tenant_refs[tenant_id] = TenantRef(f"{slug}.example", start, locales)

@@ -97,7 +97,7 @@ def parse_json_body(request: Request) -> dict[str, Any]:
 
 
 class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`seen` counts the requests that matched, `fired` those to which the rule was applied."""
+    """`seen` counts the requests that matched, `fired` the ones that it was applied to."""
 
     action: Action
     method: str = "*"
@@ -168,7 +168,7 @@ register_structs(Rule)
 
 
 class Faults:
-    """The active rules, in the order in which they are tried."""
+    """The active rules, in the order of trying them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

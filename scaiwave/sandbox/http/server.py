@@ -144,7 +144,7 @@ class Server(ThreadingHTTPServer):
         worker.start()
 
     def shutdown_request(self, request: Any) -> None:
-        """Read what the client is still sending, then close.
+        """Read the rest of the request, then close.
 
         On a close with unread data the kernel sends a reset, which may overtake a response such
         as 413.

@@ -116,7 +116,7 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return get_oidc_setting(attr, *args)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        # The library writes the sign-in into a session, each of which is a row in the database.
+        # The library writes the sign-in into a session: each is a row in the database.
         written: dict[str, Any] = {}
         session, request.session = request.session, written  # type: ignore[assignment]
         try:
@@ -175,7 +175,7 @@ class SignInCallbackView(View):
 
 
 def _refuse_locked(request: HttpRequest) -> HttpResponse:
-    """Mark the request, for which the middleware of axes replaces this response."""
+    """Mark the request, so that the middleware of axes replaces this response."""
     request.axes_locked_out = True  # type: ignore[attr-defined]
     return HttpResponse(status=HTTPStatus.TOO_MANY_REQUESTS)
 

@@ -27,7 +27,7 @@ RECORD_BYTES = ID_BYTES + HASH_BYTES
 """An entry in a list of hashes."""
 MAX_PART_ENTRIES = 1000
 MIN_AUDIT_DAYS = 30
-"""Age from which the retention may delete entries."""
+"""Least age of entries that the retention may delete."""
 
 FIELDS = (
     "id",
