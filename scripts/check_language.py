@@ -81,6 +81,8 @@ PATTERNS = (
     Term("so does, so is", "a plain verb", r"so (?:do|does|is|are|has|have)"),
     Term("for ever", "without limit, indefinitely"),
     Term("Of a …", "the subject first", r"(?-i:Of) (?:an?|the|each|every)"),
+    Term("for which", "two sentences, or the noun with its verb"),
+    Term("what was", "name the thing", r"what (?:was|were|had|may|must)"),
     Term("also if", "even if, including", r"also (?:where|if|when|for)|, also (?:in|of)"),
 )
 """Grammar that makes a reader stop. It is refused like TERMS, except in tests."""

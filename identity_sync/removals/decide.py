@@ -66,7 +66,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about which rows; `changed_count` leaves out those already decided so.
+    """The decision and its rows; `changed_count` leaves out rows that were already decided so.
 
     `names` are the first of them, as a text.
     """

@@ -244,7 +244,7 @@ def _drop_unreadable(
 
 @dataclass(frozen=True)
 class _Reading:
-    """What was read again of one group, and whether edges in none of the lists have ended."""
+    """The lists of one group that were read again, and whether edges in none of them have ended."""
 
     group_id: str
     lists: tuple[MemberList | ScimGroup | None, ...]

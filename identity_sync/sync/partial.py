@@ -18,7 +18,7 @@ from tenants.roles.queries.super_admins import GRANT_COMMAND
 
 
 class _Skipped(NamedTuple):
-    """What was skipped, how to settle it, and the command for that, if there is one."""
+    """The skipped rows, how to settle them, and the command for that, if there is one."""
 
     reason: str
     fix: str

@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyncRequest:
-    """What was asked for. `run_id` is the ID that its run will have."""
+    """The requested sync. `run_id` is the ID that its run will have."""
 
     run_id: UUID
     tenant: Tenant | None

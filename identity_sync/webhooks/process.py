@@ -50,8 +50,8 @@ def process_events(
 
     It ends earlier after these seconds or this many events, when the run in progress has ended.
     Only one process does this at a time: the others return False, since that one handles the rest.
-    It checks for events again after it has released the lock, so that it also handles those for
-    which another process returned. Each run of events waits for a sync that is in progress or
+    It checks for events again after it has released the lock, so that it also handles the ones
+    that another process left to it. Each run of events waits for a sync that is in progress or
     waiting, for the rest of these seconds.
     """
     operator.require(Permission.MANAGE_PLATFORM)

@@ -40,7 +40,7 @@ STARTED_AT = time.time()
 """Unix seconds. This is the first module that the console script imports."""
 
 _words: list[str] = list(sys.argv[1:])
-"""What was typed, for errors that quote it."""
+"""The typed words, for errors that quote them."""
 
 SETTINGS_MODULE = "scaiwave.settings"
 _CONSOLE_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "console", "")  # noqa: PTH118, PTH120 - pathlib is slow to import

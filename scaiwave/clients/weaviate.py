@@ -308,5 +308,5 @@ def _decode(response: httpx.Response, kind: Any) -> Any:
 def _invalid_response_error(problem: str) -> UpstreamInvalidResponse:
     return UpstreamInvalidResponse(
         f"Weaviate returned an invalid response: {problem}.",
-        fix="Check the version and the log of Weaviate. What was indexed remains.",
+        fix="Check the version and the log of Weaviate. Indexed events remain.",
     )

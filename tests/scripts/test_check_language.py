@@ -49,6 +49,7 @@ def test_success_what_resembles_patterns(tmp_path: Path) -> None:
         ("the home\ndirectory, the home directory, the home page", [("the home", 2)]),
         ("This is no ZIP file. There is no room, and it is no longer there.", [("is no …", 1)]),
         ("One that ScaiKey hasn't, serialized.", [("ScaiKey hasn't", 1), ("serialize", 1)]),
+        ("What was left; days for which it stays.", [("for which", 1), ("what was", 1)]),
         ("It carried in what we carry out.", [("carry in, carry out", 1)] * 2),
         (
             "It says why; everybody works off what it tells.",

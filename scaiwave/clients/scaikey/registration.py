@@ -21,8 +21,8 @@ REGISTER = "/api/v1/public/register/applications"
 
 APPLICATION_TYPE = "WEB"
 """Only a WEB application signs people in. assumption: it needs no more fields than a SERVICE
-application, and its client credentials are accepted by the admin API, for which ScaiKey's docs name
-SERVICE applications."""
+application, and its client credentials are accepted by the admin API. ScaiKey's docs name
+SERVICE applications for it."""
 
 REQUESTED_SCOPES = ("admin:read", "openid", "profile", "email")
 """To sync, and to sign people in. assumption: scopes of a sign-in must be registered too."""
