@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from federation.errors import InvalidKey
 from federation.models import ServerKey
+from scaiwave.core.base64url import encode_base64url
 
 PREFIX = "ed25519:"
 KEY_BYTES = 32
@@ -48,9 +49,9 @@ def verify(signature: bytes, data: bytes, public_key: bytes) -> bool:
 
 def thumbprint(public_key: bytes) -> str:
     """Compute the RFC 7638 thumbprint of a key, as RFC 8037 defines it: 43 characters."""
-    x = _to_base64url(public_key)
+    x = encode_base64url(public_key)
     canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'
-    return _to_base64url(hashlib.sha256(canonical.encode()).digest())
+    return encode_base64url(hashlib.sha256(canonical.encode()).digest())
 
 
 def to_base64(public_key: bytes) -> str:
@@ -85,7 +86,3 @@ def parse_public_key(text: object) -> bytes:
         return base64.b64decode(standard, validate=True)
     except binascii.Error:
         raise InvalidKey(_NOT_BASE64) from None
-
-
-def _to_base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -76,7 +76,9 @@ class ResponseFile:
     def copy_unreadable(self) -> Path | None:
         """Return the copy of a response that may have the credentials, made now or earlier."""
         raw = os.pread(self._descriptor, self._size, self._start).rstrip(b"\0")
-        if self.credentials() is None and _may_have_secret(raw):
+        text = raw.lower()  # In whatever form, it may have a client secret.
+        has_secret = b"secret" in text or b"\ncontent-encoding:" in text
+        if self.credentials() is None and text.startswith(b"http/") and has_secret:
             # Not over an older one: ScaiKey sends the secret only once.
             with suppress(OSError):
                 descriptor = create_private_file(self._copy_path, owner_of=self._copy_path)
@@ -124,12 +126,6 @@ class ResponseFile:
             # The response is then still in memory, from where it is saved next.
             with suppress(OSError):
                 os.pwrite(self._descriptor, data, position)
-
-
-def _may_have_secret(raw: bytes) -> bool:
-    """Return whether a response looks as if it had a client secret, in whatever form."""
-    text = raw.lower()
-    return text.startswith(b"http/") and (b"secret" in text or b"\ncontent-encoding:" in text)
 
 
 def split_header(content: bytes) -> tuple[bytes, bytes]:

@@ -102,11 +102,16 @@ def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
     run = _resolve_run(operator, name)
     row = describe_run(run, operator, now)
     is_visible = _is_visible(run, operator)
+    # The losses of all tenants by measure, as `sync --json` prints them.
+    losses = dict.fromkeys(LOSSES, 0)
+    for measure, _, number in run.losses:
+        if measure in losses:
+            losses[measure] += number
     return {
         **row,
         "error": row["error"]
         and {**row["error"], "fix": (run.error_fix or None) if is_visible else None},
-        "losses": _sum_losses(run) if is_visible else None,
+        "losses": losses if is_visible else None,
         "warnings": run.warnings if is_visible else None,
         "plan_run_id": run.applied_plan_id,
         "applied_by_run_id": SyncRun.objects.filter(applied_plan=run)
@@ -237,15 +242,6 @@ def age_seconds(timestamp: datetime | None, now: datetime) -> int | None:
 
 def _is_visible(run: SyncRun, operator: Operator) -> bool:
     return operator.sees_everything or run.tenant is not None
-
-
-def _sum_losses(run: SyncRun) -> dict[str, int]:
-    """Return the losses of all tenants by measure, as `sync --json` prints them."""
-    losses = dict.fromkeys(LOSSES, 0)
-    for measure, _, number in run.losses:
-        if measure in losses:
-            losses[measure] += number
-    return losses
 
 
 def visible_changes(operator: Operator) -> QuerySet[SyncChange]:

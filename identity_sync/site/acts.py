@@ -64,17 +64,6 @@ def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[s
     ).sentence
 
 
-def _keep(call: ActCall) -> str:
-    return keep_removals(
-        operator=call.operator,
-        selection=Selection([str(call.row.pk)]),
-        reason=call.values["reason"],
-        until=None,
-        confirm=call.confirm,
-        now=call.now,
-    ).sentence
-
-
 def _is_linked(tenant: Any) -> bool:
     return bool(tenant.scaikey_tenant_id)
 
@@ -171,7 +160,16 @@ register_act(
         "sync keep",
         "Keep access",
         PendingRemoval,
-        _keep,
+        lambda call: (
+            keep_removals(
+                operator=call.operator,
+                selection=Selection([str(call.row.pk)]),
+                reason=call.values["reason"],
+                until=None,
+                confirm=call.confirm,
+                now=call.now,
+            ).sentence
+        ),
         form=ReasonForm,
         options="<id>",
         permission=Permission.MANAGE_TENANTS,

@@ -21,7 +21,6 @@ from identity_sync.sync.entities import (
     PARTICIPANTS,
     PARTNERS,
     TENANTS,
-    EntitySync,
     deactivate_rows,
     insert_participants,
     keep_suspensions,
@@ -48,7 +47,22 @@ def plan_removals(kinds: list[str]) -> None:
     for entity in ENTITIES:
         if entity.kind in kinds:
             entity.plan_removals()
-            _plan_skips(entity)
+            # Add the rows that differ from the lists but stay unchanged: unproven or unusable ones.
+            entity.plan_rows(
+                "skipped",
+                f"loss_claims c JOIN {entity.table} p ON p.id = c.row_id "
+                f"WHERE c.kind = '{entity.kind}' "
+                "AND c.state IN ('postponed', 'inconsistent', 'kept')",
+                reason="c.note",
+                detail="c.detail",
+            )
+            entity.plan_rows(
+                "skipped",
+                f"unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id "
+                f"WHERE u.kind = '{entity.kind}' AND {entity.owned_condition}",
+                reason=f"'{Reason.UNUSABLE}'",
+                detail="u.detail",
+            )
     execute(_UNREADABLE_LISTS)
     if "memberships" in kinds:
         memberships.plan_removals()
@@ -75,24 +89,6 @@ _UNREADABLE_LISTS = f"""
     JOIN stage_partners s_pr ON ul.kind = 'tenants' AND s_pr.scaikey_id = ul.scaikey_id
     LEFT JOIN sw_partners pr ON pr.scaikey_id = s_pr.scaikey_id
 """
-
-
-def _plan_skips(entity: EntitySync) -> None:
-    """Add the rows that differ from the lists but stay unchanged: unproven or unusable ones."""
-    entity.plan_rows(
-        "skipped",
-        f"loss_claims c JOIN {entity.table} p ON p.id = c.row_id WHERE c.kind = '{entity.kind}' "
-        "AND c.state IN ('postponed', 'inconsistent', 'kept')",
-        reason="c.note",
-        detail="c.detail",
-    )
-    entity.plan_rows(
-        "skipped",
-        f"unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id "
-        f"WHERE u.kind = '{entity.kind}' AND {entity.owned_condition}",
-        reason=f"'{Reason.UNUSABLE}'",
-        detail="u.detail",
-    )
 
 
 def plan_changes(
@@ -149,15 +145,6 @@ def plan_changes(
 def _prepare_tenants(plan: Plan) -> None:
     """Settle the slugs and partners of the staged tenants, and map them to rows."""
     plan.warnings += slugs.settle_tenant_slugs()
-    _resolve_partners()
-    plan.conflicts = slugs.skip_slug_conflicts()
-    warnings = [conflict.warning for conflict in plan.conflicts]
-    plan.warnings += slugs.limit_warnings(warnings, "tenant")
-    _map_tenants()
-
-
-def _resolve_partners() -> None:
-    """Set the partner of each staged tenant; an unknown partner leaves the current one."""
     execute(
         """
         UPDATE stage_tenants SET partner_id = COALESCE(
@@ -167,6 +154,10 @@ def _resolve_partners() -> None:
              WHERE s_pr.scaikey_id = stage_tenants.partner_scaikey_id))
         """
     )
+    plan.conflicts = slugs.skip_slug_conflicts()
+    warnings = [conflict.warning for conflict in plan.conflicts]
+    plan.warnings += slugs.limit_warnings(warnings, "tenant")
+    _map_tenants()
 
 
 def _map_tenants() -> None:

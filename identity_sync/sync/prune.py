@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -34,8 +33,11 @@ def delete_old_runs(before: datetime) -> int:
     """
     count = 0
     for run_id in list(_old_runs(before).order_by("started_at").values_list("pk", flat=True)):
-        while _delete_changes(run_id):
-            pass
+        changes = SyncChange.objects.filter(run=run_id).values_list("pk", flat=True)
+        while ids := list(changes[:BATCH_SIZE]):
+            with transaction.atomic():
+                SyncChangeValues.objects.filter(change__in=ids).delete()
+                SyncChange.objects.filter(pk__in=ids).delete()
         count += SyncRun.objects.filter(pk=run_id).delete()[1].get("identity_sync.SyncRun", 0)
     PendingRemoval.objects.filter(ended_at__lt=before).delete()
     return count
@@ -60,11 +62,3 @@ def _old_runs(before: datetime) -> QuerySet[SyncRun]:
 
 def _old_webhooks(before: datetime) -> QuerySet[WebhookEvent]:
     return WebhookEvent.objects.filter(received_at__lt=before).exclude(state=WebhookState.PENDING)
-
-
-def _delete_changes(run_id: UUID) -> int:
-    ids = list(SyncChange.objects.filter(run=run_id).values_list("pk", flat=True)[:BATCH_SIZE])
-    with transaction.atomic():
-        SyncChangeValues.objects.filter(change__in=ids).delete()
-        SyncChange.objects.filter(pk__in=ids).delete()
-    return len(ids)

@@ -11,12 +11,13 @@ import sys
 import time
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from identity_sync.errors import (
     LastSuperAdminLost,
@@ -141,7 +142,7 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
         # Another process may have applied the plan before this one had the lock.
         if (applied := _find_applied(options)) is not None:
             return applied
-        history.close_interrupted(_now())
+        history.close_interrupted(timezone.now())
         covered = history.list_unhandled_events() if options.is_full else []
         run = _start_run(options, tenant)
         phases = PhaseRecorder(run, options.progress_factory)
@@ -153,9 +154,9 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
         finally:
             # The lists contain everything that was announced before they were read.
             if run.outcome in WRITTEN:
-                history.mark_events_handled(covered, run=run, now=_now())
+                history.mark_events_handled(covered, run=run, now=timezone.now())
             if not options.dry_run:
-                history.delete_expired_values(_now(), days=_value_days())
+                history.delete_expired_values(timezone.now(), days=_value_days())
 
 
 def _find_applied(options: SyncOptions) -> SyncReport | None:
@@ -163,7 +164,7 @@ def _find_applied(options: SyncOptions) -> SyncReport | None:
     if options.reviewed is None:
         return None
     if (report := options.reviewed.find_report()) is None:
-        options.reviewed.ensure_valid_at(_now())
+        options.reviewed.ensure_valid_at(timezone.now())
     return report
 
 
@@ -185,7 +186,7 @@ def _acquire_lock(
         run = _start_run(options, tenant)
         report = SyncReport(run_id=run.pk)
         report.fail()
-        history.fail_run(run, report, now=_now(), error=error)
+        history.fail_run(run, report, now=timezone.now(), error=error)
         raise
 
 
@@ -195,7 +196,7 @@ def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
         tenant=tenant,
         trigger=options.trigger,
         operator=options.operator.name,
-        started_at=_now(),
+        started_at=timezone.now(),
     )
 
 
@@ -292,7 +293,7 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
         with context.limits.translate():
             _run(context)
     except SyncStopped as error:
-        history.finish_run(run, context.report, now=_now(), error=error)
+        history.finish_run(run, context.report, now=timezone.now(), error=error)
         raise
     except BaseException as error:
         # The plan may be applied, and only the database's response was lost.
@@ -300,9 +301,9 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
         is_saved = context.report.outcome in WRITTEN and lost is not None and lost.is_saved is True
         if not (context.is_applied or is_saved):
             context.report.fail()
-        history.fail_run(run, context.report, now=_now(), error=error)
+        history.fail_run(run, context.report, now=timezone.now(), error=error)
         raise
-    history.finish_run(run, context.report, now=_now())
+    history.finish_run(run, context.report, now=timezone.now())
     return context.report
 
 
@@ -324,7 +325,7 @@ def _run(context: _SyncContext) -> None:
                 update_unproven(options.targets)
             if options.plan_writer is not None:
                 options.plan_writer.write(
-                    report, tenant=context.tenant, removals=options.removals, now=_now()
+                    report, tenant=context.tenant, removals=options.removals, now=timezone.now()
                 )
             if options.on_planned:
                 options.on_planned()
@@ -364,7 +365,7 @@ def _confirm(context: _SyncContext, scope: SyncScope) -> None:
             config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
         )
     progress, result = context.options.progress_factory, context.confirmation
-    shared = (context.client, scope, limit, budget, progress, _now(), result)
+    shared = (context.client, scope, limit, budget, progress, timezone.now(), result)
     Confirmer(*shared).confirm(context.fetched, context.present)
     if "memberships" in context.fetched.kinds:
         EdgeConfirmer(*shared).confirm_edges(context.present["memberships"])
@@ -383,7 +384,9 @@ def _apply(context: _SyncContext) -> SyncStopped | None:
                 context.report.requests = context.client.requests
                 if context.options.reviewed is not None:
                     context.run.applied_plan_id = context.options.reviewed.head.run_id
-                history.record_applied(context.run, context.report, now=_now(), stopped=stopped)
+                history.record_applied(
+                    context.run, context.report, now=timezone.now(), stopped=stopped
+                )
                 options = context.options
                 permissions = {
                     "allow_removals": options.allow_removals,
@@ -397,7 +400,7 @@ def _apply(context: _SyncContext) -> SyncStopped | None:
                     context.report,
                     operator=operator,
                     permissions=permissions,
-                    now=_now(),
+                    now=timezone.now(),
                 )
             context.limits.cancel()  # A limit after the commit would report it as failed.
         context.is_applied = is_written
@@ -427,7 +430,7 @@ def _decide(context: _SyncContext) -> SyncStopped | None:
     try:
         if not options.dry_run:
             pending.lock_open_rows()
-        judge_removals(plan, _effective_limit(options), report, _now())
+        judge_removals(plan, _effective_limit(options), report, timezone.now())
         _skip_and_count(context, plan)
         if options.reviewed is not None:
             options.reviewed.ensure_same_removals(report, plan_command=plan.plan_command)
@@ -474,11 +477,11 @@ def _write(context: _SyncContext, plan: Plan) -> None:
         kinds=context.fetched.kinds,
         tenant=context.tenant,
         targets_only=options.targets is not None,
-        now=_now(),
+        now=timezone.now(),
     )
     # A run for single records can't tell which other rows are no longer skipped.
     if options.targets is None:
-        history.record_skips(context.tenant, _now())
+        history.record_skips(context.tenant, timezone.now())
 
 
 def _write_changes(context: _SyncContext, plan: Plan) -> None:
@@ -506,7 +509,7 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
     may_lose = any(counts.updated + counts.deactivated for counts in report.kinds.values())
     before = count_super_admins() if may_lose or report.has_losses else None
     with context.show("Writing") as progress:
-        apply_plan(_now(), report.kinds, progress)
+        apply_plan(timezone.now(), report.kinds, progress)
     if before is None or not (loss := before.describe_loss(count_super_admins())):
         return
     if options.allow_no_super_admin:
@@ -529,7 +532,7 @@ def _removal_limit(options: SyncOptions) -> RemovalLimit:
         limit=config.get_int("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
         share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
         allowed=options.allow_removals,
-        spent=history.count_recent_losses(_now() - hours),
+        spent=history.count_recent_losses(timezone.now() - hours),
         suspensions=config.get_int("SCAIWAVE_SYNC_SUSPENSION_LIMIT"),
         suspension_share=config.get_fraction("SCAIWAVE_SYNC_SUSPENSION_SHARE"),
     )
@@ -543,7 +546,3 @@ def _effective_limit(options: SyncOptions) -> RemovalLimit:
 
 def _value_days() -> int:
     return settings.CONFIG.get_int("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -165,23 +165,16 @@ class _TargetReader:
         partner_ids = {tenant.partner_id for tenant in tenants.values()} - {""}
         known = Partner.objects.filter(scaikey_id__in=partner_ids, absent_since=None)
         partner_ids -= set(known.values_list("scaikey_id", flat=True))
-        return (
-            self._look_up("tenants", {record.tenant_id for record in dependents})
-            + self._look_up("tenants", self._find_slug_conflicts())
-            + self._look_up("tenants", self._find_tenants_of_missing_partners())
-            + self._look_up_partners(partner_ids)
-        )
-
-    def _find_slug_conflicts(self) -> set[str]:
-        """Return the local tenants whose slug another one has in ScaiKey: both may have changed."""
+        count = self._look_up("tenants", {record.tenant_id for record in dependents})
+        # Both may have changed: a tenant, and a local one whose slug it has in ScaiKey.
         slugs = {tenant.slug for tenant in self.records["tenants"].values()} - {""}
-        return _list_tenant_ids(Tenant.objects.filter(slug__in=slugs))
-
-    def _find_tenants_of_missing_partners(self) -> set[str]:
+        local = Tenant.objects.filter(slug__in=slugs)
+        count += self._look_up("tenants", _list_tenant_ids(local))
         missing = self.looked_up["partners"] - self.records["partners"].keys()
         missing -= {key for kind, key in self.targets.unproven if kind == "partners"}
-        tenants = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
-        return _list_tenant_ids(tenants)
+        orphans = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
+        count += self._look_up("tenants", _list_tenant_ids(orphans))
+        return count + self._look_up_partners(partner_ids)
 
     def _find_former_groups(self) -> set[str]:
         """Return the groups of returning people and groups: these may be members again."""

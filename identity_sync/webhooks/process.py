@@ -9,12 +9,13 @@ import logging
 import math
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from identity_sync.errors import RemovalsPostponed, SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
@@ -65,7 +66,7 @@ def process_events(
                 return False
             events -= _process_pending(operator, end, events)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
-    delete_old_events(before=_now() - timedelta(days=retention))
+    delete_old_events(before=timezone.now() - timedelta(days=retention))
     return False
 
 
@@ -101,7 +102,7 @@ def _process_pending(operator: Operator, end: float, limit: float) -> int:
     """Handle events until there are none or a limit is reached; return how many were tried."""
     tried = 0
     while tried < limit and time.monotonic() < end and _pending_events().exists():
-        if batch := _load_batch(_now()):
+        if batch := _load_batch(timezone.now()):
             _process_batch(operator, batch, end)
             tried += len(batch)
         else:
@@ -194,12 +195,12 @@ def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -
             _retry_later(event, RemovalsPostponed.code, reason)
     failed = _pending_events().filter(attempts__gt=0)
     handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
-    mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
+    mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=timezone.now())
 
 
 def _retry_later(event: WebhookEvent, code: str, message: str, *, is_final: bool = False) -> None:
     """Try again after 1, 2, 4 and 8 s; then, or if it is final, leave it to the next full sync."""
-    now = _now()
+    now = timezone.now()
     event.attempts += 1
     event.error_code, event.error_message = code, message
     if is_final or event.attempts >= MAX_ATTEMPTS:
@@ -228,7 +229,3 @@ def _sync_new_tenants(operator: Operator, targets: Targets) -> None:
             logger.warning(
                 "Tenant %s is left to the next full sync: %s", tenant.slug, error.message
             )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -6,7 +6,6 @@ Each error has its own message, and no message repeats contents of the token.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from scaiwave.core.base64url import encode_base64url
 from scaiwave.core.errors import ExpiredToken, InvalidToken, UpstreamInvalidResponse
 
 KEY_TYPES = {"RS256": "RSA", "ES256": "EC"}
@@ -140,7 +140,9 @@ def verify_id_token(
         raise InvalidToken("The token does not state when it was issued (iat).")
     if not nonce or payload.get("nonce") != nonce:
         raise InvalidToken("The token does not answer this sign-in (nonce).", is_wrong_nonce=True)
-    if payload.get("at_hash", "") not in ("", _hash_token(access_token)):
+    # Both algorithms that are accepted use SHA-256.
+    at_hash = encode_base64url(hashlib.sha256(access_token.encode()).digest()[:16])
+    if payload.get("at_hash", "") not in ("", at_hash):
         raise InvalidToken("The token belongs to another access token (at_hash).")
     if not _get_id(payload, "sub"):
         raise InvalidToken("The token names no subject (sub).")
@@ -158,12 +160,6 @@ def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
         raise InvalidToken("The token was issued for another application (audience).")
     if payload.get("azp", client_id) != client_id:
         raise InvalidToken("The token was issued to another application (azp).")
-
-
-def _hash_token(token: str) -> str:
-    """Return the at_hash of a token: both algorithms that are accepted use SHA-256."""
-    digest = hashlib.sha256(token.encode()).digest()
-    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
 
 
 def _verify_issuer(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import takewhile
@@ -59,8 +59,11 @@ _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or a management command of this suite, with these arguments."""
     signal.signal(signal.SIGTERM, _raise_termination)
+    is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
+    allow_older = command in _COMMANDS_ON_OLDER_SCHEMAS
+    check = nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
     try:
-        with translate_errors(), _schema_check(command, arguments):
+        with translate_errors(), check:
             if command == "manage":
                 _run_manage(arguments)
             else:
@@ -75,12 +78,6 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     finally:
         connections.close_all()
     return 0
-
-
-def _schema_check(command: str, arguments: Sequence[str]) -> AbstractContextManager[None]:
-    is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
-    allow_older = command in _COMMANDS_ON_OLDER_SCHEMAS
-    return nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
 
 
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:

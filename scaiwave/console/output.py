@@ -119,6 +119,11 @@ def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) 
     return _JSON_CONTROLS.sub(lambda match: json.dumps(match.group())[1:-1], text)
 
 
+def to_text(value: Any) -> str:
+    """Return a text as it is, and any other value as JSON in one line."""
+    return value if isinstance(value, str) else to_json(value, indent=None)
+
+
 def is_terminal(stream: IO[str]) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -391,16 +396,12 @@ def _format_csv_cell(value: Any) -> str:
     if isinstance(value, datetime | UUID | Enum):
         value = json_default(value)
     elif isinstance(value, list | tuple):
-        value = " ".join(map(_format_csv_part, value))
+        value = " ".join(map(to_text, value))
     elif isinstance(value, Mapping):
         value = to_json(value, indent=None)
     text = strip_control_chars(str(value))
     text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
-
-
-def _format_csv_part(value: Any) -> str:
-    return value if isinstance(value, str) else to_json(value, indent=None)
 
 
 def _keep_codes_whole(line: str, stream: IO[str]) -> str:

@@ -5,7 +5,6 @@ Kept in memory: after a restart of the sandbox people sign in again.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -13,6 +12,8 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
+
+from scaiwave.core.base64url import encode_base64url
 
 CODE_SECONDS = 60.0
 """RFC 6749, 4.1.2 recommends ten minutes at most; a client redeems its code at once."""
@@ -87,8 +88,8 @@ class Grants:
                 raise GrantRefused("redirect_uri differs from the authorisation request.")
             # S256 (RFC 7636, 4.6)
             digest = hashlib.sha256(verifier.encode()).digest()
-            expected = base64.urlsafe_b64encode(digest).rstrip(b"=")
-            if not hmac.compare_digest(expected, grant.code_challenge.encode()):
+            expected = encode_base64url(digest)
+            if not hmac.compare_digest(expected.encode(), grant.code_challenge.encode()):
                 raise GrantRefused("code_verifier does not match code_challenge.")
             self._issue_refresh_token(grant)
             return grant

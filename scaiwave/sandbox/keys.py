@@ -7,7 +7,6 @@ tests the tenth of a second that generating an RSA key takes.
 
 from __future__ import annotations
 
-import base64
 import functools
 import hashlib
 import hmac
@@ -21,6 +20,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from scaiwave.core.base64url import encode_base64url
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 Claims = dict[str, Any]
@@ -54,12 +55,8 @@ def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
         name: public[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in public
     }
     # The hash of the required members in lexical order (RFC 7638).
-    kid = _encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
+    kid = encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
     return SigningKey(kid, alg, private, {**jwk, "kid": kid, "use": "sig", "alg": alg})
-
-
-def _encode_base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class KeyRing:
@@ -149,8 +146,8 @@ class KeyRing:
         header = {"alg": alg, "typ": "JWT", "kid": kid or self.current.kid, **(headers or {})}
         present = {name: value for name, value in header.items() if value is not None}
         parts = (msgspec.json.encode(part) for part in (present, claims))
-        message = ".".join(map(_encode_base64url, parts))
-        return f"{message}.{_encode_base64url(self._sign(message.encode(), key, alg))}"
+        message = ".".join(map(encode_base64url, parts))
+        return f"{message}.{encode_base64url(self._sign(message.encode(), key, alg))}"
 
     def _sign(self, message: bytes, key: PrivateKey | bytes | None, alg: str) -> bytes:
         if alg.lower() == "none":

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scaiwave.console.columns import Row
-from scaiwave.console.output import to_json
+from scaiwave.console.output import to_text
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
@@ -29,14 +29,8 @@ def _format_detail(name: str, value: Any) -> str:
         return _format_changes((item["field"], item["old"], item["new"]) for item in value)
     if name == "changed" and isinstance(value, dict):
         return _format_changes((field, *pair) for field, pair in value.items())
-    return f"{name} {_format_value(value)}"
+    return f"{name} {to_text(value)}"
 
 
 def _format_changes(changes: Iterable[tuple[str, Any, Any]]) -> str:
-    return ", ".join(
-        f"{field} {_format_value(old)} → {_format_value(new)}" for field, old, new in changes
-    )
-
-
-def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else to_json(value, indent=None)
+    return ", ".join(f"{field} {to_text(old)} → {to_text(new)}" for field, old, new in changes)

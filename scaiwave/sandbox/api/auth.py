@@ -45,15 +45,8 @@ def authenticate(sandbox: SandboxState, request: Request) -> Principal:
         raise HTTPError(401, "Invalid or expired token", headers=BEARER) from None
     if is_token_revoked(sandbox, claims):
         raise HTTPError(401, "Invalid or expired token", headers=BEARER)
-    return _build_principal(claims)
-
-
-def _build_principal(claims: dict[str, Any]) -> Principal:
-    """Return the widest role that the token names, as its owner.
-
-    A token of an application (`client_credentials`) needs a scope of the admin API too. Only an
-    application of the whole platform has the claim `platform_token`, and then no role.
-    """
+    # A token of an application (`client_credentials`) needs a scope of the admin API too. Only an
+    # application of the whole platform has the claim `platform_token`, and then no role.
     is_client = claims.get("platform_token") or claims.get("token_type") == "client_credentials"
     scopes = str(claims.get("scope", "")).split()
     if is_client and not {"admin:read", "admin:write"} & set(scopes):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import jwt
 
+from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.grants import Grant, GrantRefused, is_verifier
@@ -327,7 +328,7 @@ def _respond(
         if sandbox.at_hash:
             # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
             digest = hashlib.sha256(access_token.encode()).digest()
-            claims["at_hash"] = base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+            claims["at_hash"] = encode_base64url(digest[:16])
         body["id_token"] = sandbox.keys.sign(claims)
     return json_response(body, headers=dict(NO_STORE))
 

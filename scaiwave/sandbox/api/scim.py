@@ -7,11 +7,12 @@ API, that a group contains its members, and that the same permissions apply as i
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from typing import Any
 
 import msgspec
 
+from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.api.auth import authenticate
 from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
@@ -105,7 +106,7 @@ def list_groups(sandbox: SandboxState, request: Request) -> Response:
     elif start + len(rows) <= total:
         # Its characters need no escapes in a URL (RFC 9865, section 2).
         following = f"{start + len(rows)} {tenant_id}".encode()
-        page["nextCursor"] = urlsafe_b64encode(following).decode().rstrip("=")
+        page["nextCursor"] = encode_base64url(following)
     return _scim_response(page)
 
 

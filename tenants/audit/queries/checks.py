@@ -199,7 +199,18 @@ class ChainCheck:
             self._is_linked = False
             self.last_number = row.number if isinstance(row.number, int) else self.last_number + 1
             return None
-        self._check_signature(row, seal)
+        if (key := self._keys.get(seal.key_id)) is None:
+            self._problems.add(
+                Kind.KEY_UNKNOWN,
+                f"Seal {seal.number} of {seal.day} is signed with unknown key {seal.key_id}.",
+                day=str(seal.day),
+            )
+        elif reason := find_signature_problem(row.statement, row.signature, key, seal.sealed_at):
+            self._problems.add(
+                Kind.SIGNATURE_WRONG,
+                f"The signature of seal {seal.number} of {seal.day} {reason}.",
+                day=str(seal.day),
+            )
         self._check_link(seal)
         self._kept.discard(KeptSeal(seal.number, seal.digest))
         self.seals += 1
@@ -244,20 +255,6 @@ class ChainCheck:
     def _matches(row: SealRow, seal: Seal) -> bool:
         columns = (str(row.number), str(row.day), str(row.entries), str(row.key_id))
         return columns == (str(seal.number), str(seal.day), str(seal.entries), seal.key_id)
-
-    def _check_signature(self, row: SealRow, seal: Seal) -> None:
-        if (key := self._keys.get(seal.key_id)) is None:
-            self._problems.add(
-                Kind.KEY_UNKNOWN,
-                f"Seal {seal.number} of {seal.day} is signed with unknown key {seal.key_id}.",
-                day=str(seal.day),
-            )
-        elif reason := find_signature_problem(row.statement, row.signature, key, seal.sealed_at):
-            self._problems.add(
-                Kind.SIGNATURE_WRONG,
-                f"The signature of seal {seal.number} of {seal.day} {reason}.",
-                day=str(seal.day),
-            )
 
     def _check_link(self, seal: Seal) -> None:
         is_first = self.seals == 0
