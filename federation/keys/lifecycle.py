@@ -418,7 +418,13 @@ def reencrypt_keys(
         keys = [key for key in load_keys() if key.private_key_encrypted]
         if not keys:
             raise NoSigningKey("This server has no private key to encrypt.")
-        changed = _reencrypt_outdated(keys)
+        encryption = load_encryption_keys(*(key.key_id for key in keys))
+        unreadable = [key.key_id for key in keys if not encryption.can_decrypt(key)]
+        if unreadable:
+            raise key_unreadable_error(*unreadable)
+        changed = [key for key in keys if not encryption.is_current(key)]
+        for key in changed:
+            key.private_key_encrypted = encryption.reencrypt(key)
         if changed and not dry_run:
             ServerKey.objects.bulk_update(changed, ["private_key_encrypted"])
             # One entry covers all keys; its subject is the newest of them.
@@ -434,18 +440,6 @@ def reencrypt_keys(
         [key.key_id for key in keys if key not in changed],
         dry_run=dry_run,
     )
-
-
-def _reencrypt_outdated(keys: list[ServerKey]) -> list[ServerKey]:
-    """Re-encrypt, without saving, the keys that are not current. Return those keys."""
-    encryption = load_encryption_keys(*(key.key_id for key in keys))
-    unreadable = [key.key_id for key in keys if not encryption.can_decrypt(key)]
-    if unreadable:
-        raise key_unreadable_error(*unreadable)
-    outdated = [key for key in keys if not encryption.is_current(key)]
-    for key in outdated:
-        key.private_key_encrypted = encryption.reencrypt(key)
-    return outdated
 
 
 # Steps that the acts above share

@@ -23,7 +23,7 @@ from django.core.management import (
 from django.core.management.base import CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
+from scaiwave.cli.verbs import VERBS, find_longest_match
 from scaiwave.config.database import is_missing_file
 from scaiwave.config.web_libraries import require_web_libraries
 from scaiwave.core.errors import ConfirmationNeeded, TerminationSignal, UsageError
@@ -96,7 +96,10 @@ def _run_manage(arguments: Sequence[str]) -> None:
         require_web_libraries()
     if name == "dbshell" and is_missing_file(connections[DEFAULT_DB_ALIAS].settings_dict):
         raise missing_file_error()  # sqlite3 would create an empty one.
-    if words := _find_suite_words(arguments):
+    # The words of the suite's command, typed in place of its name in Django.
+    words = find_longest_match([*takewhile(lambda word: not word.startswith("-"), arguments)])
+    is_name = len(words) == 1 and words[0] in get_commands()
+    if words in VERBS and not is_name:
         raise UsageError(
             f"Unknown command: `scaiwave manage {join(words)}`.",
             fix=f"Run `scaiwave {join(words)}`, or `scaiwave manage {VERBS[words].command}`.",
@@ -135,14 +138,6 @@ def _has_module(name: str) -> bool:
         return find_spec(name) is not None
     except ModuleNotFoundError:  # the package that would contain it
         return False
-
-
-def _find_suite_words(arguments: Sequence[str]) -> VerbPath:
-    """Return the words of the suite's command that were typed in place of its name in Django."""
-    typed = list(takewhile(lambda word: not word.startswith("-"), arguments))
-    words = find_longest_match(typed)
-    is_name = len(words) == 1 and words[0] in get_commands()
-    return () if is_name or words not in VERBS else words
 
 
 def _unknown_command_error(name: str) -> UsageError:

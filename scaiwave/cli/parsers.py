@@ -21,9 +21,9 @@ def positive_int(text: str) -> int:
 
 
 def whole_number(text: str) -> int:
-    """Parse a whole number, also 0."""
+    """Parse a whole number of 0 or more."""
     if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a whole number")
+        raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 

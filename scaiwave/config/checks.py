@@ -106,7 +106,10 @@ def _check_comments(config: Configuration) -> Iterator[CheckMessage]:
 
 def _check_example_secrets(config: Configuration) -> Iterator[CheckMessage]:
     """Report secrets that were copied from documentation, or can be guessed, in production."""
-    if not _is_production(config):
+    # Other people depend on this server if it has PostgreSQL, or a public https address.
+    public_url = urlsplit(config.get_url("SCAIWAVE_PUBLIC_URL"))
+    is_public = public_url.scheme == "https" and public_url.hostname not in LOOPBACK
+    if not is_public and uses_sqlite(config):
         return
     for setting in SETTINGS:
         if not setting.secret or config.is_default(setting.name):
@@ -125,13 +128,6 @@ def _check_example_secrets(config: Configuration) -> Iterator[CheckMessage]:
             continue
         hint = RANDOM_HINT if own else "Set it to the secret of that server."
         yield Error(problem, hint=hint, id="scaiwave.E003")
-
-
-def _is_production(config: Configuration) -> bool:
-    """Whether other people depend on this server: PostgreSQL, or a public https address."""
-    public_url = urlsplit(config.get_url("SCAIWAVE_PUBLIC_URL"))
-    is_public = public_url.scheme == "https" and public_url.hostname not in LOOPBACK
-    return is_public or not uses_sqlite(config)
 
 
 def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:

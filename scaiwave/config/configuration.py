@@ -171,11 +171,6 @@ class Configuration:
         address of a server: elsewhere, the mask would reveal which word it is.
         """
         text = _USER_INFO.sub(r"\1:****@", text)
-        for secret in sorted(self._list_secrets(), key=len, reverse=True):
-            text = text.replace(secret, "****")
-        return text
-
-    def _list_secrets(self) -> set[str]:
         secrets, public = set(), set()
         for setting in SETTINGS:
             value = self.get_str(setting.name)
@@ -184,7 +179,10 @@ class Configuration:
             elif value:
                 secrets |= {value, *find_secret_parts(setting.name, value)}
                 public |= set(_find_public_parts(value) if setting.type == "url" else ())
-        return {secret for secret in secrets - public if not _is_ordinary_word(secret)}
+        for secret in sorted(secrets - public, key=len, reverse=True):
+            if not _is_ordinary_word(secret):
+                text = text.replace(secret, "****")
+        return text
 
     def _cast(self, name: str, cast: type, wanted: str) -> Any:
         try:

@@ -88,21 +88,22 @@ class RunLimits:
             yield
         except (Error, TimeLimitSignal) as error:
             if self._time.has_expired:
-                raise self._build_timeout_error() from error
+                message = (
+                    f"The run did not end within {self._time.seconds:g} s. No changes were made."
+                )
+                waits = [
+                    f" It was waiting for another session of the database: {blockers}."
+                    if blockers
+                    else ""
+                    for blockers in (
+                        self._lock_waits.describe_blockers(with_query=True),
+                        self._lock_waits.describe_blockers(with_query=False),
+                    )
+                ]
+                raise self._timeout_error(message + waits[0], summary=message + waits[1]) from error
             if isinstance(error, Error) and (blocked := self._lock_waits.find_error(error)):
                 raise blocked from error
             raise
-
-    def _build_timeout_error(self) -> TimeLimitExceeded:
-        message = f"The run did not end within {self._time.seconds:g} s. No changes were made."
-        waits = [
-            f" It was waiting for another session of the database: {blockers}." if blockers else ""
-            for blockers in (
-                self._lock_waits.describe_blockers(with_query=True),
-                self._lock_waits.describe_blockers(with_query=False),
-            )
-        ]
-        return self._timeout_error(message + waits[0], summary=message + waits[1])
 
 
 class _TimeLimit:

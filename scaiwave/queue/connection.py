@@ -63,15 +63,11 @@ def check_responses() -> Iterator[None]:
         *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
         *(TypeError, ValueError),
     ) as error:
-        if not _is_raised_by_library(error):
+        # By redis-py or RQ, and not by the code that uses them.
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in {"redis", "rq"}:
             raise
         raise InvalidResponse(f"{type(error).__name__} in the library that read it") from error
-
-
-def _is_raised_by_library(error: Exception) -> bool:
-    """Whether redis-py or RQ raised it, and not the code that uses them."""
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in {"redis", "rq"}
 
 
 def map_redis_error(error: Exception) -> RedisUnreachable:

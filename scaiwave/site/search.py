@@ -56,7 +56,13 @@ def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundR
     term = term.strip()[:MAX_TERM_CHARS]
     if not term or "\0" in term:  # PostgreSQL refuses it in a text.
         return []
-    admins, form = _list_visible(site, request), get_term_form(term)
+    registered = (site.get_model_admin(model) for model in site._registry)
+    admins = [
+        each
+        for each in sorted(registered, key=lambda each: getattr(each, "position", 1))
+        if isinstance(each, ReadOnlyAdmin) and each.has_view_permission(request)
+    ]
+    form = get_term_form(term)
     if form is TermForm.ID:
         matches = _find_matching([_match_id(each, request, term) for each in admins])
     else:
@@ -74,15 +80,6 @@ def find_only(found: Sequence[FoundRows]) -> Found | None:
     named = [each for each in found if each.is_by_name]
     rows = [row for each in named or found for row in each.rows]
     return rows[0] if len(rows) == 1 else None
-
-
-def _list_visible(site: AdminSite, request: HttpRequest) -> list[ReadOnlyAdmin]:
-    admins = [site.get_model_admin(model) for model in site._registry]
-    return [
-        each
-        for each in sorted(admins, key=lambda each: getattr(each, "position", 1))
-        if isinstance(each, ReadOnlyAdmin) and each.has_view_permission(request)
-    ]
 
 
 def _match(model_admin: ReadOnlyAdmin, request: HttpRequest, term: str) -> Match:

@@ -86,7 +86,13 @@ def wait_until_settled(timeout: float) -> None:
     ends_at = time.monotonic() + timeout
     while waiting_for := waiting_for & _find_readers():
         if time.monotonic() >= ends_at:
-            raise _not_settled(waiting_for)
+            begins = [started for _, _, started in waiting_for if started]
+            since = f" since {min(begins):%Y-%m-%d %H:%M} UTC" if begins else ""
+            pids = ", ".join(sorted({str(pid) for _, pid, _ in waiting_for if pid})) or "prepared"
+            raise AuditNotSettled(
+                f"The audit log can't be sealed yet: a transaction is open{since} that may add "
+                f"entries (process {pids} of PostgreSQL)."
+            )
         time.sleep(POLL_SECONDS)
 
 
@@ -101,16 +107,6 @@ def _find_readers() -> set[tuple[Any, ...]]:
         [AuditChain._meta.db_table],
     )
     return set(rows)
-
-
-def _not_settled(transactions: set[tuple[Any, ...]]) -> AuditNotSettled:
-    begins = [started for _, _, started in transactions if started]
-    since = f" since {min(begins):%Y-%m-%d %H:%M} UTC" if begins else ""
-    pids = ", ".join(sorted({str(pid) for _, pid, _ in transactions if pid})) or "prepared"
-    return AuditNotSettled(
-        f"The audit log can't be sealed yet: a transaction is open{since} that may add entries "
-        f"(process {pids} of PostgreSQL)."
-    )
 
 
 def get_first_day(chain: AuditChain | None) -> date | None:

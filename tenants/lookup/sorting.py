@@ -82,18 +82,12 @@ def sort_rows(
                 fix="Pass the `next_id` of a page with the same filters. If that row was deleted "
                 "since, begin with the first page.",
             )
-        annotated = annotated.filter(_after_q(keys, names, values, after))
+        following, same = Q(), Q()
+        for key, name, value in zip(keys, names, values, strict=True):
+            following |= same & key.after_q(name, value)
+            same &= Q(**{f"{name}__isnull": True} if value is None else {name: value})
+        annotated = annotated.filter(following | (same & Q(pk__gt=after)))
     ordered: QuerySet[M] = annotated.order_by(
         *(key.order_by(name) for name, key in zip(names, keys, strict=True)), "pk"
     )
     return ordered
-
-
-def _after_q(
-    keys: Sequence[SortKey], names: Sequence[str], values: Sequence[Any], after: UUID
-) -> Q:
-    condition, same = Q(), Q()
-    for key, name, value in zip(keys, names, values, strict=True):
-        condition |= same & key.after_q(name, value)
-        same &= Q(**{f"{name}__isnull": True} if value is None else {name: value})
-    return condition | (same & Q(pk__gt=after))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--allow-removals",
-            type=parse_removals,
+            type=whole_number,
             metavar="N",
             help="maximum number of losses of access in this run, instead of the removal limit",
         )
@@ -174,10 +174,3 @@ def _check_usage(options: Mapping[str, Any]) -> None:
         if name in given and (others := given & excluded):
             first, second = (f"--{word.replace('_', '-')}" for word in (name, min(others)))
             raise UsageError(f"Can't combine {first} and {second}.", fix="Leave out one of them.")
-
-
-def parse_removals(text: str) -> int:
-    """Parse a number of losses, 0 or more. Raises ArgumentTypeError."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)

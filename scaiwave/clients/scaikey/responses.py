@@ -39,7 +39,10 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
     that the configured address is wrong.
     """
     translated = error_from_response(response, peer)
-    if _is_unknown_route(response):
+    # FastAPI's response to an unknown route, for a path that has no ID in it.
+    routes = (TOKEN, JWKS, REGISTER, *(f"{ADMIN}/{name}/" for name in RECORDS))
+    is_known = response.request.url.path.endswith(routes)
+    if response.status_code == 404 and is_known and response_detail(response) == "Not Found":
         return TranslatedError(error=wrong_path_error(response, peer))
     if isinstance(translated.error, UpstreamForbidden) and not _is_own_error(response):
         translated.error.details["from_gateway"] = True
@@ -52,17 +55,6 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
             )
         )
     return translated
-
-
-def _is_unknown_route(response: httpx.Response) -> bool:
-    """Whether this is FastAPI's response to an unknown route, for a path that has no id in it."""
-    path = response.request.url.path
-    routes = (TOKEN, JWKS, REGISTER, *(f"{ADMIN}/{name}/" for name in RECORDS))
-    return (
-        response.status_code == 404
-        and path.endswith(routes)
-        and response_detail(response) == "Not Found"
-    )
 
 
 def _is_own_error(response: httpx.Response) -> bool:

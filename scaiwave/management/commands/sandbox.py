@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from scaiwave.cli.parsers import whole_number
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.pagination import ENVELOPES
 
@@ -20,16 +21,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--port", type=_number, default=8790, help="port; 0 selects a free one (default 8790)")
+        add(
+            "--port",
+            type=whole_number,
+            default=8790,
+            help="port; 0 selects a free one (default 8790)",
+        )
         add(
             "--people",
-            type=_number,
+            type=whole_number,
             default=2000,
             help="number of people, up to 1,000,000 (default 2,000)",
         )
-        add("--tenants", type=_number, default=12, help="number of tenants (default 12)")
-        add("--partners", type=_number, default=3, help="number of partners (default 3)")
-        add("--groups", type=_number, default=150, help="number of groups (default 150)")
+        add("--tenants", type=whole_number, default=12, help="number of tenants (default 12)")
+        add("--partners", type=whole_number, default=3, help="number of partners (default 3)")
+        add("--groups", type=whole_number, default=150, help="number of groups (default 150)")
         add(
             "--seed",
             type=int,
@@ -44,13 +50,13 @@ class Command(BaseCommand):
         )
         add(
             "--max-per-page",
-            type=_number,
+            type=whole_number,
             default=100,
             help="maximum number of rows per page; larger requests are capped (default 100)",
         )
         add(
             "--refuse-per-page",
-            type=_number,
+            type=whole_number,
             help="maximum number of rows per page; larger requests get status 422 (default: none)",
         )
         add("--no-scim", dest="scim", action="store_false", help="status 404 for SCIM requests")
@@ -64,7 +70,7 @@ class Command(BaseCommand):
         add("--auto-approve", action="store_true", help="automatic approval of registrations")
         add(
             "--token-lifetime",
-            type=_number,
+            type=whole_number,
             default=3600,
             help="lifetime of tokens in seconds (default 3600)",
         )
@@ -105,9 +111,3 @@ class Command(BaseCommand):
             self.stdout.write(f"Status:   GET {sandbox.url}/sandbox/\nStop:     Ctrl-C")
             self.stdout.flush()
             stop.wait()
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)

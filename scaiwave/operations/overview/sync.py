@@ -349,19 +349,18 @@ def _describe_failed_sync(run: SyncRun) -> Entry:
 def _list_failed_webhooks() -> EntryList:
     failed = WebhookEvent.objects.filter(state=WebhookState.FAILED)
     events = failed.order_by("-received_at", "-id")[:MAX_FAILURES]
-    entries = [_describe_failed_webhook(event) for event in events]
+    entries = [
+        Entry(
+            text=f"{event.event_type} {event.scaikey_id}: "
+            f"{event.error_message or 'It failed without a message.'}",
+            url=reverse("admin:identity_sync_webhookevent_change", args=[event.pk]),
+            details="The next full sync reads the record again: `scaiwave sync`.",
+            tone=Tone.BAD,
+            badge="webhook failed",
+            code=event.error_code,
+            at=event.received_at.astimezone(UTC).isoformat(timespec="seconds"),
+        )
+        for event in events
+    ]
     url = f"{reverse(WEBHOOKS)}?state__exact={WebhookState.FAILED.value}"
     return list_failures("failed webhooks", url, "identity_sync.view_webhookevent", entries)
-
-
-def _describe_failed_webhook(event: WebhookEvent) -> Entry:
-    reason = event.error_message or "It failed without a message."
-    return Entry(
-        text=f"{event.event_type} {event.scaikey_id}: {reason}",
-        url=reverse("admin:identity_sync_webhookevent_change", args=[event.pk]),
-        details="The next full sync reads the record again: `scaiwave sync`.",
-        tone=Tone.BAD,
-        badge="webhook failed",
-        code=event.error_code,
-        at=event.received_at.astimezone(UTC).isoformat(timespec="seconds"),
-    )

@@ -96,7 +96,18 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
             _build_limit_card(shares),
             _build_token_card(months, now),
         ],
-        charts=[_build_token_chart(months)],
+        charts=[
+            Chart(
+                title="AI tokens by month",
+                url=reverse(USAGE),
+                permission="tenants.view_tokenusage",
+                series=("tokens",),
+                points=[
+                    Point(f"{month:%Y-%m}", (total,), f"{total:,} tokens", _list_usage(month))
+                    for month, total in reversed(months.items())
+                ],
+            )
+        ],
         lists=[_list_nearest(shares), _list_acts(entries)],
     )
 
@@ -175,19 +186,6 @@ def _build_token_card(months: dict[date, int], now: datetime) -> Card:
 
 def _list_usage(month: date) -> str:
     return f"{reverse(USAGE)}?month={month:%Y-%m}"
-
-
-def _build_token_chart(months: dict[date, int]) -> Chart:
-    return Chart(
-        title="AI tokens by month",
-        url=reverse(USAGE),
-        permission="tenants.view_tokenusage",
-        series=("tokens",),
-        points=[
-            Point(f"{month:%Y-%m}", (total,), f"{total:,} tokens", _list_usage(month))
-            for month, total in reversed(months.items())
-        ],
-    )
 
 
 def _build_doctor_card(now: datetime) -> Card:

@@ -167,7 +167,10 @@ class _ExportCheck:
 
     def _read_seal(self, statement: str, signature: str) -> None:
         self._finish_day()
-        seal = self._chain.add(_build_row(statement, signature))
+        # A file has no columns beside the statement that could differ from it.
+        values = _parse_object(statement)
+        number, day, entries, key_id = map(values.get, ("number", "day", "entries", "key_id"))
+        seal = self._chain.add(SealRow(number, day, entries, key_id, statement, signature))
         if seal is None:
             self._day = None
             return
@@ -213,19 +216,6 @@ class _ExportCheck:
     def _get_days(self) -> tuple[str | None, str | None]:
         first, last = self._chain.first, self._chain.last
         return str(first.day) if first else None, str(last.day) if last else None
-
-
-def _build_row(statement: str, signature: str) -> SealRow:
-    """A file has no columns beside the statement that could differ from it."""
-    values = _parse_object(statement)
-    return SealRow(
-        values.get("number"),
-        values.get("day"),
-        values.get("entries"),
-        values.get("key_id"),
-        statement,
-        signature,
-    )
 
 
 def _read_line(file: BinaryIO) -> bytes:

@@ -5,7 +5,6 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from tenants.lookup.serializers import Row
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,
@@ -81,7 +80,13 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json({"participant": document})
             return
-        columns, row = _add_extra_facts(document)
+        # Facts that other apps register.
+        facts = {f"fact {index}": fact for index, fact in enumerate(document["facts"])}
+        columns = [Column(key, fact["title"]) for key, fact in facts.items()]
+        if document["purged_at"] is not None:
+            columns.insert(0, PURGED)
+        values = {key: fact["value"] for key, fact in facts.items()}
+        row = {**document, "status": format_status(document), **values}
         self.output.print_record([*FACTS, *columns], row)
         print_sections(
             self.output,
@@ -92,13 +97,3 @@ class Command(OperatorCommand):
             ("Last changes by syncs", SYNC_CHANGES, format_sync_changes(document["sync_changes"])),
             ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )
-
-
-def _add_extra_facts(participant: Row) -> tuple[list[Column], Row]:
-    """Return columns for the facts that other apps register, and the row with their values."""
-    facts = {f"fact {index}": fact for index, fact in enumerate(participant["facts"])}
-    columns = [Column(key, fact["title"]) for key, fact in facts.items()]
-    if participant["purged_at"] is not None:
-        columns.insert(0, PURGED)
-    values = {key: fact["value"] for key, fact in facts.items()}
-    return columns, {**participant, "status": format_status(participant), **values}
