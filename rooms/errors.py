@@ -226,6 +226,35 @@ class DanglingReference(BundleError):
     fix = f"{NOTHING_IMPORTED} {advice}"
 
 
+class SourceUnreadable(DomainError):
+    """The file or directory is not an export of that system, or it is damaged."""
+
+    code = "SW_ROOM_SOURCE_UNREADABLE"
+    fix = "Name the ZIP file, the JSON file or the directory of the export."
+
+
+class SourceRefused(RefusedError):
+    """The archive could harm this server: it is encrypted, has overlapping entries, or
+    decompresses to far more than its size."""
+
+    code = "SW_ROOM_SOURCE_REFUSED"
+    fix = "Get the export again from the system that made it, and transfer the file unchanged."
+
+
+class ConversionRunning(ConflictError):
+    """Another `room convert` is writing to the same directory."""
+
+    code = "SW_ROOM_CONVERSION_RUNNING"
+    fix = "Wait until the other conversion has ended, or pass another directory."
+
+
+class ConversionIncomplete(DomainError):
+    """The numbers of rows that were read and written differ, which is a defect of the suite."""
+
+    code = "SW_ROOM_CONVERSION_INCOMPLETE"
+    fix = "Don't import the bundles. Report this error with the file that it names."
+
+
 class BundleNotVerified(DomainError):
     """`room verify` read the bundle to its end and found problems, or a wrong signature.
 

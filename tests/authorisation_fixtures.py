@@ -242,6 +242,28 @@ class SampleData:
         redis.zadd("rq:failed:default", {job_id: time.time() + 1000})
         return ListedJob(show_job(operator=get_host_operator(), job_id=job_id))
 
+    def write_slack_export(self) -> str:
+        files = {
+            "users.json": [{"id": "U1", "name": "anna", "profile": {"email": self.anna.email}}],
+            "channels.json": [{"id": "C1", "name": "general"}],
+            "general/2026-01-02.json": [
+                {"type": "message", "user": "U1", "text": "Hello", "ts": "1767312000.000100",
+                 "pinned_to": ["C1"], "files": [{"id": "F1", "name": "lost.txt"}]}
+            ],
+        }  # fmt: skip
+        directory = self.directory / "slack"
+        for name, rows in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(json.dumps(rows))
+        return str(directory)
+
+    def write_conversion(self) -> str:
+        directory = self.directory / "matched"
+        directory.mkdir(exist_ok=True)
+        people = [{"id": "U1", "name": "Anna", "email": self.anna.email}]
+        (directory / "conversion.json").write_text(json.dumps({"people": people}))
+        return str(directory)
+
     def write_bundle(self) -> str:
         path = self.directory / "in.zip"
         exported = export_room(

@@ -413,6 +413,18 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),
+    ("room", "convert"): Row(
+        ALL_ALLOWED,
+        lambda sample: [
+            "slack",
+            sample.write_slack_export(),
+            "--output-dir",
+            f"{sample.directory}/converted",
+        ],
+    ),
+    ("room", "match-people"): Row(
+        LOOK, lambda sample: of_tenant(sample.write_conversion(), "--force")(sample)
+    ),
     # No Redis is configured, but only operators with the permission get so far. A service manager
     # starts worker and scheduler without a token.
     ("worker",): Row({**NO_REDIS, ABSENT: 2}, lambda sample: ["--burst"]),

@@ -138,8 +138,14 @@ class JsonStream:
             if end or len(self._data) - self._offset >= max_bytes or not self._read_more():
                 return memoryview(self._data)[self._offset : max(end, self._offset)]
 
+    def peek_data(self, max_bytes: int) -> bytes:
+        """Return so many bytes without reading them; fewer only at the end of the text."""
+        while len(self._data) - self._offset < max_bytes and self._read_more():
+            pass
+        return self._data[self._offset : self._offset + max_bytes]
+
     def advance(self, count: int) -> None:
-        """Read this number of bytes of `peek_lines`."""
+        """Read this number of bytes of `peek_lines` or `peek_data`."""
         self._offset += count
 
     def _consume(self, end: int) -> bytes:

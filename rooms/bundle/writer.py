@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -31,15 +31,19 @@ class BundleWriter:
     Send the chunks on.
     """
 
-    def __init__(self, header: ManifestHeader) -> None:
+    def __init__(self, header: ManifestHeader, *, source: Mapping[str, Any] | None = None) -> None:
+        """`source` describes the export of another system that the room was converted from."""
         self._header = header
+        self._source = source
         self._zip = ZipStreamWriter(datetime.fromisoformat(header.exported_at))
         self._signature = SignatureDocumentBuilder(header.server_name, header.exported_at)
         self.manifest_sha256 = ""
 
     def encode_manifest(self, events: Iterable[Buffer]) -> Iterator[bytes]:
         """`events` are pieces of a text: JSON objects separated by a comma and a line break."""
-        chunks = chain(_join_pieces(_encode_header(self._header)), events, (b"\n]}\n",))
+        chunks = chain(
+            _join_pieces(_encode_header(self._header, self._source)), events, (b"\n]}\n",)
+        )
         entry = yield from self._encode_entry(MANIFEST, chunks, DeflateCompressor())
         self.manifest_sha256 = entry.sha256
 
@@ -74,7 +78,7 @@ class BundleWriter:
         return entry
 
 
-def _encode_header(header: ManifestHeader) -> Iterator[bytes]:
+def _encode_header(header: ManifestHeader, source: Mapping[str, Any] | None) -> Iterator[bytes]:
     """Yield the text from the first bracket to the one before the first event."""
     yield b"{"
     for key, value in (
@@ -83,6 +87,7 @@ def _encode_header(header: ManifestHeader) -> Iterator[bytes]:
         ("generator", header.generator),
         ("server_name", header.server_name),
         ("exported_at", header.exported_at),
+        *((("source", source),) if source is not None else ()),
         ("room", header.room),
         ("window", header.window),
     ):

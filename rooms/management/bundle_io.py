@@ -15,6 +15,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from rooms.conversion.convert_rooms import ConversionResult
     from rooms.exports.export_room import ExportResult
     from rooms.exports.export_rooms import BulkExportResult
     from rooms.imports.import_room import ImportResult
@@ -61,6 +62,12 @@ BULK_EXPORT_COLUMNS = (
     Column("missing_media", "Missing", ColumnType.COUNT),
     Column("size_bytes", "Size", ColumnType.BYTES),
     Column("reason", "Reason"),
+)
+
+LOSS_COLUMNS = (
+    Column("count", "Count", ColumnType.COUNT),
+    Column("loss", "What"),
+    Column("example", "For example"),
 )
 
 
@@ -180,3 +187,18 @@ def print_bulk_export(output: Output, result: BulkExportResult) -> None:
         raise ExportIncomplete(
             f"Export failed for {failed:,} of {pluralize(len(result.rooms), 'room')}."
         )
+
+
+def print_conversion(output: Output, result: ConversionResult, directory: Path) -> None:
+    if output.as_json:
+        output.print_json({**result.document(), "dry_run": result.dry_run})
+        return
+    if result.reported:
+        output.print_line("Not in the bundles:")
+        output.print_table("reported", LOSS_COLUMNS, result.reported)
+    if result.notes:
+        output.print_line("Changed on the way:")
+        output.print_table("notes", LOSS_COLUMNS, result.notes)
+    output.print_line(result.sentence)
+    if not result.dry_run:
+        output.print_line(f"The full account is in {directory / 'conversion.json'}.")

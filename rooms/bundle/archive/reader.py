@@ -2,7 +2,7 @@
 
 `_read_records` checks the records of the central directory; `_locate_entries` checks that the
 entries cover the file without gaps and without sharing a byte, so that no two programs can find
-different content in it; `_iter_entry` decompresses one entry, never to more than it declares.
+different content in it; `iter_content` decompresses one entry, never to more than it declares.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Archive:
 
         Raises `BundleDamaged` or `DecompressionBomb`.
         """
-        return _iter_entry(self._file, self.entries[name])
+        return iter_content(self._file, self.entries[name])
 
 
 # The central directory.
@@ -250,7 +250,8 @@ class SharedFile:
             return self._file.read(count)
 
 
-def _iter_entry(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:
+def iter_content(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:
+    """Raises `BundleDamaged` or `DecompressionBomb`."""
     from isal.isal_zlib import crc32
 
     crc, size = 0, 0

@@ -1,0 +1,146 @@
+"""Count what was read from each file of a source, and the outcome of each row.
+
+What is read is counted where rows come from, and the outcome where they go to. So a row that is
+lost in between is found: `check` compares the two.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rooms.conversion.model import Place
+from rooms.errors import ConversionIncomplete
+
+KINDS = ("messages", "reactions", "attachments", "people", "rooms", "other")
+MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))
+OUTCOMES = ("read", "written", "merged", "reported")
+READ, WRITTEN, MERGED, REPORTED = range(len(OUTCOMES))
+_CELLS = len(KINDS) * len(OUTCOMES)
+_MAX_EXAMPLE_CHARS = 300
+
+
+class Accounts:
+    """Counters by file, kind and outcome.
+
+    `reported` are rows that no bundle contains, by what was lost; `notes` are rows that lost
+    something on the way into a bundle. Both map to a number and an example.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.reported: dict[tuple[str, str], list[Any]] = {}
+        self.notes: dict[str, list[Any]] = {}
+        self._counts = array("Q")
+        # For `take_changes`: the counters of changed files, and the numbers of losses, before.
+        self._before: dict[int, array[int]] = {}
+        self._taken: list[dict[Any, int]] = [{}, {}]
+
+    def add_file(self, name: str) -> int:
+        """Return the number of a file of the source."""
+        self.names.append(name)
+        self._counts.extend(bytes(_CELLS))
+        return len(self.names) - 1
+
+    def count(self, file: int, kind: int, outcome: int, number: int = 1) -> None:
+        if file not in self._before:
+            self._before[file] = self._get_cells(file)
+        self._counts[file * _CELLS + kind * len(OUTCOMES) + outcome] += number
+
+    def report(self, place: Place, kind: int, loss: str, number: int = 1) -> None:
+        """Count rows that were read before, and that no bundle will contain."""
+        self.count(place.file, kind, REPORTED, number)
+        self._add(self.reported, (KINDS[kind], loss), place, number)
+
+    def lose(self, place: Place, kind: int, loss: str, number: int = 1) -> None:
+        """Count rows as read and as reported."""
+        self.count(place.file, kind, READ, number)
+        self.report(place, kind, loss, number)
+
+    def note(self, place: Place, loss: str, number: int = 1) -> None:
+        self._add(self.notes, loss, place, number)
+
+    def _add(self, losses: dict[Any, list[Any]], key: Any, place: Place, number: int) -> None:
+        if (entry := losses.get(key)) is not None:
+            entry[0] += number
+        else:
+            example = self.names[place.file] + (f"#{place.row:,}" if place.row else "")
+            losses[key] = [number, example[:_MAX_EXAMPLE_CHARS]]
+
+    def take_changes(self) -> dict[str, Any]:
+        """Return what was counted since the last call, as JSON values for `restore`."""
+        counts = {
+            self.names[file]: [
+                now - then for now, then in zip(self._get_cells(file), cells, strict=True)
+            ]
+            for file, cells in self._before.items()
+        }
+        self._before = {}
+        losses = [self._diff(self.reported, 0), self._diff(self.notes, 1)]
+        return {"counts": counts, "reported": losses[0], "notes": losses[1]}
+
+    def _diff(self, losses: dict[Any, list[Any]], index: int) -> list[list[Any]]:
+        taken = self._taken[index]
+        changed = [
+            [key, number - taken.get(key, 0), example]
+            for key, (number, example) in losses.items()
+            if number != taken.get(key, 0)
+        ]
+        self._taken[index] = {key: number for key, (number, _) in losses.items()}
+        return changed
+
+    def restore(self, changes: dict[str, Any], number: Callable[[str], int]) -> None:
+        """Add what an interrupted run counted. `number` returns the number of a file."""
+        for name, cells in changes["counts"].items():
+            base = number(name) * _CELLS
+            for index, count in enumerate(cells):
+                self._counts[base + index] += count
+        both: list[tuple[dict[Any, list[Any]], str]] = [
+            (self.reported, "reported"),
+            (self.notes, "notes"),
+        ]
+        for losses, rows in both:
+            for key, count, example in changes[rows]:
+                hashable = tuple(key) if isinstance(key, list) else key
+                losses.setdefault(hashable, [0, example])[0] += count
+        self.take_changes()
+
+    def iter_files(self) -> Iterator[dict[str, Any]]:
+        """Yield the counts of each file that has any."""
+        for number, name in enumerate(self.names):
+            if any(cells := self._get_cells(number)):
+                yield {"file": name, **_build_counts(cells)}
+
+    def get_totals(self) -> dict[str, dict[str, int]]:
+        cells = [sum(self._counts[cell::_CELLS]) for cell in range(_CELLS)]
+        return {
+            kind: dict(zip(OUTCOMES, _cut(cells, n), strict=True)) for n, kind in enumerate(KINDS)
+        }
+
+    def check(self) -> None:
+        """Raises `ConversionIncomplete` unless read = written + merged + reported everywhere."""
+        for number, name in enumerate(self.names):
+            cells = self._get_cells(number)
+            for kind, label in enumerate(KINDS):
+                read, *outcomes = _cut(cells, kind)
+                if read != sum(outcomes):
+                    raise ConversionIncomplete(
+                        f"{name} has {read:,} {label}, of which {sum(outcomes):,} are accounted "
+                        "for."
+                    )
+
+    def _get_cells(self, number: int) -> array[int]:
+        return self._counts[number * _CELLS : (number + 1) * _CELLS]
+
+
+def _cut(cells: Any, kind: int) -> Any:
+    return cells[kind * len(OUTCOMES) : (kind + 1) * len(OUTCOMES)]
+
+
+def _build_counts(cells: array[int]) -> dict[str, dict[str, int]]:
+    return {
+        label: dict(zip(OUTCOMES, _cut(cells, kind), strict=True))
+        for kind, label in enumerate(KINDS)
+        if any(_cut(cells, kind))
+    }

@@ -1,0 +1,379 @@
+"""Read the JSON exports of DiscordChatExporter: one file, or several parts, for each channel.
+
+Its class `JsonMessageWriter` shows the fields. A thread is a channel of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+from rooms.bundle.json_stream import JsonStream
+from rooms.bundle.strict_json import StrictJSONError
+from rooms.conversion import model
+from rooms.conversion.accounts import (
+    ATTACHMENTS,
+    MESSAGES,
+    OTHER,
+    REACTIONS,
+    READ,
+    ROOMS,
+    Accounts,
+)
+from rooms.conversion.discord_text import DiscordText
+from rooms.conversion.json_rows import RowReader, clean_text, decode
+from rooms.conversion.markdown import escape, format_card, link, quote, strip_query
+from rooms.conversion.model import (
+    Place,
+    Portion,
+    Reaction,
+    SourceEvent,
+    SourceFile,
+    SourcePerson,
+    SourceRoom,
+)
+from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.errors import SourceUnreadable
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d(?::\d\d)?)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DISCORD_EPOCH_MS = 1_420_070_400_000
+_SNOWFLAKE = re.compile(r"\d{15,20}")
+_MAX_ID_CHARS = 40
+_MAX_KEYS = 100
+_MESSAGE_TYPES = {"Default", "Reply", "20", "21", "23", "ChatInputCommand", "ContextMenuCommand",
+                  "ThreadStarterMessage", ""}  # fmt: skip
+_SYSTEM_TYPES = {"Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage",
+                 "GuildMemberJoin", "ThreadCreated", "RecipientAdd", "RecipientRemove"}  # fmt: skip
+_DIRECT = {"DirectTextChat": "dm"}
+
+
+class DiscordReader:
+    """One portion for each channel, with all of its parts."""
+
+    system = "discord"
+
+    def __init__(
+        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
+    ) -> None:
+        self.people: dict[str, SourcePerson] = {}
+        self.rooms: dict[str, SourceRoom] = {}
+        self._files = files
+        self._accounts = accounts
+        self._rows = RowReader(files, accounts)
+        self._only = only
+        self._text = DiscordText(self._get_name, self._get_channel)
+        self._parts: dict[str, list[str]] = {}
+        guilds: set[str] = set()
+        for name in sorted(files.sizes):
+            if name.lower().endswith(".json") or len(files.sizes) == 1:
+                self._read_head(name, guilds)
+        if not self.rooms:
+            raise SourceUnreadable(
+                f"{files.file_name} is not an export of DiscordChatExporter: no JSON file has a "
+                "guild and a channel."
+            )
+        # Exports of several servers are one source: their people are the same.
+        self.workspace = workspace or (guilds.pop() if len(guilds) == 1 else "discord")
+
+    def _read_head(self, name: str, guilds: set[str]) -> None:
+        """Read what comes before the messages."""
+        head: dict[str, Any] = {}
+        stream = JsonStream(self._files.iter_chunks(name), max_bytes=2**20)
+        try:
+            for key in stream.iter_keys(max_keys=_MAX_KEYS):
+                if key == "messages":
+                    break
+                head[key] = decode(stream.read_value())
+        except (StrictJSONError, FileDamaged, ValueError, RecursionError):
+            pass  # The messages are read, and a damaged file is reported, later.
+        guild, channel = head.get("guild"), head.get("channel")
+        if not isinstance(guild, dict) or not isinstance(channel, dict):
+            loss = "file that is not an export of a channel"
+            self._accounts.lose(Place(self._files.number(name), 0), OTHER, loss)
+            return
+        guilds.add(clean_text(guild.get("id"), _MAX_ID_CHARS))
+        channel_id = clean_text(channel.get("id"), _MAX_ID_CHARS) or name
+        self._parts.setdefault(channel_id, []).append(name)
+        place = Place(self._files.number(name), 0)
+        if channel_id in self.rooms:
+            room = self.rooms[channel_id]
+        else:
+            self._accounts.count(place.file, ROOMS, READ)
+            room = self.rooms[channel_id] = _build_room(channel_id, channel, place)
+        dates = head.get("dateRange")
+        dates = dates if isinstance(dates, dict) else {}
+        _widen_period(room, dates, is_first=len(self._parts[channel_id]) == 1)
+
+    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
+        for channel_id, names in sorted(self._parts.items()):
+            yield channel_id, self._iter_events(self.rooms[channel_id], names)
+
+    def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
+        is_selected = room.matches(self._only)
+        for name in names:
+            for place, row in self._iter_messages(name):
+                if not isinstance(row, dict):
+                    self._accounts.report(place, MESSAGES, "message that is not an object")
+                elif not is_selected:
+                    self._accounts.report(place, MESSAGES, "message that --only leaves out")
+                else:
+                    yield room, self._build_event(place, row, room, name)
+
+    def _iter_messages(self, name: str) -> Iterator[tuple[Place, Any]]:
+        stream = self._rows.open_stream(name)
+        file = self._files.number(name)
+        try:
+            for key in stream.iter_keys(max_keys=_MAX_KEYS):
+                if key != "messages":
+                    stream.skip_value()
+                    continue
+                is_complete = yield from self._rows.iter_items(stream, name, MESSAGES)
+                if not is_complete:
+                    return
+        except (StrictJSONError, FileDamaged):
+            self._accounts.lose(Place(file, 0), OTHER, "unreadable rest of a file")
+
+    # Messages.
+
+    def _build_event(
+        self, place: Place, row: dict[str, Any], room: SourceRoom, name: str
+    ) -> SourceEvent:
+        message_id = clean_text(row.get("id"), _MAX_ID_CHARS)
+        stamp = parse_time(row.get("timestamp"))
+        at = parse_snowflake(message_id)
+        kind = clean_text(row.get("type"), 60)
+        event = SourceEvent(
+            id=message_id or str(stamp), at=stamp if at is None else at,
+            author=self._add_person(row.get("author")), place=place,
+        )  # fmt: skip
+        for person in self._rows.list_objects(place, row, "mentions", OTHER):
+            event.mentions.append(self._add_person(person))
+        if (edited := parse_time(row.get("timestampEdited"))) > 0:
+            event.edited_at = edited
+        if row.get("isPinned") is True:
+            event.pinned_by = event.author
+        event.files = self._list_files(place, row, name)
+        event.reactions = self._list_reactions(place, row)
+        self._set_reference(event, row, room, kind)
+        event.body = self._build_body(event, row, name)
+        self._set_kind(event, row, kind)
+        if not event.body and not event.files and event.kind == model.MESSAGE:
+            self._accounts.note(place, "message without a text")
+        return event
+
+    def _set_reference(
+        self, event: SourceEvent, row: dict[str, Any], room: SourceRoom, kind: str
+    ) -> None:
+        reference = row.get("reference")
+        if not isinstance(reference, dict) or row.get("forwardedMessage"):
+            return
+        channel = clean_text(reference.get("channelId"), _MAX_ID_CHARS)
+        target = clean_text(reference.get("messageId"), _MAX_ID_CHARS)
+        at = parse_snowflake(target)
+        if target and at is not None and channel in ("", room.id):
+            event.reply_to, event.reply_at = target, at
+        elif kind == "Reply":
+            self._accounts.note(event.place, "reply to a message of another channel")
+
+    def _set_kind(self, event: SourceEvent, row: dict[str, Any], kind: str) -> None:
+        members = {"RecipientAdd": "join", "RecipientRemove": "leave", "GuildMemberJoin": "join"}
+        if kind in members:
+            people = event.mentions if kind != "GuildMemberJoin" else []
+            event.kind = model.MEMBER
+            event.content = {
+                "participant_id": people[0] if people else event.author,
+                "membership": members[kind],
+                "changed_by": event.author,
+            }
+        elif kind in _SYSTEM_TYPES:
+            event.msgtype = model.SYSTEM
+            ended = parse_time(row.get("callEndedTimestamp"))
+            if kind == "Call" and ended > event.at:
+                minutes = (ended - event.at) // 60_000_000
+                event.body = f"{event.body} ({minutes:,} minutes)".strip()
+            event.body = event.body or kind
+        elif kind not in _MESSAGE_TYPES:
+            event.msgtype = model.SYSTEM
+            event.body = event.body or f"Message of the type {escape(kind)}"
+            self._accounts.note(event.place, f"message of the type {kind}, carried as text")
+
+    def _build_body(self, event: SourceEvent, row: dict[str, Any], name: str) -> str:
+        place = event.place
+        parts = [self._convert(clean_text(row.get("content")), event)]
+        interaction = row.get("interaction")
+        if isinstance(interaction, dict):
+            person = self._add_person(interaction.get("user"))
+            command = escape(clean_text(interaction.get("name"), 100))
+            parts.insert(0, f"*{escape(self._get_name(person))} used /{command}*")
+        parts += self._describe_embeds(event, row)
+        forwarded = row.get("forwardedMessage")
+        if isinstance(forwarded, dict):
+            inner = [self._convert(clean_text(forwarded.get("content")), event)]
+            inner += self._describe_embeds(event, forwarded)
+            event.files += self._list_files(place, forwarded, name)
+            parts.append("Forwarded:\n" + quote("\n".join(filter(None, inner))))
+        parts += self._describe_components(place, row, 0)
+        if isinstance(poll := row.get("poll"), dict):
+            parts.append(self._describe_poll(place, poll))
+        return "\n".join(filter(None, parts))
+
+    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any]) -> list[str]:
+        place, texts = event.place, []
+        for embed in self._rows.list_objects(place, row, "embeds", OTHER):
+            author, footer = embed.get("author"), embed.get("footer")
+            fields = self._rows.list_objects(place, embed, "fields", OTHER)
+            url = clean_text(embed.get("url"), 2000)
+            title = self._convert(clean_text(embed.get("title")), event)
+            if not title and url and url in clean_text(row.get("content")):
+                url = ""
+            texts.append(
+                format_card(
+                    author=escape(_get(author, "name")),
+                    title=title,
+                    url=url,
+                    text=self._convert(clean_text(embed.get("description")), event),
+                    fields=[
+                        (clean_text(field.get("name")), clean_text(field.get("value")))
+                        for field in fields
+                    ],
+                    footer=escape(_get(footer, "text")),
+                )
+            )
+        return texts
+
+    def _describe_components(self, place: Place, row: dict[str, Any], depth: int) -> list[str]:
+        labels = []
+        for component in self._rows.list_objects(place, row, "components", OTHER):
+            if label := clean_text(component.get("label"), 200):
+                labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
+            if depth < 10:
+                labels += self._describe_components(place, component, depth + 1)
+        return [" ".join(labels)] if labels else []
+
+    def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
+        question = poll.get("question")
+        lines = [f"**{escape(_get(question, 'text') or clean_text(question))}**"]
+        for answer in self._rows.list_objects(place, poll, "answers", OTHER):
+            text = clean_text(answer.get("text")) or _get(answer.get("answer"), "text")
+            votes = answer.get("count", answer.get("voteCount", answer.get("votes")))
+            count = f": {votes:,}" if isinstance(votes, int) else ""
+            lines.append(f"- {escape(text)}{count}")
+        self._accounts.note(place, "poll, carried as text")
+        return "\n".join(lines)
+
+    def _convert(self, text: str, event: SourceEvent) -> str:
+        return self._text.convert(text, event.mentions)
+
+    def _get_name(self, person: str) -> str:
+        return self.people[person].name if person in self.people else ""
+
+    def _get_channel(self, channel: str) -> str:
+        return self.rooms[channel].name if channel in self.rooms else ""
+
+    def _add_person(self, value: object) -> str:
+        user = value if isinstance(value, dict) else {}
+        person = clean_text(user.get("id"), _MAX_ID_CHARS)
+        if person not in self.people:
+            name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
+            avatar = strip_query(user.get("avatarUrl"))
+            self.people[person] = SourcePerson(
+                person, name or person or "Unknown", "", avatar, is_bot=user.get("isBot") is True
+            )
+        return person
+
+    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[Reaction]:
+        reactions = []
+        for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
+            emoji = reaction.get("emoji")
+            name = _get(emoji, "name")[:100]
+            is_custom = _get(emoji, "id") not in ("", "0") or name.isascii()
+            users = self._rows.list_objects(place, reaction, "users", REACTIONS)
+            if is_custom:
+                self._accounts.note(place, "custom emoji, carried as its name", len(users))
+            shown = f":{name}:" if is_custom else name
+            reactions += [Reaction(shown, self._add_person(user)) for user in users]
+            count = reaction.get("count")
+            if isinstance(count, int) and count > len(users):
+                loss = "reaction without its author"
+                self._accounts.lose(place, REACTIONS, loss, min(count, 1_000_000) - len(users))
+        return reactions
+
+    def _list_files(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
+        files = []
+        for file in self._rows.list_objects(place, row, "attachments", ATTACHMENTS):
+            size = file.get("fileSizeBytes")
+            file_name = clean_text(file.get("fileName"))
+            files.append(self._build_file(file, file_name, file.get("url"), name))
+            files[-1].size = size if isinstance(size, int) and 0 < size < 2**53 else 0
+        for sticker in self._rows.list_objects(place, row, "stickers", ATTACHMENTS):
+            label = f"Sticker {clean_text(sticker.get('name'), 100)}"
+            files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
+        return files
+
+    def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:
+        """Find the file: with `--media` its URL is a path, relative to the JSON file."""
+        file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
+        address = clean_text(url, 2000)
+        path = None
+        if "://" not in address:
+            relative = address.replace("\\", "/").removeprefix("./")
+            directory = source.rpartition("/")[0]
+            paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
+            path = self._files.find(*paths, relative, unquote(relative))
+        if path is None and file_id:
+            path = self._files.find_by_id(file_id)
+        return SourceFile(file_id, name or "file", path, url=address)
+
+
+def parse_time(value: object) -> int:
+    """Return microseconds since 1970 of a time with any offset; -1 for anything else."""
+    if not isinstance(value, str) or not (match := _TIME.fullmatch(value)):
+        return -1
+    try:
+        moment = datetime.fromisoformat(match[1] + (match[3] or "Z"))
+    except ValueError:
+        return -1
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    return seconds * 1_000_000 + int((match[2] or "0")[:6].ljust(6, "0"))
+
+
+def parse_snowflake(text: str) -> int | None:
+    """Return microseconds since 1970, which keep the order of IDs; None for another ID."""
+    if not _SNOWFLAKE.fullmatch(text):
+        return None
+    number = int(text)
+    return ((number >> 22) + _DISCORD_EPOCH_MS) * 1000 + (number & 0x3FFFFF) * 1000 // 2**22
+
+
+def _build_room(channel_id: str, channel: dict[str, Any], place: Place) -> SourceRoom:
+    kind = clean_text(channel.get("type"), 60)
+    name = clean_text(channel.get("name"), 200) or channel_id
+    parent = clean_text(channel.get("category"), 200)
+    # The parent of a thread is its channel.
+    shown = f"{parent} / {name}" if parent and kind.endswith("Thread") else name
+    return SourceRoom(
+        channel_id, shown, clean_text(channel.get("topic")), _DIRECT.get(kind, "group"),
+        created_at=parse_snowflake(channel_id), names=frozenset({name}), place=place,
+    )  # fmt: skip
+
+
+def _widen_period(room: SourceRoom, dates: dict[str, Any], *, is_first: bool) -> None:
+    """Let the period of the room contain the period of one of its parts, in whole seconds."""
+    since, until = parse_time(dates.get("after")), parse_time(dates.get("before"))
+    bounds = (
+        since // 1_000_000 * 1_000_000 if since > 0 else None,
+        -(-until // 1_000_000) * 1_000_000 if until > 0 else None,
+    )
+    if is_first:
+        room.since, room.until = bounds
+        return
+    room.since = None if None in (room.since, bounds[0]) else min(room.since or 0, bounds[0] or 0)
+    room.until = None if None in (room.until, bounds[1]) else max(room.until or 0, bounds[1] or 0)
+
+
+def _get(value: object, key: str) -> str:
+    return clean_text(value.get(key)) if isinstance(value, dict) else ""

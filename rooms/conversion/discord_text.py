@@ -1,0 +1,73 @@
+"""Convert the texts of Discord to Markdown.
+
+Discord's Markdown is nearly ours. An export has names in place of mentions, unless it was made with
+`--markdown false`: then it has the tokens of https://docs.discord.com/developers/reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from rooms.conversion.markdown import quote, split_code
+
+_TOKEN = re.compile(
+    r"<(?:@!?(?P<user>\d{1,20})|@&(?P<role>\d{1,20})|#(?P<channel>\d{1,20})"
+    r"|a?:(?P<emoji>\w{1,64}):\d{1,20}|t:(?P<time>-?\d{1,13})(?::\w)?"
+    r"|/(?P<command>[^:<>\n]{1,100}):\d{1,20}|id:(?P<page>\w{1,40}))>"
+)
+_UNDERLINE = re.compile(r"(?<!\\)__(?=\S)(?P<text>[^_\n]+)(?<=\S)__")
+_LONG_QUOTE = re.compile(r"^>>> ", re.MULTILINE)
+_SMALL = re.compile(r"^-# ", re.MULTILINE)
+_SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
+
+
+class DiscordText:
+    """Converts texts. The functions return the name of a person or channel by its ID, or ""."""
+
+    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
+        self._get_person = get_person
+        self._get_channel = get_channel
+
+    def convert(self, text: str, mentions: list[str]) -> str:
+        """Convert a text. The IDs of people in it are appended to `mentions`."""
+        if not _SPECIAL.search(text):
+            return text
+        if (match := _LONG_QUOTE.search(text)) and "```" not in text[: match.start()]:
+            before, after = text[: match.start()], _LONG_QUOTE.sub("", text[match.end() :])
+            return self.convert(before, mentions) + quote(self.convert(after, mentions))
+        parts = []
+        for is_code, part in split_code(text):
+            if is_code:
+                parts.append(part)
+                continue
+            converted = _TOKEN.sub(lambda match: self._convert_token(match, mentions), part)
+            # Markdown has no underlined text.
+            parts.append(_SMALL.sub("", _UNDERLINE.sub(r"*\g<text>*", converted)))
+        return "".join(parts)
+
+    def _convert_token(self, match: re.Match[str], mentions: list[str]) -> str:
+        value = match[match.lastgroup or 0]
+        match match.lastgroup:
+            case "user":
+                mentions.append(value)
+                return f"@{self._get_person(value) or value}"
+            case "role":
+                return f"@{value}"
+            case "channel":
+                return f"#{self._get_channel(value) or value}"
+            case "emoji":
+                return f":{value}:"
+            case "time":
+                return _format_time(int(value))
+            case "command":
+                return f"/{value}"
+        return f"#{value}"
+
+
+def _format_time(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)

@@ -1,0 +1,156 @@
+"""Write Markdown: escape what would be read as markup, quote, and replace names of emoji."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from rooms.conversion.json_rows import clean_text
+
+# What begins or ends markup where it stands. A single underscore inside a word does not.
+_MARKUP = re.compile(
+    r"[*`\\]|~~|\[(?=[^\]\n]{0,300}\]\()|(?<![^\W_])_|_(?![^\W_])|^(?=#{1,6} )|^(?=>)", re.MULTILINE
+)
+_EMOJI = re.compile(r"(?<![\w:]):([a-z0-9_+'-]{1,64})(?:::?skin-tone-([2-6]))?:(?!\w)")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*$", re.MULTILINE)
+_SKIN_TONES = {str(tone): chr(0x1F3F9 + tone) for tone in range(2, 7)}
+_FLAG = re.compile(r"(?:flag-)([a-z]{2})")
+_MORE_EMOJI = {
+    "simple_smile": "🙂", "shrug": "🤷", "woman-shrugging": "🤷‍♀️", "man-shrugging": "🤷‍♂️",
+    "facepalm": "🤦", "woman-facepalming": "🤦‍♀️", "man-facepalming": "🤦‍♂️", "us": "🇺🇸",
+    "gb": "🇬🇧", "de": "🇩🇪", "fr": "🇫🇷", "nl": "🇳🇱", "smiling_face_with_3_hearts": "🥰",
+    "melting_face": "🫠", "saluting_face": "🫡", "heart_hands": "🫶",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Escape characters that Markdown would read as markup."""
+    return _MARKUP.sub(lambda match: "\\" + match[0], text)
+
+
+def quote(text: str) -> str:
+    """Return the text as a block quote."""
+    return "> " + text.replace("\n", "\n> ")
+
+
+def code_span(text: str) -> str:
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def code_block(text: str, language: str = "") -> str:
+    longest = max(map(len, re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text.removeprefix(chr(10)).removesuffix(chr(10))}\n{fence}"
+
+
+def link(url: str, label: str = "") -> str:
+    """Return a link, or only its label if the URL has another scheme than a chat needs."""
+    url = url.strip().replace("<", "%3C").replace(">", "%3E").replace(" ", "%20")
+    if not url.lower().startswith(("http://", "https://", "mailto:", "tel:")):
+        return label or escape(url)
+    if not label or label == url:
+        return f"<{url}>" if "_" in url or "*" in url or url.startswith("mailto:") else url
+    return f"[{label}]({url.replace('(', '%28').replace(')', '%29')})"
+
+
+def format_card(
+    *,
+    text: str,
+    before: str = "",
+    author: str = "",
+    title: str = "",
+    url: str = "",
+    fields: Iterable[tuple[str, str]] = (),
+    footer: str = "",
+) -> str:
+    """Return an attachment or a preview as a block quote. All but `url` are Markdown."""
+    heading = f"**{title}**" if title else ""
+    if url:
+        heading = link(url, heading)
+    lines = [author, heading, text, *(f"**{name}**: {value}" for name, value in fields), footer]
+    quoted = quote("\n".join(filter(None, lines))) if any(lines) else ""
+    return "\n".join(filter(None, (before, quoted)))
+
+
+def strip_query(url: object) -> str:
+    """Return a URL of a file without its query, fragment and credentials: they may be secrets."""
+    try:
+        parts = urlsplit(clean_text(url, 2000))
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else ""
+
+
+@lru_cache(10_000)
+def get_emoji(name: str) -> str | None:
+    """Return the characters of an emoji by the name that chat systems give it."""
+    from rich.emoji import Emoji, NoEmoji
+
+    base, _, tone = name.partition("::skin-tone-")
+    if flag := _FLAG.fullmatch(base):
+        return "".join(chr(0x1F1E6 + ord(letter) - ord("a")) for letter in flag[1])
+    found = _MORE_EMOJI.get(base)
+    if found is None:
+        try:
+            found = str(Emoji(base.replace("-", "_") if base not in ("+1", "-1") else base))
+        except NoEmoji:
+            return None
+    return found + _SKIN_TONES.get(tone, "")
+
+
+def replace_emoji(text: str) -> str:
+    """Replace names such as `:tada:` in a text without code. Unknown names stay."""
+    if ":" not in text:
+        return text
+    return _EMOJI.sub(
+        lambda match: (
+            get_emoji(f"{match[1]}::skin-tone-{match[2]}" if match[2] else match[1]) or match[0]
+        ),
+        text,
+    )
+
+
+def split_code(text: str) -> list[tuple[bool, str]]:
+    """Split CommonMark into parts that are code, with their backticks, and parts that are not."""
+    if "`" not in text and "~~~" not in text:
+        return [(False, text)]
+    parts: list[tuple[bool, str]] = []
+    position = 0
+    while fence := _FENCE.search(text, position):
+        parts += _split_spans(text[position : fence.start()])
+        mark = fence[1]
+        closing = re.compile(
+            rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE
+        ).search(text, fence.end())
+        position = closing.end() if closing else len(text)
+        parts.append((True, text[fence.start() : position]))
+    return parts + _split_spans(text[position:])
+
+
+def _split_spans(text: str) -> list[tuple[bool, str]]:
+    """Split at code spans: a run of backticks up to the next run of the same length."""
+    parts: list[tuple[bool, str]] = []
+    runs = [(match.start(), match.end()) for match in re.finditer("`+", text)]
+    following: dict[int, deque[int]] = {}
+    for index, (start, end) in enumerate(runs):
+        following.setdefault(end - start, deque()).append(index)
+    position, index = 0, 0
+    while index < len(runs):
+        start, end = runs[index]
+        same = following[end - start]
+        while same and same[0] <= index:
+            same.popleft()
+        if not same:
+            index += 1
+            continue
+        closing = same[0]
+        parts += [(False, text[position:start]), (True, text[start : runs[closing][1]])]
+        position, index = runs[closing][1], closing + 1
+    return [*parts, (False, text[position:])]

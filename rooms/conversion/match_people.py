@@ -1,0 +1,123 @@
+"""Propose who the people of a converted export are here, by their e-mail addresses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.db.models.functions import Lower
+
+from rooms.conversion.convert_rooms import REPORT
+from rooms.conversion.people import format_people_map
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import FileExists, UsageError
+from scaiwave.core.files import replace_file
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import get_server_name
+from tenants.models import Participant, ParticipantType, Tenant, active_q
+
+MAP = "map.csv"
+_BATCH_SIZE = 500
+
+
+class _Person(msgspec.Struct):
+    id: str
+    name: str
+    email: str
+
+
+class _Report(msgspec.Struct):
+    people: list[_Person]
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """`ambiguous` are people whose address several participants have."""
+
+    file: Path
+    people: int
+    matched: int
+    ambiguous: int
+    dry_run: bool
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file),
+            "people": self.people,
+            "matched": self.matched,
+            "ambiguous": self.ambiguous,
+            "unmatched": self.people - self.matched - self.ambiguous,
+            "changed": True,
+        }
+
+    @property
+    def sentence(self) -> str:
+        found = f"Matched {self.matched:,} of {pluralize(self.people, 'person', 'people')}"
+        if self.dry_run:
+            return f"{found}. No changes were made."
+        return f"{found}. Review {self.file}, then pass it to `scaiwave room convert --people`."
+
+
+def match_people(
+    *, operator: Operator, tenant: str, directory: Path, force: bool = False, dry_run: bool = False
+) -> MatchResult:
+    """Write `map.csv` next to the `conversion.json` of a conversion.
+
+    Only active people are proposed, and only if no one else in the tenant has the address.
+
+    Raises `TenantNotFound`, `UsageError`, `FileExists`, `DiskFull` or `FileUnwritable`.
+    """
+    operator.require(Permission.VIEW)
+    resolved = resolve_tenant(operator, tenant)
+    people = _read_people(directory / REPORT)
+    target = directory / MAP
+    if target.exists() and not force:
+        raise FileExists(f"{target} already exists. It is unchanged.")
+    found = _find_participants(resolved, {person.email.lower() for person in people} - {""})
+    server_name = get_server_name()
+    rows, counts = [], {"matched": 0, "ambiguous": 0}
+    for person in people:
+        candidates = found.get(person.email.lower(), [])
+        row = {"source_id": person.id, "name": person.name, "email": person.email,
+               "participant_id": None, "participant": None, "proposal": None}  # fmt: skip
+        if len(candidates) == 1:
+            counts["matched"] += 1
+            row |= {
+                "participant_id": candidates[0].pk,
+                "participant": candidates[0].fqid(server_name),
+                "proposal": "same e-mail address",
+            }
+        elif candidates:
+            counts["ambiguous"] += 1
+            row["proposal"] = f"{len(candidates):,} people have this e-mail address"
+        rows.append(row)
+    if not dry_run:
+        replace_file(target, format_people_map(rows))
+    return MatchResult(target, len(people), **counts, dry_run=dry_run)
+
+
+def _read_people(path: Path) -> list[_Person]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Report).people
+    except (OSError, msgspec.MsgspecError):
+        raise UsageError(
+            f"{path} is not the report of a conversion.",
+            fix="Pass the output directory of `scaiwave room convert`.",
+        ) from None
+
+
+def _find_participants(tenant: Tenant, emails: set[str]) -> dict[str, list[Participant]]:
+    """Return the active people of the tenant by their address in lower case."""
+    found = defaultdict(list)
+    people = Participant.objects.filter(
+        active_q(), tenant=tenant, participant_type=ParticipantType.HUMAN
+    ).annotate(folded=Lower("email"))
+    for batch in batched(sorted(emails), _BATCH_SIZE):
+        for participant in people.filter(folded__in=batch):
+            found[participant.email.lower()].append(participant)
+    return found

@@ -1,0 +1,368 @@
+"""Read bulk exports of Mattermost: JSONL, alone or in a ZIP file with the attachments.
+
+The fields are those of Mattermost's page "Bulk loading data". A post has no ID: it is identified by
+its channel, author and time, and by its text if these are equal. Texts are CommonMark, as ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rooms.conversion import model
+from rooms.conversion.accounts import (
+    ATTACHMENTS,
+    MERGED,
+    MESSAGES,
+    OTHER,
+    PEOPLE,
+    REACTIONS,
+    READ,
+    ROOMS,
+    WRITTEN,
+    Accounts,
+)
+from rooms.conversion.event_encoder import get_variant
+from rooms.conversion.json_rows import RowReader, clean_text
+from rooms.conversion.markdown import escape, format_card, get_emoji, replace_emoji, split_code
+from rooms.conversion.model import (
+    Place,
+    Portion,
+    Reaction,
+    SourceEvent,
+    SourceFile,
+    SourcePerson,
+    SourceRoom,
+)
+from rooms.conversion.source_files import SourceFiles
+from rooms.errors import SourceUnreadable
+
+_KINDS = {"post": MESSAGES, "direct_post": MESSAGES, "user": PEOPLE, "bot": PEOPLE,
+          "channel": ROOMS, "direct_channel": ROOMS}  # fmt: skip
+_MENTION = re.compile(r"(?<![\w@])@([A-Za-z0-9][A-Za-z0-9._-]*)")
+_JOINS = {"system_join_channel", "system_join_team", "system_guest_join_channel"}
+_LEAVES = {"system_leave_channel", "system_leave_team"}
+_ADDS = {"system_add_to_channel", "system_add_guest_to_chan", "system_add_to_team"}
+_REMOVES = {"system_remove_from_channel", "system_remove_from_team"}
+_MAX_ID_CHARS = 200
+
+
+class MattermostReader:
+    """One portion has all rooms, for the posts of all channels are in one file."""
+
+    system = "mattermost"
+
+    def __init__(
+        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
+    ) -> None:
+        self._names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
+        if not self._names and len(files.sizes) == 1:
+            self._names = list(files.sizes)
+        if not self._names:
+            raise SourceUnreadable(
+                f"{files.file_name} is not an export of Mattermost: it has no JSONL file."
+            )
+        self.workspace = workspace or "mattermost"
+        self.people: dict[str, SourcePerson] = {}
+        self.rooms: dict[str, SourceRoom] = {}
+        self._files = files
+        self._accounts = accounts
+        self._rows = RowReader(files, accounts)
+        self._only = only
+        self._directory = ""
+
+    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
+        yield "all", self._iter_events()
+
+    def _iter_events(self) -> Portion:
+        recognised = False
+        for name in self._names:
+            self._directory = name.rpartition("/")[0]
+            for place, row in self._rows.iter_lines(name, _classify):
+                kind = row.get("type") if isinstance(row, dict) else None
+                value = row.get(kind) if isinstance(kind, str) else None
+                recognised |= kind == "version" or isinstance(value, dict)
+                if kind in _KINDS and isinstance(value, dict):
+                    yield from self._read_row(place, kind, value)
+                elif kind == "version":
+                    self._accounts.count(place.file, OTHER, WRITTEN)
+                else:
+                    self._accounts.report(place, _classify(row), _describe(kind))
+                    if kind == "emoji" and isinstance(value, dict):
+                        self._find_path(value.get("image"))
+        if not recognised:
+            raise SourceUnreadable(
+                f"{self._files.file_name} is not an export of Mattermost: no line has a type."
+            )
+
+    def _read_row(self, place: Place, kind: str, value: dict[str, Any]) -> Portion:
+        match kind:
+            case "user" | "bot":
+                self._add_person(place, value, is_bot=kind == "bot")
+            case "channel":
+                self._add_channel(place, value)
+            case "direct_channel":
+                people = value.get("members") or [
+                    participant.get("username")
+                    for participant in self._rows.list_objects(place, value, "participants", OTHER)
+                ]
+                if self._get_direct(people, place, clean_text(value.get("header"))) is None:
+                    self._accounts.report(place, ROOMS, "direct channel without members")
+            case "post":
+                yield from self._read_post(place, value, self._get_channel(value))
+            case _:
+                yield from self._read_post(
+                    place, value, self._get_direct(value.get("channel_members"))
+                )
+
+    # People and rooms.
+
+    def _add_person(self, place: Place, value: dict[str, Any], *, is_bot: bool) -> None:
+        username = _id(value.get("username"))
+        if not username:
+            self._accounts.report(place, PEOPLE, "person without a name")
+            return
+        full = f"{clean_text(value.get('first_name'))} {clean_text(value.get('last_name'))}".strip()
+        name = clean_text(value.get("nickname")) or clean_text(value.get("display_name")) or full
+        outcome = MERGED if username in self.people else WRITTEN
+        self._accounts.count(place.file, PEOPLE, outcome)
+        person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
+        person.is_bot = is_bot
+        self.people[username] = person
+        if image := value.get("profile_image"):
+            self._find_path(image)
+
+    def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
+        room = self._get_channel(value, key="name")
+        if room is None:
+            self._accounts.report(place, ROOMS, "channel without a name")
+            return
+        if room.place is not None:
+            self._accounts.count(place.file, ROOMS, MERGED)
+            return
+        room.place = place
+        room.name = clean_text(value.get("display_name")) or room.name
+        room.topic = clean_text(value.get("header")) or clean_text(value.get("purpose"))
+        room.room_type = "public" if value.get("type") == "O" else "group"
+        room.is_archived = bool(value.get("deleted_at") or value.get("delete_at"))
+
+    def _get_channel(self, value: dict[str, Any], key: str = "channel") -> SourceRoom | None:
+        team, name = _id(value.get("team")), _id(value.get(key))
+        if not name:
+            return None
+        room_id = f"{team}/{name}"
+        if (room := self.rooms.get(room_id)) is None:
+            room = self.rooms[room_id] = SourceRoom(room_id, name, names=frozenset({name}))
+        return room
+
+    def _get_direct(
+        self, members: object, place: Place | None = None, topic: str = ""
+    ) -> SourceRoom | None:
+        """Return the room of a set of members: direct channels have no ID."""
+        names = sorted({_id(name) for name in members} if isinstance(members, list) else ())
+        if not any(names):
+            return None
+        room_id = "direct/" + ",".join(names)
+        if (room := self.rooms.get(room_id)) is None:
+            shown = ", ".join(self.people[n].name if n in self.people else n for n in names)
+            kind = "dm" if len(names) <= 2 else "group"
+            room = self.rooms[room_id] = SourceRoom(room_id, shown, topic, kind)
+        if place is not None and room.place is None:
+            room.place, room.topic = place, topic
+        elif place is not None:
+            self._accounts.count(place.file, ROOMS, MERGED)
+        return room
+
+    # Posts.
+
+    def _read_post(self, place: Place, value: dict[str, Any], room: SourceRoom | None) -> Portion:
+        replies = self._rows.list_objects(place, value, "replies", MESSAGES)
+        self._accounts.count(place.file, MESSAGES, READ, len(replies))
+        if room is None or not room.matches(self._only):
+            loss = "message without a channel" if room is None else "message that --only leaves out"
+            self._accounts.report(place, MESSAGES, loss, 1 + len(replies))
+            for post in (value, *replies):
+                self._lose_parts(place, post, loss)
+            return
+        root = self._build_event(place, value, "", 0)
+        yield room, root
+        for reply in replies:
+            event = self._build_event(place, reply, root.id, root.variant)
+            event.reply_to, event.reply_at, event.thread = root.id, root.at, root.id
+            event.reply_variant = root.variant
+            yield room, event
+
+    def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
+        for kind, key in ((REACTIONS, "reactions"), (ATTACHMENTS, "attachments")):
+            if parts := self._rows.list_objects(place, post, key, kind):
+                self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
+
+    def _build_event(
+        self, place: Place, value: dict[str, Any], root: str, root_variant: int
+    ) -> SourceEvent:
+        user, stamp = _id(value.get("user")), value.get("create_at")
+        at = stamp * 1000 if isinstance(stamp, int) else -1
+        message = clean_text(value.get("message"))
+        raw_props = value.get("props")
+        props = raw_props if isinstance(raw_props, dict) else {}
+        files = self._rows.list_objects(place, value, "attachments", ATTACHMENTS)
+        paths = [clean_text(file.get("path")) for file in files]
+        event = SourceEvent(
+            id="/".join(filter(None, (root, user, str(stamp)[:20]))),
+            at=at,
+            author=self._get_author(user, props),
+            place=place,
+            variant=get_variant(str(root_variant), message, *paths),
+            reactions=[
+                Reaction(
+                    self._get_emoji(place, reaction.get("emoji_name")),
+                    _id(reaction.get("user")),
+                    _to_time(reaction.get("create_at")),
+                )
+                for reaction in self._rows.list_objects(place, value, "reactions", REACTIONS)
+            ],
+            files=[self._build_file(path) for path in paths],
+            edited_at=_to_time(value.get("edit_at")),
+        )
+        self._set_body(event, value, message, props)
+        if value.get("is_pinned") is True:
+            event.pinned_by = event.author
+        if deleted := _to_time(value.get("delete_at")):
+            event.redacted_at, event.body, event.kind = deleted, "", model.MESSAGE
+            event.content = {}
+            if event.files:
+                loss = "attachment of a deleted message"
+                self._accounts.lose(place, ATTACHMENTS, loss, len(event.files))
+                event.files = []
+        for key in ("flagged_by", "thread_followers"):
+            if value.get(key):
+                self._accounts.note(place, "mark of a person (saved or followed), left out")
+        return event
+
+    def _set_body(
+        self, event: SourceEvent, value: dict[str, Any], message: str, props: dict[str, Any]
+    ) -> None:
+        kind = clean_text(value.get("type"))
+        if kind.startswith("system_"):
+            event.msgtype = model.SYSTEM
+            self._set_system_event(event, kind, props)
+        event.body = self._convert_text(message, event.mentions)
+        cards = [self._format_card(card, event) for card in self._list(event, props, "attachments")]
+        event.body = "\n".join(filter(None, (event.body, *cards)))
+        if kind == "me":
+            event.body = f"*{event.body.strip('*')}*"
+        elif kind and kind != "slack_attachment" and event.msgtype != model.SYSTEM:
+            self._accounts.note(event.place, f"message of the type {kind[:50]}, carried as text")
+        if not event.body and not event.files:
+            self._accounts.note(event.place, "message without a text")
+
+    def _set_system_event(self, event: SourceEvent, kind: str, props: dict[str, Any]) -> None:
+        member = event.author
+        if kind in _ADDS | _REMOVES:
+            member = _id(props.get("addedUsername") or props.get("removedUsername")) or member
+        if kind in _JOINS | _LEAVES | _ADDS | _REMOVES:
+            event.kind = model.MEMBER
+            # The encoder replaces the IDs of people.
+            event.content = {
+                "participant_id": member,
+                "membership": "join" if kind in _JOINS | _ADDS else "leave",
+                "changed_by": event.author,
+            }
+        elif kind == "system_header_change":
+            event.kind = model.TOPIC
+            event.content = {"topic": clean_text(props.get("new_header"), 10_000)}
+        elif kind == "system_displayname_change":
+            event.kind = model.NAME
+            event.content = {"name": clean_text(props.get("new_displayname"), 300)}
+
+    def _get_author(self, user: str, props: dict[str, Any]) -> str:
+        """Return the author; a webhook posts under any name."""
+        name = clean_text(props.get("override_username") or props.get("webhook_display_name"), 200)
+        if not name or props.get("from_webhook") not in ("true", True):
+            return user
+        key = f"{user}:{name}"
+        self.people.setdefault(key, SourcePerson(key, name, is_bot=True))
+        return key
+
+    def _convert_text(self, text: str, mentions: list[str]) -> str:
+        if ":" not in text and "@" not in text:
+            return text
+        parts = []
+        for is_code, part in split_code(text):
+            parts.append(part if is_code else replace_emoji(part))
+            if is_code:
+                continue
+            for match in _MENTION.finditer(part):
+                name = match[1].lower()
+                while name and name not in self.people and name[-1] in ".-_":
+                    name = name[:-1]
+                if name in self.people:
+                    mentions.append(name)
+        return "".join(parts)
+
+    def _list(self, event: SourceEvent, value: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        return self._rows.list_objects(event.place, value, key, OTHER)
+
+    def _format_card(self, card: dict[str, Any], event: SourceEvent) -> str:
+        def convert(key: str) -> str:
+            return self._convert_text(clean_text(card.get(key)), event.mentions)
+
+        fields = [
+            (clean_text(field.get("title")), clean_text(field.get("value")))
+            for field in self._list(event, card, "fields")
+        ]
+        buttons = [f"[{clean_text(b.get('name'))}]" for b in self._list(event, card, "actions")]
+        text = convert("text") or ("" if card.get("title") or fields else convert("fallback"))
+        return format_card(
+            before=convert("pretext"),
+            author=escape(clean_text(card.get("author_name"))),
+            title=convert("title"),
+            url=clean_text(card.get("title_link")),
+            text="\n".join(filter(None, (text, " ".join(buttons)))),
+            fields=fields,
+            footer=clean_text(card.get("footer")),
+        )
+
+    def _get_emoji(self, place: Place, name: object) -> str:
+        text = clean_text(name, 100)
+        if (emoji := get_emoji(text)) is None:
+            self._accounts.note(place, "custom emoji, carried as its name")
+            return f":{text}:"
+        return emoji
+
+    def _build_file(self, path: str) -> SourceFile:
+        found = self._find_path(path)
+        size = self._files.get_size(found) if found else 0
+        return SourceFile(path[:_MAX_ID_CHARS], path.rpartition("/")[2], found, size=size)
+
+    def _find_path(self, path: object) -> str | None:
+        """Return a file that a line names; paths are relative to the JSONL file or to data/."""
+        text = clean_text(path).removeprefix("./")
+        if not text:
+            return None
+        bases = (self._directory, f"{self._directory}/data", "", "data")
+        found = self._files.find(*(f"{base}/{text}".lstrip("/") for base in bases))
+        if found:
+            self._files.number(found)
+        return found
+
+
+def _classify(row: Any) -> int:
+    kind = row.get("type") if isinstance(row, dict) else None
+    return _KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
+
+
+def _describe(kind: object) -> str:
+    if kind == "emoji":
+        return "image of a custom emoji"
+    return f"line of the type {clean_text(kind, 50) or 'unknown'}"
+
+
+def _id(value: object) -> str:
+    return clean_text(value, _MAX_ID_CHARS)
+
+
+def _to_time(value: object) -> int | None:
+    """Return microseconds; None for a time that is not set."""
+    return value * 1000 if isinstance(value, int) and value > 0 else None

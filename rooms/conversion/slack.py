@@ -1,0 +1,392 @@
+"""Read exports of Slack: a ZIP file or directory with a file of messages for each channel and day.
+
+Slack's help page "How to read Slack data exports" describes them. Exports that other programs
+write in this form, with attachments in `__uploads/` or `attachments/`, are read too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rooms.conversion import model
+from rooms.conversion.accounts import (
+    ATTACHMENTS,
+    MERGED,
+    MESSAGES,
+    OTHER,
+    PEOPLE,
+    REACTIONS,
+    ROOMS,
+    WRITTEN,
+    Accounts,
+)
+from rooms.conversion.json_rows import RowReader, clean_text
+from rooms.conversion.markdown import get_emoji, strip_query
+from rooms.conversion.model import (
+    Place,
+    Portion,
+    Reaction,
+    SourceEvent,
+    SourceFile,
+    SourcePerson,
+    SourceRoom,
+)
+from rooms.conversion.slack_text import SlackText
+from rooms.conversion.source_files import SourceFiles
+from rooms.errors import SourceUnreadable
+
+_LISTS = {"channels.json": "public", "groups.json": "group", "mpims.json": "group",
+          "dms.json": "dm"}  # fmt: skip
+_PEOPLE = ("users.json", "org_users.json")
+_DAY = re.compile(r"(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
+_STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,6})\d*)?")
+_MAX_ID_CHARS = 100
+_JOINS, _LEAVES = {"channel_join", "group_join"}, {"channel_leave", "group_leave"}
+_MESSAGES = {
+    "", "bot_message", "file_share", "file_comment", "file_mention", "thread_broadcast",
+    "reply_broadcast", "me_message", "slackbot_response", "document_mention", "joiner_notification",
+    "assistant_app_thread",
+}  # fmt: skip
+_LOST_FILES = {
+    "tombstone": "file that was deleted",
+    "hidden_by_limit": "file hidden by the limit of a free plan",
+    "external": "file of another service",
+    "access_denied": "file that the export may not contain",
+    "file_not_found": "file that Slack had lost",
+}
+
+
+class SlackReader:
+    """One portion for each channel."""
+
+    system = "slack"
+
+    def __init__(
+        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
+    ) -> None:
+        self.people: dict[str, SourcePerson] = {}
+        self.rooms: dict[str, SourceRoom] = {}
+        self._files = files
+        self._accounts = accounts
+        self._rows = RowReader(files, accounts)
+        self._only = only
+        self._teams: Counter[str] = Counter()
+        self._roots = self._find_roots()
+        for root in self._roots:
+            for name in _PEOPLE:
+                if root + name in files.sizes:
+                    self._read_people(root + name)
+        self.workspace = workspace or max(
+            self._teams, key=lambda team: (self._teams[team], team), default="slack"
+        )
+        # The directories of messages, by room.
+        self._directories = self._read_rooms()
+        self._text = SlackText(self._get_person_name, self._get_room_name)
+
+    def _find_roots(self) -> list[str]:
+        names = (*_LISTS, *_PEOPLE)
+        roots = {
+            name.removesuffix(last)
+            for name in self._files.sizes
+            if (last := name.rpartition("/")[2]) in names
+        }
+        if not roots:
+            raise SourceUnreadable(
+                f"{self._files.file_name} is not an export of Slack: it has no channels.json or "
+                "users.json."
+            )
+        return sorted(roots)
+
+    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
+        for room_id, directories in sorted(self._directories.items()):
+            yield room_id, self._iter_events(self.rooms[room_id], sorted(directories))
+
+    # People and rooms.
+
+    def _read_people(self, name: str) -> None:
+        for place, user in self._rows.iter_array(name, PEOPLE):
+            user_id = clean_text(user.get("id"), _MAX_ID_CHARS) if isinstance(user, dict) else ""
+            if not user_id:
+                self._accounts.report(place, PEOPLE, "person without an ID")
+                continue
+            self._accounts.count(place.file, PEOPLE, MERGED if user_id in self.people else WRITTEN)
+            self.people.setdefault(user_id, _build_person(user_id, user, user.get("profile")))
+            if (team := clean_text(user.get("team_id"), _MAX_ID_CHARS)) and not user.get("is_bot"):
+                self._teams[team] += 1
+
+    def _read_rooms(self) -> dict[str, list[str]]:
+        listed: dict[str, str] = {}
+        for root in self._roots:
+            for name, room_type in _LISTS.items():
+                if root + name in self._files.sizes:
+                    for place, value in self._rows.iter_array(root + name, ROOMS):
+                        self._add_room(place, value, room_type, root, listed)
+        directories: dict[str, list[str]] = {}
+        for name in self._files.sizes:
+            if not (match := _DAY.fullmatch("/" + name)):
+                continue
+            directory = name.rpartition("/")[0]
+            if (room_id := listed.get(directory)) is None:
+                room_id = listed[directory] = match[2]
+                self.rooms.setdefault(room_id, SourceRoom(room_id, match[2]))
+            directories.setdefault(room_id, []).append(name)
+        return directories
+
+    def _add_room(
+        self, place: Place, value: Any, room_type: str, root: str, listed: dict[str, str]
+    ) -> None:
+        room_id = clean_text(value.get("id"), _MAX_ID_CHARS) if isinstance(value, dict) else ""
+        if not room_id or room_id in self.rooms:
+            if room_id:
+                self._accounts.count(place.file, ROOMS, MERGED)
+            else:
+                self._accounts.report(place, ROOMS, "channel without an ID")
+            return
+        name = clean_text(value.get("name"))
+        members = value.get("members")
+        people = [self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
+                  for member in (members if isinstance(members, list) else ())]  # fmt: skip
+        self.rooms[room_id] = SourceRoom(
+            room_id,
+            name if name and not name.startswith("mpdm-") else ", ".join(people)[:300] or room_id,
+            topic=_get_value(value.get("topic")) or _get_value(value.get("purpose")),
+            room_type=room_type,
+            is_archived=value.get("is_archived") is True,
+            creator=clean_text(value.get("creator"), _MAX_ID_CHARS) or None,
+            created_at=_get_created(value.get("created")),
+            names=frozenset(filter(None, (name,))),
+            place=place,
+        )
+        for directory in filter(None, (room_id, name)):
+            listed.setdefault(root + directory, room_id)
+
+    def _get_person_name(self, person: str) -> str:
+        return self.people[person].name if person in self.people else ""
+
+    def _get_room_name(self, room: str) -> str:
+        return self.rooms[room].name if room in self.rooms else ""
+
+    # Messages.
+
+    def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
+        is_selected = room.matches(self._only)
+        for name in names:
+            for place, row in self._rows.iter_array(name, MESSAGES):
+                if not isinstance(row, dict):
+                    self._accounts.report(place, MESSAGES, "message that is not an object")
+                elif not is_selected:
+                    self._accounts.report(place, MESSAGES, "message that --only leaves out")
+                elif (event := self._build_event(place, row)) is not None:
+                    yield room, event
+
+    def _build_event(self, place: Place, row: dict[str, Any]) -> SourceEvent | None:
+        subtype = clean_text(row.get("subtype"), 60)
+        stamp = row.get("ts")
+        if subtype in ("message_changed", "message_deleted"):
+            return self._build_patch(place, row, subtype)
+        ts = clean_text(stamp, 30)
+        event = SourceEvent(id=ts, at=parse_stamp(ts), author=self._get_author(row, subtype),
+                            place=place)  # fmt: skip
+        thread = clean_text(row.get("thread_ts"), 30)
+        if thread and thread != ts:
+            event.reply_to, event.reply_at, event.thread = thread, parse_stamp(thread), thread
+        event.reactions = self._list_reactions(place, row)
+        if subtype == "tombstone":
+            event.redacted_at = event.at
+            return event
+        edited = row.get("edited")
+        if isinstance(edited, dict) and (at := parse_stamp(clean_text(edited.get("ts"), 30))) > 0:
+            event.edited_at = at
+        event.files = self._list_files(place, row)
+        self._set_body(event, row, subtype)
+        if row.get("pinned_to"):
+            info = row.get("pinned_info")
+            pinned_by = clean_text(info.get("pinned_by")) if isinstance(info, dict) else ""
+            event.pinned_by = pinned_by[:_MAX_ID_CHARS] or event.author
+        return event
+
+    def _set_body(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
+        event.body = self._convert_body(row, event)
+        if subtype in _JOINS | _LEAVES:
+            event.kind = model.MEMBER
+            event.content = {
+                "participant_id": event.author,
+                "membership": "join" if subtype in _JOINS else "leave",
+                "changed_by": clean_text(row.get("inviter"), _MAX_ID_CHARS) or event.author,
+            }
+        elif subtype in ("channel_topic", "group_topic"):
+            event.kind = model.TOPIC
+            event.content = {"topic": clean_text(row.get("topic"), 10_000)}
+        elif subtype in ("channel_name", "group_name"):
+            event.kind, event.content = model.NAME, {"name": clean_text(row.get("name"), 300)}
+        elif subtype == "me_message":
+            event.body = f"*{event.body}*"
+        elif subtype in ("huddle_thread", "sh_room_created"):
+            event.msgtype = model.SYSTEM
+            event.body = self._describe_huddle(row.get("room"), event)
+        elif subtype not in _MESSAGES:
+            event.msgtype = model.SYSTEM
+            if not subtype.startswith(("channel_", "group_", "pinned_", "bot_", "reminder")):
+                loss = f"message of the type {subtype}, carried as text"
+                self._accounts.note(event.place, loss)
+        if not event.body and not event.files and event.kind == model.MESSAGE:
+            self._accounts.note(event.place, "message without a text")
+
+    def _convert_body(self, row: dict[str, Any], event: SourceEvent) -> str:
+        def note(loss: str) -> None:
+            self._accounts.note(event.place, loss)
+
+        raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
+        comment = row.get("comment")
+        if not raw and isinstance(comment, dict):
+            raw = clean_text(comment.get("comment"))
+        text = self._text.convert(raw, mentions)
+        kinds = (
+            {block.get("type") for block in blocks if isinstance(block, dict)}
+            if (isinstance(blocks, list))
+            else set()
+        )
+        # Rich text repeats the text. Of other blocks, the text is only a summary.
+        if kinds and (not raw or kinds != {"rich_text"}):
+            shown = self._text.convert_blocks(blocks, mentions, note)
+            text = shown if text in shown else "\n".join(filter(None, (text, shown)))
+        cards = self._rows.list_objects(event.place, row, "attachments", OTHER)
+        parts = [self._text.convert_attachment(card, mentions, note) for card in cards]
+        for card in cards:
+            event.files += self._list_files(event.place, card)
+        return "\n".join(filter(None, (text, *parts)))
+
+    def _describe_huddle(self, room: object, event: SourceEvent) -> str:
+        details = room if isinstance(room, dict) else {}
+        start, end = details.get("date_start"), details.get("date_end")
+        minutes = ""
+        if isinstance(start, int) and isinstance(end, int) and end > start > 0:
+            minutes = f", {(end - start + 59) // 60:,} minutes"
+        members = details.get("participant_history") or details.get("participants")
+        names = [
+            self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
+            for member in (members if isinstance(members, list) else ())
+        ]
+        people = f", with {', '.join(names)}" if names else ""
+        text = f"\n{event.body}" if event.body else ""
+        return f"Huddle{minutes}{people}{text}"
+
+    def _build_patch(self, place: Place, row: dict[str, Any], subtype: str) -> SourceEvent | None:
+        """Return an edit or a deletion that the export lists as a message of its own."""
+        before = row.get("previous_message") or row.get("original")
+        before = before if isinstance(before, dict) else {}
+        message = row.get("message")
+        message = message if isinstance(message, dict) else before
+        ts = clean_text(row.get("deleted_ts") or message.get("ts") or before.get("ts"), 30)
+        author = self._get_author(message or before, "")
+        at = parse_stamp(clean_text(row.get("ts"), 30))
+        event = SourceEvent(ts, parse_stamp(ts), author, place, is_patch=True)
+        if subtype == "message_deleted":
+            event.redacted_at = max(at, 0)
+            return event
+        edited = message.get("edited")
+        stamp = clean_text(edited.get("ts"), 30) if isinstance(edited, dict) else ""
+        event.edited_at = parse_stamp(stamp) if stamp else at
+        event.body = self._convert_body(message, event)
+        if before:
+            event.original = self._text.convert(clean_text(before.get("text")), [])
+        return event
+
+    def _get_author(self, row: dict[str, Any], subtype: str) -> str:
+        for value in (row.get("comment") if subtype == "file_comment" else None,
+                      row.get("room") if subtype == "huddle_thread" else None):  # fmt: skip
+            if isinstance(value, dict):
+                person = clean_text(value.get("user") or value.get("created_by"), _MAX_ID_CHARS)
+                if person:
+                    return person
+        if user := clean_text(row.get("user"), _MAX_ID_CHARS):
+            if user not in self.people and isinstance(profile := row.get("user_profile"), dict):
+                self.people[user] = _build_person(user, {}, profile)
+            return user
+        raw_profile = row.get("bot_profile")
+        profile = raw_profile if isinstance(raw_profile, dict) else {}
+        bot = clean_text(row.get("bot_id") or profile.get("id"), _MAX_ID_CHARS)
+        own_name = clean_text(profile.get("name"), 200)
+        name = clean_text(row.get("username"), 200) or own_name
+        # An integration posts under any name.
+        key = ":".join(filter(None, (bot or "bot", "" if bot and name == own_name else name)))
+        if key not in self.people:
+            self.people[key] = SourcePerson(key, name or bot or "Unknown", is_bot=True)
+        return key
+
+    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[Reaction]:
+        reactions = []
+        for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
+            name = clean_text(reaction.get("name"), 100)
+            emoji = get_emoji(name)
+            users, count = reaction.get("users"), reaction.get("count")
+            users = users if isinstance(users, list) else []
+            if emoji is None:
+                self._accounts.note(place, "custom emoji, carried as its name", len(users))
+            shown = emoji or f":{name}:"
+            reactions += [Reaction(shown, clean_text(user, _MAX_ID_CHARS)) for user in users]
+            if isinstance(count, int) and count > len(users):
+                loss = "reaction without its author"
+                self._accounts.lose(place, REACTIONS, loss, min(count, 1_000_000) - len(users))
+        return reactions
+
+    def _list_files(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
+        rows = self._rows.list_objects(place, row, "files", ATTACHMENTS)
+        if not rows and isinstance(row.get("file"), dict):
+            rows = [row["file"]]
+        return [self._build_file(file) for file in rows]
+
+    def _build_file(self, file: dict[str, Any]) -> SourceFile:
+        file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
+        name = clean_text(file.get("name")) or clean_text(file.get("title")) or file_id
+        size = file.get("size")
+        path = self._files.find(
+            *(f"{root}__uploads/{file_id}/{name}" for root in self._roots if file_id)
+        ) or (self._files.find_by_id(file_id) if file_id else None)
+        lost = (
+            ""
+            if path
+            else (
+                _LOST_FILES.get(clean_text(file.get("mode")), "")
+                or _LOST_FILES.get(clean_text(file.get("file_access")), "")
+            )
+        )
+        return SourceFile(
+            file_id, name, path, clean_text(file.get("mimetype")),
+            size if isinstance(size, int) and 0 < size < 2**53 else 0, lost,
+            clean_text(file.get("url_private") or file.get("permalink"), 2000),
+        )  # fmt: skip
+
+
+def parse_stamp(text: str) -> int:
+    """Return microseconds since 1970 of a `ts`; -1 for anything else."""
+    if not (match := _STAMP.fullmatch(text)):
+        return -1
+    return int(match[1]) * 1_000_000 + int((match[2] or "0").ljust(6, "0"))
+
+
+def _build_person(user_id: str, user: dict[str, Any], profile: object) -> SourcePerson:
+    details = profile if isinstance(profile, dict) else {}
+    names = (details.get("display_name"), details.get("real_name"), user.get("real_name"),
+             user.get("name"), details.get("name"))  # fmt: skip
+    image = next((details[key] for key in ("image_512", "image_192", "image_72")
+                  if details.get(key)), "")  # fmt: skip
+    return SourcePerson(
+        user_id,
+        next(filter(None, (clean_text(name, 300) for name in names)), user_id),
+        clean_text(details.get("email"), 320),
+        strip_query(image),
+        is_bot=user.get("is_bot") is True or user_id == "USLACKBOT",
+    )
+
+
+def _get_value(value: object) -> str:
+    return clean_text(value.get("value")) if isinstance(value, dict) else ""
+
+
+def _get_created(value: object) -> int | None:
+    """Return microseconds. A channel that was created in 1970 has a placeholder."""
+    return value * 1_000_000 if isinstance(value, int) and value > 86_400 else None

@@ -1,0 +1,310 @@
+"""Convert the texts of Slack to Markdown: mrkdwn, blocks, and attachments of messages.
+
+https://docs.slack.dev/messaging/formatting-message-text and docs.slack.dev/reference/block-kit
+describe them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rooms.conversion.json_rows import clean_text
+from rooms.conversion.markdown import (
+    code_block,
+    code_span,
+    escape,
+    format_card,
+    get_emoji,
+    link,
+    quote,
+    replace_emoji,
+)
+
+# Code and references, inside which nothing is markup. They are replaced by a mark and their number
+# while the rest is converted.
+_ATOM = re.compile(r"```(.+?)```|`([^`\n]+)`|<([^<>\n]+)>", re.DOTALL)
+_MARK = re.compile("\ufdd0([0-9]+)\ufdd1")
+_MARKS = re.compile("[\ufdd0\ufdd1]")
+_EMPHASIS = re.compile(
+    r"(?<![^\W_])(?:\*([^\s*](?:[^*\n]*[^\s*])?)\*"
+    r"|_([^\s_](?:[^_\n]*[^\s_])?)_|~([^\s~](?:[^~\n]*[^\s~])?)~)(?![^\W_])"
+)
+_WRAPS = ("**", "*", "~~")
+_SPECIAL = re.compile(r"[*_~`<>&:\\#\[\ufdd0\ufdd1]")
+_MAX_DEPTH = 20
+_CONTAINERS = {"section", "context", "actions", "input", "context_actions"}
+
+Note = Callable[[str], None]
+
+
+class SlackText:
+    """Converts texts. `names` returns the name of a person, a channel or a group by its ID.
+
+    The IDs of people that texts mention are appended to `mentions`.
+    """
+
+    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
+        self._get_person = get_person
+        self._get_channel = get_channel
+
+    def convert(self, text: str, mentions: list[str]) -> str:
+        """Convert mrkdwn."""
+        if not _SPECIAL.search(text):
+            return text
+        atoms: list[str] = []
+
+        def take(match: re.Match[str]) -> str:
+            block, code, reference = match.groups()
+            if block is not None:
+                atoms.append(f"\n{code_block(_unescape(block))}\n")
+            elif code is not None:
+                atoms.append(code_span(_unescape(code)))
+            else:
+                atoms.append(self._convert_reference(reference, mentions))
+            return f"\ufdd0{len(atoms) - 1}\ufdd1"
+
+        marked = _ATOM.sub(take, _MARKS.sub("\ufffd", text))
+
+        def restore(part: str) -> str:
+            return _MARK.sub(lambda match: atoms[int(match[1])], _emphasise(part))
+
+        return _convert_quotes(marked, restore)
+
+    def _convert_reference(self, reference: str, mentions: list[str]) -> str:
+        target, _, label = reference.partition("|")
+        label = _unescape(label)
+        match target[0]:
+            case "@":
+                mentions.append(target[1:])
+                return "@" + escape(self._get_person(target[1:]) or label or target[1:])
+            case "#":
+                return "#" + escape(label or self._get_channel(target[1:]) or target[1:])
+            case "!":
+                name = target[1:].partition("^")[0]
+                return escape(label) if label else f"@{escape(name)}"
+        url = _unescape(target)
+        return link(url, "" if label == url.removeprefix("mailto:") else escape(label))
+
+    # Blocks.
+
+    def convert_blocks(self, blocks: object, mentions: list[str], note: Note) -> str:
+        parts = [
+            self._convert_block(block, mentions, note, 0)
+            for block in (blocks if isinstance(blocks, list) else ())
+        ]
+        return "\n".join(filter(None, parts))
+
+    def _convert_block(self, block: Any, mentions: list[str], note: Note, depth: int) -> str:
+        if not isinstance(block, dict) or depth > _MAX_DEPTH:
+            note("block of an unknown form")
+            return ""
+        kind = clean_text(block.get("type"), 40)
+        if kind.startswith("rich_text"):
+            return self._convert_rich_text(kind, block, mentions, note, depth)
+        if (simple := self._convert_simple(kind, block, mentions)) is not None:
+            return simple
+        if kind not in _CONTAINERS:
+            note(f"block of the type {kind}, whose texts are carried")
+        parts = [self._convert_object(block.get(key), mentions) for key in ("text", "label")]
+        for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
+            items = block.get(key)
+            converted = (
+                self._convert_block(item, mentions, note, depth + 1)
+                for item in (items if isinstance(items, list) else ())
+            )
+            parts.append(separator.join(filter(None, converted)))
+        return "\n".join(filter(None, parts))
+
+    def _convert_simple(self, kind: str, block: dict[str, Any], mentions: list[str]) -> str | None:
+        """Return the text of a block without others inside; None for other blocks."""
+        match kind:
+            case "header":
+                text = self._convert_object(block.get("text"), mentions)
+                return f"**{text}**" if text else ""
+            case "divider":
+                return "---"
+            case "markdown":
+                return clean_text(block.get("text"))
+            case "mrkdwn" | "plain_text":
+                return self._convert_object(block, mentions)
+            case "image" | "video":
+                title = self._convert_object(block.get("title"), mentions)
+                return f"[{kind}: {title or escape(clean_text(block.get('alt_text')))}]"
+            case "button":
+                label = self._convert_object(block.get("text"), mentions)
+                return link(clean_text(block.get("url")), f"[{label}]")
+        return None
+
+    def _convert_rich_text(
+        self, kind: str, block: dict[str, Any], mentions: list[str], note: Note, depth: int
+    ) -> str:
+        if kind == "rich_text_preformatted":
+            items = block.get("elements")
+            texts = (
+                clean_text(item.get("text") or item.get("url"))
+                for item in (items if isinstance(items, list) else ())
+                if isinstance(item, dict)
+            )
+            return code_block("".join(texts))
+        if kind in ("rich_text_section", "rich_text_quote"):
+            text = self._convert_elements(block, mentions, note)
+            return quote(text) if kind == "rich_text_quote" else text
+        return self._convert_list(block, mentions, note, depth)
+
+    def _convert_list(
+        self, block: dict[str, Any], mentions: list[str], note: Note, depth: int
+    ) -> str:
+        items = block.get("elements")
+        lines = [
+            self._convert_block(item, mentions, note, depth + 1)
+            for item in (items if isinstance(items, list) else ())
+        ]
+        if block.get("type") == "rich_text":
+            return "\n".join(filter(None, lines))
+        indent = block.get("indent")
+        space = "    " * (min(indent, 8) if isinstance(indent, int) else 0)
+        is_ordered = block.get("style") == "ordered"
+        return "\n".join(
+            f"{space}{f'{number}.' if is_ordered else '-'} {line}"
+            for number, line in enumerate(lines, 1)
+        )
+
+    def _convert_elements(self, block: dict[str, Any], mentions: list[str], note: Note) -> str:
+        items = block.get("elements")
+        return "".join(
+            self._convert_element(item, mentions, note)
+            for item in (items if isinstance(items, list) else ())
+            if isinstance(item, dict)
+        )
+
+    def _convert_element(self, item: dict[str, Any], mentions: list[str], note: Note) -> str:
+        text = clean_text(item.get("text"))
+        kind = clean_text(item.get("type"), 40)
+        if kind == "text":
+            converted = escape(text)
+        elif kind == "link":
+            converted = link(clean_text(item.get("url")), escape(text))
+        elif (name := self._name_element(kind, item, mentions)) is not None:
+            converted = name
+        else:
+            note(f"text element of the type {kind}")
+            converted = escape(text or clean_text(item.get("value")))
+        style = item.get("style")
+        if not isinstance(style, dict) or not converted.strip():
+            return converted
+        if style.get("code"):
+            return code_span(text or converted)
+        for name, wrap in (("strike", "~~"), ("italic", "*"), ("bold", "**")):
+            if style.get(name):
+                stripped = converted.strip()
+                converted = converted.replace(stripped, f"{wrap}{stripped}{wrap}", 1)
+        return converted
+
+    def _name_element(self, kind: str, item: dict[str, Any], mentions: list[str]) -> str | None:
+        """Return how a person, a channel, a group, an emoji or a date is written."""
+        match kind:
+            case "user":
+                person = clean_text(item.get("user_id"), 100)
+                mentions.append(person)
+                return "@" + escape(self._get_person(person) or person)
+            case "channel":
+                channel = clean_text(item.get("channel_id"), 100)
+                return "#" + escape(self._get_channel(channel) or channel)
+            case "emoji":
+                name = clean_text(item.get("name"), 100)
+                return get_emoji(name) or f":{name}:"
+            case "broadcast" | "usergroup":
+                return f"@{clean_text(item.get('range') or item.get('usergroup_id'), 100)}"
+            case "date":
+                return escape(clean_text(item.get("fallback")))
+        return None
+
+    def _convert_object(self, value: Any, mentions: list[str]) -> str:
+        """Convert a text object of Block Kit, or a plain text."""
+        if isinstance(value, dict):
+            text = clean_text(value.get("text"))
+            if value.get("type") == "mrkdwn":
+                return self.convert(text, mentions)
+            return replace_emoji(escape(text))
+        return self.convert(clean_text(value), mentions)
+
+    def convert_attachment(self, card: dict[str, Any], mentions: list[str], note: Note) -> str:
+        def convert(key: str) -> str:
+            return self.convert(clean_text(card.get(key)), mentions)
+
+        fields: Iterable[Any] = card["fields"] if isinstance(card.get("fields"), list) else ()
+        pairs = [
+            (self.convert(clean_text(field.get("title")), []),
+             self.convert(clean_text(field.get("value")), mentions))
+            for field in fields
+            if isinstance(field, dict)
+        ]  # fmt: skip
+        shared = card.get("message_blocks")
+        texts = [convert("text"), self.convert_blocks(card.get("blocks"), mentions, note)]
+        if not texts[0] and isinstance(shared, list):
+            texts += (
+                self.convert_blocks(item["message"].get("blocks"), mentions, note)
+                for item in shared
+                if isinstance(item, dict) and isinstance(item.get("message"), dict)
+            )
+        text = "\n".join(filter(None, texts))
+        if not text and not pairs and not card.get("title"):
+            text = convert("fallback") or link(clean_text(card.get("from_url")))
+        buttons: Iterable[Any] = card["actions"] if isinstance(card.get("actions"), list) else ()
+        labels = [f"[{clean_text(b.get('text'))}]" for b in buttons if isinstance(b, dict)]
+        return format_card(
+            before=convert("pretext"),
+            author=escape(clean_text(card.get("author_name") or card.get("author_subname"))),
+            title=convert("title"),
+            url=clean_text(card.get("title_link")),
+            text="\n".join(filter(None, (text, " ".join(labels)))),
+            fields=pairs,
+            footer=convert("footer"),
+        )
+
+
+def _emphasise(text: str) -> str:
+    """Convert bold, italic and struck text, and escape the rest."""
+    parts, position = [], 0
+    for match in _EMPHASIS.finditer(text):
+        parts.append(_convert_plain(text[position : match.start()]))
+        wrap = _WRAPS[(match.lastindex or 1) - 1]
+        parts.append(f"{wrap}{_emphasise(match[match.lastindex or 1])}{wrap}")
+        position = match.end()
+    parts.append(_convert_plain(text[position:]))
+    return "".join(parts)
+
+
+def _convert_plain(text: str) -> str:
+    return replace_emoji(escape(_unescape(text)))
+
+
+def _convert_quotes(text: str, convert: Callable[[str], str]) -> str:
+    """Convert the text, line by line where a line is a quote."""
+    if "&gt;" not in text:
+        return _trim(convert(text))
+    parts: list[str] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if line.startswith("&gt;&gt;&gt;"):
+            rest = "\n".join([line.removeprefix("&gt;&gt;&gt;").lstrip(" "), *lines[number + 1 :]])
+            parts.append(quote(_trim(convert(rest))))
+            break
+        if line.startswith("&gt;"):
+            parts.append(quote(_trim(convert(line.removeprefix("&gt;").lstrip(" ")))))
+        else:
+            # A line after a quote would belong to it.
+            if parts and parts[-1].startswith("> ") and line:
+                parts.append("")
+            parts.append(convert(line))
+    return _trim("\n".join(parts))
+
+
+def _trim(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
+
+
+def _unescape(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
