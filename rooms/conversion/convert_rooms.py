@@ -30,7 +30,6 @@ from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import (
-    create_private_file,
     make_directories,
     remove_drafts_in,
     replace_file,
@@ -220,19 +219,15 @@ class _Journal:
     ) -> None:
         self._directory = directory
         self._entries: dict[str, dict[str, Any]] = {}
-        self._file: Any = None
         if directory is None:
             return
         self._path = directory / PROGRESS
         fingerprint = _build_fingerprint(source, system, options)
         lines = self._read_lines(fingerprint)
         self._entries = {entry["portion"]: entry for entry in lines}
-        with translate_write_errors(self._path):
-            self._path.unlink(missing_ok=True)
-            self._file = os.fdopen(create_private_file(self._path), "wb")
-        self._write(fingerprint)
-        for entry in lines:
-            self._write(entry)
+        self.remove()
+        for value in (fingerprint, *lines):
+            self._write(value)
 
     def find(self, portion: str) -> dict[str, Any] | None:
         """Return what an interrupted run wrote of a portion, if its bundles are still there."""
@@ -248,13 +243,16 @@ class _Journal:
             self._write({**entry, "sizes": sizes})
 
     def remove(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        with translate_write_errors(self._path):
+            self._path.unlink(missing_ok=True)
 
     def _write(self, value: Any) -> None:
-        with translate_write_errors(self._path):
-            self._file.write(msgspec.json.encode(value) + b"\n")
-            self._file.flush()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        with (
+            translate_write_errors(self._path),
+            os.fdopen(os.open(self._path, flags, 0o600), "wb") as file,
+        ):
+            file.write(msgspec.json.encode(value) + b"\n")
 
     def _read_lines(self, fingerprint: str) -> list[dict[str, Any]]:
         try:

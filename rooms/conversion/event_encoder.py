@@ -7,10 +7,10 @@ whether the event that it refers to exists, and whether it was read twice. `room
 
 from __future__ import annotations
 
+import datetime as dt
 import mimetypes
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from struct import Struct
 from typing import Any, NamedTuple
@@ -35,8 +35,10 @@ _LINK = Struct(">IIBB16sI")
 NO_KIND = 255
 """For an event that is not a row of its own, such as the second part of a long message."""
 PATCH = 1
+_HEAD = Struct(KEY.format + _LINK.format[1:])
 _NOTHING = b"\0" * 16
 
+_EPOCH = dt.date(1970, 1, 1)
 MAX_TIME = 253_402_300_799_999_999
 _REACTIONS_ORDER, _PIN_ORDER, _MAX_PARTS = 0xF000, 0xE000, 0xD000
 # Together they stay below the limit of a content, 64 KiB, whatever the characters.
@@ -66,7 +68,7 @@ def decode_link(record: bytes) -> Link:
     return Link(file, row, kind, flags, None if target == _NOTHING else target, variant)
 
 
-TEXT_OFFSET = KEY.size + _LINK.size
+TEXT_OFFSET = _HEAD.size
 
 
 @dataclass(eq=False)
@@ -114,7 +116,7 @@ class EventEncoder:
         self._accounts = accounts
         self._known_people = known_people
         self._person_ids: dict[str, str] = {}
-        self._minutes: dict[int, str] = {}
+        self._days: dict[int, str] = {}
         self._hashes: dict[str, tuple[str, int] | None] = {}
 
     def start_room(self, room: SourceRoom, number: int) -> RoomState:
@@ -128,14 +130,13 @@ class EventEncoder:
 
     def format_time(self, at: int) -> str:
         """Return microseconds since 1970 in the form of a bundle."""
-        minute, rest = divmod(at, 60_000_000)
-        if (text := self._minutes.get(minute)) is None:
-            if len(self._minutes) > 10_000:
-                self._minutes.clear()
-            moment = datetime.fromtimestamp(minute * 60, UTC).replace(tzinfo=None)
-            text = self._minutes[minute] = moment.isoformat(timespec="minutes")
+        day, rest = divmod(at, 86_400_000_000)
+        if (date := self._days.get(day)) is None:
+            date = self._days[day] = str(_EPOCH + dt.timedelta(day))
         second, fraction = divmod(rest, 1_000_000)
-        return f"{text}:{second:02}.{fraction:06}Z"
+        minute, second = divmod(second, 60)
+        hour, minute = divmod(minute, 60)
+        return f"{date}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
     def iter_records(self, state: RoomState, event: SourceEvent) -> Iterator[bytes]:
         """Yield the records of an event, and count what they don't carry."""
@@ -156,17 +157,17 @@ class EventEncoder:
             state.targets.add(target)
         flags = PATCH if event.is_patch else 0
         contents, original = self._build_contents(state, event)
-        key = (event_id, event.at, event.variant)
+        reply_to, variant = (target, event.reply_variant), event.variant
         yield self._build_record(
-            state, key, 0, (place, MESSAGES, flags), sender=sender, kind=event.kind,
-            content=contents[0], event=event, original=original,
-            target=(target, event.reply_variant),
+            state, (event_id, event.at, variant), 0, (place, MESSAGES, flags),
+            target=reply_to, sender=sender, kind=event.kind, content=contents[0],
+            changes=self._encode_changes(event, original),
         )  # fmt: skip
         for part, content in enumerate(contents[1:], 1):
-            key = (self._derive(event_id, f"part\0{part}"), event.at, event.variant)
+            key = (self._derive(event_id, f"part\0{part}"), event.at, variant)
             yield self._build_record(
-                state, key, min(part, _MAX_PARTS), (place, NO_KIND, 0), sender=sender,
-                kind=model.MESSAGE, content=content, target=(target, event.reply_variant),
+                state, key, min(part, _MAX_PARTS), (place, NO_KIND, 0),
+                target=reply_to, sender=sender, kind=model.MESSAGE, content=content,
             )  # fmt: skip
         if event.pinned_by is not None:
             yield self._build_pin(state, event, event_id)
@@ -250,9 +251,9 @@ class EventEncoder:
         content = {"msgtype": model.SYSTEM, "body": "Pinned this message."}
         state.targets.add(event_id)
         return self._build_record(
-            state, key, _PIN_ORDER, (event.place, NO_KIND, 0),
+            state, key, _PIN_ORDER, (event.place, NO_KIND, 0), target=(event_id, event.variant),
             sender=self._get_sender(state, person, event.place), kind=model.MESSAGE,
-            content=content, target=(event_id, event.variant),
+            content=content,
         )  # fmt: skip
 
     def _iter_reactions(
@@ -272,8 +273,8 @@ class EventEncoder:
             }  # fmt: skip
             yield self._build_record(
                 state, key, _REACTIONS_ORDER, (event.place, REACTIONS, 0),
-                sender=sender, kind=model.REACTION, content=content,
-                target=(event_id, event.variant),
+                target=(event_id, event.variant), sender=sender, kind=model.REACTION,
+                content=content,
             )  # fmt: skip
 
     def _lose_parts(self, event: SourceEvent, loss: str) -> None:
@@ -291,34 +292,39 @@ class EventEncoder:
         order: int,
         link: tuple[Place, int, int],
         *,
+        target: tuple[bytes | None, int],
         sender: str,
         kind: str,
         content: dict[str, Any],
-        target: tuple[bytes | None, int],
-        event: SourceEvent | None = None,
-        original: dict[str, Any] | None = None,
+        changes: bytes = b"",
     ) -> bytes:
+        """`changes` are further fields of the event."""
         event_id, at, variant = key
-        place, row_kind, flags = link
-        times = b""
-        if event:
-            if event.edited_at and 0 < event.edited_at <= MAX_TIME:
-                times += b'"edited_at":"%b",' % self.format_time(event.edited_at).encode()
-            if event.redacted_at is not None:
-                redacted_at = min(max(event.redacted_at, 0), MAX_TIME)
-                times += b'"redacted_at":"%b",' % self.format_time(redacted_at).encode()
-            if original:
-                times += b'"original_content":%b,' % _encode_clean(original)
-        return b'%b%b"sender_id":"%b","event_type":"%b","origin_ts":%d,"created_at":"%b",%b%b' % (
-            KEY.pack(state.number, at, order, event_id, variant),
-            _LINK.pack(*place, row_kind, flags, target[0] or _NOTHING, target[1]),
+        (file, row), row_kind, flags = link
+        return b'%b"sender_id":"%b","event_type":"%b","origin_ts":%d,"created_at":"%b",%b%b%b' % (
+            _HEAD.pack(
+                state.number, at, order, event_id, variant,
+                file, row, row_kind, flags, target[0] or _NOTHING, target[1],
+            ),
             sender.encode(),
             kind.encode(),
             at // 1_000_000,
             self.format_time(at).encode(),
-            times,
-            b'"content":' + _encode_clean(content),
-        )
+            changes,
+            b'"content":',
+            _encode_clean(content),
+        )  # fmt: skip
+
+    def _encode_changes(self, event: SourceEvent, original: dict[str, Any] | None) -> bytes:
+        changes = b""
+        if event.edited_at and 0 < event.edited_at <= MAX_TIME:
+            changes += b'"edited_at":"%b",' % self.format_time(event.edited_at).encode()
+        if event.redacted_at is not None:
+            redacted_at = min(max(event.redacted_at, 0), MAX_TIME)
+            changes += b'"redacted_at":"%b",' % self.format_time(redacted_at).encode()
+        if original:
+            changes += b'"original_content":%b,' % _encode_clean(original)
+        return changes
 
     def _make_id(self, state: RoomState, source_id: str, at: int) -> bytes:
         """Return an ID with the time in front, which an import keeps, as in a UUIDv7."""

@@ -33,8 +33,8 @@ _REST = "unreadable rest of a file"
 
 def clean_text(value: object, max_chars: int | None = None) -> str:
     """Return a text without characters that a bundle can't have; empty for anything else."""
-    if not isinstance(value, str):
-        return str(value) if isinstance(value, int | float) and value is not True else ""
+    if type(value) is not str:
+        return str(value)[:max_chars] if isinstance(value, int | float) else ""
     if not value.isprintable():
         value = _UNSAFE.sub("\ufffd", value.replace("\r\n", "\n"))
     return value[:max_chars] if max_chars else value
@@ -109,9 +109,10 @@ class RowReader:
     ) -> list[dict[str, Any]]:
         """Return the objects in a list of a row, and report anything else in it."""
         items = value.get(key)
+        if not items:
+            return []
         if not isinstance(items, list):
-            if items:
-                self._accounts.lose(place, kind, f"{key} of an unknown form")
+            self._accounts.lose(place, kind, f"{key} of an unknown form")
             return []
         objects = [item for item in items if isinstance(item, dict)]
         if len(objects) != len(items):

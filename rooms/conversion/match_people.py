@@ -83,7 +83,7 @@ def match_people(
     rows, counts = [], {"matched": 0, "ambiguous": 0}
     for person in people:
         candidates = found.get(person.email.lower(), [])
-        row = {"source_id": person.id, "name": person.name, "email": person.email,
+        row: dict[str, Any] = {"source_id": person.id, "name": person.name, "email": person.email,
                "participant_id": None, "participant": None, "proposal": None}  # fmt: skip
         if len(candidates) == 1:
             counts["matched"] += 1
@@ -113,7 +113,7 @@ def _read_people(path: Path) -> list[_Person]:
 
 def _find_participants(tenant: Tenant, emails: set[str]) -> dict[str, list[Participant]]:
     """Return the active people of the tenant by their address in lower case."""
-    found = defaultdict(list)
+    found: dict[str, list[Participant]] = defaultdict(list)
     people = Participant.objects.filter(
         active_q(), tenant=tenant, participant_type=ParticipantType.HUMAN
     ).annotate(folded=Lower("email"))
