@@ -34,11 +34,15 @@ class DiscordText:
         """Convert a text. The IDs of people in it are appended to `mentions`."""
         if not _SPECIAL.search(text):
             return text
-        if (match := _LONG_QUOTE.search(text)) and "```" not in text[: match.start()]:
-            before, after = text[: match.start()], _LONG_QUOTE.sub("", text[match.end() :])
-            return self.convert(before, mentions) + quote(self.convert(after, mentions))
-        parts = []
+        parts: list[str] = []
+        done = 0
         for is_code, part in split_code(text):
+            if not is_code and (match := _LONG_QUOTE.search(part)):
+                # The rest of the text is a quote.
+                parts.append(self.convert(part[: match.start()], mentions))
+                rest = _LONG_QUOTE.sub("", text[done + match.end() :])
+                return "".join(parts) + quote(self.convert(rest, mentions))
+            done += len(part)
             if is_code:
                 parts.append(part)
                 continue

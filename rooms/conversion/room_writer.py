@@ -38,7 +38,8 @@ from rooms.conversion.event_encoder import (
 )
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import Reader, SourcePerson
-from rooms.conversion.source_files import SourceFiles
+from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
 from scaiwave.core.files import atomic_write, translate_write_errors
 from tenants.lookup.validators import clean_avatar_url
@@ -118,8 +119,13 @@ class RoomWriter:
         yield from writer.encode_manifest(lines)
         for _, entries in groupby(_sort_media(state), lambda entry: entry.media_id):
             entry = next(entries)
-            chunks = self._files.iter_chunks(state.paths[entry.sha256])
-            yield from writer.encode_attachment(entry, chunks)
+            path = state.paths[entry.sha256]
+            try:
+                yield from writer.encode_attachment(entry, self._files.iter_chunks(path))
+            except (FileDamaged, ExportDamaged):
+                raise SourceUnreadable(
+                    f"{path} was changed while it was read.", fix="Run the same command again."
+                ) from None
         yield from writer.encode_end(events=lines.count, signer=None)
 
     def _build_header(self, state: RoomState) -> ManifestHeader:

@@ -303,8 +303,10 @@ class SlackReader:
                 if person:
                     return person
         if user := clean_text(row.get("user"), _MAX_ID_CHARS):
-            if user not in self.people and isinstance(profile := row.get("user_profile"), dict):
-                self.people[user] = _build_person(user, {}, profile)
+            if user == "USLACKBOT":
+                self.people.setdefault(user, SourcePerson(user, "Slackbot", is_bot=True))
+            elif user not in self.people and isinstance(row.get("user_profile"), dict):
+                self.people[user] = _build_person(user, {}, row["user_profile"])
             return user
         raw_profile = row.get("bot_profile")
         profile = raw_profile if isinstance(raw_profile, dict) else {}

@@ -274,7 +274,13 @@ class _Zip:
 
     def _find_problem(self, name: str, method: int, attributes: int) -> str | None:
         parts = name.split("/")
-        if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or ":" in parts[0]:
+        if (
+            name.startswith("/")
+            or ".." in parts
+            or "\\" in name
+            or "\0" in name
+            or name[1:2] == ":"
+        ):
             return "entry with an unsafe name"
         if stat.S_IFMT(attributes >> 16) not in (0, stat.S_IFREG):
             return "link or special file"
