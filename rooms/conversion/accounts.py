@@ -7,7 +7,7 @@ lost in between is found: `check` compares the two.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rooms.conversion.model import Place
@@ -33,9 +33,6 @@ class Accounts:
         self.reported: dict[tuple[str, str], list[Any]] = {}
         self.notes: dict[str, list[Any]] = {}
         self._counts = array("Q")
-        # For `take_changes`: the counters of changed files, and the numbers of losses, before.
-        self._before: dict[int, array[int]] = {}
-        self._taken: list[dict[Any, int]] = [{}, {}]
 
     def add_file(self, name: str) -> int:
         """Return the number of a file of the source."""
@@ -44,8 +41,6 @@ class Accounts:
         return len(self.names) - 1
 
     def count(self, file: int, kind: int, outcome: int, number: int = 1) -> None:
-        if file not in self._before:
-            self._before[file] = self._get_cells(file)
         self._counts[file * _CELLS + kind * len(OUTCOMES) + outcome] += number
 
     def report(self, place: Place, kind: int, loss: str, number: int = 1) -> None:
@@ -67,44 +62,6 @@ class Accounts:
         else:
             example = self.names[place.file] + (f"#{place.row:,}" if place.row else "")
             losses[key] = [number, example[:_MAX_EXAMPLE_CHARS]]
-
-    def take_changes(self) -> dict[str, Any]:
-        """Return what was counted since the last call, as JSON values for `restore`."""
-        counts = {
-            self.names[file]: [
-                now - then for now, then in zip(self._get_cells(file), cells, strict=True)
-            ]
-            for file, cells in self._before.items()
-        }
-        self._before = {}
-        losses = [self._diff(self.reported, 0), self._diff(self.notes, 1)]
-        return {"counts": counts, "reported": losses[0], "notes": losses[1]}
-
-    def _diff(self, losses: dict[Any, list[Any]], index: int) -> list[list[Any]]:
-        taken = self._taken[index]
-        changed = [
-            [key, number - taken.get(key, 0), example]
-            for key, (number, example) in losses.items()
-            if number != taken.get(key, 0)
-        ]
-        self._taken[index] = {key: number for key, (number, _) in losses.items()}
-        return changed
-
-    def restore(self, changes: dict[str, Any], number: Callable[[str], int]) -> None:
-        """Add what an interrupted run counted. `number` returns the number of a file."""
-        for name, cells in changes["counts"].items():
-            base = number(name) * _CELLS
-            for index, count in enumerate(cells):
-                self._counts[base + index] += count
-        both: list[tuple[dict[Any, list[Any]], str]] = [
-            (self.reported, "reported"),
-            (self.notes, "notes"),
-        ]
-        for losses, rows in both:
-            for key, count, example in changes[rows]:
-                hashable = tuple(key) if isinstance(key, list) else key
-                losses.setdefault(hashable, [0, example])[0] += count
-        self.take_changes()
 
     def iter_files(self) -> Iterator[dict[str, Any]]:
         """Yield the counts of each file that has any."""

@@ -8,17 +8,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.utils.module_loading import import_string
 
 from rooms.conversion.accounts import ROOMS, WRITTEN, Accounts
-from rooms.conversion.event_encoder import EventEncoder, RoomState
-from rooms.conversion.model import Portion, Reader, SourcePerson, SourceRoom
+from rooms.conversion.event_encoder import EventEncoder, RoomState, get_room_number
+from rooms.conversion.model import Portion, Reader, SourceRoom
 from rooms.conversion.people import read_people_map
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
 from rooms.conversion.source_files import SourceFiles
@@ -42,8 +40,6 @@ SYSTEMS = {
     "discord": "rooms.conversion.discord.DiscordReader",
 }
 REPORT = "conversion.json"
-PROGRESS = ".conversion-progress"
-"""Finished portions of a conversion that has not ended, one JSON text a line."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +101,8 @@ def convert_rooms(
 ) -> ConversionResult:
     """Write a bundle for each room of the source, and `conversion.json`, into the directory.
 
-    Equal sources give equal bytes. An interrupted conversion goes on where it was, if the source
-    and the options are the same. Uses no database, no network and no key.
+    Equal sources give equal bytes, so that an interrupted conversion can be run again. Uses no
+    database, no network and no key.
 
     Raises `SourceUnreadable`, `SourceRefused`, `UsageError`, `ConversionRunning`,
     `ConversionIncomplete`, `DiskFull` or `FileUnwritable`.
@@ -140,8 +136,7 @@ def convert_rooms(
         }
         encoder = EventEncoder(reader, files, accounts, participants)
         writer = RoomWriter(reader, files, accounts, encoder, None if dry_run else directory)
-        journal = _Journal(None if dry_run else directory, source, system, options)
-        conversion = _Conversion(reader, files, accounts, encoder, writer, journal, options.public)
+        conversion = _Conversion(reader, files, encoder, writer, options.public)
         rooms = sorted(conversion.run(), key=lambda room: room.file)
         _check_names(reader, options.only)
         _count_rooms(reader, rooms, accounts, options.only)
@@ -150,7 +145,6 @@ def convert_rooms(
         result = _build_result(reader, rooms, accounts, dry_run=dry_run)
         if not dry_run:
             _write_report(directory / REPORT, result, reader, accounts)
-            journal.remove()
     return result
 
 
@@ -158,36 +152,15 @@ def convert_rooms(
 class _Conversion:
     reader: Reader
     files: SourceFiles
-    accounts: Accounts
     encoder: EventEncoder
     writer: RoomWriter
-    journal: _Journal
     public: bool
     room_count: int = 0
 
     def run(self) -> Iterator[WrittenRoom]:
-        listed = set(self.reader.people)
-        self.files.take_digest()
-        self.accounts.take_changes()
-        for name, portion in self.reader.iter_portions():
-            if (entry := self.journal.find(name)) is not None:
-                self.accounts.restore(entry["accounts"], self.files.number)
-                for person in entry["people"]:
-                    known = msgspec.convert(person, SourcePerson)
-                    self.reader.people.setdefault(known.id, known)
-                yield from (WrittenRoom(**row) for row in entry["rooms"])
-                continue
-            rooms = list(self._convert(portion))
-            people = [self.reader.people[key] for key in self.reader.people.keys() - listed]
-            self.journal.add(
-                {
-                    "portion": name,
-                    "rooms": [room.row() for room in rooms],
-                    "people": [msgspec.to_builtins(person) for person in people],
-                    "accounts": self.accounts.take_changes(),
-                }
-            )
-            yield from rooms
+        self.files.take_digest()  # of the lists of people and rooms, which all bundles share
+        for portion in self.reader.iter_portions():
+            yield from self._convert(portion)
 
     def _convert(self, portion: Portion) -> Iterator[WrittenRoom]:
         states: dict[str, RoomState] = {}
@@ -199,69 +172,14 @@ class _Conversion:
                     spool.add(record)
             digest = self.files.take_digest()
             by_number = {state.number: state for state in states.values()}
-            number_size = 4
-            for raw, records in groupby(spool.iter_sorted(), lambda record: record[:number_size]):
-                state = by_number[int.from_bytes(raw, "big")]
-                yield self.writer.write(state, records, digest)
+            for number, records in groupby(spool.iter_sorted(), get_room_number):
+                yield self.writer.write(by_number[number], records, digest)
 
     def _start_room(self, room: SourceRoom) -> RoomState:
         if room.room_type == "public" and not self.public:
             room.room_type = "group"
         self.room_count += 1
         return self.encoder.start_room(room, self.room_count)
-
-
-class _Journal:
-    """The finished portions of a conversion with the same source and options."""
-
-    def __init__(
-        self, directory: Path | None, source: Path, system: str, options: ConversionOptions
-    ) -> None:
-        self._directory = directory
-        self._entries: dict[str, dict[str, Any]] = {}
-        if directory is None:
-            return
-        self._path = directory / PROGRESS
-        fingerprint = _build_fingerprint(source, system, options)
-        lines = self._read_lines(fingerprint)
-        self._entries = {entry["portion"]: entry for entry in lines}
-        self.remove()
-        for value in (fingerprint, *lines):
-            self._write(value)
-
-    def find(self, portion: str) -> dict[str, Any] | None:
-        """Return what an interrupted run wrote of a portion, if its bundles are still there."""
-        entry = self._entries.get(portion)
-        if entry is None or self._directory is None:
-            return None
-        sizes = (_get_size(self._directory / row["file"]) for row in entry["rooms"])
-        return entry if list(sizes) == entry["sizes"] else None
-
-    def add(self, entry: dict[str, Any]) -> None:
-        if self._directory is not None:
-            sizes = [_get_size(self._directory / row["file"]) for row in entry["rooms"]]
-            self._write({**entry, "sizes": sizes})
-
-    def remove(self) -> None:
-        with translate_write_errors(self._path):
-            self._path.unlink(missing_ok=True)
-
-    def _write(self, value: Any) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        with (
-            translate_write_errors(self._path),
-            os.fdopen(os.open(self._path, flags, 0o600), "wb") as file,
-        ):
-            file.write(msgspec.json.encode(value) + b"\n")
-
-    def _read_lines(self, fingerprint: str) -> list[dict[str, Any]]:
-        try:
-            first, *rest = self._path.read_bytes().split(b"\n")
-            if msgspec.json.decode(first) != fingerprint:
-                return []
-            return [msgspec.json.decode(line) for line in rest[:-1]]
-        except (OSError, msgspec.DecodeError):
-            return []
 
 
 def _check_names(reader: Reader, only: frozenset[str]) -> None:
@@ -286,29 +204,6 @@ def _count_rooms(
             is_empty = room.matches(only)
             loss = "room without messages" if is_empty else "room that --only leaves out"
             accounts.report(room.place, ROOMS, loss)
-
-
-def _get_size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _build_fingerprint(source: Path, system: str, options: ConversionOptions) -> str:
-    """Return a text that differs if a file of the source, an option or the program does."""
-    digest = sha256()
-    paths = [source, *(path for path in (options.people, options.files) if path)]
-    for path in paths:
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in found:
-            status = file.lstat()
-            digest.update(
-                f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
-            )
-    words = (system, __version__, str(options.public), options.workspace, *sorted(options.only))
-    digest.update("\0".join(words).encode(errors="replace"))
-    return digest.hexdigest()
 
 
 @contextmanager

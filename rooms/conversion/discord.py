@@ -6,7 +6,7 @@ Its class `JsonMessageWriter` shows the fields. A thread is a channel of its own
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -108,9 +108,9 @@ class DiscordReader:
         dates = dates if isinstance(dates, dict) else {}
         _widen_period(room, dates, is_first=len(self._parts[channel_id]) == 1)
 
-    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
+    def iter_portions(self) -> Iterator[Portion]:
         for channel_id, names in sorted(self._parts.items()):
-            yield channel_id, self._iter_events(self.rooms[channel_id], names)
+            yield self._iter_events(self.rooms[channel_id], names)
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         is_selected = room.matches(self._only)

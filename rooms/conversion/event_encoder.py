@@ -71,6 +71,10 @@ def decode_link(record: bytes) -> Link:
 TEXT_OFFSET = _HEAD.size
 
 
+def get_room_number(record: bytes) -> int:
+    return int.from_bytes(record[:4], "big")
+
+
 @dataclass(eq=False)
 class RoomState:
     """A room while its events are read. `media` maps hashes and names to attachments."""

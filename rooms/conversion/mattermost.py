@@ -7,7 +7,6 @@ its channel, author and time, and by its text if these are equal. Texts are Comm
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from rooms.conversion import model
@@ -72,8 +71,8 @@ class MattermostReader:
         self._only = only
         self._directory = ""
 
-    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
-        yield "all", self._iter_events()
+    def iter_portions(self) -> Iterator[Portion]:
+        yield self._iter_events()
 
     def _iter_events(self) -> Portion:
         recognised = False

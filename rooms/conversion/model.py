@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -134,5 +134,5 @@ class Reader(Protocol):
     ) -> None:
         """Read the people and rooms. Raises `SourceUnreadable` if this is not such an export."""
 
-    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
-        """Yield portions, each with a name that is the same in every run."""
+    def iter_portions(self) -> Iterator[Portion]:
+        """Yield portions, to be read one after the other."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from rooms.conversion import model
@@ -100,9 +99,9 @@ class SlackReader:
             )
         return sorted(roots)
 
-    def iter_portions(self) -> Iterable[tuple[str, Portion]]:
+    def iter_portions(self) -> Iterator[Portion]:
         for room_id, directories in sorted(self._directories.items()):
-            yield room_id, self._iter_events(self.rooms[room_id], sorted(directories))
+            yield self._iter_events(self.rooms[room_id], sorted(directories))
 
     # People and rooms.
 

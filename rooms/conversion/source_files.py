@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from rooms.bundle.archive.reader import SharedFile, ZipEntry, iter_content
-from rooms.bundle.archive.records import CENTRAL, END, END_64, FULL_16, FULL_32, LOCAL, LOCATOR_64
+from rooms.bundle.archive.records import END, END_64, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO, MIN_RATIO_CHECKED_BYTES
 from rooms.conversion.accounts import OTHER, Accounts
 from rooms.conversion.model import Place
@@ -26,7 +30,8 @@ from rooms.errors import BundleDamaged, DecompressionBomb, SourceRefused, Source
 MAX_ENTRIES = 1_000_000
 _CHUNK_BYTES = 256 * 1024
 _MAX_COMMENT_BYTES = 0xFFFF
-_MAX_DIRECTORY_BYTES = 512 * 1024 * 1024
+_MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
+"""About 600,000 entries."""
 _ENCRYPTED, _UTF8, _DEFLATED = 0x2041, 0x0800, 8
 _IGNORED = re.compile(r"(?:.*/)?(?:__MACOSX/.*|\.DS_Store|Thumbs\.db|\._[^/]*)", re.DOTALL)
 _ID_IN_NAME = re.compile(r"[A-Za-z0-9]{5,64}(?=[-_.])")
@@ -225,15 +230,20 @@ class _Zip:
         self.problems: list[tuple[str, str]] = []
         self._entries: dict[str, ZipEntry] = {}
         self._file = SharedFile(file)
-        start, length, shift = _find_directory(file)
-        file.seek(start)
-        ends: list[tuple[int, int]] = []
-        for raw in _iter_records(file, length):
-            self._add(raw, shift, ends)
-        ends.sort()
-        for (_, end), (following, _) in zip(ends, [*ends[1:], (start, 0)], strict=True):
-            if end > following:
+        _check_directory_size(file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error):
+            raise SourceUnreadable(
+                "The ZIP file is incomplete or damaged.", fix="Transfer the file again."
+            ) from None
+        entries.sort(key=attrgetter("header_offset"))
+        following = [*(entry.header_offset for entry in entries[1:]), file.seek(0, 2)]
+        for entry, end in zip(entries, following, strict=True):
+            if entry.header_offset + LOCAL.size + entry.compress_size > end:
                 raise SourceRefused("The archive has entries that overlap each other.")
+            self._add(entry)
 
     def iter_chunks(self, name: str) -> Iterator[bytes]:
         entry = self._entries[name]
@@ -242,21 +252,13 @@ class _Zip:
             raise BundleDamaged(name)
         *_, name_length, extra_length = LOCAL.unpack(header)
         data_offset = entry.data_offset + LOCAL.size + name_length + extra_length
-        return iter_content(
-            self._file,
-            ZipEntry(name, entry.method, entry.crc, entry.compressed_size, entry.size, data_offset),
-        )
+        return iter_content(self._file, replace(entry, data_offset=data_offset))
 
-    def _add(
-        self, raw: tuple[bytes, bytes, tuple[int, ...]], shift: int, ends: list[tuple[int, int]]
-    ) -> None:
-        raw_name, extra, (flags, method, crc, packed, size, attributes, offset) = raw
-        size, packed, offset = _apply_zip64(extra, size, packed, offset)
-        name = _decode_name(raw_name, flags)
-        ends.append((offset + shift, offset + shift + LOCAL.size + len(raw_name) + packed))
+    def _add(self, entry: zipfile.ZipInfo) -> None:
+        name, size, packed = _decode_name(entry), entry.file_size, entry.compress_size
         if name.endswith("/") or _IGNORED.fullmatch(name):
             return
-        if flags & _ENCRYPTED:
+        if entry.flag_bits & _ENCRYPTED:
             raise SourceRefused(
                 f"Entry {name!r:.200} is encrypted.",
                 fix="Decrypt the archive before converting it.",
@@ -266,99 +268,49 @@ class _Zip:
                 f"Entry {name!r:.200} decompresses from {packed:,} to {size:,} bytes, which is "
                 f"more than {MAX_COMPRESSION_RATIO} to 1."
             )
-        if problem := self._find_problem(name, method, attributes):
+        if problem := self._find_problem(name, entry):
             self.problems.append((name, problem))
             return
         self.sizes[name] = size
-        self._entries[name] = ZipEntry(name, method, crc, packed, size, offset + shift)
+        self._entries[name] = ZipEntry(
+            name, entry.compress_type, entry.CRC, packed, size, entry.header_offset
+        )
 
-    def _find_problem(self, name: str, method: int, attributes: int) -> str | None:
-        parts = name.split("/")
-        if (
-            name.startswith("/")
-            or ".." in parts
-            or "\\" in name
-            or "\0" in name
-            or name[1:2] == ":"
-        ):
+    def _find_problem(self, name: str, entry: zipfile.ZipInfo) -> str | None:
+        if name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":":
             return "entry with an unsafe name"
-        if stat.S_IFMT(attributes >> 16) not in (0, stat.S_IFREG):
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             return "link or special file"
-        if method not in (0, _DEFLATED):
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return "entry with an unsupported compression"
         return "second entry with the same name" if name in self._entries else None
 
 
-def _find_directory(file: BinaryIO) -> tuple[int, int, int]:
-    """Return where the central directory begins, its length, and the bytes before the archive."""
+def _check_directory_size(file: BinaryIO) -> None:
+    """Refuse an archive whose directory would fill the memory, before it is read."""
     size = file.seek(0, 2)
-    tail_start = max(size - END.size - _MAX_COMMENT_BYTES - LOCATOR_64.size, 0)
-    file.seek(tail_start)
+    start = max(size - END.size - _MAX_COMMENT_BYTES - LOCATOR_64.size - END_64.size, 0)
+    file.seek(start)
     tail = file.read()
-    found = tail.rfind(b"PK\5\6")
-    if found < 0 or len(tail) - found < END.size:
-        raise SourceUnreadable(
-            "The ZIP file is incomplete: its end is missing.", fix="Transfer the file again."
-        )
-    *_, count, length, offset, _ = END.unpack_from(tail, found)
-    end = tail_start + found
-    locator = found - LOCATOR_64.size
-    is_zip64 = locator >= 0 and tail.startswith(b"PK\6\7", locator)
-    if is_zip64 and (count == FULL_16 or FULL_32 in (length, offset)):
-        file.seek(LOCATOR_64.unpack_from(tail, locator)[2])
-        record = file.read(END_64.size)
-        if len(record) == END_64.size and record.startswith(b"PK\6\6"):
-            *_, count, length, offset = END_64.unpack(record)
-            end = tail_start + locator - END_64.size
-    if count > MAX_ENTRIES or length > _MAX_DIRECTORY_BYTES:
-        raise SourceRefused(f"The archive has {count:,} entries (maximum {MAX_ENTRIES:,}).")
-    start = end - length
-    if start < 0 or offset > start:
-        raise SourceUnreadable("The directory of the ZIP file is damaged.", fix="Get it again.")
-    return start, length, start - offset
+    sizes = [END.unpack_from(tail, at)[5] for at in _find_all(tail, b"PK\5\6", END.size)]
+    sizes += [END_64.unpack_from(tail, at)[8] for at in _find_all(tail, b"PK\6\6", END_64.size)]
+    if any(size > _MAX_DIRECTORY_BYTES for size in sizes if size != FULL_32):
+        raise SourceRefused("The archive has too many entries.")
 
 
-def _iter_records(file: BinaryIO, length: int) -> Iterable[tuple[bytes, bytes, tuple[int, ...]]]:
-    """Return the names, extra fields and numbers in the records of the central directory."""
-    directory = memoryview(file.read(length))
-    position, records = 0, 0
-    while position + CENTRAL.size <= len(directory):
-        fields = CENTRAL.unpack_from(directory, position)
-        (signature, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length,
-         comment_length, _, _, attributes, offset) = fields  # fmt: skip
-        if signature != b"PK\1\2":
-            raise SourceUnreadable("The directory of the ZIP file is damaged.", fix="Get it again.")
-        position += CENTRAL.size
-        name = bytes(directory[position : position + name_length])
-        position += name_length
-        extra = bytes(directory[position : position + extra_length])
-        position += extra_length + comment_length
-        records += 1
-        if records > MAX_ENTRIES:
-            raise SourceRefused(f"The archive has more than {MAX_ENTRIES:,} entries.")
-        yield name, extra, (flags, method, crc, packed, size, attributes, offset)
+def _find_all(data: bytes, signature: bytes, size: int) -> Iterator[int]:
+    """Yield where a record of this size may begin, from the end."""
+    position = len(data) - size + len(signature)
+    while (position := data.rfind(signature, 0, position)) >= 0:
+        yield position
 
 
-def _apply_zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    values = [size, packed, offset]
-    while len(extra) >= 4:
-        kind, length = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
-        field, extra = extra[4 : 4 + length], extra[4 + length :]
-        if kind != 1:
-            continue
-        for index in [index for index, value in enumerate(values) if value == FULL_32]:
-            if len(field) >= 8:
-                values[index], field = int.from_bytes(field[:8], "little"), field[8:]
-    return values[0], values[1], values[2]
-
-
-def _decode_name(raw: bytes, flags: int) -> str:
+def _decode_name(entry: zipfile.ZipInfo) -> str:
     """Decode a name. Many programs write UTF-8 and don't set its flag."""
+    name = entry.filename
+    if entry.flag_bits & _UTF8:
+        return name
     try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return (
-            raw.decode("cp437", errors="replace")
-            if not flags & _UTF8
-            else raw.decode(errors="replace")
-        )
+        return name.encode("cp437").decode()
+    except UnicodeError:
+        return name
