@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     r"|/(?P<command>[^:<>\n]{1,100}):\d{1,20}|id:(?P<page>\w{1,40}))>"
 )
 _UNDERLINE = re.compile(r"(?<!\\)__(?=\S)(?P<text>[^_\n]+)(?<=\S)__")
-_LONG_QUOTE = re.compile(r"^>>> ", re.MULTILINE)
+_LONG_QUOTE = re.compile(r"^(?:>>> )+", re.MULTILINE)
 _SMALL = re.compile(r"^-# ", re.MULTILINE)
 _SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
 

@@ -7,6 +7,7 @@ its channel, author and time, and by its text if these are equal. Texts are Comm
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from rooms.conversion import model

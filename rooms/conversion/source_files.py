@@ -2,7 +2,7 @@
 
 Nothing is extracted. Other programs write the ZIP files, so this accepts what
 `rooms.bundle.archive` refuses because our own bundles don't have it: comments, extra fields, names
-without the UTF-8 flag, bytes before the archive. Names that lead out of it are never opened.
+without the UTF-8 flag. Names that lead out of the archive are never opened.
 """
 
 from __future__ import annotations
