@@ -269,7 +269,7 @@ class EventEncoder:
             sender = self._get_sender(state, reaction.person, event.place)
             at = reaction.at if reaction.at and 0 < reaction.at <= MAX_TIME else event.at
             state.last = max(state.last, at)
-            parts = f"reaction\0{reaction.emoji}\0{reaction.person}"
+            parts = f"reaction\0{reaction.emoji}\0{reaction.person}\0{at}"
             # No reaction comes before its message, whatever the clock of the source was.
             key = (self._derive(event_id, parts), max(at, event.at), event.variant)
             content = {
@@ -333,7 +333,8 @@ class EventEncoder:
     def _make_id(self, state: RoomState, source_id: str, at: int) -> bytes:
         """Return an ID with the time in front, which an import keeps, as in a UUIDv7."""
         digest = state.prefix.copy()
-        digest.update(source_id.encode(errors="replace"))
+        # With the time, so that events of different times, which are not compared, differ in it.
+        digest.update(f"{source_id}\0{at}".encode(errors="replace"))
         return _with_time(digest.digest(), at)
 
     def _derive(self, event_id: bytes, text: str) -> bytes:

@@ -244,11 +244,11 @@ class SlackReader:
         if not raw and isinstance(comment, dict):
             raw = clean_text(comment.get("comment"))
         text = self._text.convert(raw, mentions)
-        kinds = (
-            {block.get("type") for block in blocks if isinstance(block, dict)}
-            if (isinstance(blocks, list))
-            else set()
-        )
+        kinds = {
+            clean_text(block.get("type"), 40)
+            for block in (blocks if isinstance(blocks, list) else ())
+            if isinstance(block, dict)
+        }
         # Rich text repeats the text. Of other blocks, the text is only a summary.
         if kinds and (not raw or kinds != {"rich_text"}):
             shown = self._text.convert_blocks(blocks, mentions, note)
