@@ -143,21 +143,21 @@ class DiscordReader:
         self, place: Place, row: dict[str, Any], room: SourceRoom, name: str
     ) -> SourceEvent:
         message_id = clean_text(row.get("id"), _MAX_ID_CHARS)
-        stamp = parse_time(row.get("timestamp"))
-        at = parse_snowflake(message_id)
         kind = clean_text(row.get("type"), 60)
-        event = SourceEvent(
-            id=message_id or str(stamp), at=stamp if at is None else at,
-            author=self._add_person(row.get("author")), place=place,
-        )  # fmt: skip
-        for person in self._rows.list_objects(place, row, "mentions", OTHER):
-            event.mentions.append(self._add_person(person))
+        if (at := parse_snowflake(message_id)) is None:
+            at = parse_time(row.get("timestamp"))
+        author = self._add_person(row.get("author"))
+        event = SourceEvent(message_id or str(at), at, author, place)
+        if row.get("mentions"):
+            people = self._rows.list_objects(place, row, "mentions", OTHER)
+            event.mentions = [self._add_person(person) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
         if row.get("isPinned") is True:
-            event.pinned_by = event.author
+            event.pinned_by = author
         event.files = self._list_files(place, row, name)
-        event.reactions = self._list_reactions(place, row)
+        if row.get("reactions"):
+            event.reactions = self._list_reactions(place, row)
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
         self._set_kind(event, row, kind)
@@ -209,14 +209,16 @@ class DiscordReader:
             person = self._add_person(interaction.get("user"))
             command = escape(clean_text(interaction.get("name"), 100))
             parts.insert(0, f"*{escape(self._get_name(person))} used /{command}*")
-        parts += self._describe_embeds(event, row)
+        if row.get("embeds"):
+            parts += self._describe_embeds(event, row)
         forwarded = row.get("forwardedMessage")
         if isinstance(forwarded, dict):
             inner = [self._convert(clean_text(forwarded.get("content")), event)]
             inner += self._describe_embeds(event, forwarded)
             event.files += self._list_files(place, forwarded, name)
             parts.append("Forwarded:\n" + quote("\n".join(filter(None, inner))))
-        parts += self._describe_components(place, row, 0)
+        if row.get("components"):
+            parts += self._describe_components(place, row, 0)
         if isinstance(poll := row.get("poll"), dict):
             parts.append(self._describe_poll(place, poll))
         return "\n".join(filter(None, parts))
