@@ -1,6 +1,6 @@
 """Read bulk exports of Mattermost: JSONL, alone or in a ZIP file with the attachments.
 
-The fields are those of Mattermost's page "Bulk loading data". A post has no ID: it is identified by
+Mattermost's page "Bulk loading data" describes the fields. A post has no ID: it is identified by
 its channel, author and time, and by its text if these are equal. Texts are CommonMark, as ours.
 """
 

@@ -405,7 +405,7 @@ def test_success_many_events_of_one_stamp(tmp_path: Path) -> None:
 
 
 def test_success_ids_that_repeat(tmp_path: Path) -> None:
-    """A message with the ID of another one is merged into it, whoever wrote it."""
+    """A message with the ID of another one is merged into it, also of another author."""
     rows = [{"id": str(FIRST_ID), "timestamp": "2024-01-01T00:00:00Z", "content": f"{n}",
              "author": {"id": f"{n}", "name": "x"}} for n in range(3)]  # fmt: skip
     tree = {"x.json": make_discord_file(*rows)}

@@ -60,7 +60,7 @@ def test_success_thread(tmp_path: Path) -> None:
 
 
 def test_success_posts_with_the_same_stamp(tmp_path: Path) -> None:
-    """They have no IDs: the text tells them apart, and replies and reactions find their own."""
+    """They have no IDs: their texts differ, and replies and reactions find their own."""
     reaction = [{"user": "ben", "emoji_name": "+1", "create_at": 1704103200500}]
     posts = [
         make_post(

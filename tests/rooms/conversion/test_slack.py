@@ -114,7 +114,7 @@ def test_success_authors(tmp_path: Path) -> None:
         make_slack_message(4, "system", user="USLACKBOT"),
         make_slack_message(5, "", user="U1", subtype="file_comment",
                            comment={"user": "U2", "comment": "a *comment*"}),
-        make_slack_message(6, "nobody", user=None),
+        make_slack_message(6, "no one", user=None),
         make_slack_message(7, "zero", user="U00"),
     )  # fmt: skip
     senders = converted.manifest("general")["senders"]
