@@ -28,9 +28,9 @@ from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import (
+    atomic_write,
     make_directories,
     remove_drafts_in,
-    replace_file,
     translate_write_errors,
 )
 
@@ -256,6 +256,14 @@ def _write_report(path: Path, result: ConversionResult, reader: Reader, accounts
         {"id": person.id, "name": person.name, "email": person.email, "is_bot": person.is_bot}
         for person in people
     ]
-    document["files"] = list(accounts.iter_files())
-    text = json.dumps(document, ensure_ascii=False, indent=1).encode(errors="replace")
-    replace_file(path, text + b"\n")
+    with translate_write_errors(path), atomic_write(path, follow_links=False) as file:
+        file.write(_encode(document)[:-2] + b',\n "files": [')
+        separator = b"\n  "
+        for row in accounts.iter_files():
+            file.write(separator + _encode(row, indent=None))
+            separator = b",\n  "
+        file.write(b"\n ]\n}\n")
+
+
+def _encode(value: Any, indent: int | None = 1) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode(errors="replace")

@@ -314,14 +314,26 @@ class DiscordReader:
         for sticker in self._rows.list_objects(place, row, "stickers", ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
-        return files
+        return files + self._list_pictures(row, name)
+
+    def _list_pictures(self, row: dict[str, Any], name: str) -> list[SourceFile]:
+        """Return the pictures of embeds that the export contains."""
+        found: dict[str, SourceFile] = {}
+        for embed in _only_objects(row.get("embeds")):
+            pictures = [embed.get(key) for key in ("image", "thumbnail", "video")]
+            for picture in _only_objects([*pictures, *_only_objects(embed.get("images"))]):
+                file = self._build_file({}, "", picture.get("url"), name)
+                if file.path is not None:
+                    file.name = file.path.rpartition("/")[2]
+                    found.setdefault(file.path, file)
+        return list(found.values())
 
     def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:
         """Find the file: with `--media` its URL is a path, relative to the JSON file."""
         file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
         address = clean_text(url, 2000)
         path = None
-        if "://" not in address:
+        if address and "://" not in address:
             relative = address.replace("\\", "/").removeprefix("./")
             directory = source.rpartition("/")[0]
             paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
@@ -379,3 +391,7 @@ def _widen_period(room: SourceRoom, dates: dict[str, Any], *, is_first: bool) ->
 
 def _get(value: object, key: str) -> str:
     return clean_text(value.get(key)) if isinstance(value, dict) else ""
+
+
+def _only_objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -130,8 +130,8 @@ class MattermostReader:
         person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
         person.is_bot = is_bot
         self.people[username] = person
-        if image := value.get("profile_image"):
-            self._find_path(image)
+        if self._find_path(value.get("profile_image")):
+            self._accounts.lose(place, OTHER, "picture of a person")
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
         room = self._get_channel(value, key="name")

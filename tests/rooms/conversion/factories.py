@@ -172,7 +172,7 @@ def make_mattermost_lines(*rows: tuple[str, Any]) -> str:
 
 
 def make_post(number: int, message: str = "", **fields: Any) -> tuple[str, Json]:
-    given = {"team": "core", "channel": "square", "user": "anna", "message": message,
+    given: Json = {"team": "core", "channel": "square", "user": "anna", "message": message,
              "create_at": 1704103200000 + number}  # fmt: skip
     return "post", {**given, **fields}
 
@@ -189,7 +189,7 @@ CHANNEL_ID = "333333333333333333"
 
 
 def make_discord_user(number: int, name: str, **fields: Any) -> Json:
-    given = {"id": f"10000000000000000{number}", "name": name.lower(), "discriminator": "0000",
+    given: Json = {"id": f"10000000000000000{number}", "name": name.lower(), "discriminator": "0000",
              "nickname": name, "color": None, "isBot": False, "roles": [],
              "avatarUrl": f"https://cdn.example.com/{number}.png?size=512"}  # fmt: skip
     return {**given, **fields}
@@ -199,7 +199,7 @@ DORA, EMIL = make_discord_user(1, "Dora"), make_discord_user(2, "Emil")
 
 
 def make_discord_message(number: int, content: str = "", **fields: Any) -> Json:
-    given = {"id": str(FIRST_ID + (number << 32)), "type": "Default",
+    given: Json = {"id": str(FIRST_ID + (number << 32)), "type": "Default",
              "timestamp": "2024-01-01T12:00:00.123+02:00", "timestampEdited": None,
              "callEndedTimestamp": None, "isPinned": False, "content": content, "author": DORA,
              "attachments": [], "embeds": [], "stickers": [], "reactions": [], "mentions": [],

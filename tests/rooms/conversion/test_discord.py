@@ -124,6 +124,16 @@ def test_success_embeds_polls_and_components(tmp_path: Path) -> None:
     assert converted.notes() == {"poll, carried as text": 1}
 
 
+def test_success_pictures_of_embeds(tmp_path: Path) -> None:
+    """They are attachments if the export contains them."""
+    local, far = {"url": "media/a.png"}, {"url": "https://cdn.example.com/b.png"}
+    embed = {"title": "T", "image": local, "images": [local, far], "thumbnail": far, "video": None}
+    message = make_discord_message(0, "x", embeds=[embed, {}])
+    converted = convert_discord(tmp_path, message, tree={"media/a.png": "png"})
+    assert converted.media("general") == {"a.png": b"png"}
+    assert converted.result.totals["attachments"]["read"] == 1
+
+
 def test_success_forward(tmp_path: Path) -> None:
     forwarded = {"timestamp": "2023-01-01T00:00:00Z", "content": "original\nlines",
                  "attachments": [{"id": "1", "fileName": "f.png"}], "embeds": [],

@@ -24,7 +24,7 @@ from tests.rooms.conversion.factories import (
     write_tree,
 )
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 7, 2**70, 1.5, 1e308, "", "x", "\0", "1704103200.000100", "a" * 300, [],
     [None],
     [[]], [1, "x"], [{}], {}, {"id": None}, {"type": {}}, {"a": {"b": []}},

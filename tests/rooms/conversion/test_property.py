@@ -122,7 +122,7 @@ def make_mattermost(workspace: Workspace) -> dict[str, Any]:
 
 
 def make_discord(workspace: Workspace) -> dict[str, Any]:
-    rows = []
+    rows: list[Json] = []
     for number, message in enumerate(workspace.messages):
         row = make_discord_message(number, message.text)
         row["author"] = make_discord_user(message.author, f"P{message.author}")
