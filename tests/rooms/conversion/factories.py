@@ -189,9 +189,11 @@ CHANNEL_ID = "333333333333333333"
 
 
 def make_discord_user(number: int, name: str, **fields: Any) -> Json:
-    given: Json = {"id": f"10000000000000000{number}", "name": name.lower(), "discriminator": "0000",
-             "nickname": name, "color": None, "isBot": False, "roles": [],
-             "avatarUrl": f"https://cdn.example.com/{number}.png?size=512"}  # fmt: skip
+    given: Json = {
+        "id": f"10000000000000000{number}", "name": name.lower(), "discriminator": "0000",
+        "nickname": name, "color": None, "isBot": False, "roles": [],
+        "avatarUrl": f"https://cdn.example.com/{number}.png?size=512",
+    }  # fmt: skip
     return {**given, **fields}
 
 
