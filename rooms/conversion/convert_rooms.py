@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from rooms.conversion.accounts import ROOMS, WRITTEN, Accounts
 from rooms.conversion.event_encoder import EventEncoder, RoomState, get_room_number
+from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import Portion, Reader, SourceRoom
 from rooms.conversion.people import read_people_map
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
@@ -124,7 +125,7 @@ def convert_rooms(
         total = files.total_bytes
         known_people = read_people_map(options.people) if options.people else {}
         reader: Reader = import_string(SYSTEMS[system])(
-            files, accounts, only=options.only, workspace=options.workspace
+            files, accounts, only=options.only, workspace=clean_text(options.workspace, 200)
         )
         if reader.rooms:
             _check_names(reader, options.only)

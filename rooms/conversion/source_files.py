@@ -63,7 +63,7 @@ class SourceFiles:
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> None:
         """Raises `SourceUnreadable` or `SourceRefused`."""
-        self.file_name = source.resolve().name
+        self.file_name = _replace_undecoded(source.resolve().name)
         self._accounts = accounts
         self._stack = ExitStack()
         self._on_bytes = on_bytes
@@ -194,7 +194,11 @@ class _Directory:
                 if _IGNORED.fullmatch(name):
                     continue
                 if not stat.S_ISREG(status.st_mode):
-                    self.problems.append((name, "link or special file"))
+                    self.problems.append((_replace_undecoded(name), "link or special file"))
+                    continue
+                if _replace_undecoded(name) != name:
+                    problem = "file whose name is not UTF-8"
+                    self.problems.append((_replace_undecoded(name), problem))
                     continue
                 self.sizes[name] = status.st_size
                 if len(self.sizes) > MAX_ENTRIES:
@@ -205,9 +209,14 @@ class _Directory:
         yield from _iter_file(os.fdopen(descriptor, "rb"))
 
 
+def _replace_undecoded(name: str) -> str:
+    """Replace what stands for bytes that are not UTF-8."""
+    return name.encode(errors="replace").decode()
+
+
 class _SingleFile:
     def __init__(self, path: Path) -> None:
-        self.sizes = {path.name: path.stat().st_size}
+        self.sizes = {_replace_undecoded(path.name): path.stat().st_size}
         self.problems: list[tuple[str, str]] = []
         self._path = path
 

@@ -287,6 +287,17 @@ def test_success_links_in_a_directory(tmp_path: Path) -> None:
     assert converted.losses() == {"link or special file": 2, "file that is not in the export": 1}
 
 
+def test_success_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / os.fsdecode(b"x\xff"), SLACK)
+    (source / "general" / os.fsdecode(b"2024-01-02\xfe.json")).write_text("[]")
+    converted = convert("slack", source, tmp_path / "1", workspace="a\udcff")
+    assert converted.losses() == {"file whose name is not UTF-8": 1}
+    assert converted.manifest("general")["source"]["file"] == "x?"
+    lines = tmp_path / os.fsdecode(b"\xff.jsonl")
+    lines.write_text(make_mattermost_lines(make_post(0, "x")))
+    assert convert("mattermost", lines, tmp_path / "2").bodies("Square") == ["x"]
+
+
 def test_success_paths_of_attachments(tmp_path: Path) -> None:
     write_tree(tmp_path, {"secret.txt": SECRET})
     paths = [
