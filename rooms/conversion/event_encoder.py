@@ -24,7 +24,14 @@ from rooms.conversion import model
 from rooms.conversion.accounts import ATTACHMENTS, MESSAGES, REACTIONS, READ, WRITTEN, Accounts
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import escape, strip_query
-from rooms.conversion.model import Place, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.model import (
+    MAX_TIME,
+    Place,
+    SourceEvent,
+    SourceFile,
+    SourcePerson,
+    SourceRoom,
+)
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from scaiwave.console.output import format_bytes
 
@@ -34,12 +41,12 @@ _LINK = Struct(">IIBB16sI")
 """File, row, kind, flags, and the ID and variant of the event that it refers to."""
 NO_KIND = 255
 """For an event that is not a row of its own, such as the second part of a long message."""
-PATCH = 1
+PATCH, CERTAIN = 1, 2
+"""CERTAIN: the event that it refers to is in the room."""
 _HEAD = Struct(KEY.format + _LINK.format[1:])
 _NOTHING = b"\0" * 16
 
 _EPOCH = dt.date(1970, 1, 1)
-MAX_TIME = 253_402_300_799_999_999
 _REACTIONS_ORDER, _PIN_ORDER, _MAX_PARTS = 0xF000, 0xE000, 0xD000
 # Together they stay below the limit of a content, 64 KiB, whatever the characters.
 _MAX_BODY_BYTES, _MAX_PIECE_CHARS = 30_000, 7_500
@@ -145,7 +152,7 @@ class EventEncoder:
     def iter_records(self, state: RoomState, event: SourceEvent) -> Iterator[bytes]:
         """Yield the records of an event, and count what they don't carry."""
         place = event.place
-        if not 0 <= event.at <= MAX_TIME:
+        if not event.has_time:
             self._accounts.report(place, MESSAGES, "message without a usable time")
             self._lose_parts(event, "of a message without a usable time")
             return
@@ -158,8 +165,9 @@ class EventEncoder:
         target = None
         if event.reply_to is not None:
             target = self._make_id(state, event.reply_to, event.reply_at)
-            state.targets.add(target)
-        flags = PATCH if event.is_patch else 0
+            if not event.has_root:
+                state.targets.add(target)
+        flags = (PATCH if event.is_patch else 0) | (CERTAIN if event.has_root else 0)
         contents, original = self._build_contents(state, event)
         reply_to, variant = (target, event.reply_variant), event.variant
         yield self._build_record(
@@ -170,7 +178,7 @@ class EventEncoder:
         for part, content in enumerate(contents[1:], 1):
             key = (self._derive(event_id, f"part\0{part}"), event.at, variant)
             yield self._build_record(
-                state, key, min(part, _MAX_PARTS), (place, NO_KIND, 0),
+                state, key, min(part, _MAX_PARTS), (place, NO_KIND, flags & CERTAIN),
                 target=reply_to, sender=sender, kind=model.MESSAGE, content=content,
             )  # fmt: skip
         if event.pinned_by is not None:
@@ -253,9 +261,9 @@ class EventEncoder:
         self._accounts.note(event.place, "pin, carried as a text")
         key = (self._derive(event_id, "pin"), event.at, event.variant)
         content = {"msgtype": model.SYSTEM, "body": "Pinned this message."}
-        state.targets.add(event_id)
         return self._build_record(
-            state, key, _PIN_ORDER, (event.place, NO_KIND, 0), target=(event_id, event.variant),
+            state, key, _PIN_ORDER, (event.place, NO_KIND, CERTAIN),
+            target=(event_id, event.variant),
             sender=self._get_sender(state, person, event.place), kind=model.MESSAGE,
             content=content,
         )  # fmt: skip
@@ -263,7 +271,6 @@ class EventEncoder:
     def _iter_reactions(
         self, state: RoomState, event: SourceEvent, event_id: bytes
     ) -> Iterator[bytes]:
-        state.targets.add(event_id)
         for reaction in event.reactions:
             self._accounts.count(event.place.file, REACTIONS, READ)
             sender = self._get_sender(state, reaction.person, event.place)
@@ -276,7 +283,7 @@ class EventEncoder:
                 "sender_id": sender, "emoji": reaction.emoji, "_source": {"system": self._system}
             }  # fmt: skip
             yield self._build_record(
-                state, key, _REACTIONS_ORDER, (event.place, REACTIONS, 0),
+                state, key, _REACTIONS_ORDER, (event.place, REACTIONS, CERTAIN),
                 target=(event_id, event.variant), sender=sender, kind=model.REACTION,
                 content=content,
             )  # fmt: skip

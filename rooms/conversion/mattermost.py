@@ -190,7 +190,7 @@ class MattermostReader:
         for reply in replies:
             event = self._build_event(place, reply, root.id, root.variant)
             event.reply_to, event.reply_at, event.thread = root.id, root.at, root.id
-            event.reply_variant = root.variant
+            event.reply_variant, event.has_root = root.variant, root.has_time
             yield room, event
 
     def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MESSAGE, MEMBER = "swp.room.message", "swp.room.member"
 NAME, TOPIC, REACTION = "swp.room.name", "swp.room.topic", "swp.room.reaction"
+MAX_TIME = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
 TEXT, SYSTEM, MEDIA = "swp.text", "swp.system", "swp.media"
 
 
@@ -62,8 +64,9 @@ class SourceEvent(Struct, eq=False):
 
     `id` is unique in the room. Where a system has no IDs, `variant` differs between events that got
     the same one. `reply_to` is the ID of the message that it answers, which was sent at `reply_at`
-    and has the variant `reply_variant`. `mentions` and `author` are IDs of people. With `is_patch`
-    the event only changes the event with its ID: it was edited or deleted later.
+    and has the variant `reply_variant`; with `has_root` it is certainly in the export. `mentions`
+    and `author` are IDs of people. With `is_patch` the event only changes the event with its ID: it
+    was edited or deleted later.
     """
 
     id: str
@@ -82,11 +85,16 @@ class SourceEvent(Struct, eq=False):
     original: str | None = None
     variant: int = 0
     reply_variant: int = 0
+    has_root: bool = False
     mentions: list[str] = []
     reactions: list[Reaction] = []
     files: list[SourceFile] = []
     pinned_by: str | None = None
     is_patch: bool = False
+
+    @property
+    def has_time(self) -> bool:
+        return 0 <= self.at <= MAX_TIME
 
 
 @dataclass(eq=False)

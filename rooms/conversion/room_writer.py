@@ -23,8 +23,8 @@ from rooms.bundle.manifest.schema import (
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
 from rooms.conversion.accounts import MERGED, MESSAGES, REACTIONS, WRITTEN, Accounts
 from rooms.conversion.event_encoder import (
+    CERTAIN,
     KEY,
-    MAX_TIME,
     NO_KIND,
     PATCH,
     TEXT_OFFSET,
@@ -37,7 +37,7 @@ from rooms.conversion.event_encoder import (
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import Reader, SourcePerson
+from rooms.conversion.model import MAX_TIME, Reader, SourcePerson
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
@@ -272,7 +272,7 @@ class _EventLines:
             self._present.add(event_id)
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
-            if target in self._present:
+            if link.flags & CERTAIN or target in self._present:
                 key = b"event_id" if link.kind == REACTIONS else b"reply_to_event_id"
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)

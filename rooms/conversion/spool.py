@@ -12,7 +12,7 @@ from scaiwave.core.files import translate_disk_full
 
 _MAX_PENDING_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 64 * 1024
-_MAX_READ_BYTES = 32 * 1024 * 1024
+_MAX_READ_BYTES = 16 * 1024 * 1024
 """For all runs together."""
 _LENGTH = Struct(">I")
 
@@ -64,14 +64,12 @@ class SortedSpool:
         ):
             self._pending.sort()
             start = self._end
-            pieces: list[bytes] = []
-            for record in self._pending:
-                pieces += (_LENGTH.pack(len(record)), record)
-            data = b"".join(pieces)
             self._file.seek(start)
-            self._file.write(data)
+            for record in self._pending:
+                self._file.write(_LENGTH.pack(len(record)))
+                self._file.write(record)
             self._file.flush()
-        self._end += len(data)
+            self._end = self._file.tell()
         if self._runs and self._pending[0] >= self._last:
             self._runs[-1] = (self._runs[-1][0], self._end)
         else:
