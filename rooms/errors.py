@@ -82,6 +82,13 @@ class ExportDamaged(DomainError):
     )
 
 
+class TranscriptTooLarge(RefusedError):
+    """The room has more events or attachments than one HTML file can show."""
+
+    code = "SW_TRANSCRIPT_TOO_LARGE"
+    fix = "Leave out --single-file, or choose a period with --since and --until."
+
+
 class ExportReaderClosed(DomainError):
     """The reader of the bundle closed the pipe before the export finished."""
 

@@ -31,6 +31,38 @@ _NO_MORE_EDITS = (2**63, STRIP)
 
 
 @dataclass(frozen=True)
+class BundleContent:
+    """All that a bundle without errors contains, as it is written there; its file stays open."""
+
+    header: ManifestHeader
+    archive: Archive
+
+    def iter_batches(self) -> Iterator[Batch]:
+        """Yield all events in order. Can be called again, also before the end."""
+        stream = JsonStream(self.archive.iter_entry(MANIFEST), max_bytes=MAX_EVENT_BYTES)
+        try:
+            for key in stream.iter_keys(max_keys=MAX_HEADER_BYTES):
+                if key == "events":
+                    yield from iter_batches(stream, TrustedEventDecoder())
+                else:
+                    stream.skip_value()
+            stream.expect_end()
+        except (StrictJSONError, msgspec.ValidationError):
+            raise BundleDamaged(
+                f"The bundle's {MANIFEST} was changed while it was read.", entry=MANIFEST
+            ) from None
+
+    def iter_media(self, sha256: str) -> Iterator[bytes]:
+        """Yield the bytes of an attachment. Raises `KeyError` if it is not in the archive."""
+        return self.archive.iter_entry(self._media_names[sha256])
+
+    @cached_property
+    def _media_names(self) -> dict[str, str]:
+        """Entry names by hash."""
+        return {hash_: name for name in self.archive.entries if (hash_ := media_hash(name))}
+
+
+@dataclass(frozen=True)
 class ValidatedBundle:
     """A bundle without errors. Close it, or use it in `with`; its file stays open.
 
@@ -38,19 +70,22 @@ class ValidatedBundle:
     signature itself is not verified yet (`rooms.bundle.signature`).
     """
 
-    header: ManifestHeader
+    content: BundleContent
     counts: EventCounts
     manifest_sha256: str
     signature: SignatureDocument | None
-    _archive: Archive
     _references: ReferenceIndex
+
+    @property
+    def header(self) -> ManifestHeader:
+        return self.content.header
 
     def iter_batches(self) -> Iterator[Batch]:
         """Yield the events that an import writes, in order and without dropped references."""
         edits = self._references.iter_pending_edits()
         next_number, places = next(edits, _NO_MORE_EDITS)
         first = 1
-        for batch in self._iter_all():
+        for batch in self.content.iter_batches():
             end, kept, start = first + len(batch), Batch(), 0
             while next_number < end:
                 index = next_number - first
@@ -67,13 +102,8 @@ class ValidatedBundle:
 
     def open_media(self, sha256: str) -> BinaryIO:
         """Open an attachment. Raises `KeyError` if it is not in the archive."""
-        chunks = self._archive.iter_entry(self._media_names[sha256])
+        chunks = self.content.iter_media(sha256)
         return cast(BinaryIO, io.BufferedReader(ZipEntryReader(chunks)))
-
-    @cached_property
-    def _media_names(self) -> dict[str, str]:
-        """Entry names by hash."""
-        return {hash_: name for name in self._archive.entries if (hash_ := media_hash(name))}
 
     def close(self) -> None:
         self._references.close()
@@ -83,21 +113,6 @@ class ValidatedBundle:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _iter_all(self) -> Iterator[Batch]:
-        chunks = self._archive.iter_entry(MANIFEST)
-        stream = JsonStream(chunks, max_bytes=MAX_EVENT_BYTES)
-        try:
-            for key in stream.iter_keys(max_keys=MAX_HEADER_BYTES):
-                if key == "events":
-                    yield from iter_batches(stream, TrustedEventDecoder())
-                else:
-                    stream.skip_value()
-            stream.expect_end()
-        except (StrictJSONError, msgspec.ValidationError):
-            raise BundleDamaged(
-                f"The bundle's {MANIFEST} was changed while it was read.", entry=MANIFEST
-            ) from None
 
 
 def read_bundle(
@@ -121,8 +136,9 @@ def read_bundle(
         references.close()
         raise
     header, counts = cast(tuple[ManifestHeader, EventCounts], result)
+    content = BundleContent(header, archive)
     return ValidatedBundle(
-        header, counts, validator.manifest_sha256, validator.signature, archive, references
+        content, counts, validator.manifest_sha256, validator.signature, references
     )
 
 

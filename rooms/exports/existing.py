@@ -53,7 +53,7 @@ def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: boo
     try:
         with path.open("rb") as file:
             archive = Archive(file, _UNLIMITED)
-            header = _read_header(archive)
+            header = read_header(archive)
             missing = {entry.missing for entry in header.media}
             return (
                 (header.format, header.version) == (FORMAT, VERSION)
@@ -73,8 +73,11 @@ def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: boo
         return False
 
 
-def _read_header(archive: Archive) -> _StoredHeader:
-    """Raises `ValueError` for anything but a manifest in the form that this suite writes."""
+def read_header(archive: Archive) -> _StoredHeader:
+    """Return the manifest without its events, of a bundle of this suite.
+
+    Raises `ValueError` for anything but a manifest in the form that this suite writes.
+    """
     text, searched = bytearray(), 0
     for chunk in archive.iter_entry(MANIFEST):
         text += chunk

@@ -199,8 +199,11 @@ def export_room(
     now: datetime,
     progress: ProgressCallback = null_progress,
     reason: str = "",
+    transcript: str = "",
 ) -> RoomExport:
     """Start the export of a room, named by its ID or alias. A `reason` is recorded.
+
+    `transcript` is the format of the transcript that is made of it, and recorded too.
 
     Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `InvalidName` for a reason that can't
     be printed, `ExportRefused`, `KeyUnreadable` or `KeyDamaged`.
@@ -213,7 +216,9 @@ def export_room(
     options = ExportOptions(window, with_media, now, load_signer(now), progress)
     # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
     #    while it is read, by `_ExportRun.iter_parts`.
-    return start_export(operator=operator, room=resolved, options=options, reason=reason)
+    return start_export(
+        operator=operator, room=resolved, options=options, reason=reason, transcript=transcript
+    )
 
 
 def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
@@ -233,7 +238,12 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
 
 
 def start_export(
-    *, operator: Operator, room: Room, options: ExportOptions, reason: str = ""
+    *,
+    operator: Operator,
+    room: Room,
+    options: ExportOptions,
+    reason: str = "",
+    transcript: str = "",
 ) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
     operator.require(Permission.TRANSFER_ROOMS)
@@ -242,6 +252,8 @@ def start_export(
     details = {"window": window, "media": options.with_media}
     if reason:
         details["reason"] = reason
+    if transcript:
+        details["transcript"] = transcript
     with transaction.atomic():
         record_audit(
             operator=operator,

@@ -155,7 +155,7 @@ def verify_bundle(
     Raises `BundleError` if reading on would be dangerous, `InvalidKey`, `InvalidDescriptor` or
     `UsageError`; all other problems are in the result.
     """
-    keys = _load_keys(operator, key, descriptor)
+    keys = load_keys(operator, key, descriptor)
     problems: list[ScaiWaveError] = []
     try:
         with (
@@ -181,9 +181,10 @@ def verify_bundle(
     )
 
 
-def _load_keys(
+def load_keys(
     operator: Operator | None, key: str | None, descriptor: Path | None
 ) -> Mapping[str, VerifyingKey]:
+    """Return the known keys by ID, as `verify_bundle` describes them."""
     keys: dict[str, VerifyingKey] = {}
     if descriptor is not None:
         keys |= keys_from_descriptor(_read_descriptor(descriptor))

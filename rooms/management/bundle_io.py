@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from rooms.exports.export_rooms import BulkExportResult
     from rooms.imports.import_room import ImportResult
     from rooms.imports.verify_bundle import VerifiedBundle
+    from rooms.transcripts.transcribe_room import TranscriptResult
     from tenants.lookup.serializers import Row
+
+MAX_CONTEXT_EVENTS = 1000
+"""Around each event that a transcript's search finds."""
 
 IMPORT_COLUMNS = (
     Column("name", "Name"),
@@ -202,3 +206,33 @@ def print_conversion(output: Output, result: ConversionResult, directory: Path) 
     output.print_line(result.sentence)
     if not result.dry_run:
         output.print_line(f"The full account is in {directory / 'conversion.json'}.")
+
+
+def check_transcript_usage(
+    room: str | None, bundle: Path | None, options: Mapping[str, Any]
+) -> None:
+    """Raises `UsageError` for options that don't belong together."""
+    if (room is None) == (bundle is None):
+        raise UsageError(
+            "Name a room or a bundle.", fix="Pass a room and its --tenant, or --bundle FILE."
+        )
+    if (room is None) == bool(options["tenant"]):
+        raise UsageError("--tenant belongs to a room.", fix="Pass a room and its --tenant.")
+    if bundle is None and (options["key"] or options["descriptor"]):
+        raise UsageError("--key and --descriptor need --bundle.", fix="Leave them out.")
+    if options["single_file"] and options["format"] != "html":
+        raise UsageError("--single-file needs --format html.", fix="Leave out one of the two.")
+    if options["context"] and not options["search"]:
+        raise UsageError("--context needs --search.", fix="Pass --search WORDS too.")
+    if not 0 <= options["context"] <= MAX_CONTEXT_EVENTS:
+        raise UsageError(
+            f"Invalid --context: {options['context']}.",
+            fix=f"Pass a number from 0 to {MAX_CONTEXT_EVENTS:,}.",
+        )
+
+
+def print_transcript(output: Output, result: TranscriptResult) -> None:
+    if output.as_json:
+        output.print_json(result.document())
+    for sentence in result.sentences():
+        output.print_line(sentence)

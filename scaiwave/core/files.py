@@ -3,9 +3,9 @@
 A file is written as a draft: `.<name>.<random>.draft` beside it, locked while its process runs,
 synced, then renamed over the file. After a kill, the old file or the new one is there.
 
-`atomic_write` streams and raises OSError; `replace_file` takes all bytes at once, raises errors for
-operators, and removes the drafts of processes that were killed. `check_replaceable` checks
-beforehand whether a file can be written.
+`atomic_write` streams and raises OSError, and `atomic_directory` does it for many files;
+`replace_file` takes all bytes at once, raises errors for operators, and removes the drafts of
+processes that were killed. `check_replaceable` checks beforehand whether a file can be written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,6 +84,53 @@ def atomic_write(
         draft.unlink(missing_ok=True)
         raise
     sync_directory(target.parent)
+
+
+@contextmanager
+def atomic_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a new directory that gets the name `path` at the end, and is removed on an exception.
+
+    Its files are on disk before this returns, and so is its name. With `overwrite` an existing
+    directory is removed; the caller has made sure that nothing in it is needed.
+
+    Raises OSError, and FileExistsError without `overwrite`.
+    """
+    target = path.absolute()
+    draft = _name_draft(target)
+    draft.mkdir(mode=0o700)
+    descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some network file systems have no such locks; drafts there are not cleaned up.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield draft
+        _sync_tree(draft)
+        if overwrite and target.exists():
+            old = _name_draft(target)
+            target.rename(old)
+            draft.rename(target)
+            shutil.rmtree(old)
+        elif target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        else:
+            draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_directory(target.parent)
+
+
+def _sync_tree(directory: Path) -> None:
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            descriptor = os.open(Path(parent, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(parent))
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -173,7 +221,10 @@ def remove_if_abandoned(draft: Path) -> bool:
     gone."""
     # Another user's draft is theirs to remove, and another process may have been faster.
     with suppress(OSError), _lock_draft(draft):
-        draft.unlink()
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink()
         return True
     return False
 

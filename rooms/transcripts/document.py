@@ -1,0 +1,106 @@
+"""What every format gets: the room, its events, and the choices of who asked for the transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
+from rooms.bundle.reader import BundleContent
+from rooms.transcripts.timeline import EVERYTHING, Layout, Selection, Timeline
+from rooms.transcripts.wording import Clock, Media, People, reveal
+
+
+class OutputFile(NamedTuple):
+    """A file of a transcript: its path in the directory, and its bytes."""
+
+    path: str
+    chunks: Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class TranscriptOptions:
+    """`single_file` is for HTML only. `text` and `csv` never contain files."""
+
+    format: str
+    clock: Clock
+    selection: Selection = EVERYTHING
+    with_media: bool = True
+    single_file: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """A room to be rendered once. `origin` is a sentence about where the events come from."""
+
+    content: BundleContent
+    timeline: Timeline
+    media: Media
+    options: TranscriptOptions
+    origin: str
+
+    @property
+    def header(self) -> ManifestHeader:
+        return self.content.header
+
+    @property
+    def people(self) -> People:
+        return self.timeline.people
+
+    @property
+    def clock(self) -> Clock:
+        return self.options.clock
+
+    @property
+    def title(self) -> str:
+        room = self.header.room
+        return reveal(room.name) or f"Room {room.id}"
+
+    @property
+    def zone_name(self) -> str:
+        return str(self.clock.zone)
+
+    @property
+    def exported_at(self) -> datetime:
+        return datetime.fromisoformat(self.header.exported_at)
+
+    def list_facts(self) -> list[tuple[str, str]]:
+        """Return what a reader must know about the room and the transcript, as labels and texts."""
+        header, room, selection = self.header, self.header.room, self.options.selection
+        facts = [
+            ("Room", f"{self.title} ({room.id})"),
+            ("Topic", reveal(room.topic)),
+            ("Type", f"{room.room_type}, {room.state}"),
+            ("Workspace", reveal(room.workspace.name or room.workspace.slug)),
+            ("Server", reveal(header.server_name)),
+            ("Created", self.clock.format_stamp(room.created_at)),
+            ("Exported", self.clock.format_stamp(header.exported_at)),
+            ("Time zone", self.zone_name),
+            ("Source", self.origin),
+        ]
+        for window in filter(None, (header.window, selection.window.for_manifest)):
+            since, until = window.since or "the beginning", window.until or "the end"
+            facts.append(("Period", f"from {since}, until before {until}"))
+        if selection.participant:
+            facts.append(("Only from", reveal(selection.participant)))
+        if selection.words:
+            words = reveal(" ".join(selection.words))
+            facts.append(("Only with", f"{words}, and {selection.context} events around each"))
+        return [fact for fact in facts if fact[1]]
+
+    def iter_media_files(self, name: Callable[[MediaEntry], str]) -> Iterator[OutputFile]:
+        """Yield the attachments: all, or with a filter the ones that were shown."""
+        is_part = self.options.selection != EVERYTHING
+        for entry in self.media.iter_stored(only_used=is_part):
+            yield OutputFile(name(entry), self.content.iter_media(entry.sha256))
+
+
+Renderer = Callable[[Document], Iterator[OutputFile]]
+
+
+class Format(NamedTuple):
+    layout: Layout
+    render: Renderer
+    has_media: bool

@@ -1,0 +1,101 @@
+"""The transcript as plain text: a line for each event, for reading in a terminal and for grep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.schema import MediaEntry
+from rooms.transcripts.document import Document, Format, OutputFile
+from rooms.transcripts.timeline import Layout, Page, Quote, find_reply_target, group_by_text
+from rooms.transcripts.wording import (
+    MESSAGE,
+    describe,
+    encode_json,
+    find_unshown,
+    get_body,
+    reveal,
+)
+
+FILE = "transcript.txt"
+_INDENT = "\n    "
+
+
+def render_text(document: Document) -> Iterator[OutputFile]:
+    yield OutputFile(FILE, _iter_chunks(document))
+
+
+def _iter_chunks(document: Document) -> Iterator[bytes]:
+    facts = "".join(f"{label}: {text}\n" for label, text in document.list_facts())
+    yield f"{facts}\n".encode(errors="replace")
+    for page in document.timeline.iter_pages():
+        lines = [_format_event(document, page, event) for _, event in page.events]
+        lines.append("")
+        yield "\n".join(lines).encode(errors="replace")
+
+
+def _format_event(document: Document, page: Page, event: BundleEvent) -> str:
+    person = document.people.find_author(event)
+    time = document.clock.format(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
+    head = f"{time}  {person.fqid}  {person.name}: "
+    if event.event_type == MESSAGE and event.redacted_at is None:
+        text = _reveal_lines(get_body(event.content))
+        content = event.content
+        # Most messages are nothing but text.
+        if len(content) > 2 or event.original_content is not None or event.edited_at:
+            text += "".join(_INDENT + note for note in _list_notes(document, page, event))
+    elif event.redacted_at is not None:
+        text = _describe_redaction(document, page, event)
+    elif text := describe(event, document.people):
+        text = _reveal_lines(text)
+    else:
+        text = _reveal_lines(f"{event.event_type} {encode_json(event.content)}")
+    if reactions := page.reactions.pop(event.id, ()):
+        groups = group_by_text(list(reactions)).items()
+        text += _INDENT + "; ".join(
+            f"[{emoji or '(no emoji)'} {len(group)}: {', '.join(r.person.name for r in group)}]"
+            for emoji, group in groups
+        )
+    for redaction in page.redactions.pop(event.id, ()):
+        reason = f": {redaction.text}" if redaction.text else ""
+        text += f"{_INDENT}[redacted by {redaction.person.name} {redaction.person.fqid}{reason}]"
+    return head + text
+
+
+def _reveal_lines(text: str) -> str:
+    """Indent all lines but the first, so that none looks like another event."""
+    return reveal(text).replace("\n", _INDENT)
+
+
+def _describe_redaction(document: Document, page: Page, event: BundleEvent) -> str:
+    kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
+    return f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
+
+
+def _list_notes(document: Document, page: Page, event: BundleEvent) -> Iterator[str]:
+    content = event.content
+    if notes := document.people.find_author(event).notes:
+        yield f"[{notes}]"
+    if target := find_reply_target(event):
+        yield f"[reply to {format_quote(page.quotes.get(target), target)}]"
+    for entry in document.media.find(content):
+        yield f"[{describe_attachment(entry)}]"
+    if event.edited_at:
+        yield f"[edited {document.clock.format_stamp(event.edited_at)}]"
+    if event.original_content is not None:
+        yield f"[before the edit: {_reveal_lines(get_body(event.original_content))}]"
+    if unshown := find_unshown(content):
+        yield f"[also: {reveal(encode_json(unshown))}]"
+
+
+def format_quote(quote: Quote | None, target: str) -> str:
+    return f"{quote.person.name}: {quote.text}" if quote else f"event {target}"
+
+
+def describe_attachment(entry: MediaEntry) -> str:
+    missing = f", missing: {entry.missing}" if entry.missing in {"infected", "lost"} else ""
+    size = f"{entry.size:,} bytes"
+    return reveal(f"{entry.name} ({entry.mime_type}, {size}, SHA-256 {entry.sha256}{missing})")
+
+
+TEXT = Format(Layout(1000, 2**22), render_text, has_media=False)

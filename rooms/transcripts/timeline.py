@@ -1,0 +1,457 @@
+"""The events of a room in pages, each with its reactions, its redaction, its replies and a quote.
+
+A first pass finds the pages and days, and puts what refers to another event into an index on disk,
+since there may be millions. In the second, each page gets what refers to its events. Every event is
+counted: shown by itself, shown with its target, or left out by a filter.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from rooms.bundle.format import REFERENCE_KEYS, normalize_id
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
+from rooms.bundle.reader import BundleContent
+from rooms.transcripts.wording import (
+    MESSAGE,
+    REACTION,
+    REDACTION,
+    Clock,
+    People,
+    Person,
+    get_body,
+    reveal,
+)
+from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.core.errors import DiskFull
+
+MAX_QUOTE_CHARS = 120
+_MIN_WHOLE_DAYS = 0.4
+"""A page ends with a day if it is at least so full then."""
+_EVENT_WEIGHT = 440
+_DISK_ERRORS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_MIN_SECOND = -(2**63)
+_KINDS = {MESSAGE: 0, REACTION: 1, REDACTION: 2}
+
+# refs: n and id of the event that refers to another one; who: number of the person; text: the emoji
+# or the reason; shown: its target was shown, and it with it. quotes: events that others reply to.
+_TABLES = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA temp_store = FILE;
+    PRAGMA cache_size = -4096;
+    CREATE TABLE refs (
+        n INTEGER PRIMARY KEY, id TEXT, target TEXT, kind INTEGER, ts INTEGER, who INTEGER,
+        text TEXT, shown INTEGER DEFAULT 0
+    );
+    CREATE TABLE quotes (id TEXT PRIMARY KEY, page INTEGER, who INTEGER, text TEXT) WITHOUT ROWID;
+"""
+_ADD_REF = "INSERT INTO refs (n, id, target, kind, ts, who, text) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_FIND_REFS = """
+    SELECT n, refs.id, target, kind, ts, who, text FROM json_each(?) JOIN refs ON target = value
+    ORDER BY n
+"""
+_MARK_SHOWN = "UPDATE refs SET shown = 1 WHERE kind AND target IN (SELECT value FROM json_each(?))"
+_FIND_SHOWN = "SELECT n FROM refs WHERE shown AND n BETWEEN ? AND ?"
+_FORGET = "DELETE FROM refs WHERE kind AND NOT shown AND n BETWEEN ? AND ?"
+_FIND_QUOTES = "SELECT quotes.* FROM json_each(?) JOIN quotes ON quotes.id = value"
+
+
+class Layout(NamedTuple):
+    """How a format divides the events: into so many at most, of about so many bytes.
+
+    With `by_day` no page has events of two days; otherwise pages end with a day if that leaves them
+    full enough.
+    """
+
+    max_events: int
+    max_bytes: int
+    by_day: bool = False
+
+
+class Selection(NamedTuple):
+    """Which events are shown: of a period, of one participant, or with all these words, and so many
+    events before and after each of these."""
+
+    window: TimeWindow = WHOLE_ROOM
+    participant: str = ""
+    words: tuple[str, ...] = ()
+    context: int = 0
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.participant or self.words)
+
+
+EVERYTHING = Selection()
+
+
+class Reference(NamedTuple):
+    """A reaction (with its emoji as text), a redaction (with its reason), or a reply to an event.
+
+    `page` is where the event itself would be.
+    """
+
+    number: int
+    event_id: str
+    second: int
+    person: Person
+    text: str
+    page: int
+
+
+class Quote(NamedTuple):
+    page: int
+    person: Person
+    text: str
+
+
+@dataclass
+class Day:
+    """`first_id` and `first_number` are of the first event that is shown."""
+
+    first_id: str
+    first_number: int
+    events: int = 0
+
+
+@dataclass
+class Page:
+    """Events with their numbers from 1. A renderer takes out of `reactions` and `redactions`, by ID
+    of the target, what it shows; the others stay."""
+
+    number: int
+    events: list[tuple[int, BundleEvent]] = field(default_factory=list)
+    reactions: dict[str, list[Reference]] = field(default_factory=dict)
+    redactions: dict[str, list[Reference]] = field(default_factory=dict)
+    replies: dict[str, list[Reference]] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)
+
+
+@dataclass
+class EventTally:
+    """Events by type: all of the bundle, and what became of each."""
+
+    read: Counter[str] = field(default_factory=Counter)
+    shown: Counter[str] = field(default_factory=Counter)
+    shown_with_target: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def verify(self) -> None:
+        """Raise RuntimeError if an event is not accounted for, which is a defect."""
+        if self.read != self.shown + self.shown_with_target + self.left_out:
+            raise RuntimeError(f"The transcript lacks events: {self}")
+
+    def document(self) -> dict[str, object]:
+        totals = {name: counter.total() for name, counter in vars(self).items()}
+        by_type = {
+            kind: {name: counter[kind] for name, counter in vars(self).items()}
+            for kind in sorted(self.read)
+        }
+        return {**totals, "by_type": by_type}
+
+
+class Timeline:
+    """Iterate over `iter_pages` once; `page_starts`, `days` and `people` are known before.
+
+    Close it. Raises `BundleDamaged` and `DiskFull`.
+    """
+
+    def __init__(
+        self,
+        content: BundleContent,
+        layout: Layout,
+        selection: Selection,
+        clock: Clock,
+        progress: ProgressCallback = null_progress,
+    ) -> None:
+        self.people = People(content.header)
+        self.clock = clock
+        self.tally = EventTally()
+        self.days: dict[str, Day] = {}
+        self.page_starts: list[int] = []
+        self._content = content
+        self._layout = layout
+        self._selection = selection
+        self._progress = progress
+        window = selection.window
+        self._first_second = _MIN_SECOND if window.first_second is None else window.first_second
+        self._end_second = -_MIN_SECOND if window.end_second is None else window.end_second
+        self._chosen = self._choose() if selection.is_filtered else None
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._total = 0
+        try:
+            with _translate_sqlite_errors():
+                self._database.executescript(_TABLES)
+                self._database.execute("BEGIN")
+                self._build_index()
+                self._database.execute("CREATE INDEX targets ON refs (target)")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def find_page(self, number: int) -> int:
+        """Return the page of an event by its number; pages begin with 1."""
+        return max(1, bisect_right(self.page_starts, number))
+
+    # What is shown.
+
+    def _iter_numbered(self) -> Iterator[tuple[int, BundleEvent]]:
+        number = 0
+        for batch in self._content.iter_batches():
+            for number, event in enumerate(batch, number + 1):  # noqa: B020 — goes on counting
+                yield number, event
+
+    def _choose(self) -> bytearray:
+        """Return a byte for each event, which is 1 if a filter finds it or it is near one."""
+        words = [word.casefold() for word in self._selection.words]
+        participant, people = self._selection.participant.casefold(), self.people
+        chosen = bytearray(1)
+        for _, event in self._iter_numbered():
+            person = people.find_author(event)
+            is_found = not participant or participant in {
+                person.fqid.casefold(),
+                event.sender_id,
+                person.name.casefold(),
+            }
+            if is_found and words:
+                text = get_body(event.content).casefold()
+                is_found = event.redacted_at is None and all(word in text for word in words)
+            chosen.append(is_found)
+        if context := self._selection.context:
+            found, chosen = chosen, bytearray(len(chosen))
+            number = -1
+            while (number := found.find(1, number + 1)) >= 0:
+                start, end = max(1, number - context), min(len(found), number + context + 1)
+                chosen[start:end] = b"\1" * (end - start)
+        return chosen
+
+    def _is_chosen(self, number: int, event: BundleEvent) -> bool:
+        return self._is_in_window(event) and (self._chosen is None or bool(self._chosen[number]))
+
+    def _is_in_window(self, event: BundleEvent) -> bool:
+        return self._first_second <= event.origin_ts < self._end_second
+
+    # The first pass.
+
+    def _build_index(self) -> None:
+        pages = _PageBreaks(self._layout)
+        everything = self._chosen is None and self._selection.window == WHOLE_ROOM
+        senders = self._content.header.senders
+        find_day, find_author, days = self.clock.find_day, self.people.find_author, self.days
+        number = 0
+        for batch in self._content.iter_batches():
+            rows = []
+            for number, event in enumerate(batch, number + 1):  # noqa: B020 — goes on counting
+                kind = _KINDS.get(event.event_type)
+                if (
+                    kind is not None
+                    and (target := _find_target(event))
+                    and self._is_in_window(event)
+                ):
+                    content = event.content
+                    text = content.get("emoji") if kind == 1 else content.get("reason")
+                    person = find_author(event)
+                    if kind == 2 and (by := content.get("redacted_by")) in senders:
+                        person = self.people.find(by)
+                    rows.append(
+                        (number, event.id, target, kind, event.origin_ts, person.number,
+                         text if isinstance(text, str) else "")
+                    )  # fmt: skip
+                    if kind:
+                        pages.weight += 100
+                        continue
+                if everything or self._is_chosen(number, event):
+                    name = find_day(event.origin_ts)
+                    if (day := days.get(name)) is None:
+                        days[name] = day = Day(event.id, number)
+                    day.events += 1
+                    pages.add(number, name, _weigh(event))
+            self._database.executemany(_ADD_REF, rows)
+            self._progress(number, None)
+        self._total = number
+        self.page_starts = pages.starts
+
+    # The second pass.
+
+    def iter_pages(self) -> Iterator[Page]:
+        """Yield the pages in order. A room without events has one, which is empty."""
+        page, ends = Page(1), iter([*self.page_starts[1:], 0])
+        end = next(ends)
+        for number, event in self._iter_numbered():
+            if number == end:
+                yield from self._complete(page)
+                page = Page(page.number + 1)
+                end = next(ends)
+                self._progress(number, self._total)
+            page.events.append((number, event))
+        yield from self._complete(page)
+        self.tally.verify()
+
+    def _complete(self, page: Page) -> Iterator[Page]:
+        """Give the page what refers to its events, and remove events that are shown elsewhere."""
+        with _translate_sqlite_errors():
+            read = page.events
+            self.tally.read.update(event.event_type for _, event in read)
+            chosen = [row for row in read if self._is_chosen(*row)]
+            self._add_references(page, chosen)
+            first, last = (read[0][0], read[-1][0]) if read else (0, 0)
+            merged = {n for (n,) in self._database.execute(_FIND_SHOWN, (first, last))}
+            page.events = [row for row in chosen if row[0] not in merged]
+            if len(page.events) + len(merged) < len(read):
+                kept = {number for number, _ in page.events} | merged
+                self.tally.left_out.update(
+                    event.event_type for number, event in read if number not in kept
+                )
+            # They must not be shown with a target that comes later, since they are counted here.
+            self._database.execute(_FORGET, (first, last))
+            self._add_quotes(page)
+        yield page
+        if page.reactions or page.redactions:
+            raise RuntimeError(f"Page {page.number} lacks reactions or redactions of its events.")
+        self.tally.shown.update(event.event_type for _, event in page.events)
+
+    def _add_references(self, page: Page, chosen: list[tuple[int, BundleEvent]]) -> None:
+        # Nothing would show what refers to an event that is shown with another one.
+        ids = [
+            event.id
+            for _, event in chosen
+            if event.event_type not in {REACTION, REDACTION} or event.redacted_at is not None
+        ]
+        places: tuple[dict[str, list[Reference]], ...]
+        places = (page.replies, page.reactions, page.redactions)
+        targets = set()
+        for n, event_id, target, kind, second, who, text in self._database.execute(
+            _FIND_REFS, (_encode(ids),)
+        ):
+            person = self.people.all[who]
+            reference = Reference(n, event_id, second, person, reveal(text), self.find_page(n))
+            places[kind].setdefault(target, []).append(reference)
+            if kind:
+                targets.add(target)
+                self.tally.shown_with_target[REACTION if kind == 1 else REDACTION] += 1
+        self._database.execute(_MARK_SHOWN, (_encode(list(targets)),))
+
+    def _add_quotes(self, page: Page) -> None:
+        rows = [
+            (event.id, page.number, self.people.find_author(event).number, _make_quote(event))
+            for _, event in page.events
+            if event.id in page.replies
+        ]
+        self._database.executemany("INSERT OR IGNORE INTO quotes VALUES (?, ?, ?, ?)", rows)
+        targets = [
+            target
+            for _, event in page.events
+            if event.event_type == MESSAGE and (target := _find_target(event))
+        ]
+        for event_id, number, who, text in self._database.execute(
+            _FIND_QUOTES, (_encode(targets),)
+        ):
+            page.quotes[event_id] = Quote(number, self.people.all[who], text)
+
+
+class _PageBreaks:
+    """Finds the numbers of the events that begin a page."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._day, self._day_start = "", 0
+        self._events = self._events_before_day = self._weight_before_day = 0
+        self.weight = 0
+        self.starts: list[int] = []
+
+    def add(self, number: int, day: str, weight: int) -> None:
+        if not self.starts:
+            self.starts.append(number)
+        elif day != self._day:
+            self._day_start, self._events_before_day = number, self._events
+            self._weight_before_day = self.weight
+            if self._layout.by_day:
+                self._start(number, 0, 0)
+        self._day = day
+        if self._events == self._layout.max_events or (
+            self._events and self.weight + weight > self._layout.max_bytes
+        ):
+            enough = self._layout.max_events * _MIN_WHOLE_DAYS
+            if self._day_start > self.starts[-1] and self._events_before_day >= enough:
+                rest = self._events - self._events_before_day
+                self._start(self._day_start, rest, self.weight - self._weight_before_day)
+            else:
+                self._start(number, 0, 0)
+        self._events += 1
+        self.weight += weight
+
+    def _start(self, number: int, events: int, weight: int) -> None:
+        self.starts.append(number)
+        self._events, self.weight = events, weight
+        self._events_before_day = self._weight_before_day = 0
+
+
+def find_reply_target(event: BundleEvent) -> str | None:
+    return _find_target(event) if event.event_type == MESSAGE else None
+
+
+def _find_target(event: BundleEvent) -> str | None:
+    """Return the ID of the event that this one refers to; None if it was redacted itself."""
+    value = event.content.get(REFERENCE_KEYS[event.event_type])
+    if value is None or (event.redacted_at is not None and event.event_type != MESSAGE):
+        return None
+    return normalize_id(value)
+
+
+def _weigh(event: BundleEvent) -> int:
+    """Estimate the bytes of an event on a page."""
+    content = event.content
+    if event.event_type == MESSAGE and len(content) < 4:
+        body = content.get("body")
+        if isinstance(body, str) and event.original_content is None:
+            return _EVENT_WEIGHT + len(body) * (1 if body.isascii() else 2)
+    size = len(msgspec.json.encode((content, event.original_content)))
+    return _EVENT_WEIGHT + 200 + size * 2
+
+
+def _make_quote(event: BundleEvent) -> str:
+    if event.redacted_at is not None:
+        return "(redacted)"
+    text = " ".join(get_body(event.content)[: MAX_QUOTE_CHARS * 4].split())
+    if not text:
+        return "(attachment)" if "media_id" in event.content else "(no text)"
+    return reveal(text if len(text) <= MAX_QUOTE_CHARS else f"{text[: MAX_QUOTE_CHARS - 1]}…")
+
+
+def _encode(values: list[str] | list[int]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+def group_by_text(references: list[Reference]) -> dict[str, list[Reference]]:
+    """Return reactions by emoji, in the order in which each was first given."""
+    groups = defaultdict(list)
+    for reference in references:
+        groups[reference.text].append(reference)
+    return groups
+
+
+@contextmanager
+def _translate_sqlite_errors() -> Iterator[None]:
+    """Raise `DiskFull` if SQLite has no space for its temporary file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
+            raise
+        raise DiskFull(
+            f"Not enough disk space for the index of the room's events: {error}.",
+            fix="Set SQLITE_TMPDIR or TMPDIR to a directory with more space, then run this again.",
+        ) from error

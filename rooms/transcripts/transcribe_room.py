@@ -1,0 +1,443 @@
+"""Make a transcript of a room, or of a bundle: a directory of files that is complete or absent.
+
+A room is exported first, into a file without a name, with the same permission and audit entry as
+any export. So a transcript is always of a bundle, and of one moment.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from django.conf import settings
+
+from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
+from rooms.bundle.format import SIGNATURE_ALGORITHM
+from rooms.bundle.manifest.schema import format_timestamp
+from rooms.bundle.reader import BundleContent, read_bundle
+from rooms.bundle.signature import (
+    SignatureDocument,
+    Signer,
+    VerificationStatus,
+    verify_signature,
+)
+from rooms.errors import BundleError, BundleNotVerified
+from rooms.exports.existing import read_header
+from rooms.exports.export_room import RoomExport, export_room, load_signer
+from rooms.imports.verify_bundle import load_keys
+from rooms.models import Room
+from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
+from rooms.transcripts.timeline import Timeline
+from rooms.transcripts.wording import Media, encode_json
+from scaiwave import __version__
+from scaiwave.console.output import format_bytes
+from scaiwave.console.progress import (
+    ProgressCallback,
+    ProgressFactory,
+    null_progress,
+    null_progress_factory,
+)
+from scaiwave.console.text import pluralize
+from scaiwave.core.completed_work import record_completed
+from scaiwave.core.draft_journal import announce_drafts
+from scaiwave.core.errors import DiskFull, FileExists, FileUnwritable, UsageError
+from scaiwave.core.files import (
+    DISK_FULL_ERRNOS,
+    atomic_directory,
+    remove_drafts_in,
+)
+from scaiwave.core.operators import Operator
+from tenants.lookup.serializers import Row
+
+RECORD = "transcript.json"
+RECORD_FORMAT = "scaiwave-room-transcript"
+FORMATS = {
+    "html": "html.HTML",
+    "text": "plain_text.TEXT",
+    "csv": "spreadsheet.CSV",
+    "rsmf": "rsmf.RSMF",
+}
+_UNLIMITED = 2**63
+
+
+@dataclass(frozen=True)
+class Source:
+    """A bundle to read, and what is known of it. `signer` signs the record, unless it is None."""
+
+    content: BundleContent
+    facts: Row
+    sentence: str
+    signer: Signer | None = None
+
+
+@dataclass(frozen=True)
+class TranscriptResult:
+    directory: Path
+    record: Row
+    size: int
+    files: int
+
+    def document(self) -> Row:
+        record = {key: value for key, value in self.record.items() if key != "files"}
+        return {
+            **record,
+            "directory": str(self.directory),
+            "files": self.files,
+            "size_bytes": self.size,
+        }
+
+    def sentences(self) -> Iterator[str]:
+        events = self.record["events"]
+        yield (
+            f"Transcript of {pluralize(events['read'], 'event')} written to {self.directory}: "
+            f"{pluralize(self.files, 'file')}, {format_bytes(self.size)}."
+        )
+        yield (
+            f"{events['shown']:,} shown by themselves, {events['shown_with_target']:,} with the "
+            f"event that they refer to, {events['left_out']:,} left out by the filter."
+        )
+        if not self.record["signature"]:
+            yield f"{RECORD} is not signed."
+
+
+def parse_time_zone(name: str) -> ZoneInfo:
+    """Raises `UsageError`."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(
+            f"Time zone not found: {name}.", fix="Pass a name such as Europe/Amsterdam."
+        ) from None
+
+
+def transcribe_room(
+    *,
+    operator: Operator,
+    tenant: str,
+    room: str,
+    options: TranscriptOptions,
+    target: Path,
+    overwrite: bool,
+    now: datetime,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> TranscriptResult:
+    """Write the transcript of a room, named by its ID or alias, into a new directory.
+
+    Raises the errors of an export, `UsageError`, `FileUnwritable` or `FileExists` for the
+    directory, `DiskFull`, and `TranscriptTooLarge`.
+    """
+    _check_target(target, overwrite=overwrite)
+    parent = target.absolute().parent
+    with _translate_errors(target), tempfile.TemporaryFile(dir=parent) as spool:
+        with progress_factory("Exporting events") as progress:
+            export = export_room(
+                operator=operator,
+                tenant=tenant,
+                room=room,
+                window=options.selection.window,
+                with_media=_has_media(options),
+                now=now,
+                progress=progress,
+                transcript=options.format,
+            )
+            source = _spool(export, spool, load_signer(now))
+        return _write(
+            source,
+            options,
+            target=target,
+            overwrite=overwrite,
+            now=now,
+            progress_factory=progress_factory,
+        )
+
+
+def transcribe_bundle(
+    *,
+    path: Path,
+    key: str | None,
+    descriptor: Path | None,
+    options: TranscriptOptions,
+    max_bytes: int,
+    target: Path,
+    overwrite: bool,
+    now: datetime,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> TranscriptResult:
+    """Write the transcript of a bundle, which is verified first. Needs no database and no network.
+
+    Raises `BundleError`, `BundleNotVerified` for a wrong signature, and the errors of
+    `transcribe_room` about the directory.
+    """
+    _check_target(target, overwrite=overwrite)
+    keys = load_keys(None, key, descriptor)
+    with ExitStack() as stack:
+        file = stack.enter_context(_open_bundle(path))
+        try:
+            with progress_factory("Checking") as progress:
+                bundle = stack.enter_context(
+                    read_bundle(file, max_bytes=max_bytes, cut_references=True, progress=progress)
+                )
+        except BundleError as error:
+            error.fix = error.advice
+            raise
+        verification = verify_signature(bundle.signature, keys)
+        if verification.status is VerificationStatus.WRONG:
+            raise BundleNotVerified(
+                f"The bundle's signature is not valid. {verification.reason}",
+                fix="Do not rely on it. Get the bundle again.",
+            )
+        source = _describe_bundle(
+            bundle.content, bundle.manifest_sha256, bundle.signature, verification.status
+        )
+        with _translate_errors(target):
+            return _write(
+                source,
+                options,
+                target=target,
+                overwrite=overwrite,
+                now=now,
+                progress_factory=progress_factory,
+            )
+
+
+class TranscriptDownload:
+    """The transcript of a room as a ZIP file, to be read once by iterating over its bytes.
+
+    The room is exported before the first of them. `close` it to stop early.
+    """
+
+    def __init__(
+        self, start: Callable[[], RoomExport], options: TranscriptOptions, now: datetime
+    ) -> None:
+        self._export = start()
+        self.room: Room = self._export.room
+        self._chunks = self._iter_chunks(options, now)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self._chunks.close()
+        self._export.close()
+
+    def _iter_chunks(self, options: TranscriptOptions, now: datetime) -> Generator[bytes]:
+        with tempfile.TemporaryFile() as spool:
+            source = _spool(self._export, spool, load_signer(now))
+            writer = ZipStreamWriter(now)
+            for file in iter_files(source, options, now):
+                yield from writer.encode_entry(file.path, file.chunks, DeflateCompressor())
+            yield from writer.encode_end()
+
+
+def _has_media(options: TranscriptOptions) -> bool:
+    return options.with_media and _load_format(options).has_media
+
+
+def _load_format(options: TranscriptOptions) -> Format:
+    module, _, name = FORMATS[options.format].rpartition(".")
+    return cast(Format, getattr(import_module(f"rooms.transcripts.{module}"), name))
+
+
+def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> Source:
+    """Export into a file. What this process has just written needs no validation."""
+    with closing(export):
+        for chunk in export:
+            spool.write(chunk)
+    archive = Archive(cast(BinaryIO, spool), _UNLIMITED)
+    header = read_header(archive)
+    facts = {
+        "kind": "database",
+        "server_name": header.server_name,
+        "exported_at": header.exported_at,
+        "manifest_sha256": export.result.manifest_sha256,
+    }
+    sentence = f"the database of {header.server_name}"
+    return Source(BundleContent(header, archive), facts, sentence, signer)
+
+
+def _open_bundle(path: Path) -> BinaryIO:
+    try:
+        if not path.is_file():
+            raise UsageError(
+                f"Not a bundle: {path} is not a regular file.", fix="Name a bundle, a ZIP file."
+            )
+        return path.open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"Can't read {path}: {error.strerror}.", fix="Name a readable bundle."
+        ) from None
+
+
+def _describe_bundle(
+    content: BundleContent,
+    manifest_sha256: str,
+    signature: SignatureDocument | None,
+    status: VerificationStatus,
+) -> Source:
+    facts = {
+        "kind": "bundle",
+        "server_name": content.header.server_name,
+        "exported_at": content.header.exported_at,
+        "manifest_sha256": manifest_sha256,
+        "signature": status.value,
+        "key_id": signature.key_id if signature else None,
+    }
+    sentence = f"a bundle, manifest SHA-256 {manifest_sha256}, signature: {status.value}"
+    return Source(content, facts, sentence)
+
+
+def _write(
+    source: Source,
+    options: TranscriptOptions,
+    *,
+    target: Path,
+    overwrite: bool,
+    now: datetime,
+    progress_factory: ProgressFactory,
+) -> TranscriptResult:
+    parent, size, count = target.absolute().parent, 0, 0
+    record: Row = {}
+    with announce_drafts(settings.HOME, parent):
+        remove_drafts_in(parent)
+        with (
+            progress_factory("Writing events") as progress,
+            atomic_directory(target, overwrite=overwrite) as draft,
+        ):
+            for file in iter_files(
+                source, options, now, progress=progress, on_record=record.update
+            ):
+                path = draft / file.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as stream:
+                    for chunk in file.chunks:
+                        size += stream.write(chunk)
+                count += 1
+    record_completed(f"room transcript: {target}", command=f"ls {target}")
+    return TranscriptResult(target, record, size, count)
+
+
+def iter_files(
+    source: Source,
+    options: TranscriptOptions,
+    now: datetime,
+    *,
+    progress: ProgressCallback = null_progress,
+    on_record: Callable[[Row], None] = lambda record: None,
+) -> Iterator[OutputFile]:
+    """Yield the files of the transcript; read each to its end before the next.
+
+    The last one is the record, which lists the others. Raises RuntimeError if an event of the
+    bundle is not accounted for.
+    """
+    format_, content = _load_format(options), source.content
+    timeline = Timeline(content, format_.layout, options.selection, options.clock, progress)
+    with closing(timeline):
+        document = Document(content, timeline, Media(content.header), options, source.sentence)
+        written: list[_HashedFile] = []
+        for path, chunks in format_.render(document):
+            written.append(_HashedFile(path, chunks))
+            yield OutputFile(path, written[-1])
+        timeline.tally.verify()
+    record = _build_record(source, document, written, now)
+    on_record(record)
+    yield OutputFile(RECORD, [encode_json(record, indent=1).encode() + b"\n"])
+
+
+class _HashedFile:
+    """The bytes of a file, which are counted and hashed while they are read."""
+
+    def __init__(self, path: str, chunks: Iterable[bytes]) -> None:
+        self.path, self.size = path, 0
+        self._chunks, self._digest = chunks, sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._digest.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    def describe(self) -> Row:
+        return {"name": self.path, "sha256": self._digest.hexdigest(), "size": self.size}
+
+
+def _build_record(
+    source: Source, document: Document, written: Sequence[_HashedFile], now: datetime
+) -> Row:
+    """Return the record, signed as `signature.json` of a bundle is: all but its signature."""
+    import rfc8785
+
+    header, selection, signer = document.header, document.options.selection, source.signer
+    missing = Counter(entry.missing for entry in header.media if entry.missing)
+    record = {
+        "format": RECORD_FORMAT,
+        "version": 1,
+        "generator": f"scaiwave {__version__}",
+        "created_at": format_timestamp(now),
+        "transcript": document.options.format,
+        "source": source.facts,
+        "room": {"id": header.room.id, "name": header.room.name},
+        "time_zone": document.zone_name,
+        "window": msgspec.to_builtins(header.window or selection.window.for_manifest),
+        "filter": {
+            "participant": selection.participant or None,
+            "words": list(selection.words),
+            "context": selection.context,
+        },
+        "events": document.timeline.tally.document(),
+        "media": {
+            "listed": len(header.media),
+            "missing": {str(reason): count for reason, count in sorted(missing.items())},
+        },
+        "files": [file.describe() for file in written],
+        "algorithm": SIGNATURE_ALGORITHM if signer else None,
+        "key_id": signer.key_id if signer else None,
+    }
+    signature = base64.b64encode(signer.sign(rfc8785.dumps(record))).decode() if signer else None
+    return {**record, "signature": signature}
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    """Raises `UsageError` or `FileExists`. Only a transcript is ever replaced."""
+    if not target.absolute().parent.is_dir():
+        raise UsageError(
+            f"Directory not found: {target.absolute().parent}.",
+            fix="Create the directory, or pass another one.",
+        )
+    if not target.exists():
+        return
+    if not overwrite:
+        raise FileExists(f"{target} already exists. It is unchanged.")
+    if target.is_symlink() or not (target / RECORD).is_file():
+        raise UsageError(
+            f"{target} is not a transcript, so it is not replaced.", fix="Pass another directory."
+        )
+
+
+@contextmanager
+def _translate_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:  # It was created after the work began.
+        raise FileExists(f"{target} already exists. It is unchanged.") from None
+    except OSError as error:
+        if error.errno in DISK_FULL_ERRNOS:
+            raise DiskFull(f"Not enough disk space to write {target}.") from error
+        raise FileUnwritable(
+            f"{target} can't be written: {error.strerror}.",
+            fix="Make its parent directory writable for this user, or pass another directory.",
+        ) from None

@@ -1,0 +1,226 @@
+"""Who wrote what and when, as plain text, for every format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rooms.bundle.format import IMPORTED_SENDER, UNVERIFIED
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
+
+MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
+MEMBER = "swp.room.member"
+NO_DAY = "No date"
+
+# Control characters but tab and line feed, and the controls that reorder or isolate text.
+_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHOWN_KEYS = frozenset(
+    {
+        "msgtype", "body", "mentions", "reply_to_event_id", "media_id", "thumbnail_id", "language",
+        "code", IMPORTED_SENDER,
+    }
+)  # fmt: skip
+_MEMBERSHIPS = {
+    "join": "{} joined the room",
+    "leave": "{} left the room",
+    "invite": "{} was invited to the room",
+    "ban": "{} was banned from the room",
+    "knock": "{} asked to join the room",
+}
+
+
+def reveal(text: str) -> str:
+    """Make characters visible that would hide, reorder or break the text around them."""
+    return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+
+
+def encode_json(value: Any, *, indent: int = 0) -> str:
+    encoded = msgspec.json.encode(value)
+    return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+
+
+class Person(NamedTuple):
+    """The author of an event. `via` is the FQID of who imported it, `number` the order of authors.
+
+    `unverified` is a claim to be of the server that can't be proven.
+    """
+
+    number: int
+    name: str
+    fqid: str
+    kind: str
+    via: str = ""
+    unverified: bool = False
+    account_id: str = ""
+
+    @property
+    def notes(self) -> str:
+        notes = [f"imported by {self.via}"] if self.via else []
+        if self.unverified:
+            notes.append("unverified")
+        if self.kind not in {"human", ""}:
+            notes.append(self.kind)
+        return ", ".join(notes)
+
+
+class People:
+    """The authors of events, by the sender and by the original sender of imported events."""
+
+    def __init__(self, header: ManifestHeader) -> None:
+        self.all: list[Person] = []
+        self._known: dict[Any, Person] = {}
+        self._senders = header.senders
+
+    def find_author(self, event: BundleEvent) -> Person:
+        imported = event.content.get(IMPORTED_SENDER)
+        if imported is None:
+            return self._known.get(event.sender_id) or self.find(event.sender_id)
+        values = imported if isinstance(imported, dict) else {}
+        name, fqid = (_get_text(values.get(key)) for key in ("display_name", "fqid"))
+        unverified = values.get(UNVERIFIED) is True
+        key = (event.sender_id, name, fqid, unverified)
+        if (person := self._known.get(key)) is None:
+            sender = self.find(event.sender_id)
+            if fqid == sender.fqid or not fqid:
+                person = sender._replace(name=reveal(name) or sender.name)
+            else:
+                name = reveal(name) or fqid
+                person = Person(0, name, reveal(fqid), "", sender.fqid, unverified)
+            self._known[key] = person = self._add(person)
+        return person
+
+    def find(self, participant_id: str) -> Person:
+        """Return a sender, or someone of whom only the ID is known."""
+        if (person := self._known.get(participant_id)) is None:
+            sender, key = self._senders.get(participant_id), reveal(participant_id)
+            if sender:
+                fqid = reveal(sender.fqid)
+                name, kind = reveal(sender.display_name) or fqid, reveal(sender.participant_type)
+                person = Person(0, name, fqid, kind, account_id=key)
+            else:
+                person = Person(0, key, key, "", account_id=key)
+            self._known[participant_id] = person = self._add(person)
+        return person
+
+    def _add(self, person: Person) -> Person:
+        person = person._replace(number=len(self.all))
+        self.all.append(person)
+        return person
+
+
+class Clock:
+    """Times of events in a time zone."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+        self._day, self._day_start, self._day_end = "", 0, 0
+
+    def format(self, second: int) -> str:
+        """Return RFC 3339 with the offset; the number if the calendar has no such time."""
+        try:
+            return datetime.fromtimestamp(second, self.zone).isoformat()
+        except (OverflowError, OSError, ValueError):
+            return f"{second} s after 1970"
+
+    def format_stamp(self, timestamp: str | None) -> str:
+        """Return a time of the bundle as `format` does, without fractions."""
+        return self.format(int(datetime.fromisoformat(timestamp).timestamp())) if timestamp else ""
+
+    def find_day(self, second: int) -> str:
+        if not self._day_start <= second < self._day_end:
+            try:
+                now = datetime.fromtimestamp(second, self.zone)
+                start = now.replace(hour=0, minute=0, second=0, fold=0)
+                self._day_start = int(start.timestamp())
+                self._day_end = int((start + timedelta(days=1)).timestamp())
+                self._day = start.date().isoformat()
+            except (OverflowError, OSError, ValueError):
+                return NO_DAY
+        return self._day
+
+
+def format_utc(second: int) -> str:
+    return Clock(UTC).format(second).replace("+00:00", "Z")
+
+
+class Media:
+    """The attachments of the bundle. `used` are the IDs of the ones that events refer to."""
+
+    def __init__(self, header: ManifestHeader) -> None:
+        self.used: set[str] = set()
+        self._by_id: dict[str, MediaEntry] = {}
+        self._by_hash: dict[str, MediaEntry] = {}
+        for entry in header.media:
+            self._by_id.setdefault(entry.media_id, entry)
+            self._by_hash.setdefault(entry.sha256, entry)
+
+    def find(self, content: dict[str, Any]) -> list[MediaEntry]:
+        """Return the attachments of a message: the file, then its preview."""
+        found = []
+        for key in ("media_id", "thumbnail_id"):
+            value = content.get(key)
+            if isinstance(value, str) and (entry := self._by_id.get(value)):
+                self.used.add(value)
+                found.append(entry)
+        return found
+
+    def get_stored(self, sha256: str) -> MediaEntry:
+        """Return the first attachment with these bytes, whose name they are stored under."""
+        return self._by_hash[sha256]
+
+    def iter_stored(self, *, only_used: bool) -> Iterator[MediaEntry]:
+        """Yield the attachments whose bytes are in the bundle, once each."""
+        wanted = {self._by_id[media_id].sha256 for media_id in self.used} if only_used else None
+        for sha256, entry in self._by_hash.items():
+            if entry.missing is None and (wanted is None or sha256 in wanted):
+                yield entry
+
+    def list_unused(self) -> list[MediaEntry]:
+        return [entry for media_id, entry in self._by_id.items() if media_id not in self.used]
+
+
+def _get_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def get_body(content: dict[str, Any]) -> str:
+    """Return the text of a message, with its code; JSON if it has another form."""
+    body = content.get("body", "")
+    text = body if isinstance(body, str) else encode_json(body)
+    code = content.get("code")
+    if code is None:
+        return text
+    return f"{text}\n{code if isinstance(code, str) else encode_json(code)}".lstrip("\n")
+
+
+def find_unshown(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a message that no format has a place for."""
+    return {key: value for key, value in content.items() if key not in _SHOWN_KEYS}
+
+
+def describe(event: BundleEvent, people: People) -> str:
+    """Return a sentence about an event that is no message; empty if its form is unknown."""
+    content = event.content
+    match event.event_type.removeprefix("swp.room."):
+        case "member":
+            key, membership = content.get("participant_id"), content.get("membership")
+            if isinstance(key, str) and isinstance(membership, str):
+                form = _MEMBERSHIPS.get(membership, f"{{}} has the membership {membership}")
+                return reveal(form.format(people.find(key).name))
+        case "name" if isinstance(name := content.get("name"), str):
+            return reveal(f"Room name: {name}")
+        case "topic" if isinstance(topic := content.get("topic"), str):
+            return reveal(f"Topic: {topic}")
+        case "reaction" if isinstance(content.get("emoji"), str):
+            return reveal(f"Reaction {content['emoji']} to event {content.get('event_id')}")
+        case "redaction" if isinstance(content.get("event_id"), str):
+            reason = f": {content['reason']}" if content.get("reason") else ""
+            return reveal(f"Redaction of event {content['event_id']}{reason}")
+        case "read_marker" if isinstance(content.get("event_id"), str):
+            return reveal(f"Read up to event {content['event_id']}")
+    return ""
