@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
 from rooms.bundle.reader import BundleContent
 from rooms.transcripts.timeline import EVERYTHING, Layout, Selection, Timeline
 from rooms.transcripts.wording import Clock, Media, People, reveal
+from scaiwave import __version__
 
 
 class OutputFile(NamedTuple):
@@ -40,6 +42,7 @@ class Document:
     media: Media
     options: TranscriptOptions
     origin: str
+    manifest_sha256: str
 
     @property
     def header(self) -> ManifestHeader:
@@ -61,6 +64,15 @@ class Document:
     @property
     def zone_name(self) -> str:
         return str(self.clock.zone)
+
+    @property
+    def generator(self) -> str:
+        return f"scaiwave {__version__}"
+
+    @property
+    def nonce(self) -> str:
+        """Return a number that nobody could know who wrote something in the room."""
+        return sha256(f"nonce {self.manifest_sha256}".encode()).hexdigest()[:32]
 
     @property
     def exported_at(self) -> datetime:

@@ -14,6 +14,7 @@ from rooms.transcripts.wording import (
     encode_json,
     find_unshown,
     get_body,
+    is_plain,
     reveal,
 )
 
@@ -40,9 +41,7 @@ def _format_event(document: Document, page: Page, event: BundleEvent) -> str:
     head = f"{time}  {person.fqid}  {person.name}: "
     if event.event_type == MESSAGE and event.redacted_at is None:
         text = _reveal_lines(get_body(event.content))
-        content = event.content
-        # Most messages are nothing but text.
-        if len(content) > 2 or event.original_content is not None or event.edited_at:
+        if not is_plain(event.content) or event.original_content is not None or event.edited_at:
             text += "".join(_INDENT + note for note in _list_notes(document, page, event))
     elif event.redacted_at is not None:
         text = _describe_redaction(document, page, event)

@@ -41,7 +41,6 @@ from rooms.models import Room
 from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
 from rooms.transcripts.wording import Media, encode_json
-from scaiwave import __version__
 from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import (
     ProgressCallback,
@@ -347,7 +346,14 @@ def iter_files(
     format_, content = _load_format(options), source.content
     timeline = Timeline(content, format_.layout, options.selection, options.clock, progress)
     with closing(timeline):
-        document = Document(content, timeline, Media(content.header), options, source.sentence)
+        document = Document(
+            content,
+            timeline,
+            Media(content.header),
+            options,
+            source.sentence,
+            str(source.facts["manifest_sha256"]),
+        )
         written: list[_HashedFile] = []
         for path, chunks in format_.render(document):
             written.append(_HashedFile(path, chunks))
@@ -386,7 +392,7 @@ def _build_record(
     record = {
         "format": RECORD_FORMAT,
         "version": 1,
-        "generator": f"scaiwave {__version__}",
+        "generator": document.generator,
         "created_at": format_timestamp(now),
         "transcript": document.options.format,
         "source": source.facts,

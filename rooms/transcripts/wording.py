@@ -25,6 +25,7 @@ _SHOWN_KEYS = frozenset(
         "code", IMPORTED_SENDER,
     }
 )  # fmt: skip
+_SHOWN_MESSAGE_TYPES = ("swp.text", "swp.code", "swp.media")
 _MEMBERSHIPS = {
     "join": "{} joined the room",
     "leave": "{} left the room",
@@ -128,8 +129,10 @@ class Clock:
             return f"{second} s after 1970"
 
     def format_stamp(self, timestamp: str | None) -> str:
-        """Return a time of the bundle as `format` does, without fractions."""
-        return self.format(int(datetime.fromisoformat(timestamp).timestamp())) if timestamp else ""
+        """Return a time of the bundle for people, without fractions."""
+        if not timestamp:
+            return ""
+        return self.format(int(datetime.fromisoformat(timestamp).timestamp())).replace("T", " ")
 
     def find_day(self, second: int) -> str:
         if not self._day_start <= second < self._day_end:
@@ -198,9 +201,22 @@ def get_body(content: dict[str, Any]) -> str:
     return f"{text}\n{code if isinstance(code, str) else encode_json(code)}".lstrip("\n")
 
 
+def is_plain(content: dict[str, Any]) -> bool:
+    """Return whether the content of a message is nothing but a text, as most are."""
+    return (
+        len(content) == 2
+        and content.get("msgtype") == "swp.text"
+        and isinstance(content.get("body"), str)
+    )
+
+
 def find_unshown(content: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of a message that no format has a place for."""
-    return {key: value for key, value in content.items() if key not in _SHOWN_KEYS}
+    return {
+        key: value
+        for key, value in content.items()
+        if key not in _SHOWN_KEYS or (key == "msgtype" and value not in _SHOWN_MESSAGE_TYPES)
+    }
 
 
 def describe(event: BundleEvent, people: People) -> str:

@@ -1,0 +1,306 @@
+"""The transcript as RSMF 2.0, which review platforms of lawyers load: a file for each day.
+
+A file is a mail with one attachment, `rsmf.zip`, with `rsmf_manifest.json` and the files that it
+names. The format is documented by its vendor (help.relativity.com, "Relativity's short message
+format"), which publishes a JSON Schema too (relativitydev/rsmf-validator-samples). Its reactions
+belong to their message, so they are in the file of its day.
+"""
+
+from __future__ import annotations
+
+import base64
+import zipfile
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import SMTP
+from hashlib import sha256
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from rooms.bundle.format import sanitize_file_name
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.manifest.schema import MediaEntry
+from rooms.transcripts.document import Document, Format, OutputFile
+from rooms.transcripts.plain_text import describe_attachment, format_quote
+from rooms.transcripts.timeline import Layout, Page, find_reply_target, group_by_text
+from rooms.transcripts.wording import (
+    MEMBER,
+    MESSAGE,
+    Person,
+    describe,
+    encode_json,
+    find_unshown,
+    format_utc,
+    get_body,
+    reveal,
+)
+from scaiwave.console.output import format_csv_lines
+
+VERSION = "2.0.0"
+ATTACHMENT, MANIFEST = "rsmf.zip", "rsmf_manifest.json"
+LIST_FILE = "load.csv"
+_MAX_EVENTS = 10_000
+_MAX_BYTES = 32 * 2**20
+_MAX_MEMORY_BYTES = 16 * 2**20
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_COPY_BYTES = 57 * 4096  # a multiple of the bytes in a line of base64
+_LIST_KEYS = ("file", "sha256", "begin", "end", "events", "attachments")
+_TYPES = {"swp.room.name": "history", "swp.room.topic": "history"}
+_MEMBERSHIPS = {"join": "join", "leave": "leave", "ban": "leave"}
+
+Json = dict[str, Any]
+
+
+def render_rsmf(document: Document) -> Iterator[OutputFile]:
+    rows: list[Json] = []
+    members: dict[str, Person] = {}
+    parts: dict[str, int] = {}
+    for page in document.timeline.iter_pages():
+        if not page.events:
+            continue
+        day = document.clock.find_day(page.events[0][1].origin_ts)
+        parts[day] = parts.get(day, 0) + 1
+        part = f"-{parts[day]}" if parts[day] > 1 else ""
+        name = f"{document.header.room.id}-{day.replace(' ', '-')}{part}.rsmf"
+        day_file = _DayFile(document, page, members)
+        with SpooledTemporaryFile(_MAX_MEMORY_BYTES) as archive:
+            day_file.write_archive(archive)
+            archive.seek(0)
+            digest = sha256()
+            yield OutputFile(name, _hash(day_file.iter_mail(archive), digest))
+        rows.append(
+            {
+                "file": name,
+                "sha256": digest.hexdigest(),
+                "begin": day_file.begin,
+                "end": day_file.end,
+                "events": len(day_file.events),
+                "attachments": len(day_file.files),
+            }
+        )
+    yield OutputFile(LIST_FILE, (line.encode() for line in format_csv_lines(_LIST_KEYS, rows)))
+
+
+def _hash(chunks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+class _DayFile:
+    """The events of a day. `members` are the people known to be in the room before it, by FQID, and
+    afterwards the ones after it."""
+
+    def __init__(self, document: Document, page: Page, members: dict[str, Person]) -> None:
+        self.document, self.page = document, page
+        self.files: dict[str, MediaEntry] = {}
+        self._participants: dict[str, Person] = {}
+        self._ids = {event.id for _, event in page.events}
+        present = dict(members)
+        joined: set[str] = set()
+        self.events: list[Json] = []
+        for _, event in page.events:
+            person = self._note(document.people.find_author(event))
+            self.events.append(self._build_event(event, person))
+            key = event.content.get("participant_id")
+            if event.event_type == MEMBER and event.redacted_at is None and isinstance(key, str):
+                subject = self._note(document.people.find(key))
+                if event.content.get("membership") == "join":
+                    if subject.fqid not in members:
+                        joined.add(subject.fqid)
+                    members[subject.fqid] = subject
+                else:
+                    members.pop(subject.fqid, None)
+            elif person.fqid not in joined:
+                # Who writes is in the room, and was at its beginning if no event says otherwise.
+                members[person.fqid] = present[person.fqid] = person
+        self._present = [self._note(person).fqid for person in present.values()]
+        times = [event.origin_ts for _, event in page.events]
+        self.begin, self.end = format_utc(min(times)), format_utc(max(times))
+
+    def _note(self, person: Person) -> Person:
+        return self._participants.setdefault(person.fqid, person)
+
+    def _build_event(self, event: BundleEvent, person: Person) -> Json:
+        room = self.document.header.room
+        custom: list[Json] = [_custom("event_type", event.event_type)]
+        row: Json = {
+            "id": event.id,
+            "type": _find_type(event),
+            "participant": person.fqid,
+            "conversation": room.id,
+            "timestamp": format_utc(event.origin_ts),
+        }
+        if person.via:
+            custom.append(_custom("imported_by", person.via))
+        if event.redacted_at is not None:
+            row["deleted"] = True
+            custom.append(_custom("redacted_at", event.redacted_at))
+        elif event.event_type == MESSAGE:
+            row["body"] = reveal(get_body(event.content))
+            self._add_message_parts(row, event, person, custom)
+        else:
+            row["body"] = describe(event, self.document.people)
+            custom.append(_custom("content", reveal(encode_json(event.content))))
+        for redaction in self.page.redactions.pop(event.id, ()):
+            custom.append(_custom("redacted_by", redaction.person.fqid))
+            custom.append(_custom("redaction_reason", redaction.text))
+        if reactions := self.page.reactions.pop(event.id, ()):
+            row["reactions"] = [
+                {
+                    "value": emoji or "(no emoji)",
+                    "count": len(group),
+                    "participants": [self._note(each.person).fqid for each in group],
+                }
+                for emoji, group in group_by_text(list(reactions)).items()
+            ]
+            custom += [
+                _custom("reacted_at", f"{format_utc(each.second)} {each.person.fqid} {each.text}")
+                for each in reactions
+            ]
+        row["custom"] = [each for each in custom if each["value"]]
+        return row
+
+    def _add_message_parts(
+        self, row: Json, event: BundleEvent, person: Person, custom: list[Json]
+    ) -> None:
+        if target := find_reply_target(event):
+            if target in self._ids:
+                row["parent"] = target
+            else:
+                custom.append(_custom("reply_to", target))
+                quote = self.page.quotes.get(target)
+                custom.append(_custom("reply_to_text", format_quote(quote, target)))
+        if event.edited_at:
+            previous = event.original_content
+            row["edits"] = [
+                {
+                    "participant": person.fqid,
+                    "timestamp": event.edited_at,
+                    **({} if previous is None else {"previous": reveal(get_body(previous))}),
+                    "new": row["body"],
+                }
+            ]
+            custom.append(_custom("edits", "the first text and the last; none between is kept"))
+        attachments = []
+        for entry in self.document.media.find(event.content):
+            if entry.missing:
+                custom.append(_custom("missing", f"{describe_attachment(entry)}: {entry.missing}"))
+                continue
+            name = f"{entry.sha256[:16]}-{sanitize_file_name(reveal(entry.name))}"
+            self.files[name] = entry
+            attachments.append({"id": name, "display": reveal(entry.name), "size": entry.size})
+        if attachments:
+            row["attachments"] = attachments
+        if unshown := find_unshown(event.content):
+            custom.append(_custom("other_content", reveal(encode_json(unshown))))
+
+    def build_manifest(self) -> Json:
+        room = self.document.header.room
+        conversation: Json = {
+            "id": room.id,
+            "display": self.document.title,
+            "platform": "ScaiWave",
+            "type": "direct" if room.room_type == "dm" else "channel",
+            "participants": self._present,
+            "custom": [
+                _custom("server", reveal(self.document.header.server_name)),
+                _custom("workspace", reveal(room.workspace.name)),
+                _custom("topic", reveal(room.topic)),
+            ],
+        }
+        conversation["custom"] = [each for each in conversation["custom"] if each["value"]]
+        return {
+            "version": VERSION,
+            "participants": [_build_participant(each) for each in self._participants.values()],
+            "conversations": [conversation],
+            "events": self.events,
+            "eventcollectionid": room.id,
+        }
+
+    def write_archive(self, target: IO[bytes]) -> None:
+        """Write the same bytes on every run: entries in order, with one date."""
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            entry = zipfile.ZipInfo(MANIFEST, _ZIP_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, encode_json(self.build_manifest()).encode())
+            for name, attachment in self.files.items():
+                entry = zipfile.ZipInfo(name, _ZIP_DATE)
+                entry.file_size = attachment.size
+                with archive.open(entry, "w") as file:
+                    for chunk in self.document.content.iter_media(attachment.sha256):
+                        file.write(chunk)
+
+    def iter_mail(self, archive: IO[bytes]) -> Iterator[bytes]:
+        """Yield the mail; its text is what a search of the review platform finds."""
+        boundary = f"rsmf-{sha256(f'{self.document.nonce} {self.begin}'.encode()).hexdigest()[:40]}"
+        yield self._build_headers(boundary)
+        text = "\n".join(
+            f"{event['timestamp']} {self._participants[event['participant']].name}: "
+            f"{event.get('body', '')}"
+            for event in self.events
+        )
+        yield (
+            f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            "Content-Transfer-Encoding: base64\r\n\r\n"
+        ).encode()
+        yield from _encode_base64(BytesIO(text.encode(errors="replace")))
+        yield (
+            f"--{boundary}\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n"
+            f'Content-Disposition: attachment; filename="{ATTACHMENT}"\r\n\r\n'
+        ).encode()
+        yield from _encode_base64(archive)
+        yield f"--{boundary}--\r\n".encode()
+
+    def _build_headers(self, boundary: str) -> bytes:
+        """Encode them as RFC 2047 wants it: names may have any character."""
+        document = self.document
+        mail = EmailMessage(policy=SMTP)
+        names = "; ".join(f"{each.name} <{each.fqid}>" for each in self._participants.values())
+        for name, value in (
+            ("Subject", f"{document.title}, {self.begin[:10]}"),
+            ("X-RSMF-Version", VERSION),
+            ("X-RSMF-Generator", document.generator),
+            ("X-RSMF-BeginDate", self.begin),
+            ("X-RSMF-EndDate", self.end),
+            ("X-RSMF-EventCount", str(len(self.events))),
+            ("X-RSMF-Application", "ScaiWave"),
+            ("X-RSMF-Participants", names),
+            ("X-RSMF-AttachmentCount", str(len(self.files))),
+            ("X-RSMF-EventCollectionID", document.header.room.id),
+            ("MIME-Version", "1.0"),
+        ):
+            mail[name] = " ".join(value.split())
+        mail.add_header("Content-Type", "multipart/mixed", boundary=boundary)
+        return mail.as_bytes()
+
+
+def _find_type(event: BundleEvent) -> str:
+    if event.event_type == MESSAGE:
+        return "message"
+    if event.event_type == MEMBER:
+        return _MEMBERSHIPS.get(str(event.content.get("membership")), "unknown")
+    return _TYPES.get(event.event_type, "unknown")
+
+
+def _build_participant(person: Person) -> Json:
+    custom = [_custom("type", person.kind), _custom("imported_by", person.via)]
+    if person.unverified:
+        custom.append(_custom("unverified", "the server in the ID is not proven"))
+    row: Json = {"id": person.fqid, "display": person.name}
+    if person.account_id:
+        row["account_id"] = person.account_id
+    return {**row, "custom": [each for each in custom if each["value"]]}
+
+
+def _custom(name: str, value: str) -> Json:
+    return {"name": name, "value": value}
+
+
+def _encode_base64(source: IO[bytes]) -> Iterator[bytes]:
+    while chunk := source.read(_COPY_BYTES):
+        yield base64.encodebytes(chunk).replace(b"\n", b"\r\n")
+
+
+RSMF = Format(Layout(_MAX_EVENTS, _MAX_BYTES, by_day=True), render_rsmf, has_media=True)
