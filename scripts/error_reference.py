@@ -45,7 +45,13 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Tenants, people and roles",
         ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_"),
     ),
-    ("Rooms and search", ("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER", "BUNDLE_", "SEARCH_")),
+    (
+        "Rooms and search",
+        (
+            *("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER", "BUNDLE_", "SEARCH_"),
+            *("TRANSCRIPT_",),
+        ),
+    ),
     ("Federation", ("FEDERATION_", "SIGNATURE_")),
     ("The HTTP API", ("REQUEST_", "METHOD_", "METRICS_", "RATE_", "NOT_FOUND")),
     ("Publishing the docs, and the sandbox", ("DOCS_", "SANDBOX_")),

@@ -8,11 +8,20 @@ from typing import Any
 from django import forms
 from django.http import StreamingHttpResponse
 
+from rooms.bundle.manifest.schema import TimeWindow
 from rooms.bundle.time_window import parse_time_window
-from rooms.exports.export_room import export_room
+from rooms.exports.export_room import RoomExport, export_room
 from rooms.lifecycle.archive_room import archive_room, reopen_room
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Room, RoomState, Workspace
+from rooms.transcripts.document import TranscriptOptions
+from rooms.transcripts.timeline import Selection
+from rooms.transcripts.transcribe_room import (
+    TranscriptDownload,
+    download_transcript,
+    parse_time_zone,
+)
+from rooms.transcripts.wording import Clock
 from rooms.views.export_room import require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.operators import Permission
@@ -21,6 +30,12 @@ from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
 DOWNLOAD_NOTE = (
     "The bundle contains the messages of the room, all or of one period, and the files that were "
     "sent. Keep it as safe as the room. Others can import it as a new room."
+)
+
+
+TRANSCRIPT_NOTE = (
+    "The transcript shows the messages of the room, all or of one period, and the files that were "
+    "sent. Anyone can read it, so keep it as safe as the room."
 )
 
 
@@ -40,27 +55,68 @@ class DownloadForm(ReasonForm):
     with_media = forms.BooleanField(required=False, initial=True, label="With attachments")
 
 
+class TranscriptForm(DownloadForm):
+    format = forms.ChoiceField(
+        choices=[
+            ("html", "HTML: pages to read and print"),
+            ("text", "Text"),
+            ("csv", "CSV: a table for a spreadsheet"),
+            ("rsmf", "RSMF 2.0: for a review platform"),
+        ]
+    )
+    time_zone = forms.CharField(
+        max_length=60, initial="UTC", help_text="Of days and times, such as Europe/Amsterdam."
+    )
+    field_order = ("reason", "format", "time_zone")
+
+
 def _download(call: ActCall) -> StreamingHttpResponse:
-    """Send the bundle while it is read. A failure breaks the connection before the ZIP's end."""
+    return _stream(
+        call,
+        lambda window: export_room(
+            operator=call.operator,
+            tenant=str(call.row.tenant_id),
+            room=str(call.row.pk),
+            window=window,
+            with_media=call.values["with_media"],
+            reason=call.values["reason"],
+            now=call.now,
+        ),
+    )
+
+
+def _download_transcript(call: ActCall) -> StreamingHttpResponse:
+    clock = Clock(parse_time_zone(call.values["time_zone"]))
+    return _stream(
+        call,
+        lambda window: download_transcript(
+            operator=call.operator,
+            tenant=str(call.row.tenant_id),
+            room=str(call.row.pk),
+            options=TranscriptOptions(
+                call.values["format"],
+                clock,
+                Selection(window),
+                with_media=call.values["with_media"],
+            ),
+            reason=call.values["reason"],
+            now=call.now,
+        ),
+    )
+
+
+def _stream(
+    call: ActCall, start: Callable[[TimeWindow], RoomExport | TranscriptDownload]
+) -> StreamingHttpResponse:
+    """Send a ZIP file while it is made. A failure breaks the connection before its end."""
     require_http_1_1(call.request)
     session = call.request.session
     if session.modified:  # Later it would be saved in the snapshot of the export.
         session.save()
         session.modified = False
-    values = call.values
-    window = parse_time_window(values["since"] or None, values["until"] or None)
+    window = parse_time_window(call.values["since"] or None, call.values["until"] or None)
     return stream_bundle(
-        call.request,
-        lambda: export_room(
-            operator=call.operator,
-            tenant=str(call.row.tenant_id),
-            room=str(call.row.pk),
-            window=window,
-            with_media=values["with_media"],
-            reason=values["reason"],
-            now=call.now,
-        ),
-        transfers_of=f"account-{call.request.user.pk}",
+        call.request, lambda: start(window), transfers_of=f"account-{call.request.user.pk}"
     )
 
 
@@ -103,13 +159,26 @@ def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
 register_act(
     Act(
         "room export",
-        "Download",
+        "Download bundle",
         Room,
         _download,
         form=DownloadForm,
         is_offered=lambda room: export_blocker(room) is None,
         get_note=lambda room: DOWNLOAD_NOTE,
         permission=Permission.TRANSFER_ROOMS,
+    )
+)
+register_act(
+    Act(
+        "room transcript",
+        "Download transcript",
+        Room,
+        _download_transcript,
+        form=TranscriptForm,
+        is_offered=lambda room: export_blocker(room) is None,
+        get_note=lambda room: TRANSCRIPT_NOTE,
+        # It shows the texts of messages, as the page of the messages does.
+        permission=Permission.READ_MESSAGES,
     )
 )
 register_act(

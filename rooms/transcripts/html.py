@@ -101,8 +101,9 @@ class _Site:
         self.people = document.people
         self.is_single = document.options.single_file
         self.page_count = max(1, len(self.timeline.page_starts))
-        self._heads: dict[Person, tuple[str, str, str]] = {}
-        self._written: Counter[Person] = Counter()
+        self._heads: dict[int, tuple[str, str, str]] = {}
+        self._names: dict[int, str] = {}
+        self._written: Counter[int] = Counter()
         self._shard = _SearchShard(1)
         self._nonce = document.nonce
         self._previous: tuple[Person, int] | None = None
@@ -156,8 +157,8 @@ class _Site:
 
     def _format_event(self, page: Page, index: int, event: BundleEvent) -> str:
         person = self.people.find_author(event)
-        classes, initials, head = self._heads.get(person) or self._build_head(person)
-        self._written[person] += 1
+        classes, initials, head = self._heads.get(person.number) or self._build_head(person)
+        self._written[person.number] += 1
         second = event.origin_ts
         is_message = event.event_type == MESSAGE and event.redacted_at is None
         if is_message:
@@ -177,7 +178,7 @@ class _Site:
         stamp = self.timeline.clock.format(second)
         anchor = f"e-{event.id}"
         if event.id in page.reactions:
-            body += _format_reactions(page.reactions.pop(event.id))
+            body += self._format_reactions(page.reactions.pop(event.id))
         if event.id in page.replies:
             body += self._format_replies(page, page.replies[event.id])
         return (
@@ -190,13 +191,19 @@ class _Site:
         words = [word for word in person.name.split() if word[0].isalnum()] or [person.name[:1]]
         initials = "".join(word[0] for word in (words if len(words) < 2 else [words[0], words[-1]]))
         notes = f" <em>{escape_text(person.notes)}</em>" if person.notes else ""
-        self._heads[person] = (
+        head = (
             f"c{person.number % _COLOURS}",
             f' data-i="{escape_text(initials)}"',
-            f"<header><b><bdi>{escape_text(person.name)}</bdi></b> "
+            f"<header><b>{self._format_name(person)}</b> "
             f"<span><bdi>{escape_text(person.fqid)}</bdi></span>{notes} ",
         )
-        return self._heads[person]
+        self._heads[person.number] = head
+        return head
+
+    def _format_name(self, person: Person) -> str:
+        if (name := self._names.get(person.number)) is None:
+            self._names[person.number] = name = f"<bdi>{escape_text(person.name)}</bdi>"
+        return name
 
     def _format_message(self, page: Page, event: BundleEvent) -> tuple[str, str]:
         """Return the body of a message, and the text to search."""
@@ -210,7 +217,7 @@ class _Site:
         mentions = content.get("mentions")
         if isinstance(mentions, list) and mentions:
             names = ", ".join(
-                f"<bdi>{escape_text(self.people.find(key).name)}</bdi>"
+                f"{self._format_name(self.people.find(key))}"
                 for key in mentions
                 if isinstance(key, str)
             )
@@ -235,9 +242,8 @@ class _Site:
         if (quote := page.quotes.get(target)) is None:
             return f'<p class="re">Reply to event {target}, which is not before it here</p>'
         address = self._link(page, quote.page, target)
-        name = escape_text(quote.person.name)
         return (
-            f'<p class="re"><a href="{address}">Reply to <b><bdi>{name}</bdi></b> '
+            f'<p class="re"><a href="{address}">Reply to <b>{self._format_name(quote.person)}</b> '
             f'<q dir="auto">{escape_text(quote.text)}</q></a></p>'
         )
 
@@ -245,10 +251,19 @@ class _Site:
         place = "" if self.is_single or number == page.number else get_page_name(number)
         return f"{place}#e-{event_id}"
 
+    def _format_reactions(self, reactions: list[Reference]) -> str:
+        items = "".join(
+            f"<li>{escape_text(emoji) or '(no emoji)'} <b>{len(group)}</b> <small>"
+            + ", ".join(f"{self._format_name(each.person)}" for each in group)
+            + "</small></li>"
+            for emoji, group in group_by_text(reactions).items()
+        )
+        return f'<ul class="rx" aria-label="Reactions">{items}</ul>'
+
     def _format_replies(self, page: Page, replies: list[Reference]) -> str:
         links = ", ".join(
             f'<a href="{self._link(page, reply.page, reply.event_id)}">'
-            f"<bdi>{escape_text(reply.person.name)}</bdi></a>"
+            f"{self._format_name(reply.person)}</a>"
             for reply in replies
         )
         return f'<p class="note">{pluralize(len(replies), "reply", "replies")}: {links}</p>'
@@ -280,14 +295,14 @@ class _Site:
             what = "Message" if event.event_type == MESSAGE else kind
             when = self.timeline.clock.format_stamp(event.redacted_at)
             by = "".join(
-                f" by <b><bdi>{escape_text(each.person.name)}</bdi></b> "
+                f" by <b>{self._format_name(each.person)}</b> "
                 f"<bdi>{escape_text(each.person.fqid)}</bdi>"
                 + (f': <q dir="auto">{escape_text(each.text)}</q>' if each.text else ", no reason")
                 for each in page.redactions.pop(event.id, ())
             )
             return f'<p class="gone">{what} redacted, {when}{by}</p>', "", False
         redactions = "".join(
-            f'<p class="gone">Redaction by <bdi>{escape_text(each.person.name)}</bdi></p>'
+            f'<p class="gone">Redaction by {self._format_name(each.person)}</p>'
             for each in page.redactions.pop(event.id, ())
         )
         if text := describe(event, self.people):
@@ -337,23 +352,24 @@ class _Site:
             parts.append(self._build_calendar())
             parts.append(self._build_page_list())
         if self._written:
+            writers = ((self.people.all[n], count) for n, count in self._written.most_common())
             rows = (
-                (f"<bdi>{escape_text(p.name)}</bdi>", f"<bdi>{escape_text(p.fqid)}</bdi>",
+                (self._format_name(p), f"<bdi>{escape_text(p.fqid)}</bdi>",
                  escape_text(p.notes), f"{count:,}")
-                for p, count in self._written.most_common()
+                for p, count in writers
             )  # fmt: skip
             parts.append(_build_table("People", ("Name", "ID", "Notes", "Events"), rows))
         tally = timeline.tally
         if not self.is_single:
             kinds = sorted(tally.read)
             counters = (tally.read, tally.shown, tally.shown_with_target, tally.left_out)
-            rows = (
+            lines = (
                 (escape_text(kind), *(f"{counter[kind]:,}" for counter in counters))
                 for kind in kinds
             )
             titles = ("Type", "In the room", "Shown", "Shown with their target", "Left out")
             total = ("All", *(f"{counter.total():,}" for counter in counters))
-            parts.append(_build_table("Events by type", titles, [*rows, total]))
+            parts.append(_build_table("Events by type", titles, [*lines, total]))
         parts.append(self._build_missing())
         return "".join(parts)
 
@@ -493,16 +509,6 @@ def _fold(summary: str, inside: str) -> str:
     return f"<details><summary>{summary}</summary>{inside}</details>"
 
 
-def _format_reactions(reactions: list[Reference]) -> str:
-    items = "".join(
-        f"<li>{escape_text(emoji) or '(no emoji)'} <b>{len(group)}</b> <small>"
-        + ", ".join(f"<bdi>{escape_text(each.person.name)}</bdi>" for each in group)
-        + "</small></li>"
-        for emoji, group in group_by_text(reactions).items()
-    )
-    return f'<ul class="rx" aria-label="Reactions">{items}</ul>'
-
-
 def _build_table(title: str, titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f'<th scope="col">{each}</th>' for each in titles)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
@@ -523,20 +529,23 @@ class _SearchShard:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._names: dict[Person, int] = {}
+        self._positions: dict[int, int] = {}
+        self._names: list[str] = []
         self._lines: list[str] = []
 
     def start_page(self, number: int) -> None:
         self._lines.append(f"#{number}")
 
     def add(self, index: int, person: Person, second: int, text: str) -> None:
-        name = self._names.setdefault(person, len(self._names))
+        if (position := self._positions.get(person.number)) is None:
+            self._positions[person.number] = position = len(self._names)
+            self._names.append(person.name)
         if "\n" in text or "\r" in text:
             text = " ".join(text.split())
-        self._lines.append(f"{index} {name} {second}\t{text}")
+        self._lines.append(f"{index} {position} {second}\t{text}")
 
     def build_file(self) -> OutputFile:
-        names = msgspec.json.encode([person.name for person in self._names]).decode()
+        names = msgspec.json.encode(self._names).decode()
         text = msgspec.json.encode("\n".join(self._lines)).decode()
         script = f"register({self.number},{names},{text})\n"
         return OutputFile(f"search/{self.number:04d}.js", [script.encode()])

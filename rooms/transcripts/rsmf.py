@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import zipfile
 from collections.abc import Iterator
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import sha256
@@ -247,7 +249,8 @@ class _DayFile:
         ).encode()
         yield from _encode_base64(BytesIO(text.encode(errors="replace")))
         yield (
-            f"--{boundary}\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n"
+            f"--{boundary}\r\nContent-Type: application/zip\r\n"
+            "Content-Transfer-Encoding: base64\r\n"
             f'Content-Disposition: attachment; filename="{ATTACHMENT}"\r\n\r\n'
         ).encode()
         yield from _encode_base64(archive)
@@ -255,9 +258,8 @@ class _DayFile:
 
     def _build_headers(self, boundary: str) -> bytes:
         """Encode them as RFC 2047 wants it: names may have any character."""
-        document = self.document
+        document, people = self.document, list(self._participants.values())
         mail = EmailMessage(policy=SMTP)
-        names = "; ".join(f"{each.name} <{each.fqid}>" for each in self._participants.values())
         for name, value in (
             ("Subject", f"{document.title}, {self.begin[:10]}"),
             ("X-RSMF-Version", VERSION),
@@ -266,14 +268,26 @@ class _DayFile:
             ("X-RSMF-EndDate", self.end),
             ("X-RSMF-EventCount", str(len(self.events))),
             ("X-RSMF-Application", "ScaiWave"),
-            ("X-RSMF-Participants", names),
+            ("X-RSMF-Participants", "; ".join(f"{each.name} <{each.fqid}>" for each in people)),
             ("X-RSMF-AttachmentCount", str(len(self.files))),
             ("X-RSMF-EventCollectionID", document.header.room.id),
             ("MIME-Version", "1.0"),
         ):
             mail[name] = " ".join(value.split())
-        mail.add_header("Content-Type", "multipart/mixed", boundary=boundary)
-        return mail.as_bytes()
+        if (author := _build_address(people[0])) is not None:
+            mail["From"] = author
+        headers = mail.as_bytes().rstrip(b"\r\n")
+        kind = f'Content-Type: multipart/mixed; boundary="{boundary}"'
+        return headers + f"\r\n{kind}\r\n\r\n".encode()
+
+
+def _build_address(person: Person) -> Address | None:
+    """Return an ID in the form of an address, which a mail must have; it receives no mail."""
+    local, _, server = person.fqid.removeprefix("@").partition(":")
+    try:
+        return Address(" ".join(person.name.split()), local, server.partition(":")[0])
+    except (ValueError, IndexError, HeaderParseError):
+        return None
 
 
 def _find_type(event: BundleEvent) -> str:

@@ -52,7 +52,7 @@ def _iter_rows(document: Document) -> Iterator[Row]:
 
 def _build_row(document: Document, page: Page, event: BundleEvent) -> Row:
     person, clock = document.people.find_author(event), document.clock
-    row: Row = dict.fromkeys(_KEYS)
+    row: dict[str, str | None] = dict.fromkeys(_KEYS)
     row |= {
         "event_id": event.id,
         "type": event.event_type,

@@ -33,11 +33,10 @@ from rooms.bundle.signature import (
     VerificationStatus,
     verify_signature,
 )
-from rooms.errors import BundleError, BundleNotVerified
+from rooms.errors import BundleError, BundleNotVerified, ReasonMissing
 from rooms.exports.existing import read_header
 from rooms.exports.export_room import RoomExport, export_room, load_signer
 from rooms.imports.verify_bundle import load_keys
-from rooms.models import Room
 from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
 from rooms.transcripts.wording import Media, encode_json
@@ -57,7 +56,7 @@ from scaiwave.core.files import (
     atomic_directory,
     remove_drafts_in,
 )
-from scaiwave.core.operators import Operator
+from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.serializers import Row
 
 RECORD = "transcript.json"
@@ -211,18 +210,47 @@ def transcribe_bundle(
             )
 
 
-class TranscriptDownload:
-    """The transcript of a room as a ZIP file, to be read once by iterating over its bytes.
+def download_transcript(
+    *,
+    operator: Operator,
+    tenant: str,
+    room: str,
+    options: TranscriptOptions,
+    reason: str,
+    now: datetime,
+) -> TranscriptDownload:
+    """Start the transcript of a room as a ZIP file, for someone who may read its messages.
 
-    The room is exported before the first of them. `close` it to stop early.
+    Raises `ReasonMissing`, and the errors of an export.
+    """
+    operator.require(Permission.READ_MESSAGES)
+    if not reason.strip():
+        raise ReasonMissing("No reason was given.")
+    export = export_room(
+        operator=operator,
+        tenant=tenant,
+        room=room,
+        window=options.selection.window,
+        with_media=_has_media(options),
+        now=now,
+        reason=reason.strip(),
+        transcript=options.format,
+    )
+    return TranscriptDownload(export, options, load_signer(now), now)
+
+
+class TranscriptDownload:
+    """A ZIP file to be read once by iterating over its bytes; `close` it to stop early.
+
+    The room is exported before the first of them, into a file without a name.
     """
 
     def __init__(
-        self, start: Callable[[], RoomExport], options: TranscriptOptions, now: datetime
+        self, export: RoomExport, options: TranscriptOptions, signer: Signer | None, now: datetime
     ) -> None:
-        self._export = start()
-        self.room: Room = self._export.room
-        self._chunks = self._iter_chunks(options, now)
+        self.room = export.room
+        self._export = export
+        self._chunks = self._iter_chunks(options, signer, now)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -234,12 +262,14 @@ class TranscriptDownload:
         self._chunks.close()
         self._export.close()
 
-    def _iter_chunks(self, options: TranscriptOptions, now: datetime) -> Generator[bytes]:
+    def _iter_chunks(
+        self, options: TranscriptOptions, signer: Signer | None, now: datetime
+    ) -> Generator[bytes]:
         with tempfile.TemporaryFile() as spool:
-            source = _spool(self._export, spool, load_signer(now))
+            source = _spool(self._export, spool, signer)
             writer = ZipStreamWriter(now)
-            for file in iter_files(source, options, now):
-                yield from writer.encode_entry(file.path, file.chunks, DeflateCompressor())
+            for path, chunks in iter_files(source, options, now):
+                yield from writer.encode_entry(path, chunks, DeflateCompressor())
             yield from writer.encode_end()
 
 

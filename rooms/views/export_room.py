@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Protocol
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
 from rooms.bundle.format import sanitize_file_name
-from rooms.exports.export_room import RoomExport, export_as_participant
+from rooms.exports.export_room import export_as_participant
 from rooms.models import Room
 from rooms.views.authentication import authenticate
 from scaiwave.web.api import BadApiRequest, api_view
-from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
+from scaiwave.web.streaming import ClosableIterator, PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
 
 
@@ -29,8 +30,15 @@ def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
     )
 
 
+class BundleStream(ClosableIterator, Protocol):
+    """An export in progress, or what is made of one."""
+
+    @property
+    def room(self) -> Room: ...
+
+
 def stream_bundle(
-    request: HttpRequest, start: Callable[[], RoomExport], *, transfers_of: str
+    request: HttpRequest, start: Callable[[], BundleStream], *, transfers_of: str
 ) -> StreamingHttpResponse:
     """Return the response with the bundle of an export, whose first piece is read here.
 

@@ -340,8 +340,10 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     iterator = iter(rows)
     first = list(islice(iterator, 1))  # An error before the first row leaves nothing behind.
     yield _format_csv_line(key.replace(".", "_") for key in keys)
+    is_flat = not any("." in key for key in keys)
     for row in chain(first, iterator):
-        yield _format_csv_line(_format_csv_cell(_look_up(row, key)) for key in keys)
+        cells = [row[key] if is_flat else _look_up(row, key) for key in keys]
+        yield _format_csv_line(["" if cell is None else _format_csv_cell(cell) for cell in cells])
 
 
 def _format_csv_line(cells: Iterable[str]) -> str:
@@ -387,8 +389,6 @@ def _look_up(row: Row, key: str) -> Any:
 
 
 def _format_csv_cell(value: Any) -> str:
-    if value is None:
-        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -400,7 +400,8 @@ def _format_csv_cell(value: Any) -> str:
     elif isinstance(value, Mapping):
         value = to_json(value, indent=None)
     text = strip_control_chars(str(value))
-    text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
+    if ";" in text:
+        text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 

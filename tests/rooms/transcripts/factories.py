@@ -79,10 +79,10 @@ def make_sample_events(media: list[JSON]) -> list[JSON]:
     imported = {"display_name": "Ünal", "avatar_url": "", "fqid": "@unal:old.example.org"}
     events = [
         make_other(1, "swp.room.member", {"participant_id": ANNA, "membership": "join"}),
-        make_other(2, "swp.room.member", {"participant_id": BO, "membership": "join"}, sender_id=BO),
+        make_other(2, "swp.room.member", {"participant_id": BO, "membership": "join"}),
         make_other(3, "swp.room.name", {"name": "Launch"}),
-        make_other(4, "swp.room.topic", {"topic": "Everything about the 1.0, and the party after"}),
-        make_message(5, "Good morning! The **draft** of the announcement is ready.\n\nPlease read:\n"
+        make_other(4, "swp.room.topic", {"topic": "Everything about the 1.0"}),
+        make_message(5, "Good morning! The **draft** is ready.\n\nPlease read:\n"
                         "* the first paragraph\n* the `pricing` table\n\nhttps://example.com/draft?a=1&b=2"),
         make_message(6, "On it ☕", BO),
         make_message(7, "> the first paragraph\n\nToo long, I'd cut it in half.", BO),
