@@ -59,7 +59,7 @@ class Document:
     @property
     def title(self) -> str:
         room = self.header.room
-        return reveal(room.name) or f"Room {room.id}"
+        return " ".join(reveal(room.name).split()) or f"Room {room.id}"
 
     @property
     def zone_name(self) -> str:
@@ -100,7 +100,7 @@ class Document:
         if selection.words:
             words = reveal(" ".join(selection.words))
             facts.append(("Only with", f"{words}, and {selection.context} events around each"))
-        return [fact for fact in facts if fact[1]]
+        return [(label, " ".join(text.split())) for label, text in facts if text.strip()]
 
     def iter_media_files(self, name: Callable[[MediaEntry], str]) -> Iterator[OutputFile]:
         """Yield the attachments: all, or with a filter the ones that were shown."""

@@ -117,7 +117,7 @@ class _Site:
                 self._build_navigation(page.number),
                 f"<h1>{self._title} <small>Page {page.number:,} of {self.page_count:,}</small></h1>"
                 + self._build_events(page),
-                self._build_navigation(page.number),
+                self._build_navigation(page.number, "Pages, again"),
             )
             yield OutputFile(get_page_name(page.number), [text.encode(errors="replace")])
             if page.number % _PAGES_PER_SHARD == 0 or page.number == self.page_count:
@@ -177,6 +177,8 @@ class _Site:
         self._shard.add(index, person, second, searched)
         stamp = self.timeline.clock.format(second)
         anchor = f"e-{event.id}"
+        for redaction in page.redactions.pop(event.id, ()):  # of an event that is still there
+            body += f'<p class="gone">Redaction{self._format_redaction(redaction)}</p>'
         if event.id in page.reactions:
             body += self._format_reactions(page.reactions.pop(event.id))
         if event.id in page.replies:
@@ -294,24 +296,23 @@ class _Site:
         if event.redacted_at is not None:
             what = "Message" if event.event_type == MESSAGE else kind
             when = self.timeline.clock.format_stamp(event.redacted_at)
-            by = "".join(
-                f" by <b>{self._format_name(each.person)}</b> "
-                f"<bdi>{escape_text(each.person.fqid)}</bdi>"
-                + (f': <q dir="auto">{escape_text(each.text)}</q>' if each.text else ", no reason")
-                for each in page.redactions.pop(event.id, ())
-            )
+            by = "".join(map(self._format_redaction, page.redactions.pop(event.id, ())))
             return f'<p class="gone">{what} redacted, {when}{by}</p>', "", False
-        redactions = "".join(
-            f'<p class="gone">Redaction by {self._format_name(each.person)}</p>'
-            for each in page.redactions.pop(event.id, ())
-        )
         if text := describe(event, self.people):
-            return f"<p>{escape_text(text)}</p>{redactions}", text, True
+            return f"<p>{escape_text(text)}</p>", text, True
         raw = encode_json(event.content)
         return (
-            _fold(f"<code>{kind}</code>", _format_json(event.content)) + redactions,
+            _fold(f"<code>{kind}</code>", _format_json(event.content)),
             f"{event.event_type} {raw[:_MAX_SEARCHED_CHARS]}",
             True,
+        )
+
+    def _format_redaction(self, redaction: Reference) -> str:
+        person = redaction.person
+        reason = f': <q dir="auto">{escape_text(redaction.text)}</q>' if redaction.text else ""
+        return (
+            f" by <b>{self._format_name(person)}</b> <bdi>{escape_text(person.fqid)}</bdi>"
+            f"{reason or ', no reason'}"
         )
 
     # The overview, and what is around every page.
@@ -320,14 +321,14 @@ class _Site:
     def _title(self) -> str:
         return f"<bdi>{escape_text(self.document.title)}</bdi>"
 
-    def _build_navigation(self, number: int) -> str:
-        def link(target: int, label: str, rel: str) -> str:
+    def _build_navigation(self, number: int, label: str = "Pages") -> str:
+        def link(target: int, text: str, rel: str) -> str:
             if not 1 <= target <= self.page_count or target == number:
-                return f"<span>{label}</span>"
-            return f'<a href="{get_page_name(target)}"{rel}>{label}</a>'
+                return f"<span>{text}</span>"
+            return f'<a href="{get_page_name(target)}"{rel}>{text}</a>'
 
         return (
-            '<nav aria-label="Pages">'
+            f'<nav aria-label="{label}">'
             + link(1, "First", "")
             + link(number - 1, "Previous", ' rel="prev"')
             + f"<b>{number:,} / {self.page_count:,}</b>"
@@ -445,7 +446,7 @@ class _Site:
         script = (
             f'<script nonce="{nonce}">{_read_asset("app.js")}</script>'
             if single
-            else f'<script src="app.js" nonce="{nonce}" defer></script>'
+            else f'<script src="app.js" nonce="{nonce}"></script>'
         )
         shards = 0 if single else -(-self.page_count // _PAGES_PER_SHARD)
         images = "data:" if single else "'self' file:"
@@ -458,7 +459,7 @@ class _Site:
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="referrer" content="no-referrer"><meta name="color-scheme" '
-            f'content="light dark"><title>{escape_text(title)}</title>{style}{script}</head>'
+            f'content="light dark"><title>{escape_text(title)}</title>{style}</head>'
             f'<body data-shards="{shards}"><a class="skip" href="#main">Skip to the content</a>'
             f'<header class="top"><a class="home" href="{_INDEX if not single else "#main"}">'
             f'{self._title}</a>{navigation}<form role="search"><input type="search" id="q" '
@@ -468,7 +469,7 @@ class _Site:
             f"{self._title}, made by {escape_text(self.document.generator)} from "
             f"{escape_text(self.document.origin)}. Times: {escape_text(self.document.zone_name)}. "
             "transcript.json lists every file with its hash, and what became of every event.</p>"
-            "</footer></body></html>\n"
+            f"</footer>{script}</body></html>\n"
         )
 
 

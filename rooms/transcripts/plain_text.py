@@ -40,30 +40,24 @@ def _format_event(document: Document, page: Page, event: BundleEvent) -> str:
     time = document.clock.format(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
     head = f"{time}  {person.fqid}  {person.name}: "
     if event.event_type == MESSAGE and event.redacted_at is None:
-        text = _reveal_lines(get_body(event.content))
+        text = reveal(get_body(event.content))
         if not is_plain(event.content) or event.original_content is not None or event.edited_at:
-            text += "".join(_INDENT + note for note in _list_notes(document, page, event))
+            text += "".join(f"\n{note}" for note in _list_notes(document, page, event))
     elif event.redacted_at is not None:
         text = _describe_redaction(document, page, event)
-    elif text := describe(event, document.people):
-        text = _reveal_lines(text)
-    else:
-        text = _reveal_lines(f"{event.event_type} {encode_json(event.content)}")
+    elif not (text := describe(event, document.people)):
+        text = reveal(f"{event.event_type} {encode_json(event.content)}")
     if reactions := page.reactions.pop(event.id, ()):
         groups = group_by_text(list(reactions)).items()
-        text += _INDENT + "; ".join(
+        text += "\n" + "; ".join(
             f"[{emoji or '(no emoji)'} {len(group)}: {', '.join(r.person.name for r in group)}]"
             for emoji, group in groups
         )
     for redaction in page.redactions.pop(event.id, ()):
         reason = f": {redaction.text}" if redaction.text else ""
-        text += f"{_INDENT}[redacted by {redaction.person.name} {redaction.person.fqid}{reason}]"
-    return head + text
-
-
-def _reveal_lines(text: str) -> str:
-    """Indent all lines but the first, so that none looks like another event."""
-    return reveal(text).replace("\n", _INDENT)
+        text += f"\n[redacted by {redaction.person.name} {redaction.person.fqid}{reason}]"
+    # No line but the first may look like an event.
+    return head + text.replace("\n", _INDENT)
 
 
 def _describe_redaction(document: Document, page: Page, event: BundleEvent) -> str:
@@ -82,7 +76,7 @@ def _list_notes(document: Document, page: Page, event: BundleEvent) -> Iterator[
     if event.edited_at:
         yield f"[edited {document.clock.format_stamp(event.edited_at)}]"
     if event.original_content is not None:
-        yield f"[before the edit: {_reveal_lines(get_body(event.original_content))}]"
+        yield f"[before the edit: {reveal(get_body(event.original_content))}]"
     if unshown := find_unshown(content):
         yield f"[also: {reveal(encode_json(unshown))}]"
 

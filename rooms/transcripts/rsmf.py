@@ -20,6 +20,8 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
+import msgspec
+
 from rooms.bundle.format import sanitize_file_name
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
@@ -42,8 +44,9 @@ from scaiwave.console.output import format_csv_lines
 VERSION = "2.0.0"
 ATTACHMENT, MANIFEST = "rsmf.zip", "rsmf_manifest.json"
 LIST_FILE = "load.csv"
-_MAX_EVENTS = 10_000
-_MAX_BYTES = 32 * 2**20
+_MAX_EVENTS = 5_000
+"""The vendor recommends at most 10,000; so many are in memory together."""
+_MAX_BYTES = 16 * 2**20
 _MAX_MEMORY_BYTES = 16 * 2**20
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _COPY_BYTES = 57 * 4096  # a multiple of the bytes in a line of base64
@@ -226,7 +229,7 @@ class _DayFile:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             entry = zipfile.ZipInfo(MANIFEST, _ZIP_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, encode_json(self.build_manifest()).encode())
+            archive.writestr(entry, msgspec.json.encode(self.build_manifest()))
             for name, attachment in self.files.items():
                 entry = zipfile.ZipInfo(name, _ZIP_DATE)
                 entry.file_size = attachment.size

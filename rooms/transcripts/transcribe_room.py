@@ -402,7 +402,8 @@ class _HashedFile:
         self._chunks, self._digest = chunks, sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
+        chunks, self._chunks = self._chunks, ()  # a page is not kept
+        for chunk in chunks:
             self._digest.update(chunk)
             self.size += len(chunk)
             yield chunk

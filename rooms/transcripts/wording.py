@@ -17,8 +17,9 @@ MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.roo
 MEMBER = "swp.room.member"
 NO_DAY = "No date"
 
-# Control characters but tab and line feed, and the controls that reorder or isolate text.
-_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters but tab and line feed, other line breaks, and the controls that reorder or
+# isolate text.
+_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN_KEYS = frozenset(
     {
         "msgtype", "body", "mentions", "reply_to_event_id", "media_id", "thumbnail_id", "language",
@@ -38,6 +39,11 @@ _MEMBERSHIPS = {
 def reveal(text: str) -> str:
     """Make characters visible that would hide, reorder or break the text around them."""
     return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+
+
+def reveal_line(text: str) -> str:
+    """Do the same, and join the lines."""
+    return " ".join(reveal(text).split())
 
 
 def encode_json(value: Any, *, indent: int = 0) -> str:
@@ -88,20 +94,23 @@ class People:
         if (person := self._known.get(key)) is None:
             sender = self.find(event.sender_id)
             if fqid == sender.fqid or not fqid:
-                person = sender._replace(name=reveal(name) or sender.name)
+                person = sender._replace(name=reveal_line(name) or sender.name)
             else:
-                name = reveal(name) or fqid
-                person = Person(0, name, reveal(fqid), "", sender.fqid, unverified)
+                name = reveal_line(name) or fqid
+                person = Person(0, name, reveal_line(fqid), "", sender.fqid, unverified)
             self._known[key] = person = self._add(person)
         return person
 
     def find(self, participant_id: str) -> Person:
         """Return a sender, or someone of whom only the ID is known."""
         if (person := self._known.get(participant_id)) is None:
-            sender, key = self._senders.get(participant_id), reveal(participant_id)
+            sender, key = self._senders.get(participant_id), reveal_line(participant_id)
             if sender:
-                fqid = reveal(sender.fqid)
-                name, kind = reveal(sender.display_name) or fqid, reveal(sender.participant_type)
+                fqid = reveal_line(sender.fqid)
+                name, kind = (
+                    reveal_line(sender.display_name) or fqid,
+                    reveal_line(sender.participant_type),
+                )
                 person = Person(0, name, fqid, kind, account_id=key)
             else:
                 person = Person(0, key, key, "", account_id=key)
@@ -147,8 +156,11 @@ class Clock:
         return self._day
 
 
+_UTC_CLOCK = Clock(UTC)
+
+
 def format_utc(second: int) -> str:
-    return Clock(UTC).format(second).replace("+00:00", "Z")
+    return _UTC_CLOCK.format(second).replace("+00:00", "Z")
 
 
 class Media:

@@ -65,6 +65,10 @@ def run_chromium() -> Iterator[Browser]:
             browser.close()
 
 
+def saves_screenshots() -> bool:
+    return _SAVES_SCREENSHOTS
+
+
 class WatchedPage:
     """A page whose errors and requests to other servers are collected in `problems`."""
 

@@ -136,13 +136,14 @@ def make_sample(events: list[JSON] | None = None, **changes: Any) -> bytes:
                            participant_type="federated"),
         MODEL: make_sender("Reviewer", fqid="@reviewer:chat.example.com", participant_type="ai"),
     }  # fmt: skip
+    stored = zip(media, (PICTURE, PDF, PAGE), strict=False)
     topic = "Everything about the 1.0, and the party after"
     return make_bundle(
         make_manifest(
             events=make_sample_events(media) if events is None else events,
             **{"media": media, "senders": senders, "room": {**ROOM, "topic": topic}, **changes},
         ),
-        *((row["name"], data) for row, data in zip(media, (PICTURE, PDF, PAGE), strict=False)),
+        *[(row["name"], data) for row, data in stored if "media" not in changes],
     )
 
 
