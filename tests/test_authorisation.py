@@ -117,6 +117,7 @@ class Row:
 
 
 REASON = {"reason": "as asked for"}
+TRANSCRIPT = {**REASON, "format": "text", "time_zone": "UTC"}
 SYNC_TENANT = {**ROOMS, SERVICE: 0}
 """Syncs of one tenant, which tenant administrators may run too."""
 
@@ -392,6 +393,14 @@ ROWS: dict[VerbPath, Row] = {
         ),
         commits=True,
         acts={"room-export": ActRow(lambda sample: sample.room, REASON)},
+    ),
+    ("room", "transcript"): Row(
+        ROOMS,
+        lambda sample: of_tenant(str(sample.room.pk), "--output", f"{sample.directory}/pages")(
+            sample
+        ),
+        commits=True,
+        acts={"room-transcript": ActRow(lambda sample: sample.room, TRANSCRIPT)},
     ),
     ("room", "import"): Row(
         ROOMS,

@@ -88,12 +88,20 @@ class TranscriptResult:
     files: int
 
     def document(self) -> Row:
-        record = {key: value for key, value in self.record.items() if key != "files"}
+        record, window = self.record, self.record["window"]
+        events = {key: value for key, value in record["events"].items() if key != "by_type"}
         return {
-            **record,
+            "room": record["room"],
+            "window": window and {"starts_at": window["since"], "ends_at": window["until"]},
+            "format": record["transcript"],
+            "events": events,
+            "media": record["media"]["listed"],
+            "missing_media": sum(record["media"]["missing"].values()),
             "directory": str(self.directory),
             "files": self.files,
             "size_bytes": self.size,
+            "manifest_sha256": record["source"]["manifest_sha256"],
+            "key_id": record["key_id"],
         }
 
     def sentences(self) -> Iterator[str]:
