@@ -25,6 +25,7 @@ from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.conversion.factories import (
     FIRST_ID,
     Converted,
+    assert_converts,
     convert,
     encode,
     make_discord_file,
@@ -261,11 +262,11 @@ def test_success_texts(text: str, tmp_path: Path) -> None:
     """Each dialect takes time in proportion to the length: these would take hours otherwise."""
     long = text * 20
     slack = make_slack_tree(make_slack_message(0, long))
-    convert("slack", write_tree(tmp_path / "a", slack), tmp_path / "1")
+    assert_converts("slack", write_tree(tmp_path / "a", slack), tmp_path / "1")
     lines = make_mattermost_lines(make_post(0, long))
-    convert("mattermost", write_tree(tmp_path / "b", {"x.jsonl": lines}), tmp_path / "2")
+    assert_converts("mattermost", write_tree(tmp_path / "b", {"x.jsonl": lines}), tmp_path / "2")
     tree = {"x.json": make_discord_file(make_discord_message(0, long))}
-    convert("discord", write_tree(tmp_path / "c", tree), tmp_path / "3")
+    assert_converts("discord", write_tree(tmp_path / "c", tree), tmp_path / "3")
 
 
 def assert_no_secret(converted: Converted) -> None:
@@ -379,12 +380,12 @@ def test_success_times(stamp: Any, tmp_path: Path) -> None:
     reply = {"user": "ben", "message": "re", "create_at": stamp}
     post = make_post(0, "x", create_at=stamp, edit_at=stamp, replies=[reply], delete_at=stamp)
     source = write_tree(tmp_path / "mm", {"x.jsonl": make_mattermost_lines(post)})
-    convert("mattermost", source, tmp_path / "1")
+    assert_converts("mattermost", source, tmp_path / "1")
     message = make_discord_message(0, "x", id=str(stamp), timestamp=stamp, timestampEdited=stamp)
     tree = {"x.json": make_discord_file(message, dates={"after": stamp, "before": stamp})}
-    convert("discord", write_tree(tmp_path / "dc", tree), tmp_path / "2")
+    assert_converts("discord", write_tree(tmp_path / "dc", tree), tmp_path / "2")
     tree = make_slack_tree(make_slack_message(0, "x", thread_ts=stamp, edited={"ts": stamp}))
-    convert("slack", write_tree(tmp_path / "sl", tree), tmp_path / "3")
+    assert_converts("slack", write_tree(tmp_path / "sl", tree), tmp_path / "3")
 
 
 def test_success_largest_contents(tmp_path: Path) -> None:

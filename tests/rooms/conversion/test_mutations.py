@@ -14,6 +14,7 @@ from tests.rooms.conversion.factories import (
     DORA,
     EMIL,
     Json,
+    assert_converts,
     convert,
     make_discord_file,
     make_discord_message,
@@ -145,7 +146,7 @@ def test_success_mattermost(seed: int, tmp_path: Path) -> None:
                                         random.Random(seed))
     ]  # fmt: skip
     lines = make_mattermost_lines(*people, *(("post", row) for row in rows), *direct)
-    convert("mattermost", write_tree(tmp_path / "x", {"x.jsonl": lines}), tmp_path / "o")
+    assert_converts("mattermost", write_tree(tmp_path / "x", {"x.jsonl": lines}), tmp_path / "o")
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -155,7 +156,7 @@ def test_success_discord(seed: int, tmp_path: Path) -> None:
     heads = mutate({**make_discord_file(), "messages": [make_discord_message(0, "x")]}, rng)
     tree = {f"{number}.json": head for number, head in enumerate(heads)}
     tree["rows.json"] = make_discord_file(*rows)
-    convert("discord", write_tree(tmp_path / "x", tree), tmp_path / "o")
+    assert_converts("discord", write_tree(tmp_path / "x", tree), tmp_path / "o")
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -170,4 +171,4 @@ def test_success_lists_of_slack(seed: int, tmp_path: Path) -> None:
     for name in ("channels", "groups", "dms", "mpims"):
         tree[f"{name}.json"] = mutate(channel, rng)
     tree["users.json"] = mutate(user, rng)
-    convert("slack", write_tree(tmp_path / "x", tree), tmp_path / "o")
+    assert_converts("slack", write_tree(tmp_path / "x", tree), tmp_path / "o")
