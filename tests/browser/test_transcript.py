@@ -138,6 +138,7 @@ def test_success_search_in_every_script(offline: OfflinePage, words: str, found:
     page.locator("#results [role=status]").get_by_text(label).wait_for()
     page.keyboard.press("Escape")
     page.locator("#results").wait_for(state="hidden")
+    assert page.locator("#results").is_hidden()
 
 
 def test_success_search_over_all_pages(browser: Browser, tmp_path: Path) -> None:
