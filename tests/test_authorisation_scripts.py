@@ -74,17 +74,23 @@ def publish_docs(operator: Operator) -> int:
     return publish_pages(operator, execute=True)
 
 
+Acts = list[tuple[Callable[[Operator], int], dict[str, int]]]
 # By file name: what the script calls with its operator, and the exit code for each operator.
-SCRIPTS: dict[str, list[tuple[Callable[[Operator], int], dict[str, int]]]] = {
-    "backfill_search_index.py": [
-        (plan_search, LOOK_AT_PLATFORM),
-        (fill_search, PLATFORM),
-        # There is no queue, but only operators with the permission get so far.
-        (enqueue_search, {**ALL_REFUSED, SUPER: 2, WRITE: 2}),
-    ],
+SCRIPTS: dict[str, Acts] = {
     "publish_docs.py": [(plan_publication, LOOK_AT_PLATFORM), (publish_docs, PLATFORM)],
 }
-ACTS = [pytest.param(*act, id=act[0].__name__) for acts in SCRIPTS.values() for act in acts]
+# The command that scripts/backfill_search_index.py runs.
+SEARCH_INDEX: Acts = [
+    (plan_search, LOOK_AT_PLATFORM),
+    (fill_search, PLATFORM),
+    # There is no queue, but only operators with the permission get so far.
+    (enqueue_search, {**ALL_REFUSED, SUPER: 2, WRITE: 2}),
+]
+ACTS = [
+    pytest.param(*act, id=act[0].__name__)
+    for acts in (*SCRIPTS.values(), SEARCH_INDEX)
+    for act in acts
+]
 
 
 @pytest.fixture(scope="module")

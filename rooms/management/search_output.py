@@ -1,4 +1,4 @@
-"""What `room search-index` and scripts/backfill_search_index.py print, except JSON."""
+"""What `room search-index` prints, except JSON."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def format_unfinished_run(run: Row) -> str:
     )
 
 
-def print_plan(plan: SearchPlan, output: Output, notice: str) -> None:
+def print_plan(plan: SearchPlan, output: Output) -> None:
     if output.as_json:
         return
     output.print_table("tenants", PLAN_COLUMNS, plan.tenants)
     if plan.unfinished:
         output.log(format_unfinished_run(plan.unfinished))
-    output.log(notice)
+    output.log("No changes were made. `scaiwave room search-index` fills the index.")
 
 
 def print_backfill(result: BackfillResult, output: Output) -> None:
@@ -46,9 +46,9 @@ def print_backfill(result: BackfillResult, output: Output) -> None:
     output.log("Unfinished run resumed and completed." if result.resumed else "Done.")
 
 
-def print_queued(queued: EnqueueResult, output: Output, notice: str) -> None:
+def print_queued(queued: EnqueueResult, output: Output) -> None:
     if output.as_json:
         return
     ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
     output.print_line(f"{ranges} to process; {jobs} in the queue.")
-    output.log(notice)
+    output.log("`scaiwave room search-index --dry-run` shows the progress.")

@@ -55,7 +55,7 @@ class Command(OperatorCommand):
         if self.dry_run:
             plan = get_search_plan(operator=self.operator, options=wanted)
             self.print_result(plan.document())
-            print_plan(plan, self.output, "No changes were made. Omit --dry-run to fill the index.")
+            print_plan(plan, self.output)
         elif inline:
             with self.output.progress("Events read") as progress:
                 result = backfill_search(
@@ -70,5 +70,4 @@ class Command(OperatorCommand):
         else:
             queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
             self.print_result(queued.document())
-            notice = "Run the same command with --dry-run to see the progress."
-            print_queued(queued, self.output, notice)
+            print_queued(queued, self.output)
