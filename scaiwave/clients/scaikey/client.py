@@ -80,6 +80,9 @@ _DEFAULT_FIX = "Give the application the scope admin:read in ScaiKey."
 _OPERATOR_FIX = (
     "Use the token of a ScaiKey administrator with access, or unset SCAIWAVE_ADMIN_TOKEN."
 )
+_EXPIRED_FIX = (
+    "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
+)
 
 
 class _Jwks(msgspec.Struct):
@@ -493,18 +496,12 @@ class ScaiKeyClient(RegistrationCalls):
                     raise
             return send(self._auth.bearer())
         except UpstreamForbidden as error:
-            error.fix = (
-                _OPERATOR_FIX
-                if self._is_operator
-                else _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
-            )
+            own_fix = _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
+            error.fix = _OPERATOR_FIX if self._is_operator else own_fix
             raise
         except UpstreamUnauthorized as error:
             if self._is_operator:
-                error.fix = (
-                    "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset "
-                    "that variable."
-                )
+                error.fix = _EXPIRED_FIX
             raise
 
 

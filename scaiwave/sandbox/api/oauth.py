@@ -279,6 +279,26 @@ def refresh_tokens(
     return _respond(sandbox, client, grant, scopes, nonce=None)
 
 
+def build_role_claims(sandbox: SandboxState, person: dict[str, Any]) -> dict[str, Any]:
+    """Return the tenant and the partner of a person, and their highest role."""
+    tenant = sandbox.directory.get_tenant_of_user(person["id"])
+    claims = {"tenant_id": tenant["id"]}
+    if tenant["partner_id"]:
+        claims["partner_id"] = tenant["partner_id"]
+    held = {str(role).lower() for role in person.get("roles") or []}
+    if highest := next((role for role in ROLES if role in held), None):
+        claims["role"] = highest
+    return claims
+
+
+def sign_id_token(sandbox: SandboxState, claims: dict[str, Any], access_token: str) -> str:
+    if sandbox.at_hash:
+        # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
+        digest = hashlib.sha256(access_token.encode()).digest()
+        claims = {**claims, "at_hash": encode_base64url(digest[:16])}
+    return sandbox.keys.sign(claims)
+
+
 def _respond(
     sandbox: SandboxState,
     client: Client,
@@ -300,20 +320,13 @@ def _respond(
         "iat": now,
         "exp": now + sandbox.token_lifetime,
     }
-    tenant = sandbox.directory.get_tenant_of_user(person["id"])
-    role_claims = {"tenant_id": tenant["id"]}
-    if tenant["partner_id"]:
-        role_claims["partner_id"] = tenant["partner_id"]
-    held = {str(role).lower() for role in person.get("roles") or []}
-    if highest := next((role for role in ROLES if role in held), None):
-        role_claims["role"] = highest
     access_token = sandbox.keys.sign(
         {
             **common,
             "client_id": client.client_id,
             "scope": scope,
             "app_scope": client.app_scope,
-            **role_claims,
+            **build_role_claims(sandbox, person),
         }
     )
     body = {
@@ -325,11 +338,7 @@ def _respond(
     }
     if "openid" in scopes:
         claims = {**common, "auth_time": grant.auth_time, **({"nonce": nonce} if nonce else {})}
-        if sandbox.at_hash:
-            # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
-            digest = hashlib.sha256(access_token.encode()).digest()
-            claims["at_hash"] = encode_base64url(digest[:16])
-        body["id_token"] = sandbox.keys.sign(claims)
+        body["id_token"] = sign_id_token(sandbox, claims, access_token)
     return json_response(body, headers=dict(NO_STORE))
 
 
