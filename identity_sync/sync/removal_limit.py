@@ -75,7 +75,7 @@ _CAUSES = {
     AFFECTED: ("participants", "tenants", "grants", "memberships", "groups"),
 }
 
-# Losses over the limit of a tenant don't count for the server; others have a limit of their own.
+# Losses over their tenant's limit don't count for the server, losses with their own limit nowhere.
 _COUNTED = "(r.state = 'judged' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
 _OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
 _OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")

@@ -101,7 +101,7 @@ TABLES = {
     # Lists that ScaiKey does not return, for plan. `kind` is the kind of their rows, and
     # `scaikey_id` the group, tenant or partner that they belong to.
     "unreadable_lists": TemporaryTable("ul", "kind, scaikey_id, detail"),
-    # The tenants whose rows may be deactivated: those the credentials can read.
+    # The tenants whose rows may be deactivated: the credentials of this server can read them.
     "scope_tenants": TemporaryTable("sc", "tenant_id uuid", index="tenant_id"),
     # Tenants whose people lose no access: removals are turned off, or a list can't be read. NULL
     # stands for everything. Confirm and judge read them.
