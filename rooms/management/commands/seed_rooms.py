@@ -78,35 +78,20 @@ class Command(BaseCommand):
             default="seeded",
             help="workspace; created if it does not exist (default seeded)",
         )
-        add("--rooms", metavar="N", type=_count, default=1, help="number of rooms (default 1)")
-        add(
-            "--events",
-            metavar="N",
-            type=_count,
-            default=1000,
-            help="number of events per room (default 1,000)",
-        )
-        add(
-            "--media",
-            metavar="N",
-            type=_count,
-            default=0,
-            help="number of files per room (default 0)",
-        )
-        add(
-            "--media-bytes",
-            metavar="N",
-            type=_int_between(0, MAX_FILE_BYTES),
-            default=10_000,
-            help="size of each file in bytes (default 10,000)",
-        )
-        add(
-            "--senders",
-            metavar="N",
-            type=_int_between(1, MAX_COUNT),
-            default=12,
-            help="number of senders (default 12)",
-        )
+        for name, parse, default, text in (
+            ("rooms", _count, 1, "number of rooms"),
+            ("events", _count, 1000, "number of events per room"),
+            ("media", _count, 0, "number of files per room"),
+            ("media-bytes", _int_between(0, MAX_FILE_BYTES), 10_000, "size of each file in bytes"),
+            ("senders", _int_between(1, MAX_COUNT), 12, "number of senders"),
+        ):
+            add(
+                f"--{name}",
+                metavar="N",
+                type=parse,
+                default=default,
+                help=f"{text} (default {default:,})",
+            )
         add(
             "--foreign-share",
             metavar="SHARE",

@@ -21,38 +21,31 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add(
-            "--port",
-            type=whole_number,
-            default=8790,
-            help="port; 0 selects a free one (default 8790)",
-        )
-        add(
-            "--people",
-            type=whole_number,
-            default=2000,
-            help="number of people, up to 1,000,000 (default 2,000)",
-        )
-        add("--tenants", type=whole_number, default=12, help="number of tenants (default 12)")
-        add("--partners", type=whole_number, default=3, help="number of partners (default 3)")
-        add("--groups", type=whole_number, default=150, help="number of groups (default 150)")
+        add("--port", type=whole_number, default=8790, help="port; 0: a free one (default 8790)")
+        for name, default, text in (
+            ("people", 2000, "number of people, up to 1,000,000"),
+            ("tenants", 12, "number of tenants"),
+            ("partners", 3, "number of partners"),
+            ("groups", 150, "number of groups"),
+            ("max-per-page", 100, "maximum number of rows per page; larger requests are capped"),
+            ("token-lifetime", 3600, "lifetime of tokens in seconds"),
+        ):
+            add(
+                f"--{name}",
+                type=whole_number,
+                default=default,
+                help=f"{text} (default {default:,})",
+            )
+        for name, text in (
+            ("latency", "delay of each response in seconds (default 0)"),
+            ("clock-offset", "error of the Date header in seconds (default 0)"),
+        ):
+            add(f"--{name}", type=float, default=0.0, help=text)
         add(
             "--seed",
             type=int,
             default=1,
             help="seed; the same seed and sizes give the same people and IDs (default 1)",
-        )
-        add(
-            "--latency",
-            type=float,
-            default=0.0,
-            help="delay of each response in seconds (default 0)",
-        )
-        add(
-            "--max-per-page",
-            type=whole_number,
-            default=100,
-            help="maximum number of rows per page; larger requests are capped (default 100)",
         )
         add(
             "--refuse-per-page",
@@ -61,36 +54,13 @@ class Command(BaseCommand):
         )
         add("--no-scim", dest="scim", action="store_false", help="status 404 for SCIM requests")
         add("--scim-cursors", action="store_true", help="lists by SCIM also by cursor (RFC 9865)")
-        add(
-            "--envelope",
-            choices=ENVELOPES,
-            default=ENVELOPES[0],
-            help=f"format of lists (default {ENVELOPES[0]})",
-        )
+        help_of_envelope = f"format of lists (default {ENVELOPES[0]})"
+        add("--envelope", choices=ENVELOPES, default=ENVELOPES[0], help=help_of_envelope)
         add("--auto-approve", action="store_true", help="automatic approval of registrations")
-        add(
-            "--token-lifetime",
-            type=whole_number,
-            default=3600,
-            help="lifetime of tokens in seconds (default 3600)",
-        )
         add("--no-at-hash", dest="at_hash", action="store_false", help="ID tokens without at_hash")
-        add(
-            "--clock-offset",
-            type=float,
-            default=0.0,
-            help="error of the Date header in seconds (default 0)",
-        )
-        add(
-            "--webhook-url",
-            default="",
-            help="webhook address for changes made through /sandbox/mutate",
-        )
-        add(
-            "--state-dir",
-            type=Path,
-            help="directory for changes made through /sandbox/mutate",
-        )
+        changes = "changes made through /sandbox/mutate"
+        add("--webhook-url", default="", help=f"webhook address for {changes}")
+        add("--state-dir", type=Path, help=f"directory for {changes}")
 
     def handle(self, **options: Any) -> None:
         stop = threading.Event()
