@@ -77,6 +77,7 @@ def release(version: str, *, runs_tests: bool) -> list[Path]:
         if runs_tests:
             _run("scripts/check")
             _run("scripts/test", "--all")
+            _run("scripts/test", "tests/deploy/test_container.py", SCAIWAVE_TEST_NIGHTLY="1")
         _run_git("commit", "--quiet", "--all", "--message", f"Release {version}")
         _run_git("tag", "--annotate", f"v{version}", "--message", f"Version {version}")
         archives = build(TOP / DIST)

@@ -13,6 +13,8 @@ DEPLOY_FILES = {
     "scaiwave-scheduler.service": "systemd unit of the scheduler",
     "scaiwave-backup.service": "systemd unit of a backup",
     "scaiwave-backup.timer": "systemd timer that backs up every night",
+    "Dockerfile": "image of the suite",
+    "compose.yaml": "a server in containers, for Docker Compose",
     "nginx.conf": "site of nginx, the reverse proxy",
     "prometheus-alerts.yml": "alert rules of Prometheus",
     "grafana-dashboard.json": "dashboard of Grafana",
