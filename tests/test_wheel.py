@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -129,6 +130,19 @@ def test_success_the_demo_and_the_web_server_from_the_wheel(installation: Instal
         installation.environment["SCAIWAVE_SCAIGRID_URL"] = url
         assert "none failed" in run("scaigrid", "check")
         assert_web_server_answers(installation)
+    assert_server_of_0_2_0_is_upgraded(installation)
+
+
+def assert_server_of_0_2_0_is_upgraded(installation: Installation) -> None:
+    """No file of the checkout is needed."""
+    home = installation.directory / "old"
+    with tarfile.open(CHECKOUT / "tests/upgrade/v0_2_0/home-sqlite.tar.gz") as archive:
+        archive.extractall(home, filter="data")
+    home.chmod(0o700)
+    installation.environment["SCAIWAVE_HOME"] = str(home)
+    installation.run("admin", "backup", "--output", str(installation.directory))
+    installation.run("manage", "migrate", "--verbosity", "0")
+    assert "locally" in installation.run("admin", "list-tenants")
 
 
 def assert_web_server_answers(installation: Installation) -> None:

@@ -1,9 +1,10 @@
-"""A server of version 0.1.0 works after `migrate`: its data, settings, jobs and bundles.
+"""A server of an earlier release works after `migrate`: its data, settings, jobs and bundles.
 
-The servers in `v0_1_0` were made with 0.1.0 as it was before the plain language, against its
-sandbox: a registration, two syncs, a local tenant that is suspended, limits, a role granted to a
-person and a group, two keys, a policy, an administrator, four rooms with attachments of which one
-was imported, a search index, and a queued sync.
+The servers in `v0_1_0` and `v0_2_0` were made with that release (0.1.0 as it was before the plain
+language), against its sandbox: a registration, two syncs, a local tenant that is suspended, limits,
+a role granted to a person and a group, two keys, a policy, an administrator, four rooms with
+attachments of which one was imported, a search index, and a queued sync. That of 0.2.0 also has a
+session of its administrator, and one more job.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tests.services.postgres import create_database
 
 pytestmark = [pytest.mark.once, pytest.mark.ci]
 KIND = "postgresql" if ON_POSTGRES else "sqlite"
-DATA = Path(__file__).parent / "v0_1_0"
+RELEASES = ("v0_1_0", "v0_2_0")
 OLD_SCAIKEY = "http://127.0.0.1:8795"
 SIZE: dict[str, Any] = {"seed": 2026, "partners": 2, "tenants": 4, "people": 80, "groups": 8}
 """The directory of the sandbox that the old server was synced with."""
@@ -43,8 +44,9 @@ TENANT = "acme"
 
 @dataclass(frozen=True)
 class OldServer:
-    """`environment` leads processes to the server."""
+    """`environment` leads processes to the server, and `data` are the files it was made of."""
 
+    data: Path
     environment: dict[str, str]
     sandbox: Sandbox
 
@@ -57,15 +59,16 @@ class OldServer:
         return json.loads(result.out)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=RELEASES)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OldServer]:
     """Restore the server and migrate it. Nothing changes but the port of its ScaiKey."""
+    data = Path(__file__).parent / request.param
     home = tmp_path_factory.mktemp("upgrade") / "home"
     home.mkdir(mode=0o700)
     with ExitStack() as stack:
-        with tarfile.open(DATA / f"home-{KIND}.tar.gz") as archive:
+        with tarfile.open(data / f"home-{KIND}.tar.gz") as archive:
             archive.extractall(home, filter="data")
         sandbox = stack.enter_context(Sandbox(**SIZE))
         settings = home / ".env"
@@ -74,13 +77,13 @@ def server(
         environment = {"SCAIWAVE_HOME": str(home)}
         if ON_POSTGRES:
             url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
-            load_dump(url)
+            load_dump(data, url)
             environment["SCAIWAVE_DB_URL"] = url
         names = [name for name in os.environ if name.startswith("SCAIWAVE_")]
         with pytest.MonkeyPatch.context() as patch:
             for name in names:
                 patch.delenv(name)
-            server = OldServer(environment, sandbox)
+            server = OldServer(data, environment, sandbox)
             before = server.run("admin", "list-tenants")
             assert (before.code, "SW_DATABASE_UNMIGRATED" in before.err) == (2, True)
             migrated = server.run("manage", "migrate")
@@ -97,10 +100,10 @@ def _only_settings_of_the_old_server(
         monkeypatch.delenv(name)
 
 
-def load_dump(url: str) -> None:
+def load_dump(data: Path, url: str) -> None:
     import psycopg
 
-    statements = gzip.decompress((DATA / "postgresql.sql.gz").read_bytes())
+    statements = gzip.decompress((data / "postgresql.sql.gz").read_bytes())
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statements)
 
@@ -243,7 +246,7 @@ def test_success_rooms_are_exported_and_bundles_imported(server: OldServer, tmp_
     assert exported.code == 0, exported.err
     workspace = server.read("room", "workspaces", "--tenant", TENANT)["workspaces"][0]
     importer = workspace["importers"][0]["id"]
-    for bundle in (path, DATA / f"room-{KIND}.zip"):
+    for bundle in (path, server.data / f"room-{KIND}.zip"):
         report = server.read("room", "verify", str(bundle))
         assert report["signature"]["status"] == "valid"
         done = server.read(
@@ -265,29 +268,57 @@ def test_success_the_administrator_signs_in_with_the_old_password(server: OldSer
     assert done.out == "root\n", done.err
 
 
+OPEN_WITH_OLD_SESSION = """
+import django, sys; django.setup()
+from django.conf import settings
+from django.test import Client
+from django.test.utils import setup_test_environment
+setup_test_environment()
+client = Client()
+client.cookies[settings.SESSION_COOKIE_NAME] = sys.argv[1]
+print(client.get("/admin/").status_code)
+"""
+
+
+def test_success_the_administrator_stays_signed_in(server: OldServer) -> None:
+    path = server.data / f"session-{KIND}.txt"
+    if not path.exists():
+        pytest.skip("The server of 0.1.0 was made without a session.")
+    full = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings", "SCAIWAVE_PROFILE": "full"}
+    command = [sys.executable, "-c", OPEN_WITH_OLD_SESSION, path.read_text().strip()]
+    done = run_process(command, **full, **server.environment)
+    assert done.out == "200\n", done.err
+
+
 @pytest.mark.redis
-def test_success_a_queued_job_of_the_old_release_is_discarded(
-    server: OldServer, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_success_queued_jobs_of_the_old_release(server: OldServer, redis_url: str) -> None:
+    """Those of 0.1.0 are discarded; those of 0.2.0 run."""
     redis = Redis.from_url(redis_url)
     redis.flushdb()
-    load_queue(redis)
+    jobs = load_queue(server.data, redis)
     log = run_worker(**server.environment, SCAIWAVE_REDIS_URL=redis_url)
-    assert "SW_JOB_REFUSED" in log
-    assert "full_sync_of_0_1_0" in log
+    for job in jobs:
+        assert job in log
+        assert redis.exists(f"rq:job:{job}") == 0
+    is_discarded = "SW_JOB_REFUSED" in log
+    assert is_discarded is (server.data.name == "v0_1_0")
+    assert is_discarded or log.count("Job completed") == len(jobs) == 2
     assert redis.llen("rq:queue:default") == 0
-    assert redis.exists("rq:job:full_sync_of_0_1_0") == 0
 
 
-def load_queue(redis: Redis) -> None:
-    for key, value in json.loads((DATA / "queue.json").read_text(encoding="utf-8")).items():
+def load_queue(data: Path, redis: Redis) -> list[str]:
+    """Return the IDs of the jobs."""
+    ids = []
+    for key, value in json.loads((data / "queue.json").read_text(encoding="utf-8")).items():
         match value:
             case {"hash": fields}:
                 mapping: Any = {name: base64.b64decode(text) for name, text in fields.items()}
                 redis.hset(key, mapping=mapping)
             case {"list": items}:
-                redis.rpush(key, *map(base64.b64decode, items))
+                ids += [base64.b64decode(item).decode() for item in items]
+                redis.rpush(key, *ids)
             case {"set": items}:
                 redis.sadd(key, *map(base64.b64decode, items))
             case _:
                 raise AssertionError(value)
+    return ids
