@@ -22,13 +22,13 @@ from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, S
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.models import Room, RoomState, WorkspaceMember
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.backup.manifest import (
     Attachments,
     BackupDraft,
     DatabaseDump,
     Manifest,
-    write_manifest,
 )
 from scaiwave.operations.backup.tables import measure_sqlite
 from scaiwave.operations.jobs.queries import show_job
@@ -146,24 +146,24 @@ class SampleData:
         file.unlink(missing_ok=True)
         with closing(sqlite3.connect(file)) as database, database:
             database.execute("CREATE TABLE django_migrations (app, name)")
-        draft = BackupDraft(directory, "backup")
+        draft = BackupDraft(directory, "scaiwave-20261129T020000Z")
         draft.add(file.name)
         (directory / "manifest.json").unlink(missing_ok=True)
-        write_manifest(
-            draft,
+        draft.finish(
             Manifest(
                 version=1,
-                name="backup",
+                name=draft.name,
                 created_at=NOW,
                 scaiwave_version="0.2.0",
                 server_name="localhost",
                 database=DatabaseDump(
-                    "sqlite", file.name, "3.46", "", [], measure_sqlite(directory / file.name)
+                    "sqlite", file.name, "3.46", "3.46", [], measure_sqlite(directory / file.name)
                 ),
-                attachments=Attachments("files", 0, 0),
+                attachments=Attachments("files", 0, 0, []),
                 has_secrets=False,
                 files=dict(draft.files),
             ),
+            null_progress_factory,
         )
         return directory
 

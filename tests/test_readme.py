@@ -6,10 +6,12 @@ A block of commands that can't run here has a comment before it in its page, wit
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -25,6 +27,7 @@ UPGRADE = "docs/how-to/upgrade.md"
 WEBHOOKS = "docs/how-to/webhooks.md"
 MONITORING = "docs/how-to/monitoring.md"
 PRODUCTION = "docs/how-to/production.md"
+BACKUP = "docs/how-to/backup.md"
 MAX_README_LINES = 150
 ELLIPSIS = "…"
 SKIP = "skip, "
@@ -159,8 +162,57 @@ def test_success_production(tmp_path: Path, database_url: str, redis_url: str) -
                 assert_block_runs(block, reader)
 
 
+@pytest.mark.ci
+@pytest.mark.only_on("postgresql")
+def test_success_backup(tmp_path: Path, migrated: str, database_url: str) -> None:
+    """The server is lost before the steps of the restore."""
+    prefix, name = tmp_path / "root", urlsplit(database_url).path[1:]
+    for directory in ("var/lib/scaiwave", "var/tmp", "var/backups", "etc/systemd/system"):
+        (prefix / directory).mkdir(mode=0o700, parents=True)
+    copy_database(migrated, database_url)
+    environment = {
+        "PGHOST": parse_qs(urlsplit(database_url).query)["host"][0],
+        "PGUSER": "scaiwave",
+        "SCAIWAVE_HOME": f"{prefix}/var/lib/scaiwave",
+        "SCAIWAVE_ENV_FILE": f"{prefix}/etc/scaiwave/env",
+    }
+    replaced = {
+        "-o scaiwave -g scaiwave ": "",
+        "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
+        "systemctl ": ": systemctl ",
+        "postgres://scaiwave@/scaiwave_copy?host=/run/postgresql": database_url.replace(
+            name, f"{name}_copy"
+        ),
+        "postgres://scaiwave@/scaiwave?host=/run/postgresql": database_url,
+        "template0 scaiwave": f"template0 {name}",
+        "activate-restore ": "activate-restore --no-input ",
+        **{f"/{top}/": f"{prefix}/{top}/" for top in ("etc", "var")},
+    }
+    with open_terminal(tmp_path, environment, replaced) as reader:
+        configure = next(block for block in find_blocks(PRODUCTION) if "cat >/etc" in block.text)
+        reader.run(f"mkdir /etc/scaiwave\n{configure.text.partition('chown')[0]}")
+        reader.run("scaiwave manage seed_rooms --tenant acme --events 20 --media 2")
+        room = reader.run(
+            "scaiwave room list --tenant acme --json | grep -m 1 -o '[0-9a-f-]\\{36\\}'"
+        )
+        reader.replaced["<room>"] = room.strip()
+        backups = prefix / "var/backups/scaiwave"
+        for block in find_blocks(BACKUP):
+            if "createdb" in block.text and "_copy" not in block.text:
+                reader.run(f"dropdb --force {name}")
+                shutil.rmtree(prefix / "var/lib/scaiwave/media")
+            if not block.marker:
+                assert_block_runs(block, reader)
+            first = min(backups.glob("scaiwave-*"))
+            reader.replaced["scaiwave-20261129T020000Z"] = first.name
+        assert len(list(backups.iterdir())) == 2
+        reader.run(f"dropdb {name}_copy")
+    assert len(list(prefix.glob("var/*/scaiwave/media/tenant/*/*"))) == 2
+    assert len(list(prefix.glob("var/tmp/scaiwave-copy/media/tenant/*/*"))) == 2
+
+
 def test_success_markers_are_known() -> None:
-    for page in (README, STARTED, TOUR, UPGRADE, WEBHOOKS, MONITORING, PRODUCTION):
+    for page in (README, STARTED, TOUR, UPGRADE, WEBHOOKS, MONITORING, PRODUCTION, BACKUP):
         for block in find_blocks(page):
             assert re.fullmatch(r"|background|exit \d|skip, .{10,}", block.marker), block
 

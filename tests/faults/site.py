@@ -138,6 +138,10 @@ class Site:
             site.url = url
             yield site
 
+    @property
+    def backups(self) -> Path:
+        return self.home.with_name("backups")
+
     def settings(self, via: str = "") -> dict[str, str]:
         """Return the settings of a process that reaches the server `via` through its proxy."""
         addresses = {
@@ -173,6 +177,8 @@ class Site:
             "job": self.job,
             "bundle": self.bundle,
             "home": self.home,
+            "backups": self.backups,
+            "backup": next(self.backups.glob("scaiwave-*"), ""),
         }
         command = words.format(**names).split()
         is_script = command[0].startswith("scripts/")
@@ -215,6 +221,8 @@ class Site:
         answer = json.loads(prepared.stdout.splitlines()[-1])
         self.room, self.person = answer["room"], answer["person"]
         self._run_ok("scripts/backfill_search_index.py --execute")
+        self.backups.mkdir()
+        self._run_ok("admin backup --output {backups}")
         self.objects = self.bucket.files()
         self.jobs = {key: self.redis.dump(key) or b"" for key in self._list_keys()}
         (self.job,) = (key[len(JOB_PREFIX) :].decode() for key in self._list_jobs())

@@ -180,6 +180,8 @@ def is_noticed(command: Command, via: str, moment: str, fault: str) -> bool:
 
     What Redis takes a changed request for depends on its other bytes.
     """
+    if fault.startswith("corrupt") and FaultKind.CORRUPT not in command.outcomes:
+        return False
     if fault == "corrupt-request" and via in {REDIS, SCAIKEY}:
         return False
     if fault.startswith("corrupt") and via == S3:

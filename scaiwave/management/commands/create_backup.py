@@ -62,8 +62,8 @@ class Command(OperatorCommand):
             progress_factory=self.output.progress,
             now=timezone.now(),
         )
-        if result.warning:
-            self.output.warn(result.warning)
+        for warning in result.iter_warnings():
+            self.output.warn(warning)
         if self.output.as_json:
             self.output.print_json({"backup": result.facts()})
         else:

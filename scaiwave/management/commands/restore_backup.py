@@ -58,6 +58,8 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=self.dry_run,
         )
+        for warning in result.backup.iter_warnings():
+            self.output.warn(warning)
         self.print_result(result.document())
         if not self.output.as_json:
             if result.health is not None:

@@ -23,8 +23,8 @@ class Command(OperatorCommand):
         "--server postgres://scaiwave@db2.example.com/postgres",
     )
     help = (
-        "Compare every file of a backup with its manifest, restore its database into a temporary "
-        "one, and compare the rows of every table. The temporary database is removed."
+        "Compare every file of a backup with its manifest, and the rows of every table with the "
+        "rows of the server. On PostgreSQL they are restored into a temporary database."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,11 +45,13 @@ class Command(OperatorCommand):
             progress_factory=self.output.progress,
             now=timezone.now(),
         )
+        for warning in result.iter_warnings():
+            self.output.warn(warning)
         if self.output.as_json:
             self.output.print_json({"backup": result.facts(), "is_intact": True})
         else:
             self.output.print_record(COLUMNS, result.facts())
             self.output.print_line(
-                f"Backup {result.directory.name} is intact: restored into a temporary "
-                "database, every table has the rows that the server had."
+                f"Backup {result.directory.name} is intact: every table has the rows that the "
+                "server had."
             )

@@ -42,12 +42,8 @@ class ActivateRestoreResult:
         )
 
     def document(self) -> dict[str, Any]:
-        row = self.restoration
-        restoration = row and {
-            "backup": row.backup,
-            "backup_at": row.backup_at,
-            "restored_at": row.restored_at,
-        }
+        row, names = self.restoration, ("backup", "backup_at", "restored_at")
+        restoration = row and {name: getattr(row, name) for name in names}
         return {"restoration": restoration, "drift": self.drift, "changed": row is not None}
 
 
@@ -74,10 +70,9 @@ def activate_restore(
         return ActivateRestoreResult(None, None, dry_run)
     drift = None
     if measures_drift and has_credentials(config):
-        report = compute_drift(
+        drift = compute_drift(
             operator=operator, progress_factory=progress_factory, before_activation=True
-        )
-        drift = report.counts()
+        ).counts()
     show_drift(drift)
     if not dry_run:
         confirm(
@@ -86,12 +81,11 @@ def activate_restore(
         )
         with transaction.atomic():
             Restoration.objects.all().delete()
-            details = {"restored_at": row.restored_at.isoformat()}
             record_audit(
                 operator=operator,
                 action="activate-restore",
                 subject=AuditSubject("backup", row.backup, row.backup),
                 now=now,
-                details=details,
+                details={"restored_at": row.restored_at.isoformat()},
             )
     return ActivateRestoreResult(row, drift, dry_run)

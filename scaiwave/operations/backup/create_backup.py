@@ -1,6 +1,7 @@
 """Create a backup: the database, then the attachments, then the secrets.
 
-Attachments never change, so a later copy has every file that the database refers to.
+Attachments never change, so a later copy has every file that the database refers to. The backup
+lists the names of files that were deleted during it.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
+from rooms.models.media import get_storage_name
 from scaiwave import __version__
 from scaiwave.config import Configuration
 from scaiwave.config.secret_keys import find_encryption_keys, find_secret_key
@@ -23,64 +25,28 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.core.sql import fetch
 from scaiwave.operations.backup import postgresql
-from scaiwave.operations.backup.databases import back_up_sqlite, get_live_settings, open_database
+from scaiwave.operations.backup.databases import back_up_sqlite, open_database
 from scaiwave.operations.backup.manifest import (
+    ATTACHMENT_LIST,
+    ATTACHMENTS,
     VERSION,
     Attachments,
+    Backup,
     BackupDraft,
     DatabaseDump,
     Manifest,
-    check_files,
     create_directory,
     iter_chunks,
-    write_manifest,
 )
 from scaiwave.operations.backup.tables import measure_postgresql, measure_sqlite
 from scaiwave.storage.media import media_root
 from scaiwave.storage.schema_version import OWN_APPS
 from tenants.audit.record import AuditSubject, record_audit
-from tenants.lookup.serializers import Row
 
-SQLITE_FILE, POSTGRESQL_FILE = "database.sqlite3", "database.dump"
-ATTACHMENTS, ATTACHMENT_LIST = "attachments", "attachments.jsonl"
-SECRETS = "secrets"
 _PENDING_REGISTRATION = ("scaikey-re*", ".scaikey-registration.json.*.response")
 _MIGRATIONS = "SELECT app || '.' || name FROM django_migrations ORDER BY id"
-
-
-@dataclass(frozen=True)
-class BackupResult:
-    directory: Path
-    manifest: Manifest
-
-    def facts(self) -> Row:
-        database, attachments = self.manifest.database, self.manifest.attachments
-        return {
-            "name": self.directory.name,
-            "directory": str(self.directory),
-            "created_at": self.manifest.created_at,
-            "database": database.kind,
-            "database_version": database.server_version,
-            "tables": len(database.tables),
-            "rows": database.rows,
-            "attachments": attachments.count,
-            "attachment_bytes": attachments.bytes,
-            "attachments_included": attachments.kind == "files",
-            "secrets_included": self.manifest.has_secrets,
-            "size_bytes": self.manifest.total_bytes,
-        }
-
-    @property
-    def warning(self) -> str:
-        """Return what this backup lacks, if anything."""
-        if self.manifest.attachments.kind == "files":
-            return ""
-        return (
-            f"The attachments are in a bucket, and {ATTACHMENT_LIST} only lists them. A list is "
-            "not a copy: back up the bucket itself."
-        )
+_MEDIA = "SELECT tenant_id, sha256 FROM sw_media WHERE scan_status <> 'infected'"
 
 
 def create_backup(
@@ -91,7 +57,7 @@ def create_backup(
     with_secrets: bool,
     progress_factory: ProgressFactory,
     now: datetime,
-) -> BackupResult:
+) -> Backup:
     """Write a new backup into a directory, read it again, and record it in the audit log.
 
     Other processes may write to the server during this. Raises DatabaseToolUnusable,
@@ -100,9 +66,9 @@ def create_backup(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with create_directory(parent, now) as draft:
-        is_sqlite = connection.vendor == "sqlite"
-        database = _dump_sqlite(draft) if is_sqlite else _dump_postgresql(draft, progress_factory)
-        attachments = _copy_attachments(draft, config, progress_factory)
+        dump = _dump_sqlite if connection.vendor == "sqlite" else _dump_postgresql
+        database, expected = dump(draft, progress_factory)
+        attachments = _copy_attachments(draft, config, expected, progress_factory)
         if with_secrets:
             _copy_secrets(draft, config)
         manifest = Manifest(
@@ -116,119 +82,116 @@ def create_backup(
             has_secrets=with_secrets,
             files=dict(draft.files),
         )
-        check_files(draft.directory, manifest, progress_factory)
-        write_manifest(draft, manifest)
-    result = BackupResult(draft.directory, manifest)
-    details = {name: result.facts()[name] for name in ("directory", "rows", "secrets_included")}
+        draft.finish(manifest, progress_factory)
+    backup = Backup(parent / draft.name, manifest)
+    _record(operator, backup, now)
+    return backup
+
+
+def _record(operator: Operator, backup: Backup, now: datetime) -> None:
+    facts, name = backup.facts(), backup.directory.name
     with transaction.atomic():
-        subject = AuditSubject("backup", draft.name, draft.name)
         record_audit(
             operator=operator,
             action="backup",
-            subject=subject,
+            subject=AuditSubject("backup", name, name),
             now=now,
-            details=details,
+            details={key: facts[key] for key in ("directory", "rows", "secrets_included")},
             is_change=False,
         )
-    return result
 
 
-def _dump_sqlite(draft: BackupDraft) -> DatabaseDump:
-    path = draft.directory / SQLITE_FILE
+def _dump_sqlite(
+    draft: BackupDraft, progress_factory: ProgressFactory
+) -> tuple[DatabaseDump, set[str]]:
+    path = draft.directory / "database.sqlite3"
     back_up_sqlite(path)
-    draft.add(SQLITE_FILE)
+    draft.add(path.name)
     copy = open_database({"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)})
     with closing(copy), copy.cursor() as cursor:
-        migrations = _load_migrations(cursor)
-    return DatabaseDump(
-        kind="sqlite",
-        file=SQLITE_FILE,
-        server_version=fetch("SELECT sqlite_version()")[0][0],
-        tool_version="",
-        migrations=migrations,
-        tables=measure_sqlite(path),
-    )
+        cursor.execute("SELECT sqlite_version()")
+        version = cursor.fetchone()[0]
+        migrations, expected = _read_names(cursor)
+    tables = measure_sqlite(path)
+    return DatabaseDump("sqlite", path.name, version, version, migrations, tables), expected
 
 
-def _dump_postgresql(draft: BackupDraft, progress_factory: ProgressFactory) -> DatabaseDump:
-    database = open_database(get_live_settings())
+def _dump_postgresql(
+    draft: BackupDraft, progress_factory: ProgressFactory
+) -> tuple[DatabaseDump, set[str]]:
+    file = "database.dump"
+    database = open_database(connection.settings_dict)
     with closing(database):
         server = postgresql.get_server_version(database)
-        tool = postgresql.get_tool("pg_dump", at_least=server, needed_by="the server")
-        with postgresql.open_snapshot(database) as snapshot:
+        tool = postgresql.require_tool("pg_dump", at_least=server, needed_by="the server")
+        with postgresql.open_snapshot(database) as snapshot, database.cursor() as cursor:
             with progress_factory("Dumping the database", ColumnType.BYTES) as advance:
-                chunks = _report(postgresql.dump(database, snapshot), advance)
-                draft.write(POSTGRESQL_FILE, chunks)
-            with database.cursor() as cursor:
-                migrations = _load_migrations(cursor)
+                draft.write(file, postgresql.dump(database, snapshot), advance)
+            migrations, expected = _read_names(cursor)
             tables = measure_postgresql(database)
-    return DatabaseDump(
-        kind="postgresql",
-        file=POSTGRESQL_FILE,
-        server_version=server,
-        tool_version=tool,
-        migrations=migrations,
-        tables=tables,
-    )
+    return DatabaseDump("postgresql", file, server, tool, migrations, tables), expected
 
 
-def _report(chunks: Iterator[bytes], advance: Any) -> Iterator[bytes]:
-    done = 0
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        advance(done, None)
-
-
-def _load_migrations(cursor: Any) -> list[str]:
+def _read_names(cursor: Any) -> tuple[list[str], set[str]]:
+    """Return the migrations of the suite, and the names of all attachments."""
     cursor.execute(_MIGRATIONS)
-    return [name for (name,) in cursor.fetchall() if name.startswith(OWN_APPS)]
+    migrations = [name for (name,) in cursor.fetchall() if name.startswith(OWN_APPS)]
+    cursor.execute(_MEDIA)
+    rows = cursor.fetchall()
+    return migrations, {get_storage_name(UUID(str(tenant)), sha256) for tenant, sha256 in rows}
 
 
 def _copy_attachments(
-    draft: BackupDraft, config: Configuration, progress_factory: ProgressFactory
+    draft: BackupDraft,
+    config: Configuration,
+    expected: set[str],
+    progress_factory: ProgressFactory,
 ) -> Attachments:
+    sizes: dict[str, int] = {}
     if config.get_str("SCAIWAVE_S3_BUCKET"):
-        return _list_bucket(draft)
-    root = media_root(config)
-    count = size = 0
-    with progress_factory("Copying attachments", ColumnType.COUNT) as advance:
-        for path in _iter_files(root / "tenant"):
+        draft.write(ATTACHMENT_LIST, _list_bucket(sizes))
+    else:
+        with progress_factory("Copying attachments", ColumnType.COUNT) as advance:
+            for name, chunks in _iter_files(media_root(config)):
+                sizes[name] = draft.write(f"{ATTACHMENTS}/{name}", chunks)
+                advance(len(sizes), None)
+    return Attachments(
+        kind="list" if ATTACHMENT_LIST in draft.files else "files",
+        count=len(sizes),
+        bytes=sum(sizes.values()),
+        missing=sorted(expected - sizes.keys()),
+    )
+
+
+def _iter_files(root: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield the name and the content of each file. A directory that can't be read is an error."""
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for parent, directories, files in os.walk(root / "tenant", onerror=fail):
+        directories.sort()
+        for path in (Path(parent, name) for name in sorted(files)):
             try:
-                chunks = iter_chunks(path)
+                file = path.open("rb")
             except FileNotFoundError:
                 continue  # It has just been deleted.
-            name = f"{ATTACHMENTS}/{path.relative_to(root).as_posix()}"
-            size += draft.write(name, chunks).bytes
-            count += 1
-            advance(count, None)
-    return Attachments("files", count, size)
+            yield path.relative_to(root).as_posix(), iter_chunks(file)
 
 
-def _iter_files(directory: Path) -> Iterator[Path]:
-    for parent, directories, files in os.walk(directory):
-        directories.sort()
-        yield from (Path(parent, name) for name in sorted(files))
-
-
-def _list_bucket(draft: BackupDraft) -> Attachments:
-    count = size = 0
-
-    def iter_lines() -> Iterator[bytes]:
-        nonlocal count, size
-        storage: Any = default_storage
-        for item in storage.bucket.objects.filter(Prefix="tenant/"):
-            count, size = count + 1, size + item.size
-            line = {
-                "name": item.key,
-                "bytes": item.size,
-                "etag": item.e_tag,
-                "modified_at": item.last_modified,
-            }
-            yield to_json(line, indent=None).encode() + b"\n"
-
-    draft.write(ATTACHMENT_LIST, iter_lines())
-    return Attachments("list", count, size)
+def _list_bucket(sizes: dict[str, int]) -> Iterator[bytes]:
+    """Yield the lines of the list, and note the size of each object."""
+    storage: Any = default_storage
+    for item in storage.bucket.objects.filter(Prefix="tenant/"):
+        sizes[item.key] = item.size
+        line = {
+            "name": item.key,
+            "bytes": item.size,
+            "etag": item.e_tag,
+            "modified_at": item.last_modified,
+        }
+        yield to_json(line, indent=None).encode() + b"\n"
 
 
 def _copy_secrets(draft: BackupDraft, config: Configuration) -> None:
@@ -238,9 +201,9 @@ def _copy_secrets(draft: BackupDraft, config: Configuration) -> None:
         "SCAIWAVE_ENCRYPTION_KEYS": ",".join(find_encryption_keys(config)),
     }
     lines = [f"{name}={value}\n".encode() for name, value in values.items() if value]
-    draft.write(f"{SECRETS}/secret-keys.env", lines)
-    if config.env_file.exists():
-        draft.write(f"{SECRETS}/env", iter_chunks(config.env_file))
+    draft.write("secrets/secret-keys.env", lines)
+    files = {"env": config.env_file} if config.env_file.exists() else {}
     for pattern in _PENDING_REGISTRATION:
-        for path in sorted(config.home.glob(pattern)):
-            draft.write(f"{SECRETS}/{path.name}", iter_chunks(path))
+        files |= {path.name: path for path in config.home.glob(pattern)}
+    for name, path in files.items():
+        draft.write(f"secrets/{name}", iter_chunks(path.open("rb")))

@@ -6,14 +6,14 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.db import OperationalError, connections
+from django.db import OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
@@ -24,9 +24,10 @@ from scaiwave.core.files import (
     DRAFT_SUFFIX,
     atomic_write,
     create_private_file,
+    remove_abandoned_drafts,
     translate_write_errors,
 )
-from scaiwave.operations.backup.errors import DatabaseNotEmpty
+from scaiwave.operations.backup.errors import BackupDamaged, DatabaseNotEmpty
 from scaiwave.operations.backup.manifest import iter_chunks
 from scaiwave.storage.error_mapping import DatabaseBusy
 
@@ -49,16 +50,12 @@ def open_named_database(settings: dict[str, Any], option: str) -> BaseDatabaseWr
     database = open_database(settings)
     try:
         database.ensure_connection()
-    except OperationalError as error:
+    except (OperationalError, ProgrammingError) as error:  # the latter for an unknown option
         raise DatabaseUnreachable(
-            f"The database of {option} can't be used: {str(error).strip()}.",
+            f"The database of {option} can't be used: {' '.join(str(error).split())}.",
             fix=f"Create it with `createdb`, or correct {option}.",
         ) from None
     return database
-
-
-def get_live_settings() -> dict[str, Any]:
-    return dict(connections["default"].settings_dict)
 
 
 def parse_target(
@@ -119,44 +116,48 @@ def back_up_sqlite(target: Path) -> None:
     """Copy the live database to a new file, as of one moment, by SQLite's backup API."""
     connection = connections["default"]
     connection.ensure_connection()
-    with translate_write_errors(target):
-        os.close(create_private_file(target))
-    try:
-        with closing(sqlite3.connect(target)) as copy:
-            connection.connection.backup(copy, progress=_give_up_after(MAX_WAIT_SECONDS))
-            # One file without a journal beside it; Django changes the mode again.
-            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-            raise DiskFull(f"{target} can't be written: {error}.") from None
-        with connection.wrap_database_errors:
-            raise
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
 
-
-def _give_up_after(seconds: float) -> Callable[[int, int, int], None]:
-    """Return a function that SQLite's backup calls, which otherwise waits without limit."""
-    deadline = time.monotonic() + seconds
-
-    def check(status: int, remaining: int, total: int) -> None:
+    def give_up(status: int, remaining: int, total: int) -> None:
         is_waiting = status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-        if is_waiting and time.monotonic() > deadline:
+        if is_waiting and time.monotonic() > deadline:  # SQLite waits without limit.
             raise DatabaseBusy("Another process has locked the SQLite database.")
 
-    return check
-
-
-def restore_sqlite(source: Path, target: Path, statements: Iterable[tuple[str, list[Any]]]) -> None:
-    """Copy a backup to a new file, and run statements in it before it has its name."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
+    with translate_write_errors(target):
+        os.close(create_private_file(target))
     with (
-        translate_write_errors(target),
-        atomic_write(target, overwrite=False, draft=draft) as file,
+        connection.wrap_database_errors,
+        _full_disks(target),
+        closing(sqlite3.connect(target)) as copy,
     ):
-        file.writelines(iter_chunks(source))
-        file.flush()
-        with closing(sqlite3.connect(draft)) as copy, copy:
-            for sql, parameters in statements:
-                copy.execute(sql, parameters)
+        connection.connection.backup(copy, progress=give_up)
+        # One file without a journal beside it; Django changes the mode again.
+        copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def restore_sqlite(source: Path, target: Path, script: str = "") -> None:
+    """Copy a backup to a new file, and run a script in it before it has its name."""
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
+    with translate_write_errors(target):
+        remove_abandoned_drafts(target)
+        with atomic_write(target, overwrite=False, draft=draft) as file:
+            file.writelines(iter_chunks(source.open("rb")))
+            file.flush()
+            try:
+                with _full_disks(target), closing(sqlite3.connect(draft)) as copy:
+                    copy.executescript(script)
+            except sqlite3.DatabaseError as error:
+                raise BackupDamaged(f"SQLite can't use {source}: {error}.") from None
+
+
+@contextmanager
+def _full_disks(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}:
+            raise
+        raise DiskFull(f"{path} can't be written: {error}.") from None
 
 
 def use_as_default(settings: dict[str, Any]) -> None:

@@ -11,71 +11,76 @@ again. The lock on a draft ends with its process, so that a later backup can rem
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
-import secrets
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import IO, Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import FileUnwritable
 from scaiwave.core.files import (
-    DRAFT_SUFFIX,
+    atomic_directory,
     create_private_file,
     make_directories,
-    sync_directory,
+    remove_drafts_in,
     translate_write_errors,
 )
 from scaiwave.operations.backup.errors import BackupDamaged, BackupNotFound
-from scaiwave.operations.backup.tables import TableContents
+from scaiwave.operations.backup.tables import Count, TableContents
+from tenants.lookup.serializers import Row
 
 MANIFEST = "manifest.json"
+ATTACHMENTS, ATTACHMENT_LIST = "attachments", "attachments.jsonl"
 VERSION = 1
 CHUNK_BYTES = 1024 * 1024
 PREFIX = "scaiwave-"
+_MAX_LISTED = 3
+
+Release = Annotated[str, Meta(pattern=r"^\d{1,4}\b")]
+Name = Annotated[str, Meta(pattern=rf"^{PREFIX}[0-9TZ-]{{1,40}}\Z")]
 
 
 class FileContents(msgspec.Struct, frozen=True):
-    bytes: int
+    bytes: Count
     sha256: str
 
 
 class DatabaseDump(msgspec.Struct, frozen=True):
-    """`tool_version` is the version of pg_dump; empty for SQLite. `migrations` are app.name."""
+    """`tool_version` is the version of pg_dump, or SQLite's. `migrations` are app.name."""
 
     kind: Literal["postgresql", "sqlite"]
     file: str
-    server_version: str
-    tool_version: str
+    server_version: Release
+    tool_version: Release
     migrations: list[str]
     tables: dict[str, TableContents]
 
-    @property
-    def rows(self) -> int:
-        return sum(table.rows for table in self.tables.values())
-
 
 class Attachments(msgspec.Struct, frozen=True):
-    """`kind` is `list` if they are in a bucket: then the backup does not contain them."""
+    """`kind` is `list` if they are in a bucket: then the backup does not contain them. `missing`
+    are in the database, and not in the media store."""
 
     kind: Literal["files", "list"]
-    count: int
-    bytes: int
+    count: Count
+    bytes: Count
+    missing: list[str]
 
 
 class Manifest(msgspec.Struct, frozen=True):
     version: int
-    name: str
-    created_at: datetime
+    name: Name
+    created_at: Annotated[datetime, Meta(tz=True)]
     scaiwave_version: str
     server_name: str
     database: DatabaseDump
@@ -88,6 +93,43 @@ class Manifest(msgspec.Struct, frozen=True):
         return sum(file.bytes for file in self.files.values())
 
 
+@dataclass(frozen=True)
+class Backup:
+    directory: Path
+    manifest: Manifest
+
+    def facts(self) -> Row:
+        database, attachments = self.manifest.database, self.manifest.attachments
+        return {
+            "name": self.directory.name,
+            "directory": str(self.directory),
+            "created_at": self.manifest.created_at,
+            "database": database.kind,
+            "database_version": database.server_version,
+            "tables": len(database.tables),
+            "rows": sum(table.rows for table in database.tables.values()),
+            "attachments": attachments.count,
+            "attachment_bytes": attachments.bytes,
+            "attachments_included": attachments.kind == "files",
+            "attachments_missing": attachments.missing,
+            "secrets_included": self.manifest.has_secrets,
+            "size_bytes": self.manifest.total_bytes,
+        }
+
+    def iter_warnings(self) -> Iterator[str]:
+        """Yield what this backup lacks."""
+        attachments = self.manifest.attachments
+        if attachments.kind == "list":
+            yield (
+                f"The attachments are in a bucket, and {ATTACHMENT_LIST} only lists them. A list "
+                "is not a copy: back up the bucket itself."
+            )
+        if missing := attachments.missing:
+            count = pluralize(len(missing), "attachment")
+            names = join_examples(missing[:_MAX_LISTED], len(missing))
+            yield f"The media store lacked {count} of the database: {names}."
+
+
 class BackupDraft:
     """A backup that is being written. `files` has the files that are complete and synced."""
 
@@ -96,36 +138,45 @@ class BackupDraft:
         self.name = name
         self.files: dict[str, FileContents] = {}
 
-    def write(self, name: str, chunks: Iterable[bytes]) -> FileContents:
-        """Write one file, readable by this user only. Raises DiskFull and FileUnwritable."""
+    def write(
+        self, name: str, chunks: Iterable[bytes], advance: Callable[[int, None], None] | None = None
+    ) -> int:
+        """Write one file, readable by this user only, and return its size.
+
+        `advance` gets the bytes so far. Raises DiskFull and FileUnwritable.
+        """
         path = self.directory / name
-        digest, size = sha256(), 0
+        digest, size = hashlib.sha256(), 0
         with translate_write_errors(path):
             make_directories(path.parent)
             descriptor = create_private_file(path)
+        # Without a buffer, which closing the file would try to write to a full disk again.
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
+                rest = memoryview(chunk)
                 with translate_write_errors(path):
-                    _write_all(file.fileno(), chunk)
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                if advance:
+                    advance(size, None)
             with translate_write_errors(path):
-                os.fsync(file.fileno())
-        self.files[name] = contents = FileContents(size, digest.hexdigest())
-        return contents
+                os.fsync(descriptor)
+        self.files[name] = FileContents(size, digest.hexdigest())
+        return size
 
     def add(self, name: str) -> None:
         """List a file that another library has written."""
         path = self.directory / name
         with translate_write_errors(path), path.open("rb") as file:
             os.fsync(file.fileno())
-        self.files[name] = _hash_file(path)
+            self.files[name] = _hash(file)
 
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    def finish(self, manifest: Manifest, progress_factory: ProgressFactory) -> None:
+        """Read everything again, and write the manifest."""
+        check_files(self.directory, manifest, progress_factory)
+        self.write(MANIFEST, [to_json(msgspec.to_builtins(manifest)).encode(), b"\n"])
 
 
 @contextmanager
@@ -139,59 +190,22 @@ def create_directory(parent: Path, now: datetime) -> Iterator[BackupDraft]:
         raise FileUnwritable(
             f"{parent} is not a directory.", fix=f"Create {parent}, or name another directory."
         )
-    name = f"{PREFIX}{now:%Y%m%dT%H%M%SZ}"
-    path = parent / f".{name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}"
-    with translate_write_errors(path):
-        _remove_abandoned(parent)
-        path.mkdir(mode=0o700)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        draft = BackupDraft(path, name)
-        yield draft
-        with translate_write_errors(path):
-            for directory, _, _ in os.walk(path):
-                sync_directory(Path(directory))
-            draft.directory = _rename(path, parent / name)
-            draft.name = draft.directory.name
-            sync_directory(parent)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-    finally:
-        os.close(lock)
-
-
-def _rename(path: Path, target: Path) -> Path:
-    """Two backups may begin in the same second; a directory with files is never replaced."""
-    number, free = 1, target
-    while free.exists():
+    remove_drafts_in(parent)
+    name = first = f"{PREFIX}{now:%Y%m%dT%H%M%SZ}"
+    number = 1
+    # Two backups may begin in the same second.
+    while (parent / name).exists() or any(parent.glob(f".{name}.*")):
         number += 1
-        free = target.with_name(f"{target.name}-{number}")
-    return path.rename(free)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    for draft in parent.glob(f".{PREFIX}*{DRAFT_SUFFIX}"):
-        # Another user's draft is theirs to remove.
-        with suppress(OSError):
-            lock = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(draft)
-            finally:
-                os.close(lock)
-
-
-def write_manifest(draft: BackupDraft, manifest: Manifest) -> None:
-    text = to_json(msgspec.to_builtins(manifest))
-    draft.write(MANIFEST, [text.encode(), b"\n"])
+        name = f"{first}-{number}"
+    with atomic_directory(parent / name) as directory:
+        yield BackupDraft(directory, name)
 
 
 def load_manifest(directory: Path) -> Manifest:
     """Raises BackupNotFound and BackupDamaged."""
+    path = directory / MANIFEST
     try:
-        text = (directory / MANIFEST).read_bytes()
+        text = path.read_bytes()
     except OSError as error:
         raise BackupNotFound(
             f"{directory} is not a backup: {MANIFEST} can't be read: {error.strerror}."
@@ -199,52 +213,70 @@ def load_manifest(directory: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BackupDamaged(f"{directory / MANIFEST} can't be read: {error}.") from None
+        raise BackupDamaged(f"{path} can't be read: {error}.") from None
     if manifest.version != VERSION:
         raise BackupNotFound(
             f"{directory} has the form {manifest.version} of backups, and this release reads only "
             f"{VERSION}.",
             fix="Use the release that has created it, or a later one.",
         )
-    for name in (*manifest.files, manifest.database.file):
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BackupDamaged(f"{directory / MANIFEST} lists a file outside of it: {name!r}.")
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\0" in name:
+            raise BackupDamaged(f"{path} lists a file outside of the backup: {name!r}.")
+    if manifest.database.file not in manifest.files:
+        raise BackupDamaged(f"{path} does not list the database, {manifest.database.file!r}.")
     return manifest
 
 
-def check_files(directory: Path, manifest: Manifest, progress_factory: ProgressFactory) -> None:
-    """Compare size and SHA-256 of every file. Raises BackupDamaged, which names the first fault."""
-    done = 0
+def check_files(
+    directory: Path, manifest: Manifest, progress_factory: ProgressFactory, *, tolerates: str = ""
+) -> dict[str, BackupDamaged]:
+    """Compare size and SHA-256 of every file. Raises BackupDamaged, which names the first fault.
+
+    Faults of files in the directory `tolerates` are returned by the name of the file.
+    """
+    done, faults = 0, {}
     with progress_factory("Reading the backup", ColumnType.BYTES) as advance:
         for name, expected in manifest.files.items():
-            path = directory / name
             try:
-                found = _hash_file(path)
-            except OSError as error:
-                raise BackupDamaged(f"{path} can't be read: {error.strerror}.") from None
-            if found != expected:
-                raise BackupDamaged(
-                    f"{path} was changed: it has {found.bytes:,} bytes and the SHA-256 "
-                    f"{found.sha256} instead of {expected.bytes:,} bytes and {expected.sha256}."
-                )
-            done += found.bytes
+                _check_file(directory, name, expected)
+            except BackupDamaged as fault:
+                if not tolerates or not name.startswith(f"{tolerates}/"):
+                    raise
+                faults[name] = fault
+            done += expected.bytes
             advance(done, manifest.total_bytes)
+    return faults
 
 
-def iter_chunks(path: Path) -> Iterator[bytes]:
-    """Open a file at once, and return an iterator of its bytes."""
-    return _read(path.open("rb"))
+def _check_file(directory: Path, name: str, expected: FileContents) -> None:
+    path = directory / name
+    try:
+        if path.resolve() != directory.resolve() / name:
+            raise BackupDamaged(f"{path} is reached by a symbolic link.")
+        if not path.is_file():
+            path.stat()
+            raise BackupDamaged(f"{path} is not a regular file.")
+        with path.open("rb") as file:
+            found = _hash(file)
+    except OSError as error:
+        raise BackupDamaged(f"{path} can't be read: {error.strerror}.") from None
+    if found != expected:
+        raise BackupDamaged(
+            f"{path} was changed: it has {found.bytes:,} bytes and the SHA-256 {found.sha256} "
+            f"instead of {expected.bytes:,} bytes and {expected.sha256}."
+        )
 
 
-def _read(file: BinaryIO) -> Iterator[bytes]:
+def iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a file, and close it at the end."""
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
-def _hash_file(path: Path) -> FileContents:
-    digest, size = sha256(), 0
-    for chunk in iter_chunks(path):
-        digest.update(chunk)
-        size += len(chunk)
-    return FileContents(size, digest.hexdigest())
+def _hash(file: BufferedReader) -> FileContents:
+    return FileContents(
+        os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from typing import IO, cast
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUnusable
-from tenants.models import Restoration
+from scaiwave.operations.backup.manifest import iter_chunks
 
-CHUNK_BYTES = 1024 * 1024
 _LOCK_WAIT = "--lock-wait-timeout=60s"
 """Migrations lock tables; a backup does not wait for them without limit."""
 _NOT_RESTORED = ("owner", "privileges", "comments", "publications", "subscriptions")
@@ -31,37 +29,37 @@ _UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
 """pg_restore writes it for any server."""
 
 
-def get_tool(name: str, *, at_least: str, needed_by: str) -> str:
+def require_tool(name: str, *, at_least: str, needed_by: str) -> str:
     """Return the version of a program.
 
     Raises DatabaseToolUnusable if it is missing, or of an earlier release than `at_least`, which is
     the version that `needed_by` has.
     """
     release = get_release(at_least)
-    fix = (
-        f"Install the client programs of PostgreSQL {release} or later, such as Debian's "
-        "`postgresql-client`, and check PATH."
-    )
-    path = shutil.which(name)
-    if path is None:
-        raise DatabaseToolUnusable(f"{name} is not installed, or not in PATH.", fix=fix)
     try:
-        command = [path, "--version"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DatabaseToolUnusable(f"{path} can't be run: {error}.", fix=fix) from None
-    version = re.search(r"\d+(\.\d+)*", answer.stdout)
-    if version is None or get_release(version[0]) < release:
-        found = version[0] if version else "unknown"
-        raise DatabaseToolUnusable(
-            f"{path} is of release {found}, which is older than {needed_by}, {at_least}.", fix=fix
+        answer = subprocess.run(
+            [name, "--version"], capture_output=True, text=True, check=True, timeout=30
         )
-    return version[0]
+    except FileNotFoundError:
+        problem = "is not installed, or not in PATH"
+    except (OSError, subprocess.SubprocessError) as error:
+        problem = f"can't be run: {error}"
+    else:
+        version = re.search(r"\d+(\.\d+)*", answer.stdout)
+        if version and get_release(version[0]) >= release:
+            return version[0]
+        found = version[0] if version else "unknown"
+        problem = f"is of release {found}, which is older than {needed_by}, {at_least}"
+    raise DatabaseToolUnusable(
+        f"{name} {problem}.",
+        fix=f"Install the client programs of PostgreSQL {release} or later, such as Debian's "
+        "`postgresql-client`, and check PATH.",
+    )
 
 
 def get_release(version: str) -> int:
-    """Return 15 for 15.3."""
-    return int(version.partition(".")[0])
+    """Return 15 for 15.3, and 19 for 19beta1."""
+    return int(re.split(r"\D", version)[0])
 
 
 def get_server_version(database: BaseDatabaseWrapper) -> str:
@@ -85,15 +83,9 @@ def open_snapshot(database: BaseDatabaseWrapper) -> Iterator[str]:
 
 def dump(database: BaseDatabaseWrapper, snapshot: str) -> Iterator[bytes]:
     """Yield the archive of a database, in pg_dump's custom format."""
-    command = [
-        "pg_dump",
-        "--format=custom",
-        f"--snapshot={snapshot}",
-        f"--exclude-table-data={Restoration._meta.db_table}",
-        _LOCK_WAIT,
-    ]
-    with _run(command, database) as output:
-        yield from _read_chunks(output)
+    options = ["--format=custom", f"--snapshot={snapshot}", "--exclude-table-data=sw_restorations"]
+    with _run(["pg_dump", *options, _LOCK_WAIT], database) as output:
+        yield from iter_chunks(output)
 
 
 def load(database: BaseDatabaseWrapper, archive: Path, *, last: str = "") -> None:
@@ -106,15 +98,10 @@ def load(database: BaseDatabaseWrapper, archive: Path, *, last: str = "") -> Non
         # Without its own COMMIT, the end of the input rolls everything back.
         target.write(b"BEGIN;\n")
         with _run(restore) as source:
-            for number, chunk in enumerate(_read_chunks(source)):
+            for number, chunk in enumerate(iter_chunks(source)):
                 is_settings = before_17 and number == 0
                 target.write(chunk.replace(_UNKNOWN_BEFORE_17, b"") if is_settings else chunk)
         target.write(f"{last}\nCOMMIT;\n".encode())
-
-
-def _read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
 
 
 @contextmanager
@@ -151,8 +138,7 @@ def _run(
         if process.returncode:
             messages.seek(0)
             raise DatabaseToolFailed(
-                f"{command[0]} failed: {_find_message(messages.read(), process.returncode)}.",
-                fix="Correct what it reports, then run the same command again.",
+                f"{command[0]} failed: {_find_message(messages.read(), process.returncode)}."
             )
 
 

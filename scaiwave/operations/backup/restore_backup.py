@@ -6,7 +6,8 @@ the same transaction on PostgreSQL, and before the file gets its name with SQLit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +25,9 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
+from scaiwave.core.files import translate_write_errors
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.backup import postgresql
-from scaiwave.operations.backup.create_backup import ATTACHMENTS, BackupResult
 from scaiwave.operations.backup.databases import (
     open_database,
     parse_target,
@@ -34,8 +35,15 @@ from scaiwave.operations.backup.databases import (
     restore_sqlite,
     use_as_default,
 )
-from scaiwave.operations.backup.manifest import Manifest, check_files, load_manifest
-from scaiwave.operations.backup.verify_backup import check_restore_tools
+from scaiwave.operations.backup.errors import BackupDamaged
+from scaiwave.operations.backup.manifest import (
+    ATTACHMENTS,
+    Backup,
+    Manifest,
+    check_files,
+    load_manifest,
+)
+from scaiwave.operations.backup.verify_backup import require_restore_tools
 from scaiwave.operations.doctor.findings import Finding, failed, passed
 from scaiwave.operations.doctor.runner import HealthReport, run_local_checks
 from scaiwave.storage.media import AtomicFileSystemStorage
@@ -45,18 +53,13 @@ from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import Restoration
 
 _MARK_MIGRATION = "tenants.0018_restoration"
-_MARK_FIELDS = ("id", "number", "backup", "backup_at", "restored_at")
-"""Columns that the table has had from the beginning: a backup may be of an earlier release."""
-_TABLE = Restoration._meta.db_table
-_UNMARK = f"DELETE FROM {_TABLE}"  # noqa: S608 - constants
-_MARK = f"INSERT INTO {_TABLE} ({', '.join(_MARK_FIELDS)}) VALUES"
 
 
 @dataclass(frozen=True)
 class RestoreBackupResult:
     """`health` is None in a dry run. `attachments` is how many were copied, None for no copy."""
 
-    backup: BackupResult
+    backup: Backup
     database: str
     attachments: int | None
     health: HealthReport | None
@@ -74,9 +77,7 @@ class RestoreBackupResult:
     @property
     def attachments_sentence(self) -> str:
         attachments = self.backup.manifest.attachments
-        if attachments.kind == "list":
-            return "The attachments are in a bucket, which the backup only lists."
-        if not attachments.count:
+        if attachments.kind == "list" or not attachments.count:
             return "The backup contains no attachments."
         if self.attachments is None:
             count = pluralize(attachments.count, "attachment")
@@ -114,31 +115,46 @@ def restore_backup(
     DatabaseToolFailed and UsageError; then the database is unchanged.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    _require_owner(config)
     manifest = load_manifest(directory)
     require_known_migrations(manifest.database.migrations, subject="The server of the backup")
     target, database = parse_target(config, into, "--into")
     _require_same_kind(manifest, database)
     require_empty(database)
-    check_files(directory, manifest, progress_factory)
-    backup = BackupResult(directory, manifest)
-    name = str(database["NAME"])
+    damaged = check_files(directory, manifest, progress_factory, tolerates=ATTACHMENTS)
+    backup, name = Backup(directory, manifest), str(database["NAME"])
     if dry_run:
         return RestoreBackupResult(backup, name, None, None)
     copied = None
     if attachments is not None:
-        copied = _copy_attachments(directory, manifest, attachments, progress_factory)
-    mark = Restoration(
-        backup=manifest.name,
-        backup_at=manifest.created_at,
-        restored_at=now,
-    )
+        names = [name for name in manifest.files if name not in damaged]
+        copied = _copy_attachments(directory, names, attachments, progress_factory)
+    mark = Restoration(backup=manifest.name, backup_at=manifest.created_at, restored_at=now)
     _load(directory, manifest, database, mark)
     require_existing_file(database)
     use_as_default(database)
-    _migrate()
+    # The suite's own command also creates secrets, which a backup must bring.
+    call_command(migrate.Command(), verbosity=0, interactive=False, skip_checks=True)
     _record(operator, mark, now)
-    findings = [*run_local_checks(target, now), *_check_seals(operator, now, progress_factory)]
+    seals = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
+    check = "audit_seals"
+    findings = [
+        *_report_damaged(damaged),
+        *run_local_checks(target, now),
+        failed(check, seals.error) if seals.error else passed(check, seals.sentence),
+    ]
     return RestoreBackupResult(backup, name, copied, HealthReport(findings))
+
+
+def _require_owner(config: Configuration) -> None:
+    """Refuse root on a server of another user, who could not read what root writes."""
+    owner = config.home.stat().st_uid if config.home.exists() else os.geteuid()
+    if os.geteuid() == 0 and owner:
+        raise UsageError(
+            f"{config.home} belongs to {config.home.owner()}, who could not read what root "
+            "restores.",
+            fix=f"Run the command as {config.home.owner()}.",
+        )
 
 
 def _require_same_kind(manifest: Manifest, database: dict[str, Any]) -> None:
@@ -149,18 +165,19 @@ def _require_same_kind(manifest: Manifest, database: dict[str, Any]) -> None:
             fix="Pass the URL of a database of the same kind.",
         )
     if kind == "postgresql":
-        check_restore_tools(manifest)
+        require_restore_tools(manifest)
 
 
 def _copy_attachments(
-    directory: Path, manifest: Manifest, target: Path, progress_factory: ProgressFactory
+    directory: Path, names: list[str], target: Path, progress_factory: ProgressFactory
 ) -> int:
     store = AtomicFileSystemStorage(location=str(target.absolute()))
     prefix = f"{ATTACHMENTS}/"
-    names = [name for name in manifest.files if name.startswith(prefix)]
+    names = [name for name in names if name.startswith(prefix)]
     with progress_factory("Copying attachments", ColumnType.COUNT) as advance:
         for number, name in enumerate(names, 1):
-            with (directory / name).open("rb") as file:
+            path = target / name.removeprefix(prefix)
+            with translate_write_errors(path), (directory / name).open("rb") as file:
                 store.save(name.removeprefix(prefix), File(file))
             advance(number, len(names))
     return len(names)
@@ -168,47 +185,40 @@ def _copy_attachments(
 
 def _load(directory: Path, manifest: Manifest, database: dict[str, Any], mark: Restoration) -> None:
     archive = directory / manifest.database.file
-    has_table = _MARK_MIGRATION in manifest.database.migrations
-    target = open_database(database)
-    parameters = [
-        field.get_db_prep_save(getattr(mark, field.name), target)
-        for field in mark._meta.concrete_fields
-        if field.name in _MARK_FIELDS
-    ]
+    # A backup of an earlier release has no such table; until the migration no command runs.
+    script = _format_mark(mark) if _MARK_MIGRATION in manifest.database.migrations else ""
     if manifest.database.kind == "sqlite":
-        places = ", ".join("?" for _ in _MARK_FIELDS)
-        statements = [(_UNMARK, []), (f"{_MARK} ({places})", parameters)] if has_table else []
-        restore_sqlite(archive, Path(database["NAME"]), statements)
-        return
-    from psycopg import sql
-
-    literals = sql.SQL(", ").join(map(sql.Literal, parameters)).as_string()
-    # The archive has emptied the search path.
-    last = f"RESET search_path; {_MARK} ({literals});" if has_table else ""
-    with closing(target):
-        postgresql.load(target, archive, last=last)
+        restore_sqlite(archive, Path(database["NAME"]), script)
+    else:
+        with closing(open_database(database)) as target:
+            # The archive has emptied the search path.
+            postgresql.load(target, archive, last=f"RESET search_path; {script}")
 
 
-def _migrate() -> None:
-    """Run Django's command: the suite's own also creates secrets, which a backup must bring."""
-    call_command(migrate.Command(), verbosity=0, interactive=False, skip_checks=True)
+def _format_mark(mark: Restoration) -> str:
+    """Return SQL for both databases, with the columns that the table has always had.
+
+    The form of a manifest lets its name contain no quotation marks.
+    """
+    table = Restoration._meta.db_table
+    times = (mark.backup_at.isoformat(), mark.restored_at.isoformat())
+    values = "', '".join((mark.id.hex, "1", mark.backup, *times))
+    columns = "id, number, backup, backup_at, restored_at"
+    return f"DELETE FROM {table}; INSERT INTO {table} ({columns}) VALUES ('{values}');"  # noqa: S608
 
 
 def _record(operator: Operator, mark: Restoration, now: datetime) -> None:
     details = {"backup_at": mark.backup_at.isoformat()}
     with transaction.atomic():
-        # A backup from before that table has no mark yet; until the migration no command ran.
         if not Restoration.objects.exists():
             mark.save(force_insert=True)
         subject = AuditSubject("backup", mark.backup, mark.backup)
         record_audit(operator=operator, action="restore", subject=subject, now=now, details=details)
 
 
-def _check_seals(
-    operator: Operator, now: datetime, progress_factory: ProgressFactory
-) -> Iterator[Finding]:
-    result = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
-    if result.error is not None:
-        yield failed("audit_seals", result.error)
-    else:
-        yield passed("audit_seals", result.sentence)
+def _report_damaged(damaged: Mapping[str, BackupDamaged]) -> Iterator[Finding]:
+    """On the worst day, a server without some attachments is better than none."""
+    if damaged:
+        count = pluralize(len(damaged), "attachment")
+        first = next(iter(damaged.values()))
+        yield failed("attachments", BackupDamaged(f"{count} not restored. {first.message}"))

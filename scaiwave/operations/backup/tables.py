@@ -9,12 +9,12 @@ import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from scaiwave.operations.backup.errors import BackupDamaged
-from tenants.models import Restoration
 
 _HASH_DIGITS = 15
 """Hexadecimal digits of a row's SHA-256 that are added up."""
@@ -27,6 +27,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND a.attgenerated = ''
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND c.relname <> 'sw_restorations'
 GROUP BY 1, 2, 3 ORDER BY 1, 2
 """
 _SAME_TEXTS = """
@@ -36,12 +37,15 @@ SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmlbinary = 'base64'
 """Settings on which the text of a value depends."""
 _LIST_SQLITE_TABLES = """
 SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-    AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name
+    AND sql NOT LIKE 'CREATE VIRTUAL%' AND name <> 'sw_restorations' ORDER BY name
 """
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class TableContents(msgspec.Struct, frozen=True):
-    rows: int
+    rows: Count
     digest: str
 
 
@@ -60,7 +64,6 @@ def measure_postgresql(database: BaseDatabaseWrapper) -> dict[str, TableContents
             cursor.execute(query)
             key = name if schema == "public" else f"{schema}.{name}"
             tables[key] = TableContents(*cursor.fetchone())
-    tables.pop(Restoration._meta.db_table, None)
     return tables
 
 
@@ -68,7 +71,10 @@ def measure_sqlite(file: Path) -> dict[str, TableContents]:
     """Return the same of a file that no process uses. Raises BackupDamaged if it has a fault."""
     tables = {}
     try:
-        with closing(sqlite3.connect(file)) as database:
+        # Immutable: SQLite writes no journal beside it.
+        with closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
+        ) as database:
             if (found := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
                 raise BackupDamaged(f"SQLite finds a fault in {file}: {found}.")
             for (name,) in database.execute(_LIST_SQLITE_TABLES).fetchall():
@@ -80,7 +86,6 @@ def measure_sqlite(file: Path) -> dict[str, TableContents]:
                 tables[name] = TableContents(rows, str(digest))
     except sqlite3.DatabaseError as error:
         raise BackupDamaged(f"SQLite can't read {file}: {error}.") from None
-    tables.pop(Restoration._meta.db_table, None)
     return tables
 
 

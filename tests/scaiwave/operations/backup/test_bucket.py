@@ -22,7 +22,8 @@ def test_success_objects_are_listed(site: BackupSite, rclone_url: str) -> None:
     assert site.run("verify-backup", str(backup), **bucket.settings).code == 0
     restored = site.restore(backup)
     assert restored.code == 0, restored.err
-    assert "The attachments are in a bucket, which the backup only lists." in restored.out
+    assert "The backup contains no attachments." in restored.out
+    assert "A list is not a copy" in restored.err
 
 
 def test_fail_bucket_does_not_respond(site: BackupSite) -> None:
