@@ -43,6 +43,7 @@ OTHER_TENANT = "tenant_admin of another"
 READ = "platform read"
 WRITE = "platform write"
 SERVICE = "application of its partner"
+BACKUP = "application of its partner that may export rooms"
 GARBAGE = "garbage"
 OPERATORS = (
     ABSENT,
@@ -54,6 +55,7 @@ OPERATORS = (
     READ,
     WRITE,
     SERVICE,
+    BACKUP,
     GARBAGE,
 )
 
@@ -79,7 +81,7 @@ TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
 """Changes to a tenant, which its own administrators may not make."""
 ROOMS = {**TENANT, OWN_TENANT: 0, OTHER_TENANT: 1}
 """Exports and imports of rooms, which tenant administrators may run too."""
-LOOK = {**ROOMS, READ: 0, SERVICE: 0}
+LOOK = {**ROOMS, READ: 0, SERVICE: 0, BACKUP: 0}
 """Shows one object of a tenant."""
 LISTS = {**LOOK, OTHER_PARTNER: 0, OTHER_TENANT: 0}
 """Lists, which contain the objects in the operator's scope."""
@@ -118,7 +120,7 @@ class Row:
 
 REASON = {"reason": "as asked for"}
 TRANSCRIPT = {**REASON, "format": "text", "time_zone": "UTC"}
-SYNC_TENANT = {**ROOMS, SERVICE: 0}
+SYNC_TENANT = {**ROOMS, SERVICE: 0, BACKUP: 0}
 """Syncs of one tenant, which tenant administrators may run too."""
 
 
@@ -129,7 +131,7 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
 ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
     ("sync",): Row(
-        {**PLATFORM, SERVICE: 0},
+        {**PLATFORM, SERVICE: 0, BACKUP: 0},
         lambda sample: ["--dry-run", "--allow-removals", "9"],
         acts={
             "sync": ActRow(codes=PLATFORM),
@@ -387,7 +389,7 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "search"): Row(LOOK, of_tenant("anything")),
     ("room", "search-index"): Row(PLATFORM, lambda sample: ["--inline"]),
     ("room", "export"): Row(
-        ROOMS,
+        {**ROOMS, BACKUP: 0},
         lambda sample: of_tenant(str(sample.room.pk), "--output", f"{sample.directory}/out.zip")(
             sample
         ),
@@ -395,7 +397,7 @@ ROWS: dict[VerbPath, Row] = {
         acts={"room-export": ActRow(lambda sample: sample.room, REASON)},
     ),
     ("room", "transcript"): Row(
-        ROOMS,
+        {**ROOMS, BACKUP: 0},
         lambda sample: of_tenant(str(sample.room.pk), "--output", f"{sample.directory}/pages")(
             sample
         ),
@@ -488,8 +490,9 @@ def make_token(scaikey: Sandbox, sample: SampleData, operator_type: str) -> str:
     scopes = {READ: "admin:read", WRITE: "admin:write"}
     if operator_type in claims:
         return scaikey.issue_token(**claims[operator_type])
-    if operator_type == SERVICE:
+    if operator_type in (SERVICE, BACKUP):
         return scaikey.issue_platform_token(
+            scope="admin:read" if operator_type == SERVICE else "admin:read rooms:export",
             app_scope="PARTNER",
             partner_id=sample.partner.scaikey_id,
             platform_token=None,

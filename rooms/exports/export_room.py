@@ -209,7 +209,7 @@ def export_room(
     be printed, `ExportRefused`, `KeyUnreadable` or `KeyDamaged`.
     """
     # 1. Check the permission and the reason, and find the room.
-    operator.require(Permission.TRANSFER_ROOMS)
+    operator.require(Permission.EXPORT_ROOMS)
     validate_reason(reason)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     # 2. Decrypt the signing key.
@@ -228,7 +228,7 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
 
     Raises `NotMember`, before anything about the room is checked, and the errors of `export_room`.
     """
-    caller.operator.require(Permission.TRANSFER_ROOMS)
+    caller.operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
     members = RoomMember.objects.filter(room=resolved, membership=Membership.JOIN)
     if not members.filter(participant=caller.participant).exists():
@@ -246,7 +246,7 @@ def start_export(
     transcript: str = "",
 ) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
-    operator.require(Permission.TRANSFER_ROOMS)
+    operator.require(Permission.EXPORT_ROOMS)
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
     details = {"window": window, "media": options.with_media}

@@ -122,7 +122,7 @@ def export_rooms(
     Raises `TenantNotFound`, `AmbiguousName`, `UsageError`, `ExportRunning`, `DiskFull`,
     `KeyUnreadable`, `KeyDamaged` or a database error; the next run then continues.
     """
-    operator.require(Permission.TRANSFER_ROOMS)
+    operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
     rooms = list(
         visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")

@@ -154,7 +154,7 @@ def import_room(
     or `DatabaseBusy`; then nothing of the room is left.
     """
     # 1. Check the permission, find the target, and load the keys that are trusted.
-    operator.require(Permission.TRANSFER_ROOMS)
+    operator.require(Permission.IMPORT_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
     keys = trusted_keys(key)
     # 2. Clean up after interrupted imports.

@@ -165,7 +165,7 @@ register_act(
         form=DownloadForm,
         is_offered=lambda room: export_blocker(room) is None,
         get_note=lambda room: DOWNLOAD_NOTE,
-        permission=Permission.TRANSFER_ROOMS,
+        permission=Permission.EXPORT_ROOMS,
     )
 )
 register_act(

@@ -12,6 +12,7 @@ from rooms.imports.import_room import import_room
 from rooms.views.authentication import authenticate
 from rooms.views.upload import read_upload
 from rooms.workspaces.queries import can_import_somewhere
+from scaiwave.core.operators import Permission
 from scaiwave.web.api import api_view, json_response
 from scaiwave.web.transfers import reserve_transfer
 
@@ -21,8 +22,9 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     """Respond 201 for a new room, 200 if `once` found the room of an earlier import."""
     caller = authenticate(request)
     max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
-    # The workspace is only known from the body; this check keeps callers who can't import anywhere
+    # The workspace is only known from the body; these checks keep callers who can't import anywhere
     # from filling the disk first.
+    caller.operator.require(Permission.IMPORT_ROOMS)
     if not can_import_somewhere(caller.participant):
         raise WorkspaceForbidden("You are not an owner or editor of any workspace.")
     with (

@@ -15,7 +15,12 @@ from urllib.parse import urlsplit
 from scaiwave import extensions
 from scaiwave.config import Configuration
 from scaiwave.core.errors import InsufficientPermission, InvalidToken, SettingInvalid, TokenRequired
-from scaiwave.core.operators import Operator, OperatorRole, get_host_operator
+from scaiwave.core.operators import (
+    Operator,
+    OperatorRole,
+    find_room_permissions,
+    get_host_operator,
+)
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims, FetchJwks
@@ -159,6 +164,7 @@ def build_token_operator(claims: Claims, own_client_id: str) -> Operator:
         origin=socket.gethostname(),
         subject=claims.subject,
         is_own_application=claims.by_client and claims.client_id == own_client_id,
+        room_permissions=find_room_permissions(claims.scopes),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -38,34 +39,44 @@ class Permission(Enum):
     MANAGE_TENANTS = "manage tenants"
     SYNC_TENANTS = "sync tenants"
     MANAGE_ROLES = "manage roles"
-    TRANSFER_ROOMS = "export and import rooms"
+    EXPORT_ROOMS = "export rooms"
+    IMPORT_ROOMS = "import rooms"
     READ_MESSAGES = "read the messages of rooms"
     VIEW = "view tenants"
     VIEW_PLATFORM = "view this server's configuration"
 
 
 _ALL_PERMISSIONS = frozenset(Permission)
+_ROOMS = frozenset({Permission.EXPORT_ROOMS, Permission.IMPORT_ROOMS})
 ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     OperatorRole.HOST: _ALL_PERMISSIONS,
     OperatorRole.SUPER_ADMIN: _ALL_PERMISSIONS,
-    OperatorRole.PARTNER_ADMIN: frozenset(
-        {
-            Permission.MANAGE_TENANTS,
-            Permission.SYNC_TENANTS,
-            Permission.MANAGE_ROLES,
-            Permission.TRANSFER_ROOMS,
-            Permission.VIEW,
-        }
-    ),
-    OperatorRole.TENANT_ADMIN: frozenset(
-        {Permission.SYNC_TENANTS, Permission.TRANSFER_ROOMS, Permission.VIEW}
-    ),
+    OperatorRole.PARTNER_ADMIN: _ROOMS
+    | {
+        Permission.MANAGE_TENANTS,
+        Permission.SYNC_TENANTS,
+        Permission.MANAGE_ROLES,
+        Permission.VIEW,
+    },
+    OperatorRole.TENANT_ADMIN: _ROOMS | {Permission.SYNC_TENANTS, Permission.VIEW},
     OperatorRole.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
     OperatorRole.SERVICE: frozenset({Permission.SYNC_TENANTS, Permission.VIEW}),
-    OperatorRole.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
+    OperatorRole.PARTICIPANT: _ROOMS,
     OperatorRole.ADMINISTRATOR: frozenset(),
     OperatorRole.ANONYMOUS: frozenset(),
 }
+
+ROOM_SCOPES = {
+    "rooms:export": Permission.EXPORT_ROOMS,
+    "rooms:import": Permission.IMPORT_ROOMS,
+}
+"""Scopes of tokens. assumption: ScaiKey issues them to applications that may request them; its docs
+name no scope for rooms."""
+
+
+def find_room_permissions(scopes: Collection[str]) -> frozenset[Permission] | None:
+    """Return what the scopes of a token allow with rooms; None if they do not name it."""
+    return frozenset(ROOM_SCOPES[scope] for scope in scopes if scope in ROOM_SCOPES) or None
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Operator:
     `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
     of the token's owner. `is_own_application` is true for the token that this server itself gets
     by its client credentials. `granted` are permissions that the operator has beside the role's.
+    `room_permissions` are named by the scopes of the token, in place of the role's.
     """
 
     name: str
@@ -85,12 +97,17 @@ class Operator:
     subject: str = ""
     is_own_application: bool = False
     granted: frozenset[Permission] = frozenset()
+    room_permissions: frozenset[Permission] | None = None
 
     def require(self, permission: Permission) -> None:
         """Raise InsufficientPermission unless the role grants this permission."""
         if not self.has_permission(permission):
+            message = f"{self.name} ({self.role.value}) may not {permission.value}."
+            if self.room_permissions is not None and permission in _ROOMS:
+                scope = next(scope for scope, each in ROOM_SCOPES.items() if each is permission)
+                raise InsufficientPermission(message, fix=f"Use a token with the scope {scope}.")
             raise InsufficientPermission(
-                f"{self.name} ({self.role.value}) may not {permission.value}.",
+                message,
                 fix="Ask an operator with one of these roles: "
                 + ", ".join(
                     role.value
@@ -102,6 +119,8 @@ class Operator:
             )
 
     def has_permission(self, permission: Permission) -> bool:
+        if self.room_permissions is not None and permission in _ROOMS:
+            return permission in self.room_permissions
         return permission in ROLE_PERMISSIONS[self.role] or permission in self.granted
 
     @property

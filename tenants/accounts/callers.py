@@ -13,7 +13,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 
 from scaiwave.core.errors import InsufficientPermission
-from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.operators import Operator, OperatorRole, find_room_permissions
 from scaiwave.extensions import OperatorScope
 from tenants.errors import TenantNotFound
 from tenants.lookup.resolve import is_storable_text
@@ -50,6 +50,7 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
         tenant_id=tenant.scaikey_tenant_id,
         origin=origin,
         subject=claims.subject,
+        room_permissions=find_room_permissions(claims.scopes),
     )
     return Caller(tenant, participant, operator)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY
@@ -13,10 +15,11 @@ from django.utils.module_loading import import_string
 from pytest_django import Settings
 from redis import Redis
 
+from scaiwave.core.operators import Permission
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
-from scaiwave.site.access import SCAIKEY_BACKEND
+from scaiwave.site.access import SCAIKEY_BACKEND, SESSION_KEY, find_scaikey_operator
 from tenants.accounts.oidc.backend import ScaiKeyBackend
 from tests.queue_helpers import plant_call
 from tests.scaiwave.site.scaikey_sessions import sign_in
@@ -71,6 +74,28 @@ def test_success_sessions_stay_signed_in(settings: Settings) -> None:
     client = sign_in("super_admin")
     assert client.session[BACKEND_SESSION_KEY] == BACKEND
     assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_success_people_in_sessions_export_and_import_rooms_as_before(settings: Settings) -> None:
+    """A session stores the role and no permission, so it has both that were one before."""
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, BACKEND]
+    client = sign_in("tenant_admin", tenant="tnt_acme")
+    session = client.session
+    session[SESSION_KEY] = {
+        "name": "eve@example.com",
+        "role": "tenant_admin",
+        "partner_id": None,
+        "tenant_id": "tnt_acme",
+        "subject": "usr_tenant_admin",
+        "expires_at": time.time() + 60,
+    }
+    session.save()
+    request: Any = client.get("/admin/").wsgi_request
+    operator = find_scaikey_operator(request)
+    assert operator is not None
+    operator.require(Permission.EXPORT_ROOMS)
+    operator.require(Permission.IMPORT_ROOMS)
 
 
 FUNCTIONS = (

@@ -21,7 +21,7 @@ class Command(OperatorCommand):
     summary = "Export a room as a bundle to stdout"
     area, place = "rooms", 70
     is_everyday = True
-    permission = "TRANSFER_ROOMS"
+    permission = "EXPORT_ROOMS"
     examples = (
         "scaiwave room export lobby --tenant acme > lobby.zip",
         "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",

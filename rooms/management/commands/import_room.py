@@ -16,7 +16,7 @@ class Command(OperatorCommand):
     words = "room import"
     area, place = "rooms", 80
     is_everyday = True
-    permission = "TRANSFER_ROOMS"
+    permission = "IMPORT_ROOMS"
     examples = (
         "scaiwave room import sales --tenant acme --as anna@acme.example < bundle.zip",
         "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",

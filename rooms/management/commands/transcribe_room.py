@@ -27,7 +27,7 @@ class Command(OperatorCommand):
     words = "room transcript"
     summary = "Write a room as pages to read, print or hand over"
     area, place = "rooms", 75
-    permission = "TRANSFER_ROOMS"
+    permission = "EXPORT_ROOMS"
     examples = (
         "scaiwave room transcript lobby --tenant acme --output lobby",
         "scaiwave room transcript lobby --tenant acme --format csv --output lobby-csv",

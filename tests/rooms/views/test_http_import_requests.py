@@ -21,6 +21,12 @@ def test_fail_before_the_body(server: LiveServer) -> None:
         b"HTTP/1.1 403",
         {"code": "SW_WORKSPACE_FORBIDDEN", "message": message},
     )
+    head = _build_head(server, 1000, "anna", scope="openid rooms:export")
+    message = "@anna.acme:localhost (participant) may not import rooms."
+    assert _send_raw(server, head) == (
+        b"HTTP/1.1 403",
+        {"code": "SW_AUTH_INSUFFICIENT_PERMISSION", "message": message},
+    )
     too_large = f"The bundle is larger than {LIMIT_MB} MiB."
     assert _send_raw(server, _build_head(server, 5 * MIB)) == (
         b"HTTP/1.1 413",
@@ -118,8 +124,8 @@ def test_fail_method(method: str, server: LiveServer) -> None:
     assert response.headers["allow"] == "POST"
 
 
-def _build_head(server: LiveServer, length: int, caller: str = "anna") -> bytes:
-    token = server.token(caller)
+def _build_head(server: LiveServer, length: int, caller: str = "anna", **claims: str) -> bytes:
+    token = server.token(caller, **claims)
     return (
         f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {length}\r\n\r\n"

@@ -458,10 +458,49 @@ def test_success_the_table_of_roles() -> None:
     )
     syncing = looking | {Permission.SYNC_TENANTS}
     assert ROLE_PERMISSIONS[OperatorRole.SERVICE] == syncing
-    assert ROLE_PERMISSIONS[OperatorRole.TENANT_ADMIN] == syncing | {Permission.TRANSFER_ROOMS}
+    rooms = {Permission.EXPORT_ROOMS, Permission.IMPORT_ROOMS}
+    assert ROLE_PERMISSIONS[OperatorRole.TENANT_ADMIN] == syncing | rooms
     assert ROLE_PERMISSIONS[OperatorRole.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
     assert ROLE_PERMISSIONS[OperatorRole.PARTNER_ADMIN] == everything - {
         Permission.MANAGE_PLATFORM,
         Permission.VIEW_PLATFORM,
         Permission.READ_MESSAGES,
     }
+
+
+ROOMS = [Permission.EXPORT_ROOMS, Permission.IMPORT_ROOMS]
+
+
+@pytest.mark.parametrize(
+    ("scope", "permissions"),
+    [
+        ("admin:read", []),
+        ("admin:read rooms:export", ROOMS[:1]),
+        ("admin:read rooms:import", ROOMS[1:]),
+        ("admin:read rooms:export rooms:import", ROOMS),
+        ("admin:write", ROOMS),
+        ("admin:write rooms:export", ROOMS[:1]),
+    ],
+)
+def test_success_scopes_name_what_a_token_may_do_with_rooms(
+    scope: str, permissions: list[Permission], scaikey: Sandbox
+) -> None:
+    operator = identified(scaikey, scaikey.issue_platform_token(scope=scope))
+    assert [each for each in ROOMS if operator.has_permission(each)] == permissions
+    assert operator.has_permission(Permission.VIEW_PLATFORM)
+    assert operator.has_permission(Permission.MANAGE_PLATFORM) is ("admin:write" in scope)
+
+
+def test_fail_a_token_for_exports_imports_nothing_whatever_its_role(scaikey: Sandbox) -> None:
+    token = scaikey.issue_token(role="super_admin", scope="rooms:export")
+    operator = identified(scaikey, token)
+    operator.require(Permission.EXPORT_ROOMS)
+    with pytest.raises(InsufficientPermission) as caught:
+        operator.require(Permission.IMPORT_ROOMS)
+    assert caught.value.message.endswith(" (super_admin) may not import rooms.")
+    assert caught.value.fix == "Use a token with the scope rooms:import."
+
+
+def test_fail_scopes_of_rooms_alone_are_no_role(scaikey: Sandbox) -> None:
+    with pytest.raises(InsufficientPermission, match="The token has no administrator role"):
+        identified(scaikey, scaikey.issue_platform_token(scope="rooms:export"))

@@ -49,7 +49,12 @@ def test_success_a_participant_sees_their_tenant_and_may_only_move_rooms() -> No
     assert list(visible_tenants(operator)) == [acme]
     assert list(visible_partners(operator)) == []
     assert [permission for permission in Permission if operator.has_permission(permission)] == [
-        Permission.TRANSFER_ROOMS
+        Permission.EXPORT_ROOMS,
+        Permission.IMPORT_ROOMS,
+    ]
+    for_exports = get_caller(claims(scopes=frozenset({"rooms:export"})), origin="").operator
+    assert [each for each in Permission if for_exports.has_permission(each)] == [
+        Permission.EXPORT_ROOMS
     ]
 
 
@@ -59,7 +64,7 @@ def test_success_no_token_makes_an_operator_a_participant() -> None:
 
 def test_success_no_error_refers_to_a_participant_as_administrator() -> None:
     with pytest.raises(InsufficientPermission) as caught:
-        READ_ONLY_OPERATOR.require(Permission.TRANSFER_ROOMS)
+        READ_ONLY_OPERATOR.require(Permission.IMPORT_ROOMS)
     assert caught.value.fix == (
         "Ask an operator with one of these roles: host, super_admin, partner_admin, tenant_admin."
     )
