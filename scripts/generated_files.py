@@ -9,12 +9,16 @@ from scripts import command_reference, demo_picture, error_reference, floors_pic
 
 
 def main(arguments: list[str]) -> int:
-    only_check = arguments == ["--check"]
     try:
         files = build_files()
     except error_reference.WordsMissing as missing:
         print(missing)
         return 1
+    return write_files(files, only_check=arguments == ["--check"])
+
+
+def write_files(files: dict[str, str], *, only_check: bool) -> int:
+    """Write the stale ones of these texts by name, or return 1 if there are some to check."""
     top = command_reference.TOP
     stale = [
         name

@@ -26,9 +26,11 @@ FILES = (
 pytestmark = pytest.mark.once
 
 
-def run_script(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    top: Path, *options: str, module: str = "generated_files"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scripts.generated_files", *options],
+        [sys.executable, "-m", f"scripts.{module}", *options],
         cwd=top,
         capture_output=True,
         text=True,
@@ -66,6 +68,22 @@ def test_fail_stale_until_written(copy: Path) -> None:
     for name in FILES:
         assert (copy / name).read_bytes() == (TOP / name).read_bytes()
     assert run_script(copy, "--check").returncode == 0
+
+
+def test_fail_a_stale_table_of_permissions_until_written(copy: Path) -> None:
+    shutil.copytree(TOP / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    page = copy / "docs/reference/permissions.md"
+    text = page.read_text(encoding="utf-8")
+    for stale in (text.replace("`, `room import` |", "` |"), text.replace("`sync keep`, ", "")):
+        assert stale != text
+        page.write_text(stale, encoding="utf-8")
+        process = run_script(copy, "--check", module="permissions_table")
+        assert process.returncode == 1
+        assert process.stdout == ("docs/reference/permissions.md is stale; run scripts/generate.\n")
+        assert run_script(copy, module="permissions_table").returncode == 0
+        assert page.read_text(encoding="utf-8") == text
+    process = run_script(copy, "--check", module="permissions_table")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
 def test_fail_unknown_option() -> None:
