@@ -127,7 +127,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     # Accounts of the admin site.
     "tenants.AdminUser": _declare(
         local="password last_login is_superuser username first_name last_name email is_staff "
-        "is_active date_joined id scaikey_id"
+        "is_active date_joined id scaikey_id is_auditor"
     ),
     # This server in the federation.
     "federation.ServerKey": _declare(

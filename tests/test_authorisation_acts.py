@@ -200,8 +200,10 @@ def make_refused_clients() -> dict[str, tuple[Client, set[int]]]:
     viewer = create("viewer", is_staff=True)
     viewer.user_permissions.set(Permission.objects.all())
     inactive = AdminUser.objects.create_superuser("former")
+    auditor = create("auditor", is_staff=True, is_auditor=True)
     clients = {
         "may see everything": (sign_in(viewer), {403}),
+        "auditor": (sign_in(auditor), {403}),
         "may see nothing": (sign_in(create("newcomer", is_staff=True)), {403}),
         "has no access to the site": (sign_in(create("member")), {302}),
         "disabled superuser": (sign_in(inactive), {302}),

@@ -117,12 +117,14 @@ def has_permission(request: HttpRequest, permission: str) -> bool:
 
 
 def sees_everything(request: HttpRequest) -> bool:
-    """Whether the account may see all of the server: a super_admin, or a superuser."""
+    """Whether the account may see all of the server: a super_admin, a superuser or an auditor."""
     operator = find_scaikey_operator(request)
     if operator is not None:
         return operator.sees_everything
     user: Any = request.user
-    return not is_scaikey_session(request) and bool(user.is_active and user.is_superuser)
+    if is_scaikey_session(request) or not user.is_active:
+        return False
+    return bool(user.is_superuser or user.is_auditor)
 
 
 def find_limited_operator(request: HttpRequest) -> Operator | None:

@@ -167,8 +167,8 @@ def _lock(user: AdminUser) -> AdminUser:
 
 
 def _ensure_not_last(user: AdminUser, done: str, *, allow_last: bool) -> None:
-    others = AdminUser.objects.filter(MAY_SIGN_IN).exclude(pk=user.pk)
-    if allow_last or not may_sign_in(user) or others.exists():
+    others = AdminUser.objects.filter(MAY_SIGN_IN, is_auditor=False).exclude(pk=user.pk)
+    if allow_last or user.is_auditor or not may_sign_in(user) or others.exists():
         return
     raise LastAdministrator(
         f"{user.username} can't be {done}: no other administrator can sign in.",

@@ -33,9 +33,10 @@ def create_administrator(
     email: str,
     password: Callable[[], str],
     now: datetime,
+    is_auditor: bool = False,
     dry_run: bool = False,
 ) -> Change:
-    """Create an account that can view everything in the admin site.
+    """Create an account that can view everything in the admin site, and unless `is_auditor` act.
 
     `password` is only called once all other values are valid, and not in a dry run. Raises
     InvalidAdministrator, AdministratorConflict and WeakPassword.
@@ -45,7 +46,8 @@ def create_administrator(
         username=AdminUser.normalize_username(username),
         email=AdminUser.objects.normalize_email(email),
         is_staff=True,
-        is_superuser=True,
+        is_superuser=not is_auditor,
+        is_auditor=is_auditor,
         date_joined=now,
     )
     _validate(user)
@@ -101,6 +103,7 @@ def require_strong_password(user: AdminUser, password: str) -> None:
 
 
 def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:
+    row = build_administrator_row(user)
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -109,9 +112,9 @@ def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:
                 action="create-administrator",
                 subject=user,
                 now=now,
-                details={"email": user.email},
+                details={"email": user.email, "role": row["role"]},
             )
     except IntegrityError:
         _ensure_is_new(user)
         raise
-    return Change(CREATION, build_administrator_row(user), changed=True)
+    return Change(CREATION, row, changed=True)

@@ -53,6 +53,7 @@ def build_administrator_row(user: AdminUser) -> Row:
         "id": user.pk,
         "username": user.username,
         "email": user.email or None,
+        "role": "auditor" if user.is_auditor else "administrator" if user.is_superuser else None,
         "status": "active" if user.is_active else "disabled",
         "can_sign_in": may_sign_in(user) or (user.is_active and user.scaikey_id is not None),
         "last_sign_in_at": user.last_login,

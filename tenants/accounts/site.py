@@ -23,8 +23,16 @@ class AdminUserAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.ADMINISTRATORS
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
-    list_filter = ("is_active", "is_superuser")
+    list_display = (
+        "username",
+        "email",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "is_auditor",
+        "last_login",
+    )
+    list_filter = ("is_active", "is_superuser", "is_auditor")
     search_fields = ("username", "email")
     search_help_text = "Search by name or e-mail address."
     sortable_by = ("username", "last_login")

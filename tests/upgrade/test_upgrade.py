@@ -218,6 +218,11 @@ def test_success_pages_of_the_admin_site(server: OldServer) -> None:
     assert int(count) > 100
 
 
+def test_success_the_administrator_keeps_the_role(server: OldServer) -> None:
+    administrators = server.read("admin", "list-administrators")["administrators"]
+    assert [each["role"] for each in administrators] == ["administrator"]
+
+
 def test_success_search(server: OldServer) -> None:
     documents = count_rows(server, "SELECT count(*) FROM sw_search_documents")
     assert documents > 50

@@ -17,13 +17,14 @@ class Command(ListCommand):
     columns = (
         Column("username", "Name", no_wrap=True),
         Column("email", "E-mail"),
+        Column("role", "Role"),
         Column("status", "Status"),
         Column("can_sign_in", "Can sign in", ColumnType.FLAG),
         Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),
         Column("created_at", "Created", ColumnType.TIME, optional=True),
     )
     keys = (
-        *("id", "username", "email", "status", "can_sign_in", "last_sign_in_at"),
+        *("id", "username", "email", "role", "status", "can_sign_in", "last_sign_in_at"),
         "created_at",
     )
     help = "List the accounts of the admin site, and who of them can sign in."

@@ -81,6 +81,14 @@ def test_success_who_may_read(
         assert (page_of(lobby) in page) is (status == HTTPStatus.OK)
 
 
+def test_fail_an_auditor(lobby: Room) -> None:
+    client = sign_in("view_room", "view_content", is_auditor=True)
+    for answer in (client.get(page_of(lobby)), client.post(page_of(lobby), {"reason": "ticket 7"})):
+        assert answer.status_code == HTTPStatus.FORBIDDEN
+    page = client.get(reverse("admin:rooms_room_change", args=[lobby.pk]))
+    assert (page.status_code, page_of(lobby) in page.content.decode()) == (HTTPStatus.OK, False)
+
+
 def test_success_pages_are_newest_first_and_each_is_recorded(lobby: Room) -> None:
     client = sign_in(is_superuser=True)
     with CaptureQueriesContext(connection) as caught:

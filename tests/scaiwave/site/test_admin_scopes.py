@@ -329,19 +329,25 @@ def test_success_an_id_that_is_too_long_to_be_known_has_an_overview() -> None:
     assert count_people_of_overview(sign_in("tenant_admin", tenant="t" * 300)) == "0"
 
 
-def test_success_a_super_admin_sees_what_a_superuser_sees() -> None:
-    scaikey, root = sign_in("super_admin"), Client()
-    root.force_login(
-        AdminUser.objects.create_superuser("root"), "django.contrib.auth.backends.ModelBackend"
-    )
+def test_success_a_super_admin_and_an_auditor_see_what_a_superuser_sees() -> None:
+    scaikey, root, auditor = sign_in("super_admin"), Client(), Client()
+    create, password = AdminUser.objects.create_user, "django.contrib.auth.backends.ModelBackend"
+    root.force_login(AdminUser.objects.create_superuser("root"), password)
+    auditor.force_login(create("otto", is_staff=True, is_auditor=True), password)
+    clients = (scaikey, root, auditor)
     for model in MODELS:
         url = address(model, "changelist")
-        rows = [list(each.get(url).context["cl"].result_list) for each in (scaikey, root)]
-        assert rows[0] == rows[1]
-    cards = [each.get(reverse("admin:index")).context["overview"] for each in (scaikey, root)]
-    # One of the two was stored as JSON.
-    assert json.loads(json.dumps(cards[0])) == json.loads(json.dumps(cards[1]))
-    assert len(cards[0]["cards"]) > 5
+        rows = [list(each.get(url).context["cl"].result_list) for each in clients]
+        assert rows[0] == rows[1] == rows[2]
+        for row in rows[0][:1]:
+            page = auditor.get(address(model, "change", row.pk))
+            assert (page.status_code, page.context["acts"]) == (HTTPStatus.OK, [])
+    cards = [each.get(reverse("admin:index")).context["overview"] for each in clients]
+    # All but one were stored as JSON.
+    first, second, third = (json.loads(json.dumps(each)) for each in cards)
+    assert first == second == third
+    assert len(first["cards"]) > 5
+    assert auditor.get(reverse("admin:jobs")).status_code == HTTPStatus.OK
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ def test_fail_the_last_who_can_sign_in(act: Callable[..., Any]) -> None:
     make("staff")
     AdminUser.objects.filter(username="staff").update(is_staff=False)
     AdminUser.objects.create_superuser("without-password")
+    for name in ("otto", "oda"):
+        AdminUser.objects.create_user(name, password=PASSWORD, is_staff=True, is_auditor=True)
     with pytest.raises(LastAdministrator):
         act(username="anna", dry_run=True)
     with pytest.raises(LastAdministrator) as caught:
@@ -134,6 +136,7 @@ def test_fail_the_last_who_can_sign_in(act: Callable[..., Any]) -> None:
     assert caught.value.fix == "Create or enable another one first, or pass --allow-last."
     # Accounts that can't sign in anyway are not protected.
     assert act(username="without-password").changed
+    assert [act(username=name).changed for name in ("otto", "oda")] == [True, True]
     assert act(username="anna", allow_last=True).changed
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants.accounts.create_administrator import create_administrator
@@ -64,6 +65,7 @@ def test_success_created_administrator_can_sign_in() -> None:
             "id": user.pk,
             "username": "anna",
             "email": "anna@example.com",
+            "role": "administrator",
             "status": "active",
             "can_sign_in": True,
             "last_sign_in_at": None,
@@ -73,12 +75,35 @@ def test_success_created_administrator_can_sign_in() -> None:
     }
 
 
+def test_success_an_auditor(password_file: Path) -> None:
+    words = ("otto", "--role", "auditor", "--password-file", str(password_file), "--json")
+    document = json.loads(run_command("create_administrator", *words))
+    assert document["administrator"]["role"] == "auditor"
+    user = AdminUser.objects.get()
+    assert (user.is_staff, user.is_superuser, user.is_auditor) == (True, False, True)
+    allowed = ("tenants.view_tenant", "rooms.view_event", "axes.view_accessattempt")
+    assert [user.has_perm(name) for name in allowed] == [True] * 3
+    refused = ("rooms.view_content", "tenants.change_tenant", "tenants.view_nothing", "view", "")
+    assert [user.has_perm(name) for name in refused] == [False] * 5
+    entry = AuditEntry.objects.get()
+    assert entry.details == {"email": "", "role": "auditor"}
+    user.is_active = False
+    assert not user.has_perm("tenants.view_tenant")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AdminUser.objects.update(is_superuser=True)
+
+
+def test_fail_unknown_role() -> None:
+    with pytest.raises(UsageError, match="superuser"):
+        run_command("create_administrator", "otto", "--role", "superuser")
+
+
 def test_success_audited_without_the_password() -> None:
     create()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.operator, entry.at) == ("create-administrator", "root", NOW)
     assert (entry.subject_type, entry.subject_name) == ("adminuser", "anna")
-    assert entry.details == {"email": "anna@example.com"}
+    assert entry.details == {"email": "anna@example.com", "role": "administrator"}
 
 
 def test_success_dry_run_asks_for_no_password_and_writes_nothing() -> None:
