@@ -180,6 +180,18 @@ class OverviewLoader(Protocol):
     def __call__(self, now: datetime, operator: Operator | None = None, /) -> dict[str, Any]: ...
 
 
+class ProblemReporter(Protocol):
+    """Reports new problems of this server by e-mail, or has a worker do it. Never raises."""
+
+    def __call__(self) -> None: ...
+
+
+class ProblemWatcher(Protocol):
+    """Starts a thread that reports problems for as long as this process runs."""
+
+    def __call__(self) -> None: ...
+
+
 class ExportRecorder(Protocol):
     """Records the export of a list of the admin site in the audit log."""
 
@@ -258,6 +270,12 @@ SERVER_SIGNER: Extension[SignerFactory] = Extension(
     "federation.keys.server_signer.FederationSigner"
 )
 OVERVIEW: Extension[OverviewLoader] = Extension("scaiwave.operations.overview.stored.load_overview")
+REPORT_PROBLEMS: Extension[ProblemReporter] = Extension(
+    "scaiwave.operations.notifications.news.report_problems"
+)
+WATCH_PROBLEMS: Extension[ProblemWatcher] = Extension(
+    "scaiwave.operations.notifications.news.start_watching"
+)
 EXPORT_RECORDER: Extension[ExportRecorder] = Extension(
     "tenants.audit.record_list_export.record_list_export"
 )

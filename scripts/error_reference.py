@@ -37,7 +37,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
     ),
     ("Backups", ("BACKUP_", "DATABASE_NOT_EMPTY", "DATABASE_TOOL_", "SERVER_", "TEMPORARY_")),
-    ("Other servers and AI", ("UPSTREAM_", "AI_")),
+    ("Other servers, e-mail and AI", ("UPSTREAM_", "MAIL_", "AI_")),
     ("Tokens and signing in", ("AUTH_", "SIGN_IN_")),
     ("Registration and webhooks", ("REGISTRATION_", "CREDENTIALS_", "WEBHOOK_")),
     ("Sync", ("SYNC_",)),

@@ -293,6 +293,8 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "activate-restore"): Row(PLATFORM, lambda sample: sample.mark_restored()),
     ("admin", "prune"): Row(PLATFORM),
+    # There are no addresses, but only operators with the permission get so far.
+    ("admin", "send-test-notification"): Row(NO_REDIS),
     ("admin", "record-figures"): Row(PLATFORM),
     ("admin", "refresh-usage"): Row(PLATFORM),
     ("admin", "audit"): Row(

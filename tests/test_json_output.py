@@ -54,6 +54,8 @@ ELSEWHERE: set[VerbPath] = {
     *(("jobs", "delete"), ("jobs", "clear")),
     # Its process uses another database from then on: tests/scaiwave/operations/backup.
     ("admin", "restore"),
+    # It needs a mail server: tests/scaiwave/operations/test_notifications.py.
+    ("admin", "send-test-notification"),
 }
 """Commands whose documents other tests compare with the reference page."""
 UNCHANGED = {

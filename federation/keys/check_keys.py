@@ -50,6 +50,16 @@ class KeyHealth:
     damaged: list[str]
     time_fault: KeyFromFuture | None
 
+    @property
+    def rotation_warning(self) -> tuple[str, str] | None:
+        """The message and the fix if the key that signs is due for rotation."""
+        if not (self.rotation_is_near and self.rotation_due_at):
+            return None
+        return (
+            f"The yearly rotation is due on {self.rotation_due_at:%Y-%m-%d}.",
+            "Run `scaiwave admin federation key rotate`.",
+        )
+
 
 def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
     """Check that every stored private key decrypts and matches its public key.

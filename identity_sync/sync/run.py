@@ -75,6 +75,7 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.core.limits import RunLimits
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
+from scaiwave.extensions import REPORT_PROBLEMS
 from scaiwave.ids import new_id
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.restoration import require_activated
@@ -123,8 +124,19 @@ def run_sync(options: SyncOptions) -> SyncReport:
     """
     require_activated()
     limits = _build_limits(options.timeout)
-    with limits.enforce():
-        return _run_within_limits(options, limits)
+    try:
+        with limits.enforce():
+            return _run_within_limits(options, limits)
+    finally:
+        _report_problems(options)
+
+
+def _report_problems(options: SyncOptions) -> None:
+    """Report problems by e-mail, unless a signal or the next webhook wants the process to end."""
+    error, is_set = sys.exception(), settings.CONFIG.get_str("SCAIWAVE_NOTIFY_EMAIL")
+    is_interrupted = error is not None and not isinstance(error, Exception)
+    if is_set and not (options.dry_run or options.trigger is Trigger.WEBHOOK or is_interrupted):
+        REPORT_PROBLEMS.load()()
 
 
 def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:

@@ -20,6 +20,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_secret_parts, find_unknown_names, has_comment
 from scaiwave.config.database import parse_redis_address, uses_sqlite
+from scaiwave.config.mail import RECIPIENTS, load_mail_settings
 from scaiwave.config.secret_keys import find_encryption_keys, list_secret_files
 from scaiwave.core.errors import SettingInvalid
 
@@ -183,8 +184,18 @@ def _check_redis(config: Configuration) -> Iterator[CheckMessage]:
         )
 
 
+def _check_mail(config: Configuration) -> Iterator[CheckMessage]:
+    if not config.get_str(RECIPIENTS):
+        return
+    try:
+        load_mail_settings(config)
+    except SettingInvalid as error:
+        yield Error(error.message, hint=error.fix, id="scaiwave.E001")
+
+
 CHECKS = (
     _check_values,
+    _check_mail,
     _check_encryption_keys,
     _check_unknown_names,
     _check_plain_http,

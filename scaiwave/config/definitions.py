@@ -320,6 +320,22 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         secret=True,
     ),
     SettingDefinition(
+        "SCAIWAVE_NOTIFY_EMAIL",
+        "E-mail addresses to which problems are reported, separated by commas; empty: none.",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_EMAIL_URL",
+        "Mail server, as smtp+tls://user:password@mail.example.com:587; smtp+ssl:// for TLS from "
+        "the start, smtp:// without encryption.",
+        "smtp://localhost:25",
+        secret=True,
+        type="url",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_EMAIL_FROM",
+        "Sender of e-mails; empty: scaiwave@ and the host of SCAIWAVE_SERVER_NAME.",
+    ),
+    SettingDefinition(
         "SCAIWAVE_LOG_FORMAT",
         "Format of log lines.",
         "text",

@@ -1,5 +1,5 @@
-"""Admin pages of the last report of `scaiwave doctor`, of the rows of the overview, and of the mark
-of a restored server."""
+"""Admin pages of the last report of `scaiwave doctor`, of the rows of the overview, of the mark of
+a restored server, and of the problems that are reported by e-mail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scaiwave.site.formatting import (
     format_time,
 )
 from scaiwave.site.terms import TermForm
-from tenants.models import DailyFigures, DoctorRun, Restoration, StoredOverview
+from tenants.models import DailyFigures, DoctorRun, Notice, Restoration, StoredOverview
 
 
 @admin.register(DoctorRun)
@@ -85,3 +85,10 @@ class RestorationAdmin(ReadOnlyAdmin):
     section = Section.INTERNALS
     list_display = ("backup", "backup_at", "restored_at")
     hidden_fields = ("number",)
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("topic", "seen_at", "told_at", "attempts", "attempted_at", "error")

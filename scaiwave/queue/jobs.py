@@ -103,6 +103,12 @@ _DEFINITIONS = (
         get_timeout=lambda config: HOUR,
         occasion="webhooks from ScaiKey",
     ),
+    JobDefinition(
+        "scaiwave.operations.jobs.tasks.send_notifications",
+        get_timeout=lambda config: MINUTE,
+        wait_seconds=HOUR,
+        occasion="problems to report by e-mail",
+    ),
 )
 
 JOBS: Mapping[str, JobDefinition] = {each.function: each for each in _DEFINITIONS}

@@ -27,7 +27,9 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let exports and imports occupy fewer threads than the worker has."""
+    """Let exports and imports occupy fewer threads than the worker has, and watch for problems."""
+    from scaiwave.extensions import WATCH_PROBLEMS
     from scaiwave.web.transfers import limit_transfers  # needs Django's settings
 
     limit_transfers(worker.cfg.threads)
+    WATCH_PROBLEMS.load()()

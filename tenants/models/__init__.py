@@ -15,6 +15,7 @@ from tenants.models.directory import (
     active_q,
 )
 from tenants.models.doctor import DoctorRun
+from tenants.models.notices import Notice
 from tenants.models.overview import DailyFigures, StoredOverview
 from tenants.models.restoration import Restoration
 from tenants.models.roles import Role, RoleGrant, RoleSource
@@ -32,6 +33,7 @@ __all__ = [
     "DoctorRun",
     "Group",
     "GroupMembership",
+    "Notice",
     "Participant",
     "ParticipantType",
     "Partner",

@@ -47,6 +47,7 @@ from tenants.models import (
     DoctorRun,
     Group,
     GroupMembership,
+    Notice,
     Participant,
     Partner,
     Restoration,
@@ -267,6 +268,7 @@ def _make_server_rows(tenant: Tenant, number: int) -> None:
     DoctorRun.objects.get_or_create(
         number=1, defaults={"ran_at": NOW, "operator": "root", "is_healthy": True}
     )
+    Notice.objects.create(topic=f"topic{number}", seen_at=NOW, attempted_at=NOW, error="refused")
     Restoration.objects.get_or_create(
         number=1,
         defaults={"backup": "b", "backup_at": NOW, "restored_at": NOW},

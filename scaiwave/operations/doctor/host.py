@@ -15,6 +15,7 @@ from django.core import checks
 from django.db import Error, connection
 
 from scaiwave.config import Configuration
+from scaiwave.config.mail import RECIPIENTS, load_mail_settings
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ConfigurationError, DiskFull, MigrationsPending
@@ -23,6 +24,7 @@ from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import RedisKeyMisused, RedisUnreachable
 from scaiwave.storage import media as media_storage
 from scaiwave.storage.error_mapping import map_database_error
+from tenants.models import Notice
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -240,3 +242,18 @@ def skipped(checks: Sequence[str]) -> Finding:
     return Finding(
         "other", State.SKIP, f"Skipped until the database can be used: {', '.join(checks)}."
     )
+
+
+def check_notifications(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report whether e-mails about problems are sent, if they are wanted."""
+    if not config.get_str(RECIPIENTS):
+        return
+    count = len(load_mail_settings(config).recipients)
+    if failing := Notice.objects.exclude(error="").order_by("-attempted_at").first():
+        message = f"An e-mail about a problem could not be sent: {failing.error}"
+        fix = "Correct the cause, then run `scaiwave admin send-test-notification`."
+        yield warned("notifications", message, fix)
+    else:
+        yield passed(
+            "notifications", f"Problems are reported to {pluralize(count, 'address', 'addresses')}."
+        )

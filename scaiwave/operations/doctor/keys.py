@@ -53,12 +53,8 @@ def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Find
             "No signing key: peers can't verify this server, and exports are unsigned.",
             "Run `scaiwave admin federation key generate`.",
         )
-    elif health.rotation_is_near and health.rotation_due_at is not None:
-        yield warned(
-            "keys",
-            f"The yearly rotation is due on {health.rotation_due_at:%Y-%m-%d}.",
-            "Run `scaiwave admin federation key rotate`.",
-        )
+    elif rotation := health.rotation_warning:
+        yield warned("keys", *rotation)
     elif not health.unreadable and not health.damaged:
         yield passed(
             "keys",

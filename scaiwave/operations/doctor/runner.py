@@ -45,6 +45,7 @@ CHECKS: Sequence[Check] = (
     Check("scaikey", sync.check_scaikey, needs_database=False),
     Check("sync", sync.check_last_sync),
     Check("scheduler", sync.check_scheduler),
+    Check("notifications", host.check_notifications),
 )
 
 

@@ -42,12 +42,14 @@ def run_worker(
     _require_activated()
     with open_redis(timeout=REQUEST_SECONDS) as redis:
         from scaiwave.operations.jobs.worker import SuiteWorker
+        from scaiwave.operations.notifications.news import report_problems
 
         worker = SuiteWorker(
             redis,
             queues or QUEUES,
             grace_seconds=grace_seconds,
             on_refused=lambda reason: increment_counter(REFUSALS_COUNTER, reason=reason.value),
+            on_minute=report_problems,
         )
         worker.work_until_stopped(burst=burst)
     return worker.counts

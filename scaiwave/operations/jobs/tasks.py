@@ -10,6 +10,7 @@ from django.utils import timezone
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations import prune as prune_service
 from scaiwave.operations import record_figures as figures_service
+from scaiwave.operations.notifications.news import send_news
 
 
 def record_figures() -> dict[str, Any]:
@@ -26,3 +27,8 @@ def prune_records() -> dict[str, Any]:
         now=timezone.now(),
     )
     return {row["name"]: row["count"] for row in result.rows}
+
+
+def send_notifications() -> dict[str, Any]:
+    """Send the e-mails that are due. One that fails is tried again later."""
+    return {"sent": send_news(config=settings.CONFIG, now=timezone.now())}

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -85,6 +85,7 @@ class SuiteWorker(Worker):
         *,
         grace_seconds: float,
         on_refused: OnRefused,
+        on_minute: Callable[[], None] = lambda: None,
     ) -> None:
         self.suite_queues = open_queues(redis, queues)
         super().__init__(
@@ -98,12 +99,12 @@ class SuiteWorker(Worker):
         for queue in self.suite_queues:
             queue.on_refused = self._count_refused
         self.counts = {"completed": 0, "failed": 0, "put_back": 0, "refused": 0}
-        self._on_refused = on_refused
+        self._on_refused, self._on_minute = on_refused, on_minute
         self._grace_seconds = grace_seconds
         self._stop_by: float | None = None
         self._watch = RedisWatch(logger, "Worker")
         self._in_a_row = 0
-        self._next_heartbeat = self._next_maintenance = 0.0
+        self._next_heartbeat = self._next_maintenance = self._next_minute = 0.0
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Keep the timeout of the connection: RQ's is longer, for longer requests."""
@@ -187,6 +188,10 @@ class SuiteWorker(Worker):
             else:
                 self.connection.delete(self.key)
                 self.register_birth()  # type: ignore[no-untyped-call]
+        if now >= self._next_minute:
+            self._next_minute = now + 60
+            self._on_minute()
+            connections.close_all()  # A job's process must not inherit a connection.
         job = self._take()
         if job is None and not burst:
             job = self.suite_queues[0].take(WAIT_SECONDS)

@@ -163,4 +163,5 @@ def test_success_maintenance_waits_behind_events_and_syncs() -> None:
         "full_sync",
         "run_requested_sync",
         "process_webhooks",
+        "send_notifications",
     }
