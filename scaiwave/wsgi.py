@@ -23,10 +23,16 @@ GUNICORN_BOOT_ERROR = 3
 """The exit code of a worker that makes gunicorn stop, instead of starting another one."""
 
 
+EXEMPT_PATHS = ("/health", "/static/")
+"""Health checks report an older schema themselves."""
+
+
 class Application:
     """Django's application, which also answers health checks before `migrate` has run.
 
     Until then there is no secret key, and a random one replaces it. Nothing is stored with that.
+    All other requests to a database with an older schema are refused; once it has been migrated,
+    this is not looked at again.
     """
 
     def __init__(self) -> None:
@@ -38,7 +44,7 @@ class Application:
             report_error(error, as_json=False)
             raise SystemExit(GUNICORN_BOOT_ERROR) from None
         self._settings = settings
-        self._has_key = False
+        self._has_key = self._is_migrated = False
         self._random_key = secrets.token_urlsafe(48)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -52,7 +58,30 @@ class Application:
             key = find_secret_key(self._settings.CONFIG)
             self._settings.SECRET_KEY = key or self._random_key
             self._has_key = bool(key)
+        path = environ.get("PATH_INFO", "")
+        if not self._is_migrated and not path.startswith(EXEMPT_PATHS) and self._is_older():
+            return _respond_unmigrated(path, start_response)
         return self._respond(environ, start_response)
+
+    def _is_older(self) -> bool:
+        from django.db import connection
+
+        from scaiwave.storage.schema_version import is_migrated
+
+        found = is_migrated(connection)
+        self._is_migrated = found is True
+        if found is False:
+            connection.close()  # No request of Django does.
+        return found is False
+
+
+def _respond_unmigrated(path: str, start_response: Any) -> Iterable[bytes]:
+    from scaiwave.web.api import build_unmigrated_response
+
+    response = build_unmigrated_response(path)
+    status = f"{response.status_code} {response.reason_phrase}"
+    start_response(status, list(response.items()))
+    return [response.content]
 
 
 def _has_other_charset(content_type: str) -> bool:

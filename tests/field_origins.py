@@ -123,7 +123,9 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.DailyFigures": _declare(local="day recorded_at tenants members rooms storage_bytes"),
     "tenants.DoctorRun": _declare(derived="id number ran_at operator is_healthy findings"),
     "tenants.Restoration": _declare(local="id number backup backup_at restored_at"),
-    "tenants.Notice": _declare(local="id topic seen_at told_at mark attempts attempted_at error"),
+    "tenants.Notice": _declare(
+        local="id topic seen_at reported_at mark attempts attempted_at error"
+    ),
     "tenants.StoredOverview": _declare(derived="id scope built_at document"),
     # Accounts of the admin site.
     "tenants.AdminUser": _declare(

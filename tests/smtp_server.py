@@ -19,7 +19,7 @@ ANSWERS = {
     ("deny", "EHLO"): "250-mail.example\r\n250 AUTH PLAIN",
     ("deny", "AUTH"): "535 5.7.8 Wrong user or password",
 }
-"""Answers by behaviour and verb; every other verb gets `250 ok`."""
+"""Answers by behaviour and command; every other command gets `250 ok`."""
 
 
 @dataclass
@@ -59,15 +59,15 @@ class _Handler(socketserver.StreamRequestHandler):
         while behaviour in ("hang", "drip") and not server.is_closing.wait(0.1):
             self.wfile.write(b"2" if behaviour == "drip" else b"")
         self._answer("HTTP/1.1 400 Bad Request" if behaviour == "garbage" else "220 ready")
-        while line := self.rfile.readline().decode().strip():
-            verb = line.partition(" ")[0].upper()
-            if (behaviour, verb) == ("drop", "MAIL"):
+        while line := self.rfile.readline().decode(errors="replace").strip():
+            command = line.partition(" ")[0].upper()
+            if (behaviour, command) == ("drop", "MAIL"):
                 return
-            self._answer(ANSWERS.get((behaviour, verb)) or ANSWERS.get(("", verb), "250 ok"))
-            if verb == "DATA":
+            self._answer(ANSWERS.get((behaviour, command)) or ANSWERS.get(("", command), "250 ok"))
+            if command == "DATA":
                 lines = iter(self.rfile.readline, b".\r\n")
                 message = message_from_bytes(b"".join(lines), policy=policy.default)
-                server.messages.append(cast(EmailMessage, message))
+                server.messages.append(message)
                 self._answer("250 2.0.0 queued")
 
     def _answer(self, line: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import pytest
 from django.apps import apps
 from django.db import connection
@@ -18,6 +21,7 @@ from scaiwave.core.errors import DatabaseNewer
 from scaiwave.storage.schema_version import OWN_APPS, known_schema_required, require_known_schema
 from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.web_process import build_environment, listen, run_gunicorn
 
 LATER = "INSERT INTO django_migrations (app, name, applied) VALUES ('{}', '{}', '2027-01-01')"
 
@@ -103,15 +107,67 @@ def test_fail_commands(database_url: str, migrated: str) -> None:
     assert ("sync", "show-config") in VERBS
 
 
+def remove_last_migration(database: RawDatabase) -> tuple[str, str]:
+    """Return its application and name."""
+    last = "SELECT max(name) FROM django_migrations WHERE app = 'rooms'"
+    ((name,),) = database.rows(last)
+    with database.connected() as raw:
+        raw.execute(f"DELETE FROM django_migrations WHERE app = 'rooms' AND name = '{name}'")
+        if not database.is_postgres:
+            raw.commit()
+    return "rooms", name
+
+
+def test_fail_processes_of_the_web_server(database_url: str, migrated: str) -> None:
+    copy_database(migrated, database_url)
+    remove_last_migration(RawDatabase(database_url))
+    for words in (
+        ("process_webhooks",),
+        ("run_requested_sync", str(uuid4())),
+        ("list_tenants",),
+    ):
+        ended = run_scaiwave("manage", *words)
+        assert (ended.code, ended.out) == (2, ""), ended
+        assert "is not migrated to this version. [SW_DATABASE_UNMIGRATED]" in ended.err
+
+
+def test_fail_the_web_server_until_it_is_migrated(
+    database_url: str, migrated: str, home: Path
+) -> None:
+    copy_database(migrated, database_url)
+    database = RawDatabase(database_url)
+    later = remove_last_migration(database)
+    with (
+        listen() as listener,
+        run_gunicorn(listener, build_environment(database_url, home), home / "log"),
+        httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client,
+    ):
+        page = client.get("/admin/login/")
+        assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
+        assert "SW_DATABASE_UNMIGRATED" in page.text
+        assert "Run `scaiwave manage migrate`, then try again." in page.text
+        for path in ("/health", "/health/ready"):
+            health = client.get(path)
+            assert health.status_code == 503
+            assert health.json()["checks"]["database"] == "unmigrated"
+        assert client.get("/health/live").status_code == 200
+        api = client.post("/v1/webhooks/scaikey", content=b"{}")
+        assert (api.status_code, api.json()["error"]["code"]) == (503, "SW_DATABASE_UNMIGRATED")
+        with database.connected() as raw:
+            raw.execute(LATER.format(*later))
+            if not database.is_postgres:
+                raw.commit()
+        assert client.get("/admin/login/").status_code == 200
+        assert client.get("/health").json()["checks"]["database"] == "ok"
+        # It is not looked at again.
+        remove_last_migration(database)
+        assert client.get("/admin/login/").status_code == 200
+
+
 def test_fail_older_schema(database_url: str, migrated: str) -> None:
     """Also of commands whose tables have not changed since."""
     copy_database(migrated, database_url)
-    database = RawDatabase(database_url)
-    last = "SELECT max(name) FROM django_migrations WHERE app = 'rooms'"
-    with database.connected() as raw:
-        raw.execute(f"DELETE FROM django_migrations WHERE app = 'rooms' AND name = ({last})")
-        if not database.is_postgres:
-            raw.commit()
+    remove_last_migration(RawDatabase(database_url))
     for words in (
         ("admin", "list-tenants"),
         ("admin", "create-tenant", "--local", "--slug", "new", "--name", "New"),

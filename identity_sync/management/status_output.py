@@ -74,7 +74,9 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
     registration, skipped = status.registration, status.skipped
     replacement = registration.get("pending_request_id")
     removals = {**(status.pending_removals or {}), "oldest_at": 0}
-    drift = f"not measured: {status.drift_reason}"
+    # The row above has the messages of errors.
+    error = status.drift_error
+    drift = f"not measured: {error.code if error else status.drift_reason}"
     if status.drift is not None:
         drift = list_changes(status.drift) or "none"
     return {
@@ -106,7 +108,7 @@ def format_registration(registration: Row) -> str:
 
 def format_credentials(credentials: Row, client_id: str | None) -> str:
     if error := credentials["error"]:
-        return f"no: {error['message']}"
+        return f"no: {error['code']}"
     details = ", ".join(filter(None, (client_id, credentials["token_scope"])))
     return f"accepted ({details})" if details else "accepted"
 

@@ -19,6 +19,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.core.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 from scaiwave.core.operators import Operator, Permission
+from tenants.lookup.restoration import require_activated
 
 _UNKNOWN_TO_SCAIKEY = (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized)
 
@@ -29,9 +30,11 @@ def cancel_registration(
     """Cancel the pending request of this home directory, here and in ScaiKey, and return it.
 
     Credentials that are saved but not configured are discarded if others are configured. Raises
-    `NoPendingRegistration`, and `RegistrationConflict` if it is approved or rejected.
+    `NoPendingRegistration`, `RegistrationConflict` if it is approved or rejected, and
+    `ServerRestored`.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    require_activated()
     with registration_lock(config.home):
         receipt = load_pending(config)
         if receipt is None:

@@ -35,7 +35,8 @@ Drift = Callable[[], SyncReport]
 class SyncStatus:
     """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
 
-    `drift_reason` is why drift was not measured, and for whom. `lock` is the session of PostgreSQL
+    `drift_reason` is why drift was not measured, and for whom; `drift_error` is one of `errors`, if
+    it is the reason. `lock` is the session of PostgreSQL
     that has the lock of syncs.
     """
 
@@ -56,6 +57,7 @@ class SyncStatus:
     drift_reason: str | None = None
     warnings: list[str] = field(default_factory=list)
     errors: list[ScaiWaveError] = field(default_factory=list)
+    drift_error: ScaiWaveError | None = None
 
     @property
     def problem(self) -> ScaiWaveError | None:
@@ -65,7 +67,7 @@ class SyncStatus:
         document = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name != "errors"
+            if field.name not in {"errors", "drift_error"}
         }
         problems = [
             {"code": error.code, "message": error.message, "fix": error.fix or None}
@@ -223,7 +225,7 @@ def _add_drift(
     if drift is None:
         status.drift_reason = "--no-drift"
     elif problem is not None:
-        status.drift_reason = problem.message
+        status.drift_reason, status.drift_error = problem.message, problem
     elif scope.partner is not None:
         status.drift_reason = "only of everything, or with --tenant"
     elif status.running is not None:
@@ -235,7 +237,7 @@ def _add_drift(
     except (InsufficientPermission, TenantNotLinked) as error:
         status.drift_reason = error.message
     except ScaiWaveError as error:
-        status.drift_reason = error.message
+        status.drift_reason, status.drift_error = error.message, error
         status.errors.insert(0, error)
     else:
         status.drift = report.counts()

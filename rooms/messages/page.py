@@ -19,7 +19,7 @@ from rooms.models import Room
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.site.access import has_permission
-from scaiwave.site.acts import MAX_REASON_CHARS, build_operator, identify_account
+from scaiwave.site.acts import MAX_FORM_REASON_CHARS, build_operator, identify_account
 from scaiwave.site.tabs import build_heading
 from scaiwave.storage.error_mapping import translate_errors
 
@@ -29,7 +29,7 @@ MAX_POSITION = 2**63 - 1
 
 class MessageReasonForm(forms.Form):
     reason = forms.CharField(
-        max_length=MAX_REASON_CHARS,
+        max_length=MAX_FORM_REASON_CHARS,
         help_text="Goes into the audit log, with what you read.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )

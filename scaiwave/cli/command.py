@@ -203,14 +203,12 @@ class OperatorCommand(DjangoCommand):
     def ask(self, question: str, *, flag: str, default: str = "") -> str:
         """Return the answer to a question. Without a terminal it is the default.
 
-        Raises ConfirmationNeeded, which names the option to pass, without a terminal
-        and a default, and ConfirmationDeclined if the input ends.
+        Raises ConfirmationNeeded, which names the option to pass, after several empty lines or
+        without a terminal, if there is no default, and ConfirmationDeclined if the input ends.
         """
-        if not self.can_ask():
-            if default:
-                return default
-            raise ConfirmationNeeded(f"{question.rstrip('?: ')} is required.", fix=f"Pass {flag}.")
-        while True:
+        if not self.can_ask() and default:
+            return default
+        for _ in range(MAX_ATTEMPTS if self.can_ask() else 0):
             self.output.prompt(f"{question} [{default}]: " if default else f"{question}: ")
             line = sys.stdin.readline()
             if not line:
@@ -220,6 +218,7 @@ class OperatorCommand(DjangoCommand):
                 )
             if answer := line.strip() or default:
                 return answer
+        raise ConfirmationNeeded(f"{question.rstrip('?: ')} is required.", fix=f"Pass {flag}.")
 
     def confirm_at_terminal(self, effect: str) -> None:
         """Like `confirm`, but a script needs no --yes."""

@@ -52,6 +52,8 @@ _SCHEMA_COMMANDS = frozenset(
 _COMMANDS_ON_OLDER_SCHEMAS = frozenset(
     {"manage", "doctor", "create_backup", "verify_backup", "restore_backup"}
 )
+# Commands without words, which the web server starts through `manage`.
+_OWN_PROCESSES = frozenset({"process_webhooks", "run_requested_sync"})
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 
@@ -60,7 +62,8 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or a management command of this suite, with these arguments."""
     signal.signal(signal.SIGTERM, _raise_termination)
     is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
-    allow_older = command in _COMMANDS_ON_OLDER_SCHEMAS
+    is_own = command == "manage" and _is_own_command(arguments)
+    allow_older = (arguments[0] if is_own else command) in _COMMANDS_ON_OLDER_SCHEMAS
     check = nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
     try:
         with translate_errors(), check:
@@ -78,6 +81,11 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     finally:
         connections.close_all()
     return 0
+
+
+def _is_own_command(arguments: Sequence[str]) -> bool:
+    own = {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
+    return bool(arguments) and arguments[0] in own
 
 
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:

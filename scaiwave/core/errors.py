@@ -241,6 +241,7 @@ class MigrationsPending(ConfigurationError):
     """The database is older than the code."""
 
     code = "SW_DATABASE_UNMIGRATED"
+    http_status = 503
     fix = "Run `scaiwave manage migrate`, then try again."
 
 

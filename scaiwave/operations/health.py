@@ -5,18 +5,18 @@ They are outside the envelope of the API, need no token, and report availability
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import version
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.storage.schema_version import is_migrated
 from scaiwave.web.api import api_view
 
-OK, UNAVAILABLE = "ok", "unavailable"
+OK, UNAVAILABLE, UNMIGRATED = "ok", "unavailable", "unmigrated"
 
 REDIS_TIMEOUT_SECONDS = 2.0
 """A monitor waits for the answer."""
@@ -25,7 +25,7 @@ REDIS_TIMEOUT_SECONDS = 2.0
 @api_view("GET", "HEAD")
 def health(request: HttpRequest) -> HttpResponse:
     """Check every server that this one needs: 503 if one of them is unavailable."""
-    return _respond(_run({"database": _is_database_up, "redis": _is_redis_up}))
+    return _respond({"database": _check_database(), "redis": _check_redis()})
 
 
 @api_view("GET", "HEAD")
@@ -40,15 +40,11 @@ def ready(request: HttpRequest) -> HttpResponse:
 
     Redis is not among them: without it only jobs wait.
     """
-    return _respond(_run({"database": _is_database_up}))
-
-
-def _run(checks: dict[str, Callable[[], bool]]) -> dict[str, str]:
-    return {name: OK if check() else UNAVAILABLE for name, check in checks.items()}
+    return _respond({"database": _check_database()})
 
 
 def _respond(results: dict[str, str]) -> HttpResponse:
-    is_ok = UNAVAILABLE not in results.values()
+    is_ok = {*results.values()} == {OK}
     body = {
         "status": OK if is_ok else UNAVAILABLE,
         "checks": {**results, "version": version("scaiwave")},
@@ -58,22 +54,17 @@ def _respond(results: dict[str, str]) -> HttpResponse:
     return response
 
 
-def _is_database_up() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            # Also false for a database without this suite's tables.
-            cursor.execute("SELECT 1 FROM django_migrations WHERE app = 'tenants' LIMIT 1")
-            return cursor.fetchone() is not None
-    except Error:
-        return False
+def _check_database() -> str:
+    """A database without this suite's tables is unavailable too."""
+    return {True: OK, False: UNMIGRATED, None: UNAVAILABLE}[is_migrated(connection)]
 
 
-def _is_redis_up() -> bool:
-    """Whether Redis answers; a server without Redis does not need it."""
+def _check_redis() -> str:
+    """A server without Redis does not need it."""
     if not settings.REDIS_URL:
-        return True
+        return OK
     try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
-            return bool(redis.ping())
+            return OK if redis.ping() else UNAVAILABLE
     except RedisUnreachable:
-        return False
+        return UNAVAILABLE

@@ -91,4 +91,4 @@ class RestorationAdmin(ReadOnlyAdmin):
 class NoticeAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.INTERNALS
-    list_display = ("topic", "seen_at", "told_at", "attempts", "attempted_at", "error")
+    list_display = ("topic", "seen_at", "reported_at", "attempts", "attempted_at", "error")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 TIMEOUT_SECONDS = 3.0
-MAX_REASON_CHARS = 200
+MAX_REDIS_ERROR_CHARS = 200
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def map_redis_error(error: Exception) -> RedisUnreachable:
     from redis.exceptions import InvalidResponse
 
     first_line = settings.CONFIG.mask_secrets(str(error).partition("\n")[0])
-    reason = first_line[:MAX_REASON_CHARS].rstrip(".") or type(error).__name__
+    reason = first_line[:MAX_REDIS_ERROR_CHARS].rstrip(".") or type(error).__name__
     if isinstance(error, InvalidResponse):
         return RedisUnreachable(
             f"Redis can't be used: its response can't be read: {reason}.",

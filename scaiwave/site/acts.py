@@ -65,13 +65,13 @@ class NoInput(forms.Form):
     """The form of acts that need nothing but a click."""
 
 
-MAX_REASON_CHARS = 500
-"""The limit of the forms. The services accept up to 1,000."""
+MAX_FORM_REASON_CHARS = 500
+"""A reason typed into a form; `MAX_STORED_REASON_CHARS` limits what services accept."""
 
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
-        max_length=MAX_REASON_CHARS,
+        max_length=MAX_FORM_REASON_CHARS,
         help_text="Goes into the audit log.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )

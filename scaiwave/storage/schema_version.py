@@ -52,16 +52,29 @@ def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
 
 def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool = False) -> None:
     """Raises DatabaseNewer or MigrationsPending. A database without migrations passes."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_QUERY, OWN_APPS)
-            applied = cursor.fetchall()
-    except Error:
-        return
-    names = [f"{app}.{name}" for app, name in applied]
+    names = _read_applied(connection)
     require_known_migrations(names)
     if names and not allow_older and set(_iter_known()).difference(names):
         raise older_schema_error()
+
+
+def is_migrated(connection: BaseDatabaseWrapper) -> bool | None:
+    """Whether the database has every migration of this code, with one query.
+
+    None if it has none, or can't be read.
+    """
+    names = _read_applied(connection)
+    return not set(_iter_known()).difference(names) if names else None
+
+
+def _read_applied(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return app.name of the migrations of the database; none if it can't be read."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_QUERY, OWN_APPS)
+            return [f"{app}.{name}" for app, name in cursor.fetchall()]
+    except Error:
+        return []
 
 
 def require_known_migrations(applied: Iterable[str], *, subject: str = "The database") -> None:

@@ -35,7 +35,12 @@ from scaiwave.core.errors import (
     ScaiWaveError,
     TokenRequired,
 )
-from scaiwave.storage.error_mapping import DatabaseBusy, map_database_error, translate_errors
+from scaiwave.storage.error_mapping import (
+    DatabaseBusy,
+    map_database_error,
+    older_schema_error,
+    translate_errors,
+)
 
 PREFIX = "/v1/"
 MAX_UNREAD_BYTES = 65536
@@ -209,7 +214,20 @@ def server_error(request: HttpRequest) -> HttpResponse:
     ours = map_database_error(error) if isinstance(error, DatabaseError) else None
     if not isinstance(ours, DatabaseUnreachable | DatabaseBusy | DiskFull):
         return cast(HttpResponse, defaults.server_error(request))
-    page = loader.get_template("503.html").render({"code": ours.code})
+    return _build_unavailable_page({"code": ours.code})
+
+
+def build_unmigrated_response(path: str) -> HttpResponse:
+    """Return the response to any request while the database has an older schema."""
+    error = older_schema_error()
+    if path.startswith(PREFIX):
+        return error_response(error)
+    logger.error("%s [%s] %s", error.message, error.code, error.fix)
+    return _build_unavailable_page({"code": error.code, "fix": error.fix})
+
+
+def _build_unavailable_page(values: dict[str, str]) -> HttpResponse:
+    page = loader.get_template("503.html").render(values)
     response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)
     response["Retry-After"] = str(RateLimitExceeded.retry_after_seconds)
     return response

@@ -17,7 +17,7 @@ from tenants.lookup.resolve import parse_uuid
 MIN_SLUG_CHARS, MAX_SLUG_CHARS = 2, 63
 MAX_NAME_CHARS = 1000
 MAX_SCAIKEY_ID_CHARS = 200
-MAX_REASON_CHARS = 1000
+MAX_STORED_REASON_CHARS = 1000
 MAX_DESCRIPTION_CHARS = 1000
 MAX_AVATAR_URL_CHARS = 1000
 
@@ -86,10 +86,10 @@ def has_visible_text(text: str) -> bool:
 def validate_reason(reason: str) -> None:
     """Raises `InvalidName`. An empty reason is valid, but not one that no one can see."""
     is_blank = bool(reason) and not has_visible_text(reason)
-    if is_blank or len(reason) > MAX_REASON_CHARS or strip_control_chars(reason) != reason:
+    if is_blank or len(reason) > MAX_STORED_REASON_CHARS or strip_control_chars(reason) != reason:
         raise InvalidName(
             "The reason is too long or can't be printed.",
-            fix=f"Pass up to {MAX_REASON_CHARS} printable characters.",
+            fix=f"Pass up to {MAX_STORED_REASON_CHARS} printable characters.",
         )
 
 

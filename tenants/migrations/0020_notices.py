@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=scaiwave.ids.new_id, editable=False, primary_key=True, serialize=False)),
                 ('topic', models.CharField(max_length=50)),
                 ('seen_at', models.DateTimeField(help_text='when it was seen first')),
-                ('told_at', models.DateTimeField(blank=True, help_text='when an e-mail about it was accepted', null=True)),
+                ('reported_at', models.DateTimeField(blank=True, help_text='when an e-mail about it was accepted', null=True)),
                 ('mark', models.CharField(blank=True, help_text='the newest part of it that was reported', max_length=50)),
                 ('attempts', models.PositiveIntegerField(default=0, help_text='failed e-mails in a row')),
                 ('attempted_at', models.DateTimeField(blank=True, null=True)),

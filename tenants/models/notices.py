@@ -11,7 +11,7 @@ class Notice(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     topic = models.CharField(max_length=50)
     seen_at = models.DateTimeField(help_text="when it was seen first")
-    told_at = models.DateTimeField(
+    reported_at = models.DateTimeField(
         null=True, blank=True, help_text="when an e-mail about it was accepted"
     )
     mark = models.CharField(

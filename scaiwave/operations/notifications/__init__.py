@@ -1,1 +1,1 @@
-"""Report problems by e-mail: what is to be told (`news`), and how it is sent (`mail`)."""
+"""Report problems by e-mail: which e-mails are due (`news`), and how one is sent (`mail`)."""

@@ -52,7 +52,7 @@ TITLES = {
     "key_rotation": "The federation key is due for rotation",
     "scheduler": "No scheduler starts syncs",
 }
-_TOPICS = {
+_TOPICS: dict[type[ScaiWaveError], str] = {
     SyncFailing: "sync_failing",
     SyncOverdue: "sync_overdue",
     RemovalsPending: "removals",
@@ -109,7 +109,7 @@ def find_problems(config: Configuration, now: datetime) -> dict[str, Problem]:
 
 
 def _find_due(config: Configuration, now: datetime) -> Iterator[News]:
-    """Note problems that are new, forget those that ended unreported, and yield what is due."""
+    """Store new problems, delete unreported ones that have ended, and yield the due e-mails."""
     problems = find_problems(config, now)
     notices = {notice.topic: notice for notice in Notice.objects.all()}
     for topic in TITLES:
@@ -118,7 +118,7 @@ def _find_due(config: Configuration, now: datetime) -> Iterator[News]:
             if problem is None:
                 continue
             notice = Notice.objects.create(topic=topic, seen_at=now)
-        elif problem is None and notice.told_at is None:
+        elif problem is None and notice.reported_at is None:
             notice.delete()
             continue
         if _is_due(notice, problem, now):
@@ -132,10 +132,10 @@ def _is_due(notice: Notice, problem: Problem | None, now: datetime) -> bool:
             return False
     if problem is None:
         return True
-    if notice.told_at is None:
+    if notice.reported_at is None:
         grace = SCHEDULER_GRACE if notice.topic == "scheduler" else timedelta(0)
         return _has_passed(notice.seen_at, grace, now)
-    return problem.mark > notice.mark and _has_passed(notice.told_at, MIN_REPEAT, now)
+    return problem.mark > notice.mark and _has_passed(notice.reported_at, MIN_REPEAT, now)
 
 
 def _has_passed(since: datetime, duration: timedelta, now: datetime) -> bool:
@@ -177,7 +177,7 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
     if news.problem is None:
         notice.delete()
         return True
-    notice.told_at, notice.mark = now, news.problem.mark
+    notice.reported_at, notice.mark = now, news.problem.mark
     notice.attempts, notice.error = 0, ""
     notice.save()
     return True
@@ -185,9 +185,9 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
 
 def _build_body(news: News, config: Configuration) -> str:
     problem, topic = news.problem, news.notice.topic
-    told = f"{problem.message}\n\nFix: {problem.fix}" if problem else f"Resolved: {TITLES[topic]}."
+    text = f"{problem.message}\n\nFix: {problem.fix}" if problem else f"Resolved: {TITLES[topic]}."
     site = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/"
-    return config.mask_secrets(f"{told}\n\n{site}\n")
+    return config.mask_secrets(f"{text}\n\n{site}\n")
 
 
 # When

@@ -131,6 +131,24 @@ def test_success_interactive(
     assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in output
 
 
+def test_fail_nothing_but_empty_lines(
+    server: ServerHome, database_url: str, migrated: str, terminal: tuple[int, int]
+) -> None:
+    """As of a program that presses Enter: it must not be asked without end."""
+    master, slave = terminal
+    copy_database(migrated, database_url)
+    os.write(master, b"\n" * 20)
+    with subprocess.Popen(
+        [*CONSOLE, "sync", "register"], stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        output = read_until(master, None)
+    assert process.returncode == 2
+    assert output.count("URL of ScaiKey: ") == 3
+    assert "URL of ScaiKey is required. [SW_CONFIRMATION_NEEDED]" in output
+    assert "Fix: Pass --url." in output
+
+
 def read_until(master: int, question: str | None) -> str:
     """Return the output up to the question, or up to the end of the terminal."""
     output = ""

@@ -301,7 +301,18 @@ def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: 
     with pytest.raises(CommandFailed) as caught:
         call_command("sync_status", stdout=out, stderr=StringIO())
     assert caught.value.error.code == "SW_UPSTREAM_FORBIDDEN"
-    assert "Drift now         not measured: ScaiKey " in out.getvalue()
+    assert "Drift now         not measured: SW_UPSTREAM_FORBIDDEN\n" in out.getvalue()
+    assert out.getvalue().count(caught.value.error.message) == 1
+
+
+def test_fail_the_reason_is_printed_once(home: Path, sandbox: Sandbox, settings: Any) -> None:
+    settings.CONFIG = make_config(home, sandbox, SCAIWAVE_SCAIKEY_URL="http://127.0.0.1:1")
+    out = StringIO()
+    with pytest.raises(CommandFailed) as caught:
+        call_command("sync_status", stdout=out, stderr=StringIO())
+    assert out.getvalue().count(caught.value.error.message) == 1
+    assert "Credentials       no: SW_UPSTREAM_UNREACHABLE\n" in out.getvalue()
+    assert "Drift now         not measured: SW_UPSTREAM_UNREACHABLE\n" in out.getvalue()
 
 
 def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:

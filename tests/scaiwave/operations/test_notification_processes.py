@@ -67,7 +67,7 @@ def test_success_a_worker_notices_a_dead_scheduler(
     log = run_worker()
     assert "Job completed: send_notifications" in log
     assert "SW_MAIL_REFUSED" in log
-    # One was refused, and the other is told at the next time.
+    # One was refused, and the other is reported at the next time.
     assert server.messages == []
     log = run_worker()
     assert server.subjects == [SCHEDULER]

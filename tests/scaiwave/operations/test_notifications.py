@@ -20,11 +20,12 @@ from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
 from scaiwave.config import Configuration, load
 from scaiwave.config.checks import check_configuration
+from scaiwave.config.mail import load_mail_settings
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid, SettingMissing
 from scaiwave.ids import new_id
 from scaiwave.operations.doctor.host import check_notifications
-from scaiwave.operations.notifications import mail, news
+from scaiwave.operations.notifications import news
 from scaiwave.operations.notifications.mail import (
     MailRefused,
     MailUnreachable,
@@ -83,10 +84,10 @@ def make_failures() -> None:
     make_run(**CRON, **FAILED, started_at=NOW - 5 * MINUTE)
 
 
-# What is told
+# What is reported
 
 
-def test_success_failing_syncs_are_told_once_and_resolved_once(
+def test_success_failing_syncs_are_reported_once_and_resolved_once(
     server: MailServer, config: Configuration
 ) -> None:
     make_failures()
@@ -105,7 +106,7 @@ def test_success_failing_syncs_are_told_once_and_resolved_once(
     assert not Notice.objects.exists()
 
 
-def test_success_a_problem_that_returns_is_told_again(
+def test_success_a_problem_that_returns_is_reported_again(
     server: MailServer, config: Configuration
 ) -> None:
     run = make_run(**CRON)
@@ -126,7 +127,7 @@ def test_success_a_problem_that_returns_is_told_again(
     ]
 
 
-def test_success_a_scheduler_that_restarts_is_not_told(
+def test_success_a_scheduler_that_restarts_is_not_reported(
     server: MailServer, config: Configuration
 ) -> None:
     run = make_run(**CRON, started_at=NOW - 50 * MINUTE)
@@ -135,10 +136,11 @@ def test_success_a_scheduler_that_restarts_is_not_told(
     run.started_at = NOW
     run.save()
     assert send(config, 5 * MINUTE) == 0
-    assert server.messages == list(Notice.objects.all()) == []
+    assert server.messages == []
+    assert not Notice.objects.exists()
 
 
-def test_success_further_removals_are_told_an_hour_later(
+def test_success_further_removals_are_reported_an_hour_later(
     server: MailServer, config: Configuration
 ) -> None:
     tenant = row_factories.make_tenant()
@@ -233,7 +235,7 @@ def test_fail_and_tried_again_later(
     notice = Notice.objects.get()
     assert f"The mail server 127.0.0.1:{server.port} " in notice.error
     assert text in notice.error
-    assert (notice.attempts, notice.told_at) == (1, None)
+    assert (notice.attempts, notice.reported_at) == (1, None)
     (finding,) = check_notifications(config, NOW)
     assert (finding.state.value, notice.error in finding.message) == ("warn", True)
     connections = server.connections
@@ -242,7 +244,7 @@ def test_fail_and_tried_again_later(
     monkeypatch.undo()
     assert send(config, 2 * MINUTE) == 1
     notice.refresh_from_db()
-    assert (notice.attempts, notice.error, notice.told_at) == (0, "", NOW + 2 * MINUTE)
+    assert (notice.attempts, notice.error, notice.reported_at) == (0, "", NOW + 2 * MINUTE)
     (finding,) = check_notifications(config, NOW)
     assert finding.message == "Problems are reported to 2 addresses."
 
@@ -334,7 +336,7 @@ def test_success_a_sync_sends_and_never_fails_because_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(news, "MAX_SECONDS", 1.2)
-    Notice.objects.create(topic="sync_overdue", seen_at=NOW, told_at=NOW)
+    Notice.objects.create(topic="sync_overdue", seen_at=NOW, reported_at=NOW)
     server.behaviours = [behaviour]
     assert sync(sandbox, settings, server, dry_run=True).outcome == "planned"
     assert server.connections == 0
@@ -345,7 +347,7 @@ def test_success_a_sync_sends_and_never_fails_because_of_it(
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
-def test_fail_the_second_failed_sync_is_told_at_its_end(
+def test_fail_the_second_failed_sync_is_reported_at_its_end(
     sandbox: Sandbox, settings: Settings, server: MailServer
 ) -> None:
     settings.CONFIG = make_config(server, SCAIWAVE_SCAIKEY_URL="http://127.0.0.1:1")
@@ -408,7 +410,7 @@ def test_fail_the_test_reports_the_answer(server: MailServer, config: Configurat
 
 INVALID = {
     "SCAIWAVE_NOTIFY_EMAIL": ("anna", "anna@example.com,\x07@example.com", "a@b@c"),
-    "SCAIWAVE_EMAIL_FROM": ("nobody", "A\nBcc: eve@example.com <a@example.com>"),
+    "SCAIWAVE_EMAIL_FROM": ("ops", "A\nBcc: eve@example.com <a@example.com>"),
     "SCAIWAVE_EMAIL_URL": (
         *("mail.example.com", "https://mail.example.com", "smtps://mail.example.com"),
         *("smtp://", "smtp://host:99999", "consolemail://", "smtp://[::1"),
@@ -444,5 +446,5 @@ def test_success_a_sender_with_a_name_and_defaults(server: MailServer, home: Pat
     assert server.messages[0]["From"] == "ScaiWave <ops@example.com>"
     assert server.subjects == ["[chat.example.com] Grüße"]
     local = load({"SCAIWAVE_NOTIFY_EMAIL": "root@example.com", "SCAIWAVE_HOME": str(home)})
-    loaded = mail.load_mail_settings(local)
+    loaded = load_mail_settings(local)
     assert (loaded.host, loaded.port, loaded.sender) == ("localhost", 25, "scaiwave@localhost")

@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun, WebhookEvent
+from identity_sync.registration.cancel import cancel_registration
 from identity_sync.reports.status import sync_status
 from identity_sync.sync.run import compute_drift
 from identity_sync.sync.start_sync import start_sync
@@ -58,6 +59,7 @@ ACTS: dict[str, Callable[[Any], object]] = {
     "webhooks": lambda config: process_events(operator=HOST),
     "worker": lambda config: run_worker(operator=HOST, queues=[], burst=True, grace_seconds=0),
     "scheduler": lambda config: run_scheduler(operator=HOST),
+    "cancel": lambda config: cancel_registration(operator=HOST, config=config, now=NOW),
     "look-up": lambda config: build_tenant_lookup(config)("tnt-1"),
 }
 
