@@ -181,13 +181,7 @@ class OverviewLoader(Protocol):
 
 
 class ProblemReporter(Protocol):
-    """Reports new problems of this server by e-mail, or has a worker do it. Never raises."""
-
-    def __call__(self) -> None: ...
-
-
-class ProblemWatcher(Protocol):
-    """Starts a thread that reports problems for as long as this process runs."""
+    """Reports problems of this server by e-mail: once, or in a thread until the process ends."""
 
     def __call__(self) -> None: ...
 
@@ -273,7 +267,7 @@ OVERVIEW: Extension[OverviewLoader] = Extension("scaiwave.operations.overview.st
 REPORT_PROBLEMS: Extension[ProblemReporter] = Extension(
     "scaiwave.operations.notifications.news.report_problems"
 )
-WATCH_PROBLEMS: Extension[ProblemWatcher] = Extension(
+WATCH_PROBLEMS: Extension[ProblemReporter] = Extension(
     "scaiwave.operations.notifications.news.start_watching"
 )
 EXPORT_RECORDER: Extension[ExportRecorder] = Extension(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from email.utils import parseaddr
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -20,14 +21,10 @@ PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 @dataclass(frozen=True)
 class MailSettings:
-    """`sender` and `recipients` are addresses; the sender may have a name before it."""
+    """`server` has the options of Django's backend. `address` is its host and port."""
 
-    host: str
-    port: int
-    username: str
-    password: str = field(repr=False)
-    use_tls: bool
-    use_ssl: bool
+    server: dict[str, Any] = field(repr=False)
+    address: str
     sender: str
     recipients: tuple[str, ...]
 
@@ -37,12 +34,16 @@ def load_mail_settings(config: Configuration) -> MailSettings:
     config.get_required(RECIPIENTS)
     sender = config.get_str(SENDER) or f"scaiwave@{get_server_name(config).host}"
     recipients = tuple(config.get_list(RECIPIENTS))
-    for name, addresses in ((SENDER, (sender,)), (RECIPIENTS, recipients)):
-        for address in addresses:
-            _check_address(name, address)
-    scheme = config.get_str(SERVER).partition("://")[0]
+    for name, address in ((SENDER, sender), *((RECIPIENTS, each) for each in recipients)):
+        _check_address(name, address)
+    server = _parse_server(config.get_str(SERVER))
+    return MailSettings(server, f"{server['host']}:{server['port']}", sender, recipients)
+
+
+def _parse_server(url: str) -> dict[str, Any]:
+    scheme = url.partition("://")[0]
     try:
-        parsed = environ.Env.email_url_config(config.get_str(SERVER))
+        parsed = environ.Env.email_url_config(url)
     except (ImproperlyConfigured, ValueError):  # an invalid scheme, an invalid port
         parsed = {}
     if scheme not in PORTS or not parsed.get("EMAIL_HOST"):
@@ -51,23 +52,21 @@ def load_mail_settings(config: Configuration) -> MailSettings:
             f"{SERVER} is not the URL of a mail server.",
             fix=f"Set {SERVER} to a URL such as smtp+tls://user:password@mail.example.com:587.",
         )
-    return MailSettings(
-        host=parsed["EMAIL_HOST"],
-        port=parsed["EMAIL_PORT"] or PORTS[scheme],
-        username=parsed["EMAIL_HOST_USER"] or "",
-        password=parsed["EMAIL_HOST_PASSWORD"] or "",
-        use_tls=scheme == "smtp+tls",
-        use_ssl=scheme == "smtp+ssl",
-        sender=sender,
-        recipients=recipients,
-    )
+    return {
+        "host": parsed["EMAIL_HOST"],
+        "port": parsed["EMAIL_PORT"] or PORTS[scheme],
+        "username": parsed["EMAIL_HOST_USER"] or "",
+        "password": parsed["EMAIL_HOST_PASSWORD"] or "",
+        "use_tls": scheme == "smtp+tls",
+        "use_ssl": scheme == "smtp+ssl",
+    }
 
 
 def _check_address(name: str, address: str) -> None:
     try:
         if not address.isprintable():
             raise ValidationError("control characters")
-        validate_email(parseaddr(address)[1].replace("@localhost", "@localhost.example"))
+        validate_email(parseaddr(address)[1])
     except ValidationError:
         raise SettingInvalid(
             f"{name} contains {address!r}, which is not an e-mail address.",

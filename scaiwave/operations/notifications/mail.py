@@ -26,16 +26,14 @@ class MailUnreachable(UpstreamError):
     """The mail server can't be reached, or does not respond in time."""
 
     code = "SW_MAIL_UNREACHABLE"
-    fix = "Check SCAIWAVE_EMAIL_URL and the mail server, then run `scaiwave admin "
-    fix += "send-test-notification`."
+    fix = "Check SCAIWAVE_EMAIL_URL, then run `scaiwave admin send-test-notification`."
 
 
 class MailRefused(UpstreamError):
     """The mail server refuses the sign-in, the sender, a recipient or the message."""
 
     code = "SW_MAIL_REFUSED"
-    fix = "Correct SCAIWAVE_EMAIL_URL, SCAIWAVE_EMAIL_FROM or SCAIWAVE_NOTIFY_EMAIL, as the answer "
-    fix += "of the server says, then run `scaiwave admin send-test-notification`."
+    fix = "Correct SCAIWAVE_EMAIL_URL, SCAIWAVE_EMAIL_FROM or SCAIWAVE_NOTIFY_EMAIL."
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def send_test_notification(*, operator: Operator, config: Configuration) -> Noti
     body = f"This is a test. Problems are reported to this address.\n\nSent by {operator.name}."
     for recipient in mail.recipients:
         send_mail(config, "Test", body, recipients=(recipient,))
-    return NotificationResult(f"{mail.host}:{mail.port}", mail.sender, mail.recipients)
+    return NotificationResult(mail.address, mail.sender, mail.recipients)
 
 
 def send_mail(
@@ -100,16 +98,7 @@ def _deliver(
     is_late: threading.Event,
 ) -> None:
     # With an alias, Django 6.1 takes no options from its settings.
-    backend = EmailBackend(
-        alias="notifications",
-        host=mail.host,
-        port=mail.port,
-        username=mail.username,
-        password=mail.password,
-        use_tls=mail.use_tls,
-        use_ssl=mail.use_ssl,
-        timeout=SOCKET_SECONDS,
-    )
+    backend = EmailBackend(alias="notifications", timeout=SOCKET_SECONDS, **mail.server)
     result: Exception | None = None
     try:
         backend.open()
@@ -124,7 +113,6 @@ def _deliver(
 
 def _map_error(error: Exception, mail: MailSettings, config: Configuration) -> ScaiWaveError:
     """Return the error of this suite, with the server's answer if it gave one."""
-    server = f"{mail.host}:{mail.port}"
     code, answer = 0, str(error) or type(error).__name__
     if isinstance(error, SMTPRecipientsRefused):
         code, raw = next(iter(error.recipients.values()))
@@ -134,9 +122,9 @@ def _map_error(error: Exception, mail: MailSettings, config: Configuration) -> S
     text = config.mask_secrets("".join(c if c.isprintable() else " " for c in answer))
     text = text[:MAX_ANSWER_CHARS].strip().rstrip(".")
     if code > 0:
-        return MailRefused(f"The mail server {server} refused the e-mail: {code} {text}.")
+        return MailRefused(f"The mail server {mail.address} refused the e-mail: {code} {text}.")
     if isinstance(error, OSError | SMTPException):
-        return MailUnreachable(f"The mail server {server} can't be used: {text}.")
+        return MailUnreachable(f"The mail server {mail.address} can't be used: {text}.")
     raise error
 
 

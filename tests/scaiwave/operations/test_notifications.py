@@ -447,4 +447,4 @@ def test_success_a_sender_with_a_name_and_defaults(server: MailServer, home: Pat
     assert server.subjects == ["[chat.example.com] Grüße"]
     local = load({"SCAIWAVE_NOTIFY_EMAIL": "root@example.com", "SCAIWAVE_HOME": str(home)})
     loaded = load_mail_settings(local)
-    assert (loaded.host, loaded.port, loaded.sender) == ("localhost", 25, "scaiwave@localhost")
+    assert (loaded.address, loaded.sender) == ("localhost:25", "scaiwave@localhost")
