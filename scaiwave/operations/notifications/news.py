@@ -151,9 +151,11 @@ def send_news(*, config: Configuration, now: datetime) -> int:
     """
     if find_restoration() is not None:
         return 0
-    deadline, sent = time.monotonic() + MAX_SECONDS, 0
+    sent = 0
     with process_lock(LOCK) as is_free:
-        for news in _find_due(config, now) if is_free else ():
+        due = list(_find_due(config, now)) if is_free else []
+        deadline = time.monotonic() + MAX_SECONDS
+        for news in due:
             seconds = deadline - time.monotonic()
             if seconds < 1 or not _send(news, config, now, seconds):
                 break  # The server would fail the others too. They are due at the next time.

@@ -25,7 +25,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid, SettingMissing
 from scaiwave.ids import new_id
 from scaiwave.operations.doctor.host import check_notifications
-from scaiwave.operations.notifications import news
+from scaiwave.operations.notifications import mail, news
 from scaiwave.operations.notifications.mail import (
     MailRefused,
     MailUnreachable,
@@ -226,7 +226,8 @@ def test_fail_and_tried_again_later(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     error_type, text = FAILURES[behaviour]
-    monkeypatch.setattr(news, "MAX_SECONDS", 1.4)
+    if behaviour in ("hang", "drip"):
+        monkeypatch.setattr(news, "MAX_SECONDS", 1.4)
     make_failures()
     server.behaviours = [behaviour]
     with caplog.at_level(logging.ERROR):
@@ -280,7 +281,7 @@ def test_fail_all_attempts_of_one_time_share_its_limit(
     server.behaviours = ["hang", "hang"]
     began = time.monotonic()
     assert send(config, 24 * HOUR) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < mail.SOCKET_SECONDS
     assert [notice.attempts for notice in Notice.objects.order_by("topic")] == [1]
 
 
@@ -335,7 +336,8 @@ def test_success_a_sync_sends_and_never_fails_because_of_it(
     server: MailServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(news, "MAX_SECONDS", 1.2)
+    if behaviour == "hang":
+        monkeypatch.setattr(news, "MAX_SECONDS", 1.2)
     Notice.objects.create(topic="sync_overdue", seen_at=NOW, reported_at=NOW)
     server.behaviours = [behaviour]
     assert sync(sandbox, settings, server, dry_run=True).outcome == "planned"
