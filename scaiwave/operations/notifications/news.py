@@ -1,7 +1,7 @@
 """Report problems by e-mail: each once, and once that it is resolved.
 
 The problems are judged as `sync status` and `doctor` judge them. The database has the reported
-ones, so that a restart or another process repeats nothing. An e-mail that fails is tried again later.
+ones, so that a restart or another process repeats nothing. A failed e-mail is tried again later.
 
 Several processes look at the problems, so that a dead one can't hide its own end: workers and the
 web server once a minute, and each sync at its end.
