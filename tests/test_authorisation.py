@@ -354,6 +354,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("role", "list"): Row(LISTS, seen=lambda sample: "crew-lead"),
     ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
+    ("role", "members"): Row(LOOK, of_tenant("crew-lead")),
     ("role", "create"): Row(
         TENANT,
         of_tenant("--slug", "new-role", "--name", "New"),

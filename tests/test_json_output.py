@@ -25,6 +25,7 @@ from scaiwave.sandbox import Sandbox
 from tests.authorisation_fixtures import SampleData
 from tests.rooms.search.factories import backfill
 from tests.scaiwave import row_factories
+from tests.tenants.role_factories import make_grant
 from tests.test_authorisation import ROWS, run, scaikey
 
 __all__ = ["scaikey"]
@@ -120,6 +121,8 @@ def get_arguments(words: VerbPath, sample: SampleData) -> list[str]:
     if words == ("room", "search"):
         backfill()
         return ["Grüße", "--tenant", sample.tenant.slug]
+    if words == ("role", "members"):
+        make_grant(sample.get_role("crew-lead"), sample.anna)
     return ROWS[words].arguments(sample)
 
 
@@ -254,6 +257,28 @@ def test_success_lists_have_a_limit_and_csv(
     assert set(line) == set(flatten(first[0]))
     code, out = run(words, [*arguments, "--csv", "--json"], monkeypatch)
     assert (code, out) == (2, "SW_USAGE: Can't combine --json and --csv.")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", list_verb_paths(lists=True), ids=" ".join)
+def test_success_lists_continue_after_next_id(
+    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = get_arguments(words, sample)
+    whole = read_document(words, [*arguments, "--limit=100000"], monkeypatch)
+    name = get_list_name(words)
+    assert (whole["next_id"], whole["total"]) == (None, len(whole[name]))
+    ids: list[Any] = []
+    after: list[str] = []
+    limit = f"--limit={max(1, len(whole[name]) // 3)}"
+    for _ in range(len(whole[name])):
+        page = read_document(words, [*arguments, limit, *after], monkeypatch)
+        ids += [row["id"] for row in page[name]]
+        assert page["total"] in (len(whole[name]), None)
+        if page["next_id"] is None:
+            break
+        after = [f"--after={page['next_id']}"]
+    assert ids == [row["id"] for row in whole[name]]
 
 
 def flatten(row: dict[str, Any]) -> Iterator[str]:

@@ -144,6 +144,7 @@ def build_key_row(key: ServerKey, signing: ServerKey | None, now: datetime) -> R
     """
     state = get_key_state(key, signing, now)
     return {
+        "id": key.pk,
         "key_id": key.key_id,
         "state": state.value,
         "public_key": format_stored_key(key),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from federation.errors import InvalidServerName, PeerNotFound
 from federation.keys.ed25519 import PREFIX
 from federation.keys.signing import key_from_text
@@ -11,6 +9,7 @@ from federation.models import KnownPeer
 from federation.policy.queries import PolicyDecision, evaluate_policy, get_policy
 from federation.policy.server_names import parse_server_name
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from tenants.lookup.nearest import find_nearest, suggest_nearest
 from tenants.lookup.serializers import Row, last_audit_entries
 from tenants.models import AuditEntry
@@ -18,12 +17,16 @@ from tenants.models import AuditEntry
 BATCH_SIZE = 500
 
 
-def list_peers(*, operator: Operator, limit: int | None = None) -> Generator[Row, None, None]:
+def list_peers(*, operator: Operator, limit: int | None = None) -> Page:
     """Return the known peers by name. Yields one row at a time; errors are raised at once."""
     operator.require(Permission.VIEW_PLATFORM)
     policy = get_policy()
-    peers = KnownPeer.objects.order_by("server_name")[:limit].iterator(chunk_size=BATCH_SIZE)
-    return (build_peer_row(peer, evaluate_policy(peer.server_name, policy)) for peer in peers)
+    peers = KnownPeer.objects.order_by("server_name")
+    rows = (
+        build_peer_row(peer, evaluate_policy(peer.server_name, policy))
+        for peer in peers[:limit].iterator(chunk_size=BATCH_SIZE)
+    )
+    return Page(rows, count=peers.count)
 
 
 def show_peer(*, operator: Operator, server_name: str) -> Row:
@@ -59,6 +62,7 @@ def get_peer(operator: Operator, server_name: str) -> KnownPeer:
 
 def build_peer_row(peer: KnownPeer, decision: PolicyDecision) -> Row:
     return {
+        "id": peer.pk,
         "server_name": peer.server_name,
         "key_id": key_from_text(PREFIX + peer.public_key).key_id,
         "public_key": PREFIX + peer.public_key,

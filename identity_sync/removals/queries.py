@@ -17,6 +17,7 @@ from identity_sync.encoding import Row, encode_removal, explain_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.visibility import visible_tenants
@@ -53,8 +54,8 @@ def visible_removals(operator: Operator) -> QuerySet[PendingRemoval]:
 
 def list_removals(
     *, operator: Operator, filters: RemovalFilter, now: datetime, limit: int | None = None
-) -> Iterator[Row]:
-    """Yield the open rows as JSON has them, tenant by tenant. Raises `TenantNotFound`."""
+) -> Page:
+    """Return the open rows as JSON has them, tenant by tenant. Raises `TenantNotFound`."""
     operator.require(Permission.VIEW)
     rows = visible_removals(operator).select_related("tenant")
     if filters.tenant is not None:
@@ -64,7 +65,7 @@ def list_removals(
     if filters.since is not None:
         rows = rows.filter(first_seen_at__gte=filters.since)
     rows = rows.order_by("tenant__slug", "loss", "subject_name", "id")
-    return _iter_rows(rows[:limit] if limit else rows, now)
+    return Page(_iter_rows(rows[:limit], now), count=rows.count)
 
 
 def _iter_rows(rows: QuerySet[PendingRemoval], now: datetime) -> Iterator[Row]:

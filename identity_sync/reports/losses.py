@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -199,6 +199,8 @@ class _Present:
             is_suspension = loss in SUSPENSIONS.values()
             reason = f"{detail.lower()} in ScaiKey" if is_suspension else change.reason
         return {
+            # One change may take several roles.
+            "id": uuid5(change.pk, f"{loss.value} {detail}"),
             "lost_at": get_uuid7_time(change.pk),
             "loss": loss,
             "kind": change.kind,

@@ -25,6 +25,7 @@ from identity_sync.models import (
 from identity_sync.report import LOSSES
 from identity_sync.reports.loss_kinds import build_candidate_q, find_losses
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.errors import AmbiguousName
 from tenants.lookup.resolve import resolve_tenant
@@ -70,7 +71,7 @@ class ChangeFilter:
 
 def list_runs(
     *, operator: Operator, filters: RunFilter, now: datetime, limit: int | None = None
-) -> Generator[Row, None, None]:
+) -> Page:
     """Return the runs that the operator may see, newest first, one at a time to save memory.
 
     Operators who don't see the whole platform get the runs for their tenants and those for all
@@ -90,7 +91,7 @@ def list_runs(
         changed = SyncChange.objects.filter(tenant=tenant).values("run_id")
         runs = runs.filter(Q(tenant=tenant) | Q(pk__in=changed))
     newest = runs[:limit].iterator(chunk_size=BATCH_SIZE)
-    return (describe_run(run, operator, now) for run in newest)
+    return Page((describe_run(run, operator, now) for run in newest), count=runs.count)
 
 
 def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
@@ -122,7 +123,7 @@ def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
 
 def list_changes(
     *, operator: Operator, run_id: UUID, filters: ChangeFilter, limit: int | None = None
-) -> Generator[Row, None, None]:
+) -> Page:
     """Return the changes of a run within the operator's scope, in the order of their kinds.
 
     Raises `TenantNotFound` or `AmbiguousName` at once. Close the generator if not all rows are
@@ -140,8 +141,8 @@ def list_changes(
     if filters.tenant is not None:
         changes = changes.filter(tenant=resolve_tenant(operator, filters.tenant))
     if filters.action == LOSS:  # Their values decide, which the database can't limit.
-        return _iter_changes(changes.order_by("pk"), only_losses=True, limit=limit)
-    return _iter_changes(changes.order_by("pk")[:limit])
+        return Page(_iter_changes(changes.order_by("pk"), only_losses=True, limit=limit))
+    return Page(_iter_changes(changes.order_by("pk")[:limit]), count=changes.count)
 
 
 def _iter_changes(
@@ -180,13 +181,14 @@ def get_oldest_kept_id() -> UUID:
 
 def describe_change(change: SyncChange) -> Row:
     """Convert a change. `values` is None if they were not stored, or are not kept any longer."""
-    return encode_change(
+    row = encode_change(
         change,
         action=change.get_action(),
         tenant=change.tenant.slug if change.tenant else None,
         fields=change.get_fields(),
         values=get_stored_values(change),
     )
+    return {"id": change.pk, **row}
 
 
 def get_stored_values(change: SyncChange) -> dict[str, list[Any]] | None:
@@ -216,11 +218,13 @@ def describe_run(run: SyncRun, operator: Operator, now: datetime) -> Row:
     is_visible = _is_visible(run, operator)
     planned = sum(counts.get(name, 0) for counts in run.get_counts().values() for name in _CHANGED)
     return {
+        "id": run.pk,
         "run_id": run.pk,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "age_seconds": age_seconds(run.ended_at or run.started_at, now),
         "trigger": run.trigger,
+        "tenant_id": run.tenant_id,
         "tenant": run.tenant.slug if run.tenant else None,
         "operator": run.operator if is_visible else None,
         "outcome": run.outcome,

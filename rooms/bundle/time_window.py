@@ -1,20 +1,17 @@
-"""Parse the time window of an export from command line options."""
+"""Parse the time window of an export."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 from rooms.bundle.manifest.schema import TimeWindow, format_timestamp
 from scaiwave.core.errors import UsageError
-
-_DAY = r"\d{4}-\d\d-\d\d"
-_FORM = re.compile(rf"{_DAY}(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d{{1,6}})?(?:[Zz]|[+-]\d\d:\d\d))?")
+from scaiwave.core.times import TIME_FORMATS, parse_time
 
 
-def parse_time_window(since: str | None, until: str | None) -> TimeWindow:
+def parse_time_window(since: str | None, until: str | None, *, now: datetime) -> TimeWindow:
     """Raises `UsageError`."""
-    window = TimeWindow(_parse_timestamp(since, "--since"), _parse_timestamp(until, "--until"))
+    window = TimeWindow(_parse(since, "--since", now), _parse(until, "--until", now))
     # Timestamps in the only form of the format sort as text.
     if window.since and window.until and window.since >= window.until:
         raise UsageError(
@@ -25,18 +22,15 @@ def parse_time_window(since: str | None, until: str | None) -> TimeWindow:
     return window
 
 
-def _parse_timestamp(text: str | None, option: str) -> str | None:
+def _parse(text: str | None, option: str, now: datetime) -> str | None:
     """A date means its beginning in UTC."""
     if text is None:
         return None
     try:
-        if not _FORM.fullmatch(text):
-            raise ValueError
-        timestamp = datetime.fromisoformat(text.upper())
-        return format_timestamp(timestamp.replace(tzinfo=timestamp.tzinfo or UTC))
-    except (ValueError, OverflowError):
+        return format_timestamp(parse_time(text, now=now, zone=UTC))
+    except ValueError:
         raise UsageError(
-            f"Invalid {option}: {text!r} is not a date, or a time with its time zone.",
-            fix="Write it as 2026-11-24 (the day's beginning in UTC), 2026-11-24T19:05:00Z or "
-            "2026-11-24T20:05:00+01:00.",
+            f"Invalid {option}: {text!r} is not {TIME_FORMATS}.",
+            fix="Write it as 2026-11-24 (the day's beginning in UTC), 2026-11-24T19:05:00Z, "
+            "2026-11-24T20:05:00+01:00 or yesterday.",
         ) from None

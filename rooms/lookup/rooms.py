@@ -122,7 +122,7 @@ def list_rooms(
     if column is not NAME:
         keys.append(SortKey(NAME))
     ids = sort_rows(rooms, keys, after=after).values_list("pk", flat=True)[: one_more(limit)]
-    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit)
+    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit, count=rooms.count)
 
 
 def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
+from tenants.models import Tenant
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class SearchIndex(Protocol):
         self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
         """Return ids of matching events, the best first."""
+
+    def search_tenants(
+        self, tenants: QuerySet[Tenant], query: SearchQuery, *, limit: int
+    ) -> list[UUID]:
+        """Return ids of matching events of several tenants, the last indexed first."""
 
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
         """Return counts by tenant id; with `run_id`, of the events that this run covers."""

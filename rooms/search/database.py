@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
@@ -21,6 +22,10 @@ from rooms.search.scope import (
     eligible_sql,
 )
 from scaiwave.core.sql import fetch, to_uuid, uuid_param
+from tenants.models import Tenant
+
+_Condition = tuple[str, list[Any]]
+"""SQL on a document `d`, and its parameters."""
 
 _MAX_POSITION = 2**63 - 1
 _EXTRA_DOCUMENTS = 20
@@ -47,36 +52,39 @@ class DatabaseIndex:
         Reads matching documents page by page, newest first, and looks up only the events of those
         pages, however many more documents match.
         """
+        within = ("d.tenant_id = %s", [uuid_param(tenant_id)])
+        return self._search(query, within, "d.stream_position", room_id=room_id, limit=limit)
+
+    def search_tenants(
+        self, tenants: QuerySet[Tenant], query: SearchQuery, *, limit: int
+    ) -> list[UUID]:
+        """Return the last indexed first: positions of different tenants can't be compared."""
+        within: _Condition = ("1 = 1", [])
+        if tenants.query.where:
+            ids, params = tenants.order_by().values("pk").query.sql_with_params()
+            within = (f"d.tenant_id IN ({ids})", list(params))
+        return self._search(query, within, "d.id", room_id=None, limit=limit)
+
+    def _search(
+        self,
+        query: SearchQuery,
+        within: _Condition,
+        order: str,
+        *,
+        room_id: UUID | None,
+        limit: int,
+    ) -> list[UUID]:
         matches: list[UUID] = []
         before, page_size = _MAX_POSITION, min(limit + _EXTRA_DOCUMENTS, _MAX_PAGE_DOCUMENTS)
         while len(matches) < limit:
-            page = self._fetch_page(tenant_id, query, before=before, page_size=page_size)
+            page = _fetch_page(query, within, order, before=before, page_size=page_size)
             event_ids = [event_id for event_id, _ in page]
-            findable = filter_findable(tenant_id, event_ids, room_id)
+            findable = filter_findable(event_ids, room_id=room_id)
             matches += [event_id for event_id in event_ids if event_id in findable]
             if len(page) < page_size:
                 break
             before, page_size = page[-1][1], min(page_size * 4, _MAX_PAGE_DOCUMENTS)
         return matches[:limit]
-
-    def _fetch_page(
-        self, tenant_id: UUID, query: SearchQuery, *, before: int, page_size: int
-    ) -> list[tuple[UUID, int]]:
-        """Return (event id, position) of matching documents, newest first.
-
-        Adding 0 to the position keeps PostgreSQL from walking all documents of the tenant by
-        position, which it wrongly takes for the cheaper plan when a word is rare.
-        """
-        source, condition, terms = _match_sql(query)
-        rows = fetch(
-            f"""
-            SELECT d.event_id, d.stream_position FROM {source}
-            WHERE {condition} AND d.tenant_id = %s AND d.stream_position < %s
-            ORDER BY d.stream_position + 0 DESC LIMIT %s
-            """,
-            [*terms, uuid_param(tenant_id), before, page_size],
-        )
-        return [(to_uuid(event_id), position) for event_id, position in rows]
 
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
         """Count for every tenant with events or documents; with a run, up to its last position."""
@@ -94,19 +102,43 @@ class DatabaseIndex:
         complete_full_text()
 
 
-def filter_findable(tenant_id: UUID, event_ids: list[UUID], room_id: UUID | None) -> set[UUID]:
-    """Return the events in this tenant and room that have not changed since they were indexed."""
+def _fetch_page(
+    query: SearchQuery, within: _Condition, order: str, *, before: int, page_size: int
+) -> list[tuple[UUID, int]]:
+    """Return (event id, number in the order) of matching documents, the highest number first.
+
+    Adding 0 to the number keeps PostgreSQL from walking all documents in that order, which it
+    wrongly takes for the cheaper plan when a word is rare.
+    """
+    source, condition, terms = _match_sql(query)
+    rows = fetch(
+        f"""
+        SELECT d.event_id, {order} FROM {source}
+        WHERE {condition} AND {within[0]} AND {order} < %s
+        ORDER BY {order} + 0 DESC LIMIT %s
+        """,
+        [*terms, *within[1], before, page_size],
+    )
+    return [(to_uuid(event_id), number) for event_id, number in rows]
+
+
+def filter_findable(
+    event_ids: list[UUID], *, tenant_id: UUID | None = None, room_id: UUID | None = None
+) -> set[UUID]:
+    """Return the events, in a tenant and a room, that have not changed since they were indexed."""
     if not event_ids:
         return set()
-    in_room, room_params = ("AND e.room_id = %s", [uuid_param(room_id)]) if room_id else ("", [])
+    places = {"tenant_id": tenant_id, "room_id": room_id}
+    wanted = {column: uuid_param(value) for column, value in places.items() if value}
     rows = fetch(
         f"""
         SELECT e.id FROM {EVENTS} JOIN {TABLE} d
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(event_ids))})
-            AND {FINDABLE} AND NOT {changed_sql()} {in_room}
+        WHERE e.id IN ({", ".join(["%s"] * len(event_ids))})
+            AND {FINDABLE} AND NOT {changed_sql()}
+            {"".join(f" AND e.{column} = %s" for column in wanted)}
         """,
-        [uuid_param(tenant_id), *(uuid_param(event_id) for event_id in event_ids), *room_params],
+        [*(uuid_param(event_id) for event_id in event_ids), *wanted.values()],
     )
     return {to_uuid(row[0]) for row in rows}
 

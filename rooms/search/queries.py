@@ -21,34 +21,45 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
+from tenants.lookup.visibility import visible_tenants
 from tenants.models import Tenant
 
 BATCH_SIZE = 500
 
 
 def search_rooms(
-    *, operator: Operator, text: str, tenant: str, room: str | None = None, limit: int = 20
+    *,
+    operator: Operator,
+    text: str,
+    tenant: str | None = None,
+    room: str | None = None,
+    limit: int = 20,
 ) -> Generator[Row, None, None]:
     """Return messages of one tenant that contain every word of the text, the best first.
 
-    Yields one row at a time. Raises `SearchEmpty`, `SearchTooLong`, `TenantNotFound`,
-    `RoomNotFound` or `AmbiguousName`, and what calling the search server raises if one is
-    configured, at once.
+    Without a tenant, search all tenants in the operator's scope; the last indexed come first.
+    Yields one row at a time. Raises `UsageError`, `SearchEmpty`, `SearchTooLong`,
+    `TenantNotFound`, `RoomNotFound` or `AmbiguousName`, and what calling the search server raises
+    if one is configured, at once.
     """
     operator.require(Permission.VIEW)
     query = parse_query(text)
-    resolved = resolve_tenant(operator, tenant)
-    room_id = resolve_room(operator, room, tenant=resolved).pk if room is not None else None
+    scope = build_scope(operator, BackfillOptions(tenant, room))
+    tenants = visible_tenants(operator)
     with open_index(interactive=True) as index:
-        event_ids = index.search(resolved.pk, query, room_id=room_id, limit=limit)
-    return _iter_hits(resolved, event_ids, query)
+        if scope.tenant_id is None:
+            event_ids = index.search_tenants(tenants, query, limit=limit)
+        else:
+            tenants = Tenant.objects.filter(pk=scope.tenant_id)
+            event_ids = index.search(scope.tenant_id, query, room_id=scope.room_id, limit=limit)
+    return _iter_hits(tenants, event_ids, query)
 
 
 def _iter_hits(
-    tenant: Tenant, event_ids: list[UUID], query: SearchQuery
+    tenants: QuerySet[Tenant], event_ids: list[UUID], query: SearchQuery
 ) -> Generator[Row, None, None]:
     for batch in batched(event_ids, BATCH_SIZE):
-        events = Event.objects.filter(tenant=tenant).select_related("room", "sender")
+        events = Event.objects.filter(tenant__in=tenants).select_related("room", "sender", "tenant")
         by_id = events.in_bulk(batch)
         for event_id in filter(by_id.__contains__, batch):
             yield _build_hit(by_id[event_id], query)
@@ -66,6 +77,8 @@ def _build_hit(event: Event, query: SearchQuery) -> Row:
         "sender": event.sender.display_name,
         "sent_at": event.created_at,
         "stream_position": event.stream_position,
+        "tenant_id": event.tenant_id,
+        "tenant": event.tenant.slug,
         "snippet": make_snippet(body if isinstance(body, str) else "", query),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from django.db.models import QuerySet
 
 from rooms.models import RemoteState, SearchDocument
 from rooms.search import documents
@@ -20,6 +21,7 @@ from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Embedder
 from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
+from tenants.models import Tenant
 
 CLASS_NAME = "ScaiwaveMessage"
 PROPERTIES: tuple[dict[str, Any], ...] = (
@@ -98,8 +100,14 @@ class WeaviateIndex:
             where=("room_id", str(room_id)) if room_id else None,
         )
         event_ids = [row.event_id for row in rows]
-        findable = filter_findable(tenant_id, event_ids, room_id)
+        findable = filter_findable(event_ids, tenant_id=tenant_id, room_id=room_id)
         return [event_id for event_id in event_ids if event_id in findable][:limit]
+
+    def search_tenants(
+        self, tenants: QuerySet[Tenant], query: SearchQuery, *, limit: int
+    ) -> list[UUID]:
+        """Search by words in the database: Weaviate searches one tenant in a request."""
+        return self._database.search_tenants(tenants, query, limit=limit)
 
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
         """Count as the database does; documents that Weaviate lacks are missing."""

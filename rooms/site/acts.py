@@ -114,7 +114,8 @@ def _stream(
     if session.modified:  # Later it would be saved in the snapshot of the export.
         session.save()
         session.modified = False
-    window = parse_time_window(call.values["since"] or None, call.values["until"] or None)
+    values = call.values
+    window = parse_time_window(values["since"] or None, values["until"] or None, now=call.now)
     return stream_bundle(
         call.request, lambda: start(window), transfers_of=f"account-{call.request.user.pk}"
     )

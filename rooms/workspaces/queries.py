@@ -11,6 +11,7 @@ from django.db.models import Count
 from rooms.lookup.visibility import visible_workspaces
 from rooms.models import Room, Workspace, WorkspaceMember, WorkspaceRole
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name
@@ -25,9 +26,7 @@ def can_import_somewhere(participant: Participant) -> bool:
     return WorkspaceMember.objects.filter(participant=participant, role__in=MAY_IMPORT).exists()
 
 
-def list_workspaces(
-    *, operator: Operator, tenant: str, limit: int | None = None
-) -> Generator[Row, None, None]:
+def list_workspaces(*, operator: Operator, tenant: str, limit: int | None = None) -> Page:
     """Return the workspaces of one tenant by slug, in a constant number of queries for each batch.
 
     `importers` lists the active owners and editors, owners first; each can be named in an import.
@@ -36,7 +35,8 @@ def list_workspaces(
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
     workspaces = visible_workspaces(operator).filter(tenant=resolved).order_by("slug", "pk")
-    return _iter_rows(workspaces[:limit].iterator(chunk_size=BATCH_SIZE))
+    rows = _iter_rows(workspaces[:limit].iterator(chunk_size=BATCH_SIZE))
+    return Page(rows, count=workspaces.count)
 
 
 def _iter_rows(workspaces: Iterator[Workspace]) -> Generator[Row, None, None]:

@@ -6,8 +6,8 @@ import logging
 import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any, cast
@@ -32,7 +32,7 @@ from scaiwave.console.output import Output, is_terminal
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
 from scaiwave.core.operators import Operator
-from scaiwave.core.paging import Page
+from scaiwave.core.paging import Page, one_more
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
@@ -256,8 +256,9 @@ class ListCommand(OperatorCommand):
 
     `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
     with `partner.slug` for the key of a nested object. `default_limit` None means no limit.
-    `json_lines` adds --jsonl. `paged` adds --after, and `next_id` to the JSON document; `load_rows`
-    then returns a `Page`.
+    `json_lines` adds --jsonl. If a list is `paged`, `load_rows` returns the page after --after. If
+    not, it returns the rows from the first one on, one more than there is to print. `parse_id` is
+    the type of --after.
     """
 
     plural: str
@@ -266,7 +267,9 @@ class ListCommand(OperatorCommand):
     default_limit: int | None = None
     json_lines = False
     paged = False
-    _page: Page | None = None
+    parse_id: Callable[[str], Any] = UUID
+    _page: Page
+    _is_first = True
 
     def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
         """Return the rows as JSON has them. A generator is closed if not all rows are read."""
@@ -289,6 +292,10 @@ class ListCommand(OperatorCommand):
     def print_notes(self) -> None:
         """Print messages below the table."""
 
+    def get_id(self, row: Row) -> Any:
+        """Return what --after takes for this row."""
+        return row["id"]
+
     def get_keys(self) -> Sequence[str]:
         """Return the columns of --csv."""
         return self.keys
@@ -302,10 +309,9 @@ class ListCommand(OperatorCommand):
             type=positive_int,
             help=f"maximum number of results (default {default}{note})",
         )
-        if self.paged:
-            parser.add_argument(
-                "--after", metavar="ID", type=UUID, help="row after which the list continues"
-            )
+        parser.add_argument(
+            "--after", metavar="ID", type=self.parse_id, help="row after which the list continues"
+        )
         parser.add_argument(
             "--csv", action="store_true", help="print comma-separated values, with all columns"
         )
@@ -326,11 +332,8 @@ class ListCommand(OperatorCommand):
             )
         if options["limit"] is None and not is_json_lines:
             options["limit"] = self.default_limit
-        rows = self.load_rows(**options)
-        if isinstance(rows, Page):
-            self._page, rows = rows, iter(rows)
-        # If the reader stops early, the cursor must be closed before the connection.
-        with closing(rows) if isinstance(rows, Generator) else nullcontext():
+        rows = iter(self._load_page(options))
+        with closing(rows):
             if is_json_lines:
                 self.output.print_json_lines(rows)
             elif options["csv"]:
@@ -342,14 +345,28 @@ class ListCommand(OperatorCommand):
                 )
         if not is_json_lines:
             self.print_notes()
-            if self._page is not None and self._page.next_id is not None:
-                plural = self.plural.replace("_", " ")
-                self.output.log(f"More {plural}: add --after {self._page.next_id}")
+            if self._page.next_id is not None and not self.output.as_json:
+                total = self._page.load_total(is_first=self._is_first)
+                of_total = "" if total is None else f" of {total:,}"
+                notice = f"{self._page.number:,}{of_total} {self.plural.replace('_', ' ')}"
+                self.output.log(f"{notice}. More: add --after {self._page.next_id}")
+
+    def _load_page(self, options: dict[str, Any]) -> Page:
+        limit, after = options["limit"], options["after"]
+        self._is_first = after is None
+        is_paged = self.paged or options.get("jsonl", False)
+        if not is_paged:
+            options = {**options, "limit": one_more(limit) if self._is_first else None}
+        rows = self.load_rows(**options)
+        self._page = rows if isinstance(rows, Page) else Page(rows)
+        self._page.get_id = self.get_id
+        if not is_paged:
+            self._page.limit, self._page.skip_to = limit, after
+        return self._page
 
     def _load_rest(self) -> Mapping[str, Any]:
-        if self._page is None:
-            return self.load_rest()
-        return {**self.load_rest(), "next_id": self._page.next_id}
+        total = self._page.load_total(is_first=self._is_first)
+        return {**self.load_rest(), "next_id": self._page.next_id, "total": total}
 
 
 def format_epilog(words: str, examples: Sequence[str]) -> str:

@@ -89,7 +89,6 @@ HINTS: dict[str, str] = {
     "role add": "Run `scaiwave role grant`.",
     "role remove": "Run `scaiwave role revoke`, or `scaiwave role delete` for the role itself.",
     "role unassign": "Run `scaiwave role revoke`.",
-    "role members": _SHOW_HOLDERS,
     "role holders": _SHOW_HOLDERS,
     "role info": _SHOW_HOLDERS,
     "role edit": "Run `scaiwave role update <role> --tenant <tenant>`.",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from django.db.models import Q
 
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from tenants.errors import AdministratorNotFound
 from tenants.lookup.nearest import find_nearest, suggest_nearest
 from tenants.lookup.resolve import is_storable_text
@@ -17,13 +16,12 @@ MAY_SIGN_IN = Q(is_active=True, is_staff=True) & ~Q(Q(password="") | Q(password_
 """Django marks a password that can't be used with an exclamation mark."""
 
 
-def list_administrators(
-    *, operator: Operator, limit: int | None = None
-) -> Generator[Row, None, None]:
+def list_administrators(*, operator: Operator, limit: int | None = None) -> Page:
     """Return the accounts by name. Yields one row at a time; errors are raised at once."""
     operator.require(Permission.VIEW_PLATFORM)
-    users = AdminUser.objects.order_by("username")[:limit]
-    return (build_administrator_row(user) for user in users.iterator(chunk_size=500))
+    users = AdminUser.objects.order_by("username")
+    rows = users[:limit].iterator(chunk_size=500)
+    return Page((build_administrator_row(user) for user in rows), count=users.count)
 
 
 def get_administrator(operator: Operator, username: str) -> AdminUser:

@@ -62,6 +62,7 @@ def tenant_row(tenant: Tenant) -> Row:
         "status": tenant.status,
         "reason": tenant.inactive_reason,
         "partner": partner_reference(tenant.partner),
+        "scaikey_id": tenant.scaikey_tenant_id,
         "scaikey_tenant_id": tenant.scaikey_tenant_id,
         "contact_email": tenant.contact_email,
         **_status_columns(tenant),

@@ -11,6 +11,7 @@ from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 
 from scaiwave.core.errors import UsageError
+from scaiwave.core.paging import UNKNOWN_ROW_FIX
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -77,11 +78,7 @@ def sort_rows(
     if after is not None:
         values = rows.annotate(**sorted_by).filter(pk=after).values_list(*names).first()
         if values is None:
-            raise UsageError(
-                f"Not in this list: {after}.",
-                fix="Pass the `next_id` of a page with the same filters. If that row was deleted "
-                "since, begin with the first page.",
-            )
+            raise UsageError(f"Not in this list: {after}.", fix=UNKNOWN_ROW_FIX)
         following, same = Q(), Q()
         for key, name, value in zip(keys, names, values, strict=True):
             following |= same & key.after_q(name, value)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser, ArgumentTypeError
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.core.errors import UsageError
+from scaiwave.core.times import TIME_FORMATS, parse_time
 
 NO_LIMIT = "none"
 
@@ -39,29 +39,24 @@ def limits_from_options(options: dict[str, Any], *names: str) -> dict[str, int |
     }
 
 
-TIME_FORMATS = "today, yesterday, a date, a time such as 2026-11-24T09:30, or an age: 90m, 12h, 7d"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DAYS_AGO = {"today": 0, "yesterday": 1}
-
-
 def since(text: str) -> datetime:
     """Parse the start of a period. A date means the start of the day, in local time."""
-    return _parse_time(text, whole_days=0, zone=settings.LOCAL_ZONE)
+    return _parse(text, zone=settings.LOCAL_ZONE)
 
 
 def until(text: str) -> datetime:
     """Parse the end of a period. A date includes the whole day."""
-    return _parse_time(text, whole_days=1, zone=settings.LOCAL_ZONE)
+    return _parse(text, zone=settings.LOCAL_ZONE, whole_days=1)
 
 
 def utc_since(text: str) -> datetime:
     """Parse the start of a period of days in UTC."""
-    return _parse_time(text, whole_days=0, zone=UTC)
+    return _parse(text, zone=UTC)
 
 
 def utc_until(text: str) -> datetime:
     """Parse the end of a period of days in UTC. A date includes the whole day."""
-    return _parse_time(text, whole_days=1, zone=UTC)
+    return _parse(text, zone=UTC, whole_days=1)
 
 
 def ensure_period(start: datetime | None, end: datetime | None) -> None:
@@ -74,24 +69,8 @@ def ensure_period(start: datetime | None, end: datetime | None) -> None:
         )
 
 
-def _parse_time(text: str, *, whole_days: int, zone: tzinfo) -> datetime:
+def _parse(text: str, *, zone: tzinfo, whole_days: int = 0) -> datetime:
     try:
-        if age := re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII):
-            count, unit = age.groups()
-            return timezone.now() - timedelta(**{_UNITS[unit]: int(count)})
-        if text in _DAYS_AGO or re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            day = _parse_day(text, zone) + timedelta(days=whole_days)
-            return datetime(day.year, day.month, day.day, tzinfo=zone)
-        timestamp = datetime.fromisoformat(text)
-        if timestamp.tzinfo is None:
-            timestamp = timestamp.replace(tzinfo=zone)
-        # Convert it here, since a time that can't be expressed in UTC is invalid.
-        return timestamp.astimezone(timezone.get_default_timezone())
-    except (ValueError, OverflowError):
+        return parse_time(text, now=timezone.now(), zone=zone, whole_days=whole_days)
+    except ValueError:
         raise ArgumentTypeError(f"{text!r} is not {TIME_FORMATS}") from None
-
-
-def _parse_day(text: str, zone: tzinfo) -> date:
-    if text in _DAYS_AGO:
-        return timezone.now().astimezone(zone).date() - timedelta(days=_DAYS_AGO[text])
-    return date.fromisoformat(text)

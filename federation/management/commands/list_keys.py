@@ -8,6 +8,7 @@ from django.utils import timezone
 from federation.keys.queries import list_keys
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.core.paging import Page
 
 
 class Command(ListCommand):
@@ -27,7 +28,7 @@ class Command(ListCommand):
     )
     keys = (
         *("key_id", "state", "public_key", "created_at", "signing_starts_at"),
-        *("verification_ends_at", "revoked_at", "days_left", "rotation_due_at"),
+        *("verification_ends_at", "revoked_at", "days_left", "rotation_due_at", "id"),
     )
     warnings: Sequence[str] = ()
     help = (
@@ -38,7 +39,7 @@ class Command(ListCommand):
     def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
         result = list_keys(operator=self.operator, now=timezone.now())
         self.warnings = result.warnings
-        return result.keys[:limit]
+        return Page(result.keys[:limit], count=lambda: len(result.keys))
 
     def print_notes(self) -> None:
         for warning in self.warnings:

@@ -24,7 +24,7 @@ class Command(ListCommand):
     )
     keys = (
         *("server_name", "key_id", "public_key", "protocol_versions", "first_seen_at"),
-        *("last_seen_at", "key_changed_at", "policy_allows"),
+        *("last_seen_at", "key_changed_at", "policy_allows", "id"),
     )
     help = (
         "List the servers that check-peer has seen, with the key of each, and whether the policy "

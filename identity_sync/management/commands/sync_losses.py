@@ -12,7 +12,8 @@ from identity_sync.reports.runs import SHORT_ID_CHARS
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.text import pluralize
-from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
+from scaiwave.core.times import TIME_FORMATS
+from tenants.management.arguments import ensure_period, since, until
 
 
 class Command(ListCommand):
@@ -39,7 +40,7 @@ class Command(ListCommand):
     keys = (
         *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),
         *("scaikey_id", "role", "group", "new_tenant", "people", "reason", "is_back", "run_id"),
-        "approved_by",
+        *("approved_by", "id"),
     )
     history: LossHistory
     help = (

@@ -16,7 +16,8 @@ from identity_sync.removals.queries import (
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.text import pluralize
-from tenants.management.arguments import TIME_FORMATS, ensure_period, since
+from scaiwave.core.times import TIME_FORMATS
+from tenants.management.arguments import ensure_period, since
 
 
 class Command(ListCommand):
@@ -81,7 +82,7 @@ class Command(ListCommand):
         now = timezone.now()
         rows = list_removals(operator=self.operator, filters=filters, now=now, limit=limit)
         self.tenants = []
-        if filters.is_whole and limit is None:
+        if filters.is_whole and limit is None and options["after"] is None:
             self.tenants = count_by_tenant(self.operator, filters.tenant, now)
         return rows
 

@@ -11,7 +11,8 @@ from identity_sync.models import Outcome, Trigger
 from identity_sync.reports.runs import SHORT_ID_CHARS, RunFilter, list_runs
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from tenants.management.arguments import TIME_FORMATS, since
+from scaiwave.core.times import TIME_FORMATS
+from tenants.management.arguments import since
 
 
 class Command(ListCommand):
@@ -45,6 +46,8 @@ class Command(ListCommand):
             "requests",
             "duration_seconds",
             "error",
+            "id",
+            "tenant_id",
         ),
     )
     default_limit = 20

@@ -34,12 +34,10 @@ class Command(ListCommand):
     )
     keys = (
         *("kind", "action", "tenant_id", "tenant", "subject_id", "subject", "scaikey_id"),
-        *("fields", "values", "reason"),
+        *("fields", "values", "reason", "id"),
     )
     default_limit = 100
     run: Row
-    printed = 0
-    limit: int | None = None
     help = (
         "Show a run of the sync: what changed for whom, from what to what and why, with counts, "
         "warnings and its error. The first run of a tenant has counts only."
@@ -55,7 +53,6 @@ class Command(ListCommand):
 
     def load_rows(self, run: str, limit: int | None, **options: Any) -> Iterable[Row]:
         self.run = show_run(operator=self.operator, name=run, now=timezone.now())
-        self.limit = limit
         filters = ChangeFilter(**{name: options[name] for name in ("kind", "tenant", "action")})
         changes = list_changes(
             operator=self.operator, run_id=self.run["run_id"], filters=filters, limit=limit
@@ -68,13 +65,8 @@ class Command(ListCommand):
         return {"run": self.run}
 
     def format_row(self, row: Row) -> Row:
-        self.printed += 1
         return {
             **row,
             "subject_name": row["subject"] or row["scaikey_id"],
             "what": format_values(row["fields"], row["values"]),
         }
-
-    def print_notes(self) -> None:
-        if self.printed == self.limit:
-            self.output.log(f"There may be more changes: add --limit {self.printed * 10}.")

@@ -10,6 +10,7 @@ from rooms.management.search_output import print_backfill, print_plan, print_que
 from rooms.search.backfill import backfill_search, enqueue_backfill
 from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
 
@@ -39,8 +40,7 @@ class Command(OperatorCommand):
             "--since",
             metavar="TIME",
             type=since,
-            help="only messages sent or changed since this time (2026-11-01, 2026-11-24T09:30 or "
-            "7d ago)",
+            help=f"only messages sent or changed since then: {TIME_FORMATS}",
         )
         add(
             "--restart",

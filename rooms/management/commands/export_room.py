@@ -14,6 +14,7 @@ from rooms.exports.export_rooms import export_rooms
 from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.management.bundle_io import check_export_usage, print_bulk_export, print_export
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.times import TIME_FORMATS
 
 
 class Command(OperatorCommand):
@@ -38,11 +39,15 @@ class Command(OperatorCommand):
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         add("--output", type=Path, metavar="FILE", help="file to write instead of stdout")
         add("--force", action="store_true", help="overwrite an existing file (with --output)")
-        add("--since", metavar="TIME", help="start of the period: earlier events are left out")
+        add(
+            "--since",
+            metavar="TIME",
+            help=f"start of the period in UTC: earlier events are left out; {TIME_FORMATS}",
+        )
         add(
             "--until",
             metavar="TIME",
-            help="end of the period: events at this time or later are left out",
+            help="end of the period in UTC: events at this time or later are left out",
         )
         add("--no-media", action="store_true", help="leave out the attachments' files")
         add("--all", action="store_true", help="export all rooms of the tenant")
@@ -58,7 +63,7 @@ class Command(OperatorCommand):
         export_options = {
             "operator": self.operator,
             "tenant": options["tenant"],
-            "window": parse_time_window(options["since"], options["until"]),
+            "window": parse_time_window(options["since"], options["until"], now=timezone.now()),
             "with_media": not options["no_media"],
         }
         if room is None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rooms.search.queries import search_rooms
@@ -16,34 +16,48 @@ COLUMNS = (
 )
 
 
-KEYS = (*("id", "room_id", "room", "sender_id", "sender", "sent_at", "stream_position", "snippet"),)
+KEYS = (
+    *("id", "room_id", "room", "sender_id", "sender", "sent_at", "stream_position", "snippet"),
+    *("tenant_id", "tenant"),
+)
+MAX_RESULTS = 10_000
+"""Messages among which --after finds its one."""
 
 
 class Command(ListCommand):
     words = "room search"
+    summary = "Search messages of a tenant, or of all"
     area, place = "rooms", 50
     permission = "VIEW"
     examples = (
-        'scaiwave room search "launch date" --tenant acme',
+        'scaiwave room search "launch date"',
         "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
     )
     plural = "messages"
     columns = COLUMNS
     keys = KEYS
     default_limit = 20
-    help = "Search a tenant's messages. A message must contain every word of the search text."
+    help = (
+        "Search the messages of a tenant, or of all tenants you may see. A message must contain "
+        "every word of the search text."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("text", metavar="TEXT", help="words to search for (no wildcards)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--room", help="only messages in this room (ID or alias)")
+        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+        add("--room", help="only this room of the tenant (ID or alias)")
 
-    def load_rows(self, text: str, tenant: str, limit: int, **options: Any) -> Iterable[Row]:
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return COLUMNS if options["tenant"] else (Column("tenant", "Tenant"), *COLUMNS)
+
+    def load_rows(
+        self, text: str, tenant: str | None, limit: int | None, **options: Any
+    ) -> Iterable[Row]:
         return search_rooms(
             operator=self.operator,
             text=text,
             tenant=tenant,
             room=options["room"],
-            limit=limit,
+            limit=limit or MAX_RESULTS,
         )

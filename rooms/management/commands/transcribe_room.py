@@ -69,7 +69,7 @@ class Command(OperatorCommand):
 
     def handle(self, room: str | None, bundle: Path | None, **options: Any) -> None:
         check_transcript_usage(room, bundle, options)
-        window = parse_time_window(options["since"], options["until"])
+        window = parse_time_window(options["since"], options["until"], now=timezone.now())
         zone = parse_time_zone(options["time_zone"]) if options["time_zone"] else UTC
         words = tuple(options["search"].split())
         transcript_options = TranscriptOptions(

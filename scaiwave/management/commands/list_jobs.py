@@ -25,6 +25,7 @@ class Command(ListCommand):
         Column("error", "Error"),
     )
     default_limit = 50
+    parse_id = str
     keys = (
         *("id", "name", "queue", "state", "enqueued_at", "started_at", "ended_at", "worker"),
         *("attempts", "error", "problem"),

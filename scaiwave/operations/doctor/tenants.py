@@ -14,7 +14,7 @@ from scaiwave.web.scaikey_sign_in import is_sign_in_registered
 from tenants.audit.triggers import missing_triggers
 from tenants.errors import AuditTriggersMissing
 from tenants.models import Role
-from tenants.people.queries.tenants import find_exceeded_limits
+from tenants.people.queries.tenants import PERCENTS, find_near_limits
 from tenants.roles.queries.roles import SUPER_ADMIN
 from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
 
@@ -86,20 +86,27 @@ def check_super_admin(config: Configuration, now: datetime) -> Iterator[Finding]
 
 
 def check_limits(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Warn of tenants that use more than their limits, up to a number of them."""
-    exceeded = list(find_exceeded_limits(now))
-    for tenant, names in exceeded[:MAX_LISTED_TENANTS]:
-        listed = ", ".join(LIMIT_NAMES[name] for name in names)
-        yield warned(
-            "limits",
-            f"Tenant {tenant.slug} uses more than its limit: {listed}.",
-            f"Check `scaiwave admin show-tenant {quote(tenant.slug)}`, then raise the limit with "
-            f"`scaiwave admin update-tenant {quote(tenant.slug)}`, or reduce the usage.",
-        )
-    if (rest := len(exceeded) - MAX_LISTED_TENANTS) > 0:
-        yield warned("limits", f"Further tenants that use more than a limit: {rest:,}.", "")
-    if not exceeded:
-        yield passed("limits", "All tenants are within their limits.")
+    """Warn of tenants that use more than their limits, and count those near a limit."""
+    near = full = exceeded = 0
+    for row in find_near_limits(now):
+        percents = {name: row[column] or 0 for name, column in PERCENTS.items()}
+        near += 1
+        full += max(percents.values()) >= 100
+        names = [LIMIT_NAMES[name] for name, percent in percents.items() if percent > 100]
+        exceeded += bool(names)
+        if names and exceeded <= MAX_LISTED_TENANTS:
+            slug = quote(row["slug"])
+            yield warned(
+                "limits",
+                f"Tenant {row['slug']} uses more than its limit: {', '.join(names)}.",
+                f"Check `scaiwave admin show-tenant {slug}`, then raise the limit with "
+                f"`scaiwave admin update-tenant {slug}`, or reduce the usage.",
+            )
+    counts = f"Tenants at 80% of a limit or above: {near:,}, at 100% or above: {full:,}."
+    if exceeded:
+        yield warned("limits", counts, "`scaiwave admin list-tenants --near-limit` lists them.")
+    else:
+        yield passed("limits", f"All tenants are within their limits. {counts}")
 
 
 def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -8,8 +8,9 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.times import TIME_FORMATS
 from tenants.audit.export_audit import export_audit
-from tenants.management.arguments import TIME_FORMATS, ensure_period, utc_since, utc_until
+from tenants.management.arguments import ensure_period, utc_since, utc_until
 
 
 class Command(OperatorCommand):

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.core.times import TIME_FORMATS
 from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit
 from tenants.audit.texts import format_details, format_subject
-from tenants.management.arguments import TIME_FORMATS, ensure_period, since, until
+from tenants.management.arguments import ensure_period, since, until
 
 DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")

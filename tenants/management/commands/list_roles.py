@@ -20,7 +20,7 @@ COLUMNS = (
 
 KEYS = (
     *("id", "slug", "name", "description", "built_in", "created_at", "tenant", "participants"),
-    *("groups", "holders"),
+    *("groups", "holders", "tenant_id"),
 )
 
 
@@ -33,6 +33,7 @@ class Command(ListCommand):
     plural = "roles"
     columns = COLUMNS
     keys = KEYS
+    parse_id = str
     help = (
         "List the roles of a tenant, or of all tenants you may see. Counts the grants to "
         "participants and to groups, and all active participants who hold the role directly or "
@@ -44,6 +45,9 @@ class Command(ListCommand):
 
     def get_columns(self, **options: Any) -> Sequence[Column]:
         return COLUMNS if options["tenant"] else (Column("tenant", "Tenant"), *COLUMNS)
+
+    def get_id(self, row: Row) -> Any:
+        return str(row["id"] or row["slug"])  # A built-in role that was never granted has no ID.
 
     def load_rows(self, tenant: str | None, limit: int | None, **options: Any) -> Iterable[Row]:
         return list_roles(operator=self.operator, tenant=tenant, limit=limit)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from scaiwave.extensions import TENANT_COLUMNS
 from tenants.lookup.serializers import format_partner
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS, print_usage_notes
-from tenants.people.queries.tenants import REGISTERED_COLUMNS, SORT_KEYS, list_tenants
+from tenants.people.queries.tenants import PERCENTS, REGISTERED_COLUMNS, SORT_KEYS, list_tenants
 from tenants.people.queries.token_usage import NO_USAGE, UsageSummary, format_row
 
 COLUMNS = (
@@ -26,6 +26,14 @@ COLUMNS = (
     Column("status", "Status", optional=True),
     Column("partner", "Partner", optional=True),
 )
+NEAR_LIMIT_COLUMNS = (
+    Column("slug", "Slug", no_wrap=True),
+    Column("name", "Name"),
+    Column("participants_percent", "Participants %", ColumnType.COUNT),
+    Column("rooms_percent", "Rooms %", ColumnType.COUNT),
+    Column("storage_percent", "Storage %", ColumnType.COUNT),
+    Column("ai_tokens_percent", "AI tokens %", ColumnType.COUNT),
+)
 
 
 KEYS = (
@@ -33,6 +41,7 @@ KEYS = (
     "partner.scaikey_id",
     *("scaikey_tenant_id", "contact_email", *STATUS_KEYS),
     *("members", *REGISTERED_COLUMNS, *NO_USAGE),
+    *("scaikey_id", *PERCENTS.values()),
 )
 
 
@@ -45,7 +54,7 @@ class Command(ListCommand):
     examples = (
         "scaiwave admin list-tenants",
         "scaiwave admin list-tenants --sort members --status active",
-        "scaiwave admin list-tenants --partner northwind --json",
+        "scaiwave admin list-tenants --near-limit --csv",
     )
     plural = "tenants"
     columns = COLUMNS
@@ -73,26 +82,35 @@ class Command(ListCommand):
             "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
 
+        parser.add_argument(
+            "--near-limit",
+            action="store_true",
+            help="only tenants that use at least 80%% of a limit, with the percentages",
+        )
+
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return NEAR_LIMIT_COLUMNS if options["near_limit"] else COLUMNS
+
     def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
         self.usage = UsageSummary()
         self.now = timezone.now()
-        choices = {name: options[name] for name in ("sort", "reverse", "partner", "status")}
-        tenants = list_tenants(operator=self.operator, now=self.now, limit=limit, **choices)
-        return _note_usage(tenants, self.usage)
+        choices = {
+            name: options[name] for name in ("sort", "reverse", "partner", "status", "near_limit")
+        }
+        return list_tenants(operator=self.operator, now=self.now, limit=limit, **choices)
 
     def get_keys(self) -> Sequence[str]:
         """Return the columns of --csv, including the columns of other apps."""
         return tuple(dict.fromkeys((*KEYS, *TENANT_COLUMNS)))
 
     def format_row(self, row: Row) -> Row:
+        self.usage.add(row)
         partner = row["partner"]
         return {**format_row(row), "partner": partner and format_partner(partner)}
 
+    def format_csv_row(self, row: Row) -> Row:
+        self.usage.add(row)
+        return row
+
     def print_notes(self) -> None:
         print_usage_notes(self.output, self.usage, self.now)
-
-
-def _note_usage(tenants: Iterable[Row], usage: UsageSummary) -> Generator[Row, None, None]:
-    for tenant in tenants:
-        usage.add(tenant)
-        yield tenant

@@ -53,7 +53,7 @@ def list_groups(
     groups = Group.objects.filter(_status_q(status), tenant=resolved)
     ordered = sort_rows(groups, [SortKey(F("name"))], after=after)
     ids = ordered.values_list("pk", flat=True)[: one_more(limit)]
-    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit)
+    return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit, count=groups.count)
 
 
 def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:

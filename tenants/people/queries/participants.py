@@ -55,7 +55,8 @@ def list_participants(
     ordered = sort_rows(participants, [SortKey(key)], after=after)
     rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
     server_name = get_server_name()
-    return Page((participant_row(person, server_name=server_name) for person in rows), limit)
+    found = (participant_row(person, server_name=server_name) for person in rows)
+    return Page(found, limit, count=participants.count)
 
 
 def show_participant(*, operator: Operator, name: str, tenant: str | None = None) -> Row:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from django.db.models import Count
 
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_partner
 from tenants.lookup.serializers import Row, last_audit_entries, partner_row
@@ -17,16 +18,15 @@ from tenants.models import AuditEntry, Participant, Partner, Tenant
 BATCH_SIZE = 500
 
 
-def list_partners(
-    *, operator: Operator, status: str = "all", limit: int | None = None
-) -> Generator[Row, None, None]:
+def list_partners(*, operator: Operator, status: str = "all", limit: int | None = None) -> Page:
     """Return the partners within the operator's scope, with their active tenants and members.
 
     Yields one row at a time. Errors are raised at once.
     """
     operator.require(Permission.VIEW)
     partners = visible_partners(operator).filter(status_q(status)).order_by("slug", "name", "pk")
-    return _iter_rows(partners[:limit].iterator(chunk_size=BATCH_SIZE))
+    rows = _iter_rows(partners[:limit].iterator(chunk_size=BATCH_SIZE))
+    return Page(rows, count=partners.count)
 
 
 def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:

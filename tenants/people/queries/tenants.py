@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from django.db.models.functions import Lower
 
 from scaiwave import extensions
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched, fetch, to_uuid
 from scaiwave.extensions import TENANT_COLUMNS
 from tenants.lookup.resolve import resolve_partner, resolve_tenant
@@ -34,6 +36,15 @@ SORT_KEYS = {
     "tokens": "ai_tokens_month",
 }
 BATCH_SIZE = 500
+PERCENTS = {
+    "participants": "participants_percent",
+    "rooms": "rooms_percent",
+    "storage_bytes": "storage_percent",
+    "ai_tokens_month": "ai_tokens_percent",
+}
+"""The column with the used percentage of each limit."""
+NEAR_LIMIT_PERCENT = 80
+NO_LIMITS = Q(max_participants=None, max_rooms=None, max_storage_mb=None, max_ai_tokens_month=None)
 # Columns that other apps register. The value is None if the app is not installed.
 REGISTERED_COLUMNS = ("rooms", "storage_bytes")
 
@@ -46,10 +57,12 @@ def list_tenants(
     partner: str | None = None,
     sort: str = "slug",
     reverse: bool = False,
+    near_limit: bool = False,
     limit: int | None = None,
-) -> Generator[Row, None, None]:
+) -> Page:
     """Return the tenants within the operator's scope, with figures.
 
+    With `near_limit`, return only tenants that use at least 80% of a limit.
     Yields one row at a time, in a fixed number of queries for each batch, and keeps at most the
     values to sort by in memory. Errors are raised at once. A minus before the sort column reverses
     the order, as `reverse` does. Unknown values come last in both orders.
@@ -60,6 +73,20 @@ def list_tenants(
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
     reverse = is_descending != reverse
+    if near_limit:  # Usage decides, which the database can't limit.
+        rows = _sort_tenants(tenants.exclude(NO_LIMITS), key, now, reverse=reverse)
+        return Page(islice(filter(_is_near_limit, rows), limit))
+    return Page(_sort_tenants(tenants, key, now, reverse=reverse, limit=limit), count=tenants.count)
+
+
+def _sort_tenants(
+    tenants: QuerySet[Tenant],
+    key: str,
+    now: datetime,
+    *,
+    reverse: bool = False,
+    limit: int | None = None,
+) -> Generator[Row, None, None]:
     if key == "slug":
         keys = [SortKey(Lower("slug"), is_descending=reverse), SortKey(F("slug"))]
         ids = sort_rows(tenants, keys).values_list("pk", flat=True)[:limit]
@@ -146,39 +173,37 @@ def _iter_rows(
         tenants = Tenant.objects.filter(pk__in=batch)
         by_id = tenants.select_related("partner").in_bulk()
         members = count_members(tenants) if known_members is None else known_members
+        capped = [key for key, tenant in by_id.items() if tenant.max_participants is not None]
+        people = Participant.objects.filter(ACTIVE, tenant__in=capped)
+        active = dict(people.values_list("tenant_id").annotate(number=Count("*")))
         usage = token_columns(tenants, usage_month(now))
         registered = load_registered_columns(batch)
         for tenant_id in filter(by_id.__contains__, batch):
+            used = {**registered[tenant_id], **usage.get(tenant_id, NO_USAGE)}
+            limits = _build_limits(by_id[tenant_id], used, active=active.get(tenant_id, 0))
             yield {
                 **tenant_row(by_id[tenant_id]),
                 "members": members.get(tenant_id, 0),
-                **registered[tenant_id],
-                **usage.get(tenant_id, NO_USAGE),
+                **used,
+                **{column: _get_percent(**limits[name]) for name, column in PERCENTS.items()},
             }
 
 
-def find_exceeded_limits(now: datetime) -> Generator[tuple[Tenant, list[str]], None, None]:
-    """Yield the tenants that use more than a limit of theirs, with the names of these limits."""
-    limited = Tenant.objects.exclude(
-        max_participants=None, max_rooms=None, max_storage_mb=None, max_ai_tokens_month=None
-    )
-    ids = list(limited.order_by("slug").values_list("pk", flat=True))
-    for batch in batched(ids, BATCH_SIZE):
-        tenants = Tenant.objects.filter(pk__in=batch)
-        people = Participant.objects.filter(ACTIVE, tenant__in=tenants)
-        active = dict(people.values_list("tenant_id").annotate(Count("pk")))
-        usage = token_columns(tenants, usage_month(now))
-        registered = load_registered_columns(batch)
-        for tenant in tenants.order_by("slug"):
-            used = {**registered[tenant.pk], **usage.get(tenant.pk, NO_USAGE)}
-            limits = _build_limits(tenant, used, active=active.get(tenant.pk, 0))
-            names = [
-                name
-                for name, limit in limits.items()
-                if None not in limit.values() and limit["used"] > limit["limit"]
-            ]
-            if names:
-                yield tenant, names
+def _get_percent(used: int | None, limit: int | None) -> int | None:
+    """Return the used percentage of a limit, rounded down, but more than 100 above the limit."""
+    if used is None or limit is None:
+        return None
+    return max(used * 100 // (limit or 1), 101 if used > limit else 0)
+
+
+def find_near_limits(now: datetime) -> Iterator[Row]:
+    """Return the tenants that use at least 80% of a limit, by slug."""
+    limited = Tenant.objects.exclude(NO_LIMITS)
+    return filter(_is_near_limit, _sort_tenants(limited, "slug", now))
+
+
+def _is_near_limit(row: Row) -> bool:
+    return any((row[name] or 0) >= NEAR_LIMIT_PERCENT for name in PERCENTS.values())
 
 
 def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:

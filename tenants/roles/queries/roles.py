@@ -15,9 +15,10 @@ from shlex import quote
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
 from tenants.lookup.group_nesting import role_holder_counts
@@ -107,6 +108,7 @@ def role_row(role: Role) -> Row:
     is_saved = not role._state.adding
     return {
         "id": role.pk if is_saved else None,
+        "tenant_id": role.tenant_id,
         "slug": role.slug,
         "name": role.name,
         "description": role.description,
@@ -115,9 +117,7 @@ def role_row(role: Role) -> Row:
     }
 
 
-def list_roles(
-    *, operator: Operator, tenant: str | None = None, limit: int | None = None
-) -> Generator[Row, None, None]:
+def list_roles(*, operator: Operator, tenant: str | None = None, limit: int | None = None) -> Page:
     """Return the roles of one tenant by slug, including built-in roles that were never granted.
 
     Without a tenant, return the roles of all tenants in the operator's scope, by tenant and slug,
@@ -127,15 +127,16 @@ def list_roles(
     """
     operator.require(Permission.VIEW)
     if tenant is None:
-        return _iter_all_rows(operator, limit)
+        roles = Role.objects.filter(tenant__in=visible_tenants(operator)).select_related("tenant")
+        return Page(_iter_all_rows(roles, limit), count=roles.count)
     resolved = resolve_tenant(operator, tenant)
     stored = Role.objects.filter(tenant=resolved).values_list("slug", flat=True)
-    slugs = sorted({*stored, *BUILT_IN})[:limit]
-    return _iter_rows(resolved, slugs, holders=role_holder_counts(resolved))
+    slugs = sorted({*stored, *BUILT_IN})
+    rows = _iter_rows(resolved, slugs[:limit], holders=role_holder_counts(resolved))
+    return Page(rows, count=lambda: len(slugs))
 
 
-def _iter_all_rows(operator: Operator, limit: int | None) -> Generator[Row, None, None]:
-    roles = Role.objects.filter(tenant__in=visible_tenants(operator)).select_related("tenant")
+def _iter_all_rows(roles: QuerySet[Role], limit: int | None) -> Generator[Row, None, None]:
     ordered = roles.order_by("tenant__slug", "slug").annotate(**_GRANT_COUNTS)[:limit]
     for tenant, of_tenant in groupby(ordered.iterator(), key=lambda role: role.tenant):
         holders = role_holder_counts(tenant)
@@ -235,23 +236,62 @@ def _find_participant(
         raise
 
 
+def list_role_members(
+    *, operator: Operator, name: str, tenant: str | None = None
+) -> Generator[Row, None, None]:
+    """Return the participants who hold a role, each once, with the shortest path to it.
+
+    `name` is a slug or an ID. Without a tenant, return the holders in all tenants of the operator's
+    scope, by tenant. Raises `RoleNotFound`, `TenantNotFound` or `AmbiguousName`, at once.
+    """
+    operator.require(Permission.VIEW)
+    if tenant is not None:
+        return _iter_members([resolve_role(operator, resolve_tenant(operator, tenant), name)])
+    roles = Role.objects.filter(tenant__in=visible_tenants(operator)).select_related("tenant")
+    key = parse_uuid(name)
+    found = roles.filter(slug=name) if key is None else roles.filter(pk=key)
+    if not is_storable_text(name) or not (name in BUILT_IN or found.exists()):
+        raise RoleNotFound(
+            f"Role not found: {name}.",
+            fix=suggest_nearest(
+                find_nearest(operator, name, roles, "slug", *BUILT_IN),
+                "`scaiwave role list` lists all.",
+                "Run `scaiwave role list` to see the roles.",
+            ),
+        )
+    granted = found.filter(Exists(RoleGrant.objects.filter(role=OuterRef("pk"))))
+    return _iter_members(granted.order_by("tenant__slug").iterator(chunk_size=500))
+
+
+def _iter_members(roles: Iterable[Role]) -> Generator[Row, None, None]:
+    for role in roles:
+        shortest: dict[UUID, RoleAssignment] = {}
+        for assignment in role_holders(role):
+            known = shortest.setdefault(assignment.participant.pk, assignment)
+            if _path_order(assignment.path) < _path_order(known.path):
+                shortest[assignment.participant.pk] = assignment
+        for assignment in shortest.values():
+            yield {
+                **_holder_row(assignment),
+                "tenant": role.tenant.slug,
+                "role": role.slug,
+                "role_id": role.pk,
+            }
+
+
 def _build_role(role: Role) -> Row:
-    server_name = get_server_name()
     return {
         **role_row(role),
         "tenant": role.tenant.slug,
         "grants": _list_grants(role),
-        "holders": [
-            {
-                **participant_row(assignment.participant, server_name=server_name),
-                "group": assignment.grant.group.name if assignment.grant.group else None,
-                "path": assignment.names,
-                "source": assignment.grant.source,
-                "granted_by": assignment.grant.granted_by,
-                "granted_at": assignment.grant.created_at,
-            }
-            for assignment in role_holders(role)
-        ],
+        "holders": [_holder_row(assignment) for assignment in role_holders(role)],
+    }
+
+
+def _holder_row(assignment: RoleAssignment) -> Row:
+    return {
+        **participant_row(assignment.participant, server_name=get_server_name()),
+        **_grant_columns(assignment),
     }
 
 
@@ -267,6 +307,7 @@ def _list_grants(role: Role) -> list[Row]:
             "source": grant.source,
             "granted_by": grant.granted_by,
             "granted_at": grant.created_at,
+            "participant_id": grant.participant_id,
             "participant": grant.participant.fqid(server_name) if grant.participant else None,
             "group": grant.group.name if grant.group else None,
             "group_id": grant.group_id,
@@ -279,10 +320,13 @@ def _list_grants(role: Role) -> list[Row]:
 
 def assignment_row(assignment: RoleAssignment) -> Row:
     """Return one role of a participant, and where it comes from."""
+    role = assignment.grant.role
+    return {"slug": role.slug, "name": role.name, **_grant_columns(assignment)}
+
+
+def _grant_columns(assignment: RoleAssignment) -> Row:
     grant = assignment.grant
     return {
-        "slug": grant.role.slug,
-        "name": grant.role.name,
         "group": grant.group.name if grant.group else None,
         "path": assignment.names,
         "source": grant.source,

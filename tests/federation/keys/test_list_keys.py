@@ -51,6 +51,7 @@ def test_success_one_row() -> None:
     key = make_key(created_at=NOW - 65 * DAY)
     assert list_all().keys == [
         {
+            "id": key.pk,
             "key_id": key.key_id,
             "state": "signing",
             "public_key": f"ed25519:{key.public_key}",

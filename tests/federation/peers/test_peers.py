@@ -52,6 +52,7 @@ def test_success_listed_by_name_with_key_and_policy() -> None:
         ("b.example", True),
     ]
     assert rows[1] == {
+        "id": KnownPeer.objects.get(server_name="b.example").pk,
         "server_name": "b.example",
         "key_id": KEY_ID,
         "public_key": ed25519.format_public_key(PUBLIC_KEY),

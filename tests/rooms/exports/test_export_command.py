@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.core.errors import UsageError
+from scaiwave.core.times import TIME_FORMATS
 from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, start_export
 from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave
 from tests.tenants.factories import run_command
@@ -122,8 +123,8 @@ def test_fail_terminal() -> None:
         (("--all", "--output", "f"), "--all needs an output directory."),
         (("lobby", "--output-dir", "d"), "--output-dir needs --all."),
         (
-            ("lobby", "--since", "today", "--output", "f"),
-            "Invalid --since: 'today' is not a date, or a time with its time zone.",
+            ("lobby", "--since", "tomorrow", "--output", "f"),
+            f"Invalid --since: 'tomorrow' is not {TIME_FORMATS}.",
         ),
     ],
 )

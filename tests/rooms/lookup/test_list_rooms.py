@@ -213,7 +213,7 @@ def test_fail_after_a_room_that_is_not_listed(acme: Tenant) -> None:
 def test_success_next_page_is_named(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     alpha = Room.objects.get(name="Alpha")
     call_command("list_rooms", "--tenant=acme", "--limit=1")
-    assert capsys.readouterr().err == f"More rooms: add --after {alpha.pk}\n"
+    assert capsys.readouterr().err == f"1 of 4 rooms. More: add --after {alpha.pk}\n"
     rest = run_command("list_rooms", "--tenant=acme", f"--after={alpha.pk}", "--csv")
     assert [line.split(",")[1] for line in rest.splitlines()] == ["name", "beta", "Übung", ""]
 
@@ -271,6 +271,7 @@ def test_success_no_rooms(acme: Tenant) -> None:
     assert json.loads(run_command("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
         "rooms": [],
         "next_id": None,
+        "total": 0,
     }
 
 

@@ -48,6 +48,6 @@ def backfill(**options: Any) -> BackfillResult:
     )
 
 
-def find_event_ids(text: str, tenant: str = "acme", **options: Any) -> list[UUID]:
+def find_event_ids(text: str, tenant: str | None = "acme", **options: Any) -> list[UUID]:
     arguments = {"operator": HOST_OPERATOR, "tenant": tenant, **options}
     return [row["id"] for row in search_rooms(text=text, **arguments)]

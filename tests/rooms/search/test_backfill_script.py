@@ -130,7 +130,7 @@ def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
         (
             ("--execute", "--since", "tomorrow"),
             "Argument --since: 'tomorrow' is not today, yesterday, a date, a time such as "
-            "2026-11-24T09:30, or an age: 90m, 12h, 7d.",
+            "2026-11-24T09:30, or an age: 90m, 12h, 7d, 2 days ago.",
         ),
         (("--room", "lobby"), "--room needs --tenant."),
     ],

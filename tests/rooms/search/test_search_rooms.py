@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from uuid import uuid4
+import json
+from functools import partial
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -8,9 +10,10 @@ from rooms.errors import RoomNotFound
 from rooms.models import RoomType
 from rooms.search import database
 from rooms.search.queries import search_rooms
-from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.errors import TenantNotFound
+from tenants.models import Tenant
 from tests.rooms.search.factories import (
     backfill,
     edit_message,
@@ -19,7 +22,14 @@ from tests.rooms.search.factories import (
     make_message,
     redact_message,
 )
-from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    make_tenant,
+    make_tenant_admin,
+    run_command,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +47,8 @@ def test_success_the_row_of_a_hit() -> None:
             "sender": "Anna",
             "sent_at": message.created_at,
             "stream_position": message.stream_position,
+            "tenant_id": room.tenant_id,
+            "tenant": "acme",
             "snippet": "The «launch» is on «Friday»",
         }
     ]
@@ -48,6 +60,40 @@ def test_success_newest_first_up_to_the_limit() -> None:
     backfill()
     assert find_event_ids("report") == message_ids[::-1]
     assert find_event_ids("report", limit=2) == [message_ids[4], message_ids[3]]
+
+
+def test_success_all_tenants_in_the_scope_of_the_operator() -> None:
+    northwind = make_partner()
+    lobby = make_lobby()
+    Tenant.objects.filter(pk=lobby.tenant_id).update(partner=northwind)
+    elsewhere = make_lobby("globex")
+    ours = [make_message(lobby, f"report {number}").pk for number in range(2)]
+    theirs = make_message(elsewhere, "report").pk
+    hidden = make_message(elsewhere, "report")
+    backfill()
+    redact_message(hidden)
+    find_all = partial(find_event_ids, "report", tenant=None)
+    assert set(find_all()) == {*ours, theirs}
+    assert find_all(operator=make_partner_admin(northwind)) == ours[::-1]
+    assert find_all(operator=make_tenant_admin(elsewhere.tenant)) == [theirs]
+    assert find_all(operator=make_tenant_admin(make_tenant("c"))) == []
+    out = run_command("search_rooms", "report")
+    assert sorted(line.split()[0] for line in out.splitlines()) == [
+        "Tenant",
+        "acme",
+        "acme",
+        "globex",
+    ]
+    page = json.loads(run_command("search_rooms", "report", "--limit=2", "--json"))
+    rest = json.loads(run_command("search_rooms", "report", "--json", f"--after={page['next_id']}"))
+    found = [UUID(row["id"]) for row in page["messages"] + rest["messages"]]
+    assert (found, page["total"]) == (find_all(), None)
+
+
+def test_fail_room_without_tenant() -> None:
+    with pytest.raises(UsageError) as caught:
+        find_event_ids("report", tenant=None, room="lobby")
+    assert caught.value.message == "--room needs --tenant."
 
 
 def test_success_any_limit() -> None:

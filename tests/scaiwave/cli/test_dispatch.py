@@ -208,7 +208,7 @@ def test_success_manage_py_takes_the_options_of_django(
 ) -> None:
     ended = manage("list_tenants", "--json", *options)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == '{\n  "tenants": []\n}\n'
+    assert ended.stdout == '{\n  "tenants": [],\n  "next_id": null,\n  "total": 0\n}\n'
 
 
 def test_success_manage_py_version_and_traceback(migrated: Path) -> None:

@@ -105,7 +105,7 @@ def test_fail_a_group_is_not_a_command(capsys: pytest.CaptureFixture[str]) -> No
         ("rol", "Did you mean `scaiwave role`?\n"),
         ("room exprt lobby", "Did you mean `scaiwave room export`?\n"),
         ("role assign editors", "Run `scaiwave role grant`.\n"),
-        ("role members", "Run `scaiwave role show <role> --tenant <tenant>`.\n"),
+        ("role holders", "Run `scaiwave role show <role> --tenant <tenant>`.\n"),
         ("sync history", "Run `scaiwave sync runs`, and `scaiwave sync show-run <run>` for "),
         ("sync now", "Run `scaiwave sync`.\n"),
         ("sync plan plan.json", "Run `scaiwave sync --dry-run`, or `scaiwave sync --plan <file>`"),

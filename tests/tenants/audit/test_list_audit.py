@@ -275,7 +275,7 @@ def test_fail_invalid_time(moment: str) -> None:
         run_command("list_audit", f"--until={moment}")
     assert caught.value.message == (
         f"Argument --until: {moment!r} is not today, yesterday, a date, a time such as "
-        "2026-11-24T09:30, or an age: 90m, 12h, 7d."
+        "2026-11-24T09:30, or an age: 90m, 12h, 7d, 2 days ago."
     )
 
 

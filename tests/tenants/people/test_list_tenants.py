@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 from datetime import UTC, date, datetime
 from functools import partial
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -210,12 +212,54 @@ def test_success_columns_that_no_app_registered_are_unknown(
 ) -> None:
     monkeypatch.setattr(queries, "TENANT_COLUMNS", {})
     make_tenant()
-    row = next(list_tenants(operator=HOST_OPERATOR, now=NOW))
+    row = next(iter(list_tenants(operator=HOST_OPERATOR, now=NOW)))
     assert (row["rooms"], row["storage_bytes"]) == (None, None)
 
 
+def test_success_near_a_limit() -> None:
+    near = make_tenant("near", max_participants=5, max_ai_tokens_month=1000)
+    over = make_tenant("over", max_participants=1, max_rooms=10)
+    below = make_tenant("below", max_participants=6, max_ai_tokens_month=1000)
+    make_tenant("unlimited")
+    make_tenant("closed", max_participants=0)
+    for tenant, number in ((near, 4), (over, 2), (below, 4)):
+        for name in range(number):
+            make_person(tenant, f"{tenant.slug}-{name}")
+    make_person(near, "gone", absent_since=EARLIER)
+    use_tokens(near, 799)
+    use_tokens(below, 790)
+    assert slugs(near_limit=True) == ["near", "over"]
+    assert slugs(near_limit=True, limit=1, sort="-slug") == ["over"]
+    assert slugs(make_tenant_admin(below), near_limit=True) == []
+    out = run_command("list_tenants", "--near-limit", "--csv")
+    assert [
+        (row["slug"], row["participants_percent"], row["rooms_percent"], row["ai_tokens_percent"])
+        for row in csv.DictReader(StringIO(out))
+    ] == [("near", "80", "", "79"), ("over", "200", "", "")]
+    assert "Participants %" in run_command("list_tenants", "--near-limit")
+    page = json.loads(run_command("list_tenants", "--near-limit", "--limit=1", "--json"))
+    assert (page["next_id"], page["total"]) == (str(near.pk), None)
+
+
+def test_success_a_cut_list_names_its_total(capsys: pytest.CaptureFixture[str]) -> None:
+    ids = {slug: str(make_tenant(slug).pk) for slug in ("a", "b", "c")}
+    call_command("list_tenants", "--limit=2")
+    assert f"2 of 3 tenants. More: add --after {ids['b']}\n" in capsys.readouterr().err
+    call_command("list_tenants", "--limit=2", f"--after={ids['b']}", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in document["tenants"]] == [ids["c"]]
+    assert (document["next_id"], document["total"]) == (None, 3)
+    with pytest.raises(CommandError, match="Not in this list"):
+        call_command("list_tenants", f"--after={UUID(int=0)}")
+    assert capsys.readouterr().out == ""
+
+
 def test_success_no_tenants() -> None:
-    assert json.loads(run_command("list_tenants", "--json")) == {"tenants": []}
+    assert json.loads(run_command("list_tenants", "--json")) == {
+        "tenants": [],
+        "next_id": None,
+        "total": 0,
+    }
     assert run_command("list_tenants") == ""
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
-from tenants.roles.queries.roles import list_roles, role_holders, show_role
+from tenants.roles.queries.roles import list_role_members, list_roles, role_holders, show_role
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -48,7 +50,7 @@ def test_success_holders_are_active_and_counted_once() -> None:
     gone = make_group(tenant, "Gone", absent_since=EARLIER)
     add_members(gone, make_person(tenant, "finn"))
     make_grant(role, gone)
-    row = next(list_roles(operator=HOST_OPERATOR, tenant="acme"))
+    row = next(iter(list_roles(operator=HOST_OPERATOR, tenant="acme")))
     assert (row["slug"], row["participants"], row["groups"], row["holders"]) == ("editors", 2, 2, 2)
     reached = {
         grants.participant.pk for grants in role_holders(role) if grants.participant.is_active
@@ -68,6 +70,7 @@ def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
     ]
     assert document["roles"][2] == {
         "id": str(role.pk),
+        "tenant_id": str(tenant.pk),
         "slug": "tenant_admin",
         "name": "Tenant administrator",
         "description": "",
@@ -110,6 +113,49 @@ def test_success_roles_of_all_tenants() -> None:
     ):
         assert [row["slug"] for row in list_roles(operator=operator)] == slugs
     assert [row["slug"] for row in list_roles(operator=HOST_OPERATOR, limit=1)] == ["auditors"]
+
+
+def test_success_members_across_tenants() -> None:
+    northwind = make_partner()
+    acme, globex = make_tenant("acme", partner=northwind), make_tenant("globex")
+    anna, crew = make_nested_groups(acme)
+    names: dict[str, Any] = {"name": "Super administrator", "is_built_in": True}
+    role = make_role(acme, "super_admin", **names)
+    make_grant(role, crew)
+    make_grant(role, anna)
+    make_grant(make_role(globex, "super_admin", **names), make_person(globex, "bert"))
+    make_role(make_tenant("unused"), "super_admin", **names)
+
+    def list_all(operator: Operator, **options: Any) -> list[tuple[str, str, list[str]]]:
+        rows = list_role_members(operator=operator, name="super_admin", **options)
+        return [(row["tenant"], row["local_id"], row["path"]) for row in rows]
+
+    both: list[tuple[str, str, list[str]]] = [
+        ("acme", anna.local_id, []),
+        ("globex", "bert.globex", []),
+    ]
+    assert list_all(READ_ONLY_OPERATOR) == both
+    assert list_all(make_partner_admin(northwind)) == both[:1]
+    assert list_all(make_tenant_admin(globex)) == both[1:]
+    assert list_all(HOST_OPERATOR, tenant="globex") == both[1:]
+    assert list_all(HOST_OPERATOR, tenant="unused") == []
+    (row,) = list_role_members(operator=HOST_OPERATOR, name=str(role.pk))
+    assert (row["role"], row["role_id"]) == ("super_admin", role.pk)
+    with pytest.raises(RoleNotFound):
+        list(list_role_members(operator=make_tenant_admin(globex), name=str(role.pk)))
+    assert "directly" in run_command("list_role_members", "super_admin")
+    page = json.loads(run_command("list_role_members", "super_admin", "--limit=1", "--json"))
+    assert (page["next_id"], page["total"]) == (str(anna.pk), None)
+
+
+def test_fail_members_of_an_unknown_role() -> None:
+    make_role(make_tenant())
+    with pytest.raises(RoleNotFound) as caught:
+        list_role_members(operator=HOST_OPERATOR, name="editor")
+    assert caught.value.message == "Role not found: editor."
+    assert "`editors`" in caught.value.fix
+    with pytest.raises(RoleNotFound):
+        list_role_members(operator=HOST_OPERATOR, name="\0")
 
 
 def show(name: str, *options: str) -> str:
@@ -193,10 +239,11 @@ def test_success_deactivated_rows_give_no_roles() -> None:
 
 
 def test_success_built_in_role_without_a_row() -> None:
-    make_tenant()
+    tenant = make_tenant()
     assert json.loads(show("super_admin", "--json")) == {
         "role": {
             "id": None,
+            "tenant_id": str(tenant.pk),
             "slug": "super_admin",
             "name": "Super administrator",
             "description": "",

@@ -15,7 +15,11 @@ def test_success_tenants_within_their_limits() -> None:
     row_factories.make_tenant("unlimited")
     row_factories.make_participant(row_factories.make_tenant("full", max_participants=1))
     (finding,) = check_limits(load({}), NOW)
-    assert (finding.state, finding.message) == (State.PASS, "All tenants are within their limits.")
+    assert (finding.state, finding.message) == (
+        State.PASS,
+        "All tenants are within their limits. Tenants at 80% of a limit or above: 1, at 100% or "
+        "above: 1.",
+    )
 
 
 def test_success_tenants_over_their_limits() -> None:
@@ -33,7 +37,7 @@ def test_success_tenants_over_their_limits() -> None:
     assert findings[0].message == "Tenant acme uses more than its limit: participants, rooms."
     assert findings[0].fix.startswith("Check `scaiwave admin show-tenant acme`")
     assert len(findings) == 11
-    assert findings[-1].message == "Further tenants that use more than a limit: 1."
+    assert findings[-1].message == ("Tenants at 80% of a limit or above: 11, at 100% or above: 11.")
 
 
 @pytest.mark.parametrize(

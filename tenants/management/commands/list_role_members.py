@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from tenants.management.output import STATUS_KEYS, with_paths
+from tenants.roles.queries.roles import list_role_members
+
+
+class Command(ListCommand):
+    words = "role members"
+    summary = "List who holds a role, in one tenant or in all"
+    area, place = "people", 85
+    permission = "VIEW"
+    examples = ("scaiwave role members super_admin", "scaiwave role members editors --tenant acme")
+    plural = "members"
+    columns = (
+        Column("tenant", "Tenant"),
+        Column("display_name", "Name"),
+        Column("fqid", "FQID", no_wrap=True),
+        Column("status", "Status"),
+        Column("way", "How"),
+        Column("granted_by", "Granted by", optional=True),
+        Column("granted_at", "Granted", ColumnType.TIME, optional=True),
+    )
+    keys = (
+        *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
+        *("scaikey_id", "local_id", *STATUS_KEYS, "purged_at", "group", "path", "source"),
+        *("granted_by", "granted_at", "tenant", "role", "role_id"),
+    )
+    help = (
+        "List the participants who hold a role, directly or through groups, inactive ones too. "
+        "Without --tenant, list the holders in every tenant you may see."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("role", help="role (slug or ID)")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+
+    def load_rows(self, role: str, tenant: str | None, **options: Any) -> Iterable[Row]:
+        return list_role_members(operator=self.operator, name=role, tenant=tenant)
+
+    def format_row(self, row: Row) -> Row:
+        return with_paths([dict(row)])[0]
