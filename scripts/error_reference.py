@@ -28,7 +28,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "The command line",
         (
             *("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "OUTPUT_"),
-            *("INTERRUPTED", "TERMINATED"),
+            *("INTERRUPTED", "TERMINATED", "ROWS_"),
         ),
     ),
     ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "S3_", "WEB_")),

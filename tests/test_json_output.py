@@ -10,9 +10,10 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -85,6 +86,10 @@ DESTRUCTIVE = {
     ("jobs", "delete"),
     ("jobs", "clear"),
 }
+
+
+def is_bulk(words: VerbPath) -> bool:
+    return words[-1].startswith(("suspend-", "resume-", "grant", "revoke")) and len(words) == 2
 
 
 def get_command(words: VerbPath) -> OperatorCommand:
@@ -279,6 +284,36 @@ def test_success_lists_continue_after_next_id(
             break
         after = [f"--after={page['next_id']}"]
     assert ids == [row["id"] for row in whole[name]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", [words for words in ROWS if is_bulk(words)], ids=" ".join)
+def test_success_several_records_have_the_keys_of_one(
+    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documented, arguments = read_page()[words], get_arguments(words, sample)
+    repeated = arguments[1:3] if words[0] == "role" else arguments[:1]
+
+    def combine(more: list[str]) -> list[str]:
+        names = arguments[:1] if words[0] == "role" else []
+        return [*names, *more, *arguments[len(names) :], "--json"]
+
+    code, out = run(words, combine(repeated), monkeypatch)
+    document = json.loads(out)
+    assert (code, document["changed"], document["dry_run"]) == (0, True, False)
+    (row,) = document["results"]
+    assert set(row) == {*documented, "name", "error"} - {"dry_run"}
+    assert match({**row, "dry_run": False}, {**documented, "name": "…", "error": None})
+    unknown = [*repeated[:-1], "unknown"]
+    code, out = run(words, combine(unknown), monkeypatch)
+    assert (code, out) == (
+        1,
+        "SW_ROWS_FAILED: 1 of 2 names failed: unknown. No changes were made.",
+    )
+    printed = cast(io.BytesIO, sys.stdout.buffer).getvalue()
+    results = json.loads(printed)["results"]
+    assert [set(each) for each in results] == [set(row), set(row)]
+    assert [each["changed"] for each in results] == [False, False]
 
 
 def flatten(row: dict[str, Any]) -> Iterator[str]:

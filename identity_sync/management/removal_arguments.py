@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from identity_sync.removals.decide import Selection
 from scaiwave.core.errors import UsageError
-
-MAX_FILE_BYTES = 64 * 1024**2
-_FIX = "Name a text file with one ID a line, or `-` for stdin."
+from tenants.management.names import add_file, read_names
 
 
 def add_removals(parser: ArgumentParser) -> None:
     parser.add_argument(
         "removals", metavar="ID", nargs="*", help="IDs that `scaiwave sync removals` lists"
     )
-    parser.add_argument(
-        "--from",
-        metavar="FILE",
-        dest="from_file",
-        help="file with one ID a line, or the output of `sync removals --csv`; - is stdin",
-    )
+    add_file(parser, "--from")
 
 
 def read_selection(options: Mapping[str, Any]) -> Selection:
@@ -42,24 +33,4 @@ def read_selection(options: Mapping[str, Any]) -> Selection:
 
 def read_ids(removals: Sequence[str], from_file: str | None) -> list[str]:
     """Return the IDs of the arguments and the file. Raises `UsageError`."""
-    if from_file is None:
-        return list(removals)
-    try:
-        with sys.stdin if from_file == "-" else Path(from_file).open(encoding="utf-8-sig") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise UsageError(f"{from_file} can't be read: {reason}.", fix=_FIX) from None
-    if len(text) > MAX_FILE_BYTES:
-        raise UsageError(f"{from_file} can't be read: it is too large.", fix=_FIX)
-    ids = list(_parse(text.splitlines()))
-    if not ids:
-        raise UsageError(f"{from_file} has no IDs.", fix=_FIX)
-    return [*removals, *ids]
-
-
-def _parse(lines: Iterable[str]) -> Iterable[str]:
-    for line in lines:
-        first = line.partition(",")[0].strip().strip('"')
-        if first and first.lower() != "id" and not first.startswith("#"):
-            yield first
+    return read_names(removals, from_file) if removals or from_file is not None else []

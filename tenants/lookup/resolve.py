@@ -8,18 +8,21 @@ not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
 from operator import or_
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 
-from scaiwave.core.errors import NotFoundError
+from scaiwave.core.errors import DomainError, NotFoundError
 from scaiwave.core.operators import Operator
+from scaiwave.core.sql import batched
 from tenants.errors import (
     AmbiguousName,
     GroupNotFound,
@@ -38,46 +41,134 @@ from tenants.lookup.visibility import (
 from tenants.models import Group, Participant, Partner, Tenant
 
 MAX_CANDIDATES = 10
+MAX_EXPLAINED = 20
+"""The first names that are not found: an error of theirs suggests the nearest name."""
+NAMES_PER_QUERY = 200
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _USE_ID = "Use the ID of the one you mean."
 
 Entity = TypeVar("Entity", Partner, Tenant, Participant, Group)
 
 
-def resolve_partner(operator: Operator, name: str) -> Partner:
-    """Raises `PartnerNotFound` or `AmbiguousName`."""
+@dataclass(frozen=True)
+class _Lookup(Generic[Entity]):
+    """How the records of one kind are found: `keys` are what `build_q` compares a name with.
+
+    `build_missing` gets the nearest name that exists, and returns the error.
+    """
+
+    records: QuerySet[Entity]
+    build_q: Callable[[Sequence[str]], Q]
+    get_keys: Callable[[Entity], Iterable[Any]]
+    find_nearest: Callable[[str], str | None]
+    build_missing: Callable[[str, str | None], NotFoundError]
+    describe: Callable[[Entity], str]
+    fix: str = _USE_ID
+    prefers_present: bool = False
+
+    def find(self, name: str) -> Entity:
+        found = self.records.filter(self.build_q([name])).order_by("pk")[: MAX_CANDIDATES + 1]
+        return self._choose(name, list(found))
+
+    def find_each(self, names: Iterable[str]) -> dict[str, Entity | DomainError]:
+        """Return the record of each name, or its error, in a query for many names."""
+        found: dict[str, Entity | DomainError] = {}
+        errors = 0
+        for batch in batched(dict.fromkeys(names), NAMES_PER_QUERY):
+            by_key: defaultdict[Any, dict[UUID, Entity]] = defaultdict(dict)
+            for record in self.records.filter(self.build_q(batch)).order_by("pk"):
+                for key in self.get_keys(record):
+                    by_key[key][record.pk] = record
+            for name in batch:
+                matches = {pk: each for key in _get_keys(name) for pk, each in by_key[key].items()}
+                try:
+                    explains = errors < MAX_EXPLAINED
+                    found[name] = self._choose(name, list(matches.values()), explains=explains)
+                except DomainError as error:
+                    found[name] = error
+                    errors += 1
+        return found
+
+    def _choose(self, name: str, matches: Sequence[Entity], *, explains: bool = True) -> Entity:
+        if self.prefers_present:
+            matches = _prefer_present(matches)
+        if not matches:
+            raise self.build_missing(name, self.find_nearest(name) if explains else None)
+        if len(matches) == 1:
+            return matches[0]
+        listed = "; ".join(self.describe(match) for match in matches[:MAX_CANDIDATES])
+        more = "; and more" if len(matches) > MAX_CANDIDATES else ""
+        raise AmbiguousName(
+            f"{name} is ambiguous: {listed}{more}.",
+            fix=self.fix,
+            candidates=[str(match.pk) for match in matches[:MAX_CANDIDATES]],
+        )
+
+
+def look_up_partner(operator: Operator) -> _Lookup[Partner]:
     partners = visible_partners(operator)
-    return _require_single(
-        _find_matches(partners, _name_q(name, "slug", "scaikey_id")),
-        missing=lambda: PartnerNotFound(
+    return _Lookup(
+        partners,
+        partial(_name_q, fields=("slug", "scaikey_id")),
+        lambda partner: (partner.pk, partner.slug, partner.scaikey_id),
+        lambda name: find_nearest(operator, name, partners, "slug"),
+        lambda name, nearest: PartnerNotFound(
             f"Partner not found: {name}.",
             fix=suggest_nearest(
-                find_nearest(operator, name, partners, "slug"),
-                "`scaiwave admin list-partners` lists all.",
-                PartnerNotFound.fix,
+                nearest, "`scaiwave admin list-partners` lists all.", PartnerNotFound.fix
             ),
         ),
-        name=name,
-        describe=lambda partner: f"{partner.pk} ({partner.name})",
-        fix=_USE_ID,
+        lambda partner: f"{partner.pk} ({partner.name})",
+    )
+
+
+def resolve_partner(operator: Operator, name: str) -> Partner:
+    """Raises `PartnerNotFound` or `AmbiguousName`."""
+    return look_up_partner(operator).find(name)
+
+
+def look_up_tenant(operator: Operator) -> _Lookup[Tenant]:
+    tenants = visible_tenants(operator).select_related("partner")
+    return _Lookup(
+        tenants,
+        partial(_name_q, fields=("slug", "scaikey_tenant_id")),
+        lambda tenant: (tenant.pk, tenant.slug, tenant.scaikey_tenant_id),
+        lambda name: find_nearest(operator, name, tenants, "slug"),
+        lambda name, nearest: TenantNotFound(
+            f"Tenant not found: {name}.",
+            fix=suggest_nearest(
+                nearest, "`scaiwave admin list-tenants` lists all.", TenantNotFound.fix
+            ),
+        ),
+        lambda tenant: f"{tenant.pk} ({tenant.slug})",
     )
 
 
 def resolve_tenant(operator: Operator, name: str) -> Tenant:
     """Raises `TenantNotFound` or `AmbiguousName`."""
-    tenants = visible_tenants(operator).select_related("partner")
-    return _require_single(
-        _find_matches(tenants, _name_q(name, "slug", "scaikey_tenant_id")),
-        missing=lambda: TenantNotFound(
-            f"Tenant not found: {name}.",
-            fix=suggest_nearest(
-                find_nearest(operator, name, tenants, "slug"),
-                "`scaiwave admin list-tenants` lists all.",
-                TenantNotFound.fix,
-            ),
+    return look_up_tenant(operator).find(name)
+
+
+def look_up_participant(
+    operator: Operator, *, tenant: Tenant | None = None
+) -> _Lookup[Participant]:
+    people = visible_participants(operator).select_related("tenant__partner")
+    if tenant is not None:
+        people = people.filter(tenant=tenant)
+    fix = ParticipantNotFound.FIX.format(tenant.slug if tenant else "<slug>")
+    server_name = get_server_name()
+    return _Lookup(
+        people.annotate(folded=Lower("email")),
+        _participant_q,
+        _get_participant_keys,
+        lambda name: find_nearest_participant(operator, name, people),
+        lambda name, nearest: ParticipantNotFound(
+            f"Participant not found{_format_scope(tenant)}: {name}.",
+            fix=suggest_nearest(nearest, fix, fix),
         ),
-        name=name,
-        describe=lambda tenant: f"{tenant.pk} ({tenant.slug})",
-        fix=_USE_ID,
+        lambda person: f"{person.fqid(server_name)} ({person}, {person.tenant.slug})",
+        fix="Use the full @name:server of the one you mean, or its ID.",
+        prefers_present=True,
     )
 
 
@@ -89,55 +180,43 @@ def resolve_participant(
     A person who moved to another tenant also remains in the old one with `absent_since` set; a
     participant that is present takes precedence.
     """
-    people = visible_participants(operator).select_related("tenant__partner")
-    if tenant is not None:
-        people = people.filter(tenant=tenant)
-    matches = _find_matches(people.alias(folded=Lower("email")), _participant_q(name))
-    slug = tenant.slug if tenant else "<slug>"
-    server_name = get_server_name()
-    return _require_single(
-        _prefer_present(matches),
-        missing=lambda: ParticipantNotFound(
-            f"Participant not found{_format_scope(tenant)}: {name}.",
-            fix=suggest_nearest(
-                find_nearest_participant(operator, name, people),
-                ParticipantNotFound.FIX.format(slug),
-                ParticipantNotFound.FIX.format(slug),
-            ),
-        ),
-        name=name,
-        describe=lambda person: f"{person.fqid(server_name)} ({person}, {person.tenant.slug})",
-        fix="Use the full @name:server of the one you mean, or its ID.",
-    )
+    return look_up_participant(operator, tenant=tenant).find(name)
 
 
-def resolve_participant_in(operator: Operator, name: str, tenant: str | None) -> Participant:
-    """Find a participant of the tenant that is named, or without a name of any tenant."""
+def look_up_participants_in(operator: Operator, tenant: str | None) -> _Lookup[Participant]:
+    """Find participants of the tenant that is named, or without a name of any tenant."""
     resolved = resolve_tenant(operator, tenant) if tenant is not None else None
-    return resolve_participant(operator, name, tenant=resolved)
+    return look_up_participant(operator, tenant=resolved)
 
 
-def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Group:
-    """Raises `GroupNotFound` or `AmbiguousName`."""
+def look_up_group(operator: Operator, *, tenant: Tenant | None = None) -> _Lookup[Group]:
     groups = visible_groups(operator).select_related("tenant")
     if tenant is not None:
         groups = groups.filter(tenant=tenant)
     slug = tenant.slug if tenant else "<slug>"
-    return _require_single(
-        _prefer_present(_find_matches(groups, _name_q(name, "name", "scaikey_id"))),
-        missing=lambda: GroupNotFound(
+    return _Lookup(
+        groups,
+        partial(_name_q, fields=("name", "scaikey_id")),
+        lambda group: (group.pk, group.name, group.scaikey_id),
+        # The index of names begins with the tenant.
+        lambda name: find_nearest(operator, name, groups, "name") if tenant else None,
+        lambda name, nearest: GroupNotFound(
             f"Group not found{_format_scope(tenant)}: {name}.",
             fix=suggest_nearest(
-                # The index of names begins with the tenant.
-                find_nearest(operator, name, groups, "name") if tenant else None,
+                nearest,
                 f"`scaiwave admin list-groups --tenant {slug}` lists all.",
                 GroupNotFound.FIX.format(slug),
             ),
         ),
-        name=name,
-        describe=lambda group: f"{group.pk} (in {group.tenant.slug})",
+        lambda group: f"{group.pk} (in {group.tenant.slug})",
         fix=_USE_ID if tenant else "Add --tenant <slug>, or use the ID of the one you mean.",
+        prefers_present=True,
     )
+
+
+def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Group:
+    """Raises `GroupNotFound` or `AmbiguousName`."""
+    return look_up_group(operator, tenant=tenant).find(name)
 
 
 def is_storable_text(text: str) -> bool:
@@ -167,59 +246,61 @@ def parse_uuid(text: str) -> UUID | None:
         return None
 
 
-def _name_q(name: str, *fields: str) -> Q:
-    if not name or not is_storable_text(name):
-        return Q(pk__in=[])
-    conditions = [Q(**{field: name}) for field in fields]
-    if (key := parse_uuid(name)) is not None:
-        conditions.append(Q(pk=key))
-    return reduce(or_, conditions)
-
-
-def _participant_q(name: str) -> Q:
-    if not is_storable_text(name):
-        return _name_q(name)
-    if name.startswith("@"):
-        # local_id:server, or the local ID alone; a server name may contain a port.
-        local_id, _, server_name = name.removeprefix("@").partition(":")
-        is_own = server_name in {"", get_server_name()}
-        return Q(local_id=local_id, server_name="" if is_own else server_name)
-    query = _name_q(name, "local_id", "scaikey_id")
-    if "@" in name:
-        query |= Q(folded=Lower(Value(name)))
+def _name_q(names: Sequence[str], fields: Sequence[str]) -> Q:
+    names = [name for name in names if name and is_storable_text(name)]
+    ids = [key for name in names if (key := parse_uuid(name)) is not None]
+    query = Q(pk__in=ids)
+    for field in fields if names else ():
+        query |= Q(**{f"{field}__in": names})
     return query
+
+
+def _participant_q(names: Sequence[str]) -> Q:
+    names = [name for name in names if is_storable_text(name)]
+    others = [name for name in names if not name.startswith("@")]
+    query = _name_q(others, ("local_id", "scaikey_id"))
+    if addresses := [name for name in others if "@" in name]:
+        query |= Q(folded__in=[Lower(Value(name)) for name in addresses])
+    local_ids: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if name.startswith("@"):
+            local_id, server_name = _split_fqid(name[1:])
+            local_ids[server_name].append(local_id)
+    for server_name, ids in local_ids.items():
+        query |= Q(server_name=server_name, local_id__in=ids)
+    return query
+
+
+def _split_fqid(name: str) -> tuple[str, str]:
+    """Split local_id:server, or the local ID alone; a server name may contain a port."""
+    local_id, _, server_name = name.partition(":")
+    is_own = server_name in {"", get_server_name()}
+    return local_id, "" if is_own else server_name
+
+
+def _get_participant_keys(person: Participant) -> list[Any]:
+    fqid = (person.local_id, person.server_name)
+    folded: Any = person
+    return [person.pk, person.local_id, person.scaikey_id, ("e-mail", folded.folded), fqid]
+
+
+def _get_keys(name: str) -> list[Any]:
+    """Return the keys of the records that a name may mean."""
+    if not name:
+        return []
+    if name.startswith("@"):
+        return [_split_fqid(name.removeprefix("@"))]
+    # Databases fold all letters, or like SQLite only ASCII letters.
+    folded = {name.lower(), name.translate(_ASCII_LOWER)} if "@" in name else set()
+    keys = [name, parse_uuid(name), *(("e-mail", each) for each in folded)]
+    return [key for key in keys if key is not None]
 
 
 def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
 
 
-def _find_matches(candidates: QuerySet[Entity], query: Q) -> list[Entity]:
-    return list(candidates.filter(query).order_by("pk")[: MAX_CANDIDATES + 1])
-
-
-def _prefer_present(matches: list[Entity]) -> list[Entity]:
+def _prefer_present(matches: Sequence[Entity]) -> Sequence[Entity]:
     """Return the only match that ScaiKey still has, or all matches if there is no such one."""
     present = [match for match in matches if match.absent_since is None]
     return present if len(present) == 1 else matches
-
-
-def _require_single(
-    matches: Sequence[Entity],
-    *,
-    missing: Callable[[], NotFoundError],
-    name: str,
-    describe: Callable[[Entity], str],
-    fix: str,
-) -> Entity:
-    if not matches:
-        raise missing()
-    if len(matches) == 1:
-        return matches[0]
-    listed = "; ".join(describe(match) for match in matches[:MAX_CANDIDATES])
-    more = "; and more" if len(matches) > MAX_CANDIDATES else ""
-    raise AmbiguousName(
-        f"{name} is ambiguous: {listed}{more}.",
-        fix=fix,
-        candidates=[str(match.pk) for match in matches[:MAX_CANDIDATES]],
-    )

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.cli.command import OperatorCommand
-from tenants.people.suspension import SuspensionRules, resume, suspend
+from tenants.management.names import BulkCommand, add_file
+from tenants.people.suspension import SuspensionRules, resume_many, suspend_many
 
 HELP = {
     "participant": "participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
@@ -17,44 +17,32 @@ HELP = {
 }
 
 
-class ResumeCommand(OperatorCommand):
+class ResumeCommand(BulkCommand):
     rules: SuspensionRules
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         kind = self.rules.kind
-        parser.add_argument(kind, help=HELP[kind])
+        parser.add_argument(kind, nargs="*", help=f"{HELP[kind]}; several may be named")
+        add_file(parser, "--from", "--from-file")
         if kind == "participant":
             parser.add_argument("--tenant", help=f"only this {HELP['tenant']}")
         parser.add_argument("--reason", default="", help="reason for the audit log")
 
-    def handle(self, reason: str, dry_run: bool, **options: Any) -> None:
-        self.print_change(
-            resume(
-                self.rules,
-                operator=self.operator,
-                name=options[self.rules.kind],
-                tenant=options.get("tenant"),
-                reason=reason,
-                now=timezone.now(),
-                dry_run=dry_run,
-            )
+    def handle(self, **options: Any) -> None:
+        change = suspend_many if self.destructive else resume_many
+        result = change(
+            self.rules,
+            operator=self.operator,
+            names=self.read_names(options[self.rules.kind], options),
+            tenant=options.get("tenant"),
+            reason=options["reason"],
+            confirm=self.confirm if self.destructive else self.confirm_many,
+            now=timezone.now(),
+            dry_run=self.dry_run,
         )
+        self.print_rows(result)
 
 
 class SuspendCommand(ResumeCommand):
     destructive = True
-
-    def handle(self, reason: str, dry_run: bool, **options: Any) -> None:
-        self.print_change(
-            suspend(
-                self.rules,
-                operator=self.operator,
-                name=options[self.rules.kind],
-                tenant=options.get("tenant"),
-                reason=reason,
-                confirm=self.confirm,
-                now=timezone.now(),
-                dry_run=dry_run,
-            )
-        )

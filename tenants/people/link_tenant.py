@@ -97,7 +97,7 @@ def _is_linked(operator: Operator, tenant: Tenant, scaikey_tenant_id: str) -> bo
 def _ensure_super_admin_remains(tenant: Tenant, record: ScaiKeyTenantRecord | None) -> None:
     """Raises `LastSuperAdmin` if the link suspends the tenant and with it the last super_admin."""
     if record is not None and record.status not in ACTIVE_STATUSES:
-        ensure_super_admin_remains(tenant)
+        ensure_super_admin_remains([tenant])
 
 
 def _link(
@@ -178,7 +178,7 @@ def unlink_tenant(
     tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id is None:
         return Change(UNLINKING, tenant_row(tenant))
-    ensure_super_admin_can_sign_in(without=tenant)
+    ensure_super_admin_can_sign_in(without=[tenant])
     if dry_run:
         return Change(UNLINKING, tenant_row(tenant), dry_run=True)
     note = ""
@@ -198,7 +198,7 @@ def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> Change:
         tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if tenant.scaikey_tenant_id is None:
             return Change(UNLINKING, tenant_row(tenant))
-        ensure_super_admin_can_sign_in(without=tenant)
+        ensure_super_admin_can_sign_in(without=[tenant])
         details = {
             "scaikey_tenant_id": tenant.scaikey_tenant_id,
             "scaikey_status": tenant.scaikey_status,

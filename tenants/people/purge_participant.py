@@ -25,7 +25,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.audit.record import record_audit
 from tenants.errors import PurgeLimitExceeded, PurgeRefused
-from tenants.lookup.resolve import resolve_participant_in, resolve_tenant
+from tenants.lookup.resolve import look_up_participants_in, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, participant_row
 from tenants.lookup.validators import validate_reason
 from tenants.lookup.visibility import visible_participants
@@ -101,7 +101,7 @@ def purge_participant(
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
-    person = resolve_participant_in(operator, name, tenant)
+    person = look_up_participants_in(operator, tenant).find(name)
     if person.purged_at is not None:
         return Change(PURGE, _row(person))
     _ensure_purgeable(person)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from shlex import quote
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import BulkResult, build_rows, change_rows, count_names
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
 from tenants.audit.record import record_audit
-from tenants.lookup.resolve import resolve_participant_in, resolve_partner, resolve_tenant
+from tenants.lookup.resolve import (
+    look_up_participants_in,
+    look_up_partner,
+    look_up_tenant,
+)
 from tenants.lookup.serializers import (
     Row,
     get_server_name,
@@ -28,10 +34,11 @@ from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.lookup.validators import validate_reason
 from tenants.models import Participant, Partner, Tenant, active_q
 from tenants.roles.rules import (
-    describe,
-    ensure_may_change_access,
+    build_super_admin_only_error,
+    describe_holders,
     ensure_super_admin_can_sign_in,
     ensure_super_admin_remains,
+    find_protected_people,
     lock_super_admins,
 )
 
@@ -51,20 +58,21 @@ _RESUMPTION = (
 class SuspensionRules:
     """How the suspension of partners, of tenants and of participants differ.
 
-    `resolve` finds one by a name, in a tenant. `get_name` is how messages and commands refer to it.
-    `describe_effect` names who can't sign in then. `ensure_remains` raises `LastSuperAdmin`.
+    `look_up` finds them, in a tenant. `get_name` is how messages and
+    commands refer to one. `describe_effect` names who can't sign in then. `ensure_remains` raises
+    `LastSuperAdmin`. `find_protected` returns the IDs that the operator may not change.
     """
 
     kind: str
     permission: Permission
-    resolve: Callable[[Operator, str, str | None], Any]
+    look_up: Callable[[Operator, str | None], Any]
     lock: Callable[[], QuerySet[Any]]
     build_row: Callable[[Any], Row]
     get_name: Callable[[Any], str]
     get_tenant: Callable[[Any], Tenant | None]
-    describe_effect: Callable[[Any], str]
-    ensure_remains: Callable[[Any], None]
-    ensure_permitted: Callable[[Operator, Any], None] = lambda operator, entity: None
+    describe_effect: Callable[[Sequence[Any]], str]
+    ensure_remains: Callable[[Sequence[Any]], None]
+    find_protected: Callable[[Operator], Collection[UUID]] = lambda operator: ()
 
     @property
     def suspend_action(self) -> str:
@@ -95,108 +103,141 @@ class SuspensionRules:
         return Change(words, self.build_row(entity), changed, dry_run, names)
 
 
-def suspend(
+def suspend(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
+    """Suspend one as `suspend_many` does, and raise its error."""
+    return cast(Change, suspend_many(rules, names=[name], **options).get_only())
+
+
+def resume(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
+    """Resume one as `resume_many` does, and raise its error."""
+    return cast(Change, resume_many(rules, names=[name], **options).get_only())
+
+
+def suspend_many(
+    rules: SuspensionRules, *, confirm: Callable[[str], None], **options: Any
+) -> BulkResult:
+    """Suspend them manually, whatever their status in ScaiKey. Syncs do not change this.
+
+    All are checked first: if one can't be suspended, nothing is changed. The options are the
+    arguments of `_change`. Raises LastSuperAdmin, InvalidName and TenantNotFound; rows have
+    AmbiguousName, the error of a name that is not found, or for a participant SuperAdminOnly.
+    """
+
+    def ask(entities: list[Any]) -> None:
+        whom = quote(rules.get_name(entities[0])) if len(entities) == 1 else "<name>"
+        confirm(
+            f"This blocks {rules.describe_effect(entities)} until you run `scaiwave admin "
+            f"resume-{rules.kind} {whom}`; syncs do not change this."
+        )
+
+    return _change(rules, is_suspension=True, ask=ask, **options)
+
+
+def resume_many(
+    rules: SuspensionRules, *, confirm: Callable[[str], None] | None = None, **options: Any
+) -> BulkResult:
+    """Lift manual suspensions. The status in ScaiKey applies again.
+
+    Like `suspend_many`, but no super_admin can be lost.
+    """
+
+    def ask(entities: list[Any]) -> None:
+        if confirm is not None:
+            confirm(f"This resumes {rules.describe_effect(entities)}.")
+
+    return _change(rules, is_suspension=False, ask=ask, **options)
+
+
+def _change(
     rules: SuspensionRules,
     *,
+    is_suspension: bool,
     operator: Operator,
-    name: str,
+    names: Sequence[str],
     reason: str,
-    confirm: Callable[[str], None],
+    ask: Callable[[list[Any]], None],
     now: datetime,
     tenant: str | None = None,
     dry_run: bool = False,
-) -> Change:
-    """Suspend one manually, whatever its status in ScaiKey. Syncs do not change this.
-
-    The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
-    raises if the answer is not yes. `tenant` restricts the search for a participant. Raises
-    LastSuperAdmin, AmbiguousName, InvalidName, the error of a name that is not found, and for a
-    participant SuperAdminOnly.
-    """
+) -> BulkResult:
+    """The reason goes into the audit log and may be empty. `ask` gets those to change, and raises
+    if the answer is not yes. `tenant` restricts the search for participants."""
     operator.require(rules.permission)
     validate_reason(reason)
-    entity = rules.resolve(operator, name, tenant)
-    rules.ensure_permitted(operator, entity)
-    if entity.suspended_by_hand_at is not None:
-        return rules.build_result(entity, _SUSPENSION)
-    rules.ensure_remains(entity)
-    if dry_run:
-        return rules.build_result(entity, _SUSPENSION, dry_run=True)
-    kind = rules.kind
-    confirm(
-        f"This blocks {rules.describe_effect(entity)} until you run `scaiwave admin "
-        f"resume-{kind} {quote(rules.get_name(entity))}`; syncs do not change this."
+    texts = _SUSPENSION if is_suspension else _RESUMPTION
+    protected = rules.find_protected(operator)
+
+    def check(entity: Any) -> Change | None:
+        if entity.pk in protected:
+            raise build_super_admin_only_error(operator, "suspend or resume a")
+        is_done = (entity.suspended_by_hand_at is not None) is is_suspension
+        return rules.build_result(entity, texts) if is_done else None
+
+    def check_all(entities: list[Any]) -> None:
+        if is_suspension and entities:
+            rules.ensure_remains(entities)
+
+    def write(entities: list[Any]) -> list[Change]:
+        if is_suspension:
+            lock_super_admins()
+        locked = rules.lock().filter(pk__in=[each.pk for each in entities]).order_by("pk")
+        by_id = {each.pk: each for each in locked}
+        done = {key: result for key, each in by_id.items() if (result := check(each))}
+        pending = [each for key, each in by_id.items() if key not in done]
+        check_all(pending)
+        for each in pending:
+            since, each.updated_at = each.suspended_by_hand_at, now
+            each.suspended_by_hand_at = now if is_suspension else None
+            record_audit(
+                operator=operator,
+                action=rules.suspend_action if is_suspension else rules.resume_action,
+                subject=each,
+                tenant=rules.get_tenant(each),
+                now=now,
+                details={"reason": reason}
+                | ({"suspended_by_hand_at": since.isoformat()} if since else {}),
+            )
+            done[each.pk] = rules.build_result(each, texts, changed=True)
+        if pending:
+            changed = type(pending[0]).objects.filter(pk__in=[each.pk for each in pending])
+            changed.update(suspended_by_hand_at=now if is_suspension else None, updated_at=now)
+        return [done[each.pk] for each in entities]
+
+    rows = build_rows(rules.look_up(operator, tenant).find_each(names))
+    change_rows(
+        rows,
+        check=check,
+        check_all=check_all,
+        preview=lambda entity: rules.build_result(entity, texts, dry_run=True),
+        confirm=ask,
+        write=write,
+        dry_run=dry_run,
     )
-    with transaction.atomic():
-        lock_super_admins()
-        entity = rules.lock().get(pk=entity.pk)
-        if entity.suspended_by_hand_at is not None:
-            return rules.build_result(entity, _SUSPENSION)
-        rules.ensure_remains(entity)
-        entity.suspended_by_hand_at = entity.updated_at = now
-        entity.save(update_fields=["suspended_by_hand_at", "updated_at"])
-        record_audit(
-            operator=operator,
-            action=rules.suspend_action,
-            subject=entity,
-            tenant=rules.get_tenant(entity),
-            now=now,
-            details={"reason": reason},
-        )
-    return rules.build_result(entity, _SUSPENSION, changed=True)
+    return BulkResult(rows, {rules.kind: None})
 
 
-def resume(
-    rules: SuspensionRules,
-    *,
-    operator: Operator,
-    name: str,
-    reason: str,
-    now: datetime,
-    tenant: str | None = None,
-    dry_run: bool = False,
-) -> Change:
-    """Lift a manual suspension. The status in ScaiKey applies again.
-
-    The reason goes into the audit log and may be empty. `tenant` restricts the search for a
-    participant. Raises AmbiguousName, InvalidName, the error of a name that is not found, and for a
-    participant SuperAdminOnly.
-    """
-    operator.require(rules.permission)
-    validate_reason(reason)
-    entity = rules.resolve(operator, name, tenant)
-    rules.ensure_permitted(operator, entity)
-    if entity.suspended_by_hand_at is None:
-        return rules.build_result(entity, _RESUMPTION)
-    if dry_run:
-        return rules.build_result(entity, _RESUMPTION, dry_run=True)
-    with transaction.atomic():
-        entity = rules.lock().get(pk=entity.pk)
-        since = entity.suspended_by_hand_at
-        if since is None:
-            return rules.build_result(entity, _RESUMPTION)
-        entity.suspended_by_hand_at, entity.updated_at = None, now
-        entity.save(update_fields=["suspended_by_hand_at", "updated_at"])
-        record_audit(
-            operator=operator,
-            action=rules.resume_action,
-            subject=entity,
-            tenant=rules.get_tenant(entity),
-            now=now,
-            details={"reason": reason, "suspended_by_hand_at": since.isoformat()},
-        )
-    return rules.build_result(entity, _RESUMPTION, changed=True)
-
-
-def _describe_partner(partner: Partner) -> str:
+def _describe_partners(partners: Sequence[Partner]) -> str:
     """Count the people who could sign in, and the active tenants they are in."""
-    tenants = Tenant.objects.filter(status_q("active"), partner=partner).count()
+    tenants = Tenant.objects.filter(status_q("active"), partner__in=partners).count()
     people = Participant.objects.filter(
-        MEMBERS, active_q("tenant__"), tenant__partner=partner
+        MEMBERS, active_q("tenant__"), tenant__partner__in=partners
     ).count()
+    whose = count_names("partner", [str(partner) for partner in partners])
     return (
         f"sign-in for {pluralize(people, 'person', 'people')} in "
-        f"{pluralize(tenants, 'tenant', 'tenants')} of partner {partner}"
+        f"{pluralize(tenants, 'tenant', 'tenants')} of {whose}"
+    )
+
+
+def _describe_tenants(tenants: Sequence[Tenant]) -> str:
+    if len(tenants) == 1:
+        return f"sign-in for {describe_members(tenants[0])}"
+    people = sum(
+        Participant.objects.filter(MEMBERS, tenant__in=batch).count() for batch in batched(tenants)
+    )
+    return (
+        f"sign-in for {pluralize(people, 'person', 'people')} in "
+        f"{count_names('tenant', [each.slug for each in tenants])}"
     )
 
 
@@ -210,29 +251,29 @@ def describe_members(tenant: Tenant) -> str:
 PARTNER = SuspensionRules(
     "partner",
     Permission.MANAGE_PLATFORM,
-    resolve=lambda operator, name, tenant: resolve_partner(operator, name),
+    look_up=lambda operator, tenant: look_up_partner(operator),
     lock=Partner.objects.select_for_update,
     build_row=partner_row,
     get_name=str,
     get_tenant=lambda partner: None,
-    describe_effect=_describe_partner,
-    ensure_remains=lambda partner: ensure_super_admin_can_sign_in(without=partner),
+    describe_effect=_describe_partners,
+    ensure_remains=lambda partners: ensure_super_admin_can_sign_in(without=partners),
 )
 TENANT = SuspensionRules(
     "tenant",
     Permission.MANAGE_TENANTS,
-    resolve=lambda operator, name, tenant: resolve_tenant(operator, name),
+    look_up=lambda operator, tenant: look_up_tenant(operator),
     lock=Tenant.objects.select_for_update,
     build_row=tenant_row,
     get_name=lambda tenant: tenant.slug,
     get_tenant=lambda tenant: tenant,
-    describe_effect=lambda tenant: f"sign-in for {describe_members(tenant)}",
+    describe_effect=_describe_tenants,
     ensure_remains=ensure_super_admin_remains,
 )
 PARTICIPANT = SuspensionRules(
     "participant",
     Permission.MANAGE_TENANTS,
-    resolve=resolve_participant_in,
+    look_up=look_up_participants_in,
     # Those who only refer to a person, such as an import in progress, need not wait.
     lock=lambda: Participant.objects.select_related("tenant").select_for_update(
         of=("self",), no_key=True
@@ -240,9 +281,9 @@ PARTICIPANT = SuspensionRules(
     build_row=lambda person: participant_row(person, server_name=get_server_name()),
     get_name=lambda person: person.fqid(get_server_name()),
     get_tenant=lambda person: person.tenant,
-    describe_effect=describe,
+    describe_effect=describe_holders,
     ensure_remains=ensure_super_admin_remains,
-    ensure_permitted=ensure_may_change_access,
+    find_protected=find_protected_people,
 )
 
 suspend_partner, resume_partner = partial(suspend, PARTNER), partial(resume, PARTNER)

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any, cast
+from uuid import UUID
 
-from django.db import transaction
-
+from scaiwave.core.bulk import BulkResult, change_rows
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
-from tenants.models import Group, Role, RoleGrant, RoleSource
-from tenants.roles.queries.roles import RoleAssignment, effective_roles, resolve_role, role_row
+from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
+from tenants.roles.queries.roles import (
+    RoleAssignment,
+    effective_roles,
+    resolve_role,
+    role_holders,
+    role_row,
+)
 from tenants.roles.rules import (
     Holder,
     describe,
+    describe_holders,
     ensure_authority,
     ensure_not_last_super_admin,
     ensure_not_oneself,
     ensure_present,
-    find_grant,
+    filter_holders,
+    find_grants,
+    find_holders,
     holder_filter,
     holder_row,
     lock_role,
-    resolve_holder,
 )
 
 
@@ -95,35 +104,66 @@ class GrantRoleResult(ChangeResult):
         }
 
 
-def grant_role(
+def grant_role(*, holder: str, **options: Any) -> GrantRoleResult:
+    """Grant a role to one as `grant_role_to_many` does, and raise its error."""
+    return cast(GrantRoleResult, grant_role_to_many(holders=[holder], **options).get_only())
+
+
+def grant_role_to_many(
     *,
     operator: Operator,
     role: str,
     tenant: str,
-    holder: str,
+    holders: Sequence[str],
     is_group: bool,
     now: datetime,
+    confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
-) -> GrantRoleResult:
-    """Grant a role manually to a participant, or to all members of a group.
+) -> BulkResult:
+    """Grant a role manually to participants, or to all members of groups.
 
-    Nothing changes if there is a manual grant already. A grant from ScaiKey becomes a manual one:
-    a role and a holder share one row, in which the manual grant takes precedence.
+    All are checked first: if one can't have the role, nothing is changed. Nothing changes for a
+    manual grant that exists. A grant from ScaiKey becomes a manual one: a role and a holder share
+    one row, in which the manual grant takes precedence.
 
-    Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
-    RoleHolderInactive, SuperAdminOnly and SelfElevation.
+    Raises RoleNotFound, TenantNotFound and SuperAdminOnly; rows have ParticipantNotFound,
+    GroupNotFound, AmbiguousName, RoleHolderInactive or SelfElevation.
     """
     operator.require(Permission.MANAGE_ROLES)
-    resolved_tenant = resolve_tenant(operator, tenant)
-    resolved_role = resolve_role(operator, resolved_tenant, role)
-    ensure_authority(operator, resolved_role)
-    recipient = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
-    ensure_not_oneself(operator, recipient)
-    ensure_present(recipient)
-    if dry_run:
-        outcome = _decide_outcome(find_grant(resolved_role, recipient))
-        return GrantRoleResult(resolved_role, recipient, outcome, dry_run=True)
-    return _grant(operator, resolved_role, recipient, now)
+    resolved_role = _resolve_role(operator, tenant, role)
+    rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
+    found = [row.record for row in rows if row.record is not None]
+    existing = find_grants(resolved_role, found)
+
+    def check(holder: Holder) -> GrantRoleResult | None:
+        ensure_not_oneself(operator, holder)
+        ensure_present(holder)
+        result = GrantRoleResult(resolved_role, holder, _decide_outcome(existing.get(holder.pk)))
+        return result if result.outcome is GrantOutcome.ALREADY else None
+
+    def preview(holder: Holder) -> GrantRoleResult:
+        outcome = _decide_outcome(existing.get(holder.pk))
+        return GrantRoleResult(resolved_role, holder, outcome, dry_run=True)
+
+    change_rows(
+        rows,
+        check=check,
+        check_all=lambda records: None,
+        preview=preview,
+        confirm=lambda records: confirm(
+            f"This grants role {resolved_role.slug} to {describe_holders(records)}."
+        ),
+        write=lambda records: _grant(operator, resolved_role, records, now),
+        dry_run=dry_run,
+    )
+    kind = "group" if is_group else "participant"
+    return BulkResult(rows, {"role": None, kind: None, "outcome": None})
+
+
+def _resolve_role(operator: Operator, tenant: str, name: str) -> Role:
+    role = resolve_role(operator, resolve_tenant(operator, tenant), name)
+    ensure_authority(operator, role)
+    return role
 
 
 def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
@@ -133,25 +173,35 @@ def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
     return GrantOutcome.TAKEN_OVER if is_from_scaikey else GrantOutcome.ALREADY
 
 
-@transaction.atomic
-def _grant(operator: Operator, role: Role, holder: Holder, now: datetime) -> GrantRoleResult:
+def _grant(
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+) -> list[GrantRoleResult]:
     role = lock_role(role, now=now)
-    outcome = _decide_outcome(find_grant(role, holder))
-    if outcome is GrantOutcome.ALREADY:
-        return GrantRoleResult(role, holder, outcome)
+    existing = find_grants(role, holders)
     manual = {"source": RoleSource.MANUAL, "granted_by": operator.name, "created_at": now}
-    RoleGrant.objects.update_or_create(
-        role=role, **holder_filter(holder), defaults={"tenant": role.tenant, **manual}
-    )
-    record_audit(
-        operator=operator,
-        action="role grant",
-        subject=holder,
-        tenant=role.tenant,
-        now=now,
-        details={"role": role.slug, "outcome": outcome.value},
-    )
-    return GrantRoleResult(role, holder, outcome)
+    changed, results = [], []
+    for holder in holders:
+        outcome = _decide_outcome(existing.get(holder.pk))
+        results.append(GrantRoleResult(role, holder, outcome))
+        if outcome is GrantOutcome.ALREADY:
+            continue
+        changed.append(holder)
+        record_audit(
+            operator=operator,
+            action="role grant",
+            subject=holder,
+            tenant=role.tenant,
+            now=now,
+            details={"role": role.slug, "outcome": outcome.value},
+        )
+    # A sync may grant the same at this moment: then its row becomes a manual one too.
+    new = [
+        RoleGrant(role=role, tenant=role.tenant, **holder_filter(each), **manual)
+        for each in changed
+    ]
+    RoleGrant.objects.bulk_create(new, ignore_conflicts=True)
+    filter_holders(role, changed).update(tenant=role.tenant, **manual)
+    return results
 
 
 @dataclass(frozen=True)
@@ -196,86 +246,111 @@ class RevokeRoleResult(ChangeResult):
         }
 
 
-def revoke_role(
+def revoke_role(*, holder: str, **options: Any) -> RevokeRoleResult:
+    """Revoke a role from one as `revoke_role_from_many` does, and raise its error."""
+    return cast(RevokeRoleResult, revoke_role_from_many(holders=[holder], **options).get_only())
+
+
+def revoke_role_from_many(
     *,
     operator: Operator,
     role: str,
     tenant: str,
-    holder: str,
+    holders: Sequence[str],
     is_group: bool,
     now: datetime,
-    confirm: Callable[[str], None] | None = None,
+    confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
-) -> RevokeRoleResult:
-    """Revoke a manual grant of a role to this participant or group itself.
+) -> BulkResult:
+    """Revoke manual grants of a role to these participants or groups themselves.
 
-    `confirm` is called with the question and raises unless the operator agrees. Nothing changes if
-    there is no grant. What a participant has through a group must be revoked from
-    the group, and what ScaiKey grants must be removed in ScaiKey.
+    All are checked first: if one grant can't be revoked, nothing is changed. `confirm` is called
+    with the question and raises unless the operator agrees. Nothing changes without a grant. What a
+    participant has through a group must be revoked from the group, and what ScaiKey grants must be
+    removed in ScaiKey.
 
-    Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
-    RoleFromScaiKey, SuperAdminOnly and LastSuperAdmin.
+    Raises RoleNotFound, TenantNotFound, SuperAdminOnly and LastSuperAdmin; rows have
+    ParticipantNotFound, GroupNotFound, AmbiguousName or RoleFromScaiKey.
     """
     operator.require(Permission.MANAGE_ROLES)
-    resolved_tenant = resolve_tenant(operator, tenant)
-    resolved_role = resolve_role(operator, resolved_tenant, role)
-    ensure_authority(operator, resolved_role)
-    grantee = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
-    if resolved_role._state.adding:  # a built-in role that was never granted
-        return RevokeRoleResult(resolved_role, grantee, granted=False, dry_run=dry_run)
-    if confirm is not None and not dry_run and _find_manual_grant(resolved_role, grantee):
-        confirm(f"This revokes role {resolved_role.slug} from {describe(grantee)}.")
-    # A dry run takes no lock, so that no other command has to wait for it.
-    with nullcontext() if dry_run else transaction.atomic():
-        if not dry_run:
-            resolved_role = lock_role(resolved_role, now=now)
-        grant = _find_manual_grant(resolved_role, grantee)
-        if grant is not None and not dry_run:
-            _delete_grant(operator, grant, grantee, now)
-    remaining = _find_remaining(resolved_role, grantee, revoked=grant)
-    return RevokeRoleResult(
-        resolved_role, grantee, grant is not None, remaining=remaining, dry_run=dry_run
-    )
+    resolved_role = _resolve_role(operator, tenant, role)
+    rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
+    found = [row.record for row in rows if row.record is not None]
+    grants = find_grants(resolved_role, found)
+    remaining = _find_remaining(resolved_role, found)
 
+    def build_result(holder: Holder, *, granted: bool) -> RevokeRoleResult:
+        paths = remaining.get(holder.pk, ())
+        return RevokeRoleResult(resolved_role, holder, granted, paths, dry_run)
 
-def _find_manual_grant(role: Role, holder: Holder) -> RoleGrant | None:
-    """Return the grant that may be revoked. Raises RoleFromScaiKey and LastSuperAdmin."""
-    if (grant := find_grant(role, holder)) is None:
+    def check(holder: Holder) -> RevokeRoleResult | None:
+        grant = grants.get(holder.pk)
+        if grant is None:
+            return build_result(holder, granted=False)
+        _ensure_manual(resolved_role, grant, holder)
         return None
+
+    def write(records: Sequence[Holder]) -> list[RevokeRoleResult]:
+        role = lock_role(resolved_role, now=now)
+        present = find_grants(role, records)
+        for holder in records:
+            if grant := present.get(holder.pk):
+                _ensure_manual(role, grant, holder)
+                record_audit(
+                    operator=operator,
+                    action="role revoke",
+                    subject=holder,
+                    tenant=role.tenant,
+                    now=now,
+                    details={
+                        "role": role.slug,
+                        "granted_by": grant.granted_by,
+                        "granted_at": grant.created_at.isoformat(),
+                    },
+                )
+        ensure_not_last_super_admin(role, list(present.values()))
+        RoleGrant.objects.filter(pk__in=[grant.pk for grant in present.values()]).delete()
+        return [build_result(holder, granted=holder.pk in present) for holder in records]
+
+    change_rows(
+        rows,
+        check=check,
+        check_all=lambda records: ensure_not_last_super_admin(
+            resolved_role, [grants[holder.pk] for holder in records]
+        ),
+        preview=lambda holder: build_result(holder, granted=True),
+        confirm=lambda records: confirm(
+            f"This revokes role {resolved_role.slug} from {describe_holders(records)}."
+        ),
+        write=write,
+        dry_run=dry_run,
+    )
+    kind = "group" if is_group else "participant"
+    return BulkResult(rows, {"role": None, kind: None, "remaining_paths": []})
+
+
+def _ensure_manual(role: Role, grant: RoleGrant, holder: Holder) -> None:
     if grant.source == RoleSource.SCAIKEY:
         raise RoleFromScaiKey(
             f"{describe(holder, capitalise=True)} has role {role.slug} through ScaiKey, not "
             "through a manual grant.",
             fix="Remove the role from the holder in ScaiKey, then run `scaiwave sync`.",
         )
-    ensure_not_last_super_admin(grant)
-    return grant
-
-
-def _delete_grant(operator: Operator, grant: RoleGrant, holder: Holder, now: datetime) -> None:
-    record_audit(
-        operator=operator,
-        action="role revoke",
-        subject=holder,
-        tenant=grant.role.tenant,
-        now=now,
-        details={
-            "role": grant.role.slug,
-            "granted_by": grant.granted_by,
-            "granted_at": grant.created_at.isoformat(),
-        },
-    )
-    RoleGrant.objects.filter(pk=grant.pk).delete()
 
 
 def _find_remaining(
-    role: Role, holder: Holder, *, revoked: RoleGrant | None
-) -> tuple[RoleAssignment, ...]:
-    if isinstance(holder, Group):
-        return ()
-    revoked_id = revoked.pk if revoked else None
-    return tuple(
-        assignment
-        for assignment in effective_roles(holder)
-        if assignment.grant.role_id == role.pk and assignment.grant.pk != revoked_id
-    )
+    role: Role, holders: Sequence[Holder]
+) -> dict[UUID, tuple[RoleAssignment, ...]]:
+    """Return the grants to groups through which each participant has the role."""
+    people = {holder.pk: holder for holder in holders if isinstance(holder, Participant)}
+    if not RoleGrant.objects.filter(role__pk=role.pk, group__isnull=False).exists():
+        return {}
+    # The groups of one person are few. For many people, all holders are read once.
+    is_single = len(people) == 1
+    reached = effective_roles(*people.values()) if is_single else role_holders(role)
+    found: defaultdict[UUID, list[RoleAssignment]] = defaultdict(list)
+    for assignment in reached:
+        key = assignment.participant.pk
+        if assignment.grant.role_id == role.pk and assignment.path and key in people:
+            found[key].append(assignment)
+    return {key: tuple(assignments) for key, assignments in found.items()}

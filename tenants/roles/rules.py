@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
+from django.db.models import QuerySet
+
+from scaiwave.core.bulk import BulkRow, build_rows, count_names
 from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.sql import batched
 from tenants.errors import (
     LastSuperAdmin,
     RoleHolderInactive,
@@ -14,21 +20,28 @@ from tenants.errors import (
     SuperAdminOnly,
 )
 from tenants.lookup.group_nesting import restorable_groups
-from tenants.lookup.resolve import resolve_group, resolve_participant
+from tenants.lookup.resolve import look_up_group, look_up_participant
 from tenants.lookup.serializers import Row, get_server_name, group_row, participant_row
 from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
-from tenants.roles.queries.roles import SUPER_ADMIN, effective_roles
-from tenants.roles.queries.super_admins import GRANT_COMMAND, SuperAdmins, count_super_admins
+from tenants.roles.queries.roles import SUPER_ADMIN
+from tenants.roles.queries.super_admins import (
+    GRANT_COMMAND,
+    SuperAdmins,
+    count_super_admins,
+    find_super_admin_holders,
+)
 
 Holder = Participant | Group
 """A participant, or a group whose members all get the role."""
 
 
-def resolve_holder(operator: Operator, tenant: Tenant, name: str, *, is_group: bool) -> Holder:
-    """Raises ParticipantNotFound, GroupNotFound or AmbiguousName."""
+def find_holders(
+    operator: Operator, tenant: Tenant, names: Sequence[str], *, is_group: bool
+) -> list[BulkRow]:
+    """Return a row with the participant or group of each name, or with its error."""
     if is_group:
-        return resolve_group(operator, name, tenant=tenant)
-    return resolve_participant(operator, name, tenant=tenant)
+        return build_rows(look_up_group(operator, tenant=tenant).find_each(names))
+    return build_rows(look_up_participant(operator, tenant=tenant).find_each(names))
 
 
 def describe(holder: Holder, *, capitalise: bool = False) -> str:
@@ -36,6 +49,13 @@ def describe(holder: Holder, *, capitalise: bool = False) -> str:
     if isinstance(holder, Group):
         return f"{'Group' if capitalise else 'group'} {holder}"
     return f"{holder} ({holder.fqid(get_server_name())})"
+
+
+def describe_holders(holders: Sequence[Holder]) -> str:
+    if len(holders) == 1:
+        return describe(holders[0])
+    kind = "group" if isinstance(holders[0], Group) else "participant"
+    return count_names(kind, list(map(str, holders)))
 
 
 def holder_row(holder: Holder) -> Row:
@@ -50,12 +70,21 @@ def holder_filter(holder: Holder) -> dict[str, Any]:
     return {"group" if isinstance(holder, Group) else "participant": holder}
 
 
-def find_grant(role: Role, holder: Holder) -> RoleGrant | None:
-    """Return the grant of the role to this holder itself, not through a group."""
+def find_grants(role: Role, holders: Sequence[Holder]) -> dict[UUID, RoleGrant]:
+    """Return the grants of the role to these holders themselves, not through groups, by holder."""
     if role._state.adding:
-        return None
-    grants = RoleGrant.objects.select_related("role", "participant", "group")
-    return grants.filter(role=role, **holder_filter(holder)).first()
+        return {}
+    found: dict[UUID, RoleGrant] = {}
+    for batch in batched(holders):
+        grants = filter_holders(role, batch)
+        found |= {grant.group_id or cast(UUID, grant.participant_id): grant for grant in grants}
+    return found
+
+
+def filter_holders(role: Role, holders: Sequence[Holder]) -> QuerySet[RoleGrant]:
+    is_group = bool(holders) and isinstance(holders[0], Group)
+    keys = {f"{'group' if is_group else 'participant'}__in": [holder.pk for holder in holders]}
+    return RoleGrant.objects.filter(role=role, **keys)
 
 
 def ensure_present(holder: Holder) -> None:
@@ -68,9 +97,11 @@ def ensure_authority(operator: Operator, role: Role) -> None:
     """Raises `SuperAdminOnly` if a lesser operator would grant or revoke super_admin."""
     if role.slug != SUPER_ADMIN or operator.role in (OperatorRole.HOST, OperatorRole.SUPER_ADMIN):
         return
-    raise SuperAdminOnly(
-        f"{operator.name} ({operator.role.value}) can't grant or revoke {SUPER_ADMIN}."
-    )
+    raise build_super_admin_only_error(operator, "grant or revoke")
+
+
+def build_super_admin_only_error(operator: Operator, act: str) -> SuperAdminOnly:
+    return SuperAdminOnly(f"{operator.name} ({operator.role.value}) can't {act} {SUPER_ADMIN}.")
 
 
 def ensure_not_oneself(operator: Operator, holder: Holder) -> None:
@@ -93,43 +124,40 @@ def ensure_not_oneself(operator: Operator, holder: Holder) -> None:
         )
 
 
-def ensure_not_last_super_admin(grant: RoleGrant) -> None:
-    """Raises `LastSuperAdmin` if revoking this grant leaves no active super_admin in an active
+def ensure_not_last_super_admin(role: Role, grants: Collection[RoleGrant]) -> None:
+    """Raises `LastSuperAdmin` if revoking these grants leaves no active super_admin in an active
     tenant, or none who can sign in. Call it with the roles locked."""
-    if grant.role.slug != SUPER_ADMIN:
+    if role.slug != SUPER_ADMIN:
         return
-    if loss := count_super_admins().describe_loss(count_super_admins(excluding=grant)):
+    if loss := count_super_admins().describe_loss(count_super_admins(excluding=grants)):
         raise _build_last_super_admin_error(
             loss, fix=f"Grant {SUPER_ADMIN} to another person first."
         )
 
 
-def ensure_may_change_access(operator: Operator, person: Participant) -> None:
-    """Raises `SuperAdminOnly` if a lesser operator would suspend or resume a super_admin."""
+def find_protected_people(operator: Operator) -> set[UUID]:
+    """Return the super_admins, if a lesser operator may not suspend or resume them."""
     if operator.role in (OperatorRole.HOST, OperatorRole.SUPER_ADMIN):
-        return
-    if any(assignment.grant.role.slug == SUPER_ADMIN for assignment in effective_roles(person)):
-        raise SuperAdminOnly(
-            f"{operator.name} ({operator.role.value}) can't suspend or resume a {SUPER_ADMIN}."
-        )
+        return set()
+    return find_super_admin_holders()
 
 
-def ensure_super_admin_remains(entity: Tenant | Participant) -> None:
-    """Raises `LastSuperAdmin` if deactivating this tenant or person leaves no super_admin.
+def ensure_super_admin_remains(entities: Sequence[Tenant] | Sequence[Participant]) -> None:
+    """Raises `LastSuperAdmin` if deactivating these tenants or people leaves no super_admin.
 
     Call it with the super_admin roles locked, so that the answer stays true.
     """
-    _ensure_not_lost(count_super_admins(excluding=entity), entity)
+    _ensure_not_lost(count_super_admins(excluding=entities), entities[0])
 
 
-def ensure_super_admin_can_sign_in(*, without: Tenant | Partner) -> None:
-    """Raises `LastSuperAdmin` if unlinking this tenant, or suspending this partner, leaves no
-    super_admin who can sign in.
+def ensure_super_admin_can_sign_in(*, without: Sequence[Tenant] | Sequence[Partner]) -> None:
+    """Raises `LastSuperAdmin` if unlinking tenants, or suspending partners, leaves no super_admin
+    who can sign in.
 
     The people concerned stay active. Call it with the super_admin roles locked.
     """
     able = count_super_admins(excluding=without).able
-    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), without)
+    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), without[0])
 
 
 def _ensure_not_lost(after: SuperAdmins, entity: Partner | Tenant | Participant) -> None:

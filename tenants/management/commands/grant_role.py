@@ -5,11 +5,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.cli.command import OperatorCommand
-from tenants.roles.grants import grant_role
+from tenants.management.names import BulkCommand, add_file, add_holders
+from tenants.roles.grants import grant_role_to_many
 
 
-class Command(OperatorCommand):
+class Command(BulkCommand):
     words = "role grant"
     summary = "Grant a role to a participant or a group"
     area, place = "people", 130
@@ -18,10 +18,11 @@ class Command(OperatorCommand):
     examples = (
         "scaiwave role grant editors --tenant acme --to anna@acme.example",
         "scaiwave role grant editors --tenant acme --to-group Engineering",
+        "scaiwave role grant editors --tenant acme --from people.csv",
     )
     help = (
-        "Grant a role manually to a participant, or to all members of a group. Syncs do not remove "
-        "manual grants."
+        "Grant a role manually to participants, or to all members of groups. Syncs do not remove "
+        "manual grants. Several are checked first: nothing changes if one can't have the role."
     )
     changes = True
 
@@ -29,23 +30,18 @@ class Command(OperatorCommand):
         parser.add_argument("role", help="role (slug or ID)")
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         holder = parser.add_mutually_exclusive_group(required=True)
-        holder.add_argument(
-            "--to",
-            metavar="PARTICIPANT",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        holder.add_argument("--to-group", metavar="GROUP", help="group (name, ID or ScaiKey ID)")
+        add_holders(holder, "to")
+        add_file(holder, "--from", "--from-file")
 
-    def handle(
-        self, role: str, tenant: str, to: str | None, to_group: str | None, **options: Any
-    ) -> None:
-        result = grant_role(
+    def handle(self, role: str, tenant: str, **options: Any) -> None:
+        result = grant_role_to_many(
             operator=self.operator,
             role=role,
             tenant=tenant,
-            holder=to_group or to or "",
-            is_group=to_group is not None,
+            holders=self.read_names(options["groups"] or options["people"], options),
+            is_group=options["groups"] is not None,
             now=timezone.now(),
-            dry_run=options["dry_run"],
+            confirm=self.confirm_many,
+            dry_run=self.dry_run,
         )
-        self.print_change(result)
+        self.print_rows(result)

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.cli.command import OperatorCommand
-from tenants.roles.grants import revoke_role
+from tenants.management.names import BulkCommand, add_file, add_holders
+from tenants.roles.grants import revoke_role_from_many
 
 
-class Command(OperatorCommand):
+class Command(BulkCommand):
     words = "role revoke"
     summary = "Revoke a role from a participant or a group"
     area, place = "people", 140
@@ -19,8 +19,8 @@ class Command(OperatorCommand):
         "scaiwave role revoke editors --tenant acme --from-group Engineering --dry-run",
     )
     help = (
-        "Revoke a manual grant of a role from a participant or a group. Remove grants from ScaiKey "
-        "in ScaiKey."
+        "Revoke manual grants of a role from participants or groups. Remove grants from ScaiKey in "
+        "ScaiKey. Several are checked first: nothing changes if one can't be revoked."
     )
     changes = True
     destructive = True
@@ -29,30 +29,18 @@ class Command(OperatorCommand):
         parser.add_argument("role", help="role (slug or ID)")
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         holder = parser.add_mutually_exclusive_group(required=True)
-        holder.add_argument(
-            "--from",
-            dest="from_participant",
-            metavar="PARTICIPANT",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        holder.add_argument("--from-group", metavar="GROUP", help="group (name, ID or ScaiKey ID)")
+        add_holders(holder, "from")
+        add_file(holder, "--from-file")
 
-    def handle(
-        self,
-        role: str,
-        tenant: str,
-        from_participant: str | None,
-        from_group: str | None,
-        **options: Any,
-    ) -> None:
-        result = revoke_role(
+    def handle(self, role: str, tenant: str, **options: Any) -> None:
+        result = revoke_role_from_many(
             operator=self.operator,
             role=role,
             tenant=tenant,
-            holder=from_group or from_participant or "",
-            is_group=from_group is not None,
+            holders=self.read_names(options["groups"] or options["people"], options),
+            is_group=options["groups"] is not None,
             now=timezone.now(),
             confirm=self.confirm_at_terminal,
-            dry_run=options["dry_run"],
+            dry_run=self.dry_run,
         )
-        self.print_change(result)
+        self.print_rows(result)

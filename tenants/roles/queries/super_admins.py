@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -30,23 +31,24 @@ class SuperAdmins:
 
 
 def count_super_admins(
-    *, excluding: RoleGrant | Partner | Tenant | Participant | None = None
+    *, excluding: Collection[RoleGrant | Partner | Tenant | Participant] = ()
 ) -> SuperAdmins:
     """Count holders of super_admin, directly or through groups.
 
-    `excluding` leaves out a grant, the people of a partner or of a tenant, or one person.
+    `excluding` leaves out grants, the people of partners or of tenants, or persons.
 
     A sync counts them after a bulk insert, when PostgreSQL has no statistics of the new rows. So
     this goes from the few grants to the people they reach, by keys alone: the number of rows read
     does not depend on how many tenants and people there are.
     """
-    grant = excluding if isinstance(excluding, RoleGrant) else None
+    grants = [each.pk for each in excluding if isinstance(each, RoleGrant)]
     people = Participant.objects.prefetch_related("tenant__partner").in_bulk(
-        find_super_admin_holders(grant)
+        find_super_admin_holders(grants)
     )
+    left_out = set(excluding)
     active = able = 0
     for person in people.values():
-        if excluding is not None and excluding in (person, person.tenant, person.tenant.partner):
+        if left_out & {person, person.tenant, person.tenant.partner}:
             continue
         if person.is_active and person.tenant.is_active:
             active += 1
@@ -54,11 +56,11 @@ def count_super_admins(
     return SuperAdmins(active=active, able=able)
 
 
-def find_super_admin_holders(excluded: RoleGrant | None = None) -> set[UUID]:
+def find_super_admin_holders(excluded: Collection[UUID] = ()) -> set[UUID]:
     """Return the ids of all participants with a grant, active or not, through groups too."""
-    grants = RoleGrant.objects.filter(role__slug=SUPER_ADMIN)
-    if excluded is not None:
-        grants = grants.exclude(pk=excluded.pk)
+    left_out = set(excluded)
+    found = RoleGrant.objects.filter(role__slug=SUPER_ADMIN)
+    grants = [grant for grant in found if grant.pk not in left_out]
     group_ids = {grant.group_id for grant in grants if grant.group_id is not None}
     direct = {grant.participant_id for grant in grants if grant.participant_id is not None}
     return direct | find_group_members(group_ids)

@@ -1,0 +1,122 @@
+"""The records that a command is about: by names on the command line, or in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from argparse import ArgumentParser, _MutuallyExclusiveGroup
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import FORMULA_SIGNS
+from scaiwave.core.bulk import BulkResult
+from scaiwave.core.errors import UsageError
+
+MAX_FILE_BYTES = 64 * 1024**2
+COLUMNS = ("id", "fqid", "email", "e-mail", "slug", "scaikey_id", "local_id", "name")
+"""Headers of the columns that may name records, the most exact first."""
+_FIX = (
+    "Name a text file with one name a line, or a CSV file whose header has a column "
+    f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}; `-` is stdin."
+)
+
+
+def add_file(parser: ArgumentParser | _MutuallyExclusiveGroup, *options: str) -> None:
+    parser.add_argument(
+        *options,
+        metavar="FILE",
+        dest="from_file",
+        help="file with one name a line, or CSV with a header; - is stdin",
+    )
+
+
+def add_holders(parser: _MutuallyExclusiveGroup, preposition: str) -> None:
+    """Add the options for the participants or groups that have a role."""
+    parser.add_argument(
+        f"--{preposition}",
+        metavar="PARTICIPANT",
+        dest="people",
+        action="append",
+        help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID); repeatable",
+    )
+    parser.add_argument(
+        f"--{preposition}-group",
+        metavar="GROUP",
+        dest="groups",
+        action="append",
+        help="group (name, ID or ScaiKey ID); repeatable",
+    )
+
+
+def read_names(names: Sequence[str] | None, from_file: str | None) -> list[str]:
+    """Return the names of the arguments and of the file. Raises `UsageError`."""
+    found = list(names or ())
+    if from_file is not None:
+        found += _read_file(from_file)
+    if not found:
+        raise UsageError("No names were passed.", fix="Name them, or pass a file of names.")
+    return found
+
+
+def _read_file(path: str) -> list[str]:
+    try:
+        # Without translation, a line may end as on any system.
+        with sys.stdin.buffer if path == "-" else Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
+        raise UsageError(f"{path} can't be read: {reason}.", fix=_FIX) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"{path} can't be read: it is too large.", fix=_FIX)
+    names = _parse(path, text)
+    if not names:
+        raise UsageError(f"{path} has no names.", fix=_FIX)
+    return names
+
+
+def _parse(path: str, text: str) -> list[str]:
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise UsageError(f"{path} can't be read: {error}.", fix=_FIX) from None
+    rows = [row for row in cells if any(row) and not row[0].startswith("#")]
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = next((header.index(name) for name in COLUMNS if name in header), None)
+    if column is None and any(len(row) > 1 for row in rows):
+        raise UsageError(f"{path} has several columns, and none is known.", fix=_FIX)
+    index = column or 0
+    named = (row[index].strip() for row in rows[column is not None :] if len(row) > index)
+    return [_undo_quoting(name) for name in named if name]
+
+
+def _undo_quoting(cell: str) -> str:
+    """Remove the apostrophe that --csv puts before what a spreadsheet would take for a formula."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_SIGNS) else cell
+
+
+class BulkCommand(OperatorCommand):
+    """A command about one record, or about many with a report by row."""
+
+    is_single = False
+
+    def read_names(self, names: Sequence[str] | None, options: Mapping[str, Any]) -> list[str]:
+        """Return the names of the arguments and of the file. Raises `UsageError`."""
+        found = read_names(names, options["from_file"])
+        self.is_single = len(found) == 1 and options["from_file"] is None
+        return found
+
+    def confirm_many(self, effect: str) -> None:
+        """Ask at a terminal, unless it is about a single record."""
+        if not self.is_single:
+            self.confirm_at_terminal(effect)
+
+    def print_rows(self, result: BulkResult) -> None:
+        """Print the document of one record, or of all. Raises `RowsFailed`, or the error of one."""
+        self.print_change(result.get_only() if self.is_single else result)
+        result.require_complete()

@@ -1,0 +1,206 @@
+"""Grant a role to many, and revoke it from many."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaiwave.core.bulk import BulkResult, RowsFailed
+from scaiwave.core.errors import InsufficientPermission
+from tenants.errors import LastSuperAdmin, SuperAdminOnly
+from tenants.models import AuditEntry, Group, Participant, RoleGrant, RoleSource
+from tenants.roles.grants import grant_role_to_many, revoke_role_from_many
+from tests.tenants.factories import (
+    EARLIER,
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    add_members,
+    make_group,
+    make_partner,
+    make_partner_admin,
+    make_person,
+    make_tenant,
+    make_tenant_admin,
+    run_command,
+)
+from tests.tenants.role_factories import make_grant, make_role, make_super_admin_operator
+
+pytestmark = pytest.mark.django_db
+
+OPTIONS: dict[str, Any] = {
+    "operator": HOST_OPERATOR,
+    "role": "editors",
+    "tenant": "acme",
+    "is_group": False,
+    "now": NOW,
+}
+
+
+def names_of(holders: list[Participant] | list[Group]) -> list[str]:
+    return [str(each.pk) for each in holders]
+
+
+def grant(holders: list[str], **changes: Any) -> BulkResult:
+    return grant_role_to_many(holders=holders, **{**OPTIONS, **changes})
+
+
+def revoke(holders: list[str], **changes: Any) -> BulkResult:
+    return revoke_role_from_many(holders=holders, **{**OPTIONS, **changes})
+
+
+def get_codes(result: BulkResult) -> list[str | None]:
+    return [row.error.code if row.error else None for row in result.rows]
+
+
+def test_success_granted_taken_over_and_already() -> None:
+    acme = make_tenant()
+    role = make_role(acme)
+    people = [make_person(acme, name) for name in ("anna", "bert", "cleo")]
+    make_grant(role, people[1], source=RoleSource.SCAIKEY)
+    make_grant(role, people[2])
+    questions: list[str] = []
+    result = grant(names_of(people), confirm=questions.append)
+    assert questions == ["This grants role editors to 2 participants (Anna, Bert)."]
+    document = result.document()
+    assert [(row["outcome"], row["changed"]) for row in document["results"]] == [
+        *(("granted", True), ("taken_over", True), ("already_granted", False))
+    ]
+    assert {row["role"]["slug"] for row in document["results"]} == {"editors"}
+    grants = RoleGrant.objects.filter(role=role, source=RoleSource.MANUAL)
+    assert {each.participant_id for each in grants} == {person.pk for person in people}
+    assert [entry.details["outcome"] for entry in AuditEntry.objects.order_by("pk")] == [
+        *("granted", "taken_over")
+    ]
+    again = grant(names_of(people), confirm=pytest.fail)
+    assert (again.document()["changed"], AuditEntry.objects.count()) == (False, 2)
+
+
+def test_success_a_built_in_role_gets_its_row_once() -> None:
+    acme = make_tenant()
+    people = [make_person(acme, name) for name in ("anna", "bert")]
+    assert grant(names_of(people), role="tenant_admin", dry_run=True).document()["changed"]
+    assert not RoleGrant.objects.exists()
+    assert grant(names_of(people), role="tenant_admin").document()["changed"]
+    assert RoleGrant.objects.filter(role__slug="tenant_admin").count() == 2
+
+
+def test_success_groups() -> None:
+    acme = make_tenant()
+    role = make_role(acme)
+    groups = [make_group(acme, name) for name in ("Crew", "Staff")]
+    result = grant(["Crew", "Staff"], is_group=True)
+    assert [row["group"]["name"] for row in result.document()["results"]] == ["Crew", "Staff"]
+    questions: list[str] = []
+    result = revoke(names_of(groups), is_group=True, confirm=questions.append)
+    assert questions == ["This revokes role editors from 2 groups (Crew, Staff)."]
+    assert [row["remaining_paths"] for row in result.document()["results"]] == [[], []]
+    assert not RoleGrant.objects.filter(role=role).exists()
+
+
+def test_fail_wrong_rows_and_nothing_is_granted() -> None:
+    acme = make_tenant()
+    make_role(acme)
+    anna, gone = make_person(acme), make_person(acme, "gone", absent_since=EARLIER)
+    elsewhere = make_person(make_tenant("globex"), "cleo")
+    bert = make_person(acme, "bert")
+    result = grant(
+        names_of([anna, gone, elsewhere, bert]),
+        operator=make_super_admin_operator(bert),
+        confirm=pytest.fail,
+    )
+    assert get_codes(result) == [
+        *(None, "SW_ROLE_HOLDER_GONE", "SW_PARTICIPANT_NOT_FOUND", "SW_ROLE_SELF_ELEVATION")
+    ]
+    row = result.document()["results"][1]
+    assert {**row, "error": None} == {
+        "name": str(gone.pk),
+        "role": None,
+        "participant": None,
+        "outcome": None,
+        "changed": False,
+        "error": None,
+    }
+    with pytest.raises(RowsFailed):
+        result.require_complete()
+    assert not RoleGrant.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_revoked_with_the_paths_that_remain() -> None:
+    acme = make_tenant()
+    role = make_role(acme)
+    anna, bert, cleo = (make_person(acme, name) for name in ("anna", "bert", "cleo"))
+    crew = make_group(acme, "Crew")
+    add_members(crew, anna, cleo)
+    for holder in (anna, bert, crew):
+        make_grant(role, holder)
+    names = names_of([anna, bert, cleo])
+    for result in (revoke(names, dry_run=True), revoke(names)):
+        rows = result.document()["results"]
+        assert [(row["changed"], row["remaining_paths"]) for row in rows] == [
+            *((True, [["Crew"]]), (True, []), (False, [["Crew"]]))
+        ]
+        assert "Anna still has role editors through Crew, granted by root." in result.lines
+    assert RoleGrant.objects.get().group == crew
+    assert not revoke(names_of([anna, bert]), confirm=pytest.fail).document()["changed"]
+    assert AuditEntry.objects.filter(action="role revoke").count() == 2
+
+
+def test_fail_a_grant_of_scaikey_and_nothing_is_revoked() -> None:
+    acme = make_tenant()
+    role = make_role(acme)
+    anna, bert = make_person(acme), make_person(acme, "bert")
+    make_grant(role, anna)
+    make_grant(role, bert, source=RoleSource.SCAIKEY)
+    assert get_codes(revoke(names_of([anna, bert]))) == [None, "SW_ROLE_FROM_SCAIKEY"]
+    assert RoleGrant.objects.count() == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_fail_the_last_super_admins_in_a_set(dry_run: bool) -> None:
+    acme = make_tenant()
+    role = make_role(acme, "super_admin", is_built_in=True)
+    people = [make_person(acme, name) for name in ("anna", "bert")]
+    for person in people:
+        make_grant(role, person)
+    with pytest.raises(LastSuperAdmin):
+        revoke(names_of(people), role="super_admin", dry_run=dry_run, confirm=pytest.fail)
+    assert RoleGrant.objects.count() == 2
+    assert revoke(names_of(people[:1]), role="super_admin", dry_run=dry_run).document()["changed"]
+
+
+def test_fail_permissions() -> None:
+    north = make_partner()
+    acme = make_tenant(partner=north)
+    people = names_of([make_person(acme), make_person(acme, "bert")])
+    for change in (grant, revoke):
+        with pytest.raises(SuperAdminOnly):
+            change(people, role="super_admin", operator=make_partner_admin(north))
+        for operator in (make_tenant_admin(acme), READ_ONLY_OPERATOR):
+            with pytest.raises(InsufficientPermission):
+                change(people, operator=operator)
+
+
+def test_success_commands(tmp_path: Path) -> None:
+    acme = make_tenant()
+    make_role(acme)
+    for name in ("anna", "bert", "cleo"):
+        make_person(acme, name)
+    file = tmp_path / "people.csv"
+    file.write_text("name,email\nAnna,anna@acme.example\nBert,bert@acme.example\n")
+    words = ("editors", "--tenant", "acme")
+    out = run_command("grant_role", *words, "--from", str(file))
+    assert [line.partition(" (")[0] for line in out.splitlines()] == [
+        *("Role editors granted to Anna", "Role editors granted to Bert")
+    ]
+    several = ("--to", "bert@acme.example", "--to", "cleo@acme.example")
+    document = json.loads(run_command("grant_role", *words, *several, "--json"))
+    assert [row["outcome"] for row in document["results"]] == ["already_granted", "granted"]
+    people = ("bert@acme.example", "--from", "cleo@acme.example", "--dry-run", "--json")
+    document = json.loads(run_command("revoke_role", *words, "--from", *people))
+    assert (len(document["results"]), document["changed"], document["dry_run"]) == (2, True, True)
+    assert run_command("revoke_role", *words, "--from-file", str(file)).count("revoked") == 2
