@@ -10,10 +10,10 @@ from typing import Self
 
 from scaiwave.core.files import translate_disk_full
 
-_MAX_PENDING_BYTES = 16 * 1024 * 1024
-_READ_BYTES = 64 * 1024
-_MAX_READ_BYTES = 16 * 1024 * 1024
-"""For all runs together."""
+_MAX_PENDING_BYTES = 8 * 1024 * 1024
+_MAX_READ_BYTES = 4 * 1024 * 1024
+"""For all runs together, but at least so much for each:"""
+_READ_BYTES = 16 * 1024
 _LENGTH = Struct(">I")
 
 
@@ -51,8 +51,7 @@ class SortedSpool:
             yield from self._pending
             return
         self._flush()
-        count = max(_MAX_READ_BYTES // len(self._runs), _LENGTH.size)
-        size = min(count, _READ_BYTES * 16)
+        size = max(_MAX_READ_BYTES // len(self._runs), _READ_BYTES)
         yield from heapq.merge(*(self._iter_run(*run, size) for run in self._runs))
 
     def _flush(self) -> None:
