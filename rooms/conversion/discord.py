@@ -295,7 +295,9 @@ class DiscordReader:
             is_custom = _get(emoji, "id") not in ("", "0") or name.isascii()
             users = self._rows.list_objects(place, reaction, "users", REACTIONS)
             if is_custom:
-                self._accounts.note(place, "custom emoji, carried as its name", len(users))
+                self._accounts.note(
+                    place, "custom or unknown emoji, carried as its name", len(users)
+                )
             shown = f":{name}:" if is_custom else name
             reactions += [Reaction(shown, self._add_person(user)) for user in users]
             count = reaction.get("count")

@@ -327,7 +327,7 @@ class MattermostReader:
     def _get_emoji(self, place: Place, name: object) -> str:
         text = clean_text(name, 100)
         if (emoji := get_emoji(text)) is None:
-            self._accounts.note(place, "custom emoji, carried as its name")
+            self._accounts.note(place, "custom or unknown emoji, carried as its name")
             return f":{text}:"
         return emoji
 

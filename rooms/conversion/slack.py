@@ -82,6 +82,8 @@ class SlackReader:
         self.workspace = workspace or max(
             self._teams, key=lambda team: (self._teams[team], team), default="slack"
         )
+        # Who pinned a message, by room and message: channels list them, and messages may.
+        self._pins: dict[str, dict[str, str]] = {}
         # The directories of messages, by room.
         self._directories = self._read_rooms()
         self._text = SlackText(self._get_person_name, self._get_room_name)
@@ -160,6 +162,10 @@ class SlackReader:
             names=frozenset(filter(None, (name,))),
             place=place,
         )
+        self._pins[room_id] = {
+            clean_text(pin.get("id"), 30): clean_text(pin.get("user"), _MAX_ID_CHARS)
+            for pin in self._rows.list_objects(place, value, "pins", OTHER)
+        }
         for directory in filter(None, (room_id, name)):
             listed.setdefault(root + directory, room_id)
 
@@ -173,6 +179,7 @@ class SlackReader:
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         is_selected = room.matches(self._only)
+        pins = self._pins.get(room.id, {})
         for name in names:
             for place, row in self._rows.iter_array(name, MESSAGES):
                 if not isinstance(row, dict):
@@ -180,6 +187,8 @@ class SlackReader:
                 elif not is_selected:
                     self._accounts.report(place, MESSAGES, "message that --only leaves out")
                 elif (event := self._build_event(place, row)) is not None:
+                    if event.id in pins and event.pinned_by is None:
+                        event.pinned_by = pins[event.id] or event.author
                     yield room, event
 
     def _build_event(self, place: Place, row: dict[str, Any]) -> SourceEvent | None:
@@ -327,7 +336,9 @@ class SlackReader:
             users, count = reaction.get("users"), reaction.get("count")
             users = users if isinstance(users, list) else []
             if emoji is None:
-                self._accounts.note(place, "custom emoji, carried as its name", len(users))
+                self._accounts.note(
+                    place, "custom or unknown emoji, carried as its name", len(users)
+                )
             shown = emoji or f":{name}:"
             reactions += [Reaction(shown, clean_text(user, _MAX_ID_CHARS)) for user in users]
             if isinstance(count, int) and count > len(users):

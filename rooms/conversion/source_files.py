@@ -13,7 +13,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from hashlib import sha256
 from operator import attrgetter
@@ -286,7 +286,7 @@ class _Zip:
         )
 
     def _find_problem(self, name: str, entry: zipfile.ZipInfo) -> str | None:
-        if name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":":
+        if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
             return "entry with an unsafe name"
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             return "link or special file"
@@ -317,9 +317,7 @@ def _find_all(data: bytes, signature: bytes, size: int) -> Iterator[int]:
 def _decode_name(entry: zipfile.ZipInfo) -> str:
     """Decode a name. Many programs write UTF-8 and don't set its flag."""
     name = entry.filename
-    if entry.flag_bits & _UTF8:
-        return name
-    try:
-        return name.encode("cp437").decode()
-    except UnicodeError:
-        return name
+    if not entry.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return name.replace("\\", "/")  # which some programs for Windows write

@@ -305,6 +305,22 @@ def test_success_files(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_success_pins(tmp_path: Path) -> None:
+    """A channel lists them, and a message may."""
+    channel = {"id": "C1", "name": "general", "pins": [{"id": ROOT, "type": "C", "user": "U2"}, 1]}
+    tree = make_slack_tree(
+        make_slack_message(0, "one"),
+        make_slack_message(1, "two", pinned_to=["C1"], pinned_info={"pinned_by": "U1"}),
+    )
+    source = write_tree(tmp_path / "x", {**tree, "channels.json": [channel]})
+    converted = convert("slack", source, tmp_path / "out")
+    one, first, two, second = converted.messages("general")
+    assert first["content"]["reply_to_event_id"] == one["id"]
+    assert second["content"]["reply_to_event_id"] == two["id"]
+    names = converted.senders("general")
+    assert [names[notice["sender_id"]] for notice in (first, second)] == ["Ben", "Anna"]
+
+
 def test_success_private_and_direct_rooms(tmp_path: Path) -> None:
     hello = [make_slack_message(0, "hello")]
     tree = {
