@@ -219,18 +219,24 @@ class SlackReader:
 
     def _set_body(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         event.body = self._convert_body(row, event)
-        if subtype in _JOINS | _LEAVES:
+        if subtype:
+            self._apply_subtype(event, row, subtype)
+        if not event.body and not event.files and event.kind == model.MESSAGE:
+            self._accounts.note(event.place, "message without a text")
+
+    def _apply_subtype(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
+        topic, name = clean_text(row.get("topic"), 10_000), clean_text(row.get("name"), 300)
+        if subtype in _JOINS or subtype in _LEAVES:
             event.kind = model.MEMBER
             event.content = {
                 "participant_id": event.author,
                 "membership": "join" if subtype in _JOINS else "leave",
                 "changed_by": clean_text(row.get("inviter"), _MAX_ID_CHARS) or event.author,
             }
-        elif subtype in ("channel_topic", "group_topic"):
-            event.kind = model.TOPIC
-            event.content = {"topic": clean_text(row.get("topic"), 10_000)}
-        elif subtype in ("channel_name", "group_name"):
-            event.kind, event.content = model.NAME, {"name": clean_text(row.get("name"), 300)}
+        elif subtype in ("channel_topic", "group_topic") and (topic or "topic" in row):
+            event.kind, event.content = model.TOPIC, {"topic": topic}
+        elif subtype in ("channel_name", "group_name") and name:
+            event.kind, event.content = model.NAME, {"name": name}
         elif subtype == "me_message":
             event.body = f"*{event.body}*"
         elif subtype in ("huddle_thread", "sh_room_created"):
@@ -241,8 +247,6 @@ class SlackReader:
             if not subtype.startswith(("channel_", "group_", "pinned_", "bot_", "reminder")):
                 loss = f"message of the type {subtype}, carried as text"
                 self._accounts.note(event.place, loss)
-        if not event.body and not event.files and event.kind == model.MESSAGE:
-            self._accounts.note(event.place, "message without a text")
 
     def _convert_body(self, row: dict[str, Any], event: SourceEvent) -> str:
         def note(loss: str) -> None:

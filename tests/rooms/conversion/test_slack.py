@@ -136,6 +136,7 @@ def test_success_authors(tmp_path: Path) -> None:
         ({"subtype": "group_leave"}, "swp.room.member", {"membership": "leave"}),
         ({"subtype": "channel_topic", "topic": "T"}, "swp.room.topic", {"topic": "T"}),
         ({"subtype": "group_name", "name": "new"}, "swp.room.name", {"name": "new"}),
+        ({"subtype": "channel_topic"}, "swp.room.message", {"body": "what happened"}),
         ({"subtype": "channel_purpose"}, "swp.room.message", {"msgtype": "swp.system"}),
         ({"subtype": "channel_archive"}, "swp.room.message", {"msgtype": "swp.system"}),
         ({"subtype": "pinned_item"}, "swp.room.message", {"msgtype": "swp.system"}),
