@@ -129,13 +129,7 @@ def convert_rooms(
         )
         if reader.rooms:
             _check_names(reader, options.only)
-        for person, known in known_people.items():
-            if known.name and person in reader.people:
-                reader.people[person].name = known.name
-        participants = {
-            key: value.participant_id for key, value in known_people.items() if value.participant_id
-        }
-        encoder = EventEncoder(reader, files, accounts, participants)
+        encoder = EventEncoder(reader, files, accounts, known_people)
         writer = RoomWriter(reader, files, accounts, encoder, None if dry_run else directory)
         conversion = _Conversion(reader, files, encoder, writer, options.public)
         rooms = sorted(conversion.run(), key=lambda room: room.file)

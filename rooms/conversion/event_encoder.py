@@ -32,6 +32,7 @@ from rooms.conversion.model import (
     SourcePerson,
     SourceRoom,
 )
+from rooms.conversion.people import KnownPerson
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from scaiwave.console.output import format_bytes
 
@@ -111,21 +112,21 @@ def format_id(raw: bytes | bytearray) -> str:
 
 
 class EventEncoder:
-    """Encodes the events of all rooms. `known_people` maps IDs of the source to participants."""
+    """Encodes the events of all rooms. `known_people` are by their IDs in the source."""
 
     def __init__(
         self,
         reader: model.Reader,
         files: SourceFiles,
         accounts: Accounts,
-        known_people: Mapping[str, str],
+        known_people: Mapping[str, KnownPerson],
     ) -> None:
         self._scope = (reader.system, reader.workspace)
         self._system = reader.system
         self._people = reader.people
         self._files = files
         self._accounts = accounts
-        self._known_people = known_people
+        self.known_people = known_people
         self._person_ids: dict[str, str] = {}
         self._days: dict[int, str] = {}
         self._hashes: dict[str, tuple[str, int] | None] = {}
@@ -252,7 +253,8 @@ class EventEncoder:
         mentions: dict[str, None] = {}
         for person in event.mentions[:_MAX_MENTIONS]:
             sender = self._get_sender(state, person, event.place)
-            mentions[self._known_people.get(person, sender)] = None
+            known = self.known_people.get(person)
+            mentions[(known and known.participant_id) or sender] = None
         return list(mentions)
 
     def _build_pin(self, state: RoomState, event: SourceEvent, event_id: bytes) -> bytes:

@@ -37,7 +37,7 @@ from rooms.conversion.event_encoder import (
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import MAX_TIME, Reader, SourcePerson
+from rooms.conversion.model import MAX_TIME, Place, Reader, SourcePerson
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
@@ -177,8 +177,10 @@ class RoomWriter:
             chr(byte) if chr(byte) in _LOCAL_ID_CHARS else f"={byte:02x}"
             for byte in person.id.encode(errors="replace")
         )
+        known = self._encoder.known_people.get(person.id)
+        name = clean_text((known and known.name) or person.name, _MAX_NAME_CHARS)
         return Sender(
-            display_name=clean_text(person.name, _MAX_NAME_CHARS) or person.id[:_MAX_NAME_CHARS],
+            display_name=name or person.id[:_MAX_NAME_CHARS],
             avatar_url=clean_avatar_url(person.avatar_url) or None,
             fqid=f"@{local_id[:400]}:{self._server_name}",
             participant_type="agent" if person.is_bot else "human",
@@ -208,6 +210,7 @@ class _EventLines:
         self._records = records
         self._accounts = accounts
         self._present: set[bytes] = set()
+        self._deleted: set[Place] = set()
         # The IDs of events whose own one was taken, by that and their variant.
         self._renamed: dict[tuple[bytes, int], bytes] = {}
 
@@ -229,9 +232,14 @@ class _EventLines:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
-            same.append(record)
+            if not self._deleted or not self._is_deleted(decode_link(record)):
+                same.append(record)
         if same:
             yield from self._iter_same(same)
+
+    def _is_deleted(self, link: Link) -> bool:
+        """Return whether it is a further part of a message that was deleted."""
+        return link.kind == NO_KIND and link.place in self._deleted
 
     def _iter_same(self, records: list[bytes]) -> Iterator[bytes]:
         """Yield the events among records with the same ID: mostly there is one."""
@@ -256,7 +264,10 @@ class _EventLines:
             whole[0], *patches = patches
         for number, record in enumerate(whole.values()):
             patched = _apply_patches(record, patches) if number == 0 else record
-            yield self._format(patched, decode_link(record), number)
+            link = decode_link(record)
+            if b'"redacted_at":' in patched[TEXT_OFFSET : patched.index(_CONTENT)]:
+                self._deleted.add(link.place)
+            yield self._format(patched, link, number)
         for patch in patches:
             link = decode_link(patch)
             self._accounts.count(link.file, link.kind, MERGED)

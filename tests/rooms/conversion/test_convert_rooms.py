@@ -154,6 +154,14 @@ def test_success_known_people(tmp_path: Path) -> None:
     assert sorted(fqids) == ["@U1:t1.slack", "@U2:t1.slack"]
 
 
+def test_success_names_of_known_people(tmp_path: Path) -> None:
+    table = tmp_path / "map.csv"
+    table.write_text("source_id,name,participant_id\nanna,Anna Berg,\n")
+    source = write_tree(tmp_path / "x", make_tree("mattermost", range(1)))
+    converted = convert("mattermost", source, tmp_path / "out", people=table)
+    assert list(converted.senders("Square").values()) == ["Anna Berg"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "a,b\n", "source_id,participant_id\nU1,anna\n", b"\xff\xfe", None]
 )

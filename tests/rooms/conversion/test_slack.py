@@ -204,6 +204,19 @@ def test_success_edits_with_originals_and_deletions(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_success_all_parts_of_a_deleted_message(tmp_path: Path) -> None:
+    files = [{"id": f"F1000{n}", "name": f"{n}.txt"} for n in range(3)]
+    deleted = {"subtype": "message_deleted", "ts": "1704103400.0", "deleted_ts": ROOT}
+    tree = make_slack_tree(
+        make_slack_message(0, "secret " * 9000, files=files, pinned_to=["C1"]),
+        make_slack_message(1, "stays"),
+        deleted,
+    )
+    tree |= {f"__uploads/F1000{n}/{n}.txt": str(n) for n in range(3)}
+    converted = convert("slack", write_tree(tmp_path / "x", tree), tmp_path / "out")
+    assert converted.bodies("general") == ["", "stays"]
+
+
 def test_success_bots_whose_text_is_elsewhere(tmp_path: Path) -> None:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": "Deploy_1"}},
