@@ -1,4 +1,4 @@
-"""Count what was read from each file of a source, and the outcome of each row.
+"""Count the rows of each file of a source, and the outcome of each row.
 
 What is read is counted where rows come from, and the outcome where they go to. So a row that is
 lost in between is found: `check` compares the two.
@@ -24,7 +24,7 @@ _MAX_EXAMPLE_CHARS = 300
 class Accounts:
     """Counters by file, kind and outcome.
 
-    `reported` are rows that no bundle contains, by what was lost; `notes` are rows that lost
+    `reported` are rows that no bundle contains, by kind and reason; `notes` are rows that lost
     something on the way into a bundle. Both map to a number and an example.
     """
 
