@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from rooms.conversion.model import Place
 from rooms.errors import ConversionIncomplete
+
+
+class Place(NamedTuple):
+    """Where something is in the source: the number of a file, and of a row in it."""
+
+    file: int
+    row: int
+
 
 KINDS = ("messages", "reactions", "attachments", "people", "rooms", "other")
 MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))

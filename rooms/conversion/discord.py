@@ -22,12 +22,12 @@ from rooms.conversion.accounts import (
     READ,
     ROOMS,
     Accounts,
+    Place,
 )
 from rooms.conversion.discord_text import DiscordText
 from rooms.conversion.json_rows import RowReader, clean_text, decode
 from rooms.conversion.markdown import escape, format_card, link, quote, strip_query
 from rooms.conversion.model import (
-    Place,
     Portion,
     Reaction,
     SourceEvent,

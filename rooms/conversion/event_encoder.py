@@ -21,12 +21,19 @@ from isal.isal_zlib import crc32
 from rooms.bundle.format import MAX_MEDIA, MAX_SENDERS
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
-from rooms.conversion.accounts import ATTACHMENTS, MESSAGES, REACTIONS, READ, WRITTEN, Accounts
+from rooms.conversion.accounts import (
+    ATTACHMENTS,
+    MESSAGES,
+    REACTIONS,
+    READ,
+    WRITTEN,
+    Accounts,
+    Place,
+)
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import escape, strip_query
 from rooms.conversion.model import (
     MAX_TIME,
-    Place,
     SourceEvent,
     SourceFile,
     SourcePerson,

@@ -16,8 +16,7 @@ import msgspec
 from rooms.bundle.format import MIB
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.conversion.accounts import OTHER, READ, Accounts
-from rooms.conversion.model import Place
+from rooms.conversion.accounts import OTHER, READ, Accounts, Place
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 
 MAX_ROW_BYTES = 16 * MIB

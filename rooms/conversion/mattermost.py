@@ -22,12 +22,12 @@ from rooms.conversion.accounts import (
     ROOMS,
     WRITTEN,
     Accounts,
+    Place,
 )
 from rooms.conversion.event_encoder import get_variant
 from rooms.conversion.json_rows import RowReader, clean_text
 from rooms.conversion.markdown import escape, format_card, get_emoji, replace_emoji, split_code
 from rooms.conversion.model import (
-    Place,
     Portion,
     Reaction,
     SourceEvent,

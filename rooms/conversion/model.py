@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from rooms.conversion.accounts import Accounts
+    from rooms.conversion.accounts import Accounts, Place
     from rooms.conversion.source_files import SourceFiles
 
 MESSAGE, MEMBER = "swp.room.message", "swp.room.member"
@@ -17,13 +17,6 @@ NAME, TOPIC, REACTION = "swp.room.name", "swp.room.topic", "swp.room.reaction"
 MAX_TIME = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 TEXT, SYSTEM, MEDIA = "swp.text", "swp.system", "swp.media"
-
-
-class Place(NamedTuple):
-    """Where something is in the source: the number of a file, and of a row in it."""
-
-    file: int
-    row: int
 
 
 class SourcePerson(Struct, eq=False):

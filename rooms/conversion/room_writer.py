@@ -21,7 +21,7 @@ from rooms.bundle.manifest.schema import (
     WorkspaceInfo,
 )
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
-from rooms.conversion.accounts import MERGED, MESSAGES, REACTIONS, WRITTEN, Accounts
+from rooms.conversion.accounts import MERGED, MESSAGES, REACTIONS, WRITTEN, Accounts, Place
 from rooms.conversion.event_encoder import (
     CERTAIN,
     KEY,
@@ -37,7 +37,7 @@ from rooms.conversion.event_encoder import (
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import MAX_TIME, Place, Reader, SourcePerson
+from rooms.conversion.model import MAX_TIME, Reader, SourcePerson
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__

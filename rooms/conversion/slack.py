@@ -22,11 +22,11 @@ from rooms.conversion.accounts import (
     ROOMS,
     WRITTEN,
     Accounts,
+    Place,
 )
 from rooms.conversion.json_rows import RowReader, clean_text
 from rooms.conversion.markdown import get_emoji, strip_query
 from rooms.conversion.model import (
-    Place,
     Portion,
     Reaction,
     SourceEvent,

@@ -23,8 +23,7 @@ from typing import BinaryIO, Protocol, Self
 from rooms.bundle.archive.reader import SharedFile, ZipEntry, iter_content
 from rooms.bundle.archive.records import END, END_64, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO, MIN_RATIO_CHECKED_BYTES
-from rooms.conversion.accounts import OTHER, Accounts
-from rooms.conversion.model import Place
+from rooms.conversion.accounts import OTHER, Accounts, Place
 from rooms.errors import BundleDamaged, DecompressionBomb, SourceRefused, SourceUnreadable
 
 MAX_ENTRIES = 1_000_000
