@@ -405,7 +405,7 @@ ROWS: dict[VerbPath, Row] = {
             sample
         ),
         commits=True,
-        acts={"room-transcript": ActRow(lambda sample: sample.room, TRANSCRIPT)},
+        acts={"room-transcript": ActRow(lambda sample: sample.room, TRANSCRIPT, PLATFORM)},
     ),
     ("room", "import"): Row(
         ROOMS,

@@ -71,7 +71,7 @@ class Document:
 
     @property
     def nonce(self) -> str:
-        """Return a number that nobody could know who wrote something in the room."""
+        """Return a number that no one who wrote in the room could know."""
         return sha256(f"nonce {self.manifest_sha256}".encode()).hexdigest()[:32]
 
     @property

@@ -1,7 +1,7 @@
 """The transcript as HTML: an overview, pages, the attachments, and a search that needs no server.
 
 The pages load nothing from anywhere else, and run no script but `app.js`: the policy in each page
-allows scripts and styles with a nonce only, which nobody could know who wrote what is in the room.
+allows scripts and styles with a nonce only, which no one who wrote in the room could know.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from rooms.transcripts.timeline import (
 )
 from rooms.transcripts.wording import (
     MESSAGE,
-    NO_DAY,
     Person,
     describe,
     encode_json,
@@ -61,6 +60,7 @@ _SAME_GROUP_SECONDS = 300
 _MAX_SEARCHED_CHARS = 4000
 _MONTHS = [name[:3] for name in month_name]
 _INDEX = "index.html"
+_NO_DAY = "No date"
 
 
 def render_html(document: Document) -> Iterator[OutputFile]:
@@ -86,8 +86,8 @@ def _read_asset(name: str) -> str:
 
 def format_day(day: str) -> str:
     """Return 28 November 2026, in words that need no locale."""
-    if day == NO_DAY:
-        return day
+    if not day:
+        return _NO_DAY
     when = date.fromisoformat(day)
     return f"{when.day} {month_name[when.month]} {when.year}"
 
@@ -140,19 +140,20 @@ class _Site:
     def _build_events(self, page: Page) -> str:
         """Return the events of a page in sections, one for each day."""
         parts: list[str] = []
-        day, before, find_day = "", 0, self.timeline.clock.find_day
+        day: str | None = None
+        before, find_day = 0, self.timeline.clock.find_day
         is_filtered = self.document.options.selection.is_filtered
         self._shard.start_page(page.number)
         for index, (number, event) in enumerate(page.events):
             if (today := find_day(event.origin_ts)) != day:
-                parts.append("</section>" if day else "")
+                parts.append("" if day is None else "</section>")
                 parts.append(f'<section class="day"><h2><span>{format_day(today)}</span></h2>')
                 day, self._previous = today, None
             elif is_filtered and number > before + 1:
                 parts.append('<p class="gap">Events that the filter leaves out</p>')
             before = number
             parts.append(self._format_event(page, index, event))
-        parts.append("</section>" if day else '<p class="gap">No events</p>')
+        parts.append('<p class="gap">No events</p>' if day is None else "</section>")
         return "\n".join(parts)
 
     def _format_event(self, page: Page, index: int, event: BundleEvent) -> str:
@@ -383,8 +384,8 @@ class _Site:
         for name, day in sorted(days.items()):
             page = get_page_name(self.timeline.find_page(day.first_number))
             address, count = f"{page}#e-{day.first_id}", pluralize(day.events, "event")
-            if name == NO_DAY:
-                undated = f'<p><a href="{address}">{NO_DAY}</a>: {count}</p>'
+            if not name:
+                undated = f'<p><a href="{address}">{_NO_DAY}</a>: {count}</p>'
                 continue
             when = date.fromisoformat(name)
             heat = 1 + min(3, day.events * 4 // (most + 1))

@@ -67,7 +67,7 @@ def render_rsmf(document: Document) -> Iterator[OutputFile]:
         day = document.clock.find_day(page.events[0][1].origin_ts)
         parts[day] = parts.get(day, 0) + 1
         part = f"-{parts[day]}" if parts[day] > 1 else ""
-        name = f"{document.header.room.id}-{day.replace(' ', '-')}{part}.rsmf"
+        name = f"{document.header.room.id}-{day or 'undated'}{part}.rsmf"
         day_file = _DayFile(document, page, members)
         with SpooledTemporaryFile(_MAX_MEMORY_BYTES) as archive:
             day_file.write_archive(archive)

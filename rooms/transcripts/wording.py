@@ -15,7 +15,6 @@ from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
 
 MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
 MEMBER = "swp.room.member"
-NO_DAY = "No date"
 
 # Control characters but tab and line feed, other line breaks, and the controls that reorder or
 # isolate text.
@@ -144,6 +143,7 @@ class Clock:
         return self.format(int(datetime.fromisoformat(timestamp).timestamp())).replace("T", " ")
 
     def find_day(self, second: int) -> str:
+        """Return a day such as 2026-11-24; empty if the calendar has no such day."""
         if not self._day_start <= second < self._day_end:
             try:
                 now = datetime.fromtimestamp(second, self.zone)
@@ -152,7 +152,7 @@ class Clock:
                 self._day_end = int((start + timedelta(days=1)).timestamp())
                 self._day = start.date().isoformat()
             except (OverflowError, OSError, ValueError):
-                return NO_DAY
+                return ""
         return self._day
 
 
@@ -232,7 +232,7 @@ def find_unshown(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(event: BundleEvent, people: People) -> str:
-    """Return a sentence about an event that is no message; empty if its form is unknown."""
+    """Return a sentence about an event other than a message; empty if its form is unknown."""
     content = event.content
     match event.event_type.removeprefix("swp.room."):
         case "member":

@@ -90,7 +90,7 @@ def atomic_write(
 def atomic_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a new directory that gets the name `path` at the end, and is removed on an exception.
 
-    Its files are on disk before this returns, and so is its name. With `overwrite` an existing
+    Its files and its name are on disk before this returns. With `overwrite` an existing
     directory is removed; the caller has made sure that nothing in it is needed.
 
     Raises OSError, and FileExistsError without `overwrite`.

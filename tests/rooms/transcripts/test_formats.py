@@ -200,7 +200,7 @@ def test_success_references_to_nothing_and_to_later_events(kind: str) -> None:
         make_reaction(6, to=1),
         make_other(7, "swp.room.reaction", {"event_id": 5, "emoji": ["x"]}),
         make_message(8, "", content={"body": {"rich": [1]}, "reply_to_event_id": "no ID"}),
-        make_message(9, "", content={"_imported_sender": "nobody", "mentions": [None, "x"]}),
+        make_message(9, "", content={"_imported_sender": "someone", "mentions": [None, "x"]}),
         make_other(10, "swp.room.member", {"participant_id": 5}),
     ]
     window = {"since": None, "until": "2030-01-01T00:00:00.000000Z"}

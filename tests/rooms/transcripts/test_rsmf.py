@@ -10,7 +10,6 @@ import zipfile
 from email.message import EmailMessage
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
 
 import jsonschema
 import pytest
@@ -24,7 +23,7 @@ SCHEMA: JSON = json.loads(Path(__file__).with_name("rsmf-2.0.0.schema.json").rea
 
 
 def read_mail(data: bytes) -> EmailMessage:
-    mail = cast(EmailMessage, email.message_from_bytes(data, policy=email.policy.default))
+    mail = email.message_from_bytes(data, policy=email.policy.default)
     assert not mail.defects
     assert all(not part.defects for part in mail.walk())
     return mail
