@@ -81,6 +81,32 @@ def test_fail_a_reason_that_no_one_can_read(
     assert "The reason is too long or can&#x27;t be printed." in answer.text
 
 
+@pytest.mark.parametrize("kind", ["html", "text", "csv", "rsmf"])
+def test_success_a_transcript(kind: str, server: LiveServer, browser: httpx.Client) -> None:
+    page = f"/admin/act/room-transcript/{server.rooms['lobby']}/"
+    values = {"reason": REASON, "with_media": "on", "format": kind, "time_zone": "Asia/Tokyo"}
+    answer = submit(browser, page, **values)
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        record = json.loads(archive.read("transcript.json"))
+        names = {file["name"] for file in record["files"]}
+        assert set(archive.namelist()) == {*names, "transcript.json"}
+    assert (record["transcript"], record["time_zone"]) == (kind, "Asia/Tokyo")
+    details = read_last_entry(server)[-1]
+    assert (details["transcript"], details["reason"]) == (kind, REASON)
+
+
+def test_fail_a_transcript_without_a_reason_or_a_zone(
+    server: LiveServer, browser: httpx.Client
+) -> None:
+    page = f"/admin/act/room-transcript/{server.rooms['lobby']}/"
+    answer = submit(browser, page, format="html", time_zone="UTC")
+    assert "This field is required." in answer.text
+    answer = submit(browser, page, reason=REASON, format="html", time_zone="Mars")
+    assert "Time zone not found: Mars." in answer.text
+
+
 def test_fail_a_damaged_room_breaks_the_connection(
     server: LiveServer, browser: httpx.Client
 ) -> None:
