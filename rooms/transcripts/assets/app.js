@@ -6,12 +6,12 @@
   const shardCount = Number(document.body?.dataset.shards ?? 0);
   const box = document.getElementById("q");
   const panel = document.getElementById("results");
-  const MAX_SHOWN = 200, PARALLEL = 6, DELAY_MS = 180;
+  const MAX_SHOWN = 200, PARALLEL = 12, DELAY_MS = 180;
   const loaded = new Map(), waiting = new Map();
   let run = 0, timer = 0;
 
   window.register = (number, names, text) => {
-    const shard = { names, text, lower: null, lowerNames: names.map(fold) };
+    const shard = { names, text, lowerNames: names.map(fold) };
     loaded.set(number, shard);
     waiting.get(number)?.(shard);
     waiting.delete(number);
@@ -35,8 +35,8 @@
 
   // Yield the lines with all words, where a word may be in the name of the author.
   function* findLines(shard, words) {
-    shard.lower ??= fold(shard.text);
-    const { text, lower, names, lowerNames } = shard;
+    const { text, names, lowerNames } = shard;
+    const lower = fold(text); // not kept, since all texts together may have hundreds of megabytes
     const isInName = words.some((word) => lowerNames.some((name) => name.includes(word)));
     const first = words.reduce((a, b) => (b.length > a.length ? b : a));
     const aligned = lower.length === text.length;
