@@ -96,6 +96,18 @@ class ExportReaderClosed(DomainError):
     fix = "Run the same command again with a reader that reads to the end."
 
 
+class ExportBaseUnknown(ConflictError):
+    """This server does not know the bundle since which an increment was requested.
+
+    It knows the last bundles of each room that were downloaded from it with `increments=1`.
+    """
+
+    code = "SW_ROOM_EXPORT_BASE_UNKNOWN"
+    fix = (
+        "Export the whole room again, with `increments=1`, and begin a new chain with that bundle."
+    )
+
+
 class ExportIncomplete(DomainError):
     """Some of several rooms could not be exported; the others were."""
 
@@ -260,6 +272,40 @@ class ConversionIncomplete(DomainError):
 
     code = "SW_ROOM_CONVERSION_INCOMPLETE"
     fix = "Don't import the bundles. Report this error with the file that it names."
+
+
+class BundleChainGap(BundleError):
+    """A link of a chain of bundles is missing; the error lists the missing numbers."""
+
+    code = "SW_BUNDLE_CHAIN_GAP"
+    advice = "Pass the missing links too, or start a new chain with a whole bundle."
+    fix = f"{NOTHING_IMPORTED} {advice}"
+
+
+class BundleChainOther(BundleError):
+    """A bundle belongs to another chain: another base, another room, or another link before it."""
+
+    code = "SW_BUNDLE_CHAIN_OTHER"
+    advice = "Pass a whole bundle and the increments that were exported since, of one room."
+    fix = f"{NOTHING_IMPORTED} {advice}"
+
+
+class BundleChainPartial(BundleError):
+    """The base of a chain contains a period; a chain is of a whole room."""
+
+    code = "SW_BUNDLE_CHAIN_PARTIAL"
+    advice = "Export the room without --since and --until, and begin the chain with that bundle."
+    fix = f"{NOTHING_IMPORTED} {advice}"
+
+
+class ImportLocalChanges(ConflictError):
+    """An increment changes events that were edited here since the last one was imported."""
+
+    code = "SW_IMPORT_LOCAL_CHANGES"
+    fix = (
+        f"{NOTHING_IMPORTED} Pass --keep-local to keep the text of this server, or --take-theirs "
+        "to replace it."
+    )
 
 
 class BundleNotVerified(DomainError):

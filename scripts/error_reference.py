@@ -50,6 +50,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             *("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER", "BUNDLE_", "SEARCH_"),
             *("TRANSCRIPT_",),
+            "IMPORT_",
         ),
     ),
     ("Federation", ("FEDERATION_", "SIGNATURE_")),

@@ -54,11 +54,14 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "rooms.Media": _declare(
         carried="id sha256 size mime_type scan_status", local="tenant created_at"
     ),
-    "rooms.RoomMedia": _declare(carried="media name", local="id tenant room created_at"),
+    "rooms.RoomMedia": _declare(
+        carried="media name", local="id tenant room source_media_id created_at"
+    ),
     "rooms.StreamCounter": _declare(local="tenant last_position"),
     "rooms.ImportIntent": _declare(local="id tenant hashes operator origin started_at"),
     "rooms.RoomImport": _declare(
-        local="id tenant room manifest_sha256 source_room_id source_server_name operator created_at"
+        local="id tenant room manifest_sha256 source_room_id source_server_name operator "
+        "created_at links tip_exported_at tip_events tip_room"
     ),
     "rooms.SearchDocument": _declare(
         derived="id tenant event stream_position body edited_at remote"

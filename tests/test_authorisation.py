@@ -439,6 +439,22 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "match-people"): Row(
         LOOK, lambda sample: of_tenant(sample.write_conversion(), "--force")(sample)
     ),
+    # These read files, and need no operator.
+    ("room", "merge"): Row(
+        {**ALL_ALLOWED, ABSENT: 0, GARBAGE: 0},
+        lambda sample: [
+            str(bundle := sample.write_bundle()),
+            "--force",
+            "--output",
+            f"{bundle}.merged",
+        ],
+        commits=True,
+    ),
+    ("room", "diff"): Row(
+        {**ALL_ALLOWED, ABSENT: 0, GARBAGE: 0},
+        lambda sample: [str(sample.write_bundle())] * 2,
+        commits=True,
+    ),
     # No Redis is configured, but only operators with the permission get so far. A service manager
     # starts worker and scheduler without a token.
     ("worker",): Row({**NO_REDIS, ABSENT: 2}, lambda sample: ["--burst"]),

@@ -17,6 +17,8 @@ from rooms.errors import BundleBadName
 
 FORMAT = "scaiwave-room-bundle"
 VERSION = 1
+INCREMENT_VERSION = 2
+INCREMENT = "increment"
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
@@ -28,6 +30,7 @@ MAX_EVENT_BYTES = MIB
 MAX_HEADER_BYTES = 64 * MIB
 MAX_MEDIA = 100_000
 MAX_SENDERS = 100_000
+MAX_DELETED = 2_000_000
 MAX_DEPTH = 64
 MAX_COMPRESSION_RATIO = 200
 MIN_RATIO_CHECKED_BYTES = MIB

@@ -14,12 +14,25 @@ from typing import BinaryIO, NoReturn, Self, cast
 
 import msgspec
 
+from rooms.bundle import strict_json
 from rooms.bundle.archive.reader import Archive, ZipEntryReader
 from rooms.bundle.format import MANIFEST, MAX_EVENT_BYTES, MAX_HEADER_BYTES, media_hash
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, TrustedEventDecoder, iter_batches
-from rooms.bundle.manifest.reader import EventCounts
-from rooms.bundle.manifest.references import STRIP, ReferenceIndex, strip_references
+from rooms.bundle.manifest.events import (
+    Batch,
+    BundleEvent,
+    EventDecoder,
+    LinkEvent,
+    TextDecoder,
+    TrustedEventDecoder,
+    iter_batches,
+)
+from rooms.bundle.manifest.reader import EventCounts, FindOutside
+from rooms.bundle.manifest.references import (
+    STRIP,
+    ReferenceIndex,
+    strip_references,
+)
 from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.signature import SignatureDocument
 from rooms.bundle.strict_json import StrictJSONError
@@ -27,6 +40,7 @@ from rooms.bundle.validator import BundleValidator
 from rooms.errors import BundleDamaged
 from scaiwave.console.progress import ProgressCallback
 
+_UNLIMITED = 2**63
 _NO_MORE_EDITS = (2**63, STRIP)
 
 
@@ -39,11 +53,19 @@ class BundleContent:
 
     def iter_batches(self) -> Iterator[Batch]:
         """Yield all events in order. Can be called again, also before the end."""
+        kind = LinkEvent if self.header.increment else BundleEvent
+        yield from self._iter_all(TrustedEventDecoder(kind))
+
+    def iter_texts(self) -> Iterator[list[memoryview]]:
+        """Yield all events as they are written, in order."""
+        return cast(Iterator[list[memoryview]], self._iter_all(TextDecoder()))
+
+    def _iter_all(self, decoder: EventDecoder) -> Iterator[Batch]:
         stream = JsonStream(self.archive.iter_entry(MANIFEST), max_bytes=MAX_EVENT_BYTES)
         try:
             for key in stream.iter_keys(max_keys=MAX_HEADER_BYTES):
                 if key == "events":
-                    yield from iter_batches(stream, TrustedEventDecoder())
+                    yield from iter_batches(stream, decoder)
                 else:
                     stream.skip_value()
             stream.expect_end()
@@ -54,10 +76,10 @@ class BundleContent:
 
     def iter_media(self, sha256: str) -> Iterator[bytes]:
         """Yield the bytes of an attachment. Raises `KeyError` if it is not in the archive."""
-        return self.archive.iter_entry(self._media_names[sha256])
+        return self.archive.iter_entry(self.media_names[sha256])
 
     @cached_property
-    def _media_names(self) -> dict[str, str]:
+    def media_names(self) -> dict[str, str]:
         """Entry names by hash."""
         return {hash_: name for name in self.archive.entries if (hash_ := media_hash(name))}
 
@@ -100,6 +122,17 @@ class ValidatedBundle:
             if kept:
                 yield kept
 
+    def iter_texts(self) -> Iterator[list[memoryview]]:
+        """Yield all events as they are written, in order."""
+        return self.content.iter_texts()
+
+    def iter_deleted(self) -> Iterator[list[str]]:
+        """Yield the IDs in `deleted` of an increment."""
+        return self._references.iter_deleted()
+
+    def has_media(self, sha256: str) -> bool:
+        return sha256 in self.content.media_names
+
     def open_media(self, sha256: str) -> BinaryIO:
         """Open an attachment. Raises `KeyError` if it is not in the archive."""
         chunks = self.content.iter_media(sha256)
@@ -115,22 +148,38 @@ class ValidatedBundle:
         self.close()
 
 
+def read_version(file: BinaryIO) -> object:
+    """Return the version in a manifest, which is not validated. Raises `BundleError`."""
+    chunks = Archive(file, _UNLIMITED).iter_entry(MANIFEST)
+    try:
+        stream = JsonStream(chunks, max_bytes=MAX_EVENT_BYTES)
+        for key in stream.iter_keys(max_keys=MAX_HEADER_BYTES):
+            if key == "version":
+                return strict_json.loads(stream.read_value())
+            stream.skip_value()
+    except StrictJSONError:
+        pass
+    raise BundleDamaged(f"{MANIFEST} has no `version`.", entry=MANIFEST)
+
+
 def read_bundle(
     file: BinaryIO,
     *,
     max_bytes: int,
     cut_references: bool = False,
     progress: ProgressCallback | None = None,
+    find_targets: FindOutside | None = None,
 ) -> ValidatedBundle:
     """Read and validate a whole bundle from a seekable file.
 
-    `max_bytes` limits it, compressed and decompressed; `progress` counts decompressed bytes.
+    `max_bytes` limits it, compressed and decompressed; `progress` counts decompressed bytes. An
+    increment is read only with `find_targets`, which finds the events that it refers to.
     Raises the first problem as `BundleError`, `ImportRefused` or `ContentTooLarge`.
     """
     archive = Archive(file, max_bytes)
     references = ReferenceIndex()
     try:
-        validator = BundleValidator(archive, _raise, progress)
+        validator = BundleValidator(archive, _raise, progress, find_targets)
         result = validator.run(references, cut_references=cut_references)
     except BaseException:
         references.close()

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry_name, media_hash
-from rooms.bundle.manifest.reader import EventCounts, ManifestReader
+from rooms.bundle.manifest.reader import EventCounts, FindOutside, ManifestReader
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import (
     BundleCounts,
@@ -64,13 +64,19 @@ class BundleValidator:
     """Validates an archive once; every problem goes to `report`."""
 
     def __init__(
-        self, archive: Archive, report: Report, progress: ProgressCallback | None = None
+        self,
+        archive: Archive,
+        report: Report,
+        progress: ProgressCallback | None = None,
+        find_targets: FindOutside | None = None,
     ) -> None:
+        """`find_targets` is for increments, as for `ManifestReader`."""
         self.signature: SignatureDocument | None = None
         self.manifest_sha256 = ""
         self._archive = archive
         self._report = report
         self._progress = progress
+        self._find_targets = find_targets
         self._done = 0
         self._total = sum(entry.size for entry in archive.entries.values())
         # Hashes by entry, where the entry name does not have the right one; None for entries that
@@ -106,7 +112,8 @@ class BundleValidator:
         chunks = _HashingIterator(self._iter_entry(MANIFEST))
         manifest = None
         try:
-            manifest = ManifestReader(references).read(chunks, cut_references=cut_references)
+            reader = ManifestReader(references, self._find_targets)
+            manifest = reader.read(chunks, cut_references=cut_references)
         except (BundleError, ImportRefused, ContentTooLarge) as error:
             self._report(error)
         try:
@@ -155,7 +162,8 @@ class BundleValidator:
             present.add(hash_)
             self._compare_entry(name, entry.size, rows.get(hash_, []))
         for hash_, same_hash in rows.items():
-            if same_hash[0].missing is None and hash_ not in present:
+            # The bytes of an increment's attachment may be in an earlier link.
+            if same_hash[0].missing is None and hash_ not in present and not header.increment:
                 name = media_entry_name(hash_, same_hash[0].name)
                 self._report_damage(name, f"Entry {name} is missing.")
 

@@ -16,7 +16,15 @@ from rooms.bundle.archive.writer import (
     StoredCompressor,
     ZipStreamWriter,
 )
-from rooms.bundle.format import FORMAT, MANIFEST, SIGNATURE, VERSION, media_entry_name
+from rooms.bundle.format import (
+    FORMAT,
+    INCREMENT,
+    INCREMENT_VERSION,
+    MANIFEST,
+    SIGNATURE,
+    VERSION,
+    media_entry_name,
+)
 from rooms.bundle.manifest.schema import BundleCounts, ManifestHeader, MediaEntry, SignedEntry
 from rooms.bundle.signature import SignatureDocumentBuilder, Signer
 from rooms.errors import ExportDamaged
@@ -39,11 +47,15 @@ class BundleWriter:
         self._signature = SignatureDocumentBuilder(header.server_name, header.exported_at)
         self.manifest_sha256 = ""
 
-    def encode_manifest(self, events: Iterable[Buffer]) -> Iterator[bytes]:
-        """`events` are pieces of a text: JSON objects separated by a comma and a line break."""
-        chunks = chain(
-            _join_pieces(_encode_header(self._header, self._source)), events, (b"\n]}\n",)
-        )
+    def encode_manifest(
+        self, events: Iterable[Buffer], deleted: Iterable[str] = ()
+    ) -> Iterator[bytes]:
+        """`events` are pieces of a text: JSON objects separated by a comma and a line break.
+
+        `deleted` are the IDs of deleted events, for an increment.
+        """
+        head = _join_pieces(_encode_header(self._header, self._source, deleted))
+        chunks = chain(head, events, (b"\n]}\n",))
         entry = yield from self._encode_entry(MANIFEST, chunks, DeflateCompressor())
         self.manifest_sha256 = entry.sha256
 
@@ -78,12 +90,16 @@ class BundleWriter:
         return entry
 
 
-def _encode_header(header: ManifestHeader, source: Mapping[str, Any] | None) -> Iterator[bytes]:
+def _encode_header(
+    header: ManifestHeader, source: Mapping[str, Any] | None, deleted: Iterable[str]
+) -> Iterator[bytes]:
     """Yield the text from the first bracket to the one before the first event."""
+    link = header.increment
     yield b"{"
     for key, value in (
         ("format", FORMAT),
-        ("version", VERSION),
+        ("version", INCREMENT_VERSION if link else VERSION),
+        *((("kind", INCREMENT), ("chain", link.chain), ("after", link.after)) if link else ()),
         ("generator", header.generator),
         ("server_name", header.server_name),
         ("exported_at", header.exported_at),
@@ -99,6 +115,11 @@ def _encode_header(header: ManifestHeader, source: Mapping[str, Any] | None) -> 
     )
     yield b'},\n"media": ['
     yield from _join_lines(map(_encode_json, header.media))
+    if link:
+        yield b'],\n"media_removed": ['
+        yield from _join_lines(map(_encode_json, link.media_removed))
+        yield b'],\n"deleted": ['
+        yield from _join_lines(map(_encode_json, deleted))
     yield b'],\n"events": [\n'
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import connection
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.bundle.manifest.schema import Sender, TimeWindow
+from rooms.bundle.manifest.schema import WHOLE_ROOM, Sender, TimeWindow
 from rooms.bundle.writer import CHUNK_BYTES
 from rooms.errors import ExportDamaged
 from rooms.exports.snapshot import EVENT_SENDERS
@@ -115,6 +115,10 @@ END"""
 _FIRST_ROWS, _MAX_ROWS = 50, 250
 """Rows at a time on SQLite, which bounds the memory if events suddenly become large."""
 
+_TEXT_SEPARATOR = "\x1e"
+"""Between events that are compared. A JSON text can't contain it."""
+_MAX_TEXTS = 500
+
 Rows = tuple[bytes | memoryview, int]
 """The text of some rows, and their number."""
 
@@ -133,13 +137,43 @@ def stream_events(
     `_imported_sender` in their content, unless they have it already. Call inside a `snapshot`, with
     its connection.
     """
+    with _query(room_id, window, senders, read_connection, _SEPARATOR) as rows:
+        yield from _join_rows(rows, on_events)
+
+
+def iter_texts(
+    room_id: UUID,
+    *,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection | None,
+) -> Iterator[list[bytes]]:
+    """Yield the texts of all events in stream order, in batches, as `stream_events` joins them."""
+    separator, texts = _TEXT_SEPARATOR.encode(), list[bytes]()
+    with _query(room_id, WHOLE_ROOM, senders, read_connection, _TEXT_SEPARATOR) as rows:
+        for text, _ in rows:
+            texts += bytes(text).split(separator)[1:]
+            if len(texts) >= _MAX_TEXTS:
+                yield texts
+                texts = []
+    if texts:
+        yield texts
+
+
+@contextmanager
+def _query(
+    room_id: UUID,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection | None,
+    separator: str,
+) -> Iterator[Iterable[Rows]]:
     query = (
-        _query_postgresql(room_id, window, senders)
+        _query_postgresql(room_id, window, senders, separator)
         if read_connection is None
-        else _query_sqlite(room_id, window, senders, read_connection)
+        else _query_sqlite(room_id, window, senders, read_connection, separator)
     )
     with connection.wrap_database_errors, query as rows:
-        yield from _join_rows(rows, on_events)
+        yield rows
 
 
 def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterator[bytes]:
@@ -159,7 +193,7 @@ def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterat
 
 @contextmanager
 def _query_postgresql(
-    room_id: UUID, window: TimeWindow, senders: Mapping[str, Sender]
+    room_id: UUID, window: TimeWindow, senders: Mapping[str, Sender], separator: str
 ) -> Iterator[Iterable[Rows]]:
     signatures = {
         key: {IMPORTED_SENDER: sender.imported_sender}
@@ -167,7 +201,7 @@ def _query_postgresql(
         if sender.is_foreign
     }
     sql = _POSTGRESQL.format(
-        separator=_SEPARATOR,
+        separator=separator,
         content=_POSTGRESQL_CONTENT if signatures else "content",
         bounds=_bounds_sql(window, "%({})s"),
         **{column: _POSTGRESQL_TIME.format(column) for column in _TIME_COLUMNS},
@@ -199,10 +233,11 @@ def _query_sqlite(
     window: TimeWindow,
     senders: Mapping[str, Sender],
     read_connection: sqlite3.Connection,
+    separator: str,
 ) -> Iterator[Iterable[Rows]]:
     has_foreign = any(sender.is_foreign for sender in senders.values())
     sql = _SQLITE.format(
-        separator=_SEPARATOR,
+        separator=separator,
         content=_SQLITE_CONTENT if has_foreign else "content",
         bounds=_bounds_sql(window, ":{}"),
         uuid_format=_UUID_FORMAT,

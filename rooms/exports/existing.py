@@ -35,7 +35,7 @@ _EVENTS_START = b',\n"events": ['
 _UNLIMITED = 2**63
 
 
-class _StoredHeader(ManifestHeader):
+class _StoredHeader(ManifestHeader, kw_only=True):
     format: str
     version: int
 

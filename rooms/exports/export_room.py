@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -23,6 +23,7 @@ from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
     ManifestHeader,
+    MediaEntry,
     TimeWindow,
     format_timestamp,
 )
@@ -79,6 +80,17 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class LinkCounts:
+    """An increment: its number in the chain, the time of the link before, and its events."""
+
+    sequence: int
+    since: str
+    added: int
+    changed: int
+    deleted: int
+
+
+@dataclass(frozen=True)
 class ExportResult:
     """`media` counts names; `missing` counts those without bytes, by reason.
 
@@ -93,11 +105,13 @@ class ExportResult:
     media: int
     missing: Counter[str]
     size: int
-    manifest_sha256: str
+    manifest_sha256: str | None
     key_id: str | None
+    link: LinkCounts | None = None
 
     def document(self) -> Row:
         return {
+            **({"increment": asdict(self.link)} if self.link else {}),
             "room": {"id": self.room_id, "name": self.name},
             "window": self.window
             and {"starts_at": self.window.since, "ends_at": self.window.until},
@@ -116,6 +130,15 @@ class ExportResult:
 
     def sentences(self) -> Iterator[str]:
         room = f"room {self.name!r}" if self.name else f"room {self.room_id}"
+        if self.link and not self.size:
+            yield f"Nothing changed in {room} since {self.link.since}; no file was written."
+            return
+        if self.link:
+            yield (
+                f"Exported the changes of {room} since {self.link.since} as link "
+                f"{self.link.sequence:,}: {self.link.added:,} added, {self.link.changed:,} "
+                f"changed, {self.link.deleted:,} deleted."
+            )
         yield (
             f"Exported {room}: {pluralize(self.events, 'event')} from "
             f"{pluralize(self.senders, 'sender')}, {pluralize(self.media, 'attachment')}, "
@@ -158,10 +181,10 @@ class RoomExport:
     changed; and database errors.
     """
 
-    def __init__(self, room: Room, options: ExportOptions) -> None:
-        self.room = room
+    def __init__(self, run: ExportRun) -> None:
+        self.room = run.room
         self._result: ExportResult | None = None
-        self._chunks = self._iter_chunks(options)
+        self._chunks = self._iter_chunks(run)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -179,8 +202,8 @@ class RoomExport:
             raise RuntimeError("The export has not finished.")
         return self._result
 
-    def _iter_chunks(self, options: ExportOptions) -> Generator[bytes]:
-        run, size = _ExportRun(self.room, options), 0
+    def _iter_chunks(self, run: ExportRun) -> Generator[bytes]:
+        size = 0
         with closing(run.iter_parts()) as parts:
             for part in parts:
                 size += len(part)
@@ -215,7 +238,7 @@ def export_room(
     # 2. Decrypt the signing key.
     options = ExportOptions(window, with_media, now, load_signer(now), progress)
     # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
-    #    while it is read, by `_ExportRun.iter_parts`.
+    #    while it is read, by `ExportRun.iter_parts`.
     return start_export(
         operator=operator, room=resolved, options=options, reason=reason, transcript=transcript
     )
@@ -228,13 +251,19 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
 
     Raises `NotMember`, before anything about the room is checked, and the errors of `export_room`.
     """
+    resolved = resolve_own_room(caller, room)
+    options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
+    return start_export(operator=caller.operator, room=resolved, options=options)
+
+
+def resolve_own_room(caller: Caller, room: str) -> Room:
+    """Return a room that the caller has joined. Raises `RoomNotFound` or `NotMember`."""
     caller.operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
     members = RoomMember.objects.filter(room=resolved, membership=Membership.JOIN)
     if not members.filter(participant=caller.participant).exists():
         raise NotMember(f"You are not a member of room {resolved.pk}.")
-    options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
-    return start_export(operator=caller.operator, room=resolved, options=options)
+    return resolved
 
 
 def start_export(
@@ -246,10 +275,31 @@ def start_export(
     transcript: str = "",
 ) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
+    audit_export(
+        operator=operator, room=room, options=options, reason=reason, transcript=transcript
+    )
+    return RoomExport(ExportRun(room, options))
+
+
+def audit_export(
+    *,
+    operator: Operator,
+    room: Room,
+    options: ExportOptions,
+    reason: str = "",
+    transcript: str = "",
+    since: str = "",
+) -> None:
+    """Record an export before its first byte; `since` is the link before an increment.
+
+    Raises `ExportRefused`.
+    """
     operator.require(Permission.EXPORT_ROOMS)
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
     details = {"window": window, "media": options.with_media}
+    if since:
+        details["since_bundle"] = since
     if reason:
         details["reason"] = reason
     if transcript:
@@ -264,7 +314,6 @@ def start_export(
             details=details,
             is_change=False,
         )
-    return RoomExport(room, options)
 
 
 def ensure_exportable(room: Room) -> None:
@@ -284,7 +333,7 @@ def load_signer(now: datetime) -> BundleSigner | None:
     return BundleSigner(key.key_id, decrypt_seed(key)) if key else None
 
 
-class _ExportRun:
+class ExportRun:
     """One export in progress."""
 
     def __init__(self, room: Room, options: ExportOptions) -> None:
@@ -294,24 +343,27 @@ class _ExportRun:
 
     def iter_parts(self) -> Generator[bytes]:
         """Yield the bytes of the bundle in pieces."""
-        # 1. Begin a snapshot, and check the room as it is there.
+        # 1. Begin a snapshot, and read the senders and attachments, which the manifest lists before
+        #    the events.
+        with self.open_snapshot() as read_connection:
+            # 2. Write the manifest while the database encodes the events.
+            self.writer = BundleWriter(self.header)
+            with closing(self._stream_events(self.event_total, read_connection)) as events:
+                yield from self.writer.encode_manifest(events)
+        # 3. Write the attachments, which need no snapshot, and the end.
+        yield from self.iter_rest(self.header.media)
+
+    @contextmanager
+    def open_snapshot(self) -> Iterator[sqlite3.Connection | None]:
+        """Begin a snapshot, check the room as it is there, and build the header."""
         with snapshot(self.options.read_connection) as read_connection:
             current = get_room(self.room.pk)
             if current is None:
                 raise RoomNotFound(f"Room {self.room.pk} was deleted after the export started.")
             ensure_exportable(current)
             self.room = current
-            # 2. Read the senders and attachments, which the manifest lists before the events.
-            self.header, event_total = self._build_header()
-            # 3. Write the manifest while the database encodes the events.
-            self.writer = BundleWriter(self.header)
-            with closing(self._stream_events(event_total, read_connection)) as events:
-                yield from self.writer.encode_manifest(events)
-        # 4. Write the attachments, which need no snapshot, and the end. There may be many small
-        #    files, and each part costs its reader a system call.
-        with closing(self._iter_rest()) as rest:
-            for part in join_small(rest):
-                yield bytes(part)
+            self.header, self.event_total = self._build_header()
+            yield read_connection
 
     def _build_header(self) -> tuple[ManifestHeader, int]:
         """Return the header and the number of events."""
@@ -345,10 +397,19 @@ class _ExportRun:
             read_connection=read_connection,
         )
 
-    def _iter_rest(self) -> Generator[bytes]:
+    def iter_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
+        """Write the files and the end.
+
+        There may be many small files, and each part costs its reader a system call.
+        """
+        with closing(self._encode_rest(media)) as rest:
+            for part in join_small(rest):
+                yield bytes(part)
+
+    def _encode_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
         """Write each file once, under the first of its names, and the end."""
         stored = TenantMedia(self.room.tenant_id)
-        present = (entry for entry in self.header.media if entry.missing is None)
+        present = (entry for entry in media if entry.missing is None)
         for _, entries in groupby(present, attrgetter("media_id")):
             entry = next(entries)
             with closing(stored.iter_bytes(entry)) as chunks:
@@ -366,6 +427,6 @@ class _ExportRun:
             media=len(header.media),
             missing=Counter(entry.missing for entry in header.media if entry.missing),
             size=size,
-            manifest_sha256=self.writer.manifest_sha256,
+            manifest_sha256=self.writer.manifest_sha256 if size else None,
             key_id=signer.key_id if signer else None,
         )

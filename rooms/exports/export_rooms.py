@@ -14,8 +14,9 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from rooms.bundle.chain import find_last_base, list_links, open_chain
 from rooms.bundle.manifest.schema import TimeWindow
-from rooms.errors import ExportRunning
+from rooms.errors import BundleChainOther, ExportRunning
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import (
     ExportOptions,
@@ -23,7 +24,8 @@ from rooms.exports.export_room import (
     load_signer,
     start_export,
 )
-from rooms.exports.sinks import record_written, write_draft, write_drafts
+from rooms.exports.increments import start_increment
+from rooms.exports.sinks import record_written, write_draft, write_drafts, write_to_file
 from rooms.exports.snapshot import open_read_connection
 from rooms.lookup.export_metadata import export_blocker
 from rooms.lookup.visibility import visible_rooms
@@ -94,6 +96,18 @@ class BulkExportResult:
 
 
 @dataclass(frozen=True)
+class ChainOptions:
+    """Export what has changed: a base, then at most `full_every` increments, then a new base.
+
+    `max_bytes` limits each bundle that is read.
+    """
+
+    full_every: int
+    even_if_empty: bool
+    max_bytes: int
+
+
+@dataclass(frozen=True)
 class _BulkExportContext:
     operator: Operator
     directory: Path
@@ -102,6 +116,14 @@ class _BulkExportContext:
     clock: Callable[[], datetime]
     syncing: Executor
     read_connection: sqlite3.Connection | None
+    chains: ChainOptions | None
+
+    def build_options(self) -> ExportOptions:
+        now = self.clock()
+        signer = load_signer(now)
+        return ExportOptions(
+            self.window, self.with_media, now, signer, null_progress, self.read_connection
+        )
 
 
 def export_rooms(
@@ -112,9 +134,13 @@ def export_rooms(
     window: TimeWindow,
     with_media: bool,
     clock: Callable[[], datetime],
+    chains: ChainOptions | None = None,
     progress: ProgressCallback = null_progress,
 ) -> BulkExportResult:
     """Write `<room-id>.zip` for each room; a complete bundle that exists already is kept.
+
+    With `chains`, write the next link of `<room-id>/0000.zip`, `0001.zip` and so on, if the room
+    has changed. A `<room-id>.zip` of an earlier export becomes the first one.
 
     Rooms that can't be exported are listed as refused. A room that fails does not stop the others.
     `progress` counts rooms.
@@ -134,7 +160,7 @@ def export_rooms(
         open_read_connection() as read_connection,
     ):
         context = _BulkExportContext(
-            operator, directory, window, with_media, clock, syncing, read_connection
+            operator, directory, window, with_media, clock, syncing, read_connection, chains
         )
         outcomes = list(_iter_outcomes(context, rooms, progress))
     return BulkExportResult([outcome.row() for outcome in outcomes])
@@ -158,18 +184,12 @@ def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOut
     """Return a function that waits until the file is complete, and returns the outcome."""
     if (reason := export_blocker(room)) is not None:
         return partial(RoomOutcome, room, ExportOutcome.REFUSED, reason=reason)
+    if context.chains:
+        return partial(_export_link, context, room, context.chains)
     target = context.directory / f"{room.pk}.zip"
     if is_up_to_date(target, room, window=context.window, with_media=context.with_media):
         return partial(RoomOutcome, room, ExportOutcome.KEPT, target)
-    now = context.clock()
-    options = ExportOptions(
-        context.window,
-        context.with_media,
-        now,
-        load_signer(now),
-        null_progress,
-        context.read_connection,
-    )
+    options = context.build_options()
     start = partial(start_export, operator=context.operator, room=room, options=options)
     try:
         result, publish = write_draft(start, target, overwrite=True)
@@ -178,6 +198,52 @@ def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOut
     except DomainError as error:
         return partial(RoomOutcome, room, ExportOutcome.FAILED, reason=error.message)
     return partial(_wait, room, target, result, context.syncing.submit(publish))
+
+
+def _export_link(context: _BulkExportContext, room: Room, chains: ChainOptions) -> RoomOutcome:
+    """Write the next link of the chain of a room, or a new base."""
+    directory = context.directory / str(room.pk)
+    options, operator = context.build_options(), context.operator
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        files = list_links(directory) or _adopt(context, room, directory, chains)
+        target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
+        since = files[find_last_base(files) :]
+        if not since or len(since) > chains.full_every:
+            start = partial(start_export, operator=operator, room=room, options=options)
+            result = write_to_file(start, target, overwrite=False)
+            return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
+        with start_increment(
+            operator=operator,
+            room=room,
+            options=options,
+            since=since,
+            max_bytes=chains.max_bytes,
+        ) as export:
+            result = export.write(target, even_if_empty=chains.even_if_empty)
+    except DiskFull:
+        raise  # The next room would not fit either.
+    except DomainError as error:
+        return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
+    if not result.size:
+        return RoomOutcome(room, ExportOutcome.KEPT, since[-1], reason="nothing has changed")
+    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
+
+
+def _adopt(
+    context: _BulkExportContext, room: Room, directory: Path, chains: ChainOptions
+) -> list[Path]:
+    """Make the bundle of an earlier export the base of the chain. Raises `BundleError`."""
+    found = context.directory / f"{room.pk}.zip"
+    if not found.exists():
+        return []
+    with (
+        found.open("rb") as file,
+        open_chain([(str(found), file)], max_bytes=chains.max_bytes) as base,
+    ):
+        if base.state.room.id != str(room.pk):
+            raise BundleChainOther(f"{found} is of room {base.state.room.id}.")
+    return [found.rename(directory / "0000.zip")]
 
 
 def _wait(room: Room, target: Path, result: ExportResult, published: Future[None]) -> RoomOutcome:

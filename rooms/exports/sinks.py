@@ -69,7 +69,7 @@ def write_draft(
     draft the name of the file; any thread may call it. Both raise the errors of `write_to_file`.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(_open_target(target, overwrite=overwrite))
+        file = stack.enter_context(open_target(target, overwrite=overwrite))
         with closing(start()) as export:
             for chunk in export:
                 file.write(chunk)
@@ -96,7 +96,7 @@ def _translate_stream_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     _check_target(target, overwrite=overwrite)
     try:
         with (

@@ -102,6 +102,38 @@ def write_events(
     return rewritten.count
 
 
+def update_events(batch: Batch, new_ids: Sequence[str]) -> None:
+    """Replace the rows with these IDs, as 32 digits, by events that were rewritten."""
+    columns, is_postgres = batch.columns, connection.vendor == "postgresql"
+    times: list[list[str | None]] = [
+        [time and (time if is_postgres else _format_sqlite_times([time])[0]) for time in column]
+        for column in (columns.created_times, columns.edited_times, columns.redacted_times)
+    ]
+    json_mark = "%s::jsonb" if is_postgres else "%s"
+    # An empty object is a value too.
+    originals = [
+        None if content is None else _encode_as_django(content)
+        for content in columns.original_contents
+    ]
+    rows = zip(
+        columns.event_types,
+        columns.origin_seconds,
+        [uuid and uuid.replace("-", "") for uuid in columns.event_uuids],
+        *times,
+        originals,
+        map(_encode_as_django, columns.contents),
+        new_ids,
+        strict=True,
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {TABLE} SET event_type = %s, origin_ts = %s, event_uuid = %s, "
+            "created_at = %s, edited_at = %s, redacted_at = %s, "
+            f"original_content = {json_mark}, content = {json_mark} WHERE id = %s",
+            list(rows),
+        )
+
+
 class _RewrittenBatches:
     """Yields rewritten events with their first position, counts them, and reports progress."""
 

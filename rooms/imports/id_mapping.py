@@ -107,7 +107,7 @@ class EventRewriter:
         self.replaced_senders = self.removed_avatars = 0
         self._media_ids = media_ids
         self._origin = origin
-        self._senders = {
+        self.senders = {
             key: self._take_over(_build_imported_sender(sender)) for key, sender in senders.items()
         }
 
@@ -117,7 +117,7 @@ class EventRewriter:
         self._rewrite_references(zip(types, contents, strict=True))
         self._rewrite_references(compress(zip(types, originals, strict=True), originals))
         self._rewrite_all_media([*contents, *filter(None, originals)])
-        senders = self._senders
+        senders = self.senders
         for content, original, sender_id in zip(
             contents, originals, batch.columns.sender_ids, strict=True
         ):
@@ -136,7 +136,7 @@ class EventRewriter:
         given = content[IMPORTED_SENDER]
         if self._origin.is_signed and isinstance(given, dict):
             return self._take_over(given)
-        return self._senders[sender_id]
+        return self.senders[sender_id]
 
     def _take_over(self, sender: dict[str, Any]) -> dict[str, Any]:
         cleaned = self._clean(sender)

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from federation.keys.signing import VerifyingKey, key_from_text, own_keys
+from rooms.bundle.manifest.schema import RoomInfo
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
 from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
@@ -55,6 +56,7 @@ from tenants.counters import increment_counter
 from tenants.lookup.serializers import Row
 
 MAX_POWER_LEVEL = 100
+FOLLOWED_FIELDS = ("name", "topic", "visibility", "read_role_slugs", "is_public")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class _ImportContext:
     origin: BundleOrigin
     now: datetime
     progress_factory: ProgressFactory
+    may_be_public: bool
 
 
 def import_room(
@@ -141,13 +144,14 @@ def import_room(
     dry_run: bool = False,
     key: str | None = None,
     require_signature: bool = False,
+    public: bool = False,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
     `max_bytes` limits the bundle, compressed and decompressed. With `once`, a bundle that was
     imported into the workspace before is not imported again. `key` is trusted besides this server's
-    own keys.
+    own keys. Without a valid signature of a known key, the room is public only with `public`.
 
     Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
@@ -164,14 +168,16 @@ def import_room(
     with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
         status = check_signature(bundle.signature, keys, required=require_signature)
         signed_by = bundle.signature if status is VerificationStatus.VALID else None
-        origin = BundleOrigin(
-            signed_by is not None,
-            is_own=signed_by is not None and signed_by.key_id in own_keys(),
-            server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-            hosts=_list_own_hosts(),
-        )
         context = _ImportContext(
-            operator, target, source, bundle, status, origin, now, progress_factory
+            operator,
+            target,
+            source,
+            bundle,
+            status,
+            build_origin(signed_by),
+            now,
+            progress_factory,
+            may_be_public=public or signed_by is not None,
         )
         # 4. With `once`, return the room of an earlier import of this bundle.
         with _lock_bundle(context) if once else nullcontext():
@@ -222,6 +228,16 @@ def check_signature(
             fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
         )
     return status
+
+
+def build_origin(signed_by: SignatureDocument | None) -> BundleOrigin:
+    """Return what a bundle proves; `signed_by` is None unless a known key has signed it."""
+    return BundleOrigin(
+        signed_by is not None,
+        is_own=signed_by is not None and signed_by.key_id in own_keys(),
+        server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+        hosts=_list_own_hosts(),
+    )
 
 
 def _list_own_hosts() -> frozenset[str]:
@@ -330,7 +346,7 @@ def _write_room(context: _ImportContext) -> Room:
         room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
         name=source.name,
         topic=source.topic,
-        is_public=source.is_public,
+        is_public=source.is_public and context.may_be_public,
         visibility=source.visibility,
         read_role_slugs=source.read_role_slugs,
         created_at=source.created_at,
@@ -365,6 +381,9 @@ def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: Impo
         source_server_name=header.server_name,
         operator=context.operator.name,
         created_at=context.now,
+        tip_exported_at=header.exported_at,
+        tip_events=context.bundle.counts.events,
+        tip_room=build_tip_room(header.room),
     )
     record_audit(
         operator=context.operator,
@@ -384,6 +403,11 @@ def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: Impo
     complete_intent(intent)
     increment_counter(IMPORTS_COUNTER)
     increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
+
+
+def build_tip_room(room: RoomInfo) -> Row:
+    """Return the fields of a room that follow its source, unless they were changed here."""
+    return {name: getattr(room, name) for name in FOLLOWED_FIELDS}
 
 
 IMPORTS_COUNTER, IMPORT_BYTES_COUNTER = "room_imports", "room_import_media_bytes"
@@ -435,6 +459,8 @@ def _iter_warnings(
             f"{pluralize(rewriter.replaced_senders, 'event')} from earlier imports got the sender "
             "of this bundle: only a signature from a known key proves an earlier one."
         )
+    if room.is_public:
+        yield publication_warning(room.name, is_public=context.may_be_public)
     if window:
         since = f"since {window.since} and " if window.since else ""
         until = window.until or "the export"
@@ -447,6 +473,15 @@ def _iter_warnings(
         yield f"{_format_attachments(plan.missing)} missing from the bundle."
     if plan.infected:
         yield f"{_format_attachments(plan.infected)} infected and not imported."
+
+
+def publication_warning(name: str, *, is_public: bool) -> str:
+    if is_public:
+        return f"Room {name!r} is public: everyone in the tenant can find and read it."
+    return (
+        f"Room {name!r} was public and is now private, because no known key has signed the bundle. "
+        "Pass --public to keep it public."
+    )
 
 
 def signature_warning(document: SignatureDocument | None, status: VerificationStatus) -> str | None:

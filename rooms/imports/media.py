@@ -157,7 +157,8 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
         media = _find_media(room.tenant_id, batch)
         ids.update((each.sha256, str(each.pk)) for each in media)
     for links in batched(_iter_links(plan, ids, room, now)):
-        RoomMedia.objects.bulk_create(links)
+        # An increment may list a name again that the room has.
+        RoomMedia.objects.bulk_create(links, ignore_conflicts=True)
     return {entry.media_id: ids[entry.sha256] for entry in plan.entries if entry.sha256 in ids}
 
 
@@ -183,5 +184,6 @@ def _iter_links(
                 room=room,
                 media_id=ids[entry.sha256],
                 name=entry.name,
+                source_media_id=entry.media_id,
                 created_at=now,
             )

@@ -79,14 +79,16 @@ def _require_editor(target: ImportTarget) -> None:
         )
 
 
-def ensure_quota(tenant: Tenant, *, added_bytes: int, written: bool = False) -> None:
+def ensure_quota(
+    tenant: Tenant, *, added_bytes: int, written: bool = False, adds_room: bool = True
+) -> None:
     """Check that one more room and these bytes fit. Raises `TenantQuotaExceeded`.
 
     `written` means that their rows were already inserted in this transaction. A tenant that
     exceeds its storage limit may still import a room that adds no bytes.
     """
     max_rooms, rooms = tenant.max_rooms, rooms_per_tenant([tenant.pk])[tenant.pk] - written
-    if max_rooms is not None and rooms + 1 > max_rooms:
+    if adds_room and max_rooms is not None and rooms + 1 > max_rooms:
         raise _build_quota_error(tenant, f"{rooms:,} of {max_rooms:,} rooms are in use")
     if tenant.max_storage_mb is None or not added_bytes:
         return

@@ -16,6 +16,7 @@ from federation.keys.signing import (
     own_keys,
 )
 from rooms.bundle.archive.reader import Archive
+from rooms.bundle.chain import find_all, open_chain_files
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import ManifestHeader
@@ -30,6 +31,7 @@ from rooms.errors import BundleError, BundleNotVerified
 from rooms.imports.source import open_seekable
 from scaiwave.console.columns import ColumnType, Row
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
 from scaiwave.core.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.storage.error_mapping import translate_errors
@@ -164,7 +166,7 @@ def verify_bundle(
             closing(ReferenceIndex()) as references,
         ):
             archive = Archive(source.file, max_bytes)
-            validator = BundleValidator(archive, problems.append, progress)
+            validator = BundleValidator(archive, problems.append, progress, find_all)
             header, counts = validator.run(references, cut_references=False) or (None, None)
     except BundleError as error:
         error.fix = error.advice
@@ -179,6 +181,84 @@ def verify_bundle(
         problems,
         require_signature,
     )
+
+
+@dataclass(frozen=True)
+class VerifiedChain:
+    """A valid chain: the room after each link, and what is known about the signatures."""
+
+    links: Sequence[Row]
+    status: VerificationStatus
+    require_signature: bool
+
+    @property
+    def sentence(self) -> str:
+        whole = f"The chain of {pluralize(len(self.links), 'bundle')} is valid."
+        if self.status is VerificationStatus.VALID:
+            return f"{whole} Every bundle is signed with a known key."
+        return f"{whole} Not every bundle is signed with a known key."
+
+    @property
+    def error(self) -> BundleNotVerified | None:
+        """Return the error of a chain that must not be trusted."""
+        if self.status is VerificationStatus.WRONG:
+            return BundleNotVerified("A signature of the chain is not valid.")
+        if self.require_signature and self.status is not VerificationStatus.VALID:
+            return BundleNotVerified(
+                "A bundle of the chain has no signature from a known key, which "
+                "--require-signature demands.",
+                fix="If you trust the signer, pass its key with --key or --descriptor.",
+            )
+        return None
+
+    def document(self) -> Row:
+        return {
+            "valid": self.error is None,
+            "signature": self.status.value,
+            "links": list(self.links),
+        }
+
+
+def verify_chain(
+    *,
+    operator: Operator | None,
+    files: Sequence[Path],
+    max_bytes: int,
+    key: str | None = None,
+    descriptor: Path | None = None,
+    require_signature: bool = False,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> VerifiedChain:
+    """Validate a chain: every bundle, and the room after each link.
+
+    Takes the arguments of `verify_bundle`. Raises the first problem as `BundleError`.
+    """
+    keys = load_keys(operator, key, descriptor)
+    with open_chain_files(files, max_bytes=max_bytes, progress_factory=progress_factory) as chain:
+        statuses = [verify_signature(link.bundle.signature, keys).status for link in chain.links]
+        rows = [
+            {
+                "file": link.name,
+                "sequence": number,
+                "exported_at": link.header.exported_at,
+                "events": totals.events,
+                "media": totals.media,
+                "digest": totals.digest,
+                "manifest_sha256": link.bundle.manifest_sha256,
+                "signature": status.value,
+            }
+            for number, (link, totals, status) in enumerate(
+                zip(chain.links, chain.totals, statuses, strict=True)
+            )
+        ]
+    # The worst counts: one unsigned link makes the chain unsigned.
+    order = (
+        VerificationStatus.WRONG,
+        VerificationStatus.UNSIGNED,
+        VerificationStatus.UNKNOWN,
+        VerificationStatus.VALID,
+    )
+    return VerifiedChain(rows, min(statuses, key=order.index), require_signature)
 
 
 def load_keys(

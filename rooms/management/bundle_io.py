@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rooms.bundle.chain import MAX_LINKS
 from rooms.errors import ExportIncomplete
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from rooms.conversion.convert_rooms import ConversionResult
     from rooms.exports.export_room import ExportResult
     from rooms.exports.export_rooms import BulkExportResult
+    from rooms.exports.merge_bundles import BundleDiff
+    from rooms.imports.append_link import AppendResult
     from rooms.imports.import_room import ImportResult
-    from rooms.imports.verify_bundle import VerifiedBundle
+    from rooms.imports.verify_bundle import VerifiedBundle, VerifiedChain
     from rooms.transcripts.transcribe_room import TranscriptResult
     from tenants.lookup.serializers import Row
 
@@ -75,6 +78,25 @@ LOSS_COLUMNS = (
 )
 
 
+CHAIN_COLUMNS = (
+    Column("sequence", "Link", ColumnType.COUNT),
+    Column("exported_at", "Exported"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("digest", "Digest"),
+    Column("signature", "Signature"),
+    Column("file", "File"),
+)
+DIFF_COLUMNS = (
+    Column("change", "Change"),
+    Column("id", "ID"),
+    Column("event_type", "Type"),
+    Column("sender", "Sender"),
+    Column("created_at", "Sent"),
+    Column("changed_at", "Changed"),
+)
+
+
 @contextmanager
 def open_input(path: str | None, *, terminal_fix: str, unreadable_fix: str) -> Iterator[BinaryIO]:
     """Open the file, or stdin for None. Raises `UsageError` with one of the fixes."""
@@ -100,6 +122,74 @@ def print_import_result(output: Output, imported: ImportResult) -> None:
     output.print_line(imported.sentence)
     is_new = imported.imported or imported.dry_run
     output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
+
+
+def print_append_result(output: Output, appended: AppendResult) -> None:
+    for warning in appended.warnings:
+        output.warn(warning)
+    if output.as_json:
+        output.print_json(appended.document())
+        return
+    output.print_line(appended.sentence)
+    for count, text in (
+        (appended.kept_local, "{} kept as changed here."),
+        (appended.references_cut, "{} lost a reference to a deleted event, or were deleted."),
+    ):
+        if count:
+            output.print_line(text.format(pluralize(count, "event")))
+
+
+@contextmanager
+def print_chain_import(
+    output: Output,
+) -> Iterator[Callable[[ImportResult | AppendResult], None]]:
+    """Yield a function that prints each result, as one JSON document at the end."""
+    from rooms.imports.append_link import AppendResult
+
+    documents: list[Row] = []
+
+    def on_result(result: ImportResult | AppendResult) -> None:
+        if output.as_json:
+            if isinstance(result, AppendResult):
+                documents.append(result.document())
+            else:
+                documents.append(build_import_document(result))
+            return
+        for warning in result.warnings:
+            output.warn(warning)
+        output.print_line(result.sentence)
+
+    yield on_result
+    if output.as_json:
+        changed = any(document["changed"] for document in documents)
+        output.print_json({"changed": changed, "links": documents})
+
+
+def check_import_usage(file: str | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for options that don't belong together."""
+    is_chain = bool(options["chain"])
+    if is_chain and (options["append"] or options["once"] or file):
+        raise UsageError(
+            "Can't combine --chain with --append, --once or --input.",
+            fix="Leave them out: --chain imports what is missing.",
+        )
+    if options["append"] and options["once"]:
+        raise UsageError(
+            "Can't combine --append with --once.",
+            fix="Leave out --once: no link is imported twice.",
+        )
+    if options["to_sequence"] is not None and not is_chain:
+        raise UsageError("--to-sequence needs --chain.", fix="Pass --chain DIR.")
+    is_local = options["keep_local"] or options["take_theirs"]
+    if is_local and not (is_chain or options["append"]):
+        raise UsageError(
+            "--keep-local and --take-theirs need --append or --chain.", fix="Leave them out."
+        )
+    if is_chain and options["dry_run"]:
+        raise UsageError(
+            "Can't combine --chain with --dry-run: a link is checked against the ones before it.",
+            fix="Check the files with `scaiwave room verify --chain`.",
+        )
 
 
 def build_import_document(imported: ImportResult) -> Row:
@@ -135,6 +225,27 @@ def print_verification(output: Output, verified: VerifiedBundle) -> None:
         raise verified.error
 
 
+def print_chain_verification(output: Output, chains: Sequence[VerifiedChain]) -> None:
+    """Print the chains, then raise the error of the first one that must not be trusted."""
+    if output.as_json:
+        output.print_json({"chains": [verified.document() for verified in chains]})
+    else:
+        for verified in chains:
+            output.print_table("links", CHAIN_COLUMNS, verified.links)
+            output.print_line(verified.sentence)
+    for verified in chains:
+        if verified.error is not None:
+            raise verified.error
+
+
+def print_diff(output: Output, diff: BundleDiff) -> None:
+    if output.as_json:
+        output.print_json(diff.document())
+    else:
+        output.print_table("events", DIFF_COLUMNS, diff.events)
+        output.print_line(diff.sentence)
+
+
 def check_export_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
     """Raises `UsageError` for options that don't belong together."""
     if options["force"] and output is None:
@@ -154,6 +265,7 @@ def check_export_usage(room: str | None, output: Path | None, options: Mapping[s
             "No room was given.",
             fix="Name a room by its ID or alias, or pass --all and --output-dir DIR.",
         )
+    _check_chain_usage(options)
     is_stdout = output is None and not options["all"]
     if is_stdout and options["json"]:
         raise UsageError(
@@ -167,10 +279,36 @@ def check_export_usage(room: str | None, output: Path | None, options: Mapping[s
         )
 
 
+def _check_chain_usage(options: Mapping[str, Any]) -> None:
+    if options["incremental"] and not options["all"]:
+        raise UsageError(
+            "--incremental needs --all.", fix="For one room, pass its bundles with --since-bundle."
+        )
+    if options["since_bundle"] and options["all"]:
+        raise UsageError(
+            "Can't combine --since-bundle with --all.", fix="Pass --incremental instead."
+        )
+    is_chain = options["incremental"] or options["since_bundle"]
+    if is_chain and (options["since"] or options["until"]):
+        raise UsageError(
+            "Can't combine a period with a chain, which is of a whole room.",
+            fix="Leave out --since and --until.",
+        )
+    if options["even_if_empty"] and not is_chain:
+        raise UsageError(
+            "--even-if-empty needs --since-bundle or --incremental.",
+            fix="Leave it out: a whole bundle is always written.",
+        )
+    if not 1 <= options["full_every"] < MAX_LINKS:
+        raise UsageError(
+            f"--full-every is not between 1 and {MAX_LINKS - 1}.", fix="Pass such a number."
+        )
+
+
 def print_export(output: Output, result: ExportResult, file: Path | None) -> None:
     """Print to stderr if stdout is the bundle."""
     if output.as_json:
-        output.print_json({**result.document(), "file": str(file)})
+        output.print_json({**result.document(), "file": str(file) if result.size else None})
     print_sentence = output.print_line if file else output.log
     for sentence in result.sentences():
         print_sentence(sentence)

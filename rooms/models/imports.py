@@ -58,7 +58,7 @@ class ImportIntent(models.Model):
 
 
 class RoomImport(models.Model):
-    """The bundle that a room was imported from; deleted with the room."""
+    """The bundle that a room was imported from, and its increments; deleted with the room."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="room_imports", db_index=False)
@@ -70,6 +70,13 @@ class RoomImport(models.Model):
     source_server_name = models.CharField("exporting server", max_length=255, blank=True)
     operator = models.CharField(max_length=1000)
     created_at = models.DateTimeField()
+    links = models.JSONField(
+        "increments", default=list, blank=True, help_text="SHA-256 of the manifest of each"
+    )
+    # As the last bundle had them; empty for a room that was imported before increments existed.
+    tip_exported_at = models.DateTimeField("last export", null=True, blank=True)
+    tip_events = models.BigIntegerField("events at the last export", null=True, blank=True)
+    tip_room = models.JSONField("room at the last export", null=True, blank=True)
 
     class Meta:
         db_table = "sw_room_imports"

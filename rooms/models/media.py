@@ -80,6 +80,9 @@ class RoomMedia(models.Model):
     # Files can't be deleted before the rooms they are attached to.
     media = models.ForeignKey(Media, models.RESTRICT, related_name="in_rooms")
     name = models.CharField(max_length=255)
+    source_media_id = models.UUIDField(
+        "ID in the bundle", null=True, blank=True, help_text="on the server that exported the room"
+    )
     created_at = models.DateTimeField()
 
     class Meta:

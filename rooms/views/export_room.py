@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from typing import Protocol
 from urllib.parse import quote
 
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
 from rooms.bundle.format import sanitize_file_name
 from rooms.exports.export_room import export_as_participant
+from rooms.exports.increments import export_increment_as_participant
 from rooms.models import Room
 from rooms.views.authentication import authenticate
 from scaiwave.web.api import BadApiRequest, api_view
@@ -21,13 +22,29 @@ from scaiwave.web.transfers import reserve_transfer
 
 @api_view("GET")
 def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
+    """Respond 204 if nothing has changed since the bundle of `since_bundle`."""
     require_http_1_1(request)
     caller = authenticate(request)
-    return stream_bundle(
-        request,
-        lambda: export_as_participant(caller=caller, room=room, now=timezone.now()),
-        transfers_of=str(caller.participant.pk),
-    )
+    since = request.GET.get("since_bundle")
+
+    def start() -> BundleStream:
+        if since is None and request.GET.get("increments") not in {"1", "true"}:
+            return export_as_participant(caller=caller, room=room, now=timezone.now())
+        export = export_increment_as_participant(
+            caller=caller, room=room, since=since, now=timezone.now()
+        )
+        if export is None:
+            raise _NothingChanged
+        return export
+
+    try:
+        return stream_bundle(request, start, transfers_of=str(caller.participant.pk))
+    except _NothingChanged:
+        return HttpResponse(status=204)
+
+
+class _NothingChanged(Exception):
+    """There is no bundle to send."""
 
 
 class BundleStream(ClosableIterator, Protocol):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
 from rooms.errors import WorkspaceForbidden
+from rooms.imports.append_link import LocalChanges, append_link
 from rooms.imports.import_room import import_room
 from rooms.views.authentication import authenticate
 from rooms.views.upload import read_upload
@@ -19,7 +22,7 @@ from scaiwave.web.transfers import reserve_transfer
 
 @api_view("POST")
 def import_room_view(request: HttpRequest) -> HttpResponseBase:
-    """Respond 201 for a new room, 200 if `once` found the room of an earlier import."""
+    """Respond 201 for a new room, 200 for an increment, or if `once` found an earlier import."""
     caller = authenticate(request)
     max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
     # The workspace is only known from the body; these checks keep callers who can't import anywhere
@@ -31,16 +34,23 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
         reserve_transfer(str(caller.participant.pk)),
         read_upload(request, max_bytes=max_bytes) as upload,
     ):
-        imported = import_room(
-            operator=caller.operator,
-            tenant=str(caller.tenant.pk),
-            workspace=upload.workspace,
-            participant=str(caller.participant.pk),
-            file=upload.file,
-            max_bytes=max_bytes,
-            now=timezone.now(),
-            once=upload.once,
-            cut_references=upload.cut_references,
-            require_signature=upload.require_signature,
-        )
+        arguments: dict[str, Any] = {
+            "operator": caller.operator,
+            "tenant": str(caller.tenant.pk),
+            "workspace": upload.workspace,
+            "participant": str(caller.participant.pk),
+            "file": upload.file,
+            "max_bytes": max_bytes,
+            "now": timezone.now(),
+            "cut_references": upload.cut_references,
+            "require_signature": upload.require_signature,
+            "public": upload.public,
+        }
+        if upload.append:
+            local_changes = LocalChanges.from_flags(
+                keep_local=upload.keep_local, take_theirs=upload.take_theirs
+            )
+            appended = append_link(**arguments, local_changes=local_changes)
+            return json_response(appended.document())
+        imported = import_room(**arguments, once=upload.once)
     return json_response(imported.document(), status=201 if imported.imported else 200)

@@ -22,7 +22,9 @@ BUNDLE = "bundle"
 MAX_OVERHEAD_BYTES = MIB
 """How much larger than the bundle a request may be: the other fields and the multipart headers."""
 
-FLAGS = ("once", "cut_references", "require_signature")
+FLAGS = (
+    "once", "cut_references", "require_signature", "append", "keep_local", "take_theirs", "public",
+)  # fmt: skip
 _FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -35,6 +37,10 @@ class Upload:
     once: bool
     cut_references: bool
     require_signature: bool
+    append: bool
+    keep_local: bool
+    take_theirs: bool
+    public: bool
 
 
 @contextmanager
@@ -53,7 +59,9 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
             fields, files = MultiPartParser(request.META, reader, [handler]).parse()
         if body.count < length:
             raise BadApiRequest("The request ended before its Content-Length.")
-        yield _build_upload(handler.file, fields, files)
+        given = {name: str(value) for name, value in fields.items()}
+        given.setdefault("append", request.GET.get("append", ""))
+        yield _build_upload(handler.file, given, files)
 
 
 def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:

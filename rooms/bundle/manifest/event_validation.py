@@ -19,7 +19,7 @@ import msgspec
 from rooms.bundle import strict_json
 from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MAX_CONTENT_BYTES, MAX_DEPTH
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, try_decode
+from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, LinkEvent, try_decode
 from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
 from rooms.bundle.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
@@ -58,8 +58,11 @@ _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class ValidatingEventDecoder:
     """Counts the events, so that an error can name the one it is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[BundleEvent] = BundleEvent) -> None:
         self.count = 0
+        self._kind = kind
+        # In an increment, each event has another key, `change`, whose value is a text.
+        self._required_texts = _REQUIRED_TEXTS + 2 * (kind is LinkEvent)
         self._last_position = 0
         # Hours whose timestamps are known to be valid: most events are from a few hours.
         self._hours: set[str] = set()
@@ -69,8 +72,8 @@ class ValidatingEventDecoder:
 
         None counts nothing, so that `decode_one` can read and decide about the same events.
         """
-        batch = try_decode(body)
-        if not batch or not (decoded := _count_decoded(batch.columns)):
+        batch = try_decode(body, self._kind)
+        if not batch or not (decoded := _count_decoded(batch.columns, self._required_texts)):
             return None
         if not (
             _is_lossless(body, decoded)
@@ -111,7 +114,7 @@ class ValidatingEventDecoder:
         raw = b""
         try:
             raw = stream.read_value()
-            return msgspec.convert(strict_json.loads(raw), BundleEvent), len(raw)
+            return msgspec.convert(strict_json.loads(raw), self._kind), len(raw)
         except StrictJSONError as error:
             problem = str(error)
         except msgspec.ValidationError as error:
@@ -271,7 +274,7 @@ def _count_escaped_quotes(body: bytes) -> int | None:
     return count + rest.replace(b"\\\\", b"").count(b'\\"')
 
 
-def _count_decoded(columns: Columns) -> _Decoded | None:
+def _count_decoded(columns: Columns, required_texts: int) -> _Decoded | None:
     """Count the keys and texts; None if an event is too deep or has an integer out of range.
 
     Goes level by level, so that each step handles many values at once. An optional key is counted
@@ -279,7 +282,7 @@ def _count_decoded(columns: Columns) -> _Decoded | None:
     has more texts than are counted, so `decode_one` reads its events.
     """
     events = len(columns.ids)
-    count = _REQUIRED_TEXTS * events
+    count = required_texts * events
     for optional in (columns.event_uuids, columns.edited_times, columns.redacted_times):
         count += 2 * (events - optional.count(None))  # the key and its text
     count += sum(columns.do_not_index)  # the key

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from itertools import islice
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +36,12 @@ class BundleEvent(Struct, gc=False):
     do_not_index: bool = False
 
 
+class LinkEvent(BundleEvent, gc=False, kw_only=True):
+    """An event of an increment."""
+
+    change: Literal["added", "changed"]
+
+
 class Columns(NamedTuple):
     """The fields of several events, in the same order as in `BundleEvent`."""
 
@@ -58,10 +65,14 @@ class Batch(list[BundleEvent]):
     @cached_property
     def columns(self) -> Columns:
         """Return the fields in columns, which takes as long as reading six fields one by one."""
-        return Columns._make(zip(*map(msgspec.structs.astuple, self), strict=True))
+        columns = zip(*map(msgspec.structs.astuple, self), strict=True)
+        return Columns._make(islice(columns, len(Columns._fields)))
 
 
-_decode = msgspec.json.Decoder(list[BundleEvent]).decode
+_DECODERS: dict[type[BundleEvent], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+    for kind in (BundleEvent, LinkEvent)
+}
 
 
 class EventDecoder(Protocol):
@@ -114,10 +125,10 @@ def _decode_each(stream: JsonStream, decoder: EventDecoder, until: int) -> tuple
             return batch, True
 
 
-def try_decode(body: bytes) -> Batch | None:
+def try_decode(body: bytes, kind: type[BundleEvent]) -> Batch | None:
     """Decode with msgspec, which keeps the last of two equal keys and ignores unknown ones."""
     try:
-        return Batch(_decode(body))
+        return Batch(_DECODERS[kind].decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -125,8 +136,27 @@ def try_decode(body: bytes) -> Batch | None:
 class TrustedEventDecoder:
     """Decodes a manifest that was validated before."""
 
+    def __init__(self, kind: type[BundleEvent]) -> None:
+        self._kind = kind
+
     def decode_batch(self, body: bytes) -> Batch | None:
-        return try_decode(body)
+        return try_decode(body, self._kind)
 
     def decode_one(self, stream: JsonStream) -> BundleEvent:
-        return msgspec.convert(strict_json.loads(stream.read_value()), BundleEvent)
+        return msgspec.convert(strict_json.loads(stream.read_value()), self._kind)
+
+
+class TextDecoder:
+    """Yields the events of a manifest that was validated before as they are written."""
+
+    def decode_batch(self, body: bytes) -> Any:
+        try:
+            return _split(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+
+    def decode_one(self, stream: JsonStream) -> Any:
+        return stream.read_value()
+
+
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -12,7 +14,10 @@ from rooms.bundle import strict_json
 from rooms.bundle.format import (
     EXPORTABLE_ROOM_TYPES,
     FORMAT,
+    INCREMENT,
+    INCREMENT_VERSION,
     MANIFEST,
+    MAX_DELETED,
     MAX_EVENT_BYTES,
     MAX_HEADER_BYTES,
     MAX_MEDIA,
@@ -21,13 +26,19 @@ from rooms.bundle.format import (
 )
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
-from rooms.bundle.manifest.events import Batch, iter_batches
+from rooms.bundle.manifest.events import Batch, LinkEvent, iter_batches
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import (
+    INCREMENT_KEYS,
     KEYS,
+    ChainPosition,
+    ChainTotals,
+    Increment,
+    LinkSender,
     ManifestHeader,
     MediaEntry,
     Name,
+    RemovedMedia,
     RoomInfo,
     Sender,
     TimeWindow,
@@ -36,9 +47,10 @@ from rooms.bundle.manifest.schema import (
     manifest_error,
 )
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.errors import BundleVersion, ImportRefused
+from rooms.errors import NOTHING_IMPORTED, BundleVersion, ImportRefused
 
 _MAX_KEYS = 1000
+_MAX_BATCH = 1000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Variables, because a type checker does not accept these types as values.
@@ -48,9 +60,13 @@ _OPTIONAL_WINDOW: Any = TimeWindow | None
 T = TypeVar("T")
 
 
+FindOutside = Callable[[ManifestHeader, Sequence[str]], Iterable[str]]
+"""Returns the IDs of those events that exist outside the increment with this header."""
+
+
 @dataclass(frozen=True)
 class EventCounts:
-    """Numbers of events. An import writes `kept`; it strips the others.
+    """Numbers of events. An import writes `kept`; it strips the others. `added` is of an increment.
 
     `stripped` counts by type, except reactions and redactions whose target is missing.
     """
@@ -61,33 +77,40 @@ class EventCounts:
     references_cut: int = 0
     reactions_stripped: int = 0
     redactions_stripped: int = 0
+    added: int = 0
 
 
 class ManifestReader:
-    """Reads one manifest; afterwards `references` knows what an import does with each event."""
+    """Reads one manifest; afterwards `references` knows what an import does with each event.
 
-    def __init__(self, references: ReferenceIndex) -> None:
-        self._header = _HeaderParser()
+    The manifest of an increment is read only with `find_targets`, which finds the targets of
+    references that are not in it.
+    """
+
+    def __init__(self, references: ReferenceIndex, find_targets: FindOutside | None = None) -> None:
+        self._header = _HeaderParser(can_read_increments=find_targets is not None)
         self._references = references
+        self._find_targets = find_targets
         self._decoder = ValidatingEventDecoder()
         # For each sender the number and ID of its first event.
         self._senders: dict[str, tuple[int, str]] = {}
-        self._events_bytes = 0
+        self._events_bytes = self._added = 0
 
     def read(
         self, chunks: Iterator[bytes], *, cut_references: bool
     ) -> tuple[ManifestHeader, EventCounts]:
         """Validate the manifest. Raises `BundleError`, `ImportRefused` or `ContentTooLarge`."""
         stream = JsonStream(_refuse_byte_order_mark(chunks), max_bytes=MAX_EVENT_BYTES)
-        present = set()
+        present: set[str] = set()
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 self._read_field(stream, key)
+                self._header.require_order(key, present)
                 present.add(key)
             stream.expect_end()
         except StrictJSONError as error:
             raise manifest_error("The manifest", str(error)) from None
-        for key in KEYS:
+        for key in (*KEYS, *(INCREMENT_KEYS if self._header.is_increment else ())):
             if key not in present:
                 raise manifest_error("The manifest", f"has no `{key}`")
         header = self._header.build()
@@ -99,7 +122,13 @@ class ManifestReader:
                     event=number,
                     event_id=event_id,
                 )
-        dropped = self._references.resolve(may_cut=cut_references or header.window is not None)
+        find_targets = None
+        if header.increment and self._find_targets:
+            find_targets = partial(self._find_targets, header)
+        may_cut = cut_references or header.window is not None
+        dropped = self._references.resolve(may_cut=may_cut, find_targets=find_targets)
+        if header.increment:
+            header.increment.deleted = self._references.deleted_count
         return header, EventCounts(
             events=self._decoder.count,
             kept=self._decoder.count - self._references.dropped_count,
@@ -107,16 +136,17 @@ class ManifestReader:
             references_cut=dropped.references,
             reactions_stripped=dropped.reactions,
             redactions_stripped=dropped.redactions,
+            added=self._added,
         )
 
     def _read_field(self, stream: JsonStream, key: str) -> None:
         match key:
             case "events":
                 start = stream.position
+                if self._header.is_increment:
+                    self._decoder = ValidatingEventDecoder(LinkEvent)
                 for batch in iter_batches(stream, self._decoder):
-                    if new := set(batch.columns.sender_ids) - self._senders.keys():
-                        self._add_senders(batch, new)
-                    self._references.add(batch)
+                    self._add_batch(batch)
                 self._events_bytes = stream.position - start
             case "senders":
                 for sender_id in stream.iter_keys(max_keys=MAX_SENDERS):
@@ -126,9 +156,35 @@ class ManifestReader:
                 for raw in stream.iter_items(max_items=MAX_MEDIA):
                     self._header.add_media(raw)
                     self._check_header_size(stream)
+            case "deleted" | "media_removed" if self._header.is_increment:
+                self._read_removed(stream, key)
             case _:
                 self._header.add_field(key, stream.read_value())
         self._check_header_size(stream)
+
+    def _read_removed(self, stream: JsonStream, key: str) -> None:
+        """Read the IDs of deleted events, in batches, since there may be very many."""
+        if key == "media_removed":
+            for raw in stream.iter_items(max_items=MAX_MEDIA):
+                self._header.add_removed_media(raw)
+                self._check_header_size(stream)
+            return
+        items = stream.iter_items(max_items=MAX_DELETED)
+        while raws := list(islice(items, _MAX_BATCH)):
+            ids = [raw[1:-1].decode(errors="replace") for raw in raws]
+            for raw, event_id in zip(raws, ids, strict=True):
+                if raw[:1] != b'"' or not is_id(event_id):
+                    raise manifest_error("`deleted`", f"has an invalid ID: {raw!r:.60}")
+            self._references.add_deleted(ids)
+            self._check_header_size(stream)
+
+    def _add_batch(self, batch: Batch) -> None:
+        if new := set(batch.columns.sender_ids) - self._senders.keys():
+            self._add_senders(batch, new)
+        self._references.add(batch)
+        if self._header.is_increment:
+            links = cast(Iterable[LinkEvent], batch)
+            self._added += sum(event.change == "added" for event in links)
 
     def _add_senders(self, batch: Batch, new: set[str]) -> None:
         """Remember the first event of each, because `senders` may follow the events."""
@@ -155,8 +211,12 @@ def _refuse_byte_order_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
 class _HeaderParser:
     """Decodes the fields as they are read; refuses a room that can't be imported at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, can_read_increments: bool) -> None:
+        self.is_increment = False
+        self._can_read_increments = can_read_increments
         self._values: dict[str, Any] = {}
+        self._increment: dict[str, Any] = {}
+        self._removed: list[RemovedMedia] = []
         self._interned: dict[str, str] = {}
         self._senders: dict[str, Sender] = {}
         self._media: list[MediaEntry] = []
@@ -165,13 +225,7 @@ class _HeaderParser:
         subject = f"`{key}` of the manifest"
         match key:
             case "format" | "version":
-                value = _decode_field(raw, object, subject)
-                expected = FORMAT if key == "format" else VERSION
-                if value != expected or type(value) is not type(expected):
-                    raise BundleVersion(
-                        f"Unsupported bundle {key}: {value!r}; this release reads {expected!r}.",
-                        entry=MANIFEST,
-                    )
+                self._check_format(key, _decode_field(raw, object, subject))
             case "room":
                 self._values[key] = room = _decode_field(raw, RoomInfo, subject)
                 _require_importable(room)
@@ -180,15 +234,39 @@ class _HeaderParser:
             case "exported_at":
                 self._values[key] = timestamp = _decode_field(raw, str, subject)
                 _require_timestamp(timestamp, subject)
+            case "kind" if self.is_increment:
+                self._check_format(key, _decode_field(raw, str, subject))
+            case "chain" | "after" if self.is_increment:
+                type_: Any = ChainPosition if key == "chain" else ChainTotals
+                self._increment[key] = _decode_field(raw, type_, subject)
             case "generator" | "server_name":
                 self._values[key] = _decode_field(raw, _NAME, subject)
             case _:
                 _decode_field(raw, object, subject)
 
+    def _check_format(self, key: str, value: object) -> None:
+        if key == "version" and value == INCREMENT_VERSION and type(value) is int:
+            if not self._can_read_increments:
+                raise BundleVersion(
+                    "The bundle is an increment: it has only the changes since another bundle.",
+                    fix=f"{NOTHING_IMPORTED} Pass --append to import it into the room of that "
+                    "bundle, or join both with `scaiwave room merge`.",
+                    entry=MANIFEST,
+                )
+            self.is_increment = True
+            return
+        expected = {"format": FORMAT, "version": VERSION, "kind": INCREMENT}[key]
+        if value != expected or type(value) is not type(expected):
+            raise BundleVersion(
+                f"Unsupported bundle {key}: {value!r}; this release reads {expected!r}.",
+                entry=MANIFEST,
+            )
+
     def add_sender(self, sender_id: str, raw: bytes) -> None:
         if not is_id(sender_id):
             raise manifest_error(f"The sender {sender_id!r}", "has a key that is not an ID")
-        self._senders[sender_id] = _decode_field(raw, Sender, f"The sender {sender_id}")
+        kind = LinkSender if self.is_increment else Sender
+        self._senders[sender_id] = _decode_field(raw, kind, f"The sender {sender_id}")
 
     def add_media(self, raw: bytes) -> None:
         entry = _decode_field(raw, MediaEntry, f"Row {len(self._media) + 1:,} of `media`")
@@ -197,9 +275,24 @@ class _HeaderParser:
         entry.scan_status = self._interned.setdefault(entry.scan_status, entry.scan_status)
         self._media.append(entry)
 
+    def add_removed_media(self, raw: bytes) -> None:
+        self._removed.append(_decode_field(raw, RemovedMedia, "A value of `media_removed`"))
+
+    def require_order(self, key: str, present: set[str]) -> None:
+        """Require that it is known early what an increment is. Raises `BundleBadManifest`."""
+        if self.is_increment and key == "version" and not present <= {"format"}:
+            raise manifest_error("The manifest of an increment", "does not begin with `version`")
+        if self.is_increment and "events" in present:
+            raise manifest_error("The manifest of an increment", "does not have `events` last")
+
     def build(self) -> ManifestHeader:
         """Return the header, after the manifest has ended."""
-        return ManifestHeader(**self._values, senders=self._senders, media=self._media)
+        header = ManifestHeader(**self._values, senders=self._senders, media=self._media)
+        if self.is_increment:
+            if header.window is not None:
+                raise manifest_error("The manifest of an increment", "has a `window`")
+            header.increment = Increment(**self._increment, media_removed=self._removed)
+        return header
 
 
 def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
@@ -217,6 +310,8 @@ def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
 def _check_dates(value: Any, subject: str) -> None:
     match value:
         case RoomInfo(created_at=timestamp):
+            timestamps = [timestamp]
+        case ChainPosition(since=timestamp):
             timestamps = [timestamp]
         case TimeWindow(since=since, until=until):
             timestamps = [timestamp for timestamp in (since, until) if timestamp]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress, count
@@ -37,6 +37,9 @@ STRIP = 0
 IN_CONTENT = 1
 IN_ORIGINAL = 2
 
+FindTargets = Callable[[Sequence[str]], Iterable[str]]
+"""Returns the given IDs of events that exist outside the bundle; some may be no IDs at all."""
+
 ReferenceRow = tuple[int, str, bool, int, str]
 """A row of `refs`."""
 
@@ -52,17 +55,20 @@ _MAX_TARGET_CHARS = 60
 # and highest ID; n: number of the event; ids: the IDs to compare; needed: the event is
 # useless without its target; place: IN_CONTENT or IN_ORIGINAL; gone: events that are left out; cut:
 # events that lose references, in these places.
-_TABLES = """
+_SETTINGS = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -{cache};
+"""
+_TABLES = """
     CREATE TABLE batches (first INTEGER PRIMARY KEY, low TEXT, high TEXT, ids TEXT);
     CREATE TABLE ids (n INTEGER PRIMARY KEY, id TEXT NOT NULL);
     CREATE TABLE refs (n INTEGER, target TEXT, needed INTEGER, place INTEGER, kind TEXT);
     CREATE TABLE stripped (n INTEGER PRIMARY KEY);
     CREATE TABLE gone (n INTEGER PRIMARY KEY);
     CREATE TABLE cut (n INTEGER PRIMARY KEY, places INTEGER);
+    CREATE TABLE deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 _ADD_IDS = """
@@ -79,6 +85,7 @@ _FIND_DANGLING = """
     CREATE TABLE dangling AS
     SELECT n, min(target) AS target FROM refs
     WHERE NOT EXISTS (SELECT 1 FROM ids WHERE ids.id = refs.target)
+    AND target NOT IN (SELECT id FROM deleted)
     GROUP BY n
 """
 
@@ -116,7 +123,7 @@ class DroppedReferences:
 
 
 @contextmanager
-def _translate_sqlite_errors() -> Iterator[None]:
+def translate_index_errors() -> Iterator[None]:
     """Raise `DiskFull` if SQLite has no space for its temporary file."""
     try:
         yield
@@ -127,6 +134,15 @@ def _translate_sqlite_errors() -> Iterator[None]:
         ) from error
 
 
+def open_index(tables: str) -> sqlite3.Connection:
+    """Open a private database without a name, with these tables, inside a transaction."""
+    # Read in whichever thread writes the events to the database.
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.executescript(_SETTINGS.format(cache=_CACHE_KIB) + tables)
+    database.execute("BEGIN")
+    return database
+
+
 class ReferenceIndex:
     """Call `add` for each batch of events, then `resolve`, then `iter_pending_edits`.
 
@@ -134,11 +150,8 @@ class ReferenceIndex:
     """
 
     def __init__(self) -> None:
-        # Read in whichever thread writes the events to the database.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_TABLES.format(cache=_CACHE_KIB))
-        self._database.execute("BEGIN")
-        self._count = 0
+        self._database = open_index(_TABLES)
+        self._count = self.deleted_count = 0
         self.stripped: dict[str, int] = {}
         self._recent = _RecentEvents()
 
@@ -152,7 +165,7 @@ class ReferenceIndex:
         self._count += len(batch)
         low, high = min(columns.ids), max(columns.ids)
         self._recent.add(columns, low, high)
-        with _translate_sqlite_errors():
+        with translate_index_errors():
             # As one text, because a row for each takes as long as decoding the events; IDs need no
             # escaping.
             ids = '","'.join(columns.ids)
@@ -184,18 +197,57 @@ class ReferenceIndex:
             if not is_kept(target):
                 yield _build_row(number, kind, target, IN_ORIGINAL)
 
-    def resolve(self, *, may_cut: bool) -> DroppedReferences:
+    def add_deleted(self, ids: Sequence[str]) -> None:
+        with translate_index_errors():
+            try:
+                self._database.executemany("INSERT INTO deleted VALUES (?)", zip(ids))
+            except sqlite3.IntegrityError:
+                raise manifest_error("`deleted`", "has an ID twice") from None
+        self.deleted_count += len(ids)
+
+    def iter_deleted(self) -> Iterator[list[str]]:
+        """Yield the IDs of deleted events, ascending, in batches."""
+        last = ""
+        while True:
+            with translate_index_errors():
+                rows = self._run(
+                    "SELECT id FROM deleted WHERE id > ? ORDER BY id LIMIT ?", last, _MIN_RECENT
+                ).fetchall()
+            if not rows:
+                return
+            yield [event_id for (event_id,) in rows]
+            last = rows[-1][0]
+
+    def _add_outside_targets(self, find_targets: FindTargets) -> None:
+        """Add the targets that exist outside the bundle and stay, with negative numbers."""
+        missing = self._run(
+            "SELECT DISTINCT target FROM refs WHERE target NOT IN (SELECT id FROM ids) "
+            "AND target NOT IN (SELECT id FROM deleted)"
+        )
+        number = 0
+        while rows := missing.fetchmany(_MIN_RECENT):
+            for target in find_targets([target for (target,) in rows]):
+                number -= 1
+                self._run("INSERT INTO ids VALUES (?, ?)", number, target)
+
+    def resolve(
+        self, *, may_cut: bool, find_targets: FindTargets | None = None
+    ) -> DroppedReferences:
         """Find duplicate IDs and missing targets, and decide what an import does about them.
 
-        References to an event that is left out are always cut. Raises `BundleBadManifest` for
-        duplicate IDs, and `DanglingReference` for missing targets unless they may be cut.
+        References to an event that is left out or deleted are always cut. Raises
+        `BundleBadManifest` for duplicate IDs, and `DanglingReference` for missing targets unless
+        they may be cut.
         """
-        with _translate_sqlite_errors():
+        with translate_index_errors():
             self._require_unique()
+            self._require_not_deleted()
             self._run("CREATE INDEX refs_target ON refs (target)")
             if self._recent.are_unique:  # otherwise all IDs were compared
                 self._run(_ADD_TARGETS)
                 self._run("CREATE INDEX ids_id ON ids (id)")
+            if find_targets:
+                self._add_outside_targets(find_targets)
             if not may_cut:
                 self._require_targets()
             self._run(_FIND_GONE)
@@ -208,7 +260,7 @@ class ReferenceIndex:
 
     def iter_pending_edits(self) -> Iterator[tuple[int, int]]:
         """Yield the number of each event to be changed, ascending, and `STRIP` or the places."""
-        with _translate_sqlite_errors():
+        with translate_index_errors():
             rows = self._run(
                 "SELECT n, ? FROM gone UNION ALL SELECT n, places FROM cut ORDER BY n", STRIP
             )
@@ -249,6 +301,17 @@ class ReferenceIndex:
                 event=last,
                 event_id=duplicate,
             ) from None
+
+    def _require_not_deleted(self) -> None:
+        both = (
+            self.deleted_count
+            and self._run(
+                "SELECT value FROM batches, json_each(ids) "
+                "WHERE value IN (SELECT id FROM deleted) LIMIT 1"
+            ).fetchone()
+        )
+        if both:
+            raise manifest_error("`deleted`", f"has an event that is in `events`: {both[0]}")
 
     def _require_targets(self) -> None:
         self._run(_FIND_DANGLING)

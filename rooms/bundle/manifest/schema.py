@@ -28,6 +28,7 @@ _TIMESTAMP_PATTERN = re.compile(_TIMESTAMP)
 Id = Annotated[str, Meta(pattern=f"^{_UUID}\\Z")]
 Timestamp = Annotated[str, Meta(pattern=f"^{_TIMESTAMP}\\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Name = Annotated[str, Meta(max_length=255)]
 """The name of a server or a program."""
 
@@ -106,7 +107,7 @@ class MediaEntry(Struct):
     """One name of an attachment. `missing` is why its bytes are not in the archive."""
 
     media_id: Id
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    sha256: Sha256
     size: Count
     mime_type: Annotated[str, Meta(max_length=255)]
     scan_status: Annotated[str, Meta(pattern=r"^(pending|clean|infected)\Z")]
@@ -114,8 +115,51 @@ class MediaEntry(Struct):
     missing: Literal["infected", "lost", "left out"] | None
 
 
+class ChainPosition(Struct):
+    """Where an increment belongs: SHA-256 of the manifests of its base and of the link before."""
+
+    root: Sha256
+    parent: Sha256
+    sequence: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    since: Timestamp
+
+
+class RemovedMedia(Struct, frozen=True):
+    """One name of an attachment that the room no longer has."""
+
+    media_id: Id
+    name: Annotated[str, Meta(max_length=255)]
+
+
+class ChainTotals(Struct):
+    """The room after a link. `digest` is the sum of the digests of all events (`bundle.chain`)."""
+
+    events: Count
+    media: Count
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+
+
+class Increment(Struct):
+    """What only the manifest of an increment has. `deleted` counts the IDs in its `deleted`."""
+
+    chain: ChainPosition
+    media_removed: list[RemovedMedia]
+    after: ChainTotals
+    deleted: int = 0
+
+
+class LinkSender(Sender):
+    """A sender in an increment. `previous_fqid` is given if the address itself has changed."""
+
+    change: Literal["added", "changed"] | None = None
+    previous_fqid: Annotated[str, Meta(max_length=512)] | None = None
+
+
 class ManifestHeader(Struct):
-    """The manifest without its events. `window` is None for the whole room; senders are by ID."""
+    """The manifest without its events. `window` is None for the whole room; senders are by ID.
+
+    `increment` is None for a whole bundle.
+    """
 
     generator: Name
     server_name: Name
@@ -124,6 +168,12 @@ class ManifestHeader(Struct):
     window: TimeWindow | None
     senders: dict[str, Sender]
     media: list[MediaEntry]
+    increment: Increment | None = None
+
+    @property
+    def title(self) -> str:
+        """Return how texts name this bundle within its chain."""
+        return f"link {self.increment.chain.sequence:,}" if self.increment else "the base"
 
     @property
     def missing_media_count(self) -> int:
@@ -151,9 +201,13 @@ class BundleCounts(Struct):
         return cls(events, len(header.senders), len(header.media), header.missing_media_count)
 
 
-register_structs(ManifestHeader, SignedEntry)
+register_structs(ManifestHeader, SignedEntry, LinkSender)
 
-KEYS = ("format", "version", *ManifestHeader.__struct_fields__, "events")
+KEYS = (
+    "format", "version", "generator", "server_name", "exported_at", "room", "window", "senders",
+    "media", "events",
+)  # fmt: skip
+INCREMENT_KEYS = ("kind", "chain", "media_removed", "deleted", "after")
 
 
 def manifest_error(subject: str, problem: str, **details: Any) -> BundleBadManifest:

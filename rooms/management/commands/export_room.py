@@ -6,11 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
+from rooms.bundle.format import MIB
 from rooms.bundle.time_window import parse_time_window
 from rooms.exports.export_room import export_room
-from rooms.exports.export_rooms import export_rooms
+from rooms.exports.export_rooms import ChainOptions, export_rooms
+from rooms.exports.increments import export_increment
 from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.management.bundle_io import check_export_usage, print_bulk_export, print_export
 from scaiwave.cli.command import OperatorCommand
@@ -27,6 +30,7 @@ class Command(OperatorCommand):
         "scaiwave room export lobby --tenant acme > lobby.zip",
         "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",
         "scaiwave room export --all --tenant acme --output-dir /srv/bundles",
+        "scaiwave room export lobby --tenant acme --since-bundle lobby.zip --output changes.zip",
     )
     help = (
         "Export a room as a bundle: a ZIP file with its events and media, from one consistent "
@@ -57,6 +61,32 @@ class Command(OperatorCommand):
             metavar="DIR",
             help="with --all: directory for one <room-id>.zip per room; existing bundles are kept",
         )
+        add(
+            "--since-bundle",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="export only the changes since this bundle; repeat for a base and its increments",
+        )
+        add(
+            "--incremental",
+            action="store_true",
+            help="with --all: write a directory of bundles per room, each with the changes since "
+            "the one before",
+        )
+        add(
+            "--full-every",
+            type=int,
+            default=30,
+            metavar="N",
+            help="with --incremental: number of increments before a new whole bundle (default: 30)",
+        )
+        add(
+            "--even-if-empty",
+            action="store_true",
+            help="write an increment even if nothing has changed",
+        )
 
     def handle(self, room: str | None, output: Path | None, **options: Any) -> None:
         check_export_usage(room, output, options)
@@ -66,15 +96,34 @@ class Command(OperatorCommand):
             "window": parse_time_window(options["since"], options["until"], now=timezone.now()),
             "with_media": not options["no_media"],
         }
+        max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
         if room is None:
             with self.output.progress("Exporting rooms") as progress:
                 bulk_result = export_rooms(
                     **export_options,
                     directory=options["output_dir"],
                     clock=timezone.now,
+                    chains=ChainOptions(options["full_every"], options["even_if_empty"], max_bytes)
+                    if options["incremental"]
+                    else None,
                     progress=progress,
                 )
             print_bulk_export(self.output, bulk_result)
+            return
+        if options["since_bundle"]:
+            del export_options["window"]
+            with export_increment(
+                **export_options,
+                room=room,
+                since=options["since_bundle"],
+                now=timezone.now(),
+                max_bytes=max_bytes,
+                progress_factory=self.output.progress,
+            ) as export:
+                result = export.write(
+                    output, overwrite=options["force"], even_if_empty=options["even_if_empty"]
+                )
+            print_export(self.output, result, output)
             return
         with self.output.progress("Exporting events") as progress:
             start = partial(

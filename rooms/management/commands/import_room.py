@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
+from rooms.imports.append_link import LocalChanges, append_link, import_chain
 from rooms.imports.import_room import import_room
-from rooms.management.bundle_io import open_input, print_import_result
+from rooms.management.bundle_io import (
+    check_import_usage,
+    open_input,
+    print_append_result,
+    print_chain_import,
+    print_import_result,
+)
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -22,6 +30,8 @@ class Command(OperatorCommand):
         "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",
         "ssh old.example.com scaiwave room export launch --tenant acme | scaiwave room import "
         "sales --tenant acme --as @anna --once",
+        "scaiwave room import sales --tenant acme --as @anna --append < changes.zip",
+        "scaiwave room import sales --tenant acme --as @anna --chain /srv/bundles/<room-id>",
     )
     help = (
         "Import a bundle from stdin as a new room. The whole bundle is validated before anything "
@@ -62,25 +72,76 @@ class Command(OperatorCommand):
             help="fail unless the bundle has a valid signature from a known key",
         )
 
+        add(
+            "--append",
+            action="store_true",
+            help="import an increment into the room that its base was imported as",
+        )
+        add(
+            "--chain",
+            type=Path,
+            metavar="DIR",
+            help="import the base and all increments of a directory; continues where it ended",
+        )
+        add(
+            "--to-sequence",
+            type=int,
+            metavar="N",
+            help="with --chain: number of the last increment to import (default: all)",
+        )
+        add(
+            "--keep-local",
+            action="store_true",
+            help="keep events that were edited here since the last import",
+        )
+        add(
+            "--take-theirs",
+            action="store_true",
+            help="replace events that were edited here since the last import",
+        )
+        add(
+            "--public",
+            action="store_true",
+            help="keep a public room public even if no known key has signed the bundle",
+        )
+
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
+        check_import_usage(input, options)
+        arguments: dict[str, Any] = {
+            "operator": self.operator,
+            "workspace": workspace,
+            "tenant": options["tenant"],
+            "participant": options["participant"],
+            "max_bytes": settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            "now": timezone.now(),
+            "cut_references": options["cut_references"],
+            "dry_run": options["dry_run"],
+            "key": options["key"],
+            "require_signature": options["require_signature"],
+            "public": options["public"],
+            "progress_factory": self.output.progress,
+        }
+        local_changes = LocalChanges.from_flags(
+            keep_local=options["keep_local"], take_theirs=options["take_theirs"]
+        )
+        if options["chain"]:
+            with print_chain_import(self.output) as on_result:
+                import_chain(
+                    **arguments,
+                    chain=options["chain"],
+                    to_sequence=options["to_sequence"],
+                    local_changes=local_changes,
+                    on_result=on_result,
+                )
+            return
         with open_input(
             input,
             terminal_fix="Append `< bundle.zip` to the command, or pass --input bundle.zip.",
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
-            imported = import_room(
-                operator=self.operator,
-                workspace=workspace,
-                tenant=options["tenant"],
-                participant=options["participant"],
-                file=file,
-                max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
-                now=timezone.now(),
-                once=options["once"],
-                cut_references=options["cut_references"],
-                dry_run=options["dry_run"],
-                key=options["key"],
-                require_signature=options["require_signature"],
-                progress_factory=self.output.progress,
-            )
+            if options["append"]:
+                appended = append_link(**arguments, file=file, local_changes=local_changes)
+                print_append_result(self.output, appended)
+                return
+            imported = import_room(**arguments, file=file, once=options["once"])
         print_import_result(self.output, imported)

@@ -6,9 +6,14 @@ from typing import Any
 
 from django.conf import settings
 
+from rooms.bundle.chain import find_chains
 from rooms.bundle.format import MIB
-from rooms.imports.verify_bundle import verify_bundle
-from rooms.management.bundle_io import open_input, print_verification
+from rooms.imports.verify_bundle import verify_bundle, verify_chain
+from rooms.management.bundle_io import (
+    open_input,
+    print_chain_verification,
+    print_verification,
+)
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -21,6 +26,7 @@ class Command(OperatorCommand):
         "scaiwave room verify lobby.zip",
         "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
         "scaiwave room export lobby --tenant acme | scaiwave room verify - --json",
+        "scaiwave room verify --chain /srv/bundles/<room-id>",
     )
     help = (
         "Verify a bundle offline: all hashes, checksums, counts, events and the signature. Lists "
@@ -32,6 +38,14 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)"
+        )
+        parser.add_argument(
+            "--chain",
+            nargs="+",
+            type=Path,
+            metavar="PATH",
+            help="a bundle and its increments, or a directory with them: verify each, and the room "
+            "after each",
         )
         parser.add_argument(
             "--key",
@@ -50,19 +64,23 @@ class Command(OperatorCommand):
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:
+        checks = {
+            # If keys are given, the database and the network are not needed.
+            "operator": None if key or options["descriptor"] else self.operator,
+            "max_bytes": settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            "key": key,
+            "descriptor": options["descriptor"],
+            "require_signature": options["require_signature"],
+            "progress_factory": self.output.progress,
+        }
+        if paths := options["chain"]:
+            chains = [verify_chain(files=files, **checks) for files in find_chains(paths)]
+            print_chain_verification(self.output, chains)
+            return
         with open_input(
             None if bundle == "-" else bundle,
             terminal_fix="Name the file: `scaiwave room verify bundle.zip`.",
             unreadable_fix="Name a readable bundle.",
         ) as file:
-            verified = verify_bundle(
-                # If keys are given, the database and the network are not needed.
-                operator=None if key or options["descriptor"] else self.operator,
-                file=file,
-                max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
-                key=key,
-                descriptor=options["descriptor"],
-                require_signature=options["require_signature"],
-                progress_factory=self.output.progress,
-            )
+            verified = verify_bundle(file=file, **checks)
         print_verification(self.output, verified)

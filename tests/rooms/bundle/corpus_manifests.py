@@ -62,7 +62,7 @@ MANIFESTS: dict[str, BadManifest] = {
     "next version": BadManifest(
         make_manifest(version=2),
         BundleVersion,
-        "Unsupported bundle version: 2; this release reads 1.",
+        "The bundle is an increment: it has only the changes since another bundle.",
     ),
     "version as a text": BadManifest(
         make_manifest(version="1"),

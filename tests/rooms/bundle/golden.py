@@ -1,15 +1,17 @@
-"""Makes `golden-v1.zip`, a bundle that has everything that the format has.
+"""Makes `golden-v1.zip`, a bundle that has everything that the format has, and its increment.
 
-The file is kept, and every later release has to import it: `python -m tests.rooms.bundle.golden`
-wrote it once, and only a new version of the format may write another beside it.
+The files are kept, and every later release has to import them: `python -m
+tests.rooms.bundle.golden` wrote each once, and only a new version of the format may write another
+beside them.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import zipfile
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from tests.rooms.bundle.factories import (
 )
 
 GOLDEN = Path(__file__).with_name("golden-v1.zip")
+GOLDEN_INCREMENT = GOLDEN.with_name("golden-v2.zip")
 SEED = sha256(b"the key that signed the golden bundle").digest()
 PUBLIC_KEY = "ed25519:uLGTh3Ej5HVH1Dz68GU6CuPtDjvIYBBPYzVjRYXS8gE="
 
@@ -182,5 +185,54 @@ def make_golden() -> bytes:
     return make_zip(*parts, make_part("signature.json", json.dumps(signed_by).encode()))
 
 
+def make_golden_increment() -> bytes:
+    """The first increment of the golden bundle, with every kind of change."""
+    with zipfile.ZipFile(GOLDEN) as archive:
+        raw = archive.read("manifest.json")
+    base, root, data = json.loads(raw), sha256(raw).hexdigest(), b"new file"
+    first, *kept, last = base["events"]
+    changed = {**first, "content": {"msgtype": "swp.text", "body": "changed"}, "edited_at": WHEN}
+    added = make_event(900, content={"msgtype": "swp.text", "body": SCRIPTS})
+    after = sum(
+        int.from_bytes(blake2b(_encode(event), digest_size=16).digest())
+        for event in (changed, *kept, added)
+    )
+    row = make_media_row(data, "new.txt", mime_type="text/plain")
+    whole = {
+        **base,
+        "version": 2,
+        "kind": "increment",
+        "chain": {"root": root, "parent": root, "sequence": 1, "since": base["exported_at"]},
+        "after": {
+            "events": len(kept) + 2,
+            "media": len(base["media"]),
+            "digest": f"{after % 2**128:032x}",
+        },
+        "room": {**base["room"], "topic": "Changed"},
+        "senders": {
+            ANNA: {**base["senders"][ANNA], "display_name": "Deleted user", "avatar_url": "",
+                   "change": "changed", "previous_fqid": None},
+            **{
+                key: {**base["senders"][key], "change": None, "previous_fqid": None}
+                for key in {first["sender_id"], added["sender_id"]} - {ANNA}
+            },
+        },
+        "media": [row],
+        "media_removed": [{key: base["media"][1][key] for key in ("media_id", "name")}],
+        "deleted": [last["id"]],
+        "events": [{"change": "changed", **changed}, {"change": "added", **added}],
+    }  # fmt: skip
+    entries = make_entries(whole, ("new.txt", data))
+    parts = [make_part(name, content) for name, content in entries.items()]
+    signed_by = sign_document(make_signature(entries, whole, signed_at=WHEN))
+    return make_zip(*parts, make_part("signature.json", json.dumps(signed_by).encode()))
+
+
+def _encode(event: JSON) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode()
+
+
 if __name__ == "__main__":
-    GOLDEN.write_bytes(make_golden())
+    for path, make in ((GOLDEN, make_golden), (GOLDEN_INCREMENT, make_golden_increment)):
+        if not path.exists():
+            path.write_bytes(make())

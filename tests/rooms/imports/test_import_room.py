@@ -60,7 +60,8 @@ def contents(room: Room) -> list[dict[str, Any]]:
 
 
 def test_success_room(home: ImportTargetRows) -> None:
-    room = import_as_room(home, Bundle([make_event(1)], room={"is_public": True}))
+    bundle = Bundle([make_event(1)], room={"is_public": True})
+    room = import_as_room(home, bundle, public=True)
     assert (room.tenant, room.workspace, room.creator) == (home.tenant, home.workspace, home.anna)
     assert (room.name, room.topic, room.room_type) == ("Launch", "Up and away", "group")
     assert (room.is_public, room.visibility, room.read_role_slugs) == (True, "members", ["crew"])

@@ -7,11 +7,13 @@ import json
 import socket
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
 
+from rooms.bundle.chain import open_chain
 from tests.conftest import ON_POSTGRES
 from tests.rooms.views.live_server import LiveServer, wait_until
 from tests.rooms.views.sample_data import BIG_EVENTS
@@ -299,3 +301,54 @@ def _has_blocked_checkpoint(server: LiveServer) -> bool:
         connection.execute("PRAGMA busy_timeout = 0")
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return bool(busy)
+
+
+def test_success_increments(server: LiveServer) -> None:
+    """Bundles are known by the SHA-256 of their manifests, to the server that has sent them."""
+    base = export_since(server, increments="1")
+    assert read_manifest(base.content)["version"] == 1
+    assert export_since(server, since_bundle=hash_manifest(base)).status_code == 204
+    change = """
+from rooms.models import Event
+event = Event.objects.filter(room_id=%r).order_by("stream_position")[0]
+event.content = {"body": %r}
+event.save()
+report([])
+"""
+    server.run_python(change % (server.rooms["lobby"], "changed once"))
+    first = export_since(server, since_bundle=hash_manifest(base))
+    manifest = read_manifest(first.content)
+    assert (manifest["version"], manifest["chain"]["sequence"]) == (2, 1)
+    assert [event["change"] for event in manifest["events"]] == ["changed"]
+    server.run_python(change % (server.rooms["lobby"], "changed twice"))
+    second = export_since(server, since_bundle=hash_manifest(first))
+    assert read_manifest(second.content)["chain"]["sequence"] == 2
+    files = {str(number): response.content for number, response in enumerate((base, first, second))}
+    with open_chain(
+        [(name, io.BytesIO(data)) for name, data in files.items()], max_bytes=2**24
+    ) as chain:
+        assert chain.state.sequence == 2
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "../../etc/passwd", ""])
+def test_fail_increment_of_an_unknown_bundle(server: LiveServer, digest: str) -> None:
+    error = get_error(export_since(server, since_bundle=digest))
+    assert error[:2] == (409, "SW_ROOM_EXPORT_BASE_UNKNOWN")
+
+
+def test_fail_increments_of_another_room(server: LiveServer) -> None:
+    base = export_since(server, increments="1")
+    path = f"/v1/rooms/{server.rooms['big']}/export?since_bundle={hash_manifest(base)}"
+    error = get_error(server.get(path, server.token()))
+    assert error[:2] == (409, "SW_ROOM_EXPORT_BASE_UNKNOWN")
+
+
+def export_since(server: LiveServer, **query: str) -> httpx.Response:
+    with server.client() as client:
+        return client.get(f"/v1/rooms/{server.rooms['lobby']}/export", params=query)
+
+
+def hash_manifest(response: httpx.Response) -> str:
+    assert response.status_code == 200, response.text
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        return sha256(archive.read("manifest.json")).hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.rooms.increments.links import make_link
 from tests.rooms.views.live_server import LIMIT_MB, LiveServer
 from tests.rooms.views.test_http_export import get_error
 
@@ -208,3 +209,33 @@ def test_fail_too_large_while_it_is_read(server: LiveServer) -> None:
         "SW_BUNDLE_TOO_LARGE",
         f"The bundle is larger than {LIMIT_MB} MiB.",
     )
+
+
+def test_success_append(server: LiveServer, bundle: bytes) -> None:
+    room = post_import(server, bundle).json()["data"]["room"]["id"]
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        first, *_, last = json.loads(archive.read("manifest.json"))["events"]
+    new_id = "01990000-0000-7000-8000-00000000beef"
+    events = [
+        {"change": "changed", **first, "content": {"body": "changed"}},
+        {"change": "added", **last, "id": new_id, "stream_position": last["stream_position"] + 1},
+    ]
+    link = make_link(bundle, events)
+    path = f"{PATH}?append=1"
+    before = count_rooms(server)
+    for expected in (True, False):
+        files = {"bundle": ("link.zip", link, "application/zip")}
+        with server.client("anna") as client:
+            response = client.post(path, data={"workspace_id": "sales"}, files=files)
+        assert response.status_code == 200, response.text
+        document = response.json()["data"]
+        assert (document["room"]["id"], document["changed"]) == (room, expected)
+        assert document["events"]["added"] == document["events"]["changed"] == int(expected)
+    assert count_rooms(server) == before
+    assert get_error(post_import(server, link))[:2] == (400, "SW_BUNDLE_VERSION")
+    assert get_error(post_import(server, bundle, append="true"))[:2] == (
+        400,
+        "SW_BUNDLE_CHAIN_OTHER",
+    )
+    wrong = post_import(server, link, append="true", keep_local="true", take_theirs="true")
+    assert wrong.status_code == 400

@@ -1,0 +1,162 @@
+"""Keep the records of a room beside its chain, so that the next export need not read the chain.
+
+The file saves time and proves nothing: it counts only with a signature of this server's secret, and
+only for links whose manifests have the hashes in it. Anything else is read from the chain.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from msgspec import Struct
+
+from rooms.bundle.archive.reader import Archive
+from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch
+from rooms.bundle.format import MANIFEST
+from rooms.bundle.manifest.schema import ChainTotals, MediaEntry, RoomInfo, Sender
+from rooms.errors import BundleError
+from scaiwave.core.files import atomic_write, make_directories
+
+NAME = ".scaiwave-chain-index"
+_CHUNK_BYTES = 512 * RECORD_BYTES
+_MAC_BYTES = 32
+_MAX_SERVED = 5
+"""States that are kept of each room, for those who download increments."""
+
+
+class _Head(Struct):
+    """The state of the chain, and the hashes of its manifests, from the base on."""
+
+    links: list[str]
+    exported_at: str
+    server_name: str
+    room: RoomInfo
+    senders: dict[str, Sender]
+    media: list[MediaEntry]
+    totals: ChainTotals
+
+
+class CachedChain:
+    """Close it, or read its batches once."""
+
+    def __init__(self, file: BinaryIO, head: _Head) -> None:
+        self.links = head.links
+        self.state = ChainState(
+            head.links[0], head.links[-1], len(head.links) - 1, head.exported_at, head.server_name,
+            head.room, head.senders, {(row.media_id, row.name): row for row in head.media},
+            head.totals,
+        )  # fmt: skip
+        self._file = file
+
+    def iter_batches(self) -> Iterator[StateBatch]:
+        while records := self._file.read(_CHUNK_BYTES):
+            yield StateBatch(records)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_cache(directory: Path, files: Sequence[BinaryIO], max_bytes: int) -> CachedChain | None:
+    """Return the cached state of a chain, whose files may be in any order."""
+
+    def is_of(links: Sequence[str]) -> bool:
+        return sorted(_hash_manifest(each, max_bytes) for each in files) == sorted(links)
+
+    return _read(directory / NAME, is_of)
+
+
+def read_served(room_id: UUID, tip: str) -> CachedChain | None:
+    """Return the state after a bundle that this server sent, by the SHA-256 of its manifest."""
+    if not re.fullmatch("[0-9a-f]{64}", tip):
+        return None
+    return _read(_get_served_directory(room_id) / tip, lambda links: links[-1] == tip)
+
+
+def write_served(links: Sequence[str], state: ChainState, records: BinaryIO) -> None:
+    """Keep the state after a bundle that is being sent, and the last few of its room."""
+    directory = _get_served_directory(UUID(state.room.id))
+    make_directories(directory)
+    _write(directory / links[-1], links, state, records)
+    kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in kept[_MAX_SERVED:]:
+        path.unlink(missing_ok=True)
+
+
+def mask_sender(sender: Sender) -> Sender:
+    """Return a sender to compare with, without a name that would have to be erased here too."""
+    described = f"{sender.display_name}\0{sender.avatar_url}".encode()
+    return msgspec.structs.replace(sender, display_name=_sign([described]).hex(), avatar_url=None)
+
+
+def _get_served_directory(room_id: UUID) -> Path:
+    return Path(settings.HOME) / "room-exports" / str(room_id)
+
+
+def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | None:
+    try:
+        file = path.open("rb")
+    except OSError:
+        return None
+    try:
+        mac = file.read(_MAC_BYTES)
+        if hmac.compare_digest(mac, _sign(iter(lambda: file.read(_CHUNK_BYTES), b""))):
+            file.seek(_MAC_BYTES)
+            head = msgspec.json.decode(file.readline(), type=_Head)
+            if is_of(head.links):
+                return CachedChain(file, head)
+    except (BundleError, msgspec.MsgspecError):
+        pass  # Reading the chain reports what is wrong with it.
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
+
+
+def write_cache(
+    directory: Path, links: Sequence[str], state: ChainState, records: BinaryIO
+) -> None:
+    """Write the cache. A directory that can't be written to has none."""
+    with suppress(OSError):
+        _write(directory / NAME, links, state, records)
+
+
+def _write(path: Path, links: Sequence[str], state: ChainState, records: BinaryIO) -> None:
+    head = _Head(
+        list(links), state.exported_at, state.server_name, state.room, state.senders,
+        list(state.media.values()), state.totals,
+    )  # fmt: skip
+    encoded = msgspec.json.encode(head) + b"\n"
+    with atomic_write(path, keep_owner=False) as file:
+        file.write(_sign(_iter_content(encoded, records)))
+        file.writelines(_iter_content(encoded, records))
+
+
+def _iter_content(head: bytes, records: BinaryIO) -> Iterator[bytes]:
+    yield head
+    records.seek(0)
+    while chunk := records.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _sign(chunks: Iterable[bytes]) -> bytes:
+    signature = hmac.new(f"chain-index:{settings.SECRET_KEY}".encode(), digestmod=sha256)
+    for chunk in chunks:
+        signature.update(chunk)
+    return signature.digest()
+
+
+def _hash_manifest(file: BinaryIO, max_bytes: int) -> str:
+    digest = sha256()
+    for chunk in Archive(file, max_bytes).iter_entry(MANIFEST):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,431 @@
+"""Export what has changed in a room since a chain of bundles.
+
+The room is compared with the chain event by event, by content: a position or a time would miss
+events that were committed late, and rows that were changed without a mark.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from struct import Struct
+
+import msgspec
+
+from rooms.bundle.chain import (
+    ID_END,
+    ChainState,
+    Item,
+    StateBatch,
+    compare,
+    describe,
+    format_digest,
+    format_id,
+    join_change,
+    open_chain,
+    open_link,
+    sum_digests,
+)
+from rooms.bundle.manifest.references import open_index, translate_index_errors
+from rooms.bundle.manifest.schema import (
+    WHOLE_ROOM,
+    ChainPosition,
+    ChainTotals,
+    Increment,
+    LinkSender,
+    RemovedMedia,
+    Sender,
+)
+from rooms.bundle.writer import BundleWriter
+from rooms.errors import BundleChainOther, ExportBaseUnknown
+from rooms.exports.chain_cache import (
+    CachedChain,
+    mask_sender,
+    read_cache,
+    read_served,
+    write_cache,
+    write_served,
+)
+from rooms.exports.events import iter_texts
+from rooms.exports.export_room import (
+    ExportOptions,
+    ExportResult,
+    ExportRun,
+    LinkCounts,
+    RoomExport,
+    audit_export,
+    load_signer,
+    resolve_own_room,
+)
+from rooms.exports.sinks import write_to_file, write_to_stream
+from rooms.lookup.resolve import resolve_room
+from rooms.models import Room
+from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
+from scaiwave.core.files import translate_disk_full
+from scaiwave.core.operators import Operator, Permission
+from tenants.accounts.callers import Caller
+from tenants.lookup.resolve import resolve_tenant
+
+_TABLES = """
+    CREATE TABLE gone (id BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE new (id BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+# Before each event in the spool: its length, its ID, and whether it is known to be changed.
+_SPOOLED = Struct(">I16s?")
+
+
+class IncrementRun(ExportRun):
+    """The export of an increment. Call `find_changes`, then read `iter_parts`; `close` it."""
+
+    def __init__(
+        self,
+        room: Room,
+        options: ExportOptions,
+        state: ChainState,
+        before: Iterable[StateBatch],
+        *,
+        mask: Callable[[Sender], Sender] = lambda sender: sender,
+    ) -> None:
+        super().__init__(room, options)
+        self._mask = mask
+        self._state = state
+        self._before = before
+        self._index = open_index(_TABLES)
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self.records = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self.deleted = self.added = self.changed = 0
+
+    def close(self) -> None:
+        self._index.close()
+        self._spool.close()
+        self.records.close()
+
+    def find_changes(self) -> bool:
+        """Compare the room with the chain, and return whether anything has changed.
+
+        Raises `BundleChainOther` if the chain is of another room or later, and `DiskFull`.
+        """
+        state = self._state
+        if state.room.id != str(self.room.pk):
+            raise BundleChainOther(
+                f"The bundles are of room {state.room.id}, not of room {self.room.pk}."
+            )
+        with (
+            translate_disk_full(f"Not enough disk space in {tempfile.gettempdir()}."),
+            translate_index_errors(),
+            self.open_snapshot() as read_connection,
+        ):
+            if self.header.exported_at < state.exported_at:
+                raise BundleChainOther(
+                    f"The last bundle was exported at {state.exported_at}, which is later than now."
+                )
+            texts = iter_texts(
+                self.room.pk, senders=self.header.senders, read_connection=read_connection
+            )
+            used = {
+                sender_id
+                for old, new in compare(self._before, self._describe(texts))
+                for sender_id in self._store(old, new)
+            }
+        self._count()
+        return self._build_link(used)
+
+    def _describe(self, texts: Iterable[list[bytes]]) -> Iterator[StateBatch]:
+        """Describe the events of the room, and add up their digests."""
+        self._digest = 0
+        for part in texts:
+            batch = describe(part)
+            self._digest += sum_digests(batch.records)
+            self.records.write(batch.records)
+            self.event_count += len(part)
+            self.options.progress(self.event_count, self.event_total)
+            yield batch
+
+    def _store(self, old: Item | None, new: Item | None) -> Iterator[str]:
+        """Store a difference, and yield the sender of an event that the link will have."""
+        if old and not new:
+            self._index.execute("INSERT INTO gone VALUES (?)", (old.record[8:ID_END],))
+        if new:
+            key = new.record[8:ID_END]
+            if not old:
+                self._index.execute("INSERT INTO new VALUES (?)", (key,))
+            self._spool.write(_SPOOLED.pack(len(new.text), key, old is not None))
+            self._spool.write(new.text)
+            self.changed += 1
+            yield new.sender_id
+
+    def _count(self) -> None:
+        """Count the events. One at another position than before is both gone and new."""
+        gone, new, moved = self._index.execute(
+            "SELECT (SELECT count(*) FROM gone), count(*), count(gone.id) "
+            "FROM new LEFT JOIN gone USING (id)"
+        ).fetchone()
+        self.deleted, self.added = gone - moved, new - moved
+        self.changed -= self.added
+
+    def _build_link(self, used: set[str]) -> bool:
+        """Turn the header of the whole room into the one of the link."""
+        header, state = self.header, self._state
+        self.senders = header.senders
+        self.media = {(entry.media_id, entry.name): entry for entry in header.media}
+        removed = [RemovedMedia(*key) for key in state.media if key not in self.media]
+        present = {entry.sha256 for entry in state.media.values() if entry.missing is None}
+        header.media = [entry for key, entry in self.media.items() if state.media.get(key) != entry]
+        self._new_files = [entry for entry in header.media if entry.sha256 not in present]
+        links = {
+            key: _describe_sender(state.senders.get(key), header.senders[key], self._mask)
+            for key in header.senders
+        }
+        header.senders = {key: link for key, link in links.items() if link.change or key in used}
+        header.increment = Increment(
+            ChainPosition(state.root, state.tip, state.sequence + 1, state.exported_at),
+            removed,
+            ChainTotals(self.event_count, len(self.media), format_digest(self._digest)),
+        )
+        self.event_count = self.added + self.changed
+        return bool(
+            self.event_count
+            or self.deleted
+            or header.media
+            or removed
+            or header.room != state.room
+            or any(sender.change for sender in links.values())
+        )
+
+    def iter_parts(self) -> Generator[bytes]:
+        self.writer = BundleWriter(self.header)
+        yield from self.writer.encode_manifest(self._iter_events(), self._iter_deleted())
+        yield from self.iter_rest(self._new_files)
+
+    def _iter_deleted(self) -> Iterator[str]:
+        rows = self._index.execute("SELECT id FROM gone EXCEPT SELECT id FROM new ORDER BY 1")
+        for (key,) in rows:
+            yield format_id(key)
+
+    def _iter_events(self) -> Iterator[bytes]:
+        self._spool.seek(0)
+        separator = b""
+        while head := self._spool.read(_SPOOLED.size):
+            length, key, is_changed = _SPOOLED.unpack(head)
+            if not is_changed:
+                found = self._index.execute("SELECT 1 FROM gone WHERE id = ?", (key,)).fetchone()
+                is_changed = found is not None
+            yield separator + join_change(self._spool.read(length), is_changed=is_changed)
+            separator = b",\n"
+
+    def build_result(self, size: int) -> ExportResult:
+        link = LinkCounts(
+            self._state.sequence + 1,
+            self._state.exported_at,
+            self.added,
+            self.changed,
+            self.deleted,
+        )
+        return replace(super().build_result(size), link=link)
+
+    def build_state(self, tip: str) -> ChainState:
+        """Return the state after this link."""
+        header, state = self.header, self._state
+        if (increment := header.increment) is None:
+            raise RuntimeError("The changes were not looked for.")
+        masked = {key: self._mask(sender) for key, sender in self.senders.items()}
+        return ChainState(
+            state.root, tip, increment.chain.sequence, header.exported_at, header.server_name,
+            header.room, {**state.senders, **masked}, self.media, increment.after,
+        )  # fmt: skip
+
+
+def _describe_sender(
+    before: Sender | None, now: Sender, mask: Callable[[Sender], Sender]
+) -> LinkSender:
+    link = LinkSender(**msgspec.structs.asdict(now))
+    if before is None:
+        link.change = "added"
+    elif before != mask(now):
+        link.change = "changed"
+        link.previous_fqid = before.fqid if before.fqid != now.fqid else None
+    return link
+
+
+class RecordedRun(ExportRun):
+    """A whole export that keeps the records of its events, to begin a chain on this server."""
+
+    def iter_parts(self) -> Generator[bytes]:
+        self._digest = 0
+        with tempfile.TemporaryFile() as self._records:
+            yield from super().iter_parts()
+            tip, header = self.writer.manifest_sha256, self.header
+            media = {(entry.media_id, entry.name): entry for entry in header.media}
+            masked = {key: mask_sender(sender) for key, sender in header.senders.items()}
+            state = ChainState(
+                tip, tip, 0, header.exported_at, header.server_name, header.room, masked, media,
+                ChainTotals(self.event_count, len(media), format_digest(self._digest)),
+            )  # fmt: skip
+            write_served([tip], state, self._records)
+
+    def _stream_events(
+        self, total: int, read_connection: sqlite3.Connection | None
+    ) -> Generator[bytes]:
+        separator = b""
+        for texts in iter_texts(
+            self.room.pk, senders=self.header.senders, read_connection=read_connection
+        ):
+            records = describe(texts).records
+            self._records.write(records)
+            self._digest += sum_digests(records)
+            self.event_count += len(texts)
+            yield separator + b",\n".join(texts)
+            separator = b",\n"
+
+
+class _ServedExport(RoomExport):
+    """An increment over HTTP; closes its run, and keeps the state after it."""
+
+    def __init__(self, run: IncrementRun, cached: CachedChain) -> None:
+        super().__init__(run)
+        self._run = run
+        self._cached = cached
+        with ExitStack() as stack:
+            stack.callback(self.close)
+            self.has_changes = run.find_changes()
+            stack.pop_all()
+
+    def __next__(self) -> bytes:
+        try:
+            return super().__next__()
+        except StopIteration:
+            tip = self._run.writer.manifest_sha256
+            if not self._is_saved:
+                self._is_saved = True
+                links = [*self._cached.links, tip]
+                write_served(links, self._run.build_state(tip), self._run.records)
+            raise
+
+    _is_saved = False
+
+    def close(self) -> None:
+        super().close()
+        self._run.close()
+        self._cached.close()
+
+
+class IncrementExport(RoomExport):
+    """An increment to be read once, if `has_changes`. Made by `export_increment`."""
+
+    def __init__(self, run: IncrementRun, links: Sequence[str]) -> None:
+        super().__init__(run)
+        self._run = run
+        self._links = links
+        self.has_changes = run.find_changes()
+
+    def write(
+        self, target: Path | None, *, overwrite: bool = False, even_if_empty: bool = False
+    ) -> ExportResult:
+        """Write the increment to a file, or to stdout, unless nothing has changed.
+
+        Raises the errors of `write_to_file` and `write_to_stream`.
+        """
+        if not self.has_changes and not even_if_empty:
+            return self._run.build_result(0)
+        if target is None:
+            return write_to_stream(lambda: self, sys.stdout.buffer)
+        result = write_to_file(lambda: self, target, overwrite=overwrite)
+        if tip := result.manifest_sha256:
+            links, run = [*self._links, tip], self._run
+            write_cache(target.parent, links, run.build_state(tip), run.records)
+        return result
+
+
+@contextmanager
+def export_increment(
+    *,
+    operator: Operator,
+    tenant: str,
+    room: str,
+    since: Sequence[Path],
+    with_media: bool,
+    now: datetime,
+    max_bytes: int,
+    progress_factory: ProgressFactory,
+) -> Iterator[IncrementExport]:
+    """Find out what has changed in a room since a chain, whose files may be in any order.
+
+    Raises the errors of `export_room`, and of `start_increment`.
+    """
+    operator.require(Permission.EXPORT_ROOMS)
+    resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    signer = load_signer(now)
+    with progress_factory("Comparing events") as progress:
+        options = ExportOptions(WHOLE_ROOM, with_media, now, signer, progress)
+        with start_increment(
+            operator=operator,
+            room=resolved,
+            options=options,
+            since=since,
+            max_bytes=max_bytes,
+            progress_factory=progress_factory,
+        ) as export:
+            yield export
+
+
+@contextmanager
+def start_increment(
+    *,
+    operator: Operator,
+    room: Room,
+    options: ExportOptions,
+    since: Sequence[Path],
+    max_bytes: int,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> Iterator[IncrementExport]:
+    """Audit the export of an increment, and find out what has changed.
+
+    Raises `ExportRefused`, `BundleError`, `DiskFull`, and `UsageError` for unreadable files.
+    """
+    with ExitStack() as stack:
+        files = [(str(path), stack.enter_context(open_link(path))) for path in since]
+        if cached := read_cache(since[-1].parent, [file for _, file in files], max_bytes):
+            links, state, before = cached.links, cached.state, cached.iter_batches()
+            stack.callback(cached.close)
+        else:
+            opened = stack.enter_context(
+                open_chain(files, max_bytes=max_bytes, progress_factory=progress_factory)
+            )
+            links = [link.bundle.manifest_sha256 for link in opened.links]
+            state, before = opened.state, opened.iter_batches()
+        audit_export(operator=operator, room=room, options=options, since=state.tip)
+        run = IncrementRun(room, options, state, before)
+        stack.callback(run.close)
+        yield IncrementExport(run, links)
+
+
+def export_increment_as_participant(
+    *, caller: Caller, room: str, since: str | None, now: datetime
+) -> RoomExport | None:
+    """Start the export of a room for one of its members, as the base of a chain or its next link.
+
+    `since` is the SHA-256 of the manifest of the last bundle; None begins a chain. Returns None if
+    nothing has changed. Raises the errors of `export_as_participant`, and `ExportBaseUnknown`.
+    """
+    resolved = resolve_own_room(caller, room)
+    options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
+    if since is None:
+        audit_export(operator=caller.operator, room=resolved, options=options)
+        return RoomExport(RecordedRun(resolved, options))
+    if (cached := read_served(resolved.pk, since)) is None:
+        raise ExportBaseUnknown(f"No bundle of this room with the SHA-256 {since:.64} is known.")
+    audit_export(operator=caller.operator, room=resolved, options=options, since=since)
+    export = _ServedExport(
+        IncrementRun(resolved, options, cached.state, cached.iter_batches(), mask=mask_sender),
+        cached,
+    )
+    if not export.has_changes:
+        export.close()
+        return None
+    return export

@@ -1,0 +1,194 @@
+"""Join the bundles of a chain into a whole one, and list what differs between two; no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rooms.bundle.chain import (
+    ID_END,
+    ChainState,
+    Item,
+    compare,
+    find_chain,
+    format_id,
+    iter_merged,
+    open_chain_files,
+)
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.exports.sinks import open_target, record_written, write_drafts
+from scaiwave import __version__
+from scaiwave.console.output import format_bytes
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
+from tenants.lookup.serializers import Row
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """A whole bundle of the room after link `sequence`."""
+
+    room: str
+    sequence: int
+    exported_at: str
+    events: int
+    media: int
+    file: Path
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"Merged room {self.room!r} as of {self.exported_at} (link {self.sequence:,}): "
+            f"{pluralize(self.events, 'event')}, {pluralize(self.media, 'attachment')}, "
+            f"{format_bytes(self.file.stat().st_size)}. The bundle is unsigned."
+        )
+
+    def document(self) -> Row:
+        return {**vars(self), "file": str(self.file), "size_bytes": self.file.stat().st_size}
+
+
+def merge_bundles(
+    *,
+    bundles: Sequence[Path],
+    output: Path,
+    to_sequence: int | None,
+    overwrite: bool,
+    max_bytes: int,
+    progress_factory: ProgressFactory,
+) -> MergeResult:
+    """Write a whole bundle of the room after a chain, or after one of its links.
+
+    `bundles` are the files of the chain, its directory, or its last link. Raises `BundleError`, and
+    the errors of `write_to_file`.
+    """
+    files = find_chain(bundles[0]) if len(bundles) == 1 else bundles
+    with (
+        open_chain_files(
+            files, max_bytes=max_bytes, progress_factory=progress_factory, to_sequence=to_sequence
+        ) as chain,
+        write_drafts(output.parent),
+    ):
+        with (
+            open_target(output, overwrite=overwrite) as file,
+            progress_factory("Writing events") as progress,
+        ):
+            total = chain.state.totals.events
+            file.writelines(
+                iter_merged(chain, f"scaiwave {__version__}", lambda done: progress(done, total))
+            )
+        state = chain.state
+    record_written(output)
+    return MergeResult(
+        state.room.name, state.sequence, state.exported_at, state.totals.events,
+        state.totals.media, output,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BundleDiff:
+    """What differs between two states of a room. `room` are the names of its changed fields."""
+
+    events: Sequence[Row]
+    room: Sequence[str]
+    senders: Sequence[str]
+    media_added: int
+    media_removed: int
+    media_changed: int
+
+    @property
+    def sentence(self) -> str:
+        counts = Counter(row["change"] for row in self.events)
+        parts = [f"{count:,} {change}" for change, count in sorted(counts.items())]
+        media = (self.media_added, self.media_removed, self.media_changed)
+        names = ("added", "removed", "changed")
+        parts += [
+            f"{pluralize(count, 'attachment')} {name}"
+            for count, name in zip(media, names, strict=True)
+            if count
+        ]
+        if self.senders:
+            parts.append(f"{pluralize(len(self.senders), 'sender')} changed")
+        parts += [f"{name} changed" for name in self.room]
+        return f"Differences: {', '.join(parts)}." if parts else "The bundles do not differ."
+
+    def document(self) -> Row:
+        return {
+            "events": list(self.events),
+            "room": list(self.room),
+            "senders": list(self.senders),
+            "media": {
+                "added": self.media_added,
+                "removed": self.media_removed,
+                "changed": self.media_changed,
+            },
+        }
+
+
+def diff_bundles(
+    *, before: Path, after: Path, max_bytes: int, progress_factory: ProgressFactory
+) -> BundleDiff:
+    """Compare two states of a room: whole bundles, links of a chain, or directories with chains.
+
+    Raises `BundleError` and `UsageError`.
+    """
+    options: dict[str, Any] = {"max_bytes": max_bytes, "progress_factory": progress_factory}
+    with (
+        open_chain_files(find_chain(before), **options) as old,
+        open_chain_files(find_chain(after), **options) as new,
+    ):
+        pairs = compare(old.iter_batches(), new.iter_batches())
+        events = list(_iter_rows(list(pairs), old.state, new.state))
+        old_room, new_room = map(msgspec.structs.asdict, (old.state.room, new.state.room))
+        old_media, new_media = old.state.media, new.state.media
+        shared = old_media.keys() & new_media.keys()
+        return BundleDiff(
+            events=events,
+            room=[key for key, value in new_room.items() if value != old_room[key]],
+            senders=[
+                sender.fqid
+                for key, sender in new.state.senders.items()
+                if key in old.state.senders and old.state.senders[key] != sender
+            ],
+            media_added=len(new_media) - len(shared),
+            media_removed=len(old_media) - len(shared),
+            media_changed=sum(old_media[key] != new_media[key] for key in shared),
+        )
+
+
+def _iter_rows(
+    pairs: Sequence[tuple[Item | None, Item | None]], old: ChainState, new: ChainState
+) -> Iterator[Row]:
+    """Yield a row for each event; one at another position is in two pairs."""
+    before = {item.record[8:ID_END]: item for item, _ in pairs if item}
+    after = {item.record[8:ID_END]: item for _, item in pairs if item}
+    # In the order of the stream; deleted events where they were.
+    order = sorted({**before, **after}.values())
+    for item in order:
+        key = item.record[8:ID_END]
+        left, right = before.get(key), after.get(key)
+        state = new if right else old
+        event = msgspec.json.decode(item.text, type=BundleEvent)
+        sender = state.senders[event.sender_id]
+        yield {
+            "change": _name_change(left, event) if right else "deleted",
+            "id": format_id(key),
+            "event_type": event.event_type,
+            "sender": sender.fqid,
+            "sender_name": sender.display_name,
+            "created_at": event.created_at,
+            "changed_at": (event.redacted_at or event.edited_at) if left and right else None,
+        }
+
+
+def _name_change(left: Item | None, event: BundleEvent) -> str:
+    if left is None:
+        return "added"
+    before = msgspec.json.decode(left.text, type=BundleEvent)
+    if event.redacted_at != before.redacted_at:
+        return "redacted"
+    return "edited" if event.edited_at != before.edited_at else "changed"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from rooms.bundle.format import MIB
+from rooms.exports.merge_bundles import merge_bundles
+from scaiwave.cli.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    words = "room merge"
+    summary = "Join a bundle and its increments"
+    area, place = "rooms", 140
+    examples = (
+        "scaiwave room merge 0000.zip 0001.zip 0002.zip --output whole.zip",
+        "scaiwave room merge /srv/bundles/<room-id> --to-sequence 7 --output whole.zip",
+    )
+    help = (
+        "Join a bundle and the increments that were exported since into one whole bundle, which is "
+        "unsigned. Needs no database."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "bundles",
+            nargs="+",
+            type=Path,
+            help="bundles of a chain, or a directory with one",
+        )
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", required=True, help="file to write"
+        )
+        parser.add_argument(
+            "--to-sequence",
+            type=int,
+            metavar="N",
+            help="number of the last increment to include (default: all)",
+        )
+        parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+    def handle(self, bundles: list[Path], output: Path, **options: Any) -> None:
+        merged = merge_bundles(
+            bundles=bundles,
+            output=output,
+            to_sequence=options["to_sequence"],
+            overwrite=options["force"],
+            max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            progress_factory=self.output.progress,
+        )
+        if self.output.as_json:
+            self.output.print_json(merged.document())
+        else:
+            self.output.print_line(merged.sentence)

@@ -1,0 +1,450 @@
+"""Increments imported into a room."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as property_settings
+
+from federation.models import ServerKey
+from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.errors import (
+    BundleChainGap,
+    BundleChainOther,
+    BundleVersion,
+    DanglingReference,
+    ImportLocalChanges,
+    ImportRefused,
+    ImportRunning,
+)
+from rooms.exports.export_rooms import ChainOptions, ExportOutcome, export_rooms
+from rooms.imports.append_link import AppendResult, LocalChanges, import_chain
+from rooms.models import Event, Media, Room, RoomImport
+from rooms.stream_positions import reserve_positions
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.errors import UsageError
+from tests.rooms.imports.factories import ImportTargetRows
+from tests.rooms.increments.histories import (
+    ACTS,
+    MAX_BYTES,
+    START,
+    Life,
+    append,
+    describe_room,
+    export_link,
+    export_whole,
+    histories,
+    import_whole,
+    read_manifest,
+)
+from tests.rooms.random_rooms import Drawn, create_room, rooms
+from tests.rooms.test_round_trip import a_home
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, run_command
+from tests.tools import count_examples
+
+_NUMBERS = count()
+database = pytest.mark.django_db(transaction=True)
+
+
+@database
+@property_settings(
+    max_examples=count_examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(drawn=rooms, history=histories)
+def test_success_any_history(
+    media_root: Path, tmp_path: Path, drawn: Drawn, history: list[Any]
+) -> None:
+    """After each link, the room is the one that a full export would have become."""
+    directory = tmp_path / str(next(_NUMBERS))
+    directory.mkdir()
+    life = Life(create_room(drawn, a_home()), directory, is_careful=True)
+    life.end_day()
+    there, ids, media = a_home(), set[str](), dict[str, str]()
+
+    def remember() -> None:
+        events = Event.objects.filter(room=life.room).values_list("pk", flat=True)
+        ids.update(map(str, events))
+        for row in Media.objects.filter(tenant=life.room.tenant):
+            media[row.sha256] = str(row.pk)
+
+    remember()
+    room = import_whole(there, life.links()[0].read_bytes())
+    for day in history:
+        for act in day:
+            life.do(*act)
+            remember()
+        if not life.end_day():
+            continue
+        options = {"cut_references": True, "local_changes": LocalChanges.REPLACE}
+        done = append(there, life.links()[-1], **options)
+        assert done.applied
+        room.refresh_from_db()
+        life.day -= 1
+        other = import_whole(a_home(), export_whole(life))
+        life.day += 1
+        found = describe_room(room, ids, media)
+        assert found == describe_room(other, ids, media)
+        # Nothing is imported twice.
+        for link in life.links()[1:]:
+            assert not append(there, link, **options).applied
+        assert describe_room(room, ids, media) == found
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A room, and its copy on another server, which was imported from the base of its chain."""
+
+    life: Life
+    home: ImportTargetRows
+    room: Room
+
+    def end_day(self) -> Path:
+        assert self.life.end_day()
+        return self.life.links()[-1]
+
+    def append(self, link: Path, **options: Any) -> AppendResult:
+        return append(self.home, link, **options)
+
+    def event(self, body: str) -> Event:
+        return Event.objects.get(room=self.room, content__body=body)
+
+    def bodies(self) -> list[str]:
+        events = Event.objects.filter(room=self.room).order_by("stream_position")
+        return [event.content.get("body", "") for event in events]
+
+
+@pytest.fixture
+def pair(media_root: Path, tmp_path: Path) -> Copy:
+    home, there = a_home(), a_home()
+    room = row_factories.make_room(home.workspace, home.anna, name="Lobby", topic="Old")
+    life = Life(room, tmp_path / "chain")
+    life.directory.mkdir()
+    for number in range(4):
+        life.do("add", 0, {"content": {"body": f"message {number}"}})
+    life.end_day()
+    return Copy(life, there, import_whole(there, life.links()[0].read_bytes()))
+
+
+def change(pair: Copy, body: str, **fields: Any) -> None:
+    """Change an event of the source."""
+    event = Event.objects.get(room=pair.life.room, content__body=body)
+    for name, value in fields.items():
+        setattr(event, name, value)
+    event.save()
+
+
+@database
+def test_success_added_events_are_last(pair: Copy) -> None:
+    """An event of this server keeps its place, and a late one can't be slipped between."""
+    own = pair.home.tenant.events.order_by("-stream_position")[0].stream_position + 1
+    Event.objects.create(
+        tenant=pair.home.tenant,
+        room=pair.room,
+        sender=pair.home.anna,
+        event_type="swp.room.message",
+        content={"body": "own"},
+        stream_position=own,
+        origin_ts=0,
+        created_at=START,
+    )
+    pair.life.do("late", 3, {"content": {"body": "late"}})
+    done = pair.append(pair.end_day())
+    assert (done.added, done.changed, done.deleted) == (1, 0, 0)
+    assert pair.bodies() == [f"message {number}" for number in range(4)] + ["own", "late"]
+
+
+@database
+def test_success_erasure_reaches_every_event(pair: Copy) -> None:
+    person = pair.life.room.creator
+    pair.life.do("erase", 0, {})
+    pair.append(pair.end_day())
+    names = {
+        event.content["_imported_sender"]["display_name"]
+        for event in Event.objects.filter(room=pair.room)
+    }
+    assert names == {"Deleted user"}
+    person.local_id, person.display_name = "renamed", "Renamed"
+    person.save()
+    link = pair.end_day()
+    assert read_manifest(link)["senders"][str(person.pk)]["previous_fqid"]
+    pair.append(link)
+    sender = pair.event("message 0").content["_imported_sender"]
+    assert (sender["fqid"], sender["display_name"]) == ("@renamed:localhost", "Renamed")
+
+
+@database
+def test_fail_local_edit(pair: Copy) -> None:
+    here = pair.event("message 0")
+    here.content = {**here.content, "body": "edited here"}
+    here.edited_at = START + timedelta(hours=1)
+    here.save()
+    deleted = pair.event("message 1")
+    deleted.edited_at = START + timedelta(hours=1)
+    deleted.save()
+    change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
+    pair.life.do("delete", 1, {})
+    link = pair.end_day()
+    with pytest.raises(ImportLocalChanges, match=f"edited here: .*{here.pk}") as refused:
+        pair.append(link)
+    assert set(refused.value.details["events"]) == {str(here.pk), str(deleted.pk)}
+    assert "edited here" in pair.bodies()
+    done = pair.append(link, local_changes=LocalChanges.KEEP)
+    assert (done.changed, done.deleted, done.kept_local) == (0, 0, 2)
+    assert pair.bodies()[:2] == ["edited here", "message 1"]
+
+
+@database
+def test_success_take_theirs(pair: Copy) -> None:
+    here = pair.event("message 0")
+    here.edited_at = START + timedelta(hours=1)
+    here.save()
+    change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
+    done = pair.append(pair.end_day(), local_changes=LocalChanges.REPLACE)
+    assert done.changed == 1
+    assert "edited there" in pair.bodies()
+
+
+@database
+def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
+    here = pair.event("message 0")
+    here.content, here.redacted_at = {}, START
+    here.save()
+    change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
+    done = pair.append(pair.end_day())
+    assert (done.changed, done.kept_local) == (0, 1)
+    assert "edited there" not in pair.bodies()
+
+
+@database
+def test_success_room_follows_unless_changed_here(pair: Copy) -> None:
+    pair.room.topic = "Ours"
+    pair.room.save()
+    pair.life.do("topic", 0, {"text": "Theirs"})
+    pair.append(pair.end_day())
+    pair.room.refresh_from_db()
+    assert (pair.room.name, pair.room.topic) == ("Theirs0", "Ours")
+
+
+@database
+def test_success_deleted_event_takes_its_reactions(pair: Copy) -> None:
+    pair.life.do("reply", 0, {})
+    pair.life.do("react", 0, {"text": "👍"})
+    pair.append(pair.end_day())
+    pair.life.do("delete", 0, {})
+    done = pair.append(pair.end_day())
+    assert (done.deleted, done.references_cut) == (1, 2)
+    events = Event.objects.filter(room=pair.room)
+    assert not events.filter(event_type="swp.room.reaction").exists()
+    assert not events.filter(content__has_key="reply_to_event_id").exists()
+
+
+@database
+def test_fail_dangling_reference(pair: Copy) -> None:
+    content = {"reply_to_event_id": "01990000-0000-7000-8000-000000000000"}
+    pair.life.create(0, content=content)
+    link = pair.end_day()
+    with pytest.raises(DanglingReference):
+        pair.append(link)
+    assert pair.append(link, cut_references=True).references_cut == 1
+
+
+@database
+def test_success_dry_run(pair: Copy) -> None:
+    pair.life.do("attach", 0, {"text": "a file"})
+    pair.life.do("delete", 1, {})
+    link = pair.end_day()
+    before, media = pair.bodies(), Media.objects.count()
+    found = pair.append(link, dry_run=True)
+    assert (found.applied, found.added, found.deleted, found.media_stored) == (False, 1, 1, 1)
+    assert (pair.bodies(), Media.objects.count()) == (before, media)
+    assert RoomImport.objects.get(room=pair.room).links == []
+    done = pair.append(link)
+    assert (done.applied, done.added, done.deleted, done.media_stored) == (True, 1, 1, 1)
+
+
+@database
+def test_fail_gap_and_strangers(pair: Copy, tmp_path: Path) -> None:
+    links = []
+    for text in "abc":
+        pair.life.do("touch", 0, {"text": text})
+        links.append(pair.end_day())
+    with pytest.raises(BundleChainGap, match="Links are missing: 1, 2"):
+        pair.append(links[2])
+    pair.append(links[0])
+    with pytest.raises(BundleChainGap, match="Links are missing: 2"):
+        pair.append(links[2])
+    # The second exporter of the same day.
+    pair.life.day = 1
+    twin = tmp_path / "twin.zip"
+    export_link(pair.life, twin, pair.life.links()[:1])
+    with pytest.raises(BundleChainOther, match="Another link 1 was imported"):
+        pair.append(twin)
+    with pytest.raises(BundleChainOther, match="No room of workspace"):
+        append(a_home(), links[1])
+    with pytest.raises(BundleChainOther, match="not an increment"):
+        pair.append(pair.life.links()[0])
+    RoomImport.objects.update(tip_exported_at=None)
+    with pytest.raises(ImportRefused, match="by a release without --append"):
+        pair.append(links[1])
+
+
+@database
+def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.life.do("touch", 0, {"text": "x"})
+    link = pair.end_day()
+
+    def import_first(tenant_id: Any, count: int) -> int:
+        monkeypatch.undo()
+        pair.append(link)
+        return reserve_positions(tenant_id, count)
+
+    monkeypatch.setattr("rooms.imports.append_link.reserve_positions", import_first)
+    with pytest.raises(ImportRunning):
+        pair.append(link)
+    assert not pair.append(link).applied
+
+
+@database
+def test_success_unsigned_link(pair: Copy) -> None:
+    """Its room can't become public, and its scans prove nothing."""
+    ServerKey.objects.all().delete()
+    Room.objects.filter(pk=pair.life.room.pk).update(is_public=True)
+    link = pair.end_day()
+    with pytest.raises(ImportRefused, match="--require-signature"):
+        pair.append(link, require_signature=True)
+    done = pair.append(link)
+    assert (done.signature, len(done.warnings)) == ("unsigned", 2)
+    assert "is now private" in done.warnings[1]
+    pair.room.refresh_from_db()
+    assert not pair.room.is_public
+
+
+@database
+@pytest.mark.parametrize(("options", "is_public"), [({}, False), ({"public": True}, True)])
+def test_success_publication(pair: Copy, options: Any, is_public: bool) -> None:
+    """An import that no known key has signed makes a public room only on request."""
+    Room.objects.filter(pk=pair.life.room.pk).update(is_public=True)
+    signed = export_whole(pair.life)
+    assert import_whole(pair.home, signed).is_public
+    ServerKey.objects.all().delete()
+    assert import_whole(pair.home, export_whole(pair.life), **options).is_public is is_public
+    assert import_whole(pair.home, signed, **options).is_public is is_public
+
+
+def run_import(pair: Copy, *words: str) -> str:
+    home = pair.home
+    names = (home.workspace.slug, "--tenant", home.tenant.slug, "--as", str(home.anna.pk))
+    return run_command("import_room", *names, *words)
+
+
+@database
+def test_success_command(pair: Copy) -> None:
+    pair.life.do("touch", 0, {"text": "x"})
+    link = pair.end_day()
+    words = ("--append", "--input", str(link))
+    assert "Imported link 1 into room 'Lobby': 0 added, 1 changed, 0 deleted." in run_import(
+        pair, *words
+    )
+    assert "Link 1 was already imported into room 'Lobby'." in run_import(pair, *words)
+    document = json.loads(run_import(pair, *words, "--json"))
+    assert (document["room"]["name"], document["changed"]) == ("Lobby", False)
+    with pytest.raises(BundleVersion, match="an increment"):
+        run_import(pair, "--input", str(link))
+
+
+@database
+def test_success_chain_command(pair: Copy) -> None:
+    for text in "abc":
+        pair.life.do("touch", 0, {"text": text})
+        pair.end_day()
+    words = ("--chain", str(pair.life.directory))
+    first = run_import(pair, *words, "--to-sequence", "1")
+    assert "was already imported into workspace" in first
+    assert "Imported link 1" in first
+    document = json.loads(run_import(pair, *words, "--json"))
+    assert [row["changed"] for row in document["links"]] == [False, False, True, True]
+    # On a server that has nothing of it.
+    other = Copy(pair.life, a_home(), pair.room)
+    assert "Imported link 3" in run_import(other, *words)
+    assert Room.objects.filter(tenant=other.home.tenant).count() == 1
+
+
+@database
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--chain", "x", "--append"),
+        ("--chain", "x", "--dry-run"),
+        ("--append", "--once"),
+        ("--to-sequence", "1"),
+        ("--keep-local",),
+        ("--append", "--keep-local", "--take-theirs"),
+    ],
+)
+def test_fail_usage(pair: Copy, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        run_import(pair, *words)
+
+
+@database
+def test_success_twenty_days(media_root: Path, tmp_path: Path) -> None:
+    """A room lives, is exported each night, and is restored on another server."""
+    random = Random(20)
+    names = sorted(set(ACTS))
+    home, there = a_home(), a_home()
+    people = [row_factories.make_participant(home.tenant, f"person{number}") for number in range(5)]
+    life = Life(row_factories.make_room(home.workspace, people[0]), tmp_path, is_careful=True)
+    ids, media = set[str](), dict[str, str]()
+    chain = tmp_path / str(life.room.pk)
+    for day in range(20):
+        life.day = day
+        for number in range(random.randint(0, 12)):
+            name = random.choice((*names, "add", "add", "reply", "react"))
+            content = {"body": f"{day}/{number}", "n": random.random()}
+            life.do(name, random.randrange(100), {"content": content, "text": f"{day}.{number}"})
+            ids.update(map(str, life.room.events.values_list("pk", flat=True)))
+            media.update(
+                (row.sha256, str(row.pk)) for row in Media.objects.filter(tenant=home.tenant)
+            )
+        outcomes = export_rooms(
+            operator=HOST_OPERATOR,
+            tenant=home.tenant.slug,
+            directory=tmp_path,
+            window=WHOLE_ROOM,
+            with_media=True,
+            clock=lambda: life.now,
+            chains=ChainOptions(30, even_if_empty=False, max_bytes=MAX_BYTES),
+        )
+        assert outcomes.count(ExportOutcome.FAILED) == 0
+        if day in {7, 19}:
+            import_directory(there, chain)
+    room = Room.objects.get(tenant=there.tenant)
+    other = import_whole(a_home(), export_whole(life))
+    assert life.room.events.count() > 20
+    assert describe_room(room, ids, media) == describe_room(other, ids, media)
+
+
+def import_directory(home: ImportTargetRows, chain: Path) -> None:
+    options: dict[str, Any] = {
+        **home.names,
+        "max_bytes": MAX_BYTES,
+        "now": START,
+        "cut_references": True,
+    }
+    import_chain(
+        operator=HOST_OPERATOR,
+        chain=chain,
+        on_result=lambda result: None,
+        local_changes=LocalChanges.REFUSE,
+        progress_factory=null_progress_factory,
+        **options,
+    )

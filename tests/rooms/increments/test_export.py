@@ -1,0 +1,360 @@
+"""Increments as the commands write them: chains of files, the cache, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
+from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.errors import (
+    BundleChainGap,
+    BundleChainOther,
+    BundleChainPartial,
+    BundleError,
+    BundleNotZip,
+    ExportRefused,
+)
+from rooms.exports import increments
+from rooms.exports.chain_cache import NAME
+from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.models import Event, Room
+from scaiwave.core.errors import FileExists, UsageError
+from tests.concurrency import run_concurrently
+from tests.rooms.increments.histories import (
+    MAX_BYTES,
+    Life,
+    export_link,
+    export_whole,
+    merge,
+    read_manifest,
+    value,
+)
+from tests.rooms.test_round_trip import a_home
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, run_command
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def life(media_root: Path, tmp_path: Path) -> Life:
+    home = a_home()
+    life = Life(
+        row_factories.make_room(home.workspace, home.anna, name="Lobby"), tmp_path / "chain"
+    )
+    life.directory.mkdir()
+    for number in range(5):
+        life.do("add", 0, {"content": {"body": f"message {number}"}})
+    life.end_day()
+    return life
+
+
+def test_success_each_change(life: Life) -> None:
+    first, second, third = Event.objects.filter(room=life.room).order_by("stream_position")[:3]
+    first.content = {"body": "changed without a mark"}
+    first.save()
+    deleted = str(second.pk)
+    second.delete()
+    third.stream_position = 1000
+    third.save()
+    life.do("add", 0, {"content": {"body": "new"}})
+    assert life.end_day()
+    base, link = map(read_manifest, life.links())
+    assert (link["version"], link["kind"], link["window"]) == (2, "increment", None)
+    assert link["chain"]["sequence"] == 1
+    assert link["chain"]["since"] == base["exported_at"]
+    assert link["chain"]["root"] == link["chain"]["parent"]
+    assert [(row["change"], row["content"]["body"]) for row in link["events"]] == [
+        ("changed", "changed without a mark"),
+        ("changed", "message 2"),
+        ("added", "new"),
+    ]
+    assert link["deleted"] == [deleted]
+    assert link["after"]["events"] == 5
+    assert link["senders"][str(third.sender_id)]["change"] is None
+
+
+def test_success_schema(life: Life) -> None:
+    life.do("attach", 1, {"text": "x"})
+    life.do("rename", 0, {"text": "Renamed"})
+    life.do("delete", 0, {})
+    life.end_day()
+    life.do("detach", 0, {})
+    life.end_day()
+    schemas = [
+        json.loads(files("rooms.bundle").joinpath(f"{name}.schema.json").read_text())
+        for name in ("manifest", "increment")
+    ]
+    registry: Registry[Any] = Registry().with_contents((one["$id"], one) for one in schemas)
+    schema = Draft202012Validator(schemas[1], registry=registry)
+    for path in life.links()[1:]:
+        assert list(schema.iter_errors(read_manifest(path))) == []
+    assert list(schema.iter_errors(read_manifest(life.links()[0])))
+    assert read_manifest(life.links()[2])["media_removed"]
+
+
+def test_success_nothing_changed(life: Life) -> None:
+    assert not life.end_day()
+    assert len(life.links()) == 1
+
+
+@pytest.mark.parametrize("act", ["rename", "topic"])
+def test_success_change_without_events(life: Life, act: str) -> None:
+    life.do(act, 0, {"text": "New"})
+    assert life.end_day()
+    link = read_manifest(life.links()[1])
+    assert (link["events"], link["deleted"]) == ([], [])
+    assert value(merge(life.links())) == value(export_whole(life))
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_late_commit(life: Life) -> None:
+    """A row with a low position is committed after the export that read higher ones."""
+    highest = Event.objects.get(room=life.room, content__body="message 4").stream_position
+    has_written, was_exported = threading.Event(), threading.Event()
+
+    def write_late() -> None:
+        with transaction.atomic():
+            life.create(0, highest - 1, content={"body": "late"})
+            has_written.set()
+            assert was_exported.wait(30)
+
+    def export_meanwhile() -> None:
+        assert has_written.wait(30)
+        life.do("touch", 0, {"text": "x"})
+        assert life.end_day()
+        was_exported.set()
+
+    run_concurrently(write_late, export_meanwhile)
+    assert life.end_day()
+    first, second = map(read_manifest, life.links()[1:])
+    assert [event["change"] for event in first["events"]] == ["changed"]
+    (event,) = second["events"]
+    assert (event["change"], event["content"]["body"]) == ("added", "late")
+    assert event["stream_position"] == highest - 1
+
+
+def test_success_cache_is_used(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    life.do("add", 0, {"content": {"body": "new"}})
+    life.end_day()
+    cache = life.directory / NAME
+    assert cache.stat().st_mode & 0o777 == 0o600
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the chain was read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(increments, "open_chain", refuse)
+        assert not life.end_day()
+        life.do("delete", 0, {})
+        assert life.end_day()
+    assert value(merge(life.links())) == value(export_whole(life))
+
+
+def _flip(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "damage", [_flip, lambda data: data[:-40], lambda data: b"", lambda data: data[32:]]
+)
+def test_success_cache_is_not_trusted(life: Life, damage: Any) -> None:
+    life.do("touch", 4, {"text": "x"})
+    life.end_day()
+    cache = life.directory / NAME
+    cache.write_bytes(damage(cache.read_bytes()))
+    life.do("touch", 4, {"text": "y"})
+    assert life.end_day()
+    assert len(read_manifest(life.links()[2])["events"]) == 1
+    assert value(merge(life.links())) == value(export_whole(life))
+
+
+def test_success_cache_of_another_secret(life: Life, settings: Any) -> None:
+    life.do("touch", 4, {"text": "x"})
+    life.end_day()
+    settings.SECRET_KEY = "another"
+    before = (life.directory / NAME).read_bytes()
+    life.do("touch", 4, {"text": "y"})
+    assert life.end_day()
+    assert (life.directory / NAME).read_bytes()[:32] != before[:32]
+
+
+def test_fail_damaged_parent(life: Life) -> None:
+    """Also with a cache, which knows the manifest but not whether the file still has it."""
+    life.do("touch", 4, {"text": "x"})
+    life.end_day()
+    base = life.links()[0]
+    data = bytearray(base.read_bytes())
+    data[200] ^= 0xFF
+    base.write_bytes(data)
+    with pytest.raises(BundleError, match=str(base)):
+        life.end_day()
+    base.write_bytes(data[:-30])
+    with pytest.raises(BundleNotZip, match=str(base)):
+        life.end_day()
+
+
+def test_fail_links(life: Life, tmp_path: Path) -> None:
+    for text in ("x", "y", "z"):
+        life.do("touch", 4, {"text": text})
+        life.end_day()
+    base, first, _, third = life.links()
+    target = tmp_path / "inc.zip"
+    with pytest.raises(BundleChainGap, match="The base of the chain is missing"):
+        export_link(life, target, [first])
+    with pytest.raises(BundleChainGap, match="Links are missing: 1, 2"):
+        export_link(life, target, [base, third])
+    with pytest.raises(BundleChainOther, match=f"{first} does not follow"):
+        export_link(life, target, [base, first, first])
+    with pytest.raises(BundleChainOther, match="are both whole bundles"):
+        export_link(life, target, [base, base])
+    other = Life(
+        row_factories.make_room(life.room.workspace, life.room.creator), tmp_path / "other"
+    )
+    with pytest.raises(BundleChainOther, match="The bundles are of room"):
+        export_link(other, target, [base])
+    other.directory.mkdir()
+    other.end_day()
+    with pytest.raises(BundleChainOther, match=f"{first} belongs to another base"):
+        export_link(other, target, [other.links()[0], first])
+    life.day = 0
+    with pytest.raises(BundleChainOther, match="later than now"):
+        export_link(life, target, [base, first])
+    assert not target.exists()
+
+
+def test_fail_partial_base(life: Life, tmp_path: Path) -> None:
+    base = tmp_path / "base.zip"
+    words = ("--tenant", life.room.tenant.slug, "--output", str(base))
+    run_command("export_room", str(life.room.pk), *words, "--since", "2026-01-01")
+    with pytest.raises(BundleChainPartial, match="contains a period"):
+        export_link(life, tmp_path / "inc.zip", [base])
+
+
+def test_fail_room_became_incognito(life: Life) -> None:
+    Room.objects.update(scope_kind="incognito")
+    with pytest.raises(ExportRefused):
+        life.end_day()
+
+
+def test_fail_two_exporters(life: Life, tmp_path: Path) -> None:
+    """The second one finds the file of the first."""
+    life.do("touch", 4, {"text": "x"})
+    links = life.links()
+    target = tmp_path / "inc.zip"
+    assert export_link(life, target, links)
+    with pytest.raises(FileExists):
+        export_link(life, target, links)
+
+
+def run_export(life: Life, *words: str) -> Any:
+    tenant = ("--tenant", life.room.tenant.slug)
+    return run_command("export_room", str(life.room.pk), *tenant, *words)
+
+
+def test_success_command(life: Life, tmp_path: Path) -> None:
+    run_export(life, "--output", str(tmp_path / "base.zip"))
+    since = ("--since-bundle", str(tmp_path / "base.zip"))
+    output = ("--output", str(tmp_path / "inc.zip"))
+    unchanged = run_export(life, *since, *output)
+    assert "Nothing changed in room 'Lobby' since" in str(unchanged)
+    assert not (tmp_path / "inc.zip").exists()
+    document = json.loads(str(run_export(life, *since, *output, "--json")))
+    assert (document["file"], document["size_bytes"]) == (None, 0)
+    life.do("delete", 0, {})
+    assert "as link 1: 0 added, 0 changed, 1 deleted." in str(run_export(life, *since, *output))
+    both = (*since, "--since-bundle", str(tmp_path / "inc.zip"))
+    empty = ("--output", str(tmp_path / "empty.zip"), "--even-if-empty")
+    assert "as link 2: 0 added, 0 changed, 0 deleted." in str(run_export(life, *both, *empty))
+    assert read_manifest(tmp_path / "empty.zip")["events"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lobby", "--incremental"),
+        ("lobby", "--even-if-empty"),
+        ("lobby", "--since-bundle", "x.zip", "--since", "2026-01-01"),
+        ("lobby", "--since-bundle", "missing.zip", "--output", "x.zip"),
+        ("--all", "--output-dir", "x", "--since-bundle", "x.zip"),
+        ("--all", "--output-dir", "x", "--incremental", "--until", "2026-01-01"),
+        ("--all", "--output-dir", "x", "--incremental", "--full-every", "0"),
+    ],
+)
+def test_fail_usage(life: Life, words: tuple[str, ...]) -> None:
+    Room.objects.filter(pk=life.room.pk).update(room_alias="lobby")
+    with pytest.raises(UsageError):
+        run_command("export_room", *words, "--tenant", life.room.tenant.slug)
+
+
+def export_all(life: Life, directory: Path, **changes: Any) -> BulkExportResult:
+    options = {"full_every": 30, "even_if_empty": False, "max_bytes": MAX_BYTES, **changes}
+    return export_rooms(
+        operator=HOST_OPERATOR,
+        tenant=life.room.tenant.slug,
+        directory=directory,
+        window=WHOLE_ROOM,
+        with_media=True,
+        clock=lambda: life.now,
+        chains=ChainOptions(**options),
+    )
+
+
+def list_files(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*.zip"))
+
+
+def test_success_all(life: Life, tmp_path: Path) -> None:
+    directory, key = tmp_path / "all", life.room.pk
+    quiet = row_factories.make_room(life.room.workspace, life.room.creator).pk
+    for expected in ("exported", "exported", "kept"):
+        result = export_all(life, directory)
+        outcome = {row["id"]: row["outcome"] for row in result.rooms}
+        assert outcome[key] == expected
+        life.day += 1
+        if len(list_files(directory)) == 2:
+            life.do("touch", 0, {"text": "x"})
+    names = [f"{key}/0000.zip", f"{key}/0001.zip", f"{quiet}/0000.zip"]
+    assert list_files(directory) == sorted(names)
+    assert value(merge(sorted((directory / str(key)).glob("*.zip")))) == value(export_whole(life))
+
+
+def test_success_full_every(life: Life, tmp_path: Path) -> None:
+    directory = tmp_path / "all"
+    for number in range(6):
+        export_all(life, directory, full_every=2)
+        life.day += 1
+        life.do("touch", 0, {"text": str(number)})
+    files = sorted(directory.rglob("*.zip"))
+    assert [read_manifest(path)["version"] for path in files] == [1, 2, 2, 1, 2, 2]
+
+
+def test_success_adopted(life: Life, tmp_path: Path) -> None:
+    directory = tmp_path / "all"
+    directory.mkdir()
+    life.links()[0].rename(directory / f"{life.room.pk}.zip")
+    assert [row["outcome"] for row in export_all(life, directory).rooms] == ["kept"]
+    assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
+
+
+def test_fail_not_adopted(life: Life, tmp_path: Path) -> None:
+    directory = tmp_path / "all"
+    directory.mkdir()
+    found = directory / f"{life.room.pk}.zip"
+    found.write_bytes(life.links()[0].read_bytes()[:-10])
+    (row,) = export_all(life, directory).rooms
+    assert row["outcome"] == "failed"
+    assert str(found) in row["reason"]
+    other = row_factories.make_room(life.room.workspace, life.room.creator)
+    found.unlink()
+    life.links()[0].rename(directory / f"{other.pk}.zip")
+    reasons = {row["id"]: row["reason"] for row in export_all(life, directory).rooms}
+    assert f"is of room {life.room.pk}" in reasons[other.pk]
