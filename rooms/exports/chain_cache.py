@@ -7,6 +7,7 @@ only for links whose manifests have the hashes in it. Anything else is read from
 from __future__ import annotations
 
 import hmac
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -43,6 +44,7 @@ class _Head(Struct):
     senders: dict[str, Sender]
     media: list[MediaEntry]
     totals: ChainTotals
+    pages: list[tuple[str, int]] = []
 
 
 class CachedChain:
@@ -56,6 +58,19 @@ class CachedChain:
             head.totals,
         )  # fmt: skip
         self._file = file
+        # Where the records of each page of the last export are.
+        self._pages: dict[str, tuple[int, int]] = {}
+        start = file.tell()
+        for digest, count in head.pages:
+            self._pages[digest] = (start, count * RECORD_BYTES)
+            start += count * RECORD_BYTES
+
+    def find_page(self, digest: str) -> bytes | None:
+        """Return the records of a page that the last export read too."""
+        if (place := self._pages.get(digest)) is None:
+            return None
+        start, length = place
+        return os.pread(self._file.fileno(), length, start)
 
     def iter_batches(self) -> Iterator[StateBatch]:
         while records := self._file.read(_CHUNK_BYTES):
@@ -81,11 +96,13 @@ def read_served(room_id: UUID, tip: str) -> CachedChain | None:
     return _read(_get_served_directory(room_id) / tip, lambda links: links[-1] == tip)
 
 
-def write_served(links: Sequence[str], state: ChainState, records: BinaryIO) -> None:
+def write_served(
+    links: Sequence[str], state: ChainState, records: BinaryIO, pages: list[tuple[str, int]]
+) -> None:
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
-    _write(directory / links[-1], links, state, records)
+    _write(directory / links[-1], links, state, records, pages)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
@@ -123,17 +140,27 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
 
 
 def write_cache(
-    directory: Path, links: Sequence[str], state: ChainState, records: BinaryIO
+    directory: Path,
+    links: Sequence[str],
+    state: ChainState,
+    records: BinaryIO,
+    pages: list[tuple[str, int]],
 ) -> None:
     """Write the cache. A directory that can't be written to has none."""
     with suppress(OSError):
-        _write(directory / NAME, links, state, records)
+        _write(directory / NAME, links, state, records, pages)
 
 
-def _write(path: Path, links: Sequence[str], state: ChainState, records: BinaryIO) -> None:
+def _write(
+    path: Path,
+    links: Sequence[str],
+    state: ChainState,
+    records: BinaryIO,
+    pages: list[tuple[str, int]],
+) -> None:
     head = _Head(
         list(links), state.exported_at, state.server_name, state.room, state.senders,
-        list(state.media.values()), state.totals,
+        list(state.media.values()), state.totals, pages,
     )  # fmt: skip
     encoded = msgspec.json.encode(head) + b"\n"
     with atomic_write(path, keep_owner=False) as file:

@@ -141,22 +141,32 @@ def stream_events(
         yield from _join_rows(rows, on_events)
 
 
-def iter_texts(
+def iter_pages(
     room_id: UUID,
     *,
     senders: Mapping[str, Sender],
     read_connection: sqlite3.Connection | None,
-) -> Iterator[list[bytes]]:
-    """Yield the texts of all events in stream order, in batches, as `stream_events` joins them."""
-    separator, texts = _TEXT_SEPARATOR.encode(), list[bytes]()
+) -> Iterator[bytes]:
+    """Yield all events in stream order, many at a time, as `split_page` takes them.
+
+    The pages of a room that has not changed are the same each time.
+    """
+    page, count = bytearray(), 0
     with _query(room_id, WHOLE_ROOM, senders, read_connection, _TEXT_SEPARATOR) as rows:
-        for text, _ in rows:
-            texts += bytes(text).split(separator)[1:]
-            if len(texts) >= _MAX_TEXTS:
-                yield texts
-                texts = []
-    if texts:
-        yield texts
+        for text, row_count in rows:
+            page += text
+            count += row_count
+            if count >= _MAX_TEXTS:
+                yield bytes(page)
+                page.clear()
+                count = 0
+    if page:
+        yield bytes(page)
+
+
+def split_page(page: bytes) -> list[bytes]:
+    """Return the events as `stream_events` writes them."""
+    return page.split(_TEXT_SEPARATOR.encode())[1:]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 
@@ -20,6 +21,7 @@ import msgspec
 
 from rooms.bundle.chain import (
     ID_END,
+    RECORD_BYTES,
     ChainState,
     Item,
     StateBatch,
@@ -52,7 +54,7 @@ from rooms.exports.chain_cache import (
     write_cache,
     write_served,
 )
-from rooms.exports.events import iter_texts
+from rooms.exports.events import iter_pages, split_page
 from rooms.exports.export_room import (
     ExportOptions,
     ExportResult,
@@ -91,8 +93,11 @@ class IncrementRun(ExportRun):
         before: Iterable[StateBatch],
         *,
         mask: Callable[[Sender], Sender] = lambda sender: sender,
+        find_page: Callable[[str], bytes | None] | None = None,
     ) -> None:
         super().__init__(room, options)
+        self._find_page = find_page
+        self.pages: list[tuple[str, int]] = []
         self._mask = mask
         self._state = state
         self._before = before
@@ -125,25 +130,32 @@ class IncrementRun(ExportRun):
                 raise BundleChainOther(
                     f"The last bundle was exported at {state.exported_at}, which is later than now."
                 )
-            texts = iter_texts(
+            pages = iter_pages(
                 self.room.pk, senders=self.header.senders, read_connection=read_connection
             )
             used = {
                 sender_id
-                for old, new in compare(self._before, self._describe(texts))
+                for old, new in compare(self._before, self._describe(pages))
                 for sender_id in self._store(old, new)
             }
         self._count()
         return self._build_link(used)
 
-    def _describe(self, texts: Iterable[list[bytes]]) -> Iterator[StateBatch]:
-        """Describe the events of the room, and add up their digests."""
+    def _describe(self, pages: Iterable[bytes]) -> Iterator[StateBatch]:
+        """Describe the events of the room, and add up their digests.
+
+        A page that the last export read too is not described again.
+        """
         self._digest = 0
-        for part in texts:
-            batch = describe(part)
+        for page in pages:
+            digest = blake2b(page, digest_size=32).hexdigest()
+            known = self._find_page(digest) if self._find_page else None
+            batch = StateBatch(known) if known else describe(split_page(page))
+            count = len(batch.records) // RECORD_BYTES
+            self.pages.append((digest, count))
             self._digest += sum_digests(batch.records)
             self.records.write(batch.records)
-            self.event_count += len(part)
+            self.event_count += count
             self.options.progress(self.event_count, self.event_total)
             yield batch
 
@@ -152,6 +164,8 @@ class IncrementRun(ExportRun):
         if old and not new:
             self._index.execute("INSERT INTO gone VALUES (?)", (old.record[8:ID_END],))
         if new:
+            if not new.text:
+                raise RuntimeError("A page that has not changed differs from the chain.")
             key = new.record[8:ID_END]
             if not old:
                 self._index.execute("INSERT INTO new VALUES (?)", (key,))
@@ -257,7 +271,7 @@ class RecordedRun(ExportRun):
     """A whole export that keeps the records of its events, to begin a chain on this server."""
 
     def iter_parts(self) -> Generator[bytes]:
-        self._digest = 0
+        self._digest, self._pages = 0, list[tuple[str, int]]()
         with tempfile.TemporaryFile() as self._records:
             yield from super().iter_parts()
             tip, header = self.writer.manifest_sha256, self.header
@@ -267,17 +281,19 @@ class RecordedRun(ExportRun):
                 tip, tip, 0, header.exported_at, header.server_name, header.room, masked, media,
                 ChainTotals(self.event_count, len(media), format_digest(self._digest)),
             )  # fmt: skip
-            write_served([tip], state, self._records)
+            write_served([tip], state, self._records, self._pages)
 
     def _stream_events(
         self, total: int, read_connection: sqlite3.Connection | None
     ) -> Generator[bytes]:
         separator = b""
-        for texts in iter_texts(
+        for page in iter_pages(
             self.room.pk, senders=self.header.senders, read_connection=read_connection
         ):
+            texts = split_page(page)
             records = describe(texts).records
             self._records.write(records)
+            self._pages.append((blake2b(page, digest_size=32).hexdigest(), len(texts)))
             self._digest += sum_digests(records)
             self.event_count += len(texts)
             yield separator + b",\n".join(texts)
@@ -304,7 +320,7 @@ class _ServedExport(RoomExport):
             if not self._is_saved:
                 self._is_saved = True
                 links = [*self._cached.links, tip]
-                write_served(links, self._run.build_state(tip), self._run.records)
+                write_served(links, self._run.build_state(tip), self._run.records, self._run.pages)
             raise
 
     _is_saved = False
@@ -338,7 +354,7 @@ class IncrementExport(RoomExport):
         result = write_to_file(lambda: self, target, overwrite=overwrite)
         if tip := result.manifest_sha256:
             links, run = [*self._links, tip], self._run
-            write_cache(target.parent, links, run.build_state(tip), run.records)
+            write_cache(target.parent, links, run.build_state(tip), run.records, run.pages)
         return result
 
 
@@ -400,7 +416,8 @@ def start_increment(
             links = [link.bundle.manifest_sha256 for link in opened.links]
             state, before = opened.state, opened.iter_batches()
         audit_export(operator=operator, room=room, options=options, since=state.tip)
-        run = IncrementRun(room, options, state, before)
+        find_page = cached.find_page if cached else None
+        run = IncrementRun(room, options, state, before, find_page=find_page)
         stack.callback(run.close)
         yield IncrementExport(run, links)
 
@@ -422,7 +439,14 @@ def export_increment_as_participant(
         raise ExportBaseUnknown(f"No bundle of this room with the SHA-256 {since:.64} is known.")
     audit_export(operator=caller.operator, room=resolved, options=options, since=since)
     export = _ServedExport(
-        IncrementRun(resolved, options, cached.state, cached.iter_batches(), mask=mask_sender),
+        IncrementRun(
+            resolved,
+            options,
+            cached.state,
+            cached.iter_batches(),
+            mask=mask_sender,
+            find_page=cached.find_page,
+        ),
         cached,
     )
     if not export.has_changes:
