@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from identity_sync.errors import SyncLocked
+from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.sync import start_sync
 from identity_sync.sync.history import close_interrupted
@@ -32,7 +32,8 @@ MAX_WAIT_SECONDS = 60
 
 
 def full_sync() -> dict[str, Any]:
-    """Run a scheduled full sync and return its report; an error fails the job. The run is recorded.
+    """Run a scheduled full sync and return its report; an error fails the job, unless everything
+    else was applied. The run is recorded.
 
     It runs as the host operator even if SCAIWAVE_REQUIRE_ADMIN_TOKEN is set: a schedule has no
     session, and only someone with access to this server's configuration can set it up. It uses the
@@ -45,13 +46,25 @@ def full_sync() -> dict[str, Any]:
         wait_seconds=MAX_WAIT_SECONDS,
         timeout=get_time_limit(settings.CONFIG),
     )
-    report = run_sync(options)
+    try:
+        report = run_sync(options)
+    except SyncPartial as error:  # What it skipped is reported until it is resolved.
+        report = error.report
     return {**report.document(), "run_id": str(report.run_id)}
 
 
 def run_requested_sync(run_id: str) -> dict[str, Any]:
-    """Run a sync that was requested in the admin site; the run is recorded under this ID."""
-    report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
+    """Run a sync that was requested in the admin site; the run is recorded under this ID.
+
+    A dry run that is refused has done its work: its run shows what a sync would refuse.
+    """
+    try:
+        report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
+    except SyncStopped as error:
+        is_dry_run = SyncRun.objects.filter(pk=run_id, is_dry_run=True).exists()
+        if not (is_dry_run or isinstance(error, SyncPartial)):
+            raise
+        report = error.report
     return {**report.document(), "run_id": run_id}
 
 

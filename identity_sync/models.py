@@ -157,6 +157,7 @@ class SyncRun(models.Model):
         related_name="applied_by",
         help_text="the run that wrote the plan file that this run has applied",
     )
+    is_dry_run = models.BooleanField("dry run", default=False, db_default=False)
 
     objects = SyncRunQuerySet.as_manager()
 

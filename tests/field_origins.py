@@ -155,7 +155,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "identity_sync.SyncRun": _declare(
         local="id tenant trigger operator outcome counts requests started_at ended_at "
         "duration_seconds error_code error_message error_fix warnings losses phases "
-        "fix_command applied_plan counted_losses"
+        "fix_command applied_plan counted_losses is_dry_run"
     ),
     "identity_sync.PendingRemoval": _declare(
         local="id tenant kind subject_id subject_scaikey_id person_scaikey_id subject_name loss "

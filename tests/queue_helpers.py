@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from redis import Redis
@@ -25,6 +26,7 @@ from scaiwave.queue.rq_queue import SuiteQueue
 SUITE = [sys.executable, "-m", "scaiwave.cli"]
 MANAGE = [*SUITE, "manage"]
 SYNC = "identity_sync.jobs.full_sync"
+REQUESTED_SYNC = ("identity_sync.jobs.run_requested_sync", str(UUID(int=1)))
 
 
 def use_redis(
@@ -49,9 +51,11 @@ def plant_call(redis: Redis, job_id: str, function: str, *arguments: Any, **fiel
     plant_job(redis, job_id, json.dumps([function, None, arguments, {}]).encode(), **fields)
 
 
-def plant_failed(redis: Redis, job_id: str, message: str = "It was killed.") -> None:
+def plant_failed(
+    redis: Redis, job_id: str, message: str = "It was killed.", call: tuple[str, ...] = (SYNC,)
+) -> None:
     """Let the next job fail, which must be this one: the queue must be empty."""
-    plant_call(redis, job_id, SYNC)
+    plant_call(redis, job_id, *call)
     queue = SuiteQueue("default", redis)
     job = queue.take(None)
     assert job is not None

@@ -35,11 +35,13 @@ TIGHT_SHARE = 0.7
 
 @dataclass(frozen=True)
 class SyncWarning:
-    """What needs attention but has not stopped syncs yet. `check` is its check in `doctor`."""
+    """What needs attention but has not stopped syncs yet. `check` is its check in `doctor`, and
+    `ends_with_sync` is whether the next sync resolves it."""
 
     check: str
     message: str
     fix: str
+    ends_with_sync: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]
         f"Run {open_run.pk} has no end: it began {age} ago, and no longer has the lock of syncs. "
         "The next sync records it as failed."
     )
-    return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.")]
+    return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.", ends_with_sync=True)]
 
 
 def _list_duration_warnings(success: SyncRun | None, config: Configuration) -> list[SyncWarning]:

@@ -51,7 +51,7 @@ MAX_SKIPS = 2
 MAX_POSTPONED_AGE = timedelta(hours=24)
 """From then on postponed removals are an error."""
 
-_FAILURES = (Outcome.FAILED, Outcome.REFUSED)
+FAILURES = (Outcome.FAILED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     success = past.written().first()
     ahead = scope.runs().filter(Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time))
     judgement = Judgement(success, running, interrupted, list(ahead[:1]))
-    recent = list(past.exclude(outcome=Outcome.PLANNED)[:MAX_FAILURES])
+    recent = list(past.exclude(outcome=Outcome.PLANNED).exclude(is_dry_run=True)[:MAX_FAILURES])
     problems = (
         _find_failures(scope, recent, interrupted),
-        _find_pending(scope, now),
+        find_pending(scope, now),
         _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
         _find_postponed(scope, now),
         _find_repeated_skips(scope),
@@ -157,7 +157,7 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
     return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
+def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     """Return the error if removals wait for a decision."""
     rows = scope.removals().filter(is_pending_q(now)).order_by().values_list("tenant__slug")
     groups = list(
@@ -212,7 +212,7 @@ def _find_failures(
     is_whole = interrupted is not None and scope.whole_runs().filter(pk=interrupted.pk).exists()
     runs = [*([interrupted] if interrupted and is_whole else []), *recent][:MAX_FAILURES]
     if len(runs) < MAX_FAILURES or not all(
-        run is interrupted or run.outcome in _FAILURES for run in runs
+        run is interrupted or run.outcome in FAILURES for run in runs
     ):
         return None
     codes = [run.error_code or "SW_SYNC_INTERRUPTED" for run in runs]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils import timezone
 
-from identity_sync.models import OPEN_STATES, PendingRemoval, SyncRun
+from identity_sync.models import OPEN_STATES, Outcome, PendingRemoval, SyncRun, Trigger
 from identity_sync.removals.decide import Selection, approve_removals, keep_removals
 from identity_sync.removals.queries import count_by_tenant, is_pending_q
 from identity_sync.sync import start_sync as service
@@ -21,8 +22,8 @@ MAX_WAIT_SECONDS = 5.0
 """How long the page waits for a run to begin, in order to lead to it."""
 
 
-def _start(call: ActCall, *, dry_run: bool) -> ActResult:
-    tenant = None if call.row is None else str(call.row.pk)
+def _start(call: ActCall, tenant_id: UUID | None, *, dry_run: bool) -> ActResult:
+    tenant = None if tenant_id is None else str(tenant_id)
     request = service.start_sync(
         operator=call.operator, tenant=tenant, dry_run=dry_run, now=call.now
     )
@@ -39,12 +40,16 @@ def _start(call: ActCall, *, dry_run: bool) -> ActResult:
     )
 
 
+def _run_again(call: ActCall) -> ActResult:
+    return _start(call, call.row.tenant_id, dry_run=call.row.is_dry_run)
+
+
 def _sync(call: ActCall) -> ActResult:
-    return _start(call, dry_run=False)
+    return _start(call, call.row and call.row.pk, dry_run=False)
 
 
 def _try_sync(call: ActCall) -> ActResult:
-    return _start(call, dry_run=True)
+    return _start(call, call.row and call.row.pk, dry_run=True)
 
 
 def _approve_all(call: ActCall) -> str:
@@ -66,6 +71,16 @@ def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[s
 
 def _is_linked(tenant: Any) -> bool:
     return bool(tenant.scaikey_tenant_id)
+
+
+def _has_ended(run: Any) -> bool:
+    """Whether a run can be repeated: syncs of single records, for webhooks, can't."""
+    return run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK
+
+
+def _explain_run_again(run: Any) -> str:
+    whom = "all tenants" if run.tenant is None else run.tenant.slug
+    return f"Starts a new {'dry run' if run.is_dry_run else 'sync'} of {whom}."
 
 
 def _is_open(removal: Any) -> bool:
@@ -127,6 +142,18 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_is_linked,
         get_note=_explain_dry_run,
+    )
+)
+register_act(
+    Act(
+        "sync",
+        "Run again",
+        SyncRun,
+        _run_again,
+        options="[--dry-run] [--tenant <slug>]",
+        permission=Permission.SYNC_TENANTS,
+        is_offered=_has_ended,
+        get_note=_explain_run_again,
     )
 )
 register_act(

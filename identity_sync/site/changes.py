@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Case, Count, Model, Q, QuerySet, When, Window
+from django.db.models.functions import RowNumber
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 
 from identity_sync.encoding import encode_values
 from identity_sync.models import (
@@ -60,15 +63,81 @@ SUBJECTS: dict[str, type[Model]] = {
 register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
+MAX_TENANTS = 15
+MAX_SHOWN_OF_TENANT = 10
+_PAST = {"add": "added", "deactivate": "deactivated", "move": "moved", "restore": "restored"}
+_PAST |= {"skipped": "skipped", "update": "updated"}
+
+
+@dataclass(frozen=True)
+class TenantChanges:
+    """What a run changes in a tenant: its counts, and the first rows; None is what has no tenant
+    here."""
+
+    tenant: Any
+    losses: int
+    total: int
+    summary: str
+    rows: list[Any]
+    url: str
+
+
+def group_by_tenant(
+    changes: QuerySet[Any], is_loss: Q, url: str
+) -> tuple[list[TenantChanges], int]:
+    """Return the tenants of a run with the most losses first, and how many others there are.
+
+    `url` lists all changes of the run.
+    """
+    counted = changes.order_by().values("tenant", "kind", "action")
+    counted = counted.annotate(number=Count("pk"), lost=Count("pk", filter=is_loss))
+    by_tenant: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in counted:
+        by_tenant[row["tenant"]].append(row)
+    totals = {
+        key: tuple(sum(row[name] for row in rows) for name in ("lost", "number"))
+        for key, rows in by_tenant.items()
+    }
+    keys = sorted(totals, key=lambda key: (totals[key], str(key)), reverse=True)
+    keys, others = keys[:MAX_TENANTS], len(keys[MAX_TENANTS:])
+    place = Window(
+        RowNumber(), partition_by="tenant", order_by=[Case(When(is_loss, then=0), default=1), "pk"]
+    )
+    first = changes.filter(Q(tenant__in=[key for key in keys if key]) | Q(tenant=None))
+    first = first.select_related("tenant").annotate(place=place)
+    rows = defaultdict(list)
+    for change in first.filter(place__lte=MAX_SHOWN_OF_TENANT).order_by("place"):
+        rows[change.tenant_id].append(change)
+    return [
+        TenantChanges(
+            rows[key][0].tenant,
+            *totals[key],
+            _summarise(by_tenant[key]),
+            rows[key],
+            f"{url}&tenant__id__exact={key}" if key else url,
+        )
+        for key in keys
+    ], others
+
+
+def _summarise(rows: Sequence[dict[str, Any]]) -> str:
+    """Return such as "people: 43 deactivated, 2 added; memberships: 39 deactivated"."""
+    by_kind: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: (-row["lost"], -row["number"])):
+        action = PRESENT_NAMES.get(row["action"], row["action"])
+        by_kind.setdefault(row["kind"], []).append(f"{row['number']:,} {_PAST.get(action, action)}")
+    return "; ".join(f"{format_word(kind)}: {', '.join(each)}" for kind, each in by_kind.items())
+
+
 def describe_shown_change(change: SyncChange) -> dict[str, Any]:
     described = describe_change(change)
+    action = str(described["action"])
+    url = reverse("admin:identity_sync_syncchange_change", args=[change.pk])
+    tone = ACTION_TONES.get(action, Tone.NEUTRAL)
     return {
-        "url": reverse("admin:identity_sync_syncchange_change", args=[change.pk]),
-        "action": described["action"],
-        "tone": ACTION_TONES.get(str(described["action"]), Tone.NEUTRAL),
+        "action": format_html('<a class="badge {}" href="{}">{}</a>', tone.value, url, action),
         "kind": format_word(change.kind),
         "subject": format_subject(change),
-        "tenant": link_to(change.tenant) if change.tenant else EMPTY_VALUE,
         "values": described["values"],
         "fields": described["fields"],
         "reason": change.reason,
@@ -87,7 +156,6 @@ def describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[str
         "action": _format_planned_action(change),
         "kind": format_word(change.kind),
         "subject": _format_planned_subject(change, existing),
-        "tenant": _format_planned_tenant(change),
         "values": encode_values(change.values),
         "reason": change.reason,
     }

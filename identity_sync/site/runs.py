@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -25,11 +24,19 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
+from identity_sync.reports.judgement import FAILURES
 from identity_sync.reports.run_figures import COLUMNS, NOT_APPLIED, OUTCOME_TONES, build_rows
 from identity_sync.reports.runs import get_oldest_kept_id
 from identity_sync.site import acts
-from identity_sync.site.changes import describe_planned, describe_shown_change, find_existing
+from identity_sync.site.changes import (
+    MAX_TENANTS,
+    describe_planned,
+    describe_shown_change,
+    find_existing,
+    group_by_tenant,
+)
 from identity_sync.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
+from scaiwave.console.text import pluralize
 from scaiwave.core.locks import is_locked
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import PLATFORM, by_tenant, find_limited_operator, limit_rows
@@ -62,8 +69,6 @@ WEBHOOK_TONES = {
     WebhookState.HANDLED: Tone.GOOD,
     WebhookState.FAILED: Tone.BAD,
 }
-MAX_SHOWN_CHANGES = 20
-MAX_SHOWN_PLANNED = 100
 SYNC_CODES = "SW_SYNC_"
 """What the codes of the sync's own errors begin with."""
 register_tab(Tenant, "Sync", SyncChange, "tenant", position=6, part="Changes")
@@ -114,10 +119,14 @@ class OutcomeFilter(ConditionFilter):
     title = "outcome"
     parameter_name = "outcome"
     conditions: ClassVar = {
+        "failures": Q(outcome__in=FAILURES, is_dry_run=False),
         "not_applied": Q(outcome__in=NOT_APPLIED),
         **{outcome.value: Q(outcome=outcome) for outcome in Outcome},
     }
-    titles: ClassVar = {"not_applied": "Not applied: failed, refused or partial"}
+    titles: ClassVar = {
+        "failures": "Failures: failed or refused, no dry runs",
+        "not_applied": "Not applied: failed, refused or partial",
+    }
 
 
 @admin.register(SyncRun)
@@ -141,7 +150,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("operator", "error_code__exact", "tenant__slug")
     search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
-    more_fields = ("figures", "planned", "changed", "warning_list", "loss_list")
+    more_fields = ("loss_list", "warning_list", "planned", "changed", "figures")
     field_models: ClassVar = {
         "planned": (SyncPlannedChange,),
         "changed": (SyncChange, SyncChangeValues),
@@ -161,8 +170,11 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "fix_command",
         "warnings",
         "losses",
+        "counted_losses",
         "phases",
+        "is_dry_run",
     )
+    shows_related = False
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
 
@@ -200,15 +212,18 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return run
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Leave out the fields that a run with this outcome can't have."""
+        """Leave out what a run with this outcome can't have, and what is empty."""
         fields = super().get_fields(request, obj)
         if not isinstance(obj, SyncRun):
             return fields
-        outcomes: dict[Any, Sequence[str]] = {
-            "planned": RECORDED_PLANS,
-            "changed": WRITTEN,
+        has: dict[str, Any] = {
+            "planned": obj.outcome in RECORDED_PLANS,
+            "changed": obj.outcome in WRITTEN,
+            "warning_list": obj.warnings,
+            "tenant": obj.tenant_id,
+            "applied_plan": obj.applied_plan_id,
         }
-        return [name for name in fields if name not in outcomes or obj.outcome in outcomes[name]]
+        return [field for field in fields if has.get(getattr(field, "__name__", field), True)]
 
     def format_name(self, run: SyncRun) -> str:
         return format_html("{} {}", format_time(run.started_at), run.outcome)
@@ -239,35 +254,34 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what changed")
     def changed(self, run: Any) -> str:
-        """The first changes with their values; the tab has all of them."""
-        related = ("tenant", "stored_values")
-        found = run.visible_changes.select_related(*related).order_by("pk")
-        changes = list(found[: MAX_SHOWN_CHANGES + 1])
-        if not changes:
+        """The changes by tenant with the first of each; the tab has all of them."""
+        url = list_url(SyncChange._meta.get_field("run"), run)
+        changes = run.visible_changes.select_related("stored_values")
+        tenants, others = group_by_tenant(changes, Q(action="deactivate"), url)
+        if not tenants:
             return EMPTY_VALUE
-        context = {
-            "changes": [describe_shown_change(change) for change in changes[:MAX_SHOWN_CHANGES]],
-            "more": len(changes) > MAX_SHOWN_CHANGES,
-            "url": list_url(SyncChange._meta.get_field("run"), run),
-        }
-        return render_to_string("identity_sync/admin/changed.html", context)
+        for each in tenants:
+            each.rows[:] = map(describe_shown_change, each.rows)
+        context = {"tenants": tenants, "others": others, "url": url}
+        return render_to_string("identity_sync/admin/tenants.html", context)
 
     @admin.display(description="planned changes")
     def planned(self, run: Any) -> str:
-        """The first changes that were not made, removals first; the tab has the others."""
-        found = run.visible_planned.select_related("tenant").order_by("pk")
-        changes = list(found[: MAX_SHOWN_PLANNED + 1])
-        recorded = len(changes) if len(changes) <= MAX_SHOWN_PLANNED else found.count()
-        changes = changes[:MAX_SHOWN_PLANNED]
-        existing = find_existing(changes)
+        """The changes that were not made, by tenant, removals first; the tab has the others."""
+        url = list_url(SyncPlannedChange._meta.get_field("run"), run)
+        tenants, others = group_by_tenant(run.visible_planned, Q(is_removal=True), url)
+        existing = find_existing([change for each in tenants for change in each.rows])
+        for each in tenants:
+            each.rows[:] = [describe_planned(change, existing) for change in each.rows]
         context = {
-            "changes": [describe_planned(change, existing) for change in changes],
+            "tenants": tenants,
+            "others": others,
             "total": sum(
                 counts.get(name, 0) for counts in run.get_counts().values() for name in _COUNTED
             ),
-            "recorded": recorded,
+            "recorded": run.visible_planned.count(),
             "limit": MAX_PLANNED_CHANGES,
-            "url": list_url(SyncPlannedChange._meta.get_field("run"), run),
+            "url": url,
         }
         return render_to_string("identity_sync/admin/planned.html", context)
 
@@ -277,16 +291,25 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="losses of access")
     def loss_list(self, run: Any) -> str:
-        """How many lost access in which tenant."""
+        """How many lost access in which tenant, the most first."""
         names = run.visible_tenants
-        lines = (
-            (f"{number:,} {format_word(measure)}", link_to_id("tenant", tenant, names[tenant]))
-            if tenant in names
-            else (f"{number:,} {format_word(measure)}", tenant or EMPTY_VALUE)
-            for measure, tenant, number in run.losses
-            if tenant in names or not run.is_limited
-        )
-        return format_html_join("", "<div>{} in {}</div>", lines) or EMPTY_VALUE
+        by_tenant: dict[str, dict[str, int]] = {}
+        for measure, tenant, number in sorted(run.losses, key=lambda loss: -loss[2]):
+            if tenant in names or not run.is_limited:
+                by_tenant.setdefault(tenant, {})[measure] = number
+        lines = [
+            (
+                link_to_id("tenant", tenant, names[tenant]) if tenant in names else tenant,
+                ", ".join(_count_losses(*each) for each in numbers.items()),
+            )
+            for tenant, numbers in by_tenant.items()
+        ]
+        shown = format_html_join("", "<div>{}: {}</div>", lines[:MAX_TENANTS])
+        if len(lines) <= MAX_TENANTS:
+            return shown or EMPTY_VALUE
+        rest = format_html_join("", "<div>{}: {}</div>", lines[MAX_TENANTS:])
+        more = pluralize(len(lines) - MAX_TENANTS, "other tenant")
+        return format_html("{}<details><summary>{}</summary>{}</details>", shown, more, rest)
 
     @admin.display(description="changes")
     def changes(self, run: SyncRun) -> str:
@@ -315,6 +338,11 @@ class SyncRunAdmin(ReadOnlyAdmin):
         message = getattr(run, "shown_error_message", run.error_message)
         text = f"{run.error_code} {message}".strip()
         return format_clamped(text) if text else ""
+
+
+def _count_losses(measure: str, number: int) -> str:
+    one = "person" if measure == "people" else format_word(measure).removesuffix("s")
+    return pluralize(number, one, format_word(measure))
 
 
 _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")

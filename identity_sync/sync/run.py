@@ -208,6 +208,7 @@ def _start_run(options: SyncOptions, tenant: Tenant | None) -> SyncRun:
         tenant=tenant,
         trigger=options.trigger,
         operator=options.operator.name,
+        is_dry_run=options.dry_run,
         started_at=timezone.now(),
     )
 

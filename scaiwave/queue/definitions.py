@@ -69,8 +69,8 @@ class JobDefinition:
     the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
     what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
     `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs. `on_killed` is
-    the path of a function that records the end of the job's work, with the reason, after
-    its process was killed.
+    the path of a function that records the end of the job's work, with the reason, after its
+    process was killed. One that `runs_once` is a request that has an ID: it can't be repeated.
     """
 
     function: str
@@ -86,6 +86,7 @@ class JobDefinition:
     queue: str = URGENT
     at_front: bool = False
     on_killed: str = ""
+    runs_once: bool = False
 
     @property
     def path(self) -> str:

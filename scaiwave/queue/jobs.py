@@ -95,6 +95,7 @@ _DEFINITIONS = (
         get_timeout=get_sync_job_timeout,
         wait_seconds=9 * MINUTE,
         accepts=takes_one_id,
+        runs_once=True,
         occasion="Sync now and Dry run in this site",
     ),
     JobDefinition(

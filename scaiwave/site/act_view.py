@@ -102,6 +102,14 @@ def _ask_or_run(
     return HttpResponseRedirect(result.url)
 
 
+def may_do(site: AdminSite, request: HttpRequest, slug: str) -> bool:
+    """Whether the account may do the act of this slug, on rows that offer it."""
+    operator, act = build_operator(request), find_act(slug)
+    if operator is None or act is None:
+        return False
+    return _is_visible(site, request, act) and act.is_permitted(operator)
+
+
 def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
     if isinstance(act.model, RowSource):
         return act.model.is_visible(request)

@@ -115,7 +115,8 @@ class ReadOnlyAdmin(_Admin):
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
     `export_name` is the name of an exported list where the title of the list is another word.
-    `help_texts` replace the help of fields that are not ours.
+    `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
+    a row does not list what refers to it.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
     across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
@@ -149,6 +150,7 @@ class ReadOnlyAdmin(_Admin):
     named_by: ClassVar[Sequence[str]] = ()
     export_name: ClassVar[str] = ""
     help_texts: ClassVar[Mapping[str, str]] = {}
+    shows_related: ClassVar[bool] = True
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)
@@ -363,7 +365,9 @@ class ReadOnlyAdmin(_Admin):
     ) -> HttpResponse:
         row = kwargs["obj"]
         context["adminform"].form.label_suffix = ""
-        context["related_links"] = related_links(self.admin_site, request, row)
+        context["related_links"] = (
+            related_links(self.admin_site, request, row) if self.shows_related else []
+        )
         context["acts"] = self.list_acts(request, row)
         context["heading"] = build_heading(self.admin_site, request, row)
         context["row_name"] = self._get_title(request, row)

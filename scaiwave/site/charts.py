@@ -1,9 +1,15 @@
-"""Bar charts as SVG, made on the server: they need no scripts or styles in the page."""
+"""Bar charts as SVG, made on the server: they need no scripts or styles in the page.
+
+A script shows the values of the column that has the pointer or the focus.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, log
 from typing import Any
+
+from scaiwave.console.output import format_bytes
 
 WIDTH, HEIGHT = 640.0, 120.0
 GAP = 0.2
@@ -11,6 +17,9 @@ GAP = 0.2
 
 MIN_BAR = 2.0
 """Height of the smallest bar of a value that is not 0, in units of the drawing."""
+
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+"""What the axis ends with, in units of a power of 1,000, or of 1,024 for bytes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class ChartColumn:
     label: str
     text: str
     url: str
+    at: str
+    is_gap: bool
     x: float
     width: float
     rectangles: list[Rectangle]
@@ -39,19 +50,21 @@ class ChartColumn:
 def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     """Add the template's values to a chart as `build_overview` returns it.
 
-    `rows` are the points of the table that have a value. `highest` is the value at the top of the
-    drawing.
+    `rows` are the points of the table that have a value. `scale` is the numbers of the axis, from
+    the top, and `ticks` are the points whose labels stand below it.
     """
     points = chart["points"]
     highest = max((sum(point["values"]) for point in points), default=0)
+    top = _find_top(highest, 1024 if chart["unit"] == "bytes" else 1000)
     width = WIDTH / max(len(points), 1)
-    columns = [_draw_column(point, index, width, highest) for index, point in enumerate(points)]
+    columns = [_draw_column(point, index, width, top) for index, point in enumerate(points)]
     return {
         **chart,
         "columns": columns,
         "rows": [point for point in points if sum(point["values"])],
         "legend": _build_legend(chart),
-        "highest": _describe_highest(chart, highest),
+        "scale": [_format_value(value, chart["unit"]) for value in (top, top / 2, 0)],
+        "ticks": [points[0], points[len(points) // 2], points[-1]] if points else [],
         "is_empty": not highest,
         "width": WIDTH,
         "height": HEIGHT,
@@ -66,20 +79,28 @@ def _build_legend(chart: dict[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "style": f"series-{index}"} for index, name in enumerate(series)]
 
 
-def _describe_highest(chart: dict[str, Any], highest: float) -> str:
-    """Return the text of the highest bar, or its number if it consists of several values."""
-    if len(chart["series"]) > 1:
-        return f"{highest:,.0f}"
-    return next((point["text"] for point in chart["points"] if sum(point["values"]) == highest), "")
+def _find_top(highest: float, base: int) -> float:
+    """Return the round number at the top of the drawing."""
+    if not highest:
+        return 1.0
+    unit = float(base) ** floor(log(highest, base))
+    return next(step * unit for step in _STEPS if step * unit >= highest)
 
 
-def _draw_column(point: dict[str, Any], index: int, width: float, highest: float) -> ChartColumn:
+def _format_value(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return format_bytes(int(value))
+    text = f"{value:,.3f}".rstrip("0").rstrip(".")
+    return f"{text} {unit}".strip()
+
+
+def _draw_column(point: dict[str, Any], index: int, width: float, top: float) -> ChartColumn:
     x, y = index * width, HEIGHT
     rectangles = []
     for series, value in enumerate(point["values"]):
         if not value:
             continue
-        height = max(value / highest * HEIGHT, MIN_BAR)
+        height = max(value / top * HEIGHT, MIN_BAR)
         y = max(y - height, 0.0)
         rectangles.append(
             Rectangle(
@@ -91,5 +112,12 @@ def _draw_column(point: dict[str, Any], index: int, width: float, highest: float
             )
         )
     return ChartColumn(
-        point["label"], point["text"], point["url"], round(x, 2), round(width, 2), rectangles
+        point["label"],
+        point["text"],
+        point["url"],
+        point["at"],
+        not point["values"],
+        round(x, 2),
+        round(width, 2),
+        rectangles,
     )

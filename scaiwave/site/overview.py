@@ -7,7 +7,7 @@ again without a query.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +23,29 @@ class CardLink:
 
 
 @dataclass(frozen=True)
+class Task:
+    """Something that needs a decision or a fix: a sentence, with the button that leads to it.
+
+    `url` is the page of the button `button`. With `act`, the slug of an act, the button is for
+    those who may do that act. `command` does the same in a terminal. `permission` is what one
+    needs to see the task.
+    """
+
+    text: str
+    permission: str
+    tone: Tone = Tone.WARN
+    details: Sequence[str] = ()
+    button: str = ""
+    url: str = ""
+    act: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
-    """One figure with its judgement. `url` is the list behind it, `permission` what one needs to
-    see it. `command` is what an operator would run now. `links` are parts of the figure with their
-    own lists, which stand before the details."""
+    """One figure, with its judgement if it is about health. `url` is the list behind it,
+    `permission` what one needs to see it. `at` is a time that the value is about. `links` are parts
+    of the figure with their own lists, which stand before the details."""
 
     title: str
     value: str
@@ -34,25 +53,30 @@ class Card:
     permission: str
     tone: Tone = Tone.NEUTRAL
     details: Sequence[str] = ()
-    command: str = ""
     links: Sequence[CardLink] = ()
+    at: str = ""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One column of a chart: a value for each series, and its text."""
+    """One column of a chart: a value for each series, and its text. Without values it is a gap.
+
+    `at` is its time if the label is one.
+    """
 
     label: str
     values: Sequence[float]
     text: str
     url: str = ""
     tone: Tone | None = None
+    at: str = ""
 
 
 @dataclass(frozen=True)
 class Chart:
     """A bar chart. With several series the bars are stacked. A point with a tone has its colour,
-    and `tones` is what these mean: of each a name and the tone."""
+    and `tones` is what these mean: of each a name and the tone. `unit` is `bytes` or the unit that
+    stands behind the numbers of the axis."""
 
     title: str
     url: str
@@ -60,6 +84,7 @@ class Chart:
     series: Sequence[str]
     points: Sequence[Point]
     tones: Sequence[tuple[str, Tone]] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,27 +141,36 @@ class OverviewTable:
 
 @dataclass(frozen=True)
 class OverviewPart:
-    cards: Sequence[Card] = field(default_factory=tuple)
+    """`health` is whether this server works, and `volumes` are how much it has."""
+
+    tasks: Sequence[Task] = field(default_factory=tuple)
+    health: Sequence[Card] = field(default_factory=tuple)
+    volumes: Sequence[Card] = field(default_factory=tuple)
     tables: Sequence[OverviewTable] = field(default_factory=tuple)
     charts: Sequence[Chart] = field(default_factory=tuple)
     lists: Sequence[EntryList] = field(default_factory=tuple)
 
 
+_KINDS = tuple(kind.name for kind in fields(OverviewPart))
+
+
 def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
-    return {
-        kind: [asdict(each) for part in parts for each in getattr(part, kind)]
-        for kind in ("cards", "tables", "charts", "lists")
+    """Return all parts, with the most urgent tasks first."""
+    document = {
+        kind: [asdict(each) for part in parts for each in getattr(part, kind)] for kind in _KINDS
     }
+    document["tasks"].sort(key=lambda task: task["tone"] != Tone.BAD)
+    return document
 
 
 def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
-    """Return the part of the stored overview that the reader may see."""
+    """Return the part of the stored overview that the reader may see, and `built_at`."""
     document = OVERVIEW.load()(now)
     visible = {
-        kind: [each for each in parts if has_permission(each["permission"])]
-        for kind, parts in document.items()
+        kind: [each for each in document[kind] if has_permission(each["permission"])]
+        for kind in _KINDS
     }
-    return _join_lists(visible)
+    return _join_lists({**document, **visible})
 
 
 def load_limited_overview(now: datetime, operator: Operator) -> dict[str, Any]:
@@ -145,10 +179,7 @@ def load_limited_overview(now: datetime, operator: Operator) -> dict[str, Any]:
 
 
 def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
-    """Make one list of those with the same title.
-
-    Another release may have stored the document less than a minute ago, without newer keys.
-    """
+    """Make one list of those with the same title."""
     by_title: dict[str, list[dict[str, Any]]] = {}
     for each in overview["lists"]:
         by_title.setdefault(each["title"], []).append(each)
@@ -158,18 +189,25 @@ def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
 def _join(lists: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = lists[0]
     entries = [entry for each in lists for entry in each["entries"]]
-    if latest := first.get("latest"):
+    if latest := first["latest"]:
         entries = sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)
         entries = entries[:latest]
-    links = [{"text": each["name"], "url": each["url"]} for each in lists if each.get("name")]
+    links = [{"text": each["name"], "url": each["url"]} for each in lists if each["name"]]
     return {**first, "entries": entries, "links": links}
 
 
-def hide_links(overview: dict[str, Any], hidden: Collection[str]) -> None:
-    """Take the links to these pages out of an overview, which the account may not open."""
+def hide_links(
+    overview: dict[str, Any], hidden: Collection[str], may_do: Callable[[str], bool]
+) -> None:
+    """Take out what the account may not follow: links to these pages, and acts that it may not
+    do."""
     lists = overview["lists"]
-    parts = [*overview["cards"], *lists]
-    parts += [link for card in overview["cards"] for link in card.get("links", ())]
+    for task in overview["tasks"]:
+        if task["act"] and not may_do(task["act"]):
+            task["url"] = ""
+    cards = [*overview["health"], *overview["volumes"]]
+    parts = [*overview["tasks"], *cards, *lists]
+    parts += [link for card in cards for link in card["links"]]
     parts += [entry for each in lists for entry in each["entries"]]
     for each in parts:
         each["url"] = "" if _get_path(each["url"]) in hidden else each["url"]

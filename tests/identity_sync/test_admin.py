@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -133,8 +134,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
         assert client.get(link.replace("&amp;", "&")).status_code == 200
     subject = reverse("admin:tenants_participant_change", args=[change.subject_id])
     assert f'<a href="{subject}">' in page
-    assert "<div>2 people in <a" in page
-    assert "<div>1 people in gone</div>" in page
+    assert re.search("<div><a [^>]*>[^<]*</a>: 2 people</div><div>gone: 1 person</div>", page)
     assert "Two groups have one name." in page
     assert "Run <code>scaiwave sync --allow-removals 4</code>." in page
 
@@ -202,3 +202,37 @@ def test_success_a_skipped_person_has_a_link(name: str, client: Client) -> None:
     new = SyncSkip.objects.get(subject_scaikey_id="usr_new")
     url = reverse("admin:identity_sync_syncskip_change", args=[new.pk])
     assert "usr_new" in client.get(url).content.decode()
+
+
+def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Client) -> None:
+    run = SyncRun.objects.create(
+        outcome="applied", operator="root", started_at=row_factories.NOW, ended_at=row_factories.NOW
+    )
+    for slug, removed, added in (("acme", 1, 3), ("hikari", 12, 0), ("lab", 0, 20)):
+        tenant = row_factories.make_tenant(slug)
+        run.losses.append(["people", str(tenant.pk), removed])
+        for number in range(removed + added):
+            SyncChange.objects.create(
+                run=run,
+                tenant=tenant,
+                kind="participants" if number else "memberships",
+                action="deactivate" if number < removed else "add",
+                subject_id=row_factories.make_participant(tenant, f"p{number}").pk,
+                subject_name=f"{slug} {number}",
+                reason_code="removed",
+            )
+    run.losses = [loss for loss in run.losses if loss[2]]
+    run.save()
+    url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    with CaptureQueriesContext(connection) as caught:
+        page = client.get(url).content.decode()
+    assert len(caught) <= 14
+    folds = re.findall(r"<summary><strong>(\w+)</strong>.*?</summary>", page)
+    assert folds == ["hikari", "acme", "lab"]
+    assert '<span class="why">people: 11 deactivated; memberships: 1 deactivated</span>' in page
+    assert page.index("hikari</a>: 12 people") < page.index("acme</a>: 1 person")
+    (link,) = re.findall(r'<a href="([^"]+)">All 12 changes of hikari', page)
+    listed = client.get(link.replace("&amp;", "&")).context["cl"].result_list
+    assert {change.tenant.slug for change in listed} == {"hikari"}
+    assert "hikari 9" in page
+    assert "hikari 11" not in page

@@ -35,6 +35,7 @@ from rooms.models import (
     WorkspaceMember,
 )
 from scaiwave.ids import new_id
+from scaiwave.operations.overview.stored import name_scope
 from tenants.models import (
     AdminUser,
     AuditChain,
@@ -138,13 +139,31 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
         storage_bytes=4,
     )
     StoredOverview.objects.update_or_create(
-        scope=StoredOverview.SERVER,
-        defaults={"built_at": NOW, "document": {"cards": [], "charts": [], "lists": []}},
+        scope=name_scope(None),
+        defaults={"built_at": NOW, "document": {"tasks": [], "charts": []}},
     )
     Counter.objects.create(name=f"room_exports{number}", value=number)
     # Not hashed, which would take half a second.
     user = AdminUser.objects.create(username=f"operator{number}", password="pbkdf2$never")
     user.user_permissions.set(Permission.objects.all()[:3])
+
+
+def make_pending_removal(
+    tenant: Tenant, number: int, *, at: datetime = NOW, **fields: Any
+) -> PendingRemoval:
+    values = {
+        "kind": "participants",
+        "subject_id": new_id(),
+        "subject_scaikey_id": f"usr_waiting_{number}",
+        "person_scaikey_id": f"usr_waiting_{number}",
+        "subject_name": f"Waiting {number}",
+        "loss": "removed",
+        "cause": "removed",
+        "limit_code": "tenant",
+    }
+    return PendingRemoval.objects.create(
+        tenant=tenant, first_seen_at=at, last_seen_at=at, **{**values, **fields}
+    )
 
 
 def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
@@ -212,19 +231,7 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         values={"status": ["active", "deactivated"]},
         reason_code="removed",
     )
-    PendingRemoval.objects.create(
-        tenant=tenant,
-        kind="participants",
-        subject_id=new_id(),
-        subject_scaikey_id=f"usr_waiting_{number}",
-        person_scaikey_id=f"usr_waiting_{number}",
-        subject_name=f"Waiting {number}",
-        loss="removed",
-        cause="removed",
-        limit_code="tenant",
-        first_seen_at=NOW,
-        last_seen_at=NOW,
-    )
+    make_pending_removal(tenant, number)
     SyncSkip.objects.create(
         tenant=tenant,
         kind="participants",

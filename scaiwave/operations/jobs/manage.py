@@ -36,8 +36,8 @@ CLEARANCE = ChangeWords(
 def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool = False) -> Change:
     """Put a failed job to the end of its queue.
 
-    Raises JobNotFound, JobNotFailed, JobRefused for one that no worker would run, and
-    RedisUnreachable.
+    Raises JobNotFound, JobNotFailed, JobRefused for one that no worker would run or that
+    runs once, and RedisUnreachable.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
@@ -52,6 +52,11 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
             raise JobRefused(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
+            )
+        if job.record.definition.runs_once:
+            raise JobRefused(
+                f"Job {job.id} can't be run again: it was a request, and each runs once.",
+                fix="Start another one: `scaiwave sync`, or Sync now in the admin site.",
             )
         result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:

@@ -23,6 +23,7 @@ from scaiwave.operations.jobs.overview import (
 )
 from scaiwave.operations.jobs.queries import STATES, build_job_row, show_job
 from scaiwave.queue.errors import JobNotFound, RedisNotConfigured
+from scaiwave.queue.jobs import JOBS as DEFINITIONS
 from scaiwave.site.access import sees_everything
 from scaiwave.site.acts import (
     Act,
@@ -41,6 +42,8 @@ from scaiwave.storage.error_mapping import translate_errors
 from tenants.lookup.serializers import Row
 
 MAX_PAGE_DIGITS = 9
+ONCE = {definition.name for definition in DEFINITIONS.values() if definition.runs_once}
+"""Jobs that can't be run again: the page of their run offers that, as a new request."""
 TONES = {"running": Tone.INFO, "waiting": Tone.NEUTRAL, "failed": Tone.BAD}
 
 
@@ -58,8 +61,9 @@ class ListedJob:
         return self.pk
 
     @property
-    def is_failed(self) -> bool:
-        return bool(self.row["state"] == "failed" and self.row["name"])
+    def is_repeatable(self) -> bool:
+        name = self.row["name"]
+        return self.row["state"] == "failed" and bool(name) and name not in ONCE
 
     @property
     def is_deletable(self) -> bool:
@@ -97,7 +101,7 @@ register_act(
         "Run again",
         JOBS,
         lambda call: retry_job(operator=call.operator, job_id=call.row.pk, now=call.now),
-        is_offered=lambda job: job.is_failed,
+        is_offered=lambda job: job.is_repeatable,
         get_note=lambda job: "Puts the job to the end of its queue, where a worker runs it again.",
     )
 )

@@ -20,10 +20,10 @@ from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.doctor.rooms import MAX_COUNTED_MESSAGES, count_unindexed_messages
-from scaiwave.operations.overview.sync import build_sync_part
+from scaiwave.operations.overview.sync import build_limited_sync_part, build_sync_part
 from scaiwave.operations.overview.tenants import build_limited_part, build_tenant_part
 from scaiwave.site.formatting import Tone
-from scaiwave.site.overview import Card, OverviewPart, join_parts
+from scaiwave.site.overview import Card, OverviewPart, Task, join_parts
 from tenants.lookup.visibility import visible_tenants
 
 ROTATE, GENERATE = "scaiwave admin federation key rotate", "scaiwave admin federation key generate"
@@ -33,37 +33,43 @@ def build_key_part(now: datetime) -> OverviewPart:
     key = find_signing_key(load_keys(), now)
     url, permission = reverse("admin:federation_serverkey_changelist"), "federation.view_serverkey"
     if key is None:
-        card = Card("Signing key", "none", url, permission, Tone.WARN, command=GENERATE)
-        return OverviewPart(cards=[card])
+        slug = "admin-federation-key-generate"
+        task = Task(
+            "This server has no signing key, so that no other server can verify it.",
+            permission,
+            button="Create a signing key",
+            url=reverse("admin:act", args=[slug]),
+            act=slug,
+            command=GENERATE,
+        )
+        return OverviewPart([task], [Card("Signing key", "none", url, permission, Tone.WARN)])
     due_at = get_rotation_due_at(key)
     is_near, is_overdue = is_rotation_near(key, now), now >= due_at
     left = pluralize(max((now - due_at).days, 1) if is_overdue else (due_at - now).days, "day")
-    return OverviewPart(
-        cards=[
-            Card(
-                title="Signing key",
-                value=f"overdue by {left}" if is_overdue else f"{left} left",
-                url=url,
-                permission=permission,
-                tone=Tone.BAD if is_overdue else Tone.WARN if is_near else Tone.GOOD,
-                details=[f"Its rotation {'was' if is_overdue else 'is'} due on {due_at:%Y-%m-%d}."],
-                command=ROTATE if is_near else "",
-            )
-        ]
+    tone = Tone.BAD if is_overdue else Tone.WARN if is_near else Tone.GOOD
+    value = f"overdue by {left}" if is_overdue else f"{left} left"
+    slug = "admin-federation-key-rotate"
+    task = Task(
+        f"The rotation of the signing key is {f'overdue by {left}' if is_overdue else 'near'}.",
+        permission,
+        tone,
+        details=[f"It {'was' if is_overdue else 'is'} due on {due_at:%Y-%m-%d}."],
+        button="Rotate the key",
+        url=reverse("admin:act", args=[slug, key.pk]),
+        act=slug,
+        command=ROTATE,
     )
+    card = Card("Signing key", value, url, permission, tone)
+    return OverviewPart([task] if is_near or is_overdue else [], [card])
 
 
 INDEX = "scaiwave room search-index"
 
 
 def build_room_part(now: datetime) -> OverviewPart:
-    return OverviewPart(
-        cards=[
-            _build_room_card(Room.objects.all()),
-            _build_storage_card(Media.objects.all()),
-            _build_search_card(),
-        ]
-    )
+    tasks, health = _build_search_parts()
+    volumes = [_build_room_card(Room.objects.all()), _build_storage_card(Media.objects.all())]
+    return OverviewPart(tasks, health, volumes)
 
 
 def build_limited_room_part(operator: Operator, now: datetime) -> OverviewPart:
@@ -71,7 +77,7 @@ def build_limited_room_part(operator: Operator, now: datetime) -> OverviewPart:
     operator.require(Permission.VIEW)
     tenants = visible_tenants(operator)
     return OverviewPart(
-        cards=[
+        volumes=[
             _build_room_card(Room.objects.filter(tenant__in=tenants)),
             _build_storage_card(Media.objects.filter(tenant__in=tenants)),
         ]
@@ -85,7 +91,6 @@ def _build_room_card(rooms: QuerySet[Room]) -> Card:
         value=f"{rooms.exclude(state=RoomState.CLOSED).count():,}",
         url=f"{reverse('admin:rooms_room_changelist')}?state=not_closed",
         permission="rooms.view_room",
-        details=["Open and archived rooms."],
     )
 
 
@@ -97,41 +102,39 @@ def _build_storage_card(media: QuerySet[Media]) -> Card:
         value=format_bytes(size),
         url=reverse("admin:rooms_media_changelist"),
         permission="rooms.view_media",
-        details=["Files in several rooms of a tenant count once, infected ones never."],
     )
 
 
-def _build_search_card() -> Card:
+def _build_search_parts() -> tuple[list[Task], list[Card]]:
     backlog = count_unindexed_messages()
     more = "over " if backlog is not None and backlog >= MAX_COUNTED_MESSAGES else ""
+    url, permission = reverse("admin:rooms_searchbackfill_changelist"), "rooms.view_searchbackfill"
     if backlog is None:
-        details = ["The search index has never been filled, so searches find no messages."]
-    else:
-        details = ["Messages sent since the search index was last updated."] if backlog else []
-    command = INDEX if settings.REDIS_URL else f"{INDEX} --inline"
-    return Card(
-        title="Messages to index",
-        value="not indexed yet" if backlog is None else f"{more}{backlog:,}",
-        url=reverse("admin:rooms_searchbackfill_changelist"),
-        permission="rooms.view_searchbackfill",
-        tone=Tone.WARN if backlog is None else Tone.GOOD if backlog == 0 else Tone.NEUTRAL,
-        details=details,
-        command=command if backlog is None else "",
-    )
+        task = Task(
+            "The search index has never been filled, so searches find no messages.",
+            permission,
+            command=INDEX if settings.REDIS_URL else f"{INDEX} --inline",
+        )
+        return [task], [Card("Search", "not indexed yet", url, permission, Tone.WARN)]
+    value = f"{more}{pluralize(backlog, 'message')} to index" if backlog else "up to date"
+    tone = Tone.NEUTRAL if backlog else Tone.GOOD
+    return [], [Card("Search", value, url, permission, tone)]
 
 
 PARTS = (build_sync_part, build_tenant_part, build_room_part, build_key_part)
 """In the order of the page."""
-LIMITED_PARTS = (build_limited_part, build_limited_room_part)
+LIMITED_PARTS = (build_limited_sync_part, build_limited_part, build_limited_room_part)
 """For operators who see only some tenants: the usual parts are about all."""
 
 
 def build_overview(now: datetime, operator: Operator | None = None) -> dict[str, Any]:
-    """Return all parts as a JSON document: `cards`, `tables`, `charts`, `lists`.
+    """Return all parts as a JSON document with the fields of `OverviewPart`, and `built_at`.
 
     `operator` is someone who sees only some tenants. What they get depends on their role and its
     partner or tenant alone.
     """
     if operator is not None:
-        return join_parts([build(operator, now) for build in LIMITED_PARTS])
-    return join_parts([build(now) for build in PARTS])
+        parts = [build(operator, now) for build in LIMITED_PARTS]
+    else:
+        parts = [build(now) for build in PARTS]
+    return {**join_parts(parts), "built_at": now.isoformat()}

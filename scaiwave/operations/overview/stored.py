@@ -20,6 +20,9 @@ LOCK = "overview"
 MAX_WAIT_SECONDS = 10.0
 """How long a request waits for the one that builds it. After that it builds one itself."""
 POLL_SECONDS = 0.05
+FORM = "tasks "
+"""What the scopes of documents of this form begin with. Another release that runs at the same time,
+during an upgrade, has documents of its own."""
 
 
 def load_overview(now: datetime, operator: Operator | None = None) -> dict[str, Any]:
@@ -52,11 +55,11 @@ def name_scope(operator: Operator | None) -> str:
     Raises ValueError for an operator who is not limited to a partner or a tenant.
     """
     if operator is None:
-        return StoredOverview.SERVER
+        return FORM + StoredOverview.SERVER
     key = operator.partner_id or operator.tenant_id
     if operator.sees_everything or not key:
         raise ValueError(f"{operator.role.value} has no scope.")
-    return f"{operator.role.value} {key}"
+    return f"{FORM}{operator.role.value} {key}"
 
 
 def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, Any]:

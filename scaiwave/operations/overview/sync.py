@@ -9,11 +9,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import BooleanField, Case, Count, Exists, OuterRef, When
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.timesince import timesince
 
-from identity_sync.errors import SyncFailing
+from identity_sync.errors import (
+    RemovalsPending,
+    RemovalsPostponed,
+    SyncFailing,
+    SyncOverdue,
+    SyncSkipsRepeated,
+)
 from identity_sync.models import (
     Outcome,
     Registration,
@@ -21,16 +27,16 @@ from identity_sync.models import (
     SyncPlannedChange,
     SyncRun,
     SyncRunQuerySet,
-    SyncSkip,
     WebhookEvent,
     WebhookState,
 )
 from identity_sync.registration.credentials import has_credentials
 from identity_sync.registration.missing import describe_missing_registration
+from identity_sync.removals.queries import is_pending_q
 from identity_sync.report import KINDS
-from identity_sync.reports.health import judge_sync
+from identity_sync.reports.health import SyncHealth, SyncWarning, judge_sync
+from identity_sync.reports.judgement import FAILURES, RunScope, find_pending, get_interval
 from identity_sync.reports.judgement import MAX_FAILURES as MAX_FAILED_RUNS
-from identity_sync.reports.judgement import RunScope, get_interval
 from identity_sync.reports.run_figures import (
     COLUMNS,
     NOT_APPLIED,
@@ -38,10 +44,9 @@ from identity_sync.reports.run_figures import (
     build_rows,
     count_differences,
 )
-from identity_sync.reports.tenant_figures import IS_REMOVAL
 from scaiwave.console.text import pluralize
-from scaiwave.core.errors import CredentialsIncomplete
-from scaiwave.core.operators import get_host_operator
+from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
+from scaiwave.core.operators import Operator, Permission, get_host_operator
 from scaiwave.operations.overview.tenants import MAX_FAILURES, list_failures
 from scaiwave.site.formatting import Tone
 from scaiwave.site.overview import (
@@ -52,10 +57,11 @@ from scaiwave.site.overview import (
     OverviewPart,
     OverviewTable,
     Point,
+    Task,
 )
 
 RUNS, SKIPS = "admin:identity_sync_syncrun_changelist", "admin:identity_sync_syncskip_changelist"
-VIEW_RUNS, VIEW_SKIPS = "identity_sync.view_syncrun", "identity_sync.view_syncskip"
+VIEW_RUNS = "identity_sync.view_syncrun"
 RUN = "admin:identity_sync_syncrun_change"
 WEBHOOKS = "admin:identity_sync_webhookevent_changelist"
 REGISTER = "scaiwave sync register"
@@ -74,12 +80,21 @@ CHANGED = ("added", "updated", "deactivated", "restored")
 
 def build_sync_part(now: datetime) -> OverviewPart:
     recent = list(_list_ended()[:MAX_RECENT])
+    scope = RunScope(get_host_operator())
+    health = judge_sync(scope, config=settings.CONFIG, now=now)
     return OverviewPart(
-        cards=[_build_sync_card(recent, now), _build_skip_card(recent), _build_registration_card()],
+        tasks=_list_tasks(scope, health, recent, now),
+        health=[_build_sync_card(health, recent, now), _build_registration_card()],
         tables=[_build_drift_table(recent, now)],
         charts=[_build_run_chart(now), _build_change_chart(now)],
         lists=[_list_failed_syncs(), _list_failed_webhooks()],
     )
+
+
+def build_limited_sync_part(operator: Operator, now: datetime) -> OverviewPart:
+    """Return the removals that wait in the tenants of an operator who is limited to them."""
+    operator.require(Permission.VIEW)
+    return OverviewPart(tasks=list_pending(RunScope(operator), now))
 
 
 def _list_ended() -> SyncRunQuerySet:
@@ -93,41 +108,119 @@ def _find_written(runs: Sequence[SyncRun]) -> SyncRun | None:
     return next((run for run in runs if run.outcome != Outcome.PLANNED), None)
 
 
-def _build_sync_card(recent: Sequence[SyncRun], now: datetime) -> Card:
-    scope = RunScope(get_host_operator())
-    health = judge_sync(scope, config=settings.CONFIG, now=now)
+def _list_tasks(
+    scope: RunScope, health: SyncHealth, recent: Sequence[SyncRun], now: datetime
+) -> list[Task]:
+    """Return each problem once, with a button where a page or an act resolves it."""
+    tasks = []
+    for problem in health.problems:
+        match problem:
+            case RemovalsPending():
+                tasks += list_pending(scope, now)
+            case SyncFailing():
+                tasks.append(_describe_failing(problem, recent))
+            case SyncOverdue():
+                tasks.append(_make_task(problem, **_offer_sync()))
+            case SyncSkipsRepeated():
+                skips = {"button": "Show the skipped rows", "url": reverse(SKIPS)}
+                tasks.append(_make_task(problem, tone=Tone.WARN, **skips))
+            case RemovalsPostponed():
+                postponed = f"{reverse(SKIPS)}?is_postponed__exact=1"
+                skips = {"button": "Show the postponed removals", "url": postponed}
+                tasks.append(_make_task(problem, [problem.fix], **skips))
+            case NotRegistered():
+                _, tone, details, command = _describe_registration(
+                    Registration.objects.newest_first().first()
+                )
+                tasks.append(_make_task(problem, details, tone=tone, command=command))
+            case _:
+                tasks.append(_make_task(problem, [problem.fix]))
+    # With Redis the page judges the scheduler itself.
+    is_known = bool(settings.REDIS_URL) and not health.schedule.clock_problem
+    warnings = [each for each in health.warnings if each.check != "scheduler" or not is_known]
+    return [*tasks, *(_describe_warning(each) for each in warnings)]
+
+
+def _describe_warning(warning: SyncWarning) -> Task:
+    if warning.ends_with_sync:
+        return Task(warning.message, VIEW_RUNS, command="scaiwave sync", **_offer_sync())
+    return Task(warning.message, VIEW_RUNS, details=[warning.fix])
+
+
+def list_pending(scope: RunScope, now: datetime) -> list[Task]:
+    """Return the task to review what waits for a decision, if there is any."""
+    problem = find_pending(scope, now)
+    if problem is None:
+        return []
+    number = scope.removals().filter(is_pending_q(now)).count()
+    return [
+        Task(
+            problem.message,
+            "identity_sync.view_pendingremoval",
+            Tone.BAD,
+            button=f"Review {pluralize(number, 'removal')}",
+            url=f"{reverse('admin:identity_sync_pendingremoval_changelist')}?state=pending",
+            command=problem.command,
+        )
+    ]
+
+
+def _offer_sync() -> dict[str, Any]:
+    return {"button": "Sync now", "url": reverse("admin:act", args=["sync"]), "act": "sync"}
+
+
+def _make_task(problem: ScaiWaveError, details: Sequence[str] = (), **fields: Any) -> Task:
+    values = {"tone": Tone.BAD, "command": problem.command, **fields}
+    shown = [detail for detail in details if detail and detail != problem.message]
+    return Task(problem.message, VIEW_RUNS, details=shown, **values)
+
+
+def _describe_failing(problem: SyncFailing, recent: Sequence[SyncRun]) -> Task:
+    """Name the cause instead of codes, with its fix."""
+    last = next((run for run in recent if run.outcome in FAILURES), None)
+    if last is None or not last.error_message:
+        return _make_task(problem, [problem.fix])
+    return Task(
+        f"The last {MAX_FAILED_RUNS} full syncs failed. The latest: {last.error_message}",
+        VIEW_RUNS,
+        Tone.BAD,
+        [last.error_fix],
+        button="Open the last run",
+        url=reverse(RUN, args=[last.pk]),
+        command=problem.command,
+    )
+
+
+_ABOUT_ROWS = (RemovalsPending, RemovalsPostponed, SyncSkipsRepeated)
+"""Problems of some rows, while syncs succeed."""
+
+
+def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetime) -> Card:
     judgement = health.judgement
     success = judgement.last_success
-    details, command = [], ""
+    ended_at = success.ended_at if success is not None else None
+    is_applied = all(isinstance(problem, _ABOUT_ROWS) for problem in health.problems)
     if judgement.running is not None:
-        details.append("A sync is in progress.")
-    if health.problems:
-        cause = next((run.error_message for run in recent if run.outcome in NOT_APPLIED), "")
-        for problem in health.problems[:2]:
-            if isinstance(problem, SyncFailing) and cause:
-                # The cause instead of codes.
-                latest = f"The last {MAX_FAILED_RUNS} full syncs failed. The latest: {cause}"
-                details.append(latest)
-            else:
-                details.append(problem.message)
-        command = health.problems[0].command or "scaiwave sync status"
-    elif (last := _find_written(recent)) is not None and last.outcome in NOT_APPLIED:
-        details.append("The last sync was not applied completely: see the last failures.")
-    details += [warning.message for warning in health.warnings]
+        value = "in progress"
+    elif not health.problems:
+        value = "up to date"
+    elif is_applied:
+        value = "applied, except for skipped rows"
+    else:
+        value = "last successful" if ended_at else "never successful"
+    details = []
     if judgement.running is None:
         is_scheduled = health.schedule.source is not None
-        details += _describe_next(_find_written(recent) or success, now, is_scheduled=is_scheduled)
-    has_succeeded = success is not None and success.ended_at is not None
+        details = _describe_next(_find_written(recent) or success, now, is_scheduled=is_scheduled)
+    is_well = not health.problems and not health.warnings
     return Card(
-        title="Last successful full sync",
-        value=f"{_format_age(success.ended_at, now)} ago"
-        if success is not None and success.ended_at is not None
-        else "never",
-        url=f"{reverse(RUNS)}?outcome=applied" if has_succeeded else reverse(RUNS),
+        title="Sync",
+        value=value,
+        url=f"{reverse(RUNS)}?outcome=applied" if ended_at else reverse(RUNS),
         permission=VIEW_RUNS,
-        tone=Tone.BAD if health.problems else Tone.WARN if health.warnings else Tone.GOOD,
+        tone=Tone.GOOD if is_well else Tone.WARN if is_applied else Tone.BAD,
         details=details,
-        command=command,
+        at=ended_at.isoformat(timespec="seconds") if ended_at else "",
     )
 
 
@@ -138,46 +231,14 @@ def _describe_next(last: SyncRun | None, now: datetime, *, is_scheduled: bool) -
     """
     if last is None:
         return []
-    interval = get_interval(settings.CONFIG)
-    every = timesince(now - interval, now).replace("\N{NO-BREAK SPACE}", " ")
-    due = last.started_at + interval
-    if due >= now and not is_scheduled:
-        return []
-    day = "" if due.date() == now.date() else f"{due:%Y-%m-%d} "
-    when = "was due" if due < now else "is expected"
-    return [f"The next {when} at {day}{due:%H:%M} UTC, one every {every}."]
+    due = last.started_at + get_interval(settings.CONFIG)
+    if due >= now:
+        return [f"The next is due in {_format_age(now, due)}."] if is_scheduled else []
+    return [f"The next was due {_format_age(due, now)} ago."]
 
 
 def _format_age(at: datetime, now: datetime) -> str:
     return timesince(at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _build_skip_card(recent: Sequence[SyncRun]) -> Card:
-    """Count removals apart from rows: these are unusable, or need something that another has."""
-    is_removal = Case(When(IS_REMOVAL, then=True), default=False, output_field=BooleanField())
-    numbers = SyncSkip.objects.order_by("kind").values_list("kind", is_removal)
-    counts = {
-        (kind, is_removal): number
-        for kind, is_removal, number in numbers.annotate(number=Count("pk"))
-    }
-    last = _find_written(recent)
-    command = last.fix_command if last else ""
-    total = sum(counts.values())
-    details = []  # such as "8 removals: participants 7, groups 1"
-    for removes, noun in ((True, "removal"), (False, "record")):
-        kinds = {kind: number for (kind, removed), number in counts.items() if removed is removes}
-        if kinds:
-            listed = ", ".join(f"{kind} {number:,}" for kind, number in kinds.items())
-            details.append(f"{pluralize(sum(kinds.values()), noun)}: {listed}")
-    return Card(
-        title="Skipped by the last sync",
-        value=f"{total:,}",
-        url=reverse(SKIPS),
-        permission=VIEW_SKIPS,
-        tone=Tone.WARN if counts else Tone.GOOD,
-        details=details,
-        command=(command or "scaiwave sync --dry-run -v 2") if counts else "",
-    )
 
 
 def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTable:
@@ -211,15 +272,14 @@ _DRIFT_ENDS = {
 
 def _build_registration_card() -> Card:
     last = Registration.objects.newest_first().first()
-    value, tone, details, command = _describe_registration(last)
+    value, tone, *_ = _describe_registration(last)
     return Card(
         title="Registration with ScaiKey",
         value=value,
         url=reverse("admin:identity_sync_registration_changelist"),
         permission="identity_sync.view_registration",
         tone=tone,
-        details=[*details, *([last.scaikey_url] if last is not None else [])],
-        command=command,
+        details=[last.scaikey_url] if last is not None else [],
     )
 
 
@@ -270,6 +330,7 @@ def _build_run_chart(now: datetime) -> Chart:
         series=("seconds",),
         points=[_build_run_point(slots.get(slot), start + slot * SLOT) for slot in range(SLOTS)],
         tones=_LEGEND,
+        unit="s",
     )
 
 
@@ -279,10 +340,13 @@ def _rank(run: SyncRun) -> int:
 
 def _build_run_point(run: SyncRun | None, start: datetime) -> Point:
     if run is None:
-        return Point(label=_format_minute(start), values=(0,), text="no full sync")
+        return Point(
+            label=_format_minute(start), values=(), text="no full sync", at=start.isoformat()
+        )
     seconds = run.duration_seconds
     return Point(
         label=_format_minute(run.started_at),
+        at=run.started_at.isoformat(),
         values=(seconds or 0.001,),
         text=run.outcome if seconds is None else f"{run.outcome}, {seconds:.1f} s",
         url=reverse(RUN, args=[run.pk]),
@@ -323,22 +387,18 @@ def _build_change_chart(now: datetime) -> Chart:
 
 
 def _list_failed_syncs() -> EntryList:
-    failed = SyncRun.objects.filter(outcome__in=NOT_APPLIED)
+    """A partial sync is no failure: what it has skipped is a task. A refused dry run is none."""
+    failed = SyncRun.objects.filter(outcome__in=FAILURES, is_dry_run=False)
     entries = [_describe_failed_sync(run) for run in failed.newest_first()[:MAX_FAILURES]]
-    url = f"{reverse(RUNS)}?outcome=not_applied"
+    url = f"{reverse(RUNS)}?outcome=failures"
     return list_failures("failed syncs", url, VIEW_RUNS, entries)
 
 
 def _describe_failed_sync(run: SyncRun) -> Entry:
-    what = (
-        "It was applied, except for skipped rows."
-        if run.outcome == Outcome.PARTIAL
-        else ("It ended without a message.")
-    )
     return Entry(
-        text=run.error_message or what,
+        text=run.error_message or "It ended without a message.",
         url=reverse(RUN, args=[run.pk]),
-        details=run.error_fix or f"`scaiwave sync show-run {run.pk}` shows its changes.",
+        details=run.error_fix,
         tone=OUTCOME_TONES[Outcome(run.outcome)],
         badge=f"sync {run.outcome}",
         code=run.error_code,
@@ -354,7 +414,7 @@ def _list_failed_webhooks() -> EntryList:
             text=f"{event.event_type} {event.scaikey_id}: "
             f"{event.error_message or 'It failed without a message.'}",
             url=reverse("admin:identity_sync_webhookevent_change", args=[event.pk]),
-            details="The next full sync reads the record again: `scaiwave sync`.",
+            details="The next full sync reads the record again.",
             tone=Tone.BAD,
             badge="webhook failed",
             code=event.error_code,

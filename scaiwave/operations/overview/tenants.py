@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from heapq import nlargest
 from typing import TYPE_CHECKING
@@ -13,7 +11,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 from django.urls import reverse
-from django.utils.timesince import timesince
 
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
@@ -22,7 +19,16 @@ from scaiwave.core.operators import Operator, Permission, get_host_operator
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.jobs.overview import find_worker_problem
 from scaiwave.site.formatting import NEAR_LIMIT, Tone, clean_text
-from scaiwave.site.overview import Card, CardLink, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.site.overview import (
+    Card,
+    CardLink,
+    Chart,
+    Entry,
+    EntryList,
+    OverviewPart,
+    Point,
+    Task,
+)
 from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.lookup.subjects import load_participant_names
 from tenants.lookup.visibility import visible_participants, visible_tenants
@@ -52,16 +58,21 @@ CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
 REDIS_TIMEOUT_SECONDS = 2.0
 _BAD_STATES = (State.WARN.value, State.FAIL.value)
+_JUDGED_CHECKS = {"keys", "limits", "scheduler", "search", "sync"}
+"""The checks of `doctor` whose problems are tasks already, as they are now."""
+MAX_NAMED = 3
 BATCH_SIZE = 2000
 
 
 def build_tenant_part(now: datetime) -> OverviewPart:
     part = _build_part(get_host_operator(), now)
-    cards, failures = _build_process_parts(now)
+    processes, doctor = _build_process_part(now), _build_doctor_part()
     return OverviewPart(
-        cards=[*part.cards, _build_doctor_card(now), *cards],
+        tasks=[*processes.tasks, *part.tasks, *doctor.tasks],
+        health=[*processes.health, *doctor.health],
+        volumes=part.volumes,
         charts=[*_build_size_charts(now), *part.charts],
-        lists=[*failures, *part.lists],
+        lists=[*processes.lists, *part.lists],
     )
 
 
@@ -84,30 +95,19 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
     people = visible_participants(operator).filter(MEMBERS).count()
     people_url = reverse("admin:tenants_participant_changelist")
     return OverviewPart(
-        cards=[
+        tasks=_list_full_tenants(shares),
+        volumes=[
             _build_tenant_card(tenants),
             Card(
                 title="People",
                 value=f"{people:,}",
                 url=f"{people_url}?status=active&participant_type__exact=human",
                 permission="tenants.view_participant",
-                details=["Active people, without AI and bridges."],
+                details=["Active, without AI and bridges"],
             ),
-            _build_limit_card(shares),
             _build_token_card(months, now),
         ],
-        charts=[
-            Chart(
-                title="AI tokens by month",
-                url=reverse(USAGE),
-                permission="tenants.view_tokenusage",
-                series=("tokens",),
-                points=[
-                    Point(f"{month:%Y-%m}", (total,), f"{total:,} tokens", _list_usage(month))
-                    for month, total in reversed(months.items())
-                ],
-            )
-        ],
+        charts=[_build_token_chart(months, now)],
         lists=[_list_nearest(shares), _list_acts(entries)],
     )
 
@@ -157,19 +157,23 @@ def _divide(number: int | None, limit: int | None) -> float:
     return number / limit if limit else 1.0
 
 
-def _build_limit_card(shares: list[tuple[float, str, str, UUID]]) -> Card:
-    near = sum(share >= NEAR_LIMIT for share, *_ in shares)
-    full = sum(share >= 1 for share, *_ in shares)
-    address = f"{reverse(TENANTS)}?status=active&limits="
-    return Card(
-        title="Tenants near a limit",
-        value=f"{near:,}",
-        url=f"{address}near",
-        permission=VIEW_TENANTS,
-        tone=Tone.BAD if full else Tone.WARN if near else Tone.GOOD,
-        links=[CardLink(f"{full:,} at a limit", f"{address}full")],
-        details=[f"They use {NEAR_LIMIT:.0%} or more of a limit."],
-    )
+def _list_full_tenants(shares: list[tuple[float, str, str, UUID]]) -> list[Task]:
+    full = [share for share in shares if share[0] >= 1]
+    if not full:
+        return []
+    nearest = nlargest(MAX_NAMED, full)
+    named = [f"{slug} ({share:.0%} {_LIMIT_NAMES[name]})" for share, slug, name, _ in nearest]
+    more = ", …" if len(full) > MAX_NAMED else "."
+    what = "tenant has reached a limit" if len(full) == 1 else "tenants have reached a limit"
+    return [
+        Task(
+            f"{len(full):,} {what}.",
+            VIEW_TENANTS,
+            details=[", ".join(named) + more],
+            button=f"Show {pluralize(len(full), 'tenant')}",
+            url=f"{reverse(TENANTS)}?status=active&limits=full",
+        )
+    ]
 
 
 def _build_token_card(months: dict[date, int], now: datetime) -> Card:
@@ -179,8 +183,6 @@ def _build_token_card(months: dict[date, int], now: datetime) -> Card:
         value=f"{months[month]:,}" if month in months else "unknown",
         url=_list_usage(month),
         permission="tenants.view_tokenusage",
-        details=[f"Of {month:%Y-%m}, as ScaiGrid last reported."],
-        command="" if month in months else "scaiwave admin refresh-usage",
     )
 
 
@@ -188,39 +190,63 @@ def _list_usage(month: date) -> str:
     return f"{reverse(USAGE)}?month={month:%Y-%m}"
 
 
-def _build_doctor_card(now: datetime) -> Card:
-    """Show the last run of `doctor`, which the page never runs itself."""
-    run = DoctorRun.objects.first()
-    if run is None:
-        value, tone, details = "never", Tone.WARN, []
-    else:
-        bad = [each for each in run.findings if each["state"] in _BAD_STATES]
-        tone = Tone.GOOD if not bad else Tone.WARN if run.is_healthy else Tone.BAD
-        value = pluralize(len(bad), "finding") if bad else "all is well"
-        age = timesince(run.ran_at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
-        details = [each["message"] for each in bad[:2]] + [f"It last ran {age} ago."]
-    return Card(
-        title="Doctor",
-        value=value,
-        url=reverse("admin:tenants_doctorrun_changelist")
-        if run is None
-        else reverse("admin:tenants_doctorrun_change", args=[run.pk]),
-        permission="tenants.view_doctorrun",
-        tone=tone,
-        details=details,
-        command="" if tone is Tone.GOOD else "scaiwave doctor",
+def _build_token_chart(months: dict[date, int], now: datetime) -> Chart:
+    """Show twelve months, however few have a value."""
+    last = now.year * 12 + now.month - 1
+    points = []
+    for number in range(last - CHARTED_MONTHS + 1, last + 1):
+        month = date(number // 12, number % 12 + 1, 1)
+        total = months.get(month)
+        values, text = ((), "unknown") if total is None else ((total,), f"{total:,} tokens")
+        points.append(Point(f"{month:%Y-%m}", values, text, _list_usage(month)))
+    return Chart(
+        title="AI tokens by month",
+        url=reverse(USAGE),
+        permission="tenants.view_tokenusage",
+        series=("tokens",),
+        points=points,
     )
 
 
-def _build_process_parts(now: datetime) -> tuple[list[Card], list[EntryList]]:
-    """Return the cards of workers and scheduler, and the failed jobs, as the page of jobs has them.
+def _build_doctor_part() -> OverviewPart:
+    """Show the last run of `doctor`, which the page never runs itself.
+
+    Findings that the page has judged itself are not tasks again.
+    """
+    permission = "tenants.view_doctorrun"
+    run = DoctorRun.objects.first()
+    if run is None:
+        url = reverse("admin:tenants_doctorrun_changelist")
+        task = Task("The checks of `doctor` have never run.", permission, command="scaiwave doctor")
+        return OverviewPart([task], [Card("Doctor", "never run", url, permission, Tone.WARN)])
+    url = reverse("admin:tenants_doctorrun_change", args=[run.pk])
+    bad = [each for each in run.findings if each["state"] in _BAD_STATES]
+    tone = Tone.GOOD if not bad else Tone.WARN if run.is_healthy else Tone.BAD
+    value = pluralize(len(bad), "finding") if bad else "no findings"
+    card = Card("Doctor", value, url, permission, tone, at=run.ran_at.isoformat(timespec="seconds"))
+    others = [each for each in bad if each["check"] not in _JUDGED_CHECKS]
+    if not others:
+        return OverviewPart(health=[card])
+    task = Task(
+        f"{pluralize(len(others), 'check')} of `doctor` need{'s' * (len(others) == 1)} attention.",
+        permission,
+        tone,
+        details=[each["message"] for each in others[:MAX_NAMED]],
+        button="Show the findings",
+        url=url,
+        command="scaiwave doctor",
+    )
+    return OverviewPart([task], [card])
+
+
+def _build_process_part(now: datetime) -> OverviewPart:
+    """Return workers and scheduler, and the failed jobs, as the page of jobs has them.
 
     Without Redis there is one card: cron does the work.
     """
     url = reverse("admin:jobs")
     if not settings.REDIS_URL:
-        details = ["Without Redis there are no workers: cron runs the commands of the schedule."]
-        return [Card("Background jobs", "run by cron", url, VIEW_JOBS, details=details)], []
+        return OverviewPart(health=[Card("Background jobs", "run by cron", url, VIEW_JOBS)])
     from scaiwave.operations.jobs.job_pages import read_job_page
     from scaiwave.operations.jobs.queue_state import JobState
     from scaiwave.queue.connection import open_redis
@@ -231,50 +257,53 @@ def _build_process_parts(now: datetime) -> tuple[list[Card], list[EntryList]]:
             workers, schedulers = list_workers(redis), list_schedulers(redis)
             failed = read_job_page(redis, JobState.FAILED, number=1, size=MAX_FAILURES)
     except ScaiWaveError as error:
-        card = Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD, [error.message])
-        return [replace(card, command="scaiwave doctor")], []
-    cards = [_build_worker_card(workers, failed, now), _build_scheduler_card(schedulers)]
+        task = Task(error.message, VIEW_JOBS, Tone.BAD, [error.fix])
+        return OverviewPart([task], [Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD)])
+    worker_tasks, worker_card = _judge_workers(workers, failed, now)
+    scheduler_tasks, scheduler_card = _judge_schedulers(schedulers)
     failed_url = f"{url}?state=failed#jobs"
     entries = [_describe_failed_job(job, failed_url) for job in failed.jobs]
-    return cards, [list_failures("failed jobs", failed_url, VIEW_JOBS, entries)]
+    return OverviewPart(
+        tasks=[*worker_tasks, *scheduler_tasks],
+        health=[worker_card, scheduler_card],
+        lists=[list_failures("failed jobs", failed_url, VIEW_JOBS, entries)],
+    )
 
 
-def _build_worker_card(workers: list[WorkerBeat], page: JobPage, now: datetime) -> Card:
+def _judge_workers(
+    workers: list[WorkerBeat], page: JobPage, now: datetime
+) -> tuple[list[Task], Card]:
     from scaiwave.operations.jobs.queue_state import JobState
 
-    bad = sum(bool(find_worker_problem(beat, now)) for beat in workers)
+    bad = [problem for beat in workers if (problem := find_worker_problem(beat, now))]
     waiting, failed = page.counts[JobState.WAITING], page.counts[JobState.FAILED]
     jobs = reverse("admin:jobs")
-    if bad == len(workers):
-        tone, command = Tone.BAD, "scaiwave worker"
-    else:
-        tone = Tone.WARN if bad or failed else Tone.GOOD
-        command = "scaiwave jobs list" if failed else ""
-    return Card(
-        title="Workers",
-        value=f"{bad:,} of {len(workers):,} need attention" if bad else f"{len(workers):,}",
-        url=jobs,
-        permission=VIEW_JOBS,
-        tone=tone,
-        links=[
-            CardLink(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
-            CardLink(f"{failed:,} failed", f"{jobs}?state=failed#jobs"),
-        ],
-        command=command,
-    )
+    links = [
+        CardLink(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
+        CardLink(f"{failed:,} failed", f"{jobs}?state=failed#jobs"),
+    ]
+    tasks, tone = [], Tone.GOOD
+    if len(bad) == len(workers):
+        tone, what = Tone.BAD, "No worker is running, so that jobs wait."
+        tasks = [Task(what, VIEW_JOBS, tone, bad[:1], command="scaiwave worker")]
+    elif bad:
+        tone, what = Tone.WARN, f"{len(bad):,} of {len(workers):,} workers need attention."
+        tasks = [Task(what, VIEW_JOBS, tone, bad[:1], button="Show the workers", url=jobs)]
+    if failed:
+        what = "job has failed" if failed == 1 else "jobs have failed"
+        button = f"Show {pluralize(failed, 'failed job', 'failed jobs')}"
+        tasks += [Task(f"{failed:,} {what}.", VIEW_JOBS, button=button, url=links[1].url)]
+    value = f"{len(workers) - len(bad):,} running"
+    return tasks, Card("Workers", value, jobs, VIEW_JOBS, tone, links=links)
 
 
-def _build_scheduler_card(schedulers: list[SchedulerBeat]) -> Card:
+def _judge_schedulers(schedulers: list[SchedulerBeat]) -> tuple[list[Task], Card]:
     is_active = any(beat.is_active for beat in schedulers)
-    return Card(
-        title="Scheduler",
-        value="running" if is_active else "not detected",
-        url=reverse("admin:jobs"),
-        permission=VIEW_JOBS,
-        tone=Tone.GOOD if is_active else Tone.BAD,
-        details=[] if is_active else ["Without a scheduler no sync starts by itself."],
-        command="" if is_active else "scaiwave scheduler",
-    )
+    tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
+    what = "No scheduler is running, so that nothing starts by itself."
+    task = Task(what, VIEW_JOBS, tone, command="scaiwave scheduler")
+    card = Card("Scheduler", value, reverse("admin:jobs"), VIEW_JOBS, tone)
+    return [] if is_active else [task], card
 
 
 def list_failures(name: str, url: str, permission: str, entries: list[Entry]) -> EntryList:
@@ -303,7 +332,7 @@ def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
     return Entry(
         text=f"{name}: {text or 'it failed without a message.'}",
         url=url,
-        details=fix or f"`scaiwave jobs show {shlex.quote(clean_text(job.id))}` shows the job.",
+        details=fix,
         tone=Tone.BAD,
         badge="job failed",
         code=clean_text(error["code"]) if error is not None else "",
@@ -321,11 +350,14 @@ def _build_size_charts(now: datetime) -> list[Chart]:
             url=reverse("admin:tenants_dailyfigures_changelist"),
             permission="tenants.view_dailyfigures",
             series=(name,),
+            unit="bytes" if name == "storage_bytes" else "",
             points=[
                 Point(
                     label=f"{day:%Y-%m-%d}",
-                    values=(getattr(recorded[day], name) if day in recorded else 0,),
-                    text=format_figure(getattr(recorded[day], name)) if day in recorded else "-",
+                    values=(getattr(recorded[day], name),) if day in recorded else (),
+                    text=format_figure(getattr(recorded[day], name))
+                    if day in recorded
+                    else "not recorded",
                 )
                 for day in days
             ],
@@ -358,7 +390,7 @@ def _list_nearest(shares: list[tuple[float, str, str, UUID]]) -> EntryList:
 
 
 _LIMIT_NAMES = {
-    "participants": "of its participants (people, AI and bridges)",
+    "participants": "of its participants",
     "rooms": "of its rooms",
     "storage_bytes": "of its storage",
     "ai_tokens": "of its AI tokens this month",

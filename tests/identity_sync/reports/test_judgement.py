@@ -145,7 +145,7 @@ def test_fail_all_reports_agree(
     metrics = {metric.name: metric.samples for metric in collect_sync_metrics(NOW)}
     assert metrics["sync_healthy"] == [({}, int(not codes))]
     assert metrics["sync_problem"] == [({"code": code}, 1) for code in codes]
-    card = build_sync_part(NOW).cards[0]
+    card = build_sync_part(NOW).health[0]
     assert card.tone is (Tone.BAD if is_failing else Tone.GOOD)
 
 
@@ -167,10 +167,10 @@ def test_fail_no_secret(home: Path, sandbox: Sandbox, settings: Settings) -> Non
     assert caught.value.message == message
     metrics = {metric.name: metric.samples for metric in collect_sync_metrics(NOW)}
     assert ({"code": "SW_SYNC_CREDENTIALS_INCOMPLETE"}, 1) in metrics["sync_problem"]
-    cards = {card.title: card for card in build_sync_part(NOW).cards}
-    assert message in cards["Last successful full sync"].details
-    registration = cards["Registration with ScaiKey"]
-    assert (registration.value, registration.details[0]) == ("credentials incomplete", message)
+    part = build_sync_part(NOW)
+    assert part.tasks[0].text == message
+    registration = next(card for card in part.health if card.title == "Registration with ScaiKey")
+    assert registration.value == "credentials incomplete"
 
 
 def test_success_not_registered_is_reported_once(settings: Settings) -> None:

@@ -17,16 +17,20 @@ from uuid import UUID
 
 import httpx
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 from redis import Redis
 
+from identity_sync import jobs
 from identity_sync.errors import (
+    SyncCollectionEmpty,
     SyncNotStarted,
     SyncRequestInvalid,
 )
 from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
+from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.sync.start_sync import (
     COMMAND,
     MAX_REQUEST_AGE,
@@ -43,7 +47,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 from tests.concurrency import run_concurrently
-from tests.identity_sync.sync.helpers import HOST, list_people_of_tenant
+from tests.identity_sync.sync.helpers import HOST, USERS, list_people_of_tenant
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.scaiwave import row_factories
@@ -177,6 +181,52 @@ def test_success_a_dry_run_changes_nothing_and_is_shown(
     assert not Participant.objects.exists()
     page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
     assert "80" in page.content.decode().partition('class="figures')[2]
+
+
+@pytest.mark.django_db
+def test_success_jobs_do_not_fail_because_removals_wait_for_a_decision(
+    scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    """Otherwise each scheduled sync would leave a failed job until someone decides."""
+    jobs.full_sync()
+    remove_people(scaikey, 30)
+    assert jobs.full_sync()["outcome"] == "partial"
+    for slug, outcome in (("sync", "partial"), ("sync-dry-run", "planned")):
+        post(client, slug)
+        assert run_next_job(redis).outcome == outcome
+
+
+@pytest.mark.django_db
+def test_success_a_refused_dry_run_is_no_failure(
+    scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    """Its run has the reason. It does not count when syncs are judged."""
+    jobs.full_sync()
+    scaikey.faults.add("wrong_shape", path=USERS, body={"data": [], "total": 0})
+    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+    for _ in range(2):
+        post(client, "sync-dry-run")
+        assert run_next_job(redis).error_code == "SW_SYNC_COLLECTION_EMPTY"
+    judgement = judge_runs(RunScope(HOST), config=settings.CONFIG, now=datetime.now(UTC))
+    assert judgement.problems == []
+    post(client, "sync")
+    with pytest.raises(SyncCollectionEmpty):
+        run_next_job(redis)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("slug", ["sync", "sync-dry-run"])
+def test_success_a_run_is_repeated_as_a_new_request(
+    slug: str, scaikey: Sandbox, redis: Redis, client: Client
+) -> None:
+    post(client, slug)
+    first = run_next_job(redis)
+    page = client.get(reverse("admin:identity_sync_syncrun_change", args=[first.pk]))
+    (again,) = [act for act in page.context["acts"] if act.title == "Run again"]
+    client.post(again.url)
+    second = run_next_job(redis)
+    assert (second.outcome, second.is_dry_run) == (first.outcome, first.is_dry_run)
+    assert second.pk != first.pk
 
 
 @pytest.mark.django_db

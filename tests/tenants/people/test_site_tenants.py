@@ -163,10 +163,9 @@ def test_success_card_of_limits_leads_to_the_tenants_that_it_counts(
     Tenant.objects.filter(slug="d-local").update(max_participants=1)
     row_factories.make_participant(tenants[3], "anna")
     StoredOverview.objects.all().delete()
-    cards = {card["title"]: card for card in load_overview(NOW)["cards"]}
-    card = cards["Tenants near a limit"]
-    listed = client.get(card["url"]).context["cl"].result_list
-    assert card["value"] == str(len(listed)) == "1"
+    (task,) = [task for task in load_overview(NOW)["tasks"] if "limit" in task["text"]]
+    listed = client.get(task["url"]).context["cl"].result_list
+    assert (task["button"], len(listed)) == ("Show 1 tenant", 1)
     assert [tenant.slug for tenant in listed] == ["d-local"]
 
 
@@ -224,7 +223,7 @@ def test_success_people_are_counted_the_same_everywhere(
     large = tenants[2]
     page = client.get(reverse("admin:tenants_tenant_change", args=[large.pk])).content.decode()
     StoredOverview.objects.all().delete()
-    card = {card["title"]: card for card in load_overview(NOW)["cards"]}["People"]
+    card = {card["title"]: card for card in load_overview(NOW)["volumes"]}["People"]
     listed = client.get(f"{card['url']}&tenant__id__exact={large.pk}")
     assert listed.context["cl"].result_count == 12
     assert "12 / 10" in page

@@ -29,7 +29,7 @@ from scaiwave.queue.errors import (
 )
 from scaiwave.queue.rq_queue import SuiteQueue
 from tenants.models import AuditEntry
-from tests.queue_helpers import plant_call, plant_job
+from tests.queue_helpers import REQUESTED_SYNC, plant_call, plant_job
 from tests.scaiwave.row_factories import NOW
 from tests.test_authorisation import run
 from tests.test_json_output import assert_names, match, read_page
@@ -54,8 +54,8 @@ def run_jobs(monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda name, *arguments: run(("jobs", name), list(arguments), monkeypatch)
 
 
-def plant_failed(redis: Redis, job_id: str) -> None:
-    plant_call(redis, job_id, SYNC)
+def plant_failed(redis: Redis, job_id: str, call: tuple[str, ...] = (SYNC,)) -> None:
+    plant_call(redis, job_id, *call)
     queue = SuiteQueue("default", redis)
     job = queue.take(None)
     assert job is not None
@@ -137,6 +137,10 @@ def test_fail_retry(redis: Redis) -> None:
     redis.zadd("rq:failed:default", {"foreign": 2e9})
     with pytest.raises(JobRefused):
         retry_job(operator=HOST, job_id="foreign", now=NOW)
+    redis.flushdb()
+    plant_failed(redis, "once", call=REQUESTED_SYNC)
+    with pytest.raises(JobRefused, match="it was a request, and each runs once"):
+        retry_job(operator=HOST, job_id="once", now=NOW)
     assert AuditEntry.objects.count() == 0
 
 

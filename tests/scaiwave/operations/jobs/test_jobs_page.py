@@ -30,6 +30,7 @@ from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry
 from tests.lying_redis import LIES, run_lying_redis
 from tests.queue_helpers import (
+    REQUESTED_SYNC,
     plant_call,
     plant_failed,
     plant_job,
@@ -354,7 +355,7 @@ def test_fail_only_accounts_that_see_everything_see_the_page(
         assert f'href="{url}"' not in other.get(reverse("admin:index")).content.decode()
         act = reverse("admin:act", args=["jobs-retry", "a"])
         assert other.post(act).status_code == HTTPStatus.FORBIDDEN
-    cards = looking.get(reverse("admin:index")).context["overview"]["cards"]
+    cards = looking.get(reverse("admin:index")).context["overview"]["health"]
     assert {card["title"] for card in cards} >= {"Workers", "Scheduler"}, "without their links"
     assert Client().get(url).status_code == HTTPStatus.FOUND
     for seeing in (client, sign_in("super_admin")):
@@ -362,6 +363,14 @@ def test_fail_only_accounts_that_see_everything_see_the_page(
         assert 'href="/admin/jobs/" aria-current="page">Jobs</a>' in (
             seeing.get(url).content.decode()
         )
+
+
+def test_success_a_requested_sync_is_not_offered_again(redis: Redis, client: Client) -> None:
+    """Its run can be repeated, as a new request."""
+    plant_failed(redis, "a", call=REQUESTED_SYNC)
+    (job,) = open_page(client).context["jobs"]
+    assert [act.title for act in job["acts"]] == ["Delete"]
+    assert client.post(reverse("admin:act", args=["jobs-retry", "a"])).status_code == 403
 
 
 def test_success_an_account_that_may_only_look_sees_no_acts(
