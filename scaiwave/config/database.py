@@ -54,7 +54,10 @@ def database_settings(config: Configuration, *, is_web: bool = False) -> dict[st
             "keepalives_count": 4,
             "tcp_user_timeout": 3 * patience * 1000,
         }
-        options = {**_POSTGRESQL_OPTIONS, **keepalives, **parsed.get("OPTIONS", {})}
+        given = parsed.get("OPTIONS", {})
+        # JIT compilation makes pages of the admin site up to ten times slower.
+        run_time = f"-c jit=off {given.get('options', '')}".strip()
+        options = {**_POSTGRESQL_OPTIONS, **keepalives, **given, "options": run_time}
         return {
             **parsed,
             "ENGINE": POSTGRESQL,

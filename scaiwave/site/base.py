@@ -23,7 +23,7 @@ from scaiwave.site.access import (
     limit_rows,
 )
 from scaiwave.site.acts import ActLink, list_act_links
-from scaiwave.site.filters import ExactValueFilter, filter_parameter
+from scaiwave.site.filters import ExactValueFilter, TypedFilter, filter_parameter
 from scaiwave.site.formatting import field_display, format_field_title, strip_markup
 from scaiwave.site.list_export import build_export_links, export_list
 from scaiwave.site.menu import Section
@@ -222,6 +222,8 @@ class ReadOnlyAdmin(_Admin):
         for list_filter in self.get_list_filter(request):
             if isinstance(list_filter, type) and issubclass(list_filter, SimpleListFilter):
                 parameters.add(str(list_filter.parameter_name))
+            elif isinstance(list_filter, type) and issubclass(list_filter, TypedFilter):
+                parameters |= set(list_filter.fields)
             elif isinstance(list_filter, tuple):
                 parameters.add(filter_parameter(self.model._meta.get_field(list_filter[0])))
             else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
@@ -53,6 +56,61 @@ class ExactValueFilter(admin.FieldListFilter):
             return str(self.chosen)
         row = find_row(self.site, self.request, self.field.related_model, self.chosen)
         return str(row or self.chosen)
+
+
+class TypedFilter(admin.ListFilter):
+    """Filters by what one types into fields: `fields` has the label and the type of each.
+
+    Fields of the type `date` are days in the zone of this server.
+    """
+
+    template = "scaiwave/admin/typed_filter.html"
+    fields: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, Any],
+        model: type[Model],
+        model_admin: admin.ModelAdmin[Any],
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name, (_, kind) in self.fields.items():
+            values = params.pop(name, [""])
+            if value := values[-1].strip():
+                self.used_parameters[name] = _parse_day(value) if kind == "date" else value
+        self.others = [
+            (name, value)
+            for name, values in request.GET.lists()
+            for value in values
+            if name not in self.fields and name not in {"p", "e"}
+        ]
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.fields)
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for name, (label, kind) in self.fields.items():
+            value = self.used_parameters.get(name, "")
+            yield {"name": name, "label": label, "kind": kind, "value": value}
+
+
+def _parse_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(text) from error
+
+
+def get_day_start(day: date, days: int = 0) -> datetime:
+    """Return the start of a day, or of one some days later, in the zone of this server."""
+    try:
+        return datetime.combine(day + timedelta(days=days), time.min, settings.LOCAL_ZONE)
+    except OverflowError as error:
+        raise IncorrectLookupParameters(str(day)) from error
 
 
 def make_choice_filter(

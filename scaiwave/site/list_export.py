@@ -176,7 +176,7 @@ def _list_filters(request: HttpRequest) -> dict[str, str]:
     return {
         name[:MAX_FILTER_CHARS]: strip_control_chars(",".join(map(str, values)))[:MAX_FILTER_CHARS]
         for name, values in sorted(request.GET.lists())
-        if name not in _NOT_FILTERS
+        if name not in _NOT_FILTERS and values != [""]
     }
 
 

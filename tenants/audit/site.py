@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import escape, format_html
 
-from scaiwave.core.operators import OperatorRole
+from scaiwave.core.operators import OperatorRole, get_host_operator
 from scaiwave.site import ReadOnlyAdmin, Section, register_soft_reference
-from scaiwave.site.access import PLATFORM, by_tenant_text
-from scaiwave.site.filters import make_choice_filter
+from scaiwave.site.access import PLATFORM, by_tenant_text, find_limited_operator
+from scaiwave.site.filters import TypedFilter, get_day_start, make_choice_filter
 from scaiwave.site.formatting import (
     EMPTY_VALUE,
     FormattedValue,
@@ -28,8 +28,11 @@ from scaiwave.site.formatting import (
     value_text,
 )
 from scaiwave.site.tabs import register_tab
+from scaiwave.site.terms import MAX_TERM_CHARS, is_uuid
 from tenants.audit.queries.actions import AUDIT_ACTIONS
+from tenants.audit.queries.entries import AuditFilter, filter_entries, search_entries
 from tenants.audit.queries.format import RECORD_BYTES, hash_statement
+from tenants.errors import AmbiguousName, TenantNotFound
 from tenants.lookup.subjects import load_participant_names
 from tenants.models import (
     AuditChain,
@@ -52,18 +55,50 @@ register_tab(Tenant, "Audit", AuditEntry, "tenant_id", position=7)
 register_tab(Participant, "Audit", AuditEntry, "subject_id", position=9)
 
 
+class AuditFields(TypedFilter):
+    """The filters of `scaiwave admin audit`."""
+
+    title = "period, operator, tenant, subject"
+    fields: ClassVar = {
+        "from": ("From", "date"),
+        "to": ("To", "date"),
+        "operator": ("Operator", "text"),
+        "tenant": ("Tenant", "text"),
+        "subject": ("Subject: name, e-mail or ID", "text"),
+    }
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        given = self.used_parameters
+        filters = AuditFilter(
+            tenant=given.get("tenant"),
+            operator=given.get("operator"),
+            subject=given.get("subject"),
+            since=get_day_start(given["from"]) if "from" in given else None,
+            until=get_day_start(given["to"], days=1) if "to" in given else None,
+        )
+        operator = find_limited_operator(request) or get_host_operator()
+        try:
+            return filter_entries(queryset, operator, filters)
+        except (TenantNotFound, AmbiguousName):
+            return queryset.none()
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     scope = by_tenant_text("tenant_id")
     section = Section.AUDIT
     list_display = ("at", "action_words", "subject", "change_text", "tenant", "who", "origin")
     list_filter = (
-        "at",
+        AuditFields,
         make_choice_filter("action", AUDIT_ACTIONS),
         make_choice_filter("operator_role", [role.value for role in OperatorRole]),
     )
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
-    search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
+    search_help_text = (
+        "Search by the first letters of words in action, operator, subject or tenant, or by ID."
+    )
     linked_columns = ("subject", "tenant")
     more_fields = ("action_words", "subject", "changes", "other_details", "tenant", "who")
     hidden_fields = (
@@ -81,8 +116,18 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
-        """Sort the entries of an action by ID, as its index does; IDs are in the order of time."""
-        return ["-id"] if request.GET.get("action") else list(self.ordering)
+        """Sort the entries of an action, for example, by ID, as its index does; IDs are in the
+        order of time."""
+        is_selected = any(map(request.GET.get, ("action", "operator", "tenant", "subject")))
+        return ["-id"] if is_selected else list(self.ordering)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()[:MAX_TERM_CHARS]
+        if not term or is_uuid(term):
+            return super().get_search_results(request, queryset, search_term)
+        return search_entries(queryset, term) if "\0" not in term else queryset.none(), False
 
     def format_name(self, entry: AuditEntry) -> str:
         action = format_word(entry.action)
@@ -95,17 +140,20 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:
-        """The changed fields, or else the reason, in one line."""
+        """The changed fields, then the other details, in one line; without any, the action."""
         changes = entry.details.get("changes")
-        if isinstance(changes, list) and changes:
-            parts = [
-                f"{each['field']}: {value_text(each['old'])} → {value_text(each['new'])}"
-                for each in changes
-                if isinstance(each, dict) and {"field", "old", "new"} <= each.keys()
-            ]
-            return format_clamped("; ".join(parts))
-        reason = entry.details.get("reason")
-        return format_clamped(f"reason: {reason}") if reason else ""
+        parts = [
+            f"{each['field']}: {value_text(each['old'])} → {value_text(each['new'])}"
+            for each in (changes if isinstance(changes, list) else ())
+            if isinstance(each, dict) and {"field", "old", "new"} <= each.keys()
+        ]
+        parts += [
+            f"{format_word(name)}: {value_text(value)}"
+            for name, value in entry.details.items()
+            if name != "changes" and value not in (None, "", [], {})
+        ]
+        action = f"{format_word(entry.action)} {entry.subject_name}".strip()
+        return format_clamped("; ".join(parts) or action)
 
     @admin.display(description="other details")
     def other_details(self, entry: AuditEntry) -> str:

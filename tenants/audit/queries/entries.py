@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet, Value
+from django.db.models import BooleanField, Q, QuerySet, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Upper
 
 from scaiwave.core.operators import Operator, Permission
@@ -52,7 +55,7 @@ def list_audit(
     AmbiguousName.
     """
     operator.require(Permission.VIEW)
-    entries = _filter_entries(operator, filters)
+    entries = filter_entries(_list_visible(operator), operator, filters)
     if after is not None:
         entries = entries.filter(pk__lt=after)
     newest = entries.order_by("-pk")[: one_more(limit)]
@@ -74,7 +77,8 @@ def follow_audit(
     memory; close the generator if not all rows are read. Errors are raised at once.
     """
     operator.require(Permission.VIEW)
-    entries = _filter_entries(operator, filters).filter(committed_before_q())
+    entries = filter_entries(_list_visible(operator), operator, filters)
+    entries = entries.filter(committed_before_q())
     if after is not None:
         entries = entries.filter(pk__gt=after)
     oldest = entries.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE)
@@ -106,13 +110,18 @@ def _build_row(entry: AuditEntry, participant_names: Mapping[str, str]) -> Row:
     }
 
 
-def _filter_entries(operator: Operator, filters: AuditFilter) -> QuerySet[AuditEntry]:
+def _list_visible(operator: Operator) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(_scope_q(operator))
+
+
+def filter_entries(
+    entries: QuerySet[AuditEntry], operator: Operator, filters: AuditFilter
+) -> QuerySet[AuditEntry]:
+    """Return those of the entries that match. Raises TenantNotFound and AmbiguousName."""
     texts = (filters.operator, filters.action, filters.subject)
     if not all(is_storable_text(text) for text in texts if text is not None):
-        return AuditEntry.objects.none()
-    entries = AuditEntry.objects.alias(
-        operator_upper=Upper("operator"), subject_upper=Upper("subject_name")
-    ).filter(_scope_q(operator))
+        return entries.none()
+    entries = entries.alias(operator_upper=Upper("operator"), subject_upper=Upper("subject_name"))
     if filters.tenant is not None:
         entries = entries.filter(_tenant_q(operator, filters.tenant))
     if filters.operator is not None:
@@ -139,6 +148,33 @@ def _subject_q(operator: Operator, subject: str) -> Q:
         | Q(subject_upper=Upper(Value(subject)))
         | Q(subject_type=PARTICIPANT, subject_id__in=keys)
     )
+
+
+_SEPARATORS = "@.:-_/,;()"
+# The index `sw_audit_text` has exactly this expression.
+AUDIT_TEXT = (
+    """to_tsvector('simple'::regconfig, translate(action || ' ' || "operator" || ' ' || """
+    """subject_name || ' ' || tenant_slug, '@.:-_/,;()', '          '))"""
+)
+
+
+def search_entries(entries: QuerySet[AuditEntry], text: str) -> QuerySet[AuditEntry]:
+    """Return the entries whose action, operator, subject or tenant have words that begin with the
+    words of a text. SQLite, which has no index for that, also finds them inside of words.
+    """
+    words = text.translate(str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))).split()
+    if not words:
+        return entries.none()
+    if connection.vendor != "postgresql":
+        fields = ("action", "operator", "subject_name", "tenant_slug")
+        for word in words:
+            matches = (Q(**{f"{field}__icontains": word}) for field in fields)
+            entries = entries.filter(reduce(or_, matches))
+        return entries
+    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
+    query = " & ".join(f"'{word}':*" for word in quoted)
+    matches_query = f"{AUDIT_TEXT} @@ to_tsquery('simple', %s)"
+    return entries.filter(RawSQL(matches_query, [query], output_field=BooleanField()))  # noqa: S611
 
 
 def _scope_q(operator: Operator) -> Q:
