@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import urlencode
 
@@ -115,6 +115,8 @@ class ReadOnlyAdmin(_Admin):
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
     `export_name` is the name of an exported list where the title of the list is another word.
+    `export_columns` has for a column what the file has instead: names, and what reads the values
+    from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
     a row does not list what refers to it.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
@@ -151,6 +153,7 @@ class ReadOnlyAdmin(_Admin):
     export_name: ClassVar[str] = ""
     help_texts: ClassVar[Mapping[str, str]] = {}
     shows_related: ClassVar[bool] = True
+    export_columns: ClassVar[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {}
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)

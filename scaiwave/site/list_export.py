@@ -260,6 +260,9 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
         name = str(getattr(item, "field_name", item))
         if name in model_admin.unexported_fields:
             continue
+        if given := model_admin.export_columns.get(name):
+            columns += [ExportColumn(key, _read_plain(get)) for key, get in given.items()]
+            continue
         field = _find_field(model_admin.model, name)
         if field is None:
             label = label_for_field(name, model_admin.model, model_admin)
@@ -295,6 +298,13 @@ _FILE_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
 
 def _to_file_value(value: Any) -> Any:
     return value if value is None or isinstance(value, _FILE_TYPES) else str(value)
+
+
+def _read_plain(get: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(row: Any) -> Any:
+        return _to_file_value(get(row))
+
+    return read
 
 
 def _read_field(attribute: str) -> Callable[[Any], Any]:

@@ -6,17 +6,20 @@ import os
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db.models import F
+from django.db.models import F, Q
 
 from rooms.imports.intents import clean_up_abandoned
 from rooms.models import Event, ImportIntent, SearchBackfill
 from rooms.search.scope import Scope
 from scaiwave.config import Configuration
 from scaiwave.core.clock import get_latest_time, is_in_future
+from scaiwave.core.sql import batched
 from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
 from scaiwave.storage.error_mapping import map_storage_error, translate_errors
 from scaiwave.storage.media import (
@@ -30,6 +33,7 @@ PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
 MAX_COUNTED_MESSAGES = 10_000
+COUNTED_TENANTS = 200
 _SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
 _MISMATCH_FIX = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
 
@@ -147,16 +151,22 @@ def count_unindexed_messages() -> int | None:
 
 
 def _count_unindexed(last: SearchBackfill) -> int:
-    """Count messages after the positions that the run read, up to the maximum."""
+    """Count messages after the positions that the run read, up to the maximum.
+
+    Each tenant has its own position, so that a query is about some tenants.
+    """
     through = {row["tenant_id"]: row["through"] for row in (last.outcome or {})["tenants"]}
+    messages = Event.objects.filter(
+        event_type="swp.room.message", redacted_at=None, do_not_index=False
+    )
     count = 0
-    for tenant_id in Tenant.objects.order_by("pk").values_list("pk", flat=True):
-        newer = Event.objects.filter(
-            tenant=tenant_id,
-            stream_position__gt=through.get(str(tenant_id), 0),
-            event_type="swp.room.message",
-            redacted_at=None,
-            do_not_index=False,
+    keys = Tenant.objects.order_by("pk").values_list("pk", flat=True)
+    for batch in batched(keys.iterator(), COUNTED_TENANTS):
+        newer = messages.filter(
+            reduce(
+                or_,
+                (Q(tenant=key, stream_position__gt=through.get(str(key), 0)) for key in batch),
+            )
         )
         count += newer[: MAX_COUNTED_MESSAGES - count].count()
         if count >= MAX_COUNTED_MESSAGES:

@@ -150,7 +150,8 @@ def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict
 def filter_by_use(tenants: QuerySet[Tenant], now: datetime, *, is_full: bool) -> QuerySet[Tenant]:
     """Return the tenants that use at least 80% of a limit, or with `is_full` all of one.
 
-    The first one uses up a limit of 0. Adds up the rows of all tenants once: with an expression for
+    The first one uses up a limit of 0. They are found once, here: lists read the result several
+    times. Adds up the rows of all tenants once: with an expression for
     each tenant, a database that misjudges how the rows are spread would read all for each.
     """
     condition = Q()
@@ -163,7 +164,8 @@ def filter_by_use(tenants: QuerySet[Tenant], now: datetime, *, is_full: bool) ->
             condition |= Q(pk__in=usage.filter(total_tokens__gte=least).values("tenant"))
         else:
             condition |= Q(pk__in=_load_totals()[name].list_tenants_from(least))
-    return tenants.filter(condition)
+    found = Tenant.objects.filter(condition).values_list("pk", flat=True)
+    return tenants.filter(pk__in=list(found))
 
 
 def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -21,6 +22,7 @@ class StatusAdmin(ReadOnlyAdmin):
     """Adds a column with the status that results from the three status fields."""
 
     more_fields: ClassVar[Sequence[str]] = ("status_text",)
+    export_columns: ClassVar = {"status_text": {"status": attrgetter("status")}}
 
     @admin.display(description="status", ordering="status")
     def status_text(self, row: Any) -> str:

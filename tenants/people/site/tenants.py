@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import F
@@ -48,6 +49,33 @@ LIMITED = ("people", "rooms", "storage", "ai_tokens")
 LIMIT_TITLES = ("People", "Rooms", "Storage", "AI tokens this month")
 
 
+def _get_limit(tenant: Any, name: str) -> int | None:
+    """Return a limit in the unit of its figure."""
+    if name == "storage_bytes":
+        return None if tenant.max_storage_mb is None else tenant.max_storage_mb * MIB
+    limit: int | None = getattr(
+        tenant, "max_ai_tokens_month" if name == "ai_tokens" else f"max_{name}"
+    )
+    return limit
+
+
+def _get_percent(tenant: Any, name: str) -> int | None:
+    """Return the percentage of a limit that is used; the first one uses up a limit of 0."""
+    used, limit = tenant.figures[name], _get_limit(tenant, name)
+    if used is None or limit is None:
+        return None
+    return used * 100 // limit if limit else 100 * bool(used)
+
+
+def _list_export_columns(key: str, name: str) -> dict[str, Callable[[Any], Any]]:
+    """Return use, limit and percentage, as the list shows them in one column."""
+    return {
+        key: lambda tenant: tenant.figures[name],
+        f"{key}_limit": lambda tenant: _get_limit(tenant, name),
+        f"{key}_percent": lambda tenant: _get_percent(tenant, name),
+    }
+
+
 @admin.register(Tenant)
 class TenantAdmin(StatusAdmin):
     scope = by_tenant("pk")
@@ -88,6 +116,20 @@ class TenantAdmin(StatusAdmin):
         "max_storage_mb",
         "max_ai_tokens_month",
     )
+
+    export_columns: ClassVar = {
+        **StatusAdmin.export_columns,
+        "name_clamped": {"name": attrgetter("name")},
+        "people": {
+            "people": lambda tenant: tenant.figures["members"] or 0,
+            **_list_export_columns("participants", "participants"),
+        },
+        "rooms": _list_export_columns("rooms", "rooms"),
+        "storage": _list_export_columns("storage", "storage_bytes"),
+        "ai_tokens": _list_export_columns("ai_tokens_this_month", "ai_tokens"),
+        "last_sync": {"last_sync": lambda tenant: tenant.figures["last_sync_at"]},
+        "last_activity": {"last_activity": lambda tenant: tenant.figures["last_activity_at"]},
+    }
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
         """Show figures of rows that the account may see."""
@@ -154,7 +196,7 @@ class TenantAdmin(StatusAdmin):
 
     @admin.display(description="storage", ordering="storage_bytes")
     def storage(self, tenant: Tenant) -> str:
-        limit = None if tenant.max_storage_mb is None else tenant.max_storage_mb * MIB
+        limit = _get_limit(tenant, "storage_bytes")
         return _format_use(self._get_figure(tenant, "storage_bytes"), limit, format_bytes)
 
     @admin.display(description="AI tokens this month", ordering="ai_tokens")

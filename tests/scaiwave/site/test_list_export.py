@@ -283,3 +283,20 @@ def test_fail_unknown_formats_and_clients_that_see_no_end(client: Client) -> Non
     answer = client.post(address(Participant, "csv", "tenant__id__exact=x"))
     assert (answer.status_code, answer["Location"][-4:]) == (HTTPStatus.FOUND, "?e=1")
     assert not AuditEntry.objects.exists()
+
+
+def test_success_tenants_have_what_a_limit_leaves_them(client: Client) -> None:
+    acme = row_factories.make_tenant("acme", max_participants=4, max_storage_mb=0, max_rooms=0)
+    for name in ("anna", "ben", "cleo"):
+        row_factories.make_participant(acme, name)
+    row_factories.make_media(acme, "file", size=5)
+    (row,) = read_rows(client, Tenant)
+    used = ("participants", "participants_limit", "participants_percent")
+    assert [row[key] for key in used] == ["3", "4", "75"]
+    assert [row[key] for key in ("storage", "storage_limit", "storage_percent")] == [
+        "5",
+        "0",
+        "100",
+    ]
+    assert (row["rooms"], row["rooms_percent"], row["ai_tokens_limit"]) == ("0", "0", "")
+    assert row["status"] == "active"
