@@ -100,6 +100,8 @@ class TotalSource(Protocol):
 
     def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
 
+    def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
+
 
 class FigureSource(Protocol):
     """Any other figure of tenants, as an expression that sorts and filters lists."""

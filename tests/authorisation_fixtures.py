@@ -225,6 +225,11 @@ class SampleData:
             defaults={"first_seen_at": NOW, "last_seen_at": NOW},
         )[0]
 
+    def make_ended_run(self) -> SyncRun:
+        return SyncRun.objects.create(
+            tenant=self.tenant, outcome="applied", operator="root", started_at=NOW, ended_at=NOW
+        )
+
     def make_tenant_without_removals(self) -> Tenant:
         self.tenant.sync_removals = False
         self.tenant.save()

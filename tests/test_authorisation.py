@@ -128,6 +128,8 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
     return lambda sample: [*words, "--tenant", sample.tenant.slug]
 
 
+SELECTED = {"rows": "{row.pk}"}
+
 ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
     ("sync",): Row(
@@ -138,6 +140,9 @@ ROWS: dict[VerbPath, Row] = {
             "sync-dry-run": ActRow(codes=PLATFORM),
             "sync-tenant-slug": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
             "sync-tenant-slug-dry-run": ActRow(lambda sample: sample.tenant, codes=SYNC_TENANT),
+            "sync-dry-run-tenant-slug": ActRow(
+                lambda sample: sample.make_ended_run(), codes=SYNC_TENANT
+            ),
         },
     ),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
@@ -156,6 +161,7 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [str(sample.make_pending_removal().pk), "--no-input"],
         acts={
             "sync-approve-id": ActRow(lambda sample: sample.make_pending_removal()),
+            "sync-approve-ids": ActRow(lambda sample: sample.make_pending_removal(), SELECTED),
             "sync-approve-tenant-slug-expect-digest": ActRow(
                 lambda sample: sample.make_pending_removal().tenant
             ),
@@ -166,7 +172,12 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [
             *(str(sample.make_pending_removal().pk), "--reason", "as asked for", "--no-input")
         ],
-        acts={"sync-keep-id": ActRow(lambda sample: sample.make_pending_removal(), REASON)},
+        acts={
+            "sync-keep-id": ActRow(lambda sample: sample.make_pending_removal(), REASON),
+            "sync-keep-ids": ActRow(
+                lambda sample: sample.make_pending_removal(), {**REASON, **SELECTED}
+            ),
+        },
     ),
     ("sync", "unlock"): Row(PLATFORM, lambda sample: ["--no-input"]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),

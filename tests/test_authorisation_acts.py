@@ -26,7 +26,7 @@ from scaiwave.config import load
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
-from scaiwave.site.acts import RowSource, find_act, get_acts
+from scaiwave.site.acts import Act, RowSource, find_act, get_acts
 from tenants.models import AdminUser
 from tests.authorisation_fixtures import SampleData
 from tests.scaiwave.site.scaikey_sessions import sign_in as sign_in_with_scaikey
@@ -107,7 +107,8 @@ def assert_permissions(slug: str, sample: SampleData, settings: Settings) -> Non
     use_token_requirement(settings, sample, "false")
     sample.create_keys(row.keys)
     target = act.row(sample)
-    address = reverse("admin:act", args=[slug, target.pk] if target else [slug])
+    is_of_row = target is not None and not get_act(slug).is_of_list
+    address = reverse("admin:act", args=[slug, target.pk] if is_of_row else [slug])
     values = {name: value.format(row=target) for name, value in act.values.items()}
     confirmed = {**values, "confirmed": "yes"}
     refused = make_refused_clients()
@@ -223,19 +224,26 @@ def test_fail_a_forged_request_does_nothing(db: None) -> None:
         assert answer.status_code == HTTPStatus.FORBIDDEN
 
 
-def list_offered(client: Client, slug: str, row: Model | ListedJob | None) -> list[str]:
-    """Return the addresses of the acts on the page that should offer this one."""
+def get_act(slug: str) -> Act:
     act = find_act(slug)
     assert act is not None
+    return act
+
+
+def list_offered(client: Client, slug: str, row: Model | ListedJob | None) -> list[str]:
+    """Return the addresses of the acts on the page that should offer this one."""
+    act = get_act(slug)
     if isinstance(act.model, RowSource):
         page: Any = client.get(act.model.url)
         jobs = page.context["jobs"] if page.status_code == HTTPStatus.OK else []
         return [link.url for job in jobs for link in job["acts"]]
     meta = act.model._meta
     name = f"admin:{meta.app_label}_{meta.model_name}"
-    url = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
+    is_of_row = row is not None and not act.is_of_list
+    url = reverse(f"{name}_change", args=[row.pk]) if is_of_row else reverse(f"{name}_changelist")
     answer = client.get(url)
-    return [link.url for link in answer.context["acts"]] if answer.status_code == 200 else []
+    offered = "selection_acts" if act.of_selection else "acts"
+    return [link.url for link in answer.context[offered]] if answer.status_code == 200 else []
 
 
 def read_state(sample: SampleData) -> Any:

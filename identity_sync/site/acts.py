@@ -11,11 +11,20 @@ from django.utils import timezone
 
 from identity_sync.models import OPEN_STATES, Outcome, PendingRemoval, SyncRun, Trigger
 from identity_sync.removals.decide import Selection, approve_removals, keep_removals
-from identity_sync.removals.queries import count_by_tenant, is_pending_q
+from identity_sync.removals.queries import count_by_tenant, is_pending_q, visible_removals
 from identity_sync.sync import start_sync as service
 from identity_sync.sync.start_sync import is_scope_of_registration
+from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Permission
-from scaiwave.site.acts import Act, ActCall, ActResult, ReasonForm, register_act
+from scaiwave.site.acts import (
+    Act,
+    ActCall,
+    ActResult,
+    ReasonedSelectionForm,
+    ReasonForm,
+    SelectionForm,
+    register_act,
+)
 from tenants.models import Tenant
 
 MAX_WAIT_SECONDS = 5.0
@@ -52,6 +61,23 @@ def _try_sync(call: ActCall) -> ActResult:
     return _start(call, call.row and call.row.pk, dry_run=True)
 
 
+def _approve_selected(call: ActCall) -> ActResult:
+    sentence = _approve_selection(call, Selection(call.values["rows"]), call.confirm)
+    return _report_rest(call, sentence)
+
+
+def _keep_selected(call: ActCall) -> ActResult:
+    return _report_rest(call, _keep_selection(call, Selection(call.values["rows"])))
+
+
+def _report_rest(call: ActCall, sentence: str) -> ActResult:
+    """Name the number of other removals: a decision covers only the rows that were shown."""
+    left = visible_removals(call.operator).filter(is_pending_q(call.now)).count()
+    if left:
+        sentence += f" {pluralize(left, 'other removal')} still wait{'s' * (left == 1)}."
+    return ActResult(sentence, reverse("admin:identity_sync_pendingremoval_changelist"))
+
+
 def _approve_all(call: ActCall) -> str:
     """The question has the digest: if other rows wait when it is answered, it is asked again."""
     groups = count_by_tenant(call.operator, call.row.slug, call.now)
@@ -66,6 +92,17 @@ def _approve_all(call: ActCall) -> str:
 def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[str], None]) -> str:
     return approve_removals(
         operator=call.operator, selection=selection, reason="", confirm=confirm, now=call.now
+    ).sentence
+
+
+def _keep_selection(call: ActCall, selection: Selection) -> str:
+    return keep_removals(
+        operator=call.operator,
+        selection=selection,
+        reason=call.values["reason"],
+        until=None,
+        confirm=call.confirm,
+        now=call.now,
     ).sentence
 
 
@@ -184,19 +221,37 @@ register_act(
 )
 register_act(
     Act(
+        "sync approve",
+        "Approve selected",
+        PendingRemoval,
+        _approve_selected,
+        form=SelectionForm,
+        options="<ids>",
+        permission=Permission.SYNC_TENANTS,
+        is_of_list=True,
+        of_selection=True,
+        is_destructive=True,
+    )
+)
+register_act(
+    Act(
+        "sync keep",
+        "Keep access of selected",
+        PendingRemoval,
+        _keep_selected,
+        form=ReasonedSelectionForm,
+        options="<ids>",
+        permission=Permission.MANAGE_TENANTS,
+        is_of_list=True,
+        of_selection=True,
+    )
+)
+register_act(
+    Act(
         "sync keep",
         "Keep access",
         PendingRemoval,
-        lambda call: (
-            keep_removals(
-                operator=call.operator,
-                selection=Selection([str(call.row.pk)]),
-                reason=call.values["reason"],
-                until=None,
-                confirm=call.confirm,
-                now=call.now,
-            ).sentence
-        ),
+        lambda call: _keep_selection(call, Selection([str(call.row.pk)])),
         form=ReasonForm,
         options="<id>",
         permission=Permission.MANAGE_TENANTS,

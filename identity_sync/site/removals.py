@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Count
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from identity_sync.encoding import explain_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
+from identity_sync.removals.queries import find_people, is_pending_q
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant
+from scaiwave.site.acts import MAX_SELECTED
 from scaiwave.site.filters import make_choice_filter
 from scaiwave.site.formatting import Tone, format_badge, format_id
 
@@ -38,6 +44,28 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     linked_columns = ("subject",)
     more_fields = ("subject", "reason", "state_badge")
     hidden_fields = ("subject_name", "cause", "destination", "state")
+
+    def get_list_content(self, request: HttpRequest) -> str:
+        """Show what waits for a decision by tenant; with a search or a filter there is the list."""
+        if set(request.GET) - {"e"}:
+            return ""
+        now = timezone.now()
+        waiting = self.get_queryset(request).filter(is_pending_q(now))
+        rows = waiting.select_related("tenant").order_by("tenant__slug", "subject_name", "id")
+        shown = list(rows[:MAX_SELECTED])
+        people = find_people(shown)
+        for row in shown:
+            row.person = people.get(row.subject_id)
+            row.cause_text = explain_removal(row)
+        counts = dict(waiting.order_by().values_list("tenant").annotate(Count("pk")))
+        groups = [
+            {"tenant": tenant, "rows": list(of_tenant), "count": counts[tenant and tenant.pk]}
+            for tenant, of_tenant in groupby(shown, key=lambda row: row.tenant)
+        ]
+        if not groups:
+            return ""
+        context = {"groups": groups, "total": sum(counts.values()), "shown": len(shown)}
+        return render_to_string("identity_sync/admin/review.html", context)
 
     def format_name(self, row: PendingRemoval) -> str:
         return f"{row.loss}: {row.subject_name or row.subject_scaikey_id}"

@@ -28,6 +28,7 @@ from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
+    SELECTED,
     Act,
     ActCall,
     ActQuestion,
@@ -40,7 +41,7 @@ from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.api import RateLimitExceeded
 
-CONFIRMED = "confirmed"
+CONFIRMED, CHOSEN = "confirmed", "chosen"
 NOT_OFFERED = "This can't be done in the present state. It may have been done already."
 
 
@@ -67,9 +68,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
 def _ask_or_run(
     site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
 ) -> HttpResponseBase:
-    if request.method != "POST":
-        return _render(site, request, act, row, act.form())
-    form = act.form(request.POST)
+    form = _build_form(request, act)
     if not form.is_valid():
         return _render(site, request, act, row, form)
     call = ActCall(
@@ -100,6 +99,16 @@ def _ask_or_run(
         result = ActResult(result, _get_page(act, None if act.removes_row else row))
     messages.success(request, result.sentence)
     return HttpResponseRedirect(result.url)
+
+
+def _build_form(request: HttpRequest, act: Act) -> forms.Form:
+    """Return the form that was sent, or an empty one: also when a list has sent its selection, and
+    the act needs more than that."""
+    if request.method != "POST":
+        return act.form()
+    if CHOSEN in request.POST and len(act.form.base_fields) > 1:
+        return act.form(initial={SELECTED: request.POST.getlist(SELECTED)})
+    return act.form(request.POST)
 
 
 def may_do(site: AdminSite, request: HttpRequest, slug: str) -> bool:

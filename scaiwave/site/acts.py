@@ -23,6 +23,7 @@ from scaiwave.cli.verbs import VERBS
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
+from scaiwave.site.terms import is_uuid
 
 
 class ActQuestion(Exception):
@@ -77,6 +78,34 @@ class ReasonForm(forms.Form):
     )
 
 
+MAX_SELECTED = 500
+"""The rows of one act, which are the most that a page shows."""
+SELECTED = "rows"
+
+
+class RowsField(forms.Field):
+    """The IDs of the rows that were selected in a list."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[str]:
+        return list(dict.fromkeys(map(str, value or ())))
+
+    def validate(self, value: Any) -> None:
+        if not value:
+            raise forms.ValidationError("Select rows in the list first.")
+        if len(value) > MAX_SELECTED or not all(map(is_uuid, value)):
+            raise forms.ValidationError(f"Select at most {MAX_SELECTED} rows of the list.")
+
+
+class SelectionForm(forms.Form):
+    rows = RowsField(label="")
+
+
+class ReasonedSelectionForm(ReasonForm):
+    rows = RowsField(label="")
+
+
 class RowSource(ABC):
     """A page with rows that are in no table. Such a row has a `pk`, and a name as its text."""
 
@@ -106,7 +135,8 @@ class Act:
     service decides who may do it. `is_also_for` is true for operators without the permission who
     may do it on this server. `get_note` returns a sentence to read before the form. An act with
     `is_of_list` needs no row: it is offered above the list of its model, and `is_offered` and
-    `get_note` get None. An act with `removes_row` leads to that list.
+    `get_note` get None. An act with `removes_row` leads to that list. One `of_selection` is an act
+    of a list for the rows that were selected in it, which are in `values["rows"]`.
     """
 
     command: str
@@ -120,6 +150,7 @@ class Act:
     get_note: Callable[[Any], str] = lambda row: ""
     is_of_list: bool = False
     removes_row: bool = False
+    of_selection: bool = False
     permission: Permission | None = None
     is_also_for: Callable[[Operator], bool] = lambda operator: False
 
@@ -198,8 +229,11 @@ def identify_account(request: HttpRequest) -> Operator:
     )
 
 
-def list_act_links(request: HttpRequest, model: type[Model] | RowSource, row: Any) -> list[ActLink]:
-    """Return the acts that the account may do with a row, or without one with the list."""
+def list_act_links(
+    request: HttpRequest, model: type[Model] | RowSource, row: Any, *, of_selection: bool = False
+) -> list[ActLink]:
+    """Return the acts that the account may do with a row, or without one with the list, or with
+    the rows that are selected in it."""
     operator = build_operator(request)
     if operator is None:
         return []
@@ -212,6 +246,7 @@ def list_act_links(request: HttpRequest, model: type[Model] | RowSource, row: An
         for act in _ACTS.values()
         if act.model is model
         and act.is_of_list is (row is None)
+        and act.of_selection is of_selection
         and act.is_permitted(operator)
         and act.is_offered(row)
     ]

@@ -307,6 +307,7 @@ class ReadOnlyAdmin(_Admin):
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "list_content": self.get_list_content(request),
+            "selection_acts": list_act_links(request, self.model, None, of_selection=True),
             "heading": row and build_heading(self.admin_site, request, row, current=self.model),
             "acts": self._list_acts_of_page(request, row),
             "export_links": build_export_links(self, request),

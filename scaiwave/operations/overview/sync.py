@@ -159,7 +159,7 @@ def list_pending(scope: RunScope, now: datetime) -> list[Task]:
             "identity_sync.view_pendingremoval",
             Tone.BAD,
             button=f"Review {pluralize(number, 'removal')}",
-            url=f"{reverse('admin:identity_sync_pendingremoval_changelist')}?state=pending",
+            url=reverse("admin:identity_sync_pendingremoval_changelist"),
             command=problem.command,
         )
     ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from heapq import nlargest
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
@@ -40,7 +37,7 @@ from tenants.models import (
     Tenant,
     TokenUsage,
 )
-from tenants.people.queries.figures import LIMITS, build_figures, build_limit
+from tenants.people.queries.figures import LimitShare, load_shares
 from tenants.people.queries.tenants import usage_month
 
 if TYPE_CHECKING:
@@ -61,7 +58,6 @@ _BAD_STATES = (State.WARN.value, State.FAIL.value)
 _JUDGED_CHECKS = {"keys", "limits", "scheduler", "search", "sync"}
 """The checks of `doctor` whose problems are tasks already, as they are now."""
 MAX_NAMED = 3
-BATCH_SIZE = 2000
 
 
 def build_tenant_part(now: datetime) -> OverviewPart:
@@ -89,7 +85,9 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
         usage = usage.filter(tenant__in=tenants)
         keys = tenants.values_list("pk", flat=True)
         entries = entries.filter(tenant_id__in=[str(key) for key in keys])
-    shares = list(_iter_shares(tenants, now))
+    within = None if operator.sees_everything else tenants
+    shares = load_shares(tenants.filter(ACTIVE), now, within=within)
+    shares.sort(key=lambda each: each.share, reverse=True)
     totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
     months = dict(totals.order_by("-month")[:CHARTED_MONTHS])  # the newest first
     people = visible_participants(operator).filter(MEMBERS).count()
@@ -130,39 +128,13 @@ def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
     )
 
 
-def _iter_shares(
-    tenants: QuerySet[Tenant], now: datetime
-) -> Iterator[tuple[float, str, str, UUID]]:
-    """Yield each active tenant with the greatest share that it uses of a limit.
-
-    Yields share, slug, limit and id. The greatest is chosen here, because SQL would compute each
-    figure again.
-    """
-    used = build_figures(LIMITS, now)
-    figures = {f"use_of_{name}": figure for name, figure in used.items()}
-    limits = {f"limit_of_{name}": build_limit(name) for name in used}
-    active = tenants.filter(ACTIVE).annotate(**figures, **limits)
-    rows = active.values("pk", "slug", *figures, *limits)
-    for row in rows.iterator(chunk_size=BATCH_SIZE):
-        shares = ((_divide(row[f"use_of_{name}"], row[f"limit_of_{name}"]), name) for name in used)
-        share, name = max(shares, default=(0.0, ""))
-        if share:
-            yield share, row["slug"], name, row["pk"]
-
-
-def _divide(number: int | None, limit: int | None) -> float:
-    """Return the share of a limit, 0 without one. The first one uses up a limit of 0."""
-    if not number or limit is None:
-        return 0.0
-    return number / limit if limit else 1.0
-
-
-def _list_full_tenants(shares: list[tuple[float, str, str, UUID]]) -> list[Task]:
-    full = [share for share in shares if share[0] >= 1]
+def _list_full_tenants(shares: list[LimitShare]) -> list[Task]:
+    full = [each for each in shares if each.share >= 1]
     if not full:
         return []
-    nearest = nlargest(MAX_NAMED, full)
-    named = [f"{slug} ({share:.0%} {_LIMIT_NAMES[name]})" for share, slug, name, _ in nearest]
+    named = [
+        f"{each.slug} ({each.share:.0%} {_LIMIT_NAMES[each.name]})" for each in full[:MAX_NAMED]
+    ]
     more = ", …" if len(full) > MAX_NAMED else "."
     what = "tenant has reached a limit" if len(full) == 1 else "tenants have reached a limit"
     return [
@@ -370,23 +342,27 @@ def _build_size_charts(now: datetime) -> list[Chart]:
     ]
 
 
-def _list_nearest(shares: list[tuple[float, str, str, UUID]]) -> EntryList:
+def _list_nearest(shares: list[LimitShare]) -> EntryList:
     return EntryList(
         title="Nearest to a limit",
         url=f"{reverse(TENANTS)}?status=active",
         permission=VIEW_TENANTS,
         entries=[
             Entry(
-                text=slug,
-                url=reverse("admin:tenants_tenant_change", args=[tenant_id]),
-                details=_LIMIT_NAMES[name],
-                tone=Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL,
-                badge=f"{share:.0%}",
+                text=each.slug,
+                url=reverse("admin:tenants_tenant_change", args=[each.tenant_id]),
+                details=_LIMIT_NAMES[each.name],
+                tone=_find_tone(each.share),
+                badge=f"{each.share:.0%}",
             )
-            for share, slug, name, tenant_id in nlargest(MAX_ENTRIES, shares)
+            for each in shares[:MAX_ENTRIES]
         ],
         empty="No active tenant uses any of its limits.",
     )
+
+
+def _find_tone(share: float) -> Tone:
+    return Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL
 
 
 _LIMIT_NAMES = {

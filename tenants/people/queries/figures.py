@@ -22,7 +22,6 @@ from django.db.models import (
     IntegerField,
     Model,
     OuterRef,
-    Q,
     QuerySet,
     Subquery,
     Sum,
@@ -50,13 +49,13 @@ LIMITS = ("participants", "rooms", "storage_bytes", "ai_tokens")
 """The figures that have a limit."""
 
 
-def build_limit(name: str, prefix: str = "") -> Any:
-    """Return the expression for a figure's limit, in its unit. `prefix` leads to the tenant."""
+def build_limit(name: str) -> Any:
+    """Return the expression for a figure's limit, in its unit."""
     if name == "storage_bytes":
-        return Cast(f"{prefix}max_storage_mb", BigIntegerField()) * MIB
+        return Cast("max_storage_mb", BigIntegerField()) * MIB
     if name == "ai_tokens":
-        return F(f"{prefix}max_ai_tokens_month")
-    return Cast(f"{prefix}max_{name}", BigIntegerField())
+        return F("max_ai_tokens_month")
+    return Cast(f"max_{name}", BigIntegerField())
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,13 @@ class TenantTotal:
         own = self.rows().filter(tenant__gte=OuterRef("pk"), tenant__lte=OuterRef("pk"))
         own = own.order_by().annotate(figure=figure)
         return Coalesce(Subquery(own.values("figure")), 0, output_field=BigIntegerField())
+
+    def load_sums(self, tenants: QuerySet[Any] | None) -> dict[UUID, int]:
+        """Return that figure of these tenants, or of all, from one pass over the rows."""
+        figure = Sum(self.field) if self.field else Count("pk")
+        rows = self.rows().order_by()
+        rows = rows if tenants is None else rows.filter(tenant__in=tenants)
+        return dict(rows.values_list("tenant").annotate(figure=figure))
 
     def list_tenants_from(self, least: Any) -> QuerySet[Any]:
         """Return the IDs of the tenants with that figure or more, from one pass over the rows."""
@@ -147,25 +153,47 @@ def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict
     }
 
 
-def filter_by_use(tenants: QuerySet[Tenant], now: datetime, *, is_full: bool) -> QuerySet[Tenant]:
-    """Return the tenants that use at least 80% of a limit, or with `is_full` all of one.
+@dataclass(frozen=True)
+class LimitShare:
+    """The greatest share that a tenant uses of a limit; `name` is one of `LIMITS`."""
 
-    The first one uses up a limit of 0. They are found once, here: lists read the result several
-    times. Adds up the rows of all tenants once: with an expression for
-    each tenant, a database that misjudges how the rows are spread would read all for each.
+    share: float
+    slug: str
+    name: str
+    tenant_id: UUID
+
+
+def load_shares(
+    tenants: QuerySet[Tenant], now: datetime, *, within: QuerySet[Tenant] | None = None
+) -> list[LimitShare]:
+    """Return the tenants that use some of a limit. The first one uses up a limit of 0.
+
+    `within` are few tenants, among which these are: only their rows are read.
+
+    Adds up the rows of all tenants once: with an expression for each tenant, a database that
+    misjudges how the rows are spread would read all for each.
     """
-    condition = Q()
-    for name in LIMITS:
-        limit = build_limit(name, "tenant__")
-        # A fifth less, rounded up. Nothing is multiplied, because a cap may be near the maximum.
-        least = limit if is_full else limit - limit / Value(5)
-        if name == "ai_tokens":
-            usage = TokenUsage.objects.filter(month=usage_month(now), total_tokens__gt=0)
-            condition |= Q(pk__in=usage.filter(total_tokens__gte=least).values("tenant"))
-        else:
-            condition |= Q(pk__in=_load_totals()[name].list_tenants_from(least))
-    found = Tenant.objects.filter(condition).values_list("pk", flat=True)
-    return tenants.filter(pk__in=list(found))
+    keys = None if within is None else within.order_by().values("pk")
+    usage = TokenUsage.objects.filter(month=usage_month(now))
+    used = {"ai_tokens": dict(usage.values_list("tenant", "total_tokens"))}
+    used |= {name: _load_totals()[name].load_sums(keys) for name in LIMITS if name not in used}
+    limits = {f"limit_of_{name}": build_limit(name) for name in LIMITS}
+    shares = []
+    rows = tenants.order_by().annotate(**limits).values_list("pk", "slug", *limits)
+    for key, slug, *limits_of_tenant in rows:
+        share, name = max(
+            (_divide(used[name].get(key), limit), name)
+            for name, limit in zip(LIMITS, limits_of_tenant, strict=True)
+        )
+        if share:
+            shares.append(LimitShare(share, slug, name, key))
+    return shares
+
+
+def _divide(number: int | None, limit: int | None) -> float:
+    if not number or limit is None:
+        return 0.0
+    return number / limit if limit else 1.0
 
 
 def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:

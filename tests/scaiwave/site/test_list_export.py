@@ -298,5 +298,5 @@ def test_success_tenants_have_what_a_limit_leaves_them(client: Client) -> None:
         "0",
         "100",
     ]
-    assert (row["rooms"], row["rooms_percent"], row["ai_tokens_limit"]) == ("0", "0", "")
+    assert (row["rooms"], row["rooms_percent"], row["ai_tokens_this_month_limit"]) == ("0", "0", "")
     assert row["status"] == "active"
