@@ -107,8 +107,8 @@ def assert_permissions(slug: str, sample: SampleData, settings: Settings) -> Non
     use_token_requirement(settings, sample, "false")
     sample.create_keys(row.keys)
     target = act.row(sample)
-    is_of_row = target is not None and not get_act(slug).is_of_list
-    address = reverse("admin:act", args=[slug, target.pk] if is_of_row else [slug])
+    of_row = [] if target is None or get_act(slug).is_of_list else [target.pk]
+    address = reverse("admin:act", args=[slug, *of_row])
     values = {name: value.format(row=target) for name, value in act.values.items()}
     confirmed = {**values, "confirmed": "yes"}
     refused = make_refused_clients()
@@ -239,8 +239,9 @@ def list_offered(client: Client, slug: str, row: Model | ListedJob | None) -> li
         return [link.url for job in jobs for link in job["acts"]]
     meta = act.model._meta
     name = f"admin:{meta.app_label}_{meta.model_name}"
-    is_of_row = row is not None and not act.is_of_list
-    url = reverse(f"{name}_change", args=[row.pk]) if is_of_row else reverse(f"{name}_changelist")
+    url = reverse(f"{name}_changelist")
+    if row is not None and not act.is_of_list:
+        url = reverse(f"{name}_change", args=[row.pk])
     answer = client.get(url)
     offered = "selection_acts" if act.of_selection else "acts"
     return [link.url for link in answer.context[offered]] if answer.status_code == 200 else []

@@ -112,7 +112,7 @@ def _is_linked(tenant: Any) -> bool:
 
 def _has_ended(run: Any) -> bool:
     """Whether a run can be repeated: syncs of single records, for webhooks, can't."""
-    return run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK
+    return bool(run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK)
 
 
 def _explain_run_again(run: Any) -> str:

@@ -95,7 +95,7 @@ def group_by_tenant(
     for row in counted:
         by_tenant[row["tenant"]].append(row)
     totals = {
-        key: tuple(sum(row[name] for row in rows) for name in ("lost", "number"))
+        key: (sum(row["lost"] for row in rows), sum(row["number"] for row in rows))
         for key, rows in by_tenant.items()
     }
     keys = sorted(totals, key=lambda key: (totals[key], str(key)), reverse=True)

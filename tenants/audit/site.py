@@ -70,7 +70,7 @@ class AuditFields(TypedFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        given = self.used_parameters
+        given: dict[str, Any] = dict(self.used_parameters)
         filters = AuditFilter(
             tenant=given.get("tenant"),
             operator=given.get("operator"),

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.db import migrations
 
 # `tenants.audit.queries.entries` searches by exactly this expression.
@@ -8,12 +10,12 @@ CREATE = """
 """
 
 
-def create_index(apps, schema_editor):
+def create_index(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(CREATE)
 
 
-def drop_index(apps, schema_editor):
+def drop_index(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP INDEX sw_audit_text")
 
