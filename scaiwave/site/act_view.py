@@ -102,8 +102,10 @@ def _ask_or_run(
 
 
 def _build_form(request: HttpRequest, act: Act) -> forms.Form:
-    """Return the form that was sent, or an empty one: also when a list has sent its selection, and
-    the act needs more than that."""
+    """Return the form that was sent, or an empty one.
+
+    A list sends its selection alone: an act that needs more asks for it with an empty form.
+    """
     if request.method != "POST":
         return act.form()
     if CHOSEN in request.POST and len(act.form.base_fields) > 1:

@@ -149,6 +149,14 @@ def _start_export(
         is_searched=bool(request.GET.get("q", "").strip()),
         rows=queryset.count(),
     )
+    if not model_admin.list_select_related:  # Pages of rows need more than the file.
+        shown = (
+            _find_field(model_admin.model, str(getattr(item, "field_name", item)))
+            for item in model_admin.get_list_display(request)
+        )
+        names = [field.name for field in shown if isinstance(field, ForeignKey)]
+        queryset = queryset.select_related(None)
+        queryset = queryset.select_related(*names) if names else queryset
     queryset = queryset.defer(*model_admin.unexported_fields)
     operator = identify_account(request)
     export = ListExport(

@@ -171,8 +171,7 @@ def _offer_sync() -> dict[str, Any]:
 
 def _make_task(problem: ScaiWaveError, details: Sequence[str] = (), **fields: Any) -> Task:
     values = {"tone": Tone.BAD, "command": problem.command, **fields}
-    shown = [detail for detail in details if detail and detail != problem.message]
-    return Task(problem.message, VIEW_RUNS, details=shown, **values)
+    return Task(problem.message, VIEW_RUNS, details=details, **values)
 
 
 def _describe_failing(problem: SyncFailing, recent: Sequence[SyncRun]) -> Task:
@@ -291,7 +290,7 @@ def _describe_registration(last: Registration | None) -> tuple[str, Tone, list[s
         return "registered", Tone.GOOD, waiting, REGISTER if is_pending else ""
     problem = describe_missing_registration(settings.CONFIG)
     if isinstance(problem, CredentialsIncomplete):
-        return "credentials incomplete", Tone.BAD, [problem.message], REGISTER
+        return "credentials incomplete", Tone.BAD, [], REGISTER
     if last is None:
         return "not registered", Tone.BAD, [], f"{REGISTER} --url …"
     match last.state:
@@ -387,7 +386,7 @@ def _build_change_chart(now: datetime) -> Chart:
 
 
 def _list_failed_syncs() -> EntryList:
-    """A partial sync is no failure: what it has skipped is a task. A refused dry run is none."""
+    """List runs that failed or were refused. Skipped rows of partial syncs are tasks instead."""
     failed = SyncRun.objects.filter(outcome__in=FAILURES, is_dry_run=False)
     entries = [_describe_failed_sync(run) for run in failed.newest_first()[:MAX_FAILURES]]
     url = f"{reverse(RUNS)}?outcome=failures"

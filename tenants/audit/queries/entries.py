@@ -117,7 +117,7 @@ def _list_visible(operator: Operator) -> QuerySet[AuditEntry]:
 def filter_entries(
     entries: QuerySet[AuditEntry], operator: Operator, filters: AuditFilter
 ) -> QuerySet[AuditEntry]:
-    """Return those of the entries that match. Raises TenantNotFound and AmbiguousName."""
+    """Return the entries that match. Raises TenantNotFound and AmbiguousName."""
     texts = (filters.operator, filters.action, filters.subject)
     if not all(is_storable_text(text) for text in texts if text is not None):
         return entries.none()

@@ -197,7 +197,7 @@ def test_success_jobs_do_not_fail_because_removals_wait_for_a_decision(
 
 
 @pytest.mark.django_db
-def test_success_a_refused_dry_run_is_no_failure(
+def test_success_a_refused_dry_run_does_not_fail_its_job(
     scaikey: Sandbox, redis: Redis, client: Client
 ) -> None:
     """Its run has the reason. It does not count when syncs are judged."""

@@ -126,7 +126,7 @@ def test_success_an_empty_server_names_what_to_do(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("_registered")
-def test_success_a_server_where_all_is_well_says_so(client: Client) -> None:
+def test_success_a_server_without_tasks_is_well(client: Client) -> None:
     now = datetime.now(UTC)
     make_key(now)
     DoctorRun.objects.create(ran_at=now, operator="root", is_healthy=True, findings=[])
@@ -318,7 +318,7 @@ def test_success_queries_do_not_grow_with_tenants(client: Client) -> None:
         counts.append(len(caught))
     with CaptureQueriesContext(connection) as caught:
         client.get(reverse("admin:index"))
-    assert counts[0] == counts[1] <= 40
+    assert counts[0] == counts[1] <= 44
     assert len(caught) <= 4
 
 

@@ -80,7 +80,7 @@ def test_success_filters_by_operator_tenant_and_subject_in_any_case(client: Clie
     assert list_found(client, operator="\0") == []
 
 
-def test_fail_a_day_that_is_none(client: Client) -> None:
+def test_fail_invalid_days(client: Client) -> None:
     for day in ("yesterday", "2026-02-30", "9999-12-31"):
         answer = client.get(reverse(URL), {"to": day})
         assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, f"{reverse(URL)}?e=1")
