@@ -56,7 +56,9 @@ def test_success_postgresql(tmp_path: Path) -> None:
 
 def test_success_options_of_an_url_are_added_to_ours(tmp_path: Path) -> None:
     url = "postgres://anna@db.example/chat?options=-c%20work_mem%3D64MB"
-    assert settings(tmp_path, url)["OPTIONS"]["options"] == "-c jit=off -c work_mem=64MB"
+    options = settings(tmp_path, url)["OPTIONS"]
+    assert isinstance(options, dict)
+    assert options["options"] == "-c jit=off -c work_mem=64MB"
 
 
 def test_success_a_web_server_waits_for_less_time(tmp_path: Path) -> None:
