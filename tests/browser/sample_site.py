@@ -56,6 +56,7 @@ from tests.scaiwave.row_factories import (
     make_media,
     make_participant,
     make_partner,
+    make_pending_removal,
     make_room,
     make_row_of_every_model,
     make_tenant,
@@ -113,6 +114,7 @@ def create_sample_site(now: datetime, *, scale: int = 1) -> None:
     make_tenant("kestrel", name="Kestrel Media", absent_since=now - 9 * DAY)
     _create_history(now)
     _create_plans(now)
+    _create_removals(now)
     _create_server(now)
 
 
@@ -345,6 +347,24 @@ def _plan_for(slug: str, run: SyncRun, *changes: PlannedSpec) -> None:
         )
         for person, (action, is_removal, values, reason) in zip(people, changes, strict=False)
     )
+
+
+def _create_removals(now: datetime) -> None:
+    """Let removals wait for a decision: some people of two tenants."""
+    for slug, number in (("cobalt", 14), ("greenfield", 6)):
+        tenant = Tenant.objects.get(slug=slug)
+        people = Participant.objects.filter(tenant=tenant).order_by("pk")[8 : 8 + number]
+        for person in people:
+            make_pending_removal(
+                tenant,
+                0,
+                at=now - timedelta(hours=3),
+                subject_id=person.pk,
+                subject_scaikey_id=person.scaikey_id,
+                person_scaikey_id=person.scaikey_id,
+                subject_name=person.display_name,
+                runs=18,
+            )
 
 
 def _create_server(now: datetime) -> None:
