@@ -64,7 +64,8 @@ def _iter_lists(model: type[Model], context: Any, rows: QuerySet[Any]) -> Iterat
     for spec in changelist.filter_specs:
         for choice in list(spec.choices(changelist))[-1:]:
             # With very many choices the last one is the address of another list.
-            filtered = urljoin(url, choice["query_string"])
+            query = choice.get("query_string") or f"?{choice['name']}=x"
+            filtered = urljoin(url, query)
             yield Address(f"{label} filtered by {spec.title}", filtered)
     for act in context["acts"]:
         yield Address(f"{label}, act {act.title}", act.url, is_list=False)
