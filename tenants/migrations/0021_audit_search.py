@@ -26,6 +26,6 @@ class Migration(migrations.Migration):
     SQLite has no such index: it reads the entries.
     """
 
-    dependencies = [("tenants", "0018_restoration")]
+    dependencies = [("tenants", "0020_notices")]
 
     operations = [migrations.RunPython(create_index, drop_index)]
