@@ -203,12 +203,22 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "suspend-participant"): Row(
         TENANT,
         lambda sample: [str(sample.anna.pk), "--no-input"],
-        acts={"admin-suspend-participant": ActRow(lambda sample: sample.anna, REASON)},
+        acts={
+            "admin-suspend-participant": ActRow(lambda sample: sample.anna, REASON),
+            "admin-suspend-participant-names": ActRow(
+                lambda sample: sample.anna, {**REASON, **SELECTED}
+            ),
+        },
     ),
     ("admin", "resume-participant"): Row(
         TENANT,
         lambda sample: [str(sample.suspended_person.pk)],
-        acts={"admin-resume-participant": ActRow(lambda sample: sample.suspended_person, REASON)},
+        acts={
+            "admin-resume-participant": ActRow(lambda sample: sample.suspended_person, REASON),
+            "admin-resume-participant-names": ActRow(
+                lambda sample: sample.suspended_person, {**REASON, **SELECTED}
+            ),
+        },
     ),
     ("admin", "purge-participant"): Row(
         TENANT, lambda sample: [str(sample.removed_person.pk), "--no-input"]

@@ -76,7 +76,7 @@ def _ask_or_run(
         operator,
         row,
         form.cleaned_data,
-        confirm=_build_confirm(act, row, request.POST.get(CONFIRMED, "")),
+        confirm=_build_confirm(request, act, row),
         now=timezone.now(),
     )
     try:
@@ -142,22 +142,24 @@ def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> A
     return row
 
 
-def _build_confirm(act: Act, row: Any, given: str) -> Callable[[str], None]:
+def _build_confirm(request: HttpRequest, act: Act, row: Any) -> Callable[[str], None]:
     """Return what asks a question, unless the form with exactly this one was sent.
 
-    `given` is the signature in the form that was sent. Between the two requests the row may change,
+    Its signature is in the form that was sent. Between the two requests the row may change,
     and with it the meaning of a yes.
     """
 
     def confirm(effect: str) -> None:
-        if not constant_time_compare(given, _sign_question(act, row, effect)):
+        given = request.POST.get(CONFIRMED, "")
+        if not constant_time_compare(given, _sign_question(request, act, row, effect)):
             raise ActQuestion(effect)
 
     return confirm
 
 
-def _sign_question(act: Act, row: Any, question: str) -> str:
-    text = "\0".join((act.slug, "" if row is None else str(row.pk), question))
+def _sign_question(request: HttpRequest, act: Act, row: Any, question: str) -> str:
+    rows = request.POST.getlist(SELECTED) if row is None else [str(row.pk)]
+    text = "\0".join((act.slug, *rows, question))
     return salted_hmac("scaiwave.site.act_view", text, algorithm="sha256").hexdigest()
 
 
@@ -197,7 +199,7 @@ def _render(
         "question": question,
         "error": error,
         "confirmed_name": CONFIRMED,
-        "confirmation": _sign_question(act, row, question) if question else "",
+        "confirmation": _sign_question(request, act, row, question) if question else "",
         "is_asked_again": bool(question and request.POST.get(CONFIRMED)),
     }
     response = TemplateResponse(request, "scaiwave/admin/act.html", context)

@@ -290,6 +290,8 @@ class ReadOnlyAdmin(_Admin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist: Any = self.build_changelist(request)
+        selection = list_act_links(request, self.model, None, of_selection=True)
+        changelist.offers_selection = bool(selection)
         changelist.tab_parameter = find_tab_parameter(self.admin_site, request, self.model)
         for spec in changelist.filter_specs:
             if isinstance(spec, FieldListFilter):

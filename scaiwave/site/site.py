@@ -35,9 +35,9 @@ from scaiwave.site.access import (
     has_permission,
     is_expired,
     is_scaikey_session,
-    sees_everything,
 )
 from scaiwave.site.act_view import may_do, show_act
+from scaiwave.site.acts import build_operator
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
 from scaiwave.site.menu import Section, build_menu
@@ -87,12 +87,13 @@ class OperatorSite(admin.AdminSite):
             overview = load_limited_overview(timezone.now(), operator)
         else:
             overview = load_overview(timezone.now(), partial(has_permission, request))
+        acting = build_operator(request)
         hidden = {page.url for page in get_pages() if not page.is_visible(request)}
         hide_links(overview, hidden, partial(may_do, self, request))
         context = {
             "overview": overview,
             "charts": [draw_chart(chart) for chart in overview["charts"]],
-            "shows_commands": sees_everything(request),
+            "shows_commands": bool(acting and acting.sees_everything),
             **(extra_context or {}),
         }
         return super().index(request, context)

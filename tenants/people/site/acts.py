@@ -8,8 +8,10 @@ from typing import Any
 
 from django import forms
 
+from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import Change
-from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from scaiwave.site.acts import Act, ActCall, ReasonedSelectionForm, ReasonForm, register_act
 from tenants.audit.field_changes import UpdateResult
 from tenants.models import Participant, Partner, Tenant
 from tenants.people.suspension import (
@@ -18,7 +20,9 @@ from tenants.people.suspension import (
     TENANT,
     SuspensionRules,
     resume,
+    resume_many,
     suspend,
+    suspend_many,
 )
 from tenants.people.update_partner import PartnerUpdate, update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
@@ -125,6 +129,37 @@ def _change_partner_limits(call: ActCall) -> UpdateResult:
     )
 
 
+def _change_selected(
+    change: Callable[..., BulkResult], rules: SuspensionRules, call: ActCall
+) -> str:
+    """Suspend or resume the selected people: all of them, or none."""
+    result = change(
+        rules,
+        operator=call.operator,
+        names=call.values["rows"],
+        reason=call.values["reason"],
+        confirm=call.confirm,
+        now=call.now,
+    )
+    result.require_complete()
+    past = "suspended" if change is suspend_many else "resumed"
+    return f"{pluralize(len(result.rows), 'person', 'people')} {past}."
+
+
+for verb, change in (("suspend", suspend_many), ("resume", resume_many)):
+    register_act(
+        Act(
+            f"admin {verb}-participant",
+            f"{verb.capitalize()} selected",
+            Participant,
+            partial(_change_selected, change, PARTICIPANT),
+            form=ReasonedSelectionForm,
+            options="<names>",
+            is_of_list=True,
+            of_selection=True,
+            is_destructive=verb == "suspend",
+        )
+    )
 for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICIPANT)):
     register_act(
         Act(

@@ -1,0 +1,76 @@
+"""Acts on people that were selected in the list of the admin site."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tenants.models import AdminUser, AuditEntry, Participant
+from tests.scaiwave import row_factories
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:tenants_participant_changelist"
+SUSPEND = "admin-suspend-participant-names"
+RESUME = "admin-resume-participant-names"
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def post(client: Client, slug: str, people: list[Any], **values: str) -> Any:
+    data = {"rows": [str(person.pk) for person in people], "reason": "merger", **values}
+    return client.post(reverse("admin:act", args=[slug]), data)
+
+
+def find_confirmation(answer: Any) -> str:
+    (confirmed,) = re.findall('name="confirmed" value="([^"]+)"', answer.content.decode())
+    return str(confirmed)
+
+
+def make_people(number: int) -> list[Participant]:
+    tenant = row_factories.make_tenant("acme")
+    return [row_factories.make_participant(tenant, f"p{each}") for each in range(number)]
+
+
+def count_suspended() -> int:
+    return Participant.objects.exclude(suspended_by_hand_at=None).count()
+
+
+def test_success_forty_people_are_suspended_and_resumed(client: Client) -> None:
+    people = make_people(41)
+    page = client.get(reverse(LIST)).content.decode()
+    assert page.count('name="rows"') == 41
+    assert f'formaction="{reverse("admin:act", args=[SUSPEND])}"' in page
+    for slug, number, verb in ((SUSPEND, 40, "suspended"), (RESUME, 0, "resumed")):
+        asked = post(client, slug, people[:40])
+        assert "40" in asked.context["question"], asked.context["question"]
+        done = post(client, slug, people[:40], confirmed=find_confirmation(asked))
+        assert (done.status_code, done["Location"]) == (HTTPStatus.FOUND, reverse(LIST))
+        assert f"40 people {verb}." in client.get(reverse(LIST)).content.decode()
+        assert count_suspended() == number
+    assert AuditEntry.objects.filter(action="suspend-participant").count() == 40
+
+
+def test_fail_a_confirmation_is_about_the_people_who_were_named(client: Client) -> None:
+    people = make_people(3)
+    confirmed = find_confirmation(post(client, SUSPEND, people[:2]))
+    again = post(client, SUSPEND, people[1:], confirmed=confirmed)
+    assert "The question has changed since you were asked." in again.content.decode()
+    assert count_suspended() == 0
+
+
+def test_fail_one_unknown_person_stops_all(client: Client) -> None:
+    people = make_people(2)
+    unknown = Participant(pk=row_factories.new_id())
+    answer = post(client, SUSPEND, [*people, unknown])
+    assert answer.status_code == HTTPStatus.CONFLICT
+    assert count_suspended() == 0
