@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from scaiwave.ids import new_id
 from tenants.models import AdminUser, AuditEntry, Participant
 from tests.scaiwave import row_factories
 
@@ -70,7 +71,7 @@ def test_fail_a_confirmation_is_about_the_people_who_were_named(client: Client) 
 
 def test_fail_one_unknown_person_stops_all(client: Client) -> None:
     people = make_people(2)
-    unknown = Participant(pk=row_factories.new_id())
+    unknown = Participant(pk=new_id())
     answer = post(client, SUSPEND, [*people, unknown])
     assert answer.status_code == HTTPStatus.CONFLICT
     assert count_suspended() == 0
