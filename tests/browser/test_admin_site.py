@@ -270,6 +270,36 @@ def test_success_an_act_is_done_by_keyboard(
     assert watched.take_problems() == []
 
 
+def test_success_values_of_a_chart_are_shown_by_keyboard_and_pointer(watched: WatchedPage) -> None:
+    watched.open("/admin/")
+    chart = watched.page.locator(".chart").filter(has_text="People, over 90 days")
+    shown = chart.locator("output")
+    assert shown.inner_text() == ""
+    chart.locator(".plot").focus()
+    last = shown.inner_text()
+    watched.page.keyboard.press("Home")
+    first = shown.inner_text()
+    assert first < last
+    watched.page.keyboard.press("ArrowRight")
+    assert first < shown.inner_text() < last
+    watched.page.keyboard.press("Tab")
+    assert shown.inner_text() == ""
+    chart.locator(".column").nth(40).hover()
+    assert first < shown.inner_text() < last
+    assert watched.take_problems() == []
+
+
+def test_success_all_removals_of_a_tenant_are_selected_at_once(watched: WatchedPage) -> None:
+    watched.open("/admin/identity_sync/pendingremoval/")
+    page = watched.page
+    page.get_by_label("Select all 14 of cobalt").check()
+    assert page.locator(".selection output").inner_text() == "14 selected"
+    page.locator("[name=rows]:checked").first.uncheck()
+    page.get_by_role("button", name="Approve selected").click()
+    assert "apply 13 removals" in page.get_by_role("alert").inner_text()
+    assert watched.find_violations() == watched.take_problems() == []
+
+
 def test_success_nothing_moves_for_those_who_want_none(watched: WatchedPage) -> None:
     watched.open("/admin/tenants/tenant/")
     moving = watched.page.evaluate(
