@@ -98,9 +98,10 @@ def format_usage(parser: ArgumentParser) -> str:
     """Return the usage of a command, with required arguments by name and all else as [options]."""
     prog, *parts = _list_usage(parser)
     lines = [prog]
+    indent = min(len(prog), USAGE_WIDTH - len("usage:  ") - max(map(len, parts)))
     for part in parts:
         if len(f"usage: {lines[-1]} {part}") > USAGE_WIDTH:
-            lines.append(" " * len(prog))
+            lines.append(" " * indent)
         lines[-1] += f" {part}"
     return "\n       ".join(lines).replace("%", "%%")
 

@@ -150,7 +150,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         parts += [
             f"{format_word(name)}: {value_text(value)}"
             for name, value in entry.details.items()
-            if name != "changes" and value not in (None, "", [], {})
+            if name != "changes" and value not in (None, "", [], {}) and value is not False
         ]
         action = f"{format_word(entry.action)} {entry.subject_name}".strip()
         return format_clamped("; ".join(parts) or action)

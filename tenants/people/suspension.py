@@ -124,10 +124,10 @@ def suspend_many(
     """
 
     def ask(entities: list[Any]) -> None:
-        whom = quote(rules.get_name(entities[0])) if len(entities) == 1 else "<name>"
+        name = rules.get_name(entities[0]) if len(entities) == 1 else "NAME"
         confirm(
             f"This blocks {rules.describe_effect(entities)} until you run `scaiwave admin "
-            f"resume-{rules.kind} {whom}`; syncs do not change this."
+            f"resume-{rules.kind} {quote(name)}`; syncs do not change this."
         )
 
     return _change(rules, is_suspension=True, ask=ask, **options)

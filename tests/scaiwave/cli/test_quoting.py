@@ -33,6 +33,7 @@ OWN_WORDS = {
     "effect",
     "format_apply_command(plan)",
     "group",
+    "rules.kind",
     "kind",
     "name",  # of one of the suite's commands, in scaiwave.cli.hints
     "other.pk",

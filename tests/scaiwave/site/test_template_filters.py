@@ -53,14 +53,18 @@ def test_success_values_are_readable(value: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("series", "values", "highest"),
-    [(("seconds",), [(1,), (5,)], "five"), (("a", "b"), [(1, 900), (5, 1000)], "1,005")],
+    ("series", "values", "unit", "scale"),
+    [
+        (("seconds",), [(1,), (5,)], "s", ["5 s", "2.5 s", "0 s"]),
+        (("a", "b"), [(1, 900), (5, 1000)], "", ["2,000", "1,000", "0"]),
+        (("size",), [(1,), (1025,)], "bytes", ["2.0 KiB", "1.0 KiB", "0 B"]),
+    ],
 )
-def test_success_a_chart_shows_its_highest_value(
-    series: tuple[str, ...], values: list[tuple[float, ...]], highest: str
+def test_success_the_axis_of_a_chart_reaches_over_its_highest_value(
+    series: tuple[str, ...], values: list[tuple[float, ...]], unit: str, scale: list[str]
 ) -> None:
     points = [
-        {"label": text, "text": text, "values": each, "url": "", "tone": None}
+        {"label": text, "text": text, "values": each, "url": "", "tone": None, "is_gap": False}
         for text, each in zip(("one", "five"), values, strict=True)
     ]
-    assert draw_chart({"points": points, "series": series})["highest"] == highest
+    assert draw_chart({"points": points, "series": series, "unit": unit})["scale"] == scale
