@@ -64,7 +64,15 @@ def test_success_the_axis_of_a_chart_reaches_over_its_highest_value(
     series: tuple[str, ...], values: list[tuple[float, ...]], unit: str, scale: list[str]
 ) -> None:
     points = [
-        {"label": text, "text": text, "values": each, "url": "", "tone": None, "is_gap": False}
+        {
+            "label": text,
+            "text": text,
+            "values": each,
+            "url": "",
+            "tone": None,
+            "at": "",
+            "is_gap": False,
+        }
         for text, each in zip(("one", "five"), values, strict=True)
     ]
     assert draw_chart({"points": points, "series": series, "unit": unit})["scale"] == scale
