@@ -83,7 +83,7 @@ class MattermostReader:
                 kind = row.get("type") if isinstance(row, dict) else None
                 value = row.get(kind) if isinstance(kind, str) else None
                 recognised |= kind == "version" or isinstance(value, dict)
-                if kind in _KINDS and isinstance(value, dict):
+                if isinstance(kind, str) and kind in _KINDS and isinstance(value, dict):
                     yield from self._read_row(place, kind, value)
                 elif kind == "version":
                     self._accounts.count(place.file, OTHER, WRITTEN)

@@ -42,7 +42,7 @@ _DEFLATED = 8
 _MODE = 0o100600 << 16  # a regular file, readable by its owner only
 _SIZES_64 = 1  # ID of the extra field
 _SEE_64 = 0xFFFFFFFF
-_MIN_YEAR = 1980
+_MIN_YEAR, _MAX_YEAR = 1980, 2107
 _MIN_PIECE_BYTES = 256 * 1024
 """Smaller pieces are joined: a tenant may have many small rooms, a room many small files."""
 
@@ -116,7 +116,7 @@ class ZipStreamWriter:
     def __init__(self, modified_at: datetime) -> None:
         # ZIP's form: steps of two seconds, no time zone; first the time, then the date.
         time = modified_at.hour << 11 | modified_at.minute << 5 | modified_at.second // 2
-        year = max(modified_at.year - _MIN_YEAR, 0)
+        year = min(max(modified_at.year, _MIN_YEAR), _MAX_YEAR) - _MIN_YEAR
         self._date_and_time = time, year << 9 | modified_at.month << 5 | modified_at.day
         self._offset = 0
         self._directory: list[bytes] = []

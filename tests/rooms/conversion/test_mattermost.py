@@ -230,6 +230,15 @@ def test_success_unknown_lines_and_people(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [["post"], {"post": 1}, 1, None])
+def test_success_line_of_an_odd_type(tmp_path: Path, kind: Any) -> None:
+    lines = make_mattermost_lines(make_post(1, "Hi")) + json.dumps({"type": kind}) + "\n"
+    source = write_tree(tmp_path / "mm", {"import.jsonl": lines})
+    converted = convert("mattermost", source, tmp_path / "out")
+    assert converted.bodies("Square") == ["Hi"]
+    assert sum(converted.losses().values()) == 1
+
+
 def test_success_zip_with_data(tmp_path: Path) -> None:
     post = make_post(1, "File", attachments=[{"path": "20240101/team/ü/日本.txt"}])
     tree = {"import.jsonl": make_mattermost_lines(post), "data/20240101/team/ü/日本.txt": "x"}

@@ -23,8 +23,10 @@ ENTRIES = {
 }
 
 
-def write_zip(entries: dict[str, list[bytes]], *, stored: bool = False) -> bytes:
-    archive, out = ZipStreamWriter(NOW), bytearray()
+def write_zip(
+    entries: dict[str, list[bytes]], *, stored: bool = False, modified_at: datetime = NOW
+) -> bytes:
+    archive, out = ZipStreamWriter(modified_at), bytearray()
     for name, chunks in entries.items():
         for part in archive.encode_entry(
             name, chunks, StoredCompressor() if stored else DeflateCompressor()
@@ -49,6 +51,14 @@ def test_success_entries_are_read_back(stored: bool) -> None:
 def test_success_entries_are_read_back_from_a_pipe(stored: bool) -> None:
     data = write_zip({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert dict(as_it_comes(BytesIO(data))) == ENTRIES
+
+
+@pytest.mark.parametrize(("year", "written"), [(1, 1980), (2107, 2107), (2108, 2107), (9999, 2107)])
+def test_success_year_that_a_zip_file_can_not_have(year: int, written: int) -> None:
+    """A message of another system may have any time, and the bundle has the last one."""
+    data = write_zip({"a": [b"x"]}, modified_at=datetime(year, 12, 31, tzinfo=UTC))
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        assert archive.getinfo("a").date_time == (written, 12, 31, 0, 0, 0)
 
 
 def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
