@@ -124,8 +124,9 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value, indent=None)
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Return whether someone can be asked there. Python has None for a stream that is closed."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Output:

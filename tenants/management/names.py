@@ -7,6 +7,7 @@ import io
 import sys
 from argparse import ArgumentParser, _MutuallyExclusiveGroup
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def read_names(names: Sequence[str] | None, from_file: str | None) -> list[str]:
 
 
 def _read_file(path: str) -> list[str]:
+    if path == "-" and sys.stdin is None:
+        raise UsageError("- can't be read: stdin is closed.", fix=_FIX)
     try:
-        # Without translation, a line may end as on any system.
-        with sys.stdin.buffer if path == "-" else Path(path).open("rb") as file:
+        # Without translation, a line may end as on any system. Stdin stays open for a question.
+        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         text = data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
@@ -85,14 +88,21 @@ def _parse(path: str, text: str) -> list[str]:
         cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise UsageError(f"{path} can't be read: {error}.", fix=_FIX) from None
-    rows = [row for row in cells if any(row) and not row[0].startswith("#")]
+    rows = [row for row in cells if any(map(str.strip, row)) and not row[0].startswith("#")]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     column = next((header.index(name) for name in COLUMNS if name in header), None)
     if column is None and any(len(row) > 1 for row in rows):
         raise UsageError(f"{path} has several columns, and none is known.", fix=_FIX)
     index = column or 0
-    named = (row[index].strip() for row in rows[column is not None :] if len(row) > index)
-    return [_undo_quoting(name) for name in named if name]
+    names = []
+    for row in rows[column is not None :]:
+        if not (name := row[index].strip() if len(row) > index else ""):
+            raise UsageError(
+                f"{path} has a row without {header[index]}: {', '.join(row)[:100]}.",
+                fix=f"Fill in the column {header[index]}, or remove the row.",
+            )
+        names.append(_undo_quoting(name))
+    return names
 
 
 def _undo_quoting(cell: str) -> str:

@@ -28,14 +28,14 @@ def read(tmp_path: Path, data: str | bytes) -> list[str]:
         ("anna\rbert", ["anna", "bert"]),
         ("\ufeffanna@x\nanna@x\n# note\n", ["anna@x", "anna@x"]),
         ("email\nanna@x\n", ["anna@x"]),
-        ("\ufeffName;E-Mail\r\nAnna Berg;anna@x\r\n;\r\nBert;\r\n", ["anna@x"]),
+        ("\ufeffName;E-Mail\r\nAnna Berg;anna@x\r\n;\r\n ; \r\n", ["anna@x"]),
         ("name\temail\nAnna\tanna@x\n", ["anna@x"]),
         ('note,email\n"left, long ago\non a ""Monday""",anna@x\n', ["anna@x"]),
         ("email,id\nanna@x,usr_1\n", ["usr_1"]),
         ("fqid,email\n'@anna:localhost,a@x\n", ["@anna:localhost"]),
         ("name\n'=cmd()\n'quoted'\n", ["=cmd()", "'quoted'"]),
         ('"Crew, night"\n', ["Crew, night"]),
-        ("note,email\nshort\nlong,anna@x\n", ["anna@x"]),
+        ("note,email\n\nlong,anna@x\n", ["anna@x"]),
     ],
 )
 def test_success_forms(tmp_path: Path, data: str, found: list[str]) -> None:
@@ -51,6 +51,13 @@ def test_success_the_csv_of_the_suite_is_read_back(tmp_path: Path) -> None:
 def test_success_arguments_and_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bert\n")))
     assert read_names(["anna"], "-") == ["anna", "bert"]
+    assert not sys.stdin.closed  # A confirmation asks whether it is a terminal.
+
+
+def test_fail_closed_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="stdin is closed"):
+        read_names(None, "-")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,9 @@ def test_success_arguments_and_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "has no names."),
         ("\n\n", "has no names."),
         ("email\n", "has no names."),
+        ("email,name\nanna@x,Anna\n,Bert\n", "has a row without email: , Bert."),
+        ("name,email\nAnna,anna@x\nBert\n", "has a row without email: Bert."),
+        ("email,id\nanna@x,usr_1\nbert@x,\n", "has a row without id: bert@x, ."),
         ("anna,berg\nbert,burg\n", "has several columns, and none is known."),
         (b"\xff\xfe\x00", "can't be read: it is not a text file in UTF-8."),
         ("a" * 200_000, "can't be read: field larger than field limit (131072)."),

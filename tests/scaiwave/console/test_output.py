@@ -25,6 +25,7 @@ from scaiwave.console.output import (
     display_width,
     format_bytes,
     get_timezone,
+    is_terminal,
     strip_control_chars,
     to_json,
 )
@@ -238,6 +239,11 @@ def test_success_json_at_a_terminal() -> None:
     assert "\x1b" not in shown.out
     assert "\x9b" not in shown.out
     assert json.loads(shown.out)["tenants"][1]["name"] == "evil \x1b[2J\u202egnp.exe\x9b31m"
+
+
+def test_success_closed_stream_is_no_terminal() -> None:
+    """A command that runs with `<&-` has None as its stdin, and asks nothing."""
+    assert not is_terminal(None)
 
 
 def test_success_dumb_terminal_gets_plain_text() -> None:
