@@ -11,19 +11,22 @@ from typing import Any, NoReturn
 from scaiwave.core.errors import UsageError
 
 USAGE_WIDTH = 80
+MAX_DIGITS = 9
 
 
 def positive_int(text: str) -> int:
     """Parse a whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
+    if not text.isdecimal() or whole_number(text) == 0:
         raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def whole_number(text: str) -> int:
-    """Parse a whole number of 0 or more."""
+    """Parse a whole number of 0 or more, which a database and a C int can have."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    if len(text) > MAX_DIGITS:
+        raise ArgumentTypeError(f"the number has {len(text):,} digits (maximum {MAX_DIGITS})")
     return int(text)
 
 

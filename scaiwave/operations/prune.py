@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
 
@@ -189,8 +189,8 @@ def _get_audit_before(days: int | None, now: datetime) -> datetime | None:
             f"Audit entries are kept for at least {MIN_AUDIT_DAYS} days.",
             fix=f"Pass --audit-older-than {MIN_AUDIT_DAYS} or more.",
         )
-    day = now.astimezone(UTC).date() - timedelta(days=days)
-    return datetime.combine(day, time.min, UTC)
+    day = max(now.astimezone(UTC).toordinal() - days, date.min.toordinal())
+    return datetime.combine(date.fromordinal(day), time.min, UTC)
 
 
 def _plan_audit(before: datetime) -> Row:

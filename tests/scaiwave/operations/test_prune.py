@@ -175,6 +175,14 @@ def test_fail_declined_deletes_nothing() -> None:
     assert (AuditEntry.objects.count(), Session.objects.count()) == (2, 1)
 
 
+def test_success_audit_entries_older_than_any_date() -> None:
+    make_audit_entry(NOW - 400 * DAY)
+    seal(NOW - 300 * DAY)
+    run(audit_days=999_999_999)
+    # The other entry is that of the key.
+    assert AuditEntry.objects.count() == 2
+
+
 def test_fail_audit_entries_that_are_too_young() -> None:
     with pytest.raises(AuditAgeTooLow) as caught:
         run(audit_days=29)

@@ -159,6 +159,19 @@ def test_success_memory_does_not_grow_with_the_people(monkeypatch: pytest.Monkey
         assert many < 1.5 * few
 
 
+def test_success_highest_limit(acme: Tenant) -> None:
+    run_command("list_participants", "--tenant", "acme", "--limit=999999999")
+
+
+@pytest.mark.parametrize("digits", [10, 20, 5000])
+def test_fail_limit_that_a_database_may_not_take(acme: Tenant, digits: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("list_participants", "--tenant", "acme", f"--limit={'9' * digits}")
+    assert caught.value.message == (
+        f"Argument --limit: the number has {digits:,} digits (maximum 9)."
+    )
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5"])
 def test_fail_invalid_limit(acme: Tenant, limit: str) -> None:
     with pytest.raises(UsageError) as caught:
