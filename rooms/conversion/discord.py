@@ -316,11 +316,12 @@ class DiscordReader:
         for sticker in self._rows.list_objects(place, row, "stickers", ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
-        return files + self._list_pictures(row, name)
+        return files + self._list_pictures(place, row, name)
 
-    def _list_pictures(self, row: dict[str, Any], name: str) -> list[SourceFile]:
-        """Return the pictures of embeds that the export contains."""
+    def _list_pictures(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
+        """Return the pictures of embeds that the export contains; note the others."""
         found: dict[str, SourceFile] = {}
+        lost: set[str] = set()
         for embed in _only_objects(row.get("embeds")):
             pictures = [embed.get(key) for key in ("image", "thumbnail", "video")]
             for picture in _only_objects([*pictures, *_only_objects(embed.get("images"))]):
@@ -328,6 +329,11 @@ class DiscordReader:
                 if file.path is not None:
                     file.name = file.path.rpartition("/")[2]
                     found.setdefault(file.path, file)
+                elif file.url:
+                    lost.add(file.url)
+        if lost:
+            loss = "picture of an embed that is not in the export"
+            self._accounts.note(place, loss, len(lost))
         return list(found.values())
 
     def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:

@@ -20,6 +20,7 @@ from rooms.conversion.markdown import (
     link,
     quote,
     replace_emoji,
+    strip_query,
 )
 
 # Code and references, inside which nothing is markup. They are replaced by a mark and their number
@@ -34,7 +35,7 @@ _EMPHASIS = re.compile(
 _WRAPS = ("**", "*", "~~")
 _SPECIAL = re.compile(r"[*_~`<>&:\\#\[\ufdd0\ufdd1]")
 _MAX_DEPTH = 20
-_CONTAINERS = {"section", "context", "actions", "input", "context_actions"}
+_CONTAINERS = {"section", "context", "actions", "input", "context_actions", "table"}
 
 Note = Callable[[str], None]
 
@@ -106,7 +107,7 @@ class SlackText:
         if (simple := self._convert_simple(kind, block, mentions)) is not None:
             return simple
         if kind not in _CONTAINERS:
-            note(f"block of the type {kind}, whose texts are carried")
+            note(f"block of the type {kind}, of which only known texts are carried")
         parts = [self._convert_object(block.get(key), mentions) for key in ("text", "label")]
         for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
             items = block.get(key)
@@ -115,6 +116,14 @@ class SlackText:
                 for item in (items if isinstance(items, list) else ())
             )
             parts.append(separator.join(filter(None, converted)))
+        rows = block.get("rows")
+        for row in rows if isinstance(rows, list) else ():
+            cells = row if isinstance(row, list) else [row]
+            parts.append(
+                " | ".join(self._convert_block(cell, mentions, note, depth + 1) for cell in cells)
+            )
+        if block.get("accessory"):
+            parts.append(self._convert_block(block["accessory"], mentions, note, depth + 1))
         return "\n".join(filter(None, parts))
 
     def _convert_simple(self, kind: str, block: dict[str, Any], mentions: list[str]) -> str | None:
@@ -127,11 +136,12 @@ class SlackText:
                 return "---"
             case "markdown":
                 return clean_text(block.get("text"))
-            case "mrkdwn" | "plain_text":
+            case "mrkdwn" | "plain_text" | "raw_text":
                 return self._convert_object(block, mentions)
             case "image" | "video":
                 title = self._convert_object(block.get("title"), mentions)
-                return f"[{kind}: {title or escape(clean_text(block.get('alt_text')))}]"
+                label = f"[{kind}: {title or escape(clean_text(block.get('alt_text')))}]"
+                return link(strip_query(block.get(f"{kind}_url")), label)
             case "button":
                 label = self._convert_object(block.get("text"), mentions)
                 return link(clean_text(block.get("url")), f"[{label}]")
@@ -254,6 +264,8 @@ class SlackText:
             text = convert("fallback") or link(clean_text(card.get("from_url")))
         buttons: Iterable[Any] = card["actions"] if isinstance(card.get("actions"), list) else ()
         labels = [f"[{clean_text(b.get('text'))}]" for b in buttons if isinstance(b, dict)]
+        if image := strip_query(card.get("image_url")):
+            labels.append(link(image, "[image]"))
         return format_card(
             before=convert("pretext"),
             author=escape(clean_text(card.get("author_name") or card.get("author_subname"))),

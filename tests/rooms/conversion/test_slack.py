@@ -248,8 +248,34 @@ def test_success_bots_whose_text_is_elsewhere(tmp_path: Path) -> None:
         "[file that is not in the export: in a card]"
     )
     assert converted.notes() == {
-        "block of an unknown form": 1, "block of the type future, whose texts are carried": 1
-    }  # fmt: skip
+        "block of an unknown form": 1,
+        "block of the type future, of which only known texts are carried": 1,
+    }
+
+
+def test_success_tables_accessories_and_pictures(tmp_path: Path) -> None:
+    cell = {"type": "rich_text", "elements": [
+        {"type": "rich_text_section", "elements": [{"type": "text", "text": "1"}]}]}  # fmt: skip
+    button = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": "Go"},
+        "url": "https://x.org",
+    }
+    picture = "https://x.org/i.png?token=secret"
+    blocks = [
+        {"type": "table", "rows": [[{"type": "raw_text", "text": "A_b"}, cell], "odd"]},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "*ok*"}, "accessory": button},
+        {"type": "image", "image_url": picture, "alt_text": "cat"},
+    ]
+    converted = convert_slack(
+        tmp_path, make_slack_message(0, "", blocks=blocks, attachments=[{"image_url": picture}])
+    )
+    (body,) = converted.bodies("general")
+    assert body == (
+        "A_b | 1\n**ok**\n[[Go]](https://x.org)\n[[image: cat]](https://x.org/i.png)\n"
+        "> [[image]](https://x.org/i.png)"
+    )
+    assert converted.notes() == {"block of an unknown form": 1}
 
 
 def test_success_rich_text(tmp_path: Path) -> None:
