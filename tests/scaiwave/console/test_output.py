@@ -241,7 +241,7 @@ def test_success_json_at_a_terminal() -> None:
     assert json.loads(shown.out)["tenants"][1]["name"] == "evil \x1b[2J\u202egnp.exe\x9b31m"
 
 
-def test_success_closed_stream_is_no_terminal() -> None:
+def test_success_closed_stream_is_not_a_terminal() -> None:
     """A command that runs with `<&-` has None as its stdin, and asks nothing."""
     assert not is_terminal(None)
 
