@@ -237,7 +237,7 @@ class ChainState:
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """One bundle of a chain, and the name of its file."""
 
     name: str
@@ -256,7 +256,7 @@ def find_all(header: ManifestHeader, targets: Sequence[str]) -> Sequence[str]:
 class Chain:
     """A valid chain, to be read after its last link. Made by `open_chain`."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[ChainLink]) -> None:
         self.links = links
         self.state = ChainState.from_base(links[0].bundle)
         self.totals: list[ChainTotals] = []
@@ -303,7 +303,7 @@ class Chain:
                     f"No link has the bytes of attachment {entry.media_id} ({entry.name})."
                 )
 
-    def _add_link(self, number: int, link: Link) -> None:
+    def _add_link(self, number: int, link: ChainLink) -> None:
         for texts in link.bundle.iter_texts():
             kinds, plain = zip(
                 *(split_change(bytes(text), link.name) for text in texts), strict=True
@@ -512,7 +512,7 @@ def open_chain(
             for name, file in files:
                 with progress_factory(f"Checking {name}", ColumnType.BYTES) as progress:
                     bundle = _read_link(name, file, max_bytes, progress)
-                links.append(Link(name, stack.enter_context(bundle)))
+                links.append(ChainLink(name, stack.enter_context(bundle)))
             ordered = order_links(links)
             if to_sequence is not None and not 0 <= to_sequence < len(ordered):
                 raise BundleChainGap(f"The chain has no link {to_sequence:,}.")
@@ -597,7 +597,7 @@ def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> Vali
         raise type(error)(f"{name}: {error.message}", fix=error.fix, **error.details) from None
 
 
-def order_links(links: Sequence[Link]) -> list[Link]:
+def order_links(links: Sequence[ChainLink]) -> list[ChainLink]:
     """Return the links in order. Raises an error that names what is missing or does not belong."""
     bases = [link for link in links if link.header.increment is None]
     if not bases:
@@ -622,7 +622,7 @@ def order_links(links: Sequence[Link]) -> list[Link]:
     return ordered
 
 
-def _find_strangeness(before: Sequence[Link], link: Link) -> str | None:
+def _find_strangeness(before: Sequence[ChainLink], link: ChainLink) -> str | None:
     """Return why an increment can't follow these links."""
     base, previous = before[0], before[-1]
     if (increment := link.header.increment) is None:

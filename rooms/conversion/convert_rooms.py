@@ -15,7 +15,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from rooms.conversion.accounts import ROOMS, WRITTEN, Accounts
-from rooms.conversion.event_encoder import EventEncoder, RoomState, get_room_number
+from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import Portion, Reader, SourceRoom
 from rooms.conversion.people import read_people_map
@@ -158,7 +158,7 @@ class _Conversion:
             yield from self._convert(portion)
 
     def _convert(self, portion: Portion) -> Iterator[WrittenRoom]:
-        states: dict[str, RoomState] = {}
+        states: dict[str, OpenRoom] = {}
         with SortedSpool() as spool:
             for room, event in portion:
                 if (state := states.get(room.id)) is None:
@@ -170,7 +170,7 @@ class _Conversion:
             for number, records in groupby(spool.iter_sorted(), get_room_number):
                 yield self.writer.write(by_number[number], records, digest)
 
-    def _start_room(self, room: SourceRoom) -> RoomState:
+    def _start_room(self, room: SourceRoom) -> OpenRoom:
         if room.room_type == "public" and not self.public:
             room.room_type = "group"
         self.room_count += 1

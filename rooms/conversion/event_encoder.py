@@ -63,7 +63,7 @@ _MAX_NAME_CHARS, _MAX_LISTED_CHARS, _MAX_URL_CHARS = 255, 100, 300
 _encode = msgspec.json.Encoder().encode
 
 
-class Link(NamedTuple):
+class RecordHead(NamedTuple):
     """What is known of a record besides its key and its text."""
 
     file: int
@@ -78,9 +78,9 @@ class Link(NamedTuple):
         return Place(self.file, self.row)
 
 
-def decode_link(record: bytes) -> Link:
+def decode_record_head(record: bytes) -> RecordHead:
     file, row, kind, flags, target, variant = _LINK.unpack_from(record, KEY.size)
-    return Link(file, row, kind, flags, None if target == _NOTHING else target, variant)
+    return RecordHead(file, row, kind, flags, None if target == _NOTHING else target, variant)
 
 
 TEXT_OFFSET = _HEAD.size
@@ -91,7 +91,7 @@ def get_room_number(record: bytes) -> int:
 
 
 @dataclass(eq=False)
-class RoomState:
+class OpenRoom:
     """A room while its events are read. `media` maps hashes and names to attachments."""
 
     room: SourceRoom
@@ -138,9 +138,9 @@ class EventEncoder:
         self._days: dict[int, str] = {}
         self._hashes: dict[str, tuple[str, int] | None] = {}
 
-    def start_room(self, room: SourceRoom, number: int) -> RoomState:
+    def start_room(self, room: SourceRoom, number: int) -> OpenRoom:
         prefix = sha256("\0".join((*self._scope, room.id, "")).encode(errors="replace"))
-        return RoomState(room, number, make_uuid(*self._scope, "room", room.id), prefix)
+        return OpenRoom(room, number, make_uuid(*self._scope, "room", room.id), prefix)
 
     def get_person_id(self, person: str) -> str:
         if (known := self._person_ids.get(person)) is None:
@@ -157,7 +157,7 @@ class EventEncoder:
         hour, minute = divmod(minute, 60)
         return f"{date}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
-    def iter_records(self, state: RoomState, event: SourceEvent) -> Iterator[bytes]:
+    def iter_records(self, state: OpenRoom, event: SourceEvent) -> Iterator[bytes]:
         """Yield the records of an event, and count what they don't carry."""
         place = event.place
         if not event.has_time:
@@ -195,7 +195,7 @@ class EventEncoder:
             yield from self._iter_reactions(state, event, event_id)
 
     def _build_contents(
-        self, state: RoomState, event: SourceEvent
+        self, state: OpenRoom, event: SourceEvent
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the content of the event and of further parts, and its content before an edit."""
         source = self._describe_source(event)
@@ -256,7 +256,7 @@ class EventEncoder:
             body = body[end:]
         return pieces
 
-    def _list_mentions(self, state: RoomState, event: SourceEvent) -> list[str]:
+    def _list_mentions(self, state: OpenRoom, event: SourceEvent) -> list[str]:
         mentions: dict[str, None] = {}
         for person in event.mentions[:_MAX_MENTIONS]:
             sender = self._get_sender(state, person, event.place)
@@ -264,7 +264,7 @@ class EventEncoder:
             mentions[(known and known.participant_id) or sender] = None
         return list(mentions)
 
-    def _build_pin(self, state: RoomState, event: SourceEvent, event_id: bytes) -> bytes:
+    def _build_pin(self, state: OpenRoom, event: SourceEvent, event_id: bytes) -> bytes:
         """Return a message that says that the event is pinned: bundles have no pins."""
         person = event.pinned_by or event.author
         self._accounts.note(event.place, "pin, carried as a text")
@@ -278,7 +278,7 @@ class EventEncoder:
         )  # fmt: skip
 
     def _iter_reactions(
-        self, state: RoomState, event: SourceEvent, event_id: bytes
+        self, state: OpenRoom, event: SourceEvent, event_id: bytes
     ) -> Iterator[bytes]:
         for reaction in event.reactions:
             self._accounts.count(event.place.file, REACTIONS, READ)
@@ -307,7 +307,7 @@ class EventEncoder:
 
     def _build_record(
         self,
-        state: RoomState,
+        state: OpenRoom,
         key: tuple[bytes, int, int],
         order: int,
         link: tuple[Place, int, int],
@@ -346,7 +346,7 @@ class EventEncoder:
             changes += b'"original_content":%b,' % _encode_clean(original)
         return changes
 
-    def _make_id(self, state: RoomState, source_id: str, at: int) -> bytes:
+    def _make_id(self, state: OpenRoom, source_id: str, at: int) -> bytes:
         """Return an ID with the time in front, which an import keeps, as in a UUIDv7."""
         digest = state.prefix.copy()
         # With the time, so that events of different times, which are not compared, differ in it.
@@ -358,7 +358,7 @@ class EventEncoder:
         digest = sha256(event_id + text.encode(errors="replace")).digest()
         return event_id[:6] + _with_time(digest, 0)[6:]
 
-    def _get_sender(self, state: RoomState, person: str, place: Place) -> str:
+    def _get_sender(self, state: OpenRoom, person: str, place: Place) -> str:
         if (sender := state.senders.get(person)) is not None:
             return sender
         if len(state.senders) >= MAX_SENDERS - 1:
@@ -371,7 +371,7 @@ class EventEncoder:
         return sender
 
     def _store_files(
-        self, state: RoomState, event: SourceEvent
+        self, state: OpenRoom, event: SourceEvent
     ) -> tuple[list[tuple[str, str]], list[str], list[dict[str, Any]]]:
         """Return attachments with their names, and a line and a description of missing files."""
         found, lines, listed = [], [], []
@@ -400,7 +400,7 @@ class EventEncoder:
             listed.append(description)
         return found, lines, listed
 
-    def _store(self, state: RoomState, file: SourceFile, name: str) -> str | None:
+    def _store(self, state: OpenRoom, file: SourceFile, name: str) -> str | None:
         """Return the ID of an attachment; None if its bytes can't be read."""
         path = file.path or ""
         if path not in self._hashes:

@@ -29,9 +29,9 @@ from rooms.conversion.event_encoder import (
     PATCH,
     TEXT_OFFSET,
     EventEncoder,
-    Link,
-    RoomState,
-    decode_link,
+    OpenRoom,
+    RecordHead,
+    decode_record_head,
     format_id,
     get_variant,
     make_uuid,
@@ -83,7 +83,7 @@ class RoomWriter:
         name = "".join(c if c.isascii() and c.isalnum() else "-" for c in reader.workspace.lower())
         self._server_name = f"{name.strip('-')[:60] or 'unknown'}.{reader.system}"
 
-    def write(self, state: RoomState, records: Iterator[bytes], digest: str) -> WrittenRoom:
+    def write(self, state: OpenRoom, records: Iterator[bytes], digest: str) -> WrittenRoom:
         """Write the bundle from all records of the room. Raises `DiskFull` or `FileUnwritable`."""
         header = self._build_header(state)
         file_name = build_file_name(state)
@@ -114,7 +114,7 @@ class RoomWriter:
         )  # fmt: skip
 
     def _encode(
-        self, writer: BundleWriter, state: RoomState, lines: _EventLines
+        self, writer: BundleWriter, state: OpenRoom, lines: _EventLines
     ) -> Generator[bytes]:
         yield from writer.encode_manifest(lines)
         for _, entries in groupby(_sort_media(state), lambda entry: entry.media_id):
@@ -128,7 +128,7 @@ class RoomWriter:
                 ) from None
         yield from writer.encode_end(events=lines.count, signer=None)
 
-    def _build_header(self, state: RoomState) -> ManifestHeader:
+    def _build_header(self, state: OpenRoom) -> ManifestHeader:
         room, encoder = state.room, self._encoder
         exported_at = encoder.format_time(state.last)
         created_at = room.created_at
@@ -191,20 +191,20 @@ class RoomWriter:
 _LOCAL_ID_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-def build_file_name(state: RoomState) -> str:
+def build_file_name(state: OpenRoom) -> str:
     """Return a name that no other room has, in any export of the same source."""
     name = sanitize_file_name(clean_text(state.room.name, _MAX_FILE_CHARS)).replace(" ", "-")
     return f"{name}-{state.id.replace('-', '')[:12]}.zip"
 
 
-def _sort_media(state: RoomState) -> list[Any]:
+def _sort_media(state: OpenRoom) -> list[Any]:
     return sorted(state.media.values(), key=lambda entry: (entry.media_id, entry.name))
 
 
 class _EventLines:
     """Yields the events as pieces of a manifest, in order, each once; counts them."""
 
-    def __init__(self, state: RoomState, records: Iterator[bytes], accounts: Accounts) -> None:
+    def __init__(self, state: OpenRoom, records: Iterator[bytes], accounts: Accounts) -> None:
         self.count = 0
         self._state = state
         self._records = records
@@ -232,26 +232,26 @@ class _EventLines:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
-            if not self._deleted or not self._is_deleted(decode_link(record)):
+            if not self._deleted or not self._is_deleted(decode_record_head(record)):
                 same.append(record)
         if same:
             yield from self._iter_same(same)
 
-    def _is_deleted(self, link: Link) -> bool:
+    def _is_deleted(self, link: RecordHead) -> bool:
         """Return whether it is a further part of a message that was deleted."""
         return link.kind == NO_KIND and link.place in self._deleted
 
     def _iter_same(self, records: list[bytes]) -> Iterator[bytes]:
         """Yield the events among records with the same ID: mostly there is one."""
-        link = decode_link(records[0])
+        link = decode_record_head(records[0])
         if len(records) == 1 and not link.flags & PATCH:
             yield self._format(records[0], link)
             return
-        patches = [record for record in records if decode_link(record).flags & PATCH]
+        patches = [record for record in records if decode_record_head(record).flags & PATCH]
         whole: dict[int, bytes] = {}
         for record in records:
             *_, variant = KEY.unpack_from(record)
-            link = decode_link(record)
+            link = decode_record_head(record)
             if link.flags & PATCH:
                 continue
             if variant in whole:
@@ -264,15 +264,15 @@ class _EventLines:
             whole[0], *patches = patches
         for number, record in enumerate(whole.values()):
             patched = _apply_patches(record, patches) if number == 0 else record
-            link = decode_link(record)
+            link = decode_record_head(record)
             if b'"redacted_at":' in patched[TEXT_OFFSET : patched.index(_CONTENT)]:
                 self._deleted.add(link.place)
             yield self._format(patched, link, number)
         for patch in patches:
-            link = decode_link(patch)
+            link = decode_record_head(patch)
             self._accounts.count(link.file, link.kind, MERGED)
 
-    def _format(self, record: bytes, link: Link, number: int = 0) -> bytes:
+    def _format(self, record: bytes, link: RecordHead, number: int = 0) -> bytes:
         *_, event_id, variant = KEY.unpack_from(record)
         text = record[TEXT_OFFSET:]
         if number:

@@ -15,7 +15,7 @@ from rooms.lifecycle.archive_room import archive_room, reopen_room
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Room, RoomState, Workspace
 from rooms.transcripts.document import TranscriptOptions
-from rooms.transcripts.timeline import Selection
+from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
     TranscriptDownload,
     download_transcript,
@@ -96,7 +96,7 @@ def _download_transcript(call: ActCall) -> StreamingHttpResponse:
             options=TranscriptOptions(
                 call.values["format"],
                 clock,
-                Selection(window),
+                EventSelection(window),
                 with_media=call.values["with_media"],
             ),
             reason=call.values["reason"],

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
 from rooms.bundle.reader import BundleContent
-from rooms.transcripts.timeline import EVERYTHING, Layout, Selection, Timeline
-from rooms.transcripts.wording import Clock, Media, People, reveal
+from rooms.transcripts.timeline import EVERYTHING, EventSelection, Layout, Timeline
+from rooms.transcripts.wording import Authors, Clock, TranscriptMedia, reveal
 from scaiwave import __version__
 
 
@@ -28,7 +28,7 @@ class TranscriptOptions:
 
     format: str
     clock: Clock
-    selection: Selection = EVERYTHING
+    selection: EventSelection = EVERYTHING
     with_media: bool = True
     single_file: bool = False
 
@@ -39,7 +39,7 @@ class Document:
 
     content: BundleContent
     timeline: Timeline
-    media: Media
+    media: TranscriptMedia
     options: TranscriptOptions
     origin: str
     manifest_sha256: str
@@ -49,7 +49,7 @@ class Document:
         return self.content.header
 
     @property
-    def people(self) -> People:
+    def people(self) -> Authors:
         return self.timeline.people
 
     @property

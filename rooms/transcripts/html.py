@@ -27,8 +27,8 @@ from rooms.transcripts.markup import escape_text, format_code, format_message
 from rooms.transcripts.timeline import (
     EVERYTHING,
     Layout,
-    Page,
     Reference,
+    TranscriptPage,
     find_reply_target,
     group_by_text,
 )
@@ -137,7 +137,7 @@ class _Site:
         body = f'{self._build_summary()}<h2 class="part">Events</h2>{"".join(parts)}'
         yield self._wrap(self.document.title, "", body, "").encode(errors="replace")
 
-    def _build_events(self, page: Page) -> str:
+    def _build_events(self, page: TranscriptPage) -> str:
         """Return the events of a page in sections, one for each day."""
         parts: list[str] = []
         day: str | None = None
@@ -156,7 +156,7 @@ class _Site:
         parts.append('<p class="gap">No events</p>' if day is None else "</section>")
         return "\n".join(parts)
 
-    def _format_event(self, page: Page, index: int, event: BundleEvent) -> str:
+    def _format_event(self, page: TranscriptPage, index: int, event: BundleEvent) -> str:
         person = self.people.find_author(event)
         classes, initials, head = self._heads.get(person.number) or self._build_head(person)
         self._written[person.number] += 1
@@ -208,7 +208,7 @@ class _Site:
             self._names[person.number] = name = f"<bdi>{escape_text(person.name)}</bdi>"
         return name
 
-    def _format_message(self, page: Page, event: BundleEvent) -> tuple[str, str]:
+    def _format_message(self, page: TranscriptPage, event: BundleEvent) -> tuple[str, str]:
         """Return the body of a message, and the text to search."""
         content = event.content
         if is_plain(content) and event.edited_at is None and event.original_content is None:
@@ -239,7 +239,7 @@ class _Site:
         searched = " ".join([get_body(content), *(entry.name for entry in entries)])
         return "".join(parts), searched
 
-    def _format_reply_to(self, page: Page, event: BundleEvent) -> str:
+    def _format_reply_to(self, page: TranscriptPage, event: BundleEvent) -> str:
         if not (target := find_reply_target(event)):
             return ""
         if (quote := page.quotes.get(target)) is None:
@@ -250,7 +250,7 @@ class _Site:
             f'<q dir="auto">{escape_text(quote.text)}</q></a></p>'
         )
 
-    def _link(self, page: Page, number: int, event_id: str) -> str:
+    def _link(self, page: TranscriptPage, number: int, event_id: str) -> str:
         place = "" if self.is_single or number == page.number else get_page_name(number)
         return f"{place}#e-{event_id}"
 
@@ -263,7 +263,7 @@ class _Site:
         )
         return f'<ul class="rx" aria-label="Reactions">{items}</ul>'
 
-    def _format_replies(self, page: Page, replies: list[Reference]) -> str:
+    def _format_replies(self, page: TranscriptPage, replies: list[Reference]) -> str:
         links = ", ".join(
             f'<a href="{self._link(page, reply.page, reply.event_id)}">'
             f"{self._format_name(reply.person)}</a>"
@@ -291,7 +291,7 @@ class _Site:
             )
         return f'<p class="file"><a href="{path}" download>{name}</a> <small>{facts}</small></p>'
 
-    def _format_other(self, page: Page, event: BundleEvent) -> tuple[str, str, bool]:
+    def _format_other(self, page: TranscriptPage, event: BundleEvent) -> tuple[str, str, bool]:
         """Return the body, the text to search, and whether it is a line between messages."""
         kind = escape_text(event.event_type)
         if event.redacted_at is not None:

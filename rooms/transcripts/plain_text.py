@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.transcripts.document import Document, Format, OutputFile
-from rooms.transcripts.timeline import Layout, Page, Quote, find_reply_target, group_by_text
+from rooms.transcripts.timeline import (
+    Layout,
+    Quote,
+    TranscriptPage,
+    find_reply_target,
+    group_by_text,
+)
 from rooms.transcripts.wording import (
     MESSAGE,
     describe,
@@ -35,7 +41,7 @@ def _iter_chunks(document: Document) -> Iterator[bytes]:
         yield "\n".join(lines).encode(errors="replace")
 
 
-def _format_event(document: Document, page: Page, event: BundleEvent) -> str:
+def _format_event(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
     person = document.people.find_author(event)
     time = document.clock.format(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
     head = f"{time}  {person.fqid}  {person.name}: "
@@ -60,12 +66,12 @@ def _format_event(document: Document, page: Page, event: BundleEvent) -> str:
     return head + text.replace("\n", _INDENT)
 
 
-def _describe_redaction(document: Document, page: Page, event: BundleEvent) -> str:
+def _describe_redaction(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
     kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
     return f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
 
 
-def _list_notes(document: Document, page: Page, event: BundleEvent) -> Iterator[str]:
+def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) -> Iterator[str]:
     content = event.content
     if notes := document.people.find_author(event).notes:
         yield f"[{notes}]"

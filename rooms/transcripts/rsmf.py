@@ -27,7 +27,7 @@ from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.transcripts.document import Document, Format, OutputFile
 from rooms.transcripts.plain_text import describe_attachment, format_quote
-from rooms.transcripts.timeline import Layout, Page, find_reply_target, group_by_text
+from rooms.transcripts.timeline import Layout, TranscriptPage, find_reply_target, group_by_text
 from rooms.transcripts.wording import (
     MEMBER,
     MESSAGE,
@@ -97,7 +97,9 @@ class _DayFile:
     """The events of a day. `members` are the people known to be in the room before it, by FQID, and
     afterwards the ones after it."""
 
-    def __init__(self, document: Document, page: Page, members: dict[str, Person]) -> None:
+    def __init__(
+        self, document: Document, page: TranscriptPage, members: dict[str, Person]
+    ) -> None:
         self.document, self.page = document, page
         self.files: dict[str, MediaEntry] = {}
         self._participants: dict[str, Person] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.transcripts.document import Document, Format, OutputFile
-from rooms.transcripts.timeline import Layout, Page, find_reply_target, group_by_text
+from rooms.transcripts.timeline import Layout, TranscriptPage, find_reply_target, group_by_text
 from rooms.transcripts.wording import (
     MESSAGE,
     describe,
@@ -50,7 +50,7 @@ def _iter_rows(document: Document) -> Iterator[Row]:
             yield _build_row(document, page, event)
 
 
-def _build_row(document: Document, page: Page, event: BundleEvent) -> Row:
+def _build_row(document: Document, page: TranscriptPage, event: BundleEvent) -> Row:
     person, clock = document.people.find_author(event), document.clock
     row: dict[str, str | None] = dict.fromkeys(_KEYS)
     row |= {

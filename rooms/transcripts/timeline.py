@@ -25,8 +25,8 @@ from rooms.transcripts.wording import (
     MESSAGE,
     REACTION,
     REDACTION,
+    Authors,
     Clock,
-    People,
     Person,
     get_body,
     reveal,
@@ -78,7 +78,7 @@ class Layout(NamedTuple):
     by_day: bool = False
 
 
-class Selection(NamedTuple):
+class EventSelection(NamedTuple):
     """Which events are shown: of a period, of one participant, or with all these words, and so many
     events before and after each of these."""
 
@@ -92,7 +92,7 @@ class Selection(NamedTuple):
         return bool(self.participant or self.words)
 
 
-EVERYTHING = Selection()
+EVERYTHING = EventSelection()
 
 
 class Reference(NamedTuple):
@@ -125,7 +125,7 @@ class Day:
 
 
 @dataclass
-class Page:
+class TranscriptPage:
     """Events with their numbers from 1. A renderer takes out of `reactions` and `redactions`, by ID
     of the target, what it shows; the others stay."""
 
@@ -170,11 +170,11 @@ class Timeline:
         self,
         content: BundleContent,
         layout: Layout,
-        selection: Selection,
+        selection: EventSelection,
         clock: Clock,
         progress: ProgressCallback = null_progress,
     ) -> None:
-        self.people = People(content.header)
+        self.people = Authors(content.header)
         self.clock = clock
         self.tally = EventTally()
         self.days: dict[str, Day] = {}
@@ -286,21 +286,21 @@ class Timeline:
 
     # The second pass.
 
-    def iter_pages(self) -> Iterator[Page]:
+    def iter_pages(self) -> Iterator[TranscriptPage]:
         """Yield the pages in order. A room without events has one, which is empty."""
-        page, ends = Page(1), iter([*self.page_starts[1:], 0])
+        page, ends = TranscriptPage(1), iter([*self.page_starts[1:], 0])
         end = next(ends)
         for number, event in self._iter_numbered():
             if number == end:
                 yield from self._complete(page)
-                page = Page(page.number + 1)
+                page = TranscriptPage(page.number + 1)
                 end = next(ends)
                 self._progress(number, self._total)
             page.events.append((number, event))
         yield from self._complete(page)
         self.tally.verify()
 
-    def _complete(self, page: Page) -> Iterator[Page]:
+    def _complete(self, page: TranscriptPage) -> Iterator[TranscriptPage]:
         """Give the page what refers to its events, and remove events that are shown elsewhere."""
         with _translate_sqlite_errors():
             read = page.events
@@ -323,7 +323,7 @@ class Timeline:
             raise RuntimeError(f"Page {page.number} lacks reactions or redactions of its events.")
         self.tally.shown.update(event.event_type for _, event in page.events)
 
-    def _add_references(self, page: Page, chosen: list[tuple[int, BundleEvent]]) -> None:
+    def _add_references(self, page: TranscriptPage, chosen: list[tuple[int, BundleEvent]]) -> None:
         # Nothing would show what refers to an event that is shown with another one.
         ids = [
             event.id
@@ -344,7 +344,7 @@ class Timeline:
                 self.tally.shown_with_target[REACTION if kind == 1 else REDACTION] += 1
         self._database.execute(_MARK_SHOWN, (_encode(list(targets)),))
 
-    def _add_quotes(self, page: Page) -> None:
+    def _add_quotes(self, page: TranscriptPage) -> None:
         rows = [
             (event.id, page.number, self.people.find_author(event).number, _make_quote(event))
             for _, event in page.events

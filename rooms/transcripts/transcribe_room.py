@@ -39,7 +39,7 @@ from rooms.exports.export_room import RoomExport, export_room, load_signer
 from rooms.imports.verify_bundle import load_keys
 from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
-from rooms.transcripts.wording import Media, encode_json
+from rooms.transcripts.wording import TranscriptMedia, encode_json
 from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import (
     ProgressCallback,
@@ -71,7 +71,7 @@ _UNLIMITED = 2**63
 
 
 @dataclass(frozen=True)
-class Source:
+class TranscriptSource:
     """A bundle to read, and what is known of it. `signer` signs the record, unless it is None."""
 
     content: BundleContent
@@ -290,7 +290,7 @@ def _load_format(options: TranscriptOptions) -> Format:
     return cast(Format, getattr(import_module(f"rooms.transcripts.{module}"), name))
 
 
-def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> Source:
+def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> TranscriptSource:
     """Export into a file. What this process has just written needs no validation."""
     with closing(export):
         for chunk in export:
@@ -304,7 +304,7 @@ def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> Sourc
         "manifest_sha256": export.result.manifest_sha256,
     }
     sentence = f"the database of {header.server_name}"
-    return Source(BundleContent(header, archive), facts, sentence, signer)
+    return TranscriptSource(BundleContent(header, archive), facts, sentence, signer)
 
 
 def _open_bundle(path: Path) -> BinaryIO:
@@ -325,7 +325,7 @@ def _describe_bundle(
     manifest_sha256: str,
     signature: SignatureDocument | None,
     status: VerificationStatus,
-) -> Source:
+) -> TranscriptSource:
     facts = {
         "kind": "bundle",
         "server_name": content.header.server_name,
@@ -335,11 +335,11 @@ def _describe_bundle(
         "key_id": signature.key_id if signature else None,
     }
     sentence = f"a bundle, manifest SHA-256 {manifest_sha256}, signature: {status.value}"
-    return Source(content, facts, sentence)
+    return TranscriptSource(content, facts, sentence)
 
 
 def _write(
-    source: Source,
+    source: TranscriptSource,
     options: TranscriptOptions,
     *,
     target: Path,
@@ -369,7 +369,7 @@ def _write(
 
 
 def iter_files(
-    source: Source,
+    source: TranscriptSource,
     options: TranscriptOptions,
     now: datetime,
     *,
@@ -387,7 +387,7 @@ def iter_files(
         document = Document(
             content,
             timeline,
-            Media(content.header),
+            TranscriptMedia(content.header),
             options,
             source.sentence,
             str(source.facts["manifest_sha256"]),
@@ -421,7 +421,7 @@ class _HashedFile:
 
 
 def _build_record(
-    source: Source, document: Document, written: Sequence[_HashedFile], now: datetime
+    source: TranscriptSource, document: Document, written: Sequence[_HashedFile], now: datetime
 ) -> Row:
     """Return the record, signed as `signature.json` of a bundle is: all but its signature."""
     import rfc8785

@@ -74,7 +74,7 @@ class Person(NamedTuple):
         return ", ".join(notes)
 
 
-class People:
+class Authors:
     """The authors of events, by the sender and by the original sender of imported events."""
 
     def __init__(self, header: ManifestHeader) -> None:
@@ -163,7 +163,7 @@ def format_utc(second: int) -> str:
     return _UTC_CLOCK.format(second).replace("+00:00", "Z")
 
 
-class Media:
+class TranscriptMedia:
     """The attachments of the bundle. `used` are the IDs of the ones that events refer to."""
 
     def __init__(self, header: ManifestHeader) -> None:
@@ -231,7 +231,7 @@ def find_unshown(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(event: BundleEvent, people: People) -> str:
+def describe(event: BundleEvent, people: Authors) -> str:
     """Return a sentence about an event other than a message; empty if its form is unknown."""
     content = event.content
     match event.event_type.removeprefix("swp.room."):

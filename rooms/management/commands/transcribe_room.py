@@ -12,7 +12,7 @@ from rooms.bundle.format import MIB
 from rooms.bundle.time_window import parse_time_window
 from rooms.management.bundle_io import check_transcript_usage, print_transcript
 from rooms.transcripts.document import TranscriptOptions
-from rooms.transcripts.timeline import Selection
+from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
     FORMATS,
     parse_time_zone,
@@ -75,7 +75,7 @@ class Command(OperatorCommand):
         transcript_options = TranscriptOptions(
             options["format"],
             Clock(zone),
-            Selection(window, options["participant"], words, options["context"]),
+            EventSelection(window, options["participant"], words, options["context"]),
             with_media=not options["no_media"],
             single_file=options["single_file"],
         )

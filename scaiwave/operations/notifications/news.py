@@ -65,7 +65,7 @@ MAX_RETRY_MINUTES = 60
 
 
 @dataclass(frozen=True)
-class Problem:
+class ReportedProblem:
     """`mark` grows when there is more of the same problem."""
 
     message: str
@@ -78,7 +78,7 @@ class News:
     """An e-mail that is due; without `problem` it reports the end of the notice's."""
 
     notice: Notice
-    problem: Problem | None
+    problem: ReportedProblem | None
 
     @property
     def subject(self) -> str:
@@ -86,12 +86,12 @@ class News:
         return title if self.problem else f"Resolved: {title}"
 
 
-def find_problems(config: Configuration, now: datetime) -> dict[str, Problem]:
+def find_problems(config: Configuration, now: datetime) -> dict[str, ReportedProblem]:
     """Return the present problems by topic."""
     scope = RunScope(get_host_operator())
     health = judge_sync(scope, config=config, now=now)
     problems = {
-        topic: Problem(error.message, error.fix)
+        topic: ReportedProblem(error.message, error.fix)
         for error in health.problems
         if (topic := _TOPICS.get(type(error)))
     }
@@ -99,12 +99,12 @@ def find_problems(config: Configuration, now: datetime) -> dict[str, Problem]:
         rows = scope.removals().filter(is_pending_q(now))
         newest = rows.aggregate(newest=Max("first_seen_at"))["newest"]
         mark = newest.astimezone(UTC).isoformat() if newest else ""
-        problems["removals"] = Problem(pending.message, pending.fix, mark)
+        problems["removals"] = ReportedProblem(pending.message, pending.fix, mark)
     for warning in health.warnings:
         if warning.check == "scheduler":
-            problems["scheduler"] = Problem(warning.message, warning.fix)
+            problems["scheduler"] = ReportedProblem(warning.message, warning.fix)
     if rotation := get_key_health(now).rotation_warning:
-        problems["key_rotation"] = Problem(*rotation)
+        problems["key_rotation"] = ReportedProblem(*rotation)
     return problems
 
 
@@ -125,7 +125,7 @@ def _find_due(config: Configuration, now: datetime) -> Iterator[News]:
             yield News(notice, problem)
 
 
-def _is_due(notice: Notice, problem: Problem | None, now: datetime) -> bool:
+def _is_due(notice: Notice, problem: ReportedProblem | None, now: datetime) -> bool:
     if notice.attempts and notice.attempted_at is not None:
         wait = timedelta(minutes=min(2 ** min(notice.attempts, 10), MAX_RETRY_MINUTES))
         if not _has_passed(notice.attempted_at, wait, now):

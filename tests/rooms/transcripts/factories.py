@@ -12,8 +12,8 @@ from typing import Any
 
 from rooms.bundle.reader import read_bundle
 from rooms.transcripts.document import TranscriptOptions
-from rooms.transcripts.timeline import EVERYTHING, Selection
-from rooms.transcripts.transcribe_room import Source, iter_files
+from rooms.transcripts.timeline import EVERYTHING, EventSelection
+from rooms.transcripts.transcribe_room import TranscriptSource, iter_files
 from rooms.transcripts.wording import Clock
 from tests.rooms.bundle.factories import (
     ANNA,
@@ -151,14 +151,14 @@ def render(
     bundle: bytes,
     name: str,
     *,
-    selection: Selection = EVERYTHING,
+    selection: EventSelection = EVERYTHING,
     zone: tzinfo = UTC,
     **options: Any,
 ) -> dict[str, bytes]:
     """Return the files of a transcript in the format of this name."""
     with read_bundle(io.BytesIO(bundle), max_bytes=MAX_BYTES, cut_references=True) as opened:
         facts = {"kind": "bundle", "manifest_sha256": opened.manifest_sha256}
-        source = Source(opened.content, facts, "a test")
+        source = TranscriptSource(opened.content, facts, "a test")
         chosen = TranscriptOptions(name, Clock(zone), selection, **options)
         return {path: b"".join(chunks) for path, chunks in iter_files(source, chosen, CREATED)}
 

@@ -20,7 +20,7 @@ import pytest
 from rooms.bundle.manifest.event_validation import MAX_ORIGIN_TS, MIN_ORIGIN_TS
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import TranscriptTooLarge
-from rooms.transcripts.timeline import Selection
+from rooms.transcripts.timeline import EventSelection
 from tests.rooms.bundle.factories import (
     ANNA,
     BO,
@@ -211,7 +211,7 @@ def test_success_references_to_nothing_and_to_later_events(kind: str) -> None:
 def test_success_filter_by_words_with_context() -> None:
     events = [make_message(number, f"number {number}") for number in range(1, 101)]
     events += [make_reaction(101, to=50), make_reaction(102, to=1)]
-    selection = Selection(words=("NUMBER", "50"), context=2)
+    selection = EventSelection(words=("NUMBER", "50"), context=2)
     record = render_record(make_sample(events), "text", selection=selection)
     assert record["filter"] == {"participant": None, "words": ["NUMBER", "50"], "context": 2}
     assert record["events"]["shown"] == 5
@@ -223,7 +223,7 @@ def test_success_filter_by_words_with_context() -> None:
 
 @pytest.mark.parametrize("name", ["@bo:chat.example.com", BO, "bo lindqvist"])
 def test_success_filter_by_participant(name: str) -> None:
-    record = render_record(make_sample(), "csv", selection=Selection(participant=name))
+    record = render_record(make_sample(), "csv", selection=EventSelection(participant=name))
     assert record["events"]["by_type"]["swp.room.message"]["shown"] == 5
     # The reaction to a message of Anna, and Anna's to one of Bo.
     assert record["events"]["by_type"]["swp.room.reaction"]["shown"] == 1
@@ -232,7 +232,7 @@ def test_success_filter_by_participant(name: str) -> None:
 
 def test_success_a_period_of_a_bundle() -> None:
     window = TimeWindow("2025-11-25T00:00:00.000000Z", "2025-11-26T00:00:00.000000Z")
-    files = render(make_sample(), "html", selection=Selection(window))
+    files = render(make_sample(), "html", selection=EventSelection(window))
     events = json.loads(files["transcript.json"])["events"]
     assert (events["shown"], events["left_out"]) == (2, 28)
     assert not [name for name in files if name.startswith("media/")]

@@ -23,7 +23,7 @@ from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import BundleDamaged, BundleNotVerified, ExportRefused, ReasonMissing
 from rooms.models import Event
 from rooms.transcripts.document import TranscriptOptions
-from rooms.transcripts.timeline import Selection
+from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
     TranscriptResult,
     download_transcript,
@@ -114,7 +114,9 @@ def test_success_audited_like_an_export(place: Path) -> None:
     room = make_room()
     row_factories.make_event(room, 1)
     window = TimeWindow("2026-01-01T00:00:00.000000Z", None)
-    transcribe(room, place / "out", chosen={"selection": Selection(window), "with_media": False})
+    transcribe(
+        room, place / "out", chosen={"selection": EventSelection(window), "with_media": False}
+    )
     entry = AuditEntry.objects.get(action="export-room")
     assert entry.details == {
         "window": {"since": window.since, "until": None},

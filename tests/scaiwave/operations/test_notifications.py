@@ -199,7 +199,7 @@ def test_success_nothing_is_sent_from_a_restored_server(
 def test_success_secrets_are_masked(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(server, SCAIWAVE_SCAIKEY_CLIENT_SECRET="hunter2-hunter2")
     make_failures()
-    problem = news.Problem("It says hunter2-hunter2.", "Ask.")
+    problem = news.ReportedProblem("It says hunter2-hunter2.", "Ask.")
     monkeypatch.setattr(news, "find_problems", lambda *_: {"sync_failing": problem})
     assert send(config) == 1
     assert "hunter2" not in server.messages[0].get_content()
