@@ -107,7 +107,8 @@ def assert_signed_in(address: str) -> None:
         values = {"username": "anna", "password": PASSWORD, "csrfmiddlewaretoken": token}
         page = browser.post(f"{address}login/?next=/admin/", data=values)
         assert (page.status_code, str(page.url)) == (200, address)
-        assert "Last successful full sync" in page.text
+        assert "Full syncs of the last 24 hours" in page.text
+        assert "No full sync has succeeded yet" not in page.text
 
 
 @pytest.mark.ci

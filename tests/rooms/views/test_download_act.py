@@ -135,7 +135,7 @@ def next_chunk(chunks: Iterator[bytes]) -> bytes:
     ("room", "values", "message"),
     [
         ("lobby", {}, "This field is required."),
-        ("lobby", {"reason": REASON, "since": "yesterday"}, "is not a date"),
+        ("lobby", {"reason": REASON, "since": "some day"}, "is not today, yesterday, a date"),
     ],
 )
 def test_fail_what_can_not_be_exported(

@@ -74,8 +74,8 @@ def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, ne
         (
             "role grant",
             "The following arguments are required: role, --tenant.",
-            "Use `scaiwave role grant <role> --tenant TENANT (--to PARTICIPANT | --to-group GROUP) "
-            "[options]`; `--help` lists the options.",
+            "Use `scaiwave role grant <role> --tenant TENANT (--to PARTICIPANT | --to-group GROUP "
+            "| --from-file FILE) [options]`; `--help` lists the options.",
         ),
         (
             "room list --tenent acme",

@@ -74,7 +74,7 @@ def test_success_one_question_and_a_row_for_each() -> None:
     result = suspend(*names, confirm=questions.append)
     assert questions == [
         "This blocks 2 participants (Anna, Cleo) until you run `scaiwave admin "
-        "resume-participant <name>`; syncs do not change this."
+        "resume-participant NAME`; syncs do not change this."
     ]
     document = result.document()
     assert [(row["name"], row["changed"], row["error"]) for row in document["results"]] == [
