@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -96,6 +98,25 @@ def test_success_two_versions_together_run_every_test_that_needs_both(
             assert newest | oldest == runs(item, "all"), item
         assert bool(runs(item, "half")) is not bool(item.get_closest_marker("ci")), item
         assert len(runs(item, "half")) <= 1, item
+
+
+def test_success_the_oldest_versions_have_one_case_of_each_test(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conftest, "_MAX_CASES", 1)
+    items, deselected = list(request.session.items), Counter[str]()
+    hook = SimpleNamespace(
+        pytest_deselected=lambda items: deselected.update(map(get_function, items))
+    )
+    conftest.pytest_collection_modifyitems(SimpleNamespace(hook=hook), items)  # type: ignore[arg-type]
+    cases = Counter(map(get_function, items))
+    assert set(cases.values()) == {1}
+    assert cases + deselected == Counter(map(get_function, request.session.items))
+    assert not set(deselected) - set(cases)
+
+
+def get_function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 @pytest.mark.once
