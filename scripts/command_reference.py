@@ -1,6 +1,7 @@
 """Build the pages that `scripts/generate` writes.
 
 docs/reference/command-reference.md   from the table of commands and the options of each
+scaiwave/cli/pages.tsv                the help of each command, which is printed without Django
 docs/reference/configuration.md       from the table of settings
 docs/reference/troubleshooting.md     from the error classes
 .env.example                          from the table of settings
@@ -49,7 +50,8 @@ def build_pages() -> dict[str, str]:
         f"docs/{error_reference.PAGE}": error_reference.build_troubleshooting(),
     }
     texts = {name: _replace_body(TOP / name, "\n".join(body)) for name, body in pages.items()}
-    return {**texts, ".env.example": "\n".join(build_env_example()) + "\n"}
+    texts[".env.example"] = "\n".join(build_env_example()) + "\n"
+    return {**texts, "scaiwave/cli/pages.tsv": "".join(build_help_pages())}
 
 
 def _replace_body(path: Path, body: str) -> str:
@@ -57,6 +59,15 @@ def _replace_body(path: Path, body: str) -> str:
     head, _, rest = page.partition(NOTE)
     tail = rest[rest.index("\n## See also") :]
     return f"{head}{NOTE}\n{body}\n{tail}"
+
+
+def build_help_pages() -> Iterator[str]:
+    """Yield a line for each command, whatever the terminal of this process is like."""
+    os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
+    for words, verb in VERBS.items():
+        if not canonical_path(words):
+            text = load_command(verb).create_parser("scaiwave", verb.command).format_help()
+            yield f"{verb.command}\t{text.encode('unicode_escape').decode()}\n"
 
 
 def build_command_reference() -> Iterator[str]:

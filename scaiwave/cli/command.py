@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from argparse import ArgumentParser
+from argparse import Action, ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -55,6 +55,13 @@ class VerbFormatter(DjangoHelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if "\n" in text else super()._fill_text(text, width, indent)
+
+    def _format_action_invocation(self, action: Action) -> str:
+        """Write the value once, as Python 3.13 does: the generated pages are the same for all."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 class OperatorCommand(DjangoCommand):

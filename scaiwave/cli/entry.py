@@ -20,6 +20,7 @@ from scaiwave.cli.overview import (
     format_group,
     format_manage_help,
     format_overview,
+    read_page,
 )
 from scaiwave.cli.verbs import GROUPS, VERBS, find_longest_match, subcommands
 from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
@@ -121,6 +122,9 @@ def _run_verb_or_group(words: list[str]) -> int:
     rest = words[len(matched) :]
     if matched in VERBS and (len(matched) == len(command_words) or not subcommands(matched)):
         verb = VERBS[matched]
+        if len(rest) == 1 and rest[0] in HELP_OPTIONS:
+            sys.stdout.write(read_page(verb.command))
+            return 0
         return _run_django(verb.command, *rest, profile=verb.profile)
     if matched in GROUPS and len(matched) == len(command_words):
         # Without --help this is a usage error.

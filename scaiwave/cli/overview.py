@@ -1,10 +1,15 @@
-"""Help that is not about one command: the overview, groups of commands, `manage`, exit codes."""
+"""Help that needs no Django: the overview, groups of commands, pages of commands, exit codes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from scaiwave.cli.verbs import AREAS, EXIT_CODES, VerbPath, canonical_path, subcommands
+
+PAGES = os.path.join(os.path.dirname(__file__), "pages.tsv")  # noqa: PTH118, PTH120 - pathlib is slow to import
+"""The help of each command, which `scripts/generate` writes: a line has the command and its text,
+with the escapes of Python."""
 
 _OVERVIEW_WIDTH = 23
 """Characters for the words of a command in the overview."""
@@ -70,6 +75,13 @@ def format_group(group: VerbPath) -> str:
             "",
         ]
     )
+
+
+def read_page(command: str) -> str:
+    """Return the help of a command."""
+    with open(PAGES, encoding="ascii") as file:  # noqa: PTH123
+        line = next(line for line in file if line.startswith(f"{command}\t"))
+    return line[len(command) + 1 : -1].encode().decode("unicode_escape")
 
 
 def format_exit_codes() -> str:

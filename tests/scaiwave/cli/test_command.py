@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from scaiwave.cli import main
 from scaiwave.core.errors import UsageError
-from tests.scaiwave.cli_helpers import run_at_terminal, run_example
+from tests.scaiwave.cli_helpers import run_at_terminal, run_example, run_scaiwave
 from tests.scaiwave.example_app.management.commands import create_tenant, list_tenants
 
 LIST = ("admin", "list-tenants")
@@ -16,7 +16,7 @@ USAGE = "Use `scaiwave admin list-tenants [options]`; `--help` lists the options
 
 
 def test_success_help_keeps_its_lines() -> None:
-    ended = run_example(*LIST, "--help", COLUMNS="60")
+    ended = run_example(*LIST, "--json", "--help", COLUMNS="60")
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave admin list-tenants ")
     assert "\n\nA command that changes nothing.\n\n" in ended.out
@@ -25,14 +25,17 @@ def test_success_help_keeps_its_lines() -> None:
 
 
 def test_success_help_lists_the_commands_own_options_first() -> None:
-    shown = run_example("admin", "create-tenant", "--help").out
+    shown = run_example("admin", "create-tenant", "--json", "--help").out
     assert shown.index("--slug") < shown.index("--dry-run") < shown.index("--json")
     for hidden in ("--settings", "--pythonpath", "--traceback", "--no-color", "--version"):
         assert hidden not in shown
 
 
 def test_success_help_words() -> None:
-    assert run_example("help", *LIST).out == run_example(*LIST, "--help").out
+    """Help alone is a generated page; with another option it is made by the command."""
+    own = run_scaiwave("sync", "register", "--json", "--help", COLUMNS="80")
+    for words in (["help", "register"], ["register", "-h"], ["sync", "register", "--help"]):
+        assert run_scaiwave(*words) == own
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ SLOW = {
 MARKER = "h1dden-marker"
 
 
-def test_success_help_imports_no_django() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["room", "export", "--help"]])
+def test_success_help_imports_no_django(words: list[str]) -> None:
     source = (
-        "import sys; from scaiwave.cli import main; main(['--help'])\n"
+        f"import sys; from scaiwave.cli import main; main({words})\n"
         "sys.stderr.write(' '.join(sys.modules))"
     )
     ended = subprocess.run(
