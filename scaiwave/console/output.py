@@ -52,11 +52,14 @@ _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 # line, so that the text after one is a cell.
 _FORMULA_AFTER_SEMICOLON = re.compile(rf';(?=[\s"]*[{re.escape("".join(FORMULA_SIGNS))}])')
 _CODE = re.compile(r"(\[?SW_[A-Z0-9_]+\]?)")
-_QUOTED_CSV_CHARS = re.compile('[",;\t\r\n]')
+_QUOTED_CSV_CHARS = re.compile('[";\t\r\n]')
+"""Beside the comma."""
 
 
 def strip_control_chars(text: str) -> str:
     """Replace characters that could control a terminal; names are untrusted."""
+    if text.isprintable():  # which excludes all of them, and is much faster than the pattern
+        return text
     return _TERMINAL_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -340,21 +343,25 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """
     iterator = iter(rows)
     first = list(islice(iterator, 1))  # An error before the first row leaves nothing behind.
-    yield _format_csv_line(key.replace(".", "_") for key in keys)
+    yield _format_csv_line([key.replace(".", "_") for key in keys])
     is_flat = not any("." in key for key in keys)
     for row in chain(first, iterator):
         cells = [row[key] if is_flat else _look_up(row, key) for key in keys]
-        yield _format_csv_line(["" if cell is None else _format_csv_cell(cell) for cell in cells])
+        yield _format_csv_line(
+            [_format_csv_text(x) if type(x) is str else _format_csv_cell(x) for x in cells]
+        )
 
 
-def _format_csv_line(cells: Iterable[str]) -> str:
+def _format_csv_line(cells: Sequence[str]) -> str:
     """Return what `csv.writer` would, which doesn't quote semicolons."""
-    line = ",".join(map(_quote_csv_cell, cells))
+    line = ",".join(cells)
+    if line.count(",") >= len(cells) or _QUOTED_CSV_CHARS.search(line):
+        line = ",".join(map(_quote_csv_cell, cells))
     return (line or '""') + "\n"
 
 
 def _quote_csv_cell(cell: str) -> str:
-    if not _QUOTED_CSV_CHARS.search(cell):
+    if "," not in cell and not _QUOTED_CSV_CHARS.search(cell):
         return cell
     doubled = cell.replace('"', '""')
     return f'"{doubled}"'
@@ -390,17 +397,25 @@ def _look_up(row: Row, key: str) -> Any:
 
 
 def _format_csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | UUID):
         return str(value)
-    if isinstance(value, datetime | UUID | Enum):
-        value = json_default(value)
+    if isinstance(value, datetime):
+        return str(json_default(value))
+    if isinstance(value, Enum):
+        value = value.value
     elif isinstance(value, list | tuple):
         value = " ".join(map(to_text, value))
     elif isinstance(value, Mapping):
         value = to_json(value, indent=None)
-    text = strip_control_chars(str(value))
+    return _format_csv_text(str(value))
+
+
+def _format_csv_text(text: str) -> str:
+    text = strip_control_chars(text)
     if ";" in text:
         text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text

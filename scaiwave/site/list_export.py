@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import Enum
 from html import unescape
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -22,6 +23,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.db.models.base import ModelState
 from django.http import (
     Http404,
     HttpRequest,
@@ -49,6 +51,8 @@ from scaiwave.web.transfers import reserve_transfer
 
 MAX_BATCH_ROWS = 500
 """Rows that are in memory at a time, and that share the queries of their columns."""
+MAX_KEPT_TEXTS = 20_000
+"""Texts of a column's references that are kept between batches."""
 MIN_CHUNK_CHARS = 64 * 1024
 MAX_FILTER_CHARS = 200
 
@@ -149,15 +153,9 @@ def _start_export(
         is_searched=bool(request.GET.get("q", "").strip()),
         rows=queryset.count(),
     )
-    if not model_admin.list_select_related:  # Pages of rows need more than the file.
-        shown = (
-            _find_field(model_admin.model, str(getattr(item, "field_name", item)))
-            for item in model_admin.get_list_display(request)
-        )
-        names = [field.name for field in shown if isinstance(field, ForeignKey)]
-        queryset = queryset.select_related(None)
-        queryset = queryset.select_related(*names) if names else queryset
     queryset = queryset.defer(*model_admin.unexported_fields)
+    if not model_admin.list_select_related:  # Pages of rows need more than the file.
+        queryset = queryset.select_related(None)
     operator = identify_account(request)
     export = ListExport(
         model_admin,
@@ -190,10 +188,12 @@ def _list_filters(request: HttpRequest) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """A column of the file: its key, and how it is read from a row."""
+    """A column of the file: its key, how it is read from a row, and what is called with each batch
+    of rows before."""
 
     key: str
     get_value: Callable[[Any], Any]
+    prepare: Callable[[Iterable[Any]], None] = lambda rows: None
 
 
 class ListExport:
@@ -251,25 +251,47 @@ class ListExport:
     def _format(self, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         if self._record.format == "csv":
             return format_csv_lines([column.key for column in self._columns], rows)
-        return format_json_list(self._record.list_name.replace("-", "_"), rows)
+        values = ({key: _to_json_value(row[key]) for key in row} for row in rows)
+        return format_json_list(self._record.list_name.replace("-", "_"), values)
 
     def _iter_rows(self) -> Generator[dict[str, Any]]:
-        for batch in batched(self._queryset.iterator(MAX_BATCH_ROWS), MAX_BATCH_ROWS):
+        getters = [(column.key, column.get_value) for column in self._columns]
+        for batch in batched(_iter_objects(self._queryset), MAX_BATCH_ROWS):
             self._model_admin.prefetch_columns(batch)
+            for column in self._columns:
+                column.prepare(batch)
             for row in batch:
                 self._sent_rows += 1
-                yield {column.key: column.get_value(row) for column in self._columns}
+                yield {key: get(row) for key, get in getters}
+
+
+def _iter_objects(queryset: QuerySet[Any]) -> Iterator[Any]:
+    """Yield the rows. Without joined rows, none is built by Django's constructor, which takes as
+    long as reading it."""
+    query, model, database = queryset.query, queryset.model, queryset.db
+    if query.select_related:
+        yield from queryset.iterator(MAX_BATCH_ROWS)
+        return
+    deferred, _ = query.deferred_loading
+    fields = [each for each in model._meta.concrete_fields if each.name not in deferred]
+    names = [*(each.attname for each in fields), *query.annotation_select]
+    for values in queryset.values_list(*names).iterator(MAX_BATCH_ROWS):
+        row = model.__new__(model)
+        row._state = state = ModelState()
+        state.adding, state.db = False, database
+        row.__dict__.update(zip(names, values, strict=True))
+        yield row
 
 
 def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]:
     """Return the ID, then each column of the list, and of references to rows also their IDs."""
-    columns = [ExportColumn("id", _read_field("pk"))]
+    columns = [ExportColumn("id", attrgetter("pk"))]
     for item in model_admin.get_list_display(request):
         name = str(getattr(item, "field_name", item))
         if name in model_admin.unexported_fields:
             continue
         if given := model_admin.export_columns.get(name):
-            columns += [ExportColumn(key, _read_plain(get)) for key, get in given.items()]
+            columns += [ExportColumn(key, get) for key, get in given.items()]
             continue
         field = _find_field(model_admin.model, name)
         if field is None:
@@ -278,10 +300,10 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
             key = "name" if name == "__str__" else given or _format_key(str(label))
             columns.append(ExportColumn(key, _read_display(model_admin, name)))
         elif isinstance(field, ForeignKey):
-            columns.append(ExportColumn(name, _read_reference(field)))
-            columns.append(ExportColumn(f"{name}_id", _read_field(field.attname)))
+            columns.append(_build_reference(field, is_joined=model_admin.list_select_related))
+            columns.append(ExportColumn(f"{name}_id", attrgetter(field.attname)))
         else:
-            columns.append(ExportColumn(name, _read_field(field.attname)))
+            columns.append(ExportColumn(name, attrgetter(field.attname)))
     by_key: dict[str, ExportColumn] = {}
     for column in columns:
         by_key.setdefault(column.key, column)
@@ -300,33 +322,31 @@ def _format_key(label: str) -> str:
     return re.sub(r"\W+", "_", label.lower()).strip("_")
 
 
-_FILE_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
-"""What both formats can have. Everything else, such as days and durations, becomes a text."""
+_JSON_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
+"""What JSON can have. Everything else, such as days and durations, becomes a text."""
 
 
-def _to_file_value(value: Any) -> Any:
-    return value if value is None or isinstance(value, _FILE_TYPES) else str(value)
+def _to_json_value(value: Any) -> Any:
+    return value if value is None or isinstance(value, _JSON_TYPES) else str(value)
 
 
-def _read_plain(get: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read(row: Any) -> Any:
-        return _to_file_value(get(row))
+def _build_reference(field: ForeignKey[Any, Any], *, is_joined: bool) -> ExportColumn:
+    """Return the column with the text of the row that each row refers to."""
+    name, get_id = field.name, attrgetter(field.attname)
+    if is_joined:
+        return ExportColumn(
+            name, lambda row: None if get_id(row) is None else str(getattr(row, name))
+        )
+    texts: dict[Any, str] = {}
 
-    return read
+    def prepare(rows: Iterable[Any]) -> None:
+        if len(texts) > MAX_KEPT_TEXTS:
+            texts.clear()
+        missing = {each for each in map(get_id, rows) if each not in texts}
+        related = field.related_model._base_manager.filter(pk__in=missing) if missing else ()
+        texts.update((each.pk, str(each)) for each in related)
 
-
-def _read_field(attribute: str) -> Callable[[Any], Any]:
-    def read(row: Any) -> Any:
-        return _to_file_value(getattr(row, attribute))
-
-    return read
-
-
-def _read_reference(field: ForeignKey[Any, Any]) -> Callable[[Any], Any]:
-    def read(row: Any) -> Any:
-        return None if getattr(row, field.attname) is None else str(getattr(row, field.name))
-
-    return read
+    return ExportColumn(name, lambda row: texts.get(get_id(row)), prepare)
 
 
 def _read_display(model_admin: Any, name: str) -> Callable[[Any], Any]:
@@ -338,9 +358,9 @@ def _read_display(model_admin: Any, name: str) -> Callable[[Any], Any]:
     def read(row: Any) -> Any:
         shown = display(row) if display is not None else getattr(row, name)
         if isinstance(shown, FormattedValue):
-            return _to_file_value(shown.value)
+            return shown.value
         if isinstance(shown, SafeString):  # Other texts are no markup, whatever they contain.
             shown = " ".join(unescape(strip_tags(shown)).split())
-        return None if shown in ("", EMPTY_VALUE) else _to_file_value(shown)
+        return None if shown in ("", EMPTY_VALUE) else shown
 
     return read
