@@ -36,7 +36,7 @@ from rooms.models import (
 )
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
-from scaiwave.core.sql import batched
+from scaiwave.core.sql import batched, iter_objects
 from tenants.lookup.resolve import contains_q, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, last_audit_entries
 from tenants.lookup.sorting import SortKey, parse_sort, sort_rows
@@ -80,6 +80,7 @@ SORTABLE: Mapping[str, Combinable] = {
 
 
 class RoomStats(TypedDict):
+    workspace_slug: str
     members_joined: int
     event_count: int
     media_bytes: int
@@ -127,7 +128,9 @@ def list_rooms(
 
 def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
-        rooms = {room.pk: room for room in _annotate_stats(Room.objects.filter(pk__in=batch))}
+        shown = Room.objects.filter(pk__in=batch).defer("topic", "read_role_slugs")
+        found = iter_objects(_annotate_stats(shown))
+        rooms = {room.pk: room for room in found}
         for room_id in filter(rooms.__contains__, batch):
             yield _build_room_row(rooms[room_id])
 
@@ -186,7 +189,8 @@ def list_room_media(room: Room) -> list[Row]:
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
     """Add figures and the workspace to each room, in one query."""
-    return rooms.select_related("workspace").annotate(
+    return rooms.annotate(
+        workspace_slug=F("workspace__slug"),
         members_joined=MEMBERS,
         event_count=EVENTS,
         media_bytes=MEDIA_BYTES,
@@ -203,7 +207,7 @@ def _build_room_row(room: WithAnnotations[Room, RoomStats]) -> Row:
         "alias": room.room_alias or None,
         "type": room.room_type,
         "state": room.state,
-        "workspace": room.workspace.slug,
+        "workspace": room.workspace_slug,
         "workspace_id": room.workspace_id,
         "members": room.members_joined,
         "events": room.event_count,

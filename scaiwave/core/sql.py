@@ -9,11 +9,16 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Model, QuerySet
+from django.db.models.base import ModelState
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
 MAX_STATEMENT_VALUES = 500
 """Values in one statement; older builds of SQLite accept fewer than a thousand."""
+CHUNK_ROWS = 500
+"""Rows of a long query that are in memory at a time."""
 
 
 def execute(sql: str, params: Sequence[Any] = ()) -> int:
@@ -75,3 +80,24 @@ def batched(values: Iterable[T], size: int = MAX_STATEMENT_VALUES) -> Iterator[l
     iterator = iter(values)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def iter_objects(queryset: QuerySet[M]) -> Iterator[M]:
+    """Yield the objects of a long query, with their annotations.
+
+    Without joined objects, none is built by Django's constructor, which takes as long as reading
+    its row.
+    """
+    query, model, database = queryset.query, queryset.model, queryset.db
+    if query.select_related:
+        yield from queryset.iterator(CHUNK_ROWS)
+        return
+    deferred, _ = query.deferred_loading
+    fields = [each for each in model._meta.concrete_fields if each.name not in deferred]
+    names = [*(each.attname for each in fields), *query.annotation_select]
+    for values in queryset.values_list(*names).iterator(CHUNK_ROWS):
+        row = model.__new__(model)
+        row._state = state = ModelState()
+        state.adding, state.db = False, database
+        row.__dict__.update(zip(names, values, strict=True))
+        yield row

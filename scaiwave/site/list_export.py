@@ -23,7 +23,6 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Field, ForeignKey, Model, QuerySet
-from django.db.models.base import ModelState
 from django.http import (
     Http404,
     HttpRequest,
@@ -41,7 +40,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from scaiwave.console.output import format_csv_lines, format_json_list, strip_control_chars
-from scaiwave.core.sql import batched
+from scaiwave.core.sql import batched, iter_objects
 from scaiwave.extensions import EXPORT_RECORDER
 from scaiwave.site.acts import identify_account
 from scaiwave.site.formatting import EMPTY_VALUE, FormattedValue
@@ -50,7 +49,7 @@ from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
 
 MAX_BATCH_ROWS = 500
-"""Rows that are in memory at a time, and that share the queries of their columns."""
+"""Rows that share the queries of their columns."""
 MAX_KEPT_TEXTS = 20_000
 """Texts of a column's references that are kept between batches."""
 MIN_CHUNK_CHARS = 64 * 1024
@@ -256,31 +255,13 @@ class ListExport:
 
     def _iter_rows(self) -> Generator[dict[str, Any]]:
         getters = [(column.key, column.get_value) for column in self._columns]
-        for batch in batched(_iter_objects(self._queryset), MAX_BATCH_ROWS):
+        for batch in batched(iter_objects(self._queryset), MAX_BATCH_ROWS):
             self._model_admin.prefetch_columns(batch)
             for column in self._columns:
                 column.prepare(batch)
             for row in batch:
                 self._sent_rows += 1
                 yield {key: get(row) for key, get in getters}
-
-
-def _iter_objects(queryset: QuerySet[Any]) -> Iterator[Any]:
-    """Yield the rows. Without joined rows, none is built by Django's constructor, which takes as
-    long as reading it."""
-    query, model, database = queryset.query, queryset.model, queryset.db
-    if query.select_related:
-        yield from queryset.iterator(MAX_BATCH_ROWS)
-        return
-    deferred, _ = query.deferred_loading
-    fields = [each for each in model._meta.concrete_fields if each.name not in deferred]
-    names = [*(each.attname for each in fields), *query.annotation_select]
-    for values in queryset.values_list(*names).iterator(MAX_BATCH_ROWS):
-        row = model.__new__(model)
-        row._state = state = ModelState()
-        state.adding, state.db = False, database
-        row.__dict__.update(zip(names, values, strict=True))
-        yield row
 
 
 def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]:

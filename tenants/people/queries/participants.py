@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from scaiwave import extensions
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
+from scaiwave.core.sql import iter_objects
 from tenants.lookup.group_nesting import effective_groups
 from tenants.lookup.resolve import contains_q, resolve_participant, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, last_audit_entries, participant_row
@@ -21,7 +22,6 @@ from tenants.lookup.visibility import visible_participants
 from tenants.models import AuditEntry, Group, Participant
 from tenants.roles.queries.roles import assignment_row, effective_roles
 
-BATCH_SIZE = 2000
 SEARCH_FIELDS = ("display_name", "email", "local_id")
 MAX_OTHER_ACCOUNTS = 10
 
@@ -53,7 +53,7 @@ def list_participants(
         # are not stored, to find a few of them.
         key = Coalesce(key, Value(""))
     ordered = sort_rows(participants, [SortKey(key)], after=after)
-    rows = ordered[: one_more(limit)].iterator(chunk_size=BATCH_SIZE)
+    rows = iter_objects(ordered[: one_more(limit)])
     server_name = get_server_name()
     found = (participant_row(person, server_name=server_name) for person in rows)
     return Page(found, limit, count=participants.count)

@@ -14,7 +14,6 @@ from scaiwave.core.errors import UsageError
 from tenants.audit.record import record_audit
 from tenants.errors import AmbiguousName, ParticipantNotFound, TenantNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
-from tenants.people.queries import participants
 from tenants.people.queries.participants import list_participants, show_participant
 from tests.extensions import Provided
 from tests.tenants.factories import (
@@ -128,8 +127,7 @@ class Discard(io.StringIO):
 
 
 @pytest.mark.once
-def test_success_memory_does_not_grow_with_the_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(participants, "BATCH_SIZE", 500)
+def test_success_memory_does_not_grow_with_the_people() -> None:
     tenant = make_tenant()
 
     def measure_peaks(people: int) -> list[int]:
