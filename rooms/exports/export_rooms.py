@@ -14,6 +14,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from django.db.models import QuerySet
+
 from rooms.bundle.chain import find_last_base, list_links, open_chain
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import BundleChainOther, ExportRunning
@@ -40,6 +42,7 @@ from tenants.lookup.serializers import Row
 
 _MAX_UNSYNCED = 8
 """Files that wait for the disk at a time. A file system syncs several with one write."""
+_BATCH_ROOMS = 200
 
 
 class ExportOutcome(Enum):
@@ -150,9 +153,7 @@ def export_rooms(
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
-    rooms = list(
-        visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")
-    )
+    rooms = visible_rooms(operator).filter(tenant=resolved)
     with (
         _lock_directory(directory),
         write_drafts(directory),
@@ -162,22 +163,32 @@ def export_rooms(
         context = _BulkExportContext(
             operator, directory, window, with_media, clock, syncing, read_connection, chains
         )
-        outcomes = list(_iter_outcomes(context, rooms, progress))
-    return BulkExportResult([outcome.row() for outcome in outcomes])
+        outcomes = _iter_outcomes(context, rooms, progress)
+        return BulkExportResult([outcome.row() for outcome in outcomes])
 
 
 def _iter_outcomes(
-    context: _BulkExportContext, rooms: list[Room], progress: ProgressCallback
+    context: _BulkExportContext, rooms: QuerySet[Room], progress: ProgressCallback
 ) -> Iterator[RoomOutcome]:
     """Export a room while the files of those before are being synced."""
     pending: deque[Callable[[], RoomOutcome]] = deque()
-    for number, room in enumerate(rooms):
-        progress(number, len(rooms))
+    total = rooms.count()
+    for number, room in enumerate(_iter_rooms(rooms)):
+        progress(number, total)
         pending.append(_export_one(context, room))
         if len(pending) > _MAX_UNSYNCED:
             yield pending.popleft()()
     while pending:
         yield pending.popleft()()
+
+
+def _iter_rooms(rooms: QuerySet[Room]) -> Iterator[Room]:
+    """Read some rooms at a time: a cursor would stay open for the hours of an export."""
+    remaining = rooms.select_related("tenant").order_by("pk")
+    batch = list(remaining[:_BATCH_ROOMS])
+    while batch:
+        yield from batch
+        batch = list(remaining.filter(pk__gt=batch[-1].pk)[:_BATCH_ROOMS])
 
 
 def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOutcome]:

@@ -1,15 +1,16 @@
-"""`scripts/bench sync`: time a sync against a bare download of the same pages.
+"""`scripts/bench sync`: time a sync against downloads of the same pages.
 
-For each database and each latency of the sandbox, each run is a separate process: the bare download
-(several times between the others, of which the median counts), the first sync into an empty
+For each database and each latency of the sandbox, each run is a separate process: two downloads
+(several times between the others, of which the medians count), the first sync into an empty
 database, a sync with nothing to do, one after 1 % of the people has changed, and one after a third
 of the people has moved to other tenants. Times have no limit, but a run that changes anything other
 than expected is an error.
 
-For the bare download and the syncs, the clock starts after all imports and the set-up of Django:
-`scripts/bench cli` measures the start-up. Both request a token and read the same pages with the
-same client. The bare download decodes them, counts the rows, and stores only the IDs of the groups,
-whose members it requests the same way as the sync.
+The clock starts after all imports and the set-up of Django: `scripts/bench cli` measures the
+start-up. The bare download requests a token and reads the same pages with the client of the sync.
+It decodes them, counts the rows, and stores only the IDs of the groups, whose members it requests
+the same way as the sync. The raw download has as many threads, with a connection of Python's
+`http.client` each, and reads the URLs that the bare one has read, with `json.loads`.
 
 The yardstick for the end of the first sync is plain SQL: for each table that it fills, an empty
 copy with the same columns, indexes, checks and foreign keys is filled by one INSERT … SELECT, all
@@ -19,10 +20,14 @@ in one transaction.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +47,8 @@ from scripts.benchmarks.processes import BenchmarkError, Clock, Run, call, measu
 if TYPE_CHECKING:
     from scaiwave.sandbox import Sandbox
 
-BARE, FIRST, SECOND = "bare download", "first sync", "second sync"
+RAW, BARE, FIRST, SECOND = "raw download", "bare download", "first sync", "second sync"
+URLS = "urls.json"
 SHARE = 0.01
 MOVED_SHARE = 1 / 3
 COLLECTIONS = ("partners", "tenants", "users", "groups")
@@ -52,13 +58,14 @@ TABLES = (
 )
 PREFIX = "baseline_"
 TITLES = (
-    *("seconds", "ratio", "CPU s", "ratio", "requests", "rows", "rows/s", "changed", "peak MB"),
+    *("seconds", "÷ raw", "÷ bare", "CPU s", "÷ raw", "÷ bare"),
+    *("requests", "rows", "rows/s", "changed", "peak MB"),
 )
 NOTES = f"""\
-ratio: to the median of the bare downloads in the same block, by time and by processor time. The
-processor time is the process's own, without the sandbox and a database server. Clocks start
-after all imports. The sandbox shares the host's cores. The PostgreSQL that this program starts
-does not wait for the disk; {POSTGRES_URL} selects another."""
+÷ raw, ÷ bare: by the median of these downloads in the same block. The processor time is the
+process's own, without the sandbox and a database server. Clocks start after all imports. The
+sandbox shares the host's cores. The PostgreSQL that this program starts does not wait for the
+disk; {POSTGRES_URL} selects another."""
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -107,29 +114,30 @@ def _measure_rounds(
     """Return the runs, and the one of plain SQL."""
     rounds = Rounds()
 
-    def download_bare() -> None:
-        rounds.add(BARE, call(download, environment=environment))
+    def measure_downloads() -> None:
+        run = rounds.add(BARE, call(download, environment=environment))
+        rounds.add(RAW, {**run, **call(download_raw, environment=environment)})
 
     def sync(name: str, *arguments: int) -> Run:
         return rounds.add(name, call(run_sync, *arguments, environment=environment))
 
-    download_bare()
+    measure_downloads()
     sync(FIRST)
     plain = time_plain_insert(environment)
     for _ in range(repeat):
-        download_bare()
+        measure_downloads()
         changed = sync(SECOND)["changed"]
         if changed:
             raise BenchmarkError(f"A sync with nothing to do changed {changed} rows.")
     expected = sandbox.mutate("change_share", share=SHARE)
-    download_bare()
+    measure_downloads()
     _require_changes(sync(f"{SHARE:.0%} of people changed"), expected)
-    download_bare()
+    measure_downloads()
     # Who moves is deactivated in one tenant and added to another.
     moved = sandbox.mutate("move_share", share=MOVED_SHARE)
     expected = {"renamed": 0, "removed": moved, "added": moved}
     _require_changes(sync("a third of people moved", sys.maxsize), expected)
-    download_bare()
+    measure_downloads()
     return rounds, plain
 
 
@@ -151,9 +159,9 @@ def _build_row(name: str, rounds: Rounds) -> list[str]:
     return [
         f"{name} (median of {len(runs)})" if len(runs) > 1 else name,
         f"{seconds:.2f}",
-        f"{seconds / rounds.get_median(BARE):.2f}",
+        *(f"{seconds / rounds.get_median(base):.2f}" for base in (RAW, BARE)),
         f"{processor:.2f}",
-        f"{processor / rounds.get_median(BARE, 'processor'):.2f}",
+        *(f"{processor / rounds.get_median(base, 'processor'):.2f}" for base in (RAW, BARE)),
         f"{runs[0]['requests']:,}",
         f"{runs[0]['rows']:,}",
         f"{runs[0]['rows'] / seconds:,.0f}",
@@ -184,8 +192,10 @@ def download() -> Run:
     from scaiwave.clients.scaikey.results import MemberList
     from scaiwave.sandbox.api.scim import MAX_COUNT
 
+    sent: list[Any] = []
     clock = Clock()
     with scaikey_client(settings.CONFIG) as client:
+        client.http._client.event_hooks["request"].append(sent.append)
         rows = 0
         least = 1  # the token
         tenants: dict[str, str] = {}
@@ -212,13 +222,42 @@ def download() -> Run:
             least += sum(ceil(number / MAX_COUNT) for number in counts.values())
         else:
             least += len(tenants)
-        return {
+        run = {
             **clock.read(),
             "requests": client.requests,
             "least_requests": least,
             "rows": rows,
             "peak_memory": measure_peak_memory(),
         }
+    reads = [each for each in sent if each.method == "GET" and "Authorization" in each.headers]
+    token = reads[-1].headers["Authorization"]
+    urls = [request.url.raw_path.decode() for request in reads]
+    (settings.CONFIG.home / URLS).write_text(
+        json.dumps([reads[0].url.netloc.decode(), token, urls])
+    )
+    return run
+
+
+def download_raw() -> Run:
+    """Read what `download` has read, by the least that Python needs for it."""
+    from django.conf import settings
+
+    from scaiwave.clients.http.client import MAX_CONCURRENT_REQUESTS
+
+    server, token, urls = json.loads((settings.CONFIG.home / URLS).read_text())
+    pending = deque(urls)
+
+    def read() -> None:
+        with closing(HTTPConnection(server, timeout=60)) as connection, suppress(IndexError):
+            while True:
+                connection.request("GET", pending.popleft(), headers={"Authorization": token})
+                json.loads(connection.getresponse().read())
+
+    clock = Clock()
+    with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as threads:
+        for each in [threads.submit(read) for _ in range(MAX_CONCURRENT_REQUESTS)]:
+            each.result()
+    return {**clock.read(), "requests": len(urls), "peak_memory": measure_peak_memory()}
 
 
 def run_sync(allow_removals: int | None = None) -> Run:
