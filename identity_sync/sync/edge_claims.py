@@ -26,7 +26,6 @@ from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.sql import batched, execute, fetch, fetch_column, fetch_number, is_distinct
-from scaiwave.ids import new_id_hex
 
 GROUPS_READ_AGAIN = 500
 """In one batch, which has two lists of the members of each."""
@@ -267,7 +266,7 @@ def _decide(readings: list[_Reading]) -> None:
         last = fetch_number("SELECT max(n) FROM stage_memberships")
         copy_rows(
             "stage_memberships",
-            ((number, new_id_hex(), *edge) for number, edge in enumerate(existing, last + 1)),
+            ((number, *edge) for number, edge in enumerate(existing, last + 1)),
         )
         execute(
             """

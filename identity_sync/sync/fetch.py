@@ -26,7 +26,6 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamError, UpstreamForbidden
 from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number, uuid_param
-from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant
 
 MAX_DETAIL_CHARS = 255
@@ -452,7 +451,7 @@ class _MemberReader:
     ) -> Iterator[tuple[Any, ...]]:
         for pair in members:
             self.total += 1
-            yield (self.total, new_id_hex(), group_id, *pair)
+            yield (self.total, group_id, *pair)
 
 
 def _are_members_unknown() -> bool:

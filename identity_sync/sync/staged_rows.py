@@ -17,7 +17,6 @@ from scaiwave.clients.scaikey.schemas import (
     UserRecord,
 )
 from scaiwave.console.output import remove_control_chars
-from scaiwave.ids import new_id_hex
 from tenants.lookup.validators import clean_avatar_url, find_slug_problem
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
@@ -41,7 +40,7 @@ def number_rows(
             if record.status in DELETED_STATUSES:
                 continue
             number += 1
-            yield (number, new_id_hex(), *build_row(record))
+            yield (number, *build_row(record))
 
 
 def _convert_limit(number: int | None) -> int | None:

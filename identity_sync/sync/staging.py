@@ -13,6 +13,7 @@ from django.db import Error, IntegrityError, connection, transaction
 
 from identity_sync.sync.tables import TABLES
 from scaiwave.core.sql import batched, execute
+from scaiwave.ids import new_id_hex
 
 BATCH = 5000
 
@@ -58,6 +59,7 @@ def _create_tables() -> None:
     statements = list(_DROPS[connection.vendor])
     for name, table in TABLES.items():
         columns = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in table.columns.items())
+        columns = columns.replace("<first digits>", new_id_hex()[:-8])
         statements.append(f"CREATE TEMPORARY TABLE {name} ({columns})")
         if table.index:
             first = table.index.partition(",")[0]
@@ -67,8 +69,18 @@ def _create_tables() -> None:
 
 # On SQLite a number is the number of its row, which takes no index.
 _TYPES = {
-    "postgresql": {"flag": "integer", "number": "integer"},
-    "sqlite": {"flag": "integer", "number": "INTEGER PRIMARY KEY", "uuid": "text"},
+    "postgresql": {
+        "flag": "integer",
+        "number": "integer",
+        "key": "uuid GENERATED ALWAYS AS "
+        "(('<first digits>' || lpad(to_hex(n), 8, '0'))::uuid) STORED",
+    },
+    "sqlite": {
+        "flag": "integer",
+        "number": "INTEGER PRIMARY KEY",
+        "key": "text GENERATED ALWAYS AS ('<first digits>' || printf('%%08x', n)) VIRTUAL",
+        "uuid": "text",
+    },
 }
 # With the schema, so that a name never means a permanent table.
 _DROPS = {
@@ -101,28 +113,27 @@ def find_kept_note(table: str) -> str:
 
 
 def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into a temporary table; each row has a value for every column.
+    """Insert rows into a temporary table; each row has a value for every column but a `key`.
 
     A batch is collected before a statement begins, so that no statement or transaction stays open
     while the rows arrive over a slow network.
     """
     # If the database fails, close the source at once: it may own threads that fetch.
+    columns = TABLES[table].filled
     with closing(_make_closable(rows)) as source:
         for batch in batched(source, COPY_ROWS):
             if connection.vendor == "postgresql":
                 with (
                     connection.wrap_database_errors,  # Django does so for its own methods only.
                     connection.cursor() as cursor,
-                    cursor.copy(
-                        f"COPY {table} ({', '.join(TABLES[table].columns)}) FROM STDIN"
-                    ) as copy,
+                    cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
                 ):
                     for row in batch:
                         copy.write_row(row)
             else:
-                marks = ", ".join("?" * len(TABLES[table].columns))
+                marks = ", ".join("?" * len(batch[0]))
                 with _sqlite_transaction() as raw:
-                    raw.executemany(f"INSERT INTO {table} VALUES ({marks})", batch)
+                    raw.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", batch)
 
 
 def _make_closable(rows: Iterable[T]) -> Generator[T]:

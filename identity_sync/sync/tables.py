@@ -8,6 +8,7 @@ Columns are text, unless they have one of these types:
 * `uuid`: a primary key of this database; on SQLite its 32 hexadecimal digits.
 * `flag`: 0 or 1. SQLite has no booleans, and so the same SQL is right on both databases.
 * `number`: the key of the table, an integer from 1. Staged records are numbered as they arrive.
+* `key`: a primary key that the database makes from the number, since few runs need one.
 
 Columns with the same meaning everywhere:
 
@@ -42,6 +43,7 @@ class TemporaryTable:
         parts = (column.split() for column in ", ".join(columns).split(", "))
         self.alias = alias
         self.columns = {name: kind[0] if kind else "text" for name, *kind in parts}
+        self.filled = ", ".join(name for name, kind in self.columns.items() if kind != "key")
         self.unique, self.index = unique, index
 
 
@@ -50,14 +52,14 @@ TABLES = {
     # Confirm compares them with the lists, plan with the rows, and apply copies them.
     "stage_partners": TemporaryTable(
         "s_pr",
-        "n number, new_id uuid, scaikey_id, name, slug, scaikey_status, contact_email",
+        "n number, new_id key, scaikey_id, name, slug, scaikey_status, contact_email",
         "max_tenants integer, max_users_per_tenant integer, max_applications_per_tenant integer",
         "slug_problem",  # why the slug can't be used; NULL if it can
         unique="scaikey_id",
     ),
     "stage_tenants": TemporaryTable(
         "s_t",
-        "n number, new_id uuid, scaikey_id, name, slug, scaikey_status, contact_email",
+        "n number, new_id key, scaikey_id, name, slug, scaikey_status, contact_email",
         "partner_scaikey_id, partner_id uuid",  # plan resolves the first into the second
         "skipped integer",  # 0, or for its slug: 1 left out, 2 synced without the new slug
         "slug_problem",
@@ -65,7 +67,7 @@ TABLES = {
     ),
     "stage_participants": TemporaryTable(
         "s_p",
-        "n number, new_id uuid, scaikey_id, tenant_scaikey_id, display_name, email, avatar_url",
+        "n number, new_id key, scaikey_id, tenant_scaikey_id, display_name, email, avatar_url",
         "scaikey_status",
         "roles",  # a JSON list of names; NULL if ScaiKey sent none, which leaves the roles alone
         "local_id",  # the preferred one
@@ -73,12 +75,12 @@ TABLES = {
     ),
     "stage_groups": TemporaryTable(
         "s_g",
-        "n number, new_id uuid, scaikey_id, tenant_scaikey_id, name, group_type",
+        "n number, new_id key, scaikey_id, tenant_scaikey_id, name, group_type",
         unique="scaikey_id",
     ),
     "stage_memberships": TemporaryTable(
         "s_e",
-        "n number, new_id uuid, group_scaikey_id, member_scaikey_id",
+        "n number, new_id key, group_scaikey_id, member_scaikey_id",
         "is_group flag",  # whether the member is a group
         unique="group_scaikey_id, member_scaikey_id, is_group",
     ),

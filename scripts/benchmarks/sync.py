@@ -184,7 +184,7 @@ def _print_first_sync(run: Run, plain: float) -> None:
 
 
 def download() -> Run:
-    """Fetch and decode all five entity types, and store nothing."""
+    """Fetch and decode all five entity types, and store only the URLs."""
     from django.conf import settings
 
     from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import RFC_4122
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from identity_sync.sync import entities
-from identity_sync.sync.staging import temporary_tables
-from scaiwave.core.sql import execute, fetch, fetch_one
+from identity_sync.sync.staging import copy_rows, temporary_tables
+from scaiwave.core.sql import execute, fetch, fetch_one, to_uuid
 from scaiwave.sandbox import Sandbox
-from tenants.models import Participant
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tests.identity_sync.sync.helpers import sync
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +60,19 @@ def test_success_a_later_sync_reads_only_the_memberships_of_new_people(scaikey: 
         "SEARCH s_e USING INDEX stage_memberships_member ",
         "SEARCH gm USING INDEX group_map_scaikey_id ",
     ]
+
+
+@pytest.mark.usefixtures("scaikey")
+def test_success_each_new_row_has_a_key_of_version_7() -> None:
+    sync()
+    models = (Partner, Tenant, Participant, Group, GroupMembership)
+    keys = [key for model in models for key in model.objects.values_list("pk", flat=True)]
+    assert {(key.version, key.variant) for key in keys} == {(7, RFC_4122)}
+    assert len({*keys}) == len(keys)
+    with temporary_tables():  # of the next run
+        copy_rows("stage_groups", [(1, "g", "t", "name", "")])
+        [[key]] = fetch("SELECT new_id FROM stage_groups")
+    assert to_uuid(key) not in keys
 
 
 @pytest.mark.only_on("sqlite")

@@ -178,6 +178,14 @@ def test_success_drafts_of_killed_processes_are_removed(tenant: Tenant, director
     assert {path.name for path in directory.iterdir()} == {f"{room.pk}.zip", foreign.name}
 
 
+def test_success_rooms_are_read_in_batches(
+    tenant: Tenant, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.exports.export_rooms._BATCH_ROOMS", 2)
+    keys = [make_room(tenant).pk for _ in range(4)]
+    assert [row["id"] for row in export_all(directory).rooms] == keys
+
+
 def test_success_no_rooms(tenant: Tenant, directory: Path) -> None:
     assert export_all(directory).sentence == "The tenant has no rooms."
 

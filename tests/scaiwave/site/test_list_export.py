@@ -165,6 +165,24 @@ def test_success_more_rows_than_a_page_shows(
     assert len(read_rows(client, Counter)) == 1234
 
 
+def test_success_references_are_read_once_in_a_batch(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaiwave.site.list_export.MAX_BATCH_ROWS", 2)
+    monkeypatch.setattr("scaiwave.site.list_export.MAX_KEPT_TEXTS", 1)
+    tenants = {slug: row_factories.make_tenant(slug) for slug in ("acme", "bolt")}
+    slugs = ["bolt", "bolt", "acme", "acme", "bolt", "acme"]
+    for number, slug in enumerate(reversed(slugs)):  # The list has the newest first.
+        row_factories.make_participant(tenants[slug], f"p{number}")
+    with CaptureQueriesContext(connection) as caught:
+        rows = read_rows(client, Participant)
+    assert [row["tenant"] for row in rows] == slugs
+    assert [row["tenant_id"] for row in rows] == [str(tenants[slug].pk) for slug in slugs]
+    reads = [query["sql"] for query in caught if 'FROM "sw_tenants"' in query["sql"]]
+    assert len(reads) == 3
+    assert not [query["sql"] for query in caught if 'JOIN "sw_tenants"' in query["sql"]]
+
+
 def test_success_an_export_is_recorded_before_it_begins(client: Client) -> None:
     tenant = row_factories.make_row_of_every_model(1)
     client.post(address(Participant, "csv", f"q=anna&tenant__id__exact={tenant.pk}&o=1"))
