@@ -74,7 +74,8 @@ TARGETS = {
     rooms_baseline.ROW_TO_JSON: 0.7,
     rooms_baseline.ROW_TO_JSON + rooms_baseline.GZIP: 1.1,
     rooms_baseline.ROW_TO_JSON + rooms_baseline.IGZIP: 0.9,
-    rooms_baseline.BINARY: 0.5,
+    rooms_baseline.TEXT + rooms_baseline.IGZIP: 0.8,
+    rooms_baseline.BINARY: 0.55,
     rooms_baseline.JSON_OBJECT: 0.5,
     rooms_baseline.COPY_FROM: 0.75,
 }

@@ -26,7 +26,8 @@ _JSON = ", ".join(
 )
 Pipeline = list[list[str]]
 
-ROW_TO_JSON, BINARY, JSON_OBJECT = "COPY row_to_json", "COPY binary", "json_object"
+ROW_TO_JSON, JSON_OBJECT = "COPY row_to_json", "json_object"
+TEXT, BINARY = "COPY text", "COPY binary"
 COPY_FROM, EXECUTEMANY = "COPY FROM", "bare executemany"
 GZIP, IGZIP = " | gzip -1", " | igzip -1"
 
@@ -41,8 +42,10 @@ class PostgreSQL:
         """Return pipelines by name; each writes the events of the room."""
         rows = f"FROM sw_events e WHERE room_id = '{room}' ORDER BY stream_position"
         copy = self._copy(f"COPY (SELECT row_to_json(e) {rows}) TO STDOUT")
+        text = _compress(TEXT, self._copy(f"COPY (SELECT {_NAMES} {rows}) TO STDOUT"))
+        del text[TEXT + GZIP]
         binary = self._copy(f"COPY (SELECT {_NAMES} {rows}) TO STDOUT (FORMAT BINARY)")
-        return {**_compress(ROW_TO_JSON, copy), BINARY: [binary]}
+        return {**_compress(ROW_TO_JSON, copy), **text, BINARY: [binary]}
 
     def settle(self) -> None:
         """Let the database finish all pending work. Called before each run."""
