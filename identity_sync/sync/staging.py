@@ -59,7 +59,7 @@ def _create_tables() -> None:
     statements = list(_DROPS[connection.vendor])
     for name, table in TABLES.items():
         columns = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in table.columns.items())
-        columns = columns.replace("<first digits>", new_id_hex()[:-8])
+        columns = columns.format(first_digits=new_id_hex()[:-8])
         statements.append(f"CREATE TEMPORARY TABLE {name} ({columns})")
         if table.index:
             first = table.index.partition(",")[0]
@@ -73,12 +73,12 @@ _TYPES = {
         "flag": "integer",
         "number": "integer",
         "key": "uuid GENERATED ALWAYS AS "
-        "(('<first digits>' || lpad(to_hex(n), 8, '0'))::uuid) STORED",
+        "(('{first_digits}' || lpad(to_hex(n), 8, '0'))::uuid) STORED",
     },
     "sqlite": {
         "flag": "integer",
         "number": "INTEGER PRIMARY KEY",
-        "key": "text GENERATED ALWAYS AS ('<first digits>' || printf('%%08x', n)) VIRTUAL",
+        "key": "text GENERATED ALWAYS AS ('{first_digits}' || printf('%%08x', n)) VIRTUAL",
         "uuid": "text",
     },
 }

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.ci, pytest.mark.once]
 Capture = pytest.CaptureFixture[str]
 NAMES = [
     "bare download",
+    "raw download",
     "first sync",
     "second sync",
     "1% of people changed",
@@ -31,9 +32,11 @@ def test_success_table_and_single_runs(tmp_path: Path, capfd: Capture) -> None:
     [report] = json.loads(file.read_text())
     [block] = report["blocks"]
     assert list(block["runs"]) == NAMES
-    bare, first, second, changed, moved = (runs[0] for runs in block["runs"].values())
+    bare, raw, first, second, changed, moved = (runs[0] for runs in block["runs"].values())
     # The same pages: the bare download requests everything that the sync requests.
     assert bare["requests"] == first["requests"] == second["requests"]
+    # All of them but the token and a look at SCIM's configuration.
+    assert 0 < bare["requests"] - raw["requests"] <= 2
     assert bare["rows"] == first["rows"] == first["changed"]
     assert second["changed"] == 0
     assert changed["kinds"]["participants"]["updated"] == 1
