@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from rooms.bundle.format import INCREMENT_VERSION, MANIFEST, MIB
+from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
@@ -61,6 +62,8 @@ _pack_record = struct.Struct(">Q16s16s").pack
 DIGEST_MODULUS = 2**128
 MAX_LINKS = 200
 """Each link is two open files."""
+MAX_DESCRIPTIONS = 500_000
+"""Senders and attachments in the manifests of all links, which are in memory together."""
 
 _ADDED, _CHANGED, _DELETED = range(3)
 _PREFIXES = (b'{"change": "added", ', b'{"change": "changed", ')
@@ -508,11 +511,17 @@ def open_chain(
         raise BundleChainOther(f"A chain has at most {MAX_LINKS} links; {len(files):,} were given.")
     with ExitStack() as stack:
         try:
-            links = []
+            links, described = [], 0
             for name, file in files:
                 with progress_factory(f"Checking {name}", ColumnType.BYTES) as progress:
                     bundle = _read_link(name, file, max_bytes, progress)
                 links.append(ChainLink(name, stack.enter_context(bundle)))
+                described += len(bundle.header.senders) + len(bundle.header.media)
+                if described > MAX_DESCRIPTIONS:
+                    raise BundleChainOther(
+                        f"The links describe more than {MAX_DESCRIPTIONS:,} people and attachments "
+                        "together."
+                    )
             ordered = order_links(links)
             if to_sequence is not None and not 0 <= to_sequence < len(ordered):
                 raise BundleChainGap(f"The chain has no link {to_sequence:,}.")
@@ -528,7 +537,8 @@ def open_chain(
 
 def list_links(directory: Path) -> list[Path]:
     """Return the files of a directory with chains, in the order of their numbers."""
-    return sorted(path for path in directory.glob("*.zip") if path.stem.isdecimal())
+    names = (path for path in directory.glob("*.zip") if path.stem.isdecimal())
+    return sorted(path for path in names if path.is_file())
 
 
 def find_last_base(files: Sequence[Path]) -> int:
@@ -573,6 +583,11 @@ def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
 def open_link(path: Path) -> BinaryIO:
     """Raises `UsageError`."""
     try:
+        # Opening a pipe would wait for its writer.
+        if not path.is_file():
+            raise UsageError(
+                f"Not a bundle: {path} is not a regular file.", fix="Name a bundle, a ZIP file."
+            )
         return path.open("rb")
     except OSError as error:
         raise UsageError(
@@ -644,6 +659,27 @@ def gap_error(missing: Iterable[int], count: int) -> BundleChainGap:
     listed = ", ".join(f"{number:,}" for number in islice(missing, _MAX_LISTED))
     more = f" and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
     return BundleChainGap(f"Links are missing: {listed}{more}.")
+
+
+class ChainContent:
+    """The room after a chain, to be read like a whole bundle."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.header = chain.build_header(chain.links[-1].header.generator)
+        self._chain = chain
+
+    def iter_batches(self) -> Iterator[Batch]:
+        """Yield all events in order. Can be called again, after the end."""
+        for _, _, texts in self._chain.iter_batches():
+            if (batch := try_decode(b"[%b]" % b",".join(texts), BundleEvent)) is None:
+                raise BundleDamaged("A bundle of the chain was changed while it was read.")
+            yield batch
+
+    def iter_media(self, sha256: str) -> Iterator[bytes]:
+        """Yield the bytes of an attachment. Raises `KeyError` if no link has it."""
+        if (bundle := self._chain.find_media(sha256)) is None:
+            raise KeyError(sha256)
+        return bundle.content.iter_media(sha256)
 
 
 def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) -> Iterator[bytes]:

@@ -183,6 +183,15 @@ def verify_bundle(
     )
 
 
+# The worst signature of a chain counts: one unsigned link makes the chain unsigned.
+_WORST_FIRST = (
+    VerificationStatus.WRONG,
+    VerificationStatus.UNSIGNED,
+    VerificationStatus.UNKNOWN,
+    VerificationStatus.VALID,
+)
+
+
 @dataclass(frozen=True)
 class VerifiedChain:
     """A valid chain: the room after each link, and what is known about the signatures."""
@@ -251,14 +260,24 @@ def verify_chain(
                 zip(chain.links, chain.totals, statuses, strict=True)
             )
         ]
-    # The worst counts: one unsigned link makes the chain unsigned.
-    order = (
-        VerificationStatus.WRONG,
-        VerificationStatus.UNSIGNED,
-        VerificationStatus.UNKNOWN,
-        VerificationStatus.VALID,
-    )
-    return VerifiedChain(rows, min(statuses, key=order.index), require_signature)
+    return VerifiedChain(rows, min(statuses, key=_WORST_FIRST.index), require_signature)
+
+
+def verify_signatures(
+    signatures: Mapping[str, SignatureDocument | None], keys: Mapping[str, VerifyingKey]
+) -> VerificationStatus:
+    """Return the status of bundles together, by the names of their files.
+
+    Raises `BundleNotVerified` for a wrong signature.
+    """
+    results = {name: verify_signature(each, keys) for name, each in signatures.items()}
+    for name, result in results.items():
+        if result.status is VerificationStatus.WRONG:
+            raise BundleNotVerified(
+                f"The signature of {name} is not valid. {result.reason}",
+                fix="Do not rely on it. Get the bundle again.",
+            )
+    return min((result.status for result in results.values()), key=_WORST_FIRST.index)
 
 
 def load_keys(

@@ -20,7 +20,7 @@ import msgspec
 from rooms.bundle.format import REFERENCE_KEYS, normalize_id
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
-from rooms.bundle.reader import BundleContent
+from rooms.bundle.reader import RoomContent
 from rooms.transcripts.wording import (
     MESSAGE,
     REACTION,
@@ -168,7 +168,7 @@ class Timeline:
 
     def __init__(
         self,
-        content: BundleContent,
+        content: RoomContent,
         layout: Layout,
         selection: EventSelection,
         clock: Clock,
