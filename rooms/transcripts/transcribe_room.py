@@ -181,8 +181,8 @@ def transcribe_bundle(
     """Write the transcript of a bundle, or of the room after a chain, which are verified first.
 
     `path` is a whole bundle, a directory with a chain, or the last link to read. Needs no database
-    and no network. Raises `BundleError`, `UsageError` for an unreadable file, `BundleNotVerified` for
-    a wrong signature, and the errors of `transcribe_room` about the directory.
+    and no network. Raises `BundleError`, `BundleNotVerified` for a wrong signature, `UsageError` if
+    it can't be read, and the errors of `transcribe_room` about the directory.
     """
     _check_target(target, overwrite=overwrite)
     keys = load_keys(None, key, descriptor)

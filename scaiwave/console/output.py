@@ -344,20 +344,13 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     is_flat = not any("." in key for key in keys)
     for row in chain(first, iterator):
         cells = [row[key] if is_flat else _look_up(row, key) for key in keys]
-        yield _format_csv_line(["" if cell is None else _format_csv_cell(cell) for cell in cells])
+        yield _format_csv_line(cells)
 
 
-def _format_csv_line(cells: Iterable[str]) -> str:
+def _format_csv_line(cells: Iterable[Any]) -> str:
     """Return what `csv.writer` would, which doesn't quote semicolons."""
-    line = ",".join(map(_quote_csv_cell, cells))
+    line = ",".join(["" if cell is None else _format_csv_cell(cell) for cell in cells])
     return (line or '""') + "\n"
-
-
-def _quote_csv_cell(cell: str) -> str:
-    if not _QUOTED_CSV_CHARS.search(cell):
-        return cell
-    doubled = cell.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def format_json_list(
@@ -390,6 +383,12 @@ def _look_up(row: Row, key: str) -> Any:
 
 
 def _format_csv_cell(value: Any) -> str:
+    if (
+        type(value) is str
+        and value.isprintable()
+        and not ('"' in value or "," in value or ";" in value or value.startswith(FORMULA_SIGNS))
+    ):
+        return value  # as most texts are
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -403,7 +402,11 @@ def _format_csv_cell(value: Any) -> str:
     text = strip_control_chars(str(value))
     if ";" in text:
         text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    text = f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    if not _QUOTED_CSV_CHARS.search(text):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _keep_codes_whole(line: str, stream: IO[str]) -> str:
