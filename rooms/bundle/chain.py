@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from rooms.bundle import strict_json
 from rooms.bundle.format import INCREMENT_VERSION, MANIFEST, MIB
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.manifest.references import open_index, translate_index_errors
@@ -671,9 +672,9 @@ class ChainContent:
     def iter_batches(self) -> Iterator[Batch]:
         """Yield all events in order. Can be called again, after the end."""
         for _, _, texts in self._chain.iter_batches():
-            if (batch := try_decode(b"[%b]" % b",".join(texts), BundleEvent)) is None:
-                raise BundleDamaged("A bundle of the chain was changed while it was read.")
-            yield batch
+            yield try_decode(b"[%b]" % b",".join(texts), BundleEvent) or Batch(
+                msgspec.convert(strict_json.loads(bytes(text)), BundleEvent) for text in texts
+            )
 
     def iter_media(self, sha256: str) -> Iterator[bytes]:
         """Yield the bytes of an attachment. Raises `KeyError` if no link has it."""

@@ -65,7 +65,7 @@ from rooms.exports.export_room import (
     load_signer,
     resolve_own_room,
 )
-from rooms.exports.sinks import write_to_file, write_to_stream
+from rooms.exports.sinks import lock_directory, write_to_file, write_to_stream
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Room
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
@@ -372,21 +372,24 @@ def export_increment(
 ) -> Iterator[IncrementExport]:
     """Find out what has changed in a room since a chain, whose files may be in any order.
 
-    Raises the errors of `export_room`, and of `start_increment`.
+    Raises the errors of `export_room` and of `start_increment`, and `ExportRunning`.
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     signer = load_signer(now)
     with progress_factory("Comparing events") as progress:
         options = ExportOptions(WHOLE_ROOM, with_media, now, signer, progress)
-        with start_increment(
-            operator=operator,
-            room=resolved,
-            options=options,
-            since=since,
-            max_bytes=max_bytes,
-            progress_factory=progress_factory,
-        ) as export:
+        with (
+            lock_directory(since[-1].parent, room=resolved),
+            start_increment(
+                operator=operator,
+                room=resolved,
+                options=options,
+                since=since,
+                max_bytes=max_bytes,
+                progress_factory=progress_factory,
+            ) as export,
+        ):
             yield export
 
 
