@@ -10,6 +10,7 @@ Nothing here grows in memory with the number of events.
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from collections import Counter
@@ -405,13 +406,16 @@ class Chain:
             found.update(key for (key,) in rows)
         return found
 
-    def iter_batches(self) -> Iterator[StateBatch]:
-        """Yield the events of the room after the last link; `sender_ids` are empty."""
+    def iter_batches(self, *, with_texts: bool = True) -> Iterator[StateBatch]:
+        """Yield the events of the room after the last link; `sender_ids` are empty.
+
+        Without their texts, which are empty then, no link is read again.
+        """
         with translate_index_errors():
-            links = (self._iter_items(number) for number in range(1, len(self.links)))
+            links = (self._iter_items(number, with_texts) for number in range(1, len(self.links)))
             changes = merge(*links, key=itemgetter(0))
             pending, last = next(changes, None), b""
-            for batch in self._iter_current(0):
+            for batch in self._iter_current(0, with_texts):
                 end, between = batch.records[-RECORD_BYTES:], []
                 while pending and pending.record < end:
                     between.append(pending)
@@ -425,11 +429,13 @@ class Chain:
                 last = _require_order(whole.records, last, is_sorted=False)
                 yield whole
 
-    def _iter_current(self, number: int) -> Iterator[StateBatch]:
+    def _iter_current(self, number: int, with_texts: bool) -> Iterator[StateBatch]:
         """Yield the events of a link that no later link changes or deletes."""
         link, file = self.links[number], self._records[number]
+        count = file.seek(0, os.SEEK_END) // RECORD_BYTES
+        blank = ([b""] * len(part) for part in _split(range(count)))
         file.seek(0)
-        for texts in link.bundle.iter_texts():
+        for texts in link.bundle.iter_texts() if with_texts else blank:
             records, kept = file.read(len(texts) * RECORD_BYTES), cast(Sequence[bytes], texts)
             if gone := self._find_touched(records, after=number):
                 rows = list(iter_records(records))
@@ -438,11 +444,12 @@ class Chain:
             if kept:
                 yield StateBatch(records, (), kept)
 
-    def _iter_items(self, number: int) -> Iterator[Item]:
+    def _iter_items(self, number: int, with_texts: bool) -> Iterator[Item]:
         name = self.links[number].name
-        for records, _, texts in self._iter_current(number):
+        for records, _, texts in self._iter_current(number, with_texts):
             for row, text in zip(iter_records(records), texts, strict=True):
-                yield Item(b"%b%b%b" % row, "", split_change(bytes(text), name)[1])
+                plain = split_change(bytes(text), name)[1] if with_texts else b""
+                yield Item(b"%b%b%b" % row, "", plain)
 
     def find_media(self, sha256: str) -> ValidatedBundle | None:
         """Return the last bundle with the bytes of an attachment."""

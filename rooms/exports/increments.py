@@ -417,7 +417,7 @@ def start_increment(
                 open_chain(files, max_bytes=max_bytes, progress_factory=progress_factory)
             )
             links = [link.bundle.manifest_sha256 for link in opened.links]
-            state, before = opened.state, opened.iter_batches()
+            state, before = opened.state, opened.iter_batches(with_texts=False)
         audit_export(operator=operator, room=room, options=options, since=state.tip)
         find_page = cached.find_page if cached else None
         run = IncrementRun(room, options, state, before, find_page=find_page)
