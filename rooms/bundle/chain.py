@@ -14,23 +14,19 @@ import os
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b as _digest
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle import strict_json
-from rooms.bundle.format import INCREMENT_VERSION, MANIFEST, MIB
-from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
+from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
@@ -40,8 +36,7 @@ from rooms.bundle.manifest.schema import (
     Sender,
     manifest_error,
 )
-from rooms.bundle.reader import ValidatedBundle, read_bundle, read_version
-from rooms.bundle.writer import BundleWriter
+from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import (
     BundleChainGap,
     BundleChainOther,
@@ -54,7 +49,6 @@ from rooms.errors import (
 )
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
-from scaiwave.core.errors import UsageError
 from scaiwave.core.files import translate_disk_full
 
 ID_END, RECORD_BYTES = 24, 40
@@ -543,74 +537,6 @@ def open_chain(
         yield opened
 
 
-def list_links(directory: Path) -> list[Path]:
-    """Return the files of a directory with chains, in the order of their numbers."""
-    names = (path for path in directory.glob("*.zip") if path.stem.isdecimal())
-    return sorted(path for path in names if path.is_file())
-
-
-def find_last_base(files: Sequence[Path]) -> int:
-    """Return the place of the last whole bundle, or 0. Raises `BundleError`."""
-    for place in range(len(files) - 1, 0, -1):
-        with files[place].open("rb") as file:
-            if read_version(file) != INCREMENT_VERSION:
-                return place
-    return 0
-
-
-def find_chain(path: Path) -> list[Path]:
-    """Return the files of the last chain of a directory, of a link in one, or of a whole bundle.
-
-    Raises `BundleError` or `UsageError`.
-    """
-    if path.is_dir():
-        files = list_links(path)
-        if not files:
-            raise UsageError(f"{path} has no bundles.", fix="Name a directory with 0000.zip.")
-        return files[find_last_base(files) :]
-    with open_link(path) as file:
-        if read_version(file) != INCREMENT_VERSION:
-            return [path]
-    files = [*(each for each in list_links(path.parent) if each.stem < path.stem), path]
-    return files[find_last_base(files) :]
-
-
-def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
-    """Return all chains of a directory, in order, or the one of these files."""
-    if len(paths) > 1 or not paths[0].is_dir():
-        return [list(paths)]
-    chains: list[list[Path]] = []
-    files = list_links(paths[0])
-    while files:
-        place = find_last_base(files)
-        chains.insert(0, files[place:])
-        files = files[:place]
-    return chains or [find_chain(paths[0])]
-
-
-def open_link(path: Path) -> BinaryIO:
-    """Raises `UsageError`."""
-    try:
-        # Opening a pipe would wait for its writer.
-        if not path.is_file():
-            raise UsageError(
-                f"Not a bundle: {path} is not a regular file.", fix="Name a bundle, a ZIP file."
-            )
-        return path.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"Can't read {path}: {error.strerror}.", fix="Name a readable bundle."
-        ) from None
-
-
-@contextmanager
-def open_chain_files(paths: Sequence[Path], **options: Any) -> Iterator[Chain]:
-    """Open the chain of these files. It takes the options of `open_chain`."""
-    with ExitStack() as stack:
-        files = [(str(path), stack.enter_context(open_link(path))) for path in paths]
-        yield stack.enter_context(open_chain(files, **options))
-
-
 def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> ValidatedBundle:
     try:
         return read_bundle(
@@ -667,50 +593,3 @@ def gap_error(missing: Iterable[int], count: int) -> BundleChainGap:
     listed = ", ".join(f"{number:,}" for number in islice(missing, _MAX_LISTED))
     more = f" and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
     return BundleChainGap(f"Links are missing: {listed}{more}.")
-
-
-class ChainContent:
-    """The room after a chain, to be read like a whole bundle."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.header = chain.build_header(chain.links[-1].header.generator)
-        self._chain = chain
-
-    def iter_batches(self) -> Iterator[Batch]:
-        """Yield all events in order. Can be called again, after the end."""
-        for _, _, texts in self._chain.iter_batches():
-            yield try_decode(b"[%b]" % b",".join(texts), BundleEvent) or Batch(
-                msgspec.convert(strict_json.loads(bytes(text)), BundleEvent) for text in texts
-            )
-
-    def iter_media(self, sha256: str) -> Iterator[bytes]:
-        """Yield the bytes of an attachment. Raises `KeyError` if no link has it."""
-        if (bundle := self._chain.find_media(sha256)) is None:
-            raise KeyError(sha256)
-        return bundle.content.iter_media(sha256)
-
-
-def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) -> Iterator[bytes]:
-    """Yield the bytes of a whole bundle of the room after a chain. It is unsigned."""
-    header, count, separator = chain.build_header(generator), 0, b""
-    writer = BundleWriter(header)
-
-    def iter_events() -> Iterator[bytes]:
-        nonlocal count, separator
-        for batch in chain.iter_batches():
-            count += len(batch.texts)
-            on_events(count)
-            yield separator + b",\n".join(batch.texts)
-            separator = b",\n"
-
-    yield from writer.encode_manifest(iter_events())
-    written: set[str] = set()
-    for entry in header.media:
-        if entry.missing is None and entry.sha256 not in written:
-            written.add(entry.sha256)
-            if (bundle := chain.find_media(entry.sha256)) is None:
-                raise BundleDamaged(f"No link has the bytes of attachment {entry.media_id}.")
-            with bundle.open_media(entry.sha256) as file:
-                chunks = iter(partial(file.read, MIB), b"")
-                yield from writer.encode_attachment(entry, chunks)
-    yield from writer.encode_end(events=count, signer=None)

@@ -12,7 +12,8 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from rooms.bundle.chain import find_last_base, list_links, open_chain
+from rooms.bundle.chain import open_chain
+from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import BundleChainOther
 from rooms.exports.existing import is_up_to_date

@@ -31,9 +31,9 @@ from rooms.bundle.chain import (
     format_id,
     join_change,
     open_chain,
-    open_link,
     sum_digests,
 )
+from rooms.bundle.chain_files import open_link
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,

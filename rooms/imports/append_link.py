@@ -21,7 +21,8 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models.fields.json import KeyTextTransform
 
-from rooms.bundle.chain import find_chain, gap_error, open_chain_files
+from rooms.bundle.chain import gap_error
+from rooms.bundle.chain_files import find_chain, open_chain_files
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import (

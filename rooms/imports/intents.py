@@ -79,7 +79,7 @@ def complete_intent(intent: ImportIntent) -> None:
 def release_files(
     keys: Collection[UUID], *, operator: Operator, tenant: Tenant, now: datetime
 ) -> ImportIntent | None:
-    """Delete the rows of those of these files that no room has any longer, and announce them.
+    """Delete the rows of files that no room has any longer, and announce the files.
 
     Call it in the transaction that has detached them, and `delete_released` after it.
     """
@@ -99,7 +99,7 @@ def release_files(
 
 
 def delete_released(intent: ImportIntent) -> None:
-    """Delete the files, except those that an import has announced or stored meanwhile.
+    """Delete the files, unless an import has announced or stored them since.
 
     If that fails, the next import does it; a restored server leaves the files to its original.
     """

@@ -16,7 +16,8 @@ from federation.keys.signing import (
     own_keys,
 )
 from rooms.bundle.archive.reader import Archive
-from rooms.bundle.chain import find_all, open_chain_files
+from rooms.bundle.chain import find_all
+from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import ManifestHeader

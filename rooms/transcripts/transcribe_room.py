@@ -25,7 +25,7 @@ from django.conf import settings
 from federation.keys.signing import VerifyingKey
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
-from rooms.bundle.chain import ChainContent, find_chain, open_chain_files, open_link
+from rooms.bundle.chain_files import ChainContent, find_chain, open_chain_files, open_link
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import format_timestamp
 from rooms.bundle.reader import BundleContent, RoomContent, read_bundle
@@ -316,7 +316,7 @@ def _open_bundle(
         bundles, content = {str(path): bundle}, bundle.content
     status = verify_signatures({name: bundle.signature for name, bundle in bundles.items()}, keys)
     last = list(bundles.values())[-1]
-    facts = {
+    facts: Row = {
         "kind": "bundle",
         "server_name": content.header.server_name,
         "exported_at": content.header.exported_at,

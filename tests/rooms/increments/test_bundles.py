@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from federation.models import ServerKey
-from rooms.bundle.chain import find_chain
+from rooms.bundle.chain_files import find_chain
 from rooms.bundle.reader import read_bundle
 from rooms.errors import (
     BundleChainGap,
