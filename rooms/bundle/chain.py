@@ -518,7 +518,9 @@ def open_chain(
                 with progress_factory(f"Checking {name}", ColumnType.BYTES) as progress:
                     bundle = _read_link(name, file, max_bytes, progress)
                 links.append(ChainLink(name, stack.enter_context(bundle)))
-                described += len(bundle.header.senders) + len(bundle.header.media)
+                header = bundle.header
+                removed = header.increment.media_removed if header.increment else ()
+                described += len(header.senders) + len(header.media) + len(removed)
                 if described > MAX_DESCRIPTIONS:
                     raise BundleChainOther(
                         f"The links describe more than {MAX_DESCRIPTIONS:,} people and attachments "
