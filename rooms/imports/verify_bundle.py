@@ -203,7 +203,10 @@ class VerifiedChain:
 
     @property
     def sentence(self) -> str:
-        whole = f"The chain of {pluralize(len(self.links), 'bundle')} is valid."
+        chain = f"The chain of {pluralize(len(self.links), 'bundle')} is"
+        if self.status is VerificationStatus.WRONG:
+            return f"{chain} complete, but a signature is wrong."
+        whole = f"{chain} valid."
         if self.status is VerificationStatus.VALID:
             return f"{whole} Every bundle is signed with a known key."
         return f"{whole} Not every bundle is signed with a known key."
