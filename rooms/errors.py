@@ -116,7 +116,7 @@ class ExportIncomplete(DomainError):
 
 
 class ExportRunning(ConflictError):
-    """Another `room export --all` is writing to the same directory."""
+    """Another `room export` is writing to the same directory, or to the same chain of bundles."""
 
     code = "SW_ROOM_EXPORT_RUNNING"
     fix = "Wait until the other export has ended, or pass another directory."

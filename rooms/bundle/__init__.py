@@ -10,5 +10,6 @@ manifest with `manifest.reader` (`json_stream` and `strict_json` for the JSON, `
 `manifest.event_validation` for the events, `manifest.references` for their references), the
 attachments, then `signature`.
 
-Chains: `chain` reads a whole bundle and its increments, which have version 2, and compares rooms.
+Chains: `chain` reads a whole bundle and its increments, which have version 2, and compares rooms;
+`chain_files` finds them in a directory.
 """

@@ -10,24 +10,23 @@ Nothing here grows in memory with the number of events.
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b as _digest
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle.format import INCREMENT_VERSION, MANIFEST, MIB
+from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
@@ -37,8 +36,7 @@ from rooms.bundle.manifest.schema import (
     Sender,
     manifest_error,
 )
-from rooms.bundle.reader import ValidatedBundle, read_bundle, read_version
-from rooms.bundle.writer import BundleWriter
+from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import (
     BundleChainGap,
     BundleChainOther,
@@ -51,7 +49,6 @@ from rooms.errors import (
 )
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
-from scaiwave.core.errors import UsageError
 from scaiwave.core.files import translate_disk_full
 
 ID_END, RECORD_BYTES = 24, 40
@@ -61,6 +58,8 @@ _pack_record = struct.Struct(">Q16s16s").pack
 DIGEST_MODULUS = 2**128
 MAX_LINKS = 200
 """Each link is two open files."""
+MAX_DESCRIPTIONS = 500_000
+"""Senders and attachments in the manifests of all links, which are in memory together."""
 
 _ADDED, _CHANGED, _DELETED = range(3)
 _PREFIXES = (b'{"change": "added", ', b'{"change": "changed", ')
@@ -401,13 +400,16 @@ class Chain:
             found.update(key for (key,) in rows)
         return found
 
-    def iter_batches(self) -> Iterator[StateBatch]:
-        """Yield the events of the room after the last link; `sender_ids` are empty."""
+    def iter_batches(self, *, with_texts: bool = True) -> Iterator[StateBatch]:
+        """Yield the events of the room after the last link; `sender_ids` are empty.
+
+        Without their texts, which are empty then, no link is read again.
+        """
         with translate_index_errors():
-            links = (self._iter_items(number) for number in range(1, len(self.links)))
+            links = (self._iter_items(number, with_texts) for number in range(1, len(self.links)))
             changes = merge(*links, key=itemgetter(0))
             pending, last = next(changes, None), b""
-            for batch in self._iter_current(0):
+            for batch in self._iter_current(0, with_texts):
                 end, between = batch.records[-RECORD_BYTES:], []
                 while pending and pending.record < end:
                     between.append(pending)
@@ -421,11 +423,13 @@ class Chain:
                 last = _require_order(whole.records, last, is_sorted=False)
                 yield whole
 
-    def _iter_current(self, number: int) -> Iterator[StateBatch]:
+    def _iter_current(self, number: int, with_texts: bool) -> Iterator[StateBatch]:
         """Yield the events of a link that no later link changes or deletes."""
         link, file = self.links[number], self._records[number]
+        count = file.seek(0, os.SEEK_END) // RECORD_BYTES
+        blank = ([b""] * len(part) for part in _split(range(count)))
         file.seek(0)
-        for texts in link.bundle.iter_texts():
+        for texts in link.bundle.iter_texts() if with_texts else blank:
             records, kept = file.read(len(texts) * RECORD_BYTES), cast(Sequence[bytes], texts)
             if gone := self._find_touched(records, after=number):
                 rows = list(iter_records(records))
@@ -434,11 +438,12 @@ class Chain:
             if kept:
                 yield StateBatch(records, (), kept)
 
-    def _iter_items(self, number: int) -> Iterator[Item]:
+    def _iter_items(self, number: int, with_texts: bool) -> Iterator[Item]:
         name = self.links[number].name
-        for records, _, texts in self._iter_current(number):
+        for records, _, texts in self._iter_current(number, with_texts):
             for row, text in zip(iter_records(records), texts, strict=True):
-                yield Item(b"%b%b%b" % row, "", split_change(bytes(text), name)[1])
+                plain = split_change(bytes(text), name)[1] if with_texts else b""
+                yield Item(b"%b%b%b" % row, "", plain)
 
     def find_media(self, sha256: str) -> ValidatedBundle | None:
         """Return the last bundle with the bytes of an attachment."""
@@ -508,11 +513,19 @@ def open_chain(
         raise BundleChainOther(f"A chain has at most {MAX_LINKS} links; {len(files):,} were given.")
     with ExitStack() as stack:
         try:
-            links = []
+            links, described = [], 0
             for name, file in files:
                 with progress_factory(f"Checking {name}", ColumnType.BYTES) as progress:
                     bundle = _read_link(name, file, max_bytes, progress)
                 links.append(ChainLink(name, stack.enter_context(bundle)))
+                header = bundle.header
+                removed = header.increment.media_removed if header.increment else ()
+                described += len(header.senders) + len(header.media) + len(removed)
+                if described > MAX_DESCRIPTIONS:
+                    raise BundleChainOther(
+                        f"The links describe more than {MAX_DESCRIPTIONS:,} people and attachments "
+                        "together."
+                    )
             ordered = order_links(links)
             if to_sequence is not None and not 0 <= to_sequence < len(ordered):
                 raise BundleChainGap(f"The chain has no link {to_sequence:,}.")
@@ -524,68 +537,6 @@ def open_chain(
             error.fix = error.advice  # What has been imported or written is for the caller to say.
             raise
         yield opened
-
-
-def list_links(directory: Path) -> list[Path]:
-    """Return the files of a directory with chains, in the order of their numbers."""
-    return sorted(path for path in directory.glob("*.zip") if path.stem.isdecimal())
-
-
-def find_last_base(files: Sequence[Path]) -> int:
-    """Return the place of the last whole bundle, or 0. Raises `BundleError`."""
-    for place in range(len(files) - 1, 0, -1):
-        with files[place].open("rb") as file:
-            if read_version(file) != INCREMENT_VERSION:
-                return place
-    return 0
-
-
-def find_chain(path: Path) -> list[Path]:
-    """Return the files of the last chain of a directory, of a link in one, or of a whole bundle.
-
-    Raises `BundleError` or `UsageError`.
-    """
-    if path.is_dir():
-        files = list_links(path)
-        if not files:
-            raise UsageError(f"{path} has no bundles.", fix="Name a directory with 0000.zip.")
-        return files[find_last_base(files) :]
-    with open_link(path) as file:
-        if read_version(file) != INCREMENT_VERSION:
-            return [path]
-    files = [*(each for each in list_links(path.parent) if each.stem < path.stem), path]
-    return files[find_last_base(files) :]
-
-
-def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
-    """Return all chains of a directory, in order, or the one of these files."""
-    if len(paths) > 1 or not paths[0].is_dir():
-        return [list(paths)]
-    chains: list[list[Path]] = []
-    files = list_links(paths[0])
-    while files:
-        place = find_last_base(files)
-        chains.insert(0, files[place:])
-        files = files[:place]
-    return chains or [find_chain(paths[0])]
-
-
-def open_link(path: Path) -> BinaryIO:
-    """Raises `UsageError`."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"Can't read {path}: {error.strerror}.", fix="Name a readable bundle."
-        ) from None
-
-
-@contextmanager
-def open_chain_files(paths: Sequence[Path], **options: Any) -> Iterator[Chain]:
-    """Open the chain of these files. It takes the options of `open_chain`."""
-    with ExitStack() as stack:
-        files = [(str(path), stack.enter_context(open_link(path))) for path in paths]
-        yield stack.enter_context(open_chain(files, **options))
 
 
 def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> ValidatedBundle:
@@ -644,29 +595,3 @@ def gap_error(missing: Iterable[int], count: int) -> BundleChainGap:
     listed = ", ".join(f"{number:,}" for number in islice(missing, _MAX_LISTED))
     more = f" and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
     return BundleChainGap(f"Links are missing: {listed}{more}.")
-
-
-def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) -> Iterator[bytes]:
-    """Yield the bytes of a whole bundle of the room after a chain. It is unsigned."""
-    header, count, separator = chain.build_header(generator), 0, b""
-    writer = BundleWriter(header)
-
-    def iter_events() -> Iterator[bytes]:
-        nonlocal count, separator
-        for batch in chain.iter_batches():
-            count += len(batch.texts)
-            on_events(count)
-            yield separator + b",\n".join(batch.texts)
-            separator = b",\n"
-
-    yield from writer.encode_manifest(iter_events())
-    written: set[str] = set()
-    for entry in header.media:
-        if entry.missing is None and entry.sha256 not in written:
-            written.add(entry.sha256)
-            if (bundle := chain.find_media(entry.sha256)) is None:
-                raise BundleDamaged(f"No link has the bytes of attachment {entry.media_id}.")
-            with bundle.open_media(entry.sha256) as file:
-                chunks = iter(partial(file.read, MIB), b"")
-                yield from writer.encode_attachment(entry, chunks)
-    yield from writer.encode_end(events=count, signer=None)

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO, NoReturn, Self, cast
+from typing import BinaryIO, NoReturn, Protocol, Self, cast
 
 import msgspec
 
@@ -42,6 +42,19 @@ from scaiwave.console.progress import ProgressCallback
 
 _UNLIMITED = 2**63
 _NO_MORE_EDITS = (2**63, STRIP)
+
+
+class RoomContent(Protocol):
+    """A room to be read as a whole bundle has it."""
+
+    @property
+    def header(self) -> ManifestHeader: ...
+
+    def iter_batches(self) -> Iterator[Batch]:
+        """Yield all events in order. Can be called again."""
+
+    def iter_media(self, sha256: str) -> Iterator[bytes]:
+        """Yield the bytes of an attachment. Raises `KeyError` if they are not there."""
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,18 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 from django.db.models import QuerySet
 
-from rooms.bundle.chain import find_last_base, list_links, open_chain
+from rooms.bundle.chain import open_chain
+from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
-from rooms.errors import BundleChainOther, ExportRunning
+from rooms.errors import BundleChainOther
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import (
     ExportOptions,
@@ -27,7 +26,13 @@ from rooms.exports.export_room import (
     start_export,
 )
 from rooms.exports.increments import start_increment
-from rooms.exports.sinks import record_written, write_draft, write_drafts, write_to_file
+from rooms.exports.sinks import (
+    lock_directory,
+    record_written,
+    write_draft,
+    write_drafts,
+    write_to_file,
+)
 from rooms.exports.snapshot import open_read_connection
 from rooms.lookup.export_metadata import export_blocker
 from rooms.lookup.visibility import visible_rooms
@@ -35,7 +40,6 @@ from rooms.models import Room
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import DiskFull, DomainError, UsageError
-from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
@@ -154,8 +158,9 @@ def export_rooms(
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
     rooms = visible_rooms(operator).filter(tenant=resolved)
+    _create_directory(directory)
     with (
-        _lock_directory(directory),
+        lock_directory(directory),
         write_drafts(directory),
         ThreadPoolExecutor(_MAX_UNSYNCED) as syncing,
         open_read_connection() as read_connection,
@@ -213,25 +218,26 @@ def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOut
 
 def _export_link(context: _BulkExportContext, room: Room, chains: ChainOptions) -> RoomOutcome:
     """Write the next link of the chain of a room, or a new base."""
-    directory = context.directory / str(room.pk)
-    options, operator = context.build_options(), context.operator
+    directory, operator = context.directory / str(room.pk), context.operator
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
-        files = list_links(directory) or _adopt(context, room, directory, chains)
-        target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
-        since = files[find_last_base(files) :]
-        if not since or len(since) > chains.full_every:
-            start = partial(start_export, operator=operator, room=room, options=options)
-            result = write_to_file(start, target, overwrite=False)
-            return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
-        with start_increment(
-            operator=operator,
-            room=room,
-            options=options,
-            since=since,
-            max_bytes=chains.max_bytes,
-        ) as export:
-            result = export.write(target, even_if_empty=chains.even_if_empty)
+        with lock_directory(directory, room=room):
+            options = context.build_options()
+            files = list_links(directory) or _adopt(context, room, directory, chains)
+            target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
+            since = files[find_last_base(files) :]
+            if not since or len(since) > chains.full_every:
+                start = partial(start_export, operator=operator, room=room, options=options)
+                result = write_to_file(start, target, overwrite=False)
+                return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
+            with start_increment(
+                operator=operator,
+                room=room,
+                options=options,
+                since=since,
+                max_bytes=chains.max_bytes,
+            ) as export:
+                result = export.write(target, even_if_empty=chains.even_if_empty)
     except DiskFull:
         raise  # The next room would not fit either.
     except DomainError as error:
@@ -268,12 +274,7 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
     return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
 
 
-@contextmanager
-def _lock_directory(directory: Path) -> Iterator[None]:
-    """Create the directory, and let one export at a time write to it.
-
-    So no drafts in use are removed.
-    """
+def _create_directory(directory: Path) -> None:
     try:  # For its owner only, but not the path above it, which may be a typo.
         directory.mkdir(mode=0o700, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError):
@@ -281,8 +282,3 @@ def _lock_directory(directory: Path) -> Iterator[None]:
             f"{directory} is not a directory and can't be created.",
             fix="Pass a directory whose parent directory exists.",
         ) from None
-    resolved = str(directory.resolve()).encode(errors="surrogateescape")
-    with process_lock(f"export-{sha256(resolved).hexdigest()[:16]}") as acquired:
-        if not acquired:
-            raise ExportRunning(f"Another export into {directory} is in progress.")
-        yield

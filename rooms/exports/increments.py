@@ -31,9 +31,9 @@ from rooms.bundle.chain import (
     format_id,
     join_change,
     open_chain,
-    open_link,
     sum_digests,
 )
+from rooms.bundle.chain_files import open_link
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -65,7 +65,7 @@ from rooms.exports.export_room import (
     load_signer,
     resolve_own_room,
 )
-from rooms.exports.sinks import write_to_file, write_to_stream
+from rooms.exports.sinks import lock_directory, write_to_file, write_to_stream
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Room
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
@@ -372,21 +372,24 @@ def export_increment(
 ) -> Iterator[IncrementExport]:
     """Find out what has changed in a room since a chain, whose files may be in any order.
 
-    Raises the errors of `export_room`, and of `start_increment`.
+    Raises the errors of `export_room` and of `start_increment`, and `ExportRunning`.
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     signer = load_signer(now)
     with progress_factory("Comparing events") as progress:
         options = ExportOptions(WHOLE_ROOM, with_media, now, signer, progress)
-        with start_increment(
-            operator=operator,
-            room=resolved,
-            options=options,
-            since=since,
-            max_bytes=max_bytes,
-            progress_factory=progress_factory,
-        ) as export:
+        with (
+            lock_directory(since[-1].parent, room=resolved),
+            start_increment(
+                operator=operator,
+                room=resolved,
+                options=options,
+                since=since,
+                max_bytes=max_bytes,
+                progress_factory=progress_factory,
+            ) as export,
+        ):
             yield export
 
 
@@ -414,7 +417,7 @@ def start_increment(
                 open_chain(files, max_bytes=max_bytes, progress_factory=progress_factory)
             )
             links = [link.bundle.manifest_sha256 for link in opened.links]
-            state, before = opened.state, opened.iter_batches()
+            state, before = opened.state, opened.iter_batches(with_texts=False)
         audit_export(operator=operator, room=room, options=options, since=state.tip)
         find_page = cached.find_page if cached else None
         run = IncrementRun(room, options, state, before, find_page=find_page)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from rooms.bundle.chain import (
-    ID_END,
-    ChainState,
-    Item,
-    compare,
-    find_chain,
-    format_id,
-    iter_merged,
-    open_chain_files,
-)
+from rooms.bundle.chain import ID_END, Chain, ChainState, Item, compare, format_id
+from rooms.bundle.chain_files import find_chain, open_chain_files
+from rooms.bundle.format import MIB
 from rooms.bundle.manifest.events import BundleEvent
+from rooms.bundle.writer import BundleWriter
+from rooms.errors import BundleDamaged
 from rooms.exports.sinks import open_target, record_written, write_drafts
 from scaiwave import __version__
 from scaiwave.console.output import format_bytes
@@ -87,6 +83,32 @@ def merge_bundles(
         state.room.name, state.sequence, state.exported_at, state.totals.events,
         state.totals.media, output,
     )  # fmt: skip
+
+
+def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield the bytes of a whole bundle of the room after a chain. It is unsigned."""
+    header, count, separator = chain.build_header(generator), 0, b""
+    writer = BundleWriter(header)
+
+    def iter_events() -> Iterator[bytes]:
+        nonlocal count, separator
+        for batch in chain.iter_batches():
+            count += len(batch.texts)
+            on_events(count)
+            yield separator + b",\n".join(batch.texts)
+            separator = b",\n"
+
+    yield from writer.encode_manifest(iter_events())
+    written: set[str] = set()
+    for entry in header.media:
+        if entry.missing is None and entry.sha256 not in written:
+            written.add(entry.sha256)
+            if (bundle := chain.find_media(entry.sha256)) is None:
+                raise BundleDamaged(f"No link has the bytes of attachment {entry.media_id}.")
+            with bundle.open_media(entry.sha256) as file:
+                chunks = iter(partial(file.read, MIB), b"")
+                yield from writer.encode_attachment(entry, chunks)
+    yield from writer.encode_end(events=count, signer=None)
 
 
 @dataclass(frozen=True)

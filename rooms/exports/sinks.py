@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 from typing import BinaryIO
 
 from django.conf import settings
 
-from rooms.errors import ExportReaderClosed
+from rooms.errors import ExportReaderClosed, ExportRunning
 from rooms.exports.export_room import ExportResult, RoomExport
+from rooms.models import Room
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
 from scaiwave.core.errors import FileExists, FileUnwritable, UsageError
@@ -21,6 +24,7 @@ from scaiwave.core.files import (
     remove_drafts_in,
     translate_disk_full,
 )
+from scaiwave.core.locks import process_lock
 
 
 def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
@@ -57,6 +61,19 @@ def write_drafts(directory: Path) -> Iterator[None]:
     with announce_drafts(settings.HOME, directory):
         with _translate_unwritable(directory):
             remove_drafts_in(directory)
+        yield
+
+
+@contextmanager
+def lock_directory(directory: Path, *, room: Room | None = None) -> Iterator[None]:
+    """Let one export at a time write to a directory, or to the chain of a room in it.
+
+    So no drafts in use are removed, and no two links follow the same one. Raises `ExportRunning`.
+    """
+    name = os.fsencode(directory.resolve()) + (f"\0{room.pk}".encode() if room else b"")
+    with process_lock(f"export-{sha256(name).hexdigest()[:16]}") as acquired:
+        if not acquired:
+            raise ExportRunning(f"Another export into {directory} is in progress.")
         yield
 
 

@@ -21,7 +21,8 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models.fields.json import KeyTextTransform
 
-from rooms.bundle.chain import find_chain, gap_error, open_chain_files
+from rooms.bundle.chain import gap_error
+from rooms.bundle.chain_files import find_chain, open_chain_files
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import (
@@ -52,11 +53,17 @@ from rooms.imports.import_room import (
     signature_warning,
     trusted_keys,
 )
-from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
+from rooms.imports.intents import (
+    clean_up_abandoned,
+    complete_intent,
+    delete_released,
+    import_intent,
+    release_files,
+)
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import open_seekable
-from rooms.models import Event, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.models import Event, ImportIntent, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -350,6 +357,8 @@ class _AppendRun:
         self._conflicts: list[str] = []
         self._inserted: set[str] = set()
         self._removed = 0
+        self._unlinked: set[UUID] = set()
+        self._released: ImportIntent | None = None
 
     def write(self, require_unchanged: Callable[[], None]) -> None:
         """Store the files, then write all rows in one transaction."""
@@ -380,6 +389,8 @@ class _AppendRun:
                 ensure_quota(tenant, added_bytes=plan.added_bytes, written=True, adds_room=False)
                 complete_intent(intent)
         result.applied = True
+        if self._released:
+            delete_released(self._released)
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
         revalidate_target(self.options.operator, self.options.target)
@@ -390,6 +401,12 @@ class _AppendRun:
         media_ids = self._map_media()
         self._replace_media_ids(before, media_ids)
         self._write_events(first_position, media_ids)
+        self._released = release_files(
+            self._unlinked,
+            operator=self.options.operator,
+            tenant=self.options.target.tenant,
+            now=self.options.now,
+        )
         self._follow_room()
         self._record()
 
@@ -460,8 +477,10 @@ class _AppendRun:
             self._unlink(removed.media_id, removed.name)
 
     def _unlink(self, media_id: str, name: str) -> None:
-        """Its bytes stay: only the platform knows whether something else uses them."""
+        """A file that this server had before the room may have uses besides rooms, so it stays."""
         rows = RoomMedia.objects.filter(room=self.room, source_media_id=media_id, name=name)
+        own = rows.filter(media__created_at__gte=self.imported.created_at)
+        self._unlinked.update(own.values_list("media", flat=True))
         self.result.media_removed += rows.delete()[0]
 
     def _replace_media_ids(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -1,5 +1,8 @@
 """Announce the files that an import stores, and delete them if the import fails.
 
+Files that no room has any longer are announced in the transaction that deletes their rows, and go
+the same way.
+
 An import announces its files in a row (`ImportIntent`) before it stores the first, and holds a
 process lock for that row while it runs; its last transaction deletes the row. A row whose lock is
 free belongs to an interrupted import. A file is deleted only if no other import announces it and no
@@ -19,7 +22,7 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 from django.db import Error, connection, transaction
 
-from rooms.models import ImportIntent, Media
+from rooms.models import ImportIntent, Media, RoomMedia
 from rooms.models.media import get_storage_name
 from rooms.stream_positions import lock_stream
 from scaiwave.core.locks import process_lock
@@ -73,6 +76,37 @@ def complete_intent(intent: ImportIntent) -> None:
     intent.delete()
 
 
+def release_files(
+    keys: Collection[UUID], *, operator: Operator, tenant: Tenant, now: datetime
+) -> ImportIntent | None:
+    """Delete the rows of files that no room has any longer, and announce the files.
+
+    Call it in the transaction that has detached them, and `delete_released` after it.
+    """
+    # An import that is attaching one of them ends first. Its rows are visible to the next query.
+    list(Media.objects.select_for_update().filter(pk__in=keys).order_by("sha256"))
+    unused = Media.objects.filter(pk__in=keys).exclude(pk__in=RoomMedia.objects.values("media"))
+    if not (hashes := sorted(unused.values_list("sha256", flat=True))):
+        return None
+    Media.objects.filter(tenant=tenant, sha256__in=hashes).delete()
+    return ImportIntent.objects.create(
+        tenant=tenant,
+        hashes=hashes,
+        operator=operator.name,
+        origin=operator.origin,
+        started_at=now,
+    )
+
+
+def delete_released(intent: ImportIntent) -> None:
+    """Delete the files, unless an import has announced or stored them since.
+
+    If that fails, the next import does it; a restored server leaves the files to its original.
+    """
+    if find_restoration() is None:
+        _clean_up_failed(intent)
+
+
 def clean_up_abandoned(now: datetime) -> int:
     """Delete what interrupted imports left behind, in every tenant; return their number.
 
@@ -97,7 +131,7 @@ def _clean_up(intent: ImportIntent, now: datetime) -> bool:
 
 
 def _clean_up_failed(intent: ImportIntent) -> None:
-    """Clean up after a failed import. The failure may be a lost database connection."""
+    """Delete the files of a failed import, which may have lost its connection to the database."""
     try:
         connection.close_if_unusable_or_obsolete()
         _undo(intent)

@@ -16,7 +16,8 @@ from federation.keys.signing import (
     own_keys,
 )
 from rooms.bundle.archive.reader import Archive
-from rooms.bundle.chain import find_all, open_chain_files
+from rooms.bundle.chain import find_all
+from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import ManifestHeader
@@ -183,6 +184,15 @@ def verify_bundle(
     )
 
 
+# The worst signature of a chain counts: one unsigned link makes the chain unsigned.
+_WORST_FIRST = (
+    VerificationStatus.WRONG,
+    VerificationStatus.UNSIGNED,
+    VerificationStatus.UNKNOWN,
+    VerificationStatus.VALID,
+)
+
+
 @dataclass(frozen=True)
 class VerifiedChain:
     """A valid chain: the room after each link, and what is known about the signatures."""
@@ -193,7 +203,10 @@ class VerifiedChain:
 
     @property
     def sentence(self) -> str:
-        whole = f"The chain of {pluralize(len(self.links), 'bundle')} is valid."
+        chain = f"The chain of {pluralize(len(self.links), 'bundle')} is"
+        if self.status is VerificationStatus.WRONG:
+            return f"{chain} complete, but a signature is wrong."
+        whole = f"{chain} valid."
         if self.status is VerificationStatus.VALID:
             return f"{whole} Every bundle is signed with a known key."
         return f"{whole} Not every bundle is signed with a known key."
@@ -251,14 +264,24 @@ def verify_chain(
                 zip(chain.links, chain.totals, statuses, strict=True)
             )
         ]
-    # The worst counts: one unsigned link makes the chain unsigned.
-    order = (
-        VerificationStatus.WRONG,
-        VerificationStatus.UNSIGNED,
-        VerificationStatus.UNKNOWN,
-        VerificationStatus.VALID,
-    )
-    return VerifiedChain(rows, min(statuses, key=order.index), require_signature)
+    return VerifiedChain(rows, min(statuses, key=_WORST_FIRST.index), require_signature)
+
+
+def verify_signatures(
+    signatures: Mapping[str, SignatureDocument | None], keys: Mapping[str, VerifyingKey]
+) -> VerificationStatus:
+    """Return the status of bundles together, by the names of their files.
+
+    Raises `BundleNotVerified` for a wrong signature.
+    """
+    results = {name: verify_signature(each, keys) for name, each in signatures.items()}
+    for name, result in results.items():
+        if result.status is VerificationStatus.WRONG:
+            raise BundleNotVerified(
+                f"The signature of {name} is not valid. {result.reason}",
+                fix="Do not rely on it. Get the bundle again.",
+            )
+    return min((result.status for result in results.values()), key=_WORST_FIRST.index)
 
 
 def load_keys(

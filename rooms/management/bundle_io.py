@@ -352,7 +352,7 @@ def check_transcript_usage(
     """Raises `UsageError` for options that don't belong together."""
     if (room is None) == (bundle is None):
         raise UsageError(
-            "Name a room or a bundle.", fix="Pass a room and its --tenant, or --bundle FILE."
+            "Name a room or a bundle.", fix="Pass a room and its --tenant, or --bundle PATH."
         )
     if (room is None) == bool(options["tenant"]):
         raise UsageError("--tenant belongs to a room.", fix="Pass a room and its --tenant.")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
-from rooms.bundle.reader import BundleContent
+from rooms.bundle.reader import RoomContent
 from rooms.transcripts.timeline import EVERYTHING, EventSelection, Layout, Timeline
 from rooms.transcripts.wording import Authors, Clock, TranscriptMedia, reveal
 from scaiwave import __version__
@@ -37,7 +37,7 @@ class TranscriptOptions:
 class Document:
     """A room to be rendered once. `origin` is a sentence about where the events come from."""
 
-    content: BundleContent
+    content: RoomContent
     timeline: Timeline
     media: TranscriptMedia
     options: TranscriptOptions

@@ -16,8 +16,6 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
 from rooms.bundle.format import media_entry_name
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
@@ -121,7 +119,7 @@ class _Site:
             )
             yield OutputFile(get_page_name(page.number), [text.encode(errors="replace")])
             if page.number % _PAGES_PER_SHARD == 0 or page.number == self.page_count:
-                yield self._shard.build_file()
+                yield from self._shard.build_files()
                 self._shard = _SearchShard(self._shard.number + 1)
 
     def iter_single_file(self) -> Iterator[bytes]:
@@ -522,11 +520,12 @@ def _build_table(title: str, titles: Iterable[str], rows: Iterable[Iterable[str]
 
 
 class _SearchShard:
-    """The searchable text of some pages: a script that calls `register`, since `fetch` does not
+    """The searchable text of some pages, as scripts that call `register`, since `fetch` does not
     work without a server.
 
-    Each page begins with a line `#<page>`. A line has the number of the event on its page, its
-    person's number in `names`, its second in base 36, a tab and the text.
+    The words in `w0001.js` show whether `0001.js` is needed. In that, each page begins with a line
+    `#<page>`. A line has the number of the event on its page, its person's number in `names`, its
+    second, a tab and the text.
     """
 
     def __init__(self, number: int) -> None:
@@ -546,11 +545,17 @@ class _SearchShard:
             text = " ".join(text.split())
         self._lines.append(f"{index} {position} {second}\t{text}")
 
-    def build_file(self) -> OutputFile:
-        names = msgspec.json.encode(self._names).decode()
-        text = msgspec.json.encode("\n".join(self._lines)).decode()
-        script = f"register({self.number},{names},{text})\n"
-        return OutputFile(f"search/{self.number:04d}.js", [script.encode()])
+    def build_files(self) -> Iterator[OutputFile]:
+        """Yield the text, and its words, which are far fewer: a search reads them first."""
+        bodies = [line[line.find("\t") + 1 :] for line in self._lines]
+        words = "\n".join(sorted(set("\n".join([*bodies, *self._names]).lower().split())))
+        names, text = self._names, "\n".join(self._lines)
+        for prefix, parts in (
+            ("w", (f"w{self.number}", None, words)),
+            ("", (self.number, names, text)),
+        ):
+            script = f"register({encode_json(parts)[1:-1]})\n"
+            yield OutputFile(f"search/{prefix}{self.number:04d}.js", [script.encode()])
 
 
 HTML = Format(Layout(1000, 560_000), render_html, has_media=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_MARKDOWN_CHARS = 10_000
 """Longer texts are shown as they are: some take the parser minutes."""
-_MARKUP = re.compile(r"[*_`~|]|\]\(|^[ ]{0,3}(?:>|#|[-+] |[0-9]{1,9}[.)] |---)", re.MULTILINE)
+_BLOCK_MARKUP = re.compile(r"^[ ]{0,3}(?:>|#|[-+] |[0-9]{1,9}[.)] |---)", re.MULTILINE)
 _LINK = re.compile(r"\b(?:https?://|mailto:)[^\s<>\"'“”]*[^\s<>\"'“”.,;:!?)\]}]")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]+\Z", re.IGNORECASE)
 _PARAGRAPHS = re.compile(r"\n\s*\n")
@@ -34,7 +34,7 @@ def format_message(text: str) -> str:
     if not text.strip():
         return ""
     text = reveal(text)
-    if _MARKUP.search(text) and len(text) <= MAX_MARKDOWN_CHARS:
+    if _has_markup(text) and len(text) <= MAX_MARKDOWN_CHARS:
         return str(_get_parser().render(text)).rstrip("\n")
     if "\n" not in text:
         return f'<p dir="auto">{_format_line(text)}</p>'
@@ -42,6 +42,14 @@ def format_message(text: str) -> str:
     return "".join(
         f'<p dir="auto">{_format_line(each).replace(chr(10), "<br>")}</p>' for each in paragraphs
     )
+
+
+def _has_markup(text: str) -> bool:
+    # A regular expression for these signs would take ten times as long.
+    if "*" in text or "_" in text or "`" in text or "~" in text or "|" in text or "](" in text:
+        return True
+    find = _BLOCK_MARKUP.search if "\n" in text else _BLOCK_MARKUP.match
+    return find(text) is not None
 
 
 def _format_line(text: str) -> str:

@@ -35,24 +35,29 @@ def render_text(document: Document) -> Iterator[OutputFile]:
 def _iter_chunks(document: Document) -> Iterator[bytes]:
     facts = "".join(f"{label}: {text}\n" for label, text in document.list_facts())
     yield f"{facts}\n".encode(errors="replace")
+    find_author, format_time = document.people.find_author, document.clock.format
     for page in document.timeline.iter_pages():
-        lines = [_format_event(document, page, event) for _, event in page.events]
+        lines = []
+        for _, event in page.events:
+            person = find_author(event)
+            time = format_time(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
+            text = _describe(document, page, event)
+            # No line but the first may look like an event.
+            lines.append(f"{time}  {person.fqid}  {person.name}: {text}".replace("\n", _INDENT))
         lines.append("")
         yield "\n".join(lines).encode(errors="replace")
 
 
-def _format_event(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
-    person = document.people.find_author(event)
-    time = document.clock.format(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
-    head = f"{time}  {person.fqid}  {person.name}: "
+def _describe(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
+    content = event.content
     if event.event_type == MESSAGE and event.redacted_at is None:
-        text = reveal(get_body(event.content))
-        if not is_plain(event.content) or event.original_content is not None or event.edited_at:
-            text += "".join(f"\n{note}" for note in _list_notes(document, page, event))
+        text = reveal(get_body(content))
+        if not is_plain(content) or event.original_content is not None or event.edited_at:
+            text += "".join([f"\n{note}" for note in _list_notes(document, page, event)])
     elif event.redacted_at is not None:
         text = _describe_redaction(document, page, event)
     elif not (text := describe(event, document.people)):
-        text = reveal(f"{event.event_type} {encode_json(event.content)}")
+        text = reveal(f"{event.event_type} {encode_json(content)}")
     if reactions := page.reactions.pop(event.id, ()):
         groups = group_by_text(list(reactions)).items()
         text += "\n" + "; ".join(
@@ -62,8 +67,7 @@ def _format_event(document: Document, page: TranscriptPage, event: BundleEvent) 
     for redaction in page.redactions.pop(event.id, ()):
         reason = f": {redaction.text}" if redaction.text else ""
         text += f"\n[redacted by {redaction.person.name} {redaction.person.fqid}{reason}]"
-    # No line but the first may look like an event.
-    return head + text.replace("\n", _INDENT)
+    return text
 
 
 def _describe_redaction(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
@@ -97,4 +101,4 @@ def describe_attachment(entry: MediaEntry) -> str:
     return reveal(f"{entry.name} ({entry.mime_type}, {size}, SHA-256 {entry.sha256}{missing})")
 
 
-TEXT = Format(Layout(1000, 2**22), render_text, has_media=False)
+TEXT = Format(Layout(500), render_text, has_media=False)

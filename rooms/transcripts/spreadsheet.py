@@ -14,6 +14,7 @@ from rooms.transcripts.wording import (
     find_unshown,
     format_utc,
     get_body,
+    is_plain,
     reveal,
 )
 from scaiwave.console.columns import Row
@@ -26,6 +27,7 @@ _KEYS = (
     "original_text", "redacted_at", "redacted_by", "redaction_reason", "reply_to", "reactions",
     "attachment_names", "attachment_sha256", "imported_by", "other_content",
 )  # fmt: skip
+_EMPTY = dict.fromkeys(_KEYS)
 
 
 def render_csv(document: Document) -> Iterator[OutputFile]:
@@ -51,28 +53,24 @@ def _iter_rows(document: Document) -> Iterator[Row]:
 
 
 def _build_row(document: Document, page: TranscriptPage, event: BundleEvent) -> Row:
-    person, clock = document.people.find_author(event), document.clock
-    row: dict[str, str | None] = dict.fromkeys(_KEYS)
-    row |= {
+    person = document.people.find_author(event)
+    row: dict[str, str | None] = {
+        **_EMPTY,
         "event_id": event.id,
         "type": event.event_type,
         "time_utc": format_utc(event.origin_ts),
-        "time_local": clock.format(event.origin_ts),
+        "time_local": document.clock.format(event.origin_ts),
         "sender_fqid": person.fqid,
         "sender_name": person.name,
-        "imported_by": person.via,
+        "imported_by": person.via or None,
     }
     is_message = event.event_type == MESSAGE
     if event.redacted_at is not None:
         row["redacted_at"] = event.redacted_at
     elif is_message:
         row["text"] = _join_lines(get_body(event.content))
-        if unshown := find_unshown(event.content):
-            row["other_content"] = reveal(encode_json(unshown))
-        entries = document.media.find(event.content)
-        row["attachment_names"] = " ".join(reveal(entry.name) for entry in entries)
-        row["attachment_sha256"] = " ".join(entry.sha256 for entry in entries)
-        row["reply_to"] = find_reply_target(event)
+        if not is_plain(event.content):
+            _add_parts(row, document, event)
     elif text := describe(event, document.people):
         row["text"] = _join_lines(text)
     if not is_message and event.redacted_at is None:
@@ -92,9 +90,19 @@ def _build_row(document: Document, page: TranscriptPage, event: BundleEvent) -> 
     return row
 
 
+def _add_parts(row: dict[str, str | None], document: Document, event: BundleEvent) -> None:
+    """Fill in what few messages have."""
+    if unshown := find_unshown(event.content):
+        row["other_content"] = reveal(encode_json(unshown))
+    entries = document.media.find(event.content)
+    row["attachment_names"] = " ".join(reveal(entry.name) for entry in entries)
+    row["attachment_sha256"] = " ".join(entry.sha256 for entry in entries)
+    row["reply_to"] = find_reply_target(event)
+
+
 def _join_lines(text: str) -> str:
     """Show line breaks as a sign: a cell is one line, so that every tool agrees about the rows."""
     return reveal(text).replace("\n", " ⏎ ")
 
 
-CSV = Format(Layout(1000, 2**22), render_csv, has_media=False)
+CSV = Format(Layout(500), render_csv, has_media=False)

@@ -13,14 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from rooms.bundle.format import REFERENCE_KEYS, normalize_id
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
-from rooms.bundle.reader import BundleContent
+from rooms.bundle.reader import RoomContent
 from rooms.transcripts.wording import (
     MESSAGE,
     REACTION,
@@ -69,12 +69,12 @@ _FIND_QUOTES = "SELECT quotes.* FROM json_each(?) JOIN quotes ON quotes.id = val
 class Layout(NamedTuple):
     """How a format divides the events: into so many at most, of about so many bytes.
 
-    With `by_day` no page has events of two days; otherwise pages end with a day if that leaves them
-    full enough.
+    Without `max_bytes` their length and their days don't count, and `days` is empty. With `by_day`
+    no page has events of two days; otherwise pages end with a day if that leaves them full enough.
     """
 
     max_events: int
-    max_bytes: int
+    max_bytes: int = 0
     by_day: bool = False
 
 
@@ -168,7 +168,7 @@ class Timeline:
 
     def __init__(
         self,
-        content: BundleContent,
+        content: RoomContent,
         layout: Layout,
         selection: EventSelection,
         clock: Clock,
@@ -238,45 +238,44 @@ class Timeline:
                 chosen[start:end] = b"\1" * (end - start)
         return chosen
 
-    def _is_chosen(self, number: int, event: BundleEvent) -> bool:
-        return self._is_in_window(event) and (self._chosen is None or bool(self._chosen[number]))
-
     def _is_in_window(self, event: BundleEvent) -> bool:
         return self._first_second <= event.origin_ts < self._end_second
+
+    def _keep_chosen(self, rows: list[tuple[int, BundleEvent]]) -> list[tuple[int, BundleEvent]]:
+        if self._selection.window != WHOLE_ROOM:
+            rows = [row for row in rows if self._is_in_window(row[1])]
+        if (chosen := self._chosen) is not None:
+            rows = [row for row in rows if chosen[row[0]]]
+        return rows
 
     # The first pass.
 
     def _build_index(self) -> None:
         pages = _PageBreaks(self._layout)
         everything = self._chosen is None and self._selection.window == WHOLE_ROOM
-        senders = self._content.header.senders
-        find_day, find_author, days = self.clock.find_day, self.people.find_author, self.days
-        number = 0
+        is_weighed = bool(self._layout.max_bytes)
+        find_day, days, number = self.clock.find_day, self.days, 0
+        day, last = Day("", 0), None
         for batch in self._content.iter_batches():
             rows = []
             for number, event in enumerate(batch, number + 1):  # noqa: B020 — goes on counting
-                kind = _KINDS.get(event.event_type)
-                if (
-                    kind is not None
-                    and (target := _find_target(event))
-                    and self._is_in_window(event)
-                ):
-                    content = event.content
-                    text = content.get("emoji") if kind == 1 else content.get("reason")
-                    person = find_author(event)
-                    if kind == 2 and (by := content.get("redacted_by")) in senders:
-                        person = self.people.find(by)
-                    rows.append(
-                        (number, event.id, target, kind, event.origin_ts, person.number,
-                         text if isinstance(text, str) else "")
-                    )  # fmt: skip
-                    if kind:
-                        pages.weight += 100
+                key = REFERENCE_KEYS.get(event.event_type)
+                if key is not None and event.content.get(key) is not None:
+                    row = self._describe_reference(number, event)
+                    if row is not None and self._is_in_window(event):
+                        rows.append(row)
+                        if row[3]:
+                            pages.weight += 100
+                            continue
+                if everything or self._keep_chosen([(number, event)]):
+                    if not is_weighed:
+                        pages.add(number, "", 0)
                         continue
-                if everything or self._is_chosen(number, event):
-                    name = find_day(event.origin_ts)
-                    if (day := days.get(name)) is None:
-                        days[name] = day = Day(event.id, number)
+                    if (name := find_day(event.origin_ts)) != last:
+                        last = name
+                        if (found := days.get(name)) is None:
+                            days[name] = found = Day(event.id, number)
+                        day = found
                     day.events += 1
                     pages.add(number, name, _weigh(event))
             self._database.executemany(_ADD_REF, rows)
@@ -284,30 +283,48 @@ class Timeline:
         self._total = number
         self.page_starts = pages.starts
 
+    def _describe_reference(self, number: int, event: BundleEvent) -> tuple[Any, ...] | None:
+        """Return the row of `refs`."""
+        if (target := _find_target(event)) is None:
+            return None
+        kind, content = _KINDS[event.event_type], event.content
+        text = content.get("emoji") if kind == 1 else content.get("reason")
+        person = self.people.find_author(event)
+        if kind == 2 and (by := content.get("redacted_by")) in self._content.header.senders:
+            person = self.people.find(by)
+        text = text if isinstance(text, str) else ""
+        return number, event.id, target, kind, event.origin_ts, person.number, text
+
     # The second pass.
 
     def iter_pages(self) -> Iterator[TranscriptPage]:
         """Yield the pages in order. A room without events has one, which is empty."""
-        page, ends = TranscriptPage(1), iter([*self.page_starts[1:], 0])
-        end = next(ends)
-        for number, event in self._iter_numbered():
-            if number == end:
-                yield from self._complete(page)
-                page = TranscriptPage(page.number + 1)
-                end = next(ends)
-                self._progress(number, self._total)
-            page.events.append((number, event))
-        yield from self._complete(page)
+        page_number, first, count = 1, 1, 0
+        read: list[BundleEvent] = []
+        for batch in self._content.iter_batches():
+            start = 0
+            while page_number < len(self.page_starts):
+                end = self.page_starts[page_number] - 1 - count
+                if end >= len(batch):
+                    break
+                yield from self._complete(page_number, first, read + batch[start:end])
+                self._progress(count + end, self._total)
+                page_number, first, start, read = page_number + 1, count + end + 1, end, []
+            read += batch[start:]
+            count += len(batch)
+        yield from self._complete(page_number, first, read)
         self.tally.verify()
 
-    def _complete(self, page: TranscriptPage) -> Iterator[TranscriptPage]:
-        """Give the page what refers to its events, and remove events that are shown elsewhere."""
+    def _complete(
+        self, number: int, first: int, events: list[BundleEvent]
+    ) -> Iterator[TranscriptPage]:
+        """Build the page, without events that are shown elsewhere; `first` is the first number."""
+        page, read = TranscriptPage(number), list(enumerate(events, first))
         with _translate_sqlite_errors():
-            read = page.events
-            self.tally.read.update(event.event_type for _, event in read)
-            chosen = [row for row in read if self._is_chosen(*row)]
+            self.tally.read.update([event.event_type for event in events])
+            chosen = self._keep_chosen(read)
             self._add_references(page, chosen)
-            first, last = (read[0][0], read[-1][0]) if read else (0, 0)
+            last = first + len(read) - 1
             merged = {n for (n,) in self._database.execute(_FIND_SHOWN, (first, last))}
             page.events = [row for row in chosen if row[0] not in merged]
             if len(page.events) + len(merged) < len(read):
@@ -321,7 +338,7 @@ class Timeline:
         yield page
         if page.reactions or page.redactions:
             raise RuntimeError(f"Page {page.number} lacks reactions or redactions of its events.")
-        self.tally.shown.update(event.event_type for _, event in page.events)
+        self.tally.shown.update([event.event_type for _, event in page.events])
 
     def _add_references(self, page: TranscriptPage, chosen: list[tuple[int, BundleEvent]]) -> None:
         # Nothing would show what refers to an event that is shown with another one.
@@ -345,16 +362,25 @@ class Timeline:
         self._database.execute(_MARK_SHOWN, (_encode(list(targets)),))
 
     def _add_quotes(self, page: TranscriptPage) -> None:
-        rows = [
-            (event.id, page.number, self.people.find_author(event).number, _make_quote(event))
-            for _, event in page.events
-            if event.id in page.replies
-        ]
-        self._database.executemany("INSERT OR IGNORE INTO quotes VALUES (?, ?, ?, ?)", rows)
+        if replies := page.replies:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO quotes VALUES (?, ?, ?, ?)",
+                [
+                    (
+                        event.id,
+                        page.number,
+                        self.people.find_author(event).number,
+                        _make_quote(event),
+                    )
+                    for _, event in page.events
+                    if event.id in replies
+                ],
+            )
+        key = REFERENCE_KEYS[MESSAGE]
         targets = [
             target
             for _, event in page.events
-            if event.event_type == MESSAGE and (target := _find_target(event))
+            if key in event.content and (target := find_reply_target(event))
         ]
         for event_id, number, who, text in self._database.execute(
             _FIND_QUOTES, (_encode(targets),)
@@ -381,8 +407,9 @@ class _PageBreaks:
             if self._layout.by_day:
                 self._start(number, 0, 0)
         self._day = day
+        limit = self._layout.max_bytes
         if self._events == self._layout.max_events or (
-            self._events and self.weight + weight > self._layout.max_bytes
+            limit and self._events and self.weight + weight > limit
         ):
             enough = self._layout.max_events * _MIN_WHOLE_DAYS
             if self._day_start > self.starts[-1] and self._events_before_day >= enough:

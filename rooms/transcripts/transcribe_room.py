@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,21 +22,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from django.conf import settings
 
+from federation.keys.signing import VerifyingKey
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
+from rooms.bundle.chain_files import ChainContent, find_chain, open_chain_files, open_link
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import format_timestamp
-from rooms.bundle.reader import BundleContent, read_bundle
-from rooms.bundle.signature import (
-    SignatureDocument,
-    Signer,
-    VerificationStatus,
-    verify_signature,
-)
-from rooms.errors import BundleError, BundleNotVerified, ReasonMissing
+from rooms.bundle.reader import BundleContent, RoomContent, read_bundle
+from rooms.bundle.signature import Signer
+from rooms.errors import BundleError, ReasonMissing
 from rooms.exports.existing import read_header
 from rooms.exports.export_room import RoomExport, export_room, load_signer
-from rooms.imports.verify_bundle import load_keys
+from rooms.imports.verify_bundle import load_keys, verify_signatures
 from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
 from rooms.transcripts.wording import TranscriptMedia, encode_json
@@ -74,7 +71,7 @@ _UNLIMITED = 2**63
 class TranscriptSource:
     """A bundle to read, and what is known of it. `signer` signs the record, unless it is None."""
 
-    content: BundleContent
+    content: RoomContent
     facts: Row
     sentence: str
     signer: Signer | None = None
@@ -181,41 +178,29 @@ def transcribe_bundle(
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> TranscriptResult:
-    """Write the transcript of a bundle, which is verified first. Needs no database and no network.
+    """Write the transcript of a bundle, or of the room after a chain, which are verified first.
 
-    Raises `BundleError`, `BundleNotVerified` for a wrong signature, and the errors of
-    `transcribe_room` about the directory.
+    `path` is a whole bundle, a directory with a chain, or the last link to read. Needs no database
+    and no network. Raises `BundleError`, `BundleNotVerified` for a wrong signature, `UsageError` if
+    it can't be read, and the errors of `transcribe_room` about the directory.
     """
     _check_target(target, overwrite=overwrite)
     keys = load_keys(None, key, descriptor)
     with ExitStack() as stack:
-        file = stack.enter_context(_open_bundle(path))
         try:
-            with progress_factory("Checking") as progress:
-                bundle = stack.enter_context(
-                    read_bundle(file, max_bytes=max_bytes, cut_references=True, progress=progress)
+            source = _open_bundle(stack, path, keys, max_bytes, progress_factory)
+            with _translate_errors(target):
+                return _write(
+                    source,
+                    options,
+                    target=target,
+                    overwrite=overwrite,
+                    now=now,
+                    progress_factory=progress_factory,
                 )
         except BundleError as error:
             error.fix = error.advice
             raise
-        verification = verify_signature(bundle.signature, keys)
-        if verification.status is VerificationStatus.WRONG:
-            raise BundleNotVerified(
-                f"The bundle's signature is not valid. {verification.reason}",
-                fix="Do not rely on it. Get the bundle again.",
-            )
-        source = _describe_bundle(
-            bundle.content, bundle.manifest_sha256, bundle.signature, verification.status
-        )
-        with _translate_errors(target):
-            return _write(
-                source,
-                options,
-                target=target,
-                overwrite=overwrite,
-                now=now,
-                progress_factory=progress_factory,
-            )
 
 
 def download_transcript(
@@ -307,34 +292,44 @@ def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> Trans
     return TranscriptSource(BundleContent(header, archive), facts, sentence, signer)
 
 
-def _open_bundle(path: Path) -> BinaryIO:
-    try:
-        if not path.is_file():
-            raise UsageError(
-                f"Not a bundle: {path} is not a regular file.", fix="Name a bundle, a ZIP file."
-            )
-        return path.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"Can't read {path}: {error.strerror}.", fix="Name a readable bundle."
-        ) from None
-
-
-def _describe_bundle(
-    content: BundleContent,
-    manifest_sha256: str,
-    signature: SignatureDocument | None,
-    status: VerificationStatus,
+def _open_bundle(
+    stack: ExitStack,
+    path: Path,
+    keys: Mapping[str, VerifyingKey],
+    max_bytes: int,
+    progress_factory: ProgressFactory,
 ) -> TranscriptSource:
-    facts = {
+    """Verify a bundle, or the chain of a directory or of a link; `stack` closes it."""
+    files = find_chain(path)
+    if path.is_dir() or len(files) > 1:
+        chain = stack.enter_context(
+            open_chain_files(files, max_bytes=max_bytes, progress_factory=progress_factory)
+        )
+        bundles = {link.name: link.bundle for link in chain.links}
+        content: RoomContent = ChainContent(chain)
+    else:
+        file = stack.enter_context(open_link(path))
+        with progress_factory("Checking") as progress:
+            bundle = stack.enter_context(
+                read_bundle(file, max_bytes=max_bytes, cut_references=True, progress=progress)
+            )
+        bundles, content = {str(path): bundle}, bundle.content
+    status = verify_signatures({name: bundle.signature for name, bundle in bundles.items()}, keys)
+    last = list(bundles.values())[-1]
+    facts: Row = {
         "kind": "bundle",
         "server_name": content.header.server_name,
         "exported_at": content.header.exported_at,
-        "manifest_sha256": manifest_sha256,
+        "manifest_sha256": last.manifest_sha256,
         "signature": status.value,
-        "key_id": signature.key_id if signature else None,
+        "key_id": last.signature.key_id if last.signature else None,
     }
-    sentence = f"a bundle, manifest SHA-256 {manifest_sha256}, signature: {status.value}"
+    what = "a bundle"
+    if isinstance(content, ChainContent):
+        facts["kind"] = "chain"
+        facts["links"] = [bundle.manifest_sha256 for bundle in bundles.values()]
+        what = f"a chain of {pluralize(len(bundles), 'bundle')}"
+    sentence = f"{what}, manifest SHA-256 {last.manifest_sha256}, signature: {status.value}"
     return TranscriptSource(content, facts, sentence)
 
 

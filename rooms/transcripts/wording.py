@@ -37,6 +37,8 @@ _MEMBERSHIPS = {
 
 def reveal(text: str) -> str:
     """Make characters visible that would hide, reorder or break the text around them."""
+    if text.isprintable():  # Most texts are, and this is faster.
+        return text
     return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
 
 
@@ -122,15 +124,24 @@ class Authors:
         return person
 
 
+_MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60)]
+
+
 class Clock:
     """Times of events in a time zone."""
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
-        self._day, self._day_start, self._day_end = "", 0, 0
+        # The last day: its first second, the one after it, its name, and its offset. Threads share
+        # a clock, so it is replaced as a whole.
+        self._last = (0, 0, "", "")
 
     def format(self, second: int) -> str:
         """Return RFC 3339 with the offset; the number if the calendar has no such time."""
+        start, _, day, offset = self._find(second)
+        if offset:
+            minutes, seconds = divmod(second - start, 60)
+            return f"{day}T{_MINUTES[minutes]}:{seconds:02}{offset}"
         try:
             return datetime.fromtimestamp(second, self.zone).isoformat()
         except (OverflowError, OSError, ValueError):
@@ -144,16 +155,24 @@ class Clock:
 
     def find_day(self, second: int) -> str:
         """Return a day such as 2026-11-24; empty if the calendar has no such day."""
-        if not self._day_start <= second < self._day_end:
-            try:
-                now = datetime.fromtimestamp(second, self.zone)
-                start = now.replace(hour=0, minute=0, second=0, fold=0)
-                self._day_start = int(start.timestamp())
-                self._day_end = int((start + timedelta(days=1)).timestamp())
-                self._day = start.date().isoformat()
-            except (OverflowError, OSError, ValueError):
-                return ""
-        return self._day
+        return self._find(second)[2]
+
+    def _find(self, second: int) -> tuple[int, int, str, str]:
+        last = self._last
+        if last[0] <= second < last[1]:
+            return last
+        try:
+            now = datetime.fromtimestamp(second, self.zone)
+            start = now.replace(hour=0, minute=0, second=0, fold=0)
+            end = start + timedelta(days=1)
+            first, after = int(start.timestamp()), int(end.timestamp())
+        except (OverflowError, OSError, ValueError):
+            return (0, 0, "", "")
+        # A day on which the offset changes has none.
+        is_even = start.utcoffset() == end.utcoffset()
+        offset = start.isoformat()[19:] if is_even and first <= second < after else ""
+        self._last = last = (first, after, start.date().isoformat(), offset)
+        return last
 
 
 _UTC_CLOCK = Clock(UTC)

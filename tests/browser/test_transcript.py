@@ -146,8 +146,14 @@ def test_success_search_over_all_pages(browser: Browser, tmp_path: Path) -> None
     events.append(make_message(11_200, "a needle"))
     offline = OfflinePage(browser, write(make_sample(events), "html", tmp_path))
     page = offline.open("index.html")
-    page.fill("#q", "needle")
+    texts: list[str] = []
+    page.on("request", lambda request: texts.extend(re.findall("search/([0-9]+)", request.url)))
+    page.fill("#q", "haystack")
+    page.locator("#results [role=status]").get_by_text("Nothing found").wait_for()
+    assert texts == []
+    page.fill("#q", "NEEDLE a")
     page.locator("#results [role=status]").get_by_text("1 event found").wait_for()
+    assert texts == ["0002"]  # The lists of words show that no other one has it.
     page.locator("#results a").click()
     page.wait_for_url(re.compile(f"p0012.html#e-{make_uid(0x1000 + 11_200)}"))
     page.fill("#q", "message")

@@ -32,18 +32,25 @@ class Command(OperatorCommand):
         "scaiwave room transcript lobby --tenant acme --output lobby",
         "scaiwave room transcript lobby --tenant acme --format csv --output lobby-csv",
         "scaiwave room transcript --bundle lobby.zip --format rsmf --output lobby-rsmf",
+        "scaiwave room transcript --bundle /srv/bundles/<room-id> --output lobby",
     )
     help = (
         "Write a transcript of a room, or of a bundle: a directory with HTML pages, plain text, "
-        "CSV or RSMF 2.0, and a record of all events in it. A bundle is verified first, and needs "
-        "no database."
+        "CSV or RSMF 2.0, and a record of all events in it. A bundle, or a chain of a bundle and "
+        "its increments, is verified first, and needs no database."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("room", nargs="?", help="room (ID or alias)")
         add("--tenant", help="tenant (slug, ID or ScaiKey ID)")
-        add("--bundle", type=Path, metavar="FILE", help="bundle to read instead of a room")
+        add(
+            "--bundle",
+            type=Path,
+            metavar="PATH",
+            help="bundle to read instead of a room; with increments: their directory, or the last "
+            "one to read",
+        )
         add("--output", type=Path, metavar="DIR", required=True, help="directory to create")
         add("--force", action="store_true", help="replace an existing transcript")
         add("--format", choices=tuple(FORMATS), default="html", help="format (default: html)")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from rooms.bundle.chain import find_chains
+from rooms.bundle.chain_files import find_chains
 from rooms.bundle.format import MIB
 from rooms.imports.verify_bundle import verify_bundle, verify_chain
 from rooms.management.bundle_io import (

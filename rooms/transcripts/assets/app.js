@@ -10,27 +10,34 @@
   const loaded = new Map(), waiting = new Map();
   let run = 0, timer = 0;
 
-  window.register = (number, names, text) => {
-    const shard = { names, text, lowerNames: names.map(fold) };
-    loaded.set(number, shard);
-    waiting.get(number)?.(shard);
-    waiting.delete(number);
+  window.register = (key, names, text) => {
+    const part = { names, text, lowerNames: names?.map(fold) };
+    loaded.set(`${key}`, part);
+    waiting.get(`${key}`)?.(part);
+    waiting.delete(`${key}`);
   };
 
   function fold(text) {
     return text.toLowerCase();
   }
 
-  function load(number) {
-    if (loaded.has(number)) return Promise.resolve(loaded.get(number));
+  function load(number, prefix = "") {
+    const key = `${prefix}${number}`;
+    if (loaded.has(key)) return Promise.resolve(loaded.get(key));
     return new Promise((resolve, reject) => {
-      waiting.set(number, resolve);
+      waiting.set(key, resolve);
       const script = document.createElement("script");
       script.nonce = nonce;
-      script.src = `search/${String(number).padStart(4, "0")}.js`;
+      script.src = `search/${prefix}${String(number).padStart(4, "0")}.js`;
       script.onerror = () => reject(new Error(script.src));
       document.head.append(script);
     });
+  }
+
+  // Load the text of some pages, unless their list of words shows that a word is not in it.
+  async function loadText(number, words) {
+    const list = (await load(number, "w")).text;
+    return words.every((word) => list.includes(word)) ? load(number) : null;
   }
 
   // Yield the lines with all words, where a word may be in the name of the author.
@@ -140,7 +147,7 @@
     const queue = [];
     for (let number = 1; number <= shardCount; number += 1) {
       for (let next = queue.length; next < number + PARALLEL - 1 && next < shardCount; next += 1) {
-        queue.push(load(next + 1));
+        queue.push(loadText(next + 1, words));
       }
       let shard;
       try {
@@ -150,7 +157,7 @@
         return;
       }
       if (own !== run) return;
-      for (const hit of findLines(shard, words)) {
+      for (const hit of shard ? findLines(shard, words) : []) {
         list.append(makeItem(hit, words));
         count += 1;
         if (count === limit) {

@@ -20,10 +20,11 @@ from django.core.files.storage import default_storage
 from django.db.models import Max
 from hypothesis import strategies as st
 
-from rooms.bundle.chain import iter_merged, open_chain
+from rooms.bundle.chain import open_chain
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import ExportOptions, load_signer, start_export
 from rooms.exports.increments import start_increment
+from rooms.exports.merge_bundles import iter_merged
 from rooms.imports.append_link import AppendResult, append_link
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import FOLLOWED_FIELDS, import_room

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
 
@@ -27,10 +28,11 @@ from rooms.errors import (
 )
 from rooms.exports.export_rooms import ChainOptions, ExportOutcome, export_rooms
 from rooms.imports.append_link import AppendResult, LocalChanges, import_chain
-from rooms.models import Event, Media, Room, RoomImport
+from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import UsageError
+from tenants.models import Tenant
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
     ACTS,
@@ -311,6 +313,77 @@ def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ImportRunning):
         pair.append(link)
     assert not pair.append(link).applied
+
+
+def list_stored(tenant: Tenant) -> list[str]:
+    """Return the hashes of the files of a tenant in the store, which must be those of its rows."""
+    rows = [media.sha256 for media in Media.objects.filter(tenant=tenant).order_by("sha256")]
+    try:
+        _, files = default_storage.listdir(f"tenant/{tenant.pk}")
+    except FileNotFoundError:
+        files = []
+    assert sorted(files) == rows
+    return rows
+
+
+@pytest.fixture
+def pair_with_file(pair: Copy) -> Copy:
+    """A pair whose rooms have a file, and a link that removes it."""
+    pair.life.do("attach", 0, {"text": "a file"})
+    pair.append(pair.end_day())
+    assert len(list_stored(pair.home.tenant)) == 1
+    pair.life.do("detach", 0, {})
+    return pair
+
+
+@database
+def test_success_files_go_with_their_last_room(pair_with_file: Copy) -> None:
+    pair, link = pair_with_file, pair_with_file.end_day()
+    pair.append(link, dry_run=True)
+    assert len(list_stored(pair.home.tenant)) == 1
+    assert pair.append(link).media_removed == 1
+    assert list_stored(pair.home.tenant) == []
+    assert not ImportIntent.objects.exists()
+    # The same file may come again.
+    pair.life.do("attach", 0, {"text": "a file"})
+    pair.append(pair.end_day())
+    assert len(list_stored(pair.home.tenant)) == 1
+
+
+@database
+@pytest.mark.parametrize("keeper", ["another room", "another name", "from before the room"])
+def test_success_files_that_are_used_stay(pair_with_file: Copy, keeper: str) -> None:
+    pair = pair_with_file
+    media = Media.objects.get(tenant=pair.home.tenant)
+    if keeper == "from before the room":
+        Media.objects.filter(pk=media.pk).update(created_at=START - timedelta(days=1))
+    else:
+        is_here = keeper == "another name"
+        room = (
+            pair.room if is_here else row_factories.make_room(pair.home.workspace, pair.home.anna)
+        )
+        RoomMedia.objects.create(
+            tenant=pair.home.tenant, room=room, media=media, name="mine.txt", created_at=START
+        )
+    assert pair.append(pair.end_day()).media_removed == 1
+    assert list_stored(pair.home.tenant) == [media.sha256]
+
+
+@database
+def test_success_files_of_an_interrupted_import_go_later(
+    pair_with_file: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, link = pair_with_file, pair_with_file.end_day()
+
+    def end(intent: ImportIntent) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rooms.imports.append_link.delete_released", end)
+    with pytest.raises(KeyboardInterrupt):
+        pair.append(link)
+    assert not Media.objects.filter(tenant=pair.home.tenant).exists()
+    assert not pair.append(link).applied
+    assert list_stored(pair.home.tenant) == []
 
 
 @database

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from django.db import connection
 
 from federation.models import ServerKey
-from rooms.bundle.chain import find_chain
+from rooms.bundle.chain_files import find_chain
 from rooms.bundle.reader import read_bundle
 from rooms.errors import (
     BundleChainGap,
@@ -19,6 +21,7 @@ from rooms.errors import (
     BundleVersion,
 )
 from rooms.imports.import_room import import_room
+from rooms.imports.verify_bundle import verify_chain
 from rooms.models import Event
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.operators import get_host_operator
@@ -75,6 +78,22 @@ def test_fail_verify_one_unsigned_link(life: Life) -> None:
     assert (chain["valid"], chain["signature"]) == (True, "unsigned")
     with pytest.raises(BundleNotVerified):
         run_command(*words, "--require-signature")
+
+
+def test_fail_verify_one_wrong_signature(life: Life) -> None:
+    link = life.links()[2]
+    with zipfile.ZipFile(link) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    document = json.loads(entries["signature.json"])
+    document["signature"] = base64.b64encode(bytes(64)).decode()
+    with zipfile.ZipFile(link, "w") as archive:
+        for name, data in {**entries, "signature.json": json.dumps(document).encode()}.items():
+            archive.writestr(name, data)
+    found = verify_chain(
+        operator=get_host_operator(), files=find_chain(life.directory), max_bytes=MAX_BYTES
+    )
+    assert found.sentence == "The chain of 4 bundles is complete, but a signature is wrong."
+    assert found.error is not None
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])

@@ -21,10 +21,12 @@ from rooms.errors import (
     BundleError,
     BundleNotZip,
     ExportRefused,
+    ExportRunning,
 )
 from rooms.exports import increments
 from rooms.exports.chain_cache import NAME
 from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.exports.sinks import lock_directory
 from rooms.models import Event, Room
 from scaiwave.core.errors import FileExists, UsageError
 from tests.concurrency import run_concurrently
@@ -253,6 +255,38 @@ def test_fail_two_exporters(life: Life, tmp_path: Path) -> None:
     assert export_link(life, target, links)
     with pytest.raises(FileExists):
         export_link(life, target, links)
+
+
+def test_fail_two_exporters_at_once(life: Life, tmp_path: Path) -> None:
+    """While one compares the chain, no other one may begin a link that follows the same bundle."""
+    directory = tmp_path / "all"
+    export_all(life, directory)
+    life.do("touch", 4, {"text": "x"})
+    life.day += 1
+    base = directory / str(life.room.pk) / "0000.zip"
+    words = ("--since-bundle", str(base), "--output", str(base.with_name("0001.zip")))
+    is_locked, was_refused = threading.Event(), threading.Event()
+
+    def export_first() -> None:
+        with lock_directory(base.parent, room=life.room):
+            is_locked.set()
+            assert was_refused.wait(30)
+
+    def export_meanwhile() -> None:
+        assert is_locked.wait(30)
+        try:
+            with pytest.raises(ExportRunning, match=f"Another export into {base.parent} is in"):
+                run_export(life, *words)
+            (row,) = export_all(life, directory).rooms
+            assert (row["outcome"], row["file"]) == ("failed", None)
+            assert "is in progress" in row["reason"]
+        finally:
+            was_refused.set()
+
+    run_concurrently(export_first, export_meanwhile)
+    assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
+    assert [row["outcome"] for row in export_all(life, directory).rooms] == ["exported"]
+    assert value(merge(sorted(base.parent.glob("*.zip")))) == value(export_whole(life))
 
 
 def run_export(life: Life, *words: str) -> Any:

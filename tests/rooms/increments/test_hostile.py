@@ -26,6 +26,7 @@ from tests.rooms.bundle.factories import (
 from tests.rooms.increments.histories import Life, append, import_whole, merge, read_manifest
 from tests.rooms.increments.test_append import Copy, import_directory
 from tests.rooms.test_round_trip import a_home
+from tests.rooms.transcripts.test_transcribe_room import transcribe_file
 from tests.scaiwave import row_factories
 
 Json = dict[str, Any]
@@ -199,12 +200,13 @@ def is_refused(call: Callable[[], object]) -> bool:
     return False
 
 
-def test_fail_forged(pair: Copy) -> None:
+def test_fail_forged(pair: Copy, tmp_path: Path) -> None:
     before, link = snapshot(pair), pair.life.links()[1]
     original = link.read_bytes()
     for name, edit in {**FORGED, **ONLY_IN_CHAIN}.items():
         forge(pair, edit)
         assert is_refused(lambda: merge(pair.life.links())), name
+        assert is_refused(lambda: transcribe_file(pair.life.directory, tmp_path / "out")), name
         assert is_refused(lambda: import_directory(pair.home, pair.life.directory)), name
         if name in FORGED:
             assert is_refused(lambda: append(pair.home, link)), name

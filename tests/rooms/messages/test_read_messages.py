@@ -81,6 +81,24 @@ def test_success_who_may_read(
         assert (page_of(lobby) in page) is (status == HTTPStatus.OK)
 
 
+@pytest.mark.parametrize("is_superuser", [False, True])
+def test_success_a_transcript_takes_more_than_the_right_to_read(
+    is_superuser: bool, lobby: Room
+) -> None:
+    """Pages of messages are limited in number. A transcript has a whole room, as an export has."""
+    client = sign_in("view_room", "view_content", is_superuser=is_superuser)
+    act = reverse("admin:act", args=["room-transcript", lobby.pk])
+    page = client.get(reverse("admin:rooms_room_change", args=[lobby.pk])).content.decode()
+    assert page_of(lobby) in page
+    assert (act in page) is is_superuser
+    values = {"reason": "ticket 7", "format": "text", "time_zone": "UTC"}
+    status = HTTPStatus.OK if is_superuser else HTTPStatus.FORBIDDEN
+    assert client.get(act).status_code == status
+    if not is_superuser:
+        assert client.post(act, values).status_code == status
+        assert not AuditEntry.objects.filter(action="export-room").exists()
+
+
 def test_fail_an_auditor(lobby: Room) -> None:
     client = sign_in("view_room", "view_content", is_auditor=True)
     for answer in (client.get(page_of(lobby)), client.post(page_of(lobby), {"reason": "ticket 7"})):

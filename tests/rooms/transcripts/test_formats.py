@@ -43,7 +43,7 @@ from tests.rooms.transcripts.factories import (
 KEPT = Path(__file__).with_name("golden")
 FORMATS = ("html", "text", "csv", "rsmf")
 NAMES = {
-    "html": ("index.html", "p0001.html", "search/0001.js", "transcript.json"),
+    "html": ("index.html", "p0001.html", "search/0001.js", "search/w0001.js", "transcript.json"),
     "text": ("transcript.txt",),
     "csv": ("transcript.csv",),
     "rsmf": ("load.csv", f"{make_uid(1)}-2025-11-25.rsmf"),

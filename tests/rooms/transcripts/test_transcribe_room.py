@@ -247,10 +247,10 @@ HANG = """
 import time
 from rooms.transcripts import timeline
 complete = timeline.Timeline._complete
-def slow(self, page):
-    if page.number == 3:
+def slow(self, number, *rest):
+    if number == 3:
         time.sleep(60)
-    return complete(self, page)
+    return complete(self, number, *rest)
 timeline.Timeline._complete = slow
 """
 
