@@ -48,6 +48,15 @@ _MESSAGE_TYPES = {"Default", "Reply", "20", "21", "23", "ChatInputCommand", "Con
                   "ThreadStarterMessage", ""}  # fmt: skip
 _SYSTEM_TYPES = {"Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage",
                  "GuildMemberJoin", "ThreadCreated", "RecipientAdd", "RecipientRemove"}  # fmt: skip
+# What the exporter has no names for, by https://docs.discord.com/developers/resources/message.
+_NUMBERED_TYPES = {
+    "8": "Boosted the server.", "9": "Boosted the server to level 1.",
+    "10": "Boosted the server to level 2.", "11": "Boosted the server to level 3.",
+    "12": "Followed a channel:", "22": "Invited to add people.",
+    "24": "Blocked by a rule of moderation:", "25": "Subscribed to a role:",
+    "27": "Started a stage:", "28": "Ended a stage:", "29": "Became a speaker.",
+    "31": "Changed the topic of a stage:", "46": "Results of a poll:",
+}  # fmt: skip
 _DIRECT = {"DirectTextChat": "dm"}
 
 
@@ -67,6 +76,9 @@ class DiscordReader:
         self._only = only
         self._text = DiscordText(self._get_name, self._get_channel)
         self._parts: dict[str, list[str]] = {}
+        self._avatars: set[str] = set()
+        # Files that no bundle contains, unless something else refers to them.
+        self._left_out: dict[str, str] = {}
         guilds: set[str] = set()
         for name in sorted(files.sizes):
             if name.lower().endswith(".json") or len(files.sizes) == 1:
@@ -82,7 +94,7 @@ class DiscordReader:
     def _read_head(self, name: str, guilds: set[str]) -> None:
         """Read what comes before the messages."""
         head: dict[str, Any] = {}
-        stream = JsonStream(self._files.iter_chunks(name), max_bytes=2**20)
+        stream = JsonStream(self._files.peek_chunks(name), max_bytes=2**20)
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 if key == "messages":
@@ -92,9 +104,11 @@ class DiscordReader:
             pass  # The messages are read, and a damaged file is reported, later.
         guild, channel = head.get("guild"), head.get("channel")
         if not isinstance(guild, dict) or not isinstance(channel, dict):
-            loss = "file that is not an export of a channel"
-            self._accounts.lose(Place(self._files.number(name), 0), OTHER, loss)
+            # It may be an attachment.
+            self._left_out[name] = "file that is not an export of a channel"
             return
+        for value, loss in ((guild, "picture of a server"), (channel, "picture of a channel")):
+            self._lose_picture(value.get("iconUrl"), name, loss)
         guilds.add(clean_text(guild.get("id"), _MAX_ID_CHARS))
         channel_id = clean_text(channel.get("id"), _MAX_ID_CHARS) or name
         self._parts.setdefault(channel_id, []).append(name)
@@ -111,9 +125,12 @@ class DiscordReader:
     def iter_portions(self) -> Iterator[Portion]:
         for channel_id, names in sorted(self._parts.items()):
             yield self._iter_events(self.rooms[channel_id], names)
+        for path, loss in self._left_out.items():
+            self._files.lose(path, loss)
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         is_selected = room.matches(self._only)
+        self._avatars.clear()
         for name in names:
             for place, row in self._iter_messages(name):
                 if not isinstance(row, dict):
@@ -146,18 +163,18 @@ class DiscordReader:
         kind = clean_text(row.get("type"), 60)
         if (at := parse_snowflake(message_id)) is None:
             at = parse_time(row.get("timestamp"))
-        author = self._add_person(row.get("author"))
+        author = self._add_person(row.get("author"), name)
         event = SourceEvent(message_id or str(at), at, author, place)
         if row.get("mentions"):
             people = self._rows.list_objects(place, row, "mentions", OTHER)
-            event.mentions = [self._add_person(person) for person in people]
+            event.mentions = [self._add_person(person, name) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
         if row.get("isPinned") is True:
             event.pinned_by = author
         event.files = self._list_files(place, row, name)
         if row.get("reactions"):
-            event.reactions = self._list_reactions(place, row)
+            event.reactions = self._list_reactions(place, row, name)
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
         self._set_kind(event, row, kind)
@@ -176,8 +193,8 @@ class DiscordReader:
         at = parse_snowflake(target)
         if target and at is not None and channel in ("", room.id):
             event.reply_to, event.reply_at = target, at
-        elif kind == "Reply":
-            self._accounts.note(event.place, "reply to a message of another channel")
+        elif target:
+            self._accounts.note(event.place, "reference to a message of another channel")
 
     def _set_kind(self, event: SourceEvent, row: dict[str, Any], kind: str) -> None:
         members = {"RecipientAdd": "join", "RecipientRemove": "leave", "GuildMemberJoin": "join"}
@@ -196,6 +213,9 @@ class DiscordReader:
                 minutes = (ended - event.at) // 60_000_000
                 event.body = f"{event.body} ({minutes:,} minutes)".strip()
             event.body = event.body or kind
+        elif kind in _NUMBERED_TYPES:
+            event.msgtype = model.SYSTEM
+            event.body = " ".join(filter(None, (_NUMBERED_TYPES[kind], event.body)))
         elif kind not in _MESSAGE_TYPES:
             event.msgtype = model.SYSTEM
             event.body = event.body or f"Message of the type {escape(kind)}"
@@ -204,29 +224,37 @@ class DiscordReader:
     def _build_body(self, event: SourceEvent, row: dict[str, Any], name: str) -> str:
         place = event.place
         parts = [self._convert(clean_text(row.get("content")), event)]
+        self._lose_emoji(row.get("inlineEmojis"), name)
         interaction = row.get("interaction")
         if isinstance(interaction, dict):
-            person = self._add_person(interaction.get("user"))
+            person = self._add_person(interaction.get("user"), name)
             command = escape(clean_text(interaction.get("name"), 100))
             parts.insert(0, f"*{escape(self._get_name(person))} used /{command}*")
         if row.get("embeds"):
-            parts += self._describe_embeds(event, row)
+            parts += self._describe_embeds(event, row, name)
         forwarded = row.get("forwardedMessage")
         if isinstance(forwarded, dict):
             inner = [self._convert(clean_text(forwarded.get("content")), event)]
-            inner += self._describe_embeds(event, forwarded)
+            inner += self._describe_embeds(event, forwarded, name)
             event.files += self._list_files(place, forwarded, name)
             parts.append("Forwarded:\n" + quote("\n".join(filter(None, inner))))
         if row.get("components"):
-            parts += self._describe_components(place, row, 0)
+            parts += self._describe_components(place, row, name, 0)
         if isinstance(poll := row.get("poll"), dict):
             parts.append(self._describe_poll(place, poll))
         return "\n".join(filter(None, parts))
 
-    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any]) -> list[str]:
+    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any], name: str) -> list[str]:
         place, texts = event.place, []
         for embed in self._rows.list_objects(place, row, "embeds", OTHER):
             author, footer = embed.get("author"), embed.get("footer")
+            image = embed.get("image")
+            picture = ""
+            if isinstance(image, dict) and self._find_file(image.get("url"), name) is None:
+                picture = link(strip_query(image.get("canonicalUrl") or image.get("url")), "[image]")
+            for value in _only_objects([author, footer]):
+                self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
+            self._lose_emoji(embed.get("inlineEmojis"), name)
             fields = self._rows.list_objects(place, embed, "fields", OTHER)
             url = clean_text(embed.get("url"), 2000)
             title = self._convert(clean_text(embed.get("title")), event)
@@ -234,12 +262,15 @@ class DiscordReader:
                 url = ""
             texts.append(
                 format_card(
-                    author=escape(_get(author, "name")),
+                    author=link(_get(author, "url"), escape(_get(author, "name"))),
                     title=title,
                     url=url,
-                    text=self._convert(clean_text(embed.get("description")), event),
+                    text="\n".join(
+                        filter(None, (self._convert(_get(embed, "description"), event), picture))
+                    ),
                     fields=[
-                        (clean_text(field.get("name")), clean_text(field.get("value")))
+                        (self._convert(_get(field, "name"), event),
+                         self._convert(_get(field, "value"), event))
                         for field in fields
                     ],
                     footer=escape(_get(footer, "text")),
@@ -247,13 +278,16 @@ class DiscordReader:
             )
         return texts
 
-    def _describe_components(self, place: Place, row: dict[str, Any], depth: int) -> list[str]:
+    def _describe_components(
+        self, place: Place, row: dict[str, Any], name: str, depth: int
+    ) -> list[str]:
         labels = []
         for component in self._rows.list_objects(place, row, "components", OTHER):
             if label := clean_text(component.get("label"), 200):
                 labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
+            self._lose_emoji([component.get("emoji")], name)
             if depth < 10:
-                labels += self._describe_components(place, component, depth + 1)
+                labels += self._describe_components(place, component, name, depth + 1)
         return [" ".join(labels)] if labels else []
 
     def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
@@ -276,30 +310,38 @@ class DiscordReader:
     def _get_channel(self, channel: str) -> str:
         return self.rooms[channel].name if channel in self.rooms else ""
 
-    def _add_person(self, value: object) -> str:
+    def _add_person(self, value: object, source: str) -> str:
         user = value if isinstance(value, dict) else {}
         person = clean_text(user.get("id"), _MAX_ID_CHARS)
+        if (address := user.get("avatarUrl")) is not None:
+            address = clean_text(address, 2000)
+            if address not in self._avatars:
+                # Each channel may have files of its own, with other copies.
+                self._avatars.add(address)
+                self._lose_picture(address, source, "picture of a person, of which no room needs this copy")
         if person not in self.people:
             name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
-            avatar = strip_query(user.get("avatarUrl"))
+            avatar = strip_query(address)
             self.people[person] = SourcePerson(
-                person, name or person or "Unknown", "", avatar, is_bot=user.get("isBot") is True
-            )
+                person, name or person or "Unknown", "", avatar, user.get("isBot") is True,
+                self._find_file(address, source),
+            )  # fmt: skip
         return person
 
-    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[Reaction]:
+    def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[Reaction]:
         reactions = []
         for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
             emoji = reaction.get("emoji")
-            name = _get(emoji, "name")[:100]
-            is_custom = _get(emoji, "id") not in ("", "0") or name.isascii()
+            label = _get(emoji, "name")[:100]
+            self._lose_emoji([emoji], name)
+            is_custom = _get(emoji, "id") not in ("", "0") or label.isascii()
             users = self._rows.list_objects(place, reaction, "users", REACTIONS)
             if is_custom:
                 self._accounts.note(
                     place, "custom or unknown emoji, carried as its name", len(users)
                 )
-            shown = f":{name}:" if is_custom else name
-            reactions += [Reaction(shown, self._add_person(user)) for user in users]
+            shown = f":{label}:" if is_custom else label
+            reactions += [Reaction(shown, self._add_person(user, name)) for user in users]
             count = reaction.get("count")
             if isinstance(count, int) and count > len(users):
                 loss = "reaction without its author"
@@ -336,16 +378,29 @@ class DiscordReader:
             self._accounts.note(place, loss, len(lost))
         return list(found.values())
 
+    def _find_file(self, url: object, source: str) -> str | None:
+        """Return the file of an address: with `--media` it is relative to the JSON file."""
+        address = clean_text(url, 2000)
+        if not address or "://" in address:
+            return None
+        relative = address.replace("\\", "/").removeprefix("./")
+        directory = source.rpartition("/")[0]
+        paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
+        return self._files.find(*paths, relative, unquote(relative))
+
+    def _lose_emoji(self, emojis: object, source: str) -> None:
+        for emoji in _only_objects(emojis):
+            self._lose_picture(emoji.get("imageUrl"), source, "picture of an emoji")
+
+    def _lose_picture(self, url: object, source: str, loss: str) -> None:
+        """Remember a picture that no bundle contains, to report it if nothing else refers to it."""
+        if path := self._find_file(url, source):
+            self._left_out.setdefault(path, loss)
+
     def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:
-        """Find the file: with `--media` its URL is a path, relative to the JSON file."""
         file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
         address = clean_text(url, 2000)
-        path = None
-        if address and "://" not in address:
-            relative = address.replace("\\", "/").removeprefix("./")
-            directory = source.rpartition("/")[0]
-            paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
-            path = self._files.find(*paths, relative, unquote(relative))
+        path = self._find_file(address, source)
         if path is None and file_id:
             path = self._files.find_by_id(file_id)
         return SourceFile(file_id, name or "file", path, url=address)

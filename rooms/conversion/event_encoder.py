@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import msgspec
 from isal.isal_zlib import crc32
 
-from rooms.bundle.format import MAX_MEDIA, MAX_SENDERS
+from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
 from rooms.conversion.accounts import (
     ATTACHMENTS,
     MESSAGES,
+    OTHER,
     REACTIONS,
     READ,
     WRITTEN,
@@ -42,6 +43,7 @@ from rooms.conversion.model import (
 from rooms.conversion.people import KnownPerson
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from scaiwave.console.output import format_bytes
+from tenants.lookup.validators import clean_avatar_url
 
 KEY = Struct(">IQH16sI")
 """Room, time in microseconds, order among events of a time, ID, variant."""
@@ -399,6 +401,24 @@ class EventEncoder:
                 description["url"] = url[:_MAX_URL_CHARS]
             listed.append(description)
         return found, lines, listed
+
+    def store_avatar(self, state: OpenRoom, person: SourcePerson) -> str:
+        """Return the address of the picture of a person: an attachment if the export has it."""
+        if (path := person.avatar_path) is None:
+            return clean_avatar_url(person.avatar_url)
+        name = clean_text(path.rpartition("/")[2], _MAX_NAME_CHARS)
+        place = Place(self._files.number(path), 0)
+        if path not in self._hashes:
+            self._hashes[path] = self._hash(path)
+            self._accounts.count(place.file, OTHER, READ)
+            if self._hashes[path] is None:
+                self._accounts.report(place, OTHER, "file that can't be read")
+            else:
+                self._accounts.count(place.file, OTHER, WRITTEN)
+        if (media_id := self._store(state, SourceFile("", name, path), name)) is None:
+            self._accounts.note(place, "picture of a person, left out of a room")
+            return ""
+        return f"{AVATAR_MEDIA}{media_id}"
 
     def _store(self, state: OpenRoom, file: SourceFile, name: str) -> str | None:
         """Return the ID of an attachment; None if its bytes can't be read."""

@@ -20,13 +20,17 @@ TEXT, SYSTEM, MEDIA = "swp.text", "swp.system", "swp.media"
 
 
 class SourcePerson(Struct, eq=False):
-    """An author, or someone who reacted. `id` is unique in the source."""
+    """An author, or someone who reacted. `id` is unique in the source.
+
+    `avatar_path` is the name of the picture in `SourceFiles`; None if the export lacks it.
+    """
 
     id: str
     name: str
     email: str = ""
     avatar_url: str = ""
     is_bot: bool = False
+    avatar_path: str | None = None
 
 
 class SourceFile(Struct, eq=False):

@@ -42,7 +42,6 @@ from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
 from scaiwave.core.files import atomic_write, translate_write_errors
-from tenants.lookup.validators import clean_avatar_url
 
 _CONTENT = b'"content":{'
 _MAX_NAME_CHARS, _MAX_TOPIC_CHARS, _MAX_FILE_CHARS = 300, 10_000, 60
@@ -163,16 +162,16 @@ class RoomWriter:
             ),
             window=window,
             senders={
-                sender: self._build_sender(self._reader.people[person])
+                sender: self._build_sender(state, self._reader.people[person])
                 for person, sender in sorted(state.senders.items(), key=lambda item: item[1])
             },
-            media=_sort_media(state),
+            media=_sort_media(state),  # after the senders, whose pictures are among them
         )
 
     def _format_bound(self, at: int | None) -> str | None:
         return None if at is None else self._encoder.format_time(min(max(at, 0), MAX_TIME))
 
-    def _build_sender(self, person: SourcePerson) -> Sender:
+    def _build_sender(self, state: OpenRoom, person: SourcePerson) -> Sender:
         local_id = "".join(
             chr(byte) if chr(byte) in _LOCAL_ID_CHARS else f"={byte:02x}"
             for byte in person.id.encode(errors="replace")
@@ -181,7 +180,7 @@ class RoomWriter:
         name = clean_text((known and known.name) or person.name, _MAX_NAME_CHARS)
         return Sender(
             display_name=name or person.id[:_MAX_NAME_CHARS],
-            avatar_url=clean_avatar_url(person.avatar_url) or None,
+            avatar_url=self._encoder.store_avatar(state, person) or None,
             fqid=f"@{local_id[:400]}:{self._server_name}",
             participant_type="agent" if person.is_bot else "human",
             is_foreign=False,

@@ -39,11 +39,20 @@ from rooms.conversion.source_files import SourceFiles
 from rooms.errors import SourceUnreadable
 
 _LISTS = {"channels.json": "public", "groups.json": "group", "mpims.json": "group",
-          "dms.json": "dm"}  # fmt: skip
+          "dms.json": "dm", "file_conversations.json": "group"}  # fmt: skip
+_LEFT_OUT = {
+    "integration_logs.json": "entry in the log of apps",
+    "content_flags.json": "flag of a message",
+    "huddle_transcripts.json": "transcript of a huddle",
+    "canvases.json": "canvas, to which the export only links",
+    "canvas_in_the_conversation.json": "canvas, to which the export only links",
+    "lists.json": "list, to which the export only links",
+}
 _PEOPLE = ("users.json", "org_users.json")
-_DAY = re.compile(r"(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
+_DAY = re.compile(r"(?!.*/__uploads/)(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
 _STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,6})\d*)?")
 _MAX_ID_CHARS = 100
+_PLACEHOLDER = "This content can't be displayed."
 _JOINS, _LEAVES = {"channel_join", "group_join"}, {"channel_leave", "group_leave"}
 _MESSAGES = {
     "", "bot_message", "file_share", "file_comment", "file_mention", "thread_broadcast",
@@ -105,6 +114,10 @@ class SlackReader:
     def iter_portions(self) -> Iterator[Portion]:
         for room_id, directories in sorted(self._directories.items()):
             yield self._iter_events(self.rooms[room_id], sorted(directories))
+        for name in self._files.sizes:
+            if loss := _LEFT_OUT.get(name.rpartition("/")[2]):
+                for place, _ in self._rows.iter_array(name, OTHER):
+                    self._accounts.report(place, OTHER, loss)
 
     # People and rooms.
 
@@ -116,7 +129,11 @@ class SlackReader:
                 continue
             self._accounts.count(place.file, PEOPLE, MERGED if user_id in self.people else WRITTEN)
             self.people.setdefault(user_id, _build_person(user_id, user, user.get("profile")))
-            if (team := clean_text(user.get("team_id"), _MAX_ID_CHARS)) and not user.get("is_bot"):
+            # People of a Grid organisation belong to several workspaces.
+            grid = user.get("enterprise_user")
+            team = clean_text(grid.get("enterprise_id") if isinstance(grid, dict) else "")
+            team = (team or clean_text(user.get("team_id")))[:_MAX_ID_CHARS]
+            if team and not user.get("is_bot"):
                 self._teams[team] += 1
 
     def _read_rooms(self) -> dict[str, list[str]]:
@@ -151,15 +168,19 @@ class SlackReader:
         members = value.get("members")
         people = [self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
                   for member in (members if isinstance(members, list) else ())]  # fmt: skip
+        if people:
+            self._accounts.note(place, "member of a room, left out", len(people))
+        former = value.get("previous_names")
         self.rooms[room_id] = SourceRoom(
             room_id,
             name if name and not name.startswith("mpdm-") else ", ".join(people)[:300] or room_id,
-            topic=_get_value(value.get("topic")) or _get_value(value.get("purpose")),
+            topic="\n".join(filter(None, (_get_value(value.get("topic")),
+                                          _get_value(value.get("purpose"))))),
             room_type=room_type,
             is_archived=value.get("is_archived") is True,
             creator=clean_text(value.get("creator"), _MAX_ID_CHARS) or None,
             created_at=_get_created(value.get("created")),
-            names=frozenset(filter(None, (name,))),
+            names=frozenset(filter(None, (name, *map(clean_text, former if isinstance(former, list) else ())))),
             place=place,
         )
         self._pins[room_id] = {
@@ -179,7 +200,7 @@ class SlackReader:
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         is_selected = room.matches(self._only)
-        pins = self._pins.get(room.id, {})
+        pins = self._pins.pop(room.id, {})
         for name in names:
             for place, row in self._rows.iter_array(name, MESSAGES):
                 if not isinstance(row, dict):
@@ -187,15 +208,21 @@ class SlackReader:
                 elif not is_selected:
                     self._accounts.report(place, MESSAGES, "message that --only leaves out")
                 elif (event := self._build_event(place, row)) is not None:
-                    if event.id in pins and event.pinned_by is None:
-                        event.pinned_by = pins[event.id] or event.author
+                    if (pinned_by := pins.pop(event.id, None)) is not None:
+                        event.pinned_by = event.pinned_by or pinned_by or event.author
                     yield room, event
+        if pins and is_selected and room.place is not None:
+            loss = "pin of a file, or of a message that is not in the export"
+            self._accounts.note(room.place, loss, len(pins))
 
     def _build_event(self, place: Place, row: dict[str, Any]) -> SourceEvent | None:
         subtype = clean_text(row.get("subtype"), 60)
         stamp = row.get("ts")
         if subtype in ("message_changed", "message_deleted"):
             return self._build_patch(place, row, subtype)
+        if subtype == "message_replied":  # which repeats the first message of a thread
+            self._accounts.count(place.file, MESSAGES, MERGED)
+            return None
         ts = clean_text(stamp, 30)
         event = SourceEvent(id=ts, at=parse_stamp(ts), author=self._get_author(row, subtype),
                             place=place)  # fmt: skip
@@ -264,7 +291,10 @@ class SlackReader:
         }
         # Rich text repeats the text. Of other blocks, the text is only a summary.
         if kinds and (not raw or kinds != {"rich_text"}):
-            shown = self._text.convert_blocks(blocks, mentions, note)
+            skipped = "rich_text" if raw else ""
+            shown = self._text.convert_blocks(blocks, mentions, note, skipped)
+            if raw == _PLACEHOLDER and shown:
+                text = ""
             text = shown if text in shown else "\n".join(filter(None, (text, shown)))
         cards = self._rows.list_objects(event.place, row, "attachments", OTHER)
         parts = [self._text.convert_attachment(card, mentions, note) for card in cards]

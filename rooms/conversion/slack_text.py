@@ -35,6 +35,7 @@ _EMPHASIS = re.compile(
 _WRAPS = ("**", "*", "~~")
 _SPECIAL = re.compile(r"[*_~`<>&:\\#\[\ufdd0\ufdd1]")
 _MAX_DEPTH = 20
+_CODE_POINT = re.compile("[0-9a-f]{2,4}|1[0-9a-f]{4}")
 _CONTAINERS = {"section", "context", "actions", "input", "context_actions", "table"}
 
 Note = Callable[[str], None]
@@ -83,17 +84,23 @@ class SlackText:
             case "#":
                 return "#" + escape(label or self._get_channel(target[1:]) or target[1:])
             case "!":
-                name = target[1:].partition("^")[0]
-                return escape(label) if label else f"@{escape(name)}"
+                if label and not label.isalpha():
+                    return escape(label)
+                # Such as `here`, `subteam^S1` or `here|here`.
+                return f"@{escape(target[1:].removeprefix('subteam^').partition('^')[0])}"
         url = _unescape(target)
         return link(url, "" if label == url.removeprefix("mailto:") else escape(label))
 
     # Blocks.
 
-    def convert_blocks(self, blocks: object, mentions: list[str], note: Note) -> str:
+    def convert_blocks(
+        self, blocks: object, mentions: list[str], note: Note, skipped: str = ""
+    ) -> str:
+        """Convert blocks but those of the type `skipped`."""
         parts = [
             self._convert_block(block, mentions, note, 0)
             for block in (blocks if isinstance(blocks, list) else ())
+            if not skipped or not isinstance(block, dict) or block.get("type") != skipped
         ]
         return "\n".join(filter(None, parts))
 
@@ -176,9 +183,11 @@ class SlackText:
         indent = block.get("indent")
         space = "    " * (min(indent, 8) if isinstance(indent, int) else 0)
         is_ordered = block.get("style") == "ordered"
+        offset = block.get("offset")
+        first = 1 + offset if isinstance(offset, int) else 1
         return "\n".join(
             f"{space}{f'{number}.' if is_ordered else '-'} {line}"
-            for number, line in enumerate(lines, 1)
+            for number, line in enumerate(lines, first)
         )
 
     def _convert_elements(self, block: dict[str, Any], mentions: list[str], note: Note) -> str:
@@ -224,11 +233,13 @@ class SlackText:
                 return "#" + escape(self._get_channel(channel) or channel)
             case "emoji":
                 name = clean_text(item.get("name"), 100)
-                return get_emoji(name) or f":{name}:"
+                return get_emoji(name) or _decode_emoji(item.get("unicode")) or f":{name}:"
             case "broadcast" | "usergroup":
                 return f"@{clean_text(item.get('range') or item.get('usergroup_id'), 100)}"
             case "date":
                 return escape(clean_text(item.get("fallback")))
+            case "color":
+                return clean_text(item.get("value"))
         return None
 
     def _convert_object(self, value: Any, mentions: list[str]) -> str:
@@ -262,6 +273,8 @@ class SlackText:
         text = "\n".join(filter(None, texts))
         if not text and not pairs and not card.get("title"):
             text = convert("fallback") or link(clean_text(card.get("from_url")))
+        if not card.get("image_url") and card.get("thumb_url"):
+            note("small picture of a preview")
         buttons: Iterable[Any] = card["actions"] if isinstance(card.get("actions"), list) else ()
         labels = [f"[{clean_text(b.get('text'))}]" for b in buttons if isinstance(b, dict)]
         if image := strip_query(card.get("image_url")):
@@ -275,6 +288,14 @@ class SlackText:
             fields=pairs,
             footer=convert("footer"),
         )
+
+
+def _decode_emoji(value: object) -> str:
+    """Return the characters of code points such as `1f44b-1f3fb`."""
+    codes = clean_text(value, 100).split("-")
+    if not all(map(_CODE_POINT.fullmatch, codes)):
+        return ""
+    return "".join(chr(int(code, 16)) for code in codes)
 
 
 def _emphasise(text: str) -> str:

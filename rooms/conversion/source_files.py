@@ -93,9 +93,18 @@ class SourceFiles:
             number = self._numbers[name] = self._accounts.add_file(name)
         return number
 
+    def lose(self, name: str, loss: str) -> None:
+        """Report a file that is in no bundle, unless it is accounted for already."""
+        if name not in self._numbers:
+            self._accounts.lose(Place(self.number(name), 0), OTHER, loss)
+
     def iter_chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the content. Raises `FileDamaged` or `SourceRefused`."""
+        """Yield the content, which accounts for it. Raises `FileDamaged` or `SourceRefused`."""
         self.number(name)
+        yield from self.peek_chunks(name)
+
+    def peek_chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the content, to find out what it is. Raises `FileDamaged` or `SourceRefused`."""
         tree, inner = self._get_tree(name)
         try:
             for chunk in tree.iter_chunks(inner):
@@ -142,9 +151,7 @@ class SourceFiles:
     def report_unread(self) -> None:
         """Count files that nothing refers to."""
         for name in self.sizes:
-            if name not in self._numbers:
-                place = Place(self.number(name), 0)
-                self._accounts.lose(place, OTHER, "file that no message refers to")
+            self.lose(name, "file that no message refers to")
 
     def _get_tree(self, name: str) -> tuple[_Tree, str]:
         if name.startswith(EXTRA) and self._extra and name not in self.sizes:

@@ -66,7 +66,7 @@ def test_success_replies(tmp_path: Path) -> None:
     assert found == [root["id"], None, None]
     assert converted.notes() == {
         "reply to a message that is not in the export": 1,
-        "reply to a message of another channel": 1,
+        "reference to a message of another channel": 1,
     }  # fmt: skip
 
 
@@ -198,7 +198,9 @@ def test_success_files(tmp_path: Path) -> None:
         ({"type": "ChannelPinnedMessage"}, "swp.room.message",
          {"msgtype": "swp.system", "body": "ChannelPinnedMessage"}),
         ({"type": "46", "content": ""}, "swp.room.message",
-         {"msgtype": "swp.system", "body": "Message of the type 46"}),
+         {"msgtype": "swp.system", "body": "Results of a poll:"}),
+        ({"type": "99", "content": ""}, "swp.room.message",
+         {"msgtype": "swp.system", "body": "Message of the type 99"}),
     ],
 )  # fmt: skip
 def test_success_types(
