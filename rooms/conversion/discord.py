@@ -251,7 +251,8 @@ class DiscordReader:
             image = embed.get("image")
             picture = ""
             if isinstance(image, dict) and self._find_file(image.get("url"), name) is None:
-                picture = link(strip_query(image.get("canonicalUrl") or image.get("url")), "[image]")
+                address = strip_query(image.get("canonicalUrl") or image.get("url"))
+                picture = link(address, "[image]") if address else ""
             for value in _only_objects([author, footer]):
                 self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
             self._lose_emoji(embed.get("inlineEmojis"), name)
@@ -269,8 +270,10 @@ class DiscordReader:
                         filter(None, (self._convert(_get(embed, "description"), event), picture))
                     ),
                     fields=[
-                        (self._convert(_get(field, "name"), event),
-                         self._convert(_get(field, "value"), event))
+                        (
+                            self._convert(_get(field, "name"), event),
+                            self._convert(_get(field, "value"), event),
+                        )
                         for field in fields
                     ],
                     footer=escape(_get(footer, "text")),
@@ -318,7 +321,7 @@ class DiscordReader:
             if address not in self._avatars:
                 # Each channel may have files of its own, with other copies.
                 self._avatars.add(address)
-                self._lose_picture(address, source, "picture of a person, of which no room needs this copy")
+                self._lose_picture(address, source, "picture of a person that no room shows")
         if person not in self.people:
             name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
             avatar = strip_query(address)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BETWEEN = re.compile(rb"\s*,\s*\{")
 # A bundle has no U+0000 and no half of a surrogate pair; other control characters are noise.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_UNREADABLE = "unreadable row"
+UNREADABLE = "unreadable row"
 _REST = "unreadable rest of a file"
 
 
@@ -76,7 +76,7 @@ class RowReader:
                 row += 1
                 self._accounts.count(file, kind, READ)
                 if isinstance(value, _Undecodable):
-                    self._accounts.report(Place(file, row), kind, _UNREADABLE)
+                    self._accounts.report(Place(file, row), kind, UNREADABLE)
                 else:
                     yield Place(file, row), value
         except (StrictJSONError, FileDamaged):
@@ -84,22 +84,16 @@ class RowReader:
             return False
         return True
 
-    def iter_lines(self, name: str, classify: Callable[[Any], int]) -> Iterator[tuple[Place, Any]]:
-        """Yield the values of a file with one JSON text a line; `classify` returns their kind."""
+    def iter_lines(self, name: str) -> Iterator[tuple[Place, bytes]]:
+        """Yield the lines of a file that are not blank. They are not counted yet."""
         file, row = self._files.number(name), 0
         try:
             for line in _split_lines(_skip_byte_order_mark(self._files.iter_hashed(name))):
                 row += 1
-                if not line.strip():
-                    continue
-                try:
-                    value = decode(line)
-                except (ValueError, RecursionError):
-                    loss = "row of more than 16 MiB" if line is _TOO_LONG else _UNREADABLE
-                    self._accounts.lose(Place(file, row), OTHER, loss)
-                    continue
-                self._accounts.count(file, classify(value), READ)
-                yield Place(file, row), value
+                if line is _TOO_LONG:
+                    self._accounts.lose(Place(file, row), OTHER, "row of more than 16 MiB")
+                elif line and not line.isspace():
+                    yield Place(file, row), line
         except FileDamaged:
             self._accounts.lose(Place(file, row + 1), OTHER, _REST)
 

@@ -34,7 +34,8 @@ _MORE_EMOJI = {
     "facepalm": "🤦", "woman-facepalming": "🤦‍♀️", "man-facepalming": "🤦‍♂️", "us": "🇺🇸",
     "gb": "🇬🇧", "de": "🇩🇪", "fr": "🇫🇷", "nl": "🇳🇱", "es": "🇪🇸", "it": "🇮🇹", "jp": "🇯🇵",
     "cn": "🇨🇳", "kr": "🇰🇷", "ru": "🇷🇺", "smiling_face_with_3_hearts": "🥰", "face_palm": "🤦",
-    "upside_down_face": "🙃", "mrs_claus": "🤶", "the_horns": "🤘", "medal": "🏅", "first_place_medal": "🥇",
+    "upside_down_face": "🙃", "mrs_claus": "🤶", "the_horns": "🤘", "medal": "🏅",
+    "first_place_medal": "🥇",
     "second_place_medal": "🥈", "third_place_medal": "🥉", "champagne": "🍾", "hash": "#️⃣",
     "keycap_star": "*️⃣", "hand_with_index_and_middle_fingers_crossed": "🤞", "spock-hand": "🖖",
     "left-facing_fist": "🤛", "right-facing_fist": "🤜", "star-struck": "🤩",
@@ -126,7 +127,7 @@ def get_emoji(name: str) -> str | None:
                 found = unicodedata.lookup(words.replace("_", " "))
             except KeyError:
                 return None
-            if not _FIRST_PICTURE <= found:
+            if found < _FIRST_PICTURE:
                 return None
     return found + _SKIN_TONES.get(tone, "")
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from struct import Struct
 from typing import Any
+
+import msgspec
 
 from rooms.conversion import model
 from rooms.conversion.accounts import (
@@ -25,7 +28,7 @@ from rooms.conversion.accounts import (
     Place,
 )
 from rooms.conversion.event_encoder import get_variant
-from rooms.conversion.json_rows import RowReader, clean_text
+from rooms.conversion.json_rows import UNREADABLE, RowReader, clean_text, decode
 from rooms.conversion.markdown import escape, format_card, get_emoji, replace_emoji, split_code
 from rooms.conversion.model import (
     Portion,
@@ -36,6 +39,7 @@ from rooms.conversion.model import (
     SourceRoom,
 )
 from rooms.conversion.source_files import SourceFiles
+from rooms.conversion.spool import GroupedSpool
 from rooms.errors import SourceUnreadable
 
 _KINDS = {"post": MESSAGES, "direct_post": MESSAGES, "user": PEOPLE, "bot": PEOPLE,
@@ -46,17 +50,36 @@ _LEAVES = {"system_leave_channel", "system_leave_team"}
 _ADDS = {"system_add_to_channel", "system_add_guest_to_chan", "system_add_to_team"}
 _REMOVES = {"system_remove_from_channel", "system_remove_from_team"}
 _MAX_ID_CHARS = 200
+_PLACE = Struct(">II")
+
+
+class _PostHead(msgspec.Struct):
+    team: Any = None
+    channel: Any = None
+    channel_members: Any = None
+
+
+class _LineHead(msgspec.Struct):
+    type: Any = None
+    post: _PostHead | None = None
+    direct_post: _PostHead | None = None
+
+
+_decode_head = msgspec.json.Decoder(_LineHead).decode
 
 
 class MattermostReader:
-    """One portion has all rooms, for the posts of all channels are in one file."""
+    """One portion for each room. The posts of all rooms are in one file, in any order."""
 
     system = "mattermost"
 
     def __init__(
         self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
     ) -> None:
-        self._names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
+        names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
+        # Those in deeper directories are attachments.
+        depth = min((name.count("/") for name in names), default=0)
+        self._names = [name for name in names if name.count("/") == depth]
         if not self._names and len(files.sizes) == 1:
             self._names = list(files.sizes)
         if not self._names:
@@ -70,51 +93,92 @@ class MattermostReader:
         self._accounts = accounts
         self._rows = RowReader(files, accounts)
         self._only = only
-        self._directory = ""
+        self._is_recognised = False
 
     def iter_portions(self) -> Iterator[Portion]:
-        yield self._iter_events()
+        with GroupedSpool() as posts:
+            for name in self._names:
+                for place, line in self._rows.iter_lines(name):
+                    self._read_line(place, line, posts)
+            posts.flush()
+            if not self._is_recognised:
+                raise SourceUnreadable(
+                    f"{self._files.file_name} is not an export of Mattermost: no line has a type."
+                )
+            # The smallest room first, to have something to show early.
+            for room_id in sorted(posts.sizes, key=lambda room_id: (posts.sizes[room_id], room_id)):
+                yield self._iter_posts(self.rooms.get(room_id), posts.iter_group(room_id))
 
-    def _iter_events(self) -> Portion:
-        recognised = False
-        for name in self._names:
-            self._directory = name.rpartition("/")[0]
-            for place, row in self._rows.iter_lines(name, _classify):
-                kind = row.get("type") if isinstance(row, dict) else None
-                value = row.get(kind) if isinstance(kind, str) else None
-                recognised |= kind == "version" or isinstance(value, dict)
-                if isinstance(kind, str) and kind in _KINDS and isinstance(value, dict):
-                    yield from self._read_row(place, kind, value)
-                elif kind == "version":
-                    self._accounts.count(place.file, OTHER, WRITTEN)
-                else:
-                    self._accounts.report(place, _classify(row), _describe(kind))
-                    if kind == "emoji" and isinstance(value, dict):
-                        self._find_path(value.get("image"))
-        if not recognised:
-            raise SourceUnreadable(
-                f"{self._files.file_name} is not an export of Mattermost: no line has a type."
-            )
+    def _read_line(self, place: Place, line: bytes, posts: GroupedSpool) -> None:
+        """Read a person, a room or another line, but only find out to which room a post belongs."""
+        try:
+            head = _decode_head(line)
+            kind, value = head.type, head.post if head.type == "post" else head.direct_post
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            kind, value = None, None
+        if value is None or kind not in ("post", "direct_post"):
+            kind, value = self._read_row(place, line)
+        if value is None:
+            return
+        self._is_recognised = True
+        self._accounts.count(place.file, MESSAGES, READ)
+        room = (
+            self._get_channel(value.team, value.channel)
+            if kind == "post"
+            else self._get_direct(value.channel_members)
+        )
+        posts.add(room.id if room else "", _PLACE.pack(*place) + line)
 
-    def _read_row(self, place: Place, kind: str, value: dict[str, Any]) -> Portion:
+    def _iter_posts(self, room: SourceRoom | None, records: Iterator[bytes]) -> Portion:
+        for record in records:
+            place = Place(*_PLACE.unpack_from(record))
+            try:
+                row = decode(record[_PLACE.size :])
+            except (ValueError, RecursionError):
+                self._accounts.report(place, MESSAGES, UNREADABLE)
+                continue
+            yield from self._read_post(place, row[row["type"]], room)
+
+    def _read_row(self, place: Place, line: bytes) -> tuple[Any, _PostHead | None]:
+        """Read any line; return its kind, and the room of a post that `_decode_head` can't read."""
+        try:
+            row = decode(line)
+        except (ValueError, RecursionError):
+            self._accounts.lose(place, OTHER, UNREADABLE)
+            return None, None
+        kind = row.get("type") if isinstance(row, dict) else None
+        value = row.get(kind) if isinstance(kind, str) else None
+        self._is_recognised |= kind == "version" or isinstance(value, dict)
+        counted = _KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
+        if counted == MESSAGES and isinstance(value, dict):
+            names = (value.get(key) for key in ("team", "channel", "channel_members"))
+            return kind, _PostHead(*names)
+        self._accounts.count(place.file, counted, READ)
+        if kind == "version":
+            self._accounts.count(place.file, OTHER, WRITTEN)
+        elif counted != OTHER and isinstance(value, dict):
+            self._read_person_or_room(place, str(kind), value)
+        else:
+            image = value.get("image") if kind == "emoji" and isinstance(value, dict) else None
+            if path := self._find_path(place, image):
+                self._files.lose(path, "picture of an emoji")
+            loss = f"line of the type {clean_text(kind, 50) or 'unknown'}"
+            self._accounts.report(place, counted, loss)
+        return None, None
+
+    def _read_person_or_room(self, place: Place, kind: str, value: dict[str, Any]) -> None:
         match kind:
             case "user" | "bot":
                 self._add_person(place, value, is_bot=kind == "bot")
             case "channel":
                 self._add_channel(place, value)
-            case "direct_channel":
+            case _:
                 people = value.get("members") or [
                     participant.get("username")
                     for participant in self._rows.list_objects(place, value, "participants", OTHER)
                 ]
                 if self._get_direct(people, place, clean_text(value.get("header"))) is None:
                     self._accounts.report(place, ROOMS, "direct channel without members")
-            case "post":
-                yield from self._read_post(place, value, self._get_channel(value))
-            case _:
-                yield from self._read_post(
-                    place, value, self._get_direct(value.get("channel_members"))
-                )
 
     # People and rooms.
 
@@ -129,12 +193,16 @@ class MattermostReader:
         self._accounts.count(place.file, PEOPLE, outcome)
         person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
         person.is_bot = is_bot
+        person.avatar_path = self._find_path(place, value.get("profile_image"))
         self.people[username] = person
-        if self._find_path(value.get("profile_image")):
-            self._accounts.lose(place, OTHER, "picture of a person")
+        if value.get("profile_image") and person.avatar_path is None:
+            self._accounts.note(place, "picture of a person that is not in the export")
+        for team in self._rows.list_objects(place, value, "teams", OTHER):
+            if channels := self._rows.list_objects(place, team, "channels", OTHER):
+                self._accounts.note(place, "membership of a room, left out", len(channels))
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
-        room = self._get_channel(value, key="name")
+        room = self._get_channel(value.get("team"), value.get("name"))
         if room is None:
             self._accounts.report(place, ROOMS, "channel without a name")
             return
@@ -143,15 +211,15 @@ class MattermostReader:
             return
         room.place = place
         room.name = clean_text(value.get("display_name")) or room.name
-        room.topic = clean_text(value.get("header")) or clean_text(value.get("purpose"))
+        topics = (clean_text(value.get("header")), clean_text(value.get("purpose")))
+        room.topic = "\n".join(filter(None, topics))
         room.room_type = "public" if value.get("type") == "O" else "group"
         room.is_archived = bool(value.get("deleted_at") or value.get("delete_at"))
 
-    def _get_channel(self, value: dict[str, Any], key: str = "channel") -> SourceRoom | None:
-        team, name = _id(value.get("team")), _id(value.get(key))
-        if not name:
+    def _get_channel(self, team: object, channel: object) -> SourceRoom | None:
+        if not (name := _id(channel)):
             return None
-        room_id = f"{team}/{name}"
+        room_id = f"{_id(team)}/{name}"
         if (room := self.rooms.get(room_id)) is None:
             room = self.rooms[room_id] = SourceRoom(room_id, name, names=frozenset({name}))
         return room
@@ -222,7 +290,7 @@ class MattermostReader:
                 )
                 for reaction in self._rows.list_objects(place, value, "reactions", REACTIONS)
             ],
-            files=[self._build_file(path) for path in paths],
+            files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
         )
         self._set_body(event, value, message, props)
@@ -249,6 +317,8 @@ class MattermostReader:
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
         cards = [self._format_card(card, event) for card in self._list(event, props, "attachments")]
+        if isinstance(card := props.get("card"), str):
+            cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))
         event.body = "\n".join(filter(None, (event.body, *cards)))
         if kind == "me":
             event.body = f"*{event.body.strip('*')}*"
@@ -331,32 +401,20 @@ class MattermostReader:
             return f":{text}:"
         return emoji
 
-    def _build_file(self, path: str) -> SourceFile:
-        found = self._find_path(path)
-        size = self._files.get_size(found) if found else 0
-        return SourceFile(path[:_MAX_ID_CHARS], path.rpartition("/")[2], found, size=size)
-
-    def _find_path(self, path: object) -> str | None:
-        """Return a file that a line names; paths are relative to the JSONL file or to data/."""
-        text = clean_text(path).removeprefix("./")
-        if not text:
-            return None
-        bases = (self._directory, f"{self._directory}/data", "", "data")
-        found = self._files.find(*(f"{base}/{text}".lstrip("/") for base in bases))
+    def _build_file(self, place: Place, path: str) -> SourceFile:
+        found, size = self._find_path(place, path), 0
         if found:
             self._files.number(found)
-        return found
+            size = self._files.get_size(found)
+        return SourceFile(path[:_MAX_ID_CHARS], path.rpartition("/")[2], found, size=size)
 
-
-def _classify(row: Any) -> int:
-    kind = row.get("type") if isinstance(row, dict) else None
-    return _KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
-
-
-def _describe(kind: object) -> str:
-    if kind == "emoji":
-        return "image of a custom emoji"
-    return f"line of the type {clean_text(kind, 50) or 'unknown'}"
+    def _find_path(self, place: Place, path: object) -> str | None:
+        """Return a file that a line names; paths are relative to the JSONL file or to data/."""
+        if not (text := clean_text(path).removeprefix("./")):
+            return None
+        directory = self._accounts.names[place.file].rpartition("/")[0]
+        bases = (directory, f"{directory}/data", "", "data")
+        return self._files.find(*(f"{base}/{text}".lstrip("/") for base in bases))
 
 
 def _id(value: object) -> str:

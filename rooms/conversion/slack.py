@@ -174,13 +174,14 @@ class SlackReader:
         self.rooms[room_id] = SourceRoom(
             room_id,
             name if name and not name.startswith("mpdm-") else ", ".join(people)[:300] or room_id,
-            topic="\n".join(filter(None, (_get_value(value.get("topic")),
-                                          _get_value(value.get("purpose"))))),
+            topic="\n".join(
+                filter(None, (_get_value(value.get("topic")), _get_value(value.get("purpose"))))
+            ),
             room_type=room_type,
             is_archived=value.get("is_archived") is True,
             creator=clean_text(value.get("creator"), _MAX_ID_CHARS) or None,
             created_at=_get_created(value.get("created")),
-            names=frozenset(filter(None, (name, *map(clean_text, former if isinstance(former, list) else ())))),
+            names=frozenset({name, *map(clean_text, former if isinstance(former, list) else ())}),
             place=place,
         )
         self._pins[room_id] = {

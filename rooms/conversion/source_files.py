@@ -68,7 +68,7 @@ class SourceFiles:
         self._on_bytes = on_bytes
         self._numbers: dict[str, int] = {}
         self._ids: dict[str, str] | None = None
-        self.digest = sha256()
+        self._digest, self._last_digest, self._is_hashed = sha256(), "", True
         with ExitStack() as stack:
             self._tree = _open_tree(source, stack)
             self._extra = _Directory(extra) if extra else None
@@ -116,16 +116,22 @@ class SourceFiles:
             raise SourceRefused(error.message) from None
 
     def iter_hashed(self, name: str) -> Iterator[bytes]:
-        """Yield the content, and add it to `digest`."""
-        self.digest.update(f"{name}\0{self.sizes.get(name)}\0".encode(errors="replace"))
+        """Yield the content, and add it to the next digest."""
+        self._is_hashed = True
+        self._digest.update(f"{name}\0{self.sizes.get(name)}\0".encode(errors="replace"))
         for chunk in self.iter_chunks(name):
-            self.digest.update(chunk)
+            self._digest.update(chunk)
             yield chunk
 
     def take_digest(self) -> str:
-        """Return the SHA-256 of all files that were hashed since the last call."""
-        digest, self.digest = self.digest.hexdigest(), sha256()
-        return digest
+        """Return the SHA-256 of all files that were hashed since the last call, if there are any.
+
+        Otherwise the same as then: the rooms of the source share these files.
+        """
+        if self._is_hashed:
+            self._last_digest, self._digest = self._digest.hexdigest(), sha256()
+            self._is_hashed = False
+        return self._last_digest
 
     def find(self, *paths: str) -> str | None:
         """Return the first of these files that exists, in the source or in the other directory."""

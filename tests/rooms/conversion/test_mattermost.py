@@ -224,7 +224,8 @@ def test_success_unknown_lines_and_people(tmp_path: Path) -> None:
     assert converted.bodies("archived") == ["Hi"]
     assert list(converted.senders("archived").values()) == ["ghost"]
     assert converted.losses() == {
-        "image of a custom emoji": 1, "line of the type role": 1, "room without messages": 1,
+        "picture of an emoji": 1, "line of the type emoji": 1, "line of the type role": 1,
+        "room without messages": 1,
         "message without a channel": 1, "message without a usable time": 1,
         "reaction of a message without a usable time": 1,
     }  # fmt: skip

@@ -114,8 +114,8 @@ def test_success_long_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
     accounts = Accounts()
     with SourceFiles(tmp_path / "x.jsonl", None, accounts) as files:
-        rows = RowReader(files, accounts).iter_lines("x.jsonl", lambda value: MESSAGES)
-        found = [(place.row, value) for place, value in rows]
+        rows = RowReader(files, accounts).iter_lines("x.jsonl")
+        found = [(place.row, json.loads(line)) for place, line in rows]
     assert [(row, str(value)[:1]) for row, value in found] == [(1, "a"), (3, "c"), (5, "1")]
     assert accounts.reported == {("other", "row of more than 16 MiB"): [1, "x.jsonl#2"]}
 
@@ -163,6 +163,6 @@ def test_success_markdown() -> None:
     assert code_span("`a`") == "`` `a` ``"
     assert code_block("a\n```\nb", "py") == "````py\na\n```\nb\n````"
     assert quote("a\n\nb") == "> a\n> \n> b"
-    assert link("javascript:alert(1)", "x") == "x"
+    assert link("javascript:alert(1)", "x") == "x (javascript:alert(1))"
     assert link("https://x.org/a_(b)", "*x*") == "[*x*](https://x.org/a_%28b%29)"
     assert link("https://x.org/a_b") == "<https://x.org/a_b>"
