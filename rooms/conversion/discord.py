@@ -25,7 +25,7 @@ from rooms.conversion.accounts import (
     Place,
 )
 from rooms.conversion.discord_text import DiscordText
-from rooms.conversion.json_rows import RowReader, clean_text, decode
+from rooms.conversion.json_rows import RowReader, clean_text, decode, only_objects
 from rooms.conversion.markdown import escape, format_card, link, quote, strip_query
 from rooms.conversion.model import (
     Portion,
@@ -44,7 +44,7 @@ _DISCORD_EPOCH_MS = 1_420_070_400_000
 _SNOWFLAKE = re.compile(r"\d{15,20}")
 _MAX_ID_CHARS = 40
 _MAX_KEYS = 100
-_MESSAGE_TYPES = {"Default", "Reply", "20", "21", "23", "ChatInputCommand", "ContextMenuCommand",
+_MESSAGE_TYPES = {"Default", "Reply", "20", "23", "ChatInputCommand", "ContextMenuCommand",
                   "ThreadStarterMessage", ""}  # fmt: skip
 _SYSTEM_TYPES = {"Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage",
                  "GuildMemberJoin", "ThreadCreated", "RecipientAdd", "RecipientRemove"}  # fmt: skip
@@ -52,7 +52,8 @@ _SYSTEM_TYPES = {"Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinne
 _NUMBERED_TYPES = {
     "8": "Boosted the server.", "9": "Boosted the server to level 1.",
     "10": "Boosted the server to level 2.", "11": "Boosted the server to level 3.",
-    "12": "Followed a channel:", "22": "Invited to add people.",
+    "12": "Followed a channel:", "21": "The thread began with a message of its channel.",
+    "22": "Invited to add people.",
     "24": "Blocked by a rule of moderation:", "25": "Subscribed to a role:",
     "27": "Started a stage:", "28": "Ended a stage:", "29": "Became a speaker.",
     "31": "Changed the topic of a stage:", "46": "Results of a poll:",
@@ -177,7 +178,7 @@ class DiscordReader:
             event.reactions = self._list_reactions(place, row, name)
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
-        self._set_kind(event, row, kind)
+        self._set_kind(event, kind)
         if not event.body and not event.files and event.kind == model.MESSAGE:
             self._accounts.note(place, "message without a text")
         return event
@@ -196,7 +197,7 @@ class DiscordReader:
         elif target:
             self._accounts.note(event.place, "reference to a message of another channel")
 
-    def _set_kind(self, event: SourceEvent, row: dict[str, Any], kind: str) -> None:
+    def _set_kind(self, event: SourceEvent, kind: str) -> None:
         members = {"RecipientAdd": "join", "RecipientRemove": "leave", "GuildMemberJoin": "join"}
         if kind in members:
             people = event.mentions if kind != "GuildMemberJoin" else []
@@ -208,14 +209,10 @@ class DiscordReader:
             }
         elif kind in _SYSTEM_TYPES:
             event.msgtype = model.SYSTEM
-            ended = parse_time(row.get("callEndedTimestamp"))
-            if kind == "Call" and ended > event.at:
-                minutes = (ended - event.at) // 60_000_000
-                event.body = f"{event.body} ({minutes:,} minutes)".strip()
             event.body = event.body or kind
         elif kind in _NUMBERED_TYPES:
             event.msgtype = model.SYSTEM
-            event.body = " ".join(filter(None, (_NUMBERED_TYPES[kind], event.body)))
+            event.body = "\n".join(filter(None, (_NUMBERED_TYPES[kind], event.body)))
         elif kind not in _MESSAGE_TYPES:
             event.msgtype = model.SYSTEM
             event.body = event.body or f"Message of the type {escape(kind)}"
@@ -253,7 +250,7 @@ class DiscordReader:
             if isinstance(image, dict) and self._find_file(image.get("url"), name) is None:
                 address = strip_query(image.get("canonicalUrl") or image.get("url"))
                 picture = link(address, "[image]") if address else ""
-            for value in _only_objects([author, footer]):
+            for value in only_objects([author, footer]):
                 self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
             self._lose_emoji(embed.get("inlineEmojis"), name)
             fields = self._rows.list_objects(place, embed, "fields", OTHER)
@@ -367,9 +364,9 @@ class DiscordReader:
         """Return the pictures of embeds that the export contains; note the others."""
         found: dict[str, SourceFile] = {}
         lost: set[str] = set()
-        for embed in _only_objects(row.get("embeds")):
+        for embed in only_objects(row.get("embeds")):
             pictures = [embed.get(key) for key in ("image", "thumbnail", "video")]
-            for picture in _only_objects([*pictures, *_only_objects(embed.get("images"))]):
+            for picture in only_objects([*pictures, *only_objects(embed.get("images"))]):
                 file = self._build_file({}, "", picture.get("url"), name)
                 if file.path is not None:
                     file.name = file.path.rpartition("/")[2]
@@ -392,7 +389,7 @@ class DiscordReader:
         return self._files.find(*paths, relative, unquote(relative))
 
     def _lose_emoji(self, emojis: object, source: str) -> None:
-        for emoji in _only_objects(emojis):
+        for emoji in only_objects(emojis):
             self._lose_picture(emoji.get("imageUrl"), source, "picture of an emoji")
 
     def _lose_picture(self, url: object, source: str, loss: str) -> None:
@@ -457,7 +454,3 @@ def _widen_period(room: SourceRoom, dates: dict[str, Any], *, is_first: bool) ->
 
 def _get(value: object, key: str) -> str:
     return clean_text(value.get(key)) if isinstance(value, dict) else ""
-
-
-def _only_objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -32,7 +32,7 @@ from rooms.conversion.accounts import (
     Place,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.markdown import escape, strip_query
+from rooms.conversion.markdown import escape, link, strip_query
 from rooms.conversion.model import (
     MAX_TIME,
     SourceEvent,
@@ -390,14 +390,15 @@ class EventEncoder:
             loss = loss or "file that can't be read"
             self._accounts.report(event.place, ATTACHMENTS, loss)
             size = f", {format_bytes(file.size)}" if file.size else ""
-            lines.append(f"[{loss}: {escape(name)}{size}]")
+            shown, url = f"[{loss}: {escape(name)}{size}]", strip_query(file.url)
+            lines.append(link(url, shown) if file.is_elsewhere else shown)
             description = {
                 "id": file.id[:_MAX_LISTED_CHARS],
                 "name": name[:_MAX_LISTED_CHARS],
                 "size": file.size,
                 "missing": loss,
             }
-            if url := strip_query(file.url):
+            if url:
                 description["url"] = url[:_MAX_URL_CHARS]
             listed.append(description)
         return found, lines, listed

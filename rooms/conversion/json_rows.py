@@ -39,6 +39,11 @@ def clean_text(value: object, max_chars: int | None = None) -> str:
     return value[:max_chars] if max_chars else value
 
 
+def only_objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none of anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def decode(raw: bytes | memoryview) -> Any:
     """Decode a value. Raises `ValueError` or `RecursionError`."""
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
-from rooms.conversion.json_rows import clean_text
+from rooms.conversion.json_rows import clean_text, only_objects
 
 _MAX_SHOWN_URL_CHARS = 300
 # What begins or ends markup where it stands. A single underscore inside a word does not.
@@ -96,6 +97,34 @@ def format_card(
     lines = [author, heading, text, *(f"**{name}**: {value}" for name, value in fields), footer]
     quoted = quote("\n".join(filter(None, lines))) if any(lines) else ""
     return "\n".join(filter(None, (before, quoted)))
+
+
+def format_attachment(card: dict[str, Any], text: str, convert: Callable[[object], str]) -> str:
+    """Return an attachment of a message of Slack or Mattermost, which have the same form.
+
+    `text` is Markdown; `convert` makes it of other texts.
+    """
+    labels = [
+        link(
+            clean_text(button.get("url")), f"[{convert(button.get('text') or button.get('name'))}]"
+        )
+        for button in only_objects(card.get("actions"))
+    ]
+    if image := strip_query(card.get("image_url")):
+        labels.append(link(image, "[image]"))
+    author = escape(clean_text(card.get("author_name") or card.get("author_subname")))
+    return format_card(
+        before=convert(card.get("pretext")),
+        author=link(clean_text(card.get("author_link")), author),
+        title=convert(card.get("title")),
+        url=clean_text(card.get("title_link")),
+        text="\n".join(filter(None, (text, " ".join(labels)))),
+        fields=[
+            (convert(field.get("title")), convert(field.get("value")))
+            for field in only_objects(card.get("fields"))
+        ],
+        footer=convert(card.get("footer")),
+    )
 
 
 def strip_query(url: object) -> str:

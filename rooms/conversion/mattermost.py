@@ -29,7 +29,13 @@ from rooms.conversion.accounts import (
 )
 from rooms.conversion.event_encoder import get_variant
 from rooms.conversion.json_rows import UNREADABLE, RowReader, clean_text, decode
-from rooms.conversion.markdown import escape, format_card, get_emoji, replace_emoji, split_code
+from rooms.conversion.markdown import (
+    format_attachment,
+    format_card,
+    get_emoji,
+    replace_emoji,
+    split_code,
+)
 from rooms.conversion.model import (
     Portion,
     Reaction,
@@ -316,7 +322,8 @@ class MattermostReader:
             event.msgtype = model.SYSTEM
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
-        cards = [self._format_card(card, event) for card in self._list(event, props, "attachments")]
+        attachments = self._rows.list_objects(event.place, props, "attachments", OTHER)
+        cards = [self._format_card(card, event) for card in attachments]
         if isinstance(card := props.get("card"), str):
             cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))
         event.body = "\n".join(filter(None, (event.body, *cards)))
@@ -371,28 +378,14 @@ class MattermostReader:
                     mentions.append(name)
         return "".join(parts)
 
-    def _list(self, event: SourceEvent, value: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        return self._rows.list_objects(event.place, value, key, OTHER)
-
     def _format_card(self, card: dict[str, Any], event: SourceEvent) -> str:
-        def convert(key: str) -> str:
-            return self._convert_text(clean_text(card.get(key)), event.mentions)
+        def convert(text: object) -> str:
+            return self._convert_text(clean_text(text), event.mentions)
 
-        fields = [
-            (clean_text(field.get("title")), clean_text(field.get("value")))
-            for field in self._list(event, card, "fields")
-        ]
-        buttons = [f"[{clean_text(b.get('name'))}]" for b in self._list(event, card, "actions")]
-        text = convert("text") or ("" if card.get("title") or fields else convert("fallback"))
-        return format_card(
-            before=convert("pretext"),
-            author=escape(clean_text(card.get("author_name"))),
-            title=convert("title"),
-            url=clean_text(card.get("title_link")),
-            text="\n".join(filter(None, (text, " ".join(buttons)))),
-            fields=fields,
-            footer=clean_text(card.get("footer")),
-        )
+        text = convert(card.get("text"))
+        if not text and not card.get("title") and not card.get("fields"):
+            text = convert(card.get("fallback"))
+        return format_attachment(card, text, convert)
 
     def _get_emoji(self, place: Place, name: object) -> str:
         text = clean_text(name, 100)

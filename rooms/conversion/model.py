@@ -37,6 +37,7 @@ class SourceFile(Struct, eq=False):
     """An attachment. `path` is its name in `SourceFiles`; None if the export lacks it.
 
     `lost` is why it can't be there, such as a deletion. `size` in bytes is 0 if it is unknown.
+    With `is_elsewhere` another service has it, at `url`.
     """
 
     id: str
@@ -46,6 +47,7 @@ class SourceFile(Struct, eq=False):
     size: int = 0
     lost: str = ""
     url: str = ""
+    is_elsewhere: bool = False
 
 
 class Reaction(NamedTuple):

@@ -169,7 +169,7 @@ class SlackReader:
         people = [self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
                   for member in (members if isinstance(members, list) else ())]  # fmt: skip
         if people:
-            self._accounts.note(place, "member of a room, left out", len(people))
+            self._accounts.note(place, "membership of a room, left out", len(people))
         former = value.get("previous_names")
         self.rooms[room_id] = SourceRoom(
             room_id,
@@ -281,9 +281,9 @@ class SlackReader:
             self._accounts.note(event.place, loss)
 
         raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
-        comment = row.get("comment")
-        if not raw and isinstance(comment, dict):
-            raw = clean_text(comment.get("comment"))
+        for key, inner in (("comment", "comment"), ("assistant_app_thread", "title")):
+            if not raw and isinstance(row.get(key), dict):
+                raw = clean_text(row[key].get(inner))
         text = self._text.convert(raw, mentions)
         kinds = {
             clean_text(block.get("type"), 40)
@@ -349,7 +349,10 @@ class SlackReader:
         if user := clean_text(row.get("user"), _MAX_ID_CHARS):
             if user == "USLACKBOT":
                 self.people.setdefault(user, SourcePerson(user, "Slackbot", is_bot=True))
-            elif user not in self.people and isinstance(row.get("user_profile"), dict):
+            elif isinstance(row.get("user_profile"), dict) and (
+                # They may have reacted before they wrote.
+                user not in self.people or self.people[user].name == user
+            ):
                 self.people[user] = _build_person(user, {}, row["user_profile"])
             return user
         raw_profile = row.get("bot_profile")
@@ -406,6 +409,7 @@ class SlackReader:
             file_id, name, path, clean_text(file.get("mimetype")),
             size if isinstance(size, int) and 0 < size < 2**53 else 0, lost,
             clean_text(file.get("url_private") or file.get("permalink"), 2000),
+            is_elsewhere=file.get("mode") == "external",
         )  # fmt: skip
 
 

@@ -7,15 +7,15 @@ describe them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from rooms.conversion.json_rows import clean_text
+from rooms.conversion.json_rows import clean_text, only_objects
 from rooms.conversion.markdown import (
     code_block,
     code_span,
     escape,
-    format_card,
+    format_attachment,
     get_emoji,
     link,
     quote,
@@ -152,6 +152,12 @@ class SlackText:
             case "button":
                 label = self._convert_object(block.get("text"), mentions)
                 return link(clean_text(block.get("url")), f"[{label}]")
+            case "call":
+                call = block.get("call")
+                call = call.get("v1") if isinstance(call, dict) else None
+                details = call if isinstance(call, dict) else {}
+                name = escape(clean_text(details.get("name"), 300))
+                return link(strip_query(details.get("join_url")), f"[call: {name}]")
         return None
 
     def _convert_rich_text(
@@ -160,9 +166,7 @@ class SlackText:
         if kind == "rich_text_preformatted":
             items = block.get("elements")
             texts = (
-                clean_text(item.get("text") or item.get("url"))
-                for item in (items if isinstance(items, list) else ())
-                if isinstance(item, dict)
+                clean_text(item.get("text") or item.get("url")) for item in only_objects(items)
             )
             return code_block("".join(texts))
         if kind in ("rich_text_section", "rich_text_quote"):
@@ -252,42 +256,22 @@ class SlackText:
         return self.convert(clean_text(value), mentions)
 
     def convert_attachment(self, card: dict[str, Any], mentions: list[str], note: Note) -> str:
-        def convert(key: str) -> str:
-            return self.convert(clean_text(card.get(key)), mentions)
+        def convert(text: object) -> str:
+            return self.convert(clean_text(text), mentions)
 
-        fields: Iterable[Any] = card["fields"] if isinstance(card.get("fields"), list) else ()
-        pairs = [
-            (self.convert(clean_text(field.get("title")), []),
-             self.convert(clean_text(field.get("value")), mentions))
-            for field in fields
-            if isinstance(field, dict)
-        ]  # fmt: skip
-        shared = card.get("message_blocks")
-        texts = [convert("text"), self.convert_blocks(card.get("blocks"), mentions, note)]
-        if not texts[0] and isinstance(shared, list):
+        texts = [convert(card.get("text")), self.convert_blocks(card.get("blocks"), mentions, note)]
+        if not texts[0]:
             texts += (
                 self.convert_blocks(item["message"].get("blocks"), mentions, note)
-                for item in shared
-                if isinstance(item, dict) and isinstance(item.get("message"), dict)
+                for item in only_objects(card.get("message_blocks"))
+                if isinstance(item.get("message"), dict)
             )
         text = "\n".join(filter(None, texts))
-        if not text and not pairs and not card.get("title"):
-            text = convert("fallback") or link(clean_text(card.get("from_url")))
+        if not text and not card.get("fields") and not card.get("title"):
+            text = convert(card.get("fallback")) or link(clean_text(card.get("from_url")))
         if not card.get("image_url") and card.get("thumb_url"):
             note("small picture of a preview")
-        buttons: Iterable[Any] = card["actions"] if isinstance(card.get("actions"), list) else ()
-        labels = [f"[{clean_text(b.get('text'))}]" for b in buttons if isinstance(b, dict)]
-        if image := strip_query(card.get("image_url")):
-            labels.append(link(image, "[image]"))
-        return format_card(
-            before=convert("pretext"),
-            author=escape(clean_text(card.get("author_name") or card.get("author_subname"))),
-            title=convert("title"),
-            url=clean_text(card.get("title_link")),
-            text="\n".join(filter(None, (text, " ".join(labels)))),
-            fields=pairs,
-            footer=convert("footer"),
-        )
+        return format_attachment(card, text, convert)
 
 
 def _decode_emoji(value: object) -> str:

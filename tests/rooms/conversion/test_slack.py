@@ -331,7 +331,8 @@ def test_success_files(tmp_path: Path) -> None:
     assert first["body"].split("\n") == [
         "Files", "[file that was deleted: F33333]",
         "[file hidden by the limit of a free plan: old]",
-        "[file that the export may not contain: no]", "[file of another service: doc, 4.8 MiB]",
+        "[file that the export may not contain: no]",
+        "[[file of another service: doc, 4.8 MiB]](https://docs.example.com/d)",
     ]  # fmt: skip
     assert first["_source"]["files"][3] == {
         "id": "F66666", "name": "doc", "size": 5_000_000, "missing": "file of another service",
