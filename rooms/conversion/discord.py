@@ -124,8 +124,8 @@ class DiscordReader:
         _widen_period(room, dates, is_first=len(self._parts[channel_id]) == 1)
 
     def iter_portions(self) -> Iterator[Portion]:
-        for channel_id, names in sorted(self._parts.items()):
-            yield self._iter_events(self.rooms[channel_id], names)
+        for channel_id in self._files.sort_groups(self._parts):
+            yield self._iter_events(self.rooms[channel_id], self._parts[channel_id])
         for path, loss in self._left_out.items():
             self._files.lose(path, loss)
 

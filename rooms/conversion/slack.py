@@ -112,8 +112,8 @@ class SlackReader:
         return sorted(roots)
 
     def iter_portions(self) -> Iterator[Portion]:
-        for room_id, directories in sorted(self._directories.items()):
-            yield self._iter_events(self.rooms[room_id], sorted(directories))
+        for room_id in self._files.sort_groups(self._directories):
+            yield self._iter_events(self.rooms[room_id], sorted(self._directories[room_id]))
         for name in self._files.sizes:
             if loss := _LEFT_OUT.get(name.rpartition("/")[2]):
                 for place, _ in self._rows.iter_array(name, OTHER):

@@ -12,7 +12,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -153,6 +153,11 @@ class SourceFiles:
     def get_size(self, name: str) -> int:
         tree, inner = self._get_tree(name)
         return tree.sizes[inner]
+
+    def sort_groups(self, groups: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return the keys of groups of files, the smallest first: it is soon done."""
+        sizes = {key: sum(map(self.get_size, names)) for key, names in groups.items()}
+        return sorted(groups, key=lambda key: (sizes[key], key))
 
     def report_unread(self) -> None:
         """Count files that nothing refers to."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rooms.transcripts.document import TranscriptOptions
-from rooms.transcripts.wording import Clock
 from rooms.transcripts.transcribe_room import transcribe_bundle
+from rooms.transcripts.wording import Clock
 from tests.rooms.conversion import real_exports
 from tests.rooms.conversion.factories import Converted, convert, write_tree, write_zip
 from tests.rooms.round_trip import find_differences, read_bundle
