@@ -21,7 +21,14 @@ class Place(NamedTuple):
 
 
 KINDS = ("messages", "reactions", "attachments", "people", "rooms", "other")
-MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))
+
+
+class Kind:
+    """The indexes of `KINDS`."""
+
+    MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))
+
+
 OUTCOMES = ("read", "written", "merged", "reported")
 READ, WRITTEN, MERGED, REPORTED = range(len(OUTCOMES))
 _CELLS = len(KINDS) * len(OUTCOMES)

@@ -14,11 +14,12 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from rooms.conversion.accounts import ROOMS, WRITTEN, Accounts
+from rooms.conversion.accounts import WRITTEN, Accounts, Kind
 from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import Portion, Reader, SourceRoom
+from rooms.conversion.model import Portion, SourceRoom
 from rooms.conversion.people import read_people_map
+from rooms.conversion.reader import Reader
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
 from rooms.conversion.source_files import SourceFiles
 from rooms.conversion.spool import SortedSpool
@@ -194,11 +195,11 @@ def _count_rooms(
         if room.place is None:
             continue
         if room.id in ids:
-            accounts.count(room.place.file, ROOMS, WRITTEN)
+            accounts.count(room.place.file, Kind.ROOMS, WRITTEN)
         else:
             is_empty = room.matches(only)
             loss = "room without messages" if is_empty else "room that --only leaves out"
-            accounts.report(room.place, ROOMS, loss)
+            accounts.report(room.place, Kind.ROOMS, loss)
 
 
 @contextmanager

@@ -14,28 +14,13 @@ from urllib.parse import unquote
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MESSAGES,
-    OTHER,
-    REACTIONS,
-    READ,
-    ROOMS,
-    Accounts,
-    Place,
-)
+from rooms.conversion.accounts import READ, Kind, Place
 from rooms.conversion.discord_text import DiscordText
-from rooms.conversion.json_rows import RowReader, clean_text, decode, only_objects
-from rooms.conversion.markdown import escape, format_card, link, quote, strip_query
-from rooms.conversion.model import (
-    Portion,
-    Reaction,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
-from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.conversion.json_rows import clean_text, decode, get_object, get_size, only_objects
+from rooms.conversion.markdown import escape, format_card, join_lines, link, quote, strip_query
+from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.reader import Reader
+from rooms.conversion.source_files import FileDamaged
 from rooms.errors import SourceUnreadable
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d(?::\d\d)?)?")
@@ -61,36 +46,29 @@ _NUMBERED_TYPES = {
 _DIRECT = {"DirectTextChat": "dm"}
 
 
-class DiscordReader:
+class DiscordReader(Reader):
     """One portion for each channel, with all of its parts."""
 
     system = "discord"
 
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        self.people: dict[str, SourcePerson] = {}
-        self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
-        self._only = only
+    def _open(self) -> None:
         self._text = DiscordText(self._get_name, self._get_channel)
         self._parts: dict[str, list[str]] = {}
         self._avatars: set[str] = set()
         # Files that no bundle contains, unless something else refers to them.
         self._left_out: dict[str, str] = {}
         guilds: set[str] = set()
-        for name in sorted(files.sizes):
-            if name.lower().endswith(".json") or len(files.sizes) == 1:
+        for name in sorted(self._files.sizes):
+            if name.lower().endswith(".json") or len(self._files.sizes) == 1:
                 self._read_head(name, guilds)
         if not self.rooms:
             raise SourceUnreadable(
-                f"{files.file_name} is not an export of DiscordChatExporter: no JSON file has a "
-                "guild and a channel."
+                f"{self._files.file_name} is not an export of DiscordChatExporter: no JSON file "
+                "has a guild and a channel."
             )
         # Exports of several servers are one source: their people are the same.
-        self.workspace = workspace or (guilds.pop() if len(guilds) == 1 else "discord")
+        if len(guilds) == 1:
+            self.workspace = self.workspace or guilds.pop()
 
     def _read_head(self, name: str, guilds: set[str]) -> None:
         """Read what comes before the messages."""
@@ -117,11 +95,11 @@ class DiscordReader:
         if channel_id in self.rooms:
             room = self.rooms[channel_id]
         else:
-            self._accounts.count(place.file, ROOMS, READ)
+            self._accounts.count(place.file, Kind.ROOMS, READ)
             room = self.rooms[channel_id] = _build_room(channel_id, channel, place)
-        dates = head.get("dateRange")
-        dates = dates if isinstance(dates, dict) else {}
-        _widen_period(room, dates, is_first=len(self._parts[channel_id]) == 1)
+        _widen_period(
+            room, get_object(head, "dateRange"), is_first=len(self._parts[channel_id]) == 1
+        )
 
     def iter_portions(self) -> Iterator[Portion]:
         for channel_id in self._files.sort_groups(self._parts):
@@ -130,16 +108,10 @@ class DiscordReader:
             self._files.lose(path, loss)
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
-        is_selected = room.matches(self._only)
         self._avatars.clear()
         for name in names:
-            for place, row in self._iter_messages(name):
-                if not isinstance(row, dict):
-                    self._accounts.report(place, MESSAGES, "message that is not an object")
-                elif not is_selected:
-                    self._accounts.report(place, MESSAGES, "message that --only leaves out")
-                else:
-                    yield room, self._build_event(place, row, room, name)
+            for place, row in self._select(room, self._iter_messages(name)):
+                yield room, self._build_event(place, row, room, name)
 
     def _iter_messages(self, name: str) -> Iterator[tuple[Place, Any]]:
         stream = self._rows.open_stream(name)
@@ -149,11 +121,11 @@ class DiscordReader:
                 if key != "messages":
                     stream.skip_value()
                     continue
-                is_complete = yield from self._rows.iter_items(stream, name, MESSAGES)
+                is_complete = yield from self._rows.iter_items(stream, name, Kind.MESSAGES)
                 if not is_complete:
                     return
         except (StrictJSONError, FileDamaged):
-            self._accounts.lose(Place(file, 0), OTHER, "unreadable rest of a file")
+            self._accounts.lose(Place(file, 0), Kind.OTHER, "unreadable rest of a file")
 
     # Messages.
 
@@ -167,7 +139,7 @@ class DiscordReader:
         author = self._add_person(row.get("author"), name)
         event = SourceEvent(message_id or str(at), at, author, place)
         if row.get("mentions"):
-            people = self._rows.list_objects(place, row, "mentions", OTHER)
+            people = self._rows.list_objects(place, row, "mentions", Kind.OTHER)
             event.mentions = [self._add_person(person, name) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
@@ -179,8 +151,7 @@ class DiscordReader:
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
         self._set_kind(event, kind)
-        if not event.body and not event.files and event.kind == model.MESSAGE:
-            self._accounts.note(place, "message without a text")
+        self._note_emptiness(event)
         return event
 
     def _set_reference(
@@ -212,7 +183,7 @@ class DiscordReader:
             event.body = event.body or kind
         elif kind in _NUMBERED_TYPES:
             event.msgtype = model.SYSTEM
-            event.body = "\n".join(filter(None, (_NUMBERED_TYPES[kind], event.body)))
+            event.body = join_lines(_NUMBERED_TYPES[kind], event.body)
         elif kind not in _MESSAGE_TYPES:
             event.msgtype = model.SYSTEM
             event.body = event.body or f"Message of the type {escape(kind)}"
@@ -234,16 +205,16 @@ class DiscordReader:
             inner = [self._convert(clean_text(forwarded.get("content")), event)]
             inner += self._describe_embeds(event, forwarded, name)
             event.files += self._list_files(place, forwarded, name)
-            parts.append("Forwarded:\n" + quote("\n".join(filter(None, inner))))
+            parts.append("Forwarded:\n" + quote(join_lines(*inner)))
         if row.get("components"):
             parts += self._describe_components(place, row, name, 0)
         if isinstance(poll := row.get("poll"), dict):
             parts.append(self._describe_poll(place, poll))
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
     def _describe_embeds(self, event: SourceEvent, row: dict[str, Any], name: str) -> list[str]:
         place, texts = event.place, []
-        for embed in self._rows.list_objects(place, row, "embeds", OTHER):
+        for embed in self._rows.list_objects(place, row, "embeds", Kind.OTHER):
             author, footer = embed.get("author"), embed.get("footer")
             image = embed.get("image")
             picture = ""
@@ -253,7 +224,7 @@ class DiscordReader:
             for value in only_objects([author, footer]):
                 self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
             self._lose_emoji(embed.get("inlineEmojis"), name)
-            fields = self._rows.list_objects(place, embed, "fields", OTHER)
+            fields = self._rows.list_objects(place, embed, "fields", Kind.OTHER)
             url = clean_text(embed.get("url"), 2000)
             title = self._convert(clean_text(embed.get("title")), event)
             if not title and url and url in clean_text(row.get("content")):
@@ -282,7 +253,7 @@ class DiscordReader:
         self, place: Place, row: dict[str, Any], name: str, depth: int
     ) -> list[str]:
         labels = []
-        for component in self._rows.list_objects(place, row, "components", OTHER):
+        for component in self._rows.list_objects(place, row, "components", Kind.OTHER):
             if label := clean_text(component.get("label"), 200):
                 labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
             self._lose_emoji([component.get("emoji")], name)
@@ -293,7 +264,7 @@ class DiscordReader:
     def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
         question = poll.get("question")
         lines = [f"**{escape(_get(question, 'text') or clean_text(question))}**"]
-        for answer in self._rows.list_objects(place, poll, "answers", OTHER):
+        for answer in self._rows.list_objects(place, poll, "answers", Kind.OTHER):
             text = clean_text(answer.get("text")) or _get(answer.get("answer"), "text")
             votes = answer.get("count", answer.get("voteCount", answer.get("votes")))
             count = f": {votes:,}" if isinstance(votes, int) else ""
@@ -303,12 +274,6 @@ class DiscordReader:
 
     def _convert(self, text: str, event: SourceEvent) -> str:
         return self._text.convert(text, event.mentions)
-
-    def _get_name(self, person: str) -> str:
-        return self.people[person].name if person in self.people else ""
-
-    def _get_channel(self, channel: str) -> str:
-        return self.rooms[channel].name if channel in self.rooms else ""
 
     def _add_person(self, value: object, source: str) -> str:
         user = value if isinstance(value, dict) else {}
@@ -328,34 +293,26 @@ class DiscordReader:
             )  # fmt: skip
         return person
 
-    def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[Reaction]:
+    def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
+        for reaction in self._rows.list_objects(place, row, "reactions", Kind.REACTIONS):
             emoji = reaction.get("emoji")
             label = _get(emoji, "name")[:100]
             self._lose_emoji([emoji], name)
             is_custom = _get(emoji, "id") not in ("", "0") or label.isascii()
-            users = self._rows.list_objects(place, reaction, "users", REACTIONS)
-            if is_custom:
-                self._accounts.note(
-                    place, "custom or unknown emoji, carried as its name", len(users)
-                )
-            shown = f":{label}:" if is_custom else label
-            reactions += [Reaction(shown, self._add_person(user, name)) for user in users]
-            count = reaction.get("count")
-            if isinstance(count, int) and count > len(users):
-                loss = "reaction without its author"
-                self._accounts.lose(place, REACTIONS, loss, min(count, 1_000_000) - len(users))
+            users = self._rows.list_objects(place, reaction, "users", Kind.REACTIONS)
+            shown = self._show_emoji(place, label, None if is_custom else label, len(users))
+            people = [self._add_person(user, name) for user in users]
+            reactions += self._build_reactions(place, shown, people, reaction.get("count"))
         return reactions
 
     def _list_files(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
         files = []
-        for file in self._rows.list_objects(place, row, "attachments", ATTACHMENTS):
-            size = file.get("fileSizeBytes")
+        for file in self._rows.list_objects(place, row, "attachments", Kind.ATTACHMENTS):
             file_name = clean_text(file.get("fileName"))
             files.append(self._build_file(file, file_name, file.get("url"), name))
-            files[-1].size = size if isinstance(size, int) and 0 < size < 2**53 else 0
-        for sticker in self._rows.list_objects(place, row, "stickers", ATTACHMENTS):
+            files[-1].size = get_size(file, "fileSizeBytes")
+        for sticker in self._rows.list_objects(place, row, "stickers", Kind.ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
         return files + self._list_pictures(place, row, name)

@@ -16,7 +16,7 @@ import msgspec
 from rooms.bundle.format import MIB
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.conversion.accounts import OTHER, READ, Accounts, Place
+from rooms.conversion.accounts import READ, Accounts, Kind, Place
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 
 MAX_ROW_BYTES = 16 * MIB
@@ -37,6 +37,20 @@ def clean_text(value: object, max_chars: int | None = None) -> str:
     if not value.isprintable():
         value = _UNSAFE.sub("\ufffd", value.replace("\r\n", "\n"))
     return value[:max_chars] if max_chars else value
+
+
+def get_object(row: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return an object in a row; an empty one if there is none."""
+    return value if isinstance(value := row.get(key), dict) else {}
+
+
+def get_list(row: dict[str, Any], key: str) -> list[Any]:
+    return value if isinstance(value := row.get(key), list) else []
+
+
+def get_size(row: dict[str, Any], key: str) -> int:
+    """Return a number of bytes; 0 if it is unknown."""
+    return value if isinstance(value := row.get(key), int) and 0 < value < 2**53 else 0
 
 
 def only_objects(value: object) -> list[dict[str, Any]]:
@@ -96,11 +110,11 @@ class RowReader:
             for line in _split_lines(_skip_byte_order_mark(self._files.iter_hashed(name))):
                 row += 1
                 if line is _TOO_LONG:
-                    self._accounts.lose(Place(file, row), OTHER, "row of more than 16 MiB")
+                    self._accounts.lose(Place(file, row), Kind.OTHER, "row of more than 16 MiB")
                 elif line and not line.isspace():
                     yield Place(file, row), line
         except FileDamaged:
-            self._accounts.lose(Place(file, row + 1), OTHER, _REST)
+            self._accounts.lose(Place(file, row + 1), Kind.OTHER, _REST)
 
     def list_objects(
         self, place: Place, value: dict[str, Any], key: str, kind: int

@@ -51,6 +51,11 @@ def escape(text: str) -> str:
     return _MARKUP.sub(lambda match: "\\" + match[0], text)
 
 
+def join_lines(*texts: str) -> str:
+    """Return the texts that are not empty, one below the other."""
+    return "\n".join(filter(None, texts))
+
+
 def quote(text: str) -> str:
     """Return the text as a block quote."""
     return "> " + text.replace("\n", "\n> ")
@@ -95,7 +100,7 @@ def format_card(
     if url:
         heading = link(url, heading)
     lines = [author, heading, text, *(f"**{name}**: {value}" for name, value in fields), footer]
-    quoted = quote("\n".join(filter(None, lines))) if any(lines) else ""
+    quoted = quote(join_lines(*lines)) if any(lines) else ""
     return "\n".join(filter(None, (before, quoted)))
 
 

@@ -14,42 +14,24 @@ from typing import Any
 import msgspec
 
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MERGED,
-    MESSAGES,
-    OTHER,
-    PEOPLE,
-    REACTIONS,
-    READ,
-    ROOMS,
-    WRITTEN,
-    Accounts,
-    Place,
-)
+from rooms.conversion.accounts import MERGED, READ, WRITTEN, Kind, Place
 from rooms.conversion.event_encoder import get_variant
-from rooms.conversion.json_rows import UNREADABLE, RowReader, clean_text, decode
+from rooms.conversion.json_rows import UNREADABLE, clean_text, decode, get_object
 from rooms.conversion.markdown import (
     format_attachment,
     format_card,
     get_emoji,
+    join_lines,
     replace_emoji,
     split_code,
 )
-from rooms.conversion.model import (
-    Portion,
-    Reaction,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
-from rooms.conversion.source_files import SourceFiles
+from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.reader import Reader
 from rooms.conversion.spool import GroupedSpool
 from rooms.errors import SourceUnreadable
 
-_KINDS = {"post": MESSAGES, "direct_post": MESSAGES, "user": PEOPLE, "bot": PEOPLE,
-          "channel": ROOMS, "direct_channel": ROOMS}  # fmt: skip
+_KINDS = {"post": Kind.MESSAGES, "direct_post": Kind.MESSAGES, "user": Kind.PEOPLE,
+          "bot": Kind.PEOPLE, "channel": Kind.ROOMS, "direct_channel": Kind.ROOMS}  # fmt: skip
 _MENTION = re.compile(r"(?<![\w@])@([A-Za-z0-9][A-Za-z0-9._-]*)")
 _JOINS = {"system_join_channel", "system_join_team", "system_guest_join_channel"}
 _LEAVES = {"system_leave_channel", "system_leave_team"}
@@ -74,14 +56,13 @@ class _LineHead(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(_LineHead).decode
 
 
-class MattermostReader:
+class MattermostReader(Reader):
     """One portion for each room. The posts of all rooms are in one file, in any order."""
 
     system = "mattermost"
 
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
+    def _open(self) -> None:
+        files = self._files
         names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
         # Those in deeper directories are attachments.
         depth = min((name.count("/") for name in names), default=0)
@@ -92,13 +73,6 @@ class MattermostReader:
             raise SourceUnreadable(
                 f"{files.file_name} is not an export of Mattermost: it has no JSONL file."
             )
-        self.workspace = workspace or "mattermost"
-        self.people: dict[str, SourcePerson] = {}
-        self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
-        self._only = only
         self._is_recognised = False
 
     def iter_portions(self) -> Iterator[Portion]:
@@ -127,11 +101,11 @@ class MattermostReader:
         if value is None:
             return
         self._is_recognised = True
-        self._accounts.count(place.file, MESSAGES, READ)
+        self._accounts.count(place.file, Kind.MESSAGES, READ)
         room = (
-            self._get_channel(value.team, value.channel)
+            self._find_channel(value.team, value.channel)
             if kind == "post"
-            else self._get_direct(value.channel_members)
+            else self._find_direct(value.channel_members)
         )
         posts.add(room.id if room else "", _PLACE.pack(*place) + line)
 
@@ -141,7 +115,7 @@ class MattermostReader:
             try:
                 row = decode(record[_PLACE.size :])
             except (ValueError, RecursionError):
-                self._accounts.report(place, MESSAGES, UNREADABLE)
+                self._accounts.report(place, Kind.MESSAGES, UNREADABLE)
                 continue
             yield from self._read_post(place, row[row["type"]], room)
 
@@ -150,19 +124,19 @@ class MattermostReader:
         try:
             row = decode(line)
         except (ValueError, RecursionError):
-            self._accounts.lose(place, OTHER, UNREADABLE)
+            self._accounts.lose(place, Kind.OTHER, UNREADABLE)
             return None, None
         kind = row.get("type") if isinstance(row, dict) else None
         value = row.get(kind) if isinstance(kind, str) else None
         self._is_recognised |= kind == "version" or isinstance(value, dict)
-        counted = _KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
-        if counted == MESSAGES and isinstance(value, dict):
+        counted = _KINDS.get(kind, Kind.OTHER) if isinstance(kind, str) else Kind.OTHER
+        if counted == Kind.MESSAGES and isinstance(value, dict):
             names = (value.get(key) for key in ("team", "channel", "channel_members"))
             return kind, _PostHead(*names)
         self._accounts.count(place.file, counted, READ)
         if kind == "version":
-            self._accounts.count(place.file, OTHER, WRITTEN)
-        elif counted != OTHER and isinstance(value, dict):
+            self._accounts.count(place.file, Kind.OTHER, WRITTEN)
+        elif counted != Kind.OTHER and isinstance(value, dict):
             self._read_person_or_room(place, str(kind), value)
         else:
             image = value.get("image") if kind == "emoji" and isinstance(value, dict) else None
@@ -181,48 +155,50 @@ class MattermostReader:
             case _:
                 people = value.get("members") or [
                     participant.get("username")
-                    for participant in self._rows.list_objects(place, value, "participants", OTHER)
+                    for participant in self._rows.list_objects(
+                        place, value, "participants", Kind.OTHER
+                    )
                 ]
-                if self._get_direct(people, place, clean_text(value.get("header"))) is None:
-                    self._accounts.report(place, ROOMS, "direct channel without members")
+                if self._find_direct(people, place, clean_text(value.get("header"))) is None:
+                    self._accounts.report(place, Kind.ROOMS, "direct channel without members")
 
     # People and rooms.
 
     def _add_person(self, place: Place, value: dict[str, Any], *, is_bot: bool) -> None:
         username = _id(value.get("username"))
         if not username:
-            self._accounts.report(place, PEOPLE, "person without a name")
+            self._accounts.report(place, Kind.PEOPLE, "person without a name")
             return
         full = f"{clean_text(value.get('first_name'))} {clean_text(value.get('last_name'))}".strip()
         name = clean_text(value.get("nickname")) or clean_text(value.get("display_name")) or full
         outcome = MERGED if username in self.people else WRITTEN
-        self._accounts.count(place.file, PEOPLE, outcome)
+        self._accounts.count(place.file, Kind.PEOPLE, outcome)
         person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
         person.is_bot = is_bot
         person.avatar_path = self._find_path(place, value.get("profile_image"))
         self.people[username] = person
         if value.get("profile_image") and person.avatar_path is None:
             self._accounts.note(place, "picture of a person that is not in the export")
-        for team in self._rows.list_objects(place, value, "teams", OTHER):
-            if channels := self._rows.list_objects(place, team, "channels", OTHER):
+        for team in self._rows.list_objects(place, value, "teams", Kind.OTHER):
+            if channels := self._rows.list_objects(place, team, "channels", Kind.OTHER):
                 self._accounts.note(place, "membership of a room, left out", len(channels))
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
-        room = self._get_channel(value.get("team"), value.get("name"))
+        room = self._find_channel(value.get("team"), value.get("name"))
         if room is None:
-            self._accounts.report(place, ROOMS, "channel without a name")
+            self._accounts.report(place, Kind.ROOMS, "channel without a name")
             return
         if room.place is not None:
-            self._accounts.count(place.file, ROOMS, MERGED)
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
             return
         room.place = place
         room.name = clean_text(value.get("display_name")) or room.name
         topics = (clean_text(value.get("header")), clean_text(value.get("purpose")))
-        room.topic = "\n".join(filter(None, topics))
+        room.topic = join_lines(*topics)
         room.room_type = "public" if value.get("type") == "O" else "group"
         room.is_archived = bool(value.get("deleted_at") or value.get("delete_at"))
 
-    def _get_channel(self, team: object, channel: object) -> SourceRoom | None:
+    def _find_channel(self, team: object, channel: object) -> SourceRoom | None:
         if not (name := _id(channel)):
             return None
         room_id = f"{_id(team)}/{name}"
@@ -230,7 +206,7 @@ class MattermostReader:
             room = self.rooms[room_id] = SourceRoom(room_id, name, names=frozenset({name}))
         return room
 
-    def _get_direct(
+    def _find_direct(
         self, members: object, place: Place | None = None, topic: str = ""
     ) -> SourceRoom | None:
         """Return the room of a set of members: direct channels have no ID."""
@@ -245,17 +221,17 @@ class MattermostReader:
         if place is not None and room.place is None:
             room.place, room.topic = place, topic
         elif place is not None:
-            self._accounts.count(place.file, ROOMS, MERGED)
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
         return room
 
     # Posts.
 
     def _read_post(self, place: Place, value: dict[str, Any], room: SourceRoom | None) -> Portion:
-        replies = self._rows.list_objects(place, value, "replies", MESSAGES)
-        self._accounts.count(place.file, MESSAGES, READ, len(replies))
+        replies = self._rows.list_objects(place, value, "replies", Kind.MESSAGES)
+        self._accounts.count(place.file, Kind.MESSAGES, READ, len(replies))
         if room is None or not room.matches(self._only):
             loss = "message without a channel" if room is None else "message that --only leaves out"
-            self._accounts.report(place, MESSAGES, loss, 1 + len(replies))
+            self._accounts.report(place, Kind.MESSAGES, loss, 1 + len(replies))
             for post in (value, *replies):
                 self._lose_parts(place, post, loss)
             return
@@ -268,7 +244,7 @@ class MattermostReader:
             yield room, event
 
     def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
-        for kind, key in ((REACTIONS, "reactions"), (ATTACHMENTS, "attachments")):
+        for kind, key in ((Kind.REACTIONS, "reactions"), (Kind.ATTACHMENTS, "attachments")):
             if parts := self._rows.list_objects(place, post, key, kind):
                 self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
@@ -278,9 +254,8 @@ class MattermostReader:
         user, stamp = _id(value.get("user")), value.get("create_at")
         at = stamp * 1000 if isinstance(stamp, int) else -1
         message = clean_text(value.get("message"))
-        raw_props = value.get("props")
-        props = raw_props if isinstance(raw_props, dict) else {}
-        files = self._rows.list_objects(place, value, "attachments", ATTACHMENTS)
+        props = get_object(value, "props")
+        files = self._rows.list_objects(place, value, "attachments", Kind.ATTACHMENTS)
         paths = [clean_text(file.get("path")) for file in files]
         event = SourceEvent(
             id="/".join(filter(None, (root, user, str(stamp)[:20]))),
@@ -289,12 +264,12 @@ class MattermostReader:
             place=place,
             variant=get_variant(str(root_variant), message, *paths),
             reactions=[
-                Reaction(
+                model.Reaction(
                     self._get_emoji(place, reaction.get("emoji_name")),
                     _id(reaction.get("user")),
                     _to_time(reaction.get("create_at")),
                 )
-                for reaction in self._rows.list_objects(place, value, "reactions", REACTIONS)
+                for reaction in self._rows.list_objects(place, value, "reactions", Kind.REACTIONS)
             ],
             files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
@@ -307,7 +282,7 @@ class MattermostReader:
             event.content = {}
             if event.files:
                 loss = "attachment of a deleted message"
-                self._accounts.lose(place, ATTACHMENTS, loss, len(event.files))
+                self._accounts.lose(place, Kind.ATTACHMENTS, loss, len(event.files))
                 event.files = []
         for key in ("flagged_by", "thread_followers"):
             if value.get(key):
@@ -322,17 +297,16 @@ class MattermostReader:
             event.msgtype = model.SYSTEM
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
-        attachments = self._rows.list_objects(event.place, props, "attachments", OTHER)
+        attachments = self._rows.list_objects(event.place, props, "attachments", Kind.OTHER)
         cards = [self._format_card(card, event) for card in attachments]
         if isinstance(card := props.get("card"), str):
             cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))
-        event.body = "\n".join(filter(None, (event.body, *cards)))
+        event.body = join_lines(event.body, *cards)
         if kind == "me":
             event.body = f"*{event.body.strip('*')}*"
         elif kind and kind != "slack_attachment" and event.msgtype != model.SYSTEM:
             self._accounts.note(event.place, f"message of the type {kind[:50]}, carried as text")
-        if not event.body and not event.files:
-            self._accounts.note(event.place, "message without a text")
+        self._note_emptiness(event)
 
     def _set_system_event(self, event: SourceEvent, kind: str, props: dict[str, Any]) -> None:
         member = event.author
@@ -389,10 +363,7 @@ class MattermostReader:
 
     def _get_emoji(self, place: Place, name: object) -> str:
         text = clean_text(name, 100)
-        if (emoji := get_emoji(text)) is None:
-            self._accounts.note(place, "custom or unknown emoji, carried as its name")
-            return f":{text}:"
-        return emoji
+        return self._show_emoji(place, text, get_emoji(text))
 
     def _build_file(self, place: Place, path: str) -> SourceFile:
         found, size = self._find_path(place, path), 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from rooms.conversion.accounts import Accounts, Place
-    from rooms.conversion.source_files import SourceFiles
+    from rooms.conversion.accounts import Place
 
 MESSAGE, MEMBER = "swp.room.message", "swp.room.member"
 NAME, TOPIC, REACTION = "swp.room.name", "swp.room.topic", "swp.room.reaction"
@@ -123,23 +122,3 @@ class SourceRoom:
 
 Portion = Iterator[tuple[SourceRoom, SourceEvent]]
 """The events of some rooms, in any order: no other portion has events of these rooms."""
-
-
-class Reader(Protocol):
-    """Reads the exports of one system. `workspace` is unique among the sources of the system.
-
-    `people` and `rooms` are by ID, and may grow while portions are read.
-    """
-
-    system: str
-    workspace: str
-    people: dict[str, SourcePerson]
-    rooms: dict[str, SourceRoom]
-
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        """Read the people and rooms. Raises `SourceUnreadable` if this is not such an export."""
-
-    def iter_portions(self) -> Iterator[Portion]:
-        """Yield portions, to be read one after the other."""

@@ -21,7 +21,7 @@ from rooms.bundle.manifest.schema import (
     WorkspaceInfo,
 )
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
-from rooms.conversion.accounts import MERGED, MESSAGES, REACTIONS, WRITTEN, Accounts, Place
+from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Kind, Place
 from rooms.conversion.event_encoder import (
     CERTAIN,
     KEY,
@@ -37,7 +37,8 @@ from rooms.conversion.event_encoder import (
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import MAX_TIME, Reader, SourcePerson
+from rooms.conversion.model import MAX_TIME, SourcePerson
+from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
@@ -283,10 +284,10 @@ class _EventLines:
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
             if link.flags & CERTAIN or target in self._present:
-                key = b"event_id" if link.kind == REACTIONS else b"reply_to_event_id"
+                key = b"event_id" if link.kind == Kind.REACTIONS else b"reply_to_event_id"
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)
-            elif link.kind == MESSAGES:
+            elif link.kind == Kind.MESSAGES:
                 self._accounts.note(link.place, "reply to a message that is not in the export")
         if link.kind != NO_KIND:
             self._accounts.count(link.file, link.kind, WRITTEN)

@@ -17,6 +17,7 @@ from rooms.conversion.markdown import (
     escape,
     format_attachment,
     get_emoji,
+    join_lines,
     link,
     quote,
     replace_emoji,
@@ -102,7 +103,7 @@ class SlackText:
             for block in (blocks if isinstance(blocks, list) else ())
             if not skipped or not isinstance(block, dict) or block.get("type") != skipped
         ]
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
     def _convert_block(self, block: Any, mentions: list[str], note: Note, depth: int) -> str:
         if not isinstance(block, dict) or depth > _MAX_DEPTH:
@@ -131,7 +132,7 @@ class SlackText:
             )
         if block.get("accessory"):
             parts.append(self._convert_block(block["accessory"], mentions, note, depth + 1))
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
     def _convert_simple(self, kind: str, block: dict[str, Any], mentions: list[str]) -> str | None:
         """Return the text of a block without others inside; None for other blocks."""
@@ -183,7 +184,7 @@ class SlackText:
             for item in (items if isinstance(items, list) else ())
         ]
         if block.get("type") == "rich_text":
-            return "\n".join(filter(None, lines))
+            return join_lines(*lines)
         indent = block.get("indent")
         space = "    " * (min(indent, 8) if isinstance(indent, int) else 0)
         is_ordered = block.get("style") == "ordered"
@@ -266,7 +267,7 @@ class SlackText:
                 for item in only_objects(card.get("message_blocks"))
                 if isinstance(item.get("message"), dict)
             )
-        text = "\n".join(filter(None, texts))
+        text = join_lines(*texts)
         if not text and not card.get("fields") and not card.get("title"):
             text = convert(card.get("fallback")) or link(clean_text(card.get("from_url")))
         if not card.get("image_url") and card.get("thumb_url"):
