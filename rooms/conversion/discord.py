@@ -150,7 +150,7 @@ class DiscordReader(Reader):
             event.reactions = self._list_reactions(place, row, name)
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
-        self._set_kind(event, kind)
+        self._set_kind(event, row, kind)
         self._note_emptiness(event)
         return event
 
@@ -168,7 +168,7 @@ class DiscordReader(Reader):
         elif target:
             self._accounts.note(event.place, "reference to a message of another channel")
 
-    def _set_kind(self, event: SourceEvent, kind: str) -> None:
+    def _set_kind(self, event: SourceEvent, row: dict[str, Any], kind: str) -> None:
         members = {"RecipientAdd": "join", "RecipientRemove": "leave", "GuildMemberJoin": "join"}
         if kind in members:
             people = event.mentions if kind != "GuildMemberJoin" else []
@@ -181,6 +181,9 @@ class DiscordReader(Reader):
         elif kind in _SYSTEM_TYPES:
             event.msgtype = model.SYSTEM
             event.body = event.body or kind
+            if kind == "ThreadCreated":
+                thread = clean_text(get_object(row, "reference").get("channelId"))
+                event.body += f" #{escape(self._get_channel(thread) or thread)}" if thread else ""
         elif kind in _NUMBERED_TYPES:
             event.msgtype = model.SYSTEM
             event.body = join_lines(_NUMBERED_TYPES[kind], event.body)

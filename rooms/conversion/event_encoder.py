@@ -23,7 +23,7 @@ from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
 from rooms.conversion.accounts import READ, WRITTEN, Accounts, Kind, Place
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.markdown import escape, link, strip_query
+from rooms.conversion.markdown import code_block, escape, link, strip_query
 from rooms.conversion.model import (
     MAX_TIME,
     SourceEvent,
@@ -384,6 +384,8 @@ class EventEncoder:
             size = f", {format_bytes(file.size)}" if file.size else ""
             shown, url = f"[{loss}: {escape(name)}{size}]", strip_query(file.url)
             lines.append(link(url, shown) if file.is_elsewhere else shown)
+            if file.preview:
+                lines.append(code_block(file.preview))
             description = {
                 "id": file.id[:_MAX_LISTED_CHARS],
                 "name": name[:_MAX_LISTED_CHARS],

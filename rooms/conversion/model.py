@@ -36,7 +36,7 @@ class SourceFile(Struct, eq=False):
     """An attachment. `path` is its name in `SourceFiles`; None if the export lacks it.
 
     `lost` is why it can't be there, such as a deletion. `size` in bytes is 0 if it is unknown.
-    With `is_elsewhere` another service has it, at `url`.
+    With `is_elsewhere` another service has it, at `url`. `preview` is its text, or the beginning.
     """
 
     id: str
@@ -47,6 +47,7 @@ class SourceFile(Struct, eq=False):
     lost: str = ""
     url: str = ""
     is_elsewhere: bool = False
+    preview: str = ""
 
 
 class Reaction(NamedTuple):

@@ -33,7 +33,7 @@ _LEFT_OUT = {
 _PEOPLE = ("users.json", "org_users.json")
 _DAY = re.compile(r"(?!.*/__uploads/)(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
 _STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,6})\d*)?")
-_MAX_ID_CHARS = 100
+_MAX_ID_CHARS, _MAX_PREVIEW_CHARS = 100, 20_000
 _PLACEHOLDER = "This content can't be displayed."
 _JOINS, _LEAVES = {"channel_join", "group_join"}, {"channel_leave", "group_leave"}
 _MESSAGES = {
@@ -343,6 +343,7 @@ class SlackReader(Reader):
             get_size(file, "size"), lost,
             clean_text(file.get("url_private") or file.get("permalink"), 2000),
             is_elsewhere=file.get("mode") == "external",
+            preview=clean_text(file.get("plain_text") or file.get("preview"), _MAX_PREVIEW_CHARS),
         )  # fmt: skip
 
 

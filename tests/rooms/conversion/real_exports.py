@@ -174,6 +174,8 @@ _SLACK_MESSAGES: list[Json] = [
     _slack(30, "pinned", pinned_to=["C0QUAY0001"], pinned_info={
         "channel": "C0QUAY0001", "pinned_by": "U0PERSON02", "pinned_ts": 1704103999}),
     _slack(31, "```\nif a &lt; b &amp;&amp; *c*:\n```\n&gt; said\n*bold* _it_ ~no~ `a_b` :+1:"),
+    _slack(33, "", files=[_slack_file(10, name="Mail", mode="email", plain_text="Dear *all*",
+                                     subject="Mail", preview="Dear")]),
     _slack(32, "", subtype="assistant_app_thread", assistant_app_thread={"title": "New chat"}),
 ]  # fmt: skip
 

@@ -25,7 +25,7 @@ MAKERS = {
 LOSSES: dict[str, dict[str, int]] = {
     "slack": {
         "file that was deleted": 1, "file hidden by the limit of a free plan": 1,
-        "file of another service": 1, "file that is not in the export": 2,
+        "file of another service": 1, "file that is not in the export": 3,
         "file that the export may not contain": 1, "canvas, to which the export only links": 2,
         "entry in the log of apps": 1, "room without messages": 1,
     },
@@ -71,6 +71,7 @@ TEXTS = {
         "[[call: Stand-up]](https://calls.example.com/j/1)",
         "> Ben Harbour\n> shared text\n> Posted in #quay\n"
         "[file that is not in the export: plan 8.pdf, 2.0 KiB]",
+        "[file that is not in the export: Mail, 2.0 KiB]\n```\nDear *all*\n```",
         "Huddle, 10 minutes, with Anna, Ben", "*sets sail*", "New chat", "new words",
     ],
     "mattermost": [
@@ -84,6 +85,7 @@ TEXTS = {
         "> [Desk](https://desk.example.com)\n> [**News**](https://news.example.com)\n"
         "> By @Ben :parrot:\n> [[image]](https://img.example.com/a.png)\n> **Who**: @Anna\n> foot\n"
         "[[Open]](https://o.example.com)", "Boosted the server.", "second part",
+        "Started a thread. #quay / plan",
         "Results of a poll:\n> **poll_question_text**: North?",
     ],
 }  # fmt: skip
