@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from rooms.conversion.json_rows import clean_text, only_objects
+from rooms.conversion.json_rows import clean_text, get_list, get_object, only_objects
 from rooms.conversion.markdown import (
     code_block,
     code_span,
@@ -113,19 +113,17 @@ class SlackText:
         if kind.startswith("rich_text"):
             return self._convert_rich_text(kind, block, mentions, note, depth)
         if (simple := self._convert_simple(kind, block, mentions)) is not None:
+            if kind in ("image", "video") and not block.get(f"{kind}_url"):
+                note("picture of a block that is not in the export")
             return simple
         if kind not in _CONTAINERS:
             note(f"block of the type {kind}, of which only known texts are carried")
         parts = [self._convert_object(block.get(key), mentions) for key in ("text", "label")]
         for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
-            items = block.get(key)
-            converted = (
-                self._convert_block(item, mentions, note, depth + 1)
-                for item in (items if isinstance(items, list) else ())
-            )
+            items = get_list(block, key)
+            converted = (self._convert_block(item, mentions, note, depth + 1) for item in items)
             parts.append(separator.join(filter(None, converted)))
-        rows = block.get("rows")
-        for row in rows if isinstance(rows, list) else ():
+        for row in get_list(block, "rows"):
             cells = row if isinstance(row, list) else [row]
             parts.append(
                 " | ".join(self._convert_block(cell, mentions, note, depth + 1) for cell in cells)
@@ -154,22 +152,17 @@ class SlackText:
                 label = self._convert_object(block.get("text"), mentions)
                 return link(clean_text(block.get("url")), f"[{label}]")
             case "call":
-                call = block.get("call")
-                call = call.get("v1") if isinstance(call, dict) else None
-                details = call if isinstance(call, dict) else {}
-                name = escape(clean_text(details.get("name"), 300))
-                return link(strip_query(details.get("join_url")), f"[call: {name}]")
+                call = get_object(get_object(block, "call"), "v1")
+                name = escape(clean_text(call.get("name"), 300))
+                return link(strip_query(call.get("join_url")), f"[call: {name}]")
         return None
 
     def _convert_rich_text(
         self, kind: str, block: dict[str, Any], mentions: list[str], note: Note, depth: int
     ) -> str:
         if kind == "rich_text_preformatted":
-            items = block.get("elements")
-            texts = (
-                clean_text(item.get("text") or item.get("url")) for item in only_objects(items)
-            )
-            return code_block("".join(texts))
+            items = only_objects(block.get("elements"))
+            return code_block("".join(clean_text(i.get("text") or i.get("url")) for i in items))
         if kind in ("rich_text_section", "rich_text_quote"):
             text = self._convert_elements(block, mentions, note)
             return quote(text) if kind == "rich_text_quote" else text
@@ -178,11 +171,8 @@ class SlackText:
     def _convert_list(
         self, block: dict[str, Any], mentions: list[str], note: Note, depth: int
     ) -> str:
-        items = block.get("elements")
-        lines = [
-            self._convert_block(item, mentions, note, depth + 1)
-            for item in (items if isinstance(items, list) else ())
-        ]
+        items = get_list(block, "elements")
+        lines = [self._convert_block(item, mentions, note, depth + 1) for item in items]
         if block.get("type") == "rich_text":
             return join_lines(*lines)
         indent = block.get("indent")
@@ -196,12 +186,8 @@ class SlackText:
         )
 
     def _convert_elements(self, block: dict[str, Any], mentions: list[str], note: Note) -> str:
-        items = block.get("elements")
-        return "".join(
-            self._convert_element(item, mentions, note)
-            for item in (items if isinstance(items, list) else ())
-            if isinstance(item, dict)
-        )
+        items = only_objects(block.get("elements"))
+        return "".join(self._convert_element(item, mentions, note) for item in items)
 
     def _convert_element(self, item: dict[str, Any], mentions: list[str], note: Note) -> str:
         text = clean_text(item.get("text"))
@@ -215,8 +201,8 @@ class SlackText:
         else:
             note(f"text element of the type {kind}")
             converted = escape(text or clean_text(item.get("value")))
-        style = item.get("style")
-        if not isinstance(style, dict) or not converted.strip():
+        style = get_object(item, "style")
+        if not style or not converted.strip():
             return converted
         if style.get("code"):
             return code_span(text or converted)

@@ -250,6 +250,7 @@ def test_success_bots_whose_text_is_elsewhere(tmp_path: Path) -> None:
     assert converted.notes() == {
         "block of an unknown form": 1,
         "block of the type future, of which only known texts are carried": 1,
+        "picture of a block that is not in the export": 1,
     }
 
 
