@@ -25,7 +25,8 @@ class _Spool:
     """A private file without a name. Close it by using it in `with`."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
+        # Without a buffer, which could not be closed on a full disk.
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `__exit__`
 
     def __enter__(self) -> Self:
         return self
@@ -40,8 +41,9 @@ class _Spool:
             fix="Set TMPDIR to a directory with more space.",
         ):
             self._file.seek(start)
-            self._file.writelines(parts)
-            self._file.flush()
+            rest = memoryview(b"".join(parts))
+            while rest:
+                rest = rest[self._file.write(rest) :]
             return self._file.tell()
 
 

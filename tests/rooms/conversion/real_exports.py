@@ -128,7 +128,7 @@ _SLACK_MESSAGES: list[Json] = [
         {"id": "F0FILE0003", "mode": "hidden_by_limit", "date_delete": 1},
         _slack_file(4, name="Sheet", mode="external", is_external=True, external_type="gdrive",
                     url_private="https://docs.example.com/spreadsheets/d/1?usp=secret"),
-        _slack_file(5, name="notes.json", mode="snippet", preview="{}", size=3),
+        _slack_file(5, name="2024-01-01.json", mode="snippet", preview="{}", size=3),
         _slack_file(6, name="Agenda", mode="quip", filetype="quip",
                     mimetype="application/vnd.slack-docs"),
         {"id": "F0FILE0007", "file_access": "access_denied", "mode": "file_access"},
@@ -219,7 +219,7 @@ def make_slack() -> dict[str, Any]:
         "FC:F0FILE0006:Agenda/2024-01-01.json": [_slack(42, "about this line")],
         "teams/Harbour/C0TEAM0001/2024-01-01.json": [_slack(43, "in a workspace")],
         "__uploads/F0FILE0001/plan 1.pdf": PNG,
-        "__uploads/F0FILE0005/notes.json": "{}",
+        "__uploads/F0FILE0005/2024-01-01.json": "{}",
     }  # fmt: skip
 
 

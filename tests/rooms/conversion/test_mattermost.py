@@ -240,6 +240,17 @@ def test_success_line_of_an_odd_type(tmp_path: Path, kind: Any) -> None:
     assert sum(converted.losses().values()) == 1
 
 
+def test_success_rooms_share_the_digest_of_the_export(tmp_path: Path) -> None:
+    lines = make_mattermost_lines(make_post(1, "a"), make_post(2, "b", channel="other"))
+    source = write_tree(tmp_path / "mm", {"import.jsonl": lines})
+    converted = convert("mattermost", source, tmp_path / "out")
+    digests = {converted.manifest(name)["source"]["sha256"] for name in ("Square", "other")}
+    assert len(digests) == 1
+    source = write_tree(tmp_path / "mm", {"import.jsonl": f"{lines}{{}}\n"})
+    changed = convert("mattermost", source, tmp_path / "again")
+    assert changed.manifest("other")["source"]["sha256"] not in digests
+
+
 def test_success_zip_with_data(tmp_path: Path) -> None:
     post = make_post(1, "File", attachments=[{"path": "20240101/team/ü/日本.txt"}])
     tree = {"import.jsonl": make_mattermost_lines(post), "data/20240101/team/ü/日本.txt": "x"}

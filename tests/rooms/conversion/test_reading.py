@@ -16,7 +16,7 @@ from rooms.conversion.accounts import Accounts, Kind
 from rooms.conversion.json_rows import RowReader, clean_text
 from rooms.conversion.markdown import code_block, code_span, get_emoji, link, quote, strip_query
 from rooms.conversion.source_files import SourceFiles
-from rooms.conversion.spool import SortedSpool
+from rooms.conversion.spool import GroupedSpool, SortedSpool
 from tests.rooms.conversion.factories import make_slack_message
 
 MIB = 1024 * 1024
@@ -39,6 +39,21 @@ def test_success_sorted(order: str, limit: int, monkeypatch: pytest.MonkeyPatch)
         assert list(sorted_spool.iter_sorted()) == records
     if order == "ascending":
         assert runs <= 1
+
+
+@pytest.mark.parametrize("limit", [1, 500, 10**9])
+def test_success_grouped(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_MAX_PENDING_BYTES", limit)
+    rng = random.Random(limit)
+    groups: dict[str, list[bytes]] = {"a": [], "b": [], "": []}
+    with GroupedSpool() as grouped:
+        for _ in range(300):
+            group, record = rng.choice([*groups]), rng.randbytes(rng.randrange(0, 200))
+            groups[group].append(record)
+            grouped.add(group, record)
+        grouped.flush()
+        found = {group: sorted(grouped.iter_group(group)) for group in grouped.sizes}
+    assert found == {group: sorted(records) for group, records in groups.items()}
 
 
 def test_success_sorting_nothing() -> None:
@@ -139,7 +154,8 @@ def test_success_clean_text(value: object, text: str) -> None:
     [
         ("tada", "🎉"), ("+1", "👍"), ("-1", "👎"), ("clap::skin-tone-6", "👏🏿"),
         ("flag-de", "🇩🇪"), ("simple_smile", "🙂"), ("party-parrot", None), ("", None),
-        ("flag-DE", None),
+        ("flag-DE", None), ("+1_medium_dark_skin_tone", "👍🏾"), ("melting_face", "🫠"),
+        ("female-technologist", "👩‍💻"), ("male_sign", "♂"), ("sun", "☀"), ("space", None),
     ],
 )  # fmt: skip
 def test_success_emoji(name: str, emoji: str | None) -> None:
