@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from rooms.conversion.accounts import WRITTEN, Accounts, Kind
 from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import Portion, SourceRoom
+from rooms.conversion.model import Portion
 from rooms.conversion.people import read_people_map
 from rooms.conversion.reader import Reader
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
@@ -163,19 +163,16 @@ class _Conversion:
         with SortedSpool() as spool:
             for room, event in portion:
                 if (state := states.get(room.id)) is None:
-                    state = states[room.id] = self._start_room(room)
+                    if room.room_type == "public" and not self.public:
+                        room.room_type = "group"
+                    self.room_count += 1
+                    state = states[room.id] = self.encoder.start_room(room, self.room_count)
                 for record in self.encoder.iter_records(state, event):
                     spool.add(record)
             digest = self.files.take_digest()
             by_number = {state.number: state for state in states.values()}
             for number, records in groupby(spool.iter_sorted(), get_room_number):
                 yield self.writer.write(by_number[number], records, digest)
-
-    def _start_room(self, room: SourceRoom) -> OpenRoom:
-        if room.room_type == "public" and not self.public:
-            room.room_type = "group"
-        self.room_count += 1
-        return self.encoder.start_room(room, self.room_count)
 
 
 def _check_names(reader: Reader, only: frozenset[str]) -> None:

@@ -16,7 +16,7 @@ from rooms.bundle.strict_json import StrictJSONError
 from rooms.conversion import model
 from rooms.conversion.accounts import READ, Kind, Place
 from rooms.conversion.discord_text import DiscordText
-from rooms.conversion.json_rows import clean_text, decode, get_object, get_size, only_objects
+from rooms.conversion.json_rows import clean_text, decode, get_number, get_object, only_objects
 from rooms.conversion.markdown import escape, format_card, join_lines, link, quote, strip_query
 from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.reader import Reader
@@ -314,7 +314,7 @@ class DiscordReader(Reader):
         for file in self._rows.list_objects(place, row, "attachments", Kind.ATTACHMENTS):
             file_name = clean_text(file.get("fileName"))
             files.append(self._build_file(file, file_name, file.get("url"), name))
-            files[-1].size = get_size(file, "fileSizeBytes")
+            files[-1].size = get_number(file, "fileSizeBytes")
         for sticker in self._rows.list_objects(place, row, "stickers", Kind.ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))

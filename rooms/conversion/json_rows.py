@@ -48,8 +48,8 @@ def get_list(row: dict[str, Any], key: str) -> list[Any]:
     return value if isinstance(value := row.get(key), list) else []
 
 
-def get_size(row: dict[str, Any], key: str) -> int:
-    """Return a number of bytes; 0 if it is unknown."""
+def get_number(row: dict[str, Any], key: str) -> int:
+    """Return a positive whole number; 0 for anything else."""
     return value if isinstance(value := row.get(key), int) and 0 < value < 2**53 else 0
 
 

@@ -263,17 +263,14 @@ class MattermostReader(Reader):
             author=self._get_author(user, props),
             place=place,
             variant=get_variant(str(root_variant), message, *paths),
-            reactions=[
-                model.Reaction(
-                    self._get_emoji(place, reaction.get("emoji_name")),
-                    _id(reaction.get("user")),
-                    _to_time(reaction.get("create_at")),
-                )
-                for reaction in self._rows.list_objects(place, value, "reactions", Kind.REACTIONS)
-            ],
             files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
         )
+        for reaction in self._rows.list_objects(place, value, "reactions", Kind.REACTIONS):
+            name = clean_text(reaction.get("emoji_name"), 100)
+            emoji = self._show_emoji(place, name, get_emoji(name))
+            person, reacted_at = _id(reaction.get("user")), _to_time(reaction.get("create_at"))
+            event.reactions.append(model.Reaction(emoji, person, reacted_at))
         self._set_body(event, value, message, props)
         if value.get("is_pinned") is True:
             event.pinned_by = event.author
@@ -360,10 +357,6 @@ class MattermostReader(Reader):
         if not text and not card.get("title") and not card.get("fields"):
             text = convert(card.get("fallback"))
         return format_attachment(card, text, convert)
-
-    def _get_emoji(self, place: Place, name: object) -> str:
-        text = clean_text(name, 100)
-        return self._show_emoji(place, text, get_emoji(text))
 
     def _build_file(self, place: Place, path: str) -> SourceFile:
         found, size = self._find_path(place, path), 0

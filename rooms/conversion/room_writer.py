@@ -232,14 +232,13 @@ class _EventLines:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
-            if not self._deleted or not self._is_deleted(decode_record_head(record)):
-                same.append(record)
+            if self._deleted:
+                link = decode_record_head(record)
+                if link.kind == NO_KIND and link.place in self._deleted:
+                    continue  # It is a further part of a message that was deleted.
+            same.append(record)
         if same:
             yield from self._iter_same(same)
-
-    def _is_deleted(self, link: RecordHead) -> bool:
-        """Return whether it is a further part of a message that was deleted."""
-        return link.kind == NO_KIND and link.place in self._deleted
 
     def _iter_same(self, records: list[bytes]) -> Iterator[bytes]:
         """Yield the events among records with the same ID: mostly there is one."""

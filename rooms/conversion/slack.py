@@ -13,7 +13,7 @@ from typing import Any
 
 from rooms.conversion import model
 from rooms.conversion.accounts import MERGED, WRITTEN, Kind, Place
-from rooms.conversion.json_rows import clean_text, get_list, get_object, get_size, only_objects
+from rooms.conversion.json_rows import clean_text, get_list, get_number, get_object, only_objects
 from rooms.conversion.markdown import get_emoji, join_lines, strip_query
 from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.reader import Reader
@@ -139,7 +139,7 @@ class SlackReader(Reader):
                 self._accounts.report(place, Kind.ROOMS, "channel without an ID")
             return
         name = clean_text(value.get("name"))
-        people = self._name_people(value, "members")
+        people, created = self._name_people(value, "members"), get_number(value, "created")
         if people:
             self._accounts.note(place, "membership of a room, left out", len(people))
         self.rooms[room_id] = SourceRoom(
@@ -151,7 +151,8 @@ class SlackReader(Reader):
             room_type=room_type,
             is_archived=value.get("is_archived") is True,
             creator=clean_text(value.get("creator"), _MAX_ID_CHARS) or None,
-            created_at=_get_created(value.get("created")),
+            # A channel that was created in 1970 has a placeholder.
+            created_at=created * 1_000_000 if created > 86_400 else None,
             names=frozenset({name, *map(clean_text, get_list(value, "previous_names"))}),
             place=place,
         )
@@ -340,7 +341,7 @@ class SlackReader(Reader):
         lost = next((_LOST_FILES[mode] for mode in modes if mode in _LOST_FILES), "")
         return SourceFile(
             file_id, name, path, clean_text(file.get("mimetype")),
-            get_size(file, "size"), lost,
+            get_number(file, "size"), lost,
             clean_text(file.get("url_private") or file.get("permalink"), 2000),
             is_elsewhere=file.get("mode") == "external",
             preview=clean_text(file.get("plain_text") or file.get("preview"), _MAX_PREVIEW_CHARS),
@@ -371,8 +372,3 @@ def _build_person(user_id: str, user: dict[str, Any], profile: object) -> Source
 
 def _get_stamp(row: dict[str, Any]) -> int:
     return parse_stamp(clean_text(row.get("ts"), 30))
-
-
-def _get_created(value: object) -> int | None:
-    """Return microseconds. A channel that was created in 1970 has a placeholder."""
-    return value * 1_000_000 if isinstance(value, int) and value > 86_400 else None
