@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from rooms.conversion.markdown import quote, split_code
+from rooms.conversion.markdown import code_block, quote, split_spans
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d{1,20})|@&(?P<role>\d{1,20})|#(?P<channel>\d{1,20})"
@@ -18,6 +18,8 @@ _TOKEN = re.compile(
     r"|/(?P<command>[^:<>\n]{1,100}):\d{1,20}|id:(?P<page>\w{1,40}))>"
 )
 _UNDERLINE = re.compile(r"(?<!\\)__(?=\S)(?P<text>[^_\n]+)(?<=\S)__")
+_FENCE = "```"
+_LANGUAGE = re.compile(r"([\w+.#-]+)\n")
 _LONG_QUOTE = re.compile(r"^(?:>>> )+", re.MULTILINE)
 _SMALL = re.compile(r"^-# ", re.MULTILINE)
 _SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
@@ -36,7 +38,7 @@ class DiscordText:
             return text
         parts: list[str] = []
         done = 0
-        for is_code, part in split_code(text):
+        for is_code, part in split_spans(text, len(_FENCE)):
             if not is_code and (match := _LONG_QUOTE.search(part)):
                 # The rest of the text is a quote.
                 parts.append(self.convert(part[: match.start()], mentions))
@@ -44,7 +46,8 @@ class DiscordText:
                 return "".join(parts) + quote(self.convert(rest, mentions))
             done += len(part)
             if is_code:
-                parts.append(part)
+                is_block = part.startswith(_FENCE)
+                parts.append(_format_block(part, text, done) if is_block else part)
                 continue
             converted = _TOKEN.sub(lambda match: self._convert_token(match, mentions), part)
             # Markdown has no underlined text.
@@ -68,6 +71,19 @@ class DiscordText:
             case "command":
                 return f"/{value}"
         return f"#{value}"
+
+
+def _format_block(part: str, text: str, end: int) -> str:
+    """Return a block of code in lines of its own: Discord's may begin and end inside a line."""
+    code = part.removeprefix(_FENCE).removesuffix(_FENCE)
+    if (language := _LANGUAGE.match(code)) is not None:
+        code = code[language.end() :]
+    if not code.strip("\n"):
+        return part
+    start = end - len(part)
+    before = "\n" if start and text[start - 1] != "\n" else ""
+    after = "\n" if end < len(text) and text[end] != "\n" else ""
+    return f"{before}{code_block(code.strip(chr(10)), language[1] if language else '')}{after}"
 
 
 def _format_time(seconds: int) -> str:

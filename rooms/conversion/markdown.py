@@ -185,27 +185,30 @@ def split_code(text: str) -> list[tuple[bool, str]]:
     parts: list[tuple[bool, str]] = []
     position = 0
     while fence := _FENCE.search(text, position):
-        parts += _split_spans(text[position : fence.start()])
+        parts += split_spans(text[position : fence.start()])
         mark = fence[1]
         closing = re.compile(
             rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE
         ).search(text, fence.end())
         position = closing.end() if closing else len(text)
         parts.append((True, text[fence.start() : position]))
-    return parts + _split_spans(text[position:])
+    return parts + split_spans(text[position:])
 
 
-def _split_spans(text: str) -> list[tuple[bool, str]]:
-    """Split at code spans: a run of backticks up to the next run of the same length."""
+def split_spans(text: str, longest: int = 2**30) -> list[tuple[bool, str]]:
+    """Split at code spans: a run of backticks up to the next run of the same length.
+
+    Runs with more than `longest` backticks count as equal.
+    """
     parts: list[tuple[bool, str]] = []
     runs = [(match.start(), match.end()) for match in re.finditer("`+", text)]
     following: dict[int, deque[int]] = {}
     for index, (start, end) in enumerate(runs):
-        following.setdefault(end - start, deque()).append(index)
+        following.setdefault(min(end - start, longest), deque()).append(index)
     position, index = 0, 0
     while index < len(runs):
         start, end = runs[index]
-        same = following[end - start]
+        same = following[min(end - start, longest)]
         while same and same[0] <= index:
             same.popleft()
         if not same:

@@ -18,12 +18,14 @@ from rooms.conversion.accounts import MERGED, READ, WRITTEN, Kind, Place
 from rooms.conversion.event_encoder import get_variant
 from rooms.conversion.json_rows import UNREADABLE, clean_text, decode, get_object
 from rooms.conversion.markdown import (
+    escape,
     format_attachment,
     format_card,
     get_emoji,
     join_lines,
     replace_emoji,
     split_code,
+    strip_query,
 )
 from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.reader import Reader
@@ -88,6 +90,9 @@ class MattermostReader(Reader):
             # The smallest room first, to have something to show early.
             for room_id in sorted(posts.sizes, key=lambda room_id: (posts.sizes[room_id], room_id)):
                 yield self._iter_posts(self.rooms.get(room_id), posts.iter_group(room_id))
+        for person in self.people.values():
+            if person.avatar_path:
+                self._files.lose(person.avatar_path, "picture of a person that no room shows")
 
     def _read_line(self, place: Place, line: bytes, posts: GroupedSpool) -> None:
         """Read a person, a room or another line, but only find out to which room a post belongs."""
@@ -299,6 +304,11 @@ class MattermostReader(Reader):
         if isinstance(card := props.get("card"), str):
             cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))
         event.body = join_lines(event.body, *cards)
+        if kind.startswith("custom_") and not event.body:
+            event.body = join_lines(
+                *(escape(clean_text(props.get(key))) for key in ("title", "meeting_topic")),
+                strip_query(props.get("meeting_link")),
+            )
         if kind == "me":
             event.body = f"*{event.body.strip('*')}*"
         elif kind and kind != "slack_attachment" and event.msgtype != model.SYSTEM:

@@ -239,11 +239,10 @@ class SlackReader(Reader):
             self._accounts.note(event.place, loss)
 
         raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
-        if not raw:
-            raw = clean_text(
-                get_object(row, "comment").get("comment")
-                or get_object(row, "assistant_app_thread").get("title")
-            )
+        comment = clean_text(get_object(row, "comment").get("comment"))
+        if comment not in raw:
+            raw = join_lines(raw, comment)
+        raw = raw or clean_text(get_object(row, "assistant_app_thread").get("title"))
         text = self._text.convert(raw, mentions)
         kinds = {clean_text(block.get("type"), 40) for block in only_objects(blocks)}
         # Rich text repeats the text. Of other blocks, the text is only a summary.

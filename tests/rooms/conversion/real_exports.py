@@ -274,6 +274,7 @@ def make_mattermost() -> dict[str, Any]:
                                         "deleted_at": 1704103200000}},
         _mattermost_user("anna", profile_image="profile_pictures/anna/image.png"),
         _mattermost_user("ben", delete_at=1704103200000, profile_image="profile_pictures/b.png"),
+        _mattermost_user("cato", profile_image="profile_pictures/c.png"),
         {"type": "bot", "bot": {"username": "polls", "display_name": "Polls", "description": "",
                                 "owner": "anna", "delete_at": 0}},
         _post(9, "root for @ben and @all in ~quay :tada: `:tada: @ben`", edit_at=1704103300000,
@@ -321,6 +322,7 @@ def make_mattermost() -> dict[str, Any]:
         "data/20240101/teams/t/channels/c/users/u/1/a b.txt": "text",
         "data/20240101/1/x.jsonl": '{"type": "post"}\n',
         "data/profile_pictures/anna/image.png": PNG,
+        "data/profile_pictures/c.png": PNG,
         "data/exported_emoji/1/image": PNG,
     }
 

@@ -98,6 +98,21 @@ def test_success_text_with_tokens(tmp_path: Path) -> None:
     assert len(event["content"]["mentions"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "converted"),
+    [
+        ("```py\nx = 1```", "```py\nx = 1\n```"),
+        ("see ```x <@1>``` <@200000000000000000>", "see \n```\nx <@1>\n```\n @200000000000000000"),
+        ("a ```js\ny\n``` > b\n<t:0:R>", "a \n```js\ny\n```\n > b\n1970-01-01 00:00 UTC"),
+        ("```\na\n```\n__u__", "```\na\n```\n*u*"),
+        ("`` a`b `` __u__", "`` a`b `` *u*"),
+        ("``` __u__", "``` *u*"), ("``````", "``````"),
+    ],
+)  # fmt: skip
+def test_success_code(tmp_path: Path, text: str, converted: str) -> None:
+    assert convert_discord(tmp_path, make_discord_message(0, text)).bodies("general") == [converted]
+
+
 def test_success_embeds_polls_and_components(tmp_path: Path) -> None:
     embed = {"title": "T", "url": "https://x.org", "description": "D", "author": {"name": "A_"},
              "fields": [{"name": "f", "value": "v"}], "footer": {"text": "F"},

@@ -33,6 +33,7 @@ LOSSES: dict[str, dict[str, int]] = {
         "file that is not in the export": 1, "line of the type emoji": 1,
         "line of the type role": 1, "line of the type scheme": 1, "line of the type team": 1,
         "line of the type wiki": 1, "picture of an emoji": 1,
+        "picture of a person that no room shows": 1,
     },
     "discord": {
         "file that is not in the export": 1, "icon of an embed": 1, "picture of a server": 4,
@@ -49,7 +50,7 @@ NOTES: dict[str, dict[str, int]] = {
         "reply to a message that is not in the export": 1, "small picture of a preview": 1,
     },
     "mattermost": {
-        "mark of a person (saved or followed), left out": 2, "membership of a room, left out": 2,
+        "mark of a person (saved or followed), left out": 2, "membership of a room, left out": 3,
         "message of the type custom_calls, carried as text": 1,
         "message of the type custom_llmbot, carried as text": 1,
         "message of the type custom_matterpoll, carried as text": 1,

@@ -112,7 +112,7 @@ def test_success_authors(tmp_path: Path) -> None:
         make_slack_message(2, "bot", user=None, bot_id="B1", bot_profile={"name": "CI"}),
         make_slack_message(3, "name only", user=None, username="Hook", subtype="bot_message"),
         make_slack_message(4, "system", user="USLACKBOT"),
-        make_slack_message(5, "", user="U1", subtype="file_comment",
+        make_slack_message(5, "A file was commented on", user="U1", subtype="file_comment",
                            comment={"user": "U2", "comment": "a *comment*"}),
         make_slack_message(6, "no one", user=None),
         make_slack_message(7, "zero", user="U00"),
@@ -126,7 +126,7 @@ def test_success_authors(tmp_path: Path) -> None:
         ("Ben", "@U2:t1.slack"), ("Unknown", "@bot:t1.slack"), ("U00", "@U00:t1.slack"),
     ]  # fmt: skip
     assert authors[0]["avatar_url"] == "https://a.example.com/c"
-    assert converted.bodies("general")[5] == "a **comment**"
+    assert converted.bodies("general")[5] == "A file was commented on\na **comment**"
 
 
 @pytest.mark.parametrize(
