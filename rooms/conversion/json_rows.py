@@ -40,7 +40,7 @@ def clean_text(value: object, max_chars: int | None = None) -> str:
 
 
 def get_object(row: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return an object in a row; an empty one if there is none."""
+    """Return an object in a row; an empty one for anything else."""
     return value if isinstance(value := row.get(key), dict) else {}
 
 

@@ -34,7 +34,8 @@ _PEOPLE = ("users.json", "org_users.json")
 _DAY = re.compile(r"(?!.*/__uploads/)(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
 _STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,6})\d*)?")
 _MAX_ID_CHARS, _MAX_PREVIEW_CHARS = 100, 20_000
-_PLACEHOLDER = "This content can't be displayed."
+# What Slack writes instead of the text of blocks.
+_PLACEHOLDER = re.compile(r"This content can't be displayed\.")
 _JOINS, _LEAVES = {"channel_join", "group_join"}, {"channel_leave", "group_leave"}
 _MESSAGES = {
     "", "bot_message", "file_share", "file_comment", "file_mention", "thread_broadcast",
@@ -249,7 +250,7 @@ class SlackReader(Reader):
         if kinds and (not raw or kinds != {"rich_text"}):
             skipped = "rich_text" if raw else ""
             shown = self._text.convert_blocks(blocks, mentions, note, skipped)
-            if raw == _PLACEHOLDER and shown:
+            if shown and _PLACEHOLDER.fullmatch(raw):
                 text = ""
             text = shown if text in shown else join_lines(text, shown)
         cards = self._rows.list_objects(event.place, row, "attachments", Kind.OTHER)

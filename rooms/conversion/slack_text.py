@@ -97,7 +97,7 @@ class SlackText:
     def convert_blocks(
         self, blocks: object, mentions: list[str], note: Note, skipped: str = ""
     ) -> str:
-        """Convert blocks but those of the type `skipped`."""
+        """Convert blocks. Blocks of the type `skipped` are left out."""
         parts = [
             self._convert_block(block, mentions, note, 0)
             for block in (blocks if isinstance(blocks, list) else ())

@@ -18,7 +18,7 @@ _MAX_READ_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 16 * 1024
 _LENGTH = Struct(">I")
 _PIECE = Struct(">qI")
-"""Where the piece before this one begins, -1 if there is none, and the length of this one."""
+"""Where the piece before this one begins, or -1 for the first, and the length of this one."""
 
 
 class _Spool:
