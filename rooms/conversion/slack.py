@@ -124,7 +124,8 @@ class SlackReader(Reader):
                 continue
             directory = name.rpartition("/")[0]
             if (room_id := listed.get(directory)) is None:
-                room_id = listed[directory] = match[2]
+                # Two workspaces of an organisation may have channels with the same name.
+                room_id = listed[directory] = directory.removeprefix(min(self._roots, key=len))
                 self.rooms.setdefault(room_id, SourceRoom(room_id, match[2]))
             directories.setdefault(room_id, []).append(name)
         return directories
@@ -133,13 +134,15 @@ class SlackReader(Reader):
         self, place: Place, value: Any, room_type: str, root: str, listed: dict[str, str]
     ) -> None:
         room_id = clean_text(value.get("id"), _MAX_ID_CHARS) if isinstance(value, dict) else ""
-        if not room_id or room_id in self.rooms:
-            if room_id:
-                self._accounts.count(place.file, Kind.ROOMS, MERGED)
-            else:
-                self._accounts.report(place, Kind.ROOMS, "channel without an ID")
+        if not room_id:
+            self._accounts.report(place, Kind.ROOMS, "channel without an ID")
             return
         name = clean_text(value.get("name"))
+        for directory in filter(None, (room_id, name)):
+            listed.setdefault(root + directory, room_id)
+        if room_id in self.rooms:
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
+            return
         people, created = self._name_people(value, "members"), get_number(value, "created")
         if people:
             self._accounts.note(place, "membership of a room, left out", len(people))
@@ -161,8 +164,6 @@ class SlackReader(Reader):
             clean_text(pin.get("id"), 30): clean_text(pin.get("user"), _MAX_ID_CHARS)
             for pin in self._rows.list_objects(place, value, "pins", Kind.OTHER)
         }
-        for directory in filter(None, (room_id, name)):
-            listed.setdefault(root + directory, room_id)
 
     # Messages.
 

@@ -44,7 +44,7 @@ LOSSES: dict[str, dict[str, int]] = {
 NOTES: dict[str, dict[str, int]] = {
     "slack": {
         "block of the type static_select, of which only known texts are carried": 1,
-        "custom or unknown emoji, carried as its name": 1, "membership of a room, left out": 11,
+        "custom or unknown emoji, carried as its name": 1, "membership of a room, left out": 13,
         "person who is not in the list of people": 1, "pin, carried as a text": 1,
         "pin of a file, or of a message that is not in the export": 1,
         "reply to a message that is not in the export": 1, "small picture of a preview": 1,
@@ -73,6 +73,7 @@ TEXTS = {
         "> Ben Harbour\n> shared text\n> Posted in #quay\n"
         "[file that is not in the export: plan 8.pdf, 2.0 KiB]",
         "[file that is not in the export: Mail, 2.0 KiB]\n```\nDear *all*\n```",
+        "in another directory",
         "Huddle, 10 minutes, with Anna, Ben", "*sets sail*", "New chat", "new words",
     ],
     "mattermost": [
@@ -111,6 +112,17 @@ def test_success_nothing_is_lost_without_a_report(system: str, converted: Conver
     assert [text for text in TEXTS[system] if text not in bodies] == []
     for name, content in converted.files().items():
         assert b"secret" not in content, name
+
+
+def test_success_channels_of_several_workspaces(tmp_path: Path) -> None:
+    source = write_zip(tmp_path / "export.zip", real_exports.make_slack())
+    converted = convert("slack", source, tmp_path / "out")
+    rooms = {room.source_id: room.name for room in converted.result.rooms}
+    assert rooms == {
+        "C0QUAY0001": "quay", "C0TEAM0001": "general", "teams/Harbour/new": "new",
+        "teams/Other/new": "new", "G0CREW0001": "crew", "C0GROUP001": "Anna, Ben, U0CATO0001",
+        "D0ANNABEN1": "Anna, Ben", "C0CANVAS01": "FC:F0FILE0006:Agenda",
+    }  # fmt: skip
 
 
 def test_success_pictures_of_people(system: str, converted: Converted) -> None:
