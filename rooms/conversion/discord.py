@@ -52,9 +52,11 @@ class DiscordReader(Reader):
     system = "discord"
 
     def _open(self) -> None:
-        self._text = DiscordText(self._get_name, self._get_channel)
+        self._roles: dict[str, str] = {}
+        self._text = DiscordText(self._get_name, self._get_channel, self._roles)
         self._parts: dict[str, list[str]] = {}
-        self._avatars: set[str] = set()
+        # People of the file that is read, and whether it gave their roles.
+        self._seen: set[tuple[str, bool]] = set()
         # Files that no bundle contains, unless something else refers to them.
         self._left_out: dict[str, str] = {}
         guilds: set[str] = set()
@@ -108,8 +110,8 @@ class DiscordReader(Reader):
             self._files.lose(path, loss)
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
-        self._avatars.clear()
         for name in names:
+            self._seen.clear()
             for place, row in self._select(room, self._iter_messages(name)):
                 yield room, self._build_event(place, row, room, name)
 
@@ -281,18 +283,19 @@ class DiscordReader(Reader):
     def _add_person(self, value: object, source: str) -> str:
         user = value if isinstance(value, dict) else {}
         person = clean_text(user.get("id"), _MAX_ID_CHARS)
-        if (address := user.get("avatarUrl")) is not None:
-            address = clean_text(address, 2000)
-            if address not in self._avatars:
-                # Each channel may have files of its own, with other copies.
-                self._avatars.add(address)
-                self._lose_picture(address, source, "picture of a person that no room shows")
+        if (key := (person, "roles" in user)) in self._seen:
+            return person
+        self._seen.add(key)
+        for role in only_objects(user.get("roles")):
+            self._roles[_get(role, "id")] = escape(_get(role, "name")[:100])
+        address = user.get("avatarUrl")
+        # Each file may have pictures of its own, with other copies.
+        self._lose_picture(address, source, "picture of a person that no room shows")
         if person not in self.people:
             name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
-            avatar = strip_query(address)
             self.people[person] = SourcePerson(
-                person, name or person or "Unknown", "", avatar, user.get("isBot") is True,
-                self._find_file(address, source),
+                person, name or person or "Unknown", "", strip_query(address),
+                user.get("isBot") is True, self._find_file(address, source),
             )  # fmt: skip
         return person
 

@@ -7,7 +7,7 @@ Discord's Markdown is nearly ours. An export has names in place of mentions, unl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from rooms.conversion.markdown import code_block, quote, split_spans
@@ -26,11 +26,20 @@ _SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
 
 
 class DiscordText:
-    """Converts texts. The functions return the name of a person or channel by its ID, or ""."""
+    """Converts texts. The functions return the name of a person or channel by its ID, or "".
 
-    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
+    `roles` are names in Markdown by ID, and may grow.
+    """
+
+    def __init__(
+        self,
+        get_person: Callable[[str], str],
+        get_channel: Callable[[str], str],
+        roles: Mapping[str, str],
+    ) -> None:
         self._get_person = get_person
         self._get_channel = get_channel
+        self._roles = roles
 
     def convert(self, text: str, mentions: list[str]) -> str:
         """Convert a text. The IDs of people in it are appended to `mentions`."""
@@ -61,7 +70,7 @@ class DiscordText:
                 mentions.append(value)
                 return f"@{self._get_person(value) or value}"
             case "role":
-                return f"@{value}"
+                return f"@{self._roles.get(value, value)}"
             case "channel":
                 return f"#{self._get_channel(value) or value}"
             case "emoji":

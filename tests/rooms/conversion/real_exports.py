@@ -396,7 +396,8 @@ def _list_discord_messages(source: str) -> list[Json]:
     here = {"channelId": "400000000000000001", "guildId": "300000000000000000"}
     first = _discord(1, source)["id"]
     return [
-        _discord(1, source, "Hi <@!200000000000000002> <:parrot:600000000000000001> __u__ ||s||",
+        _discord(1, source, "Hi <@!200000000000000002> <@&9> <:parrot:600000000000000001> __u__ "
+                 "||s||",
                  isPinned=True, mentions=[ben], inlineEmojis=[
                      _emoji("parrot", source, "600000000000000001")],
                  timestampEdited="2024-01-01T12:01:00+01:00", reactions=[

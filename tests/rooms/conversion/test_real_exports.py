@@ -83,7 +83,8 @@ TEXTS = {
         "Files\n[file that is not in the export: gone.bin]", "*waves*",
     ],
     "discord": [
-        "Hi @Ben :parrot: *u* ||s||", "Forwarded:\n> forwarded words", "*Ben used /ping*\npong",
+        "Hi @Ben @Crew :parrot: *u* ||s||",
+        "Forwarded:\n> forwarded words", "*Ben used /ping*\npong",
         "> [Desk](https://desk.example.com)\n> [**News**](https://news.example.com)\n"
         "> By @Ben :parrot:\n> [[image]](https://img.example.com/a.png)\n> **Who**: @Anna\n> foot\n"
         "[[Open]](https://o.example.com)", "Boosted the server.", "second part",
