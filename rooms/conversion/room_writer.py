@@ -319,7 +319,8 @@ def _apply_patches(record: bytes, patches: list[bytes]) -> bytes:
                 "msgtype": "swp.text", "body": fields["content"].get("body", "")
             }  # fmt: skip
             fields.setdefault("original_content", before)
-            fields["edited_at"] = max(change.get("edited_at", ""), fields.get("edited_at", ""))
+            if edited_at := max(change.get("edited_at", ""), fields.get("edited_at", "")):
+                fields["edited_at"] = edited_at
             fields["content"] = {**fields["content"], "body": change["content"].get("body", "")}
     content = fields.pop("content")
     head = msgspec.json.encode(fields)[1:-1]

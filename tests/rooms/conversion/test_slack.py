@@ -204,6 +204,19 @@ def test_success_edits_with_originals_and_deletions(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_success_edit_without_a_time(tmp_path: Path) -> None:
+    edit = {
+        "type": "message",
+        "subtype": "message_changed",
+        "ts": "soon",
+        "message": {"user": "U1", "text": "new", "ts": ROOT, "edited": {"ts": 2**70}},
+    }
+    converted = convert_slack(tmp_path, make_slack_message(0, "old"), edit)
+    (event,) = converted.events("general")
+    assert (event["content"]["body"], event["original_content"]["body"]) == ("new", "old")
+    assert "edited_at" not in event
+
+
 def test_success_all_parts_of_a_deleted_message(tmp_path: Path) -> None:
     files = [{"id": f"F1000{n}", "name": f"{n}.txt"} for n in range(3)]
     deleted = {"subtype": "message_deleted", "ts": "1704103400.0", "deleted_ts": ROOT}
