@@ -65,7 +65,7 @@ def _slack_file(number: int, **fields: Any) -> Json:
 
 
 _ROOT = "1704103210.000200"
-_SLACK_MESSAGES: list[Json] = [
+SLACK_MESSAGES: list[Json] = [
     _slack(0, "<@U0PERSON01> has joined the channel", subtype="channel_join", client_msg_id=None),
     _slack(1, "set the channel topic: Ships", subtype="channel_topic", topic="Ships"),
     _slack(2, "Hi <!here|here>, <!subteam^S0CREW> and <!subteam^S0CREW|@crew> see "
@@ -212,7 +212,7 @@ def make_slack() -> dict[str, Any]:
         "canvases.json": [_slack_file(6, filetype="quip")],
         "lists.json": [], "huddle_transcripts.json": [], "content_flags.json": [],
         "quay/canvas_in_the_conversation.json": [_slack_file(9, filetype="quip")],
-        "quay/2024-01-01.json": _SLACK_MESSAGES,
+        "quay/2024-01-01.json": SLACK_MESSAGES,
         "crew/2024-01-01.json": [_slack(40, "private")],
         "mpdm-anna--ben--cato-1/2024-01-01.json": [_slack(41, "three of us")],
         "D0ANNABEN1/2024-01-01.json": [_slack(10, "just you"), reply],
@@ -263,9 +263,9 @@ _CARD = {"id": 0, "fallback": "f", "color": "#36a64f", "pretext": "Poll", "autho
                       "integration": {"url": "http://plugin.local/vote"}}]}  # fmt: skip
 
 
-def make_mattermost() -> dict[str, Any]:
-    """Return an export with attachments, pictures of people and emoji, in the order of a server."""
-    lines: list[Json] = [
+def list_mattermost_lines() -> list[Json]:
+    """Return the lines in the order of a server."""
+    return [
         {"type": "version", "version": 1, "info": {
             "generator": "mattermost-server", "version": "10.5.0 (x, enterprise: true)",
             "created": "2024-02-01T00:00:00Z", "additional": None}},
@@ -323,8 +323,12 @@ def make_mattermost() -> dict[str, Any]:
         _direct_post(32, ["anna", "ben", "polls"], "the three of us"),
         {"type": "wiki", "wiki": {"team": "harbour", "channel": "quay", "title": "Wiki"}},
     ]  # fmt: skip
+
+
+def make_mattermost() -> dict[str, Any]:
+    """Return an export with attachments, and pictures of people and emoji."""
     return {
-        "import.jsonl": "".join(f"{json.dumps(line)}\n" for line in lines),
+        "import.jsonl": "".join(f"{json.dumps(line)}\n" for line in list_mattermost_lines()),
         "data/20240101/teams/t/channels/c/users/u/1/a b.txt": "text",
         "data/20240101/1/x.jsonl": '{"type": "post"}\n',
         "data/profile_pictures/anna/image.png": PNG,
@@ -371,7 +375,7 @@ def _discord_file(source: str, messages: list[Json], **channel: Any) -> Json:
     }  # fmt: skip
 
 
-def _list_discord_messages(source: str) -> list[Json]:
+def list_discord_messages(source: str) -> list[Json]:
     ben = _discord_user(2, "Ben", source)
     bot = _discord_user(3, "Helper", source, isBot=True)
     file = {"id": "500000000000000001", "url": f"{source}_Files/plan-77AA.json",
@@ -440,7 +444,7 @@ def make_discord() -> dict[str, Any]:
     described: Json = {"type": "GuildPublicThread", "categoryId": "400000000000000001",
                        "topic": None}  # fmt: skip
     tree: dict[str, Any] = {
-        one: _discord_file(one, _list_discord_messages(one)),
+        one: _discord_file(one, list_discord_messages(one)),
         two: _discord_file(two, [_discord(20, two, "second part")]),
         thread: _discord_file(
             thread, [_discord(30, thread, "", "21", reference={
