@@ -199,6 +199,8 @@ class SlackReader(Reader):
             return event
         if "edited" in row and (at := _get_stamp(get_object(row, "edited"))) > 0:
             event.edited_at = at
+        if original := get_object(row, "original"):
+            event.original = self._text.convert(clean_text(original.get("text")), [])
         event.files = self._list_files(place, row)
         self._set_body(event, row, subtype)
         if row.get("pinned_to"):

@@ -204,6 +204,18 @@ def test_success_edits_with_originals_and_deletions(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_success_logs_of_edits_and_deletions(tmp_path: Path) -> None:
+    """Slack calls the message before an edit or a deletion `original`."""
+    edited = make_slack_message(0, "new", edited={"user": "U1", "ts": "1704103300.000000"},
+                                original={"user": "U1", "text": "*old*", "ts": ROOT})  # fmt: skip
+    deleted = {"type": "message", "subtype": "message_deleted", "ts": "1704103400.000000",
+               "original": make_slack_message(1, "secret")}  # fmt: skip
+    converted = convert_slack(tmp_path, edited, deleted)
+    first, second = converted.events("general")
+    assert first["original_content"]["body"] == "**old**"
+    assert (second["content"]["body"], second["redacted_at"]) == ("", "2024-01-01T10:03:20.000000Z")
+
+
 def test_success_edit_without_a_time(tmp_path: Path) -> None:
     edit = {
         "type": "message",
