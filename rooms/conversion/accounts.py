@@ -21,7 +21,14 @@ class Place(NamedTuple):
 
 
 KINDS = ("messages", "reactions", "attachments", "people", "rooms", "other")
-MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))
+
+
+class Kind:
+    """The indexes of `KINDS`."""
+
+    MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))
+
+
 OUTCOMES = ("read", "written", "merged", "reported")
 READ, WRITTEN, MERGED, REPORTED = range(len(OUTCOMES))
 _CELLS = len(KINDS) * len(OUTCOMES)
@@ -74,7 +81,11 @@ class Accounts:
         """Yield the counts of each file that has any."""
         for number, name in enumerate(self.names):
             if any(cells := self._get_cells(number)):
-                yield {"file": name, **_build_counts(cells)}
+                yield {"file": name} | {
+                    label: dict(zip(OUTCOMES, _cut(cells, kind), strict=True))
+                    for kind, label in enumerate(KINDS)
+                    if any(_cut(cells, kind))
+                }
 
     def get_totals(self) -> dict[str, dict[str, int]]:
         cells = [sum(self._counts[cell::_CELLS]) for cell in range(_CELLS)]
@@ -100,11 +111,3 @@ class Accounts:
 
 def _cut(cells: Any, kind: int) -> Any:
     return cells[kind * len(OUTCOMES) : (kind + 1) * len(OUTCOMES)]
-
-
-def _build_counts(cells: array[int]) -> dict[str, dict[str, int]]:
-    return {
-        label: dict(zip(OUTCOMES, _cut(cells, kind), strict=True))
-        for kind, label in enumerate(KINDS)
-        if any(_cut(cells, kind))
-    }

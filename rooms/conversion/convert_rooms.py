@@ -14,11 +14,12 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from rooms.conversion.accounts import ROOMS, WRITTEN, Accounts
+from rooms.conversion.accounts import WRITTEN, Accounts, Kind
 from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import Portion, Reader, SourceRoom
+from rooms.conversion.model import Portion
 from rooms.conversion.people import read_people_map
+from rooms.conversion.reader import Reader
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
 from rooms.conversion.source_files import SourceFiles
 from rooms.conversion.spool import SortedSpool
@@ -162,19 +163,16 @@ class _Conversion:
         with SortedSpool() as spool:
             for room, event in portion:
                 if (state := states.get(room.id)) is None:
-                    state = states[room.id] = self._start_room(room)
+                    if room.room_type == "public" and not self.public:
+                        room.room_type = "group"
+                    self.room_count += 1
+                    state = states[room.id] = self.encoder.start_room(room, self.room_count)
                 for record in self.encoder.iter_records(state, event):
                     spool.add(record)
             digest = self.files.take_digest()
             by_number = {state.number: state for state in states.values()}
             for number, records in groupby(spool.iter_sorted(), get_room_number):
                 yield self.writer.write(by_number[number], records, digest)
-
-    def _start_room(self, room: SourceRoom) -> OpenRoom:
-        if room.room_type == "public" and not self.public:
-            room.room_type = "group"
-        self.room_count += 1
-        return self.encoder.start_room(room, self.room_count)
 
 
 def _check_names(reader: Reader, only: frozenset[str]) -> None:
@@ -194,11 +192,11 @@ def _count_rooms(
         if room.place is None:
             continue
         if room.id in ids:
-            accounts.count(room.place.file, ROOMS, WRITTEN)
+            accounts.count(room.place.file, Kind.ROOMS, WRITTEN)
         else:
             is_empty = room.matches(only)
             loss = "room without messages" if is_empty else "room that --only leaves out"
-            accounts.report(room.place, ROOMS, loss)
+            accounts.report(room.place, Kind.ROOMS, loss)
 
 
 @contextmanager

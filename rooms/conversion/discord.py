@@ -14,28 +14,13 @@ from urllib.parse import unquote
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MESSAGES,
-    OTHER,
-    REACTIONS,
-    READ,
-    ROOMS,
-    Accounts,
-    Place,
-)
+from rooms.conversion.accounts import READ, Kind, Place
 from rooms.conversion.discord_text import DiscordText
-from rooms.conversion.json_rows import RowReader, clean_text, decode
-from rooms.conversion.markdown import escape, format_card, link, quote, strip_query
-from rooms.conversion.model import (
-    Portion,
-    Reaction,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
-from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.conversion.json_rows import clean_text, decode, get_number, get_object, only_objects
+from rooms.conversion.markdown import escape, format_card, join_lines, link, quote, strip_query
+from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.reader import Reader
+from rooms.conversion.source_files import FileDamaged
 from rooms.errors import SourceUnreadable
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d(?::\d\d)?)?")
@@ -44,45 +29,53 @@ _DISCORD_EPOCH_MS = 1_420_070_400_000
 _SNOWFLAKE = re.compile(r"\d{15,20}")
 _MAX_ID_CHARS = 40
 _MAX_KEYS = 100
-_MESSAGE_TYPES = {"Default", "Reply", "20", "21", "23", "ChatInputCommand", "ContextMenuCommand",
+_MESSAGE_TYPES = {"Default", "Reply", "20", "23", "ChatInputCommand", "ContextMenuCommand",
                   "ThreadStarterMessage", ""}  # fmt: skip
 _SYSTEM_TYPES = {"Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage",
                  "GuildMemberJoin", "ThreadCreated", "RecipientAdd", "RecipientRemove"}  # fmt: skip
+# What the exporter has no names for, by https://docs.discord.com/developers/resources/message.
+_NUMBERED_TYPES = {
+    "8": "Boosted the server.", "9": "Boosted the server to level 1.",
+    "10": "Boosted the server to level 2.", "11": "Boosted the server to level 3.",
+    "12": "Followed a channel:", "21": "The thread began with a message of its channel.",
+    "22": "Invited to add people.",
+    "24": "Blocked by a rule of moderation:", "25": "Subscribed to a role:",
+    "27": "Started a stage:", "28": "Ended a stage:", "29": "Became a speaker.",
+    "31": "Changed the topic of a stage:", "46": "Results of a poll:",
+}  # fmt: skip
 _DIRECT = {"DirectTextChat": "dm"}
 
 
-class DiscordReader:
+class DiscordReader(Reader):
     """One portion for each channel, with all of its parts."""
 
     system = "discord"
 
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        self.people: dict[str, SourcePerson] = {}
-        self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
-        self._only = only
-        self._text = DiscordText(self._get_name, self._get_channel)
+    def _open(self) -> None:
+        self._roles: dict[str, str] = {}
+        self._text = DiscordText(self._get_name, self._get_channel, self._roles)
         self._parts: dict[str, list[str]] = {}
+        # People of the file that is read, and whether it gave their roles.
+        self._seen: set[tuple[str, bool]] = set()
+        # Files that no bundle contains, unless something else refers to them.
+        self._left_out: dict[str, str] = {}
         guilds: set[str] = set()
-        for name in sorted(files.sizes):
-            if name.lower().endswith(".json") or len(files.sizes) == 1:
+        for name in sorted(self._files.sizes):
+            if name.lower().endswith(".json") or len(self._files.sizes) == 1:
                 self._read_head(name, guilds)
         if not self.rooms:
             raise SourceUnreadable(
-                f"{files.file_name} is not an export of DiscordChatExporter: no JSON file has a "
-                "guild and a channel."
+                f"{self._files.file_name} is not an export of DiscordChatExporter: no JSON file "
+                "has a guild and a channel."
             )
         # Exports of several servers are one source: their people are the same.
-        self.workspace = workspace or (guilds.pop() if len(guilds) == 1 else "discord")
+        if len(guilds) == 1:
+            self.workspace = self.workspace or guilds.pop()
 
     def _read_head(self, name: str, guilds: set[str]) -> None:
         """Read what comes before the messages."""
         head: dict[str, Any] = {}
-        stream = JsonStream(self._files.iter_chunks(name), max_bytes=2**20)
+        stream = JsonStream(self._files.peek_chunks(name), max_bytes=2**20)
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 if key == "messages":
@@ -92,9 +85,11 @@ class DiscordReader:
             pass  # The messages are read, and a damaged file is reported, later.
         guild, channel = head.get("guild"), head.get("channel")
         if not isinstance(guild, dict) or not isinstance(channel, dict):
-            loss = "file that is not an export of a channel"
-            self._accounts.lose(Place(self._files.number(name), 0), OTHER, loss)
+            # It may be an attachment.
+            self._left_out[name] = "file that is not an export of a channel"
             return
+        for value, loss in ((guild, "picture of a server"), (channel, "picture of a channel")):
+            self._lose_picture(value.get("iconUrl"), name, loss)
         guilds.add(clean_text(guild.get("id"), _MAX_ID_CHARS))
         channel_id = clean_text(channel.get("id"), _MAX_ID_CHARS) or name
         self._parts.setdefault(channel_id, []).append(name)
@@ -102,26 +97,23 @@ class DiscordReader:
         if channel_id in self.rooms:
             room = self.rooms[channel_id]
         else:
-            self._accounts.count(place.file, ROOMS, READ)
+            self._accounts.count(place.file, Kind.ROOMS, READ)
             room = self.rooms[channel_id] = _build_room(channel_id, channel, place)
-        dates = head.get("dateRange")
-        dates = dates if isinstance(dates, dict) else {}
-        _widen_period(room, dates, is_first=len(self._parts[channel_id]) == 1)
+        _widen_period(
+            room, get_object(head, "dateRange"), is_first=len(self._parts[channel_id]) == 1
+        )
 
     def iter_portions(self) -> Iterator[Portion]:
-        for channel_id, names in sorted(self._parts.items()):
-            yield self._iter_events(self.rooms[channel_id], names)
+        for channel_id in self._files.sort_groups(self._parts):
+            yield self._iter_events(self.rooms[channel_id], self._parts[channel_id])
+        for path, loss in self._left_out.items():
+            self._files.lose(path, loss)
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
-        is_selected = room.matches(self._only)
         for name in names:
-            for place, row in self._iter_messages(name):
-                if not isinstance(row, dict):
-                    self._accounts.report(place, MESSAGES, "message that is not an object")
-                elif not is_selected:
-                    self._accounts.report(place, MESSAGES, "message that --only leaves out")
-                else:
-                    yield room, self._build_event(place, row, room, name)
+            self._seen.clear()
+            for place, row in self._select(room, self._iter_messages(name)):
+                yield room, self._build_event(place, row, room, name)
 
     def _iter_messages(self, name: str) -> Iterator[tuple[Place, Any]]:
         stream = self._rows.open_stream(name)
@@ -131,11 +123,11 @@ class DiscordReader:
                 if key != "messages":
                     stream.skip_value()
                     continue
-                is_complete = yield from self._rows.iter_items(stream, name, MESSAGES)
+                is_complete = yield from self._rows.iter_items(stream, name, Kind.MESSAGES)
                 if not is_complete:
                     return
         except (StrictJSONError, FileDamaged):
-            self._accounts.lose(Place(file, 0), OTHER, "unreadable rest of a file")
+            self._accounts.lose(Place(file, 0), Kind.OTHER, "unreadable rest of a file")
 
     # Messages.
 
@@ -146,23 +138,22 @@ class DiscordReader:
         kind = clean_text(row.get("type"), 60)
         if (at := parse_snowflake(message_id)) is None:
             at = parse_time(row.get("timestamp"))
-        author = self._add_person(row.get("author"))
+        author = self._add_person(row.get("author"), name)
         event = SourceEvent(message_id or str(at), at, author, place)
         if row.get("mentions"):
-            people = self._rows.list_objects(place, row, "mentions", OTHER)
-            event.mentions = [self._add_person(person) for person in people]
+            people = self._rows.list_objects(place, row, "mentions", Kind.OTHER)
+            event.mentions = [self._add_person(person, name) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
         if row.get("isPinned") is True:
             event.pinned_by = author
         event.files = self._list_files(place, row, name)
         if row.get("reactions"):
-            event.reactions = self._list_reactions(place, row)
+            event.reactions = self._list_reactions(place, row, name)
         self._set_reference(event, row, room, kind)
         event.body = self._build_body(event, row, name)
         self._set_kind(event, row, kind)
-        if not event.body and not event.files and event.kind == model.MESSAGE:
-            self._accounts.note(place, "message without a text")
+        self._note_emptiness(event)
         return event
 
     def _set_reference(
@@ -176,8 +167,8 @@ class DiscordReader:
         at = parse_snowflake(target)
         if target and at is not None and channel in ("", room.id):
             event.reply_to, event.reply_at = target, at
-        elif kind == "Reply":
-            self._accounts.note(event.place, "reply to a message of another channel")
+        elif target:
+            self._accounts.note(event.place, "reference to a message of another channel")
 
     def _set_kind(self, event: SourceEvent, row: dict[str, Any], kind: str) -> None:
         members = {"RecipientAdd": "join", "RecipientRemove": "leave", "GuildMemberJoin": "join"}
@@ -191,11 +182,13 @@ class DiscordReader:
             }
         elif kind in _SYSTEM_TYPES:
             event.msgtype = model.SYSTEM
-            ended = parse_time(row.get("callEndedTimestamp"))
-            if kind == "Call" and ended > event.at:
-                minutes = (ended - event.at) // 60_000_000
-                event.body = f"{event.body} ({minutes:,} minutes)".strip()
             event.body = event.body or kind
+            if kind == "ThreadCreated":
+                thread = clean_text(get_object(row, "reference").get("channelId"))
+                event.body += f" #{escape(self._get_channel(thread) or thread)}" if thread else ""
+        elif kind in _NUMBERED_TYPES:
+            event.msgtype = model.SYSTEM
+            event.body = join_lines(_NUMBERED_TYPES[kind], event.body)
         elif kind not in _MESSAGE_TYPES:
             event.msgtype = model.SYSTEM
             event.body = event.body or f"Message of the type {escape(kind)}"
@@ -204,42 +197,56 @@ class DiscordReader:
     def _build_body(self, event: SourceEvent, row: dict[str, Any], name: str) -> str:
         place = event.place
         parts = [self._convert(clean_text(row.get("content")), event)]
+        self._lose_emoji(row.get("inlineEmojis"), name)
         interaction = row.get("interaction")
         if isinstance(interaction, dict):
-            person = self._add_person(interaction.get("user"))
+            person = self._add_person(interaction.get("user"), name)
             command = escape(clean_text(interaction.get("name"), 100))
             parts.insert(0, f"*{escape(self._get_name(person))} used /{command}*")
         if row.get("embeds"):
-            parts += self._describe_embeds(event, row)
+            parts += self._describe_embeds(event, row, name)
         forwarded = row.get("forwardedMessage")
         if isinstance(forwarded, dict):
             inner = [self._convert(clean_text(forwarded.get("content")), event)]
-            inner += self._describe_embeds(event, forwarded)
+            inner += self._describe_embeds(event, forwarded, name)
             event.files += self._list_files(place, forwarded, name)
-            parts.append("Forwarded:\n" + quote("\n".join(filter(None, inner))))
+            parts.append("Forwarded:\n" + quote(join_lines(*inner)))
         if row.get("components"):
-            parts += self._describe_components(place, row, 0)
+            parts += self._describe_components(place, row, name, 0)
         if isinstance(poll := row.get("poll"), dict):
             parts.append(self._describe_poll(place, poll))
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
-    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any]) -> list[str]:
+    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any], name: str) -> list[str]:
         place, texts = event.place, []
-        for embed in self._rows.list_objects(place, row, "embeds", OTHER):
+        for embed in self._rows.list_objects(place, row, "embeds", Kind.OTHER):
             author, footer = embed.get("author"), embed.get("footer")
-            fields = self._rows.list_objects(place, embed, "fields", OTHER)
+            image = embed.get("image")
+            picture = ""
+            if isinstance(image, dict) and self._find_file(image.get("url"), name) is None:
+                address = strip_query(image.get("canonicalUrl") or image.get("url"))
+                picture = link(address, "[image]") if address else ""
+            for value in only_objects([author, footer]):
+                self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
+            self._lose_emoji(embed.get("inlineEmojis"), name)
+            fields = self._rows.list_objects(place, embed, "fields", Kind.OTHER)
             url = clean_text(embed.get("url"), 2000)
             title = self._convert(clean_text(embed.get("title")), event)
             if not title and url and url in clean_text(row.get("content")):
                 url = ""
             texts.append(
                 format_card(
-                    author=escape(_get(author, "name")),
+                    author=link(_get(author, "url"), escape(_get(author, "name"))),
                     title=title,
                     url=url,
-                    text=self._convert(clean_text(embed.get("description")), event),
+                    text="\n".join(
+                        filter(None, (self._convert(_get(embed, "description"), event), picture))
+                    ),
                     fields=[
-                        (clean_text(field.get("name")), clean_text(field.get("value")))
+                        (
+                            self._convert(_get(field, "name"), event),
+                            self._convert(_get(field, "value"), event),
+                        )
                         for field in fields
                     ],
                     footer=escape(_get(footer, "text")),
@@ -247,19 +254,22 @@ class DiscordReader:
             )
         return texts
 
-    def _describe_components(self, place: Place, row: dict[str, Any], depth: int) -> list[str]:
+    def _describe_components(
+        self, place: Place, row: dict[str, Any], name: str, depth: int
+    ) -> list[str]:
         labels = []
-        for component in self._rows.list_objects(place, row, "components", OTHER):
+        for component in self._rows.list_objects(place, row, "components", Kind.OTHER):
             if label := clean_text(component.get("label"), 200):
                 labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
+            self._lose_emoji([component.get("emoji")], name)
             if depth < 10:
-                labels += self._describe_components(place, component, depth + 1)
+                labels += self._describe_components(place, component, name, depth + 1)
         return [" ".join(labels)] if labels else []
 
     def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
         question = poll.get("question")
         lines = [f"**{escape(_get(question, 'text') or clean_text(question))}**"]
-        for answer in self._rows.list_objects(place, poll, "answers", OTHER):
+        for answer in self._rows.list_objects(place, poll, "answers", Kind.OTHER):
             text = clean_text(answer.get("text")) or _get(answer.get("answer"), "text")
             votes = answer.get("count", answer.get("voteCount", answer.get("votes")))
             count = f": {votes:,}" if isinstance(votes, int) else ""
@@ -270,50 +280,45 @@ class DiscordReader:
     def _convert(self, text: str, event: SourceEvent) -> str:
         return self._text.convert(text, event.mentions)
 
-    def _get_name(self, person: str) -> str:
-        return self.people[person].name if person in self.people else ""
-
-    def _get_channel(self, channel: str) -> str:
-        return self.rooms[channel].name if channel in self.rooms else ""
-
-    def _add_person(self, value: object) -> str:
+    def _add_person(self, value: object, source: str) -> str:
         user = value if isinstance(value, dict) else {}
         person = clean_text(user.get("id"), _MAX_ID_CHARS)
+        if (key := (person, "roles" in user)) in self._seen:
+            return person
+        self._seen.add(key)
+        for role in only_objects(user.get("roles")):
+            self._roles[_get(role, "id")] = escape(_get(role, "name")[:100])
+        address = user.get("avatarUrl")
+        # Each file may have pictures of its own, with other copies.
+        self._lose_picture(address, source, "picture of a person that no room shows")
         if person not in self.people:
             name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
-            avatar = strip_query(user.get("avatarUrl"))
             self.people[person] = SourcePerson(
-                person, name or person or "Unknown", "", avatar, is_bot=user.get("isBot") is True
-            )
+                person, name or person or "Unknown", "", strip_query(address),
+                user.get("isBot") is True, self._find_file(address, source),
+            )  # fmt: skip
         return person
 
-    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[Reaction]:
+    def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
+        for reaction in self._rows.list_objects(place, row, "reactions", Kind.REACTIONS):
             emoji = reaction.get("emoji")
-            name = _get(emoji, "name")[:100]
-            is_custom = _get(emoji, "id") not in ("", "0") or name.isascii()
-            users = self._rows.list_objects(place, reaction, "users", REACTIONS)
-            if is_custom:
-                self._accounts.note(
-                    place, "custom or unknown emoji, carried as its name", len(users)
-                )
-            shown = f":{name}:" if is_custom else name
-            reactions += [Reaction(shown, self._add_person(user)) for user in users]
-            count = reaction.get("count")
-            if isinstance(count, int) and count > len(users):
-                loss = "reaction without its author"
-                self._accounts.lose(place, REACTIONS, loss, min(count, 1_000_000) - len(users))
+            label = _get(emoji, "name")[:100]
+            self._lose_emoji([emoji], name)
+            is_custom = _get(emoji, "id") not in ("", "0") or label.isascii()
+            users = self._rows.list_objects(place, reaction, "users", Kind.REACTIONS)
+            shown = self._show_emoji(place, label, None if is_custom else label, len(users))
+            people = [self._add_person(user, name) for user in users]
+            reactions += self._build_reactions(place, shown, people, reaction.get("count"))
         return reactions
 
     def _list_files(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
         files = []
-        for file in self._rows.list_objects(place, row, "attachments", ATTACHMENTS):
-            size = file.get("fileSizeBytes")
+        for file in self._rows.list_objects(place, row, "attachments", Kind.ATTACHMENTS):
             file_name = clean_text(file.get("fileName"))
             files.append(self._build_file(file, file_name, file.get("url"), name))
-            files[-1].size = size if isinstance(size, int) and 0 < size < 2**53 else 0
-        for sticker in self._rows.list_objects(place, row, "stickers", ATTACHMENTS):
+            files[-1].size = get_number(file, "fileSizeBytes")
+        for sticker in self._rows.list_objects(place, row, "stickers", Kind.ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
         return files + self._list_pictures(place, row, name)
@@ -322,9 +327,9 @@ class DiscordReader:
         """Return the pictures of embeds that the export contains; note the others."""
         found: dict[str, SourceFile] = {}
         lost: set[str] = set()
-        for embed in _only_objects(row.get("embeds")):
+        for embed in only_objects(row.get("embeds")):
             pictures = [embed.get(key) for key in ("image", "thumbnail", "video")]
-            for picture in _only_objects([*pictures, *_only_objects(embed.get("images"))]):
+            for picture in only_objects([*pictures, *only_objects(embed.get("images"))]):
                 file = self._build_file({}, "", picture.get("url"), name)
                 if file.path is not None:
                     file.name = file.path.rpartition("/")[2]
@@ -336,16 +341,29 @@ class DiscordReader:
             self._accounts.note(place, loss, len(lost))
         return list(found.values())
 
+    def _find_file(self, url: object, source: str) -> str | None:
+        """Return the file of an address: with `--media` it is relative to the JSON file."""
+        address = clean_text(url, 2000)
+        if not address or "://" in address:
+            return None
+        relative = address.replace("\\", "/").removeprefix("./")
+        directory = source.rpartition("/")[0]
+        paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
+        return self._files.find(*paths, relative, unquote(relative))
+
+    def _lose_emoji(self, emojis: object, source: str) -> None:
+        for emoji in only_objects(emojis):
+            self._lose_picture(emoji.get("imageUrl"), source, "picture of an emoji")
+
+    def _lose_picture(self, url: object, source: str, loss: str) -> None:
+        """Remember a picture that no bundle contains, to report it if nothing else refers to it."""
+        if path := self._find_file(url, source):
+            self._left_out.setdefault(path, loss)
+
     def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:
-        """Find the file: with `--media` its URL is a path, relative to the JSON file."""
         file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
         address = clean_text(url, 2000)
-        path = None
-        if address and "://" not in address:
-            relative = address.replace("\\", "/").removeprefix("./")
-            directory = source.rpartition("/")[0]
-            paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
-            path = self._files.find(*paths, relative, unquote(relative))
+        path = self._find_file(address, source)
         if path is None and file_id:
             path = self._files.find_by_id(file_id)
         return SourceFile(file_id, name or "file", path, url=address)
@@ -399,7 +417,3 @@ def _widen_period(room: SourceRoom, dates: dict[str, Any], *, is_first: bool) ->
 
 def _get(value: object, key: str) -> str:
     return clean_text(value.get(key)) if isinstance(value, dict) else ""
-
-
-def _only_objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

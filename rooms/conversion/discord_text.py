@@ -7,10 +7,10 @@ Discord's Markdown is nearly ours. An export has names in place of mentions, unl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from rooms.conversion.markdown import quote, split_code
+from rooms.conversion.markdown import code_block, quote, split_spans
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d{1,20})|@&(?P<role>\d{1,20})|#(?P<channel>\d{1,20})"
@@ -18,17 +18,28 @@ _TOKEN = re.compile(
     r"|/(?P<command>[^:<>\n]{1,100}):\d{1,20}|id:(?P<page>\w{1,40}))>"
 )
 _UNDERLINE = re.compile(r"(?<!\\)__(?=\S)(?P<text>[^_\n]+)(?<=\S)__")
+_FENCE = "```"
+_LANGUAGE = re.compile(r"([\w+.#-]+)\n")
 _LONG_QUOTE = re.compile(r"^(?:>>> )+", re.MULTILINE)
 _SMALL = re.compile(r"^-# ", re.MULTILINE)
 _SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
 
 
 class DiscordText:
-    """Converts texts. The functions return the name of a person or channel by its ID, or ""."""
+    """Converts texts. The functions return the name of a person or channel by its ID, or "".
 
-    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
+    `roles` are names in Markdown by ID, and may grow.
+    """
+
+    def __init__(
+        self,
+        get_person: Callable[[str], str],
+        get_channel: Callable[[str], str],
+        roles: Mapping[str, str],
+    ) -> None:
         self._get_person = get_person
         self._get_channel = get_channel
+        self._roles = roles
 
     def convert(self, text: str, mentions: list[str]) -> str:
         """Convert a text. The IDs of people in it are appended to `mentions`."""
@@ -36,7 +47,7 @@ class DiscordText:
             return text
         parts: list[str] = []
         done = 0
-        for is_code, part in split_code(text):
+        for is_code, part in split_spans(text, len(_FENCE)):
             if not is_code and (match := _LONG_QUOTE.search(part)):
                 # The rest of the text is a quote.
                 parts.append(self.convert(part[: match.start()], mentions))
@@ -44,7 +55,8 @@ class DiscordText:
                 return "".join(parts) + quote(self.convert(rest, mentions))
             done += len(part)
             if is_code:
-                parts.append(part)
+                is_block = part.startswith(_FENCE)
+                parts.append(_format_block(part, text, done) if is_block else part)
                 continue
             converted = _TOKEN.sub(lambda match: self._convert_token(match, mentions), part)
             # Markdown has no underlined text.
@@ -58,7 +70,7 @@ class DiscordText:
                 mentions.append(value)
                 return f"@{self._get_person(value) or value}"
             case "role":
-                return f"@{value}"
+                return f"@{self._roles.get(value, value)}"
             case "channel":
                 return f"#{self._get_channel(value) or value}"
             case "emoji":
@@ -68,6 +80,19 @@ class DiscordText:
             case "command":
                 return f"/{value}"
         return f"#{value}"
+
+
+def _format_block(part: str, text: str, end: int) -> str:
+    """Return a block of code in lines of its own: Discord's may begin and end inside a line."""
+    code = part.removeprefix(_FENCE).removesuffix(_FENCE)
+    if (language := _LANGUAGE.match(code)) is not None:
+        code = code[language.end() :]
+    if not code.strip("\n"):
+        return part
+    start = end - len(part)
+    before = "\n" if start and text[start - 1] != "\n" else ""
+    after = "\n" if end < len(text) and text[end] != "\n" else ""
+    return f"{before}{code_block(code.strip(chr(10)), language[1] if language else '')}{after}"
 
 
 def _format_time(seconds: int) -> str:

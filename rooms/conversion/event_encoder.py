@@ -18,20 +18,12 @@ from typing import Any, NamedTuple
 import msgspec
 from isal.isal_zlib import crc32
 
-from rooms.bundle.format import MAX_MEDIA, MAX_SENDERS
+from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MESSAGES,
-    REACTIONS,
-    READ,
-    WRITTEN,
-    Accounts,
-    Place,
-)
+from rooms.conversion.accounts import READ, WRITTEN, Accounts, Kind, Place
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.markdown import escape, strip_query
+from rooms.conversion.markdown import code_block, escape, link, strip_query
 from rooms.conversion.model import (
     MAX_TIME,
     SourceEvent,
@@ -40,8 +32,10 @@ from rooms.conversion.model import (
     SourceRoom,
 )
 from rooms.conversion.people import KnownPerson
+from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from scaiwave.console.output import format_bytes
+from tenants.lookup.validators import clean_avatar_url
 
 KEY = Struct(">IQH16sI")
 """Room, time in microseconds, order among events of a time, ID, variant."""
@@ -123,7 +117,7 @@ class EventEncoder:
 
     def __init__(
         self,
-        reader: model.Reader,
+        reader: Reader,
         files: SourceFiles,
         accounts: Accounts,
         known_people: Mapping[str, KnownPerson],
@@ -161,7 +155,7 @@ class EventEncoder:
         """Yield the records of an event, and count what they don't carry."""
         place = event.place
         if not event.has_time:
-            self._accounts.report(place, MESSAGES, "message without a usable time")
+            self._accounts.report(place, Kind.MESSAGES, "message without a usable time")
             self._lose_parts(event, "of a message without a usable time")
             return
         if event.files and event.kind != model.MESSAGE:
@@ -179,7 +173,7 @@ class EventEncoder:
         contents, original = self._build_contents(state, event)
         reply_to, variant = (target, event.reply_variant), event.variant
         yield self._build_record(
-            state, (event_id, event.at, variant), 0, (place, MESSAGES, flags),
+            state, (event_id, event.at, variant), 0, (place, Kind.MESSAGES, flags),
             target=reply_to, sender=sender, kind=event.kind, content=contents[0],
             changes=self._encode_changes(event, original),
         )  # fmt: skip
@@ -281,7 +275,7 @@ class EventEncoder:
         self, state: OpenRoom, event: SourceEvent, event_id: bytes
     ) -> Iterator[bytes]:
         for reaction in event.reactions:
-            self._accounts.count(event.place.file, REACTIONS, READ)
+            self._accounts.count(event.place.file, Kind.REACTIONS, READ)
             sender = self._get_sender(state, reaction.person, event.place)
             at = reaction.at if reaction.at and 0 < reaction.at <= MAX_TIME else event.at
             state.last = max(state.last, at)
@@ -292,15 +286,15 @@ class EventEncoder:
                 "sender_id": sender, "emoji": reaction.emoji, "_source": {"system": self._system}
             }  # fmt: skip
             yield self._build_record(
-                state, key, _REACTIONS_ORDER, (event.place, REACTIONS, CERTAIN),
+                state, key, _REACTIONS_ORDER, (event.place, Kind.REACTIONS, CERTAIN),
                 target=(event_id, event.variant), sender=sender, kind=model.REACTION,
                 content=content,
             )  # fmt: skip
 
     def _lose_parts(self, event: SourceEvent, loss: str) -> None:
         for kind, label, parts in (
-            (REACTIONS, "reaction", event.reactions),
-            (ATTACHMENTS, "attachment", event.files),
+            (Kind.REACTIONS, "reaction", event.reactions),
+            (Kind.ATTACHMENTS, "attachment", event.files),
         ):
             if parts:
                 self._accounts.lose(event.place, kind, f"{label} {loss}", len(parts))
@@ -376,29 +370,50 @@ class EventEncoder:
         """Return attachments with their names, and a line and a description of missing files."""
         found, lines, listed = [], [], []
         for file in event.files:
-            self._accounts.count(event.place.file, ATTACHMENTS, READ)
+            self._accounts.count(event.place.file, Kind.ATTACHMENTS, READ)
             name = clean_text(file.name, _MAX_NAME_CHARS) or "file"
             loss = file.lost
             if not loss and file.path is None:
                 loss = "file that is not in the export"
             elif not loss and (media_id := self._store(state, file, name)) is not None:
-                self._accounts.count(event.place.file, ATTACHMENTS, WRITTEN)
+                self._accounts.count(event.place.file, Kind.ATTACHMENTS, WRITTEN)
                 found.append((media_id, name))
                 continue
             loss = loss or "file that can't be read"
-            self._accounts.report(event.place, ATTACHMENTS, loss)
+            self._accounts.report(event.place, Kind.ATTACHMENTS, loss)
             size = f", {format_bytes(file.size)}" if file.size else ""
-            lines.append(f"[{loss}: {escape(name)}{size}]")
+            shown, url = f"[{loss}: {escape(name)}{size}]", strip_query(file.url)
+            lines.append(link(url, shown) if file.is_elsewhere else shown)
+            if file.preview:
+                lines.append(code_block(file.preview))
             description = {
                 "id": file.id[:_MAX_LISTED_CHARS],
                 "name": name[:_MAX_LISTED_CHARS],
                 "size": file.size,
                 "missing": loss,
             }
-            if url := strip_query(file.url):
+            if url:
                 description["url"] = url[:_MAX_URL_CHARS]
             listed.append(description)
         return found, lines, listed
+
+    def store_avatar(self, state: OpenRoom, person: SourcePerson) -> str:
+        """Return the address of the picture of a person: an attachment if the export has it."""
+        if (path := person.avatar_path) is None:
+            return clean_avatar_url(person.avatar_url)
+        name = clean_text(path.rpartition("/")[2], _MAX_NAME_CHARS)
+        place = Place(self._files.number(path), 0)
+        if path not in self._hashes:
+            self._hashes[path] = self._hash(path)
+            self._accounts.count(place.file, Kind.OTHER, READ)
+            if self._hashes[path] is None:
+                self._accounts.report(place, Kind.OTHER, "file that can't be read")
+            else:
+                self._accounts.count(place.file, Kind.OTHER, WRITTEN)
+        if (media_id := self._store(state, SourceFile("", name, path), name)) is None:
+            self._accounts.note(place, "picture of a person, left out of a room")
+            return ""
+        return f"{AVATAR_MEDIA}{media_id}"
 
     def _store(self, state: OpenRoom, file: SourceFile, name: str) -> str | None:
         """Return the ID of an attachment; None if its bytes can't be read."""

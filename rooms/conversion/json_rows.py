@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from rooms.bundle.format import MIB
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.conversion.accounts import OTHER, READ, Accounts, Place
+from rooms.conversion.accounts import READ, Accounts, Kind, Place
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 
 MAX_ROW_BYTES = 16 * MIB
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BETWEEN = re.compile(rb"\s*,\s*\{")
 # A bundle has no U+0000 and no half of a surrogate pair; other control characters are noise.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_UNREADABLE = "unreadable row"
+UNREADABLE = "unreadable row"
 _REST = "unreadable rest of a file"
 
 
@@ -37,6 +37,25 @@ def clean_text(value: object, max_chars: int | None = None) -> str:
     if not value.isprintable():
         value = _UNSAFE.sub("\ufffd", value.replace("\r\n", "\n"))
     return value[:max_chars] if max_chars else value
+
+
+def get_object(row: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return an object in a row; an empty one for anything else."""
+    return value if isinstance(value := row.get(key), dict) else {}
+
+
+def get_list(row: dict[str, Any], key: str) -> list[Any]:
+    return value if isinstance(value := row.get(key), list) else []
+
+
+def get_number(row: dict[str, Any], key: str) -> int:
+    """Return a positive whole number; 0 for anything else."""
+    return value if isinstance(value := row.get(key), int) and 0 < value < 2**53 else 0
+
+
+def only_objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none of anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def decode(raw: bytes | memoryview) -> Any:
@@ -76,7 +95,7 @@ class RowReader:
                 row += 1
                 self._accounts.count(file, kind, READ)
                 if isinstance(value, _Undecodable):
-                    self._accounts.report(Place(file, row), kind, _UNREADABLE)
+                    self._accounts.report(Place(file, row), kind, UNREADABLE)
                 else:
                     yield Place(file, row), value
         except (StrictJSONError, FileDamaged):
@@ -84,24 +103,18 @@ class RowReader:
             return False
         return True
 
-    def iter_lines(self, name: str, classify: Callable[[Any], int]) -> Iterator[tuple[Place, Any]]:
-        """Yield the values of a file with one JSON text a line; `classify` returns their kind."""
+    def iter_lines(self, name: str) -> Iterator[tuple[Place, bytes]]:
+        """Yield the lines of a file that are not blank. They are not counted yet."""
         file, row = self._files.number(name), 0
         try:
             for line in _split_lines(_skip_byte_order_mark(self._files.iter_hashed(name))):
                 row += 1
-                if not line.strip():
-                    continue
-                try:
-                    value = decode(line)
-                except (ValueError, RecursionError):
-                    loss = "row of more than 16 MiB" if line is _TOO_LONG else _UNREADABLE
-                    self._accounts.lose(Place(file, row), OTHER, loss)
-                    continue
-                self._accounts.count(file, classify(value), READ)
-                yield Place(file, row), value
+                if line is _TOO_LONG:
+                    self._accounts.lose(Place(file, row), Kind.OTHER, "row of more than 16 MiB")
+                elif line and not line.isspace():
+                    yield Place(file, row), line
         except FileDamaged:
-            self._accounts.lose(Place(file, row + 1), OTHER, _REST)
+            self._accounts.lose(Place(file, row + 1), Kind.OTHER, _REST)
 
     def list_objects(
         self, place: Place, value: dict[str, Any], key: str, kind: int

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
-from rooms.conversion.json_rows import clean_text
+from rooms.conversion.json_rows import clean_text, only_objects
 
+_MAX_SHOWN_URL_CHARS = 300
 # What begins or ends markup where it stands. A single underscore inside a word does not.
 _MARKUP = re.compile(
     r"[*`\\]|~~|\[(?=[^\]\n]{0,300}\]\()|(?<![^\W_])_|_(?![^\W_])|^(?=#{1,6} )|^(?=>)", re.MULTILINE
 )
 _EMOJI = re.compile(r"(?<![\w:]):([a-z0-9_+'-]{1,64})(?:::?skin-tone-([2-6]))?:(?!\w)")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*$", re.MULTILINE)
-_SKIN_TONES = {str(tone): chr(0x1F3F9 + tone) for tone in range(2, 7)}
-_FLAG = re.compile(r"(?:flag-)([a-z]{2})")
+_TONES = ("light", "medium_light", "medium", "medium_dark", "dark")
+_SKIN_TONES = {
+    f"{prefix}{name}": chr(0x1F3FB + number)
+    for number, tone in enumerate(_TONES)
+    for prefix, name in (("::skin-tone-", str(number + 2)), ("_", f"{tone}_skin_tone"))
+}
+# Slack writes the tone as a number, and Mattermost as a word.
+_TONE = re.compile(r"(.+?)(::skin-tone-[2-6]|_(?:(?:medium_)?(?:light|dark)|medium)_skin_tone)")
+_FIRST_PICTURE = "\U0001f300"
+_FLAG = re.compile(r"flag-([a-z]{2})")
+_SEX = re.compile(r"\b(?:fe)?male(?=_(?!sign))")
 _MORE_EMOJI = {
     "simple_smile": "🙂", "shrug": "🤷", "woman-shrugging": "🤷‍♀️", "man-shrugging": "🤷‍♂️",
     "facepalm": "🤦", "woman-facepalming": "🤦‍♀️", "man-facepalming": "🤦‍♂️", "us": "🇺🇸",
-    "gb": "🇬🇧", "de": "🇩🇪", "fr": "🇫🇷", "nl": "🇳🇱", "smiling_face_with_3_hearts": "🥰",
-    "melting_face": "🫠", "saluting_face": "🫡", "heart_hands": "🫶",
+    "gb": "🇬🇧", "de": "🇩🇪", "fr": "🇫🇷", "nl": "🇳🇱", "es": "🇪🇸", "it": "🇮🇹", "jp": "🇯🇵",
+    "cn": "🇨🇳", "kr": "🇰🇷", "ru": "🇷🇺", "smiling_face_with_3_hearts": "🥰", "face_palm": "🤦",
+    "upside_down_face": "🙃", "mrs_claus": "🤶", "the_horns": "🤘", "medal": "🏅",
+    "first_place_medal": "🥇",
+    "second_place_medal": "🥈", "third_place_medal": "🥉", "champagne": "🍾", "hash": "#️⃣",
+    "keycap_star": "*️⃣", "hand_with_index_and_middle_fingers_crossed": "🤞", "spock-hand": "🖖",
+    "left-facing_fist": "🤛", "right-facing_fist": "🤜", "star-struck": "🤩",
+    "zipper_mouth_face": "🤐", "rain_cloud": "🌧️", "octagonal_sign": "🛑", "people_hugging": "🫂",
+    "heart_on_fire": "❤️‍🔥", "mending_heart": "❤️‍🩹", "technologist": "🧑‍💻",
+    "flag-england": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
 }  # fmt: skip
 
 
 def escape(text: str) -> str:
     """Escape characters that Markdown would read as markup."""
     return _MARKUP.sub(lambda match: "\\" + match[0], text)
+
+
+def join_lines(*texts: str) -> str:
+    """Return the texts that are not empty, one below the other."""
+    return "\n".join(filter(None, texts))
 
 
 def quote(text: str) -> str:
@@ -50,10 +75,11 @@ def code_block(text: str, language: str = "") -> str:
 
 
 def link(url: str, label: str = "") -> str:
-    """Return a link, or only its label if the URL has another scheme than a chat needs."""
+    """Return a link, or plain text if the URL has another scheme than a chat needs."""
     url = url.strip().replace("<", "%3C").replace(">", "%3E").replace(" ", "%20")
     if not url.lower().startswith(("http://", "https://", "mailto:", "tel:")):
-        return label or escape(url)
+        shown = escape(url[:_MAX_SHOWN_URL_CHARS])
+        return f"{label} ({shown})" if label and shown and label != shown else label or shown
     if not label or label == url:
         return f"<{url}>" if "_" in url or "*" in url or url.startswith("mailto:") else url
     return f"[{label}]({url.replace('(', '%28').replace(')', '%29')})"
@@ -74,8 +100,36 @@ def format_card(
     if url:
         heading = link(url, heading)
     lines = [author, heading, text, *(f"**{name}**: {value}" for name, value in fields), footer]
-    quoted = quote("\n".join(filter(None, lines))) if any(lines) else ""
+    quoted = quote(join_lines(*lines)) if any(lines) else ""
     return "\n".join(filter(None, (before, quoted)))
+
+
+def format_attachment(card: dict[str, Any], text: str, convert: Callable[[object], str]) -> str:
+    """Return an attachment of a message of Slack or Mattermost, which have the same form.
+
+    `text` is Markdown; `convert` makes it of other texts.
+    """
+    labels = [
+        link(
+            clean_text(button.get("url")), f"[{convert(button.get('text') or button.get('name'))}]"
+        )
+        for button in only_objects(card.get("actions"))
+    ]
+    if image := strip_query(card.get("image_url")):
+        labels.append(link(image, "[image]"))
+    author = escape(clean_text(card.get("author_name") or card.get("author_subname")))
+    return format_card(
+        before=convert(card.get("pretext")),
+        author=link(clean_text(card.get("author_link")), author),
+        title=convert(card.get("title")),
+        url=clean_text(card.get("title_link")),
+        text="\n".join(filter(None, (text, " ".join(labels)))),
+        fields=[
+            (convert(field.get("title")), convert(field.get("value")))
+            for field in only_objects(card.get("fields"))
+        ],
+        footer=convert(card.get("footer")),
+    )
 
 
 def strip_query(url: object) -> str:
@@ -93,15 +147,22 @@ def get_emoji(name: str) -> str | None:
     """Return the characters of an emoji by the name that chat systems give it."""
     from rich.emoji import Emoji, NoEmoji
 
-    base, _, tone = name.partition("::skin-tone-")
+    base, tone = toned.groups() if (toned := _TONE.fullmatch(name)) else (name, "")
     if flag := _FLAG.fullmatch(base):
         return "".join(chr(0x1F1E6 + ord(letter) - ord("a")) for letter in flag[1])
     found = _MORE_EMOJI.get(base)
     if found is None:
+        words = base if base in ("+1", "-1") else base.replace("-", "_")
         try:
-            found = str(Emoji(base.replace("-", "_") if base not in ("+1", "-1") else base))
+            found = str(Emoji(_SEX.sub(lambda m: "woman" if m[0] == "female" else "man", words)))
         except NoEmoji:
-            return None
+            # Many newer ones have the name of their character.
+            try:
+                found = unicodedata.lookup(words.replace("_", " "))
+            except KeyError:
+                return None
+            if found < _FIRST_PICTURE:
+                return None
     return found + _SKIN_TONES.get(tone, "")
 
 
@@ -124,27 +185,30 @@ def split_code(text: str) -> list[tuple[bool, str]]:
     parts: list[tuple[bool, str]] = []
     position = 0
     while fence := _FENCE.search(text, position):
-        parts += _split_spans(text[position : fence.start()])
+        parts += split_spans(text[position : fence.start()])
         mark = fence[1]
         closing = re.compile(
             rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE
         ).search(text, fence.end())
         position = closing.end() if closing else len(text)
         parts.append((True, text[fence.start() : position]))
-    return parts + _split_spans(text[position:])
+    return parts + split_spans(text[position:])
 
 
-def _split_spans(text: str) -> list[tuple[bool, str]]:
-    """Split at code spans: a run of backticks up to the next run of the same length."""
+def split_spans(text: str, longest: int = 2**30) -> list[tuple[bool, str]]:
+    """Split at code spans: a run of backticks up to the next run of the same length.
+
+    Runs with more than `longest` backticks count as equal.
+    """
     parts: list[tuple[bool, str]] = []
     runs = [(match.start(), match.end()) for match in re.finditer("`+", text)]
     following: dict[int, deque[int]] = {}
     for index, (start, end) in enumerate(runs):
-        following.setdefault(end - start, deque()).append(index)
+        following.setdefault(min(end - start, longest), deque()).append(index)
     position, index = 0, 0
     while index < len(runs):
         start, end = runs[index]
-        same = following[end - start]
+        same = following[min(end - start, longest)]
         while same and same[0] <= index:
             same.popleft()
         if not same:

@@ -8,155 +8,210 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from struct import Struct
 from typing import Any
 
+import msgspec
+
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MERGED,
-    MESSAGES,
-    OTHER,
-    PEOPLE,
-    REACTIONS,
-    READ,
-    ROOMS,
-    WRITTEN,
-    Accounts,
-    Place,
-)
+from rooms.conversion.accounts import MERGED, READ, WRITTEN, Kind, Place
 from rooms.conversion.event_encoder import get_variant
-from rooms.conversion.json_rows import RowReader, clean_text
-from rooms.conversion.markdown import escape, format_card, get_emoji, replace_emoji, split_code
-from rooms.conversion.model import (
-    Portion,
-    Reaction,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
+from rooms.conversion.json_rows import UNREADABLE, clean_text, decode, get_object
+from rooms.conversion.markdown import (
+    escape,
+    format_attachment,
+    format_card,
+    get_emoji,
+    join_lines,
+    replace_emoji,
+    split_code,
+    strip_query,
 )
-from rooms.conversion.source_files import SourceFiles
+from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.reader import Reader
+from rooms.conversion.spool import GroupedSpool
 from rooms.errors import SourceUnreadable
 
-_KINDS = {"post": MESSAGES, "direct_post": MESSAGES, "user": PEOPLE, "bot": PEOPLE,
-          "channel": ROOMS, "direct_channel": ROOMS}  # fmt: skip
+_KINDS = {"post": Kind.MESSAGES, "direct_post": Kind.MESSAGES, "user": Kind.PEOPLE,
+          "bot": Kind.PEOPLE, "channel": Kind.ROOMS, "direct_channel": Kind.ROOMS}  # fmt: skip
 _MENTION = re.compile(r"(?<![\w@])@([A-Za-z0-9][A-Za-z0-9._-]*)")
 _JOINS = {"system_join_channel", "system_join_team", "system_guest_join_channel"}
 _LEAVES = {"system_leave_channel", "system_leave_team"}
 _ADDS = {"system_add_to_channel", "system_add_guest_to_chan", "system_add_to_team"}
 _REMOVES = {"system_remove_from_channel", "system_remove_from_team"}
 _MAX_ID_CHARS = 200
+_PLACE = Struct(">II")
 
 
-class MattermostReader:
-    """One portion has all rooms, for the posts of all channels are in one file."""
+class _PostHead(msgspec.Struct):
+    team: Any = None
+    channel: Any = None
+    channel_members: Any = None
+
+
+class _LineHead(msgspec.Struct):
+    type: Any = None
+    post: _PostHead | None = None
+    direct_post: _PostHead | None = None
+
+
+_decode_head = msgspec.json.Decoder(_LineHead).decode
+
+
+class MattermostReader(Reader):
+    """One portion for each room. The posts of all rooms are in one file, in any order."""
 
     system = "mattermost"
 
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        self._names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
+    def _open(self) -> None:
+        files = self._files
+        names = sorted(name for name in files.sizes if name.lower().endswith(".jsonl"))
+        # Those in deeper directories are attachments.
+        depth = min((name.count("/") for name in names), default=0)
+        self._names = [name for name in names if name.count("/") == depth]
         if not self._names and len(files.sizes) == 1:
             self._names = list(files.sizes)
         if not self._names:
             raise SourceUnreadable(
                 f"{files.file_name} is not an export of Mattermost: it has no JSONL file."
             )
-        self.workspace = workspace or "mattermost"
-        self.people: dict[str, SourcePerson] = {}
-        self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
-        self._only = only
-        self._directory = ""
+        self._is_recognised = False
 
     def iter_portions(self) -> Iterator[Portion]:
-        yield self._iter_events()
+        with GroupedSpool() as posts:
+            for name in self._names:
+                for place, line in self._rows.iter_lines(name):
+                    self._read_line(place, line, posts)
+            posts.flush()
+            if not self._is_recognised:
+                raise SourceUnreadable(
+                    f"{self._files.file_name} is not an export of Mattermost: no line has a type."
+                )
+            # The smallest room first, to have something to show early.
+            for room_id in sorted(posts.sizes, key=lambda room_id: (posts.sizes[room_id], room_id)):
+                yield self._iter_posts(self.rooms.get(room_id), posts.iter_group(room_id))
+        for person in self.people.values():
+            if person.avatar_path:
+                self._files.lose(person.avatar_path, "picture of a person that no room shows")
 
-    def _iter_events(self) -> Portion:
-        recognised = False
-        for name in self._names:
-            self._directory = name.rpartition("/")[0]
-            for place, row in self._rows.iter_lines(name, _classify):
-                kind = row.get("type") if isinstance(row, dict) else None
-                value = row.get(kind) if isinstance(kind, str) else None
-                recognised |= kind == "version" or isinstance(value, dict)
-                if isinstance(kind, str) and kind in _KINDS and isinstance(value, dict):
-                    yield from self._read_row(place, kind, value)
-                elif kind == "version":
-                    self._accounts.count(place.file, OTHER, WRITTEN)
-                else:
-                    self._accounts.report(place, _classify(row), _describe(kind))
-                    if kind == "emoji" and isinstance(value, dict):
-                        self._find_path(value.get("image"))
-        if not recognised:
-            raise SourceUnreadable(
-                f"{self._files.file_name} is not an export of Mattermost: no line has a type."
-            )
+    def _read_line(self, place: Place, line: bytes, posts: GroupedSpool) -> None:
+        """Read a person, a room or another line, but only find out to which room a post belongs."""
+        try:
+            head = _decode_head(line)
+            kind, value = head.type, head.post if head.type == "post" else head.direct_post
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            kind, value = None, None
+        if value is None or kind not in ("post", "direct_post"):
+            kind, value = self._read_row(place, line)
+        if value is None:
+            return
+        self._is_recognised = True
+        self._accounts.count(place.file, Kind.MESSAGES, READ)
+        room = (
+            self._find_channel(value.team, value.channel)
+            if kind == "post"
+            else self._find_direct(value.channel_members)
+        )
+        posts.add(room.id if room else "", _PLACE.pack(*place) + line)
 
-    def _read_row(self, place: Place, kind: str, value: dict[str, Any]) -> Portion:
+    def _iter_posts(self, room: SourceRoom | None, records: Iterator[bytes]) -> Portion:
+        for record in records:
+            place = Place(*_PLACE.unpack_from(record))
+            try:
+                row = decode(record[_PLACE.size :])
+            except (ValueError, RecursionError):
+                self._accounts.report(place, Kind.MESSAGES, UNREADABLE)
+                continue
+            yield from self._read_post(place, row[row["type"]], room)
+
+    def _read_row(self, place: Place, line: bytes) -> tuple[Any, _PostHead | None]:
+        """Read any line; return its kind, and the room of a post that `_decode_head` can't read."""
+        try:
+            row = decode(line)
+        except (ValueError, RecursionError):
+            self._accounts.lose(place, Kind.OTHER, UNREADABLE)
+            return None, None
+        kind = row.get("type") if isinstance(row, dict) else None
+        value = row.get(kind) if isinstance(kind, str) else None
+        self._is_recognised |= kind == "version" or isinstance(value, dict)
+        counted = _KINDS.get(kind, Kind.OTHER) if isinstance(kind, str) else Kind.OTHER
+        if counted == Kind.MESSAGES and isinstance(value, dict):
+            names = (value.get(key) for key in ("team", "channel", "channel_members"))
+            return kind, _PostHead(*names)
+        self._accounts.count(place.file, counted, READ)
+        if kind == "version":
+            self._accounts.count(place.file, Kind.OTHER, WRITTEN)
+        elif counted != Kind.OTHER and isinstance(value, dict):
+            self._read_person_or_room(place, str(kind), value)
+        else:
+            image = value.get("image") if kind == "emoji" and isinstance(value, dict) else None
+            if path := self._find_path(place, image):
+                self._files.lose(path, "picture of an emoji")
+            loss = f"line of the type {clean_text(kind, 50) or 'unknown'}"
+            self._accounts.report(place, counted, loss)
+        return None, None
+
+    def _read_person_or_room(self, place: Place, kind: str, value: dict[str, Any]) -> None:
         match kind:
             case "user" | "bot":
                 self._add_person(place, value, is_bot=kind == "bot")
             case "channel":
                 self._add_channel(place, value)
-            case "direct_channel":
+            case _:
                 people = value.get("members") or [
                     participant.get("username")
-                    for participant in self._rows.list_objects(place, value, "participants", OTHER)
+                    for participant in self._rows.list_objects(
+                        place, value, "participants", Kind.OTHER
+                    )
                 ]
-                if self._get_direct(people, place, clean_text(value.get("header"))) is None:
-                    self._accounts.report(place, ROOMS, "direct channel without members")
-            case "post":
-                yield from self._read_post(place, value, self._get_channel(value))
-            case _:
-                yield from self._read_post(
-                    place, value, self._get_direct(value.get("channel_members"))
-                )
+                if self._find_direct(people, place, clean_text(value.get("header"))) is None:
+                    self._accounts.report(place, Kind.ROOMS, "direct channel without members")
 
     # People and rooms.
 
     def _add_person(self, place: Place, value: dict[str, Any], *, is_bot: bool) -> None:
         username = _id(value.get("username"))
         if not username:
-            self._accounts.report(place, PEOPLE, "person without a name")
+            self._accounts.report(place, Kind.PEOPLE, "person without a name")
             return
         full = f"{clean_text(value.get('first_name'))} {clean_text(value.get('last_name'))}".strip()
         name = clean_text(value.get("nickname")) or clean_text(value.get("display_name")) or full
         outcome = MERGED if username in self.people else WRITTEN
-        self._accounts.count(place.file, PEOPLE, outcome)
+        self._accounts.count(place.file, Kind.PEOPLE, outcome)
         person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
         person.is_bot = is_bot
+        person.avatar_path = self._find_path(place, value.get("profile_image"))
         self.people[username] = person
-        if self._find_path(value.get("profile_image")):
-            self._accounts.lose(place, OTHER, "picture of a person")
+        if value.get("profile_image") and person.avatar_path is None:
+            self._accounts.note(place, "picture of a person that is not in the export")
+        for team in self._rows.list_objects(place, value, "teams", Kind.OTHER):
+            if channels := self._rows.list_objects(place, team, "channels", Kind.OTHER):
+                self._accounts.note(place, "membership of a room, left out", len(channels))
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
-        room = self._get_channel(value, key="name")
+        room = self._find_channel(value.get("team"), value.get("name"))
         if room is None:
-            self._accounts.report(place, ROOMS, "channel without a name")
+            self._accounts.report(place, Kind.ROOMS, "channel without a name")
             return
         if room.place is not None:
-            self._accounts.count(place.file, ROOMS, MERGED)
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
             return
         room.place = place
         room.name = clean_text(value.get("display_name")) or room.name
-        room.topic = clean_text(value.get("header")) or clean_text(value.get("purpose"))
+        topics = (clean_text(value.get("header")), clean_text(value.get("purpose")))
+        room.topic = join_lines(*topics)
         room.room_type = "public" if value.get("type") == "O" else "group"
         room.is_archived = bool(value.get("deleted_at") or value.get("delete_at"))
 
-    def _get_channel(self, value: dict[str, Any], key: str = "channel") -> SourceRoom | None:
-        team, name = _id(value.get("team")), _id(value.get(key))
-        if not name:
+    def _find_channel(self, team: object, channel: object) -> SourceRoom | None:
+        if not (name := _id(channel)):
             return None
-        room_id = f"{team}/{name}"
+        room_id = f"{_id(team)}/{name}"
         if (room := self.rooms.get(room_id)) is None:
             room = self.rooms[room_id] = SourceRoom(room_id, name, names=frozenset({name}))
         return room
 
-    def _get_direct(
+    def _find_direct(
         self, members: object, place: Place | None = None, topic: str = ""
     ) -> SourceRoom | None:
         """Return the room of a set of members: direct channels have no ID."""
@@ -171,17 +226,17 @@ class MattermostReader:
         if place is not None and room.place is None:
             room.place, room.topic = place, topic
         elif place is not None:
-            self._accounts.count(place.file, ROOMS, MERGED)
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
         return room
 
     # Posts.
 
     def _read_post(self, place: Place, value: dict[str, Any], room: SourceRoom | None) -> Portion:
-        replies = self._rows.list_objects(place, value, "replies", MESSAGES)
-        self._accounts.count(place.file, MESSAGES, READ, len(replies))
+        replies = self._rows.list_objects(place, value, "replies", Kind.MESSAGES)
+        self._accounts.count(place.file, Kind.MESSAGES, READ, len(replies))
         if room is None or not room.matches(self._only):
             loss = "message without a channel" if room is None else "message that --only leaves out"
-            self._accounts.report(place, MESSAGES, loss, 1 + len(replies))
+            self._accounts.report(place, Kind.MESSAGES, loss, 1 + len(replies))
             for post in (value, *replies):
                 self._lose_parts(place, post, loss)
             return
@@ -194,7 +249,7 @@ class MattermostReader:
             yield room, event
 
     def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
-        for kind, key in ((REACTIONS, "reactions"), (ATTACHMENTS, "attachments")):
+        for kind, key in ((Kind.REACTIONS, "reactions"), (Kind.ATTACHMENTS, "attachments")):
             if parts := self._rows.list_objects(place, post, key, kind):
                 self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
@@ -204,9 +259,8 @@ class MattermostReader:
         user, stamp = _id(value.get("user")), value.get("create_at")
         at = stamp * 1000 if isinstance(stamp, int) else -1
         message = clean_text(value.get("message"))
-        raw_props = value.get("props")
-        props = raw_props if isinstance(raw_props, dict) else {}
-        files = self._rows.list_objects(place, value, "attachments", ATTACHMENTS)
+        props = get_object(value, "props")
+        files = self._rows.list_objects(place, value, "attachments", Kind.ATTACHMENTS)
         paths = [clean_text(file.get("path")) for file in files]
         event = SourceEvent(
             id="/".join(filter(None, (root, user, str(stamp)[:20]))),
@@ -214,17 +268,14 @@ class MattermostReader:
             author=self._get_author(user, props),
             place=place,
             variant=get_variant(str(root_variant), message, *paths),
-            reactions=[
-                Reaction(
-                    self._get_emoji(place, reaction.get("emoji_name")),
-                    _id(reaction.get("user")),
-                    _to_time(reaction.get("create_at")),
-                )
-                for reaction in self._rows.list_objects(place, value, "reactions", REACTIONS)
-            ],
-            files=[self._build_file(path) for path in paths],
+            files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
         )
+        for reaction in self._rows.list_objects(place, value, "reactions", Kind.REACTIONS):
+            name = clean_text(reaction.get("emoji_name"), 100)
+            emoji = self._show_emoji(place, name, get_emoji(name))
+            person, reacted_at = _id(reaction.get("user")), _to_time(reaction.get("create_at"))
+            event.reactions.append(model.Reaction(emoji, person, reacted_at))
         self._set_body(event, value, message, props)
         if value.get("is_pinned") is True:
             event.pinned_by = event.author
@@ -233,7 +284,7 @@ class MattermostReader:
             event.content = {}
             if event.files:
                 loss = "attachment of a deleted message"
-                self._accounts.lose(place, ATTACHMENTS, loss, len(event.files))
+                self._accounts.lose(place, Kind.ATTACHMENTS, loss, len(event.files))
                 event.files = []
         for key in ("flagged_by", "thread_followers"):
             if value.get(key):
@@ -248,14 +299,21 @@ class MattermostReader:
             event.msgtype = model.SYSTEM
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
-        cards = [self._format_card(card, event) for card in self._list(event, props, "attachments")]
-        event.body = "\n".join(filter(None, (event.body, *cards)))
+        attachments = self._rows.list_objects(event.place, props, "attachments", Kind.OTHER)
+        cards = [self._format_card(card, event) for card in attachments]
+        if isinstance(card := props.get("card"), str):
+            cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))
+        event.body = join_lines(event.body, *cards)
+        if kind.startswith("custom_") and not event.body:
+            event.body = join_lines(
+                *(escape(clean_text(props.get(key))) for key in ("title", "meeting_topic")),
+                strip_query(props.get("meeting_link")),
+            )
         if kind == "me":
             event.body = f"*{event.body.strip('*')}*"
         elif kind and kind != "slack_attachment" and event.msgtype != model.SYSTEM:
             self._accounts.note(event.place, f"message of the type {kind[:50]}, carried as text")
-        if not event.body and not event.files:
-            self._accounts.note(event.place, "message without a text")
+        self._note_emptiness(event)
 
     def _set_system_event(self, event: SourceEvent, kind: str, props: dict[str, Any]) -> None:
         member = event.author
@@ -301,62 +359,29 @@ class MattermostReader:
                     mentions.append(name)
         return "".join(parts)
 
-    def _list(self, event: SourceEvent, value: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        return self._rows.list_objects(event.place, value, key, OTHER)
-
     def _format_card(self, card: dict[str, Any], event: SourceEvent) -> str:
-        def convert(key: str) -> str:
-            return self._convert_text(clean_text(card.get(key)), event.mentions)
+        def convert(text: object) -> str:
+            return self._convert_text(clean_text(text), event.mentions)
 
-        fields = [
-            (clean_text(field.get("title")), clean_text(field.get("value")))
-            for field in self._list(event, card, "fields")
-        ]
-        buttons = [f"[{clean_text(b.get('name'))}]" for b in self._list(event, card, "actions")]
-        text = convert("text") or ("" if card.get("title") or fields else convert("fallback"))
-        return format_card(
-            before=convert("pretext"),
-            author=escape(clean_text(card.get("author_name"))),
-            title=convert("title"),
-            url=clean_text(card.get("title_link")),
-            text="\n".join(filter(None, (text, " ".join(buttons)))),
-            fields=fields,
-            footer=clean_text(card.get("footer")),
-        )
+        text = convert(card.get("text"))
+        if not text and not card.get("title") and not card.get("fields"):
+            text = convert(card.get("fallback"))
+        return format_attachment(card, text, convert)
 
-    def _get_emoji(self, place: Place, name: object) -> str:
-        text = clean_text(name, 100)
-        if (emoji := get_emoji(text)) is None:
-            self._accounts.note(place, "custom or unknown emoji, carried as its name")
-            return f":{text}:"
-        return emoji
-
-    def _build_file(self, path: str) -> SourceFile:
-        found = self._find_path(path)
-        size = self._files.get_size(found) if found else 0
-        return SourceFile(path[:_MAX_ID_CHARS], path.rpartition("/")[2], found, size=size)
-
-    def _find_path(self, path: object) -> str | None:
-        """Return a file that a line names; paths are relative to the JSONL file or to data/."""
-        text = clean_text(path).removeprefix("./")
-        if not text:
-            return None
-        bases = (self._directory, f"{self._directory}/data", "", "data")
-        found = self._files.find(*(f"{base}/{text}".lstrip("/") for base in bases))
+    def _build_file(self, place: Place, path: str) -> SourceFile:
+        found, size = self._find_path(place, path), 0
         if found:
             self._files.number(found)
-        return found
+            size = self._files.get_size(found)
+        return SourceFile(path[:_MAX_ID_CHARS], path.rpartition("/")[2], found, size=size)
 
-
-def _classify(row: Any) -> int:
-    kind = row.get("type") if isinstance(row, dict) else None
-    return _KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
-
-
-def _describe(kind: object) -> str:
-    if kind == "emoji":
-        return "image of a custom emoji"
-    return f"line of the type {clean_text(kind, 50) or 'unknown'}"
+    def _find_path(self, place: Place, path: object) -> str | None:
+        """Return a file that a line names; paths are relative to the JSONL file or to data/."""
+        if not (text := clean_text(path).removeprefix("./")):
+            return None
+        directory = self._accounts.names[place.file].rpartition("/")[0]
+        bases = (directory, f"{directory}/data", "", "data")
+        return self._files.find(*(f"{base}/{text}".lstrip("/") for base in bases))
 
 
 def _id(value: object) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from rooms.conversion.accounts import Accounts, Place
-    from rooms.conversion.source_files import SourceFiles
+    from rooms.conversion.accounts import Place
 
 MESSAGE, MEMBER = "swp.room.message", "swp.room.member"
 NAME, TOPIC, REACTION = "swp.room.name", "swp.room.topic", "swp.room.reaction"
@@ -20,19 +19,24 @@ TEXT, SYSTEM, MEDIA = "swp.text", "swp.system", "swp.media"
 
 
 class SourcePerson(Struct, eq=False):
-    """An author, or someone who reacted. `id` is unique in the source."""
+    """An author, or someone who reacted. `id` is unique in the source.
+
+    `avatar_path` is the name of the picture in `SourceFiles`; None if the export lacks it.
+    """
 
     id: str
     name: str
     email: str = ""
     avatar_url: str = ""
     is_bot: bool = False
+    avatar_path: str | None = None
 
 
 class SourceFile(Struct, eq=False):
     """An attachment. `path` is its name in `SourceFiles`; None if the export lacks it.
 
     `lost` is why it can't be there, such as a deletion. `size` in bytes is 0 if it is unknown.
+    With `is_elsewhere` another service has it, at `url`. `preview` is its text, or the beginning.
     """
 
     id: str
@@ -42,6 +46,8 @@ class SourceFile(Struct, eq=False):
     size: int = 0
     lost: str = ""
     url: str = ""
+    is_elsewhere: bool = False
+    preview: str = ""
 
 
 class Reaction(NamedTuple):
@@ -117,23 +123,3 @@ class SourceRoom:
 
 Portion = Iterator[tuple[SourceRoom, SourceEvent]]
 """The events of some rooms, in any order: no other portion has events of these rooms."""
-
-
-class Reader(Protocol):
-    """Reads the exports of one system. `workspace` is unique among the sources of the system.
-
-    `people` and `rooms` are by ID, and may grow while portions are read.
-    """
-
-    system: str
-    workspace: str
-    people: dict[str, SourcePerson]
-    rooms: dict[str, SourceRoom]
-
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        """Read the people and rooms. Raises `SourceUnreadable` if this is not such an export."""
-
-    def iter_portions(self) -> Iterator[Portion]:
-        """Yield portions, to be read one after the other."""

@@ -21,7 +21,7 @@ from rooms.bundle.manifest.schema import (
     WorkspaceInfo,
 )
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
-from rooms.conversion.accounts import MERGED, MESSAGES, REACTIONS, WRITTEN, Accounts, Place
+from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Kind, Place
 from rooms.conversion.event_encoder import (
     CERTAIN,
     KEY,
@@ -37,12 +37,12 @@ from rooms.conversion.event_encoder import (
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import MAX_TIME, Reader, SourcePerson
+from rooms.conversion.model import MAX_TIME, SourcePerson
+from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
 from scaiwave.core.files import atomic_write, translate_write_errors
-from tenants.lookup.validators import clean_avatar_url
 
 _CONTENT = b'"content":{'
 _MAX_NAME_CHARS, _MAX_TOPIC_CHARS, _MAX_FILE_CHARS = 300, 10_000, 60
@@ -163,16 +163,16 @@ class RoomWriter:
             ),
             window=window,
             senders={
-                sender: self._build_sender(self._reader.people[person])
+                sender: self._build_sender(state, self._reader.people[person])
                 for person, sender in sorted(state.senders.items(), key=lambda item: item[1])
             },
-            media=_sort_media(state),
+            media=_sort_media(state),  # after the senders, whose pictures are among them
         )
 
     def _format_bound(self, at: int | None) -> str | None:
         return None if at is None else self._encoder.format_time(min(max(at, 0), MAX_TIME))
 
-    def _build_sender(self, person: SourcePerson) -> Sender:
+    def _build_sender(self, state: OpenRoom, person: SourcePerson) -> Sender:
         local_id = "".join(
             chr(byte) if chr(byte) in _LOCAL_ID_CHARS else f"={byte:02x}"
             for byte in person.id.encode(errors="replace")
@@ -181,7 +181,7 @@ class RoomWriter:
         name = clean_text((known and known.name) or person.name, _MAX_NAME_CHARS)
         return Sender(
             display_name=name or person.id[:_MAX_NAME_CHARS],
-            avatar_url=clean_avatar_url(person.avatar_url) or None,
+            avatar_url=self._encoder.store_avatar(state, person) or None,
             fqid=f"@{local_id[:400]}:{self._server_name}",
             participant_type="agent" if person.is_bot else "human",
             is_foreign=False,
@@ -232,14 +232,13 @@ class _EventLines:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
-            if not self._deleted or not self._is_deleted(decode_record_head(record)):
-                same.append(record)
+            if self._deleted:
+                link = decode_record_head(record)
+                if link.kind == NO_KIND and link.place in self._deleted:
+                    continue  # It is a further part of a message that was deleted.
+            same.append(record)
         if same:
             yield from self._iter_same(same)
-
-    def _is_deleted(self, link: RecordHead) -> bool:
-        """Return whether it is a further part of a message that was deleted."""
-        return link.kind == NO_KIND and link.place in self._deleted
 
     def _iter_same(self, records: list[bytes]) -> Iterator[bytes]:
         """Yield the events among records with the same ID: mostly there is one."""
@@ -284,10 +283,10 @@ class _EventLines:
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
             if link.flags & CERTAIN or target in self._present:
-                key = b"event_id" if link.kind == REACTIONS else b"reply_to_event_id"
+                key = b"event_id" if link.kind == Kind.REACTIONS else b"reply_to_event_id"
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)
-            elif link.kind == MESSAGES:
+            elif link.kind == Kind.MESSAGES:
                 self._accounts.note(link.place, "reply to a message that is not in the export")
         if link.kind != NO_KIND:
             self._accounts.count(link.file, link.kind, WRITTEN)
@@ -320,7 +319,8 @@ def _apply_patches(record: bytes, patches: list[bytes]) -> bytes:
                 "msgtype": "swp.text", "body": fields["content"].get("body", "")
             }  # fmt: skip
             fields.setdefault("original_content", before)
-            fields["edited_at"] = max(change.get("edited_at", ""), fields.get("edited_at", ""))
+            if edited_at := max(change.get("edited_at", ""), fields.get("edited_at", "")):
+                fields["edited_at"] = edited_at
             fields["content"] = {**fields["content"], "body": change["content"].get("body", "")}
     content = fields.pop("content")
     head = msgspec.json.encode(fields)[1:-1]

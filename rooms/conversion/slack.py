@@ -12,38 +12,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from rooms.conversion import model
-from rooms.conversion.accounts import (
-    ATTACHMENTS,
-    MERGED,
-    MESSAGES,
-    OTHER,
-    PEOPLE,
-    REACTIONS,
-    ROOMS,
-    WRITTEN,
-    Accounts,
-    Place,
-)
-from rooms.conversion.json_rows import RowReader, clean_text
-from rooms.conversion.markdown import get_emoji, strip_query
-from rooms.conversion.model import (
-    Portion,
-    Reaction,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
+from rooms.conversion.accounts import MERGED, WRITTEN, Kind, Place
+from rooms.conversion.json_rows import clean_text, get_list, get_number, get_object, only_objects
+from rooms.conversion.markdown import get_emoji, join_lines, strip_query
+from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
+from rooms.conversion.reader import Reader
 from rooms.conversion.slack_text import SlackText
-from rooms.conversion.source_files import SourceFiles
 from rooms.errors import SourceUnreadable
 
 _LISTS = {"channels.json": "public", "groups.json": "group", "mpims.json": "group",
-          "dms.json": "dm"}  # fmt: skip
+          "dms.json": "dm", "file_conversations.json": "group"}  # fmt: skip
+_LEFT_OUT = {
+    "integration_logs.json": "entry in the log of apps",
+    "content_flags.json": "flag of a message",
+    "huddle_transcripts.json": "transcript of a huddle",
+    "canvases.json": "canvas, to which the export only links",
+    "canvas_in_the_conversation.json": "canvas, to which the export only links",
+    "lists.json": "list, to which the export only links",
+}
 _PEOPLE = ("users.json", "org_users.json")
-_DAY = re.compile(r"(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
+_DAY = re.compile(r"(?!.*/__uploads/)(.*)/([^/]+)/\d{4}-\d\d-\d\d\.json", re.DOTALL)
 _STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,6})\d*)?")
-_MAX_ID_CHARS = 100
+_MAX_ID_CHARS, _MAX_PREVIEW_CHARS = 100, 20_000
+# What Slack writes instead of the text of blocks.
+_PLACEHOLDER = re.compile(r"This content can't be displayed\.")
 _JOINS, _LEAVES = {"channel_join", "group_join"}, {"channel_leave", "group_leave"}
 _MESSAGES = {
     "", "bot_message", "file_share", "file_comment", "file_mention", "thread_broadcast",
@@ -59,34 +51,25 @@ _LOST_FILES = {
 }
 
 
-class SlackReader:
+class SlackReader(Reader):
     """One portion for each channel."""
 
     system = "slack"
 
-    def __init__(
-        self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
-    ) -> None:
-        self.people: dict[str, SourcePerson] = {}
-        self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
-        self._only = only
+    def _open(self) -> None:
         self._teams: Counter[str] = Counter()
         self._roots = self._find_roots()
         for root in self._roots:
             for name in _PEOPLE:
-                if root + name in files.sizes:
+                if root + name in self._files.sizes:
                     self._read_people(root + name)
-        self.workspace = workspace or max(
-            self._teams, key=lambda team: (self._teams[team], team), default="slack"
-        )
+        if self._teams and not self.workspace:
+            self.workspace = max(self._teams, key=lambda team: (self._teams[team], team))
         # Who pinned a message, by room and message: channels list them, and messages may.
         self._pins: dict[str, dict[str, str]] = {}
         # The directories of messages, by room.
         self._directories = self._read_rooms()
-        self._text = SlackText(self._get_person_name, self._get_room_name)
+        self._text = SlackText(self._get_name, self._get_channel)
 
     def _find_roots(self) -> list[str]:
         names = (*_LISTS, *_PEOPLE)
@@ -103,20 +86,29 @@ class SlackReader:
         return sorted(roots)
 
     def iter_portions(self) -> Iterator[Portion]:
-        for room_id, directories in sorted(self._directories.items()):
-            yield self._iter_events(self.rooms[room_id], sorted(directories))
+        for room_id in self._files.sort_groups(self._directories):
+            yield self._iter_events(self.rooms[room_id], sorted(self._directories[room_id]))
+        for name in self._files.sizes:
+            if loss := _LEFT_OUT.get(name.rpartition("/")[2]):
+                for place, _ in self._rows.iter_array(name, Kind.OTHER):
+                    self._accounts.report(place, Kind.OTHER, loss)
 
     # People and rooms.
 
     def _read_people(self, name: str) -> None:
-        for place, user in self._rows.iter_array(name, PEOPLE):
+        for place, user in self._rows.iter_array(name, Kind.PEOPLE):
             user_id = clean_text(user.get("id"), _MAX_ID_CHARS) if isinstance(user, dict) else ""
             if not user_id:
-                self._accounts.report(place, PEOPLE, "person without an ID")
+                self._accounts.report(place, Kind.PEOPLE, "person without an ID")
                 continue
-            self._accounts.count(place.file, PEOPLE, MERGED if user_id in self.people else WRITTEN)
+            self._accounts.count(
+                place.file, Kind.PEOPLE, MERGED if user_id in self.people else WRITTEN
+            )
             self.people.setdefault(user_id, _build_person(user_id, user, user.get("profile")))
-            if (team := clean_text(user.get("team_id"), _MAX_ID_CHARS)) and not user.get("is_bot"):
+            # People of a Grid organisation belong to several workspaces.
+            grid = get_object(user, "enterprise_user").get("enterprise_id")
+            team = clean_text(grid or user.get("team_id"), _MAX_ID_CHARS)
+            if team and not user.get("is_bot"):
                 self._teams[team] += 1
 
     def _read_rooms(self) -> dict[str, list[str]]:
@@ -124,7 +116,7 @@ class SlackReader:
         for root in self._roots:
             for name, room_type in _LISTS.items():
                 if root + name in self._files.sizes:
-                    for place, value in self._rows.iter_array(root + name, ROOMS):
+                    for place, value in self._rows.iter_array(root + name, Kind.ROOMS):
                         self._add_room(place, value, room_type, root, listed)
         directories: dict[str, list[str]] = {}
         for name in self._files.sizes:
@@ -132,7 +124,8 @@ class SlackReader:
                 continue
             directory = name.rpartition("/")[0]
             if (room_id := listed.get(directory)) is None:
-                room_id = listed[directory] = match[2]
+                # Two workspaces of an organisation may have channels with the same name.
+                room_id = listed[directory] = directory.removeprefix(min(self._roots, key=len))
                 self.rooms.setdefault(room_id, SourceRoom(room_id, match[2]))
             directories.setdefault(room_id, []).append(name)
         return directories
@@ -141,61 +134,59 @@ class SlackReader:
         self, place: Place, value: Any, room_type: str, root: str, listed: dict[str, str]
     ) -> None:
         room_id = clean_text(value.get("id"), _MAX_ID_CHARS) if isinstance(value, dict) else ""
-        if not room_id or room_id in self.rooms:
-            if room_id:
-                self._accounts.count(place.file, ROOMS, MERGED)
-            else:
-                self._accounts.report(place, ROOMS, "channel without an ID")
+        if not room_id:
+            self._accounts.report(place, Kind.ROOMS, "channel without an ID")
             return
         name = clean_text(value.get("name"))
-        members = value.get("members")
-        people = [self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
-                  for member in (members if isinstance(members, list) else ())]  # fmt: skip
+        for directory in filter(None, (room_id, name)):
+            listed.setdefault(root + directory, room_id)
+        if room_id in self.rooms:
+            self._accounts.count(place.file, Kind.ROOMS, MERGED)
+            return
+        people, created = self._name_people(value, "members"), get_number(value, "created")
+        if people:
+            self._accounts.note(place, "membership of a room, left out", len(people))
         self.rooms[room_id] = SourceRoom(
             room_id,
             name if name and not name.startswith("mpdm-") else ", ".join(people)[:300] or room_id,
-            topic=_get_value(value.get("topic")) or _get_value(value.get("purpose")),
+            topic=join_lines(
+                *(clean_text(get_object(value, key).get("value")) for key in ("topic", "purpose"))
+            ),
             room_type=room_type,
             is_archived=value.get("is_archived") is True,
             creator=clean_text(value.get("creator"), _MAX_ID_CHARS) or None,
-            created_at=_get_created(value.get("created")),
-            names=frozenset(filter(None, (name,))),
+            # A channel that was created in 1970 has a placeholder.
+            created_at=created * 1_000_000 if created > 86_400 else None,
+            names=frozenset({name, *map(clean_text, get_list(value, "previous_names"))}),
             place=place,
         )
         self._pins[room_id] = {
             clean_text(pin.get("id"), 30): clean_text(pin.get("user"), _MAX_ID_CHARS)
-            for pin in self._rows.list_objects(place, value, "pins", OTHER)
+            for pin in self._rows.list_objects(place, value, "pins", Kind.OTHER)
         }
-        for directory in filter(None, (room_id, name)):
-            listed.setdefault(root + directory, room_id)
-
-    def _get_person_name(self, person: str) -> str:
-        return self.people[person].name if person in self.people else ""
-
-    def _get_room_name(self, room: str) -> str:
-        return self.rooms[room].name if room in self.rooms else ""
 
     # Messages.
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
-        is_selected = room.matches(self._only)
-        pins = self._pins.get(room.id, {})
+        pins = self._pins.pop(room.id, {})
         for name in names:
-            for place, row in self._rows.iter_array(name, MESSAGES):
-                if not isinstance(row, dict):
-                    self._accounts.report(place, MESSAGES, "message that is not an object")
-                elif not is_selected:
-                    self._accounts.report(place, MESSAGES, "message that --only leaves out")
-                elif (event := self._build_event(place, row)) is not None:
-                    if event.id in pins and event.pinned_by is None:
-                        event.pinned_by = pins[event.id] or event.author
+            for place, row in self._select(room, self._rows.iter_array(name, Kind.MESSAGES)):
+                if (event := self._build_event(place, row)) is not None:
+                    if (pinned_by := pins.pop(event.id, None)) is not None:
+                        event.pinned_by = event.pinned_by or pinned_by or event.author
                     yield room, event
+        if pins and room.place is not None and room.matches(self._only):
+            loss = "pin of a file, or of a message that is not in the export"
+            self._accounts.note(room.place, loss, len(pins))
 
     def _build_event(self, place: Place, row: dict[str, Any]) -> SourceEvent | None:
         subtype = clean_text(row.get("subtype"), 60)
         stamp = row.get("ts")
         if subtype in ("message_changed", "message_deleted"):
             return self._build_patch(place, row, subtype)
+        if subtype == "message_replied":  # which repeats the first message of a thread
+            self._accounts.count(place.file, Kind.MESSAGES, MERGED)
+            return None
         ts = clean_text(stamp, 30)
         event = SourceEvent(id=ts, at=parse_stamp(ts), author=self._get_author(row, subtype),
                             place=place)  # fmt: skip
@@ -206,23 +197,22 @@ class SlackReader:
         if subtype == "tombstone":
             event.redacted_at = event.at
             return event
-        edited = row.get("edited")
-        if isinstance(edited, dict) and (at := parse_stamp(clean_text(edited.get("ts"), 30))) > 0:
+        if "edited" in row and (at := _get_stamp(get_object(row, "edited"))) > 0:
             event.edited_at = at
+        if original := get_object(row, "original"):
+            event.original = self._text.convert(clean_text(original.get("text")), [])
         event.files = self._list_files(place, row)
         self._set_body(event, row, subtype)
         if row.get("pinned_to"):
-            info = row.get("pinned_info")
-            pinned_by = clean_text(info.get("pinned_by")) if isinstance(info, dict) else ""
-            event.pinned_by = pinned_by[:_MAX_ID_CHARS] or event.author
+            pinned_by = get_object(row, "pinned_info").get("pinned_by")
+            event.pinned_by = clean_text(pinned_by, _MAX_ID_CHARS) or event.author
         return event
 
     def _set_body(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         event.body = self._convert_body(row, event)
         if subtype:
             self._apply_subtype(event, row, subtype)
-        if not event.body and not event.files and event.kind == model.MESSAGE:
-            self._accounts.note(event.place, "message without a text")
+        self._note_emptiness(event)
 
     def _apply_subtype(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         topic, name = clean_text(row.get("topic"), 10_000), clean_text(row.get("name"), 300)
@@ -241,7 +231,7 @@ class SlackReader:
             event.body = f"*{event.body}*"
         elif subtype in ("huddle_thread", "sh_room_created"):
             event.msgtype = model.SYSTEM
-            event.body = self._describe_huddle(row.get("room"), event)
+            event.body = self._describe_huddle(get_object(row, "room"), event)
         elif subtype not in _MESSAGES:
             event.msgtype = model.SYSTEM
             if not subtype.startswith(("channel_", "group_", "pinned_", "bot_", "reminder")):
@@ -253,56 +243,51 @@ class SlackReader:
             self._accounts.note(event.place, loss)
 
         raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
-        comment = row.get("comment")
-        if not raw and isinstance(comment, dict):
-            raw = clean_text(comment.get("comment"))
+        comment = clean_text(get_object(row, "comment").get("comment"))
+        if comment not in raw:
+            raw = join_lines(raw, comment)
+        raw = raw or clean_text(get_object(row, "assistant_app_thread").get("title"))
         text = self._text.convert(raw, mentions)
-        kinds = {
-            clean_text(block.get("type"), 40)
-            for block in (blocks if isinstance(blocks, list) else ())
-            if isinstance(block, dict)
-        }
+        kinds = {clean_text(block.get("type"), 40) for block in only_objects(blocks)}
         # Rich text repeats the text. Of other blocks, the text is only a summary.
         if kinds and (not raw or kinds != {"rich_text"}):
-            shown = self._text.convert_blocks(blocks, mentions, note)
-            text = shown if text in shown else "\n".join(filter(None, (text, shown)))
-        cards = self._rows.list_objects(event.place, row, "attachments", OTHER)
+            skipped = "rich_text" if raw else ""
+            shown = self._text.convert_blocks(blocks, mentions, note, skipped)
+            if shown and _PLACEHOLDER.fullmatch(raw):
+                text = ""
+            text = shown if text in shown else join_lines(text, shown)
+        cards = self._rows.list_objects(event.place, row, "attachments", Kind.OTHER)
         parts = [self._text.convert_attachment(card, mentions, note) for card in cards]
         for card in cards:
             event.files += self._list_files(event.place, card)
-        return "\n".join(filter(None, (text, *parts)))
+        return join_lines(text, *parts)
 
-    def _describe_huddle(self, room: object, event: SourceEvent) -> str:
-        details = room if isinstance(room, dict) else {}
-        start, end = details.get("date_start"), details.get("date_end")
+    def _name_people(self, row: dict[str, Any], key: str) -> list[str]:
+        members = [clean_text(member, _MAX_ID_CHARS) for member in get_list(row, key)]
+        return [self._get_name(member) or member for member in members]
+
+    def _describe_huddle(self, room: dict[str, Any], event: SourceEvent) -> str:
+        start, end = room.get("date_start"), room.get("date_end")
         minutes = ""
         if isinstance(start, int) and isinstance(end, int) and end > start > 0:
             minutes = f", {(end - start + 59) // 60:,} minutes"
-        members = details.get("participant_history") or details.get("participants")
-        names = [
-            self._get_person_name(clean_text(member, _MAX_ID_CHARS)) or clean_text(member)
-            for member in (members if isinstance(members, list) else ())
-        ]
-        people = f", with {', '.join(names)}" if names else ""
-        text = f"\n{event.body}" if event.body else ""
-        return f"Huddle{minutes}{people}{text}"
+        key = "participant_history" if room.get("participant_history") else "participants"
+        names = ", ".join(self._name_people(room, key))
+        return join_lines(f"Huddle{minutes}{f', with {names}' if names else ''}", event.body)
 
     def _build_patch(self, place: Place, row: dict[str, Any], subtype: str) -> SourceEvent | None:
         """Return an edit or a deletion that the export lists as a message of its own."""
-        before = row.get("previous_message") or row.get("original")
-        before = before if isinstance(before, dict) else {}
-        message = row.get("message")
-        message = message if isinstance(message, dict) else before
+        before = get_object(row, "previous_message") or get_object(row, "original")
+        message = get_object(row, "message") or before
         ts = clean_text(row.get("deleted_ts") or message.get("ts") or before.get("ts"), 30)
         author = self._get_author(message or before, "")
-        at = parse_stamp(clean_text(row.get("ts"), 30))
+        at = _get_stamp(row)
         event = SourceEvent(ts, parse_stamp(ts), author, place, is_patch=True)
         if subtype == "message_deleted":
             event.redacted_at = max(at, 0)
             return event
-        edited = message.get("edited")
-        stamp = clean_text(edited.get("ts"), 30) if isinstance(edited, dict) else ""
-        event.edited_at = parse_stamp(stamp) if stamp else at
+        edited = get_object(message, "edited")
+        event.edited_at = _get_stamp(edited) if edited.get("ts") else at
         event.body = self._convert_body(message, event)
         if before:
             event.original = self._text.convert(clean_text(before.get("text")), [])
@@ -318,11 +303,13 @@ class SlackReader:
         if user := clean_text(row.get("user"), _MAX_ID_CHARS):
             if user == "USLACKBOT":
                 self.people.setdefault(user, SourcePerson(user, "Slackbot", is_bot=True))
-            elif user not in self.people and isinstance(row.get("user_profile"), dict):
+            elif isinstance(row.get("user_profile"), dict) and (
+                # They may have reacted before they wrote.
+                user not in self.people or self.people[user].name == user
+            ):
                 self.people[user] = _build_person(user, {}, row["user_profile"])
             return user
-        raw_profile = row.get("bot_profile")
-        profile = raw_profile if isinstance(raw_profile, dict) else {}
+        profile = get_object(row, "bot_profile")
         bot = clean_text(row.get("bot_id") or profile.get("id"), _MAX_ID_CHARS)
         own_name = clean_text(profile.get("name"), 200)
         name = clean_text(row.get("username"), 200) or own_name
@@ -332,26 +319,17 @@ class SlackReader:
             self.people[key] = SourcePerson(key, name or bot or "Unknown", is_bot=True)
         return key
 
-    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[Reaction]:
+    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", REACTIONS):
+        for reaction in self._rows.list_objects(place, row, "reactions", Kind.REACTIONS):
             name = clean_text(reaction.get("name"), 100)
-            emoji = get_emoji(name)
-            users, count = reaction.get("users"), reaction.get("count")
-            users = users if isinstance(users, list) else []
-            if emoji is None:
-                self._accounts.note(
-                    place, "custom or unknown emoji, carried as its name", len(users)
-                )
-            shown = emoji or f":{name}:"
-            reactions += [Reaction(shown, clean_text(user, _MAX_ID_CHARS)) for user in users]
-            if isinstance(count, int) and count > len(users):
-                loss = "reaction without its author"
-                self._accounts.lose(place, REACTIONS, loss, min(count, 1_000_000) - len(users))
+            people = [clean_text(user, _MAX_ID_CHARS) for user in get_list(reaction, "users")]
+            shown = self._show_emoji(place, name, get_emoji(name), len(people))
+            reactions += self._build_reactions(place, shown, people, reaction.get("count"))
         return reactions
 
     def _list_files(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
-        rows = self._rows.list_objects(place, row, "files", ATTACHMENTS)
+        rows = self._rows.list_objects(place, row, "files", Kind.ATTACHMENTS)
         if not rows and isinstance(row.get("file"), dict):
             rows = [row["file"]]
         return [self._build_file(file) for file in rows]
@@ -359,22 +337,17 @@ class SlackReader:
     def _build_file(self, file: dict[str, Any]) -> SourceFile:
         file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
         name = clean_text(file.get("name")) or clean_text(file.get("title")) or file_id
-        size = file.get("size")
         path = self._files.find(
             *(f"{root}__uploads/{file_id}/{name}" for root in self._roots if file_id)
         ) or (self._files.find_by_id(file_id) if file_id else None)
-        lost = (
-            ""
-            if path
-            else (
-                _LOST_FILES.get(clean_text(file.get("mode")), "")
-                or _LOST_FILES.get(clean_text(file.get("file_access")), "")
-            )
-        )
+        modes = (clean_text(file.get(key)) for key in ("mode", "file_access") if not path)
+        lost = next((_LOST_FILES[mode] for mode in modes if mode in _LOST_FILES), "")
         return SourceFile(
             file_id, name, path, clean_text(file.get("mimetype")),
-            size if isinstance(size, int) and 0 < size < 2**53 else 0, lost,
+            get_number(file, "size"), lost,
             clean_text(file.get("url_private") or file.get("permalink"), 2000),
+            is_elsewhere=file.get("mode") == "external",
+            preview=clean_text(file.get("plain_text") or file.get("preview"), _MAX_PREVIEW_CHARS),
         )  # fmt: skip
 
 
@@ -400,10 +373,5 @@ def _build_person(user_id: str, user: dict[str, Any], profile: object) -> Source
     )
 
 
-def _get_value(value: object) -> str:
-    return clean_text(value.get("value")) if isinstance(value, dict) else ""
-
-
-def _get_created(value: object) -> int | None:
-    """Return microseconds. A channel that was created in 1970 has a placeholder."""
-    return value * 1_000_000 if isinstance(value, int) and value > 86_400 else None
+def _get_stamp(row: dict[str, Any]) -> int:
+    return parse_stamp(clean_text(row.get("ts"), 30))

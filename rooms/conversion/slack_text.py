@@ -7,16 +7,17 @@ describe them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from rooms.conversion.json_rows import clean_text
+from rooms.conversion.json_rows import clean_text, get_list, get_object, only_objects
 from rooms.conversion.markdown import (
     code_block,
     code_span,
     escape,
-    format_card,
+    format_attachment,
     get_emoji,
+    join_lines,
     link,
     quote,
     replace_emoji,
@@ -35,6 +36,7 @@ _EMPHASIS = re.compile(
 _WRAPS = ("**", "*", "~~")
 _SPECIAL = re.compile(r"[*_~`<>&:\\#\[\ufdd0\ufdd1]")
 _MAX_DEPTH = 20
+_CODE_POINT = re.compile("[0-9a-f]{2,4}|1[0-9a-f]{4}")
 _CONTAINERS = {"section", "context", "actions", "input", "context_actions", "table"}
 
 Note = Callable[[str], None]
@@ -83,19 +85,25 @@ class SlackText:
             case "#":
                 return "#" + escape(label or self._get_channel(target[1:]) or target[1:])
             case "!":
-                name = target[1:].partition("^")[0]
-                return escape(label) if label else f"@{escape(name)}"
+                if label and not label.isalpha():
+                    return escape(label)
+                # Such as `here`, `subteam^S1` or `here|here`.
+                return f"@{escape(target[1:].removeprefix('subteam^').partition('^')[0])}"
         url = _unescape(target)
         return link(url, "" if label == url.removeprefix("mailto:") else escape(label))
 
     # Blocks.
 
-    def convert_blocks(self, blocks: object, mentions: list[str], note: Note) -> str:
+    def convert_blocks(
+        self, blocks: object, mentions: list[str], note: Note, skipped: str = ""
+    ) -> str:
+        """Convert blocks. Blocks of the type `skipped` are left out."""
         parts = [
             self._convert_block(block, mentions, note, 0)
             for block in (blocks if isinstance(blocks, list) else ())
+            if not skipped or not isinstance(block, dict) or block.get("type") != skipped
         ]
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
     def _convert_block(self, block: Any, mentions: list[str], note: Note, depth: int) -> str:
         if not isinstance(block, dict) or depth > _MAX_DEPTH:
@@ -105,26 +113,24 @@ class SlackText:
         if kind.startswith("rich_text"):
             return self._convert_rich_text(kind, block, mentions, note, depth)
         if (simple := self._convert_simple(kind, block, mentions)) is not None:
+            if kind in ("image", "video") and not block.get(f"{kind}_url"):
+                note("picture of a block that is not in the export")
             return simple
         if kind not in _CONTAINERS:
             note(f"block of the type {kind}, of which only known texts are carried")
         parts = [self._convert_object(block.get(key), mentions) for key in ("text", "label")]
         for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
-            items = block.get(key)
-            converted = (
-                self._convert_block(item, mentions, note, depth + 1)
-                for item in (items if isinstance(items, list) else ())
-            )
+            items = get_list(block, key)
+            converted = (self._convert_block(item, mentions, note, depth + 1) for item in items)
             parts.append(separator.join(filter(None, converted)))
-        rows = block.get("rows")
-        for row in rows if isinstance(rows, list) else ():
+        for row in get_list(block, "rows"):
             cells = row if isinstance(row, list) else [row]
             parts.append(
                 " | ".join(self._convert_block(cell, mentions, note, depth + 1) for cell in cells)
             )
         if block.get("accessory"):
             parts.append(self._convert_block(block["accessory"], mentions, note, depth + 1))
-        return "\n".join(filter(None, parts))
+        return join_lines(*parts)
 
     def _convert_simple(self, kind: str, block: dict[str, Any], mentions: list[str]) -> str | None:
         """Return the text of a block without others inside; None for other blocks."""
@@ -145,19 +151,18 @@ class SlackText:
             case "button":
                 label = self._convert_object(block.get("text"), mentions)
                 return link(clean_text(block.get("url")), f"[{label}]")
+            case "call":
+                call = get_object(get_object(block, "call"), "v1")
+                name = escape(clean_text(call.get("name"), 300))
+                return link(strip_query(call.get("join_url")), f"[call: {name}]")
         return None
 
     def _convert_rich_text(
         self, kind: str, block: dict[str, Any], mentions: list[str], note: Note, depth: int
     ) -> str:
         if kind == "rich_text_preformatted":
-            items = block.get("elements")
-            texts = (
-                clean_text(item.get("text") or item.get("url"))
-                for item in (items if isinstance(items, list) else ())
-                if isinstance(item, dict)
-            )
-            return code_block("".join(texts))
+            items = only_objects(block.get("elements"))
+            return code_block("".join(clean_text(i.get("text") or i.get("url")) for i in items))
         if kind in ("rich_text_section", "rich_text_quote"):
             text = self._convert_elements(block, mentions, note)
             return quote(text) if kind == "rich_text_quote" else text
@@ -166,28 +171,23 @@ class SlackText:
     def _convert_list(
         self, block: dict[str, Any], mentions: list[str], note: Note, depth: int
     ) -> str:
-        items = block.get("elements")
-        lines = [
-            self._convert_block(item, mentions, note, depth + 1)
-            for item in (items if isinstance(items, list) else ())
-        ]
+        items = get_list(block, "elements")
+        lines = [self._convert_block(item, mentions, note, depth + 1) for item in items]
         if block.get("type") == "rich_text":
-            return "\n".join(filter(None, lines))
+            return join_lines(*lines)
         indent = block.get("indent")
         space = "    " * (min(indent, 8) if isinstance(indent, int) else 0)
         is_ordered = block.get("style") == "ordered"
+        offset = block.get("offset")
+        first = 1 + offset if isinstance(offset, int) else 1
         return "\n".join(
             f"{space}{f'{number}.' if is_ordered else '-'} {line}"
-            for number, line in enumerate(lines, 1)
+            for number, line in enumerate(lines, first)
         )
 
     def _convert_elements(self, block: dict[str, Any], mentions: list[str], note: Note) -> str:
-        items = block.get("elements")
-        return "".join(
-            self._convert_element(item, mentions, note)
-            for item in (items if isinstance(items, list) else ())
-            if isinstance(item, dict)
-        )
+        items = only_objects(block.get("elements"))
+        return "".join(self._convert_element(item, mentions, note) for item in items)
 
     def _convert_element(self, item: dict[str, Any], mentions: list[str], note: Note) -> str:
         text = clean_text(item.get("text"))
@@ -201,8 +201,8 @@ class SlackText:
         else:
             note(f"text element of the type {kind}")
             converted = escape(text or clean_text(item.get("value")))
-        style = item.get("style")
-        if not isinstance(style, dict) or not converted.strip():
+        style = get_object(item, "style")
+        if not style or not converted.strip():
             return converted
         if style.get("code"):
             return code_span(text or converted)
@@ -224,11 +224,13 @@ class SlackText:
                 return "#" + escape(self._get_channel(channel) or channel)
             case "emoji":
                 name = clean_text(item.get("name"), 100)
-                return get_emoji(name) or f":{name}:"
+                return get_emoji(name) or _decode_emoji(item.get("unicode")) or f":{name}:"
             case "broadcast" | "usergroup":
                 return f"@{clean_text(item.get('range') or item.get('usergroup_id'), 100)}"
             case "date":
                 return escape(clean_text(item.get("fallback")))
+            case "color":
+                return clean_text(item.get("value"))
         return None
 
     def _convert_object(self, value: Any, mentions: list[str]) -> str:
@@ -241,40 +243,30 @@ class SlackText:
         return self.convert(clean_text(value), mentions)
 
     def convert_attachment(self, card: dict[str, Any], mentions: list[str], note: Note) -> str:
-        def convert(key: str) -> str:
-            return self.convert(clean_text(card.get(key)), mentions)
+        def convert(text: object) -> str:
+            return self.convert(clean_text(text), mentions)
 
-        fields: Iterable[Any] = card["fields"] if isinstance(card.get("fields"), list) else ()
-        pairs = [
-            (self.convert(clean_text(field.get("title")), []),
-             self.convert(clean_text(field.get("value")), mentions))
-            for field in fields
-            if isinstance(field, dict)
-        ]  # fmt: skip
-        shared = card.get("message_blocks")
-        texts = [convert("text"), self.convert_blocks(card.get("blocks"), mentions, note)]
-        if not texts[0] and isinstance(shared, list):
+        texts = [convert(card.get("text")), self.convert_blocks(card.get("blocks"), mentions, note)]
+        if not texts[0]:
             texts += (
                 self.convert_blocks(item["message"].get("blocks"), mentions, note)
-                for item in shared
-                if isinstance(item, dict) and isinstance(item.get("message"), dict)
+                for item in only_objects(card.get("message_blocks"))
+                if isinstance(item.get("message"), dict)
             )
-        text = "\n".join(filter(None, texts))
-        if not text and not pairs and not card.get("title"):
-            text = convert("fallback") or link(clean_text(card.get("from_url")))
-        buttons: Iterable[Any] = card["actions"] if isinstance(card.get("actions"), list) else ()
-        labels = [f"[{clean_text(b.get('text'))}]" for b in buttons if isinstance(b, dict)]
-        if image := strip_query(card.get("image_url")):
-            labels.append(link(image, "[image]"))
-        return format_card(
-            before=convert("pretext"),
-            author=escape(clean_text(card.get("author_name") or card.get("author_subname"))),
-            title=convert("title"),
-            url=clean_text(card.get("title_link")),
-            text="\n".join(filter(None, (text, " ".join(labels)))),
-            fields=pairs,
-            footer=convert("footer"),
-        )
+        text = join_lines(*texts)
+        if not text and not card.get("fields") and not card.get("title"):
+            text = convert(card.get("fallback")) or link(clean_text(card.get("from_url")))
+        if not card.get("image_url") and card.get("thumb_url"):
+            note("small picture of a preview")
+        return format_attachment(card, text, convert)
+
+
+def _decode_emoji(value: object) -> str:
+    """Return the characters of code points such as `1f44b-1f3fb`."""
+    codes = clean_text(value, 100).split("-")
+    if not all(map(_CODE_POINT.fullmatch, codes)):
+        return ""
+    return "".join(chr(int(code, 16)) for code in codes)
 
 
 def _emphasise(text: str) -> str:

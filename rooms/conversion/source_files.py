@@ -12,7 +12,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol, Self
 from rooms.bundle.archive.reader import SharedFile, ZipEntry, iter_content
 from rooms.bundle.archive.records import END, END_64, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO, MIN_RATIO_CHECKED_BYTES
-from rooms.conversion.accounts import OTHER, Accounts, Place
+from rooms.conversion.accounts import Accounts, Kind, Place
 from rooms.errors import BundleDamaged, DecompressionBomb, SourceRefused, SourceUnreadable
 
 MAX_ENTRIES = 1_000_000
@@ -68,14 +68,14 @@ class SourceFiles:
         self._on_bytes = on_bytes
         self._numbers: dict[str, int] = {}
         self._ids: dict[str, str] | None = None
-        self.digest = sha256()
+        self._digest, self._last_digest, self._is_hashed = sha256(), "", True
         with ExitStack() as stack:
             self._tree = _open_tree(source, stack)
             self._extra = _Directory(extra) if extra else None
             self._stack = stack.pop_all()
         self.sizes = self._tree.sizes
         for name, problem in self._tree.problems:
-            accounts.lose(Place(self.number(name), 0), OTHER, problem)
+            accounts.lose(Place(self.number(name), 0), Kind.OTHER, problem)
 
     def __enter__(self) -> Self:
         return self
@@ -93,9 +93,18 @@ class SourceFiles:
             number = self._numbers[name] = self._accounts.add_file(name)
         return number
 
+    def lose(self, name: str, loss: str) -> None:
+        """Report a file that is in no bundle, unless it is accounted for already."""
+        if name not in self._numbers:
+            self._accounts.lose(Place(self.number(name), 0), Kind.OTHER, loss)
+
     def iter_chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the content. Raises `FileDamaged` or `SourceRefused`."""
+        """Yield the content, which accounts for it. Raises `FileDamaged` or `SourceRefused`."""
         self.number(name)
+        yield from self.peek_chunks(name)
+
+    def peek_chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the content, to find out what it is. Raises `FileDamaged` or `SourceRefused`."""
         tree, inner = self._get_tree(name)
         try:
             for chunk in tree.iter_chunks(inner):
@@ -107,16 +116,22 @@ class SourceFiles:
             raise SourceRefused(error.message) from None
 
     def iter_hashed(self, name: str) -> Iterator[bytes]:
-        """Yield the content, and add it to `digest`."""
-        self.digest.update(f"{name}\0{self.sizes.get(name)}\0".encode(errors="replace"))
+        """Yield the content, and add it to the next digest."""
+        self._is_hashed = True
+        self._digest.update(f"{name}\0{self.sizes.get(name)}\0".encode(errors="replace"))
         for chunk in self.iter_chunks(name):
-            self.digest.update(chunk)
+            self._digest.update(chunk)
             yield chunk
 
     def take_digest(self) -> str:
-        """Return the SHA-256 of all files that were hashed since the last call."""
-        digest, self.digest = self.digest.hexdigest(), sha256()
-        return digest
+        """Return the SHA-256 of all files that were hashed since the last call, if there are any.
+
+        Otherwise the same as then: the rooms of the source share these files.
+        """
+        if self._is_hashed:
+            self._last_digest, self._digest = self._digest.hexdigest(), sha256()
+            self._is_hashed = False
+        return self._last_digest
 
     def find(self, *paths: str) -> str | None:
         """Return the first of these files that exists, in the source or in the other directory."""
@@ -139,12 +154,15 @@ class SourceFiles:
         tree, inner = self._get_tree(name)
         return tree.sizes[inner]
 
+    def sort_groups(self, groups: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return the keys of groups of files, the smallest first: it is soon done."""
+        sizes = {key: sum(map(self.get_size, names)) for key, names in groups.items()}
+        return sorted(groups, key=lambda key: (sizes[key], key))
+
     def report_unread(self) -> None:
         """Count files that nothing refers to."""
         for name in self.sizes:
-            if name not in self._numbers:
-                place = Place(self.number(name), 0)
-                self._accounts.lose(place, OTHER, "file that no message refers to")
+            self.lose(name, "file that no message refers to")
 
     def _get_tree(self, name: str) -> tuple[_Tree, str]:
         if name.startswith(EXTRA) and self._extra and name not in self.sizes:

@@ -27,8 +27,8 @@ CONVERT, DECODE = "scaiwave room convert", "json.loads"
 TITLES = ("messages/s", "per core", "first bundle s", "ours ÷ decoding", "peak MB")
 NOTES = """\
 Medians. Targets: 20,000 messages a second on one core, the first bundle within 2 s, and 150 MB.
-The export of Mattermost is one file for all rooms, in the order of random IDs: its bundles are
-written when all of it is sorted. Every figure includes the start of Python and Django."""
+The export of Mattermost is one file for all rooms, in the order of random IDs: its first bundle is
+written when all of it is sorted by room. Every figure includes the start of Python and Django."""
 _DECODE = """
 import json, sys
 from pathlib import Path

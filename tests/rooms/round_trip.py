@@ -165,6 +165,10 @@ class Comparison:
         if SENDER not in old["content"]:
             sender = self.first.manifest["senders"][old["sender_id"]]
             imported_sender = {key: sender[key] for key in ("display_name", "avatar_url", "fqid")}
+            kind, _, picture = str(sender["avatar_url"]).partition(":")
+            if kind == "media":
+                found = new["content"][SENDER]["avatar_url"].removeprefix("media:")
+                imported_sender["avatar_url"] = f"media:{self.media_id(picture, found)}"
             event["content"][SENDER] = imported_sender
         return event
 

@@ -66,7 +66,7 @@ def test_success_replies(tmp_path: Path) -> None:
     assert found == [root["id"], None, None]
     assert converted.notes() == {
         "reply to a message that is not in the export": 1,
-        "reply to a message of another channel": 1,
+        "reference to a message of another channel": 1,
     }  # fmt: skip
 
 
@@ -96,6 +96,21 @@ def test_success_text_with_tokens(tmp_path: Path) -> None:
         f"`<@{DORA['id']}> __x__`\n```py\n<:wow:1>\n```\nsmall\n> long\n> quote"
     )
     assert len(event["content"]["mentions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "converted"),
+    [
+        ("```py\nx = 1```", "```py\nx = 1\n```"),
+        ("see ```x <@1>``` <@200000000000000000>", "see \n```\nx <@1>\n```\n @200000000000000000"),
+        ("a ```js\ny\n``` > b\n<t:0:R>", "a \n```js\ny\n```\n > b\n1970-01-01 00:00 UTC"),
+        ("```\na\n```\n__u__", "```\na\n```\n*u*"),
+        ("`` a`b `` __u__", "`` a`b `` *u*"),
+        ("``` __u__", "``` *u*"), ("``````", "``````"),
+    ],
+)  # fmt: skip
+def test_success_code(tmp_path: Path, text: str, converted: str) -> None:
+    assert convert_discord(tmp_path, make_discord_message(0, text)).bodies("general") == [converted]
 
 
 def test_success_embeds_polls_and_components(tmp_path: Path) -> None:
@@ -198,7 +213,9 @@ def test_success_files(tmp_path: Path) -> None:
         ({"type": "ChannelPinnedMessage"}, "swp.room.message",
          {"msgtype": "swp.system", "body": "ChannelPinnedMessage"}),
         ({"type": "46", "content": ""}, "swp.room.message",
-         {"msgtype": "swp.system", "body": "Message of the type 46"}),
+         {"msgtype": "swp.system", "body": "Results of a poll:"}),
+        ({"type": "99", "content": ""}, "swp.room.message",
+         {"msgtype": "swp.system", "body": "Message of the type 99"}),
     ],
 )  # fmt: skip
 def test_success_types(

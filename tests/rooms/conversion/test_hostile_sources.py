@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from rooms.conversion import spool
 from rooms.errors import SourceRefused, SourceUnreadable
 from scaiwave.core.errors import ScaiWaveError
 from tests.rooms.conversion.factories import (
@@ -427,9 +428,13 @@ def test_success_ids_that_repeat(tmp_path: Path) -> None:
     assert converted.result.totals["messages"]["merged"] == 2
 
 
-@pytest.mark.parametrize("limit", [3, 40])
-def test_fail_full_disk(limit: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "pending"), [(3, None), (40, None), (3, 10_000), (40, 10_000)])
+def test_fail_full_disk(
+    limit: int, pending: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No bundle is left that looks whole."""
+    if pending:
+        monkeypatch.setattr(spool, "_MAX_PENDING_BYTES", pending)
     messages = [make_slack_message(n, "x" * 5000) for n in range(200)]
     for message in messages:
         message["text"] = os.urandom(2500).hex()

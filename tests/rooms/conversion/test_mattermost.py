@@ -224,7 +224,8 @@ def test_success_unknown_lines_and_people(tmp_path: Path) -> None:
     assert converted.bodies("archived") == ["Hi"]
     assert list(converted.senders("archived").values()) == ["ghost"]
     assert converted.losses() == {
-        "image of a custom emoji": 1, "line of the type role": 1, "room without messages": 1,
+        "picture of an emoji": 1, "line of the type emoji": 1, "line of the type role": 1,
+        "room without messages": 1,
         "message without a channel": 1, "message without a usable time": 1,
         "reaction of a message without a usable time": 1,
     }  # fmt: skip
@@ -237,6 +238,17 @@ def test_success_line_of_an_odd_type(tmp_path: Path, kind: Any) -> None:
     converted = convert("mattermost", source, tmp_path / "out")
     assert converted.bodies("Square") == ["Hi"]
     assert sum(converted.losses().values()) == 1
+
+
+def test_success_rooms_share_the_digest_of_the_export(tmp_path: Path) -> None:
+    lines = make_mattermost_lines(make_post(1, "a"), make_post(2, "b", channel="other"))
+    source = write_tree(tmp_path / "mm", {"import.jsonl": lines})
+    converted = convert("mattermost", source, tmp_path / "out")
+    digests = {converted.manifest(name)["source"]["sha256"] for name in ("Square", "other")}
+    assert len(digests) == 1
+    source = write_tree(tmp_path / "mm", {"import.jsonl": f"{lines}{{}}\n"})
+    changed = convert("mattermost", source, tmp_path / "again")
+    assert changed.manifest("other")["source"]["sha256"] not in digests
 
 
 def test_success_zip_with_data(tmp_path: Path) -> None:

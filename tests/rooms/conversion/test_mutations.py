@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.rooms.conversion import real_exports
 from tests.rooms.conversion.factories import (
     DORA,
     EMIL,
@@ -74,6 +75,7 @@ SLACK_ROWS: list[Json] = [
     make_slack_message(8, "", subtype="file_comment", comment={"user": "U1", "comment": "c"},
                        file={"id": "F1", "name": "n"}),
     make_slack_message(9, "x", user="U9", user_profile={"real_name": "r", "image_72": "https://x"}),
+    *real_exports.SLACK_MESSAGES,
 ]  # fmt: skip
 POST = make_post(
     0, "a @ben :tada: `c`", type="slack_attachment", edit_at=1704103200001, is_pinned=True,
@@ -87,6 +89,7 @@ MATTERMOST_ROWS: list[Json] = [
     POST,
     make_post(1, "x", type="system_add_to_channel", props={"addedUsername": "ben"})[1],
     make_post(2, "x", type="system_header_change", props={"new_header": "h"})[1],
+    *(line["post"] for line in real_exports.list_mattermost_lines() if "post" in line),
 ]
 DISCORD_ROWS: list[Json] = [
     make_discord_message(
@@ -105,6 +108,7 @@ DISCORD_ROWS: list[Json] = [
     ),
     make_discord_message(1, "x", type="RecipientAdd", mentions=[EMIL]),
     make_discord_message(2, "x", type="Call", callEndedTimestamp="2024-03-01T00:00:00Z"),
+    *real_exports.list_discord_messages("rows.json"),
 ]  # fmt: skip
 
 

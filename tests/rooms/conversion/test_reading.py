@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from rooms.conversion import json_rows, spool
-from rooms.conversion.accounts import MESSAGES, Accounts
+from rooms.conversion.accounts import Accounts, Kind
 from rooms.conversion.json_rows import RowReader, clean_text
 from rooms.conversion.markdown import code_block, code_span, get_emoji, link, quote, strip_query
 from rooms.conversion.source_files import SourceFiles
-from rooms.conversion.spool import SortedSpool
+from rooms.conversion.spool import GroupedSpool, SortedSpool
 from tests.rooms.conversion.factories import make_slack_message
 
 MIB = 1024 * 1024
@@ -41,6 +41,21 @@ def test_success_sorted(order: str, limit: int, monkeypatch: pytest.MonkeyPatch)
         assert runs <= 1
 
 
+@pytest.mark.parametrize("limit", [1, 500, 10**9])
+def test_success_grouped(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_MAX_PENDING_BYTES", limit)
+    rng = random.Random(limit)
+    groups: dict[str, list[bytes]] = {"a": [], "b": [], "": []}
+    with GroupedSpool() as grouped:
+        for _ in range(300):
+            group, record = rng.choice([*groups]), rng.randbytes(rng.randrange(0, 200))
+            groups[group].append(record)
+            grouped.add(group, record)
+        grouped.flush()
+        found = {group: sorted(grouped.iter_group(group)) for group in grouped.sizes}
+    assert found == {group: sorted(records) for group, records in groups.items()}
+
+
 def test_success_sorting_nothing() -> None:
     with SortedSpool() as sorted_spool:
         assert list(sorted_spool.iter_sorted()) == []
@@ -49,7 +64,7 @@ def test_success_sorting_nothing() -> None:
 def read_rows(path: Path) -> tuple[list[Any], Accounts]:
     accounts = Accounts()
     with SourceFiles(path, None, accounts) as files:
-        rows = [row for _, row in RowReader(files, accounts).iter_array(path.name, MESSAGES)]
+        rows = [row for _, row in RowReader(files, accounts).iter_array(path.name, Kind.MESSAGES)]
     return rows, accounts
 
 
@@ -88,7 +103,7 @@ def test_success_large_file_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     accounts = Accounts()
     with SourceFiles(tmp_path / "x.json", None, accounts) as files:
-        count = sum(1 for _ in RowReader(files, accounts).iter_array("x.json", MESSAGES))
+        count = sum(1 for _ in RowReader(files, accounts).iter_array("x.json", Kind.MESSAGES))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 60_000
@@ -114,8 +129,8 @@ def test_success_long_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
     accounts = Accounts()
     with SourceFiles(tmp_path / "x.jsonl", None, accounts) as files:
-        rows = RowReader(files, accounts).iter_lines("x.jsonl", lambda value: MESSAGES)
-        found = [(place.row, value) for place, value in rows]
+        rows = RowReader(files, accounts).iter_lines("x.jsonl")
+        found = [(place.row, json.loads(line)) for place, line in rows]
     assert [(row, str(value)[:1]) for row, value in found] == [(1, "a"), (3, "c"), (5, "1")]
     assert accounts.reported == {("other", "row of more than 16 MiB"): [1, "x.jsonl#2"]}
 
@@ -139,7 +154,8 @@ def test_success_clean_text(value: object, text: str) -> None:
     [
         ("tada", "🎉"), ("+1", "👍"), ("-1", "👎"), ("clap::skin-tone-6", "👏🏿"),
         ("flag-de", "🇩🇪"), ("simple_smile", "🙂"), ("party-parrot", None), ("", None),
-        ("flag-DE", None),
+        ("flag-DE", None), ("+1_medium_dark_skin_tone", "👍🏾"), ("melting_face", "🫠"),
+        ("female-technologist", "👩‍💻"), ("male_sign", "♂"), ("sun", "☀"), ("space", None),
     ],
 )  # fmt: skip
 def test_success_emoji(name: str, emoji: str | None) -> None:
@@ -163,6 +179,6 @@ def test_success_markdown() -> None:
     assert code_span("`a`") == "`` `a` ``"
     assert code_block("a\n```\nb", "py") == "````py\na\n```\nb\n````"
     assert quote("a\n\nb") == "> a\n> \n> b"
-    assert link("javascript:alert(1)", "x") == "x"
+    assert link("javascript:alert(1)", "x") == "x (javascript:alert(1))"
     assert link("https://x.org/a_(b)", "*x*") == "[*x*](https://x.org/a_%28b%29)"
     assert link("https://x.org/a_b") == "<https://x.org/a_b>"

@@ -112,7 +112,7 @@ def test_success_authors(tmp_path: Path) -> None:
         make_slack_message(2, "bot", user=None, bot_id="B1", bot_profile={"name": "CI"}),
         make_slack_message(3, "name only", user=None, username="Hook", subtype="bot_message"),
         make_slack_message(4, "system", user="USLACKBOT"),
-        make_slack_message(5, "", user="U1", subtype="file_comment",
+        make_slack_message(5, "A file was commented on", user="U1", subtype="file_comment",
                            comment={"user": "U2", "comment": "a *comment*"}),
         make_slack_message(6, "no one", user=None),
         make_slack_message(7, "zero", user="U00"),
@@ -126,7 +126,7 @@ def test_success_authors(tmp_path: Path) -> None:
         ("Ben", "@U2:t1.slack"), ("Unknown", "@bot:t1.slack"), ("U00", "@U00:t1.slack"),
     ]  # fmt: skip
     assert authors[0]["avatar_url"] == "https://a.example.com/c"
-    assert converted.bodies("general")[5] == "a **comment**"
+    assert converted.bodies("general")[5] == "A file was commented on\na **comment**"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,31 @@ def test_success_edits_with_originals_and_deletions(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_success_logs_of_edits_and_deletions(tmp_path: Path) -> None:
+    """Slack calls the message before an edit or a deletion `original`."""
+    edited = make_slack_message(0, "new", edited={"user": "U1", "ts": "1704103300.000000"},
+                                original={"user": "U1", "text": "*old*", "ts": ROOT})  # fmt: skip
+    deleted = {"type": "message", "subtype": "message_deleted", "ts": "1704103400.000000",
+               "original": make_slack_message(1, "secret")}  # fmt: skip
+    converted = convert_slack(tmp_path, edited, deleted)
+    first, second = converted.events("general")
+    assert first["original_content"]["body"] == "**old**"
+    assert (second["content"]["body"], second["redacted_at"]) == ("", "2024-01-01T10:03:20.000000Z")
+
+
+def test_success_edit_without_a_time(tmp_path: Path) -> None:
+    edit = {
+        "type": "message",
+        "subtype": "message_changed",
+        "ts": "soon",
+        "message": {"user": "U1", "text": "new", "ts": ROOT, "edited": {"ts": 2**70}},
+    }
+    converted = convert_slack(tmp_path, make_slack_message(0, "old"), edit)
+    (event,) = converted.events("general")
+    assert (event["content"]["body"], event["original_content"]["body"]) == ("new", "old")
+    assert "edited_at" not in event
+
+
 def test_success_all_parts_of_a_deleted_message(tmp_path: Path) -> None:
     files = [{"id": f"F1000{n}", "name": f"{n}.txt"} for n in range(3)]
     deleted = {"subtype": "message_deleted", "ts": "1704103400.0", "deleted_ts": ROOT}
@@ -250,6 +275,7 @@ def test_success_bots_whose_text_is_elsewhere(tmp_path: Path) -> None:
     assert converted.notes() == {
         "block of an unknown form": 1,
         "block of the type future, of which only known texts are carried": 1,
+        "picture of a block that is not in the export": 1,
     }
 
 
@@ -331,7 +357,8 @@ def test_success_files(tmp_path: Path) -> None:
     assert first["body"].split("\n") == [
         "Files", "[file that was deleted: F33333]",
         "[file hidden by the limit of a free plan: old]",
-        "[file that the export may not contain: no]", "[file of another service: doc, 4.8 MiB]",
+        "[file that the export may not contain: no]",
+        "[[file of another service: doc, 4.8 MiB]](https://docs.example.com/d)",
     ]  # fmt: skip
     assert first["_source"]["files"][3] == {
         "id": "F66666", "name": "doc", "size": 5_000_000, "missing": "file of another service",
