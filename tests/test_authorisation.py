@@ -400,12 +400,24 @@ ROWS: dict[VerbPath, Row] = {
             ),
             "role-grant-to-person": ActRow(lambda sample: sample.anna, {"role": "unused"}),
             "role-grant-to-group-group": ActRow(lambda sample: sample.group, {"role": "unused"}),
+            "role-grant-people": ActRow(lambda sample: sample.anna, {"role": "unused", **SELECTED}),
+            "role-grant-groups": ActRow(
+                lambda sample: sample.group, {"role": "unused", **SELECTED}
+            ),
         },
     ),
     ("role", "revoke"): Row(
         TENANT,
         of_tenant("crew-lead", "--from-group", "Crew"),
-        acts={"role-revoke": ActRow(lambda sample: sample.group.role_grants.get())},
+        acts={
+            "role-revoke": ActRow(lambda sample: sample.group.role_grants.get()),
+            "role-revoke-people": ActRow(
+                lambda sample: sample.anna, {"role": "unused", **SELECTED}
+            ),
+            "role-revoke-groups": ActRow(
+                lambda sample: sample.group, {"role": "crew-lead", **SELECTED}
+            ),
+        },
     ),
     ("room", "list"): Row(LOOK, of_tenant()),
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),

@@ -7,15 +7,18 @@ from http import HTTPStatus
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.signing import BadSignature
 from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
+    QueryDict,
     StreamingHttpResponse,
 )
 from django.template.response import TemplateResponse
@@ -33,6 +36,7 @@ from scaiwave.site.acts import (
     ActCall,
     ActQuestion,
     ActResult,
+    RowForm,
     RowSource,
     build_operator,
     find_act,
@@ -42,6 +46,9 @@ from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.api import RateLimitExceeded
 
 CONFIRMED, CHOSEN = "confirmed", "chosen"
+KEPT_COOKIE = "kept_form"
+MAX_KEPT_CHARS, MAX_KEPT_SECONDS = 3500, 900
+"""A longer form does not fit into a cookie. A sign-in that takes longer begins anew."""
 NOT_OFFERED = "This can't be done in the present state. It may have been done already."
 
 
@@ -62,14 +69,45 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         row = _find_row(site, request, act, row_id)
     except ScaiWaveError as error:
         return _render(site, request, act, None, act.form(), error=error)
+    if not act.is_offered(row):
+        messages.warning(request, NOT_OFFERED)
+        return HttpResponseRedirect(_get_page(act, row))
     return _ask_or_run(site, request, operator, act, row)
+
+
+def keep_form(request: HttpRequest, slug: str, response: HttpResponseBase) -> None:
+    """Keep a form that was sent without a session in a cookie, to show it after the sign-in.
+
+    It is shown again, not sent again, and passwords and files are not kept.
+    """
+    act = find_act(slug)
+    if act is None:
+        return
+    kept = QueryDict(mutable=True)
+    for name in (CHOSEN, *act.form.base_fields):
+        field = act.form.base_fields.get(name)
+        is_secret = field is not None and isinstance(field.widget, forms.PasswordInput)
+        for key in (name, f"initial-{name}"):
+            if key in request.POST and not is_secret:
+                kept.setlist(key, request.POST.getlist(key))
+    if kept and len(text := kept.urlencode()) <= MAX_KEPT_CHARS:
+        response.set_signed_cookie(
+            KEPT_COOKIE,
+            text,
+            salt=request.path,
+            max_age=MAX_KEPT_SECONDS,
+            path=request.path,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
 
 
 def _ask_or_run(
     site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
 ) -> HttpResponseBase:
-    form = _build_form(request, act)
-    if not form.is_valid():
+    form = _build_form(request, operator, act, row)
+    if request.method != "POST" or not form.is_valid():
         return _render(site, request, act, row, form)
     call = ActCall(
         request,
@@ -101,16 +139,28 @@ def _ask_or_run(
     return HttpResponseRedirect(result.url)
 
 
-def _build_form(request: HttpRequest, act: Act) -> forms.Form:
-    """Return the form that was sent, or an empty one.
+def _build_form(request: HttpRequest, operator: Operator, act: Act, row: Any) -> forms.Form:
+    """Return the form that was sent, now or before a sign-in, or an empty one.
 
     A list sends its selection alone: an act that needs more asks for it with an empty form.
     """
-    if request.method != "POST":
-        return act.form()
-    if CHOSEN in request.POST and len(act.form.base_fields) > 1:
-        return act.form(initial={SELECTED: request.POST.getlist(SELECTED)})
-    return act.form(request.POST)
+    data = request.POST if request.method == "POST" else _read_kept(request)
+    if data is None:
+        form = act.form()
+    elif CHOSEN in data and len(act.form.base_fields) > 1:
+        form = act.form(initial={SELECTED: data.getlist(SELECTED)})
+    else:
+        form = act.form(data, request.FILES)
+    if isinstance(form, RowForm):
+        form.fit(operator, row)
+    return form
+
+
+def _read_kept(request: HttpRequest) -> QueryDict | None:
+    try:
+        return QueryDict(request.get_signed_cookie(KEPT_COOKIE, salt=request.path))
+    except (KeyError, BadSignature):
+        return None
 
 
 def may_do(site: AdminSite, request: HttpRequest, slug: str) -> bool:
@@ -128,7 +178,7 @@ def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
 
 
 def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
-    """Return the row of an act, which must be offered for it now."""
+    """Return the row of an act; None for one of a list."""
     if act.is_of_list:
         row = None
     elif isinstance(act.model, RowSource):
@@ -137,8 +187,6 @@ def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> A
         row = site.get_model_admin(act.model).get_object(request, row_id)
     if row is None and not act.is_of_list:
         raise Http404
-    if not act.is_offered(row):
-        raise PermissionDenied(NOT_OFFERED)
     return row
 
 
@@ -203,6 +251,8 @@ def _render(
         "is_asked_again": bool(question and request.POST.get(CONFIRMED)),
     }
     response = TemplateResponse(request, "scaiwave/admin/act.html", context)
+    if KEPT_COOKIE in request.COOKIES:
+        response.delete_cookie(KEPT_COOKIE, path=request.path)
     if isinstance(error, RateLimitExceeded):
         response.status_code = error.http_status
         response["Retry-After"] = str(error.retry_after_seconds)

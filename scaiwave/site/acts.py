@@ -66,6 +66,16 @@ class NoInput(forms.Form):
     """The form of acts that need nothing but a click."""
 
 
+class RowForm(forms.Form):
+    """A form that depends on its row, such as one that shows the present values.
+
+    A form of a list has no row. Its fields are on it, so `fit` also adapts one that was sent.
+    """
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        raise NotImplementedError
+
+
 MAX_FORM_REASON_CHARS = 500
 """A reason typed into a form; `MAX_STORED_REASON_CHARS` limits what services accept."""
 

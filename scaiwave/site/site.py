@@ -36,7 +36,7 @@ from scaiwave.site.access import (
     is_expired,
     is_scaikey_session,
 )
-from scaiwave.site.act_view import may_do, show_act
+from scaiwave.site.act_view import keep_form, may_do, show_act
 from scaiwave.site.acts import build_operator
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
@@ -171,8 +171,8 @@ class OperatorSite(admin.AdminSite):
                 )
                 for page in get_pages()
             ),
-            path("act/<str:slug>/", self.admin_view(self.act), name="act"),
-            path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
+            path("act/<str:slug>/", self.act, name="act"),
+            path("act/<str:slug>/<str:row_id>/", self.act, name="act"),
             *super().get_urls(),
         ]
 
@@ -182,7 +182,12 @@ class OperatorSite(admin.AdminSite):
         return page.show(self, request)
 
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
-        return show_act(self, request, slug, row_id)
+        has_session = self.has_permission(request)
+        view = self.admin_view(partial(show_act, self))
+        response: HttpResponseBase = view(request, slug, row_id)
+        if request.method == "POST" and not has_session:
+            keep_form(request, slug, response)
+        return response
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Find nothing by a null character, which PostgreSQL refuses in a text."""
