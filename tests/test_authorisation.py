@@ -89,6 +89,18 @@ ALL_ALLOWED = dict.fromkeys(OPERATORS, 0)
 """Needs no operator, because it uses nothing of the server."""
 
 
+class SentFile:
+    """A file of a form, which can be sent any number of times."""
+
+    name = "bundle.zip"
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
+
 @dataclass(frozen=True)
 class ActRow:
     """An act of the admin site that stands for a command, with a row and valid values of its form.
@@ -97,7 +109,7 @@ class ActRow:
     """
 
     row: Callable[[SampleData], Model | ListedJob | None] = lambda sample: None
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | Callable[[SampleData], Any]] = field(default_factory=dict)
     codes: Mapping[str, int] | None = None
 
 
@@ -446,6 +458,15 @@ ROWS: dict[VerbPath, Row] = {
             "main", "--as", str(sample.anna.pk), "--input", sample.write_bundle()
         )(sample),
         commits=True,
+        acts={
+            "room-import": ActRow(
+                lambda sample: sample.room.workspace,
+                {
+                    "participant": lambda sample: str(sample.anna.pk),
+                    "bundle": lambda sample: SentFile(sample.write_bundle()),
+                },
+            )
+        },
     ),
     ("room", "archive"): Row(
         TENANT,
@@ -458,7 +479,12 @@ ROWS: dict[VerbPath, Row] = {
         acts={"room-reopen": ActRow(lambda sample: sample.archived_room, REASON)},
     ),
     ("room", "verify"): Row(
-        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
+        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3},
+        lambda sample: [sample.write_bundle()],
+        commits=True,
+        acts={
+            "room-verify": ActRow(values={"bundle": lambda sample: SentFile(sample.write_bundle())})
+        },
     ),
     ("room", "convert"): Row(
         ALL_ALLOWED,

@@ -31,7 +31,7 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
-from rooms.site import acts
+from rooms.site import acts, uploads
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import OperatorRole
 from scaiwave.site import ReadOnlyAdmin, Section
@@ -49,7 +49,7 @@ from scaiwave.site.terms import TermForm
 from tenants.models import Participant, Tenant
 from tenants.people.site.filters import ConditionFilter
 
-__all__ = ["acts"]
+__all__ = ["acts", "uploads"]
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
 register_tab(Participant, "Rooms", RoomMember, "participant", position=3)

@@ -15,7 +15,6 @@ from django.core.signing import BadSignature
 from django.http import (
     Http404,
     HttpRequest,
-    HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
     QueryDict,
@@ -35,6 +34,7 @@ from scaiwave.site.acts import (
     Act,
     ActCall,
     ActQuestion,
+    ActReport,
     ActResult,
     RowForm,
     RowSource,
@@ -43,7 +43,7 @@ from scaiwave.site.acts import (
 )
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
-from scaiwave.web.api import RateLimitExceeded
+from scaiwave.web.api import ErrorResponse, RateLimitExceeded
 
 CONFIRMED, CHOSEN = "confirmed", "chosen"
 KEPT_COOKIE = "kept_form"
@@ -73,6 +73,32 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         messages.warning(request, NOT_OFFERED)
         return HttpResponseRedirect(_get_page(act, row))
     return _ask_or_run(site, request, operator, act, row)
+
+
+def receive_file(
+    site: AdminSite,
+    request: HttpRequest,
+    act: Act,
+    row_id: str,
+    view: Callable[[], HttpResponseBase],
+) -> HttpResponseBase:
+    """Read a form with a file within the limits of its act, then call the view."""
+    operator = build_operator(request)
+    if operator is None or not may_do(site, request, act.slug):
+        raise PermissionDenied
+    try:
+        with act.receive(request):  # type: ignore[misc]
+            return view()
+    except ScaiWaveError as error:
+        row = _find_row(site, request, act, row_id)
+        request.POST = QueryDict()  # Otherwise reading it would read the rest.
+        form = act.form()
+        if isinstance(form, RowForm):
+            form.fit(operator, row)
+        page = _render(site, request, act, row, form, error=error).render()
+        refusal = ErrorResponse(page.content, status=page.status_code, headers=page.headers)
+        refusal.unread_request = request
+        return refusal
 
 
 def keep_form(request: HttpRequest, slug: str, response: HttpResponseBase) -> None:
@@ -131,6 +157,8 @@ def _ask_or_run(
         return _render(site, request, act, row, form, error=error)
     if isinstance(result, StreamingHttpResponse):
         return result
+    if isinstance(result, ActReport):
+        return _render(site, request, act, row, form, report=result)
     if isinstance(result, ChangeResult):
         result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):
@@ -235,7 +263,8 @@ def _render(
     *,
     question: str = "",
     error: ScaiWaveError | None = None,
-) -> HttpResponse:
+    report: ActReport | None = None,
+) -> TemplateResponse:
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
@@ -246,6 +275,7 @@ def _render(
         "form": form,
         "question": question,
         "error": error,
+        "report": report,
         "confirmed_name": CONFIRMED,
         "confirmation": _sign_question(request, act, row, question) if question else "",
         "is_asked_again": bool(question and request.POST.get(CONFIRMED)),

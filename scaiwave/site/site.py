@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY, logout
-from django.contrib.auth.views import PasswordChangeView
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import (
@@ -26,6 +26,7 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.extensions import SIGN_OUT_FORM
@@ -36,8 +37,8 @@ from scaiwave.site.access import (
     is_expired,
     is_scaikey_session,
 )
-from scaiwave.site.act_view import keep_form, may_do, show_act
-from scaiwave.site.acts import build_operator
+from scaiwave.site.act_view import keep_form, may_do, receive_file, show_act
+from scaiwave.site.acts import build_operator, find_act
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
 from scaiwave.site.menu import Section, build_menu
@@ -181,13 +182,22 @@ class OperatorSite(admin.AdminSite):
             raise PermissionDenied
         return page.show(self, request)
 
+    @method_decorator(csrf_exempt)
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
-        has_session = self.has_permission(request)
-        view = self.admin_view(partial(show_act, self))
-        response: HttpResponseBase = view(request, slug, row_id)
-        if request.method == "POST" and not has_session:
-            keep_form(request, slug, response)
-        return response
+        """Show or do an act. `admin_view` checks the CSRF token, which is in the form: so a form
+        with a file is read first, from those who may send it."""
+        act, has_session = find_act(slug), self.has_permission(request)
+        view = partial(self.admin_view(partial(show_act, self)), request, slug, row_id)
+        if request.method != "POST" or act is None:
+            return view()
+        if act.receive is None:
+            response: HttpResponseBase = view()
+            if not has_session:
+                keep_form(request, slug, response)
+            return response
+        if not has_session:
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        return receive_file(self, request, act, row_id, view)
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Find nothing by a null character, which PostgreSQL refuses in a text."""

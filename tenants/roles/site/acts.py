@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -105,7 +105,9 @@ class SelectedRoleForm(RoleForm):
     """Roles of the tenant of the selected people or groups, which is the same for all."""
 
     rows = RowsField(label="")
-    list_visible: ClassVar[Callable[[Operator], QuerySet[Any]]]
+
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        raise NotImplementedError
 
     def fit(self, operator: Operator, row: Any) -> None:
         keys = list(filter(is_uuid, self["rows"].value() or ()))
@@ -122,11 +124,13 @@ class SelectedRoleForm(RoleForm):
 
 
 class SelectedPeopleForm(SelectedRoleForm):
-    list_visible = staticmethod(visible_participants)
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        return visible_participants(operator)
 
 
 class SelectedGroupsForm(SelectedRoleForm):
-    list_visible = staticmethod(visible_groups)
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        return visible_groups(operator)
 
 
 def _grant(call: ActCall, role: str, holder: str, *, is_group: bool) -> ChangeResult:
