@@ -141,6 +141,8 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
 
 
 SELECTED = {"rows": "{row.pk}"}
+NEW_PASSWORD = {"password": "correct horse battery", "repeated": "correct horse battery"}
+ACCOUNT = {"username": "carla", "role": "auditor"}
 
 ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
@@ -290,7 +292,19 @@ ROWS: dict[VerbPath, Row] = {
         },
     ),
     ("admin", "create-administrator"): Row(
-        PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
+        PLATFORM,
+        lambda sample: ["root", "--password-file", sample.write_password_file()],
+        acts={"admin-create-administrator": ActRow(values={**ACCOUNT, **NEW_PASSWORD})},
+    ),
+    ("admin", "end-sessions"): Row(
+        PLATFORM,
+        lambda sample: [*(sample.make_session() and sample.administrator.username, "--no-input")],
+        acts={
+            "admin-end-sessions": ActRow(
+                lambda sample: sample.administrator,
+                {"sessions": lambda sample: sample.make_session()},
+            )
+        },
     ),
     ("admin", "list-administrators"): Row(LOOK_AT_PLATFORM),
     ("admin", "disable-administrator"): Row(
@@ -308,6 +322,11 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [
             *(sample.administrator.username, "--password-file", sample.write_password_file())
         ],
+        acts={
+            "admin-reset-administrator-password": ActRow(
+                lambda sample: sample.administrator, NEW_PASSWORD
+            )
+        },
     ),
     ("admin", "remove-administrator"): Row(
         PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]

@@ -36,6 +36,7 @@ from scaiwave.site.access import (
     has_permission,
     is_expired,
     is_scaikey_session,
+    save_sign_in,
 )
 from scaiwave.site.act_view import keep_form, may_do, receive_file, show_act
 from scaiwave.site.acts import build_operator, find_act
@@ -118,7 +119,10 @@ class OperatorSite(admin.AdminSite):
         context = {"scaikey_url": url, "has_password_sign_in": settings.HAS_PASSWORD_SIGN_IN}
         if request.method == "POST" and not settings.HAS_PASSWORD_SIGN_IN:
             raise PermissionDenied
-        return super().login(request, {**context, **(extra_context or {})})
+        response = super().login(request, {**context, **(extra_context or {})})
+        if request.method == "POST" and isinstance(response, HttpResponseRedirect):
+            save_sign_in(request)
+        return response
 
     @method_decorator(never_cache)
     def logout(  # type: ignore[override]

@@ -28,7 +28,7 @@ from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.extensions import SignOutForm
-from scaiwave.site.access import save_operator
+from scaiwave.site.access import save_operator, save_sign_in
 from scaiwave.site.id_tokens import save_id_token
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
@@ -162,6 +162,7 @@ class SignInCallbackView(View):
         request.session.set_expiry(None)  # 0.2.0 began sign-ins with a session of 15 minutes.
         save_id_token(request.session, result.id_token)
         save_operator(request.session, result.operator, expires_at=result.expires_at)
+        save_sign_in(request)
         return HttpResponseRedirect(pending.target or resolve_url("admin:index"))
 
     def _check_issuer(self, request: HttpRequest) -> None:
