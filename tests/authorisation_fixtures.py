@@ -276,6 +276,11 @@ class SampleData:
         Client().force_login(self.administrator, "django.contrib.auth.backends.ModelBackend")
         return find_sessions()[str(self.administrator.pk)][0].id
 
+    def make_running_sync(self) -> SyncRun:
+        return SyncRun.objects.create(
+            trigger="manual", operator="host", started_at=NOW, outcome="running"
+        )
+
     def write_bundle(self) -> str:
         path = self.directory / "in.zip"
         exported = export_room(

@@ -193,7 +193,11 @@ ROWS: dict[VerbPath, Row] = {
             ),
         },
     ),
-    ("sync", "unlock"): Row(PLATFORM, lambda sample: ["--no-input"]),
+    ("sync", "unlock"): Row(
+        PLATFORM,
+        lambda sample: ["--no-input"],
+        acts={"sync-unlock": ActRow(lambda sample: sample.make_running_sync())},
+    ),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),

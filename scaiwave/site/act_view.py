@@ -265,6 +265,7 @@ def _render(
     error: ScaiWaveError | None = None,
     report: ActReport | None = None,
 ) -> TemplateResponse:
+    form.label_suffix = ""
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",

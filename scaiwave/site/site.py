@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict
+from functools import partial, wraps
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -20,7 +21,7 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import render
-from django.template.response import TemplateResponse
+from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -49,6 +50,16 @@ from scaiwave.site.search import find_only, search_site
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.web.security_headers import HEADER, format_policy
 
+_OVERRIDES = {
+    character: f"[U+{ord(character):04X}]" for character in "\u202a\u202b\u202c\u202d\u202e"
+}
+
+
+def _show_overrides(response: SimpleTemplateResponse) -> None:
+    text = response.content.decode()
+    if any(character in text for character in _OVERRIDES):
+        response.content = text.translate(str.maketrans(_OVERRIDES)).encode()
+
 
 class OperatorSite(admin.AdminSite):
     site_header = "ScaiWave operators"
@@ -74,6 +85,19 @@ class OperatorSite(admin.AdminSite):
         if is_of_scaikey or (SESSION_KEY in request.session and request.user.is_anonymous):
             logout(request)
         return super().has_permission(request)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Show characters that change the direction of text: in a name they could forge others."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def show(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            response: HttpResponseBase = inner(request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse):
+                response.add_post_render_callback(_show_overrides)
+            return response
+
+        return show
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add the role of someone who signed in with ScaiKey, to be shown beside their name."""
@@ -168,6 +192,7 @@ class OperatorSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         return [
             path("search/", self.admin_view(self.search), name="search"),
+            path("search/suggest/", self.admin_view(self.suggest), name="suggest"),
             *(
                 path(
                     f"{page.name}/",
@@ -223,6 +248,14 @@ class OperatorSite(admin.AdminSite):
         }
         return TemplateResponse(request, "scaiwave/admin/search.html", context)
 
+    def suggest(self, request: HttpRequest) -> JsonResponse:
+        """Return the first rows that a search finds, for a field in which someone is typing."""
+        found = search_site(self, request, request.GET.get("q", ""), request.GET.get("of", ""))
+        rows = [{"kind": each.title, **asdict(row)} for each in found for row in each.rows]
+        for row in rows:
+            row["text"] = row["text"].translate(str.maketrans(_OVERRIDES))
+        return JsonResponse({"results": rows})
+
     def app_index(  # type: ignore[override]
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -236,7 +269,10 @@ class OperatorSite(admin.AdminSite):
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return the sections of the menu. Django's own has more, which takes each page longer."""
+        """Return the sections of the menu. Django's own has more, which takes each page longer.
+
+        People who see some tenants only have no use for join tables and counters.
+        """
         ordered = sorted(self._registry.items(), key=lambda item: getattr(item[1], "position", 1))
         entries = [
             *((page.section, page.menu_entry) for page in get_pages() if page.is_visible(request)),
@@ -247,6 +283,8 @@ class OperatorSite(admin.AdminSite):
                 and model_admin.has_view_or_change_permission(request)
             ),
         ]
+        if find_limited_operator(request):
+            entries = [each for each in entries if each[0] is not Section.INTERNALS]
         for _, entry in entries:
             entry["is_current"] = request.path.startswith(entry["admin_url"])
         return build_menu(entries)

@@ -95,7 +95,7 @@ def _end_sessions(call: ActCall) -> ChangeResult:
 register_act(
     Act(
         "admin create-administrator",
-        "Create an account with a password",
+        "Create an account",
         AdminUser,
         _create,
         form=AccountForm,

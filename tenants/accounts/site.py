@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.models import Group as PermissionGroup
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -14,9 +15,17 @@ from scaiwave.site.terms import TermForm
 from tenants.accounts.queries import build_administrator_row, may_sign_in
 from tenants.accounts.sessions import AdminSession, find_sessions
 from tenants.models import AdminUser
+from tenants.people.site.filters import ConditionFilter
 
 # Django's permission groups would be mistaken for the groups of people.
 admin.site.unregister(PermissionGroup)
+
+
+class SignInFilter(ConditionFilter):
+    title = "signs in with"
+    parameter_name = "by"
+    conditions: ClassVar = {"scaikey": ~Q(scaikey_id=None), "password": Q(scaikey_id=None)}
+    titles: ClassVar = {"scaikey": "ScaiKey", "password": "A password"}
 
 
 @admin.register(AdminUser)
@@ -27,9 +36,10 @@ class AdminUserAdmin(ReadOnlyAdmin):
     section = Section.ADMINISTRATORS
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     list_display = ("name", "email", "role", "sign_in", "status", "session_count", "last_login")
-    list_filter = (("scaikey_id", admin.EmptyFieldListFilter), "is_active", "is_auditor")
+    list_filter = (SignInFilter, "is_active", "is_auditor")
     search_fields = ("username", "first_name", "email", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address or ScaiKey ID."
+    number_columns = ("session_count",)
     sortable_by = ("name", "last_login")
     ordering = ("first_name", "username")
     more_fields = ("role", "sign_in", "status", "sessions")

@@ -116,6 +116,7 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return get_oidc_setting(attr, *args)
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        endpoint_cache.get(settings.CONFIG, is_live=True)
         # The library writes the sign-in into a session: each is a row in the database.
         written: dict[str, Any] = {}
         session, request.session = request.session, written  # type: ignore[assignment]
@@ -196,7 +197,7 @@ def build_sign_out_form(id_token: str) -> SignOutForm | None:
     A server that does takes POST too (OpenID Connect RP-Initiated Logout, 2). No
     post_logout_redirect_uri is sent, since `sync register` registers none. Raises UpstreamError.
     """
-    address = endpoint_cache.get(settings.CONFIG).end_session
+    address = endpoint_cache.get(settings.CONFIG, is_live=True).end_session
     if not address:
         return None
     fields = {"client_id": settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")}
