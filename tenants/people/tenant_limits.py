@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from scaiwave.console.output import format_bytes
-from scaiwave.core.operators import Operator
+from scaiwave.core.operators import Operator, Permission
 from tenants.errors import InvalidLimit
 from tenants.models import Tenant
-from tenants.people.queries.tenants import MIB, show_tenant
+from tenants.people.queries.figures import load_figures
+from tenants.people.queries.tenants import MIB
 
 # The largest values of the columns.
 MAX_LIMIT = 2**31 - 1
@@ -19,12 +20,12 @@ MAX_LIMITS = {
     "max_storage_mb": MAX_LIMIT,
     "max_ai_tokens_month": 2**63 - 1,
 }
-# For each limit the key of its usage, and its name in a warning.
+# For each limit the figure of its usage, and its name in a warning.
 _USAGE = {
     "max_participants": ("participants", "active participants"),
     "max_rooms": ("rooms", "rooms"),
     "max_storage_mb": ("storage_bytes", "storage"),
-    "max_ai_tokens_month": ("ai_tokens_month", "AI tokens this month"),
+    "max_ai_tokens_month": ("ai_tokens", "AI tokens this month"),
 }
 
 
@@ -61,8 +62,9 @@ def limit_warnings(
 
 
 def _load_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[str, int | None]:
-    limits = show_tenant(operator=operator, name=str(tenant.pk), now=now)["limits"]
-    return {name: limits[key]["used"] for name, (key, _) in _USAGE.items()}
+    operator.require(Permission.VIEW)
+    figures = load_figures([tenant.pk], now)[tenant.pk]
+    return {name: figures.get(key) for name, (key, _) in _USAGE.items()}
 
 
 def _format_warning(tenant: Tenant, name: str, limit: int, used: int | None) -> str:

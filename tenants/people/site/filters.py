@@ -16,7 +16,7 @@ from scaiwave.site.filters import ExactValueFilter, TypedFilter
 from scaiwave.site.formatting import NEAR_LIMIT
 from tenants.lookup.resolve import parse_uuid
 from tenants.models import ACTIVE, Partner, Tenant
-from tenants.people.queries.figures import filter_by_total, load_shares
+from tenants.people.queries.figures import filter_by_share, filter_by_total
 
 DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
@@ -99,10 +99,8 @@ class LimitFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"near", "full"}:
             return queryset
-        # Found once, since a list reads its rows several times.
         least = 1.0 if self.value() == "full" else NEAR_LIMIT
-        shares = load_shares(Tenant.objects.all(), timezone.now())
-        return queryset.filter(pk__in=[each.tenant_id for each in shares if each.share >= least])
+        return filter_by_share(queryset, least, timezone.now())
 
 
 class SkippedFilter(admin.SimpleListFilter):
