@@ -53,9 +53,11 @@ class ImportForm(BundleForm):
             (str(each.participant_id), f"{each.participant} ({each.role})")
             for each in active.order_by("participant__display_name")[:MAX_OWNERS]
         ]
-        self.fields[
-            "participant"
-        ].help_text = "Owners and editors of the workspace, who may import rooms into it."
+        self.fields["participant"].help_text = (
+            "Owners and editors of the workspace, who may import rooms into it."
+            if self.fields["participant"].choices  # type: ignore[attr-defined]
+            else "The workspace has no active owner or editor, so no one can import into it."
+        )
 
 
 MAX_OWNERS = 500

@@ -17,6 +17,7 @@ from django.http import (
     HttpRequest,
     HttpResponseBase,
     HttpResponseRedirect,
+    JsonResponse,
     QueryDict,
     StreamingHttpResponse,
 )
@@ -48,7 +49,7 @@ from scaiwave.web.api import ErrorResponse, RateLimitExceeded
 CONFIRMED, CHOSEN = "confirmed", "chosen"
 KEPT_COOKIE = "kept_form"
 MAX_KEPT_CHARS, MAX_KEPT_SECONDS = 3500, 900
-"""A longer form does not fit into a cookie. A sign-in that takes longer begins anew."""
+"""A longer form does not fit into a cookie. After a longer sign-in it is gone."""
 NOT_OFFERED = "This can't be done in the present state. It may have been done already."
 
 
@@ -88,7 +89,10 @@ def receive_file(
         raise PermissionDenied
     try:
         with act.receive(request):  # type: ignore[misc]
-            return view()
+            response = view()
+            if isinstance(response, HttpResponseRedirect) and "X-Upload" in request.headers:
+                return JsonResponse({"url": response.url})  # The script would lose its message.
+            return response
     except ScaiWaveError as error:
         row = _find_row(site, request, act, row_id)
         request.POST = QueryDict()  # Otherwise reading it would read the rest.

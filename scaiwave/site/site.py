@@ -217,11 +217,9 @@ class OperatorSite(admin.AdminSite):
         with a file is read first, from those who may send it."""
         act, has_session = find_act(slug), self.has_permission(request)
         view = partial(self.admin_view(partial(show_act, self)), request, slug, row_id)
-        if request.method != "POST" or act is None:
-            return view()
-        if act.receive is None:
+        if request.method != "POST" or act is None or act.receive is None:
             response: HttpResponseBase = view()
-            if not has_session:
+            if request.method == "POST" and not has_session:
                 keep_form(request, slug, response)
             return response
         if not has_session:

@@ -36,7 +36,7 @@ _WORDS = ChangeWords(
 
 @dataclass(frozen=True)
 class AdminSession:
-    """A session; `address` and `signed_in_at` are unknown for those of earlier releases.
+    """A session. Earlier releases kept no `address` and `signed_in_at`.
 
     `role` is the role of someone who signed in with ScaiKey. Who knows the `key` has the session,
     so its hash is the ID.

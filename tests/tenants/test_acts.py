@@ -149,7 +149,7 @@ def test_success_suspend_and_resume_partners_and_people(acme: Tenant, client: Cl
 
 
 def test_success_change_limits(acme: Tenant, client: Client) -> None:
-    """The form has the present values, also for what others have changed meanwhile."""
+    """The form has the present values, and keeps what others have changed since."""
     do(client, "admin-update-tenant", acme, max_rooms="5", max_participants="7")
     Tenant.objects.filter(pk=acme.pk).update(max_storage_mb=9)
     shown = {"max_rooms": "5", "initial-max_rooms": "5", "initial-max_participants": "7"}

@@ -221,7 +221,8 @@ def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> Q
     keyed = usage.annotate(key=F("tenant_id"), figure=F("total_tokens"))
     sums = {"ai_tokens": keyed.values_list("key", "figure")}
     sums |= {name: _load_totals()[name].sum_by_tenant() for name in LIMITS if name not in sums}
-    joins, conditions, values = "", [], []
+    joins, conditions = "", []
+    values: list[Any] = []
     for name, rows in sums.items():
         sql, parameters = rows.query.sql_with_params()
         joins += f" LEFT JOIN ({sql}) AS {name} ON {name}.key = sw_tenants.id"

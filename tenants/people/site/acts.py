@@ -61,7 +61,7 @@ def _limit(name: str) -> forms.IntegerField:
 
 
 class LimitsForm(RowForm):
-    """The present limits; an empty field is no limit."""
+    """The present limits; an empty field means no limit."""
 
     def fit(self, operator: Operator, row: Any) -> None:
         usage = self.describe_usage(operator, row)

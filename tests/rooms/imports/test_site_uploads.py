@@ -57,6 +57,9 @@ def test_success_a_dry_run_an_import_and_a_second_one(sample: SampleData, client
     ]
     assert pages[0] == pages[1]
     assert client.get(pages[0]).context["original"].workspace == workspace
+    values["bundle"] = SimpleUploadedFile("in.zip", data)  # type: ignore[assignment]
+    url = reverse("admin:act", args=["room-import", workspace.pk])
+    assert client.post(url, values, headers={"X-Upload": "1"}).json() == {"url": pages[0]}
     assert Room.objects.count() == before + 1
 
 

@@ -5,13 +5,10 @@
 history.replaceState(null, "", location.href);
 
 function showAnswer(request, form) {
-  if (request.responseURL !== location.href) {
-    history.pushState(null, "", request.responseURL);
-    document.open();
-    document.write(request.responseText);
-    document.close();
-    return;
+  if (request.getResponseHeader("Content-Type") === "application/json") {
+    return location.assign(JSON.parse(request.responseText).url);
   }
+  if (request.responseURL !== location.href) return location.assign(request.responseURL); // to sign in
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
   const content = page.getElementById("content-main");
   if (!content) return location.reload();
@@ -45,5 +42,6 @@ document.addEventListener("submit", (event) => {
     for (const button of form.querySelectorAll("button")) button.disabled = false;
   };
   request.open("POST", form.action);
+  request.setRequestHeader("X-Upload", "1");
   request.send(new FormData(form));
 });
