@@ -570,6 +570,16 @@ def create_site_to_walk() -> dict[str, Any]:
     }
 
 
+def create_large_site_to_walk() -> dict[str, Any]:
+    """Create the rows of `create_site_to_walk` among those of 10,000 tenants."""
+    now = timezone.now()
+    Tenant.objects.bulk_create(
+        Tenant(slug=f"branch-{number}", name=f"Branch {number}", max_rooms=number % 9, **_at(now))
+        for number in range(10_000)
+    )
+    return create_site_to_walk()
+
+
 def create_site_to_use() -> dict[str, Any]:
     """Create the rows without the hostile ones; return sessions by role: of an administrator of the
     platform, of a partner, and of its tenant acme."""
