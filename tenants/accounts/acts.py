@@ -52,8 +52,14 @@ class AccountForm(PasswordForm):
     field_order = ("username", "email", "role")
 
 
+class SessionsField(forms.MultipleChoiceField):
+    def valid_value(self, value: str) -> bool:
+        """Accept sessions that have ended since the form was shown."""
+        return True
+
+
 class SessionsForm(RowForm):
-    sessions = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    sessions = SessionsField(widget=forms.CheckboxSelectMultiple)
 
     def fit(self, operator: Operator, row: Any) -> None:
         sessions = find_sessions(timezone.now())[str(row.pk)]

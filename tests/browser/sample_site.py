@@ -589,7 +589,7 @@ def create_site_to_use() -> dict[str, Any]:
     ServerKey.objects.all().delete()
     generate_key(operator=get_host_operator(), now=now)
     tenant = Tenant.objects.get(slug="acme")
-    Partner.objects.filter(pk=tenant.partner_id).update(scaikey_id="prt_acme")
+    Partner.objects.filter(tenants=tenant).update(scaikey_id="prt_acme")
     people = Participant.objects.filter(tenant=tenant).order_by("pk").values_list("pk", flat=True)
     Participant.objects.filter(pk=people[0]).update(
         display_name="Anna Berg", suspended_by_hand_at=now - DAY

@@ -22,7 +22,7 @@ SCAIKEY = {
     "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "secret",
     "SCAIWAVE_SCAIKEY_REDIRECT_URI": f"http://localhost:8000{CALLBACK_PATH}",
 }
-"""Of a ScaiKey that is down: sign-ins with it count, but nobody can begin one."""
+"""The settings of a ScaiKey that is down: former sign-ins count, and no one can begin another."""
 
 pytestmark = [pytest.mark.only_on("sqlite"), pytest.mark.once, pytest.mark.ci]
 
