@@ -219,7 +219,8 @@ class OperatorSite(admin.AdminSite):
         view = partial(self.admin_view(partial(show_act, self)), request, slug, row_id)
         if request.method != "POST" or act is None or act.receive is None:
             response: HttpResponseBase = view()
-            if request.method == "POST" and not has_session:
+            # A forged request gets no redirect, so that it can't fill in the form of another.
+            if not has_session and isinstance(response, HttpResponseRedirect):
                 keep_form(request, slug, response)
             return response
         if not has_session:
