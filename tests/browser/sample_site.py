@@ -588,6 +588,7 @@ def create_site_to_use() -> dict[str, Any]:
     add_jobs(now)
     ServerKey.objects.all().delete()
     generate_key(operator=get_host_operator(), now=now)
+    Tenant.objects.filter(slug="acme").update(max_rooms=None)  # Rooms are imported into it.
     tenant = Tenant.objects.get(slug="acme")
     Partner.objects.filter(tenants=tenant).update(scaikey_id="prt_acme")
     people = Participant.objects.filter(tenant=tenant).order_by("pk").values_list("pk", flat=True)
