@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from scaiwave.web.scaikey_sign_in import CALLBACK_PATH
 from tests.browser.chromium import WatchedPage, run_chromium
 from tests.browser.conftest import run_sample_server
+from tests.tools import NIGHTLY
 
 MAX_CLICKS = 6
 SCAIKEY = {
@@ -24,7 +25,10 @@ SCAIKEY = {
 }
 """The settings of a ScaiKey that is down: former sign-ins count, and no one can begin another."""
 
-pytestmark = [pytest.mark.only_on("sqlite"), pytest.mark.once, pytest.mark.ci]
+pytestmark = [
+    pytest.mark.only_on("sqlite"),
+    pytest.mark.skipif(not NIGHTLY, reason="SCAIWAVE_TEST_NIGHTLY is not set."),
+]
 
 
 @pytest.fixture(scope="module")
