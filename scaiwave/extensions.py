@@ -102,6 +102,8 @@ class TotalSource(Protocol):
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
 
+    def sum_by_tenant(self) -> QuerySet[Any]: ...
+
 
 class FigureSource(Protocol):
     """Any other figure of tenants, as an expression that sorts and filters lists."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
@@ -34,6 +35,7 @@ from scaiwave.operations.backup.tables import measure_sqlite
 from scaiwave.operations.jobs.queries import show_job
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
+from tenants.accounts.sessions import find_sessions
 from tenants.audit.record import record_audit
 from tenants.audit.seal_audit import seal_audit
 from tenants.models import (
@@ -268,6 +270,16 @@ class SampleData:
         people = [{"id": "U1", "name": "Anna", "email": self.anna.email}]
         (directory / "conversion.json").write_text(json.dumps({"people": people}))
         return str(directory)
+
+    def make_session(self) -> str:
+        """Sign the administrator in, and return the ID of the session."""
+        Client().force_login(self.administrator, "django.contrib.auth.backends.ModelBackend")
+        return find_sessions()[str(self.administrator.pk)][0].id
+
+    def make_running_sync(self) -> SyncRun:
+        return SyncRun.objects.create(
+            trigger="manual", operator="host", started_at=NOW, outcome="running"
+        )
 
     def write_bundle(self) -> str:
         path = self.directory / "in.zip"

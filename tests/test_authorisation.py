@@ -89,6 +89,18 @@ ALL_ALLOWED = dict.fromkeys(OPERATORS, 0)
 """Needs no operator, because it uses nothing of the server."""
 
 
+class SentFile:
+    """A file of a form, which can be sent any number of times."""
+
+    name = "bundle.zip"
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
+
 @dataclass(frozen=True)
 class ActRow:
     """An act of the admin site that stands for a command, with a row and valid values of its form.
@@ -97,7 +109,7 @@ class ActRow:
     """
 
     row: Callable[[SampleData], Model | ListedJob | None] = lambda sample: None
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | Callable[[SampleData], Any]] = field(default_factory=dict)
     codes: Mapping[str, int] | None = None
 
 
@@ -129,6 +141,8 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
 
 
 SELECTED = {"rows": "{row.pk}"}
+NEW_PASSWORD = {"password": "correct horse battery", "repeated": "correct horse battery"}
+ACCOUNT = {"username": "carla", "role": "auditor"}
 
 ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
@@ -179,7 +193,11 @@ ROWS: dict[VerbPath, Row] = {
             ),
         },
     ),
-    ("sync", "unlock"): Row(PLATFORM, lambda sample: ["--no-input"]),
+    ("sync", "unlock"): Row(
+        PLATFORM,
+        lambda sample: ["--no-input"],
+        acts={"sync-unlock": ActRow(lambda sample: sample.make_running_sync())},
+    ),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),
@@ -278,7 +296,19 @@ ROWS: dict[VerbPath, Row] = {
         },
     ),
     ("admin", "create-administrator"): Row(
-        PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
+        PLATFORM,
+        lambda sample: ["root", "--password-file", sample.write_password_file()],
+        acts={"admin-create-administrator": ActRow(values={**ACCOUNT, **NEW_PASSWORD})},
+    ),
+    ("admin", "end-sessions"): Row(
+        PLATFORM,
+        lambda sample: [*(sample.make_session() and sample.administrator.username, "--no-input")],
+        acts={
+            "admin-end-sessions": ActRow(
+                lambda sample: sample.administrator,
+                {"sessions": lambda sample: sample.make_session()},
+            )
+        },
     ),
     ("admin", "list-administrators"): Row(LOOK_AT_PLATFORM),
     ("admin", "disable-administrator"): Row(
@@ -296,6 +326,11 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [
             *(sample.administrator.username, "--password-file", sample.write_password_file())
         ],
+        acts={
+            "admin-reset-administrator-password": ActRow(
+                lambda sample: sample.administrator, NEW_PASSWORD
+            )
+        },
     ),
     ("admin", "remove-administrator"): Row(
         PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]
@@ -400,12 +435,24 @@ ROWS: dict[VerbPath, Row] = {
             ),
             "role-grant-to-person": ActRow(lambda sample: sample.anna, {"role": "unused"}),
             "role-grant-to-group-group": ActRow(lambda sample: sample.group, {"role": "unused"}),
+            "role-grant-people": ActRow(lambda sample: sample.anna, {"role": "unused", **SELECTED}),
+            "role-grant-groups": ActRow(
+                lambda sample: sample.group, {"role": "unused", **SELECTED}
+            ),
         },
     ),
     ("role", "revoke"): Row(
         TENANT,
         of_tenant("crew-lead", "--from-group", "Crew"),
-        acts={"role-revoke": ActRow(lambda sample: sample.group.role_grants.get())},
+        acts={
+            "role-revoke": ActRow(lambda sample: sample.group.role_grants.get()),
+            "role-revoke-people": ActRow(
+                lambda sample: sample.anna, {"role": "unused", **SELECTED}
+            ),
+            "role-revoke-groups": ActRow(
+                lambda sample: sample.group, {"role": "crew-lead", **SELECTED}
+            ),
+        },
     ),
     ("room", "list"): Row(LOOK, of_tenant()),
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
@@ -434,6 +481,15 @@ ROWS: dict[VerbPath, Row] = {
             "main", "--as", str(sample.anna.pk), "--input", sample.write_bundle()
         )(sample),
         commits=True,
+        acts={
+            "room-import": ActRow(
+                lambda sample: sample.room.workspace,
+                {
+                    "participant": lambda sample: str(sample.anna.pk),
+                    "bundle": lambda sample: SentFile(sample.write_bundle()),
+                },
+            )
+        },
     ),
     ("room", "archive"): Row(
         TENANT,
@@ -446,7 +502,12 @@ ROWS: dict[VerbPath, Row] = {
         acts={"room-reopen": ActRow(lambda sample: sample.archived_room, REASON)},
     ),
     ("room", "verify"): Row(
-        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
+        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3},
+        lambda sample: [sample.write_bundle()],
+        commits=True,
+        acts={
+            "room-verify": ActRow(values={"bundle": lambda sample: SentFile(sample.write_bundle())})
+        },
     ),
     ("room", "convert"): Row(
         ALL_ALLOWED,

@@ -75,6 +75,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-tenant"),
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
+    ("admin", "end-sessions"),
     ("admin", "remove-administrator"),
     ("admin", "activate-restore"),
     ("admin", "prune"),

@@ -167,11 +167,12 @@ def is_rotation_near(key: ServerKey, now: datetime) -> bool:
 
 def _count_days_left(key: ServerKey, state: KeyState, now: datetime) -> int | None:
     if state is KeyState.SIGNING:
-        return _count_days_until(get_rotation_due_at(key), now)
+        return count_days_until(get_rotation_due_at(key), now)
     if state is KeyState.VERIFYING and key.retires_at is not None:
-        return _count_days_until(key.retires_at, now)
+        return count_days_until(key.retires_at, now)
     return None
 
 
-def _count_days_until(end: datetime, now: datetime) -> int:
+def count_days_until(end: datetime, now: datetime) -> int:
+    """Count the started days, which are negative once it is over."""
     return -((now - end) // timedelta(days=1))

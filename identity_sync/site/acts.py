@@ -14,6 +14,7 @@ from identity_sync.removals.decide import Selection, approve_removals, keep_remo
 from identity_sync.removals.queries import count_by_tenant, is_pending_q, visible_removals
 from identity_sync.sync import start_sync as service
 from identity_sync.sync.start_sync import is_scope_of_registration
+from identity_sync.sync.unlock import unlock_sync
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import (
@@ -191,6 +192,18 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_has_ended,
         get_note=_explain_run_again,
+    )
+)
+register_act(
+    Act(
+        "sync unlock",
+        "Cancel this sync",
+        SyncRun,
+        lambda call: (
+            unlock_sync(operator=call.operator, confirm=call.confirm, now=call.now).sentence
+        ),
+        is_offered=lambda run: run.outcome == Outcome.RUNNING,
+        is_destructive=True,
     )
 )
 register_act(

@@ -31,7 +31,7 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
-from rooms.site import acts
+from rooms.site import acts, uploads
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import OperatorRole
 from scaiwave.site import ReadOnlyAdmin, Section
@@ -47,9 +47,9 @@ from scaiwave.site.formatting import (
 from scaiwave.site.tabs import register_tab
 from scaiwave.site.terms import TermForm
 from tenants.models import Participant, Tenant
-from tenants.people.site.filters import ConditionFilter
+from tenants.people.site.filters import ConditionFilter, TenantFilter
 
-__all__ = ["acts"]
+__all__ = ["acts", "uploads"]
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
 register_tab(Participant, "Rooms", RoomMember, "participant", position=3)
@@ -80,6 +80,7 @@ class WorkspaceAdmin(ReadOnlyAdmin):
     section = Section.ROOMS
     searched_forms = frozenset({TermForm.TEXT})
     list_display = ("slug", "name", "tenant", "created_at", "updated_at")
+    list_filter = (TenantFilter,)
     list_select_related = ("tenant",)
     search_fields = ("slug", "name")
     search_help_text = "Search by slug or name."
@@ -124,7 +125,7 @@ class RoomAdmin(ReadOnlyAdmin):
         "creator",
         "created_at",
     )
-    list_filter = ("room_type", RoomStateFilter, "is_federated")
+    list_filter = (TenantFilter, "room_type", RoomStateFilter, "is_federated")
     list_select_related = ("workspace", "tenant", "creator")
     search_fields = ("name", "room_alias")
     search_help_text = "Search by name, alias or ID."
@@ -255,6 +256,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
     search_help_text = "Search by ID of a room or a file."
     field_models: ClassVar = dict.fromkeys(("mime_type", "formatted_size", "scan_status"), (Media,))
     id_fields = ("id", "room", "media")
+    number_columns = ("formatted_size",)
 
     @admin.display(description="type")
     def mime_type(self, link: RoomMedia) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
 from rooms.errors import WorkspaceForbidden
 from rooms.imports.append_link import LocalChanges, append_link
 from rooms.imports.import_room import import_room
 from rooms.views.authentication import authenticate
-from rooms.views.upload import read_upload
+from rooms.views.upload import get_max_bytes, read_upload
 from rooms.workspaces.queries import can_import_somewhere
 from scaiwave.core.operators import Permission
 from scaiwave.web.api import api_view, json_response
@@ -24,7 +22,7 @@ from scaiwave.web.transfers import reserve_transfer
 def import_room_view(request: HttpRequest) -> HttpResponseBase:
     """Respond 201 for a new room, 200 for an increment, or if `once` found an earlier import."""
     caller = authenticate(request)
-    max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+    max_bytes = get_max_bytes()
     # The workspace is only known from the body; these checks keep callers who can't import anywhere
     # from filling the disk first.
     caller.operator.require(Permission.IMPORT_ROOMS)

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
 from scaiwave.web.api import BadApiRequest, LengthRequired
+from scaiwave.web.transfers import reserve_transfer
 from scaiwave.web.upload_pace import PaceWatch, get_upload_pace, watch_pace
 
 BUNDLE = "bundle"
@@ -47,6 +49,37 @@ class Upload:
 def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
     """Read the whole request and yield its fields; the file is deleted on exit.
 
+    Raises the errors of `_parse`.
+    """
+    with _parse(request, max_bytes) as (file, fields, files):
+        given = {name: str(value) for name, value in fields.items()}
+        given.setdefault("append", request.GET.get("append", ""))
+        yield _build_upload(file, given, files)
+
+
+@contextmanager
+def receive_bundle(request: HttpRequest) -> Iterator[None]:
+    """Read the form of a page with its bundle, which is deleted on exit.
+
+    Raises `RateLimitExceeded` and the errors of `_parse`.
+    """
+    with (
+        reserve_transfer(f"account-{request.user.pk}"),
+        _parse(request, get_max_bytes()) as (_, fields, files),
+    ):
+        page: Any = request
+        page.POST, page._files = fields, files
+        yield
+
+
+def get_max_bytes() -> int:
+    return settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+
+
+@contextmanager
+def _parse(request: HttpRequest, max_bytes: int) -> Iterator[tuple[BinaryIO, QueryDict, Any]]:
+    """Yield the file, the fields and the files of a request.
+
     Raises `BundleTooLarge`, before reading if Content-Length exceeds the limit, else as soon as
     the file does; `RequestTooSlow`, `BadApiRequest` and `LengthRequired`.
     """
@@ -59,9 +92,7 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
             fields, files = MultiPartParser(request.META, reader, [handler]).parse()
         if body.count < length:
             raise BadApiRequest("The request ended before its Content-Length.")
-        given = {name: str(value) for name, value in fields.items()}
-        given.setdefault("append", request.GET.get("append", ""))
-        yield _build_upload(handler.file, given, files)
+        yield handler.file, fields, files
 
 
 def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:

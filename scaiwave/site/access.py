@@ -21,10 +21,9 @@ from django.http import HttpRequest
 from scaiwave import extensions
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.web.session_cookies import OPERATOR_KEY, SIGN_IN_KEY
 
 SCAIKEY_BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
-SESSION_KEY = "scaikey_operator"
-"""Where a session keeps the operator."""
 
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 """The roles that may enter the site."""
@@ -36,7 +35,7 @@ Selector = Callable[[QuerySet[Any], "VisibleTenants"], QuerySet[Any]]
 
 def save_operator(session: SessionBase, operator: Operator, *, expires_at: float) -> None:
     """Keep the verified role and scope of a sign-in, until a time in Unix seconds."""
-    session[SESSION_KEY] = {
+    session[OPERATOR_KEY] = {
         "name": operator.name,
         "role": operator.role.value,
         "partner_id": operator.partner_id,
@@ -44,6 +43,12 @@ def save_operator(session: SessionBase, operator: Operator, *, expires_at: float
         "subject": operator.subject,
         "expires_at": expires_at,
     }
+
+
+def save_sign_in(request: HttpRequest) -> None:
+    """Keep when and where from a session began, for the list of the sessions of an account."""
+    address = get_client_address(request)
+    request.session[SIGN_IN_KEY] = {"at": time.time(), "address": address}
 
 
 def is_scaikey_session(request: HttpRequest) -> bool:
@@ -54,7 +59,7 @@ def is_scaikey_session(request: HttpRequest) -> bool:
 
 def is_expired(request: HttpRequest) -> bool:
     """Whether the sign-in with ScaiKey is too old to prove a role."""
-    return float(request.session.get(SESSION_KEY, {}).get("expires_at", 0)) <= time.time()
+    return float(request.session.get(OPERATOR_KEY, {}).get("expires_at", 0)) <= time.time()
 
 
 def find_scaikey_operator(request: HttpRequest) -> Operator | None:
@@ -75,7 +80,7 @@ def find_scaikey_operator(request: HttpRequest) -> Operator | None:
 def _read_operator(request: HttpRequest) -> Operator | None:
     if is_expired(request):
         return None
-    stored = request.session[SESSION_KEY]
+    stored = request.session[OPERATOR_KEY]
     user: Any = request.user
     if not user.is_active or user.scaikey_id != stored["subject"]:
         return None

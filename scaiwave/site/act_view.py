@@ -7,15 +7,18 @@ from http import HTTPStatus
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.signing import BadSignature
 from django.http import (
     Http404,
     HttpRequest,
-    HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
+    JsonResponse,
+    QueryDict,
     StreamingHttpResponse,
 )
 from django.template.response import TemplateResponse
@@ -32,16 +35,21 @@ from scaiwave.site.acts import (
     Act,
     ActCall,
     ActQuestion,
+    ActReport,
     ActResult,
+    RowForm,
     RowSource,
     build_operator,
     find_act,
 )
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
-from scaiwave.web.api import RateLimitExceeded
+from scaiwave.web.api import ErrorResponse, RateLimitExceeded
 
 CONFIRMED, CHOSEN = "confirmed", "chosen"
+KEPT_COOKIE = "kept_form"
+MAX_KEPT_CHARS, MAX_KEPT_SECONDS = 3500, 900
+"""A longer form does not fit into a cookie. After a longer sign-in it is gone."""
 NOT_OFFERED = "This can't be done in the present state. It may have been done already."
 
 
@@ -62,14 +70,74 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         row = _find_row(site, request, act, row_id)
     except ScaiWaveError as error:
         return _render(site, request, act, None, act.form(), error=error)
+    if not act.is_offered(row):
+        messages.warning(request, NOT_OFFERED)
+        return HttpResponseRedirect(_get_page(act, row))
     return _ask_or_run(site, request, operator, act, row)
+
+
+def receive_file(
+    site: AdminSite,
+    request: HttpRequest,
+    act: Act,
+    row_id: str,
+    view: Callable[[], HttpResponseBase],
+) -> HttpResponseBase:
+    """Read a form with a file within the limits of its act, then call the view."""
+    operator = build_operator(request)
+    if operator is None or not may_do(site, request, act.slug):
+        raise PermissionDenied
+    try:
+        with act.receive(request):  # type: ignore[misc]
+            response = view()
+            if isinstance(response, HttpResponseRedirect) and "X-Upload" in request.headers:
+                return JsonResponse({"url": response.url})  # The script would lose its message.
+            return response
+    except ScaiWaveError as error:
+        row = _find_row(site, request, act, row_id)
+        request.POST = QueryDict()  # Otherwise reading it would read the rest.
+        form = act.form()
+        if isinstance(form, RowForm):
+            form.fit(operator, row)
+        page = _render(site, request, act, row, form, error=error).render()
+        refusal = ErrorResponse(page.content, status=page.status_code, headers=page.headers)
+        refusal.unread_request = request
+        return refusal
+
+
+def keep_form(request: HttpRequest, slug: str, response: HttpResponseBase) -> None:
+    """Keep a form that was sent without a session in a cookie, to show it after the sign-in.
+
+    It is shown again, not sent again, and passwords and files are not kept.
+    """
+    act = find_act(slug)
+    if act is None:
+        return
+    kept = QueryDict(mutable=True)
+    for name in (CHOSEN, *act.form.base_fields):
+        field = act.form.base_fields.get(name)
+        is_secret = field is not None and isinstance(field.widget, forms.PasswordInput)
+        for key in (name, f"initial-{name}"):
+            if key in request.POST and not is_secret:
+                kept.setlist(key, request.POST.getlist(key))
+    if kept and len(text := kept.urlencode()) <= MAX_KEPT_CHARS:
+        response.set_signed_cookie(
+            KEPT_COOKIE,
+            text,
+            salt=request.path,
+            max_age=MAX_KEPT_SECONDS,
+            path=request.path,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
 
 
 def _ask_or_run(
     site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
 ) -> HttpResponseBase:
-    form = _build_form(request, act)
-    if not form.is_valid():
+    form = _build_form(request, operator, act, row)
+    if request.method != "POST" or not form.is_valid():
         return _render(site, request, act, row, form)
     call = ActCall(
         request,
@@ -93,6 +161,8 @@ def _ask_or_run(
         return _render(site, request, act, row, form, error=error)
     if isinstance(result, StreamingHttpResponse):
         return result
+    if isinstance(result, ActReport):
+        return _render(site, request, act, row, form, report=result)
     if isinstance(result, ChangeResult):
         result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):
@@ -101,16 +171,28 @@ def _ask_or_run(
     return HttpResponseRedirect(result.url)
 
 
-def _build_form(request: HttpRequest, act: Act) -> forms.Form:
-    """Return the form that was sent, or an empty one.
+def _build_form(request: HttpRequest, operator: Operator, act: Act, row: Any) -> forms.Form:
+    """Return the form that was sent, now or before a sign-in, or an empty one.
 
     A list sends its selection alone: an act that needs more asks for it with an empty form.
     """
-    if request.method != "POST":
-        return act.form()
-    if CHOSEN in request.POST and len(act.form.base_fields) > 1:
-        return act.form(initial={SELECTED: request.POST.getlist(SELECTED)})
-    return act.form(request.POST)
+    data = request.POST if request.method == "POST" else _read_kept(request)
+    if data is None:
+        form = act.form()
+    elif CHOSEN in data and len(act.form.base_fields) > 1:
+        form = act.form(initial={SELECTED: data.getlist(SELECTED)})
+    else:
+        form = act.form(data, request.FILES)
+    if isinstance(form, RowForm):
+        form.fit(operator, row)
+    return form
+
+
+def _read_kept(request: HttpRequest) -> QueryDict | None:
+    try:
+        return QueryDict(request.get_signed_cookie(KEPT_COOKIE, salt=request.path))
+    except (KeyError, BadSignature):
+        return None
 
 
 def may_do(site: AdminSite, request: HttpRequest, slug: str) -> bool:
@@ -128,7 +210,7 @@ def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
 
 
 def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
-    """Return the row of an act, which must be offered for it now."""
+    """Return the row of an act; None for one of a list."""
     if act.is_of_list:
         row = None
     elif isinstance(act.model, RowSource):
@@ -137,8 +219,6 @@ def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> A
         row = site.get_model_admin(act.model).get_object(request, row_id)
     if row is None and not act.is_of_list:
         raise Http404
-    if not act.is_offered(row):
-        raise PermissionDenied(NOT_OFFERED)
     return row
 
 
@@ -187,7 +267,9 @@ def _render(
     *,
     question: str = "",
     error: ScaiWaveError | None = None,
-) -> HttpResponse:
+    report: ActReport | None = None,
+) -> TemplateResponse:
+    form.label_suffix = ""
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
@@ -198,11 +280,14 @@ def _render(
         "form": form,
         "question": question,
         "error": error,
+        "report": report,
         "confirmed_name": CONFIRMED,
         "confirmation": _sign_question(request, act, row, question) if question else "",
         "is_asked_again": bool(question and request.POST.get(CONFIRMED)),
     }
     response = TemplateResponse(request, "scaiwave/admin/act.html", context)
+    if KEPT_COOKIE in request.COOKIES:
+        response.delete_cookie(KEPT_COOKIE, path=request.path)
     if isinstance(error, RateLimitExceeded):
         response.status_code = error.http_status
         response["Retry-After"] = str(error.retry_after_seconds)

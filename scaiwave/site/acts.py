@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,8 +63,27 @@ class ActResult:
     url: str
 
 
+@dataclass(frozen=True)
+class ActReport:
+    """The result of an act that changes nothing: a sentence, and names with their values."""
+
+    sentence: str
+    rows: Sequence[tuple[str, str]]
+    is_bad: bool = False
+
+
 class NoInput(forms.Form):
     """The form of acts that need nothing but a click."""
+
+
+class RowForm(forms.Form):
+    """A form that depends on its row, such as one that shows the present values.
+
+    A form of a list has no row. Its fields are on it, so `fit` also adapts one that was sent.
+    """
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        raise NotImplementedError
 
 
 MAX_FORM_REASON_CHARS = 500
@@ -136,13 +156,14 @@ class Act:
     may do it on this server. `get_note` returns a sentence to read before the form. An act with
     `is_of_list` needs no row: it is offered above the list of its model, and `is_offered` and
     `get_note` get None. An act with `removes_row` leads to that list. One `of_selection` is an act
-    of a list for the rows that were selected in it, which are in `values["rows"]`.
+    of a list for the rows that were selected in it, which are in `values["rows"]`. `receive` reads
+    the request of a form with a file, within limits, and deletes the file afterwards.
     """
 
     command: str
     title: str
     model: type[Model] | RowSource
-    run: Callable[[ActCall], str | ChangeResult | ActResult | StreamingHttpResponse]
+    run: Callable[[ActCall], str | ChangeResult | ActResult | ActReport | StreamingHttpResponse]
     form: type[forms.Form] = NoInput
     is_offered: Callable[[Any], bool] = lambda row: True
     is_destructive: bool = False
@@ -153,6 +174,7 @@ class Act:
     of_selection: bool = False
     permission: Permission | None = None
     is_also_for: Callable[[Operator], bool] = lambda operator: False
+    receive: Callable[[HttpRequest], AbstractContextManager[None]] | None = None
 
     @property
     def declared_permission(self) -> Permission:

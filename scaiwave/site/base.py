@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import FieldListFilter, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR, ChangeList
 from django.core.exceptions import EmptyResultSet
-from django.db.models import DateTimeField, ForeignKey, Model, OrderBy, Q, QuerySet
+from django.db.models import (
+    DateTimeField,
+    DecimalField,
+    FloatField,
+    ForeignKey,
+    IntegerField,
+    Model,
+    OrderBy,
+    Q,
+    QuerySet,
+)
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 from django.urls import path
 from django.utils.text import capfirst
 
+from scaiwave.console.text import shorten
 from scaiwave.site.access import (
     RowScope,
     find_scaikey_operator,
@@ -38,6 +51,7 @@ else:
     _Admin = admin.ModelAdmin
 
 
+_LIST_PARAMETERS = (*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG)
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
 """What Django's filters append to the name of their field."""
 
@@ -119,6 +133,7 @@ class ReadOnlyAdmin(_Admin):
     from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
     a row does not list what refers to it.
+    `number_columns` are methods that show numbers, beside the fields that have some.
     `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
     place in the menu, where the lists of a section with the least `position` come first. The search
     across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
@@ -153,6 +168,7 @@ class ReadOnlyAdmin(_Admin):
     export_name: ClassVar[str] = ""
     help_texts: ClassVar[Mapping[str, str]] = {}
     shows_related: ClassVar[bool] = True
+    number_columns: ClassVar[Sequence[str]] = ()
     export_columns: ClassVar[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {}
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -180,6 +196,12 @@ class ReadOnlyAdmin(_Admin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         names = (str(name) for name in self.list_display)
         return [field_display(self.model, name) for name in names if self._is_shown(request, name)]
+
+    def is_number_column(self, name: str) -> bool:
+        fields = {field.name: field for field in self.model._meta.fields}
+        return name in self.number_columns or isinstance(
+            fields.get(name), IntegerField | FloatField | DecimalField
+        )
 
     def _is_shown(self, request: HttpRequest, name: str) -> bool:
         """Whether the account may see the object of a column, such as a partner."""
@@ -275,7 +297,7 @@ class ReadOnlyAdmin(_Admin):
         raise Http404
 
     def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
-        return export_list(self, request, format_name)
+        return self._refuse_unknown(request) or export_list(self, request, format_name)
 
     def build_changelist(self, request: HttpRequest) -> ChangeList:
         """Return the list that the request asks for, before any of its rows is read."""
@@ -301,9 +323,24 @@ class ReadOnlyAdmin(_Admin):
         changelist.result_list = rows
         return changelist
 
+    def _refuse_unknown(self, request: HttpRequest) -> HttpResponse | None:
+        """Name the parameters that the list does not have: without them it would show more."""
+        filters = self._get_filter_parameters(request)
+        unknown = [name for name in request.GET if name not in {*filters, *_LIST_PARAMETERS}]
+        if not unknown:
+            return None
+        title = str(self.model._meta.verbose_name_plural)
+        message = f"The list of {title} has no filter named {shorten(', '.join(unknown), 200)}."
+        context = {"message": message, "url": request.path, "title": f"Show all {title}"}
+        return render(request, "400.html", context, status=HTTPStatus.BAD_REQUEST)
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if refusal := self._refuse_unknown(request):
+            return refusal
+        if ERROR_FLAG in request.GET:
+            messages.warning(request, "A filter had an invalid value, so the list is not filtered.")
         row = find_tabbed_row(self.admin_site, request, self.model)
         context = {
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
@@ -336,6 +373,10 @@ class ReadOnlyAdmin(_Admin):
     def format_name(self, row: Any) -> str:
         """Return the name of a row for its title and for links to it."""
         return str(row)
+
+    def split_heading(self, row: Any) -> tuple[str, str]:
+        """Return the name of a row as it is large in its heading, and another one beside it."""
+        return self.format_name(row), ""
 
     def describe(self, request: HttpRequest, row: Any) -> tuple[str, str]:
         """Return the name of a row, and what distinguishes it from others of the same name."""

@@ -61,11 +61,13 @@ class ExactValueFilter(admin.FieldListFilter):
 class TypedFilter(admin.ListFilter):
     """Filters by what one types into fields: `fields` has the label and the type of each.
 
-    Fields of the type `date` are days in the zone of this server.
+    Fields of the type `date` are days in the zone of this server. `suggests` has the model whose
+    rows a field suggests.
     """
 
     template = "scaiwave/admin/typed_filter.html"
     fields: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    suggests: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -95,7 +97,9 @@ class TypedFilter(admin.ListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for name, (label, kind) in self.fields.items():
             value = self.used_parameters.get(name, "")
-            yield {"name": name, "label": label, "kind": kind, "value": value}
+            suggests = self.suggests.get(name, "")
+            given = {"value": value, "suggests": suggests}
+            yield {"name": name, "label": label, "kind": kind, **given}
 
 
 def _parse_day(text: str) -> date:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
 from html import unescape
@@ -18,6 +18,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import (
     BooleanField,
     CharField,
+    DateField,
     DateTimeField,
     ForeignKey,
     IntegerField,
@@ -71,6 +72,7 @@ def _build_display(label: str, name: str) -> Display | str:
         return name
     formats: tuple[tuple[Any, Display], ...] = (
         (DateTimeField, format_time),
+        (DateField, format_day),
         (JSONField, format_json),
         # Django's red cross would make each no look like a fault.
         (BooleanField, lambda value: "yes" if value else "no"),
@@ -307,6 +309,10 @@ def format_time(at: datetime | None) -> SafeString | str:
         text,
     )
     return FormattedValue(html, at)
+
+
+def format_day(day: date) -> SafeString:
+    return FormattedValue(format_html('<span class="nowrap">{}</span>', day.isoformat()), day)
 
 
 def format_count(number: int) -> SafeString:

@@ -27,11 +27,12 @@ Match = tuple[ReadOnlyAdmin, QuerySet[Any]]
 
 @dataclass(frozen=True)
 class Found:
-    """`details` distinguish the row from others of the same name."""
+    """`details` distinguish the row from others of the same name. `value` names it in a filter."""
 
     text: str
     details: str
     url: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class FoundRows:
     is_by_name: bool
 
 
-def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundRows]:
+def search_site(
+    site: AdminSite, request: HttpRequest, term: str, model: str = ""
+) -> list[FoundRows]:
     """Search the lists that the account may see, and whose rows a term of this form can find.
 
-    A UUID finds the row with this ID in every list. Reads a few rows of each list.
+    A UUID finds the row with this ID in every list. Reads a few rows of each list. `model` is the
+    label of the only one to search.
     """
     term = term.strip()[:MAX_TERM_CHARS]
     if not term or "\0" in term:  # PostgreSQL refuses it in a text.
@@ -60,7 +64,9 @@ def search_site(site: AdminSite, request: HttpRequest, term: str) -> list[FoundR
     admins = [
         each
         for each in sorted(registered, key=lambda each: getattr(each, "position", 1))
-        if isinstance(each, ReadOnlyAdmin) and each.has_view_permission(request)
+        if isinstance(each, ReadOnlyAdmin)
+        and each.has_view_permission(request)
+        and model in {"", each.model._meta.label_lower}
     ]
     form = get_term_form(term)
     if form is TermForm.ID:
@@ -132,7 +138,11 @@ def _build(
         title=capfirst(str(meta.verbose_name_plural)),
         url=f"{reverse(f'{name}_changelist')}?{urlencode({'q': term})}",
         rows=[
-            Found(*model_admin.describe(request, row), reverse(f"{name}_change", args=[row.pk]))
+            Found(
+                *model_admin.describe(request, row),
+                reverse(f"{name}_change", args=[row.pk]),
+                str(row),
+            )
             for row in rows[:MAX_ROWS]
         ],
         has_more=len(rows) > MAX_ROWS,

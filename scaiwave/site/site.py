@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict
+from functools import partial, wraps
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY, logout
-from django.contrib.auth.views import PasswordChangeView
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import (
@@ -20,12 +21,13 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import render
-from django.template.response import TemplateResponse
+from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.extensions import SIGN_OUT_FORM
@@ -35,9 +37,10 @@ from scaiwave.site.access import (
     has_permission,
     is_expired,
     is_scaikey_session,
+    save_sign_in,
 )
-from scaiwave.site.act_view import may_do, show_act
-from scaiwave.site.acts import build_operator
+from scaiwave.site.act_view import keep_form, may_do, receive_file, show_act
+from scaiwave.site.acts import build_operator, find_act
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
 from scaiwave.site.menu import Section, build_menu
@@ -46,6 +49,16 @@ from scaiwave.site.pages import SitePage, get_pages
 from scaiwave.site.search import find_only, search_site
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.web.security_headers import HEADER, format_policy
+
+_OVERRIDES = {
+    character: f"[U+{ord(character):04X}]" for character in "\u202a\u202b\u202c\u202d\u202e"
+}
+
+
+def _show_overrides(response: SimpleTemplateResponse) -> None:
+    text = response.content.decode()
+    if any(character in text for character in _OVERRIDES):
+        response.content = text.translate(str.maketrans(_OVERRIDES)).encode()
 
 
 class OperatorSite(admin.AdminSite):
@@ -72,6 +85,19 @@ class OperatorSite(admin.AdminSite):
         if is_of_scaikey or (SESSION_KEY in request.session and request.user.is_anonymous):
             logout(request)
         return super().has_permission(request)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Show characters that change the direction of text: in a name they could forge others."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def show(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            response: HttpResponseBase = inner(request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse):
+                response.add_post_render_callback(_show_overrides)
+            return response
+
+        return show
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add the role of someone who signed in with ScaiKey, to be shown beside their name."""
@@ -117,7 +143,10 @@ class OperatorSite(admin.AdminSite):
         context = {"scaikey_url": url, "has_password_sign_in": settings.HAS_PASSWORD_SIGN_IN}
         if request.method == "POST" and not settings.HAS_PASSWORD_SIGN_IN:
             raise PermissionDenied
-        return super().login(request, {**context, **(extra_context or {})})
+        response = super().login(request, {**context, **(extra_context or {})})
+        if request.method == "POST" and isinstance(response, HttpResponseRedirect):
+            save_sign_in(request)
+        return response
 
     @method_decorator(never_cache)
     def logout(  # type: ignore[override]
@@ -163,6 +192,7 @@ class OperatorSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         return [
             path("search/", self.admin_view(self.search), name="search"),
+            path("search/suggest/", self.admin_view(self.suggest), name="suggest"),
             *(
                 path(
                     f"{page.name}/",
@@ -171,8 +201,8 @@ class OperatorSite(admin.AdminSite):
                 )
                 for page in get_pages()
             ),
-            path("act/<str:slug>/", self.admin_view(self.act), name="act"),
-            path("act/<str:slug>/<str:row_id>/", self.admin_view(self.act), name="act"),
+            path("act/<str:slug>/", self.act, name="act"),
+            path("act/<str:slug>/<str:row_id>/", self.act, name="act"),
             *super().get_urls(),
         ]
 
@@ -181,8 +211,21 @@ class OperatorSite(admin.AdminSite):
             raise PermissionDenied
         return page.show(self, request)
 
+    @method_decorator(csrf_exempt)
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
-        return show_act(self, request, slug, row_id)
+        """Show or do an act. `admin_view` checks the CSRF token, which is in the form: so a form
+        with a file is read first, from those who may send it."""
+        act, has_session = find_act(slug), self.has_permission(request)
+        view = partial(self.admin_view(partial(show_act, self)), request, slug, row_id)
+        if request.method != "POST" or act is None or act.receive is None:
+            response: HttpResponseBase = view()
+            # A forged request gets no redirect, so that it can't fill in the form of another.
+            if not has_session and isinstance(response, HttpResponseRedirect):
+                keep_form(request, slug, response)
+            return response
+        if not has_session:
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        return receive_file(self, request, act, row_id, view)
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Find nothing by a null character, which PostgreSQL refuses in a text."""
@@ -204,6 +247,14 @@ class OperatorSite(admin.AdminSite):
         }
         return TemplateResponse(request, "scaiwave/admin/search.html", context)
 
+    def suggest(self, request: HttpRequest) -> JsonResponse:
+        """Return the first rows that a search finds, for a field in which someone is typing."""
+        found = search_site(self, request, request.GET.get("q", ""), request.GET.get("of", ""))
+        rows = [{"kind": each.title, **asdict(row)} for each in found for row in each.rows]
+        for row in rows:
+            row["text"] = row["text"].translate(str.maketrans(_OVERRIDES))
+        return JsonResponse({"results": rows})
+
     def app_index(  # type: ignore[override]
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -217,7 +268,10 @@ class OperatorSite(admin.AdminSite):
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return the sections of the menu. Django's own has more, which takes each page longer."""
+        """Return the sections of the menu. Django's own has more, which takes each page longer.
+
+        People who see some tenants only have no use for join tables and counters.
+        """
         ordered = sorted(self._registry.items(), key=lambda item: getattr(item[1], "position", 1))
         entries = [
             *((page.section, page.menu_entry) for page in get_pages() if page.is_visible(request)),
@@ -228,6 +282,8 @@ class OperatorSite(admin.AdminSite):
                 and model_admin.has_view_or_change_permission(request)
             ),
         ]
+        if find_limited_operator(request):
+            entries = [each for each in entries if each[0] is not Section.INTERNALS]
         for _, entry in entries:
             entry["is_current"] = request.path.startswith(entry["admin_url"])
         return build_menu(entries)

@@ -49,11 +49,15 @@ class TabLink:
 class RowHeading:
     """What stands above every tab of a row; `summary` is made by the admin of the row's model.
 
+    The heading shows the name as `large`, with another name as `small` beside it.
+
     `parts` are the lists of the current tab if it has several. `list_url` is the list of all rows
     of the model, and `page_url` the page of this one.
     """
 
     name: str
+    large: str
+    small: str
     kind: str
     summary: Any
     tabs: list[TabLink]
@@ -113,8 +117,11 @@ def build_heading(
     page = reverse(f"{name}_change", args=[row.pk])
     links, parts = _build_links(tabs, row, current)
     model_admin: Any = site.get_model_admin(type(row))
+    large, small = model_admin.split_heading(row)
     return RowHeading(
         name=model_admin.format_name(row),
+        large=large,
+        small=small if small != large else "",
         kind=str(meta.verbose_name),
         summary=model_admin.summarise(row, request),
         tabs=[TabLink("Summary", page, current is None), *links],

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html, strip_tags
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from scaiwave.console.output import format_bytes
+from scaiwave.site.acts import ActLink
 from scaiwave.site.formatting import TONE_WORDS, Tone, clean_text, format_time, value_text
 
 register = template.Library()
@@ -47,10 +48,27 @@ def with_code(text: str) -> SafeString:
     if len(parts) % 2 == 0:  # A backtick without its pair, so none is meant as one.
         return format_html("{}", text)
     marked = (
-        format_html("<code>{}</code>", part) if index % 2 else format_html("{}", part)
+        format_html("<code>{}</code>", part) if index % 2 else _keep_dates(format_html("{}", part))
         for index, part in enumerate(parts)
     )
     return SafeString("".join(marked))
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?(?: UTC)?)?")
+
+
+def _keep_dates(html: str) -> str:
+    """Keep dates in one line: browsers break them at their hyphens."""
+    return _DATE.sub(r'<span class="nowrap">\g<0></span>', html)
+
+
+@register.filter
+def with_primary(acts: Sequence[ActLink]) -> tuple[ActLink | None, list[ActLink]]:
+    """Return the act to show first, which destroys nothing, and the others, such ones last."""
+    ordered = sorted(acts, key=lambda act: act.is_destructive)
+    if ordered and not ordered[0].is_destructive:
+        return ordered[0], ordered[1:]
+    return None, ordered
 
 
 @register.filter
@@ -60,19 +78,12 @@ def zipped(cells: Iterable[Any], titles: Iterable[str]) -> Iterator[tuple[Any, s
     return zip(cells, [*titles, *[""] * len(cells)], strict=False)
 
 
-_NUMBER = re.compile(r"-?[\d,.]+( ([KMGTP]i)?B| s| %|%)?")
-
-
 @register.filter
-def with_numbers(
-    headers: Sequence[dict[str, Any]], rows: Sequence[Sequence[str]]
-) -> Sequence[dict[str, Any]]:
-    """Mark the headers of the columns that have numbers only, which are aligned to the right."""
-    for index, header in enumerate(headers):
-        cells = [str(row[index]) for row in rows]
-        texts = [strip_tags(cell).strip() for cell in cells if cell.startswith("<td")]
-        values = [text for text in texts if text not in ("", "-")]
-        header["is_number"] = bool(values) and all(map(_NUMBER.fullmatch, values))
+def with_numbers(headers: Sequence[dict[str, Any]], changelist: Any) -> Sequence[dict[str, Any]]:
+    """Mark the headers of the columns of numbers, which are aligned to the right."""
+    is_number = changelist.model_admin.is_number_column
+    for column, header in zip(changelist.list_display, headers, strict=True):
+        header["is_number"] = is_number(str(getattr(column, "field_name", column)))
     return headers
 
 

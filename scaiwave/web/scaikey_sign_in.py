@@ -22,6 +22,8 @@ CREDENTIALS = (
 )
 MAX_AGE_SECONDS = 300.0
 """After this, the discovery document is fetched again."""
+LIVE_SECONDS = 10.0
+"""For this long an answer shows that ScaiKey can be reached, before a browser is sent there."""
 FAILURE_SECONDS = 15.0
 """For this long a failure is repeated without another request."""
 
@@ -100,16 +102,20 @@ class EndpointCache:
         self._clock = clock
         self._entries: dict[tuple[str, str], _CacheEntry] = {}
 
-    def get(self, config: Configuration) -> SignInEndpoints:
-        """Raises what `fetch_sign_in_endpoints` raises, and UpstreamUnreachable."""
+    def get(self, config: Configuration, *, is_live: bool = False) -> SignInEndpoints:
+        """With `is_live`, former endpoints don't count while ScaiKey does not answer.
+
+        Raises what `fetch_sign_in_endpoints` raises, and UpstreamUnreachable.
+        """
         key = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_platform_issuer(config)
         entry = self._entries.setdefault(key, _CacheEntry(self._clock))
-        if not self._is_fresh(entry) and entry.lock.acquire(blocking=False):
+        max_age = LIVE_SECONDS if is_live else MAX_AGE_SECONDS
+        if not self._is_fresh(entry, max_age) and entry.lock.acquire(blocking=False):
             try:
-                self._renew(key, entry)
+                self._renew(key, entry, max_age)
             finally:
                 entry.lock.release()
-        if entry.endpoints is not None:
+        if entry.endpoints is not None and not (is_live and entry.failure.get()):
             return entry.endpoints
         raise entry.failure.get() or UpstreamUnreachable(
             "ScaiKey has not answered yet.", fix="Try again in some seconds."
@@ -118,16 +124,16 @@ class EndpointCache:
     def clear(self) -> None:
         self._entries.clear()
 
-    def _is_fresh(self, entry: _CacheEntry) -> bool:
+    def _is_fresh(self, entry: _CacheEntry, max_age: float) -> bool:
         age = self._clock() - entry.fetched_at
-        return entry.endpoints is not None and age <= MAX_AGE_SECONDS
+        return entry.endpoints is not None and age <= max_age
 
-    def _renew(self, key: tuple[str, str], entry: _CacheEntry) -> None:
+    def _renew(self, key: tuple[str, str], entry: _CacheEntry, max_age: float) -> None:
         """Fetch the endpoints, unless another thread just has, or has failed to."""
         from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
         from scaiwave.clients.scaikey.sign_in import fetch_sign_in_endpoints
 
-        if self._is_fresh(entry) or entry.failure.get() is not None:
+        if self._is_fresh(entry, max_age) or entry.failure.get() is not None:
             return
         try:
             endpoints = fetch_sign_in_endpoints(*key, timeouts=INTERACTIVE_TIMEOUTS)
@@ -136,6 +142,7 @@ class EndpointCache:
             entry.failure.remember(error)
         else:
             entry.endpoints, entry.fetched_at = endpoints, self._clock()
+            entry.failure.clear()
 
 
 endpoint_cache = EndpointCache()

@@ -1,4 +1,4 @@
-"""Cookies that can't belong to a session."""
+"""Sessions: the names of their values, and cookies that can't belong to one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+
+OPERATOR_KEY, SIGN_IN_KEY = "scaikey_operator", "signed_in"
+"""Where a session keeps the operator of a sign-in with ScaiKey, and when and where it began."""
 
 _SESSION_KEY = re.compile(r"[a-z0-9]+")
 

@@ -2,9 +2,125 @@
 
 from __future__ import annotations
 
-from scaiwave.site.acts import Act, register_act
-from tenants.accounts.administrators import disable_administrator, enable_administrator
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from scaiwave.core.change import ChangeResult
+from scaiwave.core.operators import Operator
+from scaiwave.site.acts import Act, ActCall, RowForm, register_act
+from tenants.accounts.administrators import (
+    disable_administrator,
+    enable_administrator,
+    reset_administrator_password,
+)
+from tenants.accounts.create_administrator import create_administrator
+from tenants.accounts.sessions import end_sessions, find_sessions
 from tenants.models import AdminUser
+
+EMERGENCY_NOTE = (
+    "People sign in with ScaiKey, which has their roles and second factors. An account with a "
+    "password is for emergencies, such as while ScaiKey is down."
+)
+
+
+class PasswordForm(forms.Form):
+    password = forms.CharField(
+        strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+    repeated = forms.CharField(
+        strip=False,
+        label="The same password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean_repeated(self) -> None:
+        if self.cleaned_data["repeated"] != self.cleaned_data.get("password"):
+            raise forms.ValidationError("The two passwords differ.")
+
+
+class AccountForm(PasswordForm):
+    username = forms.CharField(max_length=150, label="Name to sign in with")
+    email = forms.EmailField(required=False, label="E-mail address")
+    role = forms.ChoiceField(
+        choices=(
+            ("administrator", "Administrator: sees and does everything"),
+            ("auditor", "Auditor: sees everything but messages, and changes nothing"),
+        )
+    )
+    field_order = ("username", "email", "role")
+
+
+class SessionsField(forms.MultipleChoiceField):
+    def valid_value(self, value: str) -> bool:
+        """Accept sessions that have ended since the form was shown."""
+        return True
+
+
+class SessionsForm(RowForm):
+    sessions = SessionsField(widget=forms.CheckboxSelectMultiple)
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        sessions = find_sessions(timezone.now())[str(row.pk)]
+        self.fields["sessions"].choices = [(each.id, each.text) for each in sessions]  # type: ignore[attr-defined]
+        self.initial["sessions"] = [each.id for each in sessions]
+
+
+def _create(call: ActCall) -> ChangeResult:
+    values = call.values
+    return create_administrator(
+        operator=call.operator,
+        username=values["username"],
+        email=values["email"],
+        password=lambda: str(values["password"]),
+        is_auditor=values["role"] == "auditor",
+        now=call.now,
+    )
+
+
+def _reset_password(call: ActCall) -> ChangeResult:
+    return reset_administrator_password(
+        operator=call.operator,
+        username=call.row.username,
+        password=lambda: str(call.values["password"]),
+        now=call.now,
+    )
+
+
+def _end_sessions(call: ActCall) -> ChangeResult:
+    return end_sessions(
+        operator=call.operator,
+        username=call.row.username,
+        session_ids=call.values["sessions"],
+        confirm=lambda question: None,  # The form names them already.
+        now=call.now,
+    )
+
+
+register_act(
+    Act(
+        "admin create-administrator",
+        "Create an account",
+        AdminUser,
+        _create,
+        form=AccountForm,
+        is_of_list=True,
+        get_note=lambda row: EMERGENCY_NOTE,
+    )
+)
+register_act(Act("admin end-sessions", "End sessions", AdminUser, _end_sessions, form=SessionsForm))
+register_act(
+    Act(
+        "admin reset-administrator-password",
+        "Reset password",
+        AdminUser,
+        _reset_password,
+        form=PasswordForm,
+        is_offered=lambda user: user.scaikey_id is None,
+        get_note=lambda user: f"This ends the sessions of the account. {EMERGENCY_NOTE}",
+    )
+)
 
 register_act(
     Act(

@@ -12,13 +12,13 @@ from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.accounts.create_administrator import set_password
-from tenants.accounts.prune_sessions import delete_sessions_of
 from tenants.accounts.queries import (
     MAY_SIGN_IN,
     build_administrator_row,
     get_administrator,
     may_sign_in,
 )
+from tenants.accounts.sessions import delete_sessions_of
 from tenants.audit.record import record_audit
 from tenants.errors import AdministratorNotFound, LastAdministrator
 from tenants.lookup.serializers import Row

@@ -1,19 +1,31 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.models import Group as PermissionGroup
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
+from django.template.loader import render_to_string
+from django.utils import timezone
 
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import PLATFORM
+from scaiwave.site.formatting import Tone, format_badge, format_count, format_time
 from scaiwave.site.terms import TermForm
+from tenants.accounts.queries import build_administrator_row, may_sign_in
+from tenants.accounts.sessions import AdminSession, find_sessions
 from tenants.models import AdminUser
+from tenants.people.site.filters import ConditionFilter
 
 # Django's permission groups would be mistaken for the groups of people.
 admin.site.unregister(PermissionGroup)
+
+
+class SignInFilter(ConditionFilter):
+    title = "signs in with"
+    parameter_name = "by"
+    conditions: ClassVar = {"scaikey": ~Q(scaikey_id=None), "password": Q(scaikey_id=None)}
+    titles: ClassVar = {"scaikey": "ScaiKey", "password": "A password"}
 
 
 @admin.register(AdminUser)
@@ -23,30 +35,63 @@ class AdminUserAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.ADMINISTRATORS
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
-    list_display = (
-        "username",
-        "email",
-        "is_active",
-        "is_staff",
-        "is_superuser",
-        "is_auditor",
-        "last_login",
+    list_display = ("name", "email", "role", "sign_in", "status", "session_count", "last_login")
+    list_filter = (SignInFilter, "is_active", "is_auditor")
+    search_fields = ("username", "first_name", "email", "scaikey_id__exact")
+    search_help_text = "Search by name, e-mail address or ScaiKey ID."
+    number_columns = ("session_count",)
+    sortable_by = ("name", "last_login")
+    ordering = ("first_name", "username")
+    more_fields = ("role", "sign_in", "status", "sessions")
+    hidden_fields = (
+        *("password", "first_name", "last_name", "groups", "user_permissions"),
+        *("is_active", "is_staff", "is_superuser", "is_auditor"),
     )
-    list_filter = ("is_active", "is_superuser", "is_auditor")
-    search_fields = ("username", "email")
-    search_help_text = "Search by name or e-mail address."
-    sortable_by = ("username", "last_login")
-    ordering = ("username",)
-    hidden_fields = ("password",)
-    help_texts = {
-        "username": "",
-        "is_active": "whether the account may sign in",
-        "is_staff": "whether the account may enter this site with its password",
-        "is_superuser": "sees and does everything",
-        "groups": "",
-        "user_permissions": "the rights of the account, if it does not see everything",
-    }
+    help_texts = {"username": ""}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # The name of a permission includes its content type, which would be a query for each.
-        return super().get_queryset(request).prefetch_related("user_permissions__content_type")
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        sessions = find_sessions(timezone.now()) if rows else {}
+        for row in rows:
+            row.sessions = sessions.get(str(row.pk), [])
+
+    def _get_sessions(self, user: Any) -> list[AdminSession]:
+        if not hasattr(user, "sessions"):
+            self.prefetch_columns([user])
+        return list(user.sessions)
+
+    @admin.display(description="name", ordering="first_name")
+    def name(self, user: AdminUser) -> str:
+        return str(user)
+
+    @admin.display(description="role")
+    def role(self, user: AdminUser) -> str:
+        """The role of someone who comes by ScaiKey is in the token of their last sign-in."""
+        if user.scaikey_id is None:
+            return build_administrator_row(user)["role"] or "viewer"
+        roles = [session.role for session in self._get_sessions(user)]
+        return roles[0].replace("_", " ") if roles and roles[0] else "as set in ScaiKey"
+
+    @admin.display(description="signs in with")
+    def sign_in(self, user: AdminUser) -> str:
+        if user.scaikey_id is not None:
+            return "ScaiKey"
+        return "a password" if may_sign_in(user) else "nothing: it can't sign in"
+
+    @admin.display(description="status")
+    def status(self, user: AdminUser) -> str:
+        if user.is_active:
+            return format_badge("active", Tone.GOOD)
+        return format_badge("disabled", Tone.NEUTRAL)
+
+    @admin.display(description="sessions")
+    def session_count(self, user: AdminUser) -> str:
+        return format_count(len(self._get_sessions(user)))
+
+    @admin.display(description="sessions")
+    def sessions(self, user: AdminUser) -> str:
+        rows = [
+            (each.address or "unknown", format_time(each.signed_in_at))
+            for each in self._get_sessions(user)
+        ]
+        context = {"titles": ["Address", "Signed in"], "rows": rows}
+        return render_to_string("scaiwave/admin/table.html", context) if rows else "none"

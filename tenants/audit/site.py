@@ -66,6 +66,7 @@ class AuditFields(TypedFilter):
         "tenant": ("Tenant", "text"),
         "subject": ("Subject: name, e-mail or ID", "text"),
     }
+    suggests: ClassVar = {"tenant": "tenants.tenant"}
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
@@ -265,6 +266,7 @@ class AuditSealPartAdmin(ReadOnlyAdmin):
     more_fields = ("entries",)
     hidden_fields = ("hashes",)
     ordering = ("-day", "-number")
+    number_columns = ("entries",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditSealPart]:
         """Leave the hashes in the database; a page of the list would read megabytes."""

@@ -35,6 +35,11 @@ class AdminUser(AbstractUser):
             ),
         ]
 
+    def __str__(self) -> str:
+        """Return the name of a person of ScaiKey, whose user name is an ID."""
+        is_person = self.scaikey_id is not None
+        return (is_person and (self.first_name or self.email)) or self.username
+
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Let an auditor view every model. Permissions of another kind, such as to read the
         messages of rooms, name no model."""

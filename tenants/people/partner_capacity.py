@@ -18,18 +18,22 @@ def lock_partner(partner: Partner | None) -> None:
         Partner.objects.select_for_update().get(pk=partner.pk)
 
 
+def count_tenants(partner: Partner) -> int:
+    """Count the tenants of a partner, as its limit does: without those removed from ScaiKey."""
+    return Tenant.objects.filter(partner=partner, absent_since=None).count()
+
+
 def ensure_partner_has_room(partner: Partner | None) -> None:
     """Raises `PartnerFull` if the partner can't have one more tenant.
 
-    Tenants that were removed from ScaiKey do not count. Syncs do not check this: ScaiKey decides
-    which tenants it creates.
+    Syncs do not check this: ScaiKey decides which tenants it creates.
     """
     if partner is None:
         return
     limit = Partner.objects.values_list("max_tenants", flat=True).get(pk=partner.pk)
     if limit is None:
         return
-    count = Tenant.objects.filter(partner=partner, absent_since=None).count()
+    count = count_tenants(partner)
     if count < limit:
         return
     raise PartnerFull(

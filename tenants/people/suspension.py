@@ -114,20 +114,22 @@ def resume(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
 
 
 def suspend_many(
-    rules: SuspensionRules, *, confirm: Callable[[str], None], **options: Any
+    rules: SuspensionRules, *, confirm: Callable[[str], None], undo: str = "", **options: Any
 ) -> BulkResult:
     """Suspend them manually, whatever their status in ScaiKey. Syncs do not change this.
 
-    All are checked first: if one can't be suspended, nothing is changed. The options are the
-    arguments of `_change`. Raises LastSuperAdmin, InvalidName and TenantNotFound; rows have
-    AmbiguousName, the error of a name that is not found, or for a participant SuperAdminOnly.
+    All are checked first: if one can't be suspended, nothing is changed. `undo` is how to resume
+    them if not by the command: it follows "until you". The options are the arguments of `_change`.
+    Raises LastSuperAdmin, InvalidName and TenantNotFound; rows have AmbiguousName, the error of a
+    name that is not found, or for a participant SuperAdminOnly.
     """
 
     def ask(entities: list[Any]) -> None:
         name = rules.get_name(entities[0]) if len(entities) == 1 else "NAME"
         confirm(
-            f"This blocks {rules.describe_effect(entities)} until you run `scaiwave admin "
-            f"resume-{rules.kind} {quote(name)}`; syncs do not change this."
+            f"This blocks {rules.describe_effect(entities)} until you "
+            f"{undo or f'run `scaiwave admin resume-{rules.kind} {quote(name)}`'}; syncs do not "
+            "change this."
         )
 
     return _change(rules, is_suspension=True, ask=ask, **options)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,19 +33,31 @@ class SampleServer:
 def sample_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SampleServer]:
+    with run_sample_server(request, tmp_path_factory.mktemp("browsed")) as (url, sample):
+        yield SampleServer(url, **sample)
+
+
+@contextmanager
+def run_sample_server(
+    request: pytest.FixtureRequest,
+    home: Path,
+    create: str = "create_site_to_walk",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Run gunicorn with the settings of a production server and a database with sample data.
 
-    It has a Redis of its own, since other tests empty theirs, and a scheduler.
+    It has a Redis of its own, since other tests empty theirs, and a scheduler. Yields its address,
+    and what the function of `tests.browser.sample_site` returned.
     """
     request.getfixturevalue("redis_url")  # which skips the test if there is no server
-    home = tmp_path_factory.mktemp("browsed")
     samples: list[dict[str, Any]] = []
-    code = "from tests.browser.sample_site import create_site_to_walk as create; report(create())"
+    code = f"from tests.browser.sample_site import {create} as create; report(create())"
     with ExitStack() as stack:
         redis_url = stack.enter_context(manage_service("redis")).wait_for_service().url
 
         def build(url: str) -> dict[str, str]:
-            return {**build_environment(url, home), "SCAIWAVE_REDIS_URL": redis_url}
+            environment = build_environment(url, home)
+            return {**environment, "SCAIWAVE_REDIS_URL": redis_url, **(settings or {})}
 
         url = stack.enter_context(
             prepared(request, home, fill=lambda url: samples.append(run_python(code, build(url))))
@@ -52,4 +65,4 @@ def sample_server(
         listener = stack.enter_context(listen())
         stack.enter_context(run_gunicorn(listener, build(url), home / "log"))
         stack.enter_context(run_scheduler(build(url), home / "scheduler.log"))
-        yield SampleServer(f"http://127.0.0.1:{listener.getsockname()[1]}", **samples[0])
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", samples[0]

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, reverse
 
-NOT_PAGES = {"login", "logout", "jsi18n", "autocomplete", "view_on_site", "app_list"}
+NOT_PAGES = {"login", "logout", "jsi18n", "autocomplete", "view_on_site", "app_list", "suggest"}
 """Addresses for people who are not signed in, for POST, for data, or that redirect."""
 
 OF_MODELS = ("changelist", "change", "add", "delete", "history", "export")

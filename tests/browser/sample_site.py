@@ -22,6 +22,7 @@ from django.utils import timezone
 from redis import Redis
 from rq.utils import utcformat
 
+from federation.keys.lifecycle import generate_key
 from federation.models import KnownPeer, ServerKey
 from identity_sync.models import (
     PendingRemoval,
@@ -32,7 +33,7 @@ from identity_sync.models import (
     SyncRun,
     SyncSkip,
 )
-from rooms.models import Room, RoomMedia, RoomMember
+from rooms.models import Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.operations.jobs.site import ListedJob
@@ -45,6 +46,7 @@ from tenants.models import (
     Group,
     GroupMembership,
     Participant,
+    Partner,
     Role,
     RoleGrant,
     Tenant,
@@ -62,6 +64,7 @@ from tests.scaiwave.row_factories import (
     make_tenant,
     make_workspace,
 )
+from tests.scaiwave.site.scaikey_sessions import sign_in
 
 DAY = timedelta(days=1)
 MEBIBYTES = 1_048_576
@@ -564,6 +567,47 @@ def create_site_to_walk() -> dict[str, Any]:
         "session": create_session(),
         "rows": rows,
         "acts": {act.slug: _pick_row_of_act(act) for act in get_acts() if act.slug not in NOT_DUE},
+    }
+
+
+def create_large_site_to_walk() -> dict[str, Any]:
+    """Create the rows of `create_site_to_walk` among those of 10,000 tenants."""
+    now = timezone.now()
+    Tenant.objects.bulk_create(
+        Tenant(slug=f"branch-{number}", name=f"Branch {number}", max_rooms=number % 9, **_at(now))
+        for number in range(10_000)
+    )
+    return create_site_to_walk()
+
+
+def create_site_to_use() -> dict[str, Any]:
+    """Create the rows without the hostile ones; return sessions by role: of an administrator of the
+    platform, of a partner, and of its tenant acme."""
+    now = timezone.now()
+    create_sample_site(now)
+    add_jobs(now)
+    ServerKey.objects.all().delete()
+    generate_key(operator=get_host_operator(), now=now)
+    Tenant.objects.filter(slug="acme").update(max_rooms=None)  # Rooms are imported into it.
+    tenant = Tenant.objects.get(slug="acme")
+    Partner.objects.filter(tenants=tenant).update(scaikey_id="prt_acme")
+    people = Participant.objects.filter(tenant=tenant).order_by("pk").values_list("pk", flat=True)
+    Participant.objects.filter(pk=people[0]).update(
+        display_name="Anna Berg", suspended_by_hand_at=now - DAY
+    )
+    workspace = Workspace.objects.get(tenant=tenant)
+    WorkspaceMember.objects.create(
+        tenant=tenant, workspace=workspace, participant_id=people[1], role="owner", created_at=now
+    )
+    AdminUser.objects.create_superuser("otto", password="correct horse battery 42")
+    partner, own = (
+        sign_in("partner_admin", partner="prt_acme", seconds=3600),
+        sign_in("tenant_admin", tenant="tnt_acme", seconds=3600),
+    )
+    return {
+        "platform": create_session(),
+        "partner": partner.session.session_key,
+        "tenant": own.session.session_key,
     }
 
 

@@ -19,7 +19,8 @@ from scaiwave.core.operators import Permission
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
-from scaiwave.site.access import SCAIKEY_BACKEND, SESSION_KEY, find_scaikey_operator
+from scaiwave.site.access import SCAIKEY_BACKEND, find_scaikey_operator
+from scaiwave.web.session_cookies import OPERATOR_KEY
 from tenants.accounts.oidc.backend import ScaiKeyBackend
 from tests.queue_helpers import plant_call
 from tests.scaiwave.site.scaikey_sessions import sign_in
@@ -82,7 +83,7 @@ def test_success_people_in_sessions_export_and_import_rooms_as_before(settings: 
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, BACKEND]
     client = sign_in("tenant_admin", tenant="tnt_acme")
     session = client.session
-    session[SESSION_KEY] = {
+    session[OPERATOR_KEY] = {
         "name": "eve@example.com",
         "role": "tenant_admin",
         "partner_id": None,

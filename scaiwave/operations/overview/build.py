@@ -10,6 +10,7 @@ from django.db.models import QuerySet, Sum
 from django.urls import reverse
 
 from federation.keys.queries import (
+    count_days_until,
     find_signing_key,
     get_rotation_due_at,
     is_rotation_near,
@@ -45,7 +46,7 @@ def build_key_part(now: datetime) -> OverviewPart:
         return OverviewPart([task], [Card("Signing key", "none", url, permission, Tone.WARN)])
     due_at = get_rotation_due_at(key)
     is_near, is_overdue = is_rotation_near(key, now), now >= due_at
-    left = pluralize(max((now - due_at).days, 1) if is_overdue else (due_at - now).days, "day")
+    left = pluralize(max(abs(count_days_until(due_at, now)), 1), "day")
     tone = Tone.BAD if is_overdue else Tone.WARN if is_near else Tone.GOOD
     value = f"overdue by {left}" if is_overdue else f"{left} left"
     slug = "admin-federation-key-rotate"

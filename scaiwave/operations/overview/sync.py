@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -62,6 +63,7 @@ from scaiwave.site.overview import (
 
 RUNS, SKIPS = "admin:identity_sync_syncrun_changelist", "admin:identity_sync_syncskip_changelist"
 VIEW_RUNS = "identity_sync.view_syncrun"
+CHANGES = "admin:identity_sync_syncchange_changelist"
 RUN = "admin:identity_sync_syncrun_change"
 WEBHOOKS = "admin:identity_sync_webhookevent_changelist"
 REGISTER = "scaiwave sync register"
@@ -92,9 +94,13 @@ def build_sync_part(now: datetime) -> OverviewPart:
 
 
 def build_limited_sync_part(operator: Operator, now: datetime) -> OverviewPart:
-    """Return the removals that wait in the tenants of an operator who is limited to them."""
+    """Return the last sync of the tenants of an operator who is limited to them, and the removals
+    that wait there. Other problems of the sync are not theirs to solve."""
     operator.require(Permission.VIEW)
-    return OverviewPart(tasks=list_pending(RunScope(operator), now))
+    scope = RunScope(operator)
+    health = judge_sync(scope, config=settings.CONFIG, now=now)
+    card = replace(_build_sync_card(health, (), now), url=reverse(CHANGES))
+    return OverviewPart(tasks=list_pending(scope, now), health=[card])
 
 
 def _list_ended() -> SyncRunQuerySet:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
@@ -26,7 +27,7 @@ from scaiwave.site.overview import (
     Point,
     Task,
 )
-from tenants.lookup.status_filters import MEMBERS, status_q
+from tenants.lookup.status_filters import status_q
 from tenants.lookup.subjects import load_participant_names
 from tenants.lookup.visibility import visible_participants, visible_tenants
 from tenants.models import (
@@ -34,7 +35,7 @@ from tenants.models import (
     AuditEntry,
     DailyFigures,
     DoctorRun,
-    Tenant,
+    ParticipantType,
     TokenUsage,
 )
 from tenants.people.queries.figures import LimitShare, load_shares
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
 
 TENANTS = "admin:tenants_tenant_changelist"
+PEOPLE = "admin:tenants_participant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
 MAX_ENTRIES = 10
@@ -90,17 +92,16 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
     shares.sort(key=lambda each: each.share, reverse=True)
     totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
     months = dict(totals.order_by("-month")[:CHARTED_MONTHS])  # the newest first
-    people = visible_participants(operator).filter(MEMBERS).count()
-    people_url = reverse("admin:tenants_participant_changelist")
+    humans = visible_participants(operator).filter(participant_type=ParticipantType.HUMAN)
     return OverviewPart(
         tasks=_list_full_tenants(shares),
         volumes=[
-            _build_tenant_card(tenants),
-            Card(
-                title="People",
-                value=f"{people:,}",
-                url=f"{people_url}?status=active&participant_type__exact=human",
-                permission="tenants.view_participant",
+            _build_status_card("Active tenants", VIEW_TENANTS, tenants, f"{reverse(TENANTS)}?"),
+            _build_status_card(
+                "People",
+                "tenants.view_participant",
+                humans,
+                f"{reverse(PEOPLE)}?participant_type__exact=human&",
                 details=["Active, without AI and bridges"],
             ),
             _build_token_card(months, now),
@@ -110,22 +111,24 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
     )
 
 
-def _build_tenant_card(tenants: QuerySet[Tenant]) -> Card:
-    counts = tenants.aggregate(
-        active=Count("pk", filter=ACTIVE),
-        suspended=Count("pk", filter=status_q("suspended")),
-        deactivated=Count("pk", filter=status_q("deactivated")),
+def _build_status_card(
+    title: str, permission: str, rows: QuerySet[Any], url: str, details: Sequence[str] = ()
+) -> Card:
+    """Count the active ones, and those who can't sign in. `url` is their list, up to a filter."""
+    counts = rows.order_by().aggregate(
+        **{each: Count("pk", filter=status_q(each)) for each in ("active", *_BLOCKED)}
     )
     return Card(
-        title="Active tenants",
+        title=title,
         value=f"{counts['active']:,}",
-        url=f"{reverse(TENANTS)}?status=active",
-        permission=VIEW_TENANTS,
-        links=[
-            CardLink(f"{counts[status]:,} {status}", f"{reverse(TENANTS)}?status={status}")
-            for status in ("suspended", "deactivated")
-        ],
+        url=f"{url}status=active",
+        permission=permission,
+        details=details,
+        links=[CardLink(f"{counts[each]:,} {each}", f"{url}status={each}") for each in _BLOCKED],
     )
+
+
+_BLOCKED = ("suspended", "deactivated")
 
 
 def _list_full_tenants(shares: list[LimitShare]) -> list[Task]:

@@ -28,7 +28,7 @@ from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.extensions import SignOutForm
-from scaiwave.site.access import save_operator
+from scaiwave.site.access import save_operator, save_sign_in
 from scaiwave.site.id_tokens import save_id_token
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
@@ -116,6 +116,7 @@ class SignInRequestView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return get_oidc_setting(attr, *args)
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        endpoint_cache.get(settings.CONFIG, is_live=True)
         # The library writes the sign-in into a session: each is a row in the database.
         written: dict[str, Any] = {}
         session, request.session = request.session, written  # type: ignore[assignment]
@@ -162,6 +163,7 @@ class SignInCallbackView(View):
         request.session.set_expiry(None)  # 0.2.0 began sign-ins with a session of 15 minutes.
         save_id_token(request.session, result.id_token)
         save_operator(request.session, result.operator, expires_at=result.expires_at)
+        save_sign_in(request)
         return HttpResponseRedirect(pending.target or resolve_url("admin:index"))
 
     def _check_issuer(self, request: HttpRequest) -> None:
@@ -195,7 +197,7 @@ def build_sign_out_form(id_token: str) -> SignOutForm | None:
     A server that does takes POST too (OpenID Connect RP-Initiated Logout, 2). No
     post_logout_redirect_uri is sent, since `sync register` registers none. Raises UpstreamError.
     """
-    address = endpoint_cache.get(settings.CONFIG).end_session
+    address = endpoint_cache.get(settings.CONFIG, is_live=True).end_session
     if not address:
         return None
     fields = {"client_id": settings.CONFIG.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")}

@@ -6,13 +6,15 @@ same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import (
     BigIntegerField,
     Case,
@@ -28,9 +30,11 @@ from django.db.models import (
     Value,
     When,
 )
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Coalesce
 
 from scaiwave import extensions
+from scaiwave.core.sql import fetch_column
 from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.models import ACTIVE, Participant, Tenant, TokenUsage
 from tenants.people.queries.tenants import MIB, usage_month
@@ -79,10 +83,14 @@ class TenantTotal:
 
     def load_sums(self, tenants: QuerySet[Any] | None) -> dict[UUID, int]:
         """Return that figure of these tenants, or of all, from one pass over the rows."""
+        sums = self.sum_by_tenant()
+        return dict(sums if tenants is None else sums.filter(tenant__in=tenants))
+
+    def sum_by_tenant(self) -> QuerySet[Any]:
         figure = Sum(self.field) if self.field else Count("pk")
-        rows = self.rows().order_by()
-        rows = rows if tenants is None else rows.filter(tenant__in=tenants)
-        return dict(rows.values_list("tenant").annotate(figure=figure))
+        keyed = self.rows().order_by().annotate(key=F("tenant_id")).values_list("key")
+        sums: QuerySet[Any] = keyed.annotate(figure=figure)
+        return sums
 
     def list_tenants_from(self, least: Any) -> QuerySet[Any]:
         """Return the IDs of the tenants with that figure or more, from one pass over the rows."""
@@ -194,6 +202,42 @@ def _divide(number: int | None, limit: int | None) -> float:
     if not number or limit is None:
         return 0.0
     return number / limit if limit else 1.0
+
+
+LIMIT_SQL = {
+    "participants": "max_participants",
+    "rooms": "max_rooms",
+    "storage_bytes": f"max_storage_mb * CAST({MIB} AS BIGINT)",
+    "ai_tokens": "max_ai_tokens_month",
+}
+
+
+def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> QuerySet[Tenant]:
+    """Return the tenants that use this share of a limit or more. One uses up a limit of 0.
+
+    The database compares them, once: a list reads its rows several times.
+    """
+    usage = TokenUsage.objects.filter(month=usage_month(now))
+    keyed = usage.annotate(key=F("tenant_id"), figure=F("total_tokens"))
+    sums = {"ai_tokens": keyed.values_list("key", "figure")}
+    sums |= {name: _load_totals()[name].sum_by_tenant() for name in LIMITS if name not in sums}
+    joins, conditions = "", []
+    values: list[Any] = []
+    for name, rows in sums.items():
+        sql, parameters = rows.query.sql_with_params()
+        joins += f" LEFT JOIN ({sql}) AS {name} ON {name}.key = sw_tenants.id"
+        conditions.append(f"({name}.figure > 0 AND {name}.figure >= {least} * {LIMIT_SQL[name]})")
+        values += parameters
+    where = " OR ".join(conditions)
+    found = fetch_column(f"SELECT sw_tenants.id FROM sw_tenants{joins} WHERE {where}", values)  # noqa: S608
+    return tenants.filter(pk__in=_list_keys(found))
+
+
+def _list_keys(keys: Sequence[Any]) -> RawSQL:
+    """Return keys as one value: databases read thousands of values slowly."""
+    if connection.vendor == "postgresql":
+        return RawSQL("SELECT unnest(%s::uuid[])", [list(keys)])
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(keys)])
 
 
 def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:

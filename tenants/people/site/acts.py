@@ -7,13 +7,23 @@ from functools import partial
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import Change
-from scaiwave.site.acts import Act, ActCall, ReasonedSelectionForm, ReasonForm, register_act
+from scaiwave.core.operators import Operator
+from scaiwave.site.acts import (
+    Act,
+    ActCall,
+    ReasonedSelectionForm,
+    ReasonForm,
+    RowForm,
+    register_act,
+)
 from tenants.audit.field_changes import UpdateResult
 from tenants.models import Participant, Partner, Tenant
+from tenants.people.partner_capacity import count_tenants
 from tenants.people.suspension import (
     PARTICIPANT,
     PARTNER,
@@ -24,43 +34,49 @@ from tenants.people.suspension import (
     suspend,
     suspend_many,
 )
+from tenants.people.tenant_limits import MAX_LIMIT, MAX_LIMITS, describe_usage
 from tenants.people.update_partner import PartnerUpdate, update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 
-
-class LimitsForm(forms.Form):
-    """Empty fields leave their limit as it is; `none` removes one."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.help_text = "A number, or none for no limit. Empty: unchanged."
-
-    def clean(self) -> dict[str, Any]:
-        limits: dict[str, int | None] = {}
-        for name, text in list(self.cleaned_data.items()):
-            if text == "none":
-                limits[name] = None
-            elif text.isdecimal() and len(text) < 19:
-                limits[name] = int(text)
-            elif text:
-                self.add_error(name, "Enter a number, or none.")
-        return {"limits": limits}
-
-
 _LIMITED = {
-    "max_participants": "active participants",
-    "max_rooms": "rooms",
-    "max_storage_mb": "storage in MiB",
+    "max_participants": "Active participants",
+    "max_rooms": "Rooms",
+    "max_storage_mb": "Storage in MiB",
     "max_ai_tokens_month": "AI tokens a month",
-    "max_tenants": "tenants",
-    "max_users_per_tenant": "users per tenant",
-    "max_applications_per_tenant": "applications per tenant",
+    "max_tenants": "Tenants",
+    "max_users_per_tenant": "Users per tenant",
+    "max_applications_per_tenant": "Applications per tenant",
 }
 
 
-def _limit(name: str) -> forms.CharField:
-    return forms.CharField(required=False, label=f"Maximum of {_LIMITED[name]}")
+def _limit(name: str) -> forms.IntegerField:
+    """Return a field that also sends the value that it was shown with, to find the changes."""
+    return forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_LIMITS.get(name, MAX_LIMIT),
+        label=_LIMITED[name],
+        show_hidden_initial=True,
+    )
+
+
+class LimitsForm(RowForm):
+    """The present limits; an empty field means no limit."""
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        usage = self.describe_usage(operator, row)
+        for name, field in self.fields.items():
+            self.initial[name] = getattr(row, name)
+            in_use = f"{usage[name]} in use. " if name in usage else ""
+            field.help_text = f"{in_use}Empty: no limit."
+
+    def describe_usage(self, operator: Operator, row: Any) -> dict[str, str]:
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        if not self.errors and not self.changed_data:
+            raise forms.ValidationError("Change a limit first.")
+        return {"limits": {name: self.cleaned_data.get(name) for name in self.changed_data}}
 
 
 class TenantLimitsForm(LimitsForm):
@@ -69,25 +85,17 @@ class TenantLimitsForm(LimitsForm):
     max_storage_mb = _limit("max_storage_mb")
     max_ai_tokens_month = _limit("max_ai_tokens_month")
 
+    def describe_usage(self, operator: Operator, row: Any) -> dict[str, str]:
+        return describe_usage(operator, row, timezone.now())
+
 
 class PartnerLimitsForm(LimitsForm):
     max_tenants = _limit("max_tenants")
     max_users_per_tenant = _limit("max_users_per_tenant")
     max_applications_per_tenant = _limit("max_applications_per_tenant")
 
-
-def _describe_limits_by(form: type[forms.Form]) -> Callable[[Any], str]:
-    """Return the note of a form with the present values of its fields, as they are typed."""
-
-    def describe_limits(row: Any) -> str:
-        values = {name: getattr(row, name) for name in form.base_fields}
-        present = ", ".join(
-            f"{_LIMITED[name]} {'none' if value is None else value}"
-            for name, value in values.items()
-        )
-        return f"Present limits: {present}."
-
-    return describe_limits
+    def describe_usage(self, operator: Operator, row: Any) -> dict[str, str]:
+        return {"max_tenants": f"{count_tenants(row):,}"}
 
 
 def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
@@ -97,6 +105,7 @@ def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
         name=str(call.row.pk),
         reason=call.values["reason"],
         confirm=call.confirm,
+        undo=f"choose Resume on the page of the {rules.kind}",
         now=call.now,
     )
 
@@ -111,20 +120,41 @@ def _resume_by(rules: SuspensionRules, call: ActCall) -> Change:
     )
 
 
-def _update_tenant(call: ActCall, **changes: Any) -> UpdateResult:
+def _set_removals(state: bool, call: ActCall) -> UpdateResult:
     return update_tenant(
         operator=call.operator,
         tenant=str(call.row.pk),
-        update=TenantUpdate(**(changes or call.values)),
+        update=TenantUpdate(sync_removals=state),
         now=call.now,
     )
 
 
+def _change_tenant_limits(call: ActCall) -> UpdateResult:
+    """Ask before a limit is set that current usage exceeds."""
+    change = partial(
+        update_tenant,
+        operator=call.operator,
+        tenant=str(call.row.pk),
+        update=TenantUpdate(limits=call.values["limits"]),
+        now=call.now,
+    )
+    if warnings := change(dry_run=True).warnings:
+        call.confirm(" ".join(warnings))
+    return change()
+
+
 def _change_partner_limits(call: ActCall) -> UpdateResult:
+    partner, limits = call.row, call.values["limits"]
+    count, limit = count_tenants(partner), limits.get("max_tenants")
+    if limit is not None and limit < count:
+        call.confirm(
+            f"Partner {partner} exceeds the new limit: {pluralize(count, 'tenant')}, {limit:,} "
+            "allowed. Nothing is deleted, and no tenant can be added."
+        )
     return update_partner(
         operator=call.operator,
-        partner=str(call.row.pk),
-        update=PartnerUpdate(limits=call.values["limits"]),
+        partner=str(partner.pk),
+        update=PartnerUpdate(limits=limits),
         now=call.now,
     )
 
@@ -140,6 +170,7 @@ def _change_selected(
         reason=call.values["reason"],
         confirm=call.confirm,
         now=call.now,
+        **({"undo": "resume them in this list"} if change is suspend_many else {}),
     )
     result.require_complete()
     past = "suspended" if change is suspend_many else "resumed"
@@ -187,9 +218,8 @@ register_act(
         "admin update-tenant",
         "Change limits",
         Tenant,
-        _update_tenant,
+        _change_tenant_limits,
         TenantLimitsForm,
-        get_note=_describe_limits_by(TenantLimitsForm),
     )
 )
 register_act(
@@ -197,7 +227,7 @@ register_act(
         "admin update-tenant",
         "Turn removals off",
         Tenant,
-        partial(_update_tenant, sync_removals=False),
+        partial(_set_removals, False),
         is_offered=lambda tenant: tenant.scaikey_tenant_id is not None and tenant.sync_removals,
         options="--sync-removals off",
         get_note=lambda tenant: (
@@ -211,7 +241,7 @@ register_act(
         "admin update-tenant",
         "Turn removals on",
         Tenant,
-        partial(_update_tenant, sync_removals=True),
+        partial(_set_removals, True),
         is_offered=lambda tenant: not tenant.sync_removals,
         options="--sync-removals on",
         get_note=lambda tenant: "The next sync takes the access that ScaiKey has taken until then.",
@@ -224,7 +254,6 @@ register_act(
         Partner,
         _change_partner_limits,
         PartnerLimitsForm,
-        get_note=_describe_limits_by(PartnerLimitsForm),
         is_offered=lambda partner: partner.scaikey_id is None,
     )
 )

@@ -29,7 +29,7 @@ from tenants.models import (
     Tenant,
 )
 from tenants.people.queries.participants import list_groups_of
-from tenants.people.site.filters import PresenceFilter, StatusFilter
+from tenants.people.site.filters import PresenceFilter, StatusFilter, TenantFilter
 from tenants.people.site.status import StatusAdmin
 from tenants.roles.queries.roles import assignment_row, effective_roles
 
@@ -66,7 +66,7 @@ class PartnerAdmin(StatusAdmin):
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
-    linked_columns = ("tenant_count",)
+    linked_columns = number_columns = ("tenant_count",)
     field_models: ClassVar = {"tenant_count": (Tenant,)}
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "status_text", "updated_at")
@@ -94,7 +94,7 @@ class ParticipantAdmin(StatusAdmin):
         "status_text",
         "updated_at",
     )
-    list_filter = (StatusFilter, "participant_type")
+    list_filter = (TenantFilter, StatusFilter, "participant_type")
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
@@ -179,9 +179,9 @@ class GroupAdmin(ReadOnlyAdmin):
     section = Section.PEOPLE
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
-    list_filter = (PresenceFilter,)
+    list_filter = (TenantFilter, PresenceFilter)
     list_select_related = ("tenant",)
-    linked_columns = ("member_count",)
+    linked_columns = number_columns = ("member_count",)
     field_models: ClassVar = {"member_count": (GroupMembership,)}
     search_fields = ("name", "scaikey_id__exact")
     search_help_text = "Search by name, or ID (ScaiWave or ScaiKey)."

@@ -10,11 +10,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from scaiwave.core.operators import OperatorRole
 from scaiwave.site.access import find_limited_operator
-from scaiwave.site.filters import ExactValueFilter
+from scaiwave.site.filters import ExactValueFilter, TypedFilter
 from scaiwave.site.formatting import NEAR_LIMIT
+from tenants.lookup.resolve import parse_uuid
 from tenants.models import ACTIVE, Partner, Tenant
-from tenants.people.queries.figures import filter_by_total, load_shares
+from tenants.people.queries.figures import filter_by_share, filter_by_total
 
 DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
@@ -39,6 +41,34 @@ class StatusFilter(ConditionFilter):
     title = "status"
     parameter_name = "status"
     conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~DEACTIVATED, "deactivated": DEACTIVATED}
+
+
+class TenantFilter(TypedFilter):
+    """Filter by the slug, the name or the ID of a tenant, for accounts that see several."""
+
+    title = "tenant"
+    fields: ClassVar = {"tenant": ("Tenant", "text")}
+    suggests: ClassVar = {"tenant": "tenants.tenant"}
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(request, *args)
+        operator = find_limited_operator(request)
+        self._sees_one = operator is not None and operator.role is OperatorRole.TENANT_ADMIN
+
+    def has_output(self) -> bool:
+        return not self._sees_one
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (name := self.used_parameters.get("tenant")):
+            return queryset
+        named = Q(slug__iexact=name) | Q(name__iexact=name)
+        key = parse_uuid(str(name))
+        tenants = Tenant.objects.filter(named if key is None else Q(pk=key))
+        return queryset.filter(tenant__in=list(tenants.values_list("pk", flat=True)[:MAX_TENANTS]))
+
+
+MAX_TENANTS = 100
+"""Tenants of the same name."""
 
 
 class PresenceFilter(ConditionFilter):
@@ -69,10 +99,8 @@ class LimitFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"near", "full"}:
             return queryset
-        # Found once, since a list reads its rows several times.
         least = 1.0 if self.value() == "full" else NEAR_LIMIT
-        shares = load_shares(Tenant.objects.all(), timezone.now())
-        return queryset.filter(pk__in=[each.tenant_id for each in shares if each.share >= least])
+        return filter_by_share(queryset, least, timezone.now())
 
 
 class SkippedFilter(admin.SimpleListFilter):

@@ -109,6 +109,7 @@ class TenantAdmin(StatusAdmin):
     sortable_by = list_display
     ordering = ("slug", "-id")
     more_fields = ("last_sync", "last_activity", "feature_table")
+    number_columns = LIMITED
     hidden_fields = (
         "features",
         "max_participants",
@@ -161,6 +162,9 @@ class TenantAdmin(StatusAdmin):
         if not hasattr(tenant, "figures"):
             self.prefetch_columns([tenant])
         return tenant.figures.get(name)
+
+    def split_heading(self, tenant: Tenant) -> tuple[str, str]:
+        return tenant.name or str(tenant), tenant.slug
 
     def summarise(self, tenant: Tenant, request: HttpRequest) -> str:
         """Return the status, and a meter for each limit."""

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from django import forms
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+from uuid import UUID
 
+from django import forms
+from django.db.models import Model, QuerySet
+from django.http import Http404
+
+from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
-from scaiwave.site.acts import Act, ActCall, register_act
+from scaiwave.core.operators import Operator
+from scaiwave.site.acts import Act, ActCall, ActResult, RowForm, RowsField, register_act
+from scaiwave.site.related import list_url
+from scaiwave.site.terms import is_uuid
+from tenants.lookup.visibility import visible_groups, visible_participants
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.create_role import create_role, delete_role
-from tenants.roles.grants import grant_role, revoke_role
+from tenants.roles.grants import (
+    grant_role,
+    grant_role_to_many,
+    revoke_role,
+    revoke_role_from_many,
+)
+from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
 from tenants.roles.update_role import RoleUpdate, update_role
 
 MAX_DESCRIPTION_CHARS = 1000
@@ -67,38 +86,82 @@ class HolderForm(forms.Form):
     )
 
 
-class RoleForm(forms.Form):
-    role = forms.CharField(
-        max_length=500, help_text="Slug or ID of a role of the same tenant.", strip=True
+class RoleForm(RowForm):
+    role = forms.ChoiceField()
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        self.offer_roles(operator, [row.tenant_id])
+
+    def offer_roles(self, operator: Operator, tenants: Collection[UUID]) -> None:
+        roles = Role.objects.filter(tenant__in=tenants).order_by("slug")
+        names = {**BUILT_IN, **dict(roles.values_list("slug", "name"))}
+        if not operator.sees_everything:
+            del names[SUPER_ADMIN]
+        labels = ((slug, f"{name} ({slug})") for slug, name in names.items())
+        self.fields["role"].choices = [("", "Choose a role"), *labels]  # type: ignore[attr-defined]
+
+
+class SelectedRoleForm(RoleForm):
+    """Roles of the tenant of the selected people or groups, which is the same for all."""
+
+    rows = RowsField(label="")
+
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        raise NotImplementedError
+
+    def fit(self, operator: Operator, row: Any) -> None:
+        keys = list(filter(is_uuid, self["rows"].value() or ()))
+        rows = self.list_visible(operator).filter(pk__in=keys)
+        self.tenants = set(rows.values_list("tenant_id", flat=True))
+        if keys and not self.tenants:
+            raise Http404
+        self.offer_roles(operator, self.tenants)
+
+    def clean(self) -> dict[str, Any]:
+        if len(self.tenants) > 1:
+            raise forms.ValidationError("Select rows of one tenant: each role belongs to one.")
+        return {**self.cleaned_data, "tenant": str(next(iter(self.tenants), ""))}
+
+
+class SelectedPeopleForm(SelectedRoleForm):
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        return visible_participants(operator)
+
+
+class SelectedGroupsForm(SelectedRoleForm):
+    def list_visible(self, operator: Operator) -> QuerySet[Any]:
+        return visible_groups(operator)
+
+
+def _grant(call: ActCall, role: str, holder: str, *, is_group: bool) -> ChangeResult:
+    """Ask first if the role is the highest one."""
+    is_highest = SUPER_ADMIN in {role, getattr(call.row, "slug", "")}
+    return grant_role(
+        operator=call.operator,
+        role=role,
+        tenant=str(call.row.tenant_id),
+        holder=holder,
+        is_group=is_group,
+        now=call.now,
+        **({"confirm": call.confirm} if is_highest else {}),
     )
 
 
 def _grant_role(call: ActCall) -> ChangeResult:
-    return grant_role(
-        operator=call.operator,
-        role=str(call.row.pk),
-        tenant=str(call.row.tenant_id),
-        holder=call.values["holder"],
-        is_group=call.values["kind"] == "group",
-        now=call.now,
-    )
+    is_group = call.values["kind"] == "group"
+    return _grant(call, str(call.row.pk), call.values["holder"], is_group=is_group)
 
 
 def _grant_to(call: ActCall) -> ChangeResult:
     """Grant a role on the page of the person or the group that gets it."""
-    return grant_role(
-        operator=call.operator,
-        role=call.values["role"],
-        tenant=str(call.row.tenant_id),
-        holder=str(call.row.pk),
-        is_group=isinstance(call.row, Group),
-        now=call.now,
-    )
+    is_group = isinstance(call.row, Group)
+    return _grant(call, call.values["role"], str(call.row.pk), is_group=is_group)
 
 
-def _revoke_role(call: ActCall) -> ChangeResult:
+def _revoke_role(call: ActCall) -> ActResult:
+    """Return to the roles of the person or group: the page of the grant is gone."""
     grant = call.row
-    return revoke_role(
+    result = revoke_role(
         operator=call.operator,
         role=str(grant.role_id),
         tenant=str(grant.tenant_id),
@@ -106,6 +169,31 @@ def _revoke_role(call: ActCall) -> ChangeResult:
         is_group=grant.group_id is not None,
         confirm=call.confirm,
         now=call.now,
+    )
+    field: Any = RoleGrant._meta.get_field("group" if grant.group_id else "participant")
+    return ActResult(" ".join(result.lines), list_url(field, grant.group or grant.participant))
+
+
+def _change_selected(change: Callable[..., BulkResult], model: type[Model], call: ActCall) -> str:
+    """Grant a role to all that are selected, or revoke it from them: from all of them, or none."""
+    values = call.values
+    is_group = model is Group
+    result = change(
+        operator=call.operator,
+        role=values["role"],
+        tenant=values["tenant"],
+        holders=values["rows"],
+        is_group=is_group,
+        confirm=call.confirm,
+        now=call.now,
+    )
+    result.require_complete()
+    done = sum(bool(row.result and row.result.document()["changed"]) for row in result.rows)
+    kind = ("group",) if is_group else ("person", "people")
+    past = "granted to" if change is grant_role_to_many else "revoked from"
+    rest = len(result.rows) - done
+    return f"Role {values['role']} {past} {pluralize(done, *kind)}." + (
+        f" Nothing changed for {rest:,}." if rest else ""
     )
 
 
@@ -124,6 +212,24 @@ for holder, run, form, options in (
             options=options,
         )
     )
+for model, selected_form, kind in (
+    (Participant, SelectedPeopleForm, "<people>"),
+    (Group, SelectedGroupsForm, "<groups>"),
+):
+    for verb, change_many in (("grant", grant_role_to_many), ("revoke", revoke_role_from_many)):
+        register_act(
+            Act(
+                f"role {verb}",
+                f"{verb.capitalize()} a role",
+                model,
+                partial(_change_selected, change_many, model),
+                form=selected_form,
+                options=kind,
+                is_of_list=True,
+                of_selection=True,
+                is_destructive=verb == "revoke",
+            )
+        )
 register_act(
     Act(
         "role revoke",

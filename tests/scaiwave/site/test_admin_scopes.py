@@ -194,13 +194,18 @@ def test_success_overview_and_menu_are_about_own_tenants(
     cards = {card["title"]: card["value"] for card in answer.context["overview"]["volumes"]}
     assert cards["Active tenants"] == cards["People"] == cards["Rooms"] == "1"
     assert cards["Storage"] == "5 B"
+    (sync,) = answer.context["overview"]["health"]
+    assert sync["title"] == "Sync"
+    assert sync["url"] == reverse("admin:identity_sync_syncchange_changelist")
+    people = answer.context["overview"]["volumes"][1]
+    assert [link["text"] for link in people["links"]] == ["0 suspended", "0 deactivated"]
     (nearest, acts) = answer.context["overview"]["lists"]
     assert [entry["text"] for entry in nearest["entries"]] == [f"tenant{OWN}"]
     assert len(acts["entries"]) == 1
     names = {
         model["object_name"] for part in answer.context["app_list"] for model in part["models"]
     }
-    assert "AdminUser" not in names
+    assert not names & {"AdminUser", "GroupMembership", "RoomMember", "WorkspaceMember"}
     assert "ServerKey" not in names
     assert ("Partner" in names) is (role == "partner_admin")
     for part in answer.context["app_list"]:

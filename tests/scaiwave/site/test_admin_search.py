@@ -157,3 +157,45 @@ def test_success_an_e_mail_address_with_a_space_is_a_text(client: Client) -> Non
 )
 def test_success_a_term_has_one_form(term: str, form: TermForm) -> None:
     assert get_term_form(term) is form
+
+
+def test_success_rows_are_suggested_while_typing(client: Client) -> None:
+    tenant = row_factories.make_tenant("harbour", name="Harbour Port")
+    row_factories.make_participant(tenant, "harriet", display_name="Harriet \u202eevil")
+    url = reverse("admin:suggest")
+    rows = client.get(url, {"q": "har"}).json()["results"]
+    assert [(row["kind"], row["text"]) for row in rows] == [
+        ("Tenants", "harbour"),
+        ("People", "Harriet [U+202E]evil"),
+    ]
+    assert rows[0]["url"] == reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    (row,) = client.get(url, {"q": "har", "of": "tenants.tenant"}).json()["results"]
+    assert (row["value"], row["details"]) == ("harbour", "Harbour Port")
+    stranger = sign_in("tenant_admin", tenant="tnt_other")
+    assert stranger.get(url, {"q": "har"}).json() == {"results": []}
+
+
+def test_success_rooms_and_people_are_filtered_by_tenant(client: Client) -> None:
+    tenants = [row_factories.make_tenant(slug, name=f"The {slug}") for slug in ("acme", "zebra")]
+    for each in tenants:
+        anna = row_factories.make_participant(each, f"anna-{each.slug}")
+        row_factories.make_room(row_factories.make_workspace(each), anna)
+    tenant = tenants[1]
+    for name in ("tenants_participant", "rooms_room", "rooms_workspace"):
+        url = reverse(f"admin:{name}_changelist")
+        for given in ("zebra", "ZEBRA", "the zebra", str(tenant.pk)):
+            rows = client.get(url, {"tenant": given}).context["cl"].result_list
+            assert [row.tenant.slug for row in rows] == ["zebra"], (name, given)
+        assert not client.get(url, {"tenant": "nowhere"}).context["cl"].result_list
+    own = sign_in("tenant_admin", tenant=tenant.scaikey_tenant_id)
+    page = own.get(reverse("admin:rooms_room_changelist"))
+    assert 'name="tenant"' not in page.content.decode()
+
+
+def test_fail_unknown_filters_are_named(client: Client) -> None:
+    url = reverse("admin:tenants_participant_changelist")
+    for answer in (client.get(url, {"colour": "1"}), client.post(f"{url}export/csv/?colour=1")):
+        assert answer.status_code == 400
+        assert "The list of people has no filter named colour." in answer.content.decode()
+    invalid = client.get(url, {"tenant__id__exact": "x"}, follow=True)
+    assert "A filter had an invalid value" in invalid.content.decode()

@@ -6,34 +6,53 @@ from typing import Any
 
 import pytest
 
+from scaiwave.site.acts import ActLink
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.formatting import value_text
-from scaiwave.templatetags.scaiwave_admin import labelled, with_numbers
+from scaiwave.templatetags.scaiwave_admin import labelled, with_code, with_numbers, with_primary
 
-ROWS = [
-    [
-        '<th class="field-at"><a href="/">1</a></th>',
-        "<td>1,200</td>",
-        "<td>1.5 s</td>",
-        "<td>1</td>",
-    ],
-    ['<th class="field-at"><a href="/">2</a></th>', "<td>-</td>", "<td>2 KiB</td>", "<td>a</td>"],
+CELLS = [
+    '<th class="field-at"><a href="/">1</a></th>',
+    "<td>1,200</td>",
+    "<td>-</td>",
+    "<td>2</td>",
 ]
 
 
+class FakeList:
+    """A list whose second and third columns are numbers, whatever it shows."""
+
+    list_display = ("at", "events", "size", "name")
+
+    class model_admin:  # noqa: N801 - as Django names it
+        @staticmethod
+        def is_number_column(name: str) -> bool:
+            return name in {"events", "size"}
+
+
 def test_success_columns_of_numbers_are_marked() -> None:
-    headers: list[dict[str, Any]] = [{"text": name} for name in ("at", "events", "size", "name")]
-    marked = with_numbers(headers, ROWS)
+    headers: list[dict[str, Any]] = [{"text": name} for name in FakeList.list_display]
+    marked = with_numbers(headers, FakeList)
     assert [header["is_number"] for header in marked] == [False, True, True, False]
-    cells = list(labelled(ROWS[0], marked))
+    cells = list(labelled(CELLS, marked))
     assert cells[0].startswith('<th data-label="At" class=')
     assert cells[1] == '<td data-label="Events" data-number>1,200</td>'
 
 
-def test_success_a_column_without_values_is_not_marked() -> None:
-    headers: list[dict[str, Any]] = [{"text": "seconds"}]
-    assert not with_numbers(headers, [["<td>-</td>"], ["<td></td>"]])[0]["is_number"]
-    assert not with_numbers(headers, [])[0]["is_number"]
+def test_success_dates_stay_in_one_line() -> None:
+    text = with_code("Due on 2026-11-28 <b>, see `x 2026-11-28`")
+    assert text == (
+        'Due on <span class="nowrap">2026-11-28</span> &lt;b&gt;, see <code>x 2026-11-28</code>'
+    )
+
+
+def test_success_a_destructive_act_is_not_the_first() -> None:
+    suspend, limits = (
+        ActLink("Suspend", "/s", is_destructive=True),
+        ActLink("Limits", "/l", is_destructive=False),
+    )
+    assert with_primary([suspend, limits]) == (limits, [suspend])
+    assert with_primary([suspend]) == (None, [suspend])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from scaiwave.core.errors import InsufficientPermission
 from tenants.accounts.administrators import (
@@ -19,6 +20,7 @@ from tenants.accounts.administrators import (
     reset_administrator_password,
 )
 from tenants.accounts.queries import list_administrators
+from tenants.accounts.sessions import end_sessions
 from tenants.errors import AdministratorNotFound, LastAdministrator, WeakPassword
 from tenants.models import AdminUser, AuditEntry
 from tests.concurrency import run_concurrently
@@ -46,6 +48,9 @@ remove = partial(remove_administrator, operator=HOST_OPERATOR, confirm=agree, no
 reset = partial(
     reset_administrator_password, operator=HOST_OPERATOR, password=lambda: PASSWORD, now=NOW
 )
+
+
+end = partial(end_sessions, operator=HOST_OPERATOR, confirm=agree, now=timezone.now())
 
 
 def make(name: str, **fields: Any) -> AdminUser:
@@ -106,6 +111,61 @@ def test_success_new_password_ends_sessions() -> None:
     assert (entry.action, entry.details) == ("reset-administrator-password", {})
     with pytest.raises(WeakPassword):
         reset(username="anna", password=lambda: "anna")
+
+
+def test_success_sessions_are_listed_and_end_one_by_one_or_all() -> None:
+    anna, root = make("anna"), Client()
+    root.force_login(make("olga"), "django.contrib.auth.backends.ModelBackend")
+    clients = [Client(REMOTE_ADDR=f"203.0.113.{number}") for number in (7, 8, 9)]
+    for client in clients:
+        login = {"username": "anna", "password": "initial password"}
+        assert client.post(reverse("admin:login"), login).status_code == 302
+    result = end(username="anna", dry_run=True)
+    assert result.sentence.startswith("Would end 3 sessions of administrator anna: 203.0.113.9 ")
+    page = root.get(reverse("admin:tenants_adminuser_change", args=[anna.pk])).content.decode()
+    url = reverse("admin:act", args=["admin-end-sessions", anna.pk])
+    choices = root.get(url).context["form"].fields["sessions"].choices
+    for client, (_, text) in zip(reversed(clients), choices, strict=True):
+        assert text.startswith(client.defaults["REMOTE_ADDR"])
+        assert client.defaults["REMOTE_ADDR"] in page
+        assert str(client.session.session_key) not in page + root.get(url).content.decode()
+    assert root.post(url, {"sessions": [choices[0][0]]}).status_code == 302
+    assert [can_see_the_site(client) for client in clients] == [True, True, False]
+    assert end(username="anna").subject["username"] == "anna"
+    assert [can_see_the_site(client) for client in (*clients, root)] == [False] * 3 + [True]
+    assert end(username="anna").sentence == "Administrator anna has no session; nothing changed."
+    details = AuditEntry.objects.filter(action="end-sessions").order_by("id")
+    assert [entry.details for entry in details] == [{"sessions": 1}, {"sessions": 2}]
+
+
+def test_success_people_have_names_and_roles() -> None:
+    root = Client()
+    root.force_login(make("olga"), "django.contrib.auth.backends.ModelBackend")
+    AdminUser.objects.create(username="scaikey:usr_7", scaikey_id="usr_7", first_name="Anna Berg")
+    page = root.get(reverse("admin:tenants_adminuser_changelist")).content.decode()
+    assert "Anna Berg" in page
+    assert "as set in ScaiKey" in page
+    assert "scaikey:usr_7" not in page
+
+
+def test_success_accounts_are_created_and_get_passwords_in_the_site() -> None:
+    root, url = Client(), reverse("admin:act", args=["admin-create-administrator"])
+    root.force_login(make("olga"), "django.contrib.auth.backends.ModelBackend")
+    values = {"username": "carla", "role": "auditor", "password": PASSWORD}
+    differing = root.post(url, {**values, "repeated": "x"})
+    assert "The two passwords differ." in differing.content.decode()
+    assert PASSWORD not in differing.content.decode()
+    assert root.post(url, {**values, "repeated": PASSWORD}).status_code == 302
+    carla = AdminUser.objects.get(username="carla")
+    assert (carla.is_auditor, carla.check_password(PASSWORD)) == (True, True)
+    reset_url = reverse("admin:act", args=["admin-reset-administrator-password", carla.pk])
+    weak = root.post(reset_url, {"password": "carla", "repeated": "carla"})
+    assert weak.status_code == 409
+    assert "Password rejected." in weak.content.decode()
+    new = dict.fromkeys(("password", "repeated"), "x" + PASSWORD)
+    assert root.post(reset_url, new).status_code == 302
+    carla.refresh_from_db()
+    assert carla.check_password("x" + PASSWORD)
 
 
 def test_success_removed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -11,10 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from scaiwave.ids import new_id
-from tenants.models import AdminUser, AuditEntry, Participant
+from tenants.models import AdminUser, AuditEntry, Participant, Role, RoleGrant
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIST = "admin:tenants_participant_changelist"
 SUSPEND = "admin-suspend-participant-names"
 RESUME = "admin-resume-participant-names"
@@ -75,3 +77,29 @@ def test_fail_one_unknown_person_stops_all(client: Client) -> None:
     answer = post(client, SUSPEND, [*people, unknown])
     assert answer.status_code == HTTPStatus.CONFLICT
     assert count_suspended() == 0
+
+
+def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Client) -> None:
+    people = make_people(3)
+    row_factories.make_participant(row_factories.make_tenant("other"), "zoe")
+    Role.objects.create(tenant=people[0].tenant, slug="editors", name="Editors", created_at=NOW)
+    for slug, number, past in (
+        ("role-grant-people", 3, "granted to"),
+        ("role-revoke-people", 0, "revoked from"),
+    ):
+        empty = client.post(
+            reverse("admin:act", args=[slug]), {"chosen": "1", "rows": [p.pk for p in people]}
+        )
+        assert not empty.context["form"].errors
+        asked = post(client, slug, people, role="editors")
+        assert "role editors" in asked.context["question"]
+        done = post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
+        assert f"Role editors {past} 3 people." in client.get(done["Location"]).content.decode()
+        assert RoleGrant.objects.count() == number
+
+
+def test_fail_a_role_is_of_one_tenant(client: Client) -> None:
+    people = [*make_people(1), row_factories.make_participant(row_factories.make_tenant("other"))]
+    answer = post(client, "role-grant-people", people, role="tenant_admin")
+    assert "Select rows of one tenant" in answer.content.decode()
+    assert not RoleGrant.objects.exists()

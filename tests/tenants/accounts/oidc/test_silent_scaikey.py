@@ -12,7 +12,12 @@ from django.test import Client
 from pytest_django import Settings
 
 from scaiwave.core.errors import UpstreamUnreachable
-from scaiwave.web.scaikey_sign_in import FAILURE_SECONDS, MAX_AGE_SECONDS, EndpointCache
+from scaiwave.web.scaikey_sign_in import (
+    FAILURE_SECONDS,
+    LIVE_SECONDS,
+    MAX_AGE_SECONDS,
+    EndpointCache,
+)
 from tests.tenants.accounts.oidc.conftest import ScaiKey, configure
 from tests.tenants.accounts.oidc.test_tokens import begin, finish
 from tests.tenants.silent_scaikey import SilentServer
@@ -71,6 +76,21 @@ def test_success_endpoints_remain_in_use_if_they_can_not_be_renewed(server: Sile
     clock.now += FAILURE_SECONDS
     server.answer_with_endpoints()
     assert cache.get(server.config) is not endpoints
+
+
+def test_fail_no_browser_is_sent_to_a_scaikey_that_is_down(server: SilentServer) -> None:
+    clock = Clock()
+    cache = EndpointCache(clock=clock)
+    server.answer_with_endpoints()
+    endpoints = cache.get(server.config, is_live=True)
+    clock.now += LIVE_SECONDS
+    assert cache.get(server.config, is_live=True) is endpoints
+    server.close()
+    clock.now += 1
+    for _ in range(2):
+        with pytest.raises(UpstreamUnreachable):
+            cache.get(server.config, is_live=True)
+        assert cache.get(server.config) is endpoints
 
 
 def test_fail_the_page_comes_within_seconds_and_names_no_address(

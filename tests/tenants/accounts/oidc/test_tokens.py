@@ -217,7 +217,7 @@ def test_success_a_good_answer_lets_the_person_in(scaikey: ScaiKey) -> None:
     answer = come_back(scaikey, client)
     assert answer.headers["Location"] == "/admin/tenants/tenant/"
     account = AdminUser.objects.get()
-    assert (account.scaikey_id, account.email, str(account)) == (
+    assert (account.scaikey_id, account.email, account.username) == (
         "usr_eve",
         "eve@example.com",
         "scaikey:usr_eve",

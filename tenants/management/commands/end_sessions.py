@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.accounts.sessions import end_sessions
+
+
+class Command(OperatorCommand):
+    words = "admin end-sessions"
+    summary = "End the sessions of an administrator"
+    area, place = "server", 45
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin end-sessions anna",
+        "scaiwave admin end-sessions anna --dry-run",
+    )
+    help = (
+        "End all sessions of an account of the admin site, which must then sign in again. "
+        "--dry-run lists them, with their addresses."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username", help="name of the administrator")
+
+    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
+        result = end_sessions(
+            operator=self.operator,
+            username=username,
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_change(result)
