@@ -39,6 +39,7 @@ from tenants.audit.seal_audit import seal_audit
 from tenants.models import (
     AdminUser,
     Group,
+    Hold,
     Participant,
     Partner,
     Restoration,
@@ -224,6 +225,9 @@ class SampleData:
             limit_code="tenant",
             defaults={"first_seen_at": NOW, "last_seen_at": NOW},
         )[0]
+
+    def make_hold(self) -> Hold:
+        return row_factories.make_hold(self.tenant)
 
     def make_ended_run(self) -> SyncRun:
         return SyncRun.objects.create(

@@ -126,6 +126,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.DailyFigures": _declare(local="day recorded_at tenants members rooms storage_bytes"),
     "tenants.DoctorRun": _declare(derived="id number ran_at operator is_healthy findings"),
     "tenants.Restoration": _declare(local="id number backup backup_at restored_at"),
+    "tenants.Hold": _declare(
+        local="id tenant participant room_id reason placed_by placed_at lift_reason lifted_by "
+        "lifted_at"
+    ),
     "tenants.Notice": _declare(
         local="id topic seen_at reported_at mark attempts attempted_at error"
     ),

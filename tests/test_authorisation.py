@@ -236,6 +236,24 @@ ROWS: dict[VerbPath, Row] = {
             ),
         },
     ),
+    ("admin", "hold", "add"): Row(
+        PLATFORM,
+        lambda sample: ["--tenant", sample.tenant.slug, "--reason", "case"],
+        acts={
+            "admin-hold-add-tenant-slug": ActRow(lambda sample: sample.tenant, REASON),
+            "admin-hold-add-participant-person": ActRow(lambda sample: sample.anna, REASON),
+            "admin-hold-add-room-room": ActRow(lambda sample: sample.room, REASON),
+        },
+    ),
+    ("admin", "hold", "list"): Row(
+        LOOK,
+        lambda sample: ["--tenant", sample.make_hold().tenant.slug],
+    ),
+    ("admin", "hold", "lift"): Row(
+        PLATFORM,
+        lambda sample: [str(sample.make_hold().pk), "--reason", "closed", "--no-input"],
+        acts={"admin-hold-lift": ActRow(lambda sample: sample.make_hold(), REASON)},
+    ),
     ("admin", "suspend-tenant"): Row(
         TENANT,
         lambda sample: [sample.tenant.slug, "--no-input"],

@@ -73,6 +73,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-participant"),
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
+    ("admin", "hold", "lift"),
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
     ("admin", "remove-administrator"),

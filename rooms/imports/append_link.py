@@ -19,7 +19,8 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from rooms.bundle.chain import find_chain, gap_error, open_chain_files
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
@@ -56,6 +57,7 @@ from rooms.imports.intents import clean_up_abandoned, complete_intent, import_in
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import open_seekable
+from rooms.lookup.holds import held_events_q, is_file_held, require_room_not_held
 from rooms.models import Event, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.console.columns import ColumnType
@@ -64,6 +66,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched, execute
 from tenants.audit.record import record_audit
+from tenants.holds.queries import block_new_holds, holds_in_force
 from tenants.lookup.serializers import Row
 
 _IMPORTED_VERSION = 8
@@ -169,7 +172,8 @@ def append_link(
     """Import one increment, from a file that may be a pipe. The options are of `AppendOptions`.
 
     Raises the errors of `import_room`; `BundleChainGap` or `BundleChainOther` if the increment does
-    not follow the imported ones, and `ImportLocalChanges`. Then nothing has changed.
+    not follow the imported ones, `ImportLocalChanges`, and `OnHold` if it changes or deletes what a
+    hold covers. Then nothing has changed: it can be imported once the hold is lifted.
     """
     operator.require(Permission.IMPORT_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
@@ -382,6 +386,7 @@ class _AppendRun:
         result.applied = True
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
+        block_new_holds()
         revalidate_target(self.options.operator, self.options.target)
         self._lock()
         before = self._map_media()
@@ -410,6 +415,16 @@ class _AppendRun:
         if locked is None or locked.links != self.imported.links:
             raise ImportRunning("Another import into this room has just ended.")
         self.room = Room.objects.select_for_update().get(pk=self.room.pk)
+        if self.increment.media_removed:
+            require_room_not_held(self.room, self._describe_effect())
+
+    def _describe_effect(self) -> str:
+        return f"import link {self.result.sequence:,} into room {self.room}, which erases something"
+
+    def _forbid_held(self, events: QuerySet[Event]) -> None:
+        """Raise `OnHold` if one of these events, which would change or go, is on hold."""
+        if holds_in_force().exists() and events.filter(held_events_q()).exists():
+            require_room_not_held(self.room, self._describe_effect())
 
     # Attachments.
 
@@ -454,7 +469,7 @@ class _AppendRun:
             if self._is_trusted and media.scan_status != ScanStatus.INFECTED:
                 media.scan_status = entry.scan_status
                 media.save(update_fields=["scan_status"])
-                if entry.scan_status == ScanStatus.INFECTED:
+                if entry.scan_status == ScanStatus.INFECTED and not is_file_held(media):
                     transaction.on_commit(partial(default_storage.delete, media.storage_name))
         for removed in self.increment.media_removed:
             self._unlink(removed.media_id, removed.name)
@@ -545,6 +560,8 @@ class _AppendRun:
         changed = [key for key, row in rows.items() if self._may_change(row, by_id[key])]
         if not changed:
             return len(absent)
+        for part in batched(changed):
+            self._forbid_held(Event.objects.filter(pk__in=part))
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)
@@ -609,6 +626,7 @@ class _AppendRun:
         while deleted:
             self._removed += len(deleted)
             for keys in batched(deleted):
+                self._forbid_held(Event.objects.filter(pk__in=keys))
                 Event.objects.filter(pk__in=keys).delete()
             # A reaction to a reaction goes with it.
             deleted = self._cut_references({str(key) for key in deleted})
@@ -634,6 +652,7 @@ class _AppendRun:
                     useless.update(found)
                     continue
                 for part in batched(found):
+                    self._forbid_held(Event.objects.filter(pk__in=part))
                     for row in Event.objects.filter(pk__in=part):
                         getattr(row, column).pop(key)
                         row.save(update_fields=[column])
@@ -647,6 +666,9 @@ class _AppendRun:
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
             fqid = sender.previous_fqid or sender.fqid
+            named = KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content"))
+            events = Event.objects.filter(room=self.room).annotate(named=named)
+            self._forbid_held(events.filter(named=fqid))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):
                 if connection.vendor == "postgresql":

@@ -26,6 +26,7 @@ from rooms.views.export_room import require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from tenants.holds.site import add_hold_by
 
 DOWNLOAD_NOTE = (
     "The bundle contains the messages of the room, all or of one period, and the files that were "
@@ -203,6 +204,17 @@ register_act(
         form=ReasonForm,
         is_offered=lambda room: room.state == RoomState.ARCHIVED,
         permission=Permission.MANAGE_TENANTS,
+    )
+)
+register_act(
+    Act(
+        "admin hold add",
+        "Hold",
+        Room,
+        add_hold_by(lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)}),
+        form=ReasonForm,
+        options="--room <room>",
+        get_note=lambda room: "Its events, files and members are kept until the hold is lifted.",
     )
 )
 register_act(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from identity_sync.sync import prune as prune_sync
 from rooms.search import prune as prune_backfills
@@ -23,8 +24,9 @@ from tenants.audit.record import record_audit
 from tenants.audit.seal_audit import record_pruning
 from tenants.audit.triggers import allow_audit_deletion
 from tenants.errors import AuditAgeTooLow, AuditNotSealed
+from tenants.holds.queries import block_new_holds, build_hold_error, holds_in_force
 from tenants.lookup.serializers import Row
-from tenants.models import AuditEntry, AuditSeal, AuditSealPart
+from tenants.models import AuditEntry, AuditSeal, AuditSealPart, Hold
 
 AUDIT = "audit_entries"
 
@@ -131,7 +133,8 @@ def prune(
 
     With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
     only then `confirm` gets a question, and raises if the answer is not yes. These days must be
-    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed and the errors of signing.
+    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed, OnHold if one of them is
+    about a tenant with a hold, and the errors of signing.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     audit_before = _get_audit_before(audit_days, now)
@@ -205,7 +208,17 @@ def _plan_audit(before: datetime) -> Row:
         raise AuditNotSealed(
             f"Audit entries from before {before:%Y-%m-%d} are not sealed. Nothing was deleted."
         )
+    if hold := _find_hold_on(due):
+        raise build_hold_error(hold, f"delete audit entries from before {before:%Y-%m-%d}")
     return _build_row(AUDIT, "audit entries", before, due.count())
+
+
+def _find_hold_on(entries: QuerySet[AuditEntry]) -> Hold | None:
+    """Return a hold in whose tenant one of these acts was. Entries of a day go together or not."""
+    for hold in holds_in_force():
+        if entries.filter(tenant_id=str(hold.tenant_id)).exists():
+            return hold
+    return None
 
 
 def _delete_audit(before: datetime, now: datetime) -> int:
@@ -216,6 +229,8 @@ def _delete_audit(before: datetime, now: datetime) -> int:
     seal = AuditSeal.objects.filter(day__lt=before.date()).order_by("-number").first()
     if seal is None:
         return 0
+    block_new_holds()
+    _plan_audit(before)  # A hold may have been placed while the operator was asked.
     with allow_audit_deletion():
         deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
     AuditSealPart.objects.filter(day__lte=seal.day).delete()

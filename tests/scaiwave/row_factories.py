@@ -48,6 +48,7 @@ from tenants.models import (
     DoctorRun,
     Group,
     GroupMembership,
+    Hold,
     Notice,
     Participant,
     Partner,
@@ -127,6 +128,7 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     RoleGrant.objects.create(
         tenant=tenant, role=role, participant=anna, granted_by="root", created_at=NOW
     )
+    make_hold(tenant, participant=anna)
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
     )
@@ -146,6 +148,11 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     # Not hashed, which would take half a second.
     user = AdminUser.objects.create(username=f"operator{number}", password="pbkdf2$never")
     user.user_permissions.set(Permission.objects.all()[:3])
+
+
+def make_hold(tenant: Tenant, **fields: Any) -> Hold:
+    values = {"reason": "case 26-118", "placed_by": "root", "placed_at": NOW, **fields}
+    return Hold.objects.create(tenant=tenant, **values)
 
 
 def make_pending_removal(
