@@ -463,6 +463,35 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: of_tenant(str(sample.archived_room.pk))(sample),
         acts={"room-reopen": ActRow(lambda sample: sample.archived_room, REASON)},
     ),
+    ("room", "delete"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.archived_room.pk), "--reason", "over", "--yes")(sample),
+        acts={
+            "room-delete": ActRow(lambda sample: sample.archived_room, REASON),
+            "room-delete-now": ActRow(lambda sample: sample.delete_room(), REASON),
+        },
+    ),
+    ("room", "undelete"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.delete_room().pk), "--reason", "needed")(sample),
+        acts={"room-undelete": ActRow(lambda sample: sample.delete_room(), REASON)},
+    ),
+    ("room", "media", "list"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
+    ("room", "media", "remove"): Row(
+        TENANT,
+        lambda sample: of_tenant(
+            str(sample.room.pk), sample.attach_file().name, "--reason", "no", "--yes"
+        )(sample),
+        acts={
+            "room-media-remove": ActRow(lambda sample: sample.attach_file(), REASON),
+            "room-media-remove-now": ActRow(lambda sample: sample.attach_file(), REASON),
+        },
+    ),
+    ("room", "media", "restore"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.room.pk), sample.remove_file().name)(sample),
+        acts={"room-media-restore": ActRow(lambda sample: sample.remove_file())},
+    ),
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),

@@ -84,6 +84,8 @@ DESTRUCTIVE = {
     ("admin", "federation", "peer", "forget"),
     ("role", "delete"),
     ("role", "revoke"),
+    ("room", "delete"),
+    ("room", "media", "remove"),
     ("jobs", "delete"),
     ("jobs", "clear"),
 }

@@ -57,8 +57,8 @@ from rooms.imports.intents import clean_up_abandoned, complete_intent, import_in
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import open_seekable
-from rooms.lookup.holds import held_events_q, is_file_held, require_room_not_held
-from rooms.models import Event, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
+from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -66,7 +66,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched, execute
 from tenants.audit.record import record_audit
-from tenants.holds.queries import block_new_holds, holds_in_force
+from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
 _IMPORTED_VERSION = 8
@@ -287,6 +287,7 @@ class _RoomFinder:
                     tenant=self._target.tenant,
                     manifest_sha256=root,
                     room__workspace=self._target.workspace,
+                    room__deleted_at=None,
                 )
                 .select_related("room")
                 .order_by("-created_at", "-pk")
@@ -414,7 +415,10 @@ class _AppendRun:
         locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
         if locked is None or locked.links != self.imported.links:
             raise ImportRunning("Another import into this room has just ended.")
-        self.room = Room.objects.select_for_update().get(pk=self.room.pk)
+        room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
+        if room is None:
+            raise ImportRefused(f"Room {self.room} was just deleted.")
+        self.room = room
         if self.increment.media_removed:
             require_room_not_held(self.room, self._describe_effect())
 
@@ -423,16 +427,22 @@ class _AppendRun:
 
     def _forbid_held(self, events: QuerySet[Event]) -> None:
         """Raise `OnHold` if one of these events, which would change or go, is on hold."""
-        if holds_in_force().exists() and events.filter(held_events_q()).exists():
+        if contains_held(events):
             require_room_not_held(self.room, self._describe_effect())
 
     # Attachments.
+
+    def _list_media(self) -> list[MediaEntry]:
+        """Return the attachments of the link, except files that were removed from the room here."""
+        removed = RemovedFile.objects.filter(room=self.room).values_list("sha256", flat=True)
+        hashes = frozenset(removed)
+        return [entry for entry in self.bundle.header.media if entry.sha256 not in hashes]
 
     def _list_carried(self) -> list[MediaEntry]:
         """Return the attachments whose bytes are in this link, or nowhere."""
         return [
             entry
-            for entry in self.bundle.header.media
+            for entry in self._list_media()
             if entry.missing is not None or self.bundle.has_media(entry.sha256)
         ]
 
@@ -447,7 +457,7 @@ class _AppendRun:
         A hash alone never links a file: it must be attached to this room already.
         """
         links = RoomMedia.objects.filter(room=self.room)
-        for entry in self.bundle.header.media:
+        for entry in self._list_media():
             same_file = links.filter(media__sha256=entry.sha256).select_related("media").first()
             if same_file is None:
                 continue

@@ -1,5 +1,7 @@
 """Announce the files that an import stores, and delete them if the import fails.
 
+A deletion announces its files in the transaction that deletes their rows, and goes the same way.
+
 An import announces its files in a row (`ImportIntent`) before it stores the first, and holds a
 process lock for that row while it runs; its last transaction deletes the row. A row whose lock is
 free belongs to an interrupted import. A file is deleted only if no other import announces it and no
@@ -73,6 +75,30 @@ def complete_intent(intent: ImportIntent) -> None:
     intent.delete()
 
 
+def announce_deletion(
+    hashes: Collection[str], *, operator: Operator, tenant_id: UUID, now: datetime
+) -> ImportIntent:
+    """Announce files whose rows the transaction deletes. Afterwards call `delete_announced`."""
+    return ImportIntent.objects.create(
+        tenant_id=tenant_id,
+        hashes=sorted(hashes),
+        operator=operator.name,
+        origin=operator.origin,
+        started_at=now,
+        is_deletion=True,
+    )
+
+
+def delete_announced(tenant_id: UUID) -> None:
+    """Delete the files of all announced deletions of a tenant, also of interrupted ones.
+
+    Files that an import has announced or stored meanwhile stay. Raises `MediaVersioned` and the
+    errors of the media store.
+    """
+    for intent in ImportIntent.objects.filter(tenant_id=tenant_id, is_deletion=True):
+        _undo(intent)
+
+
 def clean_up_abandoned(now: datetime) -> int:
     """Delete what interrupted imports left behind, in every tenant; return their number.
 
@@ -123,8 +149,10 @@ def _undo(intent: ImportIntent) -> bool:
         for batch in batched(own):
             rows = Media.objects.filter(tenant_id=intent.tenant_id, sha256__in=batch)
             stored.update(rows.values_list("sha256", flat=True))
+        store = cast(MediaStore, default_storage)
+        delete = store.erase if intent.is_deletion else default_storage.delete
         for sha256 in own - stored:
-            default_storage.delete(get_storage_name(intent.tenant_id, sha256))
+            delete(get_storage_name(intent.tenant_id, sha256))
         intent.delete()
     return True
 

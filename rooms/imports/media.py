@@ -12,15 +12,16 @@ from uuid import UUID
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
+from django.db import connection
 
 from rooms.bundle.format import INFECTED
-from rooms.errors import NOTHING_IMPORTED, BundleDamaged
+from rooms.errors import NOTHING_IMPORTED, BundleDamaged, ImportRunning
 from rooms.lookup.media import exists_with_size
 from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.models.media import get_storage_name
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.files import translate_disk_full
-from scaiwave.core.sql import batched
+from scaiwave.core.sql import batched, execute
 from scaiwave.storage.error_mapping import map_storage_error
 
 if TYPE_CHECKING:
@@ -154,8 +155,17 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
     for batch in batched(sorted(plan.attached)):
         rows = [_build_media(new[key], room.tenant_id, plan, now) for key in batch if key in new]
         Media.objects.bulk_create(rows, ignore_conflicts=True)
+        if connection.vendor == "postgresql":
+            # No one deletes these files until the transaction ends, even if no room has them yet.
+            sql = "SELECT 1 FROM sw_media WHERE tenant_id = %s AND sha256 = ANY(%s) FOR KEY SHARE"
+            execute(sql, [room.tenant_id, batch])
         media = _find_media(room.tenant_id, batch)
         ids.update((each.sha256, str(each.pk)) for each in media)
+    if lost := plan.attached - ids.keys():
+        raise ImportRunning(
+            f"A file of the bundle was just deleted here: {min(lost)}.",
+            fix=f"{NOTHING_IMPORTED} Run the same command again.",
+        )
     for links in batched(_iter_links(plan, ids, room, now)):
         # An increment may list a name again that the room has.
         RoomMedia.objects.bulk_create(links, ignore_conflicts=True)

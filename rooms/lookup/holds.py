@@ -37,6 +37,11 @@ def held_events_q() -> Q:
     return query
 
 
+def contains_held(events: QuerySet[Event]) -> bool:
+    """Whether a hold covers one of these events, without reading them if there are no holds."""
+    return holds_in_force().exists() and events.filter(held_events_q()).exists()
+
+
 def find_hold_on_room(room: Room) -> Hold | None:
     """Return a hold that keeps the room as a whole: on its tenant, on it, or on a participant who
     belongs to it or has written in it."""
@@ -73,7 +78,7 @@ def is_file_held(media: Media) -> bool:
 
 def held_rooms() -> QuerySet[Room]:
     """Return the rooms that are on hold themselves, or with their tenant."""
-    return Room.objects.filter(covers_q(room="pk"))
+    return Room.all_objects.filter(covers_q(room="pk"))
 
 
 def people_of_held_rooms() -> Q:
@@ -91,11 +96,11 @@ def people_of_held_rooms() -> Q:
 
 
 def load_room_names(room_ids: Collection[UUID]) -> Mapping[UUID, str]:
-    return {room.pk: str(room) for room in Room.objects.filter(pk__in=room_ids)}
+    return {room.pk: str(room) for room in Room.all_objects.filter(pk__in=room_ids)}
 
 
 def find_room_id(operator: Operator, name: str, tenant: Tenant) -> UUID:
-    return resolve_room(operator, name, tenant=tenant).pk
+    return resolve_room(operator, name, tenant=tenant, with_deleted=True).pk
 
 
 def _list_held_people() -> list[tuple[str, Hold]]:

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from identity_sync.sync import prune as prune_sync
+from rooms.lifecycle.purge_room import find_due_rooms, purge_due_rooms
+from rooms.lifecycle.remove_media import find_due_files, purge_removed_files
 from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -37,58 +39,71 @@ class Pruner:
 
     `setting` names the number of days to keep them; if `zero_is_never`, 0 keeps them
     without limit. Without a setting, `days` counts. `count` and `delete` take the time
-    before which records are old.
+    before which records are old, `delete` after the operator.
     """
 
     name: str
     title: str
     count: Callable[[datetime], int]
-    delete: Callable[[datetime], int]
+    delete: Callable[[Operator, datetime], int]
     setting: str = ""
     days: int = 0
     zero_is_never: bool = True
 
 
 PRUNERS = (
+    # First, since a media store may fail. They are due at the time that the operator was told.
+    Pruner(
+        "deleted_rooms",
+        "deleted rooms",
+        lambda now: len(find_due_rooms(now)),
+        purge_due_rooms,
+    ),
+    Pruner(
+        "removed_files",
+        "removed files",
+        lambda now: len(find_due_files(now)),
+        purge_removed_files,
+    ),
     Pruner(
         "sessions",
         "expired sessions of the admin site",
         prune_sessions.count_expired_sessions,
-        prune_sessions.delete_expired_sessions,
+        lambda operator, before: prune_sessions.delete_expired_sessions(before),
     ),
     Pruner(
         "failed_sign_ins",
         "failed sign-ins to the admin site",
         prune_sessions.count_failed_sign_ins,
-        prune_sessions.delete_failed_sign_ins,
+        lambda operator, before: prune_sessions.delete_failed_sign_ins(before),
         days=1,  # They count for minutes only; the audit log has them too.
     ),
     Pruner(
         "daily_figures",
         "daily figures of the admin site",
         record_figures.count_old_figures,
-        record_figures.delete_old_figures,
+        lambda operator, before: record_figures.delete_old_figures(before),
         setting="SCAIWAVE_FIGURES_RETENTION_DAYS",
     ),
     Pruner(
         "backfills",
         "finished search backfills",
         prune_backfills.count_old_backfills,
-        prune_backfills.delete_old_backfills,
+        lambda operator, before: prune_backfills.delete_old_backfills(before),
         setting="SCAIWAVE_BACKFILL_RETENTION_DAYS",
     ),
     Pruner(
         "sync_runs",
         "runs of the sync",
         prune_sync.count_old_runs,
-        prune_sync.delete_old_runs,
+        lambda operator, before: prune_sync.delete_old_runs(before),
         setting="SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
     ),
     Pruner(
         "webhook_events",
         "webhooks",
         prune_sync.count_old_webhooks,
-        prune_sync.delete_old_webhooks,
+        lambda operator, before: prune_sync.delete_old_webhooks(before),
         setting="SCAIWAVE_WEBHOOK_RETENTION_DAYS",
         zero_is_never=False,
     ),
@@ -149,7 +164,7 @@ def prune(
             f"before {audit_before:%Y-%m-%d} for good."
         )
     rows = [
-        {**row, "count": row["count"] and pruner.delete(row["cutoff_at"])}
+        {**row, "count": row["count"] and pruner.delete(operator, row["cutoff_at"])}
         for row, pruner in zip(planned, PRUNERS, strict=False)
     ]
     with transaction.atomic():

@@ -23,6 +23,7 @@ from rooms.models import (
     Event,
     ImportIntent,
     Media,
+    RemovedFile,
     Room,
     RoomImport,
     RoomMedia,
@@ -105,6 +106,19 @@ def make_media(tenant: Tenant, text: str = "bytes", **fields: Any) -> Media:
     values = {"mime_type": "image/png", "size": len(text), "scan_status": "clean", **fields}
     values.setdefault("sha256", sha256(text.encode()).hexdigest())
     return Media.objects.create(tenant=tenant, created_at=NOW, **values)
+
+
+def make_removed_file(room: Room, name: str = "removed.png", **fields: Any) -> RemovedFile:
+    media = make_media(room.tenant, name)
+    values = {
+        "media": media,
+        "sha256": media.sha256,
+        "reason": "not allowed",
+        "removed_at": NOW,
+        "purge_at": NOW + timedelta(days=7),
+        **fields,
+    }
+    return RemovedFile.objects.create(tenant=room.tenant, room=room, name=name, **values)
 
 
 def make_row_of_every_model(number: int) -> Tenant:
@@ -195,6 +209,7 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
     RoomMedia.objects.create(
         tenant=tenant, room=lobby, media=make_media(tenant), name="photo.png", created_at=NOW
     )
+    make_removed_file(lobby)
     StreamCounter.objects.create(tenant=tenant, last_position=number + 1)
     ImportIntent.objects.create(tenant=tenant, hashes=["0" * 64], operator="root", started_at=NOW)
     RoomImport.objects.create(

@@ -21,13 +21,14 @@ COLUMNS = (
     Column("media_bytes", "Media", ColumnType.BYTES, optional=True),
     Column("last_event_at", "Last event", ColumnType.TIME, optional=True),
     Column("exportable", "Exportable", ColumnType.FLAG),
+    Column("purge_at", "Deleted on", ColumnType.TIME, optional=True),
 )
 
 
 KEYS = (
     *("id", "name", "alias", "type", "state", "workspace", "workspace_id", "members", "events"),
     *("media_bytes", "last_event_at", "exportable", "reason", "is_public", "is_federated"),
-    *("tenant_id", "creator_id", "created_at", "updated_at"),
+    *("tenant_id", "creator_id", "created_at", "updated_at", "deleted_at", "purge_at"),
 )
 
 
@@ -53,6 +54,7 @@ class Command(ListCommand):
         add("--type", choices=RoomType.values, help="only this type (default all)")
         add("--state", choices=RoomState.values, help="only this state (default all)")
         add("--workspace", help="only rooms of this workspace (slug or ID)")
+        add("--deleted", action="store_true", help="only rooms that wait for their deletion")
         add("--search", metavar="TEXT", help="only rooms with TEXT in their name or alias")
         add(
             "--sort",
@@ -73,6 +75,7 @@ class Command(ListCommand):
             state=options["state"],
             workspace=options["workspace"],
             search=options["search"],
+            deleted=options["deleted"],
             sort=sort,
             reverse=reverse,
             after=options["after"],

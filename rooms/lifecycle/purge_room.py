@@ -1,0 +1,229 @@
+"""Delete the rows and files of a deleted room for good, in batches.
+
+Each batch is a short transaction, in which no hold may cover its rows. Nothing but the rows
+themselves records the progress, so a purge that ends in any way is continued by the next one. The
+row of the room goes last, with the audit entry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.db.models import Count, Q, QuerySet, Sum
+
+from rooms.exports.chain_cache import delete_served
+from rooms.imports.intents import announce_deletion, delete_announced
+from rooms.lookup.holds import contains_held, find_hold_on_room
+from rooms.models import (
+    Event,
+    Media,
+    RemovedFile,
+    Room,
+    RoomMedia,
+    RoomMember,
+    SearchDocument,
+)
+from rooms.search import documents
+from rooms.search.backend import open_index
+from rooms.search.base import SearchIndex
+from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import execute, fetch_one, uuid_param
+from scaiwave.storage.media import MediaStore
+from tenants.audit.record import record_audit
+from tenants.holds.queries import block_new_holds, build_hold_error
+from tenants.lookup.restoration import require_activated
+
+Counts = dict[str, int]
+
+ROWS_PER_BATCH = 50
+MEMBERS_PER_BATCH = 500
+MIN_EVENTS, MAX_EVENTS = 100, 10_000
+TARGET_SECONDS = 0.05
+"""Intended length of a transaction: other writers to an SQLite database wait that long."""
+PAUSE_SECONDS = 0.01
+"""A pause between transactions, in which they get their turn on SQLite."""
+
+
+def find_due_rooms(now: datetime) -> list[Room]:
+    """Return deleted rooms whose grace period has ended and that no hold covers."""
+    due = Room.all_objects.filter(deleted_at__isnull=False, purge_at__lte=now)
+    rooms = due.select_related("tenant").order_by("purge_at", "pk")
+    return [room for room in rooms if find_hold_on_room(room) is None]
+
+
+def purge_due_rooms(operator: Operator, now: datetime) -> int:
+    rooms = find_due_rooms(now)
+    for room in rooms:
+        purge_room(operator=operator, room=room, now=now)
+    return len(rooms)
+
+
+def purge_room(
+    *,
+    operator: Operator,
+    room: Room,
+    now: datetime,
+    progress_factory: ProgressFactory = null_progress_factory,
+) -> None:
+    """Delete everything of a deleted room, and files that no other room has.
+
+    Raises OnHold, and keeps the rest, if a hold is placed meanwhile; ServerRestored,
+    MediaVersioned, and the errors of the media store and the search server.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    require_activated()
+    cast(MediaStore, default_storage).require_erasable()
+    before = _begin(room)
+    # A backfill may be writing documents of the room; later ones leave the room out.
+    documents.wait_for_writers()
+    with open_index() as index, progress_factory("Deleting events") as progress:
+        is_done = False
+        while not is_done:
+            _delete_events(index, room, before["events"], progress)
+            while _delete_files(operator, room, now):
+                delete_announced(room.tenant_id)
+            while _delete_members(room):
+                pass
+            delete_served(room.pk)
+            is_done = _finish(operator, room, now, before)
+
+
+def count_rows(room: Room) -> Counts:
+    """Count what a purge deletes. `files` are those that no other room has."""
+    own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media")) | Q(
+        pk__in=_list_removed(RemovedFile.objects.filter(room=room))
+    )
+    elsewhere = Q(pk__in=RoomMedia.objects.exclude(room=room).values("media"))
+    files = Media.objects.filter(own, ~elsewhere).aggregate(count=Count("pk"), size=Sum("size"))
+    return {
+        "events": Event.objects.filter(room=room).count(),
+        "search_documents": SearchDocument.objects.filter(event__room=room).count(),
+        "members": RoomMember.objects.filter(room=room).count(),
+        "attachments": RoomMedia.objects.filter(room=room).count(),
+        "removed_files": RemovedFile.objects.filter(room=room).count(),
+        "files": files["count"],
+        "file_bytes": files["size"] or 0,
+    }
+
+
+def _list_removed(rows: QuerySet[RemovedFile]) -> QuerySet[Any, Any]:
+    return rows.filter(media__isnull=False).values("media")
+
+
+def _begin(room: Room) -> Counts:
+    """Record that the purge has begun, and return the counts from before its first batch."""
+    counts = count_rows(room)
+    with transaction.atomic():
+        require_not_held(room)
+        locked = Room.all_objects.select_for_update().get(pk=room.pk)
+        locked.deletion = {"counts": counts, **(locked.deletion or {})}
+        locked.save(update_fields=["deletion"])
+    return cast(Counts, locked.deletion["counts"])
+
+
+def require_not_held(room: Room) -> None:
+    """Raises `OnHold`. Until the transaction ends, no hold is placed."""
+    block_new_holds()
+    if hold := find_hold_on_room(room):
+        raise build_hold_error(hold, f"delete what is left of room {room.pk}")
+
+
+def _delete_events(index: SearchIndex, room: Room, total: int, progress: ProgressCallback) -> None:
+    """Delete events from the oldest on, with their documents of the search index."""
+    deleted, after, size = 0, 0, MIN_EVENTS
+    table, room_id = Event._meta.db_table, uuid_param(room.pk)
+    find_last = (
+        f"SELECT max(stream_position) FROM (SELECT stream_position FROM {table} WHERE room_id = %s "
+        "AND stream_position > %s ORDER BY stream_position LIMIT %s) batch"
+    )
+    while (last := fetch_one(find_last, [room_id, after, size])[0]) is not None:
+        started = time.monotonic()
+        index.remove_events(room.tenant_id, room.pk, after, last)
+        batch = Event.objects.filter(room=room, stream_position__gt=after)
+        with transaction.atomic():
+            block_new_holds()
+            if contains_held(batch.filter(stream_position__lte=last)):
+                require_not_held(room)
+            deleted += execute(
+                f"DELETE FROM {table} WHERE room_id = %s AND stream_position > %s "
+                "AND stream_position <= %s",
+                [room_id, after, last],
+            )
+        progress(deleted, max(total, deleted))
+        factor = TARGET_SECONDS / max(time.monotonic() - started, 0.001)
+        after, size = last, min(max(int(size * min(factor, 4)), MIN_EVENTS), MAX_EVENTS)
+        if connection.vendor == "sqlite":
+            time.sleep(PAUSE_SECONDS)
+
+
+def _delete_files(operator: Operator, room: Room, now: datetime) -> bool:
+    """Detach the next files from the room. Return whether there were any."""
+    with transaction.atomic():
+        require_not_held(room)
+        rows: list[RoomMedia | RemovedFile] = [
+            *RoomMedia.objects.filter(room=room).order_by("pk")[:ROWS_PER_BATCH],
+            *RemovedFile.objects.filter(room=room).order_by("pk")[:ROWS_PER_BATCH],
+        ]
+        for row in rows:
+            row.delete()
+        keys = {row.media_id for row in rows if row.media_id is not None}
+        release_files(keys, operator=operator, tenant_id=room.tenant_id, now=now)
+    return bool(rows)
+
+
+def release_files(
+    keys: Collection[UUID], *, operator: Operator, tenant_id: UUID, now: datetime
+) -> None:
+    """Delete the rows of those of these files that no room has any longer, and announce them.
+
+    Call it in the transaction that has detached them, and `delete_announced` after it.
+    """
+    # An import that is attaching one of them ends first. Its rows are visible to the next query.
+    list(Media.objects.select_for_update().filter(pk__in=keys).order_by("sha256"))
+    unused = Media.objects.filter(pk__in=keys).exclude(pk__in=RoomMedia.objects.values("media"))
+    unused = unused.exclude(pk__in=_list_removed(RemovedFile.objects.all()))
+    if hashes := list(unused.values_list("sha256", flat=True)):
+        Media.objects.filter(tenant=tenant_id, sha256__in=hashes).delete()
+        announce_deletion(hashes, operator=operator, tenant_id=tenant_id, now=now)
+
+
+def _delete_members(room: Room) -> bool:
+    with transaction.atomic():
+        require_not_held(room)
+        members = RoomMember.objects.filter(room=room).values_list("pk", flat=True)
+        keys = list(members.order_by("pk")[:MEMBERS_PER_BATCH])
+        RoomMember.objects.filter(pk__in=keys).delete()
+    return bool(keys)
+
+
+def _finish(operator: Operator, room: Room, now: datetime, before: Counts) -> bool:
+    """Delete the room and what little is left; return False if something was added meanwhile."""
+    with transaction.atomic():
+        require_not_held(room)
+        locked = Room.all_objects.select_for_update().filter(pk=room.pk).first()
+        if locked is None:  # Another process has finished.
+            return True
+        after = count_rows(room)
+        if any(after.values()):
+            return False
+        record_audit(
+            operator=operator,
+            action="room purge",
+            subject=locked,
+            tenant=room.tenant,
+            now=now,
+            details={
+                "reason": (locked.deletion or {}).get("reason", ""),
+                "before": before,
+                "after": after,
+            },
+        )
+        locked.delete()
+    return True
