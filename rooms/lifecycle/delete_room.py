@@ -70,15 +70,9 @@ def delete_room(
     if dry_run:
         return _build_change(words, room, dry_run=True)
     events = pluralize(row["events"], "event")
-    confirm(
-        f"This deletes room {room} of {room.tenant.slug} with {events} and its files"
-        + (
-            " for good; this can't be undone."
-            if at_once
-            else f" on {_get_purge_time(now):%Y-%m-%d}."
-        ),
-        str(room),
-    )
+    end = "for good; this can't be undone" if at_once else f"on {_get_purge_time(now):%Y-%m-%d}"
+    what = f"room {room} of {room.tenant.slug} with {events} and its files"
+    confirm(f"This hides and deletes {what} {end}.", str(room))
     with transaction.atomic():
         block_new_holds()
         room = _lock(room)
@@ -173,8 +167,6 @@ def _record(
 def _build_change(
     words: ChangeWords, room: Room, *, changed: bool = False, dry_run: bool = False
 ) -> Change:
-    until = (
-        f"{room.purge_at.astimezone(settings.LOCAL_ZONE):%Y-%m-%d %H:%M}" if room.purge_at else ""
-    )
-    names = {"label": str(room), "until": until}
+    until = room.purge_at and room.purge_at.astimezone(settings.LOCAL_ZONE)
+    names = {"label": str(room), "until": f"{until:%Y-%m-%d %H:%M}" if until else ""}
     return Change(words, load_room_row(room), changed, dry_run, names=names)

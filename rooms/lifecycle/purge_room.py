@@ -89,6 +89,7 @@ def purge_room(
             _delete_events(index, room, before["events"], progress)
             while _delete_files(operator, room, now):
                 delete_announced(room.tenant_id)
+            delete_announced(room.tenant_id)  # what an interrupted purge left
             while _delete_members(room):
                 pass
             delete_served(room.pk)
