@@ -193,7 +193,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
 
 def iter_models() -> list[type[Model]]:
     """Return all models of the suite that have a table of their own."""
-    return [model for name in APPS for model in apps.get_app_config(name).get_models()]
+    models = [model for name in APPS for model in apps.get_app_config(name).get_models()]
+    return [model for model in models if not model._meta.proxy]
 
 
 def get_fields(model: type[Model]) -> dict[str, Field[Any, Any]]:

@@ -476,7 +476,9 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: of_tenant(str(sample.delete_room().pk), "--reason", "needed")(sample),
         acts={"room-undelete": ActRow(lambda sample: sample.delete_room(), REASON)},
     ),
-    ("room", "media", "list"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
+    ("room", "media", "list"): Row(
+        LOOK, lambda sample: of_tenant(str(sample.remove_file().room_id))(sample)
+    ),
     ("room", "media", "remove"): Row(
         TENANT,
         lambda sample: of_tenant(

@@ -138,7 +138,7 @@ def _undo(intent: ImportIntent) -> bool:
 
     The files are deleted first: if that is interrupted, the next cleanup starts again.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=not intent.is_deletion):
         lock_stream(intent.tenant_id)
         if not ImportIntent.objects.filter(pk=intent.pk).exists():
             return False

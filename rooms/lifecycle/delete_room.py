@@ -22,7 +22,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.validators import validate_required_reason
+from tenants.lookup.validators import validate_reason, validate_required_reason
 
 DELETION = ChangeWords(
     "room",
@@ -93,12 +93,12 @@ def undelete_room(
     now: datetime,
     dry_run: bool = False,
 ) -> Change:
-    """Bring back a deleted room before its grace period has ended.
+    """Bring back a deleted room before its grace period has ended. The reason may be empty.
 
     Raises RoomBeingPurged, RoomNotFound, TenantNotFound, AmbiguousName and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    validate_required_reason(reason)
+    validate_reason(reason)
     room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant), with_deleted=True)
     if room.deleted_at is None or dry_run:
         _require_whole(room)
