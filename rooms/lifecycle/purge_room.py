@@ -42,7 +42,8 @@ from tenants.lookup.restoration import require_activated
 
 Counts = dict[str, int]
 
-ROWS_PER_BATCH = 50
+FILES_PER_BATCH = 20
+"""Their bytes are deleted in one transaction, for which imports of the tenant wait."""
 MEMBERS_PER_BATCH = 500
 MIN_EVENTS, MAX_EVENTS = 100, 10_000
 TARGET_SECONDS = 0.05
@@ -168,15 +169,15 @@ def _delete_files(operator: Operator, room: Room, now: datetime) -> bool:
     """Detach the next files from the room. Return whether there were any."""
     with transaction.atomic():
         require_not_held(room)
-        rows: list[RoomMedia | RemovedFile] = [
-            *RoomMedia.objects.filter(room=room).order_by("pk")[:ROWS_PER_BATCH],
-            *RemovedFile.objects.filter(room=room).order_by("pk")[:ROWS_PER_BATCH],
-        ]
-        for row in rows:
-            row.delete()
-        keys = {row.media_id for row in rows if row.media_id is not None}
+        keys, found = set[UUID](), 0
+        for model in (RoomMedia, RemovedFile):
+            rows = model._default_manager.filter(room=room).order_by("pk")
+            batch = dict(rows.values_list("pk", "media")[:FILES_PER_BATCH])
+            model._default_manager.filter(pk__in=batch).delete()
+            keys |= {key for key in batch.values() if key is not None}
+            found += len(batch)
         release_files(keys, operator=operator, tenant_id=room.tenant_id, now=now)
-    return bool(rows)
+    return found > 0
 
 
 def release_files(
