@@ -152,7 +152,7 @@ class Room(models.Model):
         permissions = [("view_content", "Can read the messages of rooms")]
         # For the rooms of a tenant, and for counting the rooms that are not closed.
         indexes = [
-            models.Index(fields=["tenant", "state"], name="sw_rooms_tenant_state"),
+            models.Index(fields=["tenant", "state", "deleted_at"], name="sw_rooms_tenant_state"),
             models.Index(
                 fields=["purge_at"],
                 condition=Q(deleted_at__isnull=False),

@@ -44,8 +44,9 @@ MODELS = (Workspace, WorkspaceMember, Room, RoomMember, Event, Media, RoomMedia)
 OWNERS = {"tenant", "room", "workspace", "participant"}
 """What a row belongs to: with another, it would not be a row of this room."""
 IDS = {"id", "media"}
-REFUSED = {"is_federated", "scope_kind"}
-"""In the bundle so that an import can refuse them; a room with another value is not exported."""
+REFUSED = {"is_federated", "scope_kind", "deleted_at"}
+"""A room with another value is not exported; the first two are in the bundle, so that an import can
+refuse them."""
 CHOICES = {
     "room_type": "public",
     "state": "archived",

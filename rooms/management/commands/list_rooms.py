@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rooms.lookup.rooms import SORTABLE, list_rooms
@@ -21,8 +21,8 @@ COLUMNS = (
     Column("media_bytes", "Media", ColumnType.BYTES, optional=True),
     Column("last_event_at", "Last event", ColumnType.TIME, optional=True),
     Column("exportable", "Exportable", ColumnType.FLAG),
-    Column("purge_at", "Deleted on", ColumnType.TIME, optional=True),
 )
+PURGE_AT = Column("purge_at", "Deleted on", ColumnType.TIME)
 
 
 KEYS = (
@@ -64,6 +64,9 @@ class Command(ListCommand):
             "a leading minus reverses the order: --sort=-events",
         )
         add("--reverse", action="store_true", help="reverse the sort order")
+
+    def get_columns(self, deleted: bool, **options: Any) -> Sequence[Column]:
+        return (*COLUMNS, PURGE_AT) if deleted else COLUMNS
 
     def load_rows(
         self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any
