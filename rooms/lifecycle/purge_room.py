@@ -32,6 +32,7 @@ from rooms.models import (
 from rooms.search import documents
 from rooms.search.backend import open_index
 from rooms.search.base import SearchIndex
+from rooms.search.schema import forget_deleted_words
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute, fetch_one, uuid_param
@@ -48,8 +49,8 @@ MEMBERS_PER_BATCH = 500
 MIN_EVENTS, MAX_EVENTS = 100, 10_000
 TARGET_SECONDS = 0.05
 """Intended length of a transaction: other writers to an SQLite database wait that long."""
-PAUSE_SECONDS = 0.01
-"""A pause between transactions, in which they get their turn on SQLite."""
+PAUSE_SECONDS = 0.025
+"""A pause between transactions on SQLite, whose waiting writers try again after this time."""
 
 
 def find_due_rooms(now: datetime) -> list[Room]:
@@ -94,6 +95,7 @@ def purge_room(
             while _delete_members(room):
                 pass
             delete_served(room.pk)
+            forget_deleted_words()
             is_done = _finish(operator, room, now, before)
 
 
@@ -146,20 +148,21 @@ def _delete_events(index: SearchIndex, room: Room, total: int, progress: Progres
         "AND stream_position > %s ORDER BY stream_position LIMIT %s) batch"
     )
     while (last := fetch_one(find_last, [room_id, after, size])[0]) is not None:
-        started = time.monotonic()
-        index.remove_events(room.tenant_id, room.pk, after, last)
+        index.forget_events(room.tenant_id, room.pk, after, last)
         batch = Event.objects.filter(room=room, stream_position__gt=after)
         with transaction.atomic():
+            started = time.monotonic()  # without the time for which it waited for other writers
             block_new_holds()
             if contains_held(batch.filter(stream_position__lte=last)):
                 require_not_held(room)
+            documents.delete_of_room(room.tenant_id, room.pk, after, last)
             deleted += execute(
                 f"DELETE FROM {table} WHERE room_id = %s AND stream_position > %s "
                 "AND stream_position <= %s",
                 [room_id, after, last],
             )
+            factor = TARGET_SECONDS / max(time.monotonic() - started, 0.001)
         progress(deleted, max(total, deleted))
-        factor = TARGET_SECONDS / max(time.monotonic() - started, 0.001)
         after, size = last, min(max(int(size * min(factor, 4)), MIN_EVENTS), MAX_EVENTS)
         if connection.vendor == "sqlite":
             time.sleep(PAUSE_SECONDS)

@@ -116,10 +116,9 @@ _OF_ROOM = f"""
 """
 
 
-def delete_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> int:
-    """Delete the documents of a room's events at these positions; return how many."""
-    params = [uuid_param(tenant_id), uuid_param(room_id), after, through]
-    return execute(f"DELETE {_OF_ROOM}", params)
+def delete_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
+    """Delete the documents of a room's events at these positions."""
+    execute(f"DELETE {_OF_ROOM}", [uuid_param(tenant_id), uuid_param(room_id), after, through])
 
 
 def get_events_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> list[UUID]:

@@ -78,9 +78,10 @@ class WeaviateIndex:
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
 
-    def remove_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> int:
+    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
         event_ids = documents.get_events_of_room(tenant_id, room_id, after, through)
-        return sum(self._remove(tenant_id, batch) for batch in batched(event_ids, BATCH_SIZE))
+        for batch in batched(event_ids, BATCH_SIZE):
+            self._remove(tenant_id, batch)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0

@@ -210,6 +210,8 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         tenant=tenant, room=lobby, media=make_media(tenant), name="photo.png", created_at=NOW
     )
     make_removed_file(lobby)
+    deletion = {"purge_at": NOW + timedelta(days=7), "deletion": {"reason": "over"}}
+    make_room(workspace, anna, f"Deleted {number}", deleted_at=NOW, **deletion)
     StreamCounter.objects.create(tenant=tenant, last_position=number + 1)
     ImportIntent.objects.create(tenant=tenant, hashes=["0" * 64], operator="root", started_at=NOW)
     RoomImport.objects.create(

@@ -17,7 +17,7 @@ from tests.web_process import build_environment, run_python
 pytestmark = pytest.mark.once
 
 KILLS = 12 if NIGHTLY else 3
-EVENTS, FILES, MEMBERS = 3000, 45, 1200
+EVENTS, FILES = 300, 60
 PLANTED = [f"planted{number:02}quartz" for number in range(50)]
 # The name of the room is the first one, which the audit log keeps.
 FILL = f"""
@@ -99,8 +99,7 @@ def test_success_killed_in_each_phase_and_nothing_remains(
     words = ("room", "delete", room, "--tenant", "acme", "--reason", "over", "--now", "--yes")
     for fraction in [chance.random() for _ in range(KILLS)]:
         kill(words, database, fraction)
-        other = [row for row in list_counts(database, "other").items() if row not in COUNTS.items()]
-        assert other == []
+        assert list_counts(database, "other") == COUNTS
     ended = run_scaiwave(*words)
     if ended.code:  # It had just ended when it was killed.
         assert "SW_ROOM_NOT_FOUND" in ended.err
