@@ -109,22 +109,25 @@ def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
     return [to_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
 
 
-_OF_ROOM = f"""
-    FROM {TABLE} WHERE tenant_id = %s AND event_id IN (
-        SELECT id FROM sw_events WHERE room_id = %s AND stream_position > %s
-        AND stream_position <= %s)
-"""
-
-
 def delete_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
     """Delete the documents of a room's events at these positions."""
-    execute(f"DELETE {_OF_ROOM}", [uuid_param(tenant_id), uuid_param(room_id), after, through])
+    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
+    execute(f"DELETE {of_room}", params)
 
 
 def get_events_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> list[UUID]:
     """Return the ids of a room's events at these positions that have a document."""
-    params = [uuid_param(tenant_id), uuid_param(room_id), after, through]
-    return [to_uuid(row[0]) for row in fetch(f"SELECT event_id {_OF_ROOM}", params)]
+    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
+    return [to_uuid(row[0]) for row in fetch(f"SELECT d.event_id {of_room}", params)]
+
+
+def _of_room_sql(tenant_id: UUID, room_id: UUID, after: int, through: int) -> tuple[str, list[Any]]:
+    events = f"SELECT e.id FROM sw_events e WHERE e.room_id = %s AND {_EVENTS_IN_RANGE}"
+    positions = [uuid_param(tenant_id), after, through]
+    return (
+        f"FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND d.event_id IN ({events})",
+        [*positions, uuid_param(room_id), *positions],
+    )
 
 
 def wait_for_writers() -> None:
