@@ -47,7 +47,7 @@ FILES_PER_BATCH = 20
 """Their bytes are deleted in one transaction, for which imports of the tenant wait."""
 MEMBERS_PER_BATCH = 500
 MIN_EVENTS, MAX_EVENTS = 100, 10_000
-TARGET_SECONDS = 0.05
+TARGET_SECONDS = 0.04
 """Intended length of a transaction: other writers to an SQLite database wait that long."""
 PAUSE_SECONDS = 0.025
 """A pause between transactions on SQLite, whose waiting writers try again after this time."""
@@ -163,7 +163,7 @@ def _delete_events(index: SearchIndex, room: Room, total: int, progress: Progres
             )
             factor = TARGET_SECONDS / max(time.monotonic() - started, 0.001)
         progress(deleted, max(total, deleted))
-        after, size = last, min(max(int(size * min(factor, 4)), MIN_EVENTS), MAX_EVENTS)
+        after, size = last, min(max(int(size * min(factor, 2)), MIN_EVENTS), MAX_EVENTS)
         if connection.vendor == "sqlite":
             time.sleep(PAUSE_SECONDS)
 

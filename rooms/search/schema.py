@@ -11,6 +11,7 @@ million inserts takes twice as long (`scripts/bench search`).
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -33,7 +34,7 @@ _FOLDED_BODY = (
 _SEPARATOR_CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
 LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED_BODY}, '[{_SEPARATOR_CLASS}]', ' ', 'g'))"
 
-PAGES_PER_MERGE = 500
+PAGES_PER_MERGE, MERGE_PAUSE_SECONDS = 100, 0.01
 TOKENIZER = "unicode61 remove_diacritics 2"
 _CREATE_FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
@@ -122,6 +123,7 @@ def forget_deleted_words() -> None:
     while changes + 1 < (changes := int(fetch_one("SELECT total_changes()")[0])):
         _execute(connection, f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('merge', {pages})")
         pages = PAGES_PER_MERGE
+        time.sleep(MERGE_PAUSE_SECONDS)  # so that other writers get their turn
 
 
 def _create_word_index() -> None:
