@@ -20,7 +20,7 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.fields.json import KeyTextTransform
 
 from rooms.bundle.chain import find_chain, gap_error, open_chain_files
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
@@ -57,7 +57,12 @@ from rooms.imports.intents import clean_up_abandoned, complete_intent, import_in
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import open_seekable
-from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
+from rooms.lookup.holds import (
+    contains_held,
+    imported_from_q,
+    is_file_held,
+    require_room_not_held,
+)
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.console.columns import ColumnType
@@ -676,9 +681,7 @@ class _AppendRun:
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
             fqid = sender.previous_fqid or sender.fqid
-            named = KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content"))
-            events = Event.objects.filter(room=self.room).annotate(named=named)
-            self._forbid_held(events.filter(named=fqid))
+            self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):
                 if connection.vendor == "postgresql":

@@ -90,9 +90,9 @@ def announce_deletion(
 
 
 def delete_announced(tenant_id: UUID) -> None:
-    """Delete the files of all announced deletions of a tenant, also of interrupted ones.
+    """Delete the files of all announced deletions of a tenant, including interrupted ones.
 
-    Files that an import has announced or stored meanwhile stay. Raises `MediaVersioned` and the
+    Files that an import has announced or stored since stay. Raises `MediaVersioned` and the
     errors of the media store.
     """
     for intent in ImportIntent.objects.filter(tenant_id=tenant_id, is_deletion=True):

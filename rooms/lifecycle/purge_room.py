@@ -44,10 +44,10 @@ from tenants.lookup.restoration import require_activated
 Counts = dict[str, int]
 
 FILES_PER_BATCH = 20
-"""Their bytes are deleted in one transaction, for which imports of the tenant wait."""
+"""Imports of the tenant wait while the bytes of so many are deleted."""
 MEMBERS_PER_BATCH = 500
 MIN_EVENTS, MAX_EVENTS = 100, 10_000
-TARGET_SECONDS = 0.04
+TARGET_SECONDS = {"sqlite": 0.04, "postgresql": 0.2}
 """Intended length of a transaction: other writers to an SQLite database wait that long."""
 PAUSE_SECONDS = 0.025
 """A pause between transactions on SQLite, whose waiting writers try again after this time."""
@@ -76,7 +76,7 @@ def purge_room(
 ) -> None:
     """Delete everything of a deleted room, and files that no other room has.
 
-    Raises OnHold, and keeps the rest, if a hold is placed meanwhile; ServerRestored,
+    Raises OnHold, and keeps the rest, if a hold is placed before its end; ServerRestored,
     MediaVersioned, and the errors of the media store and the search server.
     """
     operator.require(Permission.MANAGE_TENANTS)
@@ -100,7 +100,7 @@ def purge_room(
 
 
 def count_rows(room: Room) -> Counts:
-    """Count what a purge deletes. `files` are those that no other room has."""
+    """Count what a purge deletes. No other room has `files`."""
     own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media")) | Q(
         pk__in=_list_removed(RemovedFile.objects.filter(room=room))
     )
@@ -151,7 +151,7 @@ def _delete_events(index: SearchIndex, room: Room, total: int, progress: Progres
         index.forget_events(room.tenant_id, room.pk, after, last)
         batch = Event.objects.filter(room=room, stream_position__gt=after)
         with transaction.atomic():
-            started = time.monotonic()  # without the time for which it waited for other writers
+            started = time.monotonic()  # without the wait for other writers
             block_new_holds()
             if contains_held(batch.filter(stream_position__lte=last)):
                 require_not_held(room)
@@ -161,7 +161,7 @@ def _delete_events(index: SearchIndex, room: Room, total: int, progress: Progres
                 "AND stream_position <= %s",
                 [room_id, after, last],
             )
-            factor = TARGET_SECONDS / max(time.monotonic() - started, 0.001)
+            factor = TARGET_SECONDS[connection.vendor] / max(time.monotonic() - started, 0.001)
         progress(deleted, max(total, deleted))
         after, size = last, min(max(int(size * min(factor, 2)), MIN_EVENTS), MAX_EVENTS)
         if connection.vendor == "sqlite":
@@ -177,7 +177,7 @@ def _delete_files(operator: Operator, room: Room, now: datetime) -> bool:
             rows = model._default_manager.filter(room=room).order_by("pk")
             batch = dict(rows.values_list("pk", "media")[:FILES_PER_BATCH])
             model._default_manager.filter(pk__in=batch).delete()
-            keys |= {key for key in batch.values() if key is not None}
+            keys |= set(filter(None, batch.values()))
             found += len(batch)
         release_files(keys, operator=operator, tenant_id=room.tenant_id, now=now)
     return found > 0
@@ -186,7 +186,7 @@ def _delete_files(operator: Operator, room: Room, now: datetime) -> bool:
 def release_files(
     keys: Collection[UUID], *, operator: Operator, tenant_id: UUID, now: datetime
 ) -> None:
-    """Delete the rows of those of these files that no room has any longer, and announce them.
+    """Delete the rows of files that no room has any longer, and announce the files.
 
     Call it in the transaction that has detached them, and `delete_announced` after it.
     """
@@ -209,7 +209,7 @@ def _delete_members(room: Room) -> bool:
 
 
 def _finish(operator: Operator, room: Room, now: datetime, before: Counts) -> bool:
-    """Delete the room and what little is left; return False if something was added meanwhile."""
+    """Delete the room and what little is left; return False if something was added."""
     with transaction.atomic():
         require_not_held(room)
         locked = Room.all_objects.select_for_update().filter(pk=room.pk).first()

@@ -25,6 +25,11 @@ _IMPORTED_FQID = Coalesce(
 )
 
 
+def imported_from_q(fqids: Collection[str]) -> Q:
+    """Match imported events of senders with these addresses."""
+    return Q(In(_IMPORTED_FQID, list(fqids)))
+
+
 def held_events_q() -> Q:
     """Match events that a hold covers: on their tenant, on their room, or on who has sent them.
 
@@ -33,7 +38,7 @@ def held_events_q() -> Q:
     """
     query = covers_q(room="room", person="sender")
     if fqids := [fqid for fqid, _ in _list_held_people()]:
-        query |= Q(In(_IMPORTED_FQID, fqids))
+        query |= imported_from_q(fqids)
     return query
 
 
@@ -60,7 +65,7 @@ def find_hold_on_room(room: Room) -> Hold | None:
     )
     if found:
         return next(hold for hold in holds if hold.participant_id == found)
-    imported = events.filter(In(_IMPORTED_FQID, list(people))).order_by()
+    imported = events.filter(imported_from_q(people)).order_by()
     fqid = imported.values_list(_IMPORTED_FQID, flat=True).first()
     return people.get(fqid) if fqid else None
 

@@ -86,7 +86,7 @@ INCOGNITO_SCOPE = "incognito"
 
 
 class PresentRooms(models.Manager["Room"]):
-    """All rooms but those that wait for their deletion, which exist nowhere else."""
+    """All rooms except deleted ones, which only wait for the end of their grace period."""
 
     def get_queryset(self) -> models.QuerySet[Room]:
         return super().get_queryset().filter(deleted_at=None)

@@ -131,7 +131,7 @@ def _of_room_sql(tenant_id: UUID, room_id: UUID, after: int, through: int) -> tu
 
 
 def wait_for_writers() -> None:
-    """Wait for statements that write documents: those that begin later see what is committed."""
+    """Wait for statements that write documents. Later ones see what is committed by now."""
     with transaction.atomic():
         lock_in_transaction(LOCK)
 

@@ -178,7 +178,7 @@ class DeletedRoomAdmin(ReadOnlyAdmin):
 
 
 class RoomRowAdmin(ReadOnlyAdmin):
-    """Rows of rooms; those of deleted rooms are not shown."""
+    """Rows of rooms; rows of deleted rooms are not shown."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).exclude(room__in=DeletedRoom.objects.values("pk"))

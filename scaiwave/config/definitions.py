@@ -213,7 +213,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_DELETION_GRACE_DAYS",
-        "Days for which deleted rooms and removed files can be brought back.",
+        "Days until deleted rooms and removed files are deleted for good.",
         "7",
         type="int",
     ),

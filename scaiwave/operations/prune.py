@@ -52,7 +52,7 @@ class Pruner:
 
 
 PRUNERS = (
-    # First, since a media store may fail. They are due at the time that the operator was told.
+    # First, since a media store may fail. Each has its own time.
     Pruner(
         "deleted_rooms",
         "deleted rooms",

@@ -2,7 +2,8 @@
 
 In each round one room is deleted by `scaiwave room delete --now`, and another one of the same size
 by DELETE statements for its documents of the search index, events, attachments and members, in one
-transaction. Meanwhile another tenant's row is written again and again: its longest wait counts.
+transaction. At the same time another tenant's row is written again and again: the longest wait
+counts.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def validate_reason(reason: str) -> None:
 
 
 def validate_required_reason(reason: str) -> None:
-    """Raises `InvalidName`, also for an empty reason."""
+    """Raises `InvalidName`, which an empty reason causes too."""
     validate_reason(reason)
     if not reason:
         raise InvalidName("A reason is required.", fix="Pass --reason with the reason.")

@@ -11,7 +11,7 @@ class Hold(models.Model):
     """Keeps what it covers from being deleted or erased, until it is lifted.
 
     It is of a tenant, of one participant or of one room; `tenants.holds.queries` defines what each
-    covers. The room is no reference, since rooms are of an upper app and a lifted hold outlives its
+    covers. The room is not a foreign key: rooms are of an upper app, and a lifted hold outlives its
     room. Lifted holds stay as a record.
     """
 

@@ -65,8 +65,8 @@ class Command(ListCommand):
         )
         add("--reverse", action="store_true", help="reverse the sort order")
 
-    def get_columns(self, deleted: bool, **options: Any) -> Sequence[Column]:
-        return (*COLUMNS, PURGE_AT) if deleted else COLUMNS
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return (*COLUMNS, PURGE_AT) if options["deleted"] else COLUMNS
 
     def load_rows(
         self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any

@@ -191,9 +191,9 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
 @pytest.mark.parametrize("level", ["tenant", "room"])
 def test_fail_erasure_under_a_hold_waits(pair: Copy, level: str, act: str) -> None:
     """What the link only adds is imported, and the rest once the hold is lifted."""
-    subject = {"tenant": pair.home.tenant.slug}
-    subject |= {"room": str(pair.room.pk)} if level == "room" else {}
-    add_hold(operator=HOST_OPERATOR, reason="case", now=START, **subject)
+    room = str(pair.room.pk) if level == "room" else None
+    tenant = pair.home.tenant.slug
+    add_hold(operator=HOST_OPERATOR, reason="case", now=START, tenant=tenant, room=room)
     pair.life.do("add", 0, {"content": {"body": "new"}})
     assert pair.append(pair.end_day()).added == 1
     pair.life.do(act, 0, {"content": {"body": "other"}, "text": "Other"})

@@ -119,9 +119,9 @@ def test_success_hidden_at_once_and_brought_back(room: Room) -> None:
             run_command(command, str(room.pk), "--tenant", "acme")
     deleted = json.loads(run_command("list_rooms", "--tenant", "acme", "--deleted", "--json"))
     assert [row["id"] for row in deleted["rooms"]] == [str(room.pk)]
-    words = ("undelete_room", str(room.pk), "--tenant", "acme", "--reason", "needed")
-    assert run_command(*words) == "Room Launch is back, archived.\n"
-    assert run_command(*words).endswith("is not deleted; nothing changed.\n")
+    undelete = ("undelete_room", str(room.pk), "--tenant", "acme", "--reason", "needed")
+    assert run_command(*undelete) == "Room Launch is back, archived.\n"
+    assert run_command(*undelete).endswith("is not deleted; nothing changed.\n")
     assert len(json.loads(run_command("search_rooms", "Launch", "--json"))["messages"]) == 20
     assert run_prune() == {}
     assert Event.objects.count() == 30
@@ -179,7 +179,7 @@ def test_fail_now_without_the_name(room: Room) -> None:
 
 def test_fail_on_hold_at_each_level(room: Room) -> None:
     """A hold that is placed in the grace period or in the middle of a purge stops it."""
-    hold = {"operator": HOST_OPERATOR, "reason": "case", "now": NOW}
+    hold: dict[str, Any] = {"operator": HOST_OPERATOR, "reason": "case", "now": NOW}
     add_hold(participant=str(room.creator_id), **hold)
     with pytest.raises(ParticipantOnHold):
         delete(room)

@@ -111,7 +111,12 @@ def make_place(writers: list[tuple[int, int]]) -> Place:
 
 
 def do(place: Place, act: str, which: int) -> None:
-    room = {"tenant": place.tenant.slug, "reason": "over", "now": NOW, "operator": HOST_OPERATOR}
+    room: dict[str, Any] = {
+        "tenant": place.tenant.slug,
+        "reason": "over",
+        "now": NOW,
+        "operator": HOST_OPERATOR,
+    }
     if act == "purge":
         purge_participant(
             operator=HOST_OPERATOR,
