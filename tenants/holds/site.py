@@ -24,7 +24,6 @@ class HoldAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.TENANTS
     list_display = ("placed_at", "tenant", "participant", "room_id", "reason", "lifted_at")
-    list_filter = (("lifted_at", admin.EmptyFieldListFilter),)
     list_select_related = ("tenant", "participant")
     search_fields = ("id", "room_id")
     search_help_text = "Search by ID of a hold, participant or room."

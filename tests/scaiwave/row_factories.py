@@ -109,7 +109,7 @@ def make_media(tenant: Tenant, text: str = "bytes", **fields: Any) -> Media:
 
 
 def make_removed_file(room: Room, name: str = "removed.png", **fields: Any) -> RemovedFile:
-    media = make_media(room.tenant, name)
+    media = fields.pop("media", None) or make_media(room.tenant, name)
     values = {
         "media": media,
         "sha256": media.sha256,
@@ -209,9 +209,9 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
     RoomMedia.objects.create(
         tenant=tenant, room=lobby, media=make_media(tenant), name="photo.png", created_at=NOW
     )
-    make_removed_file(lobby)
     deletion = {"purge_at": NOW + timedelta(days=7), "deletion": {"reason": "over"}}
     make_room(workspace, anna, f"Deleted {number}", deleted_at=NOW, **deletion)
+    make_removed_file(lobby, media=Media.objects.get(tenant=tenant))
     StreamCounter.objects.create(tenant=tenant, last_position=number + 1)
     ImportIntent.objects.create(tenant=tenant, hashes=["0" * 64], operator="root", started_at=NOW)
     RoomImport.objects.create(
