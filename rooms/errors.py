@@ -49,6 +49,28 @@ class RoomClosed(RefusedError):
     fix = "To continue the conversation, export the room and import it as a new one."
 
 
+class RoomNotArchived(RefusedError):
+    """An open room can't be deleted, so that no one is writing in it."""
+
+    code = "SW_ROOM_NOT_ARCHIVED"
+    fix = "Run `scaiwave room archive` first, or add --archive."
+
+
+class RoomBeingPurged(RefusedError):
+    """The grace period of the deleted room has ended and its rows are being deleted, so it can't
+    be brought back."""
+
+    code = "SW_ROOM_BEING_PURGED"
+    fix = "Restore a backup on another server, export the room there, and import it here."
+
+
+class FileNotInRoom(NotFoundError):
+    """The room has no such file, or its bytes are already deleted."""
+
+    code = "SW_ROOM_FILE_NOT_FOUND"
+    fix = "Run `scaiwave room media list` to see the files of a room with their IDs."
+
+
 class WorkspaceForbidden(PermissionDenied):
     """The participant of an import is not an active owner or editor of the workspace."""
 

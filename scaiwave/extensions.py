@@ -15,7 +15,7 @@ from uuid import UUID
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from django.db.models import Model, QuerySet
+    from django.db.models import Model, Q, QuerySet
 
     from scaiwave.config import Configuration
     from scaiwave.core.errors import NotRegistered
@@ -57,6 +57,24 @@ class ParticipantChanges(Protocol):
     """Changes of a participant for show-participant, newest first."""
 
     def __call__(self, participant_id: UUID, /) -> Sequence[Mapping[str, Any]]: ...
+
+
+class HeldPeopleSource(Protocol):
+    """A condition on participants: those whose rows a hold on a room covers."""
+
+    def __call__(self) -> Q: ...
+
+
+class RoomNames(Protocol):
+    """The names of rooms; a deleted one has none."""
+
+    def __call__(self, room_ids: Collection[UUID], /) -> Mapping[UUID, str]: ...
+
+
+class RoomFinder(Protocol):
+    """The ID of the room that an operator names, even if it is about to be deleted."""
+
+    def __call__(self, operator: Operator, name: str, tenant: Any, /) -> UUID: ...
 
 
 class RoleUses(Protocol):
@@ -241,6 +259,11 @@ TENANT_REMOVALS: Extension[TenantRemovals] = Extension(
 PARTICIPANT_CHANGES: Extension[ParticipantChanges] = Extension(
     "identity_sync.reports.runs.find_changes_of_participant"
 )
+PEOPLE_OF_HELD_ROOMS: Extension[HeldPeopleSource] = Extension(
+    "rooms.lookup.holds.people_of_held_rooms"
+)
+ROOM_NAMES: Extension[RoomNames] = Extension("rooms.lookup.holds.load_room_names")
+ROOM_FINDER: Extension[RoomFinder] = Extension("rooms.lookup.holds.find_room_id")
 ROLE_USES: Extension[RoleUses] = Extension("rooms.lookup.tenant_stats.rooms_using_role")
 PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("rooms.messages.erase_senders.erase_senders"),

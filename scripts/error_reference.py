@@ -43,7 +43,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Sync", ("SYNC_",)),
     (
         "Tenants, people and roles",
-        ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_"),
+        ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_", "HOLD_"),
     ),
     (
         "Rooms and search",

@@ -13,6 +13,7 @@ DomainError
 └── WeakPassword              the password breaks a rule
 NotFoundError
 ├── TenantNotFound, PartnerNotFound, ParticipantNotFound, GroupNotFound, RoleNotFound
+├── HoldNotFound              no hold has this ID
 ├── AdministratorNotFound     no account of the admin site has this name
 ├── ScaiKeyTenantNotFound     ScaiKey has no such tenant
 └── ModelMissing              ScaiGrid does not list a configured model
@@ -32,6 +33,8 @@ RefusedError
 ├── AuditNotSealed            entries to be deleted are not sealed yet
 ├── ServerRestored            this server was restored and is not activated
 ├── LastAdministrator         no administrator could sign in
+├── OnHold                    a hold forbids it
+│   └── TenantOnHold, ParticipantOnHold, RoomOnHold
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
 └── ManagedByScaiKey          ScaiKey manages this field of the tenant or partner
@@ -103,6 +106,38 @@ class GroupNotFound(NotFoundError):
     code = "SW_GROUP_NOT_FOUND"
     FIX = "Run `scaiwave admin list-groups --tenant {}` to see a tenant's groups."
     fix = FIX.format("<slug>")
+
+
+class HoldNotFound(NotFoundError):
+    """No hold has this ID."""
+
+    code = "SW_HOLD_NOT_FOUND"
+    fix = "Run `scaiwave admin hold list --lifted` to see all holds with their IDs."
+
+
+class OnHold(RefusedError):
+    """A hold covers what would be deleted or erased; `details` has its ID."""
+
+
+class TenantOnHold(OnHold):
+    """The tenant is on hold: nothing of its rooms and people may be deleted or erased."""
+
+    code = "SW_TENANT_ON_HOLD"
+    fix = "Run `scaiwave admin hold list` to see the hold. Lift it only if it has ended."
+
+
+class ParticipantOnHold(OnHold):
+    """A participant is on hold: their row and their messages may not be deleted or erased."""
+
+    code = "SW_PARTICIPANT_ON_HOLD"
+    fix = TenantOnHold.fix
+
+
+class RoomOnHold(OnHold):
+    """A room is on hold: its events, files and members may not be deleted or erased."""
+
+    code = "SW_ROOM_ON_HOLD"
+    fix = TenantOnHold.fix
 
 
 class ScaiKeyTenantNotFound(NotFoundError):

@@ -22,7 +22,15 @@ from federation.models import KnownPeer, ServerKey
 from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
-from rooms.models import Room, RoomState, WorkspaceMember
+from rooms.models import (
+    DeletedRoom,
+    Media,
+    RemovedFile,
+    Room,
+    RoomMedia,
+    RoomState,
+    WorkspaceMember,
+)
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.backup.manifest import (
@@ -41,6 +49,7 @@ from tenants.audit.seal_audit import seal_audit
 from tenants.models import (
     AdminUser,
     Group,
+    Hold,
     Participant,
     Partner,
     Restoration,
@@ -226,6 +235,29 @@ class SampleData:
             limit_code="tenant",
             defaults={"first_seen_at": NOW, "last_seen_at": NOW},
         )[0]
+
+    def make_hold(self) -> Hold:
+        return row_factories.make_hold(self.tenant)
+
+    def delete_room(self) -> DeletedRoom:
+        Room.all_objects.filter(pk=self.archived_room.pk).update(
+            deleted_at=NOW, purge_at=NOW + timedelta(days=36500), deletion={"reason": "over"}
+        )
+        return DeletedRoom.objects.get()
+
+    def attach_file(self) -> RoomMedia:
+        media = Media.objects.filter(tenant=self.tenant).first()
+        return RoomMedia.objects.get_or_create(
+            tenant=self.tenant,
+            room=self.room,
+            media=media or row_factories.make_media(self.tenant),
+            name="photo.png",
+            defaults={"created_at": NOW},
+        )[0]
+
+    def remove_file(self) -> RemovedFile:
+        removed = RemovedFile.objects.first()
+        return removed or row_factories.make_removed_file(self.room)
 
     def make_ended_run(self) -> SyncRun:
         return SyncRun.objects.create(

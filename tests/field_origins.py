@@ -41,7 +41,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "rooms.Room": _declare(
         carried="id workspace creator room_type state name topic room_alias is_public "
         "is_federated scope_kind visibility read_role_slugs created_at",
-        local="tenant updated_at",
+        local="tenant updated_at deleted_at purge_at deletion",
     ),
     "rooms.RoomMember": _declare(
         local="id tenant room participant membership power_level joined_at notification_mode"
@@ -58,7 +58,12 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         carried="media name", local="id tenant room source_media_id created_at"
     ),
     "rooms.StreamCounter": _declare(local="tenant last_position"),
-    "rooms.ImportIntent": _declare(local="id tenant hashes operator origin started_at"),
+    "rooms.ImportIntent": _declare(
+        local="id tenant hashes operator origin started_at is_deletion"
+    ),
+    "rooms.RemovedFile": _declare(
+        local="id tenant room media sha256 name source_media_id reason removed_at purge_at"
+    ),
     "rooms.RoomImport": _declare(
         local="id tenant room manifest_sha256 source_room_id source_server_name operator "
         "created_at links tip_exported_at tip_events tip_room"
@@ -126,6 +131,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.DailyFigures": _declare(local="day recorded_at tenants members rooms storage_bytes"),
     "tenants.DoctorRun": _declare(derived="id number ran_at operator is_healthy findings"),
     "tenants.Restoration": _declare(local="id number backup backup_at restored_at"),
+    "tenants.Hold": _declare(
+        local="id tenant participant room_id reason placed_by placed_at lift_reason lifted_by "
+        "lifted_at"
+    ),
     "tenants.Notice": _declare(
         local="id topic seen_at reported_at mark attempts attempted_at error"
     ),
@@ -184,7 +193,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
 
 def iter_models() -> list[type[Model]]:
     """Return all models of the suite that have a table of their own."""
-    return [model for name in APPS for model in apps.get_app_config(name).get_models()]
+    models = [model for name in APPS for model in apps.get_app_config(name).get_models()]
+    return [model for model in models if not model._meta.proxy]
 
 
 def get_fields(model: type[Model]) -> dict[str, Field[Any, Any]]:

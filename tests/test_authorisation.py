@@ -254,6 +254,24 @@ ROWS: dict[VerbPath, Row] = {
             ),
         },
     ),
+    ("admin", "hold", "add"): Row(
+        PLATFORM,
+        lambda sample: ["--tenant", sample.tenant.slug, "--reason", "case"],
+        acts={
+            "admin-hold-add-tenant-slug": ActRow(lambda sample: sample.tenant, REASON),
+            "admin-hold-add-participant-person": ActRow(lambda sample: sample.anna, REASON),
+            "admin-hold-add-room-room": ActRow(lambda sample: sample.room, REASON),
+        },
+    ),
+    ("admin", "hold", "list"): Row(
+        LOOK,
+        lambda sample: ["--tenant", sample.make_hold().tenant.slug],
+    ),
+    ("admin", "hold", "lift"): Row(
+        PLATFORM,
+        lambda sample: [str(sample.make_hold().pk), "--reason", "closed", "--no-input"],
+        acts={"admin-hold-lift": ActRow(lambda sample: sample.make_hold(), REASON)},
+    ),
     ("admin", "suspend-tenant"): Row(
         TENANT,
         lambda sample: [sample.tenant.slug, "--no-input"],
@@ -500,6 +518,37 @@ ROWS: dict[VerbPath, Row] = {
         TENANT,
         lambda sample: of_tenant(str(sample.archived_room.pk))(sample),
         acts={"room-reopen": ActRow(lambda sample: sample.archived_room, REASON)},
+    ),
+    ("room", "delete"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.archived_room.pk), "--reason", "over", "--yes")(sample),
+        acts={
+            "room-delete": ActRow(lambda sample: sample.archived_room, REASON),
+            "room-delete-now": ActRow(lambda sample: sample.delete_room(), REASON),
+        },
+    ),
+    ("room", "undelete"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.delete_room().pk), "--reason", "needed")(sample),
+        acts={"room-undelete": ActRow(lambda sample: sample.delete_room(), REASON)},
+    ),
+    ("room", "media", "list"): Row(
+        LOOK, lambda sample: of_tenant(str(sample.remove_file().room_id))(sample)
+    ),
+    ("room", "media", "remove"): Row(
+        TENANT,
+        lambda sample: of_tenant(
+            str(sample.room.pk), sample.attach_file().name, "--reason", "no", "--yes"
+        )(sample),
+        acts={
+            "room-media-remove": ActRow(lambda sample: sample.attach_file(), REASON),
+            "room-media-remove-now": ActRow(lambda sample: sample.attach_file(), REASON),
+        },
+    ),
+    ("room", "media", "restore"): Row(
+        TENANT,
+        lambda sample: of_tenant(str(sample.room.pk), sample.remove_file().name)(sample),
+        acts={"room-media-restore": ActRow(lambda sample: sample.remove_file())},
     ),
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3},

@@ -73,6 +73,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-participant"),
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
+    ("admin", "hold", "lift"),
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
     ("admin", "end-sessions"),
@@ -84,6 +85,8 @@ DESTRUCTIVE = {
     ("admin", "federation", "peer", "forget"),
     ("role", "delete"),
     ("role", "revoke"),
+    ("room", "delete"),
+    ("room", "media", "remove"),
     ("jobs", "delete"),
     ("jobs", "clear"),
 }

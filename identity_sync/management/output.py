@@ -181,6 +181,8 @@ def print_report(output: Output, report: SyncReport) -> None:
         output.print_line(f"Would purge {pluralize(report.purge['due'], 'person', 'people')}.")
     else:
         output.print_line(f"{pluralize(report.purge['purged'], 'person', 'people')} purged.")
+    if on_hold := report.purge["on_hold"]:
+        output.warn(f"Not purged because of a hold: {pluralize(on_hold, 'person', 'people')}.")
 
 
 def print_kinds(output: Output, counts: Mapping[str, Mapping[str, int]]) -> None:

@@ -44,6 +44,7 @@ from scaiwave.ids import new_id
 from scaiwave.storage.error_mapping import map_database_error, map_os_error
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.counters import increment_counter
+from tenants.holds.queries import block_new_holds, covers_q
 from tenants.models import Tenant
 
 MAX_DELETED_VALUES = 100_000
@@ -309,20 +310,24 @@ def delete_expired_values(now: datetime, *, days: int) -> int:
     """Delete values of changes that are older than `days`, and return how many; plans too.
 
     Each batch has a transaction of its own, and the rest is left to the next run, so that nothing
-    else waits. Errors of the database are logged only: the run itself has ended.
+    else waits. Values of rows on hold stay. Errors of the database are logged only: the run itself
+    has ended.
     """
     oldest = min_uuid7_at(now - timedelta(days=days))
     expired = SyncChangeValues.objects.filter(pk__lt=oldest)
+    expired = expired.exclude(covers_q(tenant="change__tenant", person="change__subject_id"))
     deleted = 0
     try:
         planned = SyncPlannedChange.objects.filter(pk__lt=oldest)
         if planned.exists():
             planned.delete()
         while deleted < MAX_DELETED_VALUES:
-            keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
+            with transaction.atomic():
+                block_new_holds()
+                keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
+                deleted += SyncChangeValues.objects.filter(pk__in=keys).delete()[0]
             if not keys:
                 break
-            deleted += expired.filter(pk__lte=keys[-1]).delete()[0]
     except Error:
         logger.warning("Old values of changes could not be deleted; the next sync tries again.")
     return deleted

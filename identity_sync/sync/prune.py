@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from identity_sync.models import (
     Outcome,
@@ -16,6 +16,7 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
+from tenants.holds.queries import block_new_holds, covers_q
 
 BATCH_SIZE = 5_000
 """Rows that one transaction deletes, so that a sync does not wait for long."""
@@ -29,16 +30,21 @@ def delete_old_runs(before: datetime) -> int:
     """Delete old runs with their changes, and return the number of runs; old decisions too.
 
     The last full run that wrote its plan stays, and what came after it: syncs are judged by it, and
-    count the losses since then.
+    count the losses since then. Runs that have changed rows on hold stay too.
     """
     count = 0
     for run_id in list(_old_runs(before).order_by("started_at").values_list("pk", flat=True)):
-        changes = SyncChange.objects.filter(run=run_id).values_list("pk", flat=True)
-        while ids := list(changes[:BATCH_SIZE]):
+        changes = SyncChange.objects.filter(run=run_id).exclude(_held_q())
+        is_done = False
+        while not is_done:
             with transaction.atomic():
+                block_new_holds()
+                ids = list(changes.values_list("pk", flat=True)[:BATCH_SIZE])
                 SyncChangeValues.objects.filter(change__in=ids).delete()
                 SyncChange.objects.filter(pk__in=ids).delete()
-        count += SyncRun.objects.filter(pk=run_id).delete()[1].get("identity_sync.SyncRun", 0)
+                if is_done := not ids:
+                    deleted = _old_runs(before).filter(pk=run_id).delete()[1]
+                    count += deleted.get("identity_sync.SyncRun", 0)
     PendingRemoval.objects.filter(ended_at__lt=before).delete()
     return count
 
@@ -57,7 +63,14 @@ def delete_old_webhooks(before: datetime) -> int:
 def _old_runs(before: datetime) -> QuerySet[SyncRun]:
     runs = SyncRun.objects.filter(started_at__lt=before).exclude(outcome=Outcome.RUNNING)
     full = SyncRun.objects.full().written().newest_first().first()
-    return runs.filter(Q(started_at__lt=full.started_at)) if full else runs.none()
+    if full is None:
+        return runs.none()
+    held = SyncChange.objects.filter(_held_q(), run=OuterRef("pk"))
+    return runs.filter(~Exists(held), started_at__lt=full.started_at)
+
+
+def _held_q() -> Q:
+    return covers_q(person="subject_id")
 
 
 def _old_webhooks(before: datetime) -> QuerySet[WebhookEvent]:

@@ -54,5 +54,5 @@ def sync_and_purge(
             report=report,
             fix=error.fix,
         ) from None
-    report.purge = {"due": result.due, "purged": result.purged}
+    report.purge = {"due": result.due, "purged": result.purged, "on_hold": result.on_hold}
     return report

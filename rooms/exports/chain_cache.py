@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -106,6 +107,12 @@ def write_served(
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
+
+
+def delete_served(room_id: UUID) -> None:
+    """Delete what is kept of a room's exports."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(_get_served_directory(room_id))
 
 
 def mask_sender(sender: Sender) -> Sender:

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
 from rooms.bundle.chain import gap_error
@@ -63,7 +64,21 @@ from rooms.imports.intents import (
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import open_seekable
-from rooms.models import Event, ImportIntent, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.lookup.holds import (
+    contains_held,
+    imported_from_q,
+    is_file_held,
+    require_room_not_held,
+)
+from rooms.models import (
+    Event,
+    ImportIntent,
+    RemovedFile,
+    Room,
+    RoomImport,
+    RoomMedia,
+    ScanStatus,
+)
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -71,6 +86,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched, execute
 from tenants.audit.record import record_audit
+from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
 _IMPORTED_VERSION = 8
@@ -176,7 +192,8 @@ def append_link(
     """Import one increment, from a file that may be a pipe. The options are of `AppendOptions`.
 
     Raises the errors of `import_room`; `BundleChainGap` or `BundleChainOther` if the increment does
-    not follow the imported ones, and `ImportLocalChanges`. Then nothing has changed.
+    not follow the imported ones, `ImportLocalChanges`, and `OnHold` if it changes or deletes what a
+    hold covers. Then nothing has changed: it can be imported once the hold is lifted.
     """
     operator.require(Permission.IMPORT_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
@@ -290,6 +307,7 @@ class _RoomFinder:
                     tenant=self._target.tenant,
                     manifest_sha256=root,
                     room__workspace=self._target.workspace,
+                    room__deleted_at=None,
                 )
                 .select_related("room")
                 .order_by("-created_at", "-pk")
@@ -393,6 +411,7 @@ class _AppendRun:
             delete_released(self._released)
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
+        block_new_holds()
         revalidate_target(self.options.operator, self.options.target)
         self._lock()
         before = self._map_media()
@@ -404,7 +423,7 @@ class _AppendRun:
         self._released = release_files(
             self._unlinked,
             operator=self.options.operator,
-            tenant=self.options.target.tenant,
+            tenant_id=self.options.target.tenant.pk,
             now=self.options.now,
         )
         self._follow_room()
@@ -426,15 +445,34 @@ class _AppendRun:
         locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
         if locked is None or locked.links != self.imported.links:
             raise ImportRunning("Another import into this room has just ended.")
-        self.room = Room.objects.select_for_update().get(pk=self.room.pk)
+        room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
+        if room is None:
+            raise ImportRefused(f"Room {self.room} was just deleted.")
+        self.room = room
+        if self.increment.media_removed:
+            require_room_not_held(self.room, self._describe_effect())
+
+    def _describe_effect(self) -> str:
+        return f"import link {self.result.sequence:,} into room {self.room}, which erases something"
+
+    def _forbid_held(self, events: QuerySet[Event]) -> None:
+        """Raise `OnHold` if one of these events, which would change or go, is on hold."""
+        if contains_held(events):
+            require_room_not_held(self.room, self._describe_effect())
 
     # Attachments.
+
+    def _list_media(self) -> list[MediaEntry]:
+        """Return the attachments of the link, except files that were removed from the room here."""
+        removed = RemovedFile.objects.filter(room=self.room).values_list("sha256", flat=True)
+        hashes = frozenset(removed)
+        return [entry for entry in self.bundle.header.media if entry.sha256 not in hashes]
 
     def _list_carried(self) -> list[MediaEntry]:
         """Return the attachments whose bytes are in this link, or nowhere."""
         return [
             entry
-            for entry in self.bundle.header.media
+            for entry in self._list_media()
             if entry.missing is not None or self.bundle.has_media(entry.sha256)
         ]
 
@@ -449,7 +487,7 @@ class _AppendRun:
         A hash alone never links a file: it must be attached to this room already.
         """
         links = RoomMedia.objects.filter(room=self.room)
-        for entry in self.bundle.header.media:
+        for entry in self._list_media():
             same_file = links.filter(media__sha256=entry.sha256).select_related("media").first()
             if same_file is None:
                 continue
@@ -471,7 +509,7 @@ class _AppendRun:
             if self._is_trusted and media.scan_status != ScanStatus.INFECTED:
                 media.scan_status = entry.scan_status
                 media.save(update_fields=["scan_status"])
-                if entry.scan_status == ScanStatus.INFECTED:
+                if entry.scan_status == ScanStatus.INFECTED and not is_file_held(media):
                     transaction.on_commit(partial(default_storage.delete, media.storage_name))
         for removed in self.increment.media_removed:
             self._unlink(removed.media_id, removed.name)
@@ -564,6 +602,8 @@ class _AppendRun:
         changed = [key for key, row in rows.items() if self._may_change(row, by_id[key])]
         if not changed:
             return len(absent)
+        for part in batched(changed):
+            self._forbid_held(Event.objects.filter(pk__in=part))
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)
@@ -628,6 +668,7 @@ class _AppendRun:
         while deleted:
             self._removed += len(deleted)
             for keys in batched(deleted):
+                self._forbid_held(Event.objects.filter(pk__in=keys))
                 Event.objects.filter(pk__in=keys).delete()
             # A reaction to a reaction goes with it.
             deleted = self._cut_references({str(key) for key in deleted})
@@ -653,6 +694,7 @@ class _AppendRun:
                     useless.update(found)
                     continue
                 for part in batched(found):
+                    self._forbid_held(Event.objects.filter(pk__in=part))
                     for row in Event.objects.filter(pk__in=part):
                         getattr(row, column).pop(key)
                         row.save(update_fields=[column])
@@ -666,6 +708,7 @@ class _AppendRun:
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
             fqid = sender.previous_fqid or sender.fqid
+            self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):
                 if connection.vendor == "postgresql":

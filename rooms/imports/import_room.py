@@ -277,6 +277,7 @@ def _find_imported(context: _ImportContext) -> Room | None:
         tenant=context.target.tenant,
         manifest_sha256=context.bundle.manifest_sha256,
         room__workspace=context.target.workspace,
+        room__deleted_at=None,
     )
     newest = imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
     return newest.room if newest else None

@@ -1,7 +1,6 @@
 """Announce the files that an import stores, and delete them if the import fails.
 
-Files that no room has any longer are announced in the transaction that deletes their rows, and go
-the same way.
+A deletion announces its files in the transaction that deletes their rows, and goes the same way.
 
 An import announces its files in a row (`ImportIntent`) before it stores the first, and holds a
 process lock for that row while it runs; its last transaction deletes the row. A row whose lock is
@@ -22,13 +21,13 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 from django.db import Error, connection, transaction
 
-from rooms.models import ImportIntent, Media, RoomMedia
+from rooms.models import ImportIntent, Media, RemovedFile, RoomMedia
 from rooms.models.media import get_storage_name
 from rooms.stream_positions import lock_stream
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched, execute
-from scaiwave.storage.media import MediaStore, storage_error_types
+from scaiwave.storage.media import MediaStore, MediaVersioned, storage_error_types
 from tenants.lookup.restoration import find_restoration
 from tenants.models import Tenant
 
@@ -77,24 +76,27 @@ def complete_intent(intent: ImportIntent) -> None:
 
 
 def release_files(
-    keys: Collection[UUID], *, operator: Operator, tenant: Tenant, now: datetime
+    keys: Collection[UUID], *, operator: Operator, tenant_id: UUID, now: datetime
 ) -> ImportIntent | None:
     """Delete the rows of files that no room has any longer, and announce the files.
 
-    Call it in the transaction that has detached them, and `delete_released` after it.
+    Call it in the transaction that has detached them, and `delete_released` or `delete_announced`
+    after it.
     """
     # An import that is attaching one of them ends first. Its rows are visible to the next query.
     list(Media.objects.select_for_update().filter(pk__in=keys).order_by("sha256"))
     unused = Media.objects.filter(pk__in=keys).exclude(pk__in=RoomMedia.objects.values("media"))
-    if not (hashes := sorted(unused.values_list("sha256", flat=True))):
+    removed = RemovedFile.objects.filter(media__isnull=False).values("media")
+    if not (hashes := sorted(unused.exclude(pk__in=removed).values_list("sha256", flat=True))):
         return None
-    Media.objects.filter(tenant=tenant, sha256__in=hashes).delete()
+    Media.objects.filter(tenant=tenant_id, sha256__in=hashes).delete()
     return ImportIntent.objects.create(
-        tenant=tenant,
+        tenant_id=tenant_id,
         hashes=hashes,
         operator=operator.name,
         origin=operator.origin,
         started_at=now,
+        is_deletion=True,
     )
 
 
@@ -105,6 +107,16 @@ def delete_released(intent: ImportIntent) -> None:
     """
     if find_restoration() is None:
         _clean_up_failed(intent)
+
+
+def delete_announced(tenant_id: UUID) -> None:
+    """Delete the files of all announced deletions of a tenant, including interrupted ones.
+
+    Files that an import has announced or stored since stay. Raises `MediaVersioned` and the
+    errors of the media store.
+    """
+    for intent in ImportIntent.objects.filter(tenant_id=tenant_id, is_deletion=True):
+        _undo(intent)
 
 
 def clean_up_abandoned(now: datetime) -> int:
@@ -136,7 +148,7 @@ def _clean_up_failed(intent: ImportIntent) -> None:
         connection.close_if_unusable_or_obsolete()
         _undo(intent)
     except Exception as error:
-        if not isinstance(error, (Error, *storage_error_types())):
+        if not isinstance(error, (Error, MediaVersioned, *storage_error_types())):
             raise
         log.warning("Could not clean up after import %s; the next import will.", intent.pk)
 
@@ -146,7 +158,7 @@ def _undo(intent: ImportIntent) -> bool:
 
     The files are deleted first: if that is interrupted, the next cleanup starts again.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=not intent.is_deletion):
         lock_stream(intent.tenant_id)
         if not ImportIntent.objects.filter(pk=intent.pk).exists():
             return False
@@ -157,8 +169,10 @@ def _undo(intent: ImportIntent) -> bool:
         for batch in batched(own):
             rows = Media.objects.filter(tenant_id=intent.tenant_id, sha256__in=batch)
             stored.update(rows.values_list("sha256", flat=True))
+        store = cast(MediaStore, default_storage)
+        delete = store.erase if intent.is_deletion else default_storage.delete
         for sha256 in own - stored:
-            default_storage.delete(get_storage_name(intent.tenant_id, sha256))
+            delete(get_storage_name(intent.tenant_id, sha256))
         intent.delete()
     return True
 

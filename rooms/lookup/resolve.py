@@ -24,12 +24,15 @@ _MAX_IDS = 3
 RoomOrWorkspace = TypeVar("RoomOrWorkspace", Room, Workspace)
 
 
-def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
+def resolve_room(
+    operator: Operator, name: str, *, tenant: Tenant, with_deleted: bool = False
+) -> Room:
     """Return the room with its workspace, creator and tenant.
 
-    Raises `RoomNotFound` or `AmbiguousName`.
+    `with_deleted` also finds rooms that wait for their deletion. Raises `RoomNotFound` or
+    `AmbiguousName`.
     """
-    rooms = visible_rooms(operator).filter(tenant=tenant)
+    rooms = visible_rooms(operator, with_deleted=with_deleted).filter(tenant=tenant)
     matches = _find_matches(
         rooms.select_related("workspace", "creator", "tenant"), name, "room_alias"
     )

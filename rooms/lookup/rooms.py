@@ -28,6 +28,7 @@ from rooms.models import (
     Event,
     Media,
     Membership,
+    RemovedFile,
     Room,
     RoomImport,
     RoomMedia,
@@ -95,6 +96,7 @@ def list_rooms(
     state: str | None = None,
     workspace: str | None = None,
     search: str | None = None,
+    deleted: bool = False,
     sort: str = "name",
     reverse: bool = False,
     after: UUID | None = None,
@@ -103,14 +105,16 @@ def list_rooms(
     """Return the rooms of one tenant with their figures, continuing after the room with that ID.
 
     The database sorts, and counts only for shown rooms, one batch at a time. `search` is part of a
-    name or alias, in any case. A minus before the sort column reverses the order, as does
-    `reverse`; empty values come last either way. Raises `TenantNotFound`, `WorkspaceNotFound`,
-    `AmbiguousName` or `UsageError`, at once.
+    name or alias, in any case. With `deleted`, only rooms that wait for their deletion. A minus
+    before the sort column reverses the order, as does `reverse`; empty values come last either way.
+    Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
     column, is_descending = parse_sort(sort, SORTABLE, example="events")
     resolved = resolve_tenant(operator, tenant)
-    rooms = visible_rooms(operator).filter(tenant=resolved)
+    rooms = visible_rooms(operator, with_deleted=deleted).filter(tenant=resolved)
+    if deleted:
+        rooms = rooms.filter(deleted_at__isnull=False)
     if room_type is not None:
         rooms = rooms.filter(room_type=room_type)
     if state is not None:
@@ -128,7 +132,7 @@ def list_rooms(
 
 def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
-        shown = Room.objects.filter(pk__in=batch).defer("topic", "read_role_slugs")
+        shown = Room.all_objects.filter(pk__in=batch).defer("topic", "read_role_slugs")
         found = iter_objects(_annotate_stats(shown))
         rooms = {room.pk: room for room in found}
         for room_id in filter(rooms.__contains__, batch):
@@ -162,7 +166,7 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
 
 def load_room_row(room: Room) -> Row:
     """Return the room as lists show it, from the database."""
-    return _build_room_row(_annotate_stats(Room.objects.filter(pk=room.pk)).get())
+    return _build_room_row(_annotate_stats(Room.all_objects.filter(pk=room.pk)).get())
 
 
 def list_room_media(room: Room) -> list[Row]:
@@ -185,6 +189,39 @@ def list_room_media(room: Room) -> list[Row]:
         }
         for attachment in sorted(attachments, key=lambda each: (each.name, each.sha256))
     ]
+
+
+def list_media(
+    *, operator: Operator, name: str, tenant: str, limit: int | None = None
+) -> list[Row]:
+    """Return the attachments of a room, and the files that were removed from it, by name.
+
+    Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName` and `ExportDamaged`.
+    """
+    operator.require(Permission.VIEW)
+    room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
+    nothing = dict.fromkeys(("reason", "removed_at", "purge_at"))
+    rows = [{**row, **nothing} for row in list_room_media(room)]
+    removed = RemovedFile.objects.filter(room=room).select_related("media")
+    rows += map(build_removed_row, removed)
+    return sorted(rows, key=lambda row: (row["name"], row["sha256"]))[:limit]
+
+
+def build_removed_row(file: RemovedFile) -> Row:
+    """`missing_reason` is "removed" until the bytes are gone, and then "deleted"."""
+    media = file.media
+    return {
+        "id": file.media_id,
+        "name": file.name,
+        "sha256": file.sha256,
+        "size_bytes": media and media.size,
+        "mime_type": media and media.mime_type,
+        "scan_status": media and media.scan_status,
+        "missing_reason": "removed" if media else "deleted",
+        "reason": file.reason,
+        "removed_at": file.removed_at,
+        "purge_at": file.purge_at,
+    }
 
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
@@ -221,6 +258,8 @@ def _build_room_row(room: WithAnnotations[Room, RoomStats]) -> Row:
         "creator_id": room.creator_id,
         "created_at": room.created_at,
         "updated_at": room.updated_at,
+        "deleted_at": room.deleted_at,
+        "purge_at": room.purge_at,
     }
 
 

@@ -9,10 +9,11 @@ from scaiwave.core.operators import Operator
 from tenants.lookup.visibility import visible_tenants
 
 
-def visible_rooms(operator: Operator) -> QuerySet[Room]:
+def visible_rooms(operator: Operator, *, with_deleted: bool = False) -> QuerySet[Room]:
+    rooms = Room.all_objects.all() if with_deleted else Room.objects.all()
     if operator.sees_everything:
-        return Room.objects.all()
-    return Room.objects.filter(tenant__in=visible_tenants(operator))
+        return rooms
+    return rooms.filter(tenant__in=visible_tenants(operator))
 
 
 def visible_workspaces(operator: Operator) -> QuerySet[Workspace]:

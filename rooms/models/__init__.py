@@ -2,8 +2,9 @@
 
 from rooms.models.events import Event
 from rooms.models.imports import ImportIntent, RoomImport, StreamCounter
-from rooms.models.media import Media, RoomMedia, ScanStatus
+from rooms.models.media import Media, RemovedFile, RoomMedia, ScanStatus
 from rooms.models.rooms import (
+    DeletedRoom,
     Membership,
     Room,
     RoomMember,
@@ -16,11 +17,13 @@ from rooms.models.rooms import (
 from rooms.models.search import RemoteState, SearchBackfill, SearchDocument, SearchRange
 
 __all__ = [
+    "DeletedRoom",
     "Event",
     "ImportIntent",
     "Media",
     "Membership",
     "RemoteState",
+    "RemovedFile",
     "Room",
     "RoomImport",
     "RoomMedia",

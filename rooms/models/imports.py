@@ -35,10 +35,10 @@ class StreamCounter(models.Model):
 
 
 class ImportIntent(models.Model):
-    """Files that an import is about to store.
+    """Files that an import is about to store, or that a deletion is about to delete.
 
     Created before the first file and deleted when the import ends, successfully or not. A row left
-    over belongs to an interrupted import and lists the files to clean up.
+    over belongs to an interrupted import or deletion and lists the files to clean up.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -47,6 +47,7 @@ class ImportIntent(models.Model):
     operator = models.CharField(max_length=1000)
     origin = models.CharField(max_length=255, blank=True, help_text="host that ran the import")
     started_at = models.DateTimeField()
+    is_deletion = models.BooleanField("deletes them", default=False, db_default=False)
 
     class Meta:
         db_table = "sw_import_intents"

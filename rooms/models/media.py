@@ -94,3 +94,38 @@ class RoomMedia(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RemovedFile(models.Model):
+    """A file that an operator removed from a room: the name that it had there, and the reason.
+
+    Its bytes stay until `purge_at` unless another room has the file, and `media` is empty
+    afterwards. Increments don't bring back a file with the same hash.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="removed_files")
+    room = models.ForeignKey(Room, models.CASCADE, related_name="removed_files", db_index=False)
+    media = models.ForeignKey(Media, models.RESTRICT, null=True, blank=True, related_name="+")
+    sha256 = models.CharField("SHA-256", max_length=64)
+    name = models.CharField(max_length=255)
+    source_media_id = models.UUIDField("ID in the bundle", null=True, blank=True)
+    reason = models.CharField(max_length=1000)
+    removed_at = models.DateTimeField("removed")
+    purge_at = models.DateTimeField("deleted for good")
+
+    class Meta:
+        db_table = "sw_removed_files"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["room", "sha256", "name"], name="sw_removed_files_once"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["purge_at"], condition=Q(media__isnull=False), name="sw_removed_files_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

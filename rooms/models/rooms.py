@@ -85,8 +85,19 @@ class RoomState(models.TextChoices):
 INCOGNITO_SCOPE = "incognito"
 
 
+class PresentRooms(models.Manager["Room"]):
+    """All rooms except deleted ones, which only wait for the end of their grace period."""
+
+    def get_queryset(self) -> models.QuerySet[Room]:
+        return super().get_queryset().filter(deleted_at=None)
+
+
 class Room(models.Model):
     """One conversation, in one workspace. Its type never changes.
+
+    A deleted room is hidden at once, and its rows are deleted after `purge_at`, unless it is
+    brought back before. `Room.objects` has no such rooms; joins and SQL must leave them out
+    themselves.
 
     The values of `visibility` are not documented, so it is stored as text (assumption: they are
     short words). A creator can't be deleted before the room.
@@ -112,6 +123,14 @@ class Room(models.Model):
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField("deleted", null=True, blank=True)
+    purge_at = models.DateTimeField("deleted for good", null=True, blank=True)
+    deletion = models.JSONField(
+        null=True, blank=True, help_text="reason, and counts once its rows are being deleted"
+    )
+
+    objects = PresentRooms()
+    all_objects: models.Manager[Room] = models.Manager()
 
     class Meta:
         db_table = "sw_rooms"
@@ -132,10 +151,32 @@ class Room(models.Model):
         ]
         permissions = [("view_content", "Can read the messages of rooms")]
         # For the rooms of a tenant, and for counting the rooms that are not closed.
-        indexes = [models.Index(fields=["tenant", "state"], name="sw_rooms_tenant_state")]
+        indexes = [
+            models.Index(fields=["tenant", "state", "deleted_at"], name="sw_rooms_tenant_state"),
+            models.Index(
+                fields=["purge_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="sw_rooms_deleted",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.room_alias or f"{self.room_type} {self.id}"
+
+
+class DeletedRooms(models.Manager["DeletedRoom"]):
+    def get_queryset(self) -> models.QuerySet[DeletedRoom]:
+        return super().get_queryset().filter(deleted_at__isnull=False)
+
+
+class DeletedRoom(Room):
+    """A room that waits for its deletion, for the page of the admin site that lists them."""
+
+    objects = DeletedRooms()  # type: ignore[assignment,misc]
+
+    class Meta:
+        proxy = True
+        verbose_name = "deleted room"
 
 
 class Membership(models.TextChoices):

@@ -63,6 +63,9 @@ class SearchIndex(Protocol):
         All other messages can be found throughout.
         """
 
+    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
+        """Remove a room's events at these positions from a search server."""
+
     def remove_orphans(self, tenant_id: UUID) -> int:
         """Remove documents of deleted events; return how many."""
 

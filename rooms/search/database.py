@@ -41,6 +41,9 @@ class DatabaseIndex:
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
+    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
+        """Do nothing: the documents are the index."""
+
     def remove_orphans(self, tenant_id: UUID) -> int:
         return documents.delete_orphans(tenant_id)
 

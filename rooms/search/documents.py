@@ -24,8 +24,10 @@ from rooms.search.scope import (
     changed_sql,
     eligible_sql,
 )
+from scaiwave.core.locks import lock_in_transaction
 from scaiwave.core.sql import execute, fetch, to_uuid, uuid_param
 
+LOCK = "search-documents"
 _IN_RANGE = "{0}.tenant_id = %s AND {0}.stream_position > %s AND {0}.stream_position <= %s"
 # Compares an event with its document. With the position, the index of positions finds one row too.
 _SAME_POSITION = "e.tenant_id = d.tenant_id AND e.stream_position = d.stream_position"
@@ -52,19 +54,21 @@ def upsert(event_range: EventRange) -> int:
     if not event_range.rewrite and has_documents(event_range):
         join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND {_SAME_POSITION}"
         outdated = f"AND (d.id IS NULL OR {changed_sql()})"
-    return execute(
-        f"""
-        INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
-        SELECT e.tenant_id, e.id, e.stream_position, {body_sql()}, e.edited_at, 0
-        FROM {EVENTS} {join}
-        WHERE {_EVENTS_IN_RANGE} AND {condition} {outdated} AND {eligible_sql()}
-        ORDER BY e.stream_position
-        ON CONFLICT (event_id) DO UPDATE
-        SET tenant_id = excluded.tenant_id, stream_position = excluded.stream_position,
-            body = excluded.body, edited_at = excluded.edited_at, remote = 0
-        """,
-        [*_range_params(event_range), *scope_params],
-    )
+    with transaction.atomic():
+        lock_in_transaction(LOCK, is_shared=True)
+        return execute(
+            f"""
+            INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
+            SELECT e.tenant_id, e.id, e.stream_position, {body_sql()}, e.edited_at, 0
+            FROM {EVENTS} {join}
+            WHERE {_EVENTS_IN_RANGE} AND {condition} {outdated} AND {eligible_sql()}
+            ORDER BY e.stream_position
+            ON CONFLICT (event_id) DO UPDATE
+            SET tenant_id = excluded.tenant_id, stream_position = excluded.stream_position,
+                body = excluded.body, edited_at = excluded.edited_at, remote = 0
+            """,
+            [*_range_params(event_range), *scope_params],
+        )
 
 
 def has_documents(event_range: EventRange) -> bool:
@@ -105,6 +109,33 @@ def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
     return [to_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
 
 
+def delete_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
+    """Delete the documents of a room's events at these positions."""
+    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
+    execute(f"DELETE {of_room}", params)
+
+
+def get_events_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> list[UUID]:
+    """Return the ids of a room's events at these positions that have a document."""
+    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
+    return [to_uuid(row[0]) for row in fetch(f"SELECT d.event_id {of_room}", params)]
+
+
+def _of_room_sql(tenant_id: UUID, room_id: UUID, after: int, through: int) -> tuple[str, list[Any]]:
+    events = f"SELECT e.id FROM sw_events e WHERE e.room_id = %s AND {_EVENTS_IN_RANGE}"
+    positions = [uuid_param(tenant_id), after, through]
+    return (
+        f"FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND d.event_id IN ({events})",
+        [*positions, uuid_param(room_id), *positions],
+    )
+
+
+def wait_for_writers() -> None:
+    """Wait for statements that write documents. Later ones see what is committed by now."""
+    with transaction.atomic():
+        lock_in_transaction(LOCK)
+
+
 def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:
     SearchDocument.objects.filter(tenant=tenant_id, event__in=event_ids).delete()
 
@@ -129,13 +160,19 @@ def pending_documents(
     return list(documents.select_related("event").order_by("stream_position")[:limit])
 
 
-def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState]]) -> None:
-    """Record the state of the search server, except for documents written again since."""
+def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState]]) -> list[UUID]:
+    """Record the state of the search server, except for documents written again since.
+
+    Returns the events whose documents were deleted since.
+    """
     with transaction.atomic():
         for document, remote in documents:
             SearchDocument.objects.filter(
                 pk=document.pk, tenant=tenant_id, edited_at=document.edited_at
             ).update(remote=remote)
+        ids = [document.event_id for document, _ in documents]
+        kept = SearchDocument.objects.filter(tenant=tenant_id, event__in=ids)
+        return list(set(ids).difference(kept.values_list("event_id", flat=True)))
 
 
 def pending_counts(scope: Scope, run_id: UUID | None = None) -> dict[UUID, int]:

@@ -11,6 +11,7 @@ million inserts takes twice as long (`scripts/bench search`).
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -33,6 +34,7 @@ _FOLDED_BODY = (
 _SEPARATOR_CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
 LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED_BODY}, '[{_SEPARATOR_CLASS}]', ' ', 'g'))"
 
+PAGES_PER_MERGE, MERGE_PAUSE_SECONDS = 100, 0.01
 TOKENIZER = "unicode61 remove_diacritics 2"
 _CREATE_FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
@@ -107,6 +109,21 @@ def complete_full_text() -> None:
         )
         if not is_complete:
             _execute(connection, _REBUILD_WORDS)
+
+
+def forget_deleted_words() -> None:
+    """Remove the words of deleted documents from FTS5's files, in many short statements.
+
+    It only marks them as deleted, and keeps them until it merges its parts. This merges all
+    (SQLite docs, FTS5, "The 'merge' Command"). PostgreSQL's VACUUM removes what it has deleted.
+    """
+    if connection.vendor != "sqlite":
+        return
+    changes, pages = -1, -PAGES_PER_MERGE
+    while changes + 1 < (changes := int(fetch_one("SELECT total_changes()")[0])):
+        _execute(connection, f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('merge', {pages})")
+        pages = PAGES_PER_MERGE
+        time.sleep(MERGE_PAUSE_SECONDS)  # so that other writers get their turn
 
 
 def _create_word_index() -> None:

@@ -22,6 +22,7 @@ EVENTS = "sw_events e JOIN sw_rooms r ON r.id = e.room_id AND r.tenant_id = e.te
 
 # Never null, so that the negation selects exactly the other events.
 FINDABLE = (
+    "r.deleted_at IS NULL AND "
     "e.event_type = 'swp.room.message' AND e.redacted_at IS NULL AND NOT e.do_not_index "
     f"AND r.room_type <> '{RoomType.INCOGNITO.value}' "
     f"AND COALESCE(r.scope_kind, '') <> '{INCOGNITO_SCOPE}'"

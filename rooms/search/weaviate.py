@@ -21,6 +21,7 @@ from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Embedder
 from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
+from scaiwave.core.sql import batched
 from tenants.models import Tenant
 
 CLASS_NAME = "ScaiwaveMessage"
@@ -76,6 +77,11 @@ class WeaviateIndex:
             self._send_batch(event_range.tenant_id, batch)
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
+
+    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
+        event_ids = documents.get_events_of_room(tenant_id, room_id, after, through)
+        for batch in batched(event_ids, BATCH_SIZE):
+            self._remove(tenant_id, batch)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0
@@ -152,13 +158,15 @@ class WeaviateIndex:
             for document, vector in zip(batch, vectors, strict=True)
         ]
         self._client.upsert(tenant_id.hex, objects)
-        documents.mark_sent(
+        gone = documents.mark_sent(
             tenant_id,
             [
                 (document, RemoteState.VECTOR if vector else state)
                 for document, vector in zip(batch, vectors, strict=True)
             ],
         )
+        if gone:  # A room was deleted while its messages were sent.
+            self._remove(tenant_id, gone)
 
     def _remove(self, tenant_id: UUID, event_ids: list[UUID]) -> int:
         if tenant_id.hex in self._get_tenants():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,8 +13,10 @@ from rooms.bundle.manifest.schema import TimeWindow
 from rooms.bundle.time_window import parse_time_window
 from rooms.exports.export_room import RoomExport, export_room
 from rooms.lifecycle.archive_room import archive_room, reopen_room
+from rooms.lifecycle.delete_room import delete_room, undelete_room
+from rooms.lifecycle.remove_media import remove_media, restore_media
 from rooms.lookup.export_metadata import export_blocker
-from rooms.models import Room, RoomState, Workspace
+from rooms.models import DeletedRoom, RemovedFile, Room, RoomMedia, RoomState, Workspace
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
@@ -24,8 +27,10 @@ from rooms.transcripts.transcribe_room import (
 from rooms.transcripts.wording import Clock
 from rooms.views.export_room import require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
+from scaiwave.core.change import Change
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from tenants.holds.site import add_hold_by
 
 DOWNLOAD_NOTE = (
     "The bundle contains the messages of the room, all or of one period, and the files that were "
@@ -157,6 +162,31 @@ def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
     return set_state
 
 
+def _delete_room(call: ActCall, *, at_once: bool) -> Change:
+    return delete_room(
+        operator=call.operator,
+        name=str(call.row.pk),
+        tenant=str(call.row.tenant_id),
+        reason=call.values["reason"],
+        confirm=lambda effect, name: call.confirm(effect),
+        now=call.now,
+        at_once=at_once,
+    )
+
+
+def _remove_file(call: ActCall, *, at_once: bool) -> Change:
+    return remove_media(
+        operator=call.operator,
+        room=str(call.row.room_id),
+        tenant=str(call.row.tenant_id),
+        file=str(call.row.media_id),
+        reason=call.values["reason"],
+        confirm=lambda effect, name: call.confirm(effect),
+        now=call.now,
+        at_once=at_once,
+    )
+
+
 register_act(
     Act(
         "room export",
@@ -203,6 +233,77 @@ register_act(
         form=ReasonForm,
         is_offered=lambda room: room.state == RoomState.ARCHIVED,
         permission=Permission.MANAGE_TENANTS,
+    )
+)
+for options, at_once in (("", False), ("--now", True)):
+    register_act(
+        Act(
+            "room delete",
+            "Delete now" if at_once else "Delete",
+            DeletedRoom if at_once else Room,
+            partial(_delete_room, at_once=at_once),
+            form=ReasonForm,
+            is_offered=lambda room: room.state != RoomState.OPEN,
+            options=options,
+            get_note=lambda room: (
+                "Its events, members and files are deleted for good, except files that other rooms "
+                "have. Backups still have them."
+                if room.deleted_at
+                else "The room is hidden at once. Deleted rooms lists it until its grace period "
+                "ends."
+            ),
+            removes_row=True,
+            is_destructive=True,
+        )
+    )
+    register_act(
+        Act(
+            "room media remove",
+            "Delete now" if at_once else "Remove",
+            RoomMedia,
+            partial(_remove_file, at_once=at_once),
+            form=ReasonForm,
+            options=options,
+            get_note=lambda link: "The messages keep the name of the file and the reason.",
+            removes_row=True,
+            is_destructive=True,
+        )
+    )
+register_act(
+    Act(
+        "room undelete",
+        "Bring back",
+        DeletedRoom,
+        _set_state_by(undelete_room),
+        form=ReasonForm,
+        removes_row=True,
+    )
+)
+register_act(
+    Act(
+        "room media restore",
+        "Bring back",
+        RemovedFile,
+        lambda call: restore_media(
+            operator=call.operator,
+            room=str(call.row.room_id),
+            tenant=str(call.row.tenant_id),
+            file=str(call.row.media_id),
+            now=call.now,
+        ),
+        is_offered=lambda file: file.media_id is not None,
+        removes_row=True,
+    )
+)
+register_act(
+    Act(
+        "admin hold add",
+        "Hold",
+        Room,
+        add_hold_by(lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)}),
+        form=ReasonForm,
+        options="--room <room>",
+        get_note=lambda room: "Its events, files and members are kept until the hold is lifted.",
     )
 )
 register_act(

@@ -15,9 +15,11 @@ from django.utils.html import format_html
 from rooms.lookup.rooms import load_room_row
 from rooms.messages.page import find_reader, show_messages
 from rooms.models import (
+    DeletedRoom,
     Event,
     ImportIntent,
     Media,
+    RemovedFile,
     Room,
     RoomImport,
     RoomMedia,
@@ -58,6 +60,7 @@ register_tab(Workspace, "Members", WorkspaceMember, "workspace", position=2)
 register_tab(Room, "Members", RoomMember, "room", position=1)
 register_tab(Room, "Files", RoomMedia, "room", position=2)
 register_tab(Room, "Events", Event, "room", position=3)
+register_tab(Room, "Removed files", RemovedFile, "room", position=4)
 
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
@@ -129,6 +132,7 @@ class RoomAdmin(ReadOnlyAdmin):
     list_select_related = ("workspace", "tenant", "creator")
     search_fields = ("name", "room_alias")
     search_help_text = "Search by name, alias or ID."
+    hidden_fields = ("deleted_at", "purge_at", "deletion")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.show_messages)
@@ -162,8 +166,27 @@ class RoomAdmin(ReadOnlyAdmin):
         return format_badge(room.state, ROOM_TONES.get(RoomState(room.state), Tone.NEUTRAL))
 
 
+@admin.register(DeletedRoom)
+class DeletedRoomAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.ROOMS
+    list_display = ("__str__", "tenant", "deleted_at", "purge_at")
+    list_select_related = ("tenant",)
+    search_fields = ("id",)
+    search_help_text = "Search by ID."
+    hidden_fields = ("deletion",)
+    shows_related = False
+
+
+class RoomRowAdmin(ReadOnlyAdmin):
+    """Rows of rooms; rows of deleted rooms are not shown."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).exclude(room__in=DeletedRoom.objects.values("pk"))
+
+
 @admin.register(RoomMember)
-class RoomMemberAdmin(ReadOnlyAdmin):
+class RoomMemberAdmin(RoomRowAdmin):
     scope = by_tenant()
     list_display = ("membership", "participant", "room", "power_level", "joined_at", "tenant")
     list_filter = ("membership",)
@@ -175,7 +198,7 @@ class RoomMemberAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(RoomRowAdmin):
     """A table of millions of rows, read by its indexes only: by id, by room or by tenant."""
 
     scope = by_tenant()
@@ -248,7 +271,7 @@ class MediaAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RoomMedia)
-class RoomMediaAdmin(ReadOnlyAdmin):
+class RoomMediaAdmin(RoomRowAdmin):
     scope = by_tenant()
     list_display = ("name", "room", "mime_type", "formatted_size", "scan_status", "tenant")
     list_select_related = ("room", "media", "tenant")
@@ -269,6 +292,16 @@ class RoomMediaAdmin(ReadOnlyAdmin):
     @admin.display(description="scan")
     def scan_status(self, link: RoomMedia) -> str:
         return format_scan(link.media)
+
+
+@admin.register(RemovedFile)
+class RemovedFileAdmin(RoomRowAdmin):
+    scope = by_tenant()
+    list_display = ("name", "room", "reason", "removed_at", "purge_at", "tenant")
+    list_select_related = ("room", "tenant")
+    search_fields = ("id", "room", "media")
+    search_help_text = "Search by ID of a room or a file."
+    id_fields = ("id", "room", "media")
 
 
 @admin.register(StreamCounter)
@@ -302,7 +335,7 @@ class ImportIntentAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RoomImport)
-class RoomImportAdmin(ReadOnlyAdmin):
+class RoomImportAdmin(RoomRowAdmin):
     scope = by_tenant()
     section = Section.ROOMS
     list_display = ("room", "source_room_id", "source_server_name", "operator", "created_at")
@@ -336,9 +369,13 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
             return queryset.filter(pk=int(term)), False
         return super().get_search_results(request, queryset, term)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        documents = super().get_queryset(request)
+        return documents.exclude(event__room__in=DeletedRoom.objects.values("pk"))
+
 
 @admin.register(SearchBackfill)
-class SearchBackfillAdmin(ReadOnlyAdmin):
+class SearchBackfillAdmin(RoomRowAdmin):
     scope = by_tenant()
     section = Section.JOBS
     list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")

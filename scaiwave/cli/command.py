@@ -257,6 +257,22 @@ class OperatorCommand(DjangoCommand):
             self.output.warn("Answer y or n.")
         raise ConfirmationDeclined("Cancelled. No changes were made.")
 
+    def confirm_name(self, effect: str, name: str) -> None:
+        """Like `confirm`, but the operator must type the name of the subject."""
+        if self.no_input:
+            return
+        if not self.can_ask():
+            raise ConfirmationNeeded(
+                f"Confirmation required: {effect} Continue?",
+                fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
+            )
+        self.output.prompt(f"{effect} Type {name} to continue: ")
+        if sys.stdin.readline().strip() != name.strip():
+            raise ConfirmationDeclined(
+                "Cancelled. No changes were made.",
+                fix="Type the name as it is shown, or pass --no-input to skip the prompt.",
+            )
+
 
 class ListCommand(OperatorCommand):
     """A command that prints a list, row by row: it never keeps all rows in memory.

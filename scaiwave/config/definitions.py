@@ -212,6 +212,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_DELETION_GRACE_DAYS",
+        "Days until deleted rooms and removed files are deleted for good.",
+        "7",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_PURGE_AFTER_DAYS",
         "Days after which the personal data of people removed from ScaiKey is erased every night; "
         "0: never.",

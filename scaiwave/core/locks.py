@@ -177,13 +177,15 @@ class _PostgresqlLock:
             _release(self._key, is_named=self._is_named)
 
 
-def lock_in_transaction(name: str) -> None:
+def lock_in_transaction(name: str, *, is_shared: bool = False) -> None:
     """Wait for a lock that ends with the transaction of the caller.
 
-    On SQLite there is nothing to do: its transactions that write run one at a time.
+    A shared one excludes only others that are not. On SQLite there is nothing to do: its
+    transactions that write run one at a time.
     """
     if connection.vendor == "postgresql":
-        fetch_one("SELECT pg_advisory_xact_lock(%s)", [_advisory_key(name)])
+        suffix = "_shared" if is_shared else ""
+        fetch_one(f"SELECT pg_advisory_xact_lock{suffix}(%s)", [_advisory_key(name)])
 
 
 def _release(key: int, *, is_named: bool) -> None:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from identity_sync.sync import prune as prune_sync
+from rooms.lifecycle.purge_room import find_due_rooms, purge_due_rooms
+from rooms.lifecycle.remove_media import find_due_files, purge_removed_files
 from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -23,8 +26,9 @@ from tenants.audit.record import record_audit
 from tenants.audit.seal_audit import record_pruning
 from tenants.audit.triggers import allow_audit_deletion
 from tenants.errors import AuditAgeTooLow, AuditNotSealed
+from tenants.holds.queries import block_new_holds, build_hold_error, holds_in_force
 from tenants.lookup.serializers import Row
-from tenants.models import AuditEntry, AuditSeal, AuditSealPart
+from tenants.models import AuditEntry, AuditSeal, AuditSealPart, Hold
 
 AUDIT = "audit_entries"
 
@@ -35,58 +39,71 @@ class Pruner:
 
     `setting` names the number of days to keep them; if `zero_is_never`, 0 keeps them
     without limit. Without a setting, `days` counts. `count` and `delete` take the time
-    before which records are old.
+    before which records are old, `delete` after the operator.
     """
 
     name: str
     title: str
     count: Callable[[datetime], int]
-    delete: Callable[[datetime], int]
+    delete: Callable[[Operator, datetime], int]
     setting: str = ""
     days: int = 0
     zero_is_never: bool = True
 
 
 PRUNERS = (
+    # First, since a media store may fail. Each has its own time.
+    Pruner(
+        "deleted_rooms",
+        "deleted rooms",
+        lambda now: len(find_due_rooms(now)),
+        purge_due_rooms,
+    ),
+    Pruner(
+        "removed_files",
+        "removed files",
+        lambda now: len(find_due_files(now)),
+        purge_removed_files,
+    ),
     Pruner(
         "sessions",
         "expired sessions of the admin site",
         prune_sessions.count_expired_sessions,
-        prune_sessions.delete_expired_sessions,
+        lambda operator, before: prune_sessions.delete_expired_sessions(before),
     ),
     Pruner(
         "failed_sign_ins",
         "failed sign-ins to the admin site",
         prune_sessions.count_failed_sign_ins,
-        prune_sessions.delete_failed_sign_ins,
+        lambda operator, before: prune_sessions.delete_failed_sign_ins(before),
         days=1,  # They count for minutes only; the audit log has them too.
     ),
     Pruner(
         "daily_figures",
         "daily figures of the admin site",
         record_figures.count_old_figures,
-        record_figures.delete_old_figures,
+        lambda operator, before: record_figures.delete_old_figures(before),
         setting="SCAIWAVE_FIGURES_RETENTION_DAYS",
     ),
     Pruner(
         "backfills",
         "finished search backfills",
         prune_backfills.count_old_backfills,
-        prune_backfills.delete_old_backfills,
+        lambda operator, before: prune_backfills.delete_old_backfills(before),
         setting="SCAIWAVE_BACKFILL_RETENTION_DAYS",
     ),
     Pruner(
         "sync_runs",
         "runs of the sync",
         prune_sync.count_old_runs,
-        prune_sync.delete_old_runs,
+        lambda operator, before: prune_sync.delete_old_runs(before),
         setting="SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
     ),
     Pruner(
         "webhook_events",
         "webhooks",
         prune_sync.count_old_webhooks,
-        prune_sync.delete_old_webhooks,
+        lambda operator, before: prune_sync.delete_old_webhooks(before),
         setting="SCAIWAVE_WEBHOOK_RETENTION_DAYS",
         zero_is_never=False,
     ),
@@ -131,7 +148,8 @@ def prune(
 
     With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
     only then `confirm` gets a question, and raises if the answer is not yes. These days must be
-    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed and the errors of signing.
+    sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed, OnHold if one of them is
+    about a tenant with a hold, and the errors of signing.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     audit_before = _get_audit_before(audit_days, now)
@@ -146,7 +164,7 @@ def prune(
             f"before {audit_before:%Y-%m-%d} for good."
         )
     rows = [
-        {**row, "count": row["count"] and pruner.delete(row["cutoff_at"])}
+        {**row, "count": row["count"] and pruner.delete(operator, row["cutoff_at"])}
         for row, pruner in zip(planned, PRUNERS, strict=False)
     ]
     with transaction.atomic():
@@ -205,7 +223,17 @@ def _plan_audit(before: datetime) -> Row:
         raise AuditNotSealed(
             f"Audit entries from before {before:%Y-%m-%d} are not sealed. Nothing was deleted."
         )
+    if hold := _find_hold_on(due):
+        raise build_hold_error(hold, f"delete audit entries from before {before:%Y-%m-%d}")
     return _build_row(AUDIT, "audit entries", before, due.count())
+
+
+def _find_hold_on(entries: QuerySet[AuditEntry]) -> Hold | None:
+    """Return a hold in whose tenant one of these acts was. Entries of a day go together or not."""
+    for hold in holds_in_force():
+        if entries.filter(tenant_id=str(hold.tenant_id)).exists():
+            return hold
+    return None
 
 
 def _delete_audit(before: datetime, now: datetime) -> int:
@@ -216,6 +244,8 @@ def _delete_audit(before: datetime, now: datetime) -> int:
     seal = AuditSeal.objects.filter(day__lt=before.date()).order_by("-number").first()
     if seal is None:
         return 0
+    block_new_holds()
+    _plan_audit(before)  # A hold may have been placed while the operator was asked.
     with allow_audit_deletion():
         deleted, _ = AuditEntry.objects.filter(pk__lt=min_uuid7_at(before)).delete()
     AuditSealPart.objects.filter(day__lte=seal.day).delete()

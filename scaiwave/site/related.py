@@ -21,7 +21,6 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scaiwave.site.access import limit_rows
 from scaiwave.site.filters import filter_parameter
 from scaiwave.site.formatting import FormattedValue
 from scaiwave.site.pagination import MAX_ROWS
@@ -100,8 +99,8 @@ def _select_rows(
 ) -> QuerySet[Any]:
     """Return the rows that refer to the row by this field and that the account may see."""
     model_admin: Any = site.get_model_admin(field.model)
-    pointing = field.model._base_manager.filter(**{field.name: field.to_python(row.pk)})
-    return limit_rows(request, pointing, model_admin.scope)
+    rows: QuerySet[Any] = model_admin.get_queryset(request)
+    return rows.filter(**{field.name: field.to_python(row.pk)})
 
 
 def _count_rows(rows: Sequence[QuerySet[Any]]) -> list[int]:

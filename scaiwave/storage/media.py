@@ -17,7 +17,7 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
 from scaiwave.config import Configuration
-from scaiwave.core.errors import ConfigurationError, SettingMissing
+from scaiwave.core.errors import ConfigurationError, RefusedError, SettingMissing
 from scaiwave.core.files import atomic_write, make_directories
 
 DRAFT_DIRECTORY = "incoming"
@@ -49,10 +49,26 @@ class S3LibrariesMissing(ConfigurationError):
     )
 
 
+class MediaVersioned(RefusedError):
+    """The bucket keeps versions of deleted files, and this server may not list or delete them."""
+
+    code = "SW_MEDIA_VERSIONED"
+    fix = (
+        "Allow s3:GetBucketVersioning, s3:ListBucketVersions and s3:DeleteObjectVersion to the key "
+        "of SCAIWAVE_S3_ACCESS_KEY, end any object lock, then run the same command again."
+    )
+
+
 class MediaStore(Protocol):
     """What both media stores do besides what Django's storages do."""
 
     def remove_drafts(self, names: Collection[str]) -> None: ...
+
+    def require_erasable(self) -> None:
+        """Raise `MediaVersioned` if `erase` would leave versions behind."""
+
+    def erase(self, name: str) -> None:
+        """Delete a file, which need not exist, with all its versions. Raises `MediaVersioned`."""
 
 
 class AtomicFileSystemStorage(FileSystemStorage):
@@ -80,6 +96,12 @@ class AtomicFileSystemStorage(FileSystemStorage):
         for draft in self._drafts.glob("*"):
             if draft.name.rpartition(".")[0] in stems:
                 draft.unlink(missing_ok=True)
+
+    def require_erasable(self) -> None:
+        """Files in a directory have no versions."""
+
+    def erase(self, name: str) -> None:
+        self.delete(name)
 
     @property
     def _drafts(self) -> Path:

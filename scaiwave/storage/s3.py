@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import logging
 import posixpath
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from typing import Any
 
@@ -26,7 +27,10 @@ from botocore.exceptions import (
 from django.core.files.base import File
 from storages.backends.s3 import S3Storage
 
+from scaiwave.storage.media import MediaVersioned
+
 _NO_FILE = {"404", "NoSuchKey"}
+_REFUSED = {"AccessDenied", "403", "InvalidRequest", "ObjectLocked"}
 _BROKEN_CONNECTION = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 MAX_RESUMES = 3
 """How often the reading of a file is resumed after a broken connection."""
@@ -113,6 +117,25 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
             if error.response["Error"]["Code"] not in _NO_FILE:
                 raise
 
+    def require_erasable(self) -> None:
+        self._has_versions()
+
+    def erase(self, name: str) -> None:
+        if not self._has_versions():
+            self.delete(name)
+            return
+        key = self._normalize_name(name)
+        with _translate_refusals():
+            for version in self.bucket.object_versions.filter(Prefix=key):
+                if version.object_key == key:
+                    version.delete()
+
+    def _has_versions(self) -> bool:
+        """Ask each time: versioning may be turned on while this process runs."""
+        client = self.connection.meta.client
+        with _translate_refusals():
+            return "Status" in client.get_bucket_versioning(Bucket=self.bucket_name)
+
     def remove_drafts(self, names: Collection[str]) -> None:
         """Discard the uploaded parts of these files, which no process may be uploading."""
         client, keys = self.connection.meta.client, set(map(self._normalize_name, names))
@@ -128,6 +151,19 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
                 client.abort_multipart_upload(
                     Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
+
+
+@contextmanager
+def _translate_refusals() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _REFUSED:
+            raise
+        raise MediaVersioned(
+            "The bucket may keep versions of deleted files, and this server can't delete them: "
+            f"{error.response['Error'].get('Message') or error}."
+        ) from error
 
 
 class ObjectReader(RawIOBase):

@@ -93,6 +93,13 @@ def validate_reason(reason: str) -> None:
         )
 
 
+def validate_required_reason(reason: str) -> None:
+    """Raises `InvalidName`, which an empty reason causes too."""
+    validate_reason(reason)
+    if not reason:
+        raise InvalidName("A reason is required.", fix="Pass --reason with the reason.")
+
+
 def validate_description(description: str) -> None:
     """Raises `InvalidName`. An empty description is valid."""
     if len(description) > MAX_DESCRIPTION_CHARS or strip_control_chars(description) != description:

@@ -15,6 +15,7 @@ from tenants.models.directory import (
     active_q,
 )
 from tenants.models.doctor import DoctorRun
+from tenants.models.holds import Hold
 from tenants.models.notices import Notice
 from tenants.models.overview import DailyFigures, StoredOverview
 from tenants.models.restoration import Restoration
@@ -33,6 +34,7 @@ __all__ = [
     "DoctorRun",
     "Group",
     "GroupMembership",
+    "Hold",
     "Notice",
     "Participant",
     "ParticipantType",

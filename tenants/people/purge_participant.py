@@ -25,11 +25,12 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.audit.record import record_audit
 from tenants.errors import PurgeLimitExceeded, PurgeRefused
+from tenants.holds.queries import block_new_holds, held_people_q, require_person_not_held
 from tenants.lookup.resolve import look_up_participants_in, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, participant_row
 from tenants.lookup.validators import validate_reason
 from tenants.lookup.visibility import visible_participants
-from tenants.models import Participant, ParticipantType, RoleGrant
+from tenants.models import Hold, Participant, ParticipantType, RoleGrant
 from tenants.models.directory import DELETED_NAME
 from tenants.roles.rules import describe
 
@@ -64,12 +65,13 @@ class PurgeOptions:
 @dataclass(frozen=True)
 class PurgeParticipantsResult(ChangeResult):
     """`due` people were to be purged, and `purged` of them were. `people` are the first of them,
-    without personal data."""
+    without personal data. `on_hold` more would be due, but a hold covers them."""
 
     due: int
     purged: int
     people: list[Row]
     dry_run: bool = False
+    on_hold: int = 0
 
     @property
     def sentence(self) -> str:
@@ -77,9 +79,15 @@ class PurgeParticipantsResult(ChangeResult):
             return f"Would purge {pluralize(self.due, 'person', 'people')}."
         return f"{pluralize(self.purged, 'person', 'people')} purged."
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        if not self.on_hold:
+            return ()
+        return [f"Not purged because of a hold: {pluralize(self.on_hold, 'person', 'people')}."]
+
     def document(self) -> Row:
         changed = bool(self.due if self.dry_run else self.purged)
-        counts = {"due": self.due, "purged": self.purged}
+        counts = {"due": self.due, "purged": self.purged, "on_hold": self.on_hold}
         return {"participants": self.people, **counts, "changed": changed}
 
 
@@ -97,7 +105,7 @@ def purge_participant(
 
     The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
     raises if the answer is not yes. `tenant` restricts the search for the name. Raises
-    PurgeRefused, ParticipantNotFound, TenantNotFound, AmbiguousName and InvalidName.
+    PurgeRefused, OnHold, ParticipantNotFound, TenantNotFound, AmbiguousName and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
@@ -130,12 +138,15 @@ def purge_participants(
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Each batch has its own
     transaction, so an interrupted call has purged some people completely, and the next one
-    continues. Raises PurgeLimitExceeded, TenantNotFound, AmbiguousName and InvalidName.
+    continues. People on hold are left out. Raises PurgeLimitExceeded, TenantNotFound, AmbiguousName
+    and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(options.reason)
-    due = _find_due(operator, options, now)
+    removed = _find_due(operator, options, now)
+    due = removed.exclude(held_people_q())
     count = due.count()
+    on_hold = removed.count() - count
     if count > options.limit:
         tenant = f" --tenant {shlex.quote(options.tenant)}" if options.tenant else ""
         command = f"scaiwave admin {ACTION} --purge-after {options.days}{tenant} --limit {count}"
@@ -147,7 +158,7 @@ def purge_participants(
         )
     people = _list_people(due)
     if not count or options.dry_run:
-        return PurgeParticipantsResult(count, 0, people, dry_run=options.dry_run)
+        return PurgeParticipantsResult(count, 0, people, options.dry_run, on_hold)
     whom = pluralize(count, "person", "people")
     confirm(
         f"This erases the name, e-mail address and avatar of {whom} who were removed from ScaiKey "
@@ -159,7 +170,7 @@ def purge_participants(
         for keys in _iter_batches(due, options.limit):
             purged += _purge_batch(operator, keys, now, details, skip_locked=True)
             progress(purged, count)
-    return PurgeParticipantsResult(count, purged, people)
+    return PurgeParticipantsResult(count, purged, people, on_hold=on_hold)
 
 
 def _find_due(operator: Operator, options: PurgeOptions, now: datetime) -> QuerySet[Participant]:
@@ -188,7 +199,8 @@ def _purgeable_q() -> Q:
 
 
 def _ensure_purgeable(person: Participant) -> None:
-    """Raises `PurgeRefused`."""
+    """Raises `PurgeRefused` and `OnHold`."""
+    require_person_not_held(person, f"purge {describe(person)}")
     if Participant.objects.filter(_purgeable_q(), pk=person.pk).exists() or person.purged_at:
         return
     if person.participant_type != ParticipantType.HUMAN:
@@ -243,8 +255,10 @@ def _purge_batch(
     A sync writes the same rows in another order. Skipping its locked rows avoids deadlocks.
     """
     with transaction.atomic():
+        block_new_holds()
         locked = Participant.objects.select_for_update(of=("self",), skip_locked=skip_locked)
-        people = list(locked.select_related("tenant").filter(_purgeable_q(), pk__in=keys))
+        locked = locked.select_related("tenant").exclude(held_people_q())
+        people = list(locked.filter(_purgeable_q(), pk__in=keys))
         if not people:
             return 0
         subjects = _describe_people(people)
@@ -253,6 +267,10 @@ def _purge_batch(
         names = {name for person in subjects for name in person.operator_names}
         grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
         grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
+        for field in ("placed_by", "lifted_by"):
+            holds = Hold.objects.alias(folded=Lower(field))
+            holds = holds.filter(Q(folded__in=names) | Q((f"{field}__in", names)))
+            holds.update(**{field: DELETED_NAME})
         Participant.objects.filter(pk__in=[person.pk for person in people]).update(
             display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
         )

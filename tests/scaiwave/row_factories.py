@@ -23,6 +23,7 @@ from rooms.models import (
     Event,
     ImportIntent,
     Media,
+    RemovedFile,
     Room,
     RoomImport,
     RoomMedia,
@@ -48,6 +49,7 @@ from tenants.models import (
     DoctorRun,
     Group,
     GroupMembership,
+    Hold,
     Notice,
     Participant,
     Partner,
@@ -106,6 +108,19 @@ def make_media(tenant: Tenant, text: str = "bytes", **fields: Any) -> Media:
     return Media.objects.create(tenant=tenant, created_at=NOW, **values)
 
 
+def make_removed_file(room: Room, name: str = "removed.png", **fields: Any) -> RemovedFile:
+    media = fields.pop("media", None) or make_media(room.tenant, name)
+    values = {
+        "media": media,
+        "sha256": media.sha256,
+        "reason": "not allowed",
+        "removed_at": NOW,
+        "purge_at": NOW + timedelta(days=7),
+        **fields,
+    }
+    return RemovedFile.objects.create(tenant=room.tenant, room=room, name=name, **values)
+
+
 def make_row_of_every_model(number: int) -> Tenant:
     """Return a tenant with one row of every model. The number makes the rows unique."""
     partner = make_partner(f"partner{number}")
@@ -127,6 +142,7 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     RoleGrant.objects.create(
         tenant=tenant, role=role, participant=anna, granted_by="root", created_at=NOW
     )
+    make_hold(tenant, participant=anna)
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
     )
@@ -146,6 +162,11 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     # Not hashed, which would take half a second.
     user = AdminUser.objects.create(username=f"operator{number}", password="pbkdf2$never")
     user.user_permissions.set(Permission.objects.all()[:3])
+
+
+def make_hold(tenant: Tenant, **fields: Any) -> Hold:
+    values = {"reason": "case 26-118", "placed_by": "root", "placed_at": NOW, **fields}
+    return Hold.objects.create(tenant=tenant, **values)
 
 
 def make_pending_removal(
@@ -188,6 +209,9 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
     RoomMedia.objects.create(
         tenant=tenant, room=lobby, media=make_media(tenant), name="photo.png", created_at=NOW
     )
+    deletion = {"purge_at": NOW + timedelta(days=7), "deletion": {"reason": "over"}}
+    make_room(workspace, anna, f"Deleted {number}", deleted_at=NOW, **deletion)
+    make_removed_file(lobby, media=Media.objects.get(tenant=tenant))
     StreamCounter.objects.create(tenant=tenant, last_position=number + 1)
     ImportIntent.objects.create(tenant=tenant, hashes=["0" * 64], operator="root", started_at=NOW)
     RoomImport.objects.create(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
@@ -17,7 +18,7 @@ class Command(OperatorCommand):
     examples = ('scaiwave room archive launch-party --tenant acme --reason "project ended"',)
     help = "Archive an open room. Nothing in it is deleted, and `room reopen` opens it again."
     changes = True
-    set_state = staticmethod(archive_room)
+    set_state: Callable[..., Any] = staticmethod(archive_room)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("room", help="room (ID or alias)")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rooms.lookup.rooms import SORTABLE, list_rooms
@@ -22,12 +22,13 @@ COLUMNS = (
     Column("last_event_at", "Last event", ColumnType.TIME, optional=True),
     Column("exportable", "Exportable", ColumnType.FLAG),
 )
+PURGE_AT = Column("purge_at", "Deleted on", ColumnType.TIME)
 
 
 KEYS = (
     *("id", "name", "alias", "type", "state", "workspace", "workspace_id", "members", "events"),
     *("media_bytes", "last_event_at", "exportable", "reason", "is_public", "is_federated"),
-    *("tenant_id", "creator_id", "created_at", "updated_at"),
+    *("tenant_id", "creator_id", "created_at", "updated_at", "deleted_at", "purge_at"),
 )
 
 
@@ -53,6 +54,7 @@ class Command(ListCommand):
         add("--type", choices=RoomType.values, help="only this type (default all)")
         add("--state", choices=RoomState.values, help="only this state (default all)")
         add("--workspace", help="only rooms of this workspace (slug or ID)")
+        add("--deleted", action="store_true", help="only rooms that wait for their deletion")
         add("--search", metavar="TEXT", help="only rooms with TEXT in their name or alias")
         add(
             "--sort",
@@ -62,6 +64,9 @@ class Command(ListCommand):
             "a leading minus reverses the order: --sort=-events",
         )
         add("--reverse", action="store_true", help="reverse the sort order")
+
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return (*COLUMNS, PURGE_AT) if options["deleted"] else COLUMNS
 
     def load_rows(
         self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any
@@ -73,6 +78,7 @@ class Command(ListCommand):
             state=options["state"],
             workspace=options["workspace"],
             search=options["search"],
+            deleted=options["deleted"],
             sort=sort,
             reverse=reverse,
             after=options["after"],

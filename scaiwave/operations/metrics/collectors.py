@@ -23,7 +23,7 @@ from identity_sync.reports.webhooks import summarise_webhooks
 from identity_sync.sync.history import CHANGES_COUNTER
 from rooms.exports.export_room import EXPORT_BYTES_COUNTER, EXPORTS_COUNTER
 from rooms.imports.import_room import IMPORT_BYTES_COUNTER, IMPORTS_COUNTER
-from rooms.models import ImportIntent
+from rooms.models import DeletedRoom, ImportIntent
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.rooms import count_unindexed_messages
@@ -32,6 +32,7 @@ from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import RefusalReason
 from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
 from tenants.counters import read_counter
+from tenants.holds.queries import holds_in_force
 
 REDIS_TIMEOUT_SECONDS = 2.0
 _DAY = timedelta(days=1)
@@ -148,6 +149,10 @@ def collect_room_metrics(now: datetime) -> Iterator[Metric]:
         "room_imports_open",
         "Imports in progress, or interrupted and not cleaned up.",
         ImportIntent.objects.count(),
+    )
+    yield _gauge("holds", "Holds in force.", holds_in_force().count())
+    yield _gauge(
+        "rooms_deleted", "Rooms that wait for their deletion.", DeletedRoom.objects.count()
     )
     if (backlog := count_unindexed_messages()) is not None:
         yield _gauge(

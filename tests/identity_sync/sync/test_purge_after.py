@@ -72,7 +72,7 @@ def test_success_everyone_removed_long_ago_unless_returned(scaikey: Sandbox) -> 
     give_back(scaikey, third)
     report = sync_then_purge()
     assert report.outcome == Outcome.APPLIED
-    assert report.document()["purge"] == {"due": 1, "purged": 1}
+    assert report.document()["purge"] == {"due": 1, "purged": 1, "on_hold": 0}
     assert list_purged() == {first}
     assert Participant.objects.get(scaikey_id=third).absent_since is None
     (entry,) = AuditEntry.objects.filter(action="purge-participant")
@@ -82,10 +82,14 @@ def test_success_everyone_removed_long_ago_unless_returned(scaikey: Sandbox) -> 
 def test_success_off_by_default_and_without_effect_in_a_dry_run(scaikey: Sandbox) -> None:
     people = remove_long_ago(scaikey)
     assert sync().document()["purge"] is None
-    assert sync_then_purge(dry_run=True).document()["purge"] == {"due": 3, "purged": 0}
+    assert sync_then_purge(dry_run=True).document()["purge"] == {
+        "due": 3,
+        "purged": 0,
+        "on_hold": 0,
+    }
     assert list_purged() == set()
     document = json.loads(run_command("sync", "--purge-after", "90", "--json"))
-    assert document["purge"] == {"due": 3, "purged": 3}
+    assert document["purge"] == {"due": 3, "purged": 3, "on_hold": 0}
     assert list_purged() == set(people)
     assert "0 people purged." in run_command("sync", "--purge-after", "90")
 
@@ -93,10 +97,14 @@ def test_success_off_by_default_and_without_effect_in_a_dry_run(scaikey: Sandbox
 def test_success_of_one_tenant(scaikey: Sandbox) -> None:
     people = remove_long_ago(scaikey)
     own, other = Tenant.objects.order_by("slug")[:2]
-    assert sync_then_purge(tenant=other.slug).purge == {"due": 0, "purged": 0}
+    assert sync_then_purge(tenant=other.slug).purge == {"due": 0, "purged": 0, "on_hold": 0}
     assert own.partner is not None
     operator = make_partner_admin(own.partner)
-    assert sync_then_purge(tenant=own.slug, operator=operator).purge == {"due": 3, "purged": 3}
+    assert sync_then_purge(tenant=own.slug, operator=operator).purge == {
+        "due": 3,
+        "purged": 3,
+        "on_hold": 0,
+    }
     assert list_purged() == set(people)
 
 

@@ -28,11 +28,15 @@ from rooms.errors import (
 )
 from rooms.exports.export_rooms import ChainOptions, ExportOutcome, export_rooms
 from rooms.imports.append_link import AppendResult, LocalChanges, import_chain
+from rooms.lifecycle.delete_room import delete_room
+from rooms.lifecycle.remove_media import remove_media
 from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import UsageError
-from tenants.models import Tenant
+from tenants.errors import OnHold, ParticipantOnHold
+from tenants.holds.hold import add_hold
+from tenants.models import Hold, Participant, Tenant
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
     ACTS,
@@ -181,6 +185,62 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
     pair.append(link)
     sender = pair.event("message 0").content["_imported_sender"]
     assert (sender["fqid"], sender["display_name"]) == ("@renamed:localhost", "Renamed")
+
+
+@database
+@pytest.mark.parametrize("act", ["edit", "delete", "erase", "rename"])
+@pytest.mark.parametrize("level", ["tenant", "room"])
+def test_fail_erasure_under_a_hold_waits(pair: Copy, level: str, act: str) -> None:
+    """What the link only adds is imported, and the rest once the hold is lifted."""
+    room = str(pair.room.pk) if level == "room" else None
+    tenant = pair.home.tenant.slug
+    add_hold(operator=HOST_OPERATOR, reason="case", now=START, tenant=tenant, room=room)
+    pair.life.do("add", 0, {"content": {"body": "new"}})
+    assert pair.append(pair.end_day()).added == 1
+    pair.life.do(act, 0, {"content": {"body": "other"}, "text": "Other"})
+    link, before = pair.end_day(), list(Event.objects.filter(room=pair.room).values())
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(OnHold):
+            pair.append(link, **options)
+    assert list(Event.objects.filter(room=pair.room).values()) == before
+    Hold.objects.update(lifted_at=START)
+    assert pair.append(link).applied
+
+
+@database
+def test_fail_erasure_of_a_person_under_a_hold_waits(pair: Copy) -> None:
+    """The person is known by the address on this server, since the importer is the sender."""
+    fqid = pair.event("message 0").content["_imported_sender"]["fqid"]
+    local_id = fqid.removeprefix("@").partition(":")[0]
+    Participant.objects.filter(local_id=local_id).update(tenant=pair.home.tenant)
+    add_hold(operator=HOST_OPERATOR, reason="case", now=START, participant=fqid)
+    pair.life.do("delete", 0, {})
+    with pytest.raises(ParticipantOnHold):
+        pair.append(pair.end_day())
+    assert "message 0" in pair.bodies()
+
+
+@database
+def test_success_a_file_removed_here_does_not_come_back(pair: Copy) -> None:
+    pair.life.do("attach", 0, {"text": "photo"})
+    pair.append(pair.end_day())
+    (link,) = pair.room.media.all()
+    remove_media(
+        operator=HOST_OPERATOR, room=str(pair.room.pk), tenant=pair.home.tenant.slug,
+        file=str(link.media_id), reason="no", confirm=lambda effect, name: None, now=START,
+        at_once=True,
+    )  # fmt: skip
+    pair.life.do("rescan", 0, {"text": "clean"})
+    pair.life.do("add", 0, {"content": {"body": "more"}})
+    pair.append(pair.end_day())
+    assert not pair.room.media.exists()
+    delete_room(
+        operator=HOST_OPERATOR, name=str(pair.room.pk), tenant=pair.home.tenant.slug, reason="over",
+        confirm=lambda effect, name: None, now=START, archive=True,
+    )  # fmt: skip
+    pair.life.do("add", 0, {"content": {"body": "late"}})
+    with pytest.raises(BundleChainOther):
+        pair.append(pair.end_day())
 
 
 @database

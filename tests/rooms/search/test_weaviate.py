@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from rooms.models import RemoteState, SearchDocument
+from rooms.lifecycle.delete_room import delete_room
+from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
 from rooms.search.base import EventRange
 from rooms.search.queries import BackfillOptions, get_search_plan
@@ -24,6 +26,7 @@ from scaiwave.core.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from tests.rooms.search.factories import (
+    NOW,
     backfill,
     edit_message,
     find_event_ids,
@@ -105,6 +108,33 @@ def test_success_edits_replace_and_redactions_remove(server: FakeWeaviate) -> No
     assert (row["written"], row["removed"], row["stale"]) == (1, 2, 0)
     assert server.get_bodies(room.tenant_id.hex) == {"other", "word 3"}
     assert find_event_ids("other") == [edited.pk]
+
+
+def test_success_a_deleted_room_is_in_no_object(
+    server: FakeWeaviate, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if a backfill sends its messages while it is being deleted."""
+    room, kept = make_lobby(state="archived"), make_lobby(room_alias="kept")
+    for number in range(70):
+        make_message(room, f"launch {number}")
+    make_message(kept, "kept")
+    backfill()
+    late = make_message(room, "late launch")
+    mark_sent = documents.mark_sent
+
+    def delete_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(documents, "mark_sent", mark_sent)
+        delete_room(
+            operator=HOST_OPERATOR, name=str(room.pk), tenant="acme", reason="over", now=NOW,
+            confirm=lambda effect, name: None, at_once=True,
+        )  # fmt: skip
+        return mark_sent(*arguments)
+
+    monkeypatch.setattr(documents, "mark_sent", delete_first)
+    backfill()
+    assert not Event.objects.filter(pk=late.pk).exists()
+    assert server.get_bodies(room.tenant_id.hex) == {"kept"}
+    assert SearchDocument.objects.count() == 1
 
 
 def test_success_tenants_are_isolated(server: FakeWeaviate) -> None:

@@ -434,6 +434,7 @@ def test_success_command_for_all() -> None:
         "participants": [],
         "due": 0,
         "purged": 0,
+        "on_hold": 0,
         "changed": False,
         "dry_run": False,
     }

@@ -1,0 +1,214 @@
+"""Remove a file from a room: hide it at once, and delete its bytes after a grace period."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from rooms.bundle.format import MEDIA_KEYS
+from rooms.errors import FileNotInRoom
+from rooms.imports.intents import delete_announced, release_files
+from rooms.lookup.holds import find_hold_on_room, require_room_not_held
+from rooms.lookup.resolve import resolve_room
+from rooms.lookup.rooms import build_removed_row
+from rooms.models import Event, RemovedFile, RoomMedia
+from scaiwave.core.change import Change, ChangeWords
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.media import MediaStore
+from tenants.audit.record import record_audit
+from tenants.errors import AmbiguousName
+from tenants.holds.queries import block_new_holds
+from tenants.lookup.resolve import is_storable_text, parse_uuid, resolve_tenant
+from tenants.lookup.restoration import require_activated
+from tenants.lookup.validators import validate_required_reason
+
+REMOVED_KEY = "_removed_file"
+"""In the content of an event whose file is gone: the name of the file, and the reason."""
+
+REMOVAL = ChangeWords(
+    "file",
+    "Would remove file {name} from room {room}.",
+    "File {name} removed from room {room}. `room media restore` brings it back until {until}.",
+)
+ERASURE = ChangeWords(
+    "file",
+    "Would delete file {name} of room {room} for good.",
+    "File {name} of room {room} deleted for good.",
+)
+RESTORATION = ChangeWords(
+    "file", "Would bring back file {name} of room {room}.", "File {name} is back in room {room}."
+)
+
+Attachment = TypeVar("Attachment", RoomMedia, RemovedFile)
+
+
+def remove_media(
+    *,
+    operator: Operator,
+    room: str,
+    tenant: str,
+    file: str,
+    reason: str,
+    confirm: Callable[[str, str], None],
+    now: datetime,
+    at_once: bool = False,
+    dry_run: bool = False,
+) -> Change:
+    """Remove a file from a room, under all its names there; `file` is its ID, SHA-256 or name.
+
+    No list, export or increment has it from then on. Its bytes are deleted after the grace period,
+    or now if `at_once`, unless another room has them; then events name the file and the reason.
+    `confirm` gets the effect and the name of the file, and raises unless the operator agrees.
+    Raises FileNotInRoom, OnHold, RoomNotFound, TenantNotFound, AmbiguousName, InvalidName, and what
+    `purge_removed_files` raises.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    validate_required_reason(reason)
+    found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    links = _find(RoomMedia.objects.filter(room=found), file)
+    require_room_not_held(found, effect := f"remove a file from room {found}")
+    days = 0 if at_once else settings.CONFIG.get_int("SCAIWAVE_DELETION_GRACE_DAYS")
+    rows = [
+        RemovedFile(
+            tenant=found.tenant,
+            room=found,
+            media=link.media,
+            sha256=link.media.sha256,
+            name=link.name,
+            source_media_id=link.source_media_id,
+            reason=reason,
+            removed_at=now,
+            purge_at=now + timedelta(days=days),
+        )
+        for link in links
+    ]
+    if dry_run:
+        return _build_change(ERASURE if at_once else REMOVAL, rows[0], dry_run=True)
+    end = "for good; this can't be undone" if at_once else f"on {rows[0].purge_at:%Y-%m-%d}"
+    confirm(
+        f"This hides file {rows[0].name} of room {found}, and deletes its bytes {end}.",
+        rows[0].name,
+    )
+    with transaction.atomic():
+        block_new_holds()
+        require_room_not_held(found, effect)
+        RoomMedia.objects.filter(pk__in=[link.pk for link in links]).delete()
+        RemovedFile.objects.bulk_create(rows)
+        _record(operator, rows[0], "room media remove", now)
+    if at_once:
+        purge_removed_files(operator, now)
+    return _build_change(ERASURE if at_once else REMOVAL, rows[0], changed=True)
+
+
+def restore_media(
+    *, operator: Operator, room: str, tenant: str, file: str, now: datetime, dry_run: bool = False
+) -> Change:
+    """Bring back a removed file whose bytes are still there.
+
+    Raises FileNotInRoom, RoomNotFound, TenantNotFound and AmbiguousName.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    removed = RemovedFile.objects.filter(room=found, media__isnull=False)
+    if dry_run:
+        return _build_change(RESTORATION, _find(removed, file)[0], dry_run=True)
+    with transaction.atomic():
+        rows = _find(removed.select_for_update(of=("self",)), file)
+        RoomMedia.objects.bulk_create(
+            RoomMedia(
+                tenant_id=row.tenant_id,
+                room_id=row.room_id,
+                media_id=cast(UUID, row.media_id),
+                name=row.name,
+                source_media_id=row.source_media_id,
+                created_at=now,
+            )
+            for row in rows
+        )
+        RemovedFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        _record(operator, rows[0], "room media restore", now)
+    return _build_change(RESTORATION, rows[0], changed=True)
+
+
+def find_due_files(now: datetime) -> list[RemovedFile]:
+    """Return removed files whose bytes are due, of rooms that no hold covers."""
+    due = RemovedFile.objects.filter(media__isnull=False, purge_at__lte=now)
+    files = list(due.select_related("room").order_by("purge_at", "pk"))
+    held = {room for room in {file.room for file in files} if find_hold_on_room(room)}
+    return [file for file in files if file.room not in held]
+
+
+def purge_removed_files(operator: Operator, now: datetime) -> int:
+    """Delete the bytes of removed files whose grace period has ended, and return their number.
+
+    Raises ServerRestored, MediaVersioned and the errors of the media store.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    files = find_due_files(now)
+    if files:
+        require_activated()
+        cast(MediaStore, default_storage).require_erasable()
+    for file in files:
+        media_id = cast(UUID, file.media_id)
+        named = Q(*((f"content__{key}", str(media_id)) for key in MEDIA_KEYS), _connector=Q.OR)
+        # Read before the transaction, since it reads the whole room.
+        events = list(Event.objects.filter(named, room=file.room).values_list("pk", flat=True))
+        with transaction.atomic():
+            block_new_holds()
+            if find_hold_on_room(file.room):
+                continue
+            RemovedFile.objects.filter(pk=file.pk).update(media=None)
+            for event in Event.objects.select_for_update().filter(pk__in=events):
+                event.content[REMOVED_KEY] = {"name": file.name, "reason": file.reason}
+                event.save(update_fields=["content"])
+            release_files([media_id], operator=operator, tenant_id=file.tenant_id, now=now)
+        delete_announced(file.tenant_id)
+    return len(files)
+
+
+def _find(rows: QuerySet[Attachment], file: str) -> list[Attachment]:
+    """Return the names in a room of the one file that is named. Raises FileNotInRoom and
+    AmbiguousName."""
+    named = Q(pk__in=[])
+    if is_storable_text(file):
+        named = Q(name=file) | Q(media__sha256=file)
+    if key := parse_uuid(file):
+        named |= Q(media=key)
+    keys = set(rows.filter(named).values_list("media_id", flat=True)[:10])
+    if not keys:
+        raise FileNotInRoom(f"File not found in the room: {file}.")
+    if len(keys) > 1:
+        candidates = sorted(map(str, keys))
+        raise AmbiguousName(
+            f"{file} is ambiguous: {'; '.join(candidates)}.",
+            fix="Use the ID of the one you mean.",
+            candidates=candidates,
+        )
+    return list(rows.filter(media__in=keys).select_related("media").order_by("pk"))
+
+
+def _record(operator: Operator, file: RemovedFile, action: str, now: datetime) -> None:
+    details = {"file": file.name, "sha256": file.sha256, "reason": file.reason}
+    record_audit(
+        operator=operator,
+        action=action,
+        subject=file.room,
+        tenant=file.tenant,
+        now=now,
+        details={**details, "until": file.purge_at.isoformat()},
+    )
+
+
+def _build_change(
+    words: ChangeWords, file: RemovedFile, *, changed: bool = False, dry_run: bool = False
+) -> Change:
+    until = f"{file.purge_at.astimezone(settings.LOCAL_ZONE):%Y-%m-%d %H:%M}"
+    names = {"room": str(file.room), "until": until}
+    return Change(words, build_removed_row(file), changed, dry_run, names=names)

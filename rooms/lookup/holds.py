@@ -1,0 +1,115 @@
+"""Which rooms and events a hold covers, also through what they contain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from django.db.models import Q, QuerySet, TextField, Value
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Coalesce, Concat, NullIf
+from django.db.models.lookups import In
+
+from rooms.bundle.format import IMPORTED_SENDER
+from rooms.lookup.resolve import resolve_room
+from rooms.models import Event, Media, Room, RoomImport, RoomMedia, RoomMember
+from scaiwave.core.operators import Operator
+from tenants.holds.queries import build_hold_error, covers_q, find_hold, holds_in_force
+from tenants.lookup.serializers import get_server_name
+from tenants.models import Hold, Tenant
+
+_IMPORTED_FQID = Coalesce(
+    KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content")),
+    Value(""),
+    output_field=TextField(),
+)
+
+
+def imported_from_q(fqids: Collection[str]) -> Q:
+    """Match imported events of senders with these addresses."""
+    return Q(In(_IMPORTED_FQID, list(fqids)))
+
+
+def held_events_q() -> Q:
+    """Match events that a hold covers: on their tenant, on their room, or on who has sent them.
+
+    An imported event is also of the person whom it names by their address on this server. Build it
+    again for each transaction, after `block_new_holds`.
+    """
+    query = covers_q(room="room", person="sender")
+    if fqids := [fqid for fqid, _ in _list_held_people()]:
+        query |= imported_from_q(fqids)
+    return query
+
+
+def contains_held(events: QuerySet[Event]) -> bool:
+    """Whether a hold covers one of these events, without reading them if there are no holds."""
+    return holds_in_force().exists() and events.filter(held_events_q()).exists()
+
+
+def find_hold_on_room(room: Room) -> Hold | None:
+    """Return a hold that keeps the room as a whole: on its tenant, on it, or on a participant who
+    belongs to it or has written in it."""
+    if hold := find_hold(room.tenant_id, room_id=room.pk):
+        return hold
+    people = dict(_list_held_people())
+    if not people:
+        return None
+    holds = people.values()
+    keys = [hold.participant_id for hold in holds]
+    members = RoomMember.objects.filter(room=room, participant__in=keys)
+    events = Event.objects.filter(room=room)
+    found = (
+        members.values_list("participant", flat=True).first()
+        or events.filter(sender__in=keys).values_list("sender", flat=True).order_by().first()
+    )
+    if found:
+        return next(hold for hold in holds if hold.participant_id == found)
+    imported = events.filter(imported_from_q(people)).order_by()
+    fqid = imported.values_list(_IMPORTED_FQID, flat=True).first()
+    return people.get(fqid) if fqid else None
+
+
+def require_room_not_held(room: Room, effect: str) -> None:
+    """Raises `OnHold`. `effect` is what can't be done, such as "delete room Lobby"."""
+    if hold := find_hold_on_room(room):
+        raise build_hold_error(hold, effect)
+
+
+def is_file_held(media: Media) -> bool:
+    """Whether a room on hold has the file, under any name."""
+    return RoomMedia.objects.filter(covers_q(room="room"), media=media).exists()
+
+
+def held_rooms() -> QuerySet[Room]:
+    """Return the rooms that are on hold themselves, or with their tenant."""
+    return Room.all_objects.filter(covers_q(room="pk"))
+
+
+def people_of_held_rooms() -> Q:
+    """Match participants who belong to a room on hold, or have written in one."""
+    rooms = held_rooms().values("pk")
+    events = Event.objects.filter(room__in=rooms).order_by()
+    imported = events.filter(room__in=RoomImport.objects.values("room"))
+    server = Coalesce(NullIf("server_name", Value("")), Value(get_server_name()))
+    fqid = Concat(Value("@"), "local_id", Value(":"), server)
+    return (
+        Q(pk__in=RoomMember.objects.filter(room__in=rooms).values("participant"))
+        | Q(pk__in=events.values("sender"))
+        | Q(In(fqid, imported.values(named=_IMPORTED_FQID)))
+    )
+
+
+def load_room_names(room_ids: Collection[UUID]) -> Mapping[UUID, str]:
+    return {room.pk: str(room) for room in Room.all_objects.filter(pk__in=room_ids)}
+
+
+def find_room_id(operator: Operator, name: str, tenant: Tenant) -> UUID:
+    return resolve_room(operator, name, tenant=tenant, with_deleted=True).pk
+
+
+def _list_held_people() -> list[tuple[str, Hold]]:
+    """Return the addresses on this server of participants on hold."""
+    holds = holds_in_force().filter(participant__isnull=False).select_related("participant")
+    server_name = get_server_name()
+    return [(hold.participant.fqid(server_name), hold) for hold in holds if hold.participant]

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from rooms.lifecycle.delete_room import delete_room
+from scaiwave.cli.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    words = "room delete"
+    summary = "Delete a room, its events and its files"
+    area, place = "rooms", 101
+    permission = "MANAGE_TENANTS"
+    examples = (
+        'scaiwave room delete launch-party --tenant acme --reason "project ended"',
+        'scaiwave room delete launch-party --tenant acme --reason "asked for by acme" --now',
+    )
+    help = (
+        "Delete an archived room. It is hidden everywhere at once. Its events, members and files "
+        "are deleted after SCAIWAVE_DELETION_GRACE_DAYS, by `admin prune`; until then `room "
+        "undelete` brings it back. Files that other rooms have stay."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("room", help="room (ID or alias)")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--reason", required=True, help="reason for the audit log")
+        parser.add_argument("--archive", action="store_true", help="archive an open room first")
+        parser.add_argument(
+            "--now", action="store_true", help="skip the grace period; this can't be undone"
+        )
+
+    def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
+        at_once = options["now"]
+        result = delete_room(
+            operator=self.operator,
+            name=room,
+            tenant=tenant,
+            reason=reason,
+            confirm=self.confirm_name if at_once else lambda effect, name: self.confirm(effect),
+            now=timezone.now(),
+            archive=options["archive"],
+            at_once=at_once,
+            dry_run=dry_run,
+            progress_factory=self.output.progress,
+        )
+        self.print_change(result)

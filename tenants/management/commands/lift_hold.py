@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.holds.hold import lift_hold
+
+
+class Command(OperatorCommand):
+    words = "admin hold lift"
+    summary = "Lift a hold"
+    area, place = "tenants", 190
+    permission = "MANAGE_PLATFORM"
+    examples = (
+        "scaiwave admin hold lift 01890a5d-ac96-774b-bcce-b302099a8057 --reason 'case closed'",
+    )
+    help = "Lift a hold. It stays in the list of lifted holds, with the reason and who lifted it."
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("hold", type=UUID, help="ID of the hold")
+        parser.add_argument("--reason", required=True, help="reason for lifting it")
+
+    def handle(self, hold: UUID, reason: str, dry_run: bool, **options: Any) -> None:
+        result = lift_hold(
+            operator=self.operator,
+            hold=hold,
+            reason=reason,
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_change(result)

@@ -1,0 +1,278 @@
+"""A deleted room: hidden at once, brought back, and gone for good."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from rooms.errors import FileNotInRoom, RoomBeingPurged, RoomNotArchived, RoomNotFound
+from rooms.exports.chain_cache import _get_served_directory
+from rooms.lifecycle import purge_room as purge_module
+from rooms.lifecycle.delete_room import delete_room, undelete_room
+from rooms.lifecycle.purge_room import count_rows
+from rooms.models import (
+    DeletedRoom,
+    Event,
+    ImportIntent,
+    Media,
+    RemovedFile,
+    Room,
+    RoomMedia,
+    RoomMember,
+    RoomState,
+    SearchDocument,
+)
+from rooms.search.base import EventRange
+from rooms.search.database import DatabaseIndex
+from rooms.search.scope import Scope
+from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.core.change import Change
+from scaiwave.operations.prune import prune
+from tenants.errors import ParticipantOnHold, RoomOnHold, ServerRestored
+from tenants.holds.hold import add_hold
+from tenants.models import AuditEntry, Participant, Restoration, Tenant
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_person, make_tenant, run_command
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LATER = NOW + timedelta(days=8)
+
+
+@pytest.fixture
+def room(media_root: Path) -> Room:
+    """An archived room with everything that a room can have, and a file that another room has."""
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    workspace = row_factories.make_workspace(tenant)
+    return fill_room(workspace, anna, "Launch")
+
+
+def fill_room(workspace: Any, anna: Participant, name: str, *, events: int = 30) -> Room:
+    room = row_factories.make_room(workspace, anna, name, state=RoomState.ARCHIVED)
+    first = Event.objects.count() + 1
+    for position in range(first, first + events):
+        row_factories.make_event(room, position, sender=anna, content={"body": f"{name} text"})
+    RoomMember.objects.create(tenant=room.tenant, room=room, participant=anna)
+    attach(room, f"{name} file")
+    attach(room, "shared file")
+    index = EventRange(Scope(), room.tenant_id, 0, first + events)
+    DatabaseIndex().index(index)
+    served = _get_served_directory(room.pk)
+    served.mkdir(parents=True)
+    (served / ("0" * 64)).write_text(name)
+    return room
+
+
+def attach(room: Room, text: str) -> RoomMedia:
+    media = Media.objects.filter(tenant=room.tenant, mime_type=text).first()
+    if media is None:
+        media = row_factories.make_media(room.tenant, text, mime_type=text)
+        default_storage.save(media.storage_name, ContentFile(text.encode()))
+    return RoomMedia.objects.create(
+        tenant=room.tenant, room=room, media=media, name=f"{text}.txt", created_at=NOW
+    )
+
+
+def delete(room: Room, **options: Any) -> Change:
+    return delete_room(
+        operator=HOST_OPERATOR,
+        name=str(room.pk),
+        tenant=room.tenant.slug,
+        reason="over",
+        **{"confirm": lambda effect, name: None, "now": NOW, **options},
+    )
+
+
+def run_prune(now: Any = LATER) -> dict[str, int]:
+    result = prune(
+        operator=HOST_OPERATOR,
+        config=django_settings.CONFIG,
+        confirm=lambda question: None,
+        now=now,
+    )
+    return {row["name"]: row["count"] for row in result.rows if row["count"]}
+
+
+def list_files() -> set[str]:
+    root = Path(default_storage.path("tenant"))
+    return {path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_success_hidden_at_once_and_brought_back(room: Room) -> None:
+    delete(room)
+    assert not Room.objects.exists()
+    for words in (("list_rooms",), ("search_rooms", "Launch")):
+        document = json.loads(run_command(*words, "--tenant", "acme", "--json"))
+        assert next(iter(document.values())) == []
+    for command in ("show_room", "export_room", "archive_room", "list_media"):
+        with pytest.raises(RoomNotFound):
+            run_command(command, str(room.pk), "--tenant", "acme")
+    deleted = json.loads(run_command("list_rooms", "--tenant", "acme", "--deleted", "--json"))
+    assert [row["id"] for row in deleted["rooms"]] == [str(room.pk)]
+    undelete = ("undelete_room", str(room.pk), "--tenant", "acme", "--reason", "needed")
+    assert run_command(*undelete) == "Room Launch is back, archived.\n"
+    assert run_command(*undelete).endswith("is not deleted; nothing changed.\n")
+    assert len(json.loads(run_command("search_rooms", "Launch", "--json"))["messages"]) == 20
+    assert run_prune() == {}
+    assert Event.objects.count() == 30
+
+
+def test_success_gone_after_the_grace_period_and_nothing_else(room: Room) -> None:
+    other = fill_room(room.workspace, room.creator, "Other")
+    stranger = make_tenant("stranger")
+    fill_room(row_factories.make_workspace(stranger), make_person(stranger), "Stranger", events=5)
+    before = count_rows(room)
+    delete(room)
+    assert run_prune(NOW + timedelta(days=6)) == {}
+    assert run_prune() == {"deleted_rooms": 1}
+    assert not Room.all_objects.filter(pk=room.pk).exists()
+    assert not Event.objects.filter(room=room).exists()
+    assert (Event.objects.count(), SearchDocument.objects.count()) == (35, 35)
+    assert (RoomMember.objects.count(), ImportIntent.objects.count()) == (2, 0)
+    assert list_files() == {"Other file", "shared file", "Stranger file"}
+    assert not _get_served_directory(room.pk).exists()
+    assert _get_served_directory(other.pk).exists()
+    entry = AuditEntry.objects.get(action="room purge")
+    assert entry.details == {
+        "reason": "over",
+        "before": before,
+        "after": dict.fromkeys(before, 0),
+    }
+    assert (before["events"], before["files"], before["attachments"]) == (30, 1, 2)
+
+
+def test_fail_open(room: Room) -> None:
+    Room.objects.update(state=RoomState.OPEN)
+    with pytest.raises(RoomNotArchived):
+        delete(room)
+    delete(room, archive=True)
+    assert DeletedRoom.objects.get().state == RoomState.ARCHIVED
+
+
+def test_fail_now_without_the_name(room: Room) -> None:
+    def decline(effect: str, name: str) -> None:
+        assert (effect, name) == (
+            "This hides and deletes room Launch of acme with 30 events and its files for good; "
+            "this can't be undone.",
+            "Launch",
+        )
+        raise ConfirmationDeclined("Cancelled.")
+
+    with pytest.raises(ConfirmationDeclined):
+        delete(room, at_once=True, confirm=decline)
+    assert Room.objects.exists()
+    assert delete(room, at_once=True).sentence == "Room Launch deleted for good."
+    assert not Room.all_objects.exists()
+    with pytest.raises(RoomNotFound):
+        delete(room)
+
+
+def test_fail_on_hold_at_each_level(room: Room) -> None:
+    """A hold that is placed in the grace period or in the middle of a purge stops it."""
+    hold: dict[str, Any] = {"operator": HOST_OPERATOR, "reason": "case", "now": NOW}
+    add_hold(participant=str(room.creator_id), **hold)
+    with pytest.raises(ParticipantOnHold):
+        delete(room)
+    Tenant.objects.get().holds.update(lifted_at=NOW)
+    delete(room)
+    add_hold(tenant="acme", room=str(room.pk), **hold)
+    assert run_prune() == {}
+    with pytest.raises(RoomOnHold):
+        delete(room, at_once=True)
+    assert Event.objects.count() == 30
+
+
+def test_fail_a_hold_in_the_middle_of_a_purge(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge_module, "MIN_EVENTS", 7)
+    monkeypatch.setattr(purge_module, "MAX_EVENTS", 7)
+
+    def place(deleted: int, total: int) -> None:
+        if deleted == 14:
+            add_hold(
+                operator=HOST_OPERATOR, tenant="acme", room=str(room.pk), reason="case", now=NOW
+            )
+
+    with pytest.raises(RoomOnHold):
+        delete(room, at_once=True, progress_factory=lambda *_: nullcontext(place))
+    assert Event.objects.count() == 16
+    with pytest.raises(RoomBeingPurged):
+        undelete_room(
+            operator=HOST_OPERATOR, name=str(room.pk), tenant="acme", reason="no", now=NOW
+        )
+    Tenant.objects.get().holds.update(lifted_at=NOW)
+    assert run_prune() == {"deleted_rooms": 1}
+    (entry,) = AuditEntry.objects.filter(action="room purge")
+    assert entry.details["before"]["events"] == 30
+
+
+def test_fail_on_a_restored_server_which_may_share_its_media_store(room: Room) -> None:
+    Restoration.objects.create(backup="b", backup_at=NOW, restored_at=NOW)
+    with pytest.raises(ServerRestored):
+        delete(room, at_once=True)
+    assert Event.objects.count() == 30
+
+
+def test_success_a_file_removed_and_restored(room: Room) -> None:
+    words = ("--tenant", "acme")
+    run_command("remove_media", str(room.pk), "Launch file.txt", *words, "--reason", "no", "--yes")
+    rows = json.loads(run_command("list_media", str(room.pk), *words, "--json"))["media"]
+    assert {row["name"]: (row["missing_reason"], row["reason"]) for row in rows} == {
+        "Launch file.txt": ("removed", "no"),
+        "shared file.txt": (None, None),
+    }
+    run_command("restore_media", str(room.pk), "Launch file.txt", *words)
+    assert (RoomMedia.objects.count(), RemovedFile.objects.count()) == (2, 0)
+    assert run_prune() == {}
+
+
+def test_success_a_file_gone_and_named_in_its_messages(room: Room) -> None:
+    link = RoomMedia.objects.get(name="Launch file.txt")
+    event = Event.objects.order_by("pk")[0]
+    event.content = {"body": "Launch file.txt", "media_id": str(link.media_id)}
+    event.save()
+    words = (str(room.pk), str(link.media_id), "--tenant", "acme", "--reason", "not allowed")
+    run_command("remove_media", *words, "--now", "--yes")
+    event.refresh_from_db()
+    assert event.content["_removed_file"] == {"name": "Launch file.txt", "reason": "not allowed"}
+    assert list_files() == {"shared file"}
+    with pytest.raises(FileNotInRoom):
+        run_command("restore_media", str(room.pk), "Launch file.txt", "--tenant", "acme")
+    assert RemovedFile.objects.get().media is None
+    run_command("remove_media", str(room.pk), "shared file.txt", *words[2:], "--yes")
+    assert run_prune(timezone.now() + timedelta(days=8)) == {"removed_files": 1}
+    assert list_files() == set()
+
+
+def test_success_a_file_of_another_room_keeps_its_bytes(room: Room) -> None:
+    other = fill_room(room.workspace, room.creator, "Other")
+    words = (str(room.pk), "shared file.txt", "--tenant", "acme", "--reason", "no")
+    run_command("remove_media", *words, "--now", "--yes")
+    assert "shared file" in list_files()
+    delete(other, at_once=True)
+    assert list_files() == {"Launch file"}
+
+
+def test_fail_a_full_disk_ends_a_purge_which_the_next_one_continues(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, name: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    delete(room)
+    with monkeypatch.context() as context:
+        context.setattr("scaiwave.storage.media.AtomicFileSystemStorage.delete", fail)
+        with pytest.raises(OSError, match="No space left"):
+            run_prune()
+    assert ImportIntent.objects.get().is_deletion
+    assert run_prune() == {"deleted_rooms": 1}
+    assert list_files() == set()
