@@ -8,7 +8,6 @@ row of the room goes last, with the audit entry.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
