@@ -90,6 +90,20 @@ class PersonalDataEraser(Protocol):
     def __call__(self, people: Sequence[PurgedPerson], replacement: str, /) -> None: ...
 
 
+@dataclass(frozen=True)
+class TenantTable:
+    """A table with rows of tenants; tables that it refers to come before it.
+
+    `model` is the label of its model, and `tenant` the look-up of a row's tenant ID. In an export
+    of a tenant its rows are in `file`; without one, `reason` says where they are, or why not.
+    """
+
+    model: str
+    file: str = ""
+    reason: str = ""
+    tenant: str = "tenant_id"
+
+
 class TotalSource(Protocol):
     """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
@@ -246,6 +260,12 @@ PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("tenants.accounts.administrators.erase_accounts"),
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )
+TENANT_TABLES: Sequence[Extension[Sequence[TenantTable]]] = (
+    Extension("tenants.lookup.tenant_tables.TABLES"),
+    Extension("rooms.lookup.tenant_tables.TABLES"),
+    Extension("identity_sync.reports.tenant_tables.TABLES"),
+)
+"""Every table that reaches a tenant, in the order in which rows can be inserted."""
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
 VISIBLE_TENANTS: Extension[VisibleTenantFinder] = Extension(
     "tenants.lookup.visibility.visible_tenants"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -37,6 +37,7 @@ from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
+from tenants.models import Tenant
 
 _MAX_UNSYNCED = 8
 """Files that wait for the disk at a time. A file system syncs several with one write."""
@@ -150,11 +151,38 @@ def export_rooms(
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
+    outcomes = iter_room_exports(
+        operator=operator,
+        tenant=resolved,
+        directory=directory,
+        window=window,
+        with_media=with_media,
+        clock=clock,
+        chains=chains,
+        progress=progress,
+    )
+    with closing(outcomes):
+        return BulkExportResult([outcome.row() for outcome in outcomes])
+
+
+def iter_room_exports(
+    *,
+    operator: Operator,
+    tenant: Tenant,
+    directory: Path,
+    window: TimeWindow,
+    with_media: bool,
+    clock: Callable[[], datetime],
+    chains: ChainOptions | None,
+    progress: ProgressCallback,
+) -> Generator[RoomOutcome]:
+    """Export each room as `export_rooms` does, and yield what has become of it."""
+    operator.require(Permission.EXPORT_ROOMS)
     rooms = list(
-        visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")
+        visible_rooms(operator).filter(tenant=tenant).select_related("tenant").order_by("pk")
     )
     with (
-        _lock_directory(directory),
+        lock_directory(directory),
         write_drafts(directory),
         ThreadPoolExecutor(_MAX_UNSYNCED) as syncing,
         open_read_connection() as read_connection,
@@ -162,8 +190,7 @@ def export_rooms(
         context = _BulkExportContext(
             operator, directory, window, with_media, clock, syncing, read_connection, chains
         )
-        outcomes = list(_iter_outcomes(context, rooms, progress))
-    return BulkExportResult([outcome.row() for outcome in outcomes])
+        yield from _iter_outcomes(context, rooms, progress)
 
 
 def _iter_outcomes(
@@ -258,7 +285,7 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
 
 
 @contextmanager
-def _lock_directory(directory: Path) -> Iterator[None]:
+def lock_directory(directory: Path) -> Iterator[None]:
     """Create the directory, and let one export at a time write to it.
 
     So no drafts in use are removed.

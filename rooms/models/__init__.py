@@ -1,7 +1,7 @@
 """Models: workspaces, rooms and their members, events, media, imports, the search index."""
 
 from rooms.models.events import Event
-from rooms.models.imports import ImportIntent, RoomImport, StreamCounter
+from rooms.models.imports import ImportIntent, RoomImport, StreamCounter, TenantImport
 from rooms.models.media import Media, RoomMedia, ScanStatus
 from rooms.models.rooms import (
     Membership,
@@ -32,6 +32,7 @@ __all__ = [
     "SearchDocument",
     "SearchRange",
     "StreamCounter",
+    "TenantImport",
     "Workspace",
     "WorkspaceMember",
     "WorkspaceRole",
