@@ -36,9 +36,7 @@ from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Event, Room
 from rooms.moves.index import (
     AUDIT,
-    FORMAT,
     INDEX,
-    VERSION,
     FileInfo,
     LinkInfo,
     RoomEntry,
@@ -119,7 +117,8 @@ class TenantExport(ChangeResult):
         count = pluralize(self.facts()["rooms"], "room")
         if self.index is None:
             return f"Would export tenant {self.tenant['slug']} with {count}. No changes were made."
-        return f"Exported tenant {self.tenant['slug']} with {count}, signed with {self.index.key_id}."
+        key_id = self.index.key_id
+        return f"Exported tenant {self.tenant['slug']} with {count}, signed with key {key_id}."
 
     @property
     def warnings(self) -> list[str]:
@@ -233,7 +232,7 @@ class _Export:
         if self.options.freeze and self._find_last_position() != last_position:
             raise TenantExportBusy("Somebody wrote in the tenant while it was exported.")
         index = TenantIndex(
-            format=FORMAT, version=VERSION, generator=f"scaiwave {__version__}",
+            format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",
             server_name=get_server_name(), sequence=sequence, begun_at=format_timestamp(begun_at),
             snapshot_at=format_timestamp(now), frozen=self.options.freeze,
             tenant=TenantInfo(

@@ -40,8 +40,6 @@ from scaiwave.core.files import replace_file
 from scaiwave.core.msgspec_decoders import register_structs
 
 INDEX = "index.json"
-FORMAT = "scaiwave-tenant-export"
-VERSION = 1
 AUDIT = "audit"
 _MAX_INDEX_BYTES = 512 * 1024 * 1024
 
@@ -218,9 +216,7 @@ def _open(directory: Path, name: str) -> BufferedReader:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _verify_signature(
-    index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]
-) -> None:
+def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> None:
     signer = f"{index.server_name}, key {index.key_id}"
     if index.algorithm != SIGNATURE_ALGORITHM or (key := keys.get(index.key_id)) is None:
         raise TenantExportUntrusted(
