@@ -227,11 +227,11 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
         strict=False,
     )
     fields = [
-        f"{shared}{sender}\t{hidden:d}\t{new_id}\t{types[kind]}\t{at}\t{sent}"
+        f"{shared}{sender}\t{hidden:d}\t{key}\t{types[kind]}\t{at}\t{sent}"
         f"\t{uuid or _NULL}\t{created}"
         f"\t{edited or _NULL}\t{redacted or _NULL}\t"
         f"{_NULL if original is None else encode(original)}\t".encode()
-        for new_id, kind, sender, hidden, at, sent, uuid, created, edited, redacted, original in rows
+        for key, kind, sender, hidden, at, sent, uuid, created, edited, redacted, original in rows
     ]
     # JSON escapes line breaks, so each content is one line.
     lines = _json_encoder.encode_lines(columns.contents).replace(b"\\", b"\\\\")

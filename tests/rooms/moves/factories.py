@@ -7,6 +7,8 @@ names, as if they were on another server.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db.models import F, Value
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Substr
 
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
@@ -119,24 +121,39 @@ def verify(directory: Path, against: str | None = None, **changes: Any) -> Verif
     )  # fmt: skip
 
 
-def leave(tenant: Tenant) -> None:
-    """Rename the rows of the old server, so that they are no longer the people of the export."""
-    old = Concat(Value("old-"), F("scaikey_id"))
-    Tenant.objects.filter(pk=tenant.pk).update(scaikey_tenant_id=f"old-{tenant.pk}")
-    Group.objects.filter(tenant=tenant).update(scaikey_id=old)
+def leave(tenant: Tenant, mark: str = "old-") -> None:
+    """Rename the rows of a tenant, so that they are no longer the people of the export."""
+    Tenant.objects.filter(pk=tenant.pk).update(
+        scaikey_tenant_id=Concat(Value(mark), F("scaikey_tenant_id"))
+    )
+    marked = Concat(Value(mark), F("scaikey_id"))
+    Group.objects.filter(tenant=tenant).update(scaikey_id=marked)
     people = Participant.objects.filter(tenant=tenant)
-    people.update(local_id=Concat(Value("old-"), F("local_id")))
-    people.exclude(scaikey_id=None).update(scaikey_id=old)
+    people.update(local_id=Concat(Value(mark), F("local_id")))
+    people.exclude(scaikey_id=None).update(scaikey_id=marked)
 
 
-def come_back(tenant: Tenant) -> None:
-    """Undo `leave`, so that the tenant is exported as it was."""
-    for model in (Group, Participant):
-        for row in model.objects.filter(tenant=tenant):
-            row.scaikey_id = row.scaikey_id and row.scaikey_id.removeprefix("old-")
-            if isinstance(row, Participant):
-                row.local_id = row.local_id.removeprefix("old-")
-            row.save()
+def come_back(tenant: Tenant, mark: str = "old-") -> None:
+    """Undo `leave`."""
+
+    def unmarked(name: str) -> Substr:
+        return Substr(name, len(mark) + 1)
+
+    Tenant.objects.filter(pk=tenant.pk).update(scaikey_tenant_id=unmarked("scaikey_tenant_id"))
+    Group.objects.filter(tenant=tenant).update(scaikey_id=unmarked("scaikey_id"))
+    people = Participant.objects.filter(tenant=tenant)
+    people.filter(local_id__startswith=mark).update(local_id=unmarked("local_id"))
+    people.filter(scaikey_id__startswith=mark).update(scaikey_id=unmarked("scaikey_id"))
+
+
+@contextmanager
+def on_old_server(source: Tenant, here: Tenant) -> Iterator[None]:
+    """Inside, the source has its own names, as if the import were on another server."""
+    leave(here, "new-")
+    come_back(source)
+    yield
+    leave(source)
+    come_back(here, "new-")
 
 
 def read_index(directory: Path) -> dict[str, Any]:
