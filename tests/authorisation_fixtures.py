@@ -22,6 +22,7 @@ from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, S
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.models import Room, RoomState, WorkspaceMember
+from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.backup.manifest import (
@@ -166,6 +167,16 @@ class SampleData:
             null_progress_factory,
         )
         return directory
+
+    def export_tenant(self) -> str:
+        """Export a tenant without people, who would be the people that are here."""
+        directory = self.directory / "moving"
+        options = ExportTenantOptions(
+            *(directory, False, False, "", 10**8),
+            *(lambda: NOW, lambda effect: None, null_progress_factory),
+        )
+        export_tenant(operator=get_host_operator(), tenant=self.local_tenant.slug, options=options)
+        return str(directory)
 
     def mark_restored(self) -> list[str]:
         """Let this server be a restored one; return the arguments of its activation."""

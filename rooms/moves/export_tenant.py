@@ -133,6 +133,7 @@ class TenantExport(ChangeResult):
         return {
             **self.facts(),
             "tenant": self.tenant,
+            "changed": True,
             "not_exported": self.not_exported,
             "sequence": self.index.sequence if self.index else None,
             "key_id": self.index.key_id if self.index else None,
