@@ -105,9 +105,9 @@ def test_success_base_then_frozen(tmp_path: Path) -> None:
     anna = Participant.objects.get(tenant=here, local_id__startswith="anna")
     assert (anna.display_name, anna.purged_at) == ("", NOW)
     assert default_storage.exists(Media.objects.get(tenant=here, size=len("new file")).storage_name)
+    with on_old_server(source, here):
+        export(source, out, incremental=True)
     with pytest.raises(TenantImportRefused, match="is open already"):
-        with on_old_server(source, here):
-            export(source, out, incremental=True)
         bring(out)
 
 
