@@ -38,6 +38,14 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _MAX_LISTED = 100
 
 
+class _AuditExport(msgspec.Struct):
+    keys: list[str]
+
+
+class _AuditHeader(msgspec.Struct):
+    export: _AuditExport | None = None
+
+
 @dataclass(frozen=True)
 class VerifiedExport:
     """A valid export. `differences` name what an imported tenant has otherwise."""
@@ -145,13 +153,20 @@ def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:
 
 
 def _check_audit(export: ExportedRows, now: datetime) -> None:
-    """Check the entries of sealed days against the seals in the file itself."""
+    """Check the entries of sealed days against the seals in the file.
+
+    The signature of the index covers the keys that the file lists.
+    """
     path = export.directory / name_rows(export.index.sequence, AUDIT)
     with path.open("rb") as file:
-        if not file.readline().startswith(b'{"export":'):
+        try:
+            first = msgspec.json.decode(file.readline() or b"{}", type=_AuditHeader)
+        except msgspec.MsgspecError as error:
+            raise TenantExportDamaged(f"The audit log can't be read: {error}.") from None
+        if first.export is None:
             return  # No day was sealed.
         file.seek(0)
-        result = verify_audit_export(operator=None, file=file, now=now, keys=[])
+        result = verify_audit_export(operator=None, file=file, now=now, keys=first.export.keys)
     if result.error is not None:
         problem = next((each.message for each in result.problems.listed), result.error.message)
         raise TenantExportDamaged(f"The audit log of the export is not as sealed. {problem}")

@@ -30,6 +30,7 @@ from tests.rooms.moves.factories import (
     tick,
     verify,
 )
+from tests.tenants.audit.seals import make_sealed_log
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
@@ -203,6 +204,24 @@ def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
     with pytest.raises(TenantExportUntrusted):
         verify(out)
     assert bring(out, key=key).changed
+
+
+def test_fail_audit_entries(tmp_path: Path) -> None:
+    """Sealed entries are verified, also by an index whose signer is not honest."""
+    source = make_moving_tenant(events=12)
+    ServerKey.objects.all().delete()
+    make_sealed_log(tenant_id=str(source.pk))
+    export(source, tmp_path / "out")
+    assert verify(tmp_path / "out").error is None
+    index = read_index(tmp_path / "out")
+
+    def change(rows: list[Any]) -> None:
+        next(row for row in rows if "entry" in row)["entry"]["operator"] = "nobody"
+
+    rewrite("audit", change)(tmp_path / "out", index)
+    sign(tmp_path / "out", index)
+    with pytest.raises(TenantExportDamaged, match="was changed"):
+        verify(tmp_path / "out")
 
 
 def test_fail_not_an_export(tmp_path: Path) -> None:
