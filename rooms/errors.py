@@ -336,7 +336,7 @@ class TenantExportUntrusted(RefusedError):
 
 
 class TenantExportBusy(ConflictError):
-    """Somebody wrote in a tenant after it was frozen for its export."""
+    """Someone wrote in a tenant after it was frozen for its export."""
 
     code = "SW_TENANT_EXPORT_BUSY"
     fix = "Run the same command again once the platform's servers refuse the tenant's people."
@@ -353,7 +353,7 @@ class TenantImportRefused(RefusedError):
 
 
 class TenantImportPeople(RefusedError):
-    """People of an export can't be told apart from people of this server."""
+    """People of an export could be mistaken for people of this server."""
 
     code = "SW_TENANT_IMPORT_PEOPLE"
     fix = (

@@ -95,7 +95,7 @@ class TenantTable:
     """A table with rows of tenants; tables that it refers to come before it.
 
     `model` is the label of its model, and `tenant` the look-up of a row's tenant ID. In an export
-    of a tenant its rows are in `file`; without one, `reason` says where they are, or why not.
+    of a tenant its rows are in `file`; without one, `reason` is where they are, or why not.
     """
 
     model: str

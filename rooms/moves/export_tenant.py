@@ -81,7 +81,7 @@ class ExportTenantOptions:
 
 @dataclass(frozen=True)
 class TenantExport(ChangeResult):
-    """The rooms that are, or would be, in an export, and those that are not, with the reason."""
+    """The rooms of an export, and the rooms that are not in it, with the reason."""
 
     tenant: Row
     rooms: list[RoomEntry]
@@ -145,7 +145,7 @@ def export_tenant(
 ) -> TenantExport:
     """Write the export, or with `incremental` what has changed since the last one.
 
-    With `freeze`, the tenant is suspended first and nobody may write until the end. Rooms that must
+    With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
     not leave the server are listed with the reason. Raises `TenantNotFound`, `NoSigningKey`,
     `FileExists`, `ExportRunning`, `ExportIncomplete`, `TenantExportBusy` and the errors of
     `export_rooms`.
@@ -165,7 +165,7 @@ def export_tenant(
             fix="Pass --incremental to add what has changed since, or another directory.",
         )
     if (signer := load_signer(options.clock())) is None:
-        raise NoSigningKey("This server has no signing key, so nobody could trust the export.")
+        raise NoSigningKey("This server has no signing key, so no one could trust the export.")
     info = {"id": str(resolved.pk), "slug": resolved.slug, "name": resolved.name}
     if dry_run:
         return TenantExport(info, _list_rooms(resolved), frozen=options.freeze)
@@ -231,7 +231,7 @@ class _Export:
             now = self.options.clock()
             files, entries = self._write_tables(draft, bundled, now)
         if self.options.freeze and self._find_last_position() != last_position:
-            raise TenantExportBusy("Somebody wrote in the tenant while it was exported.")
+            raise TenantExportBusy("Someone wrote in the tenant while it was exported.")
         index = TenantIndex(
             format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",
             server_name=get_server_name(), sequence=sequence, begun_at=format_timestamp(begun_at),

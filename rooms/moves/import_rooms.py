@@ -262,7 +262,7 @@ class _Link:
                 Event.objects.filter(pk__in=part, room=room).delete()
 
     def _write_media(self, bundle: ValidatedBundle, room: Room) -> None:
-        """Write the rows of attachments, also of those whose bytes the source has lost."""
+        """Write the rows of attachments, including attachments whose bytes the source has lost."""
         to, header = self.to, bundle.header
         keys = {entry.media_id: UUID(to.mapping.new_id(entry.media_id)) for entry in header.media}
         media = {

@@ -439,7 +439,7 @@ def _find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list
 def _write_table(
     export: ExportedRows, mapping: TenantMapping, table: RowTable, only: set[UUID] | None = None
 ) -> None:
-    """Insert the rows, or update those of an earlier import, except people whom a sync found."""
+    """Insert rows, or update the rows of an earlier import, except people whom a sync found."""
     model: type[Model] = table.model
     claimed: set[UUID] = set()
     if model in (Participant, Group):

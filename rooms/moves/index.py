@@ -81,7 +81,7 @@ class TenantInfo(Struct, frozen=True):
 class TenantIndex(Struct, frozen=True):
     """`sequence` counts the exports into this directory. `files` are by the name of their table.
 
-    `frozen` means that nobody could write in the tenant while it was exported. `elsewhere` says of
+    `frozen` means that no one could write in the tenant while it was exported. `elsewhere` says of
     each table without a file where its rows are, or why they are not exported.
     """
 

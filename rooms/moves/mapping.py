@@ -41,8 +41,8 @@ def is_derived(key: UUID) -> bool:
 class TenantMapping:
     """`existing` has the rows here that are not computed, by the old IDs.
 
-    Whoever ScaiKey knows, and every person, is here as removed from ScaiKey since `absent_at`: they
-    can't sign in until a sync finds them.
+    People, and all else that has a ScaiKey ID, are here as removed from ScaiKey since `absent_at`:
+    they can't sign in until a sync finds them.
     """
 
     tenant_id: UUID
@@ -68,7 +68,7 @@ class TenantMapping:
         return row | changes
 
     def iter_rows(self, export: ExportedRows, table: RowTable) -> Iterator[Row]:
-        """Yield the rows as they are written here, without those that exist."""
+        """Yield the rows as they are written here, without rows that exist."""
         for row in export.iter_rows(table):
             if row["id"] not in self.existing:
                 yield self.map_row(table, row)

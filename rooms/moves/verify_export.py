@@ -185,7 +185,7 @@ def _check_room(
             or chain.state.room.id != entry.id
             or (totals.events, totals.media) != (entry.events, entry.media)
         ):
-            raise TenantExportDamaged(f"The bundles of room {entry.id} are not those of the index.")
+            raise TenantExportDamaged(f"The bundles of room {entry.id} differ from the index.")
         if strangers := chain.state.senders.keys() - {str(key) for key in export.people}:
             raise TenantExportDamaged(
                 f"Room {entry.id} has a sender who is not in the export: {min(strangers)}."

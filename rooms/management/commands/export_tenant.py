@@ -48,7 +48,7 @@ class Command(OperatorCommand):
         add(
             "--freeze",
             action="store_true",
-            help="suspend the tenant first, so that nobody writes during and after the export",
+            help="suspend the tenant first, so that no one writes during and after the export",
         )
         add("--reason", default="", metavar="TEXT", help="reason, for the audit log")
 

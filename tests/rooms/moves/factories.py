@@ -20,7 +20,7 @@ from django.db.models.functions import Concat, Substr
 
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
-from rooms.models import Room, RoomMember, Workspace, WorkspaceMember
+from rooms.models import Event, Room, RoomMember, Workspace, WorkspaceMember
 from rooms.moves.export_tenant import ExportTenantOptions, TenantExport, export_tenant
 from rooms.moves.import_tenant import ImportTenantOptions, TenantImportResult, import_tenant
 from rooms.moves.mapping import PeopleOptions
@@ -74,7 +74,7 @@ def make_moving_tenant(slug: str = "acme", events: int = 120) -> Tenant:
         RoomMember.objects.create(
             tenant=tenant, room=direct, participant=person, power_level=level, joined_at=NOW
         )
-    position = row_factories.Event.objects.filter(tenant=tenant).count() + 10
+    position = Event.objects.filter(tenant=tenant).count() + 10
     row_factories.make_event(direct, position, content={"body": "hi", "mentions": [str(bert.pk)]})
     row_factories.make_event(direct, position + 1, do_not_index=True, sender=bert)
     for kind, fields in (

@@ -31,7 +31,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def test_success_every_model_that_reaches_a_tenant_is_listed() -> None:
-    """A model that has a tenant, or refers to a row that has one, is exported, or says why not."""
+    """A model that has a tenant, or refers to a row that has one, is exported, or has a reason."""
     reaching: set[type[Model]] = {Tenant}
     models = apps.get_models(include_auto_created=True)
     names = {"tenant", "tenant_id", "tenant_slug"}

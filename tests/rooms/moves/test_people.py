@@ -127,7 +127,7 @@ def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("a,b\n", "has no columns"),
-        ("fqid,participant\n@nobody:localhost,@anna.moved\n", "not in the export"),
+        ("fqid,participant\n@stranger:localhost,@anna.moved\n", "not in the export"),
     ],
 )
 def test_fail_people_file(out: Path, tmp_path: Path, text: str, problem: str) -> None:
