@@ -127,7 +127,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def refuse(directory: Path, code: str = "") -> None:
+def assert_refused(directory: Path, code: str = "") -> None:
     counts = Tenant.objects.count(), Participant.objects.count(), AuditEntry.objects.count()
     for act in (verify, bring):
         with pytest.raises(ScaiWaveError) as caught:
@@ -151,7 +151,7 @@ def test_fail_changed(out: Path, tmp_path: Path) -> None:
         elif name != "not JSON":
             (directory / "index.json").write_bytes(rfc8785.dumps(index))
         try:
-            refuse(directory)
+            assert_refused(directory)
         except BaseException as error:
             raise AssertionError(name) from error
 
@@ -161,20 +161,20 @@ def test_fail_swapped_files(out: Path) -> None:
     people, groups = out / "rows/0000/people.jsonl", out / "rows/0000/groups.jsonl"
     text = people.read_bytes()
     people.write_bytes(text[:-1])
-    refuse(out, "SW_TENANT_EXPORT_DAMAGED")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
     people.write_bytes(groups.read_bytes())
-    refuse(out, "SW_TENANT_EXPORT_DAMAGED")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
     people.unlink()
-    refuse(out, "SW_TENANT_EXPORT_DAMAGED")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
     other = out.parent / "people"
     other.write_bytes(text)
     people.symlink_to(other)
-    refuse(out, "SW_TENANT_EXPORT_DAMAGED")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
     people.unlink()
     people.write_bytes(text)
     (out / "rows").rename(out.parent / "rows")
     (out / "rows").symlink_to(out.parent / "rows")
-    refuse(out, "SW_TENANT_EXPORT_DAMAGED")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
 
 
 def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:
@@ -196,7 +196,7 @@ def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
     key = "ed25519:" + ServerKey.objects.get().public_key
     ServerKey.objects.all().delete()
     generate_key(operator=HOST_OPERATOR, now=tick())
-    refuse(out, "SW_TENANT_EXPORT_UNTRUSTED")
+    assert_refused(out, "SW_TENANT_EXPORT_UNTRUSTED")
     descriptor = tmp_path / "descriptor.json"
     descriptor.write_text(json.dumps({"public_key": key}))
     assert verify(out, operator=None, key=key).error is None
