@@ -47,23 +47,27 @@ from rooms.moves.index import (
     name_rows,
     write_index,
 )
+from rooms.moves.result import MoveResult
 from rooms.moves.rows import iter_tenant_tables, load_tables, write_rows
 from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.files import atomic_directory, make_directories, translate_write_errors
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.export_audit import iter_tenant_audit
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import Row, get_server_name
+from tenants.lookup.serializers import get_server_name
 from tenants.lookup.validators import validate_reason
 from tenants.models import Tenant
 from tenants.people.suspension import suspend_tenant
 
 FULL_EVERY = 30
+_NOT_FROZEN = (
+    "People could write while the tenant was exported. For the move, export again with --freeze "
+    "--incremental."
+)
 _CREATED_LATER = "it was created during the export; export again with --incremental"
 
 
@@ -79,70 +83,33 @@ class ExportTenantOptions:
     progress_factory: ProgressFactory
 
 
-@dataclass(frozen=True)
-class TenantExport(ChangeResult):
-    """The rooms of an export, and the rooms that are not in it, with the reason."""
-
-    tenant: Row
-    rooms: list[RoomEntry]
-    frozen: bool
-    index: TenantIndex | None = None
-
-    @property
-    def not_exported(self) -> list[Row]:
-        return [
-            {"id": room.id, "room_type": room.room_type, "events": room.events, "reason": reason}
-            for room in self.rooms
-            if (reason := room.reason) is not None
-        ]
-
-    def facts(self) -> Row:
-        exported = [room for room in self.rooms if room.reason is None]
-        rows = self.index.files if self.index else {}
-        return {
-            "tenant": self.tenant["slug"],
-            "rooms": len(exported),
-            "rooms_not_exported": len(self.rooms) - len(exported),
-            "events": sum(room.events for room in exported),
-            "events_not_exported": sum(row["events"] for row in self.not_exported),
-            "rows": sum(info.rows for info in rows.values()) if self.index else None,
-            "size_bytes": sum(info.size for _, info in self.index.iter_files())
-            if self.index
-            else None,
-            "frozen": self.frozen,
-        }
-
-    @property
-    def sentence(self) -> str:
-        count = pluralize(self.facts()["rooms"], "room")
-        if self.index is None:
-            return f"Would export tenant {self.tenant['slug']} with {count}. No changes were made."
-        key_id = self.index.key_id
-        return f"Exported tenant {self.tenant['slug']} with {count}, signed with key {key_id}."
-
-    @property
-    def warnings(self) -> list[str]:
-        if self.frozen or self.index is None:
-            return []
-        return [
-            "People could write while the tenant was exported. For the move, export again with "
-            "--freeze --incremental."
-        ]
-
-    def document(self) -> Row:
-        return {
-            **self.facts(),
-            "tenant": self.tenant,
-            "changed": True,
-            "not_exported": self.not_exported,
-            "sequence": self.index.sequence if self.index else None,
-            "key_id": self.index.key_id if self.index else None,
-        }
+def _build_result(
+    tenant: Tenant, rooms: list[RoomEntry], *, frozen: bool, dry_run: bool
+) -> MoveResult:
+    """Return the rooms that are, or would be, in the export, and the others with the reason."""
+    others = [
+        {"id": room.id, "room_type": room.room_type, "events": room.events, "reason": room.reason}
+        for room in rooms
+        if room.reason is not None
+    ]
+    not_exported = sum(room.events for room in rooms if room.reason is not None)
+    figures = {
+        "tenant": tenant.slug,
+        "rooms": len(rooms) - len(others),
+        "rooms_not_exported": len(others),
+        "events": sum(room.events for room in rooms) - not_exported,
+        "events_not_exported": not_exported,
+        "frozen": frozen,
+    }
+    what = f"tenant {tenant.slug} with {pluralize(len(rooms) - len(others), 'room')}"
+    sentence = f"Would export {what}. No changes were made." if dry_run else f"Exported {what}."
+    warnings = [] if frozen or dry_run else [_NOT_FROZEN]
+    return MoveResult(figures, sentence, {"not_exported": others}, warnings, changed=True)
 
 
 def export_tenant(
     *, operator: Operator, tenant: str, options: ExportTenantOptions, dry_run: bool = False
-) -> TenantExport:
+) -> MoveResult:
     """Write the export, or with `incremental` what has changed since the last one.
 
     With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
@@ -166,9 +133,8 @@ def export_tenant(
         )
     if (signer := load_signer(options.clock())) is None:
         raise NoSigningKey("This server has no signing key, so no one could trust the export.")
-    info = {"id": str(resolved.pk), "slug": resolved.slug, "name": resolved.name}
     if dry_run:
-        return TenantExport(info, _list_rooms(resolved), frozen=options.freeze)
+        return _build_result(resolved, _list_rooms(resolved), frozen=options.freeze, dry_run=True)
     if options.freeze:
         suspend_tenant(
             operator=operator,
@@ -179,7 +145,7 @@ def export_tenant(
         )
     with translate_write_errors(directory), lock_directory(directory):
         index = _Export(operator, resolved, options, signer, previous).run()
-    return TenantExport(info, index.rooms, index.frozen, index)
+    return _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
 
 
 def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
@@ -188,13 +154,15 @@ def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
         Event.objects.filter(tenant=tenant).order_by().values_list("room").annotate(Count("pk"))
     )
     return [
-        _build_entry(room, counts.get(room.pk, 0), export_blocker(room))
+        RoomEntry(
+            str(room.pk),
+            str(room),
+            room.room_type,
+            counts.get(room.pk, 0),
+            reason=export_blocker(room),
+        )
         for room in Room.objects.filter(tenant=tenant).order_by("pk")
     ]
-
-
-def _build_entry(room: Room, events: int, reason: str | None) -> RoomEntry:
-    return RoomEntry(str(room.pk), str(room), room.room_type, events, reason=reason)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -47,7 +48,7 @@ from rooms.moves.import_rooms import (
     delete_rooms,
     import_moved_room,
 )
-from rooms.moves.index import INDEX, open_export
+from rooms.moves.index import INDEX, TenantIndex, open_export
 from rooms.moves.mapping import (
     PeopleMap,
     PeopleOptions,
@@ -55,17 +56,16 @@ from rooms.moves.mapping import (
     is_derived,
     map_people,
 )
+from rooms.moves.result import MoveResult
 from rooms.moves.rows import ExportedRows, RowTable, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import ChangeResult
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import resolve_partner
-from tenants.lookup.serializers import Row
 from tenants.lookup.validators import validate_slug
 from tenants.models import Group, GroupMembership, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.people.create_tenant import build_scaikey_id_conflict
@@ -73,6 +73,8 @@ from tenants.people.partner_capacity import ensure_partner_has_room, lock_partne
 
 _LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
 """Columns of the tenant that belong to this server."""
+_OPEN = "It is open."
+_SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
 
@@ -93,69 +95,43 @@ class ImportTenantOptions:
     progress_factory: ProgressFactory = null_progress_factory
 
 
-@dataclass(frozen=True)
-class TenantImportResult(ChangeResult):
-    """`bundles` counts the bundles that were imported now; `opened` is whether people may enter."""
-
-    slug: str
-    tenant_id: UUID | None
-    people: PeopleMap
-    rooms: int
-    events: int
-    not_exported: int
-    bundles: int = 0
-    opened: bool = False
-    changed: bool = False
-    dry_run: bool = False
-
-    def facts(self) -> Row:
-        return {
-            "tenant": self.slug,
-            "id": self.tenant_id,
-            "people_mapped": len(self.people.mapped),
-            "people_placeholders": self.people.placeholders,
-            "people_refused": len(self.people.refused),
-            "rooms": self.rooms,
-            "rooms_not_exported": self.not_exported,
-            "events": self.events,
-            "bundles": self.bundles,
-            "opened": self.opened,
-        }
-
-    @property
-    def sentence(self) -> str:
-        what = f"tenant {self.slug} with {pluralize(self.rooms, 'room')}"
-        if self.dry_run:
-            return f"Would import {what}. No changes were made."
-        if not self.changed:
-            return f"This export was already imported as tenant {self.slug}; nothing changed."
-        return f"Imported {what}. " + (
-            "It is open."
-            if self.opened
-            else "It stays suspended: import an export that was frozen, or pass --open."
+def _build_result(
+    index: TenantIndex, slug: str, people: PeopleMap, tenant_id: UUID | None, **changes: Any
+) -> MoveResult:
+    """`changes` are `dry_run`, `changed`, and the figures `bundles` and `opened`."""
+    dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
+    figures = {
+        "tenant": slug,
+        "id": tenant_id,
+        "people_mapped": len(people.mapped),
+        "people_placeholders": people.placeholders,
+        "people_refused": len(people.refused),
+        "rooms": len(index.exported),
+        "rooms_not_exported": len(index.not_exported),
+        "events": sum(room.events for room in index.exported),
+        "bundles": 0,
+        "opened": False,
+        **changes,
+    }
+    what, error = f"tenant {slug} with {pluralize(len(index.exported), 'room')}", None
+    if people.refused:
+        first = people.refused[0]
+        count = pluralize(len(people.refused), "person", "people")
+        error = TenantImportPeople(
+            f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
         )
-
-    @property
-    def error(self) -> TenantImportPeople | None:
-        if not (refused := self.people.refused):
-            return None
-        first = refused[0]
-        return TenantImportPeople(
-            f"{pluralize(len(refused), 'person', 'people')} of the export can't be imported, first "
-            f"{first['fqid']}: {first['reason']}."
-        )
-
-    def document(self) -> Row:
-        return {
-            **self.facts(),
-            "changed": self.changed or self.dry_run,
-            "refused": self.people.refused,
-        }
+    sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else _SUSPENDED)
+    if dry_run:
+        sentence = f"Would import {what}. No changes were made."
+    elif not changed:
+        sentence = f"This export was already imported as tenant {slug}; nothing changed."
+    refused = {"refused": people.refused}
+    return MoveResult(figures, sentence, refused, error=error, changed=changed or dry_run)
 
 
 def import_tenant(
     *, operator: Operator, options: ImportTenantOptions, dry_run: bool = False
-) -> TenantImportResult:
+) -> MoveResult:
     """Import the tenant under this slug, or what has changed since the last import.
 
     A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
@@ -176,23 +152,15 @@ def import_tenant(
         partner = resolve_partner(operator, options.partner) if options.partner else None
         if tenant is None:
             ensure_partner_has_room(partner)
-        people = map_people(
-            operator, export, options.people, tenant, record.people if record else {}
-        )
-        result = partial(
-            TenantImportResult,
-            options.slug,
-            people=people,
-            rooms=len(index.exported),
-            events=sum(room.events for room in index.exported),
-            not_exported=len(index.not_exported),
-        )
+        people = map_people(export, options.people, tenant, record.people if record else {})
+        result = partial(_build_result, index, options.slug, people)
+        planned = result(tenant.pk if tenant else None, dry_run=True)
         if dry_run:
-            return result(tenant_id=tenant.pk if tenant else None, dry_run=True)
-        if error := result(tenant_id=None).error:
-            raise error
+            return planned
+        if planned.error:
+            raise planned.error
         if record and record.finished_at and record.index_sha256 == _hash_index(options.directory):
-            return result(tenant_id=record.tenant_id, opened=True)
+            return result(record.tenant_id, opened=True)
         # 3. Write everything.
         clean_up_abandoned(options.clock())
         run = _Import(operator, export, options, people)
@@ -203,12 +171,12 @@ def import_tenant(
             raise TenantExportDamaged(
                 f"Rows of the export contradict each other, or rows of this server: {error}."
             ) from error
-        return result(tenant_id=record.tenant_id, bundles=run.bundles, opened=opened, changed=True)
+        return result(record.tenant_id, bundles=run.bundles, opened=opened, changed=True)
 
 
 def abort_tenant_import(
     *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
-) -> TenantImportResult:
+) -> MoveResult:
     """Delete what the import of a tenant that is not open yet has written. Raises
     `TenantImportRefused`."""
     operator.require(Permission.MANAGE_PLATFORM)
@@ -224,8 +192,11 @@ def abort_tenant_import(
                 fix="`scaiwave admin list-tenants` lists the tenants. An open one is not deleted.",
             )
         tenant = record.tenant
-        rooms = Room.objects.filter(tenant=tenant).count()
-        events = Event.objects.filter(tenant=tenant).count()
+        figures = {
+            "tenant": slug,
+            "rooms": Room.objects.filter(tenant=tenant).count(),
+            "events": Event.objects.filter(tenant=tenant).count(),
+        }
         if not dry_run:
             delete_files(tenant)
             with transaction.atomic():
@@ -238,9 +209,8 @@ def abort_tenant_import(
                     now=now,
                     details={"from_tenant": str(record.source_tenant_id)},
                 )
-        return TenantImportResult(
-            slug, record.tenant_id, PeopleMap(), rooms, events, 0, changed=True, dry_run=dry_run
-        )
+        verb = "Would delete" if dry_run else "Deleted"
+        return MoveResult(figures, f"{verb} the import of tenant {slug}.", changed=True)
 
 
 @contextmanager

@@ -7,29 +7,25 @@ that was synced before also groups, roles and who has them.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import UniqueConstraint
 
+from rooms.conversion.people import read_people_map
 from rooms.imports.id_mapping import IdMapper
 from rooms.moves.rows import ExportedRows, Row, RowTable
 from scaiwave.core.errors import UsageError
-from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
-from tenants.lookup.resolve import resolve_participant
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Group, Participant, ParticipantType, Tenant, active_q
 
 _DERIVED_VERSION = 8
-_PEOPLE_COLUMNS = {"fqid", "participant"}
 
 
 def is_derived(key: UUID) -> bool:
@@ -116,7 +112,6 @@ class PeopleOptions:
 
 
 def map_people(
-    operator: Operator,
     export: ExportedRows,
     options: PeopleOptions,
     tenant: Tenant | None,
@@ -124,21 +119,28 @@ def map_people(
 ) -> PeopleMap:
     """Find the people of the export in the tenant here; `known` is what an earlier import found.
 
-    Raises `UsageError` for a file that can't be used, and the errors of `resolve_participant`.
+    Raises `UsageError` for a file that can't be used.
     """
     source = export.index.server_name
-    given = _read_people(operator, options.file, tenant) if options.file else {}
+    given = read_people_map(options.file) if options.file else {}
     fqids = {_format_fqid(row, source): key for key, row in export.people.items()}
-    if strangers := given.keys() - fqids.keys():
-        raise UsageError(
-            f"{options.file} names {min(strangers)}, who is not in the export.",
-            fix="Write the addresses as `scaiwave admin list-participants` of the old server does.",
-        )
+    present = Participant.objects.filter(tenant=tenant).values_list("pk", flat=True)
+    here = {str(key) for key in present} if tenant else set()
+    for fqid, person in given.items():
+        if fqid not in fqids or person.participant_id not in {"", *here}:
+            raise UsageError(
+                f"{options.file} has {fqid}: {person.participant_id or 'nothing'}, and one of the "
+                "two is not in the export, or not in the tenant here.",
+                fix="Write addresses of the old server, and IDs that `scaiwave admin "
+                "list-participants` shows here.",
+            )
     by_scaikey_id, by_email = _load_people(tenant, with_email=options.match_email)
     found, result = {}, PeopleMap()
     for fqid, key in fqids.items():
         row = export.people[key]
-        match = known.get(str(key)) or by_scaikey_id.get(row["scaikey_id"]) or given.get(fqid)
+        match = known.get(str(key)) or by_scaikey_id.get(row["scaikey_id"])
+        if not match and fqid in given:
+            match = given[fqid].participant_id
         if not match and row["participant_type"] == ParticipantType.HUMAN:
             match = by_email.get(row["email"].casefold())
         if match:
@@ -189,26 +191,3 @@ def _find_taken(rows: list[Row], tenant: Tenant | None) -> dict[str, str]:
             if tenant is None or person.tenant_id != tenant.pk or not is_derived(person.pk):
                 taken[person.fqid(own)] = person.fqid(own)
     return taken
-
-
-def _read_people(operator: Operator, path: Path, tenant: Tenant | None) -> dict[str, UUID]:
-    """Return the people here by their old address."""
-    fix = "Write a CSV file with the columns fqid (there) and participant (here)."
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(f"{path} can't be read as CSV in UTF-8.", fix=fix) from None
-    rows = csv.DictReader(StringIO(text, newline=""))
-    if not set(rows.fieldnames or ()) >= _PEOPLE_COLUMNS:
-        raise UsageError(f"{path} has no columns fqid and participant.", fix=fix)
-    if tenant is None:
-        raise UsageError(
-            "--people names people of a tenant that does not exist here.",
-            fix="Create the tenant by a sync first, or leave out --people.",
-        )
-    return {
-        cast(dict[str, Any], row)["fqid"].strip(): resolve_participant(
-            operator, (row["participant"] or "").strip(), tenant=tenant
-        ).pk
-        for row in rows
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -25,7 +24,8 @@ from rooms.moves.import_rooms import MovedRewriter
 from rooms.moves.import_tenant import build_mapping
 from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
 from rooms.moves.mapping import TenantMapping
-from rooms.moves.rows import ExportedRows, Row, RowTable, load_tables
+from rooms.moves.result import MoveResult
+from rooms.moves.rows import ExportedRows, RowTable, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
@@ -46,59 +46,28 @@ class _AuditHeader(msgspec.Struct):
     export: _AuditExport | None = None
 
 
-@dataclass(frozen=True)
-class VerifiedExport:
-    """A valid export. `differences` name what an imported tenant has otherwise."""
-
-    index: TenantIndex
-    compared: str = ""
-    digests: dict[str, str] = field(default_factory=dict)
-    differences: list[str] = field(default_factory=list)
-
-    def facts(self) -> Row:
-        index = self.index
-        return {
-            "tenant": index.tenant.slug,
-            "server_name": index.server_name,
-            "snapshot_at": index.snapshot_at,
-            "frozen": index.frozen,
-            "rooms": len(index.exported),
-            "rooms_not_exported": len(index.not_exported),
-            "events": sum(room.events for room in index.exported),
-            "rows": sum(info.rows for info in index.files.values()),
-            "size_bytes": sum(info.size for _, info in index.iter_files()),
-            "key_id": index.key_id,
-        }
-
-    @property
-    def sentence(self) -> str:
-        whole = f"The export is valid, signed by {self.index.server_name}."
-        if not self.compared:
-            return whole
-        rooms = pluralize(len(self.index.exported), "room")
-        if self.differences:
-            return f"{whole} Tenant {self.compared} differs from it."
-        return f"{whole} Tenant {self.compared} is equal: every row, and every event of {rooms}."
-
-    @property
-    def error(self) -> TenantDiffers | None:
-        if not self.differences:
-            return None
-        count = pluralize(len(self.differences), "difference")
-        return TenantDiffers(f"{count} found, first: {self.differences[0]}.")
-
-    def document(self) -> Row:
-        return {
-            **self.facts(),
-            "valid": True,
-            "compared": self.compared or None,
-            "digests": self.digests,
-            "differences": self.differences,
-            "not_exported": [
-                {"id": room.id, "room_type": room.room_type, "reason": room.reason}
-                for room in self.index.not_exported
-            ],
-        }
+def _build_result(index: TenantIndex, compared: str, differences: list[str]) -> MoveResult:
+    figures = {
+        "tenant": index.tenant.slug,
+        "server_name": index.server_name,
+        "snapshot_at": index.snapshot_at,
+        "frozen": index.frozen,
+        "rooms": len(index.exported),
+        "rooms_not_exported": len(index.not_exported),
+        "events": sum(room.events for room in index.exported),
+        "rows": sum(info.rows for info in index.files.values()),
+        "size_bytes": sum(info.size for _, info in index.iter_files()),
+        "key_id": index.key_id,
+    }
+    sentence, error = f"The export is valid, signed by {index.server_name}.", None
+    if differences:
+        count = pluralize(len(differences), "difference")
+        error = TenantDiffers(f"Tenant {compared} has {count}, first: {differences[0]}.")
+    elif compared:
+        rooms = pluralize(len(index.exported), "room")
+        sentence += f" Tenant {compared} is equal: every row, and every event of {rooms}."
+    rows = [{"difference": text} for text in differences]
+    return MoveResult(figures, sentence, {"differences": rows}, error=error)
 
 
 def verify_tenant_export(
@@ -111,7 +80,7 @@ def verify_tenant_export(
     now: datetime,
     against: str | None = None,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> VerifiedExport:
+) -> MoveResult:
     """Check the signature, every file, row and bundle, and the audit entries of sealed days.
 
     With `against`, a tenant that was imported from it is compared, row by row and event by event.
@@ -129,20 +98,17 @@ def verify_tenant_export(
         operator.require(Permission.VIEW)
         target = resolve_tenant(operator, against)
         mapping = build_mapping(export, _find_record(target, index))
-    verified = VerifiedExport(index, against or "")
+    differences: list[str] = []
     with progress_factory("Reading rooms") as progress:
         for number, entry in enumerate(index.exported):
             progress(number, len(index.exported))
             digest = _check_room(export, entry, mapping, max_bytes)
-            if mapping is None:
-                continue
-            verified.digests[entry.id] = digest
-            if digest != (found := digest_room(mapping(UUID(entry.id)))):
-                verified.differences.append(f"room {entry.id} has the digest {digest}, not {found}")
+            if mapping and digest != (found := digest_room(mapping(UUID(entry.id)))):
+                differences.append(f"room {entry.id} has the digest {digest}, not {found}")
     if mapping is not None:
         for table in tables.values():
-            verified.differences.extend(_compare_rows(export, mapping, table))
-    return verified
+            differences.extend(_compare_rows(export, mapping, table))
+    return _build_result(index, against or "", differences)
 
 
 def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:

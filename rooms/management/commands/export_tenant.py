@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.tenant_moves import EXPORT_COLUMNS, NOT_EXPORTED_COLUMNS
+from rooms.management.tenant_moves import print_move
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.cli.command import OperatorCommand
 
@@ -68,12 +68,4 @@ class Command(OperatorCommand):
             ),
             dry_run=self.dry_run,
         )
-        self.print_result(result.document())
-        if not self.output.as_json:
-            self.output.print_record(EXPORT_COLUMNS, result.facts())
-            if result.not_exported:
-                self.output.print_line("Not in the export:")
-                self.output.print_table("not_exported", NOT_EXPORTED_COLUMNS, result.not_exported)
-            self.output.print_line(result.sentence)
-        for warning in result.warnings:
-            self.output.warn(warning)
+        print_move(self, result)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.tenant_moves import IMPORT_COLUMNS, REFUSED_COLUMNS, add_signer_arguments
+from rooms.management.tenant_moves import add_signer_arguments, print_move
 from rooms.moves.import_tenant import ImportTenantOptions, abort_tenant_import, import_tenant
 from rooms.moves.mapping import PeopleOptions
 from scaiwave.cli.command import OperatorCommand
@@ -16,7 +16,7 @@ from scaiwave.cli.command import OperatorCommand
 
 class Command(OperatorCommand):
     words = "admin import-tenant"
-    summary = "Import a tenant from the export of another server"
+    summary = "Import a tenant from an export"
     area, place = "tenants", 172
     permission = "MANAGE_PLATFORM"
     examples = (
@@ -40,7 +40,7 @@ class Command(OperatorCommand):
             "--people",
             type=Path,
             metavar="FILE",
-            help="CSV file with the columns fqid (there) and participant (here)",
+            help="CSV file with the columns source_id (address there) and participant_id (ID here)",
         )
         add(
             "--match-e-mail",
@@ -63,9 +63,7 @@ class Command(OperatorCommand):
             result = abort_tenant_import(
                 operator=self.operator, slug=slug, now=timezone.now(), dry_run=self.dry_run
             )
-            self.print_result(result.document())
-            verb = "Would delete" if self.dry_run else "Deleted"
-            self.output.print_line(f"{verb} the import of tenant {slug}.")
+            print_move(self, result)
             return
         result = import_tenant(
             operator=self.operator,
@@ -83,11 +81,4 @@ class Command(OperatorCommand):
             ),
             dry_run=self.dry_run,
         )
-        self.print_result(result.document())
-        if not self.output.as_json:
-            self.output.print_record(IMPORT_COLUMNS, result.facts())
-            if result.people.refused:
-                self.output.print_table("refused", REFUSED_COLUMNS, result.people.refused)
-            self.output.print_line(result.sentence)
-        if result.error is not None:
-            raise result.error
+        print_move(self, result)

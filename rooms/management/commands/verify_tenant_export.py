@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.tenant_moves import VERIFICATION_COLUMNS, add_signer_arguments
+from rooms.management.tenant_moves import add_signer_arguments, print_move
 from rooms.moves.verify_export import verify_tenant_export
 from scaiwave.cli.command import OperatorCommand
 
@@ -48,12 +48,4 @@ class Command(OperatorCommand):
             against=against,
             progress_factory=self.output.progress,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
-        else:
-            self.output.print_record(VERIFICATION_COLUMNS, result.facts())
-            for difference in result.differences:
-                self.output.print_line(f"Difference: {difference}.")
-            self.output.print_line(result.sentence)
-        if result.error is not None:
-            raise result.error
+        print_move(self, result)

@@ -21,10 +21,11 @@ from django.db.models.functions import Concat, Substr
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
 from rooms.models import Event, Room, RoomMember, Workspace, WorkspaceMember
-from rooms.moves.export_tenant import ExportTenantOptions, TenantExport, export_tenant
-from rooms.moves.import_tenant import ImportTenantOptions, TenantImportResult, import_tenant
+from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
+from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
-from rooms.moves.verify_export import VerifiedExport, verify_tenant_export
+from rooms.moves.result import MoveResult
+from rooms.moves.verify_export import verify_tenant_export
 from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.console.progress import null_progress_factory
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
@@ -90,7 +91,7 @@ def make_moving_tenant(slug: str = "acme", events: int = 120) -> Tenant:
     return tenant
 
 
-def export(tenant: Tenant, directory: Path, **changes: Any) -> TenantExport:
+def export(tenant: Tenant, directory: Path, **changes: Any) -> MoveResult:
     dry_run = changes.pop("dry_run", False)
     options = ExportTenantOptions(
         directory, False, False, "", MAX_BYTES, tick, lambda effect: None, null_progress_factory
@@ -103,7 +104,7 @@ def export(tenant: Tenant, directory: Path, **changes: Any) -> TenantExport:
     )
 
 
-def bring(directory: Path, slug: str = "moved", **changes: Any) -> TenantImportResult:
+def bring(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
     dry_run = changes.pop("dry_run", False)
     options = ImportTenantOptions(
         directory, slug, PeopleOptions(), None, None, None, False, MAX_BYTES, tick
@@ -113,7 +114,7 @@ def bring(directory: Path, slug: str = "moved", **changes: Any) -> TenantImportR
     )
 
 
-def verify(directory: Path, against: str | None = None, **changes: Any) -> VerifiedExport:
+def verify(directory: Path, against: str | None = None, **changes: Any) -> MoveResult:
     arguments: dict[str, Any] = {"key": None, "descriptor": None, "operator": HOST_OPERATOR}
     return verify_tenant_export(
         directory=directory, max_bytes=MAX_BYTES, now=tick(), against=against,

@@ -78,7 +78,7 @@ def test_success_base_then_frozen(tmp_path: Path) -> None:
     assert export(source, out).warnings
     leave(source)
     first = bring(out)
-    assert (first.bundles, first.opened) == (3, False)
+    assert (first.figures["bundles"], first.figures["opened"]) == (3, False)
     here = Tenant.objects.get(slug="moved")
     assert verify(out, "moved").error is None
     with on_old_server(source, here):
@@ -88,14 +88,13 @@ def test_success_base_then_frozen(tmp_path: Path) -> None:
         RoomMember.objects.filter(room=gone).delete()
         gone.delete()
         made = export(source, out, incremental=True, freeze=True, reason="move")
-    assert (made.frozen, made.warnings) == (True, [])
+    assert (made.figures["frozen"], made.warnings) == (True, [])
     source.refresh_from_db()
     assert source.inactive_reason == "suspended manually"
     assert sorted(path.name for path in (out / "rows").iterdir()) == ["0001"]
     second = bring(out)
-    assert (second.bundles, second.opened, second.rooms) == (3, True, 3)
-    result = verify(out, "moved")
-    assert result.differences == []
+    assert [second.figures[key] for key in ("bundles", "opened", "rooms")] == [3, True, 3]
+    assert verify(out, "moved").error is None
     exported = [room["id"] for room in read_index(out)["rooms"] if not room["reason"]]
     for model in (RoleGrant, Role, Workspace, WorkspaceMember):
         there = model._base_manager.filter(tenant=source)
@@ -127,7 +126,7 @@ def test_success_follows_a_new_base(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             export(source, out, incremental=True)
         done = bring(out)
         assert verify(out, "moved").error is None
-        assert done.bundles == 1
+        assert done.figures["bundles"] == 1
     with pytest.raises(TenantImportRefused, match="later export"):
         _restore_index(out, tmp_path)
 
@@ -163,13 +162,13 @@ def test_success_abort(tmp_path: Path) -> None:
     here = Tenant.objects.get(slug="moved")
     files = [media.storage_name for media in Media.objects.filter(tenant=here)]
     options = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
-    assert abort_tenant_import(**options, dry_run=True).events  # type: ignore[arg-type]
+    assert abort_tenant_import(**options, dry_run=True).figures["events"]  # type: ignore[arg-type]
     abort_tenant_import(**options)  # type: ignore[arg-type]
     assert not Tenant.objects.filter(slug="moved").exists()
     assert not any(default_storage.exists(name) for name in files)
     with pytest.raises(TenantImportRefused):
         abort_tenant_import(**options)  # type: ignore[arg-type]
-    assert bring(out, opens=True).opened
+    assert bring(out, opens=True).figures["opened"]
     with pytest.raises(TenantImportRefused):
         abort_tenant_import(**options)  # type: ignore[arg-type]
 
@@ -188,7 +187,7 @@ def test_fail_written_after_the_freeze(tmp_path: Path) -> None:
     with pytest.raises(TenantExportBusy):
         export(source, tmp_path / "out", freeze=True, clock=clock)
     assert not (tmp_path / "out/index.json").exists()
-    assert export(source, tmp_path / "out", freeze=True).frozen
+    assert export(source, tmp_path / "out", freeze=True).figures["frozen"]
 
 
 def test_fail_directory(tmp_path: Path) -> None:
@@ -201,5 +200,5 @@ def test_fail_directory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be created"):
         export(other, tmp_path / "none" / "out")
     dry = export(other, tmp_path / "dry", dry_run=True)
-    assert (dry.facts()["rooms"], len(dry.not_exported)) == (3, 4)
+    assert (dry.figures["rooms"], len(dry.lists["not_exported"])) == (3, 4)
     assert not (tmp_path / "dry").exists()

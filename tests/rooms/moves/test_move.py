@@ -118,7 +118,7 @@ def test_success_round_trip(tmp_path: Path) -> None:
     source, other = make_moving_tenant(), make_moving_tenant("other")
     before, others = snapshot_of(source), snapshot_of(other)
     made = export(source, tmp_path / "out", freeze=True)
-    assert {row["reason"] for row in made.not_exported} == {
+    assert {row["reason"] for row in made.lists["not_exported"]} == {
         "its type is sidekick", "its type is bridge", "it is incognito", "it is federated",
     }  # fmt: skip
     index = read_index(tmp_path / "out")
@@ -128,10 +128,11 @@ def test_success_round_trip(tmp_path: Path) -> None:
     leave(source)
 
     dry = bring(tmp_path / "out", dry_run=True)
-    assert (dry.people.placeholders, dry.people.mapped) == (len(before["tenants.Participant"]), {})
+    people = len(before["tenants.Participant"])
+    assert (dry.figures["people_placeholders"], dry.figures["people_mapped"]) == (people, 0)
     assert not Tenant.objects.filter(slug="moved").exists()
     done = bring(tmp_path / "out")
-    assert (done.changed, done.opened, done.bundles) == (True, True, 3)
+    assert (done.changed, done.figures["opened"], done.figures["bundles"]) == (True, True, 3)
 
     here = Tenant.objects.get(slug="moved")
     exported = {room["id"] for room in index["rooms"] if not room["reason"]}
@@ -160,12 +161,12 @@ def test_success_placeholders_can_not_sign_in(tmp_path: Path) -> None:
     leave(source)
     done = bring(tmp_path / "out")
     here = Tenant.objects.get(slug="moved")
-    assert not done.opened
+    assert not done.figures["opened"]
     assert here.inactive_reason == "suspended manually"
     people = Participant.objects.filter(tenant=here)
     assert not any(person.is_active for person in people if person.participant_type == "human")
     assert not any(group.absent_since is None for group in Group.objects.filter(tenant=here))
-    assert bring(tmp_path / "out", opens=True).opened
+    assert bring(tmp_path / "out", opens=True).figures["opened"]
     here.refresh_from_db()
     assert here.is_active
 
@@ -193,4 +194,4 @@ def test_fail_compare(tmp_path: Path, what: str) -> None:
     leave(source)
     bring(tmp_path / "out")
     CHANGES[what](Tenant.objects.get(slug="moved"))
-    assert len(verify(tmp_path / "out", "moved").differences) == 1
+    assert len(verify(tmp_path / "out", "moved").lists["differences"]) == 1
