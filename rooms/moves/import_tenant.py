@@ -34,9 +34,6 @@ from rooms.models import (
     ImportIntent,
     Media,
     Room,
-    RoomImport,
-    RoomMedia,
-    RoomMember,
     StreamCounter,
     TenantImport,
     Workspace,
@@ -198,6 +195,9 @@ def abort_tenant_import(
             "events": Event.objects.filter(tenant=tenant).count(),
         }
         if not dry_run:
+            # An import that follows an interrupted abort stores the files of its rooms again.
+            rooms = Room.objects.filter(tenant=tenant)
+            delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
             delete_files(tenant)
             with transaction.atomic():
                 _delete_rows(record)
@@ -314,7 +314,7 @@ class _Import:
         """Write the tables, the rooms, and their members; return whether the tenant is open."""
         export, options, tenant = self.export, self.options, record.tenant
         mapping = build_mapping(export, record, self.people)
-        if stale := _find_stale(export, mapping, "rooms"):
+        if stale := find_stale(export, mapping, "rooms"):
             delete_rooms(tenant, stale)
         with transaction.atomic(durable=True):
             self._write_tables(record, mapping)
@@ -334,6 +334,7 @@ class _Import:
             paths = export.index.link_paths(options.directory, entry)
             self.bundles += import_moved_room(to, entry, row, paths)
         with transaction.atomic(durable=True):
+            _delete_stale(export, mapping, export.tables["room-members"])
             _write_table(export, mapping, export.tables["room-members"])
             return self._finish(record)
 
@@ -345,8 +346,7 @@ class _Import:
             Tenant.objects.filter(pk=record.tenant_id).update(**values)
         others = [table for name, table in export.tables.items() if name not in _PHASED]
         for table in reversed(others):
-            for part in batched(_find_stale(export, mapping, table.name)):
-                table.model._base_manager.filter(pk__in=part).delete()
+            _delete_stale(export, mapping, table)
         for table in others:
             _write_table(export, mapping, table)
         # A room that is not imported yet is written with its first bundle.
@@ -396,14 +396,19 @@ def build_mapping(
     return mapping
 
 
-def _find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list[UUID]:
+def find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list[UUID]:
     """Return rows of an earlier import that the source no longer has."""
     table = export.tables[name]
-    rows = table.model._base_manager.filter(tenant_id=mapping.tenant_id)
+    rows = table.model._base_manager.filter(**{table.tenant: mapping.tenant_id})
     present = {key for key in rows.values_list("pk", flat=True) if is_derived(key)}
     if present:
         present -= {mapping(row["id"]) for row in export.iter_rows(table)}
     return sorted(present)
+
+
+def _delete_stale(export: ExportedRows, mapping: TenantMapping, table: RowTable) -> None:
+    for part in batched(find_stale(export, mapping, table.name)):
+        table.model._base_manager.filter(pk__in=part).delete()
 
 
 def _write_table(
@@ -434,8 +439,7 @@ def _delete_rows(record: TenantImport) -> None:
     """Delete the rows of an import, and the tenant if the import has created it."""
     tenant = record.tenant
     content: tuple[type[Model], ...] = (
-        Event, RoomMedia, RoomImport, RoomMember, Room, Media, WorkspaceMember, Workspace,
-        StreamCounter, ImportIntent,
+        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent,
     )  # fmt: skip
     directory: tuple[type[Model], ...] = (RoleGrant, Role, GroupMembership, Group, Participant)
     for model in content:

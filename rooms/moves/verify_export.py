@@ -21,7 +21,7 @@ from rooms.imports.verify_bundle import load_keys
 from rooms.lookup.export_metadata import get_room, get_senders
 from rooms.models import TenantImport
 from rooms.moves.import_rooms import MovedRewriter
-from rooms.moves.import_tenant import build_mapping
+from rooms.moves.import_tenant import build_mapping, find_stale
 from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
 from rooms.moves.mapping import TenantMapping
 from rooms.moves.result import MoveResult
@@ -205,6 +205,8 @@ def _compare_rows(export: ExportedRows, mapping: TenantMapping, table: RowTable)
     """Yield the rows that are missing or different here; people whom a sync found may differ."""
     if table.model is Tenant:
         return
+    for key in find_stale(export, mapping, table.name)[:_MAX_LISTED]:
+        yield f"{table.name} has the row {key}, which is not in the export"
     listed = 0
     for part in batched(mapping.iter_rows(export, table)):
         rows = table.model._base_manager.filter(pk__in=[row["id"] for row in part])

@@ -56,6 +56,7 @@ def _live(tenant: Tenant) -> None:
     Room.objects.filter(pk=dm.pk).update(topic="changed", state="closed")
     RoomMember.objects.filter(room=dm).update(power_level=50)
     RoomMember.objects.create(tenant=tenant, room=dm, participant=carla, membership="invite")
+    RoomMember.objects.filter(room=room).first().delete()  # type: ignore[union-attr]
     RoleGrant.objects.filter(tenant=tenant).first().delete()  # type: ignore[union-attr]
     role = Role.objects.create(tenant=tenant, slug="new", name="New", created_at=NOW)
     RoleGrant.objects.create(

@@ -24,6 +24,7 @@ from tests.rooms.moves.factories import (
     read_index,
     verify,
 )
+from tests.scaiwave.row_factories import TIMESTAMPS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -181,6 +182,9 @@ def _edit(tenant: Tenant) -> None:
 CHANGES: dict[str, Callable[[Tenant], object]] = {
     "an event": _edit,
     "a member": lambda tenant: RoomMember.objects.filter(tenant=tenant).first().delete(),  # type: ignore[union-attr]
+    "another workspace": lambda tenant: Workspace.objects.create(
+        id=IdMapper(tenant.pk)(str(tenant.pk)), tenant=tenant, slug="x", **TIMESTAMPS
+    ),
     "a workspace": lambda tenant: Workspace.objects.filter(tenant=tenant).update(name="Other"),
     "a room": lambda tenant: Room.objects.filter(tenant=tenant, room_type="dm").update(topic="x"),
 }
