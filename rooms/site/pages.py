@@ -322,9 +322,8 @@ class TenantImportAdmin(ReadOnlyAdmin):
     hidden_fields = ("people",)
     unexported_fields = ("people",)
     list_select_related = ("tenant",)
-    search_fields = ("source_tenant_id",)
-    search_help_text = "Search by ID of the exported tenant."
-    id_fields = ("source_tenant_id",)
+    search_fields = ("tenant__slug", "source_server_name")
+    search_help_text = "Search by slug of the tenant, or name of the server it came from."
 
     def format_name(self, imported: TenantImport) -> str:
         source = imported.source_server_name
