@@ -104,6 +104,12 @@ class TenantTable:
     tenant: str = "tenant_id"
 
 
+class TenantTableList(Protocol):
+    """The tables of an app that reach a tenant."""
+
+    def __call__(self) -> Sequence[TenantTable]: ...
+
+
 class TotalSource(Protocol):
     """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
@@ -260,10 +266,10 @@ PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("tenants.accounts.administrators.erase_accounts"),
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )
-TENANT_TABLES: Sequence[Extension[Sequence[TenantTable]]] = (
-    Extension("tenants.lookup.tenant_tables.TABLES"),
-    Extension("rooms.lookup.tenant_tables.TABLES"),
-    Extension("identity_sync.reports.tenant_tables.TABLES"),
+TENANT_TABLES: Sequence[Extension[TenantTableList]] = (
+    Extension("tenants.lookup.tenant_tables.list_tables"),
+    Extension("rooms.lookup.tenant_tables.list_tables"),
+    Extension("identity_sync.reports.tenant_tables.list_tables"),
 )
 """Every table that reaches a tenant, in the order in which rows can be inserted."""
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scaiwave.extensions import TenantTable
 
 _REASON = "about syncs of this server"
 
-TABLES = (
+_TABLES = (
     TenantTable("identity_sync.SyncRun", reason=_REASON),
     TenantTable("identity_sync.SyncChange", reason=_REASON),
     TenantTable("identity_sync.SyncChangeValues", reason=_REASON, tenant="change__tenant_id"),
@@ -15,3 +17,7 @@ TABLES = (
     TenantTable("identity_sync.PendingRemoval", reason=_REASON),
     TenantTable("identity_sync.WebhookEvent", reason=_REASON, tenant="run__tenant_id"),
 )
+
+
+def list_tables() -> Sequence[TenantTable]:
+    return _TABLES

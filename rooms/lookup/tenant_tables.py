@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scaiwave.extensions import TenantTable
 
 _IN_BUNDLES = "in the bundles of the rooms"
 _SEARCH = "computed from the events: run a backfill on the new server"
 
-TABLES = (
+_TABLES = (
     TenantTable("rooms.Workspace", "workspaces"),
     TenantTable("rooms.WorkspaceMember", "workspace-members"),
     TenantTable("rooms.Room", "rooms"),
@@ -23,3 +25,7 @@ TABLES = (
     TenantTable("rooms.SearchBackfill", reason=_SEARCH),
     TenantTable("rooms.SearchRange", reason=_SEARCH),
 )
+
+
+def list_tables() -> Sequence[TenantTable]:
+    return _TABLES

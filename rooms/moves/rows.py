@@ -78,7 +78,7 @@ def load_tables() -> dict[str, RowTable]:
 
 def iter_tenant_tables() -> Iterator[TenantTable]:
     for extension in TENANT_TABLES:
-        yield from extension.load()
+        yield from extension.load()()
 
 
 def _find_type(column: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scaiwave.extensions import TenantTable
 
-TABLES = (
+_TABLES = (
     TenantTable("tenants.Tenant", "tenant", tenant="pk"),
     TenantTable("tenants.Participant", "people"),
     TenantTable("tenants.Group", "groups"),
@@ -17,3 +19,7 @@ TABLES = (
         reason="in audit.jsonl, with the seals; it stays a record of the server that wrote it",
     ),
 )
+
+
+def list_tables() -> Sequence[TenantTable]:
+    return _TABLES
