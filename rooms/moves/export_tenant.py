@@ -198,7 +198,10 @@ class _Export:
         with atomic_directory(rows.parent, overwrite=True) as draft:
             now = self.options.clock()
             files, entries = self._write_tables(draft, bundled, now)
-        if self.options.freeze and self._find_last_position() != last_position:
+        has_changed = self._find_last_position() != last_position
+        if self.options.freeze and (
+            has_changed or any(e.reason == _CREATED_LATER for e in entries)
+        ):
             raise TenantExportBusy("Someone wrote in the tenant while it was exported.")
         index = TenantIndex(
             format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",

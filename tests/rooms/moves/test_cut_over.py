@@ -174,15 +174,19 @@ def test_success_abort(tmp_path: Path) -> None:
         abort_tenant_import(**options)  # type: ignore[arg-type]
 
 
-def test_fail_written_after_the_freeze(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["an event", "a room"])
+def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
     source = make_moving_tenant(events=20)
     dm = Room.objects.get(tenant=source, room_type="dm")
-    clock_calls: list[int] = []
+    calls: list[int] = []
 
     def clock() -> object:
-        clock_calls.append(1)
-        if len(clock_calls) == 5:
+        """Let someone write while the rooms are exported."""
+        calls.append(1)
+        if len(calls) == 5 and what == "an event":
             row_factories.make_event(dm, 10**6)
+        elif len(calls) == 5:
+            row_factories.make_room(dm.workspace, dm.creator)
         return tick()
 
     with pytest.raises(TenantExportBusy):
