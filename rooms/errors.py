@@ -340,6 +340,63 @@ class BundleNotVerified(DomainError):
     fix = "Do not import it. Export the room again, and transfer the file unchanged."
 
 
+class TenantExportDamaged(RefusedError):
+    """The export of a tenant is not as its server wrote it, or its parts contradict each other."""
+
+    code = "SW_TENANT_EXPORT_DAMAGED"
+    fix = "Get the directory again from the server that wrote it, unchanged."
+
+
+class TenantExportUntrusted(RefusedError):
+    """The index of a tenant's export has no valid signature from a known key."""
+
+    code = "SW_TENANT_EXPORT_UNTRUSTED"
+    fix = (
+        "If you trust the server, pass its key with --key, or its descriptor with --descriptor: "
+        "`scaiwave admin federation descriptor` on that server shows both."
+    )
+
+
+class TenantExportBusy(ConflictError):
+    """Someone wrote in a tenant after it was frozen for its export."""
+
+    code = "SW_TENANT_EXPORT_BUSY"
+    fix = "Run the same command again once the platform's servers refuse the tenant's people."
+
+
+class TenantImportRefused(RefusedError):
+    """The tenant of an export can't be imported under this slug."""
+
+    code = "SW_TENANT_IMPORT_REFUSED"
+    remedy = (
+        "Nothing was imported. Follow the advice of the error; see [Move a tenant to another "
+        "server](../how-to/tenant-move.md)."
+    )
+
+
+class TenantImportPeople(RefusedError):
+    """People of an export could be mistaken for people of this server."""
+
+    code = "SW_TENANT_IMPORT_PEOPLE"
+    fix = (
+        "Nothing was imported. Name in a file for --people who they are here; --dry-run lists them."
+    )
+
+
+class TenantImportRunning(ConflictError):
+    """Another import of a tenant under this slug is in progress."""
+
+    code = "SW_TENANT_IMPORT_RUNNING"
+    fix = "Wait until it has ended, then run the same command again."
+
+
+class TenantDiffers(DomainError):
+    """An imported tenant is not the one of the export."""
+
+    code = "SW_TENANT_DIFFERS"
+    fix = "Import the export again: `scaiwave admin import-tenant` writes what is missing."
+
+
 class SearchEmpty(UsageError):
     """The search contains no word."""
 

@@ -108,6 +108,26 @@ class PersonalDataEraser(Protocol):
     def __call__(self, people: Sequence[PurgedPerson], replacement: str, /) -> None: ...
 
 
+@dataclass(frozen=True)
+class TenantTable:
+    """A table with rows of tenants; tables that it refers to come before it.
+
+    `model` is the label of its model, and `tenant` the look-up of a row's tenant ID. In an export
+    of a tenant its rows are in `file`; without one, `reason` is where they are, or why not.
+    """
+
+    model: str
+    file: str = ""
+    reason: str = ""
+    tenant: str = "tenant_id"
+
+
+class TenantTableList(Protocol):
+    """The tables of an app that reach a tenant."""
+
+    def __call__(self) -> Sequence[TenantTable]: ...
+
+
 class TotalSource(Protocol):
     """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
@@ -271,6 +291,12 @@ PERSONAL_DATA_ERASERS: Sequence[Extension[PersonalDataEraser]] = (
     Extension("tenants.accounts.administrators.erase_accounts"),
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )
+TENANT_TABLES: Sequence[Extension[TenantTableList]] = (
+    Extension("tenants.lookup.tenant_tables.list_tables"),
+    Extension("rooms.lookup.tenant_tables.list_tables"),
+    Extension("identity_sync.reports.tenant_tables.list_tables"),
+)
+"""Every table that reaches a tenant, in the order in which rows can be inserted."""
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
 VISIBLE_TENANTS: Extension[VisibleTenantFinder] = Extension(
     "tenants.lookup.visibility.visible_tenants"

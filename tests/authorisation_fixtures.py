@@ -31,6 +31,7 @@ from rooms.models import (
     RoomState,
     WorkspaceMember,
 )
+from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.backup.manifest import (
@@ -177,6 +178,16 @@ class SampleData:
             null_progress_factory,
         )
         return directory
+
+    def export_tenant(self) -> str:
+        """Export a tenant without people, who would be the people that are here."""
+        directory = self.directory / "moving"
+        options = ExportTenantOptions(
+            *(directory, False, False, "", 10**8),
+            *(lambda: NOW, lambda effect: None, null_progress_factory),
+        )
+        export_tenant(operator=get_host_operator(), tenant=self.local_tenant.slug, options=options)
+        return str(directory)
 
     def mark_restored(self) -> list[str]:
         """Let this server be a restored one; return the arguments of its activation."""

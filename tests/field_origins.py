@@ -68,6 +68,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         local="id tenant room manifest_sha256 source_room_id source_server_name operator "
         "created_at links tip_exported_at tip_events tip_room"
     ),
+    "rooms.TenantImport": _declare(
+        local="id tenant source_tenant_id source_server_name is_new people index_sha256 "
+        "exported_at operator started_at finished_at"
+    ),
     "rooms.SearchDocument": _declare(
         derived="id tenant event stream_position body edited_at remote"
     ),

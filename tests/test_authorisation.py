@@ -366,6 +366,19 @@ ROWS: dict[VerbPath, Row] = {
         ],
     ),
     ("admin", "activate-restore"): Row(PLATFORM, lambda sample: sample.mark_restored()),
+    ("admin", "export-tenant"): Row(
+        PLATFORM,
+        lambda sample: [sample.tenant.slug, "--output-dir", f"{sample.directory}/acme"],
+        commits=True,
+    ),
+    ("admin", "verify-tenant-export"): Row(
+        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3},
+        lambda sample: [sample.export_tenant()],
+        commits=True,
+    ),
+    ("admin", "import-tenant"): Row(
+        PLATFORM, lambda sample: [sample.export_tenant(), "--slug", "new-one"], commits=True
+    ),
     ("admin", "prune"): Row(PLATFORM),
     # There are no addresses, but only operators with the permission get so far.
     ("admin", "send-test-notification"): Row(NO_REDIS),

@@ -22,6 +22,7 @@ from rooms.bundle.archive.writer import join_small
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
+    ChainTotals,
     ManifestHeader,
     MediaEntry,
     TimeWindow,
@@ -94,7 +95,8 @@ class LinkCounts:
 class ExportResult:
     """`media` counts names; `missing` counts those without bytes, by reason.
 
-    `size` is the size of the bundle in bytes; `key_id` is None for an unsigned bundle.
+    `size` is the size of the bundle in bytes; `key_id` is None for an unsigned bundle. `after` is
+    the whole room after an increment.
     """
 
     room_id: UUID
@@ -108,6 +110,7 @@ class ExportResult:
     manifest_sha256: str | None
     key_id: str | None
     link: LinkCounts | None = None
+    after: ChainTotals | None = None
 
     def document(self) -> Row:
         return {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -43,6 +44,7 @@ from scaiwave.core.errors import DiskFull, DomainError, UsageError
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
+from tenants.models import Tenant
 
 _MAX_UNSYNCED = 8
 """Files that wait for the disk at a time. A file system syncs several with one write."""
@@ -157,8 +159,35 @@ def export_rooms(
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
-    rooms = visible_rooms(operator).filter(tenant=resolved)
-    _create_directory(directory)
+    outcomes = iter_room_exports(
+        operator=operator,
+        tenant=resolved,
+        directory=directory,
+        window=window,
+        with_media=with_media,
+        clock=clock,
+        chains=chains,
+        progress=progress,
+    )
+    with closing(outcomes):
+        return BulkExportResult([outcome.row() for outcome in outcomes])
+
+
+def iter_room_exports(
+    *,
+    operator: Operator,
+    tenant: Tenant,
+    directory: Path,
+    window: TimeWindow,
+    with_media: bool,
+    clock: Callable[[], datetime],
+    chains: ChainOptions | None,
+    progress: ProgressCallback,
+) -> Generator[RoomOutcome]:
+    """Export each room as `export_rooms` does, and yield what has become of it."""
+    operator.require(Permission.EXPORT_ROOMS)
+    rooms = visible_rooms(operator).filter(tenant=tenant)
+    create_directory(directory)
     with (
         lock_directory(directory),
         write_drafts(directory),
@@ -168,8 +197,7 @@ def export_rooms(
         context = _BulkExportContext(
             operator, directory, window, with_media, clock, syncing, read_connection, chains
         )
-        outcomes = _iter_outcomes(context, rooms, progress)
-        return BulkExportResult([outcome.row() for outcome in outcomes])
+        yield from _iter_outcomes(context, rooms, progress)
 
 
 def _iter_outcomes(
@@ -274,7 +302,7 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
     return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
 
 
-def _create_directory(directory: Path) -> None:
+def create_directory(directory: Path) -> None:
     try:  # For its owner only, but not the path above it, which may be a typo.
         directory.mkdir(mode=0o700, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError):

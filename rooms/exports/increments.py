@@ -241,7 +241,9 @@ class IncrementRun(ExportRun):
             self.changed,
             self.deleted,
         )
-        return replace(super().build_result(size), link=link)
+        increment = self.header.increment
+        after = increment.after if increment else None
+        return replace(super().build_result(size), link=link, after=after)
 
     def build_state(self, tip: str) -> ChainState:
         """Return the state after this link."""

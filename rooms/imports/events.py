@@ -8,11 +8,12 @@ Each step handles a whole batch where it can, since a call per event takes as lo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError, connection
@@ -25,7 +26,7 @@ from scaiwave.storage.error_mapping import DatabaseBusy
 if TYPE_CHECKING:
     from psycopg import Copy
 
-    from rooms.bundle.manifest.events import Batch
+    from rooms.bundle.manifest.events import Batch, Columns
 
 TABLE = Event._meta.db_table
 # Content last, because only that is encoded for many events at once.
@@ -62,11 +63,25 @@ _ENCODED_SEPARATOR = f", {_encode_as_django(_SEPARATOR)}, "
 
 @dataclass(frozen=True)
 class EventDestination:
-    """Where the events go. They get consecutive positions, beginning with `first_position`."""
+    """Where the events go. They get consecutive positions, beginning with `first_position`.
+
+    With `senders`, the IDs here of all senders, the events keep their authors, positions and flags;
+    without, the creator of the room sends them, and they are left out of the search.
+    """
 
     room: Room
     first_position: int
     rewriter: EventRewriter
+    senders: Mapping[str, UUID] | None = None
+
+    def get_origins(
+        self, position: int, columns: Columns, form: Callable[[UUID], str]
+    ) -> tuple[Iterable[str], Iterable[bool], Iterable[int]]:
+        """Return the senders, the flags and the positions of events; some without an end."""
+        if self.senders is None:
+            return repeat(form(self.room.creator_id)), repeat(True), count(position)
+        used = {key: form(self.senders[key]) for key in set(columns.sender_ids)}
+        return map(used.__getitem__, columns.sender_ids), columns.do_not_index, columns.positions
 
 
 def write_events(
@@ -193,7 +208,7 @@ def _copy_batches(
 def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination) -> bytes:
     """Return rows in COPY's text format, where NULL is \\N and a backslash is doubled."""
     room, columns = destination.room, batch.columns
-    shared = f"{room.tenant_id}\t{room.pk}\t{room.creator_id}\tt"
+    shared = f"{room.tenant_id}\t{room.pk}\t"
     types = {name: _escape(name) for name in set(columns.event_types)}
 
     def encode(content: dict[str, Any]) -> str:
@@ -202,20 +217,21 @@ def _encode_copy_rows(position: int, batch: Batch, destination: EventDestination
     rows = zip(
         destination.rewriter.new_id.map_to_hex(columns.ids),
         columns.event_types,
-        range(position, position + len(batch)),
+        *destination.get_origins(position, columns, str),
         columns.origin_seconds,
         columns.event_uuids,
         columns.created_times,
         columns.edited_times,
         columns.redacted_times,
         columns.original_contents,
-        strict=True,
+        strict=False,
     )
     fields = [
-        f"{shared}\t{new_id}\t{types[kind]}\t{at}\t{seconds}\t{uuid or _NULL}\t{created}"
+        f"{shared}{sender}\t{hidden:d}\t{key}\t{types[kind]}\t{at}\t{sent}"
+        f"\t{uuid or _NULL}\t{created}"
         f"\t{edited or _NULL}\t{redacted or _NULL}\t"
         f"{_NULL if original is None else encode(original)}\t".encode()
-        for new_id, kind, at, seconds, uuid, created, edited, redacted, original in rows
+        for key, kind, sender, hidden, at, sent, uuid, created, edited, redacted, original in rows
     ]
     # JSON escapes line breaks, so each content is one line.
     lines = _json_encoder.encode_lines(columns.contents).replace(b"\\", b"\\\\")
@@ -237,14 +253,15 @@ def _iter_sqlite_rows(
     room = destination.room
     for position, batch in batches:
         columns = batch.columns
+        senders, flags, positions = destination.get_origins(position, columns, _get_digits)
         yield from zip(
             repeat(room.tenant_id.hex),
             repeat(room.pk.hex),
-            repeat(room.creator_id.hex),
-            repeat(True),
+            senders,
+            flags,
             destination.rewriter.new_id.map_to_hex(columns.ids),
             columns.event_types,
-            range(position, position + len(batch)),
+            positions,
             columns.origin_seconds,
             [uuid and uuid.replace("-", "") for uuid in columns.event_uuids],
             _format_sqlite_times(columns.created_times),
@@ -257,6 +274,10 @@ def _iter_sqlite_rows(
             _encode_all_as_django(columns.contents),
             strict=False,
         )
+
+
+def _get_digits(key: UUID) -> str:
+    return key.hex
 
 
 def _encode_all_as_django(contents: Sequence[dict[str, Any]]) -> list[str]:

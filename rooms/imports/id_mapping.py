@@ -111,12 +111,16 @@ class EventRewriter:
             key: self._take_over(_build_imported_sender(sender)) for key, sender in senders.items()
         }
 
-    def rewrite(self, batch: Batch) -> None:
+    def rewrite_ids(self, batch: Batch) -> None:
         types, contents = batch.columns.event_types, batch.columns.contents
         originals = batch.columns.original_contents
         self._rewrite_references(zip(types, contents, strict=True))
         self._rewrite_references(compress(zip(types, originals, strict=True), originals))
         self._rewrite_all_media([*contents, *filter(None, originals)])
+
+    def rewrite(self, batch: Batch) -> None:
+        self.rewrite_ids(batch)
+        contents, originals = batch.columns.contents, batch.columns.original_contents
         senders = self.senders
         for content, original, sender_id in zip(
             contents, originals, batch.columns.sender_ids, strict=True

@@ -14,11 +14,16 @@ from django.db.models import Model, Q
 from django.db.models.functions import Lower
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.models import Event, ImportIntent, RoomImport, SearchBackfill
+from rooms.models import Event, ImportIntent, RoomImport, SearchBackfill, TenantImport
 from scaiwave.core.sql import batched, execute
 from scaiwave.extensions import PurgedPerson
 
-_OPERATOR_MODELS: tuple[type[Model], ...] = (ImportIntent, RoomImport, SearchBackfill)
+_OPERATOR_MODELS: tuple[type[Model], ...] = (
+    ImportIntent,
+    RoomImport,
+    SearchBackfill,
+    TenantImport,
+)
 
 
 def erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:

@@ -1,7 +1,7 @@
 """Models: workspaces, rooms and their members, events, media, imports, the search index."""
 
 from rooms.models.events import Event
-from rooms.models.imports import ImportIntent, RoomImport, StreamCounter
+from rooms.models.imports import ImportIntent, RoomImport, StreamCounter, TenantImport
 from rooms.models.media import Media, RemovedFile, RoomMedia, ScanStatus
 from rooms.models.rooms import (
     DeletedRoom,
@@ -35,6 +35,7 @@ __all__ = [
     "SearchDocument",
     "SearchRange",
     "StreamCounter",
+    "TenantImport",
     "Workspace",
     "WorkspaceMember",
     "WorkspaceRole",

@@ -87,3 +87,29 @@ class RoomImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_room_id} of {self.source_server_name or 'an unknown server'}"
+
+
+class TenantImport(models.Model):
+    """A tenant that was, or is being, imported from another server; deleted with the tenant.
+
+    Until `finished_at` the tenant is suspended. `people` has the participants here of people of the
+    other server, by their IDs there, if they are other rows than the IDs say.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="imported_from")
+    source_tenant_id = models.UUIDField("exported tenant")
+    source_server_name = models.CharField("exporting server", max_length=255)
+    is_new = models.BooleanField("created by the import")
+    people = models.JSONField("mapped people", default=dict, blank=True)
+    index_sha256 = models.CharField("SHA-256 of the last index", max_length=64, blank=True)
+    exported_at = models.DateTimeField("last export", null=True, blank=True)
+    operator = models.CharField(max_length=1000)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sw_tenant_imports"
+
+    def __str__(self) -> str:
+        return f"{self.source_tenant_id} of {self.source_server_name}"

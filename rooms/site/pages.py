@@ -30,6 +30,7 @@ from rooms.models import (
     SearchDocument,
     SearchRange,
     StreamCounter,
+    TenantImport,
     Workspace,
     WorkspaceMember,
 )
@@ -346,6 +347,22 @@ class RoomImportAdmin(RoomRowAdmin):
     def format_name(self, imported: RoomImport) -> str:
         source = imported.source_server_name or "a server that the bundle does not name"
         return format_html("{} from {}", format_time(imported.created_at), source)
+
+
+@admin.register(TenantImport)
+class TenantImportAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.ROOMS
+    list_display = ("tenant", "source_server_name", "operator", "started_at", "finished_at")
+    hidden_fields = ("people",)
+    unexported_fields = ("people",)
+    list_select_related = ("tenant",)
+    search_fields = ("tenant__slug", "source_server_name")
+    search_help_text = "Search by slug of the tenant, or name of the server it came from."
+
+    def format_name(self, imported: TenantImport) -> str:
+        source = imported.source_server_name
+        return format_html("{} from {}", format_time(imported.started_at), source)
 
 
 @admin.register(SearchDocument)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Generator, Iterator
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import SERVER_SIGNER
@@ -64,7 +65,25 @@ def export_audit(
     return _iter_lines(first, last, now)
 
 
-def _iter_lines(first: AuditSeal, last: AuditSeal, now: datetime) -> Generator[Row, None, None]:
+def iter_tenant_audit(tenant_id: UUID, now: datetime) -> Iterator[Row]:
+    """Yield the lines of an export with the entries of one tenant, and then its unsealed ones.
+
+    The IDs and hashes of all entries are in it: without them no seal could be verified.
+    """
+    seals = AuditSeal.objects.order_by("number")
+    first, last = seals.first(), seals.last()
+    start = None
+    if first is not None and last is not None:
+        yield from _iter_lines(first, last, now, tenant_id=str(tenant_id))
+        start = get_next_start_id(last.day)
+    for record in iter_records(start, None):
+        if record.fields["tenant_id"] == str(tenant_id):
+            yield {"unsealed": record.fields}
+
+
+def _iter_lines(
+    first: AuditSeal, last: AuditSeal, now: datetime, tenant_id: str = ""
+) -> Generator[Row, None, None]:
     keys = [key.public_key for key in SERVER_SIGNER.load()().load_keys().values()]
     yield {
         "export": {
@@ -75,6 +94,7 @@ def _iter_lines(first: AuditSeal, last: AuditSeal, now: datetime) -> Generator[R
             "first_day": str(first.day),
             "last_day": str(last.day),
             "keys": keys,
+            **({"tenant_id": tenant_id} if tenant_id else {}),
         }
     }
     for pruning in load_prunings():
@@ -88,6 +108,8 @@ def _iter_lines(first: AuditSeal, last: AuditSeal, now: datetime) -> Generator[R
         seals += 1
         yield {"seal": {"statement": seal.statement, "signature": seal.signature}}
         for line in _iter_day(seal):
+            if tenant_id and "entry" in line and line["entry"]["tenant_id"] != tenant_id:
+                continue
             entries += "entry" in line
             yield line
     yield {"end": {"seals": seals, "entries": entries}}

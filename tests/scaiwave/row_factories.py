@@ -32,6 +32,7 @@ from rooms.models import (
     SearchDocument,
     SearchRange,
     StreamCounter,
+    TenantImport,
     Workspace,
     WorkspaceMember,
 )
@@ -221,6 +222,15 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         manifest_sha256="0" * 64,
         source_room_id=str(new_id()),
         operator="root",
+    )
+    TenantImport.objects.create(
+        tenant=tenant,
+        source_tenant_id=new_id(),
+        source_server_name="old.example.org",
+        is_new=True,
+        operator="root",
+        started_at=NOW,
+        finished_at=NOW,
     )
 
 

@@ -83,6 +83,8 @@ class _ExportCheck:
         self._day: DayCheck | None = None
         self._is_pruned = False
         self._entries = 0
+        self._unsealed = 0
+        self._tenant_id: Any = None
         self._end: Mapping[str, Any] | None = None
         self._chain: ChainCheck
 
@@ -107,7 +109,7 @@ class _ExportCheck:
             first_day=first_day,
             last_day=last_day,
             pruned_through=str(pruned) if pruned else None,
-            unsealed=0,
+            unsealed=self._unsealed,
             newest_seal=chain.newest_seal,
             key_id=chain.last.key_id if chain.last else None,
             problems=self._problems,
@@ -120,6 +122,7 @@ class _ExportCheck:
         if (version := header.get("version")) != VERSION:
             raise InvalidAuditExport(f"Unsupported version of the export: {version!r:.60}.")
         self._period = (header.get("first_day"), header.get("last_day"))
+        self._tenant_id = header.get("tenant_id")
         listed = header.get("keys")
         if not isinstance(listed, list) or len(listed) > MAX_KEYS:
             raise InvalidAuditExport("The export has no list of keys.")
@@ -136,7 +139,9 @@ class _ExportCheck:
         values = _parse(line)
         kind = next(iter(values), "")
         value = values.get(kind) if len(values) == 1 else None
-        if self._end is not None:
+        if kind == "unsealed" and self._tenant_id:
+            self._unsealed += 1
+        elif self._end is not None:
             self._report_line(number, "follows the end")
         elif kind == "seal" and (signed := _parse_signed(value)):
             self._read_seal(*signed)
@@ -174,7 +179,7 @@ class _ExportCheck:
         if seal is None:
             self._day = None
             return
-        self._day = DayCheck(seal, self._problems)
+        self._day = DayCheck(seal, self._problems, is_partial=self._tenant_id is not None)
         self._is_pruned = any(seal.day <= pruning.through for pruning in self._prunings)
         for pruning in self._prunings:
             if pruning.through == seal.day and pruning.seal_sha256 != seal.digest:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,7 +17,7 @@ from pytest_django import Settings
 from federation.keys import ed25519
 from federation.models import ServerKey
 from scaiwave.core.sql import execute
-from tenants.audit.export_audit import export_audit
+from tenants.audit.export_audit import export_audit, iter_tenant_audit
 from tenants.audit.queries.checks import KeptSeal
 from tenants.audit.queries.problems import VerifyAuditResult
 from tenants.audit.queries.verify_audit_export import verify_audit_export
@@ -367,3 +368,40 @@ def test_success_hashes_are_those_of_the_specification() -> None:
     digest = hashlib.sha256(lines[1]["seal"]["statement"].encode()).hexdigest()
     assert following["previous_sha256"] == digest
     assert FIRST_DAY.isoformat() == seal["day"]
+
+
+def export_of_tenant(tenant_id: str) -> Lines:
+    lines = iter_tenant_audit(UUID(tenant_id), TODAY)
+    return [json.loads(json.dumps(line)) for line in lines]
+
+
+def test_success_entries_of_one_tenant() -> None:
+    """They are verified by the seals of all, of which only IDs and hashes are in the file."""
+    entries = make_sealed_log()
+    mine, other = entries[0].tenant_id, str(UUID(int=1))
+    make_entry(TODAY.date(), tenant_id=mine)
+    make_entry(TODAY.date(), tenant_id=other)
+    assert export_of_tenant(other)[-1].keys() == {"unsealed"}
+    lines = export_of_tenant(mine)
+    verified = verify(lines)
+    assert (verified.problems.count, verified.entries, verified.unsealed) == (0, len(entries), 1)
+    none = export_of_tenant(str(UUID(int=2)))
+    assert (verify(none).problems.count, verify(none).entries) == (0, 0)
+    assert not any("entry" in line for line in none)
+
+
+@pytest.mark.parametrize("what", ["changed", "hash", "inserted"])
+def test_fail_entries_of_one_tenant(what: str) -> None:
+    entries = make_sealed_log()
+    lines = export_of_tenant(entries[0].tenant_id)
+    place = next(number for number, line in enumerate(lines) if "entry" in line)
+    if what == "changed":
+        lines[place]["entry"]["operator"] = "someone else"
+    elif what == "hash":
+        hashes = bytearray(base64.b64decode(lines[place - 1]["hashes"]))
+        hashes[-1] ^= 1
+        lines[place - 1]["hashes"] = base64.b64encode(hashes).decode()
+    else:
+        lines.insert(place, {"entry": {**lines[place]["entry"], "id": str(UUID(int=5))}})
+        lines[-1]["end"]["entries"] += 1
+    assert verify(lines).error is not None

@@ -1,0 +1,67 @@
+"""Arguments and output of the commands that move tenants."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from rooms.moves.result import MoveResult
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+
+_COLUMNS = {
+    column.key: column
+    for column in (
+        Column("tenant", "Tenant"),
+        Column("id", "ID"),
+        Column("server_name", "Server"),
+        Column("snapshot_at", "Exported"),
+        Column("frozen", "Frozen", ColumnType.FLAG),
+        Column("people_mapped", "People mapped", ColumnType.COUNT),
+        Column("people_placeholders", "Placeholders", ColumnType.COUNT),
+        Column("people_refused", "People refused", ColumnType.COUNT),
+        Column("rooms", "Rooms", ColumnType.COUNT),
+        Column("rooms_not_exported", "Rooms not exported", ColumnType.COUNT),
+        Column("events", "Events", ColumnType.COUNT),
+        Column("events_not_exported", "Events not exported", ColumnType.COUNT),
+        Column("rows", "Rows of tables", ColumnType.COUNT),
+        Column("bundles", "Bundles imported", ColumnType.COUNT),
+        Column("size_bytes", "Size", ColumnType.BYTES),
+        Column("key_id", "Key"),
+        Column("opened", "Open", ColumnType.FLAG),
+        Column("room_type", "Type"),
+        Column("fqid", "Address"),
+        Column("reason", "Reason"),
+        Column("difference", "Difference"),
+    )
+}
+
+
+def add_signer_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--key", help="public key of the signer (ed25519:…), in addition to this server's own keys"
+    )
+    parser.add_argument(
+        "--descriptor",
+        metavar="FILE",
+        type=Path,
+        help="descriptor of the signer, saved from /.well-known/scaiwave/server",
+    )
+
+
+def print_move(command: OperatorCommand, result: MoveResult) -> None:
+    """Print the result, then raise its error."""
+    output = command.output
+    act = {} if result.changed is None else {"changed": result.changed, "dry_run": command.dry_run}
+    if output.as_json:
+        output.print_json({**result.figures, **result.lists, **act})
+    else:
+        output.print_record([_COLUMNS[key] for key in result.figures], result.figures)
+        for name, rows in result.lists.items():
+            if rows:
+                output.print_table(name, [_COLUMNS[key] for key in rows[0]], rows)
+        output.print_line(result.sentence)
+    for warning in result.warnings:
+        output.warn(warning)
+    if result.error is not None:
+        raise result.error

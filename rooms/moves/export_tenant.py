@@ -1,0 +1,321 @@
+"""Export a tenant into a directory: its tables, its rooms as chains of bundles, a signed index.
+
+The rooms are exported first, then the tables from one snapshot, so that everyone who wrote in a
+room is in them. An export that ends early leaves the earlier index, and what it lists, as they
+were; the next one continues.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Max
+
+from federation.errors import NoSigningKey
+from rooms.bundle.chain import find_last_base, list_links, open_chain_files
+from rooms.bundle.format import SIGNATURE_ALGORITHM
+from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
+from rooms.errors import ExportIncomplete, TenantExportBusy
+from rooms.exports.export_room import BundleSigner, load_signer
+from rooms.exports.export_rooms import (
+    ChainOptions,
+    ExportOutcome,
+    RoomOutcome,
+    create_directory,
+    iter_room_exports,
+)
+from rooms.exports.sinks import lock_directory
+from rooms.exports.snapshot import snapshot
+from rooms.lookup.export_metadata import export_blocker
+from rooms.models import Event, Room
+from rooms.moves.index import (
+    AUDIT,
+    INDEX,
+    FileInfo,
+    LinkInfo,
+    RoomEntry,
+    TenantIndex,
+    TenantInfo,
+    find_index,
+    hash_file,
+    name_rows,
+    write_index,
+)
+from rooms.moves.result import MoveResult
+from rooms.moves.rows import iter_tenant_tables, load_tables, write_rows
+from scaiwave import __version__
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import FileExists, UsageError
+from scaiwave.core.files import atomic_directory, make_directories, translate_write_errors
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.export_audit import iter_tenant_audit
+from tenants.audit.record import record_audit
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import get_server_name
+from tenants.lookup.validators import validate_reason
+from tenants.models import Tenant
+from tenants.people.suspension import suspend_tenant
+
+FULL_EVERY = 30
+_NOT_FROZEN = (
+    "People could write while the tenant was exported. For the move, export again with --freeze "
+    "--incremental."
+)
+_CREATED_LATER = "it was created during the export; export again with --incremental"
+
+
+@dataclass(frozen=True)
+class ExportTenantOptions:
+    directory: Path
+    incremental: bool
+    freeze: bool
+    reason: str
+    max_bytes: int
+    clock: Callable[[], datetime]
+    confirm: Callable[[str], None]
+    progress_factory: ProgressFactory
+
+
+def _build_result(
+    tenant: Tenant, rooms: list[RoomEntry], *, frozen: bool, dry_run: bool
+) -> MoveResult:
+    """Return the rooms that are, or would be, in the export, and the others with the reason."""
+    others = [
+        {"id": room.id, "room_type": room.room_type, "events": room.events, "reason": room.reason}
+        for room in rooms
+        if room.reason is not None
+    ]
+    not_exported = sum(room.events for room in rooms if room.reason is not None)
+    figures = {
+        "tenant": tenant.slug,
+        "rooms": len(rooms) - len(others),
+        "rooms_not_exported": len(others),
+        "events": sum(room.events for room in rooms) - not_exported,
+        "events_not_exported": not_exported,
+        "frozen": frozen,
+    }
+    what = f"tenant {tenant.slug} with {pluralize(len(rooms) - len(others), 'room')}"
+    sentence = f"Would export {what}. No changes were made." if dry_run else f"Exported {what}."
+    warnings = [] if frozen or dry_run else [_NOT_FROZEN]
+    return MoveResult(figures, sentence, {"not_exported": others}, warnings, changed=True)
+
+
+def export_tenant(
+    *, operator: Operator, tenant: str, options: ExportTenantOptions, dry_run: bool = False
+) -> MoveResult:
+    """Write the export, or with `incremental` what has changed since the last one.
+
+    With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
+    not leave the server are listed with the reason. Raises `TenantNotFound`, `NoSigningKey`,
+    `FileExists`, `ExportRunning`, `ExportIncomplete`, `TenantExportBusy` and the errors of
+    `export_rooms`.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    validate_reason(options.reason)
+    resolved, directory = resolve_tenant(operator, tenant), options.directory
+    previous = find_index(directory)
+    if previous is not None and previous.tenant.id != str(resolved.pk):
+        raise UsageError(
+            f"{directory} has the export of another tenant, {previous.tenant.slug}.",
+            fix="Pass another directory.",
+        )
+    if previous is not None and not options.incremental:
+        raise FileExists(
+            f"{directory / INDEX} already exists. It is unchanged.",
+            fix="Pass --incremental to add what has changed since, or another directory.",
+        )
+    if (signer := load_signer(options.clock())) is None:
+        raise NoSigningKey("This server has no signing key, so no one could trust the export.")
+    if dry_run:
+        return _build_result(resolved, _list_rooms(resolved), frozen=options.freeze, dry_run=True)
+    if options.freeze:
+        suspend_tenant(
+            operator=operator,
+            name=str(resolved.pk),
+            reason=options.reason or "frozen for a move",
+            confirm=options.confirm,
+            now=options.clock(),
+        )
+    create_directory(directory)
+    with translate_write_errors(directory), lock_directory(directory):
+        index = _Export(operator, resolved, options, signer, previous).run()
+    return _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
+
+
+def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
+    """Return the rooms as they are, without links."""
+    counts = dict(
+        Event.objects.filter(tenant=tenant).order_by().values_list("room").annotate(Count("pk"))
+    )
+    return [
+        RoomEntry(
+            str(room.pk),
+            str(room),
+            room.room_type,
+            counts.get(room.pk, 0),
+            reason=export_blocker(room),
+        )
+        for room in Room.objects.filter(tenant=tenant).order_by("pk")
+    ]
+
+
+@dataclass
+class _Export:
+    operator: Operator
+    tenant: Tenant
+    options: ExportTenantOptions
+    signer: BundleSigner
+    previous: TenantIndex | None
+
+    def run(self) -> TenantIndex:
+        begun_at = self.options.clock()
+        with transaction.atomic():
+            record_audit(
+                operator=self.operator,
+                action="export-tenant",
+                subject=self.tenant,
+                tenant=self.tenant,
+                now=begun_at,
+                details={
+                    "incremental": self.options.incremental,
+                    "freeze": self.options.freeze,
+                    **({"reason": self.options.reason} if self.options.reason else {}),
+                },
+                is_change=False,
+            )
+        last_position = self._find_last_position()
+        bundled = self._export_rooms()
+        sequence = self.previous.sequence + 1 if self.previous else 0
+        rows = self.options.directory / name_rows(sequence, AUDIT)
+        make_directories(rows.parent.parent)
+        # What an export that was interrupted has left under this number is not in any index.
+        with atomic_directory(rows.parent, overwrite=True) as draft:
+            now = self.options.clock()
+            files, entries = self._write_tables(draft, bundled, now)
+        has_changed = self._find_last_position() != last_position
+        if self.options.freeze and (
+            has_changed or any(e.reason == _CREATED_LATER for e in entries)
+        ):
+            raise TenantExportBusy("Someone wrote in the tenant while it was exported.")
+        index = TenantIndex(
+            format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",
+            server_name=get_server_name(), sequence=sequence, begun_at=format_timestamp(begun_at),
+            snapshot_at=format_timestamp(now), frozen=self.options.freeze,
+            tenant=TenantInfo(
+                str(self.tenant.pk), self.tenant.slug, self.tenant.name,
+                self.tenant.scaikey_tenant_id,
+            ),
+            files=files, rooms=entries,
+            elsewhere={each.model: each.reason for each in iter_tenant_tables() if each.reason},
+            key_id=self.signer.key_id, algorithm=SIGNATURE_ALGORITHM,
+        )  # fmt: skip
+        write_index(self.options.directory, index, self.signer)
+        for other in rows.parent.parent.iterdir():
+            if other != rows.parent:
+                shutil.rmtree(other)
+        return index
+
+    def _find_last_position(self) -> int | None:
+        rows = Event.objects.filter(tenant=self.tenant)
+        position: int | None = rows.aggregate(last=Max("stream_position"))["last"]
+        return position
+
+    def _export_rooms(self) -> dict[str, RoomEntry]:
+        """Export every room, and return the entries of the index of those with bundles."""
+        options, before = self.options, self.previous.exported if self.previous else []
+        known = {room.id: room for room in before}
+        entries, failed = {}, []
+        with options.progress_factory("Exporting rooms") as progress:
+            outcomes = iter_room_exports(
+                operator=self.operator,
+                tenant=self.tenant,
+                directory=options.directory / "rooms",
+                window=WHOLE_ROOM,
+                with_media=True,
+                clock=options.clock,
+                chains=ChainOptions(FULL_EVERY, even_if_empty=False, max_bytes=options.max_bytes),
+                progress=progress,
+            )
+            with closing(outcomes):
+                for outcome in outcomes:
+                    if outcome.outcome is ExportOutcome.FAILED:
+                        failed.append(outcome)
+                    elif outcome.outcome is not ExportOutcome.REFUSED:
+                        key = str(outcome.room.pk)
+                        entries[key] = self._describe(outcome, known.get(key))
+        if failed:
+            raise ExportIncomplete(
+                f"Export failed for {pluralize(len(failed), 'room')}, first {failed[0].room.pk}: "
+                f"{failed[0].reason}",
+                fix="Fix the reason, then run the same command again; it keeps complete bundles.",
+            )
+        return entries
+
+    def _describe(self, outcome: RoomOutcome, before: RoomEntry | None) -> RoomEntry:
+        """Return the entry of a room, from what the last index and the export say if they do."""
+        room, result, file = outcome.room, outcome.result, outcome.file
+        if file is None:
+            raise RuntimeError("A room that was exported has no file.")
+        last = before.links[-1].name if before and before.links else ""
+        base = {"id": str(room.pk), "name": str(room), "room_type": room.room_type}
+        if before and result is None and last == file.name:
+            return RoomEntry(**base, events=before.events, media=before.media, links=before.links)
+        if result and result.manifest_sha256:
+            link = _describe_link(file, result.manifest_sha256)
+            if result.link is None:
+                return RoomEntry(**base, events=result.events, media=result.media, links=[link])
+            after = result.after
+            if before and after and last and int(last[:-4]) + 1 == int(file.stem):
+                links = [*before.links, link]
+                return RoomEntry(**base, events=after.events, media=after.media, links=links)
+        # An export that was interrupted has written links that no index lists.
+        files = list_links(file.parent)
+        files = files[find_last_base(files) :]
+        with open_chain_files(files, max_bytes=self.options.max_bytes) as chain:
+            links = [
+                _describe_link(path, link.bundle.manifest_sha256)
+                for path, link in zip(files, chain.links, strict=True)
+            ]
+            totals = chain.totals[-1]
+        return RoomEntry(**base, events=totals.events, media=totals.media, links=links)
+
+    def _write_tables(
+        self, directory: Path, bundled: dict[str, RoomEntry], now: datetime
+    ) -> tuple[dict[str, FileInfo], list[RoomEntry]]:
+        """Write all tables from one snapshot; return the files, and the rooms of the index."""
+        files: dict[str, FileInfo] = {}
+        with snapshot():
+            entries = []
+            for entry in _list_rooms(self.tenant):
+                if entry.reason is None and (found := bundled.get(entry.id)):
+                    entries.append(found)
+                else:
+                    reason = entry.reason or _CREATED_LATER
+                    entries.append(
+                        RoomEntry(entry.id, "", entry.room_type, entry.events, reason=reason)
+                    )
+            exported = {entry.id for entry in entries if entry.reason is None}
+            for table in load_tables().values():
+                rows: Iterator[Any] = table.select(self.tenant.pk).iterator(chunk_size=2000)
+                if room_column := _ROOM_COLUMNS.get(table.name):
+                    rows = (row for row in rows if str(row[room_column]) in exported)
+                files[table.name] = write_rows(directory / f"{table.name}.jsonl", rows)
+            path = directory / f"{AUDIT}.jsonl"
+            files[AUDIT] = write_rows(path, iter_tenant_audit(self.tenant.pk, now))
+        return files, entries
+
+
+_ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
+
+
+def _describe_link(file: Path, manifest_sha256: str) -> LinkInfo:
+    with file.open("rb") as opened:
+        return LinkInfo(file.name, *hash_file(opened), manifest_sha256)

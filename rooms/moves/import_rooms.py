@@ -1,0 +1,306 @@
+"""Import the rooms of a moved tenant: with their authors, members, types and flags.
+
+Each bundle of a room is one transaction, so an interrupted import continues with the next one. The
+room has then exactly the events of its source, at their positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from rooms.bundle.chain import find_all
+from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
+from rooms.bundle.manifest.events import Batch, LinkEvent
+from rooms.bundle.manifest.schema import MediaEntry, Sender
+from rooms.bundle.reader import ValidatedBundle, read_bundle
+from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
+from rooms.imports.events import EventDestination, write_events
+from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
+from rooms.imports.intents import complete_intent, import_intent
+from rooms.imports.media import MediaPlan, store_files
+from rooms.lookup.media import exists_with_size
+from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.models.media import get_storage_name
+from rooms.moves.index import LinkInfo, RoomEntry
+from rooms.moves.mapping import TenantMapping
+from scaiwave.console.columns import ColumnType
+from scaiwave.console.progress import ProgressFactory
+from scaiwave.core.operators import Operator
+from scaiwave.core.sql import batched
+from tenants.lookup.serializers import Row
+from tenants.models import Tenant
+
+_READ_MARKER = "swp.room.read_marker"
+_FOREIGN_SENDER_KEYS = {"display_name", "avatar_url", "fqid"}
+
+
+class MovedRewriter(EventRewriter):
+    """Replaces the IDs of events, attachments and people, and changes nothing else.
+
+    `people` has the new ID of everyone in the tenant, wherever a content has the old one. The
+    original sender that an export adds to events of foreign senders is removed again.
+    """
+
+    def __init__(
+        self, new_id: IdMapper, people: Mapping[str, str], senders: Mapping[str, Sender]
+    ) -> None:
+        origin = BundleOrigin(is_signed=True, is_own=True, server_name="")
+        super().__init__(new_id, senders={}, media_ids={}, origin=origin)
+        self._people = people
+        self._foreign = {key: sender.fqid for key, sender in senders.items() if sender.is_foreign}
+
+    def rewrite(self, batch: Batch) -> None:
+        self.rewrite_ids(batch)
+        columns = batch.columns
+        for sender_id, kind, content in zip(
+            columns.sender_ids, columns.event_types, columns.contents, strict=True
+        ):
+            if kind == _READ_MARKER and (marked := normalize_id(content.get("event_id"))):
+                content["event_id"] = self.new_id(marked)
+            if sender_id in self._foreign and _is_added(content, self._foreign[sender_id]):
+                del content[IMPORTED_SENDER]
+        pending: list[Any] = [*columns.contents, *filter(None, columns.original_contents)]
+        for content in pending:
+            self._follow_avatar(content.get(IMPORTED_SENDER))
+        people = self._people
+        while pending:
+            value = pending.pop()
+            for key, each in value.items() if type(value) is dict else enumerate(value):
+                if type(each) is str:
+                    if len(each) == 36 and each in people:
+                        value[key] = people[each]
+                elif type(each) is dict or type(each) is list:
+                    pending.append(each)
+
+    def _follow_avatar(self, sender: Any) -> None:
+        url = sender.get("avatar_url") if isinstance(sender, dict) else None
+        prefix, _, name = url.partition(":") if isinstance(url, str) else ("", "", "")
+        if f"{prefix}:" == AVATAR_MEDIA and (old := normalize_id(name)):
+            sender["avatar_url"] = f"{AVATAR_MEDIA}{self.new_id(old)}"
+
+
+def _is_added(content: dict[str, Any], fqid: str) -> bool:
+    sender = content.get(IMPORTED_SENDER)
+    return (
+        isinstance(sender, dict)
+        and sender.keys() == _FOREIGN_SENDER_KEYS
+        and sender["fqid"] == fqid
+    )
+
+
+@dataclass(frozen=True)
+class RoomsDestination:
+    """The tenant here, and the new ID of everyone in it, by the old one."""
+
+    operator: Operator
+    tenant: Tenant
+    mapping: TenantMapping
+    people: Mapping[str, str]
+    source_server_name: str
+    max_bytes: int
+    now: datetime
+    progress_factory: ProgressFactory
+
+
+def import_moved_room(
+    to: RoomsDestination, entry: RoomEntry, row: Row, paths: Sequence[Path]
+) -> int:
+    """Import the bundles of a room that are not imported yet; return their number.
+
+    `row` is the row of the room here. A room whose chain has begun again is replaced. Raises
+    `BundleError`, `TenantExportDamaged`, `DiskFull` or a database error.
+    """
+    record = RoomImport.objects.filter(tenant=to.tenant, room_id=row["id"]).first()
+    done = [record.manifest_sha256, *record.links] if record else []
+    wanted = [link.manifest_sha256 for link in entry.links]
+    if done != wanted[: len(done)]:
+        delete_rooms(to.tenant, [row["id"]])
+        done = []
+    for number in range(len(done), len(wanted)):
+        _Link(to, entry, row, number).apply(paths[number])
+    return len(wanted) - len(done)
+
+
+def delete_rooms(tenant: Tenant, keys: Sequence[UUID]) -> None:
+    """Delete rooms of the tenant and what is in them; their files stay."""
+    for part in batched(keys):
+        with transaction.atomic():
+            for model in (Event, RoomMedia, RoomImport):
+                model.objects.filter(tenant=tenant, room__in=part).delete()
+            Room.objects.filter(tenant=tenant, pk__in=part).delete()
+
+
+@dataclass
+class _Link:
+    """One bundle of a room, which is the one with this number in its chain."""
+
+    to: RoomsDestination
+    entry: RoomEntry
+    row: Row
+    number: int
+
+    @property
+    def info(self) -> LinkInfo:
+        return self.entry.links[self.number]
+
+    def apply(self, path: Path) -> None:
+        to = self.to
+        with path.open("rb") as file:
+            with to.progress_factory(f"Checking {path.parent.name}", ColumnType.BYTES) as progress:
+                opened = read_bundle(
+                    file,
+                    max_bytes=to.max_bytes,
+                    cut_references=True,
+                    progress=progress,
+                    find_targets=find_all,
+                )
+            with opened as bundle:
+                self._check(bundle)
+                self._write(bundle)
+
+    def _check(self, bundle: ValidatedBundle) -> None:
+        """Check that it is the bundle of the index, and that its senders are in the tenant."""
+        header = bundle.header
+        position = header.increment.chain if header.increment else None
+        expected = (
+            (self.number, self.entry.links[self.number - 1].manifest_sha256)
+            if self.number
+            else (0, "")
+        )
+        found = (position.sequence, position.parent) if position else (0, "")
+        if (
+            (bundle.manifest_sha256, header.room.id) != (self.info.manifest_sha256, self.entry.id)
+            or found != expected
+            or header.window is not None
+        ):
+            raise TenantExportDamaged(
+                f"{self.info.name} of room {self.entry.id} is not the bundle of the index."
+            )
+        if strangers := header.senders.keys() - self.to.people.keys():
+            raise TenantExportDamaged(
+                f"{self.info.name} of room {self.entry.id} has a sender who is not in the export: "
+                f"{min(strangers)}."
+            )
+
+    def _write(self, bundle: ValidatedBundle) -> None:
+        to, entries = self.to, bundle.header.media
+        plan = MediaPlan(entries, trusted=True, to_store=list(self._find_files(bundle)))
+        hashes = [entry.sha256 for entry in plan.to_store]
+        with import_intent(hashes, operator=to.operator, tenant=to.tenant, now=to.now) as intent:
+            with to.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
+                store_files(
+                    plan, tenant_id=to.tenant.pk, open_media=bundle.open_media, progress=progress
+                )
+            with transaction.atomic(durable=True):
+                self._write_rows(bundle, intent)
+
+    def _find_files(self, bundle: ValidatedBundle) -> Iterator[MediaEntry]:
+        by_hash = {each.sha256: each for each in bundle.header.media if each.missing is None}
+        for sha256, each in by_hash.items():
+            name = get_storage_name(self.to.tenant.pk, sha256)
+            if bundle.has_media(sha256) and not exists_with_size(name, each.size):
+                yield each
+
+    def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
+        to, header = self.to, bundle.header
+        if header.increment is None:
+            room = Room.objects.create(**self.row)
+            RoomImport.objects.create(
+                tenant=to.tenant,
+                room=room,
+                manifest_sha256=bundle.manifest_sha256,
+                source_room_id=self.entry.id,
+                source_server_name=to.source_server_name,
+                operator=to.operator.name,
+                created_at=to.now,
+            )
+        else:
+            room = Room.objects.select_for_update().get(pk=self.row["id"])
+            record = RoomImport.objects.get(room=room)
+            if len(record.links) + 1 != self.number:
+                raise ImportRunning("Another import into this room has just ended.")
+            record.links = [*record.links, bundle.manifest_sha256]
+            record.save(update_fields=["links"])
+            self._delete(bundle, room)
+        self._write_media(bundle, room)
+        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders)
+        senders = {key: UUID(to.people[key]) for key in header.senders}
+        with to.progress_factory("Writing events") as progress:
+            write_events(
+                bundle.content.iter_batches(),
+                EventDestination(room, 0, rewriter, senders),
+                total=bundle.counts.events,
+                progress=progress,
+            )
+        if header.increment:
+            count = Event.objects.filter(room=room).count()
+            if count != header.increment.after.events:
+                raise BundleDamaged(
+                    f"Room {self.entry.id} has {count:,} events after {self.info.name}, but "
+                    f"{header.increment.after.events:,} according to its `after`.",
+                    entry=MANIFEST,
+                )
+        complete_intent(intent)
+
+    def _delete(self, bundle: ValidatedBundle, room: Room) -> None:
+        """Delete the events that a link deletes, or has in their new form."""
+        new_id = self.to.mapping.new_id
+        changed = (
+            [event.id for event in cast(Sequence[LinkEvent], batch) if event.change == "changed"]
+            for batch in bundle.content.iter_batches()
+        )
+        for ids in (*bundle.iter_deleted(), *changed):
+            for part in batched(new_id.map_to_hex(ids)):
+                Event.objects.filter(pk__in=part, room=room).delete()
+
+    def _write_media(self, bundle: ValidatedBundle, room: Room) -> None:
+        """Write the rows of attachments, including attachments whose bytes the source has lost."""
+        to, header = self.to, bundle.header
+        keys = {entry.media_id: UUID(to.mapping.new_id(entry.media_id)) for entry in header.media}
+        media = {
+            key: Media(
+                pk=key,
+                tenant=to.tenant,
+                sha256=entry.sha256,
+                size=entry.size,
+                mime_type=entry.mime_type,
+                scan_status=ScanStatus.INFECTED if entry.missing == INFECTED else entry.scan_status,
+                created_at=to.now,
+            )
+            for entry in header.media
+            for key in [keys[entry.media_id]]
+        }
+        for part in batched(media.values()):
+            Media.objects.bulk_create(
+                part, update_conflicts=True, unique_fields=["id"], update_fields=["scan_status"]
+            )
+        for removed in header.increment.media_removed if header.increment else ():
+            key = UUID(to.mapping.new_id(removed.media_id))
+            RoomMedia.objects.filter(room=room, media=key, name=removed.name).delete()
+        links = (
+            RoomMedia(
+                tenant=to.tenant,
+                room=room,
+                media_id=keys[entry.media_id],
+                name=entry.name,
+                source_media_id=entry.media_id,
+                created_at=to.now,
+            )
+            for entry in header.media
+        )
+        for batch in batched(links):
+            RoomMedia.objects.bulk_create(batch, ignore_conflicts=True)
+
+
+def delete_files(tenant: Tenant) -> None:
+    """Delete the stored files of a tenant whose import is aborted."""
+    for sha256 in Media.objects.filter(tenant=tenant).values_list("sha256", flat=True).iterator():
+        default_storage.delete(get_storage_name(tenant.pk, sha256))

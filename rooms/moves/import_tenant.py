@@ -1,0 +1,455 @@
+"""Import a tenant from the export of another server; continue, follow or abort such an import.
+
+Everything about the directory is checked first. Then the tenant is created, or an empty one taken,
+and suspended; its tables are written in one transaction, each bundle of a room in one, and in the
+last one the members of the rooms. The tenant stays suspended until it is imported from an export
+that was frozen, or opened on request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+
+from rooms.errors import (
+    TenantExportDamaged,
+    TenantImportPeople,
+    TenantImportRefused,
+    TenantImportRunning,
+)
+from rooms.imports.intents import clean_up_abandoned
+from rooms.imports.verify_bundle import load_keys
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    StreamCounter,
+    TenantImport,
+    Workspace,
+    WorkspaceMember,
+)
+from rooms.moves.import_rooms import (
+    RoomsDestination,
+    delete_files,
+    delete_rooms,
+    import_moved_room,
+)
+from rooms.moves.index import INDEX, TenantIndex, open_export
+from rooms.moves.mapping import (
+    PeopleMap,
+    PeopleOptions,
+    TenantMapping,
+    is_derived,
+    map_people,
+)
+from rooms.moves.result import MoveResult
+from rooms.moves.rows import ExportedRows, RowTable, load_tables
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
+from scaiwave.core.locks import process_lock
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
+from scaiwave.ids import new_id
+from tenants.audit.record import record_audit
+from tenants.lookup.resolve import resolve_partner
+from tenants.lookup.validators import validate_slug
+from tenants.models import Group, GroupMembership, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.people.create_tenant import build_scaikey_id_conflict
+from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
+
+_LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
+"""Columns of the tenant that belong to this server."""
+_OPEN = "It is open."
+_SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
+_PHASED = ("tenant", "rooms", "room-members")
+"""Tables that are not written with the others."""
+
+
+@dataclass(frozen=True)
+class ImportTenantOptions:
+    """`opens` opens the tenant though people could write while it was exported."""
+
+    directory: Path
+    slug: str
+    people: PeopleOptions
+    partner: str | None
+    key: str | None
+    descriptor: Path | None
+    opens: bool
+    max_bytes: int
+    clock: Callable[[], datetime]
+    progress_factory: ProgressFactory = null_progress_factory
+
+
+def _build_result(
+    index: TenantIndex, slug: str, people: PeopleMap, tenant_id: UUID | None, **changes: Any
+) -> MoveResult:
+    """`changes` are `dry_run`, `changed`, and the figures `bundles` and `opened`."""
+    dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
+    figures = {
+        "tenant": slug,
+        "id": tenant_id,
+        "people_mapped": len(people.mapped),
+        "people_placeholders": people.placeholders,
+        "people_refused": len(people.refused),
+        "rooms": len(index.exported),
+        "rooms_not_exported": len(index.not_exported),
+        "events": sum(room.events for room in index.exported),
+        "bundles": 0,
+        "opened": False,
+        **changes,
+    }
+    what, error = f"tenant {slug} with {pluralize(len(index.exported), 'room')}", None
+    if people.refused:
+        first = people.refused[0]
+        count = pluralize(len(people.refused), "person", "people")
+        error = TenantImportPeople(
+            f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
+        )
+    sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else _SUSPENDED)
+    if dry_run:
+        sentence = f"Would import {what}. No changes were made."
+    elif not changed:
+        sentence = f"This export was already imported as tenant {slug}; nothing changed."
+    refused = {"refused": people.refused}
+    return MoveResult(figures, sentence, refused, error=error, changed=changed or dry_run)
+
+
+def import_tenant(
+    *, operator: Operator, options: ImportTenantOptions, dry_run: bool = False
+) -> MoveResult:
+    """Import the tenant under this slug, or what has changed since the last import.
+
+    A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
+    `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
+    `TenantConflict`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`, `BundleError` and `DiskFull`.
+    """
+    # 1. Verify the signature, every file and every row.
+    operator.require(Permission.MANAGE_PLATFORM)
+    validate_slug(options.slug)
+    keys = load_keys(operator, options.key, options.descriptor)
+    tables = load_tables()
+    index = open_export(options.directory, keys, tables, options.progress_factory)
+    export = ExportedRows(options.directory, index, tables)
+    export.check()
+    with _lock(options.slug):
+        # 2. Find the tenant, or check that it can be created; find its people.
+        tenant, record = _find_target(operator, export, options)
+        partner = resolve_partner(operator, options.partner) if options.partner else None
+        if tenant is None:
+            ensure_partner_has_room(partner)
+        people = map_people(export, options.people, tenant, record.people if record else {})
+        result = partial(_build_result, index, options.slug, people)
+        planned = result(tenant.pk if tenant else None, dry_run=True)
+        if dry_run:
+            return planned
+        if planned.error:
+            raise planned.error
+        if record and record.finished_at and record.index_sha256 == _hash_index(options.directory):
+            return result(record.tenant_id, opened=True)
+        # 3. Write everything.
+        clean_up_abandoned(options.clock())
+        run = _Import(operator, export, options, people)
+        try:
+            record = record or run.begin(tenant, partner)
+            opened = run.write(record)
+        except IntegrityError as error:
+            raise TenantExportDamaged(
+                f"Rows of the export contradict each other, or rows of this server: {error}."
+            ) from error
+        return result(record.tenant_id, bundles=run.bundles, opened=opened, changed=True)
+
+
+def abort_tenant_import(
+    *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
+) -> MoveResult:
+    """Delete what the import of a tenant that is not open yet has written. Raises
+    `TenantImportRefused`."""
+    operator.require(Permission.MANAGE_PLATFORM)
+    with _lock(slug):
+        record = (
+            TenantImport.objects.select_related("tenant")
+            .filter(tenant__slug=slug, finished_at=None)
+            .first()
+        )
+        if record is None:
+            raise TenantImportRefused(
+                f"No import of tenant {slug} is unfinished.",
+                fix="`scaiwave admin list-tenants` lists the tenants. An open one is not deleted.",
+            )
+        tenant = record.tenant
+        figures = {
+            "tenant": slug,
+            "rooms": Room.objects.filter(tenant=tenant).count(),
+            "events": Event.objects.filter(tenant=tenant).count(),
+        }
+        if not dry_run:
+            # An import that follows an interrupted abort stores the files of its rooms again.
+            rooms = Room.objects.filter(tenant=tenant)
+            delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
+            delete_files(tenant)
+            with transaction.atomic():
+                _delete_rows(record)
+                record_audit(
+                    operator=operator,
+                    action="import-tenant --abort",
+                    subject=tenant,
+                    tenant=tenant,
+                    now=now,
+                    details={"from_tenant": str(record.source_tenant_id)},
+                )
+        verb = "Would delete" if dry_run else "Deleted"
+        return MoveResult(figures, f"{verb} the import of tenant {slug}.", changed=True)
+
+
+@contextmanager
+def _lock(slug: str) -> Iterator[None]:
+    with process_lock(f"import-tenant-{slug}") as acquired:
+        if not acquired:
+            raise TenantImportRunning(f"Another import of tenant {slug} is in progress.")
+        yield
+
+
+def _hash_index(directory: Path) -> str:
+    return hashlib.sha256((directory / INDEX).read_bytes()).hexdigest()
+
+
+def _find_target(
+    operator: Operator, export: ExportedRows, options: ImportTenantOptions
+) -> tuple[Tenant | None, TenantImport | None]:
+    """Return the tenant of this slug, and its import. Raises `TenantImportRefused`."""
+    tenant = Tenant.objects.filter(slug=options.slug).first()
+    index, slug = export.index, options.slug
+    if tenant is None:
+        scaikey_id = export.tenant["scaikey_tenant_id"]
+        other = Tenant.objects.filter(scaikey_tenant_id=scaikey_id).first()
+        if scaikey_id is not None and other is not None:
+            raise build_scaikey_id_conflict(operator, other)
+        return None, None
+    record = TenantImport.objects.filter(tenant=tenant).first()
+    if record is None:
+        if any(
+            model._base_manager.filter(tenant=tenant).exists() for model in (Workspace, Room, Media)
+        ):
+            raise TenantImportRefused(
+                f"Tenant {slug} exists and has workspaces, rooms or attachments.",
+                fix="Nothing was imported. Pass another slug, or an empty tenant's.",
+            )
+        return tenant, None
+    exported_at = datetime.fromisoformat(index.begun_at)
+    if str(record.source_tenant_id) != index.tenant.id:
+        problem = "was imported from another tenant"
+    elif record.finished_at and record.index_sha256 != _hash_index(options.directory):
+        problem = "is open already, so nothing can be added to it"
+    elif record.exported_at and record.exported_at > exported_at:
+        problem = f"was imported from a later export, of {record.exported_at:%Y-%m-%d %H:%M:%S}"
+    else:
+        return tenant, record
+    raise TenantImportRefused(
+        f"Tenant {slug} {problem}.", fix="Nothing was imported. Name the right slug and directory."
+    )
+
+
+@dataclass
+class _Import:
+    operator: Operator
+    export: ExportedRows
+    options: ImportTenantOptions
+    people: PeopleMap
+    bundles: int = 0
+
+    def begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
+        """Create or suspend the tenant, and record that it is being imported."""
+        index, now = self.export.index, self.options.clock()
+        is_new = tenant is None
+        with transaction.atomic(durable=True):
+            lock_partner(partner)
+            if tenant is None:
+                ensure_partner_has_room(partner)
+                tenant = Tenant.objects.create(
+                    **self.export.tenant
+                    | {
+                        "id": new_id(),
+                        "slug": self.options.slug,
+                        "partner_id": partner.pk if partner else None,
+                        "suspended_by_hand_at": now,
+                    }
+                )
+            else:
+                Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=now)
+            record_audit(
+                operator=self.operator,
+                action="import-tenant",
+                subject=tenant,
+                tenant=tenant,
+                now=now,
+                details={
+                    "from_tenant": index.tenant.id,
+                    "from_server": index.server_name,
+                    "key_id": index.key_id,
+                },
+            )
+            return TenantImport.objects.create(
+                tenant=tenant,
+                source_tenant_id=index.tenant.id,
+                source_server_name=index.server_name,
+                is_new=is_new,
+                people={str(old): str(new) for old, new in self.people.mapped.items()},
+                operator=self.operator.name,
+                started_at=now,
+            )
+
+    def write(self, record: TenantImport) -> bool:
+        """Write the tables, the rooms, and their members; return whether the tenant is open."""
+        export, options, tenant = self.export, self.options, record.tenant
+        mapping = build_mapping(export, record, self.people)
+        if stale := find_stale(export, mapping, "rooms"):
+            delete_rooms(tenant, stale)
+        with transaction.atomic(durable=True):
+            self._write_tables(record, mapping)
+        to = RoomsDestination(
+            self.operator,
+            tenant,
+            mapping,
+            {str(key): str(mapping(key)) for key in export.people},
+            export.index.server_name,
+            options.max_bytes,
+            options.clock(),
+            options.progress_factory,
+        )
+        entries = {mapping(UUID(entry.id)): entry for entry in export.index.exported}
+        for row in mapping.iter_rows(export, export.tables["rooms"]):
+            entry = entries[row["id"]]
+            paths = export.index.link_paths(options.directory, entry)
+            self.bundles += import_moved_room(to, entry, row, paths)
+        with transaction.atomic(durable=True):
+            _delete_stale(export, mapping, export.tables["room-members"])
+            _write_table(export, mapping, export.tables["room-members"])
+            return self._finish(record)
+
+    def _write_tables(self, record: TenantImport, mapping: TenantMapping) -> None:
+        export = self.export
+        if record.is_new:
+            columns = export.tenant.keys() - _LOCAL_COLUMNS
+            values = {column: export.tenant[column] for column in columns}
+            Tenant.objects.filter(pk=record.tenant_id).update(**values)
+        others = [table for name, table in export.tables.items() if name not in _PHASED]
+        for table in reversed(others):
+            _delete_stale(export, mapping, table)
+        for table in others:
+            _write_table(export, mapping, table)
+        # A room that is not imported yet is written with its first bundle.
+        rooms = set(Room.objects.filter(tenant=record.tenant).values_list("pk", flat=True))
+        if rooms:
+            _write_table(export, mapping, export.tables["rooms"], only=rooms)
+
+    def _finish(self, record: TenantImport) -> bool:
+        now, index = self.options.clock(), self.export.index
+        opens = index.frozen or self.options.opens
+        if opens:
+            tenant = Tenant.objects.filter(pk=record.tenant_id)
+            tenant.update(suspended_by_hand_at=None, updated_at=now)
+            record.finished_at = now
+        record.exported_at = datetime.fromisoformat(index.begun_at)
+        record.index_sha256 = _hash_index(self.options.directory)
+        record.save(update_fields=["finished_at", "exported_at", "index_sha256"])
+        record_audit(
+            operator=self.operator,
+            action="import-tenant",
+            subject=record.tenant,
+            tenant=record.tenant,
+            now=now,
+            details={
+                "index_sha256": record.index_sha256,
+                "rooms": len(index.exported),
+                "rooms_not_exported": len(index.not_exported),
+                "people_mapped": len(self.people.mapped),
+                "people_placeholders": self.people.placeholders,
+                "opened": opens,
+            },
+        )
+        return opens
+
+
+def build_mapping(
+    export: ExportedRows, record: TenantImport, people: PeopleMap | None = None
+) -> TenantMapping:
+    """Return the mapping of an import; `people` may have found people who came later."""
+    found = {UUID(old): UUID(new) for old, new in record.people.items()}
+    if people is not None and people.mapped != found:
+        found |= {old: new for old, new in people.mapped.items() if old not in found}
+        record.people = {str(old): str(new) for old, new in found.items()}
+        record.save(update_fields=["people"])
+    mapping = TenantMapping(record.tenant_id, record.started_at, found)
+    mapping.find_existing(export)
+    return mapping
+
+
+def find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list[UUID]:
+    """Return rows of an earlier import that the source no longer has."""
+    table = export.tables[name]
+    rows = table.model._base_manager.filter(**{table.tenant: mapping.tenant_id})
+    present = {key for key in rows.values_list("pk", flat=True) if is_derived(key)}
+    if present:
+        present -= {mapping(row["id"]) for row in export.iter_rows(table)}
+    return sorted(present)
+
+
+def _delete_stale(export: ExportedRows, mapping: TenantMapping, table: RowTable) -> None:
+    for part in batched(find_stale(export, mapping, table.name)):
+        table.model._base_manager.filter(pk__in=part).delete()
+
+
+def _write_table(
+    export: ExportedRows, mapping: TenantMapping, table: RowTable, only: set[UUID] | None = None
+) -> None:
+    """Insert rows, or update the rows of an earlier import, except people whom a sync found."""
+    model: type[Model] = table.model
+    claimed: set[UUID] = set()
+    if model in (Participant, Group):
+        present = model._base_manager.filter(tenant_id=mapping.tenant_id, absent_since=None)
+        claimed = set(present.exclude(scaikey_id=None).values_list("pk", flat=True))
+    rows = (
+        row
+        for row in mapping.iter_rows(export, table)
+        if row["id"] not in claimed and (only is None or row["id"] in only)
+    )
+    columns = [field.name for field in model._meta.concrete_fields if not field.primary_key]
+    for part in batched(rows):
+        model._base_manager.bulk_create(
+            [model(**row) for row in part],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=columns,
+        )
+
+
+def _delete_rows(record: TenantImport) -> None:
+    """Delete the rows of an import, and the tenant if the import has created it."""
+    tenant = record.tenant
+    content: tuple[type[Model], ...] = (
+        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent,
+    )  # fmt: skip
+    directory: tuple[type[Model], ...] = (RoleGrant, Role, GroupMembership, Group, Participant)
+    for model in content:
+        model._base_manager.filter(tenant=tenant).delete()
+    for model in directory:
+        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
+        for part in batched([key for key in keys if is_derived(key)]):
+            model._base_manager.filter(pk__in=part).delete()
+    record.delete()
+    if record.is_new:
+        tenant.delete()
+    else:
+        Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=None)

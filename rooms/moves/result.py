@@ -1,0 +1,24 @@
+"""What the acts of a move return, and the commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scaiwave.core.errors import DomainError
+from tenants.lookup.serializers import Row
+
+
+@dataclass(frozen=True)
+class MoveResult:
+    """Figures by their names, lists of rows that need attention, and a sentence.
+
+    `error` is raised once all is printed. An act that changes nothing has no `changed`.
+    """
+
+    figures: Row
+    sentence: str
+    lists: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    error: DomainError | None = None
+    changed: bool | None = None

@@ -1,0 +1,209 @@
+"""A tenant that is exported while people write, and followed until it is frozen."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from rooms.errors import TenantExportBusy, TenantImportRefused
+from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.moves import export_tenant as module
+from rooms.moves.import_tenant import abort_tenant_import
+from scaiwave.core.errors import FileExists, UsageError
+from tenants.models import Participant, Role, RoleGrant, Tenant
+from tests.rooms.moves.factories import (
+    NOW,
+    bring,
+    export,
+    leave,
+    make_moving_tenant,
+    on_old_server,
+    read_index,
+    tick,
+    verify,
+)
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, make_person
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+
+def _seeded(tenant: Tenant) -> list[Room]:
+    return list(Room.objects.filter(tenant=tenant, media__isnull=False).distinct().order_by("pk"))
+
+
+def _live(tenant: Tenant) -> None:
+    """A day of the tenant: what people, the scanner and operators may change."""
+    room, dm = _seeded(tenant)[0], Room.objects.get(tenant=tenant, room_type="dm")
+    events = list(Event.objects.filter(room=room, event_type="swp.room.message")[:6])
+    events[0].content = {"body": "edited"}
+    events[0].save()
+    events[1].redacted_at = NOW
+    events[1].save()
+    events[2].delete()
+    last = Event.objects.filter(tenant=tenant).latest("stream_position").stream_position
+    carla = make_person(tenant, "carla")
+    row_factories.make_event(room, last + 20, sender=carla, content={"body": "new"})
+    row_factories.make_event(dm, last + 10, content={"body": "late", "by": str(carla.pk)})
+    media = row_factories.make_media(tenant, "new file")
+    default_storage.save(media.storage_name, ContentFile(b"new file"))
+    RoomMedia.objects.create(tenant=tenant, room=room, media=media, name="n", created_at=NOW)
+    RoomMedia.objects.filter(room=room).exclude(media=media).order_by("pk")[0].delete()
+    Room.objects.filter(pk=dm.pk).update(topic="changed", state="closed")
+    RoomMember.objects.filter(room=dm).update(power_level=50)
+    RoomMember.objects.create(tenant=tenant, room=dm, participant=carla, membership="invite")
+    RoomMember.objects.filter(room=room).first().delete()  # type: ignore[union-attr]
+    RoleGrant.objects.filter(tenant=tenant).first().delete()  # type: ignore[union-attr]
+    role = Role.objects.create(tenant=tenant, slug="new", name="New", created_at=NOW)
+    RoleGrant.objects.create(
+        tenant=tenant, role=role, participant=carla, granted_by="root", created_at=NOW
+    )
+    # A slug that another workspace had.
+    Workspace.objects.filter(tenant=tenant, slug="main").update(slug="first")
+    second = row_factories.make_workspace(tenant, "main")
+    new = row_factories.make_room(second, carla, "New room")
+    row_factories.make_event(new, last + 30)
+    WorkspaceMember.objects.filter(tenant=tenant).first().delete()  # type: ignore[union-attr]
+    Participant.objects.filter(tenant=tenant, local_id__startswith="anna").update(
+        display_name="", email="", purged_at=NOW
+    )
+
+
+def test_success_base_then_frozen(tmp_path: Path) -> None:
+    source, out = make_moving_tenant(), tmp_path / "out"
+    gone = _seeded(source)[1]
+    assert export(source, out).warnings
+    leave(source)
+    first = bring(out)
+    assert (first.figures["bundles"], first.figures["opened"]) == (3, False)
+    here = Tenant.objects.get(slug="moved")
+    assert verify(out, "moved").error is None
+    with on_old_server(source, here):
+        _live(source)
+        Event.objects.filter(room=gone).delete()
+        RoomMedia.objects.filter(room=gone).delete()
+        RoomMember.objects.filter(room=gone).delete()
+        gone.delete()
+        made = export(source, out, incremental=True, freeze=True, reason="move")
+    assert (made.figures["frozen"], made.warnings) == (True, [])
+    source.refresh_from_db()
+    assert source.inactive_reason == "suspended manually"
+    assert sorted(path.name for path in (out / "rows").iterdir()) == ["0001"]
+    second = bring(out)
+    assert [second.figures[key] for key in ("bundles", "opened", "rooms")] == [3, True, 3]
+    assert verify(out, "moved").error is None
+    exported = [room["id"] for room in read_index(out)["rooms"] if not room["reason"]]
+    for model in (RoleGrant, Role, Workspace, WorkspaceMember):
+        there = model._base_manager.filter(tenant=source)
+        assert model._base_manager.filter(tenant=here).count() == there.count(), model
+    for content in (Event, RoomMember):
+        moved = content._base_manager.filter(room__in=exported)
+        assert content._base_manager.filter(tenant=here).count() == moved.count(), content
+    anna = Participant.objects.get(tenant=here, local_id__startswith="anna")
+    assert (anna.display_name, anna.purged_at) == ("", NOW)
+    assert default_storage.exists(Media.objects.get(tenant=here, size=len("new file")).storage_name)
+    with on_old_server(source, here):
+        export(source, out, incremental=True)
+    with pytest.raises(TenantImportRefused, match="is open already"):
+        bring(out)
+
+
+def test_success_follows_a_new_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After many increments a chain begins again; the room is then replaced."""
+    monkeypatch.setattr(module, "FULL_EVERY", 1)
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    dm = Room.objects.get(tenant=source, room_type="dm")
+    for number in range(3):
+        with on_old_server(source, here):
+            row_factories.make_event(dm, 1000 + number)
+            export(source, out, incremental=True)
+        done = bring(out)
+        assert verify(out, "moved").error is None
+        assert done.figures["bundles"] == 1
+    with pytest.raises(TenantImportRefused, match="later export"):
+        _restore_index(out, tmp_path)
+
+
+def _restore_index(out: Path, tmp_path: Path) -> None:
+    """Import an export that is older than the one that was imported."""
+    source = Tenant.objects.get(slug="acme")
+    here = Tenant.objects.get(slug="moved")
+    with on_old_server(source, here):
+        export(source, tmp_path / "other")
+    bring(tmp_path / "other")
+    bring(out)
+
+
+def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
+    """Links that no index lists belong to the next export."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    shutil.rmtree(out / "rows")
+    (out / "index.json").unlink()
+    (out / "rows/0000").mkdir(parents=True)
+    export(source, out)
+    leave(source)
+    bring(out)
+    assert verify(out, "moved").error is None
+
+
+def test_success_abort(tmp_path: Path) -> None:
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    files = [media.storage_name for media in Media.objects.filter(tenant=here)]
+    options = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
+    assert abort_tenant_import(**options, dry_run=True).figures["events"]  # type: ignore[arg-type]
+    abort_tenant_import(**options)  # type: ignore[arg-type]
+    assert not Tenant.objects.filter(slug="moved").exists()
+    assert not any(default_storage.exists(name) for name in files)
+    with pytest.raises(TenantImportRefused):
+        abort_tenant_import(**options)  # type: ignore[arg-type]
+    assert bring(out, opens=True).figures["opened"]
+    with pytest.raises(TenantImportRefused):
+        abort_tenant_import(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("what", ["an event", "a room"])
+def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
+    source = make_moving_tenant(events=20)
+    dm = Room.objects.get(tenant=source, room_type="dm")
+    calls: list[int] = []
+
+    def clock() -> object:
+        """Let someone write while the rooms are exported."""
+        calls.append(1)
+        if len(calls) == 5 and what == "an event":
+            row_factories.make_event(dm, 10**6)
+        elif len(calls) == 5:
+            row_factories.make_room(dm.workspace, dm.creator)
+        return tick()
+
+    with pytest.raises(TenantExportBusy):
+        export(source, tmp_path / "out", freeze=True, clock=clock)
+    assert not (tmp_path / "out/index.json").exists()
+    assert export(source, tmp_path / "out", freeze=True).figures["frozen"]
+
+
+def test_fail_directory(tmp_path: Path) -> None:
+    source, other = make_moving_tenant(events=20), make_moving_tenant("other", events=20)
+    export(source, tmp_path / "out")
+    with pytest.raises(FileExists):
+        export(source, tmp_path / "out")
+    with pytest.raises(UsageError, match="another tenant"):
+        export(other, tmp_path / "out", incremental=True)
+    with pytest.raises(UsageError, match="can't be created"):
+        export(other, tmp_path / "none" / "out")
+    dry = export(other, tmp_path / "dry", dry_run=True)
+    assert (dry.figures["rooms"], len(dry.lists["not_exported"])) == (3, 4)
+    assert not (tmp_path / "dry").exists()

@@ -1,0 +1,231 @@
+"""Export directories that were changed are refused before the first row is written."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import rfc8785
+
+from federation.keys.lifecycle import generate_key
+from federation.models import ServerKey
+from rooms.errors import TenantExportDamaged, TenantExportUntrusted
+from rooms.exports.export_room import load_signer
+from rooms.models import TenantImport
+from scaiwave.core.errors import ScaiWaveError, UsageError
+from tenants.models import AuditEntry, Participant, Tenant
+from tests.rooms.moves.factories import (
+    bring,
+    export,
+    leave,
+    make_moving_tenant,
+    read_index,
+    tick,
+    verify,
+)
+from tests.tenants.audit.seals import make_sealed_log
+from tests.tenants.factories import HOST_OPERATOR
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+Index = dict[str, Any]
+Change = Callable[[Path, Index], object]
+
+
+def sign(directory: Path, index: Index) -> None:
+    """Sign as a server would whose key is trusted, and whose operator is not honest."""
+    signer = load_signer(tick())
+    assert signer is not None
+    index.pop("signature", None)
+    index["signature"] = base64.b64encode(signer.sign(rfc8785.dumps(index))).decode()
+    (directory / "index.json").write_bytes(rfc8785.dumps(index))
+
+
+def rewrite(name: str, change: Callable[[list[Any]], object]) -> Change:
+    """Change the rows of a table, and list the new file."""
+
+    def apply(directory: Path, index: Index) -> None:
+        path = directory / f"rows/0000/{name}.jsonl"
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+        changed = change(rows)
+        rows = changed if isinstance(changed, list) else rows
+        data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        path.write_bytes(data)
+        listed = {"sha256": sha256(data).hexdigest(), "size": len(data), "rows": len(rows)}
+        index["files"][name] = listed
+
+    return apply
+
+
+def _first_room(index: Index) -> Any:
+    return next(room for room in index["rooms"] if not room["reason"])
+
+
+def _swap_rooms(directory: Path, index: Index) -> None:
+    """The bundles of two rooms, with the hashes of the files."""
+    one, two = [room for room in index["rooms"] if not room["reason"]][:2]
+    paths = [directory / f"rooms/{room['id']}/0000.zip" for room in (one, two)]
+    first = paths[0].read_bytes()
+    paths[0].write_bytes(paths[1].read_bytes())
+    paths[1].write_bytes(first)
+    one["links"], two["links"] = two["links"], one["links"]
+
+
+def _set(rows: list[Any], **values: Any) -> None:
+    rows[0].update(values)
+
+
+SIGNED: dict[str, Change] = {
+    "a room leads out": lambda d, i: _first_room(i).update(id="../../etc"),
+    "a link leads out": lambda d, i: _first_room(i)["links"][0].update(name="../0000.zip"),
+    "a link is absolute": lambda d, i: _first_room(i)["links"][0].update(name="/etc/passwd"),
+    "a table leads out": lambda d, i: i["files"].update({"../x": i["files"]["people"]}),
+    "a table is missing": lambda d, i: i["files"].pop("people"),
+    "a room twice": lambda d, i: i["rooms"].append(_first_room(i)),
+    "a room that is not in the table": lambda d, i: i["rooms"].append(
+        {**_first_room(i), "id": str(uuid4())}
+    ),
+    "another format": lambda d, i: i.update(version=2),
+    "another tenant": lambda d, i: i["tenant"].update(id=str(uuid4())),
+    "a foreign row": rewrite("people", lambda rows: _set(rows, tenant_id=str(uuid4()))),
+    "a foreign reference": rewrite(
+        "workspace-members", lambda rows: _set(rows, participant_id=str(uuid4()))
+    ),
+    "an FQID twice": rewrite(
+        "people",
+        lambda rows: _set(rows, local_id=rows[1]["local_id"], server_name=rows[1]["server_name"]),
+    ),
+    "an ID twice": rewrite("people", lambda rows: [*rows, {**rows[0], "local_id": "x"}]),
+    "no tenant": rewrite("tenant", lambda rows: rows[:0]),
+    "an unknown column": rewrite("people", lambda rows: _set(rows, password="x")),
+    "a wrong type": rewrite("people", lambda rows: _set(rows, display_name=7)),
+    "a long text": rewrite("people", lambda rows: _set(rows, display_name="x" * 301)),
+    "an unknown kind": rewrite("people", lambda rows: _set(rows, participant_type="root")),
+    "U+0000": rewrite("people", lambda rows: _set(rows, display_name="\0")),
+    "a large number": rewrite("tenant", lambda rows: _set(rows, max_rooms=2**31)),
+}
+UNSIGNED: dict[str, Change] = {
+    "swapped bundles": _swap_rooms,
+    "a wrong signature": lambda d, i: i.update(frozen=True),
+    "no signature": lambda d, i: i.update(signature=""),
+    "not JSON": lambda d, i: (d / "index.json").write_text("{"),
+}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    source = make_moving_tenant(events=12)
+    export(source, tmp_path / "out")
+    leave(source)
+    return tmp_path / "out"
+
+
+def assert_refused(directory: Path, code: str = "") -> None:
+    counts = Tenant.objects.count(), Participant.objects.count(), AuditEntry.objects.count()
+    for act in (verify, bring):
+        with pytest.raises(ScaiWaveError) as caught:
+            act(directory)
+        if code:
+            assert caught.value.code == code, caught.value
+    now = Tenant.objects.count(), Participant.objects.count(), AuditEntry.objects.count()
+    assert now == counts
+    assert not TenantImport.objects.exists()
+
+
+def test_fail_changed(out: Path, tmp_path: Path) -> None:
+    """One directory is changed in every way, since it is slow to make."""
+    for number, (name, change) in enumerate({**SIGNED, **UNSIGNED}.items()):
+        directory = tmp_path / str(number)
+        shutil.copytree(out, directory)
+        index = read_index(directory)
+        change(directory, index)
+        if name in SIGNED:
+            sign(directory, index)
+        elif name != "not JSON":
+            (directory / "index.json").write_bytes(rfc8785.dumps(index))
+        try:
+            assert_refused(directory)
+        except BaseException as error:
+            raise AssertionError(name) from error
+
+
+def test_fail_swapped_files(out: Path) -> None:
+    """Files that are not the listed ones: shorter, exchanged, missing, or links."""
+    people, groups = out / "rows/0000/people.jsonl", out / "rows/0000/groups.jsonl"
+    text = people.read_bytes()
+    people.write_bytes(text[:-1])
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    people.write_bytes(groups.read_bytes())
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    people.unlink()
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    other = out.parent / "people"
+    other.write_bytes(text)
+    people.symlink_to(other)
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    people.unlink()
+    people.write_bytes(text)
+    (out / "rows").rename(out.parent / "rows")
+    (out / "rows").symlink_to(out.parent / "rows")
+    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+
+
+def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:
+    """They match the index; the rooms in them do not, so nothing of the first is written."""
+    index = read_index(out)
+    _swap_rooms(out, index)
+    sign(out, index)
+    with pytest.raises(TenantExportDamaged):
+        verify(out)
+    with pytest.raises(TenantExportDamaged):
+        bring(out)
+    here = Tenant.objects.get(slug="moved")
+    assert here.rooms.count() == 0
+    assert here.suspended_by_hand_at
+
+
+def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
+    """Another server needs the key, or the descriptor with it."""
+    key = "ed25519:" + ServerKey.objects.get().public_key
+    ServerKey.objects.all().delete()
+    generate_key(operator=HOST_OPERATOR, now=tick())
+    assert_refused(out, "SW_TENANT_EXPORT_UNTRUSTED")
+    descriptor = tmp_path / "descriptor.json"
+    descriptor.write_text(json.dumps({"public_key": key}))
+    assert verify(out, operator=None, key=key).error is None
+    assert verify(out, operator=None, descriptor=descriptor).error is None
+    ServerKey.objects.all().delete()
+    with pytest.raises(TenantExportUntrusted):
+        verify(out)
+    assert bring(out, key=key).changed
+
+
+def test_fail_audit_entries(tmp_path: Path) -> None:
+    """Sealed entries are verified, also by an index whose signer is not honest."""
+    source = make_moving_tenant(events=12)
+    ServerKey.objects.all().delete()
+    make_sealed_log(tenant_id=str(source.pk))
+    export(source, tmp_path / "out")
+    assert verify(tmp_path / "out").error is None
+    index = read_index(tmp_path / "out")
+
+    def change(rows: list[Any]) -> None:
+        next(row for row in rows if "entry" in row)["entry"]["operator"] = "root"
+
+    rewrite("audit", change)(tmp_path / "out", index)
+    sign(tmp_path / "out", index)
+    with pytest.raises(TenantExportDamaged, match="was changed"):
+        verify(tmp_path / "out")
+
+
+def test_fail_not_an_export(tmp_path: Path) -> None:
+    for act in (verify, bring):
+        with pytest.raises(UsageError, match="not the export"):
+            act(tmp_path)

@@ -1,0 +1,201 @@
+"""A tenant that was exported and imported is the same tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.apps import apps
+from django.core.files.storage import default_storage
+from django.db.models import Model
+
+from rooms.imports.id_mapping import IdMapper
+from rooms.models import Event, Media, Room, RoomMember, TenantImport, Workspace
+from rooms.moves.rows import iter_tenant_tables, load_tables
+from tenants.models import Group, Participant, ParticipantType, Tenant
+from tests.rooms.moves.factories import (
+    bring,
+    export,
+    leave,
+    make_moving_tenant,
+    read_index,
+    verify,
+)
+from tests.scaiwave.row_factories import TIMESTAMPS
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def test_success_every_model_that_reaches_a_tenant_is_listed() -> None:
+    """A model that has a tenant, or refers to a row that has one, is exported, or has a reason."""
+    reaching: set[type[Model]] = {Tenant}
+    models = apps.get_models(include_auto_created=True)
+    names = {"tenant", "tenant_id", "tenant_slug"}
+    while found := {
+        model
+        for model in set(models) - reaching
+        if any(
+            field.related_model in reaching or field.name in names
+            for field in model._meta.concrete_fields
+        )
+    }:
+        reaching |= found
+    tables = list(iter_tenant_tables())
+    assert sorted(table.model for table in tables) == sorted(m._meta.label for m in reaching)
+    listed: set[type[Model]] = set()
+    for table in tables:
+        model = apps.get_model(table.model)
+        assert bool(table.file) != bool(table.reason), table
+        assert model._base_manager.filter(**{table.tenant: UUID(int=0)}).count() == 0
+        listed.add(model)
+        for field in model._meta.concrete_fields:
+            if field.related_model in reaching and table.file:
+                assert field.related_model in listed, f"{table.model} comes before its parents"
+    assert all(table._decoder for table in load_tables().values())
+
+
+def snapshot_of(tenant: Tenant) -> Rows:
+    """Every row of the tenant, by table."""
+    rows = {}
+    for table in iter_tenant_tables():
+        model = apps.get_model(table.model)
+        found = model._base_manager.filter(**{table.tenant: tenant.pk}).values()
+        rows[table.model] = sorted(found, key=lambda row: str(row.get("id", "")))
+    return rows
+
+
+def expected_rows(rows: Rows, tenant: Tenant, exported: set[str]) -> Rows:
+    """The rows of the source as they must be here, mapped without the product's rules."""
+    new_id = IdMapper(tenant.pk)
+    moved = {
+        str(row["id"]): new_id(str(row["id"]))
+        for name in ("Participant", "Group", "GroupMembership", "Role", "RoleGrant")
+        for row in rows[f"tenants.{name}"]
+    }
+    for name in ("Workspace", "WorkspaceMember", "Room", "RoomMember", "Event", "Media"):
+        for row in rows[f"rooms.{name}"]:
+            moved[str(row["id"])] = new_id(str(row["id"]))
+    moved[str(rows["tenants.Tenant"][0]["id"])] = str(tenant.pk)
+
+    def replace(value: Any) -> Any:
+        match value:
+            case dict():
+                # The creator of an event has sent its `event_uuid`, which stays.
+                return {
+                    key: each if key == "event_uuid" else replace(each)
+                    for key, each in value.items()
+                }
+            case list():
+                return [replace(each) for each in value]
+            case UUID():
+                return UUID(moved.get(str(value), str(value)))
+            case str():
+                return moved.get(value, value)
+        return value
+
+    kept: Rows = {}
+    for table in (
+        "tenants.Participant", "tenants.Group", "tenants.GroupMembership", "tenants.Role",
+        "tenants.RoleGrant", "rooms.Workspace", "rooms.WorkspaceMember", "rooms.Room",
+        "rooms.RoomMember", "rooms.Event",
+    ):  # fmt: skip
+        column = {"rooms.Room": "id", "rooms.RoomMember": "room_id", "rooms.Event": "room_id"}
+        found = [
+            replace(row)
+            for row in rows[table]
+            if table not in column or str(row[column[table]]) in exported
+        ]
+        kept[table] = sorted(found, key=lambda row: str(row["id"]))
+    return kept
+
+
+def test_success_round_trip(tmp_path: Path) -> None:
+    """Every row and value but positions of time and the absence of people is the same."""
+    source, other = make_moving_tenant(), make_moving_tenant("other")
+    before, others = snapshot_of(source), snapshot_of(other)
+    made = export(source, tmp_path / "out", freeze=True)
+    assert {row["reason"] for row in made.lists["not_exported"]} == {
+        "its type is sidekick", "its type is bridge", "it is incognito", "it is federated",
+    }  # fmt: skip
+    index = read_index(tmp_path / "out")
+    assert index["frozen"]
+    assert [room["name"] for room in index["rooms"] if room["reason"]] == [""] * 4
+    assert verify(tmp_path / "out").error is None
+    leave(source)
+
+    dry = bring(tmp_path / "out", dry_run=True)
+    people = len(before["tenants.Participant"])
+    assert (dry.figures["people_placeholders"], dry.figures["people_mapped"]) == (people, 0)
+    assert not Tenant.objects.filter(slug="moved").exists()
+    done = bring(tmp_path / "out")
+    assert (done.changed, done.figures["opened"], done.figures["bundles"]) == (True, True, 3)
+
+    here = Tenant.objects.get(slug="moved")
+    exported = {room["id"] for room in index["rooms"] if not room["reason"]}
+    found, expected = snapshot_of(here), expected_rows(before, here, exported)
+    record = TenantImport.objects.get()
+    for table, rows in expected.items():
+        for row in rows:
+            if row.get("scaikey_id") or row.get("participant_type") == ParticipantType.HUMAN:
+                row["absent_since"] = record.started_at
+        assert found[table] == rows, table
+    assert (here.name, here.max_rooms, here.features) == ("acme", 99, {"calls": True})
+    assert (here.scaikey_tenant_id, here.is_active) == ("tnt_acme", True)
+    new_id = IdMapper(here.pk)
+    for media in Media.objects.filter(tenant=here):
+        old = next(row for row in before["rooms.Media"] if row["sha256"] == media.sha256)
+        assert str(media.pk) == new_id(str(old["id"]))
+        assert default_storage.exists(media.storage_name)
+    assert verify(tmp_path / "out", "moved").error is None
+    assert snapshot_of(other) == others
+    assert not bring(tmp_path / "out").changed
+
+
+def test_success_placeholders_can_not_sign_in(tmp_path: Path) -> None:
+    source = make_moving_tenant()
+    export(source, tmp_path / "out")
+    leave(source)
+    done = bring(tmp_path / "out")
+    here = Tenant.objects.get(slug="moved")
+    assert not done.figures["opened"]
+    assert here.inactive_reason == "suspended manually"
+    people = Participant.objects.filter(tenant=here)
+    assert not any(person.is_active for person in people if person.participant_type == "human")
+    assert not any(group.absent_since is None for group in Group.objects.filter(tenant=here))
+    assert bring(tmp_path / "out", opens=True).figures["opened"]
+    here.refresh_from_db()
+    assert here.is_active
+
+
+def _edit(tenant: Tenant) -> None:
+    event = Event.objects.filter(tenant=tenant, event_type="swp.room.message").first()
+    assert event is not None
+    event.content = {"body": "edited"}
+    event.save()
+
+
+CHANGES: dict[str, Callable[[Tenant], object]] = {
+    "an event": _edit,
+    "a member": lambda tenant: RoomMember.objects.filter(tenant=tenant).first().delete(),  # type: ignore[union-attr]
+    "another workspace": lambda tenant: Workspace.objects.create(
+        id=IdMapper(tenant.pk)(str(tenant.pk)), tenant=tenant, slug="x", **TIMESTAMPS
+    ),
+    "a workspace": lambda tenant: Workspace.objects.filter(tenant=tenant).update(name="Other"),
+    "a room": lambda tenant: Room.objects.filter(tenant=tenant, room_type="dm").update(topic="x"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_fail_compare(tmp_path: Path, what: str) -> None:
+    """A difference of one value is found."""
+    source = make_moving_tenant(events=20)
+    export(source, tmp_path / "out", freeze=True)
+    leave(source)
+    bring(tmp_path / "out")
+    CHANGES[what](Tenant.objects.get(slug="moved"))
+    assert len(verify(tmp_path / "out", "moved").lists["differences"]) == 1

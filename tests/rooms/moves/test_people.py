@@ -1,0 +1,188 @@
+"""Who the people of an export are here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from pytest_django import Settings
+
+from federation.keys.lifecycle import generate_key
+from rooms.errors import TenantImportPeople, TenantImportRefused
+from rooms.models import Event, RoomMember, TenantImport
+from rooms.moves.import_tenant import abort_tenant_import
+from rooms.moves.mapping import PeopleOptions
+from scaiwave.core.errors import UsageError
+from scaiwave.sandbox import Sandbox
+from tenants.errors import TenantConflict
+from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+from tests.identity_sync.sync.helpers import list_people_of_tenant, sync
+from tests.rooms.moves.factories import (
+    NOW,
+    bring,
+    export,
+    leave,
+    make_moving_tenant,
+    tick,
+    verify,
+)
+from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, make_group, make_person, make_tenant
+from tests.tenants.fake_scaikey import make_config
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An export, whose tenant has left; anna has the ScaiKey ID usr_anna."""
+    source = make_moving_tenant(events=12)
+    Participant.objects.filter(local_id="anna.acme").update(scaikey_id="usr_anna")
+    export(source, tmp_path / "out", freeze=True)
+    leave(source)
+    return tmp_path / "out"
+
+
+def write_map(path: Path, *rows: str) -> PeopleOptions:
+    path.write_text("\n".join(["source_id,participant_id", *rows]))
+    return PeopleOptions(path)
+
+
+def test_success_into_a_tenant_that_was_synced(out: Path, tmp_path: Path) -> None:
+    """People by ScaiKey ID, file and e-mail; roles by slug."""
+    here = make_tenant("moved", scaikey_tenant_id="tnt_acme")
+    anna = make_person(here, "anna", scaikey_id="usr_anna", local_id="anna.here")
+    bert = make_person(here, "bert", scaikey_id="usr_bert_here", email="other@acme.example")
+    role = Role.objects.create(tenant=here, slug="editors", name="Editors here", created_at=NOW)
+    RoleGrant.objects.create(
+        tenant=here, role=role, participant=anna, granted_by="root", created_at=NOW
+    )
+    people = write_map(tmp_path / "map.csv", f"@bert.acme:localhost,{bert.pk}")
+    done = bring(out, people=people)
+    assert (done.figures["people_mapped"], done.figures["opened"]) == (2, True)
+    author = Event.objects.get(tenant=here, content__body="hi")
+    assert author.sender == anna
+    assert author.content["mentions"] == [str(bert.pk)]
+    levels = RoomMember.objects.filter(tenant=here, room=author.room).order_by("-power_level")
+    assert [(row.participant, row.power_level) for row in levels] == [(anna, 100), (bert, 7)]
+    assert list(Role.objects.filter(tenant=here, slug="editors")) == [role]
+    assert RoleGrant.objects.filter(tenant=here, role=role, participant=anna).count() == 1
+    assert verify(out, "moved").error is None
+    anna.refresh_from_db()
+    assert anna.is_active
+
+
+def test_success_by_email(out: Path) -> None:
+    """Only of one active person whom ScaiKey knows."""
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    bert = make_person(here, "bert", email="BERT@acme.example")
+    options = PeopleOptions(match_email=True)
+    assert bring(out, people=options, dry_run=True).figures["people_mapped"] == 1
+    twin = make_person(here, "twin", email="bert@acme.example")
+    assert bring(out, people=options, dry_run=True).figures["people_mapped"] == 0
+    Participant.objects.filter(pk=twin.pk).update(scaikey_id=None)
+    done = bring(out, people=options)
+    assert done.figures["people_mapped"] == 1
+    assert list(TenantImport.objects.get().people.values()) == [str(bert.pk)]
+
+
+def test_success_aborted_import_into_a_tenant(out: Path) -> None:
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    bert = make_person(here, "bert")
+    group = make_group(here, "Local")
+    index = out / "index.json"
+    assert index.exists()
+    # Not finished, as if it had been interrupted at its end.
+    bring(out)
+    TenantImport.objects.update(finished_at=None)
+    abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
+    here.refresh_from_db()
+    assert here.is_active
+    assert list(Participant.objects.filter(tenant=here)) == [bert]
+    assert list(Group.objects.filter(tenant=here)) == [group]
+    assert not here.rooms.exists()
+
+
+def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
+    """An address that someone else has here, and one person for two."""
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    anna = make_person(here, "anna")
+    make_person(make_tenant("third"), "x", local_id="bert.acme")
+    rows = Participant.objects.filter(tenant__slug="acme", server_name="")
+    local_id = rows.exclude(email__endswith="@acme.example").order_by("pk")[0].local_id
+    other = f"@{local_id.removeprefix('old-')}:localhost"
+    people = write_map(
+        tmp_path / "map.csv", f"@anna.acme:localhost,{anna.pk}", f"{other},{anna.pk}"
+    )
+    dry = bring(out, people=people, dry_run=True)
+    assert {row["fqid"]: row["reason"] for row in dry.lists["refused"]} == {
+        "@anna.acme:localhost": f"{anna.pk} is someone else too",
+        other: f"{anna.pk} is someone else too",
+        "@bert.acme:localhost": "@bert.acme:localhost is someone here",
+    }
+    with pytest.raises(TenantImportPeople, match="3 people"):
+        bring(out, people=people)
+    assert not here.rooms.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a,b\n", "has no columns"),
+        ("source_id,participant_id\n@stranger:localhost,\n", "not in the export"),
+        (f"source_id,participant_id\n@anna.acme:localhost,{UUID(int=7)}\n", "not in the tenant"),
+    ],
+)
+def test_fail_people_file(out: Path, tmp_path: Path, text: str, problem: str) -> None:
+    make_person(make_tenant("moved", scaikey_tenant_id=None), "anna")
+    (tmp_path / "map.csv").write_text(text)
+    with pytest.raises(UsageError, match=problem):
+        bring(out, people=PeopleOptions(tmp_path / "map.csv"), dry_run=True)
+
+
+def test_fail_target(out: Path, tmp_path: Path) -> None:
+    other = make_tenant("linked", scaikey_tenant_id="tnt_acme")
+    with pytest.raises(TenantConflict):
+        bring(out)
+    Tenant.objects.filter(pk=other.pk).update(scaikey_tenant_id=None)
+    row_factories.make_workspace(other)
+    with pytest.raises(TenantImportRefused, match="has workspaces"):
+        bring(out, slug="linked")
+    anna = make_person(other, "anna")
+    people = write_map(tmp_path / "map.csv", f"@anna.acme:localhost,{anna.pk}")
+    with pytest.raises(UsageError, match="not in the tenant here"):
+        bring(out, people=people)
+
+
+@pytest.mark.sandbox(partners=1, tenants=2, people=20, groups=4)
+def test_success_a_sync_claims_placeholders(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path
+) -> None:
+    """A person of ScaiKey's returns to the row of the import, with its rooms and messages."""
+    settings.CONFIG = make_config(sandbox)
+    sync()
+    source = Tenant.objects.filter(participants__isnull=False).distinct()[0]
+    workspace = row_factories.make_workspace(source)
+    anna = Participant.objects.filter(tenant=source, scaikey_id__isnull=False)[0]
+    room = row_factories.make_room(workspace, anna)
+    row_factories.make_event(room, 1)
+    generate_key(operator=HOST_OPERATOR, now=NOW)
+    export(source, tmp_path / "out", freeze=True)
+    leave(source)
+    # The old server is gone, as far as the sync is concerned.
+    Participant.objects.filter(tenant=source).update(absent_since=NOW, scaikey_id=None)
+    Group.objects.filter(tenant=source).update(absent_since=NOW, scaikey_id=None)
+    Tenant.objects.filter(pk=source.pk).update(scaikey_tenant_id=None, slug="gone")
+    bring(tmp_path / "out")
+    here = Tenant.objects.get(slug="moved")
+    author = Event.objects.get(tenant=here).sender
+    assert not author.is_active
+    people = list_people_of_tenant(sandbox, str(here.scaikey_tenant_id))
+    sync()
+    author.refresh_from_db()
+    here.refresh_from_db()
+    assert (author.is_active, here.slug) == (True, source.slug)
+    active = Participant.objects.filter(tenant=here, absent_since=None)
+    assert {person.scaikey_id for person in active} == {row["id"] for row in people}
+    assert verify(tmp_path / "out", here.slug).error is None
