@@ -303,6 +303,7 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
 
 
 def create_directory(directory: Path) -> None:
+    """Create a directory of exports, for its owner only. Raises `UsageError`."""
     try:  # For its owner only, but not the path above it, which may be a typo.
         directory.mkdir(mode=0o700, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError):

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Count, Max
 
 from federation.errors import NoSigningKey
-from rooms.bundle.chain import find_last_base, list_links, open_chain_files
+from rooms.bundle.chain_files import find_last_base, list_links, open_chain_files
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
 from rooms.errors import ExportIncomplete, TenantExportBusy

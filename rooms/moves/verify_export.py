@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 
 from rooms.bundle import strict_json
-from rooms.bundle.chain import DIGEST_MODULUS, format_digest, open_chain_files
+from rooms.bundle.chain import DIGEST_MODULUS, format_digest
+from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.manifest.schema import WHOLE_ROOM, Sender
 from rooms.errors import TenantDiffers, TenantExportDamaged
