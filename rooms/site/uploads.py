@@ -136,5 +136,6 @@ register_act(
         form=BundleForm,
         receive=receive_bundle,
         is_of_list=True,
+        is_recorded=False,
     )
 )

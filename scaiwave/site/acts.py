@@ -155,9 +155,10 @@ class Act:
     service decides who may do it. `is_also_for` is true for operators without the permission who
     may do it on this server. `get_note` returns a sentence to read before the form. An act with
     `is_of_list` needs no row: it is offered above the list of its model, and `is_offered` and
-    `get_note` get None. An act with `removes_row` leads to that list. One `of_selection` is an act
-    of a list for the rows that were selected in it, which are in `values["rows"]`. `receive` reads
-    the request of a form with a file, within limits, and deletes the file afterwards.
+    `get_note` get None. An act with `removes_row` leads to that list, and one that is not
+    `is_recorded` only looks. One `of_selection` is an act of a list for the rows that were selected
+    in it, which are in `values["rows"]`. `receive` reads the request of a form with a file, within
+    limits, and deletes the file afterwards.
     """
 
     command: str
@@ -171,6 +172,7 @@ class Act:
     get_note: Callable[[Any], str] = lambda row: ""
     is_of_list: bool = False
     removes_row: bool = False
+    is_recorded: bool = True
     of_selection: bool = False
     permission: Permission | None = None
     is_also_for: Callable[[Operator], bool] = lambda operator: False

@@ -109,7 +109,16 @@ register_act(
         get_note=lambda row: EMERGENCY_NOTE,
     )
 )
-register_act(Act("admin end-sessions", "End sessions", AdminUser, _end_sessions, form=SessionsForm))
+register_act(
+    Act(
+        "admin end-sessions",
+        "End sessions",
+        AdminUser,
+        _end_sessions,
+        form=SessionsForm,
+        is_offered=lambda user: bool(find_sessions(timezone.now())[str(user.pk)]),
+    )
+)
 register_act(
     Act(
         "admin reset-administrator-password",
