@@ -19,14 +19,13 @@ from scaiwave.core.errors import UsageError
 
 def list_links(directory: Path) -> list[Path]:
     """Return the files of a directory with chains, in the order of their numbers."""
-    names = (path for path in directory.glob("*.zip") if path.stem.isdecimal())
-    return sorted(path for path in names if path.is_file())
+    return sorted(path for path in directory.glob("*.zip") if path.stem.isdecimal())
 
 
 def find_last_base(files: Sequence[Path]) -> int:
-    """Return the place of the last whole bundle, or 0. Raises `BundleError`."""
+    """Return the place of the last whole bundle, or 0. Raises `BundleError` or `UsageError`."""
     for place in range(len(files) - 1, 0, -1):
-        with files[place].open("rb") as file:
+        with open_link(files[place]) as file:
             if read_version(file) != INCREMENT_VERSION:
                 return place
     return 0

@@ -268,7 +268,7 @@ def _export_link(context: _BulkExportContext, room: Room, chains: ChainOptions) 
                 result = export.write(target, even_if_empty=chains.even_if_empty)
     except DiskFull:
         raise  # The next room would not fit either.
-    except DomainError as error:
+    except (DomainError, UsageError) as error:  # such as a link that is a directory
         return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
     if not result.size:
         return RoomOutcome(room, ExportOutcome.KEPT, since[-1], reason="nothing has changed")

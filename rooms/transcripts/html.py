@@ -548,7 +548,7 @@ class _SearchShard:
     def build_files(self) -> Iterator[OutputFile]:
         """Yield the text, and its words, which are far fewer: a search reads them first."""
         bodies = [line[line.find("\t") + 1 :] for line in self._lines]
-        words = "\n".join(sorted(set("\n".join([*bodies, *self._names]).lower().split())))
+        words = "\n".join(dict.fromkeys("\n".join([*bodies, *self._names]).lower().split()))
         names, text = self._names, "\n".join(self._lines)
         for prefix, parts in (
             ("w", (f"w{self.number}", None, words)),

@@ -379,6 +379,16 @@ def test_success_adopted(life: Life, tmp_path: Path) -> None:
     assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
 
 
+def test_fail_a_link_that_is_a_directory(life: Life, tmp_path: Path) -> None:
+    """The other rooms are exported all the same."""
+    other = row_factories.make_room(life.room.workspace, life.room.creator)
+    export_all(life, tmp_path / "all")
+    (tmp_path / "all" / str(life.room.pk) / "0001.zip").mkdir()
+    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").rooms}
+    assert "is not a regular file" in rows[life.room.pk]["reason"]
+    assert rows[other.pk]["outcome"] == "kept"
+
+
 def test_fail_not_adopted(life: Life, tmp_path: Path) -> None:
     directory = tmp_path / "all"
     directory.mkdir()

@@ -86,9 +86,13 @@ def _add_another_base(links: Path) -> None:
 
 
 def _replace_by_a_pipe(links: Path) -> None:
-    (links / "0000.zip").unlink()
     (links / "0001.zip").unlink()
-    os.mkfifo(links / "0000.zip")
+    os.mkfifo(links / "0001.zip")
+
+
+def _replace_by_a_directory(links: Path) -> None:
+    (links / "0001.zip").unlink()
+    (links / "0001.zip").mkdir()
 
 
 def _cut_the_end(links: Path) -> None:
@@ -107,6 +111,7 @@ def _forge_the_digest(links: Path) -> None:
         (_leave_a_gap, BundleChainOther),
         (_add_another_base, BundleChainOther),
         (_replace_by_a_pipe, UsageError),
+        (_replace_by_a_directory, UsageError),
         (_cut_the_end, BundleError),
         (_forge_the_digest, BundleError),
     ],
