@@ -37,10 +37,6 @@ _NO_ROOM_CREATION = (
     "There is no command that creates an empty room; `scaiwave room import` creates one from a "
     "bundle."
 )
-_NO_ROOM_DELETION = (
-    "There is no command that deletes a room. Run `scaiwave room archive <room> --tenant <tenant>` "
-    "to archive it."
-)
 _CREATE_WORKSPACE = "Run `scaiwave admin create-workspace --tenant <tenant>`."
 
 _MAX_HINT_WORDS = 4
@@ -104,8 +100,7 @@ HINTS: dict[str, str] = {
     "room find": "Run `scaiwave room search <text> --tenant <tenant>`.",
     "room list-workspaces": "Run `scaiwave room workspaces --tenant <tenant>`.",
     "room create": _NO_ROOM_CREATION,
-    "room delete": _NO_ROOM_DELETION,
-    "room remove": _NO_ROOM_DELETION,
+    "room remove": "Run `scaiwave room delete <room> --tenant <tenant> --reason <text>`.",
     "room members": "Run `scaiwave room show <room> --tenant <tenant>`.",
     "admin delete-tenant": _NO_DELETION,
     "admin remove-tenant": _NO_DELETION,

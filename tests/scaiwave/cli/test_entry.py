@@ -114,7 +114,7 @@ def test_fail_a_group_is_not_a_command(capsys: pytest.CaptureFixture[str]) -> No
         ("list-users", "Run `scaiwave admin list-participants --tenant <tenant>`.\n"),
         ("admin create-user anna", "Add, change and remove people in ScaiKey, then run `scai"),
         ("admin delete-partner west", "Partners are never deleted. Run `scaiwave "),
-        ("room delete lobby", "There is no command that deletes a room. Run "),
+        ("room remove lobby", "Run `scaiwave room delete <room> --tenant <tenant> --reason "),
         ("role add editors", "Run `scaiwave role grant`.\n"),
         ("role remove editors", "Run `scaiwave role revoke`, or `scaiwave role delete` for the "),
         ("key rotate", "Did you mean `scaiwave admin federation key rotate`?\n"),

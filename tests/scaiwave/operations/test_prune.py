@@ -24,8 +24,9 @@ from scaiwave.queue.jobs import JOBS
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.audit.seal_audit import seal_audit
 from tenants.audit.triggers import missing_triggers
-from tenants.errors import AuditAgeTooLow, AuditNotSealed
+from tenants.errors import AuditAgeTooLow, AuditNotSealed, TenantOnHold
 from tenants.models import AuditEntry
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, run_command
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +56,7 @@ def make_webhook(days: float, state: str = "handled") -> WebhookEvent:
     )
 
 
-def make_audit_entry(at: datetime) -> AuditEntry:
+def make_audit_entry(at: datetime, tenant_id: str = "") -> AuditEntry:
     """Make an entry of that time: its day is that of its ID."""
     return AuditEntry.objects.create(
         id=UUID(int=min_uuid7_at(at).int + next(_numbers)),
@@ -65,6 +66,7 @@ def make_audit_entry(at: datetime) -> AuditEntry:
         action="x",
         subject_type="t",
         subject_id="1",
+        tenant_id=tenant_id,
     )
 
 
@@ -173,6 +175,18 @@ def test_fail_declined_deletes_nothing() -> None:
         run(audit_days=100)
     # The other entry is that of the key.
     assert (AuditEntry.objects.count(), Session.objects.count()) == (2, 1)
+
+
+def test_fail_audit_entries_of_a_tenant_with_a_hold() -> None:
+    tenant = row_factories.make_tenant()
+    make_audit_entry(NOW - 400 * DAY, str(tenant.pk))
+    seal(NOW - 300 * DAY)
+    row_factories.make_hold(tenant)
+    with pytest.raises(TenantOnHold):
+        run(audit_days=100)
+    tenant.holds.update(lifted_at=NOW)
+    result = run(audit_days=100, confirm=lambda question: None)
+    assert result.sentence == "1 record deleted."
 
 
 def test_success_audit_entries_older_than_any_date() -> None:
