@@ -117,10 +117,11 @@ def _require_deletable(room: Room, *, archive: bool) -> None:
     """Raises `RoomNotArchived` and `OnHold`."""
     require_room_not_held(room, f"delete room {room}")
     if room.state == RoomState.OPEN and not archive:
-        key, slug = quote(str(room.pk)), quote(room.tenant.slug)
+        slug = quote(room.tenant.slug)
         raise RoomNotArchived(
             f"Room {room} is open. No changes were made.",
-            fix=f"Run `scaiwave room archive {key} --tenant {slug}` first, or add --archive.",
+            fix=f"Run `scaiwave room archive {quote(str(room.pk))} --tenant {slug}` first, or add "
+            "--archive.",
         )
 
 
