@@ -120,7 +120,8 @@ def _require_deletable(room: Room, *, archive: bool) -> None:
         slug = quote(room.tenant.slug)
         raise RoomNotArchived(
             f"Room {room} is open. No changes were made.",
-            fix=f"Run `scaiwave room archive {room.pk} --tenant {slug}` first, or add --archive.",
+            fix=f"Run `scaiwave room archive {quote(str(room.pk))} --tenant {slug}` first, or add "
+            "--archive.",
         )
 
 

@@ -11,6 +11,7 @@ rows of `covers_q`, or of `rooms.lookup.holds` for events and rooms.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -97,7 +98,8 @@ def build_hold_error(hold: Hold, effect: str) -> OnHold:
         kind, subject = ParticipantOnHold, "a participant"
     return kind(
         f"Can't {effect}: hold {hold.pk} is on {subject}. No changes were made.",
-        fix=f"If it has ended, lift it: `scaiwave admin hold lift {hold.pk} --reason <text>`.",
+        fix="If it has ended, lift it: `scaiwave admin hold lift "
+        f"{quote(str(hold.pk))} --reason <text>`.",
         hold=str(hold.pk),
     )
 
