@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rooms', '0010_deletion'),
+        ('rooms', '0011_tenant_imports'),
     ]
 
     operations = [
