@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -24,6 +24,7 @@ from django.db.models import Count
 from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import WHOLE_ROOM, ManifestHeader, format_timestamp
+from rooms.bundle.reader import BundleContent
 from rooms.exports.events import stream_events
 from rooms.exports.export_room import ExportOptions, ExportRun, RoomExport, load_signer
 from rooms.exports.sinks import write_draft, write_drafts
@@ -230,7 +231,7 @@ class ParticipantExport:
             source = spool_export(RoomExport(run), spool, self._options.signer)
             sentence = f"{source.sentence}; only what {self._author.fqid} wrote"
             source = replace(source, sentence=sentence)
-            chunks = source.content.archive.iter_entry(MANIFEST)
+            chunks = cast(BundleContent, source.content).archive.iter_entry(MANIFEST)
             yield from self._encode(f"{directory}/messages.json", chunks)
             for path, content in iter_files(
                 source, TranscriptOptions("html", Clock(UTC)), self._now
