@@ -12,8 +12,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
-from rooms.imports.intents import delete_announced
-from rooms.lifecycle.purge_room import release_files
+from rooms.imports.intents import delete_announced, release_files
 from rooms.lookup.export_metadata import find_media_ids
 from rooms.models import Event, Media, RemovedFile, Room, RoomImport, RoomMedia
 from rooms.retention.removal import HoldGuard
