@@ -445,3 +445,10 @@ class ReasonMissing(UsageError):
 
     code = "SW_ROOM_REASON_MISSING"
     fix = "Enter the reason, such as the number of a ticket."
+
+
+class RetentionRunning(ConflictError):
+    """Another retention run has not ended yet. Each deletes what is due, so one is enough."""
+
+    code = "SW_RETENTION_RUNNING"
+    fix = "Wait for it to end; it does the same."

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from rooms.retention.run_retention import run_retention as run_service
 from rooms.search.backfill import backfill_one_range
 from scaiwave.core.operators import get_host_operator
 
@@ -15,3 +16,11 @@ def backfill_search(run_id: str) -> dict[str, Any]:
     return backfill_one_range(
         operator=get_host_operator(), run_id=UUID(run_id), clock=lambda: datetime.now(UTC)
     )
+
+
+def run_retention() -> dict[str, Any]:
+    """Delete what is older than the retention policies allow; return how much of each kind."""
+    result = run_service(
+        operator=get_host_operator(), confirm=lambda question: None, now=datetime.now(UTC)
+    )
+    return {**result.totals, "rooms": len(result.rooms), "on_hold": result.on_hold}

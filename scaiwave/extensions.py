@@ -128,6 +128,20 @@ class TenantTableList(Protocol):
     def __call__(self) -> Sequence[TenantTable]: ...
 
 
+class MessageCounter(Protocol):
+    """How many messages, reactions and files a `MessageEraser` would erase of a participant."""
+
+    def __call__(self, person: Any, /) -> Mapping[str, int]: ...
+
+
+class MessageEraser(Protocol):
+    """Erases what a participant wrote, in batches, and returns the same numbers."""
+
+    def __call__(
+        self, operator: Operator, person: Any, reason: str, now: datetime, /
+    ) -> Mapping[str, int]: ...
+
+
 class TotalSource(Protocol):
     """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
@@ -297,6 +311,10 @@ TENANT_TABLES: Sequence[Extension[TenantTableList]] = (
     Extension("identity_sync.reports.tenant_tables.list_tables"),
 )
 """Every table that reaches a tenant, in the order in which rows can be inserted."""
+
+
+MESSAGE_COUNTER: Extension[MessageCounter] = Extension("rooms.people.erase_messages.count_messages")
+MESSAGE_ERASER: Extension[MessageEraser] = Extension("rooms.people.erase_messages.erase_messages")
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
 VISIBLE_TENANTS: Extension[VisibleTenantFinder] = Extension(
     "tenants.lookup.visibility.visible_tenants"

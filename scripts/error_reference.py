@@ -49,7 +49,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Rooms and search",
         (
             *("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER", "BUNDLE_", "SEARCH_"),
-            *("TRANSCRIPT_",),
+            *("TRANSCRIPT_", "RETENTION_"),
             "IMPORT_",
         ),
     ),

@@ -24,6 +24,7 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
 from rooms.models import (
     DeletedRoom,
+    Event,
     Media,
     RemovedFile,
     Room,
@@ -249,6 +250,17 @@ class SampleData:
 
     def make_hold(self) -> Hold:
         return row_factories.make_hold(self.tenant)
+
+    def make_policy(self) -> Room:
+        """Let a retention policy of a room reach its events, and return the room."""
+        row_factories.make_policy(self.room, days=1)
+        if not Event.objects.filter(room=self.room, created_at__lt=NOW).exists():
+            row_factories.make_event(self.room, 1_000, created_at=NOW - timedelta(days=9000))
+        return self.room
+
+    def make_policy_of_tenant(self) -> Tenant:
+        row_factories.make_policy(self.room, of_tenant=True)
+        return self.tenant
 
     def delete_room(self) -> DeletedRoom:
         Room.all_objects.filter(pk=self.archived_room.pk).update(

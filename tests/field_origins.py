@@ -57,6 +57,9 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "rooms.RoomMedia": _declare(
         carried="media name", local="id tenant room source_media_id created_at"
     ),
+    "rooms.RetentionPolicy": _declare(
+        local="id scope tenant room days media_days content_only updated_at last_run_at"
+    ),
     "rooms.StreamCounter": _declare(local="tenant last_position"),
     "rooms.ImportIntent": _declare(
         local="id tenant hashes operator origin started_at is_deletion"

@@ -241,6 +241,12 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "purge-participant"): Row(
         TENANT, lambda sample: [str(sample.removed_person.pk), "--no-input"]
     ),
+    ("admin", "export-participant"): Row(
+        {**ROOMS, BACKUP: 0},
+        lambda sample: [str(sample.anna.pk), "--output", f"{sample.directory}/anna.zip"],
+        commits=True,
+        acts={"admin-export-participant": ActRow(lambda sample: sample.anna, REASON)},
+    ),
     ("admin", "list-groups"): Row(LOOK, of_tenant()),
     ("admin", "show-group"): Row(LOOK, lambda sample: [str(sample.group.pk)]),
     ("admin", "update-tenant"): Row(
@@ -271,6 +277,40 @@ ROWS: dict[VerbPath, Row] = {
         PLATFORM,
         lambda sample: [str(sample.make_hold().pk), "--reason", "closed", "--no-input"],
         acts={"admin-hold-lift": ActRow(lambda sample: sample.make_hold(), REASON)},
+    ),
+    ("admin", "retention", "set"): Row(
+        TENANT,
+        of_tenant("--days", "9000", "--no-input"),
+        acts={
+            "admin-retention-set-tenant-slug": ActRow(
+                lambda sample: sample.tenant, {**REASON, "days": "9000"}
+            ),
+            "admin-retention-set-tenant-slug-room-room": ActRow(
+                lambda sample: sample.room, {**REASON, "days": "9000"}
+            ),
+        },
+    ),
+    ("admin", "retention", "clear"): Row(
+        TENANT,
+        lambda sample: of_tenant("--room", str(sample.make_policy().pk))(sample),
+        acts={
+            "admin-retention-clear-tenant-slug": ActRow(
+                lambda sample: sample.make_policy_of_tenant(), REASON
+            ),
+            "admin-retention-clear-tenant-slug-room-room": ActRow(
+                lambda sample: sample.make_policy(), REASON
+            ),
+        },
+    ),
+    ("admin", "retention", "show"): Row(
+        LOOK, lambda sample: of_tenant("--room", str(sample.make_policy().pk))(sample)
+    ),
+    ("admin", "retention", "preview"): Row(
+        LOOK, lambda sample: of_tenant("--room", str(sample.make_policy().pk))(sample)
+    ),
+    ("admin", "retention", "run"): Row(
+        TENANT,
+        lambda sample: of_tenant("--room", str(sample.make_policy().pk), "--no-input")(sample),
     ),
     ("admin", "suspend-tenant"): Row(
         TENANT,

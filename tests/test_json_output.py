@@ -74,6 +74,8 @@ DESTRUCTIVE = {
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
     ("admin", "hold", "lift"),
+    ("admin", "retention", "set"),
+    ("admin", "retention", "run"),
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
     ("admin", "end-sessions"),

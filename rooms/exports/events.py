@@ -21,6 +21,7 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM, Sender, TimeWindow
 from rooms.bundle.writer import CHUNK_BYTES
 from rooms.errors import ExportDamaged
 from rooms.exports.snapshot import EVENT_SENDERS
+from rooms.lookup.authors import Author
 
 # Every row begins with the separator to the one before.
 _SEPARATOR = ",\n"
@@ -130,14 +131,15 @@ def stream_events(
     senders: Mapping[str, Sender],
     on_events: Callable[[int], None],
     read_connection: sqlite3.Connection | None,
+    author: Author | None = None,
 ) -> Iterator[bytes]:
     """Yield the events in stream order, as pieces of a text; report the number in each piece.
 
-    `senders` are the senders of all events, by ID. Events of foreign senders get
-    `_imported_sender` in their content, unless they have it already. Call inside a `snapshot`, with
-    its connection.
+    With an `author`, only the events that they wrote. `senders` are the senders of all events, by
+    ID. Events of foreign senders get `_imported_sender` in their content, unless they have it
+    already. Call inside a `snapshot`, with its connection.
     """
-    with _query(room_id, window, senders, read_connection, _SEPARATOR) as rows:
+    with _query(room_id, window, senders, read_connection, _SEPARATOR, author=author) as rows:
         yield from _join_rows(rows, on_events)
 
 
@@ -176,11 +178,13 @@ def _query(
     senders: Mapping[str, Sender],
     read_connection: sqlite3.Connection | None,
     separator: str,
+    *,
+    author: Author | None = None,
 ) -> Iterator[Iterable[Rows]]:
     query = (
-        _query_postgresql(room_id, window, senders, separator)
+        _query_postgresql(room_id, window, senders, separator, author=author)
         if read_connection is None
-        else _query_sqlite(room_id, window, senders, read_connection, separator)
+        else _query_sqlite(room_id, window, senders, read_connection, separator, author=author)
     )
     with connection.wrap_database_errors, query as rows:
         yield rows
@@ -203,24 +207,30 @@ def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterat
 
 @contextmanager
 def _query_postgresql(
-    room_id: UUID, window: TimeWindow, senders: Mapping[str, Sender], separator: str
+    room_id: UUID,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    separator: str,
+    *,
+    author: Author | None,
 ) -> Iterator[Iterable[Rows]]:
     signatures = {
         key: {IMPORTED_SENDER: sender.imported_sender}
         for key, sender in senders.items()
         if sender.is_foreign
     }
+    bounds, bound_values = _build_bounds(window, author, "%({})s")
     sql = _POSTGRESQL.format(
         separator=separator,
         content=_POSTGRESQL_CONTENT if signatures else "content",
-        bounds=_bounds_sql(window, "%({})s"),
+        bounds=bounds,
         **{column: _POSTGRESQL_TIME.format(column) for column in _TIME_COLUMNS},
     )
     parameters = {
         "room": room_id,
         "foreign": [UUID(key) for key in signatures],
         "signatures": json.dumps(signatures),
-        **_get_bounds(window),
+        **bound_values,
     }
     with (
         connection.cursor() as cursor,
@@ -244,12 +254,15 @@ def _query_sqlite(
     senders: Mapping[str, Sender],
     read_connection: sqlite3.Connection,
     separator: str,
+    *,
+    author: Author | None,
 ) -> Iterator[Iterable[Rows]]:
     has_foreign = any(sender.is_foreign for sender in senders.values())
+    bounds, bound_values = _build_bounds(window, author, ":{}")
     sql = _SQLITE.format(
         separator=separator,
         content=_SQLITE_CONTENT if has_foreign else "content",
-        bounds=_bounds_sql(window, ":{}"),
+        bounds=bounds,
         uuid_format=_UUID_FORMAT,
         time_format=_TIME_FORMAT,
         **{column: _SQLITE_UUID.format(column) for column in _UUID_COLUMNS},
@@ -266,7 +279,7 @@ def _query_sqlite(
     with closing(read_connection.cursor()) as cursor:
         cursor.execute(EVENT_SENDERS)  # The main connection does not have it.
         cursor.executemany("INSERT INTO temp.event_senders VALUES (?, ?, ?)", rows)
-        yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **_get_bounds(window)})
+        yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **bound_values})
 
 
 def _iter_sqlite_pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
@@ -296,14 +309,16 @@ def parse_positions(joined: str, after: int) -> list[int]:
     return positions
 
 
-def _bounds_sql(window: TimeWindow, placeholder: str) -> str:
+def _build_bounds(
+    window: TimeWindow, author: Author | None, placeholder: str
+) -> tuple[str, dict[str, Any]]:
+    """Return further conditions, and their parameters."""
     operators = {"first": ">=", "end": "<"}
-    return " ".join(
-        f"AND origin_ts {operators[name]} {placeholder.format(name)}"
-        for name in _get_bounds(window)
-    )
-
-
-def _get_bounds(window: TimeWindow) -> dict[str, int]:
     bounds = {"first": window.first_second, "end": window.end_second}
-    return {name: second for name, second in bounds.items() if second is not None}
+    values: dict[str, Any] = {key: second for key, second in bounds.items() if second is not None}
+    conditions = [f"AND origin_ts {operators[key]} {placeholder.format(key)}" for key in values]
+    if author is not None:
+        condition, parameters = author.build_sql(placeholder)
+        conditions.append(f"AND {condition}")
+        values.update(parameters)
+    return " ".join(conditions), values

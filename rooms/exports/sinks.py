@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 from django.conf import settings
 
@@ -25,6 +25,8 @@ from scaiwave.core.files import (
     translate_disk_full,
 )
 from scaiwave.core.locks import process_lock
+
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
@@ -77,10 +79,19 @@ def lock_directory(directory: Path, *, room: Room | None = None) -> Iterator[Non
         yield
 
 
+class FileExport(Protocol[Result_co]):
+    """Bytes to be read once; the result is known at their end."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+    @property
+    def result(self) -> Result_co: ...
+
+
 def write_draft(
-    start: Callable[[], RoomExport], target: Path, *, overwrite: bool
-) -> tuple[ExportResult, Callable[[], None]]:
-    """Write the bundle as a draft. Call inside `write_drafts`.
+    start: Callable[[], FileExport[Result_co]], target: Path, *, overwrite: bool
+) -> tuple[Result_co, Callable[[], None]]:
+    """Write the file as a draft. Call inside `write_drafts`.
 
     Returns the result, and a function that waits until the bytes are on disk and then gives the
     draft the name of the file; any thread may call it. Both raise the errors of `write_to_file`.

@@ -76,7 +76,7 @@ def get_senders(room: Room, window: TimeWindow, server_name: str) -> tuple[dict[
         keys, total = counts, sum(counts.values())
     else:
         keys, total = events.values_list("sender", flat=True).distinct(), events.count()
-    return dict(sorted(_iter_senders(keys, server_name), key=lambda item: item[0])), total
+    return dict(sorted(iter_senders(keys, server_name), key=lambda item: item[0])), total
 
 
 def _filter_events(room: Room, window: TimeWindow) -> QuerySet[Event]:
@@ -88,7 +88,7 @@ def _filter_events(room: Room, window: TimeWindow) -> QuerySet[Event]:
     return events.order_by()
 
 
-def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:
+def iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:
     for batch in batched(keys):
         for participant in Participant.objects.filter(pk__in=batch).only(*_SENDER_FIELDS):
             yield (
@@ -110,14 +110,20 @@ def get_media(room: Room, window: TimeWindow = WHOLE_ROOM) -> list[MediaEntry]:
     """
     if window == WHOLE_ROOM:
         return _list_media(RoomMedia.objects.filter(room=room))
-    used = sorted(_get_media_ids(_filter_events(room, window)))
+    return get_media_of(room, _filter_events(room, window))
+
+
+def get_media_of(room: Room, events: QuerySet[Event]) -> list[MediaEntry]:
+    """Return the attachments of the room that these events refer to, in the same order."""
+    used = sorted(find_media_ids(events.order_by()))
     found = (
         _list_media(RoomMedia.objects.filter(room=room, media__in=batch)) for batch in batched(used)
     )
     return [entry for entries in found for entry in entries]
 
 
-def _get_media_ids(events: QuerySet[Event]) -> set[UUID]:
+def find_media_ids(events: QuerySet[Event]) -> set[UUID]:
+    """Return the IDs of the attachments that events refer to."""
     ids: set[UUID] = set()
     for column in ("content", "original_content"):
         for key in MEDIA_KEYS:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, TextField, Value
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Concat, NullIf
 from django.db.models.lookups import In
 
-from rooms.bundle.format import IMPORTED_SENDER
+from rooms.lookup.authors import IMPORTED_FQID
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Event, Media, Room, RoomImport, RoomMedia, RoomMember
 from scaiwave.core.operators import Operator
@@ -18,16 +17,10 @@ from tenants.holds.queries import build_hold_error, covers_q, find_hold, holds_i
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Hold, Tenant
 
-_IMPORTED_FQID = Coalesce(
-    KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content")),
-    Value(""),
-    output_field=TextField(),
-)
-
 
 def imported_from_q(fqids: Collection[str]) -> Q:
     """Match imported events of senders with these addresses."""
-    return Q(In(_IMPORTED_FQID, list(fqids)))
+    return Q(In(IMPORTED_FQID, list(fqids)))
 
 
 def held_events_q() -> Q:
@@ -66,7 +59,7 @@ def find_hold_on_room(room: Room) -> Hold | None:
     if found:
         return next(hold for hold in holds if hold.participant_id == found)
     imported = events.filter(imported_from_q(people)).order_by()
-    fqid = imported.values_list(_IMPORTED_FQID, flat=True).first()
+    fqid = imported.values_list(IMPORTED_FQID, flat=True).first()
     return people.get(fqid) if fqid else None
 
 
@@ -96,7 +89,7 @@ def people_of_held_rooms() -> Q:
     return (
         Q(pk__in=RoomMember.objects.filter(room__in=rooms).values("participant"))
         | Q(pk__in=events.values("sender"))
-        | Q(In(fqid, imported.values(named=_IMPORTED_FQID)))
+        | Q(In(fqid, imported.values(named=IMPORTED_FQID)))
     )
 
 

@@ -3,6 +3,7 @@
 from rooms.models.events import Event
 from rooms.models.imports import ImportIntent, RoomImport, StreamCounter, TenantImport
 from rooms.models.media import Media, RemovedFile, RoomMedia, ScanStatus
+from rooms.models.retention import RetentionPolicy
 from rooms.models.rooms import (
     DeletedRoom,
     Membership,
@@ -24,6 +25,7 @@ __all__ = [
     "Membership",
     "RemoteState",
     "RemovedFile",
+    "RetentionPolicy",
     "Room",
     "RoomImport",
     "RoomMedia",

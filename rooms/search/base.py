@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from rooms.models import Event
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from tenants.models import Tenant
@@ -65,6 +67,12 @@ class SearchIndex(Protocol):
 
     def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
         """Remove a room's events at these positions from a search server."""
+
+    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
+        """Remove the documents of events that are deleted or redacted next.
+
+        Call it in their transaction, and the function that it returns after that.
+        """
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         """Remove documents of deleted events; return how many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from rooms.models import Event
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.documents import last_positions_sql, removed_sql, up_to_run_sql
@@ -38,11 +40,16 @@ class DatabaseIndex:
 
     def index(self, event_range: EventRange) -> IndexingResult:
         with transaction.atomic():
+            documents.join_writers()  # before it locks a row
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
     def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
         """Do nothing: the documents are the index."""
+
+    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
+        documents.delete_documents_of(events)
+        return lambda: None
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         return documents.delete_orphans(tenant_id)

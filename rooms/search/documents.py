@@ -8,12 +8,14 @@ only one of the two then reads the whole tenant of the other, again and again.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from rooms.models import RemoteState, SearchDocument
+from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search.base import EventRange
 from rooms.search.schema import TABLE
 from rooms.search.scope import (
@@ -55,7 +57,7 @@ def upsert(event_range: EventRange) -> int:
         join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND {_SAME_POSITION}"
         outdated = f"AND (d.id IS NULL OR {changed_sql()})"
     with transaction.atomic():
-        lock_in_transaction(LOCK, is_shared=True)
+        join_writers()
         return execute(
             f"""
             INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
@@ -96,6 +98,23 @@ def delete_orphans(tenant_id: UUID) -> int:
     return execute(sql, [uuid_param(tenant_id), *params])
 
 
+def delete_documents_of(events: QuerySet[Event]) -> int:
+    """Delete the documents of these events; return how many."""
+    ids, params = events.values_list("pk").query.sql_with_params()
+    return execute(f"DELETE FROM {TABLE} WHERE event_id IN ({ids})", params)
+
+
+def get_documents_of(events: QuerySet[Event]) -> dict[UUID, list[UUID]]:
+    """Return the IDs of the events that have a document, by tenant."""
+    ids, params = events.values_list("pk").query.sql_with_params()
+    found: dict[UUID, list[UUID]] = defaultdict(list)
+    for tenant, event in fetch(
+        f"SELECT tenant_id, event_id FROM {TABLE} WHERE event_id IN ({ids})", params
+    ):
+        found[to_uuid(tenant)].append(to_uuid(event))
+    return found
+
+
 def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
     """Return event ids of documents that must no longer be found."""
     is_stale, params = _stale_sql(event_range)
@@ -130,10 +149,20 @@ def _of_room_sql(tenant_id: UUID, room_id: UUID, after: int, through: int) -> tu
     )
 
 
+def join_writers() -> None:
+    """Wait for those who block writers, and let none begin until the transaction ends."""
+    lock_in_transaction(LOCK, is_shared=True)
+
+
+def block_writers() -> None:
+    """Wait for statements that write documents, and let none begin until the transaction ends."""
+    lock_in_transaction(LOCK)
+
+
 def wait_for_writers() -> None:
     """Wait for statements that write documents. Later ones see what is committed by now."""
     with transaction.atomic():
-        lock_in_transaction(LOCK)
+        block_writers()
 
 
 def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:

@@ -6,6 +6,7 @@ may still be shown. One Weaviate tenant is one of our tenants, one object is one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
@@ -13,7 +14,7 @@ from uuid import UUID, uuid5
 import msgspec
 from django.db.models import QuerySet
 
-from rooms.models import RemoteState, SearchDocument
+from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.database import DatabaseIndex, filter_findable
@@ -82,6 +83,17 @@ class WeaviateIndex:
         event_ids = documents.get_events_of_room(tenant_id, room_id, after, through)
         for batch in batched(event_ids, BATCH_SIZE):
             self._remove(tenant_id, batch)
+
+    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
+        """The documents stay until their objects are gone; until then searches leave them out."""
+        found = documents.get_documents_of(events)
+
+        def remove() -> None:
+            for tenant_id, event_ids in found.items():
+                for batch in batched(event_ids, BATCH_SIZE):
+                    self._remove(tenant_id, batch)
+
+        return remove
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0

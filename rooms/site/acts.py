@@ -11,26 +11,32 @@ from django.http import StreamingHttpResponse
 
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.bundle.time_window import parse_time_window
-from rooms.exports.export_room import RoomExport, export_room
+from rooms.exports.export_room import export_room
 from rooms.lifecycle.archive_room import archive_room, reopen_room
 from rooms.lifecycle.delete_room import delete_room, undelete_room
 from rooms.lifecycle.remove_media import remove_media, restore_media
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import DeletedRoom, RemovedFile, Room, RoomMedia, RoomState, Workspace
+from rooms.people.export_participant import export_participant
+from rooms.retention.policies import (
+    MAX_DAYS,
+    Place,
+    PolicyValues,
+    clear_retention,
+    find_policy,
+    set_retention,
+)
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
-from rooms.transcripts.transcribe_room import (
-    TranscriptDownload,
-    download_transcript,
-    parse_time_zone,
-)
+from rooms.transcripts.transcribe_room import download_transcript, parse_time_zone
 from rooms.transcripts.wording import Clock
-from rooms.views.export_room import require_http_1_1, stream_bundle
+from rooms.views.export_room import BundleStream, require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.change import Change
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
 from tenants.holds.site import add_hold_by
+from tenants.models import Participant, Tenant
 
 DOWNLOAD_NOTE = (
     "The bundle contains the messages of the room, all or of one period, and the files that were "
@@ -41,6 +47,12 @@ DOWNLOAD_NOTE = (
 TRANSCRIPT_NOTE = (
     "The transcript shows the messages of the room, all or of one period, and the files that were "
     "sent. Anyone can read it, so keep it as safe as the room."
+)
+
+
+PERSON_NOTE = (
+    "The file contains what this server has about the person, and all that they wrote. It is for "
+    "that person; messages of others are left out."
 )
 
 
@@ -76,9 +88,10 @@ class TranscriptForm(DownloadForm):
 
 
 def _download(call: ActCall) -> StreamingHttpResponse:
+    window = _parse_window(call)
     return _stream(
         call,
-        lambda window: export_room(
+        lambda: export_room(
             operator=call.operator,
             tenant=str(call.row.tenant_id),
             room=str(call.row.pk),
@@ -91,10 +104,10 @@ def _download(call: ActCall) -> StreamingHttpResponse:
 
 
 def _download_transcript(call: ActCall) -> StreamingHttpResponse:
-    clock = Clock(parse_time_zone(call.values["time_zone"]))
+    clock, window = Clock(parse_time_zone(call.values["time_zone"])), _parse_window(call)
     return _stream(
         call,
-        lambda window: download_transcript(
+        lambda: download_transcript(
             operator=call.operator,
             tenant=str(call.row.tenant_id),
             room=str(call.row.pk),
@@ -110,20 +123,33 @@ def _download_transcript(call: ActCall) -> StreamingHttpResponse:
     )
 
 
-def _stream(
-    call: ActCall, start: Callable[[TimeWindow], RoomExport | TranscriptDownload]
-) -> StreamingHttpResponse:
+def _export_participant(call: ActCall) -> StreamingHttpResponse:
+    response = _stream(
+        call,
+        lambda: export_participant(
+            operator=call.operator,
+            name=str(call.row.pk),
+            reason=call.values["reason"],
+            now=call.now,
+        ),
+    )
+    response["Content-Disposition"] = f'attachment; filename="{call.row.pk}.zip"'
+    return response
+
+
+def _parse_window(call: ActCall) -> TimeWindow:
+    values = call.values
+    return parse_time_window(values["since"] or None, values["until"] or None, now=call.now)
+
+
+def _stream(call: ActCall, start: Callable[[], BundleStream]) -> StreamingHttpResponse:
     """Send a ZIP file while it is made. A failure breaks the connection before its end."""
     require_http_1_1(call.request)
     session = call.request.session
     if session.modified:  # Later it would be saved in the snapshot of the export.
         session.save()
         session.modified = False
-    values = call.values
-    window = parse_time_window(values["since"] or None, values["until"] or None, now=call.now)
-    return stream_bundle(
-        call.request, lambda: start(window), transfers_of=f"account-{call.request.user.pk}"
-    )
+    return stream_bundle(call.request, start, transfers_of=f"account-{call.request.user.pk}")
 
 
 class WorkspaceForm(forms.Form):
@@ -146,6 +172,62 @@ def _create_workspace(call: ActCall) -> str:
     return create_workspace(
         operator=call.operator, tenant=values["tenant"], spec=spec, now=call.now
     ).sentence
+
+
+class RetentionForm(ReasonForm):
+    days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_DAYS,
+        label="Days of messages",
+        help_text="Older messages are deleted by the next run. Empty: kept.",
+    )
+    media_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_DAYS,
+        label="Days of files",
+        help_text="Empty: as messages.",
+    )
+    content_only = forms.BooleanField(
+        required=False, label="Keep messages, and delete only their content"
+    )
+    field_order = ("days", "media_days", "content_only", "reason")
+
+
+def _get_place(row: Room | Tenant) -> dict[str, Any]:
+    if isinstance(row, Tenant):
+        return {"tenant": str(row.pk)}
+    return {"tenant": str(row.tenant_id), "room": str(row.pk)}
+
+
+def _set_retention(call: ActCall) -> Change:
+    values = call.values
+    return set_retention(
+        operator=call.operator,
+        values=PolicyValues(values["days"], values["media_days"], values["content_only"]),
+        reason=values["reason"],
+        confirm=call.confirm,
+        now=call.now,
+        **_get_place(call.row),
+    )
+
+
+def _clear_retention(call: ActCall) -> Change:
+    return clear_retention(
+        operator=call.operator,
+        reason=call.values["reason"],
+        now=call.now,
+        **_get_place(call.row),
+    )
+
+
+def _describe_retention(row: Room | Tenant) -> str:
+    place = Place(row) if isinstance(row, Tenant) else Place(row.tenant, row)
+    policy = find_policy(place)
+    if policy is None:
+        return "No policy counts here: everything is kept."
+    return f"What counts now: {policy} (policy of the {policy.kind})."
 
 
 def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
@@ -210,6 +292,16 @@ register_act(
         get_note=lambda room: TRANSCRIPT_NOTE,
         # It shows the texts of messages, as the page of the messages does.
         permission=Permission.READ_MESSAGES,
+    )
+)
+register_act(
+    Act(
+        "admin export-participant",
+        "Download data",
+        Participant,
+        _export_participant,
+        form=ReasonForm,
+        get_note=lambda person: PERSON_NOTE,
     )
 )
 register_act(
@@ -317,3 +409,30 @@ register_act(
         permission=Permission.MANAGE_TENANTS,
     )
 )
+for model, option in ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --room <room>")):
+    register_act(
+        Act(
+            "admin retention set",
+            "Set retention",
+            model,
+            _set_retention,
+            form=RetentionForm,
+            options=option,
+            get_note=_describe_retention,
+            is_destructive=True,
+        )
+    )
+    register_act(
+        Act(
+            "admin retention clear",
+            "Clear retention",
+            model,
+            _clear_retention,
+            form=ReasonForm,
+            is_offered=lambda row: row.retention_policies.filter(
+                room=row if isinstance(row, Room) else None
+            ).exists(),
+            options=option,
+            get_note=_describe_retention,
+        )
+    )

@@ -20,6 +20,7 @@ from rooms.models import (
     ImportIntent,
     Media,
     RemovedFile,
+    RetentionPolicy,
     Room,
     RoomImport,
     RoomMedia,
@@ -34,6 +35,7 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
+from rooms.retention.policies import Place, find_policy
 from rooms.site import acts, uploads
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import OperatorRole
@@ -62,6 +64,8 @@ register_tab(Room, "Members", RoomMember, "room", position=1)
 register_tab(Room, "Files", RoomMedia, "room", position=2)
 register_tab(Room, "Events", Event, "room", position=3)
 register_tab(Room, "Removed files", RemovedFile, "room", position=4)
+register_tab(Room, "Retention", RetentionPolicy, "room", position=5)
+register_tab(Tenant, "Retention", RetentionPolicy, "tenant", position=7)
 
 
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
@@ -156,6 +160,7 @@ class RoomAdmin(ReadOnlyAdmin):
         context = {
             "figures": load_room_row(room),
             "badge": self.state_badge(room),
+            "retention": find_policy(Place(room.tenant, room)),
             "sees_members": self._can_view(request, RoomMember),
             "sees_events": self._can_view(request, Event),
             "sees_files": self._can_view(request, RoomMedia),
@@ -303,6 +308,22 @@ class RemovedFileAdmin(RoomRowAdmin):
     search_fields = ("id", "room", "media")
     search_help_text = "Search by ID of a room or a file."
     id_fields = ("id", "room", "media")
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(ReadOnlyAdmin):
+    scope = by_tenant()
+    section = Section.ROOMS
+    list_display = ("rule", "tenant", "room", "updated_at", "last_run_at")
+    list_select_related = ("tenant", "room")
+    hidden_fields = ("scope",)
+    search_fields = ("id", "tenant", "room")
+    search_help_text = "Search by ID of a policy, a tenant or a room."
+    id_fields = ("id", "tenant", "room")
+
+    @admin.display(description="retention")
+    def rule(self, policy: RetentionPolicy) -> str:
+        return str(policy)
 
 
 @admin.register(StreamCounter)

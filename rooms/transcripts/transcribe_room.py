@@ -155,7 +155,7 @@ def transcribe_room(
                 progress=progress,
                 transcript=options.format,
             )
-            source = _spool(export, spool, load_signer(now))
+            source = spool_export(export, spool, load_signer(now))
         return _write(
             source,
             options,
@@ -259,7 +259,7 @@ class TranscriptDownload:
         self, options: TranscriptOptions, signer: Signer | None, now: datetime
     ) -> Generator[bytes]:
         with tempfile.TemporaryFile() as spool:
-            source = _spool(self._export, spool, signer)
+            source = spool_export(self._export, spool, signer)
             writer = ZipStreamWriter(now)
             for path, chunks in iter_files(source, options, now):
                 yield from writer.encode_entry(path, chunks, DeflateCompressor())
@@ -275,7 +275,7 @@ def _load_format(options: TranscriptOptions) -> Format:
     return cast(Format, getattr(import_module(f"rooms.transcripts.{module}"), name))
 
 
-def _spool(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> TranscriptSource:
+def spool_export(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> TranscriptSource:
     """Export into a file. What this process has just written needs no validation."""
     with closing(export):
         for chunk in export:

@@ -48,10 +48,10 @@ class _NothingChanged(Exception):
 
 
 class BundleStream(ClosableIterator, Protocol):
-    """An export in progress, or what is made of one."""
+    """An export in progress, or what is made of one. Without a room, the caller names the file."""
 
     @property
-    def room(self) -> Room: ...
+    def room(self) -> Room | None: ...
 
 
 def stream_bundle(
@@ -69,7 +69,8 @@ def stream_bundle(
         started = StartedStream(export)
         started.release = stack.pop_all().close
     response = StreamingHttpResponse(PacedStream(request, started), content_type="application/zip")
-    response["Content-Disposition"] = format_content_disposition(export.room)
+    if export.room is not None:
+        response["Content-Disposition"] = format_content_disposition(export.room)
     response["Cache-Control"] = "no-store"
     # Let the client see progress, and keep proxies from storing bundles on disk.
     response["X-Accel-Buffering"] = "no"

@@ -72,6 +72,15 @@ _DEFINITIONS = (
         command="admin prune",
     ),
     JobDefinition(
+        "rooms.jobs.run_retention",
+        queue=BACKGROUND,
+        # What one night leaves, the next one continues.
+        get_timeout=lambda config: 6 * HOUR,
+        wait_seconds=12 * HOUR,
+        cron="11 3 * * *",
+        command="admin retention run --yes",
+    ),
+    JobDefinition(
         "rooms.jobs.backfill_search",
         queue=BACKGROUND,
         get_timeout=lambda config: HOUR,

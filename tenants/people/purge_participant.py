@@ -99,31 +99,46 @@ def purge_participant(
     confirm: Callable[[str], None],
     now: datetime,
     tenant: str | None = None,
+    with_messages: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Erase the personal data of one person who was removed from ScaiKey.
 
-    The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
-    raises if the answer is not yes. `tenant` restricts the search for the name. Raises
-    PurgeRefused, OnHold, ParticipantNotFound, TenantNotFound, AmbiguousName and InvalidName.
+    `with_messages` also erases what they wrote, before that, so that an interrupted call can be
+    repeated; also of someone who is purged already. The reason goes into the audit log and may be
+    empty. `confirm` gets the question to ask, and raises if the answer is not yes. `tenant`
+    restricts the search for the name. Raises PurgeRefused, OnHold, ParticipantNotFound,
+    TenantNotFound, AmbiguousName and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
     person = look_up_participants_in(operator, tenant).find(name)
-    if person.purged_at is not None:
+    is_purged = person.purged_at is not None
+    if is_purged and not with_messages:
         return Change(PURGE, _row(person))
     _ensure_purgeable(person)
-    if dry_run:
-        return Change(PURGE, _row(person), dry_run=True)
+    counts = extensions.MESSAGE_COUNTER.load()(person) if with_messages else {}
+    rest = {"erased": counts} if with_messages else {}
+    if dry_run or (is_purged and not any(counts.values())):
+        is_change = not is_purged or any(counts.values())
+        return Change(PURGE, _row(person), dry_run=dry_run and is_change, rest=rest)
+    messages = f'messages stay, by "{DELETED_NAME}"'
+    if with_messages:
+        parts = ", ".join(f"{number:,} {title}" for title, number in counts.items())
+        messages = f"and what they wrote: {parts}"
     confirm(
-        f"This erases the name, e-mail address and avatar of {describe(person)}; messages stay, by "
-        f'"{DELETED_NAME}". This can\'t be undone.'
+        f"This erases the name, e-mail address and avatar of {describe(person)}; {messages}. This "
+        "can't be undone."
     )
+    if with_messages:
+        rest = {"erased": extensions.MESSAGE_ERASER.load()(operator, person, reason, now)}
+    if is_purged:
+        return Change(PURGE, _row(person), changed=True, rest=rest)
     purged = _purge_batch(operator, [person.pk], now, {"reason": reason}, skip_locked=False)
     person = Participant.objects.select_related("tenant").get(pk=person.pk)
     if not purged:
         _ensure_purgeable(person)  # It may have returned while the operator was asked.
-    return Change(PURGE, _row(person), changed=bool(purged))
+    return Change(PURGE, _row(person), changed=bool(purged), rest=rest)
 
 
 def purge_participants(

@@ -24,6 +24,7 @@ from rooms.models import (
     ImportIntent,
     Media,
     RemovedFile,
+    RetentionPolicy,
     Room,
     RoomImport,
     RoomMedia,
@@ -170,6 +171,14 @@ def make_hold(tenant: Tenant, **fields: Any) -> Hold:
     return Hold.objects.create(tenant=tenant, **values)
 
 
+def make_policy(room: Room, days: int = 36_500, *, of_tenant: bool = False) -> RetentionPolicy:
+    """Return the retention policy of a room, or of its tenant."""
+    scope = f"tenant={room.tenant_id}" if of_tenant else f"room={room.pk}"
+    values = {"tenant": room.tenant, "room": None if of_tenant else room, "days": days}
+    defaults = {"updated_at": NOW, **values}
+    return RetentionPolicy.objects.get_or_create(scope=scope, defaults=defaults)[0]
+
+
 def make_pending_removal(
     tenant: Tenant, number: int, *, at: datetime = NOW, **fields: Any
 ) -> PendingRemoval:
@@ -213,6 +222,7 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
     deletion = {"purge_at": NOW + timedelta(days=7), "deletion": {"reason": "over"}}
     make_room(workspace, anna, f"Deleted {number}", deleted_at=NOW, **deletion)
     make_removed_file(lobby, media=Media.objects.get(tenant=tenant))
+    make_policy(lobby)
     StreamCounter.objects.create(tenant=tenant, last_position=number + 1)
     ImportIntent.objects.create(tenant=tenant, hashes=["0" * 64], operator="root", started_at=NOW)
     RoomImport.objects.create(

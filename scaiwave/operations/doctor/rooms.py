@@ -15,9 +15,10 @@ from django.core.files.storage import default_storage
 from django.db.models import F, Q
 
 from rooms.imports.intents import clean_up_abandoned
-from rooms.models import Event, ImportIntent, SearchBackfill
+from rooms.models import Event, ImportIntent, RetentionPolicy, SearchBackfill
 from rooms.search.scope import Scope
 from scaiwave.config import Configuration
+from scaiwave.console.text import pluralize
 from scaiwave.core.clock import get_latest_time, is_in_future
 from scaiwave.core.sql import batched
 from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
@@ -32,6 +33,8 @@ from tenants.models import Tenant
 PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
+MAX_RETENTION_AGE = timedelta(days=2)
+"""A policy runs every night."""
 MAX_COUNTED_MESSAGES = 10_000
 COUNTED_TENANTS = 200
 _SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
@@ -91,6 +94,26 @@ def check_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield passed("imports", "No imports in progress and no leftovers.")
+
+
+def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report policies that no run has reached for days, since the last change if it is later."""
+    policies = RetentionPolicy.objects.exclude(days=None, media_days=None)
+    if not policies.exists():
+        yield passed("retention_policies", "No retention policy deletes messages or files.")
+        return
+    overdue = policies.filter(updated_at__lt=now - MAX_RETENTION_AGE).exclude(
+        last_run_at__gte=now - MAX_RETENTION_AGE
+    )
+    if count := overdue.count():
+        yield warned(
+            "retention_policies",
+            f"{pluralize(count, 'retention policy has', 'retention policies have')} not run for "
+            f"{MAX_RETENTION_AGE.days} days.",
+            "Run `scaiwave scheduler`, or `scaiwave admin retention run --yes` from cron.",
+        )
+    else:
+        yield passed("retention_policies", "All retention policies have run lately.")
 
 
 def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:

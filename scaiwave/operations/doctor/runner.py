@@ -42,6 +42,7 @@ CHECKS: Sequence[Check] = (
     Check("media", rooms.check_media_store, needs_database=False),
     Check("imports", rooms.check_imports, clean_up=rooms.clean_up_imports),
     Check("search", rooms.check_search),
+    Check("retention_policies", rooms.check_retention),
     Check("scaikey", sync.check_scaikey, needs_database=False),
     Check("sync", sync.check_last_sync),
     Check("scheduler", sync.check_scheduler),

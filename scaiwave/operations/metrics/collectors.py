@@ -24,6 +24,8 @@ from identity_sync.sync.history import CHANGES_COUNTER
 from rooms.exports.export_room import EXPORT_BYTES_COUNTER, EXPORTS_COUNTER
 from rooms.imports.import_room import IMPORT_BYTES_COUNTER, IMPORTS_COUNTER
 from rooms.models import DeletedRoom, ImportIntent
+from rooms.retention.policies import find_last_run
+from rooms.retention.run_retention import EVENTS_COUNTER
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.rooms import count_unindexed_messages
@@ -41,6 +43,7 @@ _ROOM_COUNTERS = {
     EXPORT_BYTES_COUNTER: "Bytes of these bundles.",
     IMPORTS_COUNTER: "Rooms that were imported.",
     IMPORT_BYTES_COUNTER: "Bytes of the attachments that imports have stored.",
+    EVENTS_COUNTER: "Events that retention has deleted, or whose content it has.",
 }
 
 
@@ -153,6 +156,11 @@ def collect_room_metrics(now: datetime) -> Iterator[Metric]:
     yield _gauge("holds", "Holds in force.", holds_in_force().count())
     yield _gauge(
         "rooms_deleted", "Rooms that wait for their deletion.", DeletedRoom.objects.count()
+    )
+    yield _gauge(
+        "retention_last_run_timestamp_seconds",
+        "Time of the last retention run that a policy had, in Unix time.",
+        None if (last_run_at := find_last_run()) is None else last_run_at.timestamp(),
     )
     if (backlog := count_unindexed_messages()) is not None:
         yield _gauge(

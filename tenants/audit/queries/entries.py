@@ -10,9 +10,9 @@ from operator import or_
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, Q, QuerySet, Value
+from django.db.models import BooleanField, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Upper
+from django.db.models.functions import Cast, Upper
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
@@ -22,7 +22,7 @@ from tenants.lookup.resolve import is_storable_text, parse_uuid, resolve_tenant
 from tenants.lookup.serializers import Row
 from tenants.lookup.subjects import PARTICIPANT, load_participant_names
 from tenants.lookup.visibility import visible_participants, visible_tenants
-from tenants.models import AuditEntry
+from tenants.models import AuditEntry, Participant
 
 BATCH_SIZE = 2000
 MAX_NAMESAKES = 500
@@ -83,6 +83,32 @@ def follow_audit(
         entries = entries.filter(pk__gt=after)
     oldest = entries.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE)
     return (_build_row(entry, {}) for entry in oldest)
+
+
+def iter_entries_about(operator: Operator, person: Participant) -> Iterator[Row]:
+    """Yield the entries about a participant, oldest first, as they may be given to that person.
+
+    They have the person as their subject or in their details, or are acts of that person. Other
+    operators are named by their role, and other subjects by their ID.
+    """
+    named = Q(subject_id=str(person.pk)) | Q(details_text__contains=str(person.pk))
+    if person.scaikey_id:
+        named |= Q(operator_id=person.scaikey_id)
+    entries = _list_visible(operator).alias(details_text=Cast("details", TextField()))
+    for entry in entries.filter(named).order_by("pk").iterator(chunk_size=BATCH_SIZE):
+        is_own = bool(person.scaikey_id) and entry.operator_id == person.scaikey_id
+        yield {
+            "id": entry.pk,
+            "created_at": entry.at,
+            "operator": entry.operator if is_own else None,
+            "role": entry.operator_role,
+            "origin": entry.origin if is_own else None,
+            "action": entry.action,
+            "tenant": entry.tenant_slug or None,
+            "subject_type": entry.subject_type,
+            "subject_id": entry.subject_id,
+            "details": entry.details,
+        }
 
 
 def _iter_rows_with_names(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:

@@ -26,12 +26,13 @@ class Command(OperatorCommand):
     permission = "MANAGE_TENANTS"
     examples = (
         "scaiwave admin purge-participant @anna:chat.example.com --dry-run",
+        "scaiwave admin purge-participant @anna:chat.example.com --with-messages",
         "scaiwave admin purge-participant --purge-after 90 --yes",
         "scaiwave admin purge-participant --purge-after 90 --tenant acme --limit 500",
     )
     help = (
         "Erase the personal data of people who were removed from ScaiKey: name, e-mail address and "
-        "avatar. Their messages stay, by a neutral author.\n\n"
+        "avatar. Their messages stay, by a neutral author, unless you pass --with-messages.\n\n"
         "Name one person, or pass --purge-after for everyone who was removed that long ago."
     )
     changes = True
@@ -50,6 +51,11 @@ class Command(OperatorCommand):
             type=positive_int,
             help="everyone whose removal is at least this many days ago",
         )
+        parser.add_argument(
+            "--with-messages",
+            action="store_true",
+            help="also erase what this one person wrote, and the files that only they sent",
+        )
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--limit",
@@ -67,6 +73,10 @@ class Command(OperatorCommand):
     ) -> None:
         tenant, reason, limit = options["tenant"], options["reason"], options["limit"]
         if participant is None:
+            if options["with_messages"]:
+                raise UsageError(
+                    "--with-messages is for one person.", fix="Name the person, or leave it out."
+                )
             self._purge_due(purge_after, limit, tenant, reason)
         elif limit is not None:
             raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
@@ -74,6 +84,7 @@ class Command(OperatorCommand):
             result = purge_participant(
                 operator=self.operator,
                 name=participant,
+                with_messages=options["with_messages"],
                 tenant=tenant,
                 reason=reason,
                 confirm=self.confirm,

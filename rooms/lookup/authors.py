@@ -1,0 +1,54 @@
+"""Who wrote an event: its sender, or for an imported one the original sender that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q, TextField, Value
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import In
+
+from rooms.bundle.format import IMPORTED_SENDER
+from scaiwave.core.sql import uuid_param
+
+IMPORTED_FQID = Coalesce(
+    KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content")),
+    Value(""),
+    output_field=TextField(),
+)
+"""The address of the original sender of an imported event; empty for other events."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """A participant, and their address @local_id:server_name."""
+
+    participant_id: UUID
+    fqid: str
+
+    @property
+    def events_q(self) -> Q:
+        """Match the events that they wrote.
+
+        An importer is the sender of all events of a room, which others wrote. Original senders are
+        known by their addresses; one that a bundle only claims counts too.
+        """
+        own = Q(In(IMPORTED_FQID, [""]), sender=self.participant_id)
+        return own | Q(In(IMPORTED_FQID, [self.fqid]))
+
+    def build_sql(self, placeholder: str) -> tuple[str, dict[str, str]]:
+        """Return the same condition as SQL, and its parameters; `placeholder` is as `:{}`."""
+        fqid = (
+            f"content -> '{IMPORTED_SENDER}' ->> 'fqid'"
+            if connection.vendor == "postgresql"
+            else f"json_extract(content, '$.{IMPORTED_SENDER}.fqid')"
+        )
+        sender_id, address = placeholder.format("sender_id"), placeholder.format("fqid")
+        sql = (
+            f"CASE COALESCE({fqid}, '') WHEN '' THEN sender_id = {sender_id} "
+            f"ELSE {fqid} = {address} END"
+        )
+        return sql, {"sender_id": uuid_param(self.participant_id), "fqid": self.fqid}

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from rooms.retention.policies import show_retention
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+
+COLUMNS = (
+    Column("scope", "Of"),
+    Column("tenant", "Tenant"),
+    Column("room_name", "Room"),
+    Column("rule", "Retention"),
+    Column("last_run_at", "Last run", ColumnType.TIME),
+)
+
+
+class Command(OperatorCommand):
+    words = "admin retention show"
+    summary = "List retention policies"
+    area, place = "rooms", 132
+    permission = "VIEW"
+    examples = (
+        "scaiwave admin retention show",
+        "scaiwave admin retention show --tenant acme --room lobby",
+    )
+    help = "List the retention policies, or show the one that counts for a tenant or a room."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--room", help="room of the tenant (ID or alias)")
+
+    def handle(self, tenant: str | None, room: str | None, **options: Any) -> None:
+        rows = show_retention(operator=self.operator, tenant=tenant, room=room)
+        if not self.output.as_json:
+            rows = [{**row, "room_name": row["room"] and row["room"]["name"]} for row in rows]
+        self.output.print_table("policies", COLUMNS, rows)

@@ -1,0 +1,1 @@
+"""What rooms have of one person: exported for that person, or erased."""

@@ -1,0 +1,236 @@
+"""Set and clear policies, and find the one that counts for a room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from rooms.lookup.resolve import resolve_room
+from rooms.models import RetentionPolicy, Room
+from scaiwave.core.change import Change, ChangeWords
+from scaiwave.core.errors import UsageError
+from scaiwave.core.operators import Operator, Permission
+from tenants.audit.record import AuditSubject, record_audit
+from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import Row
+from tenants.lookup.validators import validate_reason
+from tenants.lookup.visibility import visible_tenants
+from tenants.models import Tenant
+
+SERVER = "server"
+MAX_DAYS = 100 * 365
+SET = ChangeWords(
+    "retention",
+    "Would set the retention of {subject}: {rule}.",
+    "Retention of {subject} set: {rule}.",
+    "The retention of {subject} is already: {rule}; nothing changed.",
+)
+CLEARED = ChangeWords(
+    "retention",
+    "Would clear the retention of {subject}.",
+    "Retention of {subject} cleared.",
+    "There is no retention policy of {subject} itself; nothing changed.",
+)
+_VALUES = ("days", "media_days", "content_only")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a policy is of: this server, a tenant, or a room."""
+
+    tenant: Tenant | None = None
+    room: Room | None = None
+
+    @property
+    def scope(self) -> str:
+        if self.room:
+            return f"room={self.room.pk}"
+        return f"tenant={self.tenant.pk}" if self.tenant else SERVER
+
+    def __str__(self) -> str:
+        if self.room:
+            return f"room {self.room}"
+        return f"tenant {self.tenant.slug}" if self.tenant else "this server"
+
+
+@dataclass(frozen=True)
+class PolicyValues:
+    """Without days it keeps everything, whatever a wider policy says."""
+
+    days: int | None = None
+    media_days: int | None = None
+    content_only: bool = False
+
+
+def resolve_place(operator: Operator, tenant: str | None, room: str | None) -> Place:
+    """Raises TenantNotFound, RoomNotFound, AmbiguousName and UsageError."""
+    if tenant is None:
+        if room is not None:
+            raise UsageError("--room needs --tenant.", fix="Pass the tenant of the room.")
+        return Place()
+    found = resolve_tenant(operator, tenant)
+    return Place(found, None if room is None else resolve_room(operator, room, tenant=found))
+
+
+def set_retention(
+    *,
+    operator: Operator,
+    values: PolicyValues,
+    reason: str,
+    confirm: Callable[[str], None],
+    now: datetime,
+    tenant: str | None = None,
+    room: str | None = None,
+    dry_run: bool = False,
+) -> Change:
+    """Set the policy of a room, of a tenant, or of this server, which needs MANAGE_PLATFORM.
+
+    `confirm` gets the question to ask, and raises if the answer is not yes. Raises TenantNotFound,
+    RoomNotFound, AmbiguousName, InvalidName and UsageError.
+    """
+    place = _start(operator, tenant, room, reason)
+    if not all(
+        1 <= days <= MAX_DAYS for days in (values.days, values.media_days) if days is not None
+    ):
+        raise UsageError(f"Days are from 1 to {MAX_DAYS:,}.", fix="Pass another number of days.")
+    policy = RetentionPolicy.objects.filter(scope=place.scope).first()
+    wanted = _build(place, values, now)
+    before = None if policy is None else _get_values(policy)
+    if before == _get_values(wanted) or dry_run:
+        return _build_change(SET, place, wanted, dry_run=dry_run and before != _get_values(wanted))
+    if values.days is not None or values.media_days is not None:
+        confirm(
+            f"From the next run on, {place} will {wanted}. Holds excepted, this can't be undone."
+        )
+    with transaction.atomic():
+        RetentionPolicy.objects.update_or_create(
+            scope=place.scope,
+            defaults={
+                **_get_values(wanted),
+                "tenant": place.tenant,
+                "room": place.room,
+                "updated_at": now,
+                "last_run_at": None,
+            },
+        )
+        details = {"before": before, "after": _get_values(wanted), "reason": reason}
+        _record(operator, place, "retention set", now, details)
+    return _build_change(SET, place, wanted, changed=True)
+
+
+def clear_retention(
+    *,
+    operator: Operator,
+    reason: str,
+    now: datetime,
+    tenant: str | None = None,
+    room: str | None = None,
+    dry_run: bool = False,
+) -> Change:
+    """Clear the policy of exactly this; then the next wider one counts. Raises the same errors."""
+    place = _start(operator, tenant, room, reason)
+    policy = RetentionPolicy.objects.filter(scope=place.scope).first()
+    if policy is None or dry_run:
+        return _build_change(CLEARED, place, policy, dry_run=dry_run and policy is not None)
+    with transaction.atomic():
+        policy.delete()
+        details = {"before": _get_values(policy), "reason": reason}
+        _record(operator, place, "retention clear", now, details)
+    return _build_change(CLEARED, place, policy, changed=True)
+
+
+def show_retention(
+    *, operator: Operator, tenant: str | None = None, room: str | None = None
+) -> list[Row]:
+    """Return the policies that the operator may see, the server's first; or for a tenant or a room
+    the one that counts for it."""
+    operator.require(Permission.VIEW)
+    if tenant is not None:
+        place = resolve_place(operator, tenant, room)
+        found = find_policy(place)
+        return [build_policy_row(found)] if found else []
+    policies = RetentionPolicy.objects.select_related("tenant", "room").order_by("-scope")
+    if not operator.sees_everything:
+        policies = policies.filter(tenant__in=visible_tenants(operator))
+    return [build_policy_row(policy) for policy in policies]
+
+
+def find_policy(place: Place) -> RetentionPolicy | None:
+    """Return the nearest policy."""
+    places = [place, Place(place.tenant), Place()]
+    policies = RetentionPolicy.objects.select_related("tenant", "room")
+    found = {each.scope: each for each in policies.filter(scope__in=[p.scope for p in places])}
+    return next((found[each.scope] for each in places if each.scope in found), None)
+
+
+def find_last_run() -> datetime | None:
+    last: datetime | None = RetentionPolicy.objects.aggregate(last=Max("last_run_at"))["last"]
+    return last
+
+
+def build_policy_row(policy: RetentionPolicy) -> Row:
+    return {
+        "scope": policy.kind,
+        "tenant": policy.tenant.slug if policy.tenant else None,
+        "room": {"id": policy.room.pk, "name": policy.room.name} if policy.room else None,
+        **_get_values(policy),
+        "rule": str(policy),
+        "updated_at": policy.updated_at,
+        "last_run_at": policy.last_run_at,
+    }
+
+
+def _start(operator: Operator, tenant: str | None, room: str | None, reason: str) -> Place:
+    operator.require(Permission.MANAGE_TENANTS)
+    validate_reason(reason)
+    place = resolve_place(operator, tenant, room)
+    if place.tenant is None:
+        operator.require(Permission.MANAGE_PLATFORM)
+    return place
+
+
+def _build(place: Place, values: PolicyValues, now: datetime) -> RetentionPolicy:
+    return RetentionPolicy(
+        scope=place.scope,
+        tenant=place.tenant,
+        room=place.room,
+        days=values.days,
+        media_days=values.media_days,
+        content_only=values.content_only,
+        updated_at=now,
+    )
+
+
+def _get_values(policy: RetentionPolicy) -> dict[str, Any]:
+    return {name: getattr(policy, name) for name in _VALUES}
+
+
+def _build_change(
+    words: ChangeWords,
+    place: Place,
+    policy: RetentionPolicy | None,
+    *,
+    changed: bool = False,
+    dry_run: bool = False,
+) -> Change:
+    row = build_policy_row(policy) if policy else None
+    names = {"subject": place, "rule": policy}
+    return Change(words, row or {}, changed, dry_run, names=names)
+
+
+def _record(
+    operator: Operator, place: Place, action: str, now: datetime, details: dict[str, Any]
+) -> None:
+    record_audit(
+        operator=operator,
+        action=action,
+        subject=place.room or place.tenant or AuditSubject("retentionpolicy", SERVER, SERVER),
+        tenant=place.tenant,
+        now=now,
+        details=details,
+    )

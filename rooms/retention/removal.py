@@ -1,0 +1,326 @@
+"""Delete events of a room, or their content, in batches of short transactions.
+
+Events refer to each other, and a bundle with a reference to nothing can't be imported. So reactions
+and redactions go with the event that they are about, and an event that others still refer to stays
+as a tombstone, without content. Both are found before the first deletion. Nothing is remembered
+between two runs: a later one finds again what an interrupted one has left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    F,
+    Field,
+    JSONField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    UUIDField,
+    Value,
+    When,
+)
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
+
+from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
+from rooms.lookup.holds import held_events_q
+from rooms.models import Event, Room
+from rooms.search.base import SearchIndex
+from rooms.search.documents import block_writers
+from scaiwave.core.sql import execute, fetch_number
+from tenants.holds.queries import block_new_holds, holds_in_force
+
+BATCH_SIZES = {"postgresql": 10_000, "sqlite": 500}
+"""Events per transaction; on SQLite all writers wait for its end."""
+PAUSE_SECONDS = 0.02
+"""Between two transactions on SQLite, so that others get their turn."""
+
+MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
+UNCHANGED_TYPES = ("swp.room.member", "swp.room.read_marker")
+"""They contain IDs alone, so nothing of them is redacted."""
+_GONE, _KEPT = "sw_retention_gone", "sw_retention_kept"
+
+# The content of an event without its texts: of a message an empty text, as the platform leaves it,
+# and of an imported event also its original sender.
+_BARE = {
+    "postgresql": f"""(
+        CASE sw_events.event_type WHEN '{MESSAGE}'
+        THEN '{{"msgtype": "swp.text", "body": ""}}'::jsonb ELSE '{{}}'::jsonb END
+        || jsonb_strip_nulls(jsonb_build_object(
+            '{IMPORTED_SENDER}', sw_events.content -> '{IMPORTED_SENDER}'))
+    )""",
+    "sqlite": f"""json_patch(
+        CASE sw_events.event_type WHEN '{MESSAGE}'
+        THEN '{{"msgtype": "swp.text", "body": ""}}' ELSE '{{}}' END,
+        json_object('{IMPORTED_SENDER}', json_extract(sw_events.content, '$.{IMPORTED_SENDER}'))
+    )""",
+}
+_WITHOUT_REASON = {
+    "postgresql": "sw_events.content - 'reason'",
+    "sqlite": "json_remove(sw_events.content, '$.reason')",
+}
+# An ID as the platform writes it; other spellings lead to no event.
+_REFERENCE = {
+    "postgresql": "CASE WHEN {0} ->> '{1}' ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{4}}[0-9a-f]{{8}}$' "
+    "THEN ({0} ->> '{1}')::uuid END",
+    "sqlite": "lower(replace(json_extract({0}, '$.{1}'), '-', ''))",
+}
+
+
+class HoldsChanged(Exception):
+    """A hold was placed or lifted, so what goes must be found again."""
+
+
+@dataclass(frozen=True)
+class RemovedEvents:
+    """Numbers of events: deleted with their reactions, redacted, and emptied since others refer to
+    them."""
+
+    deleted_events: int = 0
+    redacted_events: int = 0
+    emptied_events: int = 0
+
+
+class HoldGuard:
+    """Finds out whether holds have changed since it was made."""
+
+    def __init__(self) -> None:
+        self._state = self._read()
+        self.is_needed = bool(self._state["number"])
+
+    def check(self) -> None:
+        """Call in a transaction; no hold is placed until its end. Raises `HoldsChanged`."""
+        block_new_holds()
+        if self._read() != self._state:
+            raise HoldsChanged
+
+    def exclude_held(self, due: Q) -> Q:
+        return due & ~held_events_q() if self.is_needed else due
+
+    def _read(self) -> dict[str, Any]:
+        return holds_in_force().aggregate(number=Count("pk"), last=Max("placed_at"))
+
+
+class Removal:
+    """What goes of a room: the events that `due` matches and no hold covers.
+
+    With `content_only` they stay without content, and only reactions are deleted. `with_reactions`
+    also deletes the reactions of others to them. Use it in `temporary_tables`.
+    """
+
+    def __init__(
+        self, room: Room, due: Q, *, content_only: bool = False, with_reactions: bool = True
+    ) -> None:
+        self.room = room
+        self.guard = HoldGuard()
+        self.going = self.guard.exclude_held(due)
+        self._content_only, self._with_reactions = content_only, with_reactions
+        self._newest = 0
+        # Where their targets stay, redactions stay too, and only lose their reason.
+        self._redactions = REDACTION if content_only else ""
+        vendor = connection.vendor
+        self._bare = (
+            f"CASE sw_events.event_type WHEN '{self._redactions}' THEN {_WITHOUT_REASON[vendor]} "
+            f"ELSE {_BARE[vendor]} END"
+        )
+
+    def count(self) -> RemovedEvents:
+        """Return what `run` would do now."""
+        self._find_references()
+        batches = (self._find_pending(), self._events().filter(_is_in(_GONE)))
+        counts = [rows.count() for batch in batches for rows in self._split(batch)]
+        return self._build_result(counts[0] + counts[2], counts[1] + counts[3])
+
+    def run(
+        self, index: SearchIndex, now: datetime, record: Callable[[RemovedEvents], None]
+    ) -> Iterator[RemovedEvents]:
+        """Do it in batches; `record` is called in the transaction of each.
+
+        Raises `HoldsChanged`, and the errors of a search server.
+        """
+        if not self._find_pending().exists() and not self._content_only:
+            return
+        self._find_references()
+        size = BATCH_SIZES[connection.vendor]
+        # A reaction to a reaction goes before that one, and both before what they are about.
+        batch = f"SELECT id FROM {_GONE} ORDER BY level DESC, id LIMIT {size}"
+        while fetch_number(f"SELECT count(*) FROM {_GONE}"):
+            yield self._remove(Q(pk__in=_sql(batch)), index, now, record)
+            execute(f"DELETE FROM {_GONE} WHERE id IN ({batch})")
+        after = 0
+        while (through := self._find_end(after, size)) is not None:
+            is_in_batch = Q(stream_position__gt=after, stream_position__lte=through)
+            yield self._remove(self.going & is_in_batch, index, now, record)
+            after = through
+
+    def _find_end(self, after: int, size: int) -> int | None:
+        """Return the position that ends a batch of so many events; None if there are no more."""
+        pending = self._find_pending().filter(stream_position__gt=after)
+        positions = pending.order_by("stream_position").values_list("stream_position", flat=True)
+        found = list(positions[size - 1 : size])
+        last: int | None = (
+            found[0] if found else pending.aggregate(last=Max("stream_position"))["last"]
+        )
+        return last
+
+    def _remove(
+        self,
+        batch: Q,
+        index: SearchIndex,
+        now: datetime,
+        record: Callable[[RemovedEvents], None],
+    ) -> RemovedEvents:
+        with transaction.atomic():
+            # First, so that a backfill does not wait for a row while this waits for the backfill.
+            block_writers()
+            self.guard.check()
+            # Not a lock that new events wait for.
+            Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
+            self._find_new_references()
+            deleted, redacted = self._split(self._events().filter(batch))
+            remove_objects = index.remove_documents(self._events().filter(batch))
+            number = redacted.update(
+                content=_sql(self._bare, JSONField()),
+                original_content=None,
+                # A redaction that was redacted would be about nothing.
+                redacted_at=Case(
+                    When(event_type=self._redactions, then=F("redacted_at")),
+                    default=Coalesce(F("redacted_at"), now),
+                ),
+            )
+            gone = deleted.delete()[0]
+            result = self._build_result(gone, number)
+            if gone or number:
+                record(result)
+        remove_objects()
+        if connection.vendor == "sqlite":
+            time.sleep(PAUSE_SECONDS)
+        return result
+
+    def _split(self, events: QuerySet[Event]) -> tuple[QuerySet[Event], QuerySet[Event]]:
+        """Return the events to delete, and those to redact that have a content."""
+        kept = _is_in(_KEPT)
+        if not self._content_only:
+            deleted = events.exclude(kept)
+            redacted = events.filter(pk__in=_sql(f"SELECT id FROM {_KEPT}"))
+        else:
+            deleted = events.filter(event_type=REACTION).exclude(kept)
+            redacted = events.exclude(event_type__in=UNCHANGED_TYPES)
+            redacted = redacted.filter(~Q(event_type=REACTION) | Q(kept))
+        return deleted, redacted.exclude(self._is_bare())
+
+    def _build_result(self, deleted: int, redacted: int) -> RemovedEvents:
+        if self._content_only:
+            return RemovedEvents(deleted, redacted)
+        return RemovedEvents(deleted, emptied_events=redacted)
+
+    def _events(self) -> QuerySet[Event]:
+        return Event.objects.filter(room=self.room).order_by()
+
+    def _is_bare(self) -> RawSQL:
+        sql = f"(sw_events.original_content IS NULL AND sw_events.content = {self._bare})"
+        return _sql(sql, BooleanField())
+
+    def _find_pending(self) -> QuerySet[Event]:
+        """Return the events that are to go, without those whose content is gone already."""
+        going = self._events().filter(self.going)
+        if not self._content_only:
+            return going
+        return going.exclude(Q(event_type__in=UNCHANGED_TYPES) | Q(self._is_bare()))
+
+    # References.
+
+    def _find_references(self) -> None:
+        execute(f"DELETE FROM {_GONE}")
+        execute(f"DELETE FROM {_KEPT}")
+        self._newest = self._events().aggregate(last=Max("stream_position"))["last"] or 0
+        if self._with_reactions:
+            self._find_gone()
+        self._find_kept(self._events())
+        if connection.vendor == "postgresql":
+            # It does not analyse temporary tables, and would read all events for a few IDs.
+            execute(f"ANALYZE {_GONE}")
+            execute(f"ANALYZE {_KEPT}")
+
+    def _find_gone(self) -> None:
+        """Find what is about events that go; a reaction to a reaction goes with it."""
+        types = [REACTION] if self._content_only else [REACTION, REDACTION]
+        others = self.guard.exclude_held(~self.going & Q(event_type__in=types))
+        about = self._events().filter(others).annotate(target=_reference("content"))
+        going = Q(Exists(self._events().filter(self.going, pk=OuterRef("target"))))
+        level = 0
+        while _insert(_GONE, about.filter(going).values_list("pk", Value(level))):
+            level += 1
+            going = Q(target__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level - 1}"))
+
+    def _find_kept(self, events: QuerySet[Event]) -> None:
+        """Find the events that are deleted, and that some of these events still refer to."""
+        has_gone = fetch_number(f"SELECT count(*) FROM {_GONE}")
+        stays, deleted = ~self.going, self.going
+        if self._content_only:
+            stays |= Q(event_type=REDACTION)
+            deleted &= Q(event_type=REACTION)
+        staying = events.filter(stays)
+        if has_gone:
+            staying = staying.exclude(_is_in(_GONE))
+        going = Exists(self._events().filter(deleted, pk=OuterRef("target")))
+        for column in ("content", "original_content"):
+            rows = staying.filter(event_type__in=REFERENCE_KEYS, **{f"{column}__isnull": False})
+            found = rows.annotate(target=_reference(column)).values_list("target")
+            _insert(_KEPT, found.filter(going))
+            if has_gone:
+                _insert(_KEPT, found.filter(target__in=_sql(f"SELECT id FROM {_GONE}")))
+
+    def _find_new_references(self) -> None:
+        """Keep what events refer to that were added in the meantime."""
+        new = self._events().filter(stream_position__gt=self._newest)
+        if (newest := new.aggregate(last=Max("stream_position"))["last"]) is not None:
+            self._find_kept(new)
+            self._newest = newest
+
+
+@contextmanager
+def temporary_tables() -> Iterator[None]:
+    """Create the tables of references of a room, which end with the connection."""
+    uuid = "uuid" if connection.vendor == "postgresql" else "text"
+    for name, more in ((_GONE, ", level integer"), (_KEPT, "")):
+        execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (id {uuid} PRIMARY KEY{more})")
+    yield
+
+
+def _insert(table: str, rows: QuerySet[Any, Any]) -> int:
+    sql, params = rows.query.sql_with_params()
+    return execute(f"INSERT INTO {table} {sql} ON CONFLICT DO NOTHING", params)
+
+
+def _is_in(table: str) -> RawSQL:
+    sql = f"EXISTS (SELECT 1 FROM {table} found WHERE found.id = sw_events.id)"
+    return _sql(sql, BooleanField())
+
+
+def _reference(column: str) -> RawSQL:
+    """Return the ID of the event that an event refers to."""
+    form = _REFERENCE[connection.vendor]
+    cases = " ".join(
+        f"WHEN '{event_type}' THEN {form.format(f'sw_events.{column}', key)}"
+        for event_type, key in REFERENCE_KEYS.items()
+    )
+    return _sql(f"(CASE sw_events.event_type {cases} END)", UUIDField())
+
+
+def _sql(text: str, field: Field[Any, Any] | None = None) -> RawSQL:
+    """Return an expression of constants; no value of a row or of an operator is part of it."""
+    return RawSQL(text, [], output_field=field)  # noqa: S611

@@ -1,0 +1,294 @@
+"""Delete the messages and files that are older than the policies allow, room by room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db.models import Q
+
+from rooms.errors import RetentionRunning
+from rooms.models import RetentionPolicy, Room
+from rooms.retention.files import RemovedFiles, count_files, find_files, remove_files
+from rooms.retention.policies import SERVER, Place, resolve_place
+from rooms.retention.removal import HoldsChanged, Removal, RemovedEvents, temporary_tables
+from rooms.search.backend import open_index
+from rooms.search.base import SearchIndex
+from rooms.search.documents import wait_for_writers
+from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.console.text import pluralize
+from scaiwave.core.change import ChangeResult
+from scaiwave.core.locks import process_lock
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.media import MediaStore
+from tenants.audit.record import record_audit
+from tenants.counters import increment_counters
+from tenants.holds.queries import find_hold
+from tenants.lookup.restoration import require_activated
+from tenants.lookup.serializers import Row
+from tenants.lookup.visibility import visible_tenants
+
+ACTION = "retention run"
+EVENTS_COUNTER = "retention_events"
+"""Events that runs have deleted, redacted or left as tombstones."""
+ROOMS_PER_QUERY = 500
+EVENTS = ("deleted_events", "redacted_events", "emptied_events")
+COUNTS = (*EVENTS, "attachments", "files", "file_bytes")
+"""The fields of RemovedEvents and RemovedFiles."""
+
+
+@dataclass
+class RoomRetention:
+    """What goes, or has gone, of a room."""
+
+    room: Room
+    policy: RetentionPolicy
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+
+    def add(self, part: RemovedEvents | RemovedFiles) -> None:
+        for name, number in asdict(part).items():
+            self.counts[name] += number
+
+    @property
+    def events(self) -> int:
+        return sum(self.counts[name] for name in EVENTS)
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.counts.values())
+
+    def document(self) -> Row:
+        return {
+            "id": self.room.pk,
+            "name": self.room.name,
+            "tenant": self.room.tenant.slug,
+            "policy": self.policy.kind,
+            "rule": str(self.policy),
+            **self.counts,
+        }
+
+
+@dataclass(frozen=True)
+class RetentionResult(ChangeResult):
+    """`rooms` are the rooms that lost something; `on_hold` counts rooms that were left out."""
+
+    rooms: list[Row]
+    on_hold: int
+    dry_run: bool = False
+
+    @property
+    def totals(self) -> dict[str, int]:
+        return {name: sum(row[name] for row in self.rooms) for name in COUNTS}
+
+    @property
+    def sentence(self) -> str:
+        totals = self.totals
+        verb = "Would remove" if self.dry_run else "Removed"
+        return (
+            f"{verb} of {pluralize(len(self.rooms), 'room')}: "
+            f"{totals['deleted_events']:,} events deleted, {totals['redacted_events']:,} redacted, "
+            f"{totals['emptied_events']:,} emptied, "
+            f"{pluralize(totals['files'], 'file')}."
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        if not self.on_hold:
+            return []
+        return [f"Left out because of a hold: {pluralize(self.on_hold, 'room')}."]
+
+    def document(self) -> Row:
+        return {
+            "rooms": self.rooms,
+            "totals": self.totals,
+            "on_hold": self.on_hold,
+            "changed": bool(self.rooms),
+        }
+
+
+def run_retention(
+    *,
+    operator: Operator,
+    confirm: Callable[[str], None],
+    now: datetime,
+    tenant: str | None = None,
+    room: str | None = None,
+    progress: ProgressCallback = null_progress,
+) -> RetentionResult:
+    """Delete what is older than the policies of the operator's rooms allow, except under a hold.
+
+    Each batch has its own transaction and audit entry, so an interrupted run has deleted some of
+    it, and the next one continues. `confirm` gets the question to ask, and raises if the answer is
+    not yes. Raises RetentionRunning, ServerRestored, MediaVersioned, the errors of `resolve_place`,
+    of the search server and of the media store.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    place = resolve_place(operator, tenant, room)
+    require_activated()
+    cast(MediaStore, default_storage).require_erasable()
+    confirm("This deletes what is older than the retention policies allow. It can't be undone.")
+    with process_lock("retention") as is_free:
+        if not is_free:
+            raise RetentionRunning("A retention run is in progress.")
+        run = _Run(operator, place, now)
+        with open_index() as index, temporary_tables():
+            rows = [each.document() for each in run.remove(index, progress) if not each.is_empty]
+        run.finish()
+    return RetentionResult(rows, run.on_hold)
+
+
+def preview_retention(
+    *, operator: Operator, now: datetime, tenant: str | None = None, room: str | None = None
+) -> RetentionResult:
+    """Return what a run would delete now. Raises the errors of `resolve_place`."""
+    operator.require(Permission.VIEW)
+    run = _Run(operator, resolve_place(operator, tenant, room), now)
+    with temporary_tables():
+        rows = [each.document() for each in run.count() if not each.is_empty]
+    return RetentionResult(rows, run.on_hold, dry_run=True)
+
+
+class _Run:
+    def __init__(self, operator: Operator, place: Place, now: datetime) -> None:
+        self.operator, self.place, self.now = operator, place, now
+        self.on_hold = 0
+        self._policies = {
+            each.scope: each for each in RetentionPolicy.objects.select_related("tenant", "room")
+        }
+
+    def remove(self, index: SearchIndex, progress: ProgressCallback) -> Iterator[RoomRetention]:
+        removed, tenants = 0, set[UUID]()
+        for each in self._iter_rooms():
+            tenants.add(each.room.tenant_id)
+            is_done = False
+            while not is_done:
+                try:
+                    for part in self._remove_of_room(each, index):
+                        each.add(part)
+                        progress(removed + each.events, None)
+                    is_done = True
+                except HoldsChanged:
+                    is_done = self._is_held(each.room)
+            removed += each.events
+            yield each
+        # An interrupted run or a backfill may have left documents of deleted events.
+        wait_for_writers()
+        for tenant_id in tenants:
+            index.remove_orphans(tenant_id)
+
+    def _remove_of_room(
+        self, each: RoomRetention, index: SearchIndex
+    ) -> Iterator[RemovedEvents | RemovedFiles]:
+        """The files go first: the events that go say which."""
+        files = self._find_files(each)
+        if files:
+            removal, keys = files
+            yield from remove_files(
+                each.room,
+                keys,
+                guard=removal.guard,
+                operator=self.operator,
+                now=self.now,
+                record=lambda part: self._record(each, asdict(part)),
+            )
+        if each.policy.days is not None:
+            removal = self._build_removal(each, each.policy.days)
+            yield from removal.run(index, self.now, lambda part: self._record(each, asdict(part)))
+
+    def count(self) -> Iterator[RoomRetention]:
+        names_left: dict[UUID, int] = {}
+        for each in self._iter_rooms():
+            if files := self._find_files(each):
+                each.add(count_files(files[1], names_left))
+            if each.policy.days is not None:
+                each.add(self._build_removal(each, each.policy.days).count())
+            yield each
+
+    def finish(self) -> None:
+        """Record that all rooms of these policies were looked at."""
+        scopes = [
+            scope
+            for scope, policy in self._policies.items()
+            if self.place.scope in {SERVER, scope}
+            or (policy.tenant and Place(policy.tenant).scope == self.place.scope)
+        ]
+        if not self.operator.sees_everything:
+            mine = {Place(tenant).scope for tenant in visible_tenants(self.operator)}
+            scopes = [
+                scope
+                for scope in scopes
+                if (tenant := self._policies[scope].tenant) and Place(tenant).scope in mine
+            ]
+        RetentionPolicy.objects.filter(scope__in=scopes).update(last_run_at=self.now)
+
+    def _iter_rooms(self) -> Iterator[RoomRetention]:
+        """Yield the rooms that a policy reaches, by tenant and ID, but not those on hold."""
+        rooms = self._find_rooms().order_by("pk").select_related("tenant")
+        last = UUID(int=0)
+        while batch := list(rooms.filter(pk__gt=last)[:ROOMS_PER_QUERY]):
+            for room in batch:
+                policy = self._find_policy(room)
+                if policy is None or (policy.days is None and policy.media_days is None):
+                    continue
+                if self._is_held(room):
+                    self.on_hold += 1
+                else:
+                    yield RoomRetention(room, policy)
+            last = batch[-1].pk
+
+    def _find_rooms(self) -> Any:
+        rooms = Room.objects.all()
+        if not self.operator.sees_everything:
+            rooms = rooms.filter(tenant__in=visible_tenants(self.operator))
+        if self.place.room:
+            return rooms.filter(pk=self.place.room.pk)
+        if self.place.tenant:
+            rooms = rooms.filter(tenant=self.place.tenant)
+        if SERVER in self._policies:
+            return rooms
+        policies = RetentionPolicy.objects.all()
+        return rooms.filter(
+            Q(pk__in=policies.filter(room__isnull=False).values("room"))
+            | Q(tenant__in=policies.filter(room=None, tenant__isnull=False).values("tenant"))
+        )
+
+    def _find_policy(self, room: Room) -> RetentionPolicy | None:
+        scopes = (Place(room.tenant, room).scope, Place(room.tenant).scope, SERVER)
+        return next((self._policies[each] for each in scopes if each in self._policies), None)
+
+    @staticmethod
+    def _is_held(room: Room) -> bool:
+        return find_hold(room.tenant_id, room_id=room.pk) is not None
+
+    def _find_files(self, each: RoomRetention) -> tuple[Removal, list[UUID]] | None:
+        days = each.policy.get_media_days()
+        if days is None:
+            return None
+        removal = self._build_removal(each, days)
+        return removal, find_files(each.room, removal.going, self._get_cutoff(days))
+
+    def _build_removal(self, each: RoomRetention, days: int) -> Removal:
+        due = Q(created_at__lt=self._get_cutoff(days))
+        return Removal(each.room, due, content_only=each.policy.content_only)
+
+    def _get_cutoff(self, days: int) -> datetime:
+        return self.now - timedelta(days=days)
+
+    def _record(self, each: RoomRetention, counts: dict[str, int]) -> None:
+        """Add an audit entry to the transaction that deletes."""
+        details = {"policy": each.policy.kind, "rule": str(each.policy)}
+        record_audit(
+            operator=self.operator,
+            action=ACTION,
+            subject=each.room,
+            tenant=each.room.tenant,
+            now=self.now,
+            details={**details, **{name: number for name, number in counts.items() if number}},
+        )
+        events = sum(counts.get(name, 0) for name in EVENTS)
+        if events:
+            increment_counters({EVENTS_COUNTER: events})

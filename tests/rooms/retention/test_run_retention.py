@@ -1,0 +1,295 @@
+"""Policies, and what their runs delete."""
+
+from __future__ import annotations
+
+import io
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.db.models import Max
+
+from rooms.bundle.reader import read_bundle
+from rooms.errors import RetentionRunning
+from rooms.jobs import run_retention as run_job
+from rooms.models import Event, Media, RetentionPolicy, Room, RoomMedia
+from rooms.retention.policies import (
+    PolicyValues,
+    clear_retention,
+    set_retention,
+    show_retention,
+)
+from rooms.retention.run_retention import RetentionResult, preview_retention, run_retention
+from scaiwave.cli.command import ConfirmationDeclined
+from scaiwave.config import load
+from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.locks import process_lock
+from scaiwave.operations.doctor.findings import State
+from scaiwave.operations.doctor.rooms import check_retention
+from scaiwave.operations.metrics.collectors import collect_room_metrics
+from tenants.errors import ServerRestored
+from tenants.holds.hold import add_hold
+from tenants.models import AuditEntry, Restoration
+from tests.rooms.exports.factories import attach_media, export_bundle
+from tests.scaiwave.row_factories import (
+    make_event,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant_admin
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def room() -> Room:
+    tenant = make_tenant(scaikey_tenant_id="tnt_acme")
+    return make_room(make_workspace(tenant), make_participant(tenant))
+
+
+def say(room: Room, days_ago: int, kind: str = "message", **content: Any) -> Event:
+    position = Event.objects.aggregate(last=Max("stream_position"))["last"] or 0
+    values = {"msgtype": "swp.text", "body": f"said {days_ago}", **content}
+    return make_event(
+        room,
+        position + 1,
+        event_type=f"swp.room.{kind}",
+        content=values,
+        created_at=NOW - timedelta(days=days_ago, hours=1),
+    )
+
+
+def set_policy(*of: Room, days: int | None = 30, **values: Any) -> None:
+    """Set the policy of a room, or without one of its tenant or the server."""
+    scope: dict[str, Any] = {"tenant": str(of[0].tenant_id), "room": str(of[0].pk)} if of else {}
+    set_retention(
+        operator=HOST_OPERATOR,
+        values=PolicyValues(days, **values),
+        reason="",
+        confirm=lambda question: None,
+        now=NOW,
+        **scope,
+    )
+
+
+def run(**options: Any) -> RetentionResult:
+    arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
+    return run_retention(**{**arguments, **options})
+
+
+def list_days(room: Room) -> list[str]:
+    events = Event.objects.filter(room=room).order_by("stream_position")
+    return [event.content.get("body") for event in events]
+
+
+def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
+    kept = make_room(room.workspace, room.creator, "Kept")
+    short = make_room(room.workspace, room.creator, "Short")
+    for each in (room, kept, short):
+        for days in (50, 20, 5):
+            say(each, days)
+    set_policy(days=30)
+    set_policy(kept, days=None)
+    set_policy(short, days=10)
+    result = run()
+    assert list_days(room) == ["said 20", "said 5"]
+    assert list_days(kept) == ["said 50", "said 20", "said 5"]
+    assert list_days(short) == ["said 5"]
+    assert result.totals["deleted_events"] == 3
+    entries = AuditEntry.objects.filter(action="retention run")
+    assert {entry.subject_id: entry.details for entry in entries} == {
+        str(room.pk): {
+            "policy": "server",
+            "rule": "delete messages after 30 days, delete files after 30 days",
+            "deleted_events": 1,
+        },
+        str(short.pk): {
+            "policy": "room",
+            "rule": "delete messages after 10 days, delete files after 10 days",
+            "deleted_events": 2,
+        },
+    }
+    assert set(RetentionPolicy.objects.values_list("last_run_at", flat=True)) == {NOW}
+    (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
+    assert shown["days"] == 10
+    clear_retention(operator=HOST_OPERATOR, reason="", now=NOW, tenant="acme", room=str(short.pk))
+    (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
+    assert shown["scope"] == "server"
+
+
+def test_success_a_thread_keeps_its_root_and_increments_carry_it(room: Room) -> None:
+    """The bundle is valid: no event refers to one that is gone."""
+    root, gone = say(room, 50), say(room, 50)
+    reply = say(room, 5, reply_to_event_id=str(root.pk))
+    say(room, 4, "reaction", event_id=str(root.pk), emoji="👍")
+    say(room, 3, "redaction", event_id=str(gone.pk), reason="gone")
+    before = export_bundle(room)
+    set_policy(room)
+    run()
+    bundle = export_bundle(room)
+    with read_bundle(io.BytesIO(bundle.data), max_bytes=10**6):
+        pass
+    assert [(event["id"], event["content"]["body"]) for event in bundle.events] == [
+        (str(root.pk), ""),
+        (str(reply.pk), "said 5"),
+    ]
+    assert bundle.events[0]["redacted_at"]
+    assert len(before.events) == 5
+    # Once the reply is old too, both go.
+    run(now=NOW + timedelta(days=60))
+    assert not Event.objects.exists()
+
+
+def test_success_files_go_unless_another_room_has_them(room: Room) -> None:
+    other = make_room(room.workspace, room.creator, "Other")
+    own, shared = attach_media(room, b"own", "own.png"), attach_media(room, b"shared")
+    RoomMedia.objects.create(
+        tenant=room.tenant, room=other, media=shared, name="shared", created_at=NOW
+    )
+    for media in (own, shared):
+        say(room, 50, media_id=str(media.pk))
+    say(other, 50, media_id=str(shared.pk))
+    set_policy(room, days=None, media_days=30)
+    previewed = preview_retention(operator=HOST_OPERATOR, now=NOW)
+    assert default_storage.exists(own.storage_name)
+    result = run()
+    assert previewed.totals == result.totals
+    assert (result.totals["attachments"], result.totals["files"]) == (2, 1)
+    assert len(list_days(room)) == 2
+    assert list(Media.objects.all()) == [shared]
+    assert not default_storage.exists(own.storage_name)
+    assert default_storage.exists(shared.storage_name)
+    set_policy(days=30)
+    run()
+    assert not Media.objects.exists()
+    assert not default_storage.exists(shared.storage_name)
+
+
+def test_success_a_file_that_a_younger_event_uses_stays(room: Room) -> None:
+    media = attach_media(room, b"used")
+    for days in (50, 5):
+        say(room, days, media_id=str(media.pk))
+    set_policy(room)
+    run()
+    assert RoomMedia.objects.count() == 1
+
+
+def test_success_holds(room: Room) -> None:
+    bo = make_participant(room.tenant, "bo")
+    say(room, 50)
+    Event.objects.filter(pk=say(room, 50).pk).update(sender=bo)
+    set_policy()
+    add_hold(operator=HOST_OPERATOR, reason="court", now=NOW, participant=str(bo.pk))
+    run()
+    assert list(Event.objects.values_list("sender", flat=True)) == [bo.pk]
+    say(room, 50)
+    add_hold(operator=HOST_OPERATOR, reason="court", now=NOW, tenant="acme", room=str(room.pk))
+    result = run()
+    assert (result.on_hold, result.rooms) == (1, [])
+    assert Event.objects.count() == 2
+
+
+def test_success_a_hold_that_is_placed_during_a_run(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the room stays."""
+    monkeypatch.setattr("rooms.retention.removal.BATCH_SIZES", {"postgresql": 2, "sqlite": 2})
+    for _ in range(6):
+        say(room, 50)
+    set_policy()
+
+    def hold(done: int, total: int | None) -> None:
+        if done == 2:
+            add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, tenant="acme", room=str(room.pk))
+
+    result = run(progress=hold)
+    assert result.totals["deleted_events"] == 2
+    assert Event.objects.count() == 4
+
+
+def test_success_only_the_operators_tenants(room: Room) -> None:
+    lab = make_tenant("lab")
+    other = make_room(make_workspace(lab), make_participant(lab))
+    for each in (room, other):
+        say(each, 50)
+    set_policy()
+    run(tenant="acme")
+    assert (Event.objects.filter(room=room).count(), Event.objects.filter(room=other).count()) == (
+        0,
+        1,
+    )
+    assert RetentionPolicy.objects.get().last_run_at is None
+    with pytest.raises(InsufficientPermission):
+        run(operator=make_tenant_admin(room.tenant))
+
+
+def test_fail_running(room: Room) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with process_lock("retention"):
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    try:
+        with pytest.raises(RetentionRunning):
+            run()
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_fail_refused(room: Room) -> None:
+    say(room, 50)
+    set_policy()
+
+    def decline(question: str) -> None:
+        raise ConfirmationDeclined(question)
+
+    with pytest.raises(ConfirmationDeclined):
+        run(confirm=decline)
+    with pytest.raises(UsageError):
+        set_policy(days=0)
+    with pytest.raises(UsageError):
+        run(room="lobby")
+    Restoration.objects.create(number=1, backup="b", backup_at=NOW, restored_at=NOW)
+    with pytest.raises(ServerRestored):
+        run()
+    assert Event.objects.count() == 1
+
+
+def test_success_job_doctor_and_metrics(room: Room) -> None:
+    config = load({})
+    (finding,) = check_retention(config, NOW)
+    assert finding.state is State.PASS
+    set_policy()
+    say(room, 400)
+    later = NOW + timedelta(days=3)
+    (finding,) = check_retention(config, later)
+    assert finding.state is State.WARN
+    RetentionPolicy.objects.update(updated_at=NOW - timedelta(days=3))
+    assert run_job()["deleted_events"] == 1
+    (finding,) = check_retention(config, RetentionPolicy.objects.get().last_run_at or NOW)
+    assert finding.state is State.PASS
+    metrics = {metric.name: metric.samples for metric in collect_room_metrics(NOW)}
+    assert metrics["retention_events"] == [({}, 1)]
+    assert metrics["retention_last_run_timestamp_seconds"]
+
+
+def test_success_an_importer_is_not_the_author(room: Room) -> None:
+    """A redacted imported event still names its original sender."""
+    sender = {"display_name": "Ünal", "avatar_url": "", "fqid": "@unal:old.example"}
+    say(room, 50, _imported_sender=sender)
+    set_policy(room, content_only=True)
+    run()
+    event = Event.objects.get()
+    assert event.content == {"msgtype": "swp.text", "body": "", "_imported_sender": sender}
