@@ -272,6 +272,8 @@ ROWS: dict[VerbPath, Row] = {
         lambda sample: [str(sample.make_hold().pk), "--reason", "closed", "--no-input"],
         acts={"admin-hold-lift": ActRow(lambda sample: sample.make_hold(), REASON)},
     ),
+    ("admin", "erase-tenant"): Row(PLATFORM, lambda sample: sample.plan_erasure(), commits=True),
+    ("admin", "verify-certificate"): Row(LISTS, lambda sample: sample.write_certificate()),
     ("admin", "suspend-tenant"): Row(
         TENANT,
         lambda sample: [sample.tenant.slug, "--no-input"],

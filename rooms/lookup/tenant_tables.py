@@ -17,6 +17,7 @@ _TABLES = (
     TenantTable("rooms.Event", reason=_IN_BUNDLES),
     TenantTable("rooms.Media", reason=_IN_BUNDLES),
     TenantTable("rooms.RoomMedia", reason=_IN_BUNDLES),
+    TenantTable("rooms.RemovedFile", reason="about files that are no longer in the rooms"),
     TenantTable("rooms.StreamCounter", reason="follows from the positions of the events"),
     TenantTable("rooms.ImportIntent", reason="about an import in progress on this server"),
     TenantTable("rooms.RoomImport", reason="about bundles that were imported on this server"),

@@ -81,11 +81,11 @@ def _measure(database: Database, events: int, repeat: int) -> Rounds:
         time_scaiwave("room", "search-index", "--inline", environment=environment)
         for number in range(repeat):
             words = ("room", "delete", rooms[2 * number], "--tenant", TENANT, "--reason", "bench")
-            with _write_beside(environment) as wait:
+            with write_beside(environment) as wait:
                 flags = ("--archive", "--now", "--yes", "--quiet")
                 run = time_scaiwave(*words, *flags, environment=environment)
             runs.add(OURS, {**run, "wait": max(wait)})
-            with _write_beside(environment) as wait, connect(environment) as connection:
+            with write_beside(environment) as wait, connect(environment) as connection:
                 clock = Clock()
                 _delete(connection, rooms[2 * number + 1], is_sqlite=not database.server)
                 run = clock.read()
@@ -102,7 +102,7 @@ def _delete(connection: Any, room: str, *, is_sqlite: bool) -> None:
 
 
 @contextmanager
-def _write_beside(environment: dict[str, str]) -> Iterator[list[float]]:
+def write_beside(environment: dict[str, str]) -> Iterator[list[float]]:
     """Write another tenant's row until the block ends; yield the list of the seconds each took."""
     waits, ended = [0.0], threading.Event()
 
