@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from federation.errors import NoSigningKey
 from federation.keys.signing import own_keys
-from rooms.bundle.chain import open_chain_files
+from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.erasure.certificate import VerifiedIndex
 from rooms.erasure.places import STORES

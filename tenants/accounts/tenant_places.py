@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from scaiwave.core.mentions import ErasedTenant, TextPlace
 from scaiwave.extensions import TenantPlace
-from tenants.accounts.prune_sessions import delete_sessions_of
+from tenants.accounts.sessions import delete_sessions_of
 from tenants.models import AdminUser, DoctorRun, Notice, Participant, StoredOverview
 
 
