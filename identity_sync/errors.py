@@ -31,6 +31,13 @@ class SyncLocked(ConflictError):
     )
 
 
+class TenantErased(RefusedError):
+    """The only tenant of a sync was erased on this server. No changes were made."""
+
+    code = "SW_TENANT_ERASED"
+    fix = "Delete the tenant in ScaiKey. To have it again, create and link a tenant for it."
+
+
 class SyncNotUnlocked(ConflictError):
     """The session that has the lock of syncs could not be ended. No changes were made."""
 

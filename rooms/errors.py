@@ -397,6 +397,69 @@ class TenantDiffers(DomainError):
     fix = "Import the export again: `scaiwave admin import-tenant` writes what is missing."
 
 
+class TenantNotSuspended(RefusedError):
+    """A tenant is erased only some days after it was suspended manually."""
+
+    code = "SW_TENANT_NOT_SUSPENDED"
+    fix = "Suspend it, and wait SCAIWAVE_ERASE_AFTER_DAYS."
+
+
+class TenantInScaiKey(RefusedError):
+    """ScaiKey still has a tenant that is to be erased, so a sync would bring it back."""
+
+    code = "SW_TENANT_IN_SCAIKEY"
+    fix = "Delete it in ScaiKey and run `scaiwave sync`, or run `scaiwave admin unlink-tenant`."
+
+
+class TenantBusy(ConflictError):
+    """An import, a backfill or another erasure of the tenant is in progress or was interrupted."""
+
+    code = "SW_TENANT_BUSY"
+    fix = "Follow the advice of the error, then run the same command again."
+
+
+class TenantReferenced(RefusedError):
+    """Rows of other tenants refer to people or rooms of a tenant that is to be erased."""
+
+    code = "SW_TENANT_REFERENCED"
+    fix = "Nothing was changed. Remove its people from rooms of other tenants first."
+
+
+class TenantExportOutdated(RefusedError):
+    """The export of a tenant that is to be erased is not equal to the tenant as it is now."""
+
+    code = "SW_TENANT_EXPORT_OUTDATED"
+    fix = "Run `scaiwave admin export-tenant` with --incremental, then make the plan again."
+
+
+class ErasurePlanInvalid(RefusedError):
+    """The file is not a plan of this server for the erasure, or is older than 24 hours."""
+
+    code = "SW_ERASURE_PLAN_INVALID"
+    fix = "Nothing was changed. Make a new plan: `scaiwave admin erase-tenant` with --plan."
+
+
+class ErasurePlanChanged(ConflictError):
+    """The tenant is no longer as the plan of its erasure says."""
+
+    code = "SW_ERASURE_PLAN_CHANGED"
+    fix = "Nothing was changed. Make a new plan with --plan, and review it."
+
+
+class TenantRowsLeft(ConflictError):
+    """After the phases of an erasure, something of the tenant was found again."""
+
+    code = "SW_TENANT_ROWS_LEFT"
+    fix = "Stop what still writes it, then run the same command again; it continues."
+
+
+class CertificateInvalid(RefusedError):
+    """The file is not a certificate, or was not signed by a known server as it is."""
+
+    code = "SW_ERASURE_CERTIFICATE_INVALID"
+    fix = "Get the certificate again from the server that wrote it, unchanged."
+
+
 class SearchEmpty(UsageError):
     """The search contains no word."""
 

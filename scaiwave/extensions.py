@@ -7,6 +7,7 @@ protocol as its type. To extend a lower app, write the function in yours and add
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from scaiwave.config import Configuration
     from scaiwave.core.errors import NotRegistered
+    from scaiwave.core.mentions import ErasedTenant
     from scaiwave.core.operators import Operator
     from scaiwave.core.signatures import ServerSigner
 
@@ -114,12 +116,38 @@ class TenantTable:
 
     `model` is the label of its model, and `tenant` the look-up of a row's tenant ID. In an export
     of a tenant its rows are in `file`; without one, `reason` is where they are, or why not.
+    Rows of a table that `is_record` stay when the tenant is erased.
     """
 
     model: str
     file: str = ""
     reason: str = ""
     tenant: str = "tenant_id"
+    is_record: bool = False
+
+
+class TenantPlace(Protocol):
+    """Where there is something of a tenant that is in no row of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    def count(self, tenant: ErasedTenant, /) -> int: ...
+
+    def erase(self, tenant: ErasedTenant, /) -> None:
+        """Erase it, in short transactions; once more does no harm."""
+
+
+class TenantPlaceList(Protocol):
+    """The places of an app with something of a tenant beside its rows."""
+
+    def __call__(self) -> Sequence[TenantPlace]: ...
+
+
+class LockFactory(Protocol):
+    """Takes a lock until the end of the block, or raises the error that names who has it."""
+
+    def __call__(self) -> AbstractContextManager[None]: ...
 
 
 class TenantTableList(Protocol):
@@ -195,6 +223,12 @@ class VisibleTenantFinder(Protocol):
     """The tenants within an operator's scope."""
 
     def __call__(self, operator: Operator, /) -> QuerySet[Any]: ...
+
+
+class ErasingTenantFinder(Protocol):
+    """The IDs of tenants that are being erased."""
+
+    def __call__(self) -> QuerySet[Any, Any]: ...
 
 
 class TenantSlugFinder(Protocol):
@@ -315,9 +349,19 @@ TENANT_TABLES: Sequence[Extension[TenantTableList]] = (
 
 MESSAGE_COUNTER: Extension[MessageCounter] = Extension("rooms.people.erase_messages.count_messages")
 MESSAGE_ERASER: Extension[MessageEraser] = Extension("rooms.people.erase_messages.erase_messages")
+TENANT_PLACES: Sequence[Extension[TenantPlaceList]] = (
+    Extension("tenants.accounts.tenant_places.list_places"),
+    Extension("identity_sync.reports.tenant_tables.list_places"),
+    Extension("rooms.erasure.places.list_places"),
+    Extension("scaiwave.operations.jobs.tenant_places.list_places"),
+)
+SYNC_LOCK: Extension[LockFactory] = Extension("identity_sync.sync.lock.sync_lock")
 OPERATOR_SCOPE: Extension[ScopeFinder] = Extension("tenants.accounts.callers.find_scope")
 VISIBLE_TENANTS: Extension[VisibleTenantFinder] = Extension(
     "tenants.lookup.visibility.visible_tenants"
+)
+ERASING_TENANTS: Extension[ErasingTenantFinder] = Extension(
+    "tenants.lookup.visibility.erasing_tenants"
 )
 TENANT_SLUG: Extension[TenantSlugFinder] = Extension(
     "tenants.lookup.visibility.scaikey_tenant_slug"

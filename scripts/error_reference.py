@@ -43,7 +43,10 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Sync", ("SYNC_",)),
     (
         "Tenants, people and roles",
-        ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_", "HOLD_"),
+        (
+            *("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_"),
+            *("HOLD_", "ERASURE_"),
+        ),
     ),
     (
         "Rooms and search",

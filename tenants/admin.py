@@ -5,7 +5,7 @@ from tenants.accounts import sign_in_page
 from tenants.accounts import site as accounts
 from tenants.audit import site as audit
 from tenants.holds import site as holds
-from tenants.people.site import acts, directory, tenants
+from tenants.people.site import acts, directory, erasures, tenants
 from tenants.roles.site import acts as role_acts
 from tenants.roles.site import pages as roles
 from tenants.usage import site as usage
@@ -16,6 +16,7 @@ __all__ = [
     "acts",
     "audit",
     "directory",
+    "erasures",
     "holds",
     "role_acts",
     "roles",

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -20,8 +20,11 @@ from federation.keys.ed25519 import to_base64
 from federation.keys.lifecycle import generate_key, rotate_key
 from federation.models import KnownPeer, ServerKey
 from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, SyncRun
-from rooms.bundle.manifest.schema import WHOLE_ROOM
-from rooms.exports.export_room import export_room
+from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
+from rooms.erasure.certificate import STATEMENT, Certificate, sign_certificate
+from rooms.erasure.erase_tenant import plan_erasure
+from rooms.erasure.plan import ErasureOptions
+from rooms.exports.export_room import export_room, load_signer
 from rooms.models import (
     DeletedRoom,
     Event,
@@ -261,6 +264,29 @@ class SampleData:
     def make_policy_of_tenant(self) -> Tenant:
         row_factories.make_policy(self.room, of_tenant=True)
         return self.tenant
+
+    def plan_erasure(self) -> list[str]:
+        """Plan the erasure of the suspended tenant, and return the words that apply the plan."""
+        file, name = self.directory / "erasure.plan", self.suspended_tenant.slug
+        options = ErasureOptions(
+            None, 0, True, 2**20, lambda: datetime.now(UTC), null_progress_factory, "over"
+        )
+        plan_erasure(operator=get_host_operator(), tenant=name, options=options, file=file)
+        words = [name, "--apply", str(file), "--reason", "over", "--no-input"]
+        return [*words, "--certificate", str(self.directory / "erased.json")]
+
+    def write_certificate(self) -> list[str]:
+        file, now = self.directory / "certificate.json", format_timestamp(datetime.now(UTC))
+        key = str(self.tenant.pk)
+        signer = load_signer(datetime.now(UTC))
+        assert signer
+        certificate = Certificate(
+            "scaiwave-erasure-certificate", 1, "scaiwave", "chat", key, "root", "host",
+            now, now, "0" * 32, "0" * 64, "", None, 0, [], 0, key, 0, [], STATEMENT,
+            signer.key_id, "ed25519",
+        )  # fmt: skip
+        file.write_text(json.dumps(sign_certificate(certificate, signer)))
+        return [str(file)]
 
     def delete_room(self) -> DeletedRoom:
         Room.all_objects.filter(pk=self.archived_room.pk).update(

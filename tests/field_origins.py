@@ -142,6 +142,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         local="id tenant participant room_id reason placed_by placed_at lift_reason lifted_by "
         "lifted_at"
     ),
+    "tenants.TenantErasure": _declare(
+        local="id tenant_id scaikey_hash phase before export not_exported begun_at finished_at "
+        "certificate"
+    ),
     "tenants.Notice": _declare(
         local="id topic seen_at reported_at mark attempts attempted_at error"
     ),

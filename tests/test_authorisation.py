@@ -312,6 +312,8 @@ ROWS: dict[VerbPath, Row] = {
         TENANT,
         lambda sample: of_tenant("--room", str(sample.make_policy().pk), "--no-input")(sample),
     ),
+    ("admin", "erase-tenant"): Row(PLATFORM, lambda sample: sample.plan_erasure(), commits=True),
+    ("admin", "verify-certificate"): Row(LISTS, lambda sample: sample.write_certificate()),
     ("admin", "suspend-tenant"): Row(
         TENANT,
         lambda sample: [sample.tenant.slug, "--no-input"],

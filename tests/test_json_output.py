@@ -83,6 +83,7 @@ DESTRUCTIVE = {
     ("admin", "activate-restore"),
     ("admin", "prune"),
     ("admin", "unlink-tenant"),
+    ("admin", "erase-tenant"),
     ("admin", "federation", "key", "revoke"),
     ("admin", "federation", "peer", "forget"),
     ("role", "delete"),

@@ -12,7 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from identity_sync.errors import IncompleteListing, ListsUnreadable, UnusableRecords
+from identity_sync.errors import (
+    IncompleteListing,
+    ListsUnreadable,
+    TenantErased,
+    UnusableRecords,
+)
 from identity_sync.reasons import Reason
 from identity_sync.sync.scope import SyncScope
 from identity_sync.sync.staged_rows import number_rows
@@ -26,7 +31,8 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamError, UpstreamForbidden
 from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number, uuid_param
-from tenants.models import Partner, Tenant
+from tenants.models import Partner, Tenant, TenantErasure
+from tenants.models.erasure import hash_scaikey_id
 
 MAX_DETAIL_CHARS = 255
 """The longest cause that is stored."""
@@ -56,7 +62,8 @@ class FetchResult:
     once. `invalid_roles` are names of roles that can't be slugs, or look like a built-in role.
     `unreadable` has the errors of lists that can't be read, by kind and ScaiKey ID: the members of
     a group, the people or groups of a tenant, or the tenants of a partner. `read_in_parts` has the
-    errors of whole lists that were read in parts, by kind.
+    errors of whole lists that were read in parts, by kind. `erased` has the erasures of tenants
+    that were left out.
     """
 
     kinds: list[str] = field(default_factory=list)
@@ -67,12 +74,14 @@ class FetchResult:
     invalid_roles: list[str] = field(default_factory=list)
     unreadable: dict[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
     read_in_parts: dict[str, UpstreamError] = field(default_factory=dict)
+    erased: list[TenantErasure] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
         warnings = [
             f"ScaiKey's list of {COLLECTIONS[kind]} changed while it was read."
             for kind in self.inconsistent
         ]
+        warnings += [describe_erased(row) for row in self.erased]
         for kind, error in self.read_in_parts.items():
             owner = "partner" if kind == "tenants" else "tenant"
             cause = error.message.rstrip(".")
@@ -140,6 +149,7 @@ def stage_all(
             stage_collection(
                 client, kind, fetched=fetched, progress=progress, params=scope.params, parts=parts
             )
+    leave_out_erased(fetched, scope)
     with progress_factory("Group members") as progress:
         stage_members(
             client, fetched=fetched, progress=progress, max_unreadable_share=max_unreadable_share
@@ -157,6 +167,34 @@ def stage_scope(scope: SyncScope) -> None:
     elif scope.name == "PARTNER":
         tenants = tenants.filter(partner__scaikey_id=scope.partner_id)
     copy_rows("scope_tenants", ((uuid_param(pk),) for pk in tenants.values_list("pk", flat=True)))
+
+
+def leave_out_erased(fetched: FetchResult, scope: SyncScope) -> None:
+    """Leave out tenants that were erased here, with their people and groups.
+
+    One that was linked again since is not left out. Raises `TenantErased` if there is no other.
+    """
+    erased = {row.scaikey_hash: row for row in TenantErasure.objects.exclude(scaikey_hash="")}
+    if not erased:
+        return
+    linked = set(Tenant.objects.values_list("scaikey_tenant_id", flat=True))
+    staged = fetch_column("SELECT scaikey_id FROM stage_tenants")
+    for key in staged:
+        row = erased.get(hash_scaikey_id(key))
+        if row is None or (row.finished_at is not None and key in linked):
+            continue
+        if scope.tenant_only or scope.name == "TENANT":
+            raise TenantErased(describe_erased(row))
+        fetched.erased.append(row)
+        execute("DELETE FROM stage_tenants WHERE scaikey_id = %s", [key])
+        for kind in ("participants", "groups"):
+            execute(f"DELETE FROM stage_{kind} WHERE tenant_scaikey_id = %s", [key])
+
+
+def describe_erased(row: TenantErasure) -> str:
+    """Name no tenant: nothing of it is to be stored again."""
+    ended = f"was erased on {row.finished_at:%Y-%m-%d}" if row.finished_at else "is being erased"
+    return f"ScaiKey still has a tenant that {ended} (erasure {row.pk}). It is left out."
 
 
 def fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:

@@ -21,6 +21,7 @@ from identity_sync.sync.fetch import (
     COLLECTIONS,
     FetchResult,
     fetch_own_partner,
+    leave_out_erased,
     restage_records,
     stage_members,
     stage_records,
@@ -81,6 +82,7 @@ def stage_targets(
         stage_records(kind, records.values())
         if kind != "partners" or scope.name == "GLOBAL":
             fetched.kinds.append(kind)
+    leave_out_erased(fetched, scope)
     positions = {target: position for position, target in enumerate(targets.named)}
     looked_up = ((kind, key) for kind, keys in reader.looked_up.items() for key in keys)
     copy_rows("targets", ((*target, positions.get(target)) for target in looked_up))

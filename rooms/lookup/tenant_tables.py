@@ -18,6 +18,7 @@ _TABLES = (
     TenantTable("rooms.Media", reason=_IN_BUNDLES),
     TenantTable("rooms.RoomMedia", reason=_IN_BUNDLES),
     TenantTable("rooms.RetentionPolicy", reason="of this server: set it again on the new one"),
+    TenantTable("rooms.RemovedFile", reason="about files that are no longer in the rooms"),
     TenantTable("rooms.StreamCounter", reason="follows from the positions of the events"),
     TenantTable("rooms.ImportIntent", reason="about an import in progress on this server"),
     TenantTable("rooms.RoomImport", reason="about bundles that were imported on this server"),

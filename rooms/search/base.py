@@ -77,6 +77,12 @@ class SearchIndex(Protocol):
     def remove_orphans(self, tenant_id: UUID) -> int:
         """Remove documents of deleted events; return how many."""
 
+    def count_objects(self, tenant_id: UUID) -> int:
+        """Return how many documents of a tenant a search server has."""
+
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        """Remove a tenant from the search server, with all documents."""
+
     def search(
         self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:

@@ -54,6 +54,12 @@ class DatabaseIndex:
     def remove_orphans(self, tenant_id: UUID) -> int:
         return documents.delete_orphans(tenant_id)
 
+    def count_objects(self, tenant_id: UUID) -> int:
+        return 0
+
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        """There is no search server."""
+
     def search(
         self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:

@@ -101,6 +101,15 @@ class WeaviateIndex:
             removed += self._remove(tenant_id, event_ids)
         return removed
 
+    def count_objects(self, tenant_id: UUID) -> int:
+        is_known = tenant_id.hex in self._get_tenants()
+        return self._client.count(tenant_id.hex) if is_known else 0
+
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        if tenant_id.hex in self._get_tenants():
+            self._client.remove_tenant(tenant_id.hex)
+            self._get_tenants().discard(tenant_id.hex)
+
     def search(
         self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:

@@ -169,6 +169,10 @@ class WeaviateClient:
             if name not in self.list_tenants():  # Another process may have created it.
                 raise
 
+    def remove_tenant(self, name: str) -> None:
+        """Delete a tenant with its objects (Weaviate docs, api/rest, schema.tenants.delete)."""
+        self._request("DELETE", f"{SCHEMA}/{self.class_name}/tenants", [name])
+
     def upsert(self, tenant: str, objects: Sequence[WeaviateObject]) -> None:
         """Store objects, and replace those with the same ids.
 

@@ -218,6 +218,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_ERASE_AFTER_DAYS",
+        "Days of suspension after which a tenant can be erased.",
+        "7",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_PURGE_AFTER_DAYS",
         "Days after which the personal data of people removed from ScaiKey is erased every night; "
         "0: never.",

@@ -167,11 +167,13 @@ class VisibleTenants:
 class RowScope:
     """How an operator's scope selects the rows of a model. Without `select` it selects none.
 
-    `roles` may see the model at all.
+    `roles` may see the model at all. `path` leads to the tenant. Rows of one that is being
+    erased are never shown.
     """
 
     select: Selector | None = None
     roles: frozenset[OperatorRole] = frozenset(ROLES)
+    path: str = ""
 
     def is_for(self, operator: Operator) -> bool:
         if operator.sees_everything:
@@ -189,7 +191,7 @@ def by_tenant(path: str = "tenant") -> RowScope:
     def select(rows: QuerySet[Any], tenants: VisibleTenants) -> QuerySet[Any]:
         return rows.filter(**{f"{path}__in": tenants.select_keys()})
 
-    return RowScope(select)
+    return RowScope(select, path=path)
 
 
 def by_tenant_text(field: str) -> RowScope:
@@ -218,6 +220,8 @@ def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> Qu
     operator = find_limited_operator(request)
     if operator is None:
         has_role = not is_scaikey_session(request) or find_scaikey_operator(request) is not None
+        if has_role and scope.path:
+            return rows.exclude(**{f"{scope.path}__in": extensions.ERASING_TENANTS.load()()})
         return rows if has_role else rows.none()
     if scope.select is None or not scope.is_for(operator):
         return rows.none()

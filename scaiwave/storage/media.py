@@ -7,8 +7,9 @@ again does no harm.
 from __future__ import annotations
 
 import secrets
+import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +71,12 @@ class MediaStore(Protocol):
     def erase(self, name: str) -> None:
         """Delete a file, which need not exist, with all its versions. Raises `MediaVersioned`."""
 
+    def count_below(self, prefix: str) -> int:
+        """Count the files whose names begin so, with their versions and drafts."""
+
+    def erase_below(self, prefix: str) -> None:
+        """Delete them. Raises `MediaVersioned`."""
+
 
 class AtomicFileSystemStorage(FileSystemStorage):
     """Files that are complete or do not exist: written as a draft, synced, then renamed.
@@ -102,6 +109,18 @@ class AtomicFileSystemStorage(FileSystemStorage):
 
     def erase(self, name: str) -> None:
         self.delete(name)
+
+    def count_below(self, prefix: str) -> int:
+        return sum(1 for _ in self._iter_below(prefix))
+
+    def erase_below(self, prefix: str) -> None:
+        for path in self._iter_below(prefix):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path(prefix), ignore_errors=True)
+
+    def _iter_below(self, prefix: str) -> Iterator[Path]:
+        yield from (path for path in Path(self.path(prefix)).rglob("*") if path.is_file())
+        yield from self._drafts.glob(f"{_draft_stem(prefix)}*")
 
     @property
     def _drafts(self) -> Path:

@@ -130,6 +130,19 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
                 if version.object_key == key:
                     version.delete()
 
+    def count_below(self, prefix: str) -> int:
+        return sum(1 for _ in self._iter_below(prefix)) + len(self._list_uploads(prefix))
+
+    def erase_below(self, prefix: str) -> None:
+        with _translate_refusals():
+            for each in self._iter_below(prefix):
+                each.delete()
+        self._abort(self._list_uploads(prefix))
+
+    def _iter_below(self, prefix: str) -> Iterator[Any]:
+        rows = self.bucket.object_versions if self._has_versions() else self.bucket.objects
+        yield from rows.filter(Prefix=prefix)
+
     def _has_versions(self) -> bool:
         """Ask each time: versioning may be turned on while this process runs."""
         client = self.connection.meta.client
@@ -138,19 +151,25 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
 
     def remove_drafts(self, names: Collection[str]) -> None:
         """Discard the uploaded parts of these files, which no process may be uploading."""
-        client, keys = self.connection.meta.client, set(map(self._normalize_name, names))
+        keys = set(map(self._normalize_name, names))
+        uploads = self._list_uploads(posixpath.commonpath(keys))
+        self._abort([upload for upload in uploads if upload["Key"] in keys])
+
+    def _list_uploads(self, prefix: str) -> list[Any]:
+        client = self.connection.meta.client
         pages = client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self.bucket_name, Prefix=posixpath.commonpath(keys)
+            Bucket=self.bucket_name, Prefix=prefix
         )
         try:
-            uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+            return [upload for page in pages for upload in page.get("Uploads", ())]
         except client.exceptions.NoSuchUpload:
-            return  # rclone answers this if there are none
+            return []  # rclone answers this if there are none
+
+    def _abort(self, uploads: list[Any]) -> None:
         for upload in uploads:
-            if upload["Key"] in keys:
-                client.abort_multipart_upload(
-                    Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+            self.connection.meta.client.abort_multipart_upload(
+                Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _measure(database: Database, events: int, repeat: int) -> Rounds:
 
 
 def _run_command(environment: dict[str, str], *words: str) -> Run:
-    with _write_beside(environment) as wait:
+    with write_beside(environment) as wait:
         run = time_scaiwave(*words, environment=environment)
     return {**run, "wait": max(wait)}
 
@@ -115,7 +115,7 @@ def _run_command(environment: dict[str, str], *words: str) -> Run:
 def _run_statements(environment: dict[str, str], statements: Sequence[str], room: str) -> Run:
     is_sqlite = "SCAIWAVE_DB_URL" not in environment
     key = room.replace("-", "") if is_sqlite else room
-    with _write_beside(environment) as wait, connect(environment) as connection:
+    with write_beside(environment) as wait, connect(environment) as connection:
         clock = Clock()
         connection.execute("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
         for sql in statements:
@@ -126,7 +126,7 @@ def _run_statements(environment: dict[str, str], statements: Sequence[str], room
 
 
 @contextmanager
-def _write_beside(environment: dict[str, str]) -> Iterator[list[float]]:
+def write_beside(environment: dict[str, str]) -> Iterator[list[float]]:
     """Write another tenant's row until the block ends; yield the list of the seconds each took."""
     waits, ended = [0.0], threading.Event()
 

@@ -13,11 +13,14 @@ _TABLES = (
     TenantTable("tenants.GroupMembership", "group-members"),
     TenantTable("tenants.Role", "roles"),
     TenantTable("tenants.RoleGrant", "grants"),
+    TenantTable("tenants.Hold", reason="about deletions on this server"),
     TenantTable("tenants.TokenUsage", reason="fetched again from ScaiGrid"),
     TenantTable(
         "tenants.AuditEntry",
         reason="in audit.jsonl, with the seals; it stays a record of the server that wrote it",
+        is_record=True,
     ),
+    TenantTable("tenants.TenantErasure", reason="about this server", is_record=True),
 )
 
 

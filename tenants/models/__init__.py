@@ -15,6 +15,7 @@ from tenants.models.directory import (
     active_q,
 )
 from tenants.models.doctor import DoctorRun
+from tenants.models.erasure import ErasurePhase, TenantErasure
 from tenants.models.holds import Hold
 from tenants.models.notices import Notice
 from tenants.models.overview import DailyFigures, StoredOverview
@@ -32,6 +33,7 @@ __all__ = [
     "Counter",
     "DailyFigures",
     "DoctorRun",
+    "ErasurePhase",
     "Group",
     "GroupMembership",
     "Hold",
@@ -45,6 +47,7 @@ __all__ = [
     "RoleSource",
     "StoredOverview",
     "Tenant",
+    "TenantErasure",
     "TokenUsage",
     "active_q",
 ]

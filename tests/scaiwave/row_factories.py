@@ -60,6 +60,7 @@ from tenants.models import (
     RoleGrant,
     StoredOverview,
     Tenant,
+    TenantErasure,
     TokenUsage,
 )
 
@@ -145,6 +146,7 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
         tenant=tenant, role=role, participant=anna, granted_by="root", created_at=NOW
     )
     make_hold(tenant, participant=anna)
+    TenantErasure.objects.create(tenant_id=new_id(), begun_at=NOW, finished_at=NOW)
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
     )

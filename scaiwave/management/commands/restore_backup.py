@@ -58,7 +58,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=self.dry_run,
         )
-        for warning in result.backup.iter_warnings():
+        for warning in (*result.backup.iter_warnings(), *result.warnings):
             self.output.warn(warning)
         self.print_result(result.document())
         if not self.output.as_json:

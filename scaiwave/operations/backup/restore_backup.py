@@ -6,12 +6,14 @@ the same transaction on PostgreSQL, and before the file gets its name with SQLit
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from django.core.files.base import File
@@ -57,12 +59,24 @@ _MARK_MIGRATION = "tenants.0018_restoration"
 
 @dataclass(frozen=True)
 class RestoreBackupResult:
-    """`health` is None in a dry run. `attachments` is how many were copied, None for no copy."""
+    """`health` is None in a dry run. `attachments` is how many were copied, None for no copy.
+
+    `erased_since` are certificates in the home directory of tenants that the backup may contain.
+    """
 
     backup: Backup
     database: str
     attachments: int | None
     health: HealthReport | None
+    erased_since: Sequence[str] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        return [
+            "A tenant was erased after this backup. To erase it again, after the activation run "
+            f"`scaiwave admin erase-tenant --again {quote(file)} --certificate <file>`."
+            for file in self.erased_since
+        ]
 
     @property
     def sentence(self) -> str:
@@ -91,6 +105,7 @@ class RestoreBackupResult:
             "attachments_copied": self.attachments,
             "is_activated": False,
             "changed": True,
+            "erased_since": list(self.erased_since),
             **(self.health.document() if self.health else {"healthy": None, "checks": []}),
         }
 
@@ -123,8 +138,9 @@ def restore_backup(
     require_empty(database)
     damaged = check_files(directory, manifest, progress_factory, tolerates=ATTACHMENTS)
     backup, name = Backup(directory, manifest), str(database["NAME"])
+    erased_since = _find_erased_since(config.home / "erasures", manifest.created_at)
     if dry_run:
-        return RestoreBackupResult(backup, name, None, None)
+        return RestoreBackupResult(backup, name, None, None, erased_since)
     copied = None
     if attachments is not None:
         names = [name for name in manifest.files if name not in damaged]
@@ -143,7 +159,16 @@ def restore_backup(
         *run_local_checks(target, now),
         failed(check, seals.error) if seals.error else passed(check, seals.sentence),
     ]
-    return RestoreBackupResult(backup, name, copied, HealthReport(findings))
+    return RestoreBackupResult(backup, name, copied, HealthReport(findings), erased_since)
+
+
+def _find_erased_since(directory: Path, backup_at: datetime) -> list[str]:
+    """Return the certificates that this host has of tenants that were erased after the backup."""
+    return [
+        str(file)
+        for file in sorted(directory.glob("*.json"))
+        if datetime.fromisoformat(json.loads(file.read_bytes())["finished_at"]) > backup_at
+    ]
 
 
 def _require_owner(config: Configuration) -> None:

@@ -31,6 +31,7 @@ HOST_CHECKS = (
 """Whether the others can run depends on these."""
 CHECKS: Sequence[Check] = (
     Check("retention", tenants.check_retention),
+    Check("erasures", tenants.check_erasures),
     Check("audit", tenants.check_audit),
     Check("audit_seals", check_audit_seals),
     Check("super_admin", tenants.check_super_admin),

@@ -13,7 +13,7 @@ from scaiwave.operations.prune import count_overdue
 from scaiwave.web.scaikey_sign_in import is_sign_in_registered
 from tenants.audit.triggers import missing_triggers
 from tenants.errors import AuditTriggersMissing
-from tenants.models import Role
+from tenants.models import Role, TenantErasure
 from tenants.people.queries.tenants import PERCENTS, find_near_limits
 from tenants.roles.queries.roles import SUPER_ADMIN
 from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
@@ -107,6 +107,21 @@ def check_limits(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield warned("limits", counts, "`scaiwave admin list-tenants --near-limit` lists them.")
     else:
         yield passed("limits", f"All tenants are within their limits. {counts}")
+
+
+def check_erasures(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Warn of tenants whose erasure was interrupted. Nothing else finds them any longer."""
+    rows = list(TenantErasure.objects.filter(finished_at=None).order_by("begun_at"))
+    for row in rows:
+        yield warned(
+            "erasures",
+            f"The erasure of tenant {row.tenant_id} of {row.begun_at:%Y-%m-%d %H:%M} UTC has not "
+            f"ended. It is in the phase {row.phase}.",
+            f"Continue: `scaiwave admin erase-tenant {quote(str(row.tenant_id))} "
+            "--certificate <file>`.",
+        )
+    if not rows:
+        yield passed("erasures", "No erasure of a tenant is unfinished.")
 
 
 def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:

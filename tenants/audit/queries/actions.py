@@ -15,6 +15,7 @@ _OF_COMMANDS = (
     "create-workspace",
     "disable-administrator",
     "enable-administrator",
+    "erase-tenant",
     "export-env",
     "export-room",
     "export-tenant",

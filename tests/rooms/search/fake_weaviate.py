@@ -73,6 +73,9 @@ class FakeWeaviate:
                 if name not in self.classes:
                     return _build_error(f'class "{name}" not found')
                 return make_response([{"name": name} for name in self.tenants])
+            case "DELETE", [name, "tenants"]:
+                for tenant in body:
+                    del self.tenants[tenant]
             case "POST", []:
                 existing, self.classes[body["class"]] = self.classes.get(body["class"]), body
                 if existing or self.has_competitor:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from rooms.erasure.places import STORES
 from rooms.lifecycle.delete_room import delete_room
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
@@ -24,6 +25,7 @@ from scaiwave.core.errors import (
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
+from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.sandbox import Sandbox
 from tests.rooms.search.factories import (
     NOW,
@@ -73,6 +75,19 @@ def configure(sandbox: Sandbox, url: str, **variables: str) -> Configuration:
     config = make_config(sandbox, **values)
     settings.CONFIG = config
     return config
+
+
+def test_success_a_tenant_is_removed_with_its_objects(server: FakeWeaviate) -> None:
+    room = make_lobby()
+    make_message(room, "launch on friday")
+    backfill()
+    subject = ErasedTenant(room.tenant_id, Mentions(()))
+    store = STORES[0]
+    assert (store.name, store.count(subject)) == ("search server", 1)
+    server.tenants["other"] = {}
+    for _ in range(2):
+        store.erase(subject)
+        assert (store.count(subject), list(server.tenants)) == (0, ["other"])
 
 
 def test_success_messages_are_objects_with_vectors(server: FakeWeaviate) -> None:

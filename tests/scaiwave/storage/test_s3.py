@@ -49,6 +49,27 @@ def test_success_saved_and_read(files: S3MediaStorage, content: bytes) -> None:
     assert not files.exists(NAME)
 
 
+def test_success_everything_below_a_name_erased(
+    files: S3MediaStorage, request: pytest.FixtureRequest
+) -> None:
+    """With the versions of a bucket that keeps them, and the parts of unfinished uploads."""
+    client, versions = files.connection.meta.client, 1
+    if "seaweedfs" in request.node.name:
+        client.put_bucket_versioning(
+            Bucket=files.bucket_name, VersioningConfiguration={"Status": "Enabled"}
+        )
+        versions = 3  # Two, and the mark of the deletion.
+    for name in (NAME, NAME, "tenant/1/4567", "tenant/12/0123"):
+        files.save(name, ContentFile(b"bytes"))
+    files.delete(NAME)
+    client.create_multipart_upload(Bucket=files.bucket_name, Key="tenant/1/89ab")
+    uploads = len(files._list_uploads("tenant/1/"))
+    assert files.count_below("tenant/1/") == versions + (versions == 3) + uploads
+    files.erase_below("tenant/1/")
+    assert files.count_below("tenant/1/") == 0
+    assert files.exists("tenant/12/0123")
+
+
 def test_fail_no_file(files: S3MediaStorage) -> None:
     for read in (files.size, files.open):
         with pytest.raises(FileNotFoundError):

@@ -8,16 +8,19 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pytest_django import Settings
 from redis import Redis
 
 from scaiwave.cli.verbs import VerbPath
+from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.maintenance import fail_job
 from scaiwave.operations.jobs.manage import clear_jobs, delete_job, retry_job
 from scaiwave.operations.jobs.queries import list_jobs, show_job
+from scaiwave.operations.jobs.tenant_places import list_places
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import (
     JobKilled,
@@ -69,6 +72,20 @@ def get_states() -> dict[str, str]:
 
 def confirm(question: str) -> None:
     assert question.startswith("This deletes ")
+
+
+def test_success_jobs_that_mention_an_erased_tenant(redis: Redis) -> None:
+    tenant, (place,) = (
+        ErasedTenant(UUID(int=1), Mentions([str(UUID(int=1)), "acme"])),
+        list_places(),
+    )
+    plant_failed(redis, "failed", ("identity_sync.jobs.run_requested_sync", str(UUID(int=1))))
+    plant_call(redis, "waiting", *REQUESTED_SYNC)
+    plant_call(redis, "other", "identity_sync.jobs.run_requested_sync", str(UUID(int=2)))
+    plant_call(redis, "sync", SYNC)
+    assert place.count(tenant) == 2
+    place.erase(tenant)
+    assert (place.count(tenant), set(get_states())) == (0, {"other", "sync"})
 
 
 def test_success_list_and_show(redis: Redis, run_jobs: Run) -> None:

@@ -1,0 +1,169 @@
+"""The signed proof that a tenant was erased, with the counts before and after."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import rfc8785
+from msgspec import Meta, Struct
+
+from federation.errors import SignatureRefused
+from federation.keys import signing
+from federation.keys.signing import VerifyingKey
+from rooms.bundle import strict_json
+from rooms.bundle.format import SIGNATURE_ALGORITHM
+from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
+from rooms.bundle.strict_json import StrictJSONError
+from rooms.errors import CertificateInvalid
+from rooms.imports.verify_bundle import load_keys
+from scaiwave.core.errors import UsageError
+from scaiwave.core.msgspec_decoders import register_structs
+from scaiwave.core.operators import Operator
+
+_MAX_BYTES = 1024 * 1024
+STATEMENT = (
+    "The commands of this server deleted the tenant, and then counted nothing of it in the places "
+    "that `counts` lists. This can't prove that no one kept a copy."
+)
+
+
+class VerifiedIndex(Struct, frozen=True):
+    """The export that was equal to the database when the erasure began."""
+
+    index_sha256: Sha256
+    sequence: Count
+    snapshot_at: Timestamp
+    key_id: str
+
+
+class PlaceCounts(Struct, frozen=True):
+    place: str
+    before: Count
+    after: Count
+
+
+class Remainder(Struct, frozen=True):
+    """Data that is not erased. `gone_by` is empty if it stays, or if the day is not known."""
+
+    what: str
+    gone_by: str = ""
+
+
+class Certificate(Struct, frozen=True):
+    """`tenant_sha256` is of the salt and the ID of the tenant, `scaikey_sha256` of its ScaiKey ID.
+
+    `last_seal` is the last seal of the audit log at the end: the next ones cover the entries.
+    """
+
+    format: Literal["scaiwave-erasure-certificate"]
+    version: Literal[1]
+    generator: Name
+    server_name: Name
+    id: Id
+    operator: str
+    operator_role: str
+    begun_at: Timestamp
+    finished_at: Timestamp
+    salt: Annotated[str, Meta(min_length=32, max_length=64)]
+    tenant_sha256: Sha256
+    scaikey_sha256: str
+    export: VerifiedIndex | None
+    rooms_not_exported: Count
+    counts: list[PlaceCounts]
+    holds: Literal[0]
+    audit_entry: Id
+    last_seal: Count
+    not_erased: list[Remainder]
+    statement: str
+    key_id: str
+    algorithm: str
+    again: str = ""
+    signature: str = ""
+
+    def is_of(self, tenant_id: str) -> bool:
+        """Whether this is the ID of the tenant, or its ScaiKey ID."""
+        hashes = {self.tenant_sha256, self.scaikey_sha256}
+        return hash_salted(self.salt, tenant_id) in hashes
+
+
+register_structs(Certificate)
+
+
+def hash_salted(salt: str, text: str) -> str:
+    return hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()
+
+
+def list_remainders(backups_gone_by: date | None) -> list[Remainder]:
+    return [
+        Remainder("audit entries of this server, which name the tenant"),
+        Remainder("backups made before", backups_gone_by.isoformat() if backups_gone_by else ""),
+        Remainder("exports, bundles, plan files and logs that people or hosts have kept"),
+        Remainder("copies on other servers, and messages of its people in rooms of other tenants"),
+        Remainder("names of its people where they acted as operators for other tenants"),
+        Remainder("free pages, the WAL and snapshots of the database until VACUUM"),
+    ]
+
+
+def sign_certificate(certificate: Certificate, signer: Any) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(certificate)
+    del document["signature"]
+    document["signature"] = base64.b64encode(signer.sign(rfc8785.dumps(document))).decode()
+    return document
+
+
+def verify_certificate(
+    *,
+    operator: Operator | None,
+    file: Path,
+    key: str | None = None,
+    descriptor: Path | None = None,
+    tenant_id: str = "",
+) -> Certificate:
+    """Return a certificate with a valid signature, by which nothing is left.
+
+    Without an operator, no database is needed. Raises `CertificateInvalid`, `InvalidKey`,
+    `InvalidDescriptor` and `UsageError`.
+    """
+    certificate = read_certificate(file, load_keys(operator, key, descriptor))
+    if tenant_id and not certificate.is_of(tenant_id):
+        raise CertificateInvalid(f"{file} is about another tenant, not {tenant_id}.")
+    return certificate
+
+
+def read_certificate(file: Path, keys: Mapping[str, VerifyingKey]) -> Certificate:
+    """Raises `CertificateInvalid` and `UsageError`."""
+    try:
+        with file.open("rb") as opened:
+            document = strict_json.loads(opened.read(_MAX_BYTES))
+        certificate = msgspec.convert(document, Certificate)
+        del document["signature"]
+        message = rfc8785.dumps(document)
+        raw = base64.b64decode(certificate.signature, validate=True)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror}.") from None
+    except (
+        StrictJSONError, msgspec.ValidationError, rfc8785.CanonicalizationError, binascii.Error,
+    ) as error:  # fmt: skip
+        raise CertificateInvalid(f"{file} is not a certificate: {error}.") from None
+    known = keys.get(certificate.key_id)
+    if certificate.algorithm != SIGNATURE_ALGORITHM or known is None:
+        raise CertificateInvalid(
+            f"{file} claims to be signed by {certificate.server_name} with key "
+            f"{certificate.key_id}, which is not known here.",
+            fix="Pass the server's key with --key, or its descriptor with --descriptor.",
+        )
+    try:
+        finished_at = datetime.fromisoformat(certificate.finished_at)
+        signing.verify(message, raw, key=known, signed_at=finished_at)
+    except SignatureRefused as error:
+        raise CertificateInvalid(f"The signature of {file} is not valid. {error.message}") from None
+    if left := [each.place for each in certificate.counts if each.after]:
+        raise CertificateInvalid(f"By {file} something is left: {', '.join(left)}.")
+    return certificate

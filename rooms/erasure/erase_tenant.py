@@ -1,0 +1,457 @@
+"""Erase a tenant by a plan, in phases, and prove it.
+
+From the first phase on no command and no page finds the tenant. Each phase continues where an
+earlier call has ended, in short transactions in which no hold may be placed. What follows the last
+phase is one transaction: every count again, the row of the tenant, and the certificate.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
+
+from federation.errors import NoSigningKey
+from rooms.bundle.format import SIGNATURE_ALGORITHM
+from rooms.bundle.manifest.schema import format_timestamp
+from rooms.erasure.certificate import (
+    STATEMENT,
+    Certificate,
+    PlaceCounts,
+    VerifiedIndex,
+    hash_salted,
+    list_remainders,
+    read_certificate,
+    sign_certificate,
+)
+from rooms.erasure.places import SEARCH_SERVER, STORES
+from rooms.erasure.plan import (
+    Counts,
+    ErasureOptions,
+    build_plan,
+    count_all,
+    describe_tenant,
+    iter_tables,
+    list_places,
+    read_plan,
+    require_fresh,
+    require_idle,
+    require_no_hold,
+    write_plan,
+)
+from rooms.errors import ErasurePlanChanged, ErasurePlanInvalid, TenantBusy, TenantRowsLeft
+from rooms.exports.export_room import load_signer
+from rooms.imports.verify_bundle import load_keys
+from rooms.lifecycle.purge_room import PAUSE_SECONDS, purge_room
+from rooms.models import Room, SearchDocument
+from rooms.search import documents
+from rooms.search.schema import forget_deleted_words
+from scaiwave import __version__
+from scaiwave.console.text import pluralize
+from scaiwave.core.change import ChangeResult
+from scaiwave.core.errors import UsageError
+from scaiwave.core.files import make_directories, replace_file, translate_write_errors
+from scaiwave.core.locks import process_lock
+from scaiwave.core.mentions import ErasedTenant
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.extensions import SYNC_LOCK
+from scaiwave.storage.media import MediaStore
+from tenants.audit.record import record_audit
+from tenants.errors import TenantNotFound
+from tenants.holds.queries import block_new_holds
+from tenants.lookup.resolve import parse_uuid, resolve_tenant
+from tenants.lookup.restoration import require_activated
+from tenants.lookup.serializers import Row, get_server_name
+from tenants.lookup.validators import validate_reason, validate_required_reason
+from tenants.models import (
+    AuditEntry,
+    AuditSeal,
+    ErasurePhase,
+    Participant,
+    Tenant,
+    TenantErasure,
+)
+from tenants.models.erasure import hash_scaikey_id
+
+ROWS_PER_BATCH = 500
+ACTION = "erase-tenant"
+_TENANT = Tenant._meta.label
+
+
+@dataclass(frozen=True)
+class ErasureResult(ChangeResult):
+    """The counts by place, before the erasure or for its plan. Without a certificate nothing was
+    erased."""
+
+    tenant: str
+    erasure_id: UUID
+    before: Counts
+    certificate: dict[str, Any] | None = None
+    changed: bool = False
+
+    @property
+    def rows(self) -> list[Row]:
+        after = None if self.certificate is None else 0
+        found = sorted((place, count) for place, count in self.before.items() if count)
+        return [{"place": place, "before": count, "after": after} for place, count in found]
+
+    @property
+    def sentence(self) -> str:
+        total = pluralize(sum(self.before.values()), "row or file", "rows and files")
+        if self.certificate is None:
+            return f"Would erase tenant {self.tenant}: {total}. No changes were made."
+        if not self.changed:
+            return f"Tenant {self.tenant} is already erased; nothing changed."
+        return f"Tenant {self.tenant} erased: {total}. Nothing of it was found afterwards."
+
+    def document(self) -> Row:
+        return {
+            "tenant": self.tenant,
+            "erasure": self.erasure_id,
+            "counts": self.rows,
+            "certificate": self.certificate,
+            "changed": self.changed or self.certificate is None,
+        }
+
+
+def plan_erasure(
+    *,
+    operator: Operator,
+    tenant: str,
+    options: ErasureOptions,
+    file: Path,
+    dry_run: bool = False,
+) -> ErasureResult:
+    """Write a plan with the counts of everything that would be erased; nothing else changes.
+
+    Raises `TenantNotSuspended`, `TenantInScaiKey`, `OnHold`, `TenantBusy`, `TenantReferenced`,
+    `TenantExportOutdated`, `NoSigningKey`, `SyncLocked`, `TenantNotFound`, and what reading the
+    export raises.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    (validate_required_reason if options.at_once else validate_reason)(options.reason)
+    plan = build_plan(resolve_tenant(operator, tenant), options)
+    if not dry_run:
+        write_plan(file, plan)
+    return ErasureResult(plan.slug, plan.id, plan.counts)
+
+
+def erase_tenant(
+    *,
+    operator: Operator,
+    tenant: str,
+    file: Path | None,
+    options: ErasureOptions,
+    confirm: Callable[[str, str], None],
+    dry_run: bool = False,
+) -> ErasureResult:
+    """Erase by a plan, if nothing has changed since; without a plan, continue an erasure.
+
+    `confirm` gets the effect and the slug, and raises unless the operator agrees. Once more with
+    the same plan, the certificate is written again. Raises `ErasurePlanInvalid`,
+    `ErasurePlanChanged`, `TenantRowsLeft`, `MediaVersioned`, and what `plan_erasure` raises.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    require_activated()
+    _require_directory(options.certificate)
+    if file is None:
+        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run()
+    plan = read_plan(file)
+    if tenant not in (plan.slug, str(plan.tenant_id)):
+        raise ErasurePlanInvalid(f"{file} is the plan of tenant {plan.slug}, not of {tenant}.")
+    if begun := TenantErasure.objects.filter(pk=plan.id).first():
+        return _Erasure(operator, begun, plan.slug, options).run()
+    require_fresh(plan, file, options.clock())
+    validate_required_reason(options.reason)
+    found = resolve_tenant(operator, str(plan.tenant_id))
+    directory = Path(plan.directory) if plan.directory else None
+    as_planned = replace(
+        options, directory=directory, not_exported=plan.not_exported, at_once=plan.at_once
+    )
+    checked = build_plan(found, as_planned)
+    if difference := plan.find_difference(checked):
+        raise ErasurePlanChanged(f"Tenant {plan.slug} is not as planned: {difference}.")
+    if dry_run:
+        return ErasureResult(plan.slug, plan.id, checked.counts)
+    _confirm(confirm, plan.slug, plan.counts, has_export=plan.export is not None)
+    export = msgspec.to_builtins(plan.export) if plan.export else None
+    row = TenantErasure(id=plan.id, export=export, not_exported=plan.not_exported)
+    erasure = _Erasure(operator, row, plan.slug, options)
+    erasure.begin(found, plan.counts, options.reason)
+    return erasure.run()
+
+
+def erase_again(
+    *,
+    operator: Operator,
+    certificate: Path,
+    key: str | None,
+    descriptor: Path | None,
+    options: ErasureOptions,
+    confirm: Callable[[str, str], None],
+    dry_run: bool = False,
+) -> ErasureResult:
+    """Erase what a restored backup has brought back, and keep syncs from bringing it back.
+
+    Raises `CertificateInvalid`, `ServerRestored`, and what `erase_tenant` raises.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    require_activated()
+    old = read_certificate(certificate, load_keys(operator, key, descriptor))
+    earlier = TenantErasure.objects.filter(certificate__again=old.id, finished_at=None)
+    if begun := earlier.first():
+        return _Erasure(operator, begun, str(begun.tenant_id), options).run()
+    found = next((row for row in Tenant.objects.all() if old.is_of(str(row.pk))), None)
+    if found is None:
+        raise TenantNotFound(
+            "No tenant of this server is the one of the certificate.",
+            fix="Nothing was changed, and nothing needs to be erased again.",
+        )
+    require_idle(found)
+    counts = count_all(describe_tenant(found.pk))
+    if dry_run:
+        return ErasureResult(found.slug, UUID(old.id), counts)
+    _require_directory(options.certificate)
+    _confirm(confirm, found.slug, counts, has_export=old.export is not None)
+    export = msgspec.to_builtins(old.export) if old.export else None
+    row = TenantErasure(
+        export=export, not_exported=old.rooms_not_exported, certificate={"again": old.id}
+    )
+    erasure = _Erasure(operator, row, found.slug, options)
+    erasure.begin(found, counts, f"again, by the certificate {old.id}")
+    return erasure.run()
+
+
+def _require_directory(file: Path) -> None:
+    """The certificate is written at the end, where nothing can be undone any longer."""
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"The directory of {file} does not exist.", fix="Create it first.")
+
+
+def _confirm(
+    confirm: Callable[[str, str], None], slug: str, counts: Counts, *, has_export: bool
+) -> None:
+    export = "" if has_export else " There is no verified export of it."
+    confirm(
+        f"This erases tenant {slug} for good: {counts[Participant._meta.label]:,} people, "
+        f"{counts[Room._meta.label]:,} rooms, {counts['rooms.Event']:,} events, "
+        f"{counts['files']:,} files.{export} It can't be undone.",
+        slug,
+    )
+
+
+def _find_unfinished(name: str) -> TenantErasure:
+    """Raises `TenantNotFound`."""
+    erasing = TenantErasure.objects.filter(finished_at=None)
+    tenants = Tenant.objects.filter(Q(slug=name) | Q(pk=parse_uuid(name)))
+    row = erasing.filter(tenant_id__in=tenants.values("pk")).first()
+    if row is None:
+        raise TenantNotFound(
+            f"No erasure of tenant {name} is unfinished.",
+            fix="Make a plan with --plan FILE, then pass it with --apply FILE.",
+        )
+    return row
+
+
+@dataclass
+class _Erasure:
+    operator: Operator
+    row: TenantErasure
+    slug: str
+    options: ErasureOptions
+
+    def begin(self, tenant: Tenant, counts: Counts, reason: str) -> None:
+        """Hide the tenant and its rooms, and record that it is being erased."""
+        cast(MediaStore, default_storage).require_erasable()
+        row, now = self.row, self.options.clock()
+        with SYNC_LOCK.load()(), transaction.atomic(durable=True):
+            block_new_holds()
+            require_no_hold(tenant)
+            tenant = Tenant.objects.select_for_update().get(pk=tenant.pk)
+            scaikey_id = _find_scaikey_id(tenant)
+            row.tenant_id, row.before, row.begun_at = tenant.pk, counts, now
+            row.scaikey_hash = hash_scaikey_id(scaikey_id) if scaikey_id else ""
+            row.save(force_insert=True)
+            Room.all_objects.filter(tenant=tenant).update(
+                deleted_at=Coalesce(F("deleted_at"), now),
+                purge_at=now,
+                deletion={"reason": reason},
+            )
+            self._record(tenant, now, {"reason": reason, "before": counts})
+
+    def run(self) -> ErasureResult:
+        """Run the phases that are left, and write the certificate."""
+        row = self.row
+        with process_lock(f"erase-{row.tenant_id}") as acquired:
+            if not acquired:
+                raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
+            row.refresh_from_db()
+            if changed := row.finished_at is None:
+                self._run_phases()
+        content = json.dumps(row.certificate, indent=2, sort_keys=True).encode() + b"\n"
+        # The second copy outlives the database, so that `admin restore` can name it.
+        for file in (
+            settings.HOME / "erasures" / f"{row.pk}.json",
+            self.options.certificate.absolute(),
+        ):
+            with translate_write_errors(file):
+                make_directories(file.parent)
+                replace_file(file, content)
+        return ErasureResult(self.slug, row.pk, row.before, row.certificate, changed=changed)
+
+    def _run_phases(self) -> None:
+        subject = describe_tenant(self.row.tenant_id)
+        phases = {
+            ErasurePhase.ROOMS: self._erase_rooms,
+            ErasurePhase.RECORDS: self._erase_records,
+            ErasurePhase.TABLES: self._erase_tables,
+            ErasurePhase.FILES: self._erase_stores,
+        }
+        first = list(phases).index(ErasurePhase(self.row.phase))
+        for phase in list(phases)[first:]:
+            self._set_phase(phase)
+            phases[phase](subject)
+        try:
+            self._finish(subject, self.options.clock())
+        except (TenantRowsLeft, IntegrityError) as error:
+            self._set_phase(ErasurePhase.ROOMS)
+            raise TenantRowsLeft(f"Something of the tenant is left: {error}") from error
+
+    def _set_phase(self, phase: ErasurePhase) -> None:
+        TenantErasure.objects.filter(pk=self.row.pk).update(phase=phase)
+
+    def _erase_rooms(self, subject: ErasedTenant) -> None:
+        """Delete all search documents at once, then room by room."""
+        documents.wait_for_writers()  # Later ones leave the rooms out.
+        SEARCH_SERVER.erase(subject)
+        self._delete_rows(subject, [SearchDocument.objects.filter(tenant=subject.tenant_id)])
+        forget_deleted_words()
+        rooms = Room.all_objects.filter(tenant=subject.tenant_id).select_related("tenant")
+        with self.options.progress_factory("Erasing rooms") as progress:
+            total = rooms.count()
+            for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
+                purge_room(operator=self.operator, room=room, now=self.options.clock())
+                progress(number, total)
+
+    def _erase_records(self, subject: ErasedTenant) -> None:
+        require_no_hold(Tenant(pk=subject.tenant_id, slug=self.slug))
+        for place in list_places():
+            place.erase(subject)
+
+    def _erase_tables(self, subject: ErasedTenant) -> None:
+        """Delete the other rows. A row goes before the rows that it refers to.
+
+        SQLite would look through all events of the server for each person, since no index has the
+        sender. That no event refers to them was checked before.
+        """
+        tables = [select(subject.tenant_id) for name, select in iter_tables() if name != _TENANT]
+        with connection.constraint_checks_disabled():
+            self._delete_rows(subject, tables)
+
+    def _delete_rows(self, subject: ErasedTenant, tables: Iterable[QuerySet[Any]]) -> None:
+        with self.options.progress_factory("Erasing rows") as progress:
+            deleted = 0
+            for rows in tables:
+                while count := _delete_batch(subject, rows):
+                    progress(deleted := deleted + count, None)
+                    if connection.vendor == "sqlite":
+                        time.sleep(PAUSE_SECONDS)
+
+    def _erase_stores(self, subject: ErasedTenant) -> None:
+        for place in STORES:
+            place.erase(subject)
+
+    def _finish(self, subject: ErasedTenant, now: datetime) -> None:
+        """Count everything again, delete the row of the tenant, and sign the certificate."""
+        row, after = self.row, count_all(subject)
+        left = {place: count for place, count in after.items() if count and place != _TENANT}
+        if left:
+            raise TenantRowsLeft(", ".join(f"{place} {left[place]:,}" for place in left))
+        with transaction.atomic(durable=True):
+            _block_holds(subject)
+            tenant = Tenant.objects.select_for_update().get(pk=subject.tenant_id)
+            entry = self._record(tenant, now, {"before": row.before, "left": 0})
+            scaikey_id = _find_scaikey_id(tenant)
+            tenants = Tenant.objects.filter(pk=tenant.pk)
+            tenants._raw_delete(tenants.db)  # The database refuses it if a row still refers to it.
+            after[_TENANT] = tenants.count()
+            row.certificate = self._build_certificate(scaikey_id, after, entry, now)
+            row.phase, row.finished_at = ErasurePhase.DONE, now
+            row.save()
+
+    def _record(self, tenant: Tenant, now: datetime, details: dict[str, Any]) -> AuditEntry:
+        return record_audit(
+            operator=self.operator,
+            action=ACTION,
+            subject=tenant,
+            tenant=tenant,
+            now=now,
+            details={"erasure": str(self.row.pk), **details},
+        )
+
+    def _build_certificate(
+        self, scaikey_id: str, after: Counts, entry: AuditEntry, now: datetime
+    ) -> dict[str, Any]:
+        if (signer := load_signer(now)) is None:
+            raise NoSigningKey("This server has no signing key, so it can't sign the certificate.")
+        row, salt = self.row, secrets.token_hex(16)
+        seal = AuditSeal.objects.order_by("-number").first()
+        certificate = Certificate(
+            format="scaiwave-erasure-certificate", version=1, generator=f"scaiwave {__version__}",
+            server_name=get_server_name(), id=str(row.pk), operator=self.operator.name,
+            operator_role=self.operator.role.value, begun_at=format_timestamp(row.begun_at),
+            finished_at=format_timestamp(now), salt=salt,
+            tenant_sha256=hash_salted(salt, str(row.tenant_id)),
+            scaikey_sha256=hash_salted(salt, scaikey_id) if scaikey_id else "",
+            export=msgspec.convert(row.export, VerifiedIndex) if row.export else None,
+            rooms_not_exported=row.not_exported,
+            counts=[
+                PlaceCounts(place, row.before.get(place, 0), after.get(place, 0))
+                for place in sorted(row.before.keys() | after.keys())
+            ],
+            holds=0, audit_entry=str(entry.pk), last_seal=seal.number if seal else 0,
+            not_erased=list_remainders(self.options.backups_gone_by), statement=STATEMENT,
+            key_id=signer.key_id, algorithm=SIGNATURE_ALGORITHM,
+            again=(row.certificate or {}).get("again", ""),
+        )  # fmt: skip
+        return sign_certificate(certificate, signer)
+
+
+def _find_scaikey_id(tenant: Tenant) -> str:
+    """Return the ID in ScaiKey, even if the tenant was unlinked from it."""
+    if tenant.scaikey_tenant_id:
+        return tenant.scaikey_tenant_id
+    entries = AuditEntry.objects.filter(action="unlink-tenant", tenant_id=str(tenant.pk))
+    last = entries.order_by("-id").first()
+    return str(last.details.get("scaikey_tenant_id", "")) if last else ""
+
+
+def _delete_batch(subject: ErasedTenant, rows: QuerySet[Any]) -> int:
+    with transaction.atomic():
+        _block_holds(subject)
+        keys = list(rows.values_list("pk", flat=True)[:ROWS_PER_BATCH])
+        batch = rows.model._base_manager.filter(pk__in=keys)
+        if rows.model is Participant:
+            batch._raw_delete(batch.db)  # Django would look for their events too.
+        else:
+            batch.delete()
+    return len(keys)
+
+
+def _block_holds(subject: ErasedTenant) -> None:
+    """Call it in a transaction. Raises `OnHold`."""
+    block_new_holds()
+    require_no_hold(Tenant(pk=subject.tenant_id, slug=str(subject.tenant_id)))

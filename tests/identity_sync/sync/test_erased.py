@@ -1,0 +1,82 @@
+"""A tenant that was erased here and that ScaiKey still has: syncs leave it out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pytest_django import Settings
+
+from identity_sync.errors import TenantErased
+from identity_sync.models import Outcome
+from identity_sync.sync.targets import Targets
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant, Tenant, TenantErasure
+from tenants.models.erasure import hash_scaikey_id
+from tests.identity_sync.sync.helpers import dump_rows, list_people_of_tenant, sync
+from tests.identity_sync.sync.test_scope import use_application
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=4, people=80, groups=8),
+]
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+
+
+def erase(tenant: Tenant) -> str:
+    """Leave a tombstone instead of the tenant; return the ID that ScaiKey has."""
+    key = str(tenant.scaikey_tenant_id)
+    TenantErasure.objects.create(
+        tenant_id=tenant.pk, scaikey_hash=hash_scaikey_id(key), begun_at=NOW, finished_at=NOW
+    )
+    tenant.delete()
+    return key
+
+
+def test_success_others_are_synced(scaikey: Sandbox) -> None:
+    sync()
+    key = erase(Tenant.objects.order_by("slug")[0])
+    before = dump_rows()
+    person = list_people_of_tenant(scaikey, key)[0]["id"]
+    targets = Targets.from_pairs([("participants", person), ("tenants", key)])
+    for report in (sync(), sync(targets=targets)):
+        assert report.outcome == Outcome.APPLIED
+        (warning,) = report.warnings
+        assert warning.startswith("ScaiKey still has a tenant that was erased on 2026-11-29 ")
+        assert key not in warning
+    assert dump_rows() == before
+
+
+def test_fail_it_is_the_only_tenant(scaikey: Sandbox, settings: Settings) -> None:
+    sync()
+    key = erase(Tenant.objects.order_by("slug")[0])
+    use_application(scaikey, settings, "TENANT", key)
+    with pytest.raises(TenantErased, match="was erased on 2026-11-29"):
+        sync()
+    assert not Tenant.objects.filter(scaikey_tenant_id=key).exists()
+
+
+def test_success_linked_again(scaikey: Sandbox) -> None:
+    sync()
+    key = erase(Tenant.objects.order_by("slug")[0])
+    tenant = Tenant.objects.create(
+        slug="again", name="Again", scaikey_tenant_id=key, created_at=NOW, updated_at=NOW
+    )
+    assert sync().warnings == []
+    assert Participant.objects.filter(tenant=tenant).count() == len(
+        list_people_of_tenant(scaikey, key)
+    )
+
+
+def test_success_while_it_is_being_erased(scaikey: Sandbox) -> None:
+    """It has come back in ScaiKey; here it stays as it is."""
+    sync()
+    tenant = Tenant.objects.order_by("slug")[0]
+    Tenant.objects.filter(pk=tenant.pk).update(absent_since=NOW)
+    Participant.objects.filter(tenant=tenant).update(absent_since=NOW)
+    TenantErasure.objects.create(
+        tenant_id=tenant.pk, scaikey_hash=hash_scaikey_id(str(tenant.scaikey_tenant_id)),
+        begun_at=NOW,
+    )  # fmt: skip
+    assert any("is being erased" in warning for warning in sync().warnings)
+    assert not Participant.objects.filter(tenant=tenant, absent_since=None).exists()
