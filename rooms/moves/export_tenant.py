@@ -174,6 +174,8 @@ class _Export:
     options: ExportTenantOptions
     signer: BundleSigner
     previous: TenantIndex | None
+    created_later: bool = False
+    """Whether a room was created during the export."""
 
     def run(self) -> TenantIndex:
         begun_at = self.options.clock()
@@ -201,9 +203,7 @@ class _Export:
             now = self.options.clock()
             files, entries = self._write_tables(draft, bundled, now)
         has_changed = self._find_last_position() != last_position
-        if self.options.freeze and (
-            has_changed or any(e.reason == _CREATED_LATER for e in entries)
-        ):
+        if self.options.freeze and (has_changed or self.created_later):
             raise TenantExportBusy("Someone wrote in the tenant while it was exported.")
         index = TenantIndex(
             format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",
@@ -299,6 +299,7 @@ class _Export:
                     entries.append(found)
                 else:
                     reason = entry.reason or _CREATED_LATER
+                    self.created_later |= entry.reason is None
                     entries.append(
                         RoomEntry(entry.id, "", entry.room_type, entry.events, reason=reason)
                     )

@@ -119,6 +119,7 @@ def test_success_participant_links_to_groups_and_changes(client: Client) -> None
         "rooms (creator)": 1,
         "room members": 1,
         "audit entries": 0,
+        "holds": 1,
         "sync changes": 1,
     }
 
@@ -210,8 +211,10 @@ def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) ->
         "Groups",
         "Roles",
         "Rooms",
+        "Holds",
         "Sync",
         "Audit",
+        "Retention",
         "Usage",
     ]
     for tab in tabs[1:]:

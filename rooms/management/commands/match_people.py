@@ -11,7 +11,7 @@ from scaiwave.cli.command import OperatorCommand
 class Command(OperatorCommand):
     words = "room match-people"
     summary = "Propose who the people of an export are here"
-    area, place = "rooms", 130
+    area, place = "rooms", 125
     permission = "VIEW"
     examples = ("scaiwave room match-people /srv/slack --tenant acme",)
     help = (

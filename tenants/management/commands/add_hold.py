@@ -12,7 +12,7 @@ from tenants.holds.hold import add_hold
 class Command(OperatorCommand):
     words = "admin hold add"
     summary = "Protect a tenant, person or room from deletion"
-    area, place = "tenants", 170
+    area, place = "tenants", 179
     permission = "MANAGE_PLATFORM"
     examples = (
         'scaiwave admin hold add --tenant acme --reason "case 26-118"',

@@ -21,8 +21,8 @@ from tests.tenants.factories import HOST_OPERATOR
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("tenants", "federation", "rooms", "identity_sync", "scaiwave")
-WRITERS = {"record_audit": None, "AuditEntry": None, "_record": 1}
-"""What writes an audit entry, with the position of the action unless it has its name."""
+WRITERS = {"record_audit": (), "AuditEntry": (), "_record": (1, 2)}
+"""What writes an audit entry, with the positions of the action unless it has its name."""
 
 
 def find_texts(node: ast.AST) -> Iterator[str]:
@@ -35,8 +35,7 @@ def find_actions(node: ast.AST) -> Iterator[str]:
     """Yield the texts that are actions of audit entries."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WRITERS:
         given = [each.value for each in node.keywords if each.arg == "action"]
-        position = WRITERS[node.func.id]
-        given += [] if position is None else node.args[position : position + 1]
+        given += [each for at in WRITERS[node.func.id] for each in node.args[at : at + 1]]
         for value in given:
             yield from find_texts(value.body if isinstance(value, ast.IfExp) else value)
             yield from find_texts(value.orelse) if isinstance(value, ast.IfExp) else ()
