@@ -55,7 +55,7 @@ from rooms.erasure.plan import (
 from rooms.errors import ErasurePlanChanged, ErasurePlanInvalid, TenantBusy, TenantRowsLeft
 from rooms.exports.export_room import load_signer
 from rooms.imports.verify_bundle import load_keys
-from rooms.lifecycle.purge_room import PAUSE_SECONDS, purge_room
+from rooms.lifecycle.purge_room import PAUSE_SECONDS, TARGET_SECONDS, purge_room
 from rooms.models import Room, SearchDocument
 from rooms.search import documents
 from rooms.search.schema import forget_deleted_words
@@ -86,7 +86,7 @@ from tenants.models import (
 )
 from tenants.models.erasure import hash_scaikey_id
 
-ROWS_PER_BATCH = 500
+MIN_ROWS, MAX_ROWS = 200, 5000
 ACTION = "erase-tenant"
 _TENANT = Tenant._meta.label
 
@@ -363,12 +363,16 @@ class _Erasure:
 
     def _delete_rows(self, subject: ErasedTenant, tables: Iterable[QuerySet[Any]]) -> None:
         with self.options.progress_factory("Erasing rows") as progress:
-            deleted = 0
+            deleted, size, target = 0, MIN_ROWS, TARGET_SECONDS[connection.vendor]
             for rows in tables:
-                while count := _delete_batch(subject, rows):
+                started = time.monotonic()
+                while count := _delete_batch(subject, rows, size):
                     progress(deleted := deleted + count, None)
+                    factor = target / max(time.monotonic() - started, 0.001)
+                    size = min(max(int(size * min(factor, 2)), MIN_ROWS), MAX_ROWS)
                     if connection.vendor == "sqlite":
                         time.sleep(PAUSE_SECONDS)
+                    started = time.monotonic()
 
     def _erase_stores(self, subject: ErasedTenant) -> None:
         for place in STORES:
@@ -439,10 +443,10 @@ def _find_scaikey_id(tenant: Tenant) -> str:
     return str(last.details.get("scaikey_tenant_id", "")) if last else ""
 
 
-def _delete_batch(subject: ErasedTenant, rows: QuerySet[Any]) -> int:
+def _delete_batch(subject: ErasedTenant, rows: QuerySet[Any], size: int) -> int:
     with transaction.atomic():
         _block_holds(subject)
-        keys = list(rows.values_list("pk", flat=True)[:ROWS_PER_BATCH])
+        keys = list(rows.values_list("pk", flat=True)[:size])
         batch = rows.model._base_manager.filter(pk__in=keys)
         if rows.model is Participant:
             batch._raw_delete(batch.db)  # Django would look for their events too.
