@@ -23,7 +23,7 @@ class Place(NamedTuple):
 KINDS = ("messages", "reactions", "attachments", "people", "rooms", "other")
 
 
-class Kind:
+class RowKind:
     """The indexes of `KINDS`."""
 
     MESSAGES, REACTIONS, ATTACHMENTS, PEOPLE, ROOMS, OTHER = range(len(KINDS))

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from rooms.conversion.accounts import WRITTEN, Accounts, Kind
+from rooms.conversion.accounts import WRITTEN, Accounts, RowKind
 from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import Portion
@@ -192,11 +192,11 @@ def _count_rooms(
         if room.place is None:
             continue
         if room.id in ids:
-            accounts.count(room.place.file, Kind.ROOMS, WRITTEN)
+            accounts.count(room.place.file, RowKind.ROOMS, WRITTEN)
         else:
             is_empty = room.matches(only)
             loss = "room without messages" if is_empty else "room that --only leaves out"
-            accounts.report(room.place, Kind.ROOMS, loss)
+            accounts.report(room.place, RowKind.ROOMS, loss)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from isal.isal_zlib import crc32
 from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
-from rooms.conversion.accounts import READ, WRITTEN, Accounts, Kind, Place
+from rooms.conversion.accounts import READ, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import code_block, escape, link, strip_query
 from rooms.conversion.model import (
@@ -155,7 +155,7 @@ class EventEncoder:
         """Yield the records of an event, and count what they don't carry."""
         place = event.place
         if not event.has_time:
-            self._accounts.report(place, Kind.MESSAGES, "message without a usable time")
+            self._accounts.report(place, RowKind.MESSAGES, "message without a usable time")
             self._lose_parts(event, "of a message without a usable time")
             return
         if event.files and event.kind != model.MESSAGE:
@@ -173,7 +173,7 @@ class EventEncoder:
         contents, original = self._build_contents(state, event)
         reply_to, variant = (target, event.reply_variant), event.variant
         yield self._build_record(
-            state, (event_id, event.at, variant), 0, (place, Kind.MESSAGES, flags),
+            state, (event_id, event.at, variant), 0, (place, RowKind.MESSAGES, flags),
             target=reply_to, sender=sender, kind=event.kind, content=contents[0],
             changes=self._encode_changes(event, original),
         )  # fmt: skip
@@ -275,7 +275,7 @@ class EventEncoder:
         self, state: OpenRoom, event: SourceEvent, event_id: bytes
     ) -> Iterator[bytes]:
         for reaction in event.reactions:
-            self._accounts.count(event.place.file, Kind.REACTIONS, READ)
+            self._accounts.count(event.place.file, RowKind.REACTIONS, READ)
             sender = self._get_sender(state, reaction.person, event.place)
             at = reaction.at if reaction.at and 0 < reaction.at <= MAX_TIME else event.at
             state.last = max(state.last, at)
@@ -286,15 +286,15 @@ class EventEncoder:
                 "sender_id": sender, "emoji": reaction.emoji, "_source": {"system": self._system}
             }  # fmt: skip
             yield self._build_record(
-                state, key, _REACTIONS_ORDER, (event.place, Kind.REACTIONS, CERTAIN),
+                state, key, _REACTIONS_ORDER, (event.place, RowKind.REACTIONS, CERTAIN),
                 target=(event_id, event.variant), sender=sender, kind=model.REACTION,
                 content=content,
             )  # fmt: skip
 
     def _lose_parts(self, event: SourceEvent, loss: str) -> None:
         for kind, label, parts in (
-            (Kind.REACTIONS, "reaction", event.reactions),
-            (Kind.ATTACHMENTS, "attachment", event.files),
+            (RowKind.REACTIONS, "reaction", event.reactions),
+            (RowKind.ATTACHMENTS, "attachment", event.files),
         ):
             if parts:
                 self._accounts.lose(event.place, kind, f"{label} {loss}", len(parts))
@@ -370,17 +370,17 @@ class EventEncoder:
         """Return attachments with their names, and a line and a description of missing files."""
         found, lines, listed = [], [], []
         for file in event.files:
-            self._accounts.count(event.place.file, Kind.ATTACHMENTS, READ)
+            self._accounts.count(event.place.file, RowKind.ATTACHMENTS, READ)
             name = clean_text(file.name, _MAX_NAME_CHARS) or "file"
             loss = file.lost
             if not loss and file.path is None:
                 loss = "file that is not in the export"
             elif not loss and (media_id := self._store(state, file, name)) is not None:
-                self._accounts.count(event.place.file, Kind.ATTACHMENTS, WRITTEN)
+                self._accounts.count(event.place.file, RowKind.ATTACHMENTS, WRITTEN)
                 found.append((media_id, name))
                 continue
             loss = loss or "file that can't be read"
-            self._accounts.report(event.place, Kind.ATTACHMENTS, loss)
+            self._accounts.report(event.place, RowKind.ATTACHMENTS, loss)
             size = f", {format_bytes(file.size)}" if file.size else ""
             shown, url = f"[{loss}: {escape(name)}{size}]", strip_query(file.url)
             lines.append(link(url, shown) if file.is_elsewhere else shown)
@@ -405,11 +405,11 @@ class EventEncoder:
         place = Place(self._files.number(path), 0)
         if path not in self._hashes:
             self._hashes[path] = self._hash(path)
-            self._accounts.count(place.file, Kind.OTHER, READ)
+            self._accounts.count(place.file, RowKind.OTHER, READ)
             if self._hashes[path] is None:
-                self._accounts.report(place, Kind.OTHER, "file that can't be read")
+                self._accounts.report(place, RowKind.OTHER, "file that can't be read")
             else:
-                self._accounts.count(place.file, Kind.OTHER, WRITTEN)
+                self._accounts.count(place.file, RowKind.OTHER, WRITTEN)
         if (media_id := self._store(state, SourceFile("", name, path), name)) is None:
             self._accounts.note(place, "picture of a person, left out of a room")
             return ""

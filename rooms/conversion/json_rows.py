@@ -16,7 +16,7 @@ import msgspec
 from rooms.bundle.format import MIB
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.conversion.accounts import READ, Accounts, Kind, Place
+from rooms.conversion.accounts import READ, Accounts, Place, RowKind
 from rooms.conversion.source_files import FileDamaged, SourceFiles
 
 MAX_ROW_BYTES = 16 * MIB
@@ -110,11 +110,11 @@ class RowReader:
             for line in _split_lines(_skip_byte_order_mark(self._files.iter_hashed(name))):
                 row += 1
                 if line is _TOO_LONG:
-                    self._accounts.lose(Place(file, row), Kind.OTHER, "row of more than 16 MiB")
+                    self._accounts.lose(Place(file, row), RowKind.OTHER, "row of more than 16 MiB")
                 elif line and not line.isspace():
                     yield Place(file, row), line
         except FileDamaged:
-            self._accounts.lose(Place(file, row + 1), Kind.OTHER, _REST)
+            self._accounts.lose(Place(file, row + 1), RowKind.OTHER, _REST)
 
     def list_objects(
         self, place: Place, value: dict[str, Any], key: str, kind: int

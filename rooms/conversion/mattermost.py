@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from rooms.conversion import model
-from rooms.conversion.accounts import MERGED, READ, WRITTEN, Kind, Place
+from rooms.conversion.accounts import MERGED, READ, WRITTEN, Place, RowKind
 from rooms.conversion.event_encoder import get_variant
 from rooms.conversion.json_rows import UNREADABLE, clean_text, decode, get_object
 from rooms.conversion.markdown import (
@@ -32,8 +32,14 @@ from rooms.conversion.reader import Reader
 from rooms.conversion.spool import GroupedSpool
 from rooms.errors import SourceUnreadable
 
-_KINDS = {"post": Kind.MESSAGES, "direct_post": Kind.MESSAGES, "user": Kind.PEOPLE,
-          "bot": Kind.PEOPLE, "channel": Kind.ROOMS, "direct_channel": Kind.ROOMS}  # fmt: skip
+_KINDS = {
+    "post": RowKind.MESSAGES,
+    "direct_post": RowKind.MESSAGES,
+    "user": RowKind.PEOPLE,
+    "bot": RowKind.PEOPLE,
+    "channel": RowKind.ROOMS,
+    "direct_channel": RowKind.ROOMS,
+}
 _MENTION = re.compile(r"(?<![\w@])@([A-Za-z0-9][A-Za-z0-9._-]*)")
 _JOINS = {"system_join_channel", "system_join_team", "system_guest_join_channel"}
 _LEAVES = {"system_leave_channel", "system_leave_team"}
@@ -106,7 +112,7 @@ class MattermostReader(Reader):
         if value is None:
             return
         self._is_recognised = True
-        self._accounts.count(place.file, Kind.MESSAGES, READ)
+        self._accounts.count(place.file, RowKind.MESSAGES, READ)
         room = (
             self._find_channel(value.team, value.channel)
             if kind == "post"
@@ -120,7 +126,7 @@ class MattermostReader(Reader):
             try:
                 row = decode(record[_PLACE.size :])
             except (ValueError, RecursionError):
-                self._accounts.report(place, Kind.MESSAGES, UNREADABLE)
+                self._accounts.report(place, RowKind.MESSAGES, UNREADABLE)
                 continue
             yield from self._read_post(place, row[row["type"]], room)
 
@@ -129,19 +135,19 @@ class MattermostReader(Reader):
         try:
             row = decode(line)
         except (ValueError, RecursionError):
-            self._accounts.lose(place, Kind.OTHER, UNREADABLE)
+            self._accounts.lose(place, RowKind.OTHER, UNREADABLE)
             return None, None
         kind = row.get("type") if isinstance(row, dict) else None
         value = row.get(kind) if isinstance(kind, str) else None
         self._is_recognised |= kind == "version" or isinstance(value, dict)
-        counted = _KINDS.get(kind, Kind.OTHER) if isinstance(kind, str) else Kind.OTHER
-        if counted == Kind.MESSAGES and isinstance(value, dict):
+        counted = _KINDS.get(kind, RowKind.OTHER) if isinstance(kind, str) else RowKind.OTHER
+        if counted == RowKind.MESSAGES and isinstance(value, dict):
             names = (value.get(key) for key in ("team", "channel", "channel_members"))
             return kind, _PostHead(*names)
         self._accounts.count(place.file, counted, READ)
         if kind == "version":
-            self._accounts.count(place.file, Kind.OTHER, WRITTEN)
-        elif counted != Kind.OTHER and isinstance(value, dict):
+            self._accounts.count(place.file, RowKind.OTHER, WRITTEN)
+        elif counted != RowKind.OTHER and isinstance(value, dict):
             self._read_person_or_room(place, str(kind), value)
         else:
             image = value.get("image") if kind == "emoji" and isinstance(value, dict) else None
@@ -161,40 +167,40 @@ class MattermostReader(Reader):
                 people = value.get("members") or [
                     participant.get("username")
                     for participant in self._rows.list_objects(
-                        place, value, "participants", Kind.OTHER
+                        place, value, "participants", RowKind.OTHER
                     )
                 ]
                 if self._find_direct(people, place, clean_text(value.get("header"))) is None:
-                    self._accounts.report(place, Kind.ROOMS, "direct channel without members")
+                    self._accounts.report(place, RowKind.ROOMS, "direct channel without members")
 
     # People and rooms.
 
     def _add_person(self, place: Place, value: dict[str, Any], *, is_bot: bool) -> None:
         username = _id(value.get("username"))
         if not username:
-            self._accounts.report(place, Kind.PEOPLE, "person without a name")
+            self._accounts.report(place, RowKind.PEOPLE, "person without a name")
             return
         full = f"{clean_text(value.get('first_name'))} {clean_text(value.get('last_name'))}".strip()
         name = clean_text(value.get("nickname")) or clean_text(value.get("display_name")) or full
         outcome = MERGED if username in self.people else WRITTEN
-        self._accounts.count(place.file, Kind.PEOPLE, outcome)
+        self._accounts.count(place.file, RowKind.PEOPLE, outcome)
         person = SourcePerson(username, name or username, clean_text(value.get("email"), 320))
         person.is_bot = is_bot
         person.avatar_path = self._find_path(place, value.get("profile_image"))
         self.people[username] = person
         if value.get("profile_image") and person.avatar_path is None:
             self._accounts.note(place, "picture of a person that is not in the export")
-        for team in self._rows.list_objects(place, value, "teams", Kind.OTHER):
-            if channels := self._rows.list_objects(place, team, "channels", Kind.OTHER):
+        for team in self._rows.list_objects(place, value, "teams", RowKind.OTHER):
+            if channels := self._rows.list_objects(place, team, "channels", RowKind.OTHER):
                 self._accounts.note(place, "membership of a room, left out", len(channels))
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
         room = self._find_channel(value.get("team"), value.get("name"))
         if room is None:
-            self._accounts.report(place, Kind.ROOMS, "channel without a name")
+            self._accounts.report(place, RowKind.ROOMS, "channel without a name")
             return
         if room.place is not None:
-            self._accounts.count(place.file, Kind.ROOMS, MERGED)
+            self._accounts.count(place.file, RowKind.ROOMS, MERGED)
             return
         room.place = place
         room.name = clean_text(value.get("display_name")) or room.name
@@ -226,17 +232,17 @@ class MattermostReader(Reader):
         if place is not None and room.place is None:
             room.place, room.topic = place, topic
         elif place is not None:
-            self._accounts.count(place.file, Kind.ROOMS, MERGED)
+            self._accounts.count(place.file, RowKind.ROOMS, MERGED)
         return room
 
     # Posts.
 
     def _read_post(self, place: Place, value: dict[str, Any], room: SourceRoom | None) -> Portion:
-        replies = self._rows.list_objects(place, value, "replies", Kind.MESSAGES)
-        self._accounts.count(place.file, Kind.MESSAGES, READ, len(replies))
+        replies = self._rows.list_objects(place, value, "replies", RowKind.MESSAGES)
+        self._accounts.count(place.file, RowKind.MESSAGES, READ, len(replies))
         if room is None or not room.matches(self._only):
             loss = "message without a channel" if room is None else "message that --only leaves out"
-            self._accounts.report(place, Kind.MESSAGES, loss, 1 + len(replies))
+            self._accounts.report(place, RowKind.MESSAGES, loss, 1 + len(replies))
             for post in (value, *replies):
                 self._lose_parts(place, post, loss)
             return
@@ -249,7 +255,7 @@ class MattermostReader(Reader):
             yield room, event
 
     def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
-        for kind, key in ((Kind.REACTIONS, "reactions"), (Kind.ATTACHMENTS, "attachments")):
+        for kind, key in ((RowKind.REACTIONS, "reactions"), (RowKind.ATTACHMENTS, "attachments")):
             if parts := self._rows.list_objects(place, post, key, kind):
                 self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
@@ -260,7 +266,7 @@ class MattermostReader(Reader):
         at = stamp * 1000 if isinstance(stamp, int) else -1
         message = clean_text(value.get("message"))
         props = get_object(value, "props")
-        files = self._rows.list_objects(place, value, "attachments", Kind.ATTACHMENTS)
+        files = self._rows.list_objects(place, value, "attachments", RowKind.ATTACHMENTS)
         paths = [clean_text(file.get("path")) for file in files]
         event = SourceEvent(
             id="/".join(filter(None, (root, user, str(stamp)[:20]))),
@@ -271,7 +277,7 @@ class MattermostReader(Reader):
             files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
         )
-        for reaction in self._rows.list_objects(place, value, "reactions", Kind.REACTIONS):
+        for reaction in self._rows.list_objects(place, value, "reactions", RowKind.REACTIONS):
             name = clean_text(reaction.get("emoji_name"), 100)
             emoji = self._show_emoji(place, name, get_emoji(name))
             person, reacted_at = _id(reaction.get("user")), _to_time(reaction.get("create_at"))
@@ -284,7 +290,7 @@ class MattermostReader(Reader):
             event.content = {}
             if event.files:
                 loss = "attachment of a deleted message"
-                self._accounts.lose(place, Kind.ATTACHMENTS, loss, len(event.files))
+                self._accounts.lose(place, RowKind.ATTACHMENTS, loss, len(event.files))
                 event.files = []
         for key in ("flagged_by", "thread_followers"):
             if value.get(key):
@@ -299,7 +305,7 @@ class MattermostReader(Reader):
             event.msgtype = model.SYSTEM
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
-        attachments = self._rows.list_objects(event.place, props, "attachments", Kind.OTHER)
+        attachments = self._rows.list_objects(event.place, props, "attachments", RowKind.OTHER)
         cards = [self._format_card(card, event) for card in attachments]
         if isinstance(card := props.get("card"), str):
             cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rooms.conversion.accounts import Accounts, Kind, Place
+from rooms.conversion.accounts import Accounts, Place, RowKind
 from rooms.conversion.json_rows import RowReader
 from rooms.conversion.model import MESSAGE, Portion, Reaction, SourceEvent, SourcePerson, SourceRoom
 from rooms.conversion.source_files import SourceFiles
@@ -53,9 +53,9 @@ class Reader:
         is_selected = room.matches(self._only)
         for place, row in rows:
             if not isinstance(row, dict):
-                self._accounts.report(place, Kind.MESSAGES, "message that is not an object")
+                self._accounts.report(place, RowKind.MESSAGES, "message that is not an object")
             elif not is_selected:
-                self._accounts.report(place, Kind.MESSAGES, "message that --only leaves out")
+                self._accounts.report(place, RowKind.MESSAGES, "message that --only leaves out")
             else:
                 yield place, row
 
@@ -70,7 +70,7 @@ class Reader:
         """Return the reactions with an emoji, and report those whose people are unknown."""
         if isinstance(count, int) and count > len(people):
             loss = "reaction without its author"
-            self._accounts.lose(place, Kind.REACTIONS, loss, min(count, 1_000_000) - len(people))
+            self._accounts.lose(place, RowKind.REACTIONS, loss, min(count, 1_000_000) - len(people))
         return [Reaction(emoji, person) for person in people]
 
     def _note_emptiness(self, event: SourceEvent) -> None:

@@ -21,7 +21,7 @@ from rooms.bundle.manifest.schema import (
     WorkspaceInfo,
 )
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
-from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Kind, Place
+from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.event_encoder import (
     CERTAIN,
     KEY,
@@ -283,10 +283,10 @@ class _EventLines:
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
             if link.flags & CERTAIN or target in self._present:
-                key = b"event_id" if link.kind == Kind.REACTIONS else b"reply_to_event_id"
+                key = b"event_id" if link.kind == RowKind.REACTIONS else b"reply_to_event_id"
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)
-            elif link.kind == Kind.MESSAGES:
+            elif link.kind == RowKind.MESSAGES:
                 self._accounts.note(link.place, "reply to a message that is not in the export")
         if link.kind != NO_KIND:
             self._accounts.count(link.file, link.kind, WRITTEN)

@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol, Self
 from rooms.bundle.archive.reader import SharedFile, ZipEntry, iter_content
 from rooms.bundle.archive.records import END, END_64, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO, MIN_RATIO_CHECKED_BYTES
-from rooms.conversion.accounts import Accounts, Kind, Place
+from rooms.conversion.accounts import Accounts, Place, RowKind
 from rooms.errors import BundleDamaged, DecompressionBomb, SourceRefused, SourceUnreadable
 
 MAX_ENTRIES = 1_000_000
@@ -75,7 +75,7 @@ class SourceFiles:
             self._stack = stack.pop_all()
         self.sizes = self._tree.sizes
         for name, problem in self._tree.problems:
-            accounts.lose(Place(self.number(name), 0), Kind.OTHER, problem)
+            accounts.lose(Place(self.number(name), 0), RowKind.OTHER, problem)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class SourceFiles:
     def lose(self, name: str, loss: str) -> None:
         """Report a file that is in no bundle, unless it is accounted for already."""
         if name not in self._numbers:
-            self._accounts.lose(Place(self.number(name), 0), Kind.OTHER, loss)
+            self._accounts.lose(Place(self.number(name), 0), RowKind.OTHER, loss)
 
     def iter_chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content, which accounts for it. Raises `FileDamaged` or `SourceRefused`."""

@@ -40,7 +40,7 @@ _VALUES = ("days", "media_days", "content_only")
 
 
 @dataclass(frozen=True)
-class Place:
+class PolicyPlace:
     """What a policy is of: this server, a tenant, or a room."""
 
     tenant: Tenant | None = None
@@ -67,14 +67,14 @@ class PolicyValues:
     content_only: bool = False
 
 
-def resolve_place(operator: Operator, tenant: str | None, room: str | None) -> Place:
+def resolve_place(operator: Operator, tenant: str | None, room: str | None) -> PolicyPlace:
     """Raises TenantNotFound, RoomNotFound, AmbiguousName and UsageError."""
     if tenant is None:
         if room is not None:
             raise UsageError("--room needs --tenant.", fix="Pass the tenant of the room.")
-        return Place()
+        return PolicyPlace()
     found = resolve_tenant(operator, tenant)
-    return Place(found, None if room is None else resolve_room(operator, room, tenant=found))
+    return PolicyPlace(found, None if room is None else resolve_room(operator, room, tenant=found))
 
 
 def set_retention(
@@ -160,9 +160,9 @@ def show_retention(
     return [build_policy_row(policy) for policy in policies]
 
 
-def find_policy(place: Place) -> RetentionPolicy | None:
+def find_policy(place: PolicyPlace) -> RetentionPolicy | None:
     """Return the nearest policy."""
-    places = [place, Place(place.tenant), Place()]
+    places = [place, PolicyPlace(place.tenant), PolicyPlace()]
     policies = RetentionPolicy.objects.select_related("tenant", "room")
     found = {each.scope: each for each in policies.filter(scope__in=[p.scope for p in places])}
     return next((found[each.scope] for each in places if each.scope in found), None)
@@ -185,7 +185,7 @@ def build_policy_row(policy: RetentionPolicy) -> Row:
     }
 
 
-def _start(operator: Operator, tenant: str | None, room: str | None, reason: str) -> Place:
+def _start(operator: Operator, tenant: str | None, room: str | None, reason: str) -> PolicyPlace:
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
     place = resolve_place(operator, tenant, room)
@@ -194,7 +194,7 @@ def _start(operator: Operator, tenant: str | None, room: str | None, reason: str
     return place
 
 
-def _build(place: Place, values: PolicyValues, now: datetime) -> RetentionPolicy:
+def _build(place: PolicyPlace, values: PolicyValues, now: datetime) -> RetentionPolicy:
     return RetentionPolicy(
         scope=place.scope,
         tenant=place.tenant,
@@ -212,7 +212,7 @@ def _get_values(policy: RetentionPolicy) -> dict[str, Any]:
 
 def _build_change(
     words: ChangeWords,
-    place: Place,
+    place: PolicyPlace,
     policy: RetentionPolicy | None,
     *,
     changed: bool = False,
@@ -224,7 +224,7 @@ def _build_change(
 
 
 def _record(
-    operator: Operator, place: Place, action: str, now: datetime, details: dict[str, Any]
+    operator: Operator, place: PolicyPlace, action: str, now: datetime, details: dict[str, Any]
 ) -> None:
     record_audit(
         operator=operator,

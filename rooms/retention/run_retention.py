@@ -14,7 +14,7 @@ from django.db.models import Q
 from rooms.errors import RetentionRunning
 from rooms.models import RetentionPolicy, Room
 from rooms.retention.files import RemovedFiles, count_files, find_files, remove_files
-from rooms.retention.policies import SERVER, Place, resolve_place
+from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
 from rooms.retention.removal import HoldsChanged, Removal, RemovedEvents, temporary_tables
 from rooms.search.backend import open_index
 from rooms.search.base import SearchIndex
@@ -153,7 +153,7 @@ def preview_retention(
 
 
 class _Run:
-    def __init__(self, operator: Operator, place: Place, now: datetime) -> None:
+    def __init__(self, operator: Operator, place: PolicyPlace, now: datetime) -> None:
         self.operator, self.place, self.now = operator, place, now
         self.on_hold = 0
         self._policies = {
@@ -214,14 +214,14 @@ class _Run:
             scope
             for scope, policy in self._policies.items()
             if self.place.scope in {SERVER, scope}
-            or (policy.tenant and Place(policy.tenant).scope == self.place.scope)
+            or (policy.tenant and PolicyPlace(policy.tenant).scope == self.place.scope)
         ]
         if not self.operator.sees_everything:
-            mine = {Place(tenant).scope for tenant in visible_tenants(self.operator)}
+            mine = {PolicyPlace(tenant).scope for tenant in visible_tenants(self.operator)}
             scopes = [
                 scope
                 for scope in scopes
-                if (tenant := self._policies[scope].tenant) and Place(tenant).scope in mine
+                if (tenant := self._policies[scope].tenant) and PolicyPlace(tenant).scope in mine
             ]
         RetentionPolicy.objects.filter(scope__in=scopes).update(last_run_at=self.now)
 
@@ -257,7 +257,7 @@ class _Run:
         )
 
     def _find_policy(self, room: Room) -> RetentionPolicy | None:
-        scopes = (Place(room.tenant, room).scope, Place(room.tenant).scope, SERVER)
+        scopes = (PolicyPlace(room.tenant, room).scope, PolicyPlace(room.tenant).scope, SERVER)
         return next((self._policies[each] for each in scopes if each in self._policies), None)
 
     @staticmethod

@@ -20,7 +20,7 @@ from rooms.models import DeletedRoom, RemovedFile, Room, RoomMedia, RoomState, W
 from rooms.people.export_participant import export_participant
 from rooms.retention.policies import (
     MAX_DAYS,
-    Place,
+    PolicyPlace,
     PolicyValues,
     clear_retention,
     find_policy,
@@ -223,7 +223,7 @@ def _clear_retention(call: ActCall) -> Change:
 
 
 def _describe_retention(row: Room | Tenant) -> str:
-    place = Place(row) if isinstance(row, Tenant) else Place(row.tenant, row)
+    place = PolicyPlace(row) if isinstance(row, Tenant) else PolicyPlace(row.tenant, row)
     policy = find_policy(place)
     if policy is None:
         return "No policy counts here: everything is kept."

@@ -35,7 +35,7 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
-from rooms.retention.policies import Place, find_policy
+from rooms.retention.policies import PolicyPlace, find_policy
 from rooms.site import acts, uploads
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import OperatorRole
@@ -160,7 +160,7 @@ class RoomAdmin(ReadOnlyAdmin):
         context = {
             "figures": load_room_row(room),
             "badge": self.state_badge(room),
-            "retention": find_policy(Place(room.tenant, room)),
+            "retention": find_policy(PolicyPlace(room.tenant, room)),
             "sees_members": self._can_view(request, RoomMember),
             "sees_events": self._can_view(request, Event),
             "sees_files": self._can_view(request, RoomMedia),

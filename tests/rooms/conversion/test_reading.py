@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rooms.conversion import json_rows, spool
-from rooms.conversion.accounts import Accounts, Kind
+from rooms.conversion.accounts import Accounts, RowKind
 from rooms.conversion.json_rows import RowReader, clean_text
 from rooms.conversion.markdown import code_block, code_span, get_emoji, link, quote, strip_query
 from rooms.conversion.source_files import SourceFiles
@@ -64,7 +64,9 @@ def test_success_sorting_nothing() -> None:
 def read_rows(path: Path) -> tuple[list[Any], Accounts]:
     accounts = Accounts()
     with SourceFiles(path, None, accounts) as files:
-        rows = [row for _, row in RowReader(files, accounts).iter_array(path.name, Kind.MESSAGES)]
+        rows = [
+            row for _, row in RowReader(files, accounts).iter_array(path.name, RowKind.MESSAGES)
+        ]
     return rows, accounts
 
 
@@ -103,7 +105,7 @@ def test_success_large_file_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     accounts = Accounts()
     with SourceFiles(tmp_path / "x.json", None, accounts) as files:
-        count = sum(1 for _ in RowReader(files, accounts).iter_array("x.json", Kind.MESSAGES))
+        count = sum(1 for _ in RowReader(files, accounts).iter_array("x.json", RowKind.MESSAGES))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 60_000
