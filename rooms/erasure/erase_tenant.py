@@ -204,7 +204,7 @@ def erase_again(
     confirm: Callable[[str, str], None],
     dry_run: bool = False,
 ) -> ErasureResult:
-    """Erase what a restored backup has brought back, and keep syncs from bringing it back.
+    """Erase a tenant that a restored backup has brought back, and keep syncs from bringing it back.
 
     Raises `CertificateInvalid`, `ServerRestored`, and what `erase_tenant` raises.
     """

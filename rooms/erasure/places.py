@@ -1,4 +1,4 @@
-"""What the media store, the search server and the search have of a tenant beside its rows."""
+"""The files and search documents of a tenant, beside its rows."""
 
 from __future__ import annotations
 

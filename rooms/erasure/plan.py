@@ -1,4 +1,4 @@
-"""What an erasure would erase, and whether it may; the plan file between both.
+"""The counts and preconditions of an erasure, and the plan file that keeps them.
 
 Nothing is written but the plan file.
 """

@@ -90,7 +90,7 @@ def purge_room(
             _delete_events(index, room, before["events"], progress)
             while _delete_files(operator, room, now):
                 delete_announced(room.tenant_id)
-            delete_announced(room.tenant_id)  # what an interrupted purge left
+            delete_announced(room.tenant_id)  # the files of an interrupted purge
             while _delete_members(room):
                 pass
             delete_served(room.pk)
@@ -99,7 +99,7 @@ def purge_room(
 
 
 def count_rows(room: Room) -> Counts:
-    """Count what a purge deletes. No other room has `files`."""
+    """Count the rows and files that a purge deletes. No other room has `files`."""
     own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media")) | Q(
         pk__in=_list_removed(RemovedFile.objects.filter(room=room))
     )

@@ -1,7 +1,7 @@
 """Export a tenant into a directory: its tables, its rooms as chains of bundles, a signed index.
 
 The rooms are exported first, then the tables from one snapshot, so that everyone who wrote in a
-room is in them. An export that ends early leaves the earlier index, and what it lists, as they
+room is in them. An export that ends early leaves the earlier index, and the files it lists, as they
 were; the next one continues.
 """
 
@@ -111,7 +111,7 @@ def _build_result(
 def export_tenant(
     *, operator: Operator, tenant: str, options: ExportTenantOptions, dry_run: bool = False
 ) -> MoveResult:
-    """Write the export, or with `incremental` what has changed since the last one.
+    """Write the export, or with `incremental` the changes since the last one.
 
     With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
     not leave the server are listed with the reason. Raises `TenantNotFound`, `NoSigningKey`,
@@ -260,7 +260,7 @@ class _Export:
         return entries
 
     def _describe(self, outcome: RoomOutcome, before: RoomEntry | None) -> RoomEntry:
-        """Return the entry of a room, from what the last index and the export say if they do."""
+        """Return the entry of a room, from the last index and the export if they have it."""
         room, result, file = outcome.room, outcome.result, outcome.file
         if file is None:
             raise RuntimeError("A room that was exported has no file.")

@@ -130,7 +130,7 @@ def import_moved_room(
 
 
 def delete_rooms(tenant: Tenant, keys: Sequence[UUID]) -> None:
-    """Delete rooms of the tenant and what is in them; their files stay."""
+    """Delete rooms of the tenant with their content; their files stay."""
     for part in batched(keys):
         with transaction.atomic():
             for model in (Event, RoomMedia, RoomImport):

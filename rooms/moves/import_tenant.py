@@ -129,7 +129,7 @@ def _build_result(
 def import_tenant(
     *, operator: Operator, options: ImportTenantOptions, dry_run: bool = False
 ) -> MoveResult:
-    """Import the tenant under this slug, or what has changed since the last import.
+    """Import the tenant under this slug, or the changes since the last import.
 
     A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
@@ -174,7 +174,7 @@ def import_tenant(
 def abort_tenant_import(
     *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
 ) -> MoveResult:
-    """Delete what the import of a tenant that is not open yet has written. Raises
+    """Delete a tenant that was imported and is not open yet. Raises
     `TenantImportRefused`."""
     operator.require(Permission.MANAGE_PLATFORM)
     with _lock(slug):

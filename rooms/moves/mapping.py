@@ -1,4 +1,4 @@
-"""What the IDs of an exported tenant become here, and who its people are.
+"""The IDs of an exported tenant here, and its people.
 
 An ID is computed from the ID of the new tenant and the old one, as `IdMapper` does for a room, so
 nothing has to remember it. Rows that exist here already are the exception: people, and in a tenant
@@ -117,7 +117,7 @@ def map_people(
     tenant: Tenant | None,
     known: Mapping[str, str],
 ) -> PeopleMap:
-    """Find the people of the export in the tenant here; `known` is what an earlier import found.
+    """Find the people of the export in the tenant here; `known` holds the ones of an earlier import.
 
     Raises `UsageError` for a file that can't be used.
     """

@@ -1,4 +1,4 @@
-"""What the acts of a move return, and the commands print."""
+"""The results of a move, as the commands print them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The rows of a tenant's export: a line of JSON each, with the columns of their table.
 
 They are read as untrusted input. Every value has the type and length of its column, every row
-belongs to the tenant, and what it refers to is in the export.
+belongs to the tenant, and the rows that it refers to are in the export.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Erase what a person wrote, for `purge-participant --with-messages`: its rows stay."""
+"""Erase the content of a person's messages, for `purge-participant --with-messages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is deleted after a while: policies, the events and files that they reach, and runs.
+"""Deletion by age: policies, the events and files that they reach, and runs.
 
 `policies` sets them. `removal` deletes or redacts events of a room, and `files` its attachments,
 for retention and for purges of people. `run_retention` does both for each room whose policy reaches

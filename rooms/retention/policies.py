@@ -41,7 +41,7 @@ _VALUES = ("days", "media_days", "content_only")
 
 @dataclass(frozen=True)
 class PolicyPlace:
-    """What a policy is of: this server, a tenant, or a room."""
+    """This server, a tenant or a room, which a policy is about."""
 
     tenant: Tenant | None = None
     room: Room | None = None

@@ -3,7 +3,7 @@
 Events refer to each other, and a bundle with a reference to nothing can't be imported. So reactions
 and redactions go with the event that they are about, and an event that others still refer to stays
 as a tombstone, without content. Both are found before the first deletion. Nothing is remembered
-between two runs: a later one finds again what an interrupted one has left.
+between two runs: a later one finds the remaining rows of an interrupted one.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class Removal:
             execute(f"ANALYZE {_KEPT}")
 
     def _find_gone(self) -> None:
-        """Find what is about events that go; a reaction to a reaction goes with it."""
+        """Find reactions and redactions of events that go, and reactions to those reactions."""
         types = [REACTION] if self._content_only else [REACTION, REDACTION]
         others = self.guard.exclude_held(~self.going & Q(event_type__in=types))
         about = self._events().filter(others).annotate(target=_reference("content"))

@@ -119,7 +119,7 @@ def run_retention(
     room: str | None = None,
     progress: ProgressCallback = null_progress,
 ) -> RetentionResult:
-    """Delete what is older than the policies of the operator's rooms allow, except under a hold.
+    """Delete events and files that are older than the policies allow, except under a hold.
 
     Each batch has its own transaction and audit entry, so an interrupted run has deleted some of
     it, and the next one continues. `confirm` gets the question to ask, and raises if the answer is
@@ -144,7 +144,7 @@ def run_retention(
 def preview_retention(
     *, operator: Operator, now: datetime, tenant: str | None = None, room: str | None = None
 ) -> RetentionResult:
-    """Return what a run would delete now. Raises the errors of `resolve_place`."""
+    """Return the counts that a run would delete now. Raises the errors of `resolve_place`."""
     operator.require(Permission.VIEW)
     run = _Run(operator, resolve_place(operator, tenant, room), now)
     with temporary_tables():

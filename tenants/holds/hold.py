@@ -117,7 +117,7 @@ def _describe(hold: Hold) -> str:
 
 
 def _record(operator: Operator, hold: Hold, action: str, now: datetime, reason: str) -> None:
-    """The subject is what is on hold, whose page shows the entry."""
+    """The subject is the object on hold, whose page shows the entry."""
     (row,) = build_rows([hold])
     room = AuditSubject("room", str(hold.room_id), row["room"] or "")
     record_audit(
