@@ -117,7 +117,7 @@ def map_people(
     tenant: Tenant | None,
     known: Mapping[str, str],
 ) -> PeopleMap:
-    """Find the people of the export in the tenant here; `known` holds the ones of an earlier import.
+    """Find the people of the export in the tenant here; `known` holds earlier ones.
 
     Raises `UsageError` for a file that can't be used.
     """

@@ -86,13 +86,14 @@ class RetentionResult(ChangeResult):
 
     @property
     def sentence(self) -> str:
+        if not self.rooms:
+            return "Nothing is older than the retention policies allow."
         totals = self.totals
-        verb = "Would remove" if self.dry_run else "Removed"
+        would = "Would be removed" if self.dry_run else "Removed"
         return (
-            f"{verb} of {pluralize(len(self.rooms), 'room')}: "
+            f"{would} in {pluralize(len(self.rooms), 'room')}: "
             f"{totals['deleted_events']:,} events deleted, {totals['redacted_events']:,} redacted, "
-            f"{totals['emptied_events']:,} emptied, "
-            f"{pluralize(totals['files'], 'file')}."
+            f"{totals['emptied_events']:,} emptied, {pluralize(totals['files'], 'file')} deleted."
         )
 
     @property
