@@ -14,7 +14,7 @@ class TenantErasureAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.TENANTS
     list_display = ("begun_at", "id", "phase", "finished_at", "not_exported")
-    list_filter = (("finished_at", admin.EmptyFieldListFilter),)
+    list_filter = ("phase",)
     search_fields = ("id", "tenant_id")
     search_help_text = "Search by ID of an erasure or tenant."
     id_fields = ("id", "tenant_id")
