@@ -59,6 +59,7 @@ from tests.scaiwave.row_factories import (
     make_participant,
     make_partner,
     make_pending_removal,
+    make_policy,
     make_room,
     make_row_of_every_model,
     make_tenant,
@@ -514,6 +515,16 @@ def add_rows_that_offer_acts(now: datetime) -> None:
         first_seen_at=now,
         last_seen_at=now,
     )
+    deleted = make_room(
+        make_workspace(tenant),
+        make_participant(tenant),
+        "Deleted room",
+        state="archived",
+        deleted_at=now,
+        purge_at=now + 7 * DAY,
+        deletion={"reason": "over"},
+    )
+    make_policy(deleted, of_tenant=True)
 
 
 def add_jobs(now: datetime) -> None:
