@@ -13,7 +13,7 @@ from django.db.models import Model
 from scaiwave.core.completed_work import record_on_commit
 from scaiwave.core.operators import Operator
 from tenants.audit.chain import new_entry_id
-from tenants.models import AuditEntry, Participant, Tenant
+from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,10 @@ _SHOW_COMMANDS = {
 
 
 def _describe_row(row: Model) -> AuditSubject:
-    """A row that is not saved has no ID, and a participant no name."""
+    """A row that is not saved has no ID, and a person no name, which would stay after a purge."""
     name = "" if isinstance(row, Participant) else str(row)
+    if isinstance(row, AdminUser):
+        name = row.username
     row_id = "" if row.pk is None else str(row.pk)
     return AuditSubject(row._meta.model_name or "", row_id, name)
 

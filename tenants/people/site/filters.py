@@ -61,6 +61,8 @@ class TenantFilter(TypedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not (name := self.used_parameters.get("tenant")):
             return queryset
+        if "\0" in str(name):  # PostgreSQL has no such text.
+            return queryset.none()
         named = Q(slug__iexact=name) | Q(name__iexact=name)
         key = parse_uuid(str(name))
         tenants = Tenant.objects.filter(named if key is None else Q(pk=key))
