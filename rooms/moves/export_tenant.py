@@ -219,7 +219,8 @@ class _Export:
         )  # fmt: skip
         write_index(self.options.directory, index, self.signer)
         for other in rows.parent.parent.iterdir():
-            if other != rows.parent:
+            # Nothing but rows of earlier exports: other files are someone else's.
+            if other != rows.parent and other.name.isdecimal() and other.is_dir():
                 shutil.rmtree(other)
         return index
 

@@ -190,6 +190,17 @@ CHANGES: dict[str, Callable[[Tenant], object]] = {
 }
 
 
+def test_success_files_of_others_stay(tmp_path: Path) -> None:
+    """Beside the rows, an export deletes nothing but rows of earlier ones."""
+    tenant = make_moving_tenant()
+    export(tenant, tmp_path / "out")
+    (tmp_path / "out/rows/notes").mkdir()
+    (tmp_path / "out/rows/1234").write_text("a file")
+    export(tenant, tmp_path / "out", incremental=True)
+    left = {path.name for path in (tmp_path / "out/rows").iterdir()}
+    assert left == {"0001", "notes", "1234"}
+
+
 @pytest.mark.parametrize("what", CHANGES)
 def test_fail_compare(tmp_path: Path, what: str) -> None:
     """A difference of one value is found."""
