@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from scaiwave.site import ReadOnlyAdmin, Section
-from scaiwave.site.access import by_partner, by_tenant
+from scaiwave.site.access import by_partner, by_tenant, sees_everything
 from scaiwave.site.formatting import format_id, link_to
 from scaiwave.site.related import count_link
 from scaiwave.site.tabs import register_tab
@@ -112,18 +112,20 @@ class ParticipantAdmin(StatusAdmin):
 
     def summarise(self, participant: Participant, request: HttpRequest) -> str:
         """Return the status, and whether the person may sign in and if not why."""
-        blockers = [self._hide_name(each, request) for each in sign_in_blockers(participant)]
+        blockers = [self._limit_blocker(each, request) for each in sign_in_blockers(participant)]
         # Beside "can't sign in", "active" would contradict it.
         status = "" if blockers and participant.is_active else self.status_text(participant)
         context = {"status": status, "blockers": blockers}
         return render_to_string("tenants/admin/sign_in.html", context)
 
-    def _hide_name(self, blocker: Row, request: HttpRequest) -> Row:
-        """Leave out the name of a tenant or partner that the account may not see."""
+    def _limit_blocker(self, blocker: Row, request: HttpRequest) -> Row:
+        """Leave out commands that the account can't run, and names that it may not see."""
+        if sees_everything(request):
+            return blocker
         about = str(blocker["subject_type"])
         model = {"tenant": Tenant, "partner": Partner}.get(about)
         if model is None or self._can_view(request, model):
-            return blocker
+            return {**blocker, "fix": None}
         return {**blocker, "reason": f"the {about} lets no one sign in", "fix": None}
 
     @admin.display(description="groups")

@@ -501,3 +501,14 @@ def test_success_errors_of_runs_name_no_address_of_scaikey(
         for text in (*texts, file.getvalue().decode()):
             assert code in text
             assert ("192.0.2.1" in text) is is_shown
+
+
+def test_success_who_may_not_run_commands_is_told_none(tenants: dict[int, Tenant]) -> None:
+    person = Participant.objects.get(tenant=tenants[OWN], participant_type="human")
+    Participant.objects.filter(pk=person.pk).update(suspended_by_hand_at=timezone.now())
+    url = address(Participant, "change", person.pk)
+    for role, is_told in (("super_admin", True), ("partner_admin", False), ("tenant_admin", False)):
+        client = sign_in(role) if is_told else enter(role)
+        page = client.get(url).content.decode()
+        assert "is suspended manually" in page
+        assert ("scaiwave admin" in page) is is_told
