@@ -90,7 +90,7 @@ def run_scheduler(environment: dict[str, str], log: Path) -> Iterator[None]:
                 process.terminate()
 
 
-def run_python(code: str, environment: dict[str, str]) -> Any:
+def run_python(code: str, environment: dict[str, str], timeout: float = TIMEOUT_SECONDS) -> Any:
     """Run code after `django.setup()`; return the value that it passes to `report`."""
     setup = "import django; django.setup(); from scaiwave.console.output import to_json\n"
     setup += "report = lambda value: print(to_json(value, indent=None))\n"
@@ -100,6 +100,6 @@ def run_python(code: str, environment: dict[str, str]) -> Any:
         cwd=CHECKOUT,
         check=True,
         stdout=subprocess.PIPE,
-        timeout=TIMEOUT_SECONDS,
+        timeout=timeout,
     )
     return json.loads(process.stdout)

@@ -83,7 +83,8 @@ def run_benchmark(name: str, words: Sequence[str]) -> int:
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
-        return f"{action.help} (default: %(default)s)" if action.default else f"{action.help}"
+        has_default = action.default not in (None, False, argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if has_default else f"{action.help}"
 
 
 def _build_parser(name: str, benchmark: Any) -> argparse.ArgumentParser:

@@ -59,8 +59,13 @@ def run_sample_server(
             environment = build_environment(url, home)
             return {**environment, "SCAIWAVE_REDIS_URL": redis_url, **(settings or {})}
 
+        def fill(url: str) -> dict[str, Any]:
+            # The large site takes minutes.
+            sample: dict[str, Any] = run_python(code, build(url), timeout=20 * 60)
+            return sample
+
         url = stack.enter_context(
-            prepared(request, home, fill=lambda url: samples.append(run_python(code, build(url))))
+            prepared(request, home, fill=lambda url: samples.append(fill(url)))
         )
         listener = stack.enter_context(listen())
         stack.enter_context(run_gunicorn(listener, build(url), home / "log"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scripts.benchmarks.harness import run_benchmark
 from tests.scripts.benchmarks import run_successfully
 
 pytestmark = [pytest.mark.ci, pytest.mark.once]
@@ -37,6 +38,14 @@ def test_success_every_benchmark_is_named() -> None:
     modules = (TOP / "scripts/benchmarks").glob("*.py")
     programs = {module.stem for module in modules if "\ndef measure(" in module.read_text()}
     assert set(names.split()) == programs
+
+
+@pytest.mark.parametrize("name", ["cli", "rooms", "sync"])
+def test_success_help(name: str, capfd: Capture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_benchmark(name, ["--help"])
+    assert caught.value.code == 0
+    assert f"scripts/bench {name}" in capfd.readouterr().out
 
 
 def test_success_cli(capfd: Capture) -> None:
