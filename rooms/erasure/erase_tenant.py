@@ -55,11 +55,10 @@ from rooms.erasure.plan import (
 from rooms.errors import ErasurePlanChanged, ErasurePlanInvalid, TenantBusy, TenantRowsLeft
 from rooms.exports.export_room import load_signer
 from rooms.imports.verify_bundle import load_keys
-from rooms.lifecycle.deletion import delete_rows, open_deletion
+from rooms.lifecycle.deletion import open_deletion
 from rooms.lifecycle.purge_room import purge_room
 from rooms.models import Room
 from rooms.search.database import DatabaseIndex
-from rooms.search.schema import forget_deleted_words
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
@@ -335,12 +334,16 @@ class _Erasure:
 
     def _erase_rooms(self, subject: ErasedTenant) -> None:
         rooms = Room.all_objects.filter(tenant=subject.tenant_id).select_related("tenant")
-        with open_deletion() as index, self.options.progress_factory("Erasing rooms") as progress:
-            index.remove_tenant(subject.tenant_id)  # Then only the database has documents.
+        with (
+            open_deletion(self.operator, self.options.clock()) as deletion,
+            self.options.progress_factory("Erasing rooms") as progress,
+        ):
+            deletion.index.remove_tenant(subject.tenant_id)
+            deletion.index = DatabaseIndex()  # Nothing else has documents any longer.
             total = rooms.count()
             for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
                 now = self.options.clock()
-                purge_room(operator=self.operator, room=room, now=now, index=DatabaseIndex())
+                purge_room(operator=self.operator, room=room, now=now, deletion=deletion)
                 progress(number, total)
 
     def _erase_records(self, subject: ErasedTenant) -> None:
@@ -358,12 +361,13 @@ class _Erasure:
         check = partial(require_no_hold, Tenant(pk=subject.tenant_id, slug=self.slug))
         deleted = 0
         with (
+            open_deletion(self.operator, self.options.clock()) as deletion,
             connection.constraint_checks_disabled(),
             self.options.progress_factory("Erasing rows") as progress,
         ):
-            for count in delete_rows(tables, check):
+            for count in deletion.delete_rows(tables, check):
                 progress(deleted := deleted + count, None)
-        forget_deleted_words()
+            deletion.forget_words()
 
     def _erase_stores(self, subject: ErasedTenant) -> None:
         for place in STORES:

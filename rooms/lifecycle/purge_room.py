@@ -5,7 +5,6 @@ The row of the room goes last, with the audit entry.
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
@@ -16,7 +15,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from rooms.exports.chain_cache import delete_served
 from rooms.imports.intents import delete_announced
-from rooms.lifecycle.deletion import Pace, delete_files, delete_rows, iter_batches, open_deletion
+from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.lookup.holds import contains_held, find_hold_on_room
 from rooms.models import (
     Event,
@@ -28,8 +27,6 @@ from rooms.models import (
     SearchDocument,
 )
 from rooms.search import documents
-from rooms.search.base import SearchIndex
-from rooms.search.schema import forget_deleted_words
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
@@ -38,7 +35,6 @@ from tenants.holds.queries import block_new_holds, build_hold_error
 Counts = dict[str, int]
 
 NAMES_PER_QUERY = 1000
-exhaust = partial(deque, maxlen=0)
 
 
 def find_due_rooms(now: datetime) -> list[Room]:
@@ -61,18 +57,18 @@ def purge_room(
     room: Room,
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
-    index: SearchIndex | None = None,
+    deletion: Deletion | None = None,
 ) -> None:
     """Delete everything of a deleted room, and files that no other room has.
 
-    A caller that passes the index of many rooms forgets their words itself. Raises OnHold, and
+    A caller that passes the deletion of many rooms forgets their words itself. Raises OnHold, and
     keeps the rest, if a hold is placed before its end; ServerRestored, MediaVersioned, and the
     errors of the media store and the search server.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check = partial(_require_not_held, room)
     with (
-        nullcontext(index) if index else open_deletion() as opened,
+        nullcontext(deletion) if deletion else open_deletion(operator, now) as opened,
         progress_factory("Deleting events") as progress,
     ):
         before = _begin(room)
@@ -84,14 +80,13 @@ def purge_room(
             for model in (RoomMedia, RemovedFile):
                 names = model._default_manager.filter(room=room).values_list("pk", flat=True)
                 while keys := list(names[:NAMES_PER_QUERY]):
-                    files = delete_files(room, model, keys, check=check, operator=operator, now=now)
-                    exhaust(files)
+                    list(opened.delete_files(room, model, keys, check))
             delete_announced(room.tenant_id)  # the files of an interrupted purge
-            exhaust(delete_rows([RoomMember.objects.filter(room=room)], check))
+            sum(opened.delete_rows([RoomMember.objects.filter(room=room)], check))
             delete_served(room.pk)
-            if index is None:
-                opened.finish_removal(room.tenant_id)
-                forget_deleted_words()
+            if deletion is None:
+                opened.index.finish_removal(room.tenant_id)
+                opened.forget_words()
             is_done = _finish(operator, room, now, before)
 
 
@@ -135,13 +130,13 @@ def _require_not_held(room: Room) -> None:
         raise build_hold_error(hold, f"delete what is left of room {room.pk}")
 
 
-def _delete_events(index: SearchIndex, room: Room, total: int, progress: ProgressCallback) -> None:
-    deleted, pace = 0, Pace()
-    for batch, events in iter_batches(room, Event.objects.filter(room=room), pace):
-        with pace.transaction():
+def _delete_events(deletion: Deletion, room: Room, total: int, progress: ProgressCallback) -> None:
+    deleted = 0
+    for positions, events in deletion.iter_batches(room, Event.objects.filter(room=room)):
+        with deletion.transaction():
             if contains_held(events):
                 _require_not_held(room)
-            finish = index.remove_documents(batch, events)
+            finish = deletion.index.remove_documents(positions, events)
             deleted += events.delete()[0]
         finish()
         progress(deleted, max(total, deleted))

@@ -13,7 +13,6 @@ from rooms.models import Event, Room
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
-from rooms.search.schema import forget_deleted_words
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.holds.queries import require_person_not_held
@@ -49,21 +48,21 @@ def erase_messages(
             details={"reason": reason, "room": str(room.pk), **counts},
         )
 
-    with open_deletion() as index, temporary_tables():
+    with open_deletion(operator, now) as deletion, temporary_tables():
         is_done = False
         while not is_done:
             require_person_not_held(person, f"erase the messages of {person.pk}")
             try:
                 for removal in _iter_removals(person):
-                    for part in removal.run(index, operator, now, record):
+                    for part in removal.run(deletion, record):
                         counts.update(part)
                 is_done = True
             except HoldsChanged:
                 continue
         # A backfill may have been writing documents of redacted events.
         wait_for_writers()
-        index.finish_removal(person.tenant_id)
-        forget_deleted_words()
+        deletion.index.finish_removal(person.tenant_id)
+        deletion.forget_words()
     return _summarise(counts)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -35,10 +34,10 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
-from rooms.lifecycle.deletion import Pace, iter_batches
+from rooms.lifecycle.deletion import Deletion
 from rooms.lookup.holds import held_events_q
 from rooms.models import Event, Room
-from rooms.search.base import EventRange, SearchIndex
+from rooms.search.base import EventRange
 from rooms.search.documents import block_writers
 from scaiwave.core.sql import execute, fetch_number
 from tenants.holds.queries import holds_in_force
@@ -139,7 +138,7 @@ class Removal:
         return self._build_result(counts[0] + counts[2], counts[1] + counts[3])
 
     def run(
-        self, index: SearchIndex, now: datetime, record: Callable[[RemovedEvents], None]
+        self, deletion: Deletion, record: Callable[[RemovedEvents], None]
     ) -> Iterator[RemovedEvents]:
         """Do it in batches; `record` is called in the transaction of each.
 
@@ -153,18 +152,17 @@ class Removal:
             self._events().filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
             for level in reversed(range(self._levels))
         ]
-        pace = Pace()
         for events in (*gone, self._find_pending()):
-            for positions, batch in iter_batches(self.room, events, pace):
-                with pace.transaction():
-                    finish, result = self._remove(index, positions, batch, now)
+            for positions, batch in deletion.iter_batches(self.room, events):
+                with deletion.transaction():
+                    finish, result = self._remove(deletion, positions, batch)
                     if any(asdict(result).values()):
                         record(result)
                 finish()
                 yield result
 
     def _remove(
-        self, index: SearchIndex, positions: EventRange, batch: QuerySet[Event], now: datetime
+        self, deletion: Deletion, positions: EventRange, batch: QuerySet[Event]
     ) -> tuple[Callable[[], None], RemovedEvents]:
         # First, so that a backfill does not wait for a row while this waits for the backfill.
         block_writers()
@@ -172,7 +170,7 @@ class Removal:
         # Not a lock that new events wait for.
         Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
         self._find_new_references()
-        finish = index.remove_documents(positions, batch)
+        finish = deletion.index.remove_documents(positions, batch)
         deleted, redacted = self._split(batch)
         number = redacted.update(
             content=_sql(self._bare, JSONField()),
@@ -180,7 +178,7 @@ class Removal:
             # A redaction that was redacted would be about nothing.
             redacted_at=Case(
                 When(event_type=self._redactions, then=F("redacted_at")),
-                default=Coalesce(F("redacted_at"), now),
+                default=Coalesce(F("redacted_at"), deletion.now),
             ),
         )
         return finish, self._build_result(deleted.delete()[0], number)

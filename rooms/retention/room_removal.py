@@ -12,12 +12,10 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
-from rooms.lifecycle.deletion import RemovedFiles, delete_files
+from rooms.lifecycle.deletion import Deletion, RemovedFiles
 from rooms.lookup.export_metadata import find_media_ids
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia
 from rooms.retention.removal import Removal, RemovedEvents
-from rooms.search.base import SearchIndex
-from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import parse_uuid
 
@@ -43,11 +41,7 @@ class RoomRemoval:
         return counts
 
     def run(
-        self,
-        index: SearchIndex,
-        operator: Operator,
-        now: datetime,
-        record: Callable[[Room, dict[str, int]], None],
+        self, deletion: Deletion, record: Callable[[Room, dict[str, int]], None]
     ) -> Iterator[dict[str, int]]:
         """Do it in batches and yield the counts of each; `record` is called in its transaction.
 
@@ -60,18 +54,11 @@ class RoomRemoval:
 
         # The files go first: the events that go say which.
         if self.files and (keys := self._find_files()):
-            for part in delete_files(
-                self.room,
-                RoomMedia,
-                keys,
-                check=self.files.guard.check,
-                operator=operator,
-                now=now,
-                record=record_part,
-            ):
+            check = self.files.guard.check
+            for part in deletion.delete_files(self.room, RoomMedia, keys, check, record_part):
                 yield asdict(part)
         if self.events:
-            for events in self.events.run(index, now, record_part):
+            for events in self.events.run(deletion, record_part):
                 yield asdict(events)
 
     def _find_files(self) -> list[UUID]:

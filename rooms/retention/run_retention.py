@@ -13,12 +13,11 @@ from uuid import UUID
 from django.db.models import Q
 
 from rooms.errors import RetentionRunning
-from rooms.lifecycle.deletion import open_deletion
+from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.models import RetentionPolicy, Room
 from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
-from rooms.search.base import SearchIndex
 from rooms.search.documents import wait_for_writers
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
@@ -124,13 +123,13 @@ def run_retention(
     """
     operator.require(Permission.MANAGE_TENANTS)
     place = resolve_place(operator, tenant, room)
-    with open_deletion() as index:
+    with open_deletion(operator, now) as deletion:
         confirm("This deletes what is older than the retention policies allow. It can't be undone.")
         with process_lock("retention") as is_free, temporary_tables():
             if not is_free:
                 raise RetentionRunning("A retention run is in progress.")
             run = _Run(operator, place, now)
-            rows = [each.document() for each in run.remove(index, progress) if not each.is_empty]
+            rows = [each.document() for each in run.remove(deletion, progress) if not each.is_empty]
             run.finish()
     return RetentionResult(rows, run.on_hold)
 
@@ -154,7 +153,7 @@ class _Run:
             each.scope: each for each in RetentionPolicy.objects.select_related("tenant", "room")
         }
 
-    def remove(self, index: SearchIndex, progress: ProgressCallback) -> Iterator[RoomRetention]:
+    def remove(self, deletion: Deletion, progress: ProgressCallback) -> Iterator[RoomRetention]:
         removed, tenants = 0, set[UUID]()
         for each in self._iter_rooms():
             tenants.add(each.room.tenant_id)
@@ -163,7 +162,7 @@ class _Run:
                 try:
                     removal = self._build_removal(each)
                     record = partial(self._record, each.policy)
-                    for part in removal.run(index, self.operator, self.now, record):
+                    for part in removal.run(deletion, record):
                         each.counts.update(part)
                         progress(removed + each.events, None)
                     is_done = True
@@ -173,7 +172,7 @@ class _Run:
             yield each
         wait_for_writers()
         for tenant_id in tenants:
-            index.finish_removal(tenant_id)
+            deletion.index.finish_removal(tenant_id)
 
     def count(self) -> Iterator[RoomRetention]:
         names_left: dict[UUID, int] = {}
@@ -238,16 +237,19 @@ class _Run:
         return find_hold(room.tenant_id, room_id=room.pk) is not None
 
     def _build_removal(self, each: RoomRetention) -> RoomRemoval:
-        room, policy = each.room, each.policy
-        days = (policy.days, policy.get_media_days())
-        events_before, files_before = (
-            None if number is None else self.now - timedelta(days=number) for number in days
+        policy = each.policy
+
+        def build(before: datetime | None) -> Removal | None:
+            if before is None:
+                return None
+            due = Q(created_at__lt=before)
+            return Removal(each.room, due, content_only=policy.content_only)
+
+        before, files_before = (
+            None if days is None else self.now - timedelta(days=days)
+            for days in (policy.days, policy.get_media_days())
         )
-        events, files = (
-            before and Removal(room, Q(created_at__lt=before), content_only=policy.content_only)
-            for before in (events_before, files_before)
-        )
-        return RoomRemoval(room, events, files, files_before)
+        return RoomRemoval(each.room, build(before), build(files_before), files_before)
 
     def _record(self, policy: RetentionPolicy, room: Room, counts: dict[str, int]) -> None:
         """Add an audit entry to the transaction that deletes."""

@@ -32,7 +32,7 @@ class HoldAdmin(ReadOnlyAdmin):
 
 
 def register_hold(
-    model: type[Model], options: str, get_subject: Callable[[Any], dict[str, str]], note: str
+    model: type[Model], options: str, get_subject: Callable[[Any], dict[str, Any]], note: str
 ) -> None:
     """Offer to place a hold on the pages of a model."""
 
