@@ -156,17 +156,14 @@ class TenantTableList(Protocol):
     def __call__(self) -> Sequence[TenantTable]: ...
 
 
-class MessageCounter(Protocol):
-    """How many messages, reactions and files a `MessageEraser` would erase of a participant."""
-
-    def __call__(self, person: Any, /) -> Mapping[str, int]: ...
-
-
 class MessageEraser(Protocol):
-    """Erases what a participant wrote, in batches, and returns the same numbers."""
+    """Erases what a participant wrote, in batches; returns how many messages, reactions and files.
+
+    In a dry run it only counts them.
+    """
 
     def __call__(
-        self, operator: Operator, person: Any, reason: str, now: datetime, /
+        self, operator: Operator, person: Any, reason: str, now: datetime, /, *, dry_run: bool
     ) -> Mapping[str, int]: ...
 
 
@@ -347,7 +344,6 @@ TENANT_TABLES: Sequence[Extension[TenantTableList]] = (
 """Every table that reaches a tenant, in the order in which rows can be inserted."""
 
 
-MESSAGE_COUNTER: Extension[MessageCounter] = Extension("rooms.people.erase_messages.count_messages")
 MESSAGE_ERASER: Extension[MessageEraser] = Extension("rooms.people.erase_messages.erase_messages")
 TENANT_PLACES: Sequence[Extension[TenantPlaceList]] = (
     Extension("tenants.accounts.tenant_places.list_places"),

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -21,7 +21,7 @@ import msgspec
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from federation.errors import NoSigningKey
@@ -37,7 +37,7 @@ from rooms.erasure.certificate import (
     read_certificate,
     sign_certificate,
 )
-from rooms.erasure.places import SEARCH_SERVER, STORES
+from rooms.erasure.places import STORES
 from rooms.erasure.plan import (
     Counts,
     ErasureOptions,
@@ -55,10 +55,10 @@ from rooms.erasure.plan import (
 from rooms.errors import ErasurePlanChanged, ErasurePlanInvalid, TenantBusy, TenantRowsLeft
 from rooms.exports.export_room import load_signer
 from rooms.imports.verify_bundle import load_keys
-from rooms.lifecycle.purge_room import PAUSE_SECONDS, TARGET_SECONDS, purge_room
-from rooms.models import Room, SearchDocument
-from rooms.search import documents
-from rooms.search.schema import forget_deleted_words
+from rooms.lifecycle.deletion import open_deletion
+from rooms.lifecycle.purge_room import purge_room
+from rooms.models import Room
+from rooms.search.database import DatabaseIndex
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
@@ -86,7 +86,6 @@ from tenants.models import (
 )
 from tenants.models.erasure import hash_scaikey_id
 
-MIN_ROWS, MAX_ROWS = 200, 5000
 ACTION = "erase-tenant"
 _TENANT = Tenant._meta.label
 
@@ -334,16 +333,17 @@ class _Erasure:
         TenantErasure.objects.filter(pk=self.row.pk).update(phase=phase)
 
     def _erase_rooms(self, subject: ErasedTenant) -> None:
-        """Delete all search documents at once, then room by room."""
-        documents.wait_for_writers()  # Later ones leave the rooms out.
-        SEARCH_SERVER.erase(subject)
-        self._delete_rows(subject, [SearchDocument.objects.filter(tenant=subject.tenant_id)])
-        forget_deleted_words()
         rooms = Room.all_objects.filter(tenant=subject.tenant_id).select_related("tenant")
-        with self.options.progress_factory("Erasing rooms") as progress:
+        with (
+            open_deletion(self.operator, self.options.clock()) as deletion,
+            self.options.progress_factory("Erasing rooms") as progress,
+        ):
+            deletion.index.remove_tenant(subject.tenant_id)
+            deletion.index = DatabaseIndex()  # Nothing else has documents any longer.
             total = rooms.count()
             for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
-                purge_room(operator=self.operator, room=room, now=self.options.clock())
+                now = self.options.clock()
+                purge_room(operator=self.operator, room=room, now=now, deletion=deletion)
                 progress(number, total)
 
     def _erase_records(self, subject: ErasedTenant) -> None:
@@ -358,21 +358,16 @@ class _Erasure:
         sender. That no event refers to them was checked before.
         """
         tables = [select(subject.tenant_id) for name, select in iter_tables() if name != _TENANT]
-        with connection.constraint_checks_disabled():
-            self._delete_rows(subject, tables)
-
-    def _delete_rows(self, subject: ErasedTenant, tables: Iterable[QuerySet[Any]]) -> None:
-        with self.options.progress_factory("Erasing rows") as progress:
-            deleted, size, target = 0, MIN_ROWS, TARGET_SECONDS[connection.vendor]
-            for rows in tables:
-                started = time.monotonic()
-                while count := _delete_batch(subject, rows, size):
-                    progress(deleted := deleted + count, None)
-                    factor = target / max(time.monotonic() - started, 0.001)
-                    size = min(max(int(size * min(factor, 2)), MIN_ROWS), MAX_ROWS)
-                    if connection.vendor == "sqlite":
-                        time.sleep(PAUSE_SECONDS)
-                    started = time.monotonic()
+        check = partial(require_no_hold, Tenant(pk=subject.tenant_id, slug=self.slug))
+        deleted = 0
+        with (
+            open_deletion(self.operator, self.options.clock()) as deletion,
+            connection.constraint_checks_disabled(),
+            self.options.progress_factory("Erasing rows") as progress,
+        ):
+            for count in deletion.delete_rows(tables, check):
+                progress(deleted := deleted + count, None)
+            deletion.forget_words()
 
     def _erase_stores(self, subject: ErasedTenant) -> None:
         for place in STORES:
@@ -385,8 +380,9 @@ class _Erasure:
         if left:
             raise TenantRowsLeft(", ".join(f"{place} {left[place]:,}" for place in left))
         with transaction.atomic(durable=True):
-            _block_holds(subject)
+            block_new_holds()
             tenant = Tenant.objects.select_for_update().get(pk=subject.tenant_id)
+            require_no_hold(tenant)
             entry = self._record(tenant, now, {"before": row.before, "left": 0})
             scaikey_id = _find_scaikey_id(tenant)
             tenants = Tenant.objects.filter(pk=tenant.pk)
@@ -441,21 +437,3 @@ def _find_scaikey_id(tenant: Tenant) -> str:
     entries = AuditEntry.objects.filter(action="unlink-tenant", tenant_id=str(tenant.pk))
     last = entries.order_by("-id").first()
     return str(last.details.get("scaikey_tenant_id", "")) if last else ""
-
-
-def _delete_batch(subject: ErasedTenant, rows: QuerySet[Any], size: int) -> int:
-    with transaction.atomic():
-        _block_holds(subject)
-        keys = list(rows.values_list("pk", flat=True)[:size])
-        batch = rows.model._base_manager.filter(pk__in=keys)
-        if rows.model is Participant:
-            batch._raw_delete(batch.db)  # Django would look for their events too.
-        else:
-            batch.delete()
-    return len(keys)
-
-
-def _block_holds(subject: ErasedTenant) -> None:
-    """Call it in a transaction. Raises `OnHold`."""
-    block_new_holds()
-    require_no_hold(Tenant(pk=subject.tenant_id, slug=str(subject.tenant_id)))

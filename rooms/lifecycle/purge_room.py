@@ -1,23 +1,21 @@
 """Delete the rows and files of a deleted room for good, in batches.
 
-Each batch is a short transaction, in which no hold may cover its rows. Nothing but the rows
-themselves records the progress, so a purge that ends in any way is continued by the next one. The
-row of the room goes last, with the audit entry.
+The row of the room goes last, with the audit entry.
 """
 
 from __future__ import annotations
 
-import time
+from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
-from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
 
 from rooms.exports.chain_cache import delete_served
-from rooms.imports.intents import delete_announced, release_files
+from rooms.imports.intents import delete_announced
+from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.lookup.holds import contains_held, find_hold_on_room
 from rooms.models import (
     Event,
@@ -29,27 +27,14 @@ from rooms.models import (
     SearchDocument,
 )
 from rooms.search import documents
-from rooms.search.backend import open_index
-from rooms.search.base import SearchIndex
-from rooms.search.schema import forget_deleted_words
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.core.sql import execute, fetch_one, uuid_param
-from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds, build_hold_error
-from tenants.lookup.restoration import require_activated
 
 Counts = dict[str, int]
 
-FILES_PER_BATCH = 20
-"""Imports of the tenant wait while the bytes of so many are deleted."""
-MEMBERS_PER_BATCH = 500
-MIN_EVENTS, MAX_EVENTS = 100, 10_000
-TARGET_SECONDS = {"sqlite": 0.04, "postgresql": 0.2}
-"""Intended length of a transaction: other writers to an SQLite database wait that long."""
-PAUSE_SECONDS = 0.025
-"""A pause between transactions on SQLite, whose waiting writers try again after this time."""
+NAMES_PER_QUERY = 1000
 
 
 def find_due_rooms(now: datetime) -> list[Room]:
@@ -72,29 +57,36 @@ def purge_room(
     room: Room,
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
+    deletion: Deletion | None = None,
 ) -> None:
     """Delete everything of a deleted room, and files that no other room has.
 
-    Raises OnHold, and keeps the rest, if a hold is placed before its end; ServerRestored,
-    MediaVersioned, and the errors of the media store and the search server.
+    A caller that passes the deletion of many rooms forgets their words itself. Raises OnHold, and
+    keeps the rest, if a hold is placed before its end; ServerRestored, MediaVersioned, and the
+    errors of the media store and the search server.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    require_activated()
-    cast(MediaStore, default_storage).require_erasable()
-    before = _begin(room)
-    # A backfill may be writing documents of the room; later ones leave the room out.
-    documents.wait_for_writers()
-    with open_index() as index, progress_factory("Deleting events") as progress:
+    check = partial(_require_not_held, room)
+    with (
+        nullcontext(deletion) if deletion else open_deletion(operator, now) as opened,
+        progress_factory("Deleting events") as progress,
+    ):
+        before = _begin(room)
+        # A backfill may be writing documents of the room; later ones leave the room out.
+        documents.wait_for_writers()
         is_done = False
         while not is_done:
-            _delete_events(index, room, before["events"], progress)
-            while _delete_files(operator, room, now):
-                delete_announced(room.tenant_id)
+            _delete_events(opened, room, before["events"], progress)
+            for model in (RoomMedia, RemovedFile):
+                names = model._default_manager.filter(room=room).values_list("pk", flat=True)
+                while keys := list(names[:NAMES_PER_QUERY]):
+                    list(opened.delete_files(room, model, keys, check))
             delete_announced(room.tenant_id)  # the files of an interrupted purge
-            while _delete_members(room):
-                pass
+            sum(opened.delete_rows([RoomMember.objects.filter(room=room)], check))
             delete_served(room.pk)
-            forget_deleted_words()
+            if deletion is None:
+                opened.index.finish_removal(room.tenant_id)
+                opened.forget_words()
             is_done = _finish(operator, room, now, before)
 
 
@@ -124,77 +116,37 @@ def _begin(room: Room) -> Counts:
     """Record that the purge has begun, and return the counts from before its first batch."""
     counts = count_rows(room)
     with transaction.atomic():
-        require_not_held(room)
+        block_new_holds()
+        _require_not_held(room)
         locked = Room.all_objects.select_for_update().get(pk=room.pk)
         locked.deletion = {"counts": counts, **(locked.deletion or {})}
         locked.save(update_fields=["deletion"])
     return cast(Counts, locked.deletion["counts"])
 
 
-def require_not_held(room: Room) -> None:
-    """Raises `OnHold`. Until the transaction ends, no hold is placed."""
-    block_new_holds()
+def _require_not_held(room: Room) -> None:
+    """Raises `OnHold`."""
     if hold := find_hold_on_room(room):
         raise build_hold_error(hold, f"delete what is left of room {room.pk}")
 
 
-def _delete_events(index: SearchIndex, room: Room, total: int, progress: ProgressCallback) -> None:
-    """Delete events from the oldest on, with their documents of the search index."""
-    deleted, after, size = 0, 0, MIN_EVENTS
-    table, room_id = Event._meta.db_table, uuid_param(room.pk)
-    find_last = (
-        f"SELECT max(stream_position) FROM (SELECT stream_position FROM {table} WHERE room_id = %s "
-        "AND stream_position > %s ORDER BY stream_position LIMIT %s) batch"
-    )
-    while (last := fetch_one(find_last, [room_id, after, size])[0]) is not None:
-        index.forget_events(room.tenant_id, room.pk, after, last)
-        batch = Event.objects.filter(room=room, stream_position__gt=after)
-        with transaction.atomic():
-            started = time.monotonic()  # without the wait for other writers
-            block_new_holds()
-            if contains_held(batch.filter(stream_position__lte=last)):
-                require_not_held(room)
-            documents.delete_of_room(room.tenant_id, room.pk, after, last)
-            deleted += execute(
-                f"DELETE FROM {table} WHERE room_id = %s AND stream_position > %s "
-                "AND stream_position <= %s",
-                [room_id, after, last],
-            )
-            factor = TARGET_SECONDS[connection.vendor] / max(time.monotonic() - started, 0.001)
+def _delete_events(deletion: Deletion, room: Room, total: int, progress: ProgressCallback) -> None:
+    deleted = 0
+    for positions, events in deletion.iter_batches(room, Event.objects.filter(room=room)):
+        with deletion.transaction():
+            if contains_held(events):
+                _require_not_held(room)
+            finish = deletion.index.remove_documents(positions, events)
+            deleted += events.delete()[0]
+        finish()
         progress(deleted, max(total, deleted))
-        after, size = last, min(max(int(size * min(factor, 2)), MIN_EVENTS), MAX_EVENTS)
-        if connection.vendor == "sqlite":
-            time.sleep(PAUSE_SECONDS)
-
-
-def _delete_files(operator: Operator, room: Room, now: datetime) -> bool:
-    """Detach the next files from the room. Return whether there were any."""
-    with transaction.atomic():
-        require_not_held(room)
-        keys, found = set[UUID](), 0
-        for model in (RoomMedia, RemovedFile):
-            rows = model._default_manager.filter(room=room).order_by("pk")
-            batch = dict(rows.values_list("pk", "media")[:FILES_PER_BATCH])
-            model._default_manager.filter(pk__in=batch).delete()
-            keys |= set(filter(None, batch.values()))
-            found += len(batch)
-        release_files(keys, operator=operator, tenant_id=room.tenant_id, now=now)
-    return found > 0
-
-
-def _delete_members(room: Room) -> bool:
-    with transaction.atomic():
-        require_not_held(room)
-        members = RoomMember.objects.filter(room=room).values_list("pk", flat=True)
-        keys = list(members.order_by("pk")[:MEMBERS_PER_BATCH])
-        RoomMember.objects.filter(pk__in=keys).delete()
-    return bool(keys)
 
 
 def _finish(operator: Operator, room: Room, now: datetime, before: Counts) -> bool:
     """Delete the room and what little is left; return False if something was added."""
     with transaction.atomic():
-        require_not_held(room)
+        block_new_holds()
+        _require_not_held(room)
         locked = Room.all_objects.select_for_update().filter(pk=room.pk).first()
         if locked is None:  # Another process has finished.
             return True

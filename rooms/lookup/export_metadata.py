@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
 from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, FOREIGN_TYPES, MEDIA_KEYS
@@ -124,17 +124,15 @@ def get_media_of(room: Room, events: QuerySet[Event]) -> list[MediaEntry]:
 
 def find_media_ids(events: QuerySet[Event]) -> set[UUID]:
     """Return the IDs of the attachments that events refer to."""
-    ids: set[UUID] = set()
-    for column in ("content", "original_content"):
-        for key in MEDIA_KEYS:
-            values = events.annotate(media_key=KeyTextTransform(key, column))
-            texts = (
-                values.filter(media_key__isnull=False)
-                .values_list("media_key", flat=True)
-                .distinct()
-            )
-            ids |= {media_id for text in texts if (media_id := parse_uuid(str(text)))}
-    return ids
+    columns = {
+        f"{column}_{key}": KeyTextTransform(key, column)
+        for column in ("content", "original_content")
+        for key in MEDIA_KEYS
+    }
+    refers = Q(*((f"{name}__isnull", False) for name in columns), _connector=Q.OR)
+    rows = events.annotate(**columns).filter(refers).values_list(*columns).distinct()
+    texts = {text for row in rows.iterator() for text in row if text is not None}
+    return {media_id for text in texts if (media_id := parse_uuid(str(text)))}
 
 
 def _list_media(attachments: QuerySet[RoomMedia]) -> list[MediaEntry]:

@@ -8,14 +8,12 @@ between two runs: a later one finds the remaining rows of an interrupted one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import (
     BooleanField,
     Case,
@@ -36,17 +34,13 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
+from rooms.lifecycle.deletion import Deletion
 from rooms.lookup.holds import held_events_q
 from rooms.models import Event, Room
-from rooms.search.base import SearchIndex
+from rooms.search.base import EventRange
 from rooms.search.documents import block_writers
 from scaiwave.core.sql import execute, fetch_number
-from tenants.holds.queries import block_new_holds, holds_in_force
-
-BATCH_SIZES = {"postgresql": 10_000, "sqlite": 500}
-"""Events per transaction; on SQLite all writers wait for its end."""
-PAUSE_SECONDS = 0.02
-"""Between two transactions on SQLite, so that others get their turn."""
+from tenants.holds.queries import holds_in_force
 
 MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
 UNCHANGED_TYPES = ("swp.room.member", "swp.room.read_marker")
@@ -102,8 +96,7 @@ class HoldGuard:
         self.is_needed = bool(self._state["number"])
 
     def check(self) -> None:
-        """Call in a transaction; no hold is placed until its end. Raises `HoldsChanged`."""
-        block_new_holds()
+        """Call it where no hold can be placed. Raises `HoldsChanged`."""
         if self._read() != self._state:
             raise HoldsChanged
 
@@ -128,7 +121,7 @@ class Removal:
         self.guard = HoldGuard()
         self.going = self.guard.exclude_held(due)
         self._content_only, self._with_reactions = content_only, with_reactions
-        self._newest = 0
+        self._newest = self._levels = 0
         # Where their targets stay, redactions stay too, and only lose their reason.
         self._redactions = REDACTION if content_only else ""
         vendor = connection.vendor
@@ -145,7 +138,7 @@ class Removal:
         return self._build_result(counts[0] + counts[2], counts[1] + counts[3])
 
     def run(
-        self, index: SearchIndex, now: datetime, record: Callable[[RemovedEvents], None]
+        self, deletion: Deletion, record: Callable[[RemovedEvents], None]
     ) -> Iterator[RemovedEvents]:
         """Do it in batches; `record` is called in the transaction of each.
 
@@ -154,61 +147,41 @@ class Removal:
         if not self._find_pending().exists() and not self._content_only:
             return
         self._find_references()
-        size = BATCH_SIZES[connection.vendor]
         # A reaction to a reaction goes before that one, and both before what they are about.
-        batch = f"SELECT id FROM {_GONE} ORDER BY level DESC, id LIMIT {size}"
-        while fetch_number(f"SELECT count(*) FROM {_GONE}"):
-            yield self._remove(Q(pk__in=_sql(batch)), index, now, record)
-            execute(f"DELETE FROM {_GONE} WHERE id IN ({batch})")
-        after = 0
-        while (through := self._find_end(after, size)) is not None:
-            is_in_batch = Q(stream_position__gt=after, stream_position__lte=through)
-            yield self._remove(self.going & is_in_batch, index, now, record)
-            after = through
-
-    def _find_end(self, after: int, size: int) -> int | None:
-        """Return the position that ends a batch of so many events; None if there are no more."""
-        pending = self._find_pending().filter(stream_position__gt=after)
-        positions = pending.order_by("stream_position").values_list("stream_position", flat=True)
-        found = list(positions[size - 1 : size])
-        last: int | None = (
-            found[0] if found else pending.aggregate(last=Max("stream_position"))["last"]
-        )
-        return last
+        gone = [
+            self._events().filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
+            for level in reversed(range(self._levels))
+        ]
+        for events in (*gone, self._find_pending()):
+            for positions, batch in deletion.iter_batches(self.room, events):
+                with deletion.transaction():
+                    finish, result = self._remove(deletion, positions, batch)
+                    if any(asdict(result).values()):
+                        record(result)
+                finish()
+                yield result
 
     def _remove(
-        self,
-        batch: Q,
-        index: SearchIndex,
-        now: datetime,
-        record: Callable[[RemovedEvents], None],
-    ) -> RemovedEvents:
-        with transaction.atomic():
-            # First, so that a backfill does not wait for a row while this waits for the backfill.
-            block_writers()
-            self.guard.check()
-            # Not a lock that new events wait for.
-            Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
-            self._find_new_references()
-            deleted, redacted = self._split(self._events().filter(batch))
-            remove_objects = index.remove_documents(self._events().filter(batch))
-            number = redacted.update(
-                content=_sql(self._bare, JSONField()),
-                original_content=None,
-                # A redaction that was redacted would be about nothing.
-                redacted_at=Case(
-                    When(event_type=self._redactions, then=F("redacted_at")),
-                    default=Coalesce(F("redacted_at"), now),
-                ),
-            )
-            gone = deleted.delete()[0]
-            result = self._build_result(gone, number)
-            if gone or number:
-                record(result)
-        remove_objects()
-        if connection.vendor == "sqlite":
-            time.sleep(PAUSE_SECONDS)
-        return result
+        self, deletion: Deletion, positions: EventRange, batch: QuerySet[Event]
+    ) -> tuple[Callable[[], None], RemovedEvents]:
+        # First, so that a backfill does not wait for a row while this waits for the backfill.
+        block_writers()
+        self.guard.check()
+        # Not a lock that new events wait for.
+        Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
+        self._find_new_references()
+        finish = deletion.index.remove_documents(positions, batch)
+        deleted, redacted = self._split(batch)
+        number = redacted.update(
+            content=_sql(self._bare, JSONField()),
+            original_content=None,
+            # A redaction that was redacted would be about nothing.
+            redacted_at=Case(
+                When(event_type=self._redactions, then=F("redacted_at")),
+                default=Coalesce(F("redacted_at"), deletion.now),
+            ),
+        )
+        return finish, self._build_result(deleted.delete()[0], number)
 
     def _split(self, events: QuerySet[Event]) -> tuple[QuerySet[Event], QuerySet[Event]]:
         """Return the events to delete, and those to redact that have a content."""
@@ -246,6 +219,7 @@ class Removal:
     def _find_references(self) -> None:
         execute(f"DELETE FROM {_GONE}")
         execute(f"DELETE FROM {_KEPT}")
+        self._levels = 0
         self._newest = self._events().aggregate(last=Max("stream_position"))["last"] or 0
         if self._with_reactions:
             self._find_gone()
@@ -261,10 +235,9 @@ class Removal:
         others = self.guard.exclude_held(~self.going & Q(event_type__in=types))
         about = self._events().filter(others).annotate(target=_reference("content"))
         going = Q(Exists(self._events().filter(self.going, pk=OuterRef("target"))))
-        level = 0
-        while _insert(_GONE, about.filter(going).values_list("pk", Value(level))):
-            level += 1
-            going = Q(target__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level - 1}"))
+        while _insert(_GONE, about.filter(going).values_list("pk", Value(self._levels))):
+            going = Q(target__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {self._levels}"))
+            self._levels += 1
 
     def _find_kept(self, events: QuerySet[Event]) -> None:
         """Find the events that are deleted, and that some of these events still refer to."""

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from functools import partial
+from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import default_storage
 from django.db.models import Q
 
 from rooms.errors import RetentionRunning
+from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.models import RetentionPolicy, Room
-from rooms.retention.files import RemovedFiles, count_files, find_files, remove_files
 from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
-from rooms.retention.removal import HoldsChanged, Removal, RemovedEvents, temporary_tables
-from rooms.search.backend import open_index
-from rooms.search.base import SearchIndex
+from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
+from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.counters import increment_counters
 from tenants.holds.queries import find_hold
-from tenants.lookup.restoration import require_activated
 from tenants.lookup.serializers import Row
 from tenants.lookup.visibility import visible_tenants
 
@@ -47,11 +45,7 @@ class RoomRetention:
 
     room: Room
     policy: RetentionPolicy
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
-
-    def add(self, part: RemovedEvents | RemovedFiles) -> None:
-        for name, number in asdict(part).items():
-            self.counts[name] += number
+    counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def events(self) -> int:
@@ -68,7 +62,7 @@ class RoomRetention:
             "tenant": self.room.tenant.slug,
             "policy": self.policy.kind,
             "rule": str(self.policy),
-            **self.counts,
+            **{name: self.counts[name] for name in COUNTS},
         }
 
 
@@ -129,16 +123,14 @@ def run_retention(
     """
     operator.require(Permission.MANAGE_TENANTS)
     place = resolve_place(operator, tenant, room)
-    require_activated()
-    cast(MediaStore, default_storage).require_erasable()
-    confirm("This deletes what is older than the retention policies allow. It can't be undone.")
-    with process_lock("retention") as is_free:
-        if not is_free:
-            raise RetentionRunning("A retention run is in progress.")
-        run = _Run(operator, place, now)
-        with open_index() as index, temporary_tables():
-            rows = [each.document() for each in run.remove(index, progress) if not each.is_empty]
-        run.finish()
+    with open_deletion(operator, now) as deletion:
+        confirm("This deletes what is older than the retention policies allow. It can't be undone.")
+        with process_lock("retention") as is_free, temporary_tables():
+            if not is_free:
+                raise RetentionRunning("A retention run is in progress.")
+            run = _Run(operator, place, now)
+            rows = [each.document() for each in run.remove(deletion, progress) if not each.is_empty]
+            run.finish()
     return RetentionResult(rows, run.on_hold)
 
 
@@ -161,52 +153,31 @@ class _Run:
             each.scope: each for each in RetentionPolicy.objects.select_related("tenant", "room")
         }
 
-    def remove(self, index: SearchIndex, progress: ProgressCallback) -> Iterator[RoomRetention]:
+    def remove(self, deletion: Deletion, progress: ProgressCallback) -> Iterator[RoomRetention]:
         removed, tenants = 0, set[UUID]()
         for each in self._iter_rooms():
             tenants.add(each.room.tenant_id)
             is_done = False
             while not is_done:
                 try:
-                    for part in self._remove_of_room(each, index):
-                        each.add(part)
+                    removal = self._build_removal(each)
+                    record = partial(self._record, each.policy)
+                    for part in removal.run(deletion, record):
+                        each.counts.update(part)
                         progress(removed + each.events, None)
                     is_done = True
                 except HoldsChanged:
                     is_done = self._is_held(each.room)
             removed += each.events
             yield each
-        # An interrupted run or a backfill may have left documents of deleted events.
         wait_for_writers()
         for tenant_id in tenants:
-            index.remove_orphans(tenant_id)
-
-    def _remove_of_room(
-        self, each: RoomRetention, index: SearchIndex
-    ) -> Iterator[RemovedEvents | RemovedFiles]:
-        """The files go first: the events that go say which."""
-        files = self._find_files(each)
-        if files:
-            removal, keys = files
-            yield from remove_files(
-                each.room,
-                keys,
-                guard=removal.guard,
-                operator=self.operator,
-                now=self.now,
-                record=lambda part: self._record(each, asdict(part)),
-            )
-        if each.policy.days is not None:
-            removal = self._build_removal(each, each.policy.days)
-            yield from removal.run(index, self.now, lambda part: self._record(each, asdict(part)))
+            deletion.index.finish_removal(tenant_id)
 
     def count(self) -> Iterator[RoomRetention]:
         names_left: dict[UUID, int] = {}
         for each in self._iter_rooms():
-            if files := self._find_files(each):
-                each.add(count_files(files[1], names_left))
-            if each.policy.days is not None:
-                each.add(self._build_removal(each, each.policy.days).count())
+            each.counts.update(self._build_removal(each).count(names_left))
             yield each
 
     def finish(self) -> None:
@@ -265,31 +236,30 @@ class _Run:
     def _is_held(room: Room) -> bool:
         return find_hold(room.tenant_id, room_id=room.pk) is not None
 
-    def _find_files(self, each: RoomRetention) -> tuple[Removal, list[UUID]] | None:
-        days = each.policy.get_media_days()
-        if days is None:
-            return None
-        removal = self._build_removal(each, days)
-        return removal, find_files(each.room, removal.going, self._get_cutoff(days))
+    def _build_removal(self, each: RoomRetention) -> RoomRemoval:
+        policy = each.policy
 
-    def _build_removal(self, each: RoomRetention, days: int) -> Removal:
-        due = Q(created_at__lt=self._get_cutoff(days))
-        return Removal(each.room, due, content_only=each.policy.content_only)
+        def build(before: datetime | None) -> Removal | None:
+            if before is None:
+                return None
+            due = Q(created_at__lt=before)
+            return Removal(each.room, due, content_only=policy.content_only)
 
-    def _get_cutoff(self, days: int) -> datetime:
-        return self.now - timedelta(days=days)
+        before, files_before = (
+            None if days is None else self.now - timedelta(days=days)
+            for days in (policy.days, policy.get_media_days())
+        )
+        return RoomRemoval(each.room, build(before), build(files_before), files_before)
 
-    def _record(self, each: RoomRetention, counts: dict[str, int]) -> None:
+    def _record(self, policy: RetentionPolicy, room: Room, counts: dict[str, int]) -> None:
         """Add an audit entry to the transaction that deletes."""
-        details = {"policy": each.policy.kind, "rule": str(each.policy)}
         record_audit(
             operator=self.operator,
             action=ACTION,
-            subject=each.room,
-            tenant=each.room.tenant,
+            subject=room,
+            tenant=room.tenant,
             now=self.now,
-            details={**details, **{name: number for name, number in counts.items() if number}},
+            details={"policy": policy.kind, "rule": str(policy), **counts},
         )
-        events = sum(counts.get(name, 0) for name in EVENTS)
-        if events:
+        if events := sum(counts.get(name, 0) for name in EVENTS):
             increment_counters({EVENTS_COUNTER: events})

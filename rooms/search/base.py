@@ -65,14 +65,14 @@ class SearchIndex(Protocol):
         All other messages can be found throughout.
         """
 
-    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
-        """Remove a room's events at these positions from a search server."""
-
-    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
-        """Remove the documents of events that are deleted or redacted next.
+    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+        """Remove the documents of events of a range that are deleted or redacted next.
 
         Call it in their transaction, and the function that it returns after that.
         """
+
+    def finish_removal(self, tenant_id: UUID) -> None:
+        """Remove documents that an interrupted removal has left because of a search server."""
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         """Remove documents of deleted events; return how many."""

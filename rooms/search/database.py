@@ -44,12 +44,12 @@ class DatabaseIndex:
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
-    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
-        """Do nothing: the documents are the index."""
-
-    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
-        documents.delete_documents_of(events)
+    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+        documents.delete_documents_of(batch, events)
         return lambda: None
+
+    def finish_removal(self, tenant_id: UUID) -> None:
+        """Do nothing: documents are deleted in the transaction that deletes their events."""
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         return documents.delete_orphans(tenant_id)

@@ -8,7 +8,6 @@ only one of the two then reads the whole tenant of the other, again and again.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 from uuid import UUID
 
@@ -98,21 +97,22 @@ def delete_orphans(tenant_id: UUID) -> int:
     return execute(sql, [uuid_param(tenant_id), *params])
 
 
-def delete_documents_of(events: QuerySet[Event]) -> int:
-    """Delete the documents of these events; return how many."""
-    ids, params = events.values_list("pk").query.sql_with_params()
-    return execute(f"DELETE FROM {TABLE} WHERE event_id IN ({ids})", params)
+def delete_documents_of(batch: EventRange, events: QuerySet[Event]) -> int:
+    """Delete the documents of these events of the range; return how many."""
+    of_events, params = _of_events_sql(batch, events)
+    return execute(f"DELETE {of_events}", params)
 
 
-def get_documents_of(events: QuerySet[Event]) -> dict[UUID, list[UUID]]:
-    """Return the IDs of the events that have a document, by tenant."""
+def get_documents_of(batch: EventRange, events: QuerySet[Event]) -> list[UUID]:
+    """Return the IDs of these events of the range that have a document."""
+    of_events, params = _of_events_sql(batch, events)
+    return [to_uuid(row[0]) for row in fetch(f"SELECT d.event_id {of_events}", params)]
+
+
+def _of_events_sql(batch: EventRange, events: QuerySet[Event]) -> tuple[str, list[Any]]:
     ids, params = events.values_list("pk").query.sql_with_params()
-    found: dict[UUID, list[UUID]] = defaultdict(list)
-    for tenant, event in fetch(
-        f"SELECT tenant_id, event_id FROM {TABLE} WHERE event_id IN ({ids})", params
-    ):
-        found[to_uuid(tenant)].append(to_uuid(event))
-    return found
+    sql = f"FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND d.event_id IN ({ids})"
+    return sql, [*_range_params(batch), *params]
 
 
 def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
@@ -126,27 +126,6 @@ def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
     """Return ids of deleted events that still have a document."""
     orphans, params = _orphans_sql(tenant_id)
     return [to_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
-
-
-def delete_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
-    """Delete the documents of a room's events at these positions."""
-    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
-    execute(f"DELETE {of_room}", params)
-
-
-def get_events_of_room(tenant_id: UUID, room_id: UUID, after: int, through: int) -> list[UUID]:
-    """Return the ids of a room's events at these positions that have a document."""
-    of_room, params = _of_room_sql(tenant_id, room_id, after, through)
-    return [to_uuid(row[0]) for row in fetch(f"SELECT d.event_id {of_room}", params)]
-
-
-def _of_room_sql(tenant_id: UUID, room_id: UUID, after: int, through: int) -> tuple[str, list[Any]]:
-    events = f"SELECT e.id FROM sw_events e WHERE e.room_id = %s AND {_EVENTS_IN_RANGE}"
-    positions = [uuid_param(tenant_id), after, through]
-    return (
-        f"FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND d.event_id IN ({events})",
-        [*positions, uuid_param(room_id), *positions],
-    )
 
 
 def join_writers() -> None:

@@ -11,7 +11,6 @@ million inserts takes twice as long (`scripts/bench search`).
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -34,7 +33,7 @@ _FOLDED_BODY = (
 _SEPARATOR_CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
 LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED_BODY}, '[{_SEPARATOR_CLASS}]', ' ', 'g'))"
 
-PAGES_PER_MERGE, MERGE_PAUSE_SECONDS = 100, 0.01
+PAGES_PER_MERGE = 100
 TOKENIZER = "unicode61 remove_diacritics 2"
 _CREATE_FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
@@ -111,19 +110,18 @@ def complete_full_text() -> None:
             _execute(connection, _REBUILD_WORDS)
 
 
-def forget_deleted_words() -> None:
-    """Remove the words of deleted documents from FTS5's files, in many short statements.
+def merge_words(*, is_first: bool) -> bool:
+    """Merge some pages of FTS5's files, and return whether there are more; `is_first` begins.
 
-    It only marks them as deleted, and keeps them until it merges its parts. This merges all
-    (SQLite docs, FTS5, "The 'merge' Command"). PostgreSQL's VACUUM removes what it has deleted.
+    FTS5 only marks the words of deleted documents, and keeps them until it merges its parts (SQLite
+    docs, FTS5, "The 'merge' Command"). PostgreSQL's VACUUM removes what it has deleted.
     """
     if connection.vendor != "sqlite":
-        return
-    changes, pages = -1, -PAGES_PER_MERGE
-    while changes + 1 < (changes := int(fetch_one("SELECT total_changes()")[0])):
-        _execute(connection, f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('merge', {pages})")
-        pages = PAGES_PER_MERGE
-        time.sleep(MERGE_PAUSE_SECONDS)  # so that other writers get their turn
+        return False
+    before = int(fetch_one("SELECT total_changes()")[0])
+    pages = -PAGES_PER_MERGE if is_first else PAGES_PER_MERGE
+    _execute(connection, f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('merge', {pages})")
+    return int(fetch_one("SELECT total_changes()")[0]) > before + 1
 
 
 def _create_word_index() -> None:

@@ -79,21 +79,18 @@ class WeaviateIndex:
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
 
-    def forget_events(self, tenant_id: UUID, room_id: UUID, after: int, through: int) -> None:
-        event_ids = documents.get_events_of_room(tenant_id, room_id, after, through)
-        for batch in batched(event_ids, BATCH_SIZE):
-            self._remove(tenant_id, batch)
-
-    def remove_documents(self, events: QuerySet[Event]) -> Callable[[], None]:
+    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
         """The documents stay until their objects are gone; until then searches leave them out."""
-        found = documents.get_documents_of(events)
+        found = documents.get_documents_of(batch, events)
 
         def remove() -> None:
-            for tenant_id, event_ids in found.items():
-                for batch in batched(event_ids, BATCH_SIZE):
-                    self._remove(tenant_id, batch)
+            for event_ids in batched(found, BATCH_SIZE):
+                self._remove(batch.tenant_id, event_ids)
 
         return remove
+
+    def finish_removal(self, tenant_id: UUID) -> None:
+        self.remove_orphans(tenant_id)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0

@@ -35,7 +35,7 @@ from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.change import Change
 from scaiwave.core.operators import Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
-from tenants.holds.site import add_hold_by
+from tenants.holds.site import register_hold
 from tenants.models import Participant, Tenant
 
 DOWNLOAD_NOTE = (
@@ -387,16 +387,11 @@ register_act(
         removes_row=True,
     )
 )
-register_act(
-    Act(
-        "admin hold add",
-        "Hold",
-        Room,
-        add_hold_by(lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)}),
-        form=ReasonForm,
-        options="--room <room>",
-        get_note=lambda room: "Its events, files and members are kept until the hold is lifted.",
-    )
+register_hold(
+    Room,
+    "--room <room>",
+    lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)},
+    "Its events, files and members",
 )
 register_act(
     Act(

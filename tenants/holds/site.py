@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Model
 
 from scaiwave.core.change import Change
 from scaiwave.site import ReadOnlyAdmin, Section
@@ -30,36 +31,36 @@ class HoldAdmin(ReadOnlyAdmin):
     id_fields = ("id", "participant", "room_id")
 
 
-def add_hold_by(get_subject: Callable[[Any], dict[str, Any]]) -> Callable[[ActCall], Change]:
-    return lambda call: add_hold(
-        operator=call.operator,
-        reason=call.values["reason"],
-        now=call.now,
-        **get_subject(call.row),
+def register_hold(
+    model: type[Model], options: str, get_subject: Callable[[Any], dict[str, Any]], note: str
+) -> None:
+    """Offer to place a hold on the pages of a model."""
+
+    def add(call: ActCall) -> Change:
+        reason, subject = call.values["reason"], get_subject(call.row)
+        return add_hold(operator=call.operator, reason=reason, now=call.now, **subject)
+
+    register_act(
+        Act(
+            "admin hold add",
+            "Hold",
+            model,
+            add,
+            form=ReasonForm,
+            options=options,
+            get_note=lambda row: f"{note} are kept until the hold is lifted.",
+        )
     )
 
 
-register_act(
-    Act(
-        "admin hold add",
-        "Hold",
-        Tenant,
-        add_hold_by(lambda tenant: {"tenant": str(tenant.pk)}),
-        form=ReasonForm,
-        options="--tenant <slug>",
-        get_note=lambda tenant: "Its rooms and people are kept until the hold is lifted.",
-    )
+register_hold(
+    Tenant, "--tenant <slug>", lambda tenant: {"tenant": str(tenant.pk)}, "Its rooms and people"
 )
-register_act(
-    Act(
-        "admin hold add",
-        "Hold",
-        Participant,
-        add_hold_by(lambda person: {"participant": str(person.pk)}),
-        form=ReasonForm,
-        options="--participant <person>",
-        get_note=lambda person: "Their data and messages are kept until the hold is lifted.",
-    )
+register_hold(
+    Participant,
+    "--participant <person>",
+    lambda person: {"participant": str(person.pk)},
+    "Their data and messages",
 )
 register_act(
     Act(

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -117,7 +118,8 @@ def purge_participant(
     if is_purged and not with_messages:
         return Change(PURGE, _row(person))
     _ensure_purgeable(person)
-    counts = extensions.MESSAGE_COUNTER.load()(person) if with_messages else {}
+    erase = partial(extensions.MESSAGE_ERASER.load(), operator, person, reason, now)
+    counts = erase(dry_run=True) if with_messages else {}
     rest = {"erased": counts} if with_messages else {}
     if dry_run or (is_purged and not any(counts.values())):
         is_change = not is_purged or any(counts.values())
@@ -131,7 +133,7 @@ def purge_participant(
         "can't be undone."
     )
     if with_messages:
-        rest = {"erased": extensions.MESSAGE_ERASER.load()(operator, person, reason, now)}
+        rest = {"erased": erase(dry_run=False)}
     if is_purged:
         return Change(PURGE, _row(person), changed=True, rest=rest)
     purged = _purge_batch(operator, [person.pk], now, {"reason": reason}, skip_locked=False)

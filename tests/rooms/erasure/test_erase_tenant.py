@@ -32,6 +32,7 @@ from rooms.errors import (
     TenantReferenced,
     TenantRowsLeft,
 )
+from rooms.lifecycle import deletion
 from rooms.models import (
     Event,
     ImportIntent,
@@ -165,7 +166,7 @@ def test_success_continues_in_each_phase(
     targets = {
         ErasurePhase.ROOMS: (module, "purge_room", 2),
         ErasurePhase.RECORDS: (module, "list_places", 0),
-        ErasurePhase.TABLES: (module, "_delete_batch", 9),
+        ErasurePhase.TABLES: (deletion, "_delete_first", 9),
         ErasurePhase.FILES: (module._Erasure, "_finish", 0),
     }
     owner, name, calls = targets[phase]

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from rooms.errors import FileNotInRoom, RoomBeingPurged, RoomNotArchived, RoomNotFound
 from rooms.exports.chain_cache import _get_served_directory
-from rooms.lifecycle import purge_room as purge_module
+from rooms.lifecycle import deletion
 from rooms.lifecycle.delete_room import delete_room, undelete_room
 from rooms.lifecycle.purge_room import count_rows
 from rooms.models import (
@@ -193,8 +193,8 @@ def test_fail_on_hold_at_each_level(room: Room) -> None:
 
 
 def test_fail_a_hold_in_the_middle_of_a_purge(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge_module, "MIN_EVENTS", 7)
-    monkeypatch.setattr(purge_module, "MAX_EVENTS", 7)
+    for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
+        monkeypatch.setattr(deletion, name, 7)
 
     def place(deleted: int, total: int) -> None:
         if deleted == 14:

@@ -15,6 +15,7 @@ from django.db.models import Max
 from rooms.bundle.reader import read_bundle
 from rooms.errors import RetentionRunning
 from rooms.jobs import run_retention as run_job
+from rooms.lifecycle import deletion
 from rooms.models import Event, Media, RetentionPolicy, Room, RoomMedia
 from rooms.retention.policies import (
     PolicyValues,
@@ -198,7 +199,8 @@ def test_success_a_hold_that_is_placed_during_a_run(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of the room stays."""
-    monkeypatch.setattr("rooms.retention.removal.BATCH_SIZES", {"postgresql": 2, "sqlite": 2})
+    for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
+        monkeypatch.setattr(deletion, name, 2)
     for _ in range(6):
         say(room, 50)
     set_policy()

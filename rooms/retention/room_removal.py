@@ -1,0 +1,105 @@
+"""What goes of one room: attachments, with their bytes if no other room has them, and events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+
+from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
+from rooms.lifecycle.deletion import Deletion, RemovedFiles
+from rooms.lookup.export_metadata import find_media_ids
+from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia
+from rooms.retention.removal import Removal, RemovedEvents
+from scaiwave.core.sql import batched
+from tenants.lookup.resolve import parse_uuid
+
+
+@dataclass
+class RoomRemoval:
+    """What goes of a room: `events`, and the files that go with the events of `files`.
+
+    A file that another event uses stays. One that no event uses goes if it was attached before
+    `files_before`. Use it in `temporary_tables`.
+    """
+
+    room: Room
+    events: Removal | None
+    files: Removal | None
+    files_before: datetime | None = None
+
+    def count(self, names_left: dict[UUID, int]) -> Counter[str]:
+        """Return what `run` would do now; the calls for all rooms share `names_left`."""
+        counts = Counter(asdict(_count_files(self._find_files(), names_left)))
+        if self.events:
+            counts.update(asdict(self.events.count()))
+        return counts
+
+    def run(
+        self, deletion: Deletion, record: Callable[[Room, dict[str, int]], None]
+    ) -> Iterator[dict[str, int]]:
+        """Do it in batches and yield the counts of each; `record` is called in its transaction.
+
+        Raises `HoldsChanged`, `MediaVersioned`, and the errors of the search server and the media
+        store.
+        """
+
+        def record_part(part: RemovedEvents | RemovedFiles) -> None:
+            record(self.room, {name: count for name, count in asdict(part).items() if count})
+
+        # The files go first: the events that go say which.
+        if self.files and (keys := self._find_files()):
+            check = self.files.guard.check
+            for part in deletion.delete_files(self.room, RoomMedia, keys, check, record_part):
+                yield asdict(part)
+        if self.events:
+            for events in self.events.run(deletion, record_part):
+                yield asdict(events)
+
+    def _find_files(self) -> list[UUID]:
+        """Return the names of files (keys of `RoomMedia`)."""
+        links = RoomMedia.objects.filter(room=self.room)
+        if self.files is None or not links.exists():
+            return []
+        events, before = Event.objects.filter(room=self.room), self.files_before
+        others = events.exclude(self.files.going)
+        kept = find_media_ids(others) | _find_avatars(self.room, others)
+        rows = links.order_by("pk").values_list("pk", "media_id", "created_at")
+        candidates = [row for row in rows.iterator() if row[1] not in kept]
+        old = {key for key, _, at in candidates if before is not None and at < before}
+        going = events.filter(self.files.going)
+        used = find_media_ids(going) if len(old) < len(candidates) else set()
+        return [key for key, media_id, _ in candidates if key in old or media_id in used]
+
+
+def _count_files(keys: Sequence[UUID], names_left: dict[UUID, int]) -> RemovedFiles:
+    sizes = []
+    is_removed = Exists(RemovedFile.objects.filter(media=OuterRef("media")))
+    for batch in batched(keys):
+        names = RoomMedia.objects.filter(pk__in=batch).alias(is_removed=is_removed)
+        names = names.annotate(total=Count("media__in_rooms"), kept=F("is_removed"))
+        for media_id, size, total, kept in names.values_list(
+            "media", "media__size", "total", "kept"
+        ):
+            names_left[media_id] = names_left.get(media_id, total + kept) - 1
+            if not names_left[media_id]:
+                sizes.append(size)
+    return RemovedFiles(len(keys), len(sizes), sum(sizes))
+
+
+def _find_avatars(room: Room, events: QuerySet[Event]) -> set[UUID]:
+    """Return the IDs of files that are avatars of original senders."""
+    if not RoomImport.objects.filter(room=room).exists():
+        return set()
+    avatar = KeyTextTransform("avatar_url", KeyTransform(IMPORTED_SENDER, "content"))
+    urls = events.order_by().annotate(avatar=avatar).values_list("avatar", flat=True).distinct()
+    found = (
+        parse_uuid(url.removeprefix(AVATAR_MEDIA))
+        for url in urls.filter(avatar__startswith=AVATAR_MEDIA)
+    )
+    return {key for key in found if key}
