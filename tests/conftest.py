@@ -114,29 +114,24 @@ def _interpreter(
 
 
 @pytest.fixture(autouse=True)
-def log_level_is_restored() -> Iterator[None]:
-    """Undo what `--json`, `--quiet` and `-v` of a command in this process do to the log."""
+def _process_is_restored() -> Iterator[None]:
+    """Undo what a command, a worker or a scheduler in this process does until a process ends.
+
+    `--json`, `--quiet` and `-v` change the log, workers handle signals, and the copies of the last
+    seal are of an audit log that the next test does not have.
+    """
     level, disabled = logging.root.level, logging.root.manager.disable
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    network_guard.attempts.clear()
     yield
     logging.root.setLevel(level)
     logging.disable(disabled)
-
-
-@pytest.fixture(autouse=True)
-def seals_are_forgotten() -> Iterator[None]:
-    """Delete what this process remembers of an audit log that the next test does not have."""
-    yield
     forget_seals()
-
-
-@pytest.fixture(autouse=True)
-def signals_are_restored() -> Iterator[None]:
-    """Undo what a worker or scheduler in this process does, which lasts until a process ends."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
     for number, handler in handlers.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+    if network_guard.attempts:
+        pytest.fail(f"The test tried to connect to {', '.join(network_guard.attempts)}.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -287,20 +282,6 @@ def _touches_database(item: pytest.Item) -> bool:
     return marked or not _DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _guarded_network() -> Iterator[None]:
-    with network_guard.guard_network():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _no_outside_connection() -> Iterator[None]:
-    network_guard.attempts.clear()
-    yield
-    if network_guard.attempts:
-        pytest.fail(f"The test tried to connect to {', '.join(network_guard.attempts)}.")
-
-
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Create an empty home directory for processes that the test starts, and unset SCAIWAVE_….
@@ -387,21 +368,17 @@ def database_url(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _passwords_are_hashed_quickly() -> Iterator[None]:
-    """Hash passwords with MD5 in this process; those that it starts hash as in production."""
-    from django.test import override_settings
+def _session_is_guarded_and_quick() -> Iterator[None]:
+    """Guard the network, and replace what takes long and what no test is about.
 
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _static_files_are_found_once() -> Iterator[None]:
-    """Share the static files that WhiteNoise finds when it starts, which it does for each client.
-
-    Finding them takes as long as a page of the admin site.
+    Passwords are hashed with MD5 in this process; those that it starts hash as in production.
+    WhiteNoise looks for static files whenever a client starts it, which takes as long as a page.
+    After real commits Django's `flush` writes content types and permissions again.
     """
+    from django.test import TransactionTestCase, override_settings
     from whitenoise.middleware import WhiteNoiseMiddleware
+
+    from tests.databases import empty_tables
 
     find = WhiteNoiseMiddleware.add_files_from_finders
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -413,19 +390,13 @@ def _static_files_are_found_once() -> Iterator[None]:
             found[key] = dict(middleware.files)
         middleware.files.update(found[key])
 
-    with pytest.MonkeyPatch.context() as patch:
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with (
+        network_guard.guard_network(),
+        override_settings(PASSWORD_HASHERS=hashers),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files_from_finders)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _tables_are_emptied_after_commits() -> Iterator[None]:
-    """Replace Django's `flush` after each test with real commits."""
-    from django.test import TransactionTestCase
-
-    from tests.databases import empty_tables
-
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
         yield
 
