@@ -62,9 +62,10 @@ GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for k
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("ci", "once", "slow", "fresh_interpreter", *KINDS)
 _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
-# Cases of one test differ in data. Another version of Python or Django fails in any of them, and a
-# mistake of the author in one of three.
-_MAX_CASES = 1 if _PAIRS == "other-half" else 3 if _FAST else None
+# Cases of one test differ in data, and tests of one file mostly call the same code, which another
+# version of Python or of a package breaks for all of them. Each run has other ones.
+_MAX_CASES = 1 if _FAST or _PAIRS == "other-half" else None
+_MAX_TESTS_OF_FILE = 4 if os.environ.get("SCAIWAVE_TEST_FEW") == "1" else None
 _COMMAND_LINE = Path(__file__).parent / "scaiwave" / "cli"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
@@ -159,14 +160,25 @@ def pytest_report_header() -> str:
     return f"database of this run: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}"
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Don't import a file on PostgreSQL if this run needs none of its tests there."""
+    if not ON_POSTGRES or not collection_path.match("test_*.py") or _is_assigned(collection_path):
+        return None
+    return "only_on" not in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that this run does not need; see SCAIWAVE_TEST_PAIRS in `tests.services`."""
     divided: dict[bool, list[pytest.Item]] = {True: [], False: []}
     cases: Counter[str] = Counter()
-    for item in items:  # pytest-randomly has shuffled them, so each run has other cases
-        name = item.nodeid.partition("[")[0]
-        belongs = _belongs(item) and (_MAX_CASES is None or cases[name] < _MAX_CASES)
-        cases[name] += belongs
+    for item in items:  # pytest-randomly has shuffled them
+        file, _, name = item.nodeid.partition("[")[0].partition("::")
+        belongs = (
+            _belongs(item)
+            and (_MAX_CASES is None or cases[file, name] < _MAX_CASES)
+            and (_MAX_TESTS_OF_FILE is None or cases[file] < _MAX_TESTS_OF_FILE)
+        )
+        cases.update({(file, name): belongs, file: belongs})
         divided[belongs].append(item)
     if divided[False]:
         config.hook.pytest_deselected(items=divided[False])
@@ -228,9 +240,7 @@ def _belongs(item: pytest.Item) -> bool:
         return False
     if not _touches_database(item):
         return not ON_POSTGRES
-    if item.get_closest_marker("only_on") or _PAIRS == "all":
-        return True
-    return _is_assigned(item) is (_PAIRS != "other-half")
+    return bool(item.get_closest_marker("only_on")) or _is_assigned(item.path)
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -272,9 +282,10 @@ def _starts_processes(module: ModuleType) -> bool:
     )
 
 
-def _is_assigned(item: pytest.Item) -> bool:
-    """Return whether half of the pairs has the test on this database: each file is on one."""
-    return bool(zlib.crc32(item.path.name.encode()) % 2) is ON_POSTGRES
+def _is_assigned(path: Path) -> bool:
+    """Return whether this run has the tests of a file on its database: each half is on one."""
+    is_in_half = bool(zlib.crc32(path.name.encode()) % 2) is ON_POSTGRES
+    return _PAIRS == "all" or is_in_half is (_PAIRS != "other-half")
 
 
 def _touches_database(item: pytest.Item) -> bool:
