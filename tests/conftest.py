@@ -29,6 +29,7 @@ from tests.settings_env import forget_seals, own_settings
 from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested
 
 if TYPE_CHECKING:
+    from django.test import Client
     from pytest_django import Settings
 
     from scaiwave.sandbox import Sandbox
@@ -442,6 +443,18 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     marker = request.node.get_closest_marker("sandbox")
     with Sandbox(**(marker.kwargs if marker else {})) as running:
         yield running
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    """A browser in which the superuser root is signed in to the admin site."""
+    from django.test import Client
+
+    from tenants.models import AdminUser
+
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
 
 
 @pytest.fixture
