@@ -29,6 +29,7 @@ from tests.settings_env import forget_seals, own_settings
 from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested
 
 if TYPE_CHECKING:
+    from django.test import Client
     from pytest_django import Settings
 
     from scaiwave.sandbox import Sandbox
@@ -62,9 +63,10 @@ GIVEN_SERVERS = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for k
 _FAST = os.environ.get("SCAIWAVE_TEST_FAST") == "1"
 _LEFT_OUT_IF_FAST = ("ci", "once", "slow", "fresh_interpreter", *KINDS)
 _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
-# Cases of one test differ in data. Another version of Python or Django fails in any of them, and a
-# mistake of the author in one of three.
-_MAX_CASES = 1 if _PAIRS == "other-half" else 3 if _FAST else None
+# Cases of one test differ in data, and tests of one file mostly call the same code, which another
+# version of Python or of a package breaks for all of them. Each run has other ones.
+_MAX_CASES = 1 if _FAST or _PAIRS == "other-half" else None
+_MAX_TESTS_OF_FILE = 4 if os.environ.get("SCAIWAVE_TEST_FEW") == "1" else None
 _COMMAND_LINE = Path(__file__).parent / "scaiwave" / "cli"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
@@ -114,29 +116,24 @@ def _interpreter(
 
 
 @pytest.fixture(autouse=True)
-def log_level_is_restored() -> Iterator[None]:
-    """Undo what `--json`, `--quiet` and `-v` of a command in this process do to the log."""
+def _process_is_restored() -> Iterator[None]:
+    """Undo what a command, a worker or a scheduler in this process does until a process ends.
+
+    `--json`, `--quiet` and `-v` change the log, workers handle signals, and the copies of the last
+    seal are of an audit log that the next test does not have.
+    """
     level, disabled = logging.root.level, logging.root.manager.disable
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    network_guard.attempts.clear()
     yield
     logging.root.setLevel(level)
     logging.disable(disabled)
-
-
-@pytest.fixture(autouse=True)
-def seals_are_forgotten() -> Iterator[None]:
-    """Delete what this process remembers of an audit log that the next test does not have."""
-    yield
     forget_seals()
-
-
-@pytest.fixture(autouse=True)
-def signals_are_restored() -> Iterator[None]:
-    """Undo what a worker or scheduler in this process does, which lasts until a process ends."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
     for number, handler in handlers.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+    if network_guard.attempts:
+        pytest.fail(f"The test tried to connect to {', '.join(network_guard.attempts)}.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,14 +161,25 @@ def pytest_report_header() -> str:
     return f"database of this run: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}"
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Don't import a file on PostgreSQL if this run needs none of its tests there."""
+    if not ON_POSTGRES or not collection_path.match("test_*.py") or _is_assigned(collection_path):
+        return None
+    return "only_on" not in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that this run does not need; see SCAIWAVE_TEST_PAIRS in `tests.services`."""
     divided: dict[bool, list[pytest.Item]] = {True: [], False: []}
     cases: Counter[str] = Counter()
-    for item in items:  # pytest-randomly has shuffled them, so each run has other cases
-        name = item.nodeid.partition("[")[0]
-        belongs = _belongs(item) and (_MAX_CASES is None or cases[name] < _MAX_CASES)
-        cases[name] += belongs
+    for item in items:  # pytest-randomly has shuffled them
+        file, _, name = item.nodeid.partition("[")[0].partition("::")
+        belongs = (
+            _belongs(item)
+            and (_MAX_CASES is None or cases[file, name] < _MAX_CASES)
+            and (_MAX_TESTS_OF_FILE is None or cases[file] < _MAX_TESTS_OF_FILE)
+        )
+        cases.update({(file, name): belongs, file: belongs})
         divided[belongs].append(item)
     if divided[False]:
         config.hook.pytest_deselected(items=divided[False])
@@ -233,9 +241,7 @@ def _belongs(item: pytest.Item) -> bool:
         return False
     if not _touches_database(item):
         return not ON_POSTGRES
-    if item.get_closest_marker("only_on") or _PAIRS == "all":
-        return True
-    return _is_assigned(item) is (_PAIRS != "other-half")
+    return bool(item.get_closest_marker("only_on")) or _is_assigned(item.path)
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -277,28 +283,15 @@ def _starts_processes(module: ModuleType) -> bool:
     )
 
 
-def _is_assigned(item: pytest.Item) -> bool:
-    """Return whether half of the pairs has the test on this database: each file is on one."""
-    return bool(zlib.crc32(item.path.name.encode()) % 2) is ON_POSTGRES
+def _is_assigned(path: Path) -> bool:
+    """Return whether this run has the tests of a file on its database: each half is on one."""
+    is_in_half = bool(zlib.crc32(path.name.encode()) % 2) is ON_POSTGRES
+    return _PAIRS == "all" or is_in_half is (_PAIRS != "other-half")
 
 
 def _touches_database(item: pytest.Item) -> bool:
     marked = any(item.get_closest_marker(name) for name in ("django_db", "only_on"))
     return marked or not _DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _guarded_network() -> Iterator[None]:
-    with network_guard.guard_network():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _no_outside_connection() -> Iterator[None]:
-    network_guard.attempts.clear()
-    yield
-    if network_guard.attempts:
-        pytest.fail(f"The test tried to connect to {', '.join(network_guard.attempts)}.")
 
 
 @pytest.fixture(autouse=True)
@@ -387,21 +380,17 @@ def database_url(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _passwords_are_hashed_quickly() -> Iterator[None]:
-    """Hash passwords with MD5 in this process; those that it starts hash as in production."""
-    from django.test import override_settings
+def _session_is_guarded_and_quick() -> Iterator[None]:
+    """Guard the network, and replace what takes long and what no test is about.
 
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _static_files_are_found_once() -> Iterator[None]:
-    """Share the static files that WhiteNoise finds when it starts, which it does for each client.
-
-    Finding them takes as long as a page of the admin site.
+    Passwords are hashed with MD5 in this process; those that it starts hash as in production.
+    WhiteNoise looks for static files whenever a client starts it, which takes as long as a page.
+    After real commits Django's `flush` writes content types and permissions again.
     """
+    from django.test import TransactionTestCase, override_settings
     from whitenoise.middleware import WhiteNoiseMiddleware
+
+    from tests.databases import empty_tables
 
     find = WhiteNoiseMiddleware.add_files_from_finders
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -413,19 +402,13 @@ def _static_files_are_found_once() -> Iterator[None]:
             found[key] = dict(middleware.files)
         middleware.files.update(found[key])
 
-    with pytest.MonkeyPatch.context() as patch:
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with (
+        network_guard.guard_network(),
+        override_settings(PASSWORD_HASHERS=hashers),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files_from_finders)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _tables_are_emptied_after_commits() -> Iterator[None]:
-    """Replace Django's `flush` after each test with real commits."""
-    from django.test import TransactionTestCase
-
-    from tests.databases import empty_tables
-
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
         yield
 
@@ -460,6 +443,18 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     marker = request.node.get_closest_marker("sandbox")
     with Sandbox(**(marker.kwargs if marker else {})) as running:
         yield running
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    """A browser in which the superuser root is signed in to the admin site."""
+    from django.test import Client
+
+    from tenants.models import AdminUser
+
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,9 @@ def forget_seals() -> None:
 
 
 _drop_inherited()
+# jsonschema imports it if it is installed, which compiles 40 grammars and takes 1.5 seconds in each
+# process of a run. No test checks an IRI with it.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="scaiwave-tests-"))
 atexit.register(shutil.rmtree, SESSION_HOME, ignore_errors=True)
 _, _, certificate = Path(certifi.where()).read_text().partition(_BEGIN)

@@ -87,7 +87,7 @@ def test_success_two_versions_together_run_every_test_that_needs_both(
 
     def belongs(item: pytest.Item, database: str) -> bool:
         monkeypatch.setattr(conftest, "ON_POSTGRES", database == "postgresql")
-        return conftest._belongs(item)
+        return conftest._belongs(item) and not conftest.pytest_ignore_collect(item.path)
 
     monkeypatch.setattr(conftest, "_FAST", False)
     for item in request.session.items:
@@ -100,10 +100,12 @@ def test_success_two_versions_together_run_every_test_that_needs_both(
         assert len(runs(item, "half")) <= 1, item
 
 
-def test_success_the_oldest_versions_have_one_case_of_each_test(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("of_file", [None, 2])
+def test_success_other_versions_have_one_case_of_each_test_or_few_tests_of_each_file(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, of_file: int | None
 ) -> None:
     monkeypatch.setattr(conftest, "_MAX_CASES", 1)
+    monkeypatch.setattr(conftest, "_MAX_TESTS_OF_FILE", of_file)
     items, deselected = list(request.session.items), Counter[str]()
     hook = SimpleNamespace(
         pytest_deselected=lambda items: deselected.update(map(get_function, items))
@@ -112,7 +114,12 @@ def test_success_the_oldest_versions_have_one_case_of_each_test(
     cases = Counter(map(get_function, items))
     assert set(cases.values()) == {1}
     assert cases + deselected == Counter(map(get_function, request.session.items))
-    assert not set(deselected) - set(cases)
+    if of_file is None:
+        assert not set(deselected) - set(cases)
+    else:
+        numbers = Counter(name.partition("::")[0] for name in cases)
+        every_file = Counter(name.partition("::")[0] for name in {*cases, *deselected})
+        assert numbers == {file: min(of_file, number) for file, number in every_file.items()}
 
 
 def get_function(item: pytest.Item) -> str:

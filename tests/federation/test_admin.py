@@ -13,19 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation.models import KnownPeer, Policy, ServerKey
-from tenants.models import AdminUser
 from tests.scaiwave.site.pages import read_column, strip_markup
 
 pytestmark = pytest.mark.django_db
 KEYS = "admin:federation_serverkey_changelist"
 NOW = timezone.now()
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def make_key(name: str, age_days: float, **fields: Any) -> ServerKey:

@@ -17,13 +17,6 @@ from tests.scaiwave.site.pages import strip_markup
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
-
-
 def test_success_run_shows_its_changes_and_errors() -> None:
     row_factories.make_row_of_every_model(1)
     SyncRun.objects.create(

@@ -4,17 +4,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tenants.models import AdminUser
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def test_success_events_of_a_room_are_newest_first(client: Client) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import copy_database
 from tests.rooms.round_trip import ReadBundle, Target, find_differences, read_bundle
 from tests.scaiwave import cli_helpers
-from tests.services.postgres import create_database
 from tests.settings_env import own_settings
 
 pytestmark = pytest.mark.only_on("postgresql")
@@ -66,9 +65,9 @@ def on_sqlite(tmp_path: Path) -> Server:
 
 
 @pytest.fixture
-def on_postgresql(tmp_path: Path, postgres_url: str) -> Iterator[Server]:
-    with create_database(postgres_url) as url:
-        yield server(tmp_path / "postgresql", url)
+def on_postgresql(tmp_path: Path, database_url: str, migrated: str) -> Server:
+    copy_database(migrated, database_url)
+    return server(tmp_path / "postgresql", database_url)
 
 
 def test_success_from_sqlite_to_postgresql_and_back(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -43,6 +44,13 @@ def find_verb(words: list[str]) -> VerbPath:
     return ()
 
 
+@functools.cache
+def list_options(verb: VerbPath) -> set[str]:
+    name = VERBS[verb].command
+    parser = load_command_class(get_commands()[name], name).create_parser("scaiwave", name)
+    return {spelling for action in parser._actions for spelling in action.option_strings}
+
+
 def find_unknown(words: list[str]) -> list[str]:
     """Return the words of the command that don't exist."""
     if not words or words[0] in OTHERS or (tuple(words[:-1]) in GROUPS and words[-1] == "--help"):
@@ -50,11 +58,8 @@ def find_unknown(words: list[str]) -> list[str]:
     verb = find_verb(words)
     if not verb:
         return words[:1]
-    name = VERBS[verb].command
-    parser = load_command_class(get_commands()[name], name).create_parser("scaiwave", name)
-    known = {spelling for action in parser._actions for spelling in action.option_strings}
     options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
-    return [option for option in options if option not in known]
+    return [option for option in options if option not in list_options(verb)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -17,6 +17,7 @@ Settings, read from the environment:
                               other database.
                               Default: `half`, or `all` for selected tests or one database
     SCAIWAVE_TEST_FAST        1 leaves out what `scripts/test --fast` leaves out
+    SCAIWAVE_TEST_FEW         1 runs four tests of each file, others each time
     SCAIWAVE_TEST_SCREENSHOTS 1 saves pictures of the admin site; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)

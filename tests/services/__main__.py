@@ -30,7 +30,7 @@ _LEFT_OUT = {
     "half": "Left out: `.ci/run` tests releases, the upgrade, a whole server, benchmarks, others' "
     f"programs and the other pages in a browser; {_NIGHTLY}",
     "half-and-ci": f"Left out: {_NIGHTLY}",
-    "other-half": f"Left out: what does not depend on versions; {_NIGHTLY}",
+    "other-half": f"Left out: all but a few tests that depend on versions; {_NIGHTLY}",
 }
 """What a run does not test, by the value of SCAIWAVE_TEST_PAIRS."""
 _SUCCESS_CODES = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -125,9 +125,11 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
 
 
 # All tests are run by one process more than there are cores, since many tests wait for processes
-# that they have started, which the fast ones don't. The tests of one file share its servers.
+# that they have started, which the fast ones and a few of each file don't. The tests of one file
+# share its servers.
 # Selected tests run in one process, so that a debugger can be used.
 _CORES = os.cpu_count() or 1
+_PROCESSES = _CORES + (os.environ.get("SCAIWAVE_TEST_FEW") != "1")
 _PARALLEL = ("--dist", "loadfile", "--no-loadscope-reorder", "-n")
 
 
@@ -143,7 +145,7 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
-        options = (f"--basetemp={directory}/tests", *(arguments or (*_PARALLEL, str(_CORES + 1))))
+        options = (f"--basetemp={directory}/tests", *(arguments or (*_PARALLEL, str(_PROCESSES))))
         file = Path(directory, "not-tested")
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],

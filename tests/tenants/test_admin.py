@@ -12,7 +12,6 @@ from django.urls import reverse
 from scaiwave.site.related import RelatedLink
 from tenants.audit.record import record_audit
 from tenants.models import (
-    AdminUser,
     AuditEntry,
     Group,
     GroupMembership,
@@ -30,13 +29,6 @@ pytestmark = pytest.mark.django_db
 PARTICIPANTS = "admin:tenants_participant_changelist"
 TENANTS = "admin:tenants_tenant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def find_local_ids(client: Client, **given: str) -> set[str]:

@@ -34,6 +34,11 @@ ENDPOINTS = {
 SECOND = timedelta(seconds=1)
 
 
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
 def test_success_without_a_key(client: Client) -> None:
     response = client.get(ADDRESS)
     assert response.status_code == 200

@@ -7,10 +7,10 @@ import pytest
 from federation.errors import KeyNotFound
 from federation.keys.lifecycle import revoke_key
 from scaiwave.core.change import Change
-from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
+from scaiwave.core.errors import ConfirmationNeeded
 from tenants.errors import AmbiguousName
 from tenants.models import AuditEntry
-from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_key
+from tests.federation.factories import DAY, HOST_OPERATOR, NOW, make_key
 
 pytestmark = pytest.mark.django_db
 WARNING = (
@@ -118,8 +118,3 @@ def test_fail_no_such_key(key_id: str) -> None:
     with pytest.raises(KeyNotFound) as caught:
         revoke(key_id)
     assert caught.value.message == f"Key not found: {key_id!r}."
-
-
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        revoke(make_key().key_id, operator=READ_ONLY_OPERATOR)

@@ -14,9 +14,9 @@ from federation.peers.forget_peer import forget_peer
 from federation.peers.queries import list_peers, show_peer
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.change import Change
-from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
+from scaiwave.core.errors import ConfirmationNeeded
 from tenants.models import AuditEntry
-from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, TENANT_ADMIN
+from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR
 from tests.tenants.factories import run_command
 
 pytestmark = pytest.mark.django_db
@@ -125,15 +125,3 @@ def test_fail_unknown() -> None:
     with pytest.raises(PeerNotFound) as caught:
         forget("chat.exmple.com")
     assert "`chat.example.com`" in caught.value.fix
-
-
-def test_fail_not_allowed() -> None:
-    make_peer()
-    with pytest.raises(InsufficientPermission):
-        list_peers(operator=TENANT_ADMIN)
-    with pytest.raises(InsufficientPermission):
-        show_peer(operator=TENANT_ADMIN, server_name="chat.example.com")
-    for operator in (TENANT_ADMIN, READ_ONLY_OPERATOR):
-        with pytest.raises(InsufficientPermission):
-            forget(operator=operator)
-    assert KnownPeer.objects.exists()

@@ -50,11 +50,6 @@ def rows(scaikey: Sandbox) -> list[PendingRemoval]:
     return list_open()
 
 
-def admin_of(tenant: Tenant, **options: Any) -> Operator:
-    key = tenant.scaikey_tenant_id
-    return Operator("tina", OperatorRole.TENANT_ADMIN, tenant_id=key, **options)
-
-
 def get_states() -> set[str]:
     return set(PendingRemoval.objects.values_list("state", flat=True))
 
@@ -156,30 +151,6 @@ def test_fail_an_ended_row(rows: list[PendingRemoval]) -> None:
     for decide in (approve, keep):
         with pytest.raises(RemovalNotFound):
             decide([rows[0].pk])
-
-
-def test_fail_outside_of_the_scope(rows: list[PendingRemoval]) -> None:
-    own = rows[0].tenant
-    assert own is not None
-    other = Tenant.objects.exclude(pk=own.pk)[0]
-    with pytest.raises(RemovalNotFound):
-        approve([rows[0].pk], admin_of(other))
-    assert approve([rows[0].pk], admin_of(own)).changed_count == 1
-
-
-def test_fail_without_the_permission(rows: list[PendingRemoval]) -> None:
-    tenant = rows[0].tenant
-    assert tenant is not None
-    reader = Operator("rita", OperatorRole.PLATFORM_READ)
-    service = Operator("app", OperatorRole.SERVICE, tenant_id=tenant.scaikey_tenant_id)
-    own = Operator("app", OperatorRole.SUPER_ADMIN, is_own_application=True)
-    for operator in (reader, service, own):
-        with pytest.raises(InsufficientPermission):
-            approve([rows[0].pk], operator)
-    for operator in (reader, service, admin_of(tenant)):
-        with pytest.raises(InsufficientPermission):
-            keep([rows[0].pk], operator)
-    assert get_states() == {RemovalState.PENDING}
 
 
 def test_fail_keeping_oneself_or_the_own_tenant(scaikey: Sandbox) -> None:

@@ -30,7 +30,6 @@ from tests.identity_sync.sync.helpers import (
 from tests.tenants.fake_scaikey import make_config
 from tests.tools import IN_CI, NIGHTLY
 
-# Its statements differ by database, so a merge runs it on both.
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 LIMIT, SHARE = 4, 0.1
@@ -42,7 +41,7 @@ SIZES = {
 if NIGHTLY:
     RUNS = {"small": 900, "large": 100}
 else:
-    RUNS = {"small": 30, "large": 5} if IN_CI else {"small": 4, "large": 1}
+    RUNS = {"small": 10, "large": 2} if IN_CI else {"small": 3, "large": 1}
 CHANGED_AT_ONCE = {"small": (1, 3, 8, 20), "large": (1, 12, 60, 150)}
 
 

@@ -15,20 +15,13 @@ from identity_sync.models import PendingRemoval
 from scaiwave.ids import new_id
 from scaiwave.site.access import SCAIKEY_BACKEND
 from scaiwave.site.acts import MAX_SELECTED
-from tenants.models import AdminUser, AuditEntry, Tenant
+from tenants.models import AuditEntry, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:identity_sync_pendingremoval_changelist"
 APPROVE, KEEP = (f"sync-{verb}-ids" for verb in ("approve", "keep"))
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def make_removals(slug: str, number: int) -> list[PendingRemoval]:

@@ -7,6 +7,7 @@ After a run without misbehaviour both sets are equal.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -283,6 +284,11 @@ LEAVING = tuple(
 is allowed, but not alone."""
 
 
+def with_each_example(stories: tuple[Story, ...]) -> Callable[[Callable[..., None]], Any]:
+    """Return a decorator that adds an example for each story."""
+    return lambda test: functools.reduce(lambda added, story: example(story)(added), stories, test)
+
+
 @settings(max_examples=SMALL_EXAMPLES, suppress_health_check=UNCHECKED, phases=PHASES)
 @given(story=stories(large=False))
 @example(make_story(SMALL_SIZE, members=(ListBehaviour(order="rotate", step=1, caps=(5,)),)))
@@ -319,9 +325,7 @@ def test_success_small_directories(scaikey: ScriptedScaiKey, story: Story) -> No
 @given(story=stories(large=True))
 @example(Story(LARGE_SIZE, (Run(Script(users=ListBehaviour(order="rotate", step=9))),)))
 @example(Story(LARGE_SIZE, (Run(Script(users=ListBehaviour(totals="low"))),)))
-@example(LEAVING[0])
-@example(LEAVING[-1])
-@example(LEAVING[len(LEAVING) // 2])
+@with_each_example(LEAVING)
 @example(make_story(LARGE_SIZE, users=ListBehaviour(order="shuffle")))
 @example(make_story(LARGE_SIZE, users=ListBehaviour(replicas="parity", offset=0)))
 def test_success_large_directories(scaikey: ScriptedScaiKey, story: Story) -> None:

@@ -103,23 +103,6 @@ def test_fail_partner_admin_of_another_partner(scaikey: Sandbox, settings: Setti
     assert SyncRun.objects.count() == runs
 
 
-@pytest.mark.parametrize(
-    "role",
-    [
-        OperatorRole.PARTNER_ADMIN,
-        OperatorRole.TENANT_ADMIN,
-        OperatorRole.PLATFORM_READ,
-    ],
-)
-def test_fail_full_sync_is_not_allowed(scaikey: Sandbox, role: OperatorRole) -> None:
-    operator = Operator("pia", role, partner_id="prt_1", tenant_id="tnt_1")
-    with pytest.raises(InsufficientPermission) as caught:
-        sync(operator=operator)
-    assert caught.value.exit_code == 3
-    assert SyncRun.objects.count() == 0
-    assert not scaikey.requests.count("/api/v1/admin/*")
-
-
 def test_fail_sync_of_one_tenant_is_not_allowed(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,10 @@ def iter_texts(source: str) -> Iterator[str]:
             yield render(node)
 
 
-TEXTS = {path.name: list(iter_texts(path.read_text())) for path in sorted(FOLDER.glob("*.py"))}
+@functools.cache
+def read_texts() -> dict[str, list[str]]:
+    """Return the texts of each module of the sync."""
+    return {path.name: list(iter_texts(path.read_text())) for path in sorted(FOLDER.glob("*.py"))}
 
 
 def list_allowed_aliases(table: str) -> set[str]:
@@ -81,7 +85,7 @@ def find_problems(text: str) -> Iterator[str]:
 def test_success_every_table_is_declared_and_has_its_alias() -> None:
     problems = [
         f"{module}: {problem} in {' '.join(text.split())}"
-        for module, texts in TEXTS.items()
+        for module, texts in read_texts().items()
         for text in filter(SQL.search, texts)
         for problem in find_problems(text)
     ]
@@ -112,7 +116,7 @@ def test_success_aliases_are_unique() -> None:
 
 def test_success_every_declared_table_and_column_is_used() -> None:
     """A column is used in SQL that names its table, or anywhere with the table's alias."""
-    everything = [INSERTED.sub("", text) for texts in TEXTS.values() for text in texts]
+    everything = [INSERTED.sub("", text) for texts in read_texts().values() for text in texts]
     of_kinds = [text for text in everything if re.search(r"stage_\{|staging_table", text)]
     unused = []
     for name, table in TABLES.items():

@@ -8,12 +8,11 @@ import pytest
 
 from rooms.errors import ExportRefused, RoomNotFound
 from rooms.models import Room
-from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tests.rooms.exports.factories import export_bundle, make_room, prepare_export
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,11 +44,6 @@ def test_fail_outside_the_scope_it_does_not_exist() -> None:
     with pytest.raises(TenantNotFound):
         export_bundle(room, operator=make_tenant_admin(other))
     assert not AuditEntry.objects.exists()
-
-
-def test_fail_not_allowed() -> None:
-    with pytest.raises(InsufficientPermission):
-        export_bundle(make_room(), operator=READ_ONLY_OPERATOR)
 
 
 def test_fail_changed_between_the_request_and_the_first_byte() -> None:

@@ -16,12 +16,11 @@ from django.core.files.storage import default_storage
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import ExportRunning
 from rooms.exports.export_rooms import BulkExportResult, export_rooms
-from scaiwave.core.errors import InsufficientPermission, UsageError
-from tenants.errors import TenantNotFound
+from scaiwave.core.errors import UsageError
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.exports.factories import attach_media, make_room, make_window
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -217,13 +216,3 @@ def test_fail_no_directory(name: str, tenant: Tenant, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         export_all(tmp_path / name)
     assert caught.value.message == f"{tmp_path / name} is not a directory and can't be created."
-
-
-def test_fail_not_allowed(tenant: Tenant, directory: Path) -> None:
-    other = row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
-    with pytest.raises(TenantNotFound):
-        export_all(directory, operator=make_tenant_admin(other))
-    with pytest.raises(InsufficientPermission):
-        export_all(directory, operator=READ_ONLY_OPERATOR)
-    make_room(tenant)
-    assert outcomes(export_all(directory, operator=make_tenant_admin(tenant))) == ["exported"]

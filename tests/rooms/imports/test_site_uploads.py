@@ -31,13 +31,6 @@ def sample(tmp_path: Path) -> SampleData:
     return sample
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
-
-
 def upload(client: Client, slug: str, data: bytes, *row: Any, **values: str) -> Any:
     bundle = SimpleUploadedFile("in.zip", data)
     return client.post(reverse("admin:act", args=[slug, *row]), {"bundle": bundle, **values})

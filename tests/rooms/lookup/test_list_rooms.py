@@ -16,7 +16,6 @@ from rooms.errors import WorkspaceNotFound
 from rooms.lookup.rooms import SORTABLE, list_rooms
 from rooms.models import Event, Room, RoomMedia, RoomMember
 from scaiwave.core.errors import UsageError
-from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tests.scaiwave.row_factories import (
     NOW,
@@ -27,7 +26,7 @@ from tests.scaiwave.row_factories import (
     make_tenant,
     make_workspace,
 )
-from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
+from tests.tenants.factories import HOST_OPERATOR, run_command
 from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
@@ -285,12 +284,3 @@ def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
     )
     with pytest.raises(WorkspaceNotFound):
         list_names(workspace="nowhere")
-
-
-def test_fail_outside_the_scope(acme: Tenant) -> None:
-    with pytest.raises(TenantNotFound) as caught:
-        list_rooms(
-            operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")),
-            tenant="acme",
-        )
-    assert caught.value.message == "Tenant not found: acme."

@@ -6,26 +6,21 @@ from typing import Any
 import pytest
 
 from rooms.errors import WorkspaceConflict
-from rooms.models import Workspace, WorkspaceMember
+from rooms.models import Workspace
 from rooms.workspaces.create_workspace import (
     CreateWorkspaceResult,
     WorkspaceSpec,
     create_workspace,
 )
 from rooms.workspaces.queries import list_workspaces
-from scaiwave.core.errors import InsufficientPermission
-from tenants.errors import InvalidName, InvalidSlug, ParticipantNotFound, TenantNotFound
+from tenants.errors import InvalidName, InvalidSlug, ParticipantNotFound
 from tenants.models import AuditEntry
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     make_person,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 
@@ -105,15 +100,3 @@ def test_fail_values(spec: WorkspaceSpec, error: type[Exception]) -> None:
     with pytest.raises(error):
         create(spec)
     assert not Workspace.objects.exists()
-
-
-def test_fail_not_allowed_or_out_of_scope() -> None:
-    northwind = make_partner()
-    acme = make_tenant(partner=northwind)
-    for operator in (READ_ONLY_OPERATOR, make_tenant_admin(acme)):
-        with pytest.raises(InsufficientPermission):
-            create(operator=operator)
-    with pytest.raises(TenantNotFound):
-        create(operator=make_partner_admin(make_partner("south")))
-    assert create(operator=make_partner_admin(northwind)).created
-    assert WorkspaceMember.objects.count() == 0

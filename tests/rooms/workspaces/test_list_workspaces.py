@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 
 from rooms.models import Workspace, WorkspaceMember
 from rooms.workspaces.queries import list_workspaces
-from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tests.scaiwave.row_factories import (
     NOW,
@@ -17,7 +16,7 @@ from tests.scaiwave.row_factories import (
     make_tenant,
     make_workspace,
 )
-from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
+from tests.tenants.factories import HOST_OPERATOR, run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -102,11 +101,3 @@ def test_success_constant_queries(acme: Tenant) -> None:
         counts.append(len(queries))
     # The tenant, the workspaces, and for their batch the rooms, roles and importers.
     assert counts == [5, 5]
-
-
-def test_fail_outside_the_scope(acme: Tenant) -> None:
-    with pytest.raises(TenantNotFound):
-        list_workspaces(
-            operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")),
-            tenant="acme",
-        )

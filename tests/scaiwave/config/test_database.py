@@ -113,7 +113,7 @@ def test_fail_redis(tmp_path: Path) -> None:
 
 
 def test_success_sqlite_file_is_private(home: Path) -> None:
-    assert run_scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    assert run_scaiwave("manage", "migrate", "contenttypes", "--verbosity", "0").code == 0
     made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir()}
     assert made == {"scaiwave.sqlite3": 0o600}
 
@@ -121,5 +121,5 @@ def test_success_sqlite_file_is_private(home: Path) -> None:
 def test_success_the_mode_of_an_existing_file_stays(home: Path) -> None:
     path = home / "scaiwave.sqlite3"
     path.touch(mode=0o640)
-    assert run_scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    assert run_scaiwave("manage", "migrate", "contenttypes", "--verbosity", "0").code == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

@@ -49,13 +49,6 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 REGISTER = "scaiwave sync register"
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
-
-
 def get_cards(now: datetime = NOW) -> dict[str, dict[str, Any]]:
     StoredOverview.objects.all().delete()
     document = load_overview(now)

@@ -70,43 +70,6 @@ def test_success_same_credentials_for_same_seed(sandbox: Sandbox) -> None:
     assert Sandbox(client_id="mine", client_secret="own").client_id == "mine"
 
 
-@pytest.mark.parametrize(
-    ("form", "error"),
-    [
-        ({"grant_type": "password"}, "unsupported_grant_type"),
-        ({"grant_type": ""}, "invalid_request"),
-        ({"scope": "everything"}, "invalid_scope"),
-    ],
-)
-def test_fail_grant(sandbox: Sandbox, api: httpx.Client, form: dict[str, str], error: str) -> None:
-    response = fetch_token(sandbox, api, **form)
-
-    assert (response.status_code, response.json()["error"]) == (400, error)
-
-
-def test_fail_wrong_client(sandbox: Sandbox, api: httpx.Client) -> None:
-    good = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
-    attempts: list[dict[str, Any]] = [
-        {"auth": (sandbox.client_id, "wrong"), "data": GRANT},
-        {"auth": ("unknown", sandbox.client_secret), "data": GRANT},
-        {"auth": ("1.00.3..000000000000", "x"), "data": GRANT},
-        {"data": {**GRANT, **good}, "headers": {"Authorization": ""}},
-        {"data": GRANT, "headers": {"Authorization": "Basic !!"}},
-        {"data": GRANT, "headers": {"Authorization": "Basic /w=="}},
-    ]
-    for attempt in attempts:
-        response = api.post(f"{PLATFORM}/oauth/token", **attempt)
-        assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
-        assert response.headers["www-authenticate"] == 'Basic realm="scaikey"'
-
-
-def test_fail_form_as_json(sandbox: Sandbox, api: httpx.Client) -> None:
-    auth = (sandbox.client_id, sandbox.client_secret)
-    response = api.post(f"{PLATFORM}/oauth/token", json=GRANT, auth=auth)
-
-    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
-
-
 def test_success_discovery(sandbox: Sandbox, api: httpx.Client) -> None:
     tenant = get_rows(api.get(f"{ADMIN}/tenants/").json())[0]
     base = f"/api/v1/auth/tenants/{tenant['slug']}"

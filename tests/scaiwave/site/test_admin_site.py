@@ -75,13 +75,6 @@ def every_model(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.slow(cases(test))  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
-
-
 def address(model: type[Model], page: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 

@@ -267,7 +267,8 @@ def run_without_web_libraries(*words: str) -> ProcessResult:
     return run_process([sys.executable, "-c", code])
 
 
-def test_success_the_command_line_needs_no_web_libraries(database_url: str) -> None:
+@pytest.mark.usefixtures("migrated")
+def test_success_the_command_line_needs_no_web_libraries() -> None:
     assert run_without_web_libraries("manage", "migrate", "--verbosity", "0").code == 0
     assert run_without_web_libraries("manage", "check").code == 0
     examined = json.loads(run_without_web_libraries("doctor", "--json").out)

@@ -12,7 +12,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from scaiwave.core.errors import InsufficientPermission
 from tenants.accounts.administrators import (
     disable_administrator,
     enable_administrator,
@@ -28,8 +27,6 @@ from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     run_command,
 )
 
@@ -257,12 +254,3 @@ def test_fail_unknown() -> None:
         assert "`anna`" in caught.value.fix
     with pytest.raises(AdministratorNotFound):
         enable(username="a\0b")
-
-
-def test_fail_not_allowed() -> None:
-    make("anna")
-    make("olga")
-    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
-        for act in (disable, enable, remove, reset):
-            with pytest.raises(InsufficientPermission):
-                act(operator=operator, username="anna")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
+from scaiwave.core.errors import ConfirmationNeeded, UsageError
 from tenants.accounts.create_administrator import create_administrator
 from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.models import AdminUser, AuditEntry
@@ -21,9 +21,6 @@ from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     run_command,
 )
 
@@ -182,12 +179,6 @@ def test_fail_bad_name(changes: dict[str, Any], message: str, fix: str) -> None:
     with pytest.raises(InvalidAdministrator) as caught:
         create(**changes, password=never)
     assert (caught.value.message, caught.value.fix) == (message, fix)
-
-
-def test_fail_not_allowed() -> None:
-    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
-        with pytest.raises(InsufficientPermission):
-            create(operator=operator, password=never)
 
 
 def test_fail_password_prompt_without_a_terminal() -> None:

@@ -53,20 +53,28 @@ from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
 
-CHANGES: dict[str, tuple[str, Any]] = {
-    "at": ("at", "2021-11-20 08:30:15.120001+00:00"),
-    "operator": ("operator", "root"),
-    "operator_id": ("operator_id", ""),
-    "operator_role": ("operator_role", "host"),
-    "origin": ("origin", "203.0.113.8"),
-    "action": ("action", "update-tenant "),
-    "tenant_id": ("tenant_id", "x"),
-    "tenant_slug": ("tenant_slug", "Acme"),
-    "subject_type": ("subject_type", "room"),
-    "subject_id": ("subject_id", "2"),
-    "subject_name": ("subject_name", "Zoe\u0308 & Söhne"),  # the same letters, composed otherwise
-    "details": ("details", '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.51}]}'),
+CHANGES = {
+    "at": "2021-11-20 08:30:15.120001+00:00",
+    "operator": "root",
+    "operator_id": "",
+    "operator_role": "host",
+    "origin": "203.0.113.8",
+    "action": "update-tenant ",
+    "tenant_id": "x",
+    "tenant_slug": "Acme",
+    "subject_type": "room",
+    "subject_id": "2",
+    "subject_name": "Zoe\u0308 & Söhne",  # the same letters, composed otherwise
+    "details": '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.51}]}',
 }
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo the changes of a block, so that a sealed log serves many of them."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 def named(kind: str, entry: AuditEntry, day: date = FIRST_DAY) -> tuple[str, str, str]:
@@ -104,12 +112,12 @@ def test_success_every_column_is_sealed() -> None:
     assert set(CHANGES) == set(FIELDS) - {"id"}
 
 
-@pytest.mark.parametrize("column", sorted(CHANGES))
-def test_fail_changed_column(column: str) -> None:
-    entries = make_sealed_log()
-    name, value = CHANGES[column]
-    change(entries[0], name, "%s", value)
-    assert find() == [named("changed", entries[0])]
+def test_fail_changed_column() -> None:
+    entry = make_sealed_log()[0]
+    for name, value in CHANGES.items():
+        with undone():
+            change(entry, name, "%s", value)
+            assert find() == [named("changed", entry)], name
 
 
 def test_fail_changed_id() -> None:
@@ -136,12 +144,12 @@ def test_fail_deleted() -> None:
     ]
 
 
-@pytest.mark.parametrize("hour", [1, 9, 23])
-def test_fail_inserted(hour: int) -> None:
+def test_fail_inserted() -> None:
     make_sealed_log()
-    entry = make_entry(FIRST_DAY, hour)
-    assert find() == [named("inserted", entry)]
-    assert named("inserted", make_entry(EMPTY_DAY), EMPTY_DAY) in find()
+    for day, hour in ((FIRST_DAY, 1), (FIRST_DAY, 9), (FIRST_DAY, 23), (EMPTY_DAY, 9)):
+        with undone():
+            entry = make_entry(day, hour)
+            assert find() == [named("inserted", entry, day)]
 
 
 def test_fail_inserted_before_the_first_day() -> None:
@@ -175,12 +183,13 @@ def test_fail_whole_day_removed() -> None:
     assert find() == [("seal_missing", str(day), None)]
 
 
-@pytest.mark.parametrize("number", [1, 2, DAYS])
-def test_fail_seal_removed(number: int) -> None:
+def test_fail_seal_removed() -> None:
+    """The entries of the day are not known to be wrong."""
     make_sealed_log()
-    AuditSeal.objects.filter(number=number).delete()
-    # The entries of the day are not known to be wrong.
-    assert [kind for kind, _, _ in find()] == ["seal_missing"]
+    for number in (1, 2, DAYS):
+        with undone():
+            AuditSeal.objects.filter(number=number).delete()
+            assert [kind for kind, _, _ in find()] == ["seal_missing"]
 
 
 def cut_chain(number: int) -> None:
@@ -228,25 +237,23 @@ def test_fail_new_entries_may_get_ids_of_sealed_days() -> None:
 DEEP = '{"x": ' + "[" * 900 + "]" * 900 + "}"
 
 
-@pytest.mark.parametrize(
-    "details",
-    [
-        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.50000000000000001}],'
-        ' "forced": true}',
-        '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.5}], "forced": 1e999}',
-        '{"changes": [], "changes": [{"field": "max_rooms", "old": 5, "new": 6.5}],'
-        ' "forced": true}',
-        DEEP,
-    ],
-    ids=["float", "infinite", "name-twice", "deep"],
+READ_DIFFERENTLY = (
+    '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.50000000000000001}], "forced": true}',
+    '{"changes": [{"field": "max_rooms", "old": 5, "new": 6.5}], "forced": 1e999}',
+    '{"changes": [], "changes": [{"field": "max_rooms", "old": 5, "new": 6.5}], "forced": true}',
+    DEEP,
 )
-def test_fail_details_that_programs_read_differently(details: str) -> None:
+
+
+def test_fail_details_that_programs_read_differently() -> None:
     """What json_extract of SQLite returns first is not what Python reads last."""
     entry = make_sealed_log()[0]
-    change(entry, "details", "%s", details)
-    # PostgreSQL itself keeps the last of two.
-    is_same = is_postgresql() and details.startswith('{"changes": [], ')
-    assert find() == ([] if is_same else [named("changed", entry)])
+    for details in READ_DIFFERENTLY:
+        # PostgreSQL itself keeps the last of two.
+        is_same = is_postgresql() and details.startswith('{"changes": [], ')
+        with undone():
+            change(entry, "details", "%s", details)
+            assert find() == ([] if is_same else [named("changed", entry)]), details[:60]
 
 
 @pytest.mark.parametrize("details", [DEEP, '{"n": 6.50000000000000001}', '{"n": 1e999}'])
@@ -285,20 +292,19 @@ def test_fail_state_removed() -> None:
     assert find(TODAY + DAY) == []
 
 
-@pytest.mark.parametrize("column", ["number", "day", "entries", "key_id"])
-def test_fail_column_of_seal_changed(column: str) -> None:
+def test_fail_seal_changed() -> None:
     make_sealed_log()
-    values = {"number": 77, "day": date(2031, 1, 1), "entries": 9, "key_id": "x"}
-    AuditSeal.objects.filter(number=2).update(**{column: values[column]})
-    kinds = {kind for kind, _, _ in find()}
-    assert "seal_changed" in kinds
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1]", "not JSON", '{"number": NaN}'])
-def test_fail_statement_unreadable(text: str) -> None:
-    make_sealed_log()
-    AuditSeal.objects.filter(number=2).update(statement=text)
-    assert ("seal_changed", str(FIRST_DAY + DAY), None) in find()
+    columns = {"number": 77, "day": date(2031, 1, 1), "entries": 9, "key_id": "x"}
+    unreadable = ("", "{}", "[1]", "not JSON", '{"number": NaN}')
+    changes = [*columns.items(), *(("statement", text) for text in unreadable)]
+    for column, value in changes:
+        with undone():
+            AuditSeal.objects.filter(number=2).update(**{column: value})
+            assert "seal_changed" in {kind for kind, _, _ in find()}, (column, value)
+    for signature in ("", "x", "é", "AAAA", "A" * 86 + "=="):
+        with undone():
+            AuditSeal.objects.filter(number=2).update(signature=signature)
+            assert find() == [("signature_wrong", str(FIRST_DAY + DAY), None)], signature
 
 
 def test_fail_statement_changed() -> None:
@@ -310,13 +316,6 @@ def test_fail_statement_changed() -> None:
     day = str(FIRST_DAY + DAY)
     assert find() == [("signature_wrong", day, None), ("chain_broken", str(EMPTY_DAY), None)]
     assert entries
-
-
-@pytest.mark.parametrize("signature", ["", "x", "é", "AAAA", "A" * 86 + "=="])
-def test_fail_signature_changed(signature: str) -> None:
-    make_sealed_log()
-    AuditSeal.objects.filter(number=2).update(signature=signature)
-    assert find() == [("signature_wrong", str(FIRST_DAY + DAY), None)]
 
 
 def test_fail_hashes_changed() -> None:
@@ -475,46 +474,38 @@ def test_success_older_backup_restored() -> None:
     assert find(TODAY + DAY) == []
 
 
-@pytest.mark.only_on("sqlite")
-@pytest.mark.parametrize(
-    ("column", "sql"),
-    [
-        ("at", "'nonsense'"),
-        ("at", "x'00ff'"),
-        ("operator", "CAST(x'ff' AS text)"),
-        ("operator", "x'616e6e61406578616d706c652e636f6d'"),  # the same bytes, as a BLOB
-        ("details", "'{'"),
-        ("details", "'\"' || x'ff' || '\"'"),
-        ("id", "'nonsense'"),
-        ("id", "upper(id)"),
-        ("id", "x'ff'"),
-    ],
+UNLIKE_SQLITE = (
+    ("at", "'nonsense'"),
+    ("at", "x'00ff'"),
+    ("operator", "CAST(x'ff' AS text)"),
+    ("operator", "x'616e6e61406578616d706c652e636f6d'"),  # the same bytes, as a BLOB
+    ("details", "'{'"),
+    ("details", "'\"' || x'ff' || '\"'"),
+    ("id", "'nonsense'"),
+    ("id", "upper(id)"),
+    ("id", "x'ff'"),
 )
-def test_fail_values_that_no_application_writes(column: str, sql: str) -> None:
+UNLIKE_PYTHON = (
+    ("at", "'infinity'"),
+    ("at", "at - interval '4052 years'"),  # the same digits, before Christ
+    ("details", "('{\"n\": ' || repeat('9', 5000) || '}')::jsonb"),
+    ("details", "'null'"),
+)
+
+
+def test_fail_values_that_no_application_writes() -> None:
     entry = make_sealed_log()[0]
-    execute("PRAGMA ignore_check_constraints = ON")
+    if not is_postgresql():
+        execute("PRAGMA ignore_check_constraints = ON")
     try:
-        change(entry, column, sql)
-        problems = find()
+        for column, sql in UNLIKE_PYTHON if is_postgresql() else UNLIKE_SQLITE:
+            with undone():
+                change(entry, column, sql)
+                expected = named("missing" if column == "id" else "changed", entry)
+                assert expected in find(), (column, sql)
     finally:
-        execute("PRAGMA ignore_check_constraints = OFF")
-    assert named("missing" if column == "id" else "changed", entry) in problems
-
-
-@pytest.mark.only_on("postgresql")
-@pytest.mark.parametrize(
-    ("column", "sql"),
-    [
-        ("at", "'infinity'"),
-        ("at", "at - interval '4052 years'"),  # the same digits, before Christ
-        ("details", "('{\"n\": ' || repeat('9', 5000) || '}')::jsonb"),
-        ("details", "'null'"),
-    ],
-)
-def test_fail_values_that_python_lacks(column: str, sql: str) -> None:
-    entry = make_sealed_log()[0]
-    change(entry, column, sql)
-    assert find() == [named("changed", entry)]
+        if not is_postgresql():
+            execute("PRAGMA ignore_check_constraints = OFF")
 
 
 def test_success_many_entries_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,20 +18,13 @@ from scaiwave.console.output import get_timezone
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.audit.queries.actions import AUDIT_ACTIONS
 from tenants.audit.queries.entries import search_entries
-from tenants.models import AdminUser, AuditEntry
+from tenants.models import AuditEntry
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "admin:tenants_auditentry_changelist"
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def make_entry(days_ago: float = 0, **fields: Any) -> AuditEntry:

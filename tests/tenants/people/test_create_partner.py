@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from scaiwave.core.change import Change
-from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
 from tenants.people.create_partner import PartnerSpec, create_partner
@@ -14,9 +13,7 @@ from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     make_partner,
-    make_partner_admin,
     run_command,
 )
 
@@ -109,13 +106,6 @@ def test_fail_what_is_not_valid() -> None:
     with pytest.raises(InvalidLimit) as limit:
         create(limits={"max_tenants": 2**31})
     assert limit.value.message == "Invalid limit max_tenants of a partner: 2147483648."
-
-
-def test_fail_not_allowed() -> None:
-    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner("own"))):
-        with pytest.raises(InsufficientPermission):
-            create(operator=operator)
-    assert Partner.objects.count() == 1
 
 
 @pytest.mark.only_on("postgresql")

@@ -18,7 +18,6 @@ from scaiwave.core.errors import (
     UpstreamUnreachable,
     UsageError,
 )
-from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tenants.errors import (
     InvalidName,
@@ -35,11 +34,9 @@ from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     make_partner,
     make_partner_admin,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -265,16 +262,6 @@ def test_fail_no_partner_in_scaikey(
         zenith.create(lookup, partner=zenith.partner.slug)
     assert f"tenant {zenith.id} belongs to no partner, not to " in caught.value.message
     assert zenith.create(lookup).subject["partner"] is None
-
-
-@pytest.mark.parametrize(
-    "who", [READ_ONLY_OPERATOR, make_tenant_admin(Tenant(scaikey_tenant_id="tnt_x"))]
-)
-def test_fail_role_may_not(who: Operator) -> None:
-    with pytest.raises(InsufficientPermission) as caught:
-        create(operator=who)
-    assert caught.value.message == f"{who.name} ({who.role.value}) may not manage tenants."
-    assert caught.value.exit_code == 3
 
 
 def test_success_partner_admin_creates_under_the_own_partner(

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scaiwave.ids import new_id
-from tenants.models import AdminUser, AuditEntry, Participant, Role, RoleGrant
+from tenants.models import AuditEntry, Participant, Role, RoleGrant
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
@@ -20,13 +20,6 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIST = "admin:tenants_participant_changelist"
 SUSPEND = "admin-suspend-participant-names"
 RESUME = "admin-resume-participant-names"
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 def post(client: Client, slug: str, people: list[Any], **values: str) -> Any:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from identity_sync.models import SyncRun, SyncSkip
 from identity_sync.reasons import POSTPONED, Reason
 from scaiwave.operations.overview.stored import load_overview
-from tenants.models import AdminUser, StoredOverview, Tenant, TokenUsage
+from tenants.models import StoredOverview, Tenant, TokenUsage
 from tenants.people.queries.figures import find_figure
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import read_column
@@ -25,13 +25,6 @@ TENANTS = "admin:tenants_tenant_changelist"
 NOW = datetime.now(UTC)
 MAX_QUERIES = 8
 COLUMNS = admin.site.get_model_admin(Tenant).list_display
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
 
 
 @pytest.fixture

@@ -7,19 +7,15 @@ import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.change import Change
-from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
-from tenants.errors import TenantNotFound
+from scaiwave.core.errors import ConfirmationNeeded
 from tenants.models import AuditEntry, Tenant
 from tenants.people.link_tenant import unlink_tenant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
     NOW,
-    make_partner,
-    make_partner_admin,
     make_person,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 
@@ -118,15 +114,6 @@ def test_fail_declined() -> None:
     make_tenant()
     with pytest.raises(ConfirmationDeclined):
         unlink(confirm=no)
-    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
-
-
-def test_fail_outside_the_scope_or_not_allowed() -> None:
-    tenant = make_tenant()
-    with pytest.raises(TenantNotFound):
-        unlink(operator=make_partner_admin(make_partner()))
-    with pytest.raises(InsufficientPermission):
-        unlink(operator=make_tenant_admin(tenant))
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.core.errors import InsufficientPermission
-from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
+from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict
 from tenants.lookup.validators import ROLE_SLUG_RULES, is_role_slug, validate_role_slug
 from tenants.models import AuditEntry, Role
 from tenants.roles.create_role import create_role
@@ -16,11 +15,7 @@ from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 from tests.tenants.role_factories import make_role
@@ -148,16 +143,3 @@ def test_fail_names(name: str) -> None:
     with pytest.raises(InvalidName) as caught:
         create(name=name)
     assert caught.value.message == f"Invalid name of a role: {name[:100]!r}."
-
-
-def test_fail_not_allowed_and_out_of_scope() -> None:
-    northwind = make_partner()
-    acme, _ = make_tenant("acme", partner=northwind), make_tenant("globex")
-    paula = make_partner_admin(northwind)
-    with pytest.raises(TenantNotFound):
-        create(operator=paula, tenant="globex")
-    assert create(operator=paula).changed
-    for operator in (make_tenant_admin(acme), READ_ONLY_OPERATOR):
-        with pytest.raises(InsufficientPermission) as caught:
-            create(operator=operator)
-        assert caught.value.exit_code == 3

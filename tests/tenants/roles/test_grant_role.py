@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from scaiwave.core.errors import InsufficientPermission, UsageError
-from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.errors import UsageError
 from tenants.errors import (
     AmbiguousName,
     GroupNotFound,
@@ -21,13 +20,11 @@ from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     make_group,
     make_partner,
     make_partner_admin,
     make_person,
     make_tenant,
-    make_tenant_admin,
     run_command,
 )
 from tests.tenants.role_factories import grant, make_grant, make_role
@@ -181,17 +178,3 @@ def test_fail_participant_was_removed_from_scaikey() -> None:
     with pytest.raises(RoleHolderInactive) as caught:
         grant(make_group(tenant, absent_since=EARLIER))
     assert caught.value.message == "Group Engineering was removed from ScaiKey."
-
-
-def test_fail_not_allowed() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
-    anna = make_person(tenant)
-    for operator in (make_tenant_admin(tenant), READ_ONLY_OPERATOR):
-        with pytest.raises(InsufficientPermission) as caught:
-            grant(anna, operator=operator)
-        assert caught.value.exit_code == 3
-    outsider = Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_other")
-    with pytest.raises(TenantNotFound):
-        grant(anna, operator=outsider)
-    assert not RoleGrant.objects.exists()

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from scaiwave.clients.scaigrid.client import Usage
-from scaiwave.core.errors import InsufficientPermission, SettingMissing, UpstreamForbidden
+from scaiwave.core.errors import SettingMissing, UpstreamForbidden
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import build_usage_row
 from tenants import jobs
@@ -22,9 +22,6 @@ from tenants.usage.refresh_usage import RefreshUsageResult, refresh_usage
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
-    make_partner,
-    make_partner_admin,
     make_tenant,
     run_command,
 )
@@ -209,10 +206,3 @@ def test_fail_without_scaigrid(sandbox: Sandbox, settings: Settings) -> None:
     with pytest.raises(SettingMissing) as caught:
         run_command("refresh_usage")
     assert caught.value.message == "ScaiGrid is not configured: SCAIWAVE_SCAIGRID_URL is not set."
-
-
-def test_fail_not_allowed() -> None:
-    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
-        with pytest.raises(InsufficientPermission):
-            refresh([], operator=operator)
-    assert Tenant.objects.count() == 0

@@ -62,13 +62,6 @@ def redis(redis_url: str, settings: Settings) -> Iterator[Redis]:
         client.flushdb()
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
-    return client
-
-
 def open_page(client: Client, query: str = "") -> Any:
     answer = client.get(reverse("admin:jobs") + query)
     assert answer.status_code == HTTPStatus.OK
