@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from functools import partial
 from typing import Any
 
@@ -104,7 +105,8 @@ def _download(call: ActCall) -> StreamingHttpResponse:
 
 
 def _download_transcript(call: ActCall) -> StreamingHttpResponse:
-    clock, window = Clock(parse_time_zone(call.values["time_zone"])), _parse_window(call)
+    zone = parse_time_zone(call.values["time_zone"])
+    window = _parse_window(call, zone)
     return _stream(
         call,
         lambda: download_transcript(
@@ -113,7 +115,7 @@ def _download_transcript(call: ActCall) -> StreamingHttpResponse:
             room=str(call.row.pk),
             options=TranscriptOptions(
                 call.values["format"],
-                clock,
+                Clock(zone),
                 EventSelection(window),
                 with_media=call.values["with_media"],
             ),
@@ -137,9 +139,9 @@ def _export_participant(call: ActCall) -> StreamingHttpResponse:
     return response
 
 
-def _parse_window(call: ActCall) -> TimeWindow:
-    values = call.values
-    return parse_time_window(values["since"] or None, values["until"] or None, now=call.now)
+def _parse_window(call: ActCall, zone: tzinfo = UTC) -> TimeWindow:
+    since, until = call.values["since"] or None, call.values["until"] or None
+    return parse_time_window(since, until, now=call.now, zone=zone)
 
 
 def _stream(call: ActCall, start: Callable[[], BundleStream]) -> StreamingHttpResponse:

@@ -93,8 +93,9 @@ class Document:
             ("Source", self.origin),
         ]
         for window in filter(None, (header.window, selection.window.for_manifest)):
-            since, until = window.since or "the beginning", window.until or "the end"
-            facts.append(("Period", f"from {since}, until before {until}"))
+            since, until = map(self.clock.format_stamp, (window.since, window.until))
+            bounds = [f"from {since}" if since else "", f"before {until}" if until else ""]
+            facts.append(("Period", ", ".join(filter(None, bounds))))
         if selection.participant:
             facts.append(("Only from", reveal(selection.participant)))
         if selection.words:

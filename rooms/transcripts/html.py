@@ -32,11 +32,13 @@ from rooms.transcripts.timeline import (
 )
 from rooms.transcripts.wording import (
     MESSAGE,
+    NOT_LISTED,
     Person,
     describe,
     encode_json,
+    find_mentioned,
     find_unshown,
-    get_body,
+    get_texts,
     is_plain,
     reveal,
 )
@@ -215,13 +217,8 @@ class _Site:
         parts.append(_format_body(content))
         entries = self.document.media.find(content)
         parts += map(self._format_attachment, entries)
-        mentions = content.get("mentions")
-        if isinstance(mentions, list) and mentions:
-            names = ", ".join(
-                f"{self._format_name(self.people.find(key))}"
-                for key in mentions
-                if isinstance(key, str)
-            )
+        if mentioned := find_mentioned(content):
+            names = ", ".join(self._format_name(self.people.find(key)) for key in mentioned)
             parts.append(f'<p class="note">Mentions {names}</p>')
         if unshown := find_unshown(content):
             parts.append(_fold("Other content", _format_json(unshown)))
@@ -234,7 +231,7 @@ class _Site:
                 else (_format_body(original) or "<p>No text</p>")
             )
             parts.append(_fold(f"Edited {when}: show the original", inside))
-        searched = " ".join([get_body(content), *(entry.name for entry in entries)])
+        searched = " ".join([get_texts(event), *(entry.name for entry in entries)])
         return "".join(parts), searched
 
     def _format_reply_to(self, page: TranscriptPage, event: BundleEvent) -> str:
@@ -271,10 +268,12 @@ class _Site:
 
     def _format_attachment(self, entry: MediaEntry) -> str:
         name, size = escape_text(entry.name), format_bytes(entry.size)
+        if entry.missing == NOT_LISTED:
+            return f'<p class="file">Attachment {name} <small>{NOT_LISTED}</small></p>'
         facts = f"{escape_text(entry.mime_type)}, {size}, SHA-256 {entry.sha256[:16]}…"
         stored = self.document.media.get_stored(entry.sha256)
         if entry.missing or (self.is_single and not _is_inline(stored)):
-            reason = entry.missing or "not in this file"
+            reason = _REASONS.get(entry.missing or "", "not in this file")
             return f'<p class="file">{name} <small>{facts}: {reason}</small></p>'
         if self.is_single:
             chunks = self.document.content.iter_media(entry.sha256)
@@ -341,9 +340,13 @@ class _Site:
 
     def _build_summary(self) -> str:
         document, timeline = self.document, self.timeline
+        tally, days = timeline.tally, sorted(filter(None, timeline.days))
+        period = f", from {format_day(days[0])} to {format_day(days[-1])}" if days else ""
+        left_out = f", and {tally.left_out.total():,} left out" if tally.left_out else ""
+        events = f"{tally.read.total() - tally.left_out.total():,}{period}{left_out}"
         facts = "".join(
             f'<div><dt>{label}</dt><dd dir="auto">{escape_text(text)}</dd></div>'
-            for label, text in document.list_facts()
+            for label, text in (*document.list_facts(), ("Events", events))
         )
         topic = document.header.room.topic
         lead = f'<p class="lead" dir="auto">{escape_text(topic)}</p>' if topic else ""
@@ -359,7 +362,6 @@ class _Site:
                 for p, count in writers
             )  # fmt: skip
             parts.append(_build_table("People", ("Name", "ID", "Notes", "Events"), rows))
-        tally = timeline.tally
         if not self.is_single:
             kinds = sorted(tally.read)
             counters = (tally.read, tally.shown, tally.shown_with_target, tally.left_out)
@@ -459,7 +461,8 @@ class _Site:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="referrer" content="no-referrer"><meta name="color-scheme" '
             f'content="light dark"><title>{escape_text(title)}</title>{style}</head>'
-            f'<body data-shards="{shards}"><a class="skip" href="#main">Skip to the content</a>'
+            f'<body data-shards="{shards}" data-zone="{escape_text(self.document.zone_name)}">'
+            '<a class="skip" href="#main">Skip to the content</a>'
             f'<header class="top"><a class="home" href="{_INDEX if not single else "#main"}">'
             f'{self._title}</a>{navigation}<form role="search"><input type="search" id="q" '
             'placeholder="Search" aria-label="Search all events" autocomplete="off"></form>'
@@ -467,11 +470,18 @@ class _Site:
             f'<main id="main" tabindex="-1">{body}</main><footer>{bottom}<p>Transcript of '
             f"{self._title}, made by {escape_text(self.document.generator)} from "
             f"{escape_text(self.document.origin)}. Times: {escape_text(self.document.zone_name)}. "
+            "Events are in the order in which the server received them, with the names that people "
+            "had at the export. "
             "transcript.json lists every file with its hash, and what became of every event.</p>"
             f"</footer>{script}</body></html>\n"
         )
 
 
+_REASONS = {
+    "infected": "deleted, because a scan found it infected",
+    "lost": "the server no longer has the file",
+    "left out": "left out on request",
+}
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 

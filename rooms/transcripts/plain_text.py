@@ -15,9 +15,11 @@ from rooms.transcripts.timeline import (
     group_by_text,
 )
 from rooms.transcripts.wording import (
+    GONE,
     MESSAGE,
     describe,
     encode_json,
+    find_mentioned,
     find_unshown,
     get_body,
     is_plain,
@@ -83,6 +85,8 @@ def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) ->
         yield f"[reply to {format_quote(page.quotes.get(target), target)}]"
     for entry in document.media.find(content):
         yield f"[{describe_attachment(entry)}]"
+    if mentioned := find_mentioned(content):
+        yield f"[mentions {', '.join(document.people.find(key).name for key in mentioned)}]"
     if event.edited_at:
         yield f"[edited {document.clock.format_stamp(event.edited_at)}]"
     if event.original_content is not None:
@@ -96,9 +100,11 @@ def format_quote(quote: Quote | None, target: str) -> str:
 
 
 def describe_attachment(entry: MediaEntry) -> str:
-    missing = f", missing: {entry.missing}" if entry.missing in {"infected", "lost"} else ""
-    size = f"{entry.size:,} bytes"
-    return reveal(f"{entry.name} ({entry.mime_type}, {size}, SHA-256 {entry.sha256}{missing})")
+    facts = [entry.mime_type, f"{entry.size:,} bytes", f"SHA-256 {entry.sha256}"]
+    facts = facts if entry.sha256 else []
+    if entry.missing in GONE:
+        facts.append(f"missing: {entry.missing}")
+    return reveal(f"{entry.name} ({', '.join(facts)})")
 
 
 TEXT = Format(Layout(500), render_text, has_media=False)

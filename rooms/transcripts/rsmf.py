@@ -201,7 +201,7 @@ class _DayFile:
             attachments.append({"id": name, "display": reveal(entry.name), "size": entry.size})
         if attachments:
             row["attachments"] = attachments
-        if unshown := find_unshown(event.content):
+        if unshown := find_unshown(event.content, with_mentions=True):
             custom.append(_custom("other_content", reveal(encode_json(unshown))))
 
     def build_manifest(self) -> Json:

@@ -8,6 +8,7 @@ from rooms.bundle.manifest.events import BundleEvent
 from rooms.transcripts.document import Document, Format, OutputFile
 from rooms.transcripts.timeline import Layout, TranscriptPage, find_reply_target, group_by_text
 from rooms.transcripts.wording import (
+    GONE,
     MESSAGE,
     describe,
     encode_json,
@@ -92,11 +93,14 @@ def _build_row(document: Document, page: TranscriptPage, event: BundleEvent) -> 
 
 def _add_parts(row: dict[str, str | None], document: Document, event: BundleEvent) -> None:
     """Fill in what few messages have."""
-    if unshown := find_unshown(event.content):
+    if unshown := find_unshown(event.content, with_mentions=True):
         row["other_content"] = reveal(encode_json(unshown))
     entries = document.media.find(event.content)
-    row["attachment_names"] = " ".join(reveal(entry.name) for entry in entries)
-    row["attachment_sha256"] = " ".join(entry.sha256 for entry in entries)
+    row["attachment_names"] = "; ".join(
+        reveal(entry.name) + (f" (missing: {entry.missing})" if entry.missing in GONE else "")
+        for entry in entries
+    )
+    row["attachment_sha256"] = "; ".join(entry.sha256 for entry in entries)
     row["reply_to"] = find_reply_target(event)
 
 

@@ -29,6 +29,7 @@ from rooms.transcripts.wording import (
     Clock,
     Person,
     get_body,
+    get_texts,
     reveal,
 )
 from scaiwave.console.progress import ProgressCallback, null_progress
@@ -227,7 +228,7 @@ class Timeline:
                 person.name.casefold(),
             }
             if is_found and words:
-                text = get_body(event.content).casefold()
+                text = get_texts(event).casefold()
                 is_found = event.redacted_at is None and all(word in text for word in words)
             chosen.append(is_found)
         if context := self._selection.context:

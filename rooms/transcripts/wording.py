@@ -5,33 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from rooms.bundle.format import IMPORTED_SENDER, UNVERIFIED
+from rooms.bundle.format import IMPORTED_SENDER, MEDIA_KEYS, UNVERIFIED, normalize_id
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
 
 MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
 MEMBER = "swp.room.member"
 
+NOT_LISTED = "not attached to the room"
+# Why an attachment can't be had, other than that no one asked for it.
+GONE = frozenset({"infected", "lost", NOT_LISTED})
 # Control characters but tab and line feed, other line breaks, and the controls that reorder or
 # isolate text.
 _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHOWN_KEYS = frozenset(
-    {
-        "msgtype", "body", "mentions", "reply_to_event_id", "media_id", "thumbnail_id", "language",
-        "code", IMPORTED_SENDER,
-    }
-)  # fmt: skip
+_SHOWN_KEYS = frozenset({"body", "code", "language", *MEDIA_KEYS, IMPORTED_SENDER})
 _SHOWN_MESSAGE_TYPES = ("swp.text", "swp.code", "swp.media")
 _MEMBERSHIPS = {
-    "join": "{} joined the room",
-    "leave": "{} left the room",
-    "invite": "{} was invited to the room",
-    "ban": "{} was banned from the room",
-    "knock": "{} asked to join the room",
+    "join": "joined the room",
+    "leave": "left the room",
+    "invite": "was invited to the room",
+    "ban": "was banned from the room",
+    "knock": "asked to join the room",
 }
 
 
@@ -194,13 +192,20 @@ class TranscriptMedia:
             self._by_hash.setdefault(entry.sha256, entry)
 
     def find(self, content: dict[str, Any]) -> list[MediaEntry]:
-        """Return the attachments of a message: the file, then its preview."""
+        """Return the attachments of a message: the file, then its preview.
+
+        One that the room no longer has is `NOT_LISTED`, with its ID as the name.
+        """
         found = []
-        for key in ("media_id", "thumbnail_id"):
-            value = content.get(key)
-            if isinstance(value, str) and (entry := self._by_id.get(value)):
-                self.used.add(value)
+        for key in MEDIA_KEYS:
+            if (value := content.get(key)) is None:
+                continue
+            if entry := self._by_id.get(normalize_id(value) or ""):
+                self.used.add(entry.media_id)
                 found.append(entry)
+            else:
+                name = value if isinstance(value, str) else encode_json(value)
+                found.append(MediaEntry(name, "", 0, "", "", name, NOT_LISTED))  # type: ignore[arg-type]
         return found
 
     def get_stored(self, sha256: str) -> MediaEntry:
@@ -232,6 +237,12 @@ def get_body(content: dict[str, Any]) -> str:
     return f"{text}\n{code if isinstance(code, str) else encode_json(code)}".lstrip("\n")
 
 
+def get_texts(event: BundleEvent) -> str:
+    """Return the text of a message with the one before its edits, to be searched."""
+    texts = [event.content, *filter(None, [event.original_content])]
+    return " ".join(map(get_body, texts))
+
+
 def is_plain(content: dict[str, Any]) -> bool:
     """Return whether the content of a message is nothing but a text, as most are."""
     return (
@@ -241,13 +252,30 @@ def is_plain(content: dict[str, Any]) -> bool:
     )
 
 
-def find_unshown(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of a message that no format has a place for."""
-    return {
-        key: value
-        for key, value in content.items()
-        if key not in _SHOWN_KEYS or (key == "msgtype" and value not in _SHOWN_MESSAGE_TYPES)
-    }
+def find_mentioned(content: dict[str, Any]) -> list[str]:
+    """Return the IDs of the people that a message mentions; none if they have another form."""
+    given = content.get("mentions")
+    is_known = isinstance(given, list) and all(isinstance(key, str) for key in given)
+    return cast(list[str], given) if is_known else []
+
+
+def find_unshown(content: dict[str, Any], *, with_mentions: bool = False) -> dict[str, Any]:
+    """Return the keys of a message that a format has no place for.
+
+    With mentions if it has none for them.
+    """
+
+    def is_shown(key: str, value: Any) -> bool:
+        match key:
+            case "msgtype":
+                return value in _SHOWN_MESSAGE_TYPES
+            case "mentions":
+                return not value or (not with_mentions and bool(find_mentioned(content)))
+            case "reply_to_event_id":
+                return value is None or normalize_id(value) is not None
+        return key in _SHOWN_KEYS
+
+    return {key: value for key, value in content.items() if not is_shown(key, value)}
 
 
 def describe(event: BundleEvent, people: Authors) -> str:
@@ -257,8 +285,8 @@ def describe(event: BundleEvent, people: Authors) -> str:
         case "member":
             key, membership = content.get("participant_id"), content.get("membership")
             if isinstance(key, str) and isinstance(membership, str):
-                form = _MEMBERSHIPS.get(membership, f"{{}} has the membership {membership}")
-                return reveal(form.format(people.find(key).name))
+                words = _MEMBERSHIPS.get(membership, f"has the membership {membership}")
+                return reveal(f"{people.find(key).name} {words}")
         case "name" if isinstance(name := content.get("name"), str):
             return reveal(f"Room name: {name}")
         case "topic" if isinstance(topic := content.get("topic"), str):

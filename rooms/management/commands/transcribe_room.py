@@ -76,8 +76,9 @@ class Command(OperatorCommand):
 
     def handle(self, room: str | None, bundle: Path | None, **options: Any) -> None:
         check_transcript_usage(room, bundle, options)
-        window = parse_time_window(options["since"], options["until"], now=timezone.now())
         zone = parse_time_zone(options["time_zone"]) if options["time_zone"] else UTC
+        since, until = options["since"], options["until"]
+        window = parse_time_window(since, until, now=timezone.now(), zone=zone)
         words = tuple(options["search"].split())
         transcript_options = TranscriptOptions(
             options["format"],

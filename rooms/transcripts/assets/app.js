@@ -8,7 +8,12 @@
   const panel = document.getElementById("results");
   const MAX_SHOWN = 200, PARALLEL = 12, DELAY_MS = 180;
   const loaded = new Map(), waiting = new Map();
-  let run = 0, timer = 0;
+  let run = 0, timer = 0, zone = document.body?.dataset.zone ?? "UTC", clock = makeClock("UTC");
+  try { clock = makeClock(zone); } catch { zone = "UTC"; } // Not every browser knows every zone.
+
+  function makeClock(timeZone) {
+    return new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "short", timeZone });
+  }
 
   window.register = (key, names, text) => {
     const part = { names, text, lowerNames: names?.map(fold) };
@@ -100,8 +105,8 @@
     name.textContent = hit.name;
     name.dir = "auto";
     const when = new Date(hit.second * 1000);
-    const stamp = Number.isNaN(when.getTime()) ? "" : when.toISOString().slice(0, 16).replace("T", " ");
-    head.append(name, ` · ${stamp} UTC${hit.page ? ` · page ${hit.page}` : ""}`);
+    const stamp = Number.isNaN(when.getTime()) ? "" : clock.format(when);
+    head.append(name, ` · ${stamp} ${zone}${hit.page ? ` · page ${hit.page}` : ""}`);
     const quote = document.createElement("span");
     quote.dir = "auto";
     addMarked(quote, cut(hit.text, words), words);
