@@ -171,7 +171,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that this run does not need; see SCAIWAVE_TEST_PAIRS in `tests.services`."""
     divided: dict[bool, list[pytest.Item]] = {True: [], False: []}
-    cases: Counter[str] = Counter()
+    cases: Counter[str | tuple[str, str]] = Counter()
     for item in items:  # pytest-randomly has shuffled them
         file, _, name = item.nodeid.partition("[")[0].partition("::")
         belongs = (
@@ -179,7 +179,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             and (_MAX_CASES is None or cases[file, name] < _MAX_CASES)
             and (_MAX_TESTS_OF_FILE is None or cases[file] < _MAX_TESTS_OF_FILE)
         )
-        cases.update({(file, name): belongs, file: belongs})
+        cases.update([(file, name), file] if belongs else [])
         divided[belongs].append(item)
     if divided[False]:
         config.hook.pytest_deselected(items=divided[False])
