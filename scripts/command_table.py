@@ -11,23 +11,30 @@ import tempfile
 from pathlib import Path
 
 NAME = "scaiwave/cli/commands.tsv"
-TABLE = Path(__file__).resolve().parent.parent / NAME
+TOP = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str]) -> int:
     only_check = arguments == ["--check"]
-    old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
     if not can_be_read() and not only_check:
-        TABLE.write_text("", encoding="utf-8")  # Without a table no command can be imported.
-    if can_be_read():
-        with tempfile.TemporaryDirectory() as home:
-            new = build_table(home)
-        if new == old:
-            return 0
+        (TOP / NAME).write_text("", encoding="utf-8")  # Without one no command can be imported.
+    with tempfile.TemporaryDirectory() as home:
+        text = build_table(home) if can_be_read() else ""
+    return write_files({NAME: text}, only_check=only_check)
+
+
+def write_files(files: dict[str, str], *, only_check: bool) -> int:
+    """Write the stale ones of these texts by name, or return 1 if there are some to check."""
+    stale = [
+        name
+        for name, text in files.items()
+        if not (TOP / name).exists() or (TOP / name).read_text(encoding="utf-8") != text
+    ]
+    for name in stale:
         if not only_check:
-            TABLE.write_text(new, encoding="utf-8")
-    print(f"{NAME} is stale; run scripts/generate." if only_check else NAME)
-    return 1 if only_check else 0
+            (TOP / name).write_text(files[name], encoding="utf-8")
+        print(f"{name} is stale; run scripts/generate." if only_check else name)
+    return 1 if only_check and stale else 0
 
 
 def can_be_read() -> bool:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 
 from scripts import command_reference, demo_picture, error_reference, floors_picture
+from scripts.command_table import write_files
 
 
 def main(arguments: list[str]) -> int:
@@ -15,21 +16,6 @@ def main(arguments: list[str]) -> int:
         print(missing)
         return 1
     return write_files(files, only_check=arguments == ["--check"])
-
-
-def write_files(files: dict[str, str], *, only_check: bool) -> int:
-    """Write the stale ones of these texts by name, or return 1 if there are some to check."""
-    top = command_reference.TOP
-    stale = [
-        name
-        for name, text in files.items()
-        if not (top / name).exists() or (top / name).read_text(encoding="utf-8") != text
-    ]
-    for name in stale:
-        if not only_check:
-            (top / name).write_text(files[name], encoding="utf-8")
-        print(f"{name} is stale; run scripts/generate." if only_check else name)
-    return 1 if only_check and stale else 0
 
 
 def build_files() -> dict[str, str]:

@@ -11,7 +11,7 @@ import tempfile
 from collections import defaultdict
 
 from scripts.command_reference import TOP, set_up_django
-from scripts.generated_files import write_files
+from scripts.command_table import write_files
 
 PAGE = "docs/reference/permissions.md"
 ALLOWED = (0, 2)

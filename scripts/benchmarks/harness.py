@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +37,10 @@ MIB = 1024 * 1024
 POSTGRES_URL = "SCAIWAVE_BENCH_POSTGRES_URL"
 SQLITE_FILE = "scaiwave.sqlite3"
 TENANT = WORKSPACE = "bench"
+RUN_TITLES = (
+    *("seconds", "per second", "divided by", "ratio", "range", "target", "CPU s", "peak MB"),
+)
+"""Medians, the lowest and the highest ratio, and the highest memory use."""
 _OWN_PREFIXES = ("SCAIWAVE_", "DJANGO_", "PG")
 
 
@@ -70,7 +74,7 @@ def run_benchmark(name: str, words: Sequence[str]) -> int:
         with ExitStack() as stack:
             for database in list(_open_databases(choose_database(options), stack)):
                 print(f"\n{_describe_host(database)}", flush=True)
-                report.append(benchmark.measure(database, options))
+                report.append(_measure(benchmark, database, options))
     except (ServiceUnavailable, BenchmarkError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -94,12 +98,29 @@ def _build_parser(name: str, benchmark: Any) -> argparse.ArgumentParser:
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
-    benchmark.add_options(parser.add_argument)
+    add = parser.add_argument
+    if hasattr(benchmark, "add_options"):
+        benchmark.add_options(add)
+    if hasattr(benchmark, "EVENTS"):
+        add("--events", type=parse_numbers, default=benchmark.EVENTS, help="numbers of events")
+        add("--repeat", type=int, default=3, help="runs of each, one of each kind after the other")
     if not hasattr(benchmark, "choose_database"):
         databases = ("sqlite", "postgresql", "both")
-        parser.add_argument("--database", choices=databases, default="both", help="databases")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run to FILE")
+        add("--database", choices=databases, default="both", help="databases")
+    add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
     return parser
+
+
+def _measure(benchmark: Any, database: Database, options: argparse.Namespace) -> Any:
+    """Measure once, or once for each number of events if the benchmark is about these alone."""
+    if hasattr(benchmark, "add_options"):
+        return benchmark.measure(database, options)
+    blocks = []
+    for events in options.events:
+        heading = f"{database.title}, {events:,} events"
+        result = benchmark.measure(database, events, options.repeat, heading)
+        blocks.append({"events": events, **result})
+    return {"database": database.title, "blocks": blocks}
 
 
 def parse_numbers(text: str) -> list[int]:
@@ -242,6 +263,18 @@ def seed_rooms(environment: dict[str, str], *words: str) -> dict[str, Any]:
     return document
 
 
+def seed_room(environment: dict[str, str], *words: str) -> str:
+    """Return the ID of the only room."""
+    return str(seed_rooms(environment, *words)["rooms"][0]["id"])
+
+
+def prepare_import(environment: dict[str, str]) -> Callable[..., Run]:
+    """Create an owner; return a function that imports the bundle that its input contains."""
+    owner = seed_rooms(environment, "--rooms", "0")["owner_id"]
+    words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
+    return functools.partial(time_scaiwave, *words, environment=environment)
+
+
 @contextmanager
 def serve_scaikey(**options: Any) -> Iterator[tuple[Sandbox, dict[str, str]]]:
     """Run a ScaiKey sandbox in this process; yield it, and the settings for connecting to it."""
@@ -285,6 +318,26 @@ class Rounds(dict[str, list[Run]]):
         """Return the median ratio, and the range of all."""
         middle, lowest, highest = self.compare(name, other)
         return f"{middle:.2f}", f"{lowest:.2f} to {highest:.2f}"
+
+    def print_table(
+        self, heading: str, comparisons: Mapping[str, tuple[str, str]], *, items: int = 0
+    ) -> None:
+        """Print a line for each measure, with its rate if each run handles so many items.
+
+        `comparisons` are, by the name of a measure, what it is divided by, and the target.
+        """
+        rows = [self.build_row(name, *comparisons.get(name, ()), items=items) for name in self]
+        print_table((heading, *RUN_TITLES), rows)
+
+    def build_row(self, name: str, other: str = "", target: str = "", items: int = 0) -> list[str]:
+        seconds, run = self.get_median(name), self[name][0]
+        return [
+            *(name, f"{seconds:.3f}", f"{items / seconds:,.0f}" if items else "-", other or "-"),
+            *(self.format_comparison(name, other) if other else ("-", "-")),
+            target or "-",
+            f"{self.get_median(name, 'processor'):.2f}" if "processor" in run else "-",
+            f"{self.get_peak(name):.0f}" if "peak_memory" in run else "-",
+        ]
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

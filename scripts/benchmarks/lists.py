@@ -14,16 +14,16 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from scripts.benchmarks.harness import Database, Rounds, empty_home, print_table
+from scripts.benchmarks.harness import RUN_TITLES, Database, Rounds, empty_home, print_table
 from scripts.benchmarks.large_server import ACTIONS, LARGE_TENANT, ServerSize, fill_server
 from scripts.benchmarks.processes import time_scaiwave
 
-START = ("admin", "list-tenants", "--quiet")
+START = "start"
+START_WORDS = ("admin", "list-tenants", "--quiet")
 LIMIT = ("--limit", "50", "--quiet")
 GROWTH = 10
-MAX_RATIO = 1.5
-TITLES = ("scaiwave", "seconds", "÷ start", "range", "peak MB", "target")
-FULL_TITLES = ("all rows", "seconds", f"peak MB at 1/{GROWTH}", "peak MB")
+MAX = "≤ 1.5"
+SMALL = f"peak MB at 1/{GROWTH}"
 _TENANT = ("--tenant", LARGE_TENANT)
 LISTS = (
     ("admin", "list-tenants"),
@@ -57,7 +57,6 @@ FULL_LISTS = (
     ("admin", "audit", "--limit", "300000"),
     ("room", "list", *_TENANT),
 )
-FORMATS = ("--csv", "--json")
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -73,59 +72,27 @@ def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
         fill_server(small, size.scale(GROWTH))
         fill_server(large, size)
         print(size, flush=True)
-        lists = [
-            _measure_list(words, large, empty, options.runs)
-            for words in _choose(LISTS, options.only)
+        lists, full = {}, {}
+        for words in _choose(LISTS, options.only):
+            lists[" ".join(words)] = runs = Rounds()
+            for _ in range(options.runs):
+                runs.add(START, time_scaiwave(*START_WORDS, environment=empty))
+                runs.add("list", time_scaiwave(*words, *LIMIT, environment=large))
+        rows = [[name, *each.build_row("list", START, MAX)[1:]] for name, each in lists.items()]
+        print_table(("scaiwave", *RUN_TITLES), rows)
+        for words in _choose(FULL_LISTS, options.only):
+            for output_format in ("--csv", "--json"):
+                every = (*words, output_format, "--quiet")
+                full[" ".join(every[:-1])] = runs = Rounds()
+                runs.add(SMALL, time_scaiwave(*every, environment=small))
+                runs.add("list", time_scaiwave(*every, environment=large))
+        rows = [
+            [name, f"{each.get_peak(SMALL):.0f}", *each.build_row("list")[1:]]
+            for name, each in full.items()
         ]
-        print_table(TITLES, [_format_list(each) for each in lists])
-        full = [
-            _measure_full_list((*words, output_format), large, small)
-            for words in _choose(FULL_LISTS, options.only)
-            for output_format in FORMATS
-        ]
-        print_table(FULL_TITLES, [_format_full_list(each) for each in full])
+        print_table(("all rows", SMALL, *RUN_TITLES), rows)
     return {"database": database.title, **asdict(size), "lists": lists, "memory": full}
 
 
 def _choose(lists: Iterable[tuple[str, ...]], only: str) -> list[tuple[str, ...]]:
     return [words for words in lists if " ".join(words).startswith(only)]
-
-
-def _measure_list(
-    words: tuple[str, ...], large: dict[str, str], empty: dict[str, str], runs: int
-) -> dict[str, Any]:
-    rounds = Rounds()
-    for _ in range(runs):
-        rounds.add("start", time_scaiwave(*START, environment=empty))
-        rounds.add("list", time_scaiwave(*words, *LIMIT, environment=large))
-    return {"command": " ".join(words), "runs": rounds}
-
-
-def _format_list(measured: dict[str, Any]) -> list[str]:
-    rounds: Rounds = measured["runs"]
-    return [
-        measured["command"],
-        f"{rounds.get_median('list'):.2f}",
-        *rounds.format_comparison("list", "start"),
-        f"{rounds.get_peak('list'):.0f}",
-        f"≤ {MAX_RATIO:g}",
-    ]
-
-
-def _measure_full_list(
-    words: tuple[str, ...], large: dict[str, str], small: dict[str, str]
-) -> dict[str, Any]:
-    rounds = Rounds()
-    rounds.add("small", time_scaiwave(*words, "--quiet", environment=small))
-    rounds.add("large", time_scaiwave(*words, "--quiet", environment=large))
-    return {"command": " ".join(words), "runs": rounds}
-
-
-def _format_full_list(measured: dict[str, Any]) -> list[str]:
-    rounds: Rounds = measured["runs"]
-    return [
-        measured["command"],
-        f"{rounds.get_median('large'):.1f}",
-        f"{rounds.get_peak('small'):.0f}",
-        f"{rounds.get_peak('large'):.0f}",
-    ]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,12 +28,11 @@ from scripts.benchmarks.harness import (
     MIB,
     POSTGRES_URL,
     TENANT,
-    WORKSPACE,
     Database,
     Rounds,
     empty_home,
-    parse_numbers,
-    print_table,
+    prepare_import,
+    seed_room,
     seed_rooms,
 )
 from scripts.benchmarks.processes import (
@@ -46,28 +44,26 @@ from scripts.benchmarks.processes import (
     time_scaiwave,
 )
 
+EVENTS = "10000,100000"
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 EXPORT_WORDS = ("room", "export", "--tenant", TENANT, "--quiet")
 EXPORT_ALL = f"{EXPORT} --all"
 LIST_TENANTS = "scaiwave admin list-tenants"
 """This starts Python and Django, and handles no items."""
 LIST_WORDS = ("admin", "list-tenants", "--quiet")
-DUMPDATA = "Django dumpdata"
 LOOP, ZIP = "write and sync each file", "zip -0"
 CAT, CP = "cat", "cp, and sync of each file"
 _COPY = 'cp -r "$1" "$2" && find "$2" -type f -exec sync {} +'
 
 MAX_SMALL_EVENTS = 10_000
-"""Up to here, the start counts, and dumpdata does not take too long."""
+"""Up to here, the start counts."""
 MIN_TARGET_EVENTS = 1_000_000
 EVENTS_PER_ROOM = 200
 SMALL_FILE_BYTES = 1000
 LARGE_FILE_BYTES = 8 * MIB
 
-TITLES = ("seconds", "per second", "ours ÷ this", "lowest", "highest", "target", "CPU s", "peak MB")
 NOTES = f"""\
-Medians, and the lowest and highest ratio of a round. ours ÷ this: our speed divided by
-the line's. Every figure of `scaiwave` includes the start of Python and Django.
+Every figure of `scaiwave` includes the start of Python and Django.
 The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another.
 With --sync-ms the syncs of `scaiwave` and of the loop take longer, a server's don't."""
 TARGETS = {
@@ -92,25 +88,8 @@ class Block:
     targets: Mapping[str, float] = field(default_factory=lambda: SMALL_TARGETS)
     runs: Rounds = field(default_factory=Rounds)
 
-    def print(self, database: Database) -> None:
-        heading = f"{database.title}, {self.items:,} {self.unit}"
-        print_table((heading, *TITLES), [self._build_row(name) for name in self.runs])
-
-    def _build_row(self, name: str) -> list[str]:
-        ratios, target, peak = ["-"] * 3, "-", "-"
-        if name == self.act:
-            peak = f"{self.runs.get_peak(name):.0f}"
-        else:
-            ratios = [f"{ratio:.2f}" for ratio in self.runs.compare(name, self.act)]
-            target = f"≥ {self.targets[name]:g}" if name in self.targets else "-"
-        seconds = self.runs.get_median(name)
-        rate = "-" if name == LIST_TENANTS else f"{self.items / seconds:,.0f}"
-        processor = self.runs.get_median(name, "processor")
-        return [name, f"{seconds:.2f}", rate, *ratios, target, f"{processor:.2f}", peak]
-
 
 def add_options(add: Callable[..., Any]) -> None:
-    add("--events", type=parse_numbers, default="10000,100000", help="numbers of events")
     add("--rooms", type=int, default=0, help="also export all of so many rooms")
     add(
         "--sync-ms",
@@ -122,7 +101,6 @@ def add_options(add: Callable[..., Any]) -> None:
     )
     add("--attachments", type=int, default=0, help="also export a room with so many small files")
     add("--media-gb", type=float, default=0, help="also measure a room with so many GB of files")
-    add("--repeat", type=int, default=3, help="runs of each, one of each kind after the other")
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -134,7 +112,12 @@ def check_options(options: argparse.Namespace) -> None:
 def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
     blocks = []
     for block in _measure_blocks(database, options):
-        block.print(database)
+        comparisons = {
+            name: (block.act, f"≥ {block.targets[name]:g}" if name in block.targets else "")
+            for name in [*block.runs][1:]
+        }
+        heading = f"{database.title}, {block.items:,} {block.unit}"
+        block.runs.print_table(heading, comparisons, items=block.items)
         blocks.append(asdict(block))
     return {"database": database.title, "blocks": blocks}
 
@@ -164,7 +147,7 @@ def _measure_events(
     with empty_home(database) as environment:
         block = Block(EXPORT, events, targets=targets)
         baseline = make_baseline(environment, directory / "rows")
-        room = _seed_room(environment, "--events", str(events))
+        room = seed_room(environment, "--events", str(events))
         export = partial(time_scaiwave, *EXPORT_WORDS, room, environment=environment)
         baseline.settle()
         for _ in range(repeat):
@@ -172,8 +155,6 @@ def _measure_events(
             for name, pipeline in baseline.export_pipelines(room).items():
                 block.runs.add(name, time_pipeline(*pipeline, environment=environment))
             if events <= MAX_SMALL_EVENTS:
-                dump = [sys.executable, "manage.py", "dumpdata", "rooms.event", "--skip-checks"]
-                block.runs.add(DUMPDATA, time_pipeline(dump, environment=environment))
                 start = time_scaiwave(*LIST_WORDS, environment=environment)
                 block.runs.add(LIST_TENANTS, start)
         export(target=bundle)
@@ -181,12 +162,12 @@ def _measure_events(
     with empty_home(database) as environment:
         block = Block(IMPORT, events, targets=targets)
         baseline = make_baseline(environment, directory / "rows")
-        import_bundle = _prepare_import(environment, bundle)
+        import_bundle = prepare_import(environment)
         for _ in range(repeat):
             baseline.clear_events()
             baseline.settle()
             answer = directory / "answer.json"
-            block.runs.add(IMPORT, import_bundle(target=answer))
+            block.runs.add(IMPORT, import_bundle(source=bundle, target=answer))
             imported = baseline.save_rows(json.loads(answer.read_bytes())["room"]["id"])
             if not 0.9 * events < imported <= events:
                 raise BenchmarkError(f"The import wrote {imported} of {events} events.")
@@ -194,17 +175,6 @@ def _measure_events(
             baseline.settle()
             block.runs.add(*baseline.restore_rows())
     yield block
-
-
-def _seed_room(environment: dict[str, str], *words: str) -> str:
-    return str(seed_rooms(environment, *words)["rooms"][0]["id"])
-
-
-def _prepare_import(environment: dict[str, str], bundle: Path) -> Callable[..., dict[str, Any]]:
-    """Create an owner; return a function that imports the bundle."""
-    owner = seed_rooms(environment, "--rooms", "0")["owner_id"]
-    words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
-    return partial(time_scaiwave, *words, environment=environment, source=bundle)
 
 
 def _measure_rooms(
@@ -237,7 +207,7 @@ def _measure_attachments(database: Database, files: int, repeat: int) -> Block:
     block = Block(EXPORT, files, f"attachments of {SMALL_FILE_BYTES:,} bytes")
     with empty_home(database) as environment:
         sizes = ("--media", str(files), "--media-bytes", str(SMALL_FILE_BYTES))
-        room = _seed_room(environment, "--events", "10", *sizes)
+        room = seed_room(environment, "--events", "10", *sizes)
         stored = str(Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant")
         archive = build_call(rooms_baseline.zip_files, stored)
         if shutil.which("zip"):
@@ -259,7 +229,7 @@ def _measure_media(
     bundle, copies = directory / "media.zip", directory / "copies"
     with empty_home(database) as environment:
         sizes = ("--media", str(files), "--media-bytes", str(LARGE_FILE_BYTES))
-        room = _seed_room(environment, "--events", str(files), *sizes)
+        room = seed_room(environment, "--events", str(files), *sizes)
         stored = Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant"
         size = sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
         unit = f"MB in files of {LARGE_FILE_BYTES // MIB} MB"
@@ -273,7 +243,7 @@ def _measure_media(
         for _ in range(repeat):
             # A home directory of its own, since stored files are not stored again.
             with empty_home(database) as new_environment:
-                imports.runs.add(IMPORT, _prepare_import(new_environment, bundle)())
+                imports.runs.add(IMPORT, prepare_import(new_environment)(source=bundle))
             copy = ["sh", "-c", _COPY, "sh", str(stored), str(copies)]
             imports.runs.add(CP, time_pipeline(copy, environment=environment))
             shutil.rmtree(copies)

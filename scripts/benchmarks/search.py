@@ -8,7 +8,6 @@ backfill is a process of its own, all kinds alternate, and the median of each co
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,31 +15,21 @@ from statistics import median
 from typing import Any
 
 from rooms.search.schema import LEXEMES, TOKENIZER
-from scripts.benchmarks.harness import (
-    TENANT,
-    Database,
-    Rounds,
-    connect,
-    empty_home,
-    print_table,
-    seed_rooms,
-)
+from scripts.benchmarks.harness import TENANT, Database, Rounds, connect, empty_home, seed_rooms
 from scripts.benchmarks.processes import BenchmarkError, Clock, Run, call, time_pipeline
 
+EVENTS = "256000"
 SCRIPT = [sys.executable, "scripts/backfill_search_index.py", "--execute", "--inline", "--json"]
 OURS, NOTHING = "backfill", "… again, nothing to do"
 ROWS, TEXT = "INSERT … SELECT of its rows", "… and their full text"
-PLAIN = "… without removing accents and punctuation"
 SEARCHES = {
     # A title, a word, and how many messages its first page has.
-    "search of a frequent word, ms": ("report", 20),
-    "search of a rare word, ms": ("nosuchword", 0),
+    "search of a frequent word": ("report", 20),
+    "search of a rare word": ("nosuchword", 0),
 }
-TITLES = ("seconds", "messages/s", "ours ÷ this", "target")
 NOTES = """\
-ours ÷ this: the seconds of the line divided by the backfill's. The backfill's figures include
-start-up; the figures of plain SQL do not. Both create the same columns, indexes and words."""
-TARGETS = {TEXT: "≥ 0.5"}
+The backfill's figures include start-up; the figures of plain SQL do not. Both create the same
+columns, indexes and words."""
 
 _FROM = "FROM sw_events e JOIN sw_rooms r ON r.id = e.room_id WHERE e.event_type = 'swp.room.message' AND e.redacted_at IS NULL AND NOT e.do_not_index AND r.room_type <> 'incognito'"  # noqa: E501
 _COLUMNS = "tenant_id, event_id, stream_position, body, edited_at, remote"
@@ -70,42 +59,27 @@ _POSTGRESQL_TEXT = (
 )
 
 
-def add_options(add: Callable[..., Any]) -> None:
-    add("--events", metavar="N", type=int, default=256_000, help="number of events")
-    add("--repeat", metavar="N", type=int, default=3, help="runs of each kind")
-
-
-def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+def measure(database: Database, events: int, repeat: int, heading: str) -> dict[str, Any]:
     rounds = Rounds()
     with empty_home(database) as environment:
-        seed_rooms(environment, "--events", str(options.events))
+        seed_rooms(environment, "--events", str(events))
         steps: dict[str, Callable[[], Run]] = {
             OURS: lambda: time_pipeline(SCRIPT, environment=environment),
             NOTHING: lambda: time_pipeline(SCRIPT, environment=environment),
             ROWS: lambda: _time_baseline(environment),
             TEXT: lambda: _time_baseline(environment, LEXEMES),
         }
-        if database.server:
-            steps[PLAIN] = lambda: _time_baseline(environment, "to_tsvector('simple', body)")
         for title, (word, found) in SEARCHES.items():
             steps[title] = partial(call, time_search, word, found, environment=environment)
-        for _ in range(options.repeat):
+        for _ in range(repeat):
             _clear_index(environment)
             for name, step in steps.items():
                 rounds.add(name, step())
         with connect(environment) as connection:
             (count,) = connection.execute("SELECT count(*) FROM sw_search_documents").fetchone()
-    print(f"{count:,} messages, {options.repeat} runs each")
-    print_table(("", *TITLES), [_build_row(name, count, rounds) for name in rounds])
-    return {"database": database.title, "messages": count, "runs": rounds}
-
-
-def _build_row(name: str, count: int, rounds: Rounds) -> list[str]:
-    seconds = rounds.get_median(name)
-    if name in SEARCHES:
-        return [name, f"{seconds * 1000:.1f}", "-", "-", "-"]
-    ratio = "-" if name in {OURS, NOTHING} else f"{seconds / rounds.get_median(OURS):.2f}"
-    return [name, f"{seconds:.2f}", f"{count / seconds:,.0f}", ratio, TARGETS.get(name, "-")]
+    comparisons = {ROWS: (OURS, ""), TEXT: (OURS, "≥ 0.5")}
+    rounds.print_table(f"{heading}, {count:,} messages", comparisons, items=count)
+    return {"messages": count, "runs": rounds}
 
 
 def _time_baseline(environment: dict[str, str], lexemes: str = "") -> Run:

@@ -7,72 +7,39 @@ a part of each transcript.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.harness import (
-    TENANT,
-    Database,
-    Rounds,
-    empty_home,
-    parse_numbers,
-    print_table,
-    seed_rooms,
-)
+from scripts.benchmarks.harness import TENANT, Database, Rounds, empty_home, seed_room
 from scripts.benchmarks.processes import time_scaiwave
 
+EVENTS = "10000,100000"
 EXPORT = "export"
 TARGETS = {"html": 3, "text": 2, "csv": 2, "rsmf": 4}
-TITLES = ("seconds", "÷ export", "lowest to highest", "target", "CPU s", "peak MB", "largest KB")
 
 
-def add_options(add: Callable[..., Any]) -> None:
-    add("--events", type=parse_numbers, default="10000,100000", help="numbers of events")
-    add("--repeat", type=int, default=3, help="rounds")
-
-
-def measure(database: Database, options: argparse.Namespace) -> list[dict[str, Any]]:
-    report = []
-    for events in options.events:
-        with (
-            empty_home(database) as environment,
-            tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as scratch,
-        ):
-            room = seed_rooms(environment, "--events", str(events))["rooms"][0]["id"]
-            rounds, largest = _measure_rounds(environment, room, Path(scratch), options.repeat)
-        heading = f"{database.title}, {events:,} events"
-        print_table((heading, *TITLES), [_build_row(rounds, name, largest) for name in rounds])
-        report.append({"database": database.title, "events": events, "runs": dict(rounds)})
-    return report
-
-
-def _measure_rounds(
-    environment: dict[str, str], room: str, directory: Path, repeat: int
-) -> tuple[Rounds, dict[str, int]]:
+def measure(database: Database, events: int, repeat: int, heading: str) -> dict[str, Any]:
     rounds, largest = Rounds(), {}
-    words = (room, "--tenant", TENANT, "--quiet", "--output")
-    for _ in range(repeat):
-        target = str(directory / "room.zip")
-        run = time_scaiwave("room", "export", *words, target, "--force", environment=environment)
-        rounds.add(EXPORT, run)
-        for name in TARGETS:
-            output = directory / name
-            arguments = ("room", "transcript", *words, str(output), "--format", name)
-            rounds.add(name, time_scaiwave(*arguments, environment=environment))
-            largest[name] = max(path.stat().st_size for path in output.glob("*"))
-            shutil.rmtree(output)
-    return rounds, largest
-
-
-def _build_row(rounds: Rounds, name: str, largest: dict[str, int]) -> list[str]:
-    ratios, target, size = ("-", "-"), "-", "-"
-    if name != EXPORT:
-        ratios = rounds.format_comparison(name, EXPORT)
-        target, size = f"≤ {TARGETS[name]}", f"{largest[name] / 1000:,.0f}"
-    seconds, processor = rounds.get_median(name), rounds.get_median(name, "processor")
-    peak = f"{rounds.get_peak(name):.0f}"
-    return [name, f"{seconds:.2f}", *ratios, target, f"{processor:.2f}", peak, size]
+    with (
+        empty_home(database) as environment,
+        tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as scratch,
+    ):
+        scaiwave = partial(time_scaiwave, environment=environment)
+        room = seed_room(environment, "--events", str(events))
+        words = (room, "--tenant", TENANT, "--quiet", "--output")
+        for _ in range(repeat):
+            target = f"{scratch}/room.zip"
+            rounds.add(EXPORT, scaiwave("room", "export", *words, target, "--force"))
+            for name in TARGETS:
+                output = Path(scratch) / name
+                transcript = ("room", "transcript", *words, str(output), "--format", name)
+                rounds.add(name, scaiwave(*transcript))
+                largest[name] = max(path.stat().st_size for path in output.glob("*"))
+                shutil.rmtree(output)
+    rounds.print_table(heading, {name: (EXPORT, f"≤ {most}") for name, most in TARGETS.items()})
+    sizes = ", ".join(f"{name} {size / 1000:,.0f} KB" for name, size in largest.items())
+    print(f"Largest file of a transcript: {sizes}.")
+    return {"runs": rounds, "largest": largest}
