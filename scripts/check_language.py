@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Check that texts use plain words: scripts/check_language.py [options]
 
-Searches all tracked text for the terms below: docs, scripts, and in Python the comments, strings
-and names of tests, but no other names. PATTERNS are not searched in tests.
+Searches all tracked text for the terms of scripts/language.tsv: docs, scripts, and in Python the
+comments, strings and names of tests, but no other names. Grammar is not searched in tests.
 """
 
 from __future__ import annotations
@@ -23,88 +23,38 @@ TOP = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Term:
-    """A term to avoid: a case-insensitive pattern of whole words, and what to write instead."""
+    """A term to avoid: a case-insensitive pattern of whole words, and what to write instead.
+
+    The pattern `-` is the name itself.
+    """
 
     name: str
     instead: str
-    pattern: str = ""
+    pattern: str
 
     def compile(self) -> re.Pattern[str]:
-        words = (self.pattern or re.escape(self.name)).replace("\\ ", " ").replace(" ", r"\s+")
+        pattern = re.escape(self.name) if self.pattern == "-" else self.pattern
+        words = pattern.replace("\\ ", " ").replace(" ", r"\s+")
         return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
 
 
-TERMS = (
-    Term("anew", "again, new"),
-    Term("any more", "no longer"),
-    Term("anybody, everybody", "anyone, everyone", r"(?:any|every)body"),
-    Term("brake", "removal limit"),
-    Term("by hand", "manually"),
-    Term("carry in, carry out", "import, export", r"carr(?:y|ies|ied|ying) (?:in|out)"),
-    Term("folder", "directory", r"folders?"),
-    Term("further ado", "(leave it out)"),
-    Term("half of a key", "private key, public key", r"(?:private|public) (?:half|halves)"),
-    Term("held back", "skipped", r"h[eo]ld back"),
-    Term("is no …", "is not a …", r"(?<!there\s)is no(?! (?:longer|one|more|such)\b) \w+"),
-    Term("is none", "say the thing itself", r"(?-i:is none)"),
-    Term(
-        "serialize",
-        "serialise, synchronise …",
-        r"(?:serial|synchron|organ|recogn|initial|summar)iz(?:e[sd]?|ing)",
-    ),
-    Term("killed import", "interrupted import", r"killed imports?"),
-    Term("machine", "host, server", r"machines?"),
-    Term("made-up", "sample"),
-    Term("make-believe", "sandbox"),
-    Term("meanwhile", "in the meantime, concurrently"),
-    Term("mend", "fix, correct", r"mend(?:s|ed|ing)?"),
-    Term("nobody", "no one, or name the actor"),
-    Term("ScaiKey hasn't", "… is not in ScaiKey"),
-    Term("somebody", "someone, or name the actor", r"somebody(?:'s)?"),
-    Term("the home", "the home directory", r"the home(?! director)"),
-    Term(
-        "says why",
-        "report, show, state",
-        r"(?:say|says|said) (?:so|why|what|who|how|where|whether)",
-    ),
-    Term("told", "reported, given", r"tells|told"),
-    Term("under way", "in progress"),
-    Term("verb", "command (in code: Verb, for the table of commands)", r"verbs?"),
-    Term("what came of", "result"),
-    Term("whoever", "name the actor"),
-    Term("work off", "handle, process", r"work(?:s|ed|ing)? off"),
+TABLE = TOP / "scripts/language.tsv"
+ROWS = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+TERMS, PATTERNS, OFTEN_WRONG = (
+    tuple(Term(*row) for kind, *row in ROWS if kind == wanted)
+    for wanted in ("term", "grammar", "often wrong")
 )
-
-PATTERNS = (
-    Term("that of, those of", "the noun again", r"(?:that|those) of|those that"),
-    Term("neither", "not … or"),
-    Term("so does, so is", "a plain verb", r"so (?:do|does|is|are|has|have)"),
-    Term("for ever", "without limit, indefinitely"),
-    Term("Of a …", "the subject first", r"(?-i:Of) (?:an?|the|each|every)"),
-    Term("for which", "two sentences, or the noun with its verb"),
-    Term("what was", "name the thing", r"what (?:was|were|had|may|must)"),
-    Term("also if", "even if, including", r"also (?:where|if|when|for)|, also (?:in|of)"),
-)
-"""Grammar that makes a reader stop. It is refused like TERMS, except in tests."""
-
-OFTEN_WRONG = (
-    Term(
-        "what",
-        "name the thing, unless a verb needs it as its object",
-        r"what (?:is|was|are|were|has|have|had|it|they|an?|the|no|may|must|can)",
-    ),
-    Term("which", "two sentences", r"(?:of|in|from|to|with|by|for) which"),
-)
-"""Patterns that are often right, so that only `--list` finds them: read the sentence."""
-
+"""Words to avoid; grammar that makes a reader stop, which tests may have; and patterns that are
+often right, so that only `--list` finds them: read the sentence."""
 PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
-SUFFIXES = {"", ".cfg", ".html", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+SUFFIXES = {"", ".cfg", ".html", ".md", ".py", ".sh", ".toml", ".tsv", ".txt", ".yaml", ".yml"}
 EXCLUDED = (
     "*/migrations/*",  # written once, and never changed
     "docs/LICENSE",
     ".env.example",  # generated: its source is checked
     "scripts/requirements/*",
     "scripts/check_language.py",
+    "scripts/language.tsv",
     "tests/scripts/test_check_language.py",
 )
 

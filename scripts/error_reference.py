@@ -22,45 +22,12 @@ APPS = ("scaiwave", "tenants", "federation", "rooms", "identity_sync")
 DECLARED = 'code = "SW_'
 """How a class declares its code; modules without one are not imported."""
 
-# Title, and the prefixes of its codes; the longest prefix decides.
-AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "The command line",
-        (
-            *("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "OUTPUT_"),
-            *("INTERRUPTED", "TERMINATED", "ROWS_"),
-        ),
-    ),
-    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "S3_", "WEB_")),
-    (
-        "Database, disks, Redis and jobs",
-        ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
-    ),
-    ("Backups", ("BACKUP_", "DATABASE_NOT_EMPTY", "DATABASE_TOOL_", "SERVER_", "TEMPORARY_")),
-    ("Other servers, e-mail and AI", ("UPSTREAM_", "MAIL_", "AI_")),
-    ("Tokens and signing in", ("AUTH_", "SIGN_IN_")),
-    ("Registration and webhooks", ("REGISTRATION_", "CREDENTIALS_", "WEBHOOK_")),
-    ("Sync", ("SYNC_",)),
-    (
-        "Tenants, people and roles",
-        (
-            *("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_", "ROLE_"),
-            *("HOLD_", "ERASURE_"),
-        ),
-    ),
-    (
-        "Rooms and search",
-        (
-            *("ROOM_", "WORKSPACE_", "CONTENT_", "NOT_MEMBER", "BUNDLE_", "SEARCH_"),
-            *("TRANSCRIPT_", "RETENTION_"),
-            "IMPORT_",
-        ),
-    ),
-    ("Federation", ("FEDERATION_", "SIGNATURE_")),
-    ("The HTTP API", ("REQUEST_", "METHOD_", "METRICS_", "RATE_", "NOT_FOUND")),
-    ("Publishing the docs, and the sandbox", ("DOCS_", "SANDBOX_")),
-    ("Defects", ("INTERNAL",)),
-)
+TABLE = Path(__file__).with_name("error_areas.tsv")
+AREAS = {
+    title: tuple(prefixes.split())
+    for title, prefixes in (line.split("\t") for line in TABLE.read_text("utf-8").splitlines())
+}
+"""The prefixes of its codes by the title of an area; the longest prefix decides."""
 
 
 class WordsMissing(Exception):
@@ -150,7 +117,7 @@ def _get_advice(error: type[ScaiWaveError]) -> str:
 
 def by_area(listed: list[Entry]) -> dict[str, list[Entry]]:
     """Group the entries in the order of `AREAS`. Raises WordsMissing for a code without an area."""
-    areas: dict[str, list[Entry]] = {title: [] for title, _ in AREAS}
+    areas: dict[str, list[Entry]] = {title: [] for title in AREAS}
     for entry in listed:
         areas[_area(entry.code)].append(entry)
     return areas
@@ -160,7 +127,7 @@ def _area(code: str) -> str:
     name = code.removeprefix("SW_")
     matches = [
         (len(prefix), title)
-        for title, prefixes in AREAS
+        for title, prefixes in AREAS.items()
         for prefix in prefixes
         if name.startswith(prefix)
     ]
