@@ -55,6 +55,10 @@ class Node:
     def path(self) -> str:
         return " ".join(self.words)
 
+    @property
+    def valued_options(self) -> list[Option]:
+        return [each for each in self.options if each.value.kind is not CompletionType.NOTHING]
+
 
 def build_tree() -> list[Node]:
     """Return the nodes of the root, of every group and of every command."""

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.cli.completion import SCRIPTS, get_completion_script
+from scaiwave.cli.completion import SHELLS, get_completion_script
 
 
 class Command(OperatorCommand):
@@ -27,7 +27,7 @@ In bash it needs the package bash-completion, or the line `source FILE` in
 ~/.bashrc."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("shell", choices=list(SCRIPTS))
+        parser.add_argument("shell", choices=SHELLS)
 
     def handle(self, shell: str, **options: Any) -> None:
         script = get_completion_script(shell)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from scaiwave.cli.completion import SCRIPTS, get_completion_script
+from scaiwave.cli.completion import SHELLS, get_completion_script
 from scaiwave.cli.completion.tree import build_tree
 from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.cli.pty_helpers import PROMPT, open_shell
@@ -46,12 +46,12 @@ Completions = Callable[[str], list[str]]
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("scripts")
-    for name in SCRIPTS:
+    for name in SHELLS:
         (directory / name).write_text(get_completion_script(name), encoding="utf-8")
     return directory
 
 
-@pytest.fixture(params=list(SCRIPTS))
+@pytest.fixture(params=SHELLS)
 def completions(
     request: pytest.FixtureRequest, scripts: Path, tmp_path: Path
 ) -> Iterator[Completions]:
@@ -126,7 +126,7 @@ def test_success_arguments_and_files(completions: Completions) -> None:
     assert files == ["password.txt"]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", SHELLS)
 def test_success_every_command_and_option_is_included(name: str, scripts: Path) -> None:
     script = (scripts / name).read_text(encoding="utf-8")
     for node in build_tree():
