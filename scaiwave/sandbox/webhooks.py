@@ -32,22 +32,14 @@ MAX_ATTEMPTS = 5
 MAX_RECENT = 1000
 TIMEOUT_SECONDS = 10.0
 
+KINDS = ("partner", "tenant", "user", "group")
 EVENT_TYPES = {
-    "add_partner": "partner.created",
-    "update_partner": "partner.updated",
-    "remove_partner": "partner.deleted",
-    "add_tenant": "tenant.created",
-    "update_tenant": "tenant.updated",
-    "remove_tenant": "tenant.deleted",
-    "add_user": "user.created",
-    "update_user": "user.updated",
+    **{f"add_{kind}": f"{kind}.created" for kind in KINDS},
+    **{f"update_{kind}": f"{kind}.updated" for kind in KINDS},
+    **{f"remove_{kind}": f"{kind}.deleted" for kind in KINDS},
     "suspend_user": "user.suspended",
     "set_roles": "user.updated",
     "move_user": "user.updated",
-    "remove_user": "user.deleted",
-    "add_group": "group.created",
-    "update_group": "group.updated",
-    "remove_group": "group.deleted",
     "add_member": "group.member_added",
     "remove_member": "group.member_removed",
 }
@@ -135,7 +127,7 @@ class Webhooks:
         """Send an event, whether or not it is true; returns its ID."""
         kind = event_type.partition(".")[0]
         record: dict[str, Any] = {}
-        if kind in ("partner", "tenant", "user", "group"):
+        if kind in KINDS:
             with contextlib.suppress(UnknownEntity):  # removed
                 record = self._directory.get(kind, resource_id)
         own = {f"{kind}_id": resource_id} if kind in ("partner", "tenant") else {}

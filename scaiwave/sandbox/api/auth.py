@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
-
-from scaiwave.sandbox.api.oauth import is_token_revoked
+from scaiwave.sandbox.api.oauth import verify_token
 from scaiwave.sandbox.http.messages import HTTPError, Request
 from scaiwave.sandbox.state import SandboxState
 
@@ -36,14 +34,10 @@ class Principal:
 
 def authenticate(sandbox: SandboxState, request: Request) -> Principal:
     """Return the caller. Raises HTTPError 401 for an invalid token, 403 without permission."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if not request.bearer:
         raise HTTPError(401, "Not authenticated", headers=BEARER)
-    try:
-        claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
-    except jwt.InvalidTokenError:
-        raise HTTPError(401, "Invalid or expired token", headers=BEARER) from None
-    if is_token_revoked(sandbox, claims):
+    claims = verify_token(sandbox, request)
+    if claims is None:
         raise HTTPError(401, "Invalid or expired token", headers=BEARER)
     # A token of an application (`client_credentials`) needs a scope of the admin API too. Only an
     # application of the whole platform has the claim `platform_token`, and then no role.

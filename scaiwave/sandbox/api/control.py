@@ -82,28 +82,18 @@ def mutate(sandbox: SandboxState, request: Request) -> Response:
         raise HTTPError(422, f"{error.message} {error.fix}") from None
 
 
-@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/approve")
-def approve(sandbox: SandboxState, request: Request) -> Response:
-    return _decide(sandbox, request, "APPROVED", None)
+STATUSES = {
+    "approve": "APPROVED",
+    "reject": "REJECTED",
+    "cancel": "CANCELLED",  # as an administrator of ScaiKey does; the applicant uses DELETE
+    "expire": "EXPIRED",
+}
 
 
-@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/reject")
-def reject(sandbox: SandboxState, request: Request) -> Response:
-    reason = str(parse_json_body(request).get("reason", "Rejected in the sandbox."))
-    return _decide(sandbox, request, "REJECTED", reason)
-
-
-@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/cancel")
-def cancel(sandbox: SandboxState, request: Request) -> Response:
-    """Cancel a request as an administrator of ScaiKey does; the applicant uses DELETE."""
-    return _decide(sandbox, request, "CANCELLED", None)
-
-
-@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/expire")
-def expire(sandbox: SandboxState, request: Request) -> Response:
-    return _decide(sandbox, request, "EXPIRED", None)
-
-
-def _decide(sandbox: SandboxState, request: Request, status: str, reason: str | None) -> Response:
+@route("POST", *(f"{CONTROL_PREFIX}/registrations/{{request_id}}/{word}" for word in STATUSES))
+def decide(sandbox: SandboxState, request: Request) -> Response:
+    status, reason = STATUSES[request.path.rpartition("/")[2]], None
+    if status == "REJECTED":
+        reason = str(parse_json_body(request).get("reason", "Rejected in the sandbox."))
     pending = sandbox.registrations.decide(request.params["request_id"], status, reason)
     return json_response({"request_id": pending.request_id, "status": pending.status})

@@ -39,11 +39,8 @@ def build_oauth_error(
 ) -> HTTPError:
     """Return an error of the token endpoint."""
     body = {"error": error, "error_description": description}
-    http_error = HTTPError(status, None)
-    http_error.response = json_response(
-        body, status=status, headers={**NO_STORE, **(headers or {})}
-    )
-    return http_error
+    all_headers = {**NO_STORE, **(headers or {})}
+    return HTTPError(status, response=json_response(body, status, all_headers))
 
 
 def build_client_error() -> HTTPError:
@@ -120,9 +117,8 @@ def get_discovery(sandbox: SandboxState, request: Request) -> Response:
 def get_jwks(sandbox: SandboxState, request: Request) -> Response:
     """Return the platform's keys, which sign for its tenants too (an assumption)."""
     find_tenant(sandbox, request)
-    response = json_response(sandbox.keys.build_jwks())
-    response.content_type = "application/jwk-set+json"  # RFC 7517, 8.5.1
-    return response
+    kind = "application/jwk-set+json"  # RFC 7517, 8.5.1
+    return json_response(sandbox.keys.build_jwks(), kind=kind)
 
 
 @route("POST", PLATFORM + "/oauth/token", TENANT + "/oauth/token")
@@ -195,15 +191,18 @@ def _grant_client_credentials(
         raise build_oauth_error(
             "invalid_scope", f"The application may request: {' '.join(client.scopes)}."
         )
-    scope = " ".join(scopes)
-    token = sandbox.keys.sign(build_client_claims(sandbox, client, scope=scope, issuer=issuer))
-    body = {
-        "access_token": token,
+    claims = build_client_claims(sandbox, client, scope=" ".join(scopes), issuer=issuer)
+    return json_response(_issue(sandbox, claims), headers=NO_STORE)
+
+
+def _issue(sandbox: SandboxState, claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a response that contains the access token with these claims."""
+    return {
+        "access_token": sandbox.keys.sign(claims),
         "token_type": "Bearer",
         "expires_in": sandbox.token_lifetime,
-        "scope": scope,
+        "scope": claims["scope"],
     }
-    return json_response(body, headers=dict(NO_STORE))
 
 
 def build_client_claims(
@@ -291,14 +290,6 @@ def build_role_claims(sandbox: SandboxState, person: dict[str, Any]) -> dict[str
     return claims
 
 
-def sign_id_token(sandbox: SandboxState, claims: dict[str, Any], access_token: str) -> str:
-    if sandbox.at_hash:
-        # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
-        digest = hashlib.sha256(access_token.encode()).digest()
-        claims = {**claims, "at_hash": encode_base64url(digest[:16])}
-    return sandbox.keys.sign(claims)
-
-
 def _respond(
     sandbox: SandboxState,
     client: Client,
@@ -311,8 +302,8 @@ def _respond(
     if person is None:
         sandbox.grants.revoke(grant.grant_id)
         raise build_oauth_error("invalid_grant", "The account is not active.")
-    now, scope = int(time.time()), " ".join(scopes)
-    common = {
+    now = int(time.time())
+    common: dict[str, Any] = {
         "iss": grant.issuer,
         "sub": grant.user_id,
         "aud": client.client_id,
@@ -320,26 +311,22 @@ def _respond(
         "iat": now,
         "exp": now + sandbox.token_lifetime,
     }
-    access_token = sandbox.keys.sign(
-        {
-            **common,
-            "client_id": client.client_id,
-            "scope": scope,
-            "app_scope": client.app_scope,
-            **build_role_claims(sandbox, person),
-        }
-    )
-    body = {
-        "access_token": access_token,
-        "token_type": "Bearer",
-        "expires_in": sandbox.token_lifetime,
-        "scope": scope,
-        "refresh_token": grant.refresh_token,
+    access_claims = {
+        **common,
+        "client_id": client.client_id,
+        "scope": " ".join(scopes),
+        "app_scope": client.app_scope,
+        **build_role_claims(sandbox, person),
     }
+    body = {**_issue(sandbox, access_claims), "refresh_token": grant.refresh_token}
     if "openid" in scopes:
         claims = {**common, "auth_time": grant.auth_time, **({"nonce": nonce} if nonce else {})}
-        body["id_token"] = sign_id_token(sandbox, claims, access_token)
-    return json_response(body, headers=dict(NO_STORE))
+        if sandbox.at_hash:
+            # OpenID Connect Core, 3.1.3.6; both algorithms here use SHA-256.
+            digest = hashlib.sha256(body["access_token"].encode()).digest()
+            claims["at_hash"] = encode_base64url(digest[:16])
+        body["id_token"] = sandbox.keys.sign(claims)
+    return json_response(body, headers=NO_STORE)
 
 
 def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, Any] | None:
@@ -356,22 +343,17 @@ def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, Any] | 
 def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
     """Return the claims of the person whose access token this is. Raises HTTPError."""
     find_tenant(sandbox, request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if not request.bearer:
         raise build_bearer_error("", "No access token was sent.", status=401)
-    invalid = build_bearer_error("invalid_token", "The token is invalid or expired.", status=401)
-    try:
-        claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
-    except jwt.InvalidTokenError:
-        raise invalid from None
-    scopes = str(claims.get("scope", "")).split()
-    if "openid" not in scopes:
+    claims = verify_token(sandbox, request)
+    scopes = str(claims.get("scope", "")).split() if claims else []
+    if claims and "openid" not in scopes:
         raise build_bearer_error(
             "insufficient_scope", "The scope openid is needed.", status=403, scope="openid"
         )
-    person = find_active_person(sandbox, str(claims["sub"]))
-    if person is None or is_token_revoked(sandbox, claims):
-        raise invalid
+    person = find_active_person(sandbox, str(claims["sub"])) if claims else None
+    if person is None:
+        raise build_bearer_error("invalid_token", "The token is invalid or expired.", status=401)
     # The claims of the scopes (OpenID Connect Core, 5.4).
     answer: dict[str, Any] = {"sub": person["id"]}
     if "profile" in scopes:
@@ -384,12 +366,18 @@ def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
     if "email" in scopes and person["email"]:
         answer |= {"email": person["email"], "email_verified": True}
     present = {name: value for name, value in answer.items() if value is not None}
-    return json_response(present, headers=dict(NO_STORE))
+    return json_response(present, headers=NO_STORE)
 
 
-def is_token_revoked(sandbox: SandboxState, claims: dict[str, Any]) -> bool:
-    """Return whether the sign-in of a token was revoked; other tokens have no `sid`."""
-    return "sid" in claims and sandbox.grants.is_revoked(str(claims["sid"]))
+def verify_token(sandbox: SandboxState, request: Request) -> dict[str, Any] | None:
+    """Return the claims of the bearer token, or None if it is invalid or its sign-in revoked."""
+    try:
+        claims = sandbox.keys.verify(request.bearer, is_trusted_issuer=sandbox.is_trusted_issuer)
+    except jwt.InvalidTokenError:
+        return None
+    # Only the tokens of people have a `sid`.
+    is_revoked = "sid" in claims and sandbox.grants.is_revoked(str(claims["sid"]))
+    return None if is_revoked else claims
 
 
 def get_name(person: dict[str, Any]) -> str:

@@ -44,10 +44,9 @@ def _authenticate(
     sandbox: SandboxState, request: Request, namespace: str | None = None
 ) -> ScaiCmsKey:
     """Return the caller's key. Raises HTTPError 401, or 403 without scope for the namespace."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret:
+    if not request.bearer:
         raise _build_error(401, "AUTHENTICATION_REQUIRED", "Authentication required")
-    key = sandbox.scaicms.keys.get(secret)
+    key = sandbox.scaicms.keys.get(request.bearer)
     if key is None:
         raise _build_error(401, "INVALID_API_KEY", "Invalid API key")
     if namespace is not None and f"docs:write:{namespace}" not in key.scopes:

@@ -37,41 +37,36 @@ UNUSED_ROUND, UNUSED_TENANT = 4, 3
 
 
 def _build_error(
-    sandbox: SandboxState, status: int, code: str, message: str, *, retry_after: int | None = None
+    sandbox: SandboxState, status: int, code: str, message: str, *, retry_after: int = 0
 ) -> HTTPError:
-    """Return an error in ScaiGrid's form."""
-    error: dict[str, Any] = {"code": code, "message": message}
-    headers = {}
-    if retry_after is not None:
-        error["retry_after"] = retry_after
-        headers["Retry-After"] = str(retry_after)
-    http_error = HTTPError(status, None)
-    meta = {"request_id": sandbox.scaigrid.create_request_id()}
-    http_error.response = json_response(
-        {"status": "error", "error": error, "meta": meta}, status=status, headers=headers
-    )
-    return http_error
+    """Return an error in ScaiGrid's form; `retry_after` is sent as a header too."""
+    details = {"retry_after": retry_after} if retry_after else {}
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    body = {
+        "status": "error",
+        "error": {"code": code, "message": message, **details},
+        "meta": {"request_id": sandbox.scaigrid.create_request_id()},
+    }
+    return HTTPError(status, response=json_response(body, status, headers))
+
+
+def _build_invalid(sandbox: SandboxState, message: str) -> HTTPError:
+    return _build_error(sandbox, 422, "VALIDATION_ERROR", message)
 
 
 def _authenticate(
     sandbox: SandboxState, request: Request, permission: str | None = None
 ) -> ListFilter:
     """Return the caller's scope and count the call. Raises HTTPError 401, 403 or 429."""
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not credential:
+    grid, credential = sandbox.scaigrid, request.bearer
+    if not credential:
         raise _build_error(sandbox, 401, "AUTH_TOKEN_MISSING", "No bearer token")
     caller = _identify_caller(sandbox, credential)
-    grid = sandbox.scaigrid
     limit = grid.key_limit if credential.startswith("sgk_") else grid.user_limit
     calls, seconds_left = grid.count_call(credential)
     if calls > limit:
-        raise _build_error(
-            sandbox,
-            429,
-            "RATE_LIMITED",
-            "Too many requests",
-            retry_after=max(1, round(seconds_left)),
-        )
+        wait = max(1, round(seconds_left))
+        raise _build_error(sandbox, 429, "RATE_LIMITED", "Too many requests", retry_after=wait)
     if permission is not None:
         _require_permission(sandbox, permission)
     return caller
@@ -124,7 +119,7 @@ def list_models(sandbox: SandboxState, request: Request) -> Response:
     ]
     limit = request.query.get("limit", "100")
     if not limit.isdecimal():
-        raise _build_error(sandbox, 422, "VALIDATION_ERROR", "limit is not a number")
+        raise _build_invalid(sandbox, "limit is not a number")
     return json_response({"status": "ok", "data": {"items": rows[: int(limit)]}})
 
 
@@ -137,11 +132,9 @@ def create_embeddings(sandbox: SandboxState, request: Request) -> Response:
     if model not in {row["slug"] for row in MODELS}:
         raise _build_error(sandbox, 404, "MODEL_NOT_FOUND", f"No model {model}")
     if model not in DIMENSIONS:
-        raise _build_error(sandbox, 422, "VALIDATION_ERROR", f"{model} is not an embedding model")
+        raise _build_invalid(sandbox, f"{model} is not an embedding model")
     if not isinstance(texts, list) or not 0 < len(texts) <= MAX_TEXTS:
-        raise _build_error(
-            sandbox, 422, "VALIDATION_ERROR", f"input must be 1 to {MAX_TEXTS} texts"
-        )
+        raise _build_invalid(sandbox, f"input must be 1 to {MAX_TEXTS} texts")
     size = body.get("dimensions") or DIMENSIONS[model]
     vectors = [
         {"index": index, "embedding": build_vector(sandbox.seed, f"{model}/{text}", size)}
@@ -164,8 +157,15 @@ def get_usage_summary(sandbox: SandboxState, request: Request) -> Response:
     if caller.tenant_id is None:
         _require_permission(sandbox, "accounting:view_partner")
     if request.query.get("group_by") != "tenant":
-        raise _build_error(sandbox, 422, "VALIDATION_ERROR", "group_by must be tenant")
-    month = _parse_start(sandbox, request).strftime("%Y-%m")
+        raise _build_invalid(sandbox, "group_by must be tenant")
+    try:
+        start, end = (datetime.fromisoformat(request.query[name]) for name in ("start", "end"))
+        is_ordered = start <= end
+    except (KeyError, ValueError, TypeError):  # TypeError: only one of them has a time zone
+        raise _build_invalid(sandbox, "start and end are ISO 8601 times") from None
+    if not is_ordered:
+        raise _build_invalid(sandbox, "start is after end")
+    month = start.strftime("%Y-%m")
     rows = [
         build_usage_row(sandbox.seed, tenant_id, month)
         for index, (tenant_id, tenant) in enumerate(list(sandbox.directory.tenants.items()))
@@ -187,15 +187,3 @@ def build_usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
         "total_cost": f"{total_tokens / 1_000_000:.4f}",
         "backend_cost": "0.0000",
     }
-
-
-def _parse_start(sandbox: SandboxState, request: Request) -> datetime:
-    try:
-        start, end = (datetime.fromisoformat(request.query[name]) for name in ("start", "end"))
-        if start <= end:
-            return start
-    except (KeyError, ValueError, TypeError):  # TypeError: only one of them has a time zone
-        raise _build_error(
-            sandbox, 422, "VALIDATION_ERROR", "start and end are ISO 8601 times"
-        ) from None
-    raise _build_error(sandbox, 422, "VALIDATION_ERROR", "start is after end")

@@ -8,7 +8,7 @@ API, that a group contains its members, and that the same permissions apply as i
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
-from typing import Any
+from contextlib import suppress
 
 import msgspec
 
@@ -16,7 +16,7 @@ from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.api.auth import authenticate
 from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.messages import HTTPError, Request, Response
+from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.routing import route
 from scaiwave.sandbox.state import SandboxState
 
@@ -34,41 +34,32 @@ class ScimError(HTTPError):
     """An error in the form of RFC 7644, section 3.12."""
 
     def __init__(self, status: int, detail: str, *, scim_type: str | None = None) -> None:
-        super().__init__(status, detail)
         body = {"schemas": [ERROR_SCHEMA], "status": str(status), "detail": detail}
         if scim_type:
             body["scimType"] = scim_type
-        self.response = _scim_response(body, status=status)
-
-
-def _scim_response(value: Any, *, status: int = 200) -> Response:
-    body = msgspec.json.encode(value)
-    return Response(status=status, body=body, content_type=MEDIA_TYPE)
+        super().__init__(status, response=json_response(body, status, kind=MEDIA_TYPE))
 
 
 @route("GET", f"{BASE}/ServiceProviderConfig")
 def get_config(sandbox: SandboxState, request: Request) -> Response:
     _get_visible_tenant_id(sandbox, request)
     unsupported = {"supported": False}
-    return _scim_response(
-        {
-            "schemas": [CONFIG_SCHEMA],
-            "patch": unsupported,
-            "bulk": {**unsupported, "maxOperations": 0, "maxPayloadSize": 0},
-            "filter": {**unsupported, "maxResults": 0},
-            "changePassword": unsupported,
-            "sort": unsupported,
-            "etag": unsupported,
-            "authenticationSchemes": [],
-            "pagination": {
-                "cursor": sandbox.scim_cursors,
-                "index": True,
-                "defaultPaginationMethod": "index",
-                "defaultPageSize": _get_max_count(sandbox),
-                "maxPageSize": _get_max_count(sandbox),
-            },
-        }
-    )
+    max_count = _get_max_count(sandbox)
+    config = {
+        "schemas": [CONFIG_SCHEMA],
+        **dict.fromkeys(("patch", "changePassword", "sort", "etag"), unsupported),
+        "bulk": {**unsupported, "maxOperations": 0, "maxPayloadSize": 0},
+        "filter": {**unsupported, "maxResults": 0},
+        "authenticationSchemes": [],
+        "pagination": {
+            "cursor": sandbox.scim_cursors,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": max_count,
+            "maxPageSize": max_count,
+        },
+    }
+    return json_response(config, kind=MEDIA_TYPE)
 
 
 @route("GET", GROUPS)
@@ -107,7 +98,7 @@ def list_groups(sandbox: SandboxState, request: Request) -> Response:
         # Its characters need no escapes in a URL (RFC 9865, section 2).
         following = f"{start + len(rows)} {tenant_id}".encode()
         page["nextCursor"] = encode_base64url(following)
-    return _scim_response(page)
+    return json_response(page, kind=MEDIA_TYPE)
 
 
 def _get_max_count(sandbox: SandboxState) -> int:
@@ -128,14 +119,11 @@ def _parse_cursor(cursor: str, tenant_id: str) -> int:
 @route("GET", GROUPS + "/{group_id}")
 def get_group(sandbox: SandboxState, request: Request) -> Response:
     tenant_id, group_id = _get_visible_tenant_id(sandbox, request), request.params["group_id"]
-    with sandbox.directory.lock:
-        try:
-            row = sandbox.directory.get("group", group_id)
-        except UnknownEntity:
-            raise ScimError(404, f"Resource {group_id} not found") from None
-        if row["tenant_id"] != tenant_id:
-            raise ScimError(404, f"Resource {group_id} not found")
-        return _scim_response(_build_group(sandbox, tenant_id, row))
+    with sandbox.directory.lock, suppress(UnknownEntity):
+        row = sandbox.directory.get("group", group_id)
+        if row["tenant_id"] == tenant_id:
+            return json_response(_build_group(sandbox, tenant_id, row), kind=MEDIA_TYPE)
+    raise ScimError(404, f"Resource {group_id} not found")
 
 
 def _get_visible_tenant_id(sandbox: SandboxState, request: Request) -> str:

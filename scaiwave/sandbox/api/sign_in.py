@@ -58,11 +58,8 @@ def build_page(title: str, body: str, *, status: int = 200) -> Response:
 
 def build_error(message: str) -> HTTPError:
     """Return an error whose response is a page, for people, in place of FastAPI's JSON."""
-    error = HTTPError(400, None)
-    error.response = build_page(
-        "Sign-in refused", f'<p class="problem">{escape(message)}</p>', status=400
-    )
-    return error
+    body = f'<p class="problem">{escape(message)}</p>'
+    return HTTPError(400, response=build_page("Sign-in refused", body, status=400))
 
 
 MAX_PEOPLE = 50

@@ -54,6 +54,12 @@ class Request:
     params: dict[str, str] = field(default_factory=dict)
     rule: Rule | None = None
 
+    @property
+    def bearer(self) -> str:
+        """The credential of the Bearer scheme; empty if there is none."""
+        scheme, _, credential = self.headers.get("authorization", "").partition(" ")
+        return credential if scheme.lower() == "bearer" else ""
+
 
 @dataclass(slots=True)
 class Response:
@@ -67,17 +73,24 @@ class Response:
 
 
 class HTTPError(Exception):
-    """A response that ends the handler: a status, and a body in FastAPI's form."""
+    """A response that ends the handler: by default a status, and a body in FastAPI's form."""
 
-    def __init__(self, status: int, detail: Any, *, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        response: Response | None = None,
+    ) -> None:
         super().__init__(f"{status}")
-        self.response = json_response({"detail": detail}, status=status, headers=headers)
+        self.response = response or json_response({"detail": detail}, status, headers)
 
 
 def json_response(
-    value: Any, *, status: int = 200, headers: dict[str, str] | None = None
+    value: Any, status: int = 200, headers: dict[str, str] | None = None, kind: str = JSON
 ) -> Response:
-    return Response(status=status, body=msgspec.json.encode(value), headers=headers or {})
+    return Response(status, msgspec.json.encode(value), kind, {**(headers or {})})
 
 
 def validation_error(loc: list[str], msg: str, error_type: str, value: Any = None) -> HTTPError:
