@@ -62,7 +62,8 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or a management command of this suite, with these arguments."""
     signal.signal(signal.SIGTERM, _raise_termination)
     is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
-    is_own = command == "manage" and _is_own_command(arguments)
+    own = {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
+    is_own = command == "manage" and not own.isdisjoint(arguments[:1])
     allow_older = (arguments[0] if is_own else command) in _COMMANDS_ON_OLDER_SCHEMAS
     check = nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
     try:
@@ -81,11 +82,6 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     finally:
         connections.close_all()
     return 0
-
-
-def _is_own_command(arguments: Sequence[str]) -> bool:
-    own = {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
-    return bool(arguments) and arguments[0] in own
 
 
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:

@@ -152,19 +152,16 @@ def _unknown_command_error(words: Sequence[str]) -> UsageError:
 
 
 def _run_django(command: str, *arguments: str, profile: str) -> int:
+    # Whether the command prints only help, or a completion script.
+    options = takewhile(lambda word: word != "--", arguments)
+    is_help = command == "completion" or not {*HELP_OPTIONS}.isdisjoint(options)
+    is_help = is_help or (command == "manage" and arguments[:1] == ("help",))
     os.environ["SCAIWAVE_PROFILE"] = profile
-    os.environ["SCAIWAVE_HELP"] = "1" if _is_help(command, arguments) else ""
+    os.environ["SCAIWAVE_HELP"] = "1" if is_help else ""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS_MODULE)
     from scaiwave.cli.dispatch import dispatch
 
     return dispatch(command, arguments)
-
-
-def _is_help(command: str, arguments: Sequence[str]) -> bool:
-    """Whether the command prints only help, or a completion script."""
-    options = takewhile(lambda word: word != "--", arguments)
-    is_manage_help = command == "manage" and arguments[:1] == ("help",)
-    return command == "completion" or is_manage_help or not {*HELP_OPTIONS}.isdisjoint(options)
 
 
 def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:

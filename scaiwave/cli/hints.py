@@ -18,17 +18,14 @@ _MAX_SUGGESTIONS = 3
 _MAX_HINT_WORDS = 4
 
 
-def _read_hints() -> dict[str, str]:
-    """Return words that a newcomer may type, and the command that exists or what to do without.
-
-    Each line of `hints.tsv` has a fix, and the words that it is for.
-    """
-    lines = Path(__file__).with_name("hints.tsv").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("\t") for line in lines)
-    return {typed: fix for fix, words in pairs for typed in words.split("; ")}
-
-
-HINTS = _read_hints()
+_TABLE = Path(__file__).with_name("hints.tsv").read_text(encoding="utf-8")
+HINTS = {
+    typed: fix
+    for fix, words in (line.split("\t") for line in _TABLE.splitlines())
+    for typed in words.split("; ")
+}
+"""By words that a newcomer may type, the command that exists or what to do without. Each line of
+the table has a fix, and the words that it is for."""
 
 
 def find_fix(words: Sequence[str]) -> str:

@@ -118,7 +118,11 @@ def _list_usage(parser: ArgumentParser) -> list[str]:
     ]
     grouped = {id(action) for group in groups for action in group._group_actions}
     single = [action for action in parser._actions if id(action) not in grouped]
-    positionals = [_format_positional(action) for action in single if not action.option_strings]
+    positionals = [
+        f"[{_format_action(action)}]" if action.nargs in ("?", "*") else _format_action(action)
+        for action in single
+        if not action.option_strings
+    ]
     choices = [f"({' | '.join(map(_format_action, group._group_actions))})" for group in groups]
     required = [
         _format_option(action)
@@ -135,11 +139,6 @@ def _format_action(action: Action) -> str:
 def _format_option(action: Action) -> str:
     flag = action.option_strings[-1]
     return flag if action.nargs == 0 else f"{flag} {_get_value_name(action).upper()}"
-
-
-def _format_positional(action: Action) -> str:
-    text = _format_action(action)
-    return f"[{text}]" if action.nargs in ("?", "*") else text
 
 
 def _get_value_name(action: Action) -> str:

@@ -26,7 +26,9 @@ def parse_time(text: str, *, now: datetime, zone: tzinfo, whole_days: int = 0) -
             count, short, word = age.groups()
             return now - timedelta(**{_UNITS[(short or word)[0].lower()]: int(count)})
         if text.lower() in _DAYS_AGO or re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            day = _parse_day(text.lower(), now.astimezone(zone).date())
+            ago = _DAYS_AGO.get(text.lower())
+            today = now.astimezone(zone).date()
+            day = date.fromisoformat(text) if ago is None else today - timedelta(days=ago)
             day += timedelta(days=whole_days)
             time = datetime(day.year, day.month, day.day, tzinfo=zone)
         else:
@@ -36,9 +38,3 @@ def parse_time(text: str, *, now: datetime, zone: tzinfo, whole_days: int = 0) -
         return time.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(text) from error
-
-
-def _parse_day(text: str, today: date) -> date:
-    if text in _DAYS_AGO:
-        return today - timedelta(days=_DAYS_AGO[text])
-    return date.fromisoformat(text)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from identity_sync.sync import prune as prune_sync
 from rooms.lifecycle.purge_room import find_due_rooms, purge_due_rooms
@@ -28,7 +27,7 @@ from tenants.audit.triggers import allow_audit_deletion
 from tenants.errors import AuditAgeTooLow, AuditNotSealed
 from tenants.holds.queries import block_new_holds, build_hold_error, holds_in_force
 from tenants.lookup.serializers import Row
-from tenants.models import AuditEntry, AuditSeal, AuditSealPart, Hold
+from tenants.models import AuditEntry, AuditSeal, AuditSealPart
 
 AUDIT = "audit_entries"
 
@@ -223,17 +222,11 @@ def _plan_audit(before: datetime) -> Row:
         raise AuditNotSealed(
             f"Audit entries from before {before:%Y-%m-%d} are not sealed. Nothing was deleted."
         )
-    if hold := _find_hold_on(due):
-        raise build_hold_error(hold, f"delete audit entries from before {before:%Y-%m-%d}")
-    return _build_row(AUDIT, "audit entries", before, due.count())
-
-
-def _find_hold_on(entries: QuerySet[AuditEntry]) -> Hold | None:
-    """Return a hold in whose tenant one of these acts was. Entries of a day go together or not."""
+    # Entries of a day go together or not, so a hold on the tenant of one of them keeps all.
     for hold in holds_in_force():
-        if entries.filter(tenant_id=str(hold.tenant_id)).exists():
-            return hold
-    return None
+        if due.filter(tenant_id=str(hold.tenant_id)).exists():
+            raise build_hold_error(hold, f"delete audit entries from before {before:%Y-%m-%d}")
+    return _build_row(AUDIT, "audit entries", before, due.count())
 
 
 def _delete_audit(before: datetime, now: datetime) -> int:

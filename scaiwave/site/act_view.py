@@ -22,7 +22,6 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
@@ -42,6 +41,7 @@ from scaiwave.site.acts import (
     build_operator,
     find_act,
 )
+from scaiwave.site.formatting import model_url
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.api import ErrorResponse, RateLimitExceeded
@@ -246,10 +246,9 @@ def _sign_question(request: HttpRequest, act: Act, row: Any, question: str) -> s
 def _get_page(act: Act, row: Any) -> str:
     if isinstance(act.model, RowSource):
         return act.model.url
-    meta = act.model._meta
     if row is None:
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+        return model_url(act.model, "changelist")
+    return model_url(act.model, "change", row.pk)
 
 
 def _get_list_title(act: Act) -> str:

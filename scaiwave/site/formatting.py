@@ -165,9 +165,14 @@ def _humanise(name: str) -> str:
     return capfirst(name.replace("_", " "))
 
 
+def model_url(model: type[Model] | Model, page: str, *args: Any) -> str:
+    """Return the address of a page of the site's admin of a model."""
+    meta = model._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=args)
+
+
 def link_to(row: Model) -> SafeString:
-    meta = row._meta
-    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    url = model_url(row, "change", row.pk)
     return FormattedValue(format_html('<a href="{}">{}</a>', url, format_name(row)), str(row))
 
 
@@ -192,9 +197,7 @@ def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
     shown = text or format_id(row_id)
     if model is None or not row_id:
         return shown
-    meta = model._meta
-    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row_id])
-    return format_html('<a href="{}">{}</a>', url, shown)
+    return format_html('<a href="{}">{}</a>', model_url(model, "change", row_id), shown)
 
 
 def format_model_name(name: str) -> str:

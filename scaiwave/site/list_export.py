@@ -33,7 +33,6 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
@@ -43,7 +42,7 @@ from scaiwave.console.output import format_csv_lines, format_json_list, strip_co
 from scaiwave.core.sql import batched, iter_objects
 from scaiwave.extensions import EXPORT_RECORDER
 from scaiwave.site.acts import identify_account
-from scaiwave.site.formatting import EMPTY_VALUE, FormattedValue
+from scaiwave.site.formatting import EMPTY_VALUE, FormattedValue, model_url
 from scaiwave.web.api import RateLimitExceeded
 from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
@@ -81,15 +80,10 @@ class ExportLink:
 
 def build_export_links(model_admin: Any, request: HttpRequest) -> list[ExportLink]:
     """Return the addresses that export the list as the request shows it, on all its pages."""
-    meta = model_admin.model._meta
     shown = {name: values for name, values in request.GET.lists() if name not in {"p", "e", "all"}}
-    query = urlencode(shown, doseq=True)
+    query = f"?{urlencode(shown, doseq=True)}" if shown else ""
     return [
-        ExportLink(
-            name.upper(),
-            reverse(f"admin:{meta.app_label}_{meta.model_name}_export", args=[name])
-            + (f"?{query}" if query else ""),
-        )
+        ExportLink(name.upper(), model_url(model_admin.model, "export", name) + query)
         for name in _CONTENT_TYPES
     ]
 
@@ -118,13 +112,13 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
 
 
 def _refuse(model_admin: Any, request: HttpRequest, error: RateLimitExceeded) -> HttpResponse:
-    meta = model_admin.model._meta
-    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    model = model_admin.model
+    url = model_url(model, "changelist")
     query = request.GET.urlencode()
     context = {
         **model_admin.admin_site.each_context(request),
         "title": "Too many exports",
-        "list_title": capfirst(str(meta.verbose_name_plural)),
+        "list_title": capfirst(str(model._meta.verbose_name_plural)),
         "page": f"{url}?{query}" if query else url,
         "error": error,
     }
@@ -142,16 +136,15 @@ def _start_export(
     try:
         queryset = model_admin.build_changelist(request).queryset
     except IncorrectLookupParameters:
-        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-        return HttpResponseRedirect(f"{url}?e=1")
+        return HttpResponseRedirect(f"{model_url(model_admin.model, 'changelist')}?e=1")
     name = model_admin.export_name or _format_key(str(meta.verbose_name_plural)).replace("_", "-")
-    record = ExportRecord(
-        name,
-        format_name,
-        _list_filters(request),
-        is_searched=bool(request.GET.get("q", "").strip()),
-        rows=queryset.count(),
-    )
+    filters = {
+        name[:MAX_FILTER_CHARS]: strip_control_chars(",".join(map(str, values)))[:MAX_FILTER_CHARS]
+        for name, values in sorted(request.GET.lists())
+        if name not in _NOT_FILTERS and values != [""]
+    }
+    is_searched = bool(request.GET.get("q", "").strip())
+    record = ExportRecord(name, format_name, filters, is_searched, queryset.count())
     queryset = queryset.defer(*model_admin.unexported_fields)
     if not model_admin.list_select_related:  # Pages of rows need more than the file.
         queryset = queryset.select_related(None)
@@ -175,14 +168,6 @@ def _start_export(
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
-
-
-def _list_filters(request: HttpRequest) -> dict[str, str]:
-    return {
-        name[:MAX_FILTER_CHARS]: strip_control_chars(",".join(map(str, values)))[:MAX_FILTER_CHARS]
-        for name, values in sorted(request.GET.lists())
-        if name not in _NOT_FILTERS and values != [""]
-    }
 
 
 @dataclass(frozen=True)
@@ -250,7 +235,13 @@ class ListExport:
     def _format(self, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         if self._record.format == "csv":
             return format_csv_lines([column.key for column in self._columns], rows)
-        values = ({key: _to_json_value(row[key]) for key in row} for row in rows)
+        values = (
+            {
+                key: value if value is None or isinstance(value, _JSON_TYPES) else str(value)
+                for key, value in row.items()
+            }
+            for row in rows
+        )
         return format_json_list(self._record.list_name.replace("-", "_"), values)
 
     def _iter_rows(self) -> Generator[dict[str, Any]]:
@@ -305,10 +296,6 @@ def _format_key(label: str) -> str:
 
 _JSON_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
 """What JSON can have. Everything else, such as days and durations, becomes a text."""
-
-
-def _to_json_value(value: Any) -> Any:
-    return value if value is None or isinstance(value, _JSON_TYPES) else str(value)
 
 
 def _build_reference(field: ForeignKey[Any, Any], *, is_joined: bool) -> ExportColumn:

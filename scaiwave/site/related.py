@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scaiwave.core.sql import fetch
 from scaiwave.site.filters import filter_parameter
-from scaiwave.site.formatting import FormattedValue
+from scaiwave.site.formatting import FormattedValue, model_url
 from scaiwave.site.pagination import MAX_ROWS
 
 _SOFT_REFERENCES: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
@@ -56,35 +56,32 @@ def related_links(site: AdminSite, request: HttpRequest, row: Model) -> list[Rel
 
     Reads them with one query.
     """
-    fields = [
-        field
-        for field in _find_pointing_fields(type(row))
-        if site.is_registered(field.model)
-        and site.get_model_admin(field.model).has_view_permission(request)
-    ]
-    rows = [_select_rows(site, request, field, row) for field in fields]
+    keys = [relation.field for relation in row._meta.related_objects]
+    pointing: list[Any] = [field for field in keys if isinstance(field, ForeignKey)]
+    pointing += [model._meta.get_field(name) for model, name in _SOFT_REFERENCES[type(row)]]
+    fields, rows = [], []
+    for field in pointing:
+        if site.is_registered(field.model):
+            model_admin = site.get_model_admin(field.model)
+            if model_admin.has_view_permission(request):
+                value = field.to_python(row.pk)
+                fields.append(field)
+                rows.append(model_admin.get_queryset(request).filter(**{field.name: value}))
     return [
         RelatedLink(_format_label(field, row), list_url(field, row), count)
-        for field, count in zip(fields, _count_rows(rows), strict=True)
+        for field, count in zip(fields, count_rows(rows, MAX_ROWS + 1), strict=True)
     ]
 
 
 def list_url(field: Field[Any, Any], row: Model) -> str:
     """Return the URL of the list of rows that refer to this row by this field."""
-    meta = field.model._meta
-    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-    return f"{url}?{urlencode({filter_parameter(field): str(row.pk)})}"
+    query = urlencode({filter_parameter(field): str(row.pk)})
+    return f"{model_url(field.model, 'changelist')}?{query}"
 
 
 def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
     html = format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
     return FormattedValue(html, count)
-
-
-def _find_pointing_fields(model: type[Model]) -> list[Field[Any, Any]]:
-    fields = [relation.field for relation in model._meta.related_objects]
-    keys = [field for field in fields if isinstance(field, ForeignKey)]
-    return [*keys, *(pointing._meta.get_field(name) for pointing, name in _SOFT_REFERENCES[model])]  # type: ignore[list-item]
 
 
 def _format_label(field: Field[Any, Any], row: Model) -> str:
@@ -94,31 +91,14 @@ def _format_label(field: Field[Any, Any], row: Model) -> str:
     return plural if plain else f"{plural} ({field.verbose_name})"
 
 
-def _select_rows(
-    site: AdminSite, request: HttpRequest, field: Field[Any, Any], row: Model
-) -> QuerySet[Any]:
-    """Return the rows that refer to the row by this field and that the account may see."""
-    model_admin: Any = site.get_model_admin(field.model)
-    rows: QuerySet[Any] = model_admin.get_queryset(request)
-    return rows.filter(**{field.name: field.to_python(row.pk)})
-
-
-def _count_rows(rows: Sequence[QuerySet[Any]]) -> list[int]:
-    """Count the rows of each query, up to one more than `MAX_ROWS`."""
+def count_rows(queries: Sequence[QuerySet[Any]], limit: int) -> list[int]:
+    """Return the number of rows of each query, up to a limit. Reads them with one query."""
     selects: list[str] = []
     values: list[Any] = []
-    counts: dict[int, int] = {}
-    for number, pointing in enumerate(rows):
-        limited = pointing.order_by().values("pk")[: MAX_ROWS + 1]
-        try:
-            sql, parameters = limited.query.sql_with_params()
-        except EmptyResultSet:  # for example for an operator without a tenant
-            counts[number] = 0
-            continue
-        selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS pointing")  # noqa: S608
-        values += parameters
-    if selects:
-        with connections[rows[0].db].cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(selects), values)
-            counts |= dict(cursor.fetchall())
-    return [counts[number] for number in range(len(rows))]
+    for number, rows in enumerate(queries):
+        with suppress(EmptyResultSet):  # for example for an operator without a tenant
+            sql, parameters = rows.order_by().values("pk")[:limit].query.sql_with_params()
+            selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS limited")  # noqa: S608
+            values += parameters
+    counts = dict(fetch(" UNION ALL ".join(selects), values)) if selects else {}
+    return [counts.get(number, 0) for number in range(len(queries))]

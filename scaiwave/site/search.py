@@ -9,14 +9,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.admin import AdminSite
-from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, ForeignKey, QuerySet, UUIDField
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.text import capfirst
 
-from scaiwave.core.sql import fetch
 from scaiwave.site.base import ReadOnlyAdmin
+from scaiwave.site.formatting import model_url
+from scaiwave.site.related import count_rows
 from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, get_term_form
 
 MAX_ROWS = 5
@@ -70,7 +69,9 @@ def search_site(
     ]
     form = get_term_form(term)
     if form is TermForm.ID:
-        matches = _find_matching([_match_id(each, request, term) for each in admins])
+        matches = [_match_id(each, request, term) for each in admins]
+        counts = count_rows([rows for _, rows in matches], 1)
+        matches = [match for match, count in zip(matches, counts, strict=True) if count]
     else:
         asked = [each for each in admins if form in each.searched_forms]
         matches = [_match(each, request, term) for each in asked]
@@ -106,21 +107,6 @@ def _match_id(model_admin: ReadOnlyAdmin, request: HttpRequest, term: str) -> Ma
     return model_admin, rows.filter(pk=UUID(term)) if is_found else rows.none()
 
 
-def _find_matching(matches: Sequence[Match]) -> list[Match]:
-    """Return the matches that have rows, with one query for all lists."""
-    selects: list[str] = []
-    values: list[Any] = []
-    for number, (_, rows) in enumerate(matches):
-        try:
-            sql, parameters = rows.order_by().values("pk")[:1].query.sql_with_params()
-        except EmptyResultSet:
-            continue
-        selects.append(f"SELECT {number} FROM ({sql}) AS matching")  # noqa: S608
-        values += parameters
-    numbers = fetch(" UNION ALL ".join(selects), values) if selects else []
-    return [matches[number] for (number,) in sorted(numbers)]
-
-
 def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Any]) -> list[Any]:
     """Read the first rows with what their names consist of, and one more if there is."""
     related = model_admin.list_select_related
@@ -132,17 +118,12 @@ def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Any]) -> list[Any]:
 def _build(
     request: HttpRequest, model_admin: ReadOnlyAdmin, term: str, rows: list[Any]
 ) -> FoundRows:
-    meta = model_admin.model._meta
-    name = f"admin:{meta.app_label}_{meta.model_name}"
+    model = model_admin.model
     return FoundRows(
-        title=capfirst(str(meta.verbose_name_plural)),
-        url=f"{reverse(f'{name}_changelist')}?{urlencode({'q': term})}",
+        title=capfirst(str(model._meta.verbose_name_plural)),
+        url=f"{model_url(model, 'changelist')}?{urlencode({'q': term})}",
         rows=[
-            Found(
-                *model_admin.describe(request, row),
-                reverse(f"{name}_change", args=[row.pk]),
-                str(row),
-            )
+            Found(*model_admin.describe(request, row), model_url(row, "change", row.pk), str(row))
             for row in rows[:MAX_ROWS]
         ],
         has_more=len(rows) > MAX_ROWS,

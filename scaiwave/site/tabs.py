@@ -14,11 +14,10 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.db.models import Field, Model
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.text import capfirst
 
 from scaiwave.site.filters import filter_parameter
-from scaiwave.site.formatting import strip_markup
+from scaiwave.site.formatting import model_url, strip_markup
 from scaiwave.site.related import list_url
 from scaiwave.site.rows import find_row
 
@@ -113,8 +112,7 @@ def build_heading(
     if not tabs:
         return None
     meta = row._meta
-    name = f"admin:{meta.app_label}_{meta.model_name}"
-    page = reverse(f"{name}_change", args=[row.pk])
+    page = model_url(row, "change", row.pk)
     links, parts = _build_links(tabs, row, current)
     model_admin: Any = site.get_model_admin(type(row))
     large, small = model_admin.split_heading(row)
@@ -127,7 +125,7 @@ def build_heading(
         tabs=[TabLink("Summary", page, current is None), *links],
         parts=parts,
         list_title=capfirst(str(meta.verbose_name_plural)),
-        list_url=reverse(f"{name}_changelist"),
+        list_url=model_url(row, "changelist"),
         page_url=page,
     )
 

@@ -47,19 +47,13 @@ def with_code(text: str) -> SafeString:
     parts = str(text).split("`")
     if len(parts) % 2 == 0:  # A backtick without its pair, so none is meant as one.
         return format_html("{}", text)
-    marked = (
-        format_html("<code>{}</code>", part) if index % 2 else _keep_dates(format_html("{}", part))
-        for index, part in enumerate(parts)
-    )
+    marked = [format_html("<code>{}</code>" if n % 2 else "{}", p) for n, p in enumerate(parts)]
+    # Dates stay in one line: browsers break them at their hyphens.
+    marked[::2] = [_DATE.sub(r'<span class="nowrap">\g<0></span>', text) for text in marked[::2]]
     return SafeString("".join(marked))
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?(?: UTC)?)?")
-
-
-def _keep_dates(html: str) -> str:
-    """Keep dates in one line: browsers break them at their hyphens."""
-    return _DATE.sub(r'<span class="nowrap">\g<0></span>', html)
 
 
 @register.filter

@@ -224,9 +224,18 @@ def _translate_invalid_url(error: Exception, peer: UpstreamServer) -> Translated
 
 
 ERROR_TRANSLATORS: dict[type[Exception], Translator] = {
-    httpx.HTTPError: _unreadable,
-    httpx.RequestError: _unreadable,
-    httpx.TransportError: _unreadable,
+    **dict.fromkeys(
+        (
+            *(httpx.HTTPError, httpx.RequestError, httpx.TransportError, httpx.ProtocolError),
+            *(httpx.TooManyRedirects, httpx.HTTPStatusError, httpx.CookieConflict),
+            *(httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed),
+            *(httpx.ResponseNotRead, httpx.RequestNotRead),
+        ),
+        _unreadable,
+    ),
+    **dict.fromkeys(
+        (httpx.NetworkError, httpx.ReadError, httpx.WriteError, httpx.CloseError), _closed_early
+    ),
     httpx.TimeoutException: _report_slow("{peer.name} exceeded the time limit."),
     httpx.ConnectTimeout: _report(
         "{peer.name} did not accept a connection within {peer.timeouts.connect:g} s.",
@@ -238,32 +247,19 @@ ERROR_TRANSLATORS: dict[type[Exception], Translator] = {
         "No connection to {peer.name} became free within {peer.timeouts.pool:g} s.",
         "Run the command again. If it happens again, the server is too slow for this load.",
     ),
-    httpx.NetworkError: _closed_early,
-    httpx.ReadError: _closed_early,
-    httpx.WriteError: _closed_early,
-    httpx.CloseError: _closed_early,
     httpx.ConnectError: _translate_connect_error,
     httpx.ProxyError: _report(
         "The proxy refused to connect to {peer.name}.",
         "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
     ),
     httpx.UnsupportedProtocol: _translate_invalid_url,
-    httpx.ProtocolError: _unreadable,
     httpx.LocalProtocolError: _translate_local_protocol_error,
     httpx.RemoteProtocolError: _translate_remote_protocol_error,
     httpx.DecodingError: _report_invalid(
         "{peer.name} sent a body {error}.",
         "Check the reverse proxy of {peer.service}: it may corrupt responses.",
     ),
-    httpx.TooManyRedirects: _unreadable,
-    httpx.HTTPStatusError: _unreadable,
     httpx.InvalidURL: _translate_invalid_url,
-    httpx.CookieConflict: _unreadable,
-    httpx.StreamError: _unreadable,
-    httpx.StreamConsumed: _unreadable,
-    httpx.StreamClosed: _unreadable,
-    httpx.ResponseNotRead: _unreadable,
-    httpx.RequestNotRead: _unreadable,
     UnicodeError: _translate_invalid_url,  # From the codec for host names.
     UnicodeEncodeError: _translate_local_protocol_error,
 }

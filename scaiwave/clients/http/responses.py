@@ -114,9 +114,9 @@ def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveE
         target = source.join(response.headers.get("Location", ""))
     except httpx.InvalidURL:
         target = source
-    same_origin = _get_origin(target) == _get_origin(source)
+    origins = {(url.scheme, url.host, url.port) for url in (target, source)}
     one, other = target.path, source.path
-    if same_origin and one != other and one.rstrip("/") == other.rstrip("/"):
+    if len(origins) == 1 and one != other and one.rstrip("/") == other.rstrip("/"):
         return TrailingSlashRedirect(
             f"{peer.name} redirects {request} to {target.path}, which would lose the Authorization "
             "header.",
@@ -136,10 +136,6 @@ def _fix_redirect(source: httpx.URL, target: httpx.URL, peer: UpstreamServer) ->
         return f"Set {peer.setting} to the address that {peer.service} itself answers at."
     base = f"{target.scheme}://{target.netloc.decode()}{target.path.removesuffix(path)}"
     return f"If {base} is {peer.service}, set {peer.setting} to it."
-
-
-def _get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return (url.scheme, url.host, url.port)
 
 
 def _rate_limit_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:

@@ -151,7 +151,9 @@ class PageIterator(Generic[AnyRecord]):
         if not page.count:
             self._record_end(page)
             return False
-        if self._to_end and self._matches_total() and self._is_repeated(page):
+        # A page that begins and ends as the one before it is that one again.
+        is_repeated = bool(page.records) and self._get_ends(page) == self._previous
+        if self._to_end and self._matches_total() and is_repeated:
             self.ended_empty = True
             return False
         self.page_count += 1
@@ -194,10 +196,6 @@ class PageIterator(Generic[AnyRecord]):
     def _matches_total(self) -> bool:
         """Return whether all rows of the only total that was reported have been read."""
         return self._to_end and self._min_total == self._max_total == self.row_count
-
-    def _is_repeated(self, page: RecordPage[AnyRecord]) -> bool:
-        """Return whether a page begins and ends as the one before it."""
-        return bool(page.records) and self._get_ends(page) == self._previous
 
     @staticmethod
     def _get_ends(page: RecordPage[AnyRecord]) -> tuple[object, ...]:

@@ -164,7 +164,11 @@ def _read_pages(
         body = get(path, query).content
         page: _Groups = decode_response(body, _Groups, source=f"GET {path}")
         number, expected = len(page.resources), len(groups) + len(page.resources)
-        _move_groups(page, groups)
+        # Convert them one by one; the members of a large group exist twice only until its turn.
+        page.resources.reverse()
+        while page.resources:
+            group = _convert(page.resources.pop())
+            groups[group.id] = group
         if len(groups) < expected:
             return None
         count = query["count"]
@@ -182,14 +186,6 @@ def _read_pages(
                 count = paging.limit(min(2 * count, MAX_GROUPS_PER_PAGE))
             query = {"startIndex": len(groups) + 1, "count": count}
     return None
-
-
-def _move_groups(page: _Groups, groups: dict[str, ScimGroup]) -> None:
-    """Convert the groups of a page; the members of a large one exist twice only until its turn."""
-    page.resources.reverse()
-    while page.resources:
-        group = _convert(page.resources.pop())
-        groups[group.id] = group
 
 
 def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:

@@ -35,7 +35,7 @@ from identity_sync.registration.credentials import has_credentials
 from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.removals.queries import is_pending_q
 from identity_sync.report import KINDS
-from identity_sync.reports.health import SyncHealth, SyncWarning, judge_sync
+from identity_sync.reports.health import SyncHealth, judge_sync
 from identity_sync.reports.judgement import FAILURES, RunScope, find_pending, get_interval
 from identity_sync.reports.judgement import MAX_FAILURES as MAX_FAILED_RUNS
 from identity_sync.reports.run_figures import (
@@ -109,11 +109,6 @@ def _list_ended() -> SyncRunQuerySet:
     return SyncRun.objects.full().ended().annotate(has_plan=Exists(planned)).newest_first()
 
 
-def _find_written(runs: Sequence[SyncRun]) -> SyncRun | None:
-    """Return the newest run that was not a dry run."""
-    return next((run for run in runs if run.outcome != Outcome.PLANNED), None)
-
-
 def _list_tasks(
     scope: RunScope, health: SyncHealth, recent: Sequence[SyncRun], now: datetime
 ) -> list[Task]:
@@ -144,13 +139,12 @@ def _list_tasks(
     # With Redis the page judges the scheduler itself.
     is_known = bool(settings.REDIS_URL) and not health.schedule.clock_problem
     warnings = [each for each in health.warnings if each.check != "scheduler" or not is_known]
-    return [*tasks, *(_describe_warning(each) for each in warnings)]
-
-
-def _describe_warning(warning: SyncWarning) -> Task:
-    if warning.ends_with_sync:
-        return Task(warning.message, VIEW_RUNS, command="scaiwave sync", **_offer_sync())
-    return Task(warning.message, VIEW_RUNS, details=[warning.fix])
+    for warning in warnings:
+        fields: dict[str, Any] = {"details": [warning.fix]}
+        if warning.ends_with_sync:
+            fields = {"command": "scaiwave sync", **_offer_sync()}
+        tasks.append(Task(warning.message, VIEW_RUNS, **fields))
+    return tasks
 
 
 def list_pending(scope: RunScope, now: datetime) -> list[Task]:
@@ -215,8 +209,9 @@ def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetim
         value = "last successful" if ended_at else "never successful"
     details = []
     if judgement.running is None:
+        written = next((run for run in recent if run.outcome != Outcome.PLANNED), success)
         is_scheduled = health.schedule.source is not None
-        details = _describe_next(_find_written(recent) or success, now, is_scheduled=is_scheduled)
+        details = _describe_next(written, now, is_scheduled=is_scheduled)
     is_well = not health.problems and not health.warnings
     return Card(
         title="Sync",
@@ -322,12 +317,12 @@ def _build_run_chart(now: datetime) -> Chart:
     """Build a chart with a column for each ten minutes, in which the schedule has one sync."""
     start = now - SLOT * SLOTS
     runs = SyncRun.objects.full().filter(started_at__gt=start, started_at__lte=now)
+    ranks = {outcome.value: rank for rank, outcome in enumerate(_FROM_BEST)}
     slots: dict[int, SyncRun] = {}
     for run in runs.order_by("started_at", "id"):
         slot = (run.started_at - start) // SLOT
         # Of several runs in a slot that with the worst outcome stays, and of equal ones the last.
-        if slot not in slots or _rank(run) >= _rank(slots[slot]):
-            slots[slot] = run
+        slots[slot] = max(run, slots.get(slot, run), key=lambda each: ranks[each.outcome])
     return Chart(
         title="Full syncs of the last 24 hours, by duration",
         url=reverse(RUNS),
@@ -337,10 +332,6 @@ def _build_run_chart(now: datetime) -> Chart:
         tones=_LEGEND,
         unit="s",
     )
-
-
-def _rank(run: SyncRun) -> int:
-    return _FROM_BEST.index(Outcome(run.outcome))
 
 
 def _build_run_point(run: SyncRun | None, start: datetime) -> Point:
@@ -394,21 +385,20 @@ def _build_change_chart(now: datetime) -> Chart:
 def _list_failed_syncs() -> EntryList:
     """List runs that failed or were refused. Skipped rows of partial syncs are tasks instead."""
     failed = SyncRun.objects.filter(outcome__in=FAILURES, is_dry_run=False)
-    entries = [_describe_failed_sync(run) for run in failed.newest_first()[:MAX_FAILURES]]
+    entries = [
+        Entry(
+            text=run.error_message or "It ended without a message.",
+            url=reverse(RUN, args=[run.pk]),
+            details=run.error_fix,
+            tone=OUTCOME_TONES[Outcome(run.outcome)],
+            badge=f"sync {run.outcome}",
+            code=run.error_code,
+            at=run.started_at.astimezone(UTC).isoformat(timespec="seconds"),
+        )
+        for run in failed.newest_first()[:MAX_FAILURES]
+    ]
     url = f"{reverse(RUNS)}?outcome=failures"
     return list_failures("failed syncs", url, VIEW_RUNS, entries)
-
-
-def _describe_failed_sync(run: SyncRun) -> Entry:
-    return Entry(
-        text=run.error_message or "It ended without a message.",
-        url=reverse(RUN, args=[run.pk]),
-        details=run.error_fix,
-        tone=OUTCOME_TONES[Outcome(run.outcome)],
-        badge=f"sync {run.outcome}",
-        code=run.error_code,
-        at=run.started_at.astimezone(UTC).isoformat(timespec="seconds"),
-    )
 
 
 def _list_failed_webhooks() -> EntryList:

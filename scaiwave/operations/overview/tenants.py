@@ -93,6 +93,8 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
     totals = usage.values_list("month").annotate(total=Sum("total_tokens"))
     months = dict(totals.order_by("-month")[:CHARTED_MONTHS])  # the newest first
     humans = visible_participants(operator).filter(participant_type=ParticipantType.HUMAN)
+    month = usage_month(now)
+    tokens = f"{months[month]:,}" if month in months else "unknown"
     return OverviewPart(
         tasks=_list_full_tenants(shares),
         volumes=[
@@ -104,7 +106,7 @@ def _build_part(operator: Operator, now: datetime) -> OverviewPart:
                 f"{reverse(PEOPLE)}?participant_type__exact=human&",
                 details=["Active, without AI and bridges"],
             ),
-            _build_token_card(months, now),
+            Card("AI tokens this month", tokens, _list_usage(month), "tenants.view_tokenusage"),
         ],
         charts=[_build_token_chart(months, now)],
         lists=[_list_nearest(shares), _list_acts(entries)],
@@ -149,16 +151,6 @@ def _list_full_tenants(shares: list[LimitShare]) -> list[Task]:
             url=f"{reverse(TENANTS)}?status=active&limits=full",
         )
     ]
-
-
-def _build_token_card(months: dict[date, int], now: datetime) -> Card:
-    month = usage_month(now)
-    return Card(
-        title="AI tokens this month",
-        value=f"{months[month]:,}" if month in months else "unknown",
-        url=_list_usage(month),
-        permission="tenants.view_tokenusage",
-    )
 
 
 def _list_usage(month: date) -> str:
@@ -355,17 +347,17 @@ def _list_nearest(shares: list[LimitShare]) -> EntryList:
                 text=each.slug,
                 url=reverse("admin:tenants_tenant_change", args=[each.tenant_id]),
                 details=_LIMIT_NAMES[each.name],
-                tone=_find_tone(each.share),
+                tone=Tone.BAD
+                if each.share >= 1
+                else Tone.WARN
+                if each.share >= NEAR_LIMIT
+                else Tone.NEUTRAL,
                 badge=f"{each.share:.0%}",
             )
             for each in shares[:MAX_ENTRIES]
         ],
         empty="No active tenant uses any of its limits.",
     )
-
-
-def _find_tone(share: float) -> Tone:
-    return Tone.BAD if share >= 1 else Tone.WARN if share >= NEAR_LIMIT else Tone.NEUTRAL
 
 
 _LIMIT_NAMES = {
