@@ -125,39 +125,27 @@ def _find_imported(tree: ast.Module, constants: Constants) -> set[str]:
 
 
 def _is_problem(node: ast.AST, known: set[str]) -> bool:
-    if isinstance(node, ast.Compare):
-        return _is_comparison(node, known)
-    if isinstance(node, ast.Call):
-        return _is_cut(node, known) or _is_search(node) or _is_query(node)
-    if isinstance(node, ast.JoinedStr):
-        return _has_quoted_sentence(node, known)
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _SQL.search(node.value) is not None
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            sides = [left, *others]
+            is_other = any(isinstance(s, ast.Constant) and s.value in ("", None) for s in sides)
+            return not is_other and any(
+                _is_sentence(side, known) or _get_name(side) in SENTENCES for side in sides
+            )
+        case ast.Call(func=ast.Attribute(value=value, attr=method), args=given) if (
+            method in CUTTING
+        ):
+            has_sentence = any(_is_sentence(argument, known) for argument in given)
+            return has_sentence or _get_name(value) in SENTENCES or _is_query(node)
+        case ast.Call(func=ast.Attribute(attr=method), args=given) if method in SEARCHING:
+            return any(_get_name(argument) in SENTENCES for argument in given) or _is_query(node)
+        case ast.Call():
+            return _is_query(node)
+        case ast.JoinedStr():
+            return _has_quoted_sentence(node, known)
+        case ast.Constant(value=str(text)):
+            return _SQL.search(text) is not None
     return False
-
-
-def _is_comparison(node: ast.Compare, known: set[str]) -> bool:
-    sides = [node.left, *node.comparators]
-    if any(isinstance(side, ast.Constant) and side.value in ("", None) for side in sides):
-        return False
-    return any(_is_sentence(side, known) or _get_name(side) in SENTENCES for side in sides)
-
-
-def _is_cut(node: ast.Call, known: set[str]) -> bool:
-    method = node.func
-    if not isinstance(method, ast.Attribute) or method.attr not in CUTTING:
-        return False
-    has_sentence = any(_is_sentence(argument, known) for argument in node.args)
-    return has_sentence or _get_name(method.value) in SENTENCES
-
-
-def _is_search(node: ast.Call) -> bool:
-    function = node.func
-    return (
-        isinstance(function, ast.Attribute)
-        and function.attr in SEARCHING
-        and any(_get_name(argument) in SENTENCES for argument in node.args)
-    )
 
 
 def _is_query(node: ast.Call) -> bool:

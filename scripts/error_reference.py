@@ -61,19 +61,13 @@ def entries(errors: Iterable[type[ScaiWaveError]] | None = None) -> list[Entry]:
 
 def find_errors() -> Iterator[type[ScaiWaveError]]:
     """Yield the classes that declare a code. Other classes are branches of the tree."""
-    for module in _modules():
-        importlib.import_module(module)
+    top = DOCS.parent
+    for path in [path for app in APPS for path in sorted((top / app).rglob("*.py"))]:
+        if DECLARED in path.read_text(encoding="utf-8"):
+            importlib.import_module(".".join(path.relative_to(top).with_suffix("").parts))
     for error in _subclass_tree(ScaiWaveError):
         if "code" in vars(error) and error.__module__.partition(".")[0] in APPS:
             yield error
-
-
-def _modules() -> Iterator[str]:
-    top = Path(__file__).resolve().parent.parent
-    for app in APPS:
-        for path in sorted((top / app).rglob("*.py")):
-            if DECLARED in path.read_text(encoding="utf-8"):
-                yield ".".join(path.relative_to(top).with_suffix("").parts)
 
 
 def _subclass_tree(error: type[ScaiWaveError]) -> Iterator[type[ScaiWaveError]]:
@@ -85,15 +79,11 @@ def _subclass_tree(error: type[ScaiWaveError]) -> Iterator[type[ScaiWaveError]]:
 def _build_entry(code: str, classes: list[type[ScaiWaveError]]) -> Entry:
     return Entry(
         code,
-        _join_distinct(error.exit_code for error in classes),
-        _join_distinct(error.http_status for error in classes),
+        ", ".join(map(str, sorted({error.exit_code for error in classes}))),
+        ", ".join(map(str, sorted({error.http_status for error in classes}))),
         next(filter(None, map(_get_meaning, classes)), ""),
         next(filter(None, map(_get_advice, classes)), ""),
     )
-
-
-def _join_distinct(numbers: Iterator[int]) -> str:
-    return ", ".join(map(str, sorted(set(numbers))))
 
 
 def _get_meaning(error: type[ScaiWaveError]) -> str:
@@ -142,7 +132,10 @@ def build_troubleshooting() -> Iterator[str]:
         if area:
             yield f"\n## {title}\n| code | exit | HTTP | meaning | fix |"
             yield "|---|---|---|---|---|"
-            yield from map(link_pages, map(_format_row, area))
+        for entry in area:
+            cells = (entry.exit_codes, entry.statuses, entry.meaning, entry.remedy)
+            row = f"| `{entry.code}` | " + " | ".join(map(escape_cell, cells)) + " |"
+            yield link_pages(row)
 
 
 def link_pages(text: str) -> str:
@@ -159,11 +152,6 @@ def _path_to(page: str) -> str:
     if len(paths) != 1:
         raise WordsMissing(f"An error links to {page}, which is not a page of docs/.")
     return os.path.relpath(paths[0], (DOCS / PAGE).parent)
-
-
-def _format_row(entry: Entry) -> str:
-    cells = (entry.exit_codes, entry.statuses, entry.meaning, entry.remedy)
-    return f"| `{entry.code}` | " + " | ".join(map(escape_cell, cells)) + " |"
 
 
 def escape_cell(text: str) -> str:

@@ -180,9 +180,14 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     # as two answers to one request.
     unusable = unusable or (type(error) in {DatabaseError, InternalError} and state is None)
     # Not connected: this includes connection options that libpq does not know.
-    if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
-        return _lost_error() if _is_silent(error) else _unusable_error(str(cause or error))
-    return None
+    if not unusable and state not in _FORBIDDEN_STATES and connection.connection is not None:
+        return None
+    if _is_silent(error):
+        return DatabaseLost(
+            f"{_format_database_name()} has stopped responding.",
+            fix="Check the network, and any pooler in between. Then run the same command again.",
+        )
+    return _unusable_error(str(cause or error))
 
 
 def _is_silent(error: BaseException | None) -> bool:
@@ -223,9 +228,7 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     extended = getattr(cause, "sqlite_errorcode", 0)
     code = extended & 0xFF
     text = str(cause)
-    if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"{_format_database_name()} has no space left on its disk.")
-    if extended in _SQLITE_WRITE_CODES and _is_disk_full():
+    if code == sqlite3.SQLITE_FULL or (extended in _SQLITE_WRITE_CODES and _is_disk_full()):
         return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
@@ -287,13 +290,6 @@ def _unusable_error(reason: str) -> DatabaseUnreachable:
         fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(
         f"{_format_database_name()} can't be used: {_format_sentence(reason)}", fix=fix
-    )
-
-
-def _lost_error() -> DatabaseLost:
-    return DatabaseLost(
-        f"{_format_database_name()} has stopped responding.",
-        fix="Check the network, and any pooler in between. Then run the same command again.",
     )
 
 
