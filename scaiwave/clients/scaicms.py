@@ -9,18 +9,24 @@ JSON or empty.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.client import HttpClient, ServiceClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
+from scaiwave.clients.http.responses import (
+    add_detail,
+    error_from_response,
+    redact,
+    wrong_path_error,
+)
 from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.clients.scaikey.decoding import decode_response
+from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
 from scaiwave.core.errors import UpstreamInvalidResponse, UpstreamNotFound
 from scaiwave.core.msgspec_decoders import get_decoder
@@ -66,7 +72,7 @@ class _ErrorBody(msgspec.Struct):
     detail: str | _ErrorDetail
 
 
-class ScaiCmsClient:
+class ScaiCmsClient(ServiceClient):
     """Use it in a `with`. Every method may raise what `HttpClient.request` raises.
 
     All requests may be repeated, so those with a 429 or 5xx are retried unless `retry` is false.
@@ -93,12 +99,6 @@ class ScaiCmsClient:
         self._pages = f"{DOCS}/{quote(namespace, safe='')}/{quote(version, safe='')}"
         self._is_address_checked = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.http.close()
-
     def read_page(self, path: str, *, retry: bool = True) -> LivePage | None:
         """Return the page, or None if it doesn't exist.
 
@@ -112,8 +112,7 @@ class ScaiCmsClient:
                 self.http.request("GET", NAMESPACES, headers=self._headers, retry=retry)
                 self._is_address_checked = True
             return None
-        source = f"GET {response.request.url.path}"
-        page: LivePage = decode_response(response.content, LivePage, source=source, service=SERVICE)
+        page: LivePage = decode_answer(response, LivePage, service=SERVICE)
         return page
 
     def write_page(
@@ -130,11 +129,8 @@ class ScaiCmsClient:
         response = self._request("PUT", path, json=page, retry=retry)
         if not response.content:
             return WriteResult()
-        source = f"PUT {response.request.url.path}"
         try:
-            result: WriteResult = decode_response(
-                response.content, WriteResult, source=source, service=SERVICE
-            )
+            result: WriteResult = decode_answer(response, WriteResult, service=SERVICE)
         except UpstreamInvalidResponse as error:
             error.fix = (
                 "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to find "
@@ -172,7 +168,10 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
     The body is `{"detail": "…"}` or `{"detail": {"code", "message"}}`.
     """
     fault = error_from_response(response, peer)
-    detail = _parse_error(response.content)
+    detail = _ErrorDetail()
+    with suppress(ValueError, RecursionError):
+        body: _ErrorBody = get_decoder(_ErrorBody).decode(response.content)
+        detail = body.detail if isinstance(body.detail, _ErrorDetail) else detail
     # Writing a page creates it, and every ScaiCMS has namespaces.
     request = response.request
     always_exists = request.method == "PUT" or request.url.path.endswith(NAMESPACES)
@@ -180,17 +179,8 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
         return TranslatedError(error=wrong_path_error(response, peer))
     error, code = fault.error, redact(detail.code, response.request)
     if code:
-        message = redact(detail.message, response.request).rstrip(".")
-        error.message = f"{error.message.rstrip('.')}: {code}{', ' if message else ''}{message}."
-        error.args = (error.message,)
+        message = redact(detail.message, response.request)
+        add_detail(error, f"{code}, {message}" if message else code)
         error.details["upstream_code"] = code
         error.fix = FIXES.get(code, error.fix)
     return replace(fault, transient=fault.transient or response.status_code >= 500)
-
-
-def _parse_error(content: bytes) -> _ErrorDetail:
-    try:
-        body: _ErrorBody = get_decoder(_ErrorBody).decode(content)
-    except (ValueError, RecursionError):
-        return _ErrorDetail()
-    return body.detail if isinstance(body.detail, _ErrorDetail) else _ErrorDetail()

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.client import HttpClient, ServiceClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
-from scaiwave.clients.scaikey.decoding import decode_response
+from scaiwave.clients.http.responses import (
+    add_detail,
+    error_from_response,
+    redact,
+    wrong_path_error,
+)
+from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
 from scaiwave.core.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
 
@@ -90,25 +96,16 @@ class _ErrorBody(msgspec.Struct):
     error: list[_ErrorMessage]
 
 
-class WeaviateClient:
+class WeaviateClient(ServiceClient):
     """Close it, or use it in a `with`. Methods may raise what `HttpClient.request` raises."""
 
     def __init__(self, base_url: str, api_key: str, class_name: str, **options: Any) -> None:
         """`class_name` is Weaviate's class of all objects; `options` are passed to HttpClient."""
         self.class_name = class_name
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = HttpClient(
+        self.http = HttpClient(
             base_url, service="Weaviate", translate_response=_error_from_response, **options
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.close()
 
     def ensure_class(self, properties: Sequence[Mapping[str, Any]]) -> None:
         """Create the class unless it exists. Raises SettingInvalid if it has no multi-tenancy."""
@@ -130,7 +127,7 @@ class WeaviateClient:
         try:
             response = self._request("GET", f"{SCHEMA}/{self.class_name}")
         except UpstreamNotFound:
-            self._check_address()
+            self._request("GET", META)  # Raises UpstreamInvalidResponse if not Weaviate answers.
             return False
         schema: _Class = _decode(response, _Class)
         if schema.multi_tenancy_config is None or not schema.multi_tenancy_config.enabled:
@@ -141,10 +138,6 @@ class WeaviateClient:
             )
         return True
 
-    def _check_address(self) -> None:
-        """Raise UpstreamInvalidResponse if not Weaviate has answered that something is missing."""
-        self._request("GET", META)
-
     def list_tenants(self) -> set[str]:
         """Return the names of the tenants; none if the class does not exist.
 
@@ -154,7 +147,7 @@ class WeaviateClient:
         try:
             response = self._request("GET", f"{SCHEMA}/{self.class_name}/tenants")
         except UpstreamNotFound:
-            self._check_address()
+            self._request("GET", META)
             return set()
         except UpstreamRejected:
             if self._class_exists():
@@ -263,7 +256,7 @@ class WeaviateClient:
         self, method: str, path: str, body: Any = None, *, tenant: str | None = None
     ) -> httpx.Response:
         """Send a request. All may be repeated: they state what should exist, or not."""
-        return self._http.request(
+        return self.http.request(
             method,
             path,
             params={"tenant": tenant} if tenant else None,
@@ -299,14 +292,11 @@ def _error_from_response(response: httpx.Response, peer: UpstreamServer) -> Tran
         return fault
     detail = redact("; ".join(reason.message for reason in body.error), response.request)
     if detail:
-        fault.error.message = f"{fault.error.message.rstrip('.')}: {detail.rstrip('.')}."
-        fault.error.args = (fault.error.message,)
+        add_detail(fault.error, detail)
     return fault
 
 
-def _decode(response: httpx.Response, kind: Any) -> Any:
-    source = f"{response.request.method} {response.request.url.path}"
-    return decode_response(response.content, kind, source=source, service="Weaviate")
+_decode = partial(decode_answer, service="Weaviate")
 
 
 def _invalid_response_error(problem: str) -> UpstreamInvalidResponse:

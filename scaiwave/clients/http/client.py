@@ -280,6 +280,21 @@ class HttpClient:
         raise problem
 
 
+class ServiceClient:
+    """A client of one service. Close it, or use it in a `with`."""
+
+    http: HttpClient
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.http.close()
+
+
 def _get_fault(state: RetryCallState) -> TranslatedError:
     raised = state.outcome.exception() if state.outcome else None
     if not isinstance(raised, _RetryableError):  # Only these are retried.

@@ -66,6 +66,12 @@ def redact(text: str, request: httpx.Request) -> str:
     return text if len(text) <= MAX_DETAIL_CHARS else f"{text[: MAX_DETAIL_CHARS - 1]}…"
 
 
+def add_detail(error: ScaiWaveError, detail: str) -> None:
+    """Append the server's own reason to the message."""
+    error.message = f"{error.message.rstrip('.')}: {detail.rstrip('.')}."
+    error.args = (error.message,)
+
+
 def _extract_text(body: bytes) -> str:
     try:
         document = msgspec.json.decode(body)

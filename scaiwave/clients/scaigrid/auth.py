@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.client import HttpClient, ServiceClient
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.clients.scaikey.responses import error_from_scaikey_response
@@ -54,7 +54,7 @@ class ApiKey:
         """Do nothing: no connection is open."""
 
 
-class ServiceToken:
+class ServiceToken(ServiceClient):
     """ScaiKey's token for this server's client credentials, with its own connection."""
 
     def __init__(
@@ -62,17 +62,17 @@ class ServiceToken:
     ) -> None:
         """`options` are passed to HttpClient."""
         self._client_id = client_id
-        self._http = HttpClient(
+        self.http = HttpClient(
             scaikey_url,
             service="ScaiKey",
             translate_response=error_from_scaikey_response,
             **options,
         )
         self._credentials = ClientCredentialsAuth(
-            self._http,
+            self.http,
             client_id=client_id,
             client_secret=client_secret,
-            endpoints=cache(lambda: discover(self._http)),
+            endpoints=cache(lambda: discover(self.http)),
         )
 
     @property
@@ -84,9 +84,6 @@ class ServiceToken:
 
     def renew(self, rejected: str) -> bool:
         return self._credentials.renew(rejected)
-
-    def close(self) -> None:
-        self._http.close()
 
 
 GridAccess = ApiKey | ServiceToken

@@ -6,15 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import httpx
 import msgspec
 
-from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.client import HttpClient, ServiceClient
 from scaiwave.clients.scaigrid.auth import GridAccess, load_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
-from scaiwave.clients.scaikey.decoding import decode_response
+from scaiwave.clients.scaikey.decoding import decode_answer, decode_response
 from scaiwave.config import Configuration
 from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
 
@@ -80,7 +80,7 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
 
-class ScaiGridClient:
+class ScaiGridClient(ServiceClient):
     """Threads may share an instance; close it, or use it in a `with`. It also closes `access`.
 
     Every method may raise what `HttpClient.request` raises, and BudgetExceeded. An error with a
@@ -97,14 +97,8 @@ class ScaiGridClient:
     def __repr__(self) -> str:
         return f"<ScaiGridClient {self.http.peer.origin} with {self.access.description}>"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
-        self.http.close()
+        super().close()
         self.access.close()
 
     def health(self) -> str:
@@ -116,7 +110,8 @@ class ScaiGridClient:
         return self._get_status(READY)
 
     def _get_status(self, path: str) -> str:
-        health: _Health = _decode(self.http.request("GET", path, retry=False), _Health)
+        response = self.http.request("GET", path, retry=False)
+        health: _Health = decode_answer(response, _Health, service="ScaiGrid")
         return health.status
 
     def models(self, modality: str | None = None, limit: int = MAX_MODELS) -> list[Model]:
@@ -134,16 +129,14 @@ class ScaiGridClient:
         embedded = self._request("POST", EMBED, _Vectors, json=document).data
         vectors = {vector.index: vector.embedding for vector in embedded}
         if len(embedded) != len(texts) or vectors.keys() != set(range(len(texts))):
-            raise _invalid_response_error(
-                "POST", EMBED, f"not one vector for each of {len(texts)} texts"
-            )
-        if len({len(vector) for vector in vectors.values()}) > 1:
-            raise _invalid_response_error("POST", EMBED, "vectors of different lengths")
-        if not all(math.isfinite(number) for vector in vectors.values() for number in vector):
-            raise _invalid_response_error(
-                "POST", EMBED, "a vector with an infinite or undefined number"
-            )
-        return [vectors[index] for index in range(len(texts))]
+            problem = f"not one vector for each of {len(texts)} texts"
+        elif len({len(vector) for vector in vectors.values()}) > 1:
+            problem = "vectors of different lengths"
+        elif not all(math.isfinite(number) for vector in vectors.values() for number in vector):
+            problem = "a vector with an infinite or undefined number"
+        else:
+            return [vectors[index] for index in range(len(texts))]
+        raise _invalid_response_error("POST", EMBED, problem)
 
     def usage_summary(
         self, *, start: datetime, end: datetime, group_by: str = "tenant"
@@ -186,7 +179,7 @@ class ScaiGridClient:
             if not self.access.renew(token):
                 raise
             response = self._send(method, path, self.access.bearer(), params, json)
-        envelope: _Envelope = _decode(response, _Envelope)
+        envelope: _Envelope = decode_answer(response, _Envelope, service="ScaiGrid")
         return decode_response(
             bytes(envelope.data), kind, source=f"{method} {path}", service="ScaiGrid"
         )
@@ -216,11 +209,6 @@ def scaigrid_client(config: Configuration, **options: Any) -> ScaiGridClient:
 
 def _format_time(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _decode(response: httpx.Response, kind: Any) -> Any:
-    source = f"{response.request.method} {response.request.url.path}"
-    return decode_response(response.content, kind, source=source, service="ScaiGrid")
 
 
 def _invalid_response_error(method: str, path: str, problem: str) -> UpstreamInvalidResponse:

@@ -16,8 +16,12 @@ import msgspec
 
 from scaiwave.clients.errors import BudgetExceeded
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
-from scaiwave.core.errors import ScaiWaveError
+from scaiwave.clients.http.responses import (
+    add_detail,
+    error_from_response,
+    redact,
+    wrong_path_error,
+)
 from scaiwave.core.msgspec_decoders import get_decoder
 
 _CREDENTIAL = (
@@ -79,10 +83,7 @@ def scaigrid_error_from_response(response: httpx.Response, peer: UpstreamServer)
         return fault
     if body is not None and body.checks is not None:
         failing = [name for name, state in body.checks.items() if state not in ("ok", True)]
-        fault.error.message = _append_detail(
-            fault.error, redact(f"not ready: {', '.join(failing)}", response.request)
-        )
-        fault.error.args = (fault.error.message,)
+        add_detail(fault.error, redact(f"not ready: {', '.join(failing)}", response.request))
         return fault
     if body is None or body.error is None or not body.error.code:
         if response.status_code == 404:  # ScaiGrid itself would have sent a code.
@@ -102,14 +103,9 @@ def _describe_error(
     error = fault.error
     if code == "BUDGET_EXCEEDED":
         error = BudgetExceeded("ScaiGrid's budget is used up.")
-    error.message = _append_detail(error, text)
-    error.args = (error.message,)
+    add_detail(error, text)
     error.fix = FIXES.get(code, error.fix)
     error.details |= {"upstream_code": code, "request_id": request_id}
     if isinstance(detail.retry_after, float) and detail.retry_after >= 0:
         error.details.setdefault("retry_after", detail.retry_after)
     return replace(fault, error=error, transient=fault.transient and error is fault.error)
-
-
-def _append_detail(error: ScaiWaveError, detail: str) -> str:
-    return f"{error.message.rstrip('.')}: {detail}."

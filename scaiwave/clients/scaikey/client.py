@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.client import HttpClient, ServiceClient
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey import scim
@@ -112,7 +112,7 @@ def is_path_segment(text: str) -> bool:
     return _UNSAFE_IN_PATH.search(text) is None
 
 
-class ScaiKeyClient(RegistrationCalls):
+class ScaiKeyClient(RegistrationCalls, ServiceClient):
     """Reads from ScaiKey. Threads may share an instance; close it, or use it in a `with`.
 
     `bearer` is the operator's own token; then client credentials are not used. Without a token and
@@ -154,15 +154,6 @@ class ScaiKeyClient(RegistrationCalls):
 
     def __repr__(self) -> str:
         return f"<ScaiKeyClient {self.http.peer.origin} {type(self._auth).__name__}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.http.close()
 
     @property
     def requests(self) -> int:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
+import httpx
 import msgspec
 
 from scaiwave.clients.scaikey.schemas import (
@@ -98,6 +99,12 @@ def decode_response(body: bytes, kind: Any, *, source: str, service: str = "Scai
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = "it is not JSON"
     raise _invalid(problem, source, service)
+
+
+def decode_answer(response: httpx.Response, kind: Any, *, service: str) -> Any:
+    """Decode a response of another service. Raises UpstreamInvalidResponse."""
+    source = f"{response.request.method} {response.request.url.path}"
+    return decode_response(response.content, kind, source=source, service=service)
 
 
 def _build_page(
