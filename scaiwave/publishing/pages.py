@@ -182,13 +182,14 @@ def _get_parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def normalize_url(target: str) -> str:
-    return _get_parser().normalizeLink(target)
-
-
 def parse_outline(text: str) -> Outline:
     tokens = _get_parser().parse(text)
-    headings = tuple(_find_headings(tokens))
+    headings = []
+    for opening, inside in pairwise(tokens):
+        if opening.type == "heading_open":
+            parts = (child for child in inside.children or () if child.type in _TEXT_TOKENS)
+            title = "".join(" " if child.type == "softbreak" else child.content for child in parts)
+            headings.append(Heading(int(opening.tag[1:]), title.strip(), _get_line(opening)))
     html = [
         (token.content, _get_line(block))
         for block in tokens
@@ -197,7 +198,7 @@ def parse_outline(text: str) -> Outline:
     ]
     anchors = {name for content, _ in html for name in _HTML_ANCHOR.findall(content)}
     return Outline(
-        headings=headings,
+        headings=tuple(headings),
         links=tuple(_find_links(tokens)),
         anchors=frozenset(anchors.union(build_slugs(heading.text for heading in headings))),
         html_links=tuple(
@@ -205,14 +206,6 @@ def parse_outline(text: str) -> Outline:
         ),
         starts_with_heading=bool(tokens) and tokens[0].type == "heading_open",
     )
-
-
-def _find_headings(tokens: list[Token]) -> Iterator[Heading]:
-    for opening, inside in pairwise(tokens):
-        if opening.type == "heading_open":
-            parts = (child for child in inside.children or () if child.type in _TEXT_TOKENS)
-            text = "".join(" " if child.type == "softbreak" else child.content for child in parts)
-            yield Heading(int(opening.tag[1:]), text.strip(), _get_line(opening))
 
 
 _TEXT_TOKENS = ("text", "code_inline", "softbreak")
@@ -495,7 +488,7 @@ def _rewrite_body(body: str, targets: Mapping[str, LinkTarget]) -> str:
     parts, position = [], 0
     for match in _INLINE.finditer(blank_code(body)):
         url = body[slice(*match.span("target"))].removeprefix("<").removesuffix(">")
-        target = targets.get(normalize_url(url))
+        target = targets.get(_get_parser().normalizeLink(url))
         if target is not None:
             text, title = (body[slice(*match.span(name))] for name in ("text", "title"))
             link = _format_link(match["image"], text, title, target)

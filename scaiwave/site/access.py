@@ -92,24 +92,18 @@ def _read_operator(request: HttpRequest) -> Operator | None:
         origin=f"{get_client_address(request)} via ScaiKey",
         subject=stored["subject"],
     )
-    if not _has_scope(operator):
+    scopes = {
+        OperatorRole.SUPER_ADMIN: "*",
+        OperatorRole.PARTNER_ADMIN: operator.partner_id,
+        OperatorRole.TENANT_ADMIN: operator.tenant_id,
+    }
+    if not scopes.get(operator.role):
         return None
     scope = extensions.OPERATOR_SCOPE.load()(operator)
     if scope.blocker:
         return None
     setattr(request, _TENANTS_ATTRIBUTE, VisibleTenants(operator, scope.tenant_ids))
     return operator
-
-
-def _has_scope(operator: Operator) -> bool:
-    match operator.role:
-        case OperatorRole.SUPER_ADMIN:
-            return True
-        case OperatorRole.PARTNER_ADMIN:
-            return bool(operator.partner_id)
-        case OperatorRole.TENANT_ADMIN:
-            return bool(operator.tenant_id)
-    return False
 
 
 def has_permission(request: HttpRequest, permission: str) -> bool:

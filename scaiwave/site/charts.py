@@ -55,7 +55,11 @@ def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     """
     points = chart["points"]
     highest = max((sum(point["values"]) for point in points), default=0)
-    top = _find_top(highest, 1024 if chart["unit"] == "bytes" else 1000)
+    top = 1.0  # the round number at the top of the drawing
+    if highest:
+        base = 1024.0 if chart["unit"] == "bytes" else 1000.0
+        unit = base ** floor(log(highest, base))
+        top = next(step * unit for step in _STEPS if step * unit >= highest)
     width = WIDTH / max(len(points), 1)
     columns = [_draw_column(point, index, width, top) for index, point in enumerate(points)]
     return {
@@ -77,14 +81,6 @@ def _build_legend(chart: dict[str, Any]) -> list[dict[str, str]]:
         return [{"name": name, "style": f"bar {tone}"} for name, tone in chart["tones"]]
     series = chart["series"] if len(chart["series"]) > 1 else ()
     return [{"name": name, "style": f"series-{index}"} for index, name in enumerate(series)]
-
-
-def _find_top(highest: float, base: int) -> float:
-    """Return the round number at the top of the drawing."""
-    if not highest:
-        return 1.0
-    unit = float(base) ** floor(log(highest, base))
-    return next(step * unit for step in _STEPS if step * unit >= highest)
 
 
 def _format_value(value: float, unit: str) -> str:

@@ -221,9 +221,20 @@ class ListExport:
 
     def _iter_chunks(self) -> Generator[bytes]:
         with closing(self._iter_rows()) as rows:
+            if self._record.format == "csv":
+                texts = format_csv_lines([column.key for column in self._columns], rows)
+            else:
+                values = (
+                    {
+                        key: each if each is None or isinstance(each, _JSON_TYPES) else str(each)
+                        for key, each in row.items()
+                    }
+                    for row in rows
+                )
+                texts = format_json_list(self._record.list_name.replace("-", "_"), values)
             parts: list[str] = []
             chars = 0
-            for text in self._format(rows):
+            for text in texts:
                 parts.append(text)
                 chars += len(text)
                 if chars >= MIN_CHUNK_CHARS:
@@ -231,18 +242,6 @@ class ListExport:
                     parts, chars = [], 0
             self._has_ended = True
             yield "".join(parts).encode()
-
-    def _format(self, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-        if self._record.format == "csv":
-            return format_csv_lines([column.key for column in self._columns], rows)
-        values = (
-            {
-                key: value if value is None or isinstance(value, _JSON_TYPES) else str(value)
-                for key, value in row.items()
-            }
-            for row in rows
-        )
-        return format_json_list(self._record.list_name.replace("-", "_"), values)
 
     def _iter_rows(self) -> Generator[dict[str, Any]]:
         getters = [(column.key, column.get_value) for column in self._columns]

@@ -183,17 +183,16 @@ def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
     by_title: dict[str, list[dict[str, Any]]] = {}
     for each in overview["lists"]:
         by_title.setdefault(each["title"], []).append(each)
-    return {**overview, "lists": [_join(lists) for lists in by_title.values()]}
-
-
-def _join(lists: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    first = lists[0]
-    entries = [entry for each in lists for entry in each["entries"]]
-    if latest := first["latest"]:
-        entries = sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)
-        entries = entries[:latest]
-    links = [{"text": each["name"], "url": each["url"]} for each in lists if each["name"]]
-    return {**first, "entries": entries, "links": links}
+    joined = []
+    for first, *others in by_title.values():
+        lists = [first, *others]
+        entries = [entry for each in lists for entry in each["entries"]]
+        if latest := first["latest"]:
+            entries.sort(key=lambda entry: str(entry["at"]), reverse=True)
+            entries = entries[:latest]
+        links = [{"text": each["name"], "url": each["url"]} for each in lists if each["name"]]
+        joined.append({**first, "entries": entries, "links": links})
+    return {**overview, "lists": joined}
 
 
 def hide_links(

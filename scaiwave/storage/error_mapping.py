@@ -180,14 +180,9 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     # as two answers to one request.
     unusable = unusable or (type(error) in {DatabaseError, InternalError} and state is None)
     # Not connected: this includes connection options that libpq does not know.
-    if not unusable and state not in _FORBIDDEN_STATES and connection.connection is not None:
-        return None
-    if _is_silent(error):
-        return DatabaseLost(
-            f"{_format_database_name()} has stopped responding.",
-            fix="Check the network, and any pooler in between. Then run the same command again.",
-        )
-    return _unusable_error(str(cause or error))
+    if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
+        return _lost_error() if _is_silent(error) else _unusable_error(str(cause or error))
+    return None
 
 
 def _is_silent(error: BaseException | None) -> bool:
@@ -290,6 +285,13 @@ def _unusable_error(reason: str) -> DatabaseUnreachable:
         fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(
         f"{_format_database_name()} can't be used: {_format_sentence(reason)}", fix=fix
+    )
+
+
+def _lost_error() -> DatabaseLost:
+    return DatabaseLost(
+        f"{_format_database_name()} has stopped responding.",
+        fix="Check the network, and any pooler in between. Then run the same command again.",
     )
 
 

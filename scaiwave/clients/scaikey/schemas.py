@@ -181,18 +181,12 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
         return self.membership_type not in INDIRECT_TYPES
 
 
-def _get_text_fields(
-    record_type: type[ScaiKeyRecord],
-) -> tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]:
-    fields = [field.name for field in msgspec.structs.fields(record_type) if field.default == ""]
-    return tuple(fields), attrgetter(*fields)
-
-
 _TEXT_FIELDS: dict[
     type[ScaiKeyRecord], tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]
 ] = {
-    record_type: _get_text_fields(record_type)
-    for record_type in (PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord, MemberRecord)
+    kind: (names, attrgetter(*names))
+    for kind in (PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord, MemberRecord)
+    for names in [tuple(each.name for each in msgspec.structs.fields(kind) if each.default == "")]
 }
 
 

@@ -164,8 +164,7 @@ def _read_pages(
         body = get(path, query).content
         page: _Groups = decode_response(body, _Groups, source=f"GET {path}")
         number, expected = len(page.resources), len(groups) + len(page.resources)
-        # Convert them one by one; the members of a large group exist twice only until its turn.
-        page.resources.reverse()
+        page.resources.reverse()  # The members of a group exist twice only until its turn.
         while page.resources:
             group = _convert(page.resources.pop())
             groups[group.id] = group

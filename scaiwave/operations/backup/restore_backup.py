@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +46,7 @@ from scaiwave.operations.backup.manifest import (
     load_manifest,
 )
 from scaiwave.operations.backup.verify_backup import require_restore_tools
-from scaiwave.operations.doctor.findings import Finding, failed, passed
+from scaiwave.operations.doctor.findings import failed, passed
 from scaiwave.operations.doctor.runner import HealthReport, run_local_checks
 from scaiwave.storage.media import AtomicFileSystemStorage
 from scaiwave.storage.schema_version import require_known_migrations
@@ -155,10 +155,13 @@ def restore_backup(
     seals = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
     check = "audit_seals"
     findings = [
-        *_report_damaged(damaged),
         *run_local_checks(target, now),
         failed(check, seals.error) if seals.error else passed(check, seals.sentence),
     ]
+    if damaged:  # On the worst day, a server without some attachments is better than none.
+        count, first = pluralize(len(damaged), "attachment"), next(iter(damaged.values()))
+        error = BackupDamaged(f"{count} not restored. {first.message}")
+        findings.insert(0, failed("attachments", error))
     return RestoreBackupResult(backup, name, copied, HealthReport(findings), erased_since)
 
 
@@ -239,11 +242,3 @@ def _record(operator: Operator, mark: Restoration, now: datetime) -> None:
             mark.save(force_insert=True)
         subject = AuditSubject("backup", mark.backup, mark.backup)
         record_audit(operator=operator, action="restore", subject=subject, now=now, details=details)
-
-
-def _report_damaged(damaged: Mapping[str, BackupDamaged]) -> Iterator[Finding]:
-    """On the worst day, a server without some attachments is better than none."""
-    if damaged:
-        count = pluralize(len(damaged), "attachment")
-        first = next(iter(damaged.values()))
-        yield failed("attachments", BackupDamaged(f"{count} not restored. {first.message}"))

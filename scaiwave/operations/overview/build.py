@@ -68,9 +68,21 @@ INDEX = "scaiwave room search-index"
 
 
 def build_room_part(now: datetime) -> OverviewPart:
-    tasks, health = _build_search_parts()
     volumes = [_build_room_card(Room.objects.all()), _build_storage_card(Media.objects.all())]
-    return OverviewPart(tasks, health, volumes)
+    backlog = count_unindexed_messages()
+    url, permission = reverse("admin:rooms_searchbackfill_changelist"), "rooms.view_searchbackfill"
+    if backlog is None:
+        task = Task(
+            "The search index has never been filled, so searches find no messages.",
+            permission,
+            command=INDEX if settings.REDIS_URL else f"{INDEX} --inline",
+        )
+        card = Card("Search", "not indexed yet", url, permission, Tone.WARN)
+        return OverviewPart([task], [card], volumes)
+    more = "over " if backlog >= MAX_COUNTED_MESSAGES else ""
+    value = f"{more}{pluralize(backlog, 'message')} to index" if backlog else "up to date"
+    tone = Tone.NEUTRAL if backlog else Tone.GOOD
+    return OverviewPart([], [Card("Search", value, url, permission, tone)], volumes)
 
 
 def build_limited_room_part(operator: Operator, now: datetime) -> OverviewPart:
@@ -104,22 +116,6 @@ def _build_storage_card(media: QuerySet[Media]) -> Card:
         url=reverse("admin:rooms_media_changelist"),
         permission="rooms.view_media",
     )
-
-
-def _build_search_parts() -> tuple[list[Task], list[Card]]:
-    backlog = count_unindexed_messages()
-    more = "over " if backlog is not None and backlog >= MAX_COUNTED_MESSAGES else ""
-    url, permission = reverse("admin:rooms_searchbackfill_changelist"), "rooms.view_searchbackfill"
-    if backlog is None:
-        task = Task(
-            "The search index has never been filled, so searches find no messages.",
-            permission,
-            command=INDEX if settings.REDIS_URL else f"{INDEX} --inline",
-        )
-        return [task], [Card("Search", "not indexed yet", url, permission, Tone.WARN)]
-    value = f"{more}{pluralize(backlog, 'message')} to index" if backlog else "up to date"
-    tone = Tone.NEUTRAL if backlog else Tone.GOOD
-    return [], [Card("Search", value, url, permission, tone)]
 
 
 PARTS = (build_sync_part, build_tenant_part, build_room_part, build_key_part)

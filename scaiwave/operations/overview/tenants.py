@@ -44,7 +44,7 @@ from tenants.people.queries.tenants import usage_month
 if TYPE_CHECKING:
     from scaiwave.operations.jobs.job_pages import JobPage
     from scaiwave.operations.jobs.queue_state import QueuedJob
-    from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
+    from scaiwave.queue.heartbeats import WorkerBeat
 
 TENANTS = "admin:tenants_tenant_changelist"
 PEOPLE = "admin:tenants_participant_changelist"
@@ -227,12 +227,16 @@ def _build_process_part(now: datetime) -> OverviewPart:
         task = Task(error.message, VIEW_JOBS, Tone.BAD, [error.fix])
         return OverviewPart([task], [Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD)])
     worker_tasks, worker_card = _judge_workers(workers, failed, now)
-    scheduler_tasks, scheduler_card = _judge_schedulers(schedulers)
+    is_active = any(beat.is_active for beat in schedulers)
+    tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
+    if not is_active:
+        what = "No scheduler is running, so that nothing starts by itself."
+        worker_tasks.append(Task(what, VIEW_JOBS, tone, command="scaiwave scheduler"))
     failed_url = f"{url}?state=failed#jobs"
     entries = [_describe_failed_job(job, failed_url) for job in failed.jobs]
     return OverviewPart(
-        tasks=[*worker_tasks, *scheduler_tasks],
-        health=[worker_card, scheduler_card],
+        tasks=worker_tasks,
+        health=[worker_card, Card("Scheduler", value, url, VIEW_JOBS, tone)],
         lists=[list_failures("failed jobs", failed_url, VIEW_JOBS, entries)],
     )
 
@@ -262,15 +266,6 @@ def _judge_workers(
         tasks += [Task(f"{failed:,} {what}.", VIEW_JOBS, button=button, url=links[1].url)]
     value = f"{len(workers) - len(bad):,} running"
     return tasks, Card("Workers", value, jobs, VIEW_JOBS, tone, links=links)
-
-
-def _judge_schedulers(schedulers: list[SchedulerBeat]) -> tuple[list[Task], Card]:
-    is_active = any(beat.is_active for beat in schedulers)
-    tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
-    what = "No scheduler is running, so that nothing starts by itself."
-    task = Task(what, VIEW_JOBS, tone, command="scaiwave scheduler")
-    card = Card("Scheduler", value, reverse("admin:jobs"), VIEW_JOBS, tone)
-    return [] if is_active else [task], card
 
 
 def list_failures(name: str, url: str, permission: str, entries: list[Entry]) -> EntryList:
