@@ -47,7 +47,10 @@ def with_code(text: str) -> SafeString:
     parts = str(text).split("`")
     if len(parts) % 2 == 0:  # A backtick without its pair, so none is meant as one.
         return format_html("{}", text)
-    marked = [format_html("<code>{}</code>" if n % 2 else "{}", p) for n, p in enumerate(parts)]
+    marked: list[str] = [
+        format_html("<code>{}</code>" if number % 2 else "{}", part)
+        for number, part in enumerate(parts)
+    ]
     # Dates stay in one line: browsers break them at their hyphens.
     marked[::2] = [_DATE.sub(r'<span class="nowrap">\g<0></span>', text) for text in marked[::2]]
     return SafeString("".join(marked))

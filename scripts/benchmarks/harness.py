@@ -329,7 +329,9 @@ class Rounds(dict[str, list[Run]]):
         rows = [self.build_row(name, *comparisons.get(name, ()), items=items) for name in self]
         print_table((heading, *RUN_TITLES), rows)
 
-    def build_row(self, name: str, other: str = "", target: str = "", items: int = 0) -> list[str]:
+    def build_row(
+        self, name: str, other: str = "", target: str = "", *, items: int = 0
+    ) -> list[str]:
         seconds, run = self.get_median(name), self[name][0]
         return [
             *(name, f"{seconds:.3f}", f"{items / seconds:,.0f}" if items else "-", other or "-"),
