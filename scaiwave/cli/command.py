@@ -237,13 +237,8 @@ class OperatorCommand(DjangoCommand):
 
         Raises ConfirmationDeclined if not, and ConfirmationNeeded without a terminal to ask at.
         """
-        if self.no_input:
+        if self._may_skip(effect):
             return
-        if not self.can_ask():
-            raise ConfirmationNeeded(
-                f"Confirmation required: {effect} Continue?",
-                fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
-            )
         for _ in range(MAX_ATTEMPTS):
             self.output.prompt(f"{effect} Continue? [y/N] ")
             line = sys.stdin.readline()
@@ -257,15 +252,19 @@ class OperatorCommand(DjangoCommand):
             self.output.warn("Answer y or n.")
         raise ConfirmationDeclined("Cancelled. No changes were made.")
 
-    def confirm_name(self, effect: str, name: str) -> None:
-        """Like `confirm`, but the operator must type the name of the subject."""
-        if self.no_input:
-            return
-        if not self.can_ask():
+    def _may_skip(self, effect: str) -> bool:
+        """Whether no answer is needed. Raises ConfirmationNeeded without a terminal to ask at."""
+        if not self.no_input and not self.can_ask():
             raise ConfirmationNeeded(
                 f"Confirmation required: {effect} Continue?",
                 fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
             )
+        return self.no_input
+
+    def confirm_name(self, effect: str, name: str) -> None:
+        """Like `confirm`, but the operator must type the name of the subject."""
+        if self._may_skip(effect):
+            return
         self.output.prompt(f"{effect} Type {name} to continue: ")
         if sys.stdin.readline().strip() != name.strip():
             raise ConfirmationDeclined(

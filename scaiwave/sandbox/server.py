@@ -7,20 +7,11 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from types import ModuleType
+from importlib import import_module
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from scaiwave.sandbox.api import (
-    admin_api,
-    control,
-    oauth,
-    registration,
-    scaicms,
-    scaigrid,
-    scim,
-    sign_in,
-)
+from scaiwave.sandbox.api import control, oauth
 from scaiwave.sandbox.api.pagination import ENVELOPES
 from scaiwave.sandbox.errors import PortBusy
 from scaiwave.sandbox.http.messages import (
@@ -36,17 +27,9 @@ from scaiwave.sandbox.state import HOST, SandboxState
 
 POLL_SECONDS = 0.05
 """How often the accepting thread checks for a request to stop."""
-# Importing these modules registers their handlers. The tuple only keeps the imports in use.
-HANDLERS: tuple[ModuleType, ...] = (
-    admin_api,
-    control,
-    oauth,
-    registration,
-    scaicms,
-    scaigrid,
-    scim,
-    sign_in,
-)
+# Importing a module registers its handlers.
+for _name in ("admin_api", "registration", "scaicms", "scaigrid", "scim", "sign_in"):
+    import_module(f"scaiwave.sandbox.api.{_name}")
 logger = logging.getLogger("scaiwave.sandbox")
 
 
