@@ -13,8 +13,11 @@ row, and all queries are the same on both databases: see `_insert`.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.processes import call
@@ -79,126 +82,52 @@ def fill(sizes: dict[str, int]) -> None:
     with transaction.atomic():
         people = _series(size.people)
         _execute(PEOPLE.format(team=PEOPLE_OF_GROUP, tenants=size.tenants, people=people))
-        builders = (_build_directory, _build_rooms, _build_first_rooms, _build_files, _build_syncs)
-        for build_queries in builders:
-            for model, query in build_queries(size).items():
-                _insert(model, query)
+        for model, query in _list_queries(size):
+            _insert(model, query)
         _fill_usage(size.tenants)
         _fill_audit(size)
     _execute("ANALYZE")  # as autovacuum and the suite's syncs do
 
 
-def _build_directory(size: ServerSize) -> dict[str, str]:
-    """Return the rows of tenants, their people, each in a group, and a role that a group has."""
+def _list_queries(size: ServerSize) -> Iterator[tuple[str, str]]:
+    """Yield the models and the queries of the SQL file, in its order."""
     partners = 1 + size.tenants // MAX_TENANTS_OF_PARTNER
-    # The order of names is not the order of creation.
-    name = _pad(f"n * 7919 % {size.people}", 7)
-    return {
-        "tenants.Partner": f"""
-            SELECT n, 'partner-' || n AS slug, 'Partner ' || n AS name,
-                'partner-' || n AS scaikey_id
-            FROM {_series(partners)}""",
-        "tenants.Tenant": f"""
-            SELECT n, {_slug("n")} AS slug, 'Tenänt ' || n AS name, n % {partners} AS partner_id,
-                'scaikey-tenant-' || n AS scaikey_tenant_id, 'ACTIVE' AS scaikey_status,
-                CASE n % 200 WHEN 199 THEN 0 END AS suspended_by_hand_at,
-                NULLIF(n % 50, 0) AS max_participants, 100 AS max_rooms, 1000 AS max_storage_mb,
-                1000000 AS max_ai_tokens_month
-            FROM {_series(size.tenants)}""",
-        "tenants.Participant": f"""
-            SELECT n, tenant_id, 'person-' || n AS scaikey_id, 'person-' || n AS local_id,
-                'Pérson ' || {name} AS display_name, 'person-' || n || '@example.org' AS email,
-                CASE n % 20 WHEN 0 THEN 'SUSPENDED' ELSE 'ACTIVE' END AS scaikey_status
-            FROM people""",
-        "tenants.Group": f"""
-            SELECT team AS n, tenant_id, 'group-' || team AS scaikey_id,
-                'Group ' || {_pad("team", 6)} AS name
-            FROM people GROUP BY team, tenant_id""",
-        "tenants.GroupMembership": """
-            SELECT n, tenant_id, team AS group_id, n AS member_participant_id FROM people""",
-        "tenants.Role": f"""
-            SELECT n, n AS tenant_id, 'moderator' AS slug, 'Moderator' AS name
-            FROM {_series(size.tenants)}""",
-        "tenants.RoleGrant": """
-            SELECT tenant_id AS n, tenant_id, tenant_id AS role_id, min(team) AS group_id,
-                'maria' AS granted_by
-            FROM people GROUP BY tenant_id""",
+    third = (size.people + 2) // 3
+    members = min(PEOPLE_OF_ROOM, third)
+    counts = {
+        "partners": partners,
+        "tenants": size.tenants,
+        "rooms": size.rooms,
+        "room_members": size.rooms * members,
+        "events": -(-size.rooms // ROOMS_WITH_EVENTS),
+        "runs": RUNS,
+        "changes": RUNS * CHANGES_OF_RUN,
+        "skips": SKIPPED,
     }
-
-
-def _build_rooms(size: ServerSize) -> dict[str, str]:
-    """Return the rows of the large tenant's rooms, with a few members, some with events."""
-    people = (size.people + 2) // 3  # whose numbers are multiples of 3
-    members = min(PEOPLE_OF_ROOM, people)
-    name = "'Röom ' || " + _pad(f"n * 7919 % {size.rooms}", 6)
-    return {
-        "rooms.Workspace": "SELECT 0 AS n, 0 AS tenant_id, 'main' AS slug, 'Main' AS name",
-        "rooms.Room": f"""
-            SELECT n, 0 AS tenant_id, 0 AS workspace_id, 3 * (n % {people}) AS creator_id,
-                CASE n % 10 WHEN 0 THEN '' ELSE {name} END AS name,
-                CASE n % 10 WHEN 0 THEN 'dm' ELSE 'group' END AS room_type
-            FROM {_series(size.rooms)}""",
-        "rooms.RoomMember": f"""
-            SELECT n, 0 AS tenant_id, n / {members} AS room_id, 0 AS joined_at,
-                3 * ((n / {members} + n % {members}) % {people}) AS participant_id
-            FROM {_series(size.rooms * members)}""",
-        "rooms.Event": f"""
-            SELECT n, 0 AS tenant_id, n * {ROOMS_WITH_EVENTS} AS room_id,
-                3 * (n * {ROOMS_WITH_EVENTS} % {people}) AS sender_id,
-                'swp.room.message' AS event_type, n + 1 AS stream_position,
-                '{{"body": "Message ' || (n + 1) || '"}}' AS content,
-                {int(AUDIT_END.timestamp())} AS origin_ts
-            FROM {_series(-(-size.rooms // ROOMS_WITH_EVENTS))}""",
+    values = {
+        **{f"of_{name}": _series(count) for name, count in counts.items()},
+        "of_files": f"(SELECT n, 0 AS tenant_id FROM {_series(size.rooms)} UNION ALL "
+        f"SELECT DISTINCT {size.rooms} + tenant_id, tenant_id FROM people) rooms",
+        "slug": _slug("n"),
+        # The order of names is not the order of creation.
+        "person": _pad(f"n * 7919 % {size.people}", 7),
+        "room": _pad(f"n * 7919 % {size.rooms}", 6),
+        "team": _pad("team", 6),
+        "file": f"'{'0' * 52}' || {_pad('n', 12)}",
+        "began": f"{SECONDS_BETWEEN_RUNS} * (n + 1)",
+        "sent_at": int(AUDIT_END.timestamp()),
+        "step": ROOMS_WITH_EVENTS,
+        "changes": CHANGES_OF_RUN,
+        "partners": partners,
+        "tenants": size.tenants,
+        "rooms": size.rooms,
+        "members": members,
+        "third": third,
     }
-
-
-def _build_first_rooms(size: ServerSize) -> dict[str, str]:
-    """Return a room for each tenant with people: the database must not expect all in one."""
-    return {
-        "rooms.Workspace": """
-            SELECT tenant_id + 1 AS n, tenant_id, 'first' AS slug, 'First' AS name
-            FROM people GROUP BY tenant_id""",
-        "rooms.Room": f"""
-            SELECT {size.rooms} + tenant_id AS n, tenant_id, tenant_id + 1 AS workspace_id,
-                min(n) AS creator_id, 'Lobby' AS name
-            FROM people GROUP BY tenant_id""",
-    }
-
-
-def _build_files(size: ServerSize) -> dict[str, str]:
-    """Return a file for each room."""
-    rooms = f"""
-        (SELECT n, 0 AS tenant_id FROM {_series(size.rooms)}
-        UNION ALL SELECT DISTINCT {size.rooms} + tenant_id, tenant_id FROM people) rooms"""
-    return {
-        "rooms.Media": f"""
-            SELECT n, tenant_id, '{"0" * 52}' || {_pad("n", 12)} AS sha256, 100000 + n AS size,
-                'image/png' AS mime_type, 'clean' AS scan_status
-            FROM {rooms}""",
-        "rooms.RoomMedia": f"""
-            SELECT n, tenant_id, n AS room_id, n AS media_id, 'photo.png' AS name FROM {rooms}""",
-    }
-
-
-def _build_syncs(size: ServerSize) -> dict[str, str]:
-    began = f"{SECONDS_BETWEEN_RUNS} * (n + 1)"
-    return {
-        "identity_sync.SyncRun": f"""
-            SELECT n, 'scheduler' AS operator, 'cron' AS "trigger",
-                '{{"participants": {{"seen": 1000, "added": {CHANGES_OF_RUN}}}}}' AS counts,
-                CASE n % 100 WHEN 99 THEN 'failed' ELSE 'applied' END AS outcome,
-                {began} AS started_at, {began} - 40 AS ended_at, 40 AS duration_seconds
-            FROM {_series(RUNS)}""",
-        "identity_sync.SyncChange": f"""
-            SELECT n, n / {CHANGES_OF_RUN} AS run_id,
-                n / {CHANGES_OF_RUN} % {size.tenants} AS tenant_id, n AS subject_id,
-                'participants' AS kind, 'added' AS action, 'added' AS reason_code
-            FROM {_series(RUNS * CHANGES_OF_RUN)}""",
-        "identity_sync.SyncSkip": f"""
-            SELECT n, n % {size.tenants} AS tenant_id, 'skipped-' || n AS subject_scaikey_id,
-                'participants' AS kind, 'over_limit' AS reason_code
-            FROM {_series(SKIPPED)}""",
-    }
+    for paragraph in Path(__file__).with_suffix(".sql").read_text("utf-8").split("\n\n"):
+        heading, _, query = paragraph.partition("\n")
+        if re.fullmatch(r"-- \w+\.\w+", heading):
+            yield heading.removeprefix("-- "), query.strip().format_map(values)
 
 
 def _fill_usage(tenants: int) -> None:

@@ -56,7 +56,7 @@ class Request:
 
     @property
     def bearer(self) -> str:
-        """The credential of the Bearer scheme; empty if there is none."""
+        """The credential of the Bearer scheme, or an empty text."""
         scheme, _, credential = self.headers.get("authorization", "").partition(" ")
         return credential if scheme.lower() == "bearer" else ""
 
