@@ -47,7 +47,9 @@ TERMS, PATTERNS, OFTEN_WRONG = (
 """Words to avoid; grammar that makes a reader stop, which tests may have; and patterns that are
 often right, so that only `--list` finds them: read the sentence."""
 PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
-SUFFIXES = {"", *".cfg .html .md .py .sh .sql .toml .tsv .txt .yaml .yml".split()}
+SUFFIXES = {
+    *("", ".cfg", ".html", ".md", ".py", ".sh", ".sql", ".toml", ".tsv", ".txt", ".yaml", ".yml"),
+}
 EXCLUDED = (
     "*/migrations/*",  # written once, and never changed
     "docs/LICENSE",
