@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import Max, Sum
 
 from rooms.models import SearchBackfill
-from rooms.search.base import IndexCounts, SearchIndex
+from rooms.search.base import IndexCounts
+from rooms.search.database import SearchIndex
 from rooms.search.queries import pending_ranges, scope_of_run
 from rooms.search.worker import BatchSizer, index_step
 from scaiwave.core.locks import process_lock
