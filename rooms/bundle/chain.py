@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle.format import MANIFEST
+from rooms.bundle.format import MANIFEST, format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
@@ -125,11 +125,6 @@ def sum_digests(records: bytes) -> int:
     return sum(int.from_bytes(digest) for _, _, digest in iter_records(records))
 
 
-def format_id(raw: bytes) -> str:
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 class _Cursor:
     """Reads batches record by record."""
 
@@ -206,11 +201,12 @@ class ChainState:
     totals: ChainTotals
 
     @classmethod
-    def from_base(cls, bundle: ValidatedBundle) -> ChainState:
-        """Return the state of a base, whose totals are filled in while its events are read."""
-        header, key = bundle.header, bundle.manifest_sha256
+    def from_base(
+        cls, key: str, header: ManifestHeader, events: int, digest: str = ""
+    ) -> ChainState:
+        """Return the state of a base; `key` is the SHA-256 of its manifest."""
         media = {(entry.media_id, entry.name): entry for entry in header.media}
-        totals = ChainTotals(bundle.counts.events, len(media), "")
+        totals = ChainTotals(events, len(media), digest)
         return cls(
             key, key, 0, header.exported_at, header.server_name, header.room, dict(header.senders),
             media, totals,
@@ -257,7 +253,8 @@ class Chain:
 
     def __init__(self, links: Sequence[ChainLink]) -> None:
         self.links = links
-        self.state = ChainState.from_base(links[0].bundle)
+        base = links[0].bundle
+        self.state = ChainState.from_base(base.manifest_sha256, base.header, base.counts.events)
         self.totals: list[ChainTotals] = []
         self._events_by_sender: Counter[str] = Counter()
         self._index = open_index(_TABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.reader import Archive, hash_chunks
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry_name, media_hash
 from rooms.bundle.manifest.reader import EventCounts, FindOutside, ManifestReader
 from rooms.bundle.manifest.references import ReferenceIndex
@@ -29,35 +29,6 @@ from scaiwave.core.errors import ScaiWaveError
 
 Report = Callable[[ScaiWaveError], None]
 """Called with each problem; raises it, or stores it so that validation goes on."""
-
-
-class _HashingIterator:
-    """Yields chunks and hashes them; `is_complete` after the last one."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._digest = sha256()
-        self._failed = False
-        self.is_complete = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            chunk = next(self._chunks)
-        except StopIteration:
-            self.is_complete = not self._failed
-            raise
-        except BundleError:
-            self._failed = True
-            raise
-        self._digest.update(chunk)
-        return chunk
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
 
 
 class BundleValidator:
@@ -109,8 +80,15 @@ class BundleValidator:
     def _validate_manifest(
         self, references: ReferenceIndex, *, cut_references: bool
     ) -> tuple[ManifestHeader, EventCounts] | None:
-        chunks = _HashingIterator(self._iter_entry(MANIFEST))
-        manifest = None
+        manifest, digest = None, sha256()
+
+        def iter_hashed() -> Iterator[bytes]:
+            for chunk in self._iter_entry(MANIFEST):
+                digest.update(chunk)
+                yield chunk
+            self.manifest_sha256 = digest.hexdigest()
+
+        chunks = iter_hashed()
         try:
             reader = ManifestReader(references, self._find_targets)
             manifest = reader.read(chunks, cut_references=cut_references)
@@ -121,21 +99,18 @@ class BundleValidator:
                 pass
         except BundleError as error:
             self._report(error)
-        self._hashes[MANIFEST] = chunks.sha256 if chunks.is_complete else None
-        self.manifest_sha256 = self._hashes[MANIFEST] or ""
+        self._hashes[MANIFEST] = self.manifest_sha256 or None
         return manifest
 
     def _validate_attachment(self, name: str) -> None:
-        digest = sha256()
         try:
-            for chunk in self._iter_entry(name):
-                digest.update(chunk)
+            digest, _ = hash_chunks(self._iter_entry(name))
         except BundleError as error:
             self._hashes[name] = None
             self._report(error)
             return
-        if digest.hexdigest() != media_hash(name):
-            self._hashes[name] = digest.hexdigest()
+        if digest != media_hash(name):
+            self._hashes[name] = digest
             self._report_damage(name, f"Entry {name} does not have the hash in its name.")
 
     def _compare_media(self, header: ManifestHeader) -> None:

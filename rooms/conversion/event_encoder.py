@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 from isal.isal_zlib import crc32
 
-from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS
+from rooms.bundle.archive.reader import hash_chunks
+from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS, format_id
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
 from rooms.conversion.accounts import READ, WRITTEN, Accounts, Place, RowKind
@@ -105,11 +106,6 @@ def make_uuid(*parts: str) -> str:
     raw = bytearray(sha256("\0".join(parts).encode(errors="replace")).digest()[:16])
     raw[6], raw[8] = 0x80 | raw[6] & 0x0F, 0x80 | raw[8] & 0x3F
     return format_id(raw)
-
-
-def format_id(raw: bytes | bytearray) -> str:
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class EventEncoder:
@@ -436,14 +432,10 @@ class EventEncoder:
         return media_id
 
     def _hash(self, path: str) -> tuple[str, int] | None:
-        digest, size = sha256(), 0
         try:
-            for chunk in self._files.iter_chunks(path):
-                digest.update(chunk)
-                size += len(chunk)
+            return hash_chunks(self._files.iter_chunks(path))
         except FileDamaged:
             return None
-        return digest.hexdigest(), size
 
 
 def get_variant(*texts: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from rooms.bundle.archive.writer import join_small
-from rooms.bundle.format import sanitize_file_name
+from rooms.bundle.format import format_id, sanitize_file_name
 from rooms.bundle.manifest.schema import (
     ManifestHeader,
     RoomInfo,
@@ -32,7 +32,6 @@ from rooms.conversion.event_encoder import (
     OpenRoom,
     RecordHead,
     decode_record_head,
-    format_id,
     get_variant,
     make_uuid,
 )

@@ -21,7 +21,7 @@ import msgspec
 from django.conf import settings
 from msgspec import Struct
 
-from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.reader import Archive, hash_chunks
 from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import ChainTotals, MediaEntry, RoomInfo, Sender
@@ -85,7 +85,8 @@ def read_cache(directory: Path, files: Sequence[BinaryIO], max_bytes: int) -> Ca
     """Return the cached state of a chain, whose files may be in any order."""
 
     def is_of(links: Sequence[str]) -> bool:
-        return sorted(_hash_manifest(each, max_bytes) for each in files) == sorted(links)
+        manifests = (Archive(file, max_bytes).iter_entry(MANIFEST) for file in files)
+        return sorted(hash_chunks(chunks)[0] for chunks in manifests) == sorted(links)
 
     return _read(directory / NAME, is_of)
 
@@ -187,10 +188,3 @@ def _sign(chunks: Iterable[bytes]) -> bytes:
     for chunk in chunks:
         signature.update(chunk)
     return signature.digest()
-
-
-def _hash_manifest(file: BinaryIO, max_bytes: int) -> str:
-    digest = sha256()
-    for chunk in Archive(file, max_bytes).iter_entry(MANIFEST):
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,7 @@ from rooms.bundle.manifest.schema import (
     ChainTotals,
     ManifestHeader,
     MediaEntry,
+    Sender,
     TimeWindow,
     format_timestamp,
 )
@@ -33,6 +35,7 @@ from rooms.bundle.writer import BundleWriter
 from rooms.errors import ExportRefused, NotMember, RoomNotFound
 from rooms.exports.events import stream_events
 from rooms.exports.snapshot import snapshot
+from rooms.lookup.authors import Author
 from rooms.lookup.export_metadata import (
     build_room_info,
     export_blocker,
@@ -54,6 +57,8 @@ from tenants.counters import increment_counters
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name
 from tenants.lookup.validators import validate_reason
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -173,21 +178,13 @@ EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
 """Bundles that were read to their end, and their bytes."""
 
 
-class RoomExport:
-    """A bundle to be read once by iterating over its bytes; `close` it to stop early.
+class FileExport(Generic[Result]):
+    """A file to be read once by iterating over its bytes; `close` it to stop early."""
 
-    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
-    then, this thread must not use the database between two chunks. A bundle that was not read to
-    its end has no central directory, so no program can read it.
-
-    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
-    changed; and database errors.
-    """
-
-    def __init__(self, run: ExportRun) -> None:
-        self.room = run.room
-        self._result: ExportResult | None = None
-        self._chunks = self._iter_chunks(run)
+    def __init__(self, parts: Generator[bytes], build_result: Callable[[int], Result]) -> None:
+        """`build_result` gets the size of the file, once all bytes were read."""
+        self._result: Result | None = None
+        self._chunks = self._iter_chunks(parts, build_result)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -199,20 +196,43 @@ class RoomExport:
         self._chunks.close()
 
     @property
-    def result(self) -> ExportResult:
+    def result(self) -> Result:
         """Return the result, after all bytes were read."""
         if self._result is None:
             raise RuntimeError("The export has not finished.")
         return self._result
 
-    def _iter_chunks(self, run: ExportRun) -> Generator[bytes]:
+    def _iter_chunks(
+        self, parts: Generator[bytes], build_result: Callable[[int], Result]
+    ) -> Generator[bytes]:
         size = 0
-        with closing(run.iter_parts()) as parts:
+        with closing(parts):
             for part in parts:
                 size += len(part)
                 yield part
-        self._result = run.build_result(size)
+        self._result = build_result(size)
+
+
+class RoomExport(FileExport[ExportResult]):
+    """A bundle.
+
+    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
+    then, this thread must not use the database between two chunks. A bundle that was not read to
+    its end has no central directory, so no program can read it.
+
+    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
+    changed; and database errors.
+    """
+
+    def __init__(self, run: ExportRun) -> None:
+        super().__init__(run.iter_parts(), self._finish)
+        self.room = run.room
+        self._run = run
+
+    def _finish(self, size: int) -> ExportResult:
+        result = self._run.build_result(size)
         increment_counters({EXPORTS_COUNTER: 1, EXPORT_BYTES_COUNTER: size})
+        return result
 
 
 def export_room(
@@ -337,7 +357,9 @@ def load_signer(now: datetime) -> BundleSigner | None:
 
 
 class ExportRun:
-    """One export in progress."""
+    """One export in progress. With an `author`, only the events that they wrote."""
+
+    author: Author | None = None
 
     def __init__(self, room: Room, options: ExportOptions) -> None:
         self.room = room
@@ -370,20 +392,22 @@ class ExportRun:
 
     def _build_header(self) -> tuple[ManifestHeader, int]:
         """Return the header and the number of events."""
-        room, options, server_name = self.room, self.options, get_server_name()
-        senders, event_total = get_senders(room, options.window, server_name)
-        media = get_media(room, options.window)
-        mark_missing(room.tenant_id, media, with_bytes=options.with_media)
-        header = ManifestHeader(
+        senders, event_total = get_senders(self.room, self.options.window, get_server_name())
+        media = get_media(self.room, self.options.window)
+        return self.make_header(senders, media), event_total
+
+    def make_header(self, senders: dict[str, Sender], media: list[MediaEntry]) -> ManifestHeader:
+        """Return a header with these senders and attachments, whose files are looked up."""
+        mark_missing(self.room.tenant_id, media, with_bytes=self.options.with_media)
+        return ManifestHeader(
             generator=f"scaiwave {__version__}",
-            server_name=server_name,
-            exported_at=format_timestamp(options.now),
-            room=build_room_info(room),
-            window=options.window.for_manifest,
+            server_name=get_server_name(),
+            exported_at=format_timestamp(self.options.now),
+            room=build_room_info(self.room),
+            window=self.options.window.for_manifest,
             senders=senders,
             media=media,
         )
-        return header, event_total
 
     def _stream_events(
         self, total: int, read_connection: sqlite3.Connection | None
@@ -398,6 +422,7 @@ class ExportRun:
             senders=self.header.senders,
             on_events=count,
             read_connection=read_connection,
+            author=self.author,
         )
 
     def iter_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
@@ -406,8 +431,7 @@ class ExportRun:
         There may be many small files, and each part costs its reader a system call.
         """
         with closing(self._encode_rest(media)) as rest:
-            for part in join_small(rest):
-                yield bytes(part)
+            yield from map(bytes, join_small(rest))
 
     def _encode_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
         """Write each file once, under the first of its names, and the end."""

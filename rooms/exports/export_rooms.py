@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from rooms.bundle.chain import open_chain
 from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
-from rooms.errors import BundleChainOther
+from rooms.errors import BundleChainOther, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import (
     ExportOptions,
@@ -102,6 +102,15 @@ class BulkExportResult:
         counts = ((self.count(outcome), outcome.value) for outcome in ExportOutcome)
         listed = ", ".join(f"{count:,} {outcome}" for count, outcome in counts if count)
         return f"{pluralize(len(self.rooms), 'room')}: {listed}."
+
+    @property
+    def error(self) -> ExportIncomplete | None:
+        """Return the error of an export in which a room failed."""
+        if not (failed := self.count(ExportOutcome.FAILED)):
+            return None
+        return ExportIncomplete(
+            f"Export failed for {failed:,} of {pluralize(len(self.rooms), 'room')}."
+        )
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from rooms.bundle.chain import (
     compare,
     describe,
     format_digest,
-    format_id,
     join_change,
     open_chain,
     sum_digests,
 )
 from rooms.bundle.chain_files import open_link
+from rooms.bundle.format import format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -276,13 +276,9 @@ class RecordedRun(ExportRun):
         self._digest, self._pages = 0, list[tuple[str, int]]()
         with tempfile.TemporaryFile() as self._records:
             yield from super().iter_parts()
-            tip, header = self.writer.manifest_sha256, self.header
-            media = {(entry.media_id, entry.name): entry for entry in header.media}
-            masked = {key: mask_sender(sender) for key, sender in header.senders.items()}
-            state = ChainState(
-                tip, tip, 0, header.exported_at, header.server_name, header.room, masked, media,
-                ChainTotals(self.event_count, len(media), format_digest(self._digest)),
-            )  # fmt: skip
+            tip, digest = self.writer.manifest_sha256, format_digest(self._digest)
+            state = ChainState.from_base(tip, self.header, self.event_count, digest)
+            state.senders = {key: mask_sender(each) for key, each in state.senders.items()}
             write_served([tip], state, self._records, self._pages)
 
     def _stream_events(
@@ -305,27 +301,20 @@ class RecordedRun(ExportRun):
 class _ServedExport(RoomExport):
     """An increment over HTTP; closes its run, and keeps the state after it."""
 
+    _run: IncrementRun
+
     def __init__(self, run: IncrementRun, cached: CachedChain) -> None:
         super().__init__(run)
-        self._run = run
         self._cached = cached
         with ExitStack() as stack:
             stack.callback(self.close)
             self.has_changes = run.find_changes()
             stack.pop_all()
 
-    def __next__(self) -> bytes:
-        try:
-            return super().__next__()
-        except StopIteration:
-            tip = self._run.writer.manifest_sha256
-            if not self._is_saved:
-                self._is_saved = True
-                links = [*self._cached.links, tip]
-                write_served(links, self._run.build_state(tip), self._run.records, self._run.pages)
-            raise
-
-    _is_saved = False
+    def _finish(self, size: int) -> ExportResult:
+        run, tip = self._run, self._run.writer.manifest_sha256
+        write_served([*self._cached.links, tip], run.build_state(tip), run.records, run.pages)
+        return super()._finish(size)
 
     def close(self) -> None:
         super().close()
@@ -336,9 +325,10 @@ class _ServedExport(RoomExport):
 class IncrementExport(RoomExport):
     """An increment to be read once, if `has_changes`. Made by `export_increment`."""
 
+    _run: IncrementRun
+
     def __init__(self, run: IncrementRun, links: Sequence[str]) -> None:
         super().__init__(run)
-        self._run = run
         self._links = links
         self.has_changes = run.find_changes()
 

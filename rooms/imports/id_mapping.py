@@ -16,6 +16,7 @@ from rooms.bundle.format import (
     MEDIA_KEYS,
     REFERENCE_KEYS,
     UNVERIFIED,
+    add_hyphens,
     normalize_id,
 )
 from tenants.lookup.validators import clean_avatar_url
@@ -53,7 +54,7 @@ class IdMapper:
 
     def __call__(self, old: str) -> str:
         """Old and new are UUIDs in lower-case hexadecimal with hyphens."""
-        return _add_hyphens(self.map_to_hex([old])[0])
+        return add_hyphens(self.map_to_hex([old])[0])
 
     def map_to_hex(self, olds: Sequence[str]) -> list[str]:
         """Return the new IDs of several, each as 32 digits.
@@ -77,10 +78,6 @@ class IdMapper:
             for byte in range(_TIME_BYTES):
                 new[byte::_ID_BYTES] = raw[byte::_ID_BYTES]
         return new.hex("\n", _ID_BYTES).split("\n")
-
-
-def _add_hyphens(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class EventRewriter:
@@ -170,7 +167,7 @@ class EventRewriter:
         new_ids = iter(self.new_id.map_to_hex([old for _, _, old in found if old is not None]))
         for content, key, old in found:
             if old is not None:
-                content[key] = _add_hyphens(next(new_ids))
+                content[key] = add_hyphens(next(new_ids))
             else:
                 del content[key]
 

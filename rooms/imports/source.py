@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from io import UnsupportedOperation
 from typing import BinaryIO
 
+from django.conf import settings
+
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, BundleTooLarge, ImportRefused
 from scaiwave.console.columns import ColumnType
@@ -36,6 +38,11 @@ class Source:
                 "The bundle was changed while it was read.",
                 fix=f"{NOTHING_IMPORTED} Run this again when the file is no longer being written.",
             )
+
+
+def get_max_bytes() -> int:
+    """Return the limit of this server for a bundle, compressed and decompressed."""
+    return settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
 
 
 @contextmanager

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, QueryDict
@@ -16,6 +14,7 @@ from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
+from rooms.imports.source import get_max_bytes
 from scaiwave.web.api import BadApiRequest, LengthRequired
 from scaiwave.web.transfers import reserve_transfer
 from scaiwave.web.upload_pace import PaceWatch, get_upload_pace, watch_pace
@@ -30,19 +29,12 @@ FLAGS = (
 _FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-@dataclass(frozen=True)
-class Upload:
-    """The fields of a request to import a room."""
+class Upload(NamedTuple):
+    """The fields of a request to import a room. `flags` are by the names of `FLAGS`."""
 
     workspace: str
     file: BinaryIO
-    once: bool
-    cut_references: bool
-    require_signature: bool
-    append: bool
-    keep_local: bool
-    take_theirs: bool
-    public: bool
+    flags: dict[str, bool]
 
 
 @contextmanager
@@ -52,9 +44,18 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
     Raises the errors of `_parse`.
     """
     with _parse(request, max_bytes) as (file, fields, files):
-        given = {name: str(value) for name, value in fields.items()}
-        given.setdefault("append", request.GET.get("append", ""))
-        yield _build_upload(file, given, files)
+        given = {"append": request.GET.get("append", ""), **fields.dict()}
+        if BUNDLE not in files:
+            raise BadApiRequest("The file `bundle` is missing.")
+        if not (workspace := str(given.get("workspace_id", ""))):
+            raise BadApiRequest("The field `workspace_id` is missing.")
+        flags = {}
+        for name in FLAGS:
+            try:
+                flags[name] = _FLAG_VALUES[str(given.get(name, "")).lower()]
+            except KeyError:
+                raise BadApiRequest(f"The field `{name}` must be true or false.") from None
+        yield Upload(workspace, file, flags)
 
 
 @contextmanager
@@ -70,10 +71,6 @@ def receive_bundle(request: HttpRequest) -> Iterator[None]:
         page: Any = request
         page.POST, page._files = fields, files
         yield
-
-
-def get_max_bytes() -> int:
-    return settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
 
 
 @contextmanager
@@ -93,18 +90,6 @@ def _parse(request: HttpRequest, max_bytes: int) -> Iterator[tuple[BinaryIO, Que
         if body.count < length:
             raise BadApiRequest("The request ended before its Content-Length.")
         yield handler.file, fields, files
-
-
-def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:
-    if BUNDLE not in files:
-        raise BadApiRequest("The file `bundle` is missing.")
-    if not (workspace := fields.get("workspace_id", "")):
-        raise BadApiRequest("The field `workspace_id` is missing.")
-    flags = {name: _FLAG_VALUES.get(fields.get(name, "").lower()) for name in FLAGS}
-    for name, value in flags.items():
-        if value is None:
-            raise BadApiRequest(f"The field `{name}` must be true or false.")
-    return Upload(workspace, file, **{name: bool(value) for name, value in flags.items()})
 
 
 def _check_head(request: HttpRequest, max_bytes: int) -> int:

@@ -4,12 +4,20 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from rooms.bundle.format import MIB
 from rooms.exports.merge_bundles import diff_bundles
-from rooms.management.bundle_io import print_diff
+from rooms.imports.source import get_max_bytes
+from rooms.management.bundle_io import print_report
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column
+
+DIFF_COLUMNS = (
+    Column("change", "Change"),
+    Column("id", "ID"),
+    Column("event_type", "Type"),
+    Column("sender", "Sender"),
+    Column("created_at", "Sent"),
+    Column("changed_at", "Changed"),
+)
 
 
 class Command(OperatorCommand):
@@ -34,7 +42,8 @@ class Command(OperatorCommand):
         found = diff_bundles(
             before=before,
             after=after,
-            max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            max_bytes=get_max_bytes(),
             progress_factory=self.output.progress,
         )
-        print_diff(self.output, found)
+        events = ("events", DIFF_COLUMNS, found.events)
+        print_report(self.output, found.document(), events, lines=[found.sentence])

@@ -25,7 +25,8 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import ExportOptions, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.merge_bundles import iter_merged
-from rooms.imports.append_link import AppendResult, append_link
+from rooms.imports.append_link import append_link
+from rooms.imports.apply_link import AppendResult
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import FOLLOWED_FIELDS, import_room
 from rooms.models import Event, Media, Room, RoomMedia
