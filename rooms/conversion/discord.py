@@ -116,14 +116,14 @@ class DiscordReader(Reader):
                 yield room, self._build_event(place, row, room, name)
 
     def _iter_messages(self, name: str) -> Iterator[tuple[Place, Any]]:
-        stream = self._rows.open_stream(name)
+        stream = self.open_stream(name)
         file = self._files.number(name)
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 if key != "messages":
                     stream.skip_value()
                     continue
-                is_complete = yield from self._rows.iter_items(stream, name, RowKind.MESSAGES)
+                is_complete = yield from self.iter_items(stream, name, RowKind.MESSAGES)
                 if not is_complete:
                     return
         except (StrictJSONError, FileDamaged):
@@ -141,7 +141,7 @@ class DiscordReader(Reader):
         author = self._add_person(row.get("author"), name)
         event = SourceEvent(message_id or str(at), at, author, place)
         if row.get("mentions"):
-            people = self._rows.list_objects(place, row, "mentions", RowKind.OTHER)
+            people = self.list_objects(place, row, "mentions", RowKind.OTHER)
             event.mentions = [self._add_person(person, name) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
@@ -219,7 +219,7 @@ class DiscordReader(Reader):
 
     def _describe_embeds(self, event: SourceEvent, row: dict[str, Any], name: str) -> list[str]:
         place, texts = event.place, []
-        for embed in self._rows.list_objects(place, row, "embeds", RowKind.OTHER):
+        for embed in self.list_objects(place, row, "embeds", RowKind.OTHER):
             author, footer = embed.get("author"), embed.get("footer")
             image = embed.get("image")
             picture = ""
@@ -229,7 +229,7 @@ class DiscordReader(Reader):
             for value in only_objects([author, footer]):
                 self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
             self._lose_emoji(embed.get("inlineEmojis"), name)
-            fields = self._rows.list_objects(place, embed, "fields", RowKind.OTHER)
+            fields = self.list_objects(place, embed, "fields", RowKind.OTHER)
             url = clean_text(embed.get("url"), 2000)
             title = self._convert(clean_text(embed.get("title")), event)
             if not title and url and url in clean_text(row.get("content")):
@@ -258,7 +258,7 @@ class DiscordReader(Reader):
         self, place: Place, row: dict[str, Any], name: str, depth: int
     ) -> list[str]:
         labels = []
-        for component in self._rows.list_objects(place, row, "components", RowKind.OTHER):
+        for component in self.list_objects(place, row, "components", RowKind.OTHER):
             if label := clean_text(component.get("label"), 200):
                 labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
             self._lose_emoji([component.get("emoji")], name)
@@ -269,7 +269,7 @@ class DiscordReader(Reader):
     def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
         question = poll.get("question")
         lines = [f"**{escape(_get(question, 'text') or clean_text(question))}**"]
-        for answer in self._rows.list_objects(place, poll, "answers", RowKind.OTHER):
+        for answer in self.list_objects(place, poll, "answers", RowKind.OTHER):
             text = clean_text(answer.get("text")) or _get(answer.get("answer"), "text")
             votes = answer.get("count", answer.get("voteCount", answer.get("votes")))
             count = f": {votes:,}" if isinstance(votes, int) else ""
@@ -301,12 +301,12 @@ class DiscordReader(Reader):
 
     def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", RowKind.REACTIONS):
+        for reaction in self.list_objects(place, row, "reactions", RowKind.REACTIONS):
             emoji = reaction.get("emoji")
             label = _get(emoji, "name")[:100]
             self._lose_emoji([emoji], name)
             is_custom = _get(emoji, "id") not in ("", "0") or label.isascii()
-            users = self._rows.list_objects(place, reaction, "users", RowKind.REACTIONS)
+            users = self.list_objects(place, reaction, "users", RowKind.REACTIONS)
             shown = self._show_emoji(place, label, None if is_custom else label, len(users))
             people = [self._add_person(user, name) for user in users]
             reactions += self._build_reactions(place, shown, people, reaction.get("count"))
@@ -314,11 +314,11 @@ class DiscordReader(Reader):
 
     def _list_files(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
         files = []
-        for file in self._rows.list_objects(place, row, "attachments", RowKind.ATTACHMENTS):
+        for file in self.list_objects(place, row, "attachments", RowKind.ATTACHMENTS):
             file_name = clean_text(file.get("fileName"))
             files.append(self._build_file(file, file_name, file.get("url"), name))
             files[-1].size = get_number(file, "fileSizeBytes")
-        for sticker in self._rows.list_objects(place, row, "stickers", RowKind.ATTACHMENTS):
+        for sticker in self.list_objects(place, row, "stickers", RowKind.ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
             files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
         return files + self._list_pictures(place, row, name)

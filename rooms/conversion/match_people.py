@@ -46,14 +46,10 @@ class MatchResult:
     dry_run: bool
 
     def document(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file),
-            "people": self.people,
-            "matched": self.matched,
-            "ambiguous": self.ambiguous,
-            "unmatched": self.people - self.matched - self.ambiguous,
-            "changed": True,
-        }
+        unmatched = self.people - self.matched - self.ambiguous
+        document = {**vars(self), "file": str(self.file), "unmatched": unmatched, "changed": True}
+        del document["dry_run"]
+        return document
 
     @property
     def sentence(self) -> str:

@@ -37,8 +37,7 @@ from rooms.conversion.event_encoder import (
 )
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import MAX_TIME, SourcePerson
-from rooms.conversion.reader import Reader
-from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.conversion.source_files import FileDamaged
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
 from scaiwave.core.files import atomic_write, translate_write_errors
@@ -59,25 +58,13 @@ class WrittenRoom:
     people: int
     media: int
 
-    def row(self) -> dict[str, Any]:
-        return dict(vars(self))
-
 
 class RoomWriter:
     """Writes bundles into a directory, or only counts in a dry run."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        files: SourceFiles,
-        accounts: Accounts,
-        encoder: EventEncoder,
-        directory: Path | None,
-    ) -> None:
-        self._reader = reader
-        self._files = files
-        self._accounts = accounts
-        self._encoder = encoder
+    def __init__(self, encoder: EventEncoder, directory: Path | None) -> None:
+        self.encoder = encoder
+        self._reader = reader = encoder.reader
         self._directory = directory
         name = "".join(c if c.isascii() and c.isalnum() else "-" for c in reader.workspace.lower())
         self._server_name = f"{name.strip('-')[:60] or 'unknown'}.{reader.system}"
@@ -86,12 +73,12 @@ class RoomWriter:
         """Write the bundle from all records of the room. Raises `DiskFull` or `FileUnwritable`."""
         header = self._build_header(state)
         file_name = build_file_name(state)
-        lines = _EventLines(state, records, self._accounts)
+        lines = _EventLines(state, records, self.encoder.accounts)
         source = {
             "system": self._reader.system,
             "workspace": self._reader.workspace,
             "room": state.room.id,
-            "file": self._files.file_name,
+            "file": self.encoder.files.file_name,
             "sha256": digest,
             "converter": f"scaiwave {__version__}",
         }
@@ -120,7 +107,7 @@ class RoomWriter:
             entry = next(entries)
             path = state.paths[entry.sha256]
             try:
-                yield from writer.encode_attachment(entry, self._files.iter_chunks(path))
+                yield from writer.encode_attachment(entry, self.encoder.files.iter_chunks(path))
             except (FileDamaged, ExportDamaged):
                 raise SourceUnreadable(
                     f"{path} was changed while it was read.", fix="Run the same command again."
@@ -128,7 +115,7 @@ class RoomWriter:
         yield from writer.encode_end(events=lines.count, signer=None)
 
     def _build_header(self, state: OpenRoom) -> ManifestHeader:
-        room, encoder = state.room, self._encoder
+        room, encoder = state.room, self.encoder
         exported_at = encoder.format_time(state.last)
         created_at = room.created_at
         if created_at is None or not 0 < created_at <= MAX_TIME:
@@ -169,18 +156,18 @@ class RoomWriter:
         )
 
     def _format_bound(self, at: int | None) -> str | None:
-        return None if at is None else self._encoder.format_time(min(max(at, 0), MAX_TIME))
+        return None if at is None else self.encoder.format_time(min(max(at, 0), MAX_TIME))
 
     def _build_sender(self, state: OpenRoom, person: SourcePerson) -> Sender:
         local_id = "".join(
             chr(byte) if chr(byte) in _LOCAL_ID_CHARS else f"={byte:02x}"
             for byte in person.id.encode(errors="replace")
         )
-        known = self._encoder.known_people.get(person.id)
+        known = self.encoder.known_people.get(person.id)
         name = clean_text((known and known.name) or person.name, _MAX_NAME_CHARS)
         return Sender(
             display_name=name or person.id[:_MAX_NAME_CHARS],
-            avatar_url=self._encoder.store_avatar(state, person) or None,
+            avatar_url=self.encoder.store_avatar(state, person) or None,
             fqid=f"@{local_id[:400]}:{self._server_name}",
             participant_type="agent" if person.is_bot else "human",
             is_foreign=False,

@@ -90,13 +90,13 @@ class SlackReader(Reader):
             yield self._iter_events(self.rooms[room_id], sorted(self._directories[room_id]))
         for name in self._files.sizes:
             if loss := _LEFT_OUT.get(name.rpartition("/")[2]):
-                for place, _ in self._rows.iter_array(name, RowKind.OTHER):
+                for place, _ in self.iter_array(name, RowKind.OTHER):
                     self._accounts.report(place, RowKind.OTHER, loss)
 
     # People and rooms.
 
     def _read_people(self, name: str) -> None:
-        for place, user in self._rows.iter_array(name, RowKind.PEOPLE):
+        for place, user in self.iter_array(name, RowKind.PEOPLE):
             user_id = clean_text(user.get("id"), _MAX_ID_CHARS) if isinstance(user, dict) else ""
             if not user_id:
                 self._accounts.report(place, RowKind.PEOPLE, "person without an ID")
@@ -116,7 +116,7 @@ class SlackReader(Reader):
         for root in self._roots:
             for name, room_type in _LISTS.items():
                 if root + name in self._files.sizes:
-                    for place, value in self._rows.iter_array(root + name, RowKind.ROOMS):
+                    for place, value in self.iter_array(root + name, RowKind.ROOMS):
                         self._add_room(place, value, room_type, root, listed)
         directories: dict[str, list[str]] = {}
         for name in self._files.sizes:
@@ -162,7 +162,7 @@ class SlackReader(Reader):
         )
         self._pins[room_id] = {
             clean_text(pin.get("id"), 30): clean_text(pin.get("user"), _MAX_ID_CHARS)
-            for pin in self._rows.list_objects(place, value, "pins", RowKind.OTHER)
+            for pin in self.list_objects(place, value, "pins", RowKind.OTHER)
         }
 
     # Messages.
@@ -170,7 +170,7 @@ class SlackReader(Reader):
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         pins = self._pins.pop(room.id, {})
         for name in names:
-            for place, row in self._select(room, self._rows.iter_array(name, RowKind.MESSAGES)):
+            for place, row in self._select(room, self.iter_array(name, RowKind.MESSAGES)):
                 if (event := self._build_event(place, row)) is not None:
                     if (pinned_by := pins.pop(event.id, None)) is not None:
                         event.pinned_by = event.pinned_by or pinned_by or event.author
@@ -256,7 +256,7 @@ class SlackReader(Reader):
             if shown and _PLACEHOLDER.fullmatch(raw):
                 text = ""
             text = shown if text in shown else join_lines(text, shown)
-        cards = self._rows.list_objects(event.place, row, "attachments", RowKind.OTHER)
+        cards = self.list_objects(event.place, row, "attachments", RowKind.OTHER)
         parts = [self._text.convert_attachment(card, mentions, note) for card in cards]
         for card in cards:
             event.files += self._list_files(event.place, card)
@@ -321,7 +321,7 @@ class SlackReader(Reader):
 
     def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", RowKind.REACTIONS):
+        for reaction in self.list_objects(place, row, "reactions", RowKind.REACTIONS):
             name = clean_text(reaction.get("name"), 100)
             people = [clean_text(user, _MAX_ID_CHARS) for user in get_list(reaction, "users")]
             shown = self._show_emoji(place, name, get_emoji(name), len(people))
@@ -329,7 +329,7 @@ class SlackReader(Reader):
         return reactions
 
     def _list_files(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
-        rows = self._rows.list_objects(place, row, "files", RowKind.ATTACHMENTS)
+        rows = self.list_objects(place, row, "files", RowKind.ATTACHMENTS)
         if not rows and isinstance(row.get("file"), dict):
             rows = [row["file"]]
         return [self._build_file(file) for file in rows]

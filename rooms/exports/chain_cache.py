@@ -104,7 +104,7 @@ def write_served(
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
-    _write(directory / links[-1], links, state, records, pages)
+    write_cache(directory / links[-1], links, state, records, pages)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
@@ -148,24 +148,13 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
 
 
 def write_cache(
-    directory: Path,
-    links: Sequence[str],
-    state: ChainState,
-    records: BinaryIO,
-    pages: list[tuple[str, int]],
-) -> None:
-    """Write the cache. A directory that can't be written to has none."""
-    with suppress(OSError):
-        _write(directory / NAME, links, state, records, pages)
-
-
-def _write(
     path: Path,
     links: Sequence[str],
     state: ChainState,
     records: BinaryIO,
     pages: list[tuple[str, int]],
 ) -> None:
+    """Write the state after a chain. Raises `OSError`."""
     head = _Head(
         list(links), state.exported_at, state.server_name, state.room, state.senders,
         list(state.media.values()), state.totals, pages,

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
@@ -47,6 +47,7 @@ from rooms.bundle.manifest.schema import (
 from rooms.bundle.writer import BundleWriter
 from rooms.errors import BundleChainOther, ExportBaseUnknown
 from rooms.exports.chain_cache import (
+    NAME,
     CachedChain,
     mask_sender,
     read_cache,
@@ -345,8 +346,9 @@ class IncrementExport(RoomExport):
             return write_to_stream(lambda: self, sys.stdout.buffer)
         result = write_to_file(lambda: self, target, overwrite=overwrite)
         if tip := result.manifest_sha256:
-            links, run = [*self._links, tip], self._run
-            write_cache(target.parent, links, run.build_state(tip), run.records, run.pages)
+            links, run, cache = [*self._links, tip], self._run, target.parent / NAME
+            with suppress(OSError):  # A directory that can't be written to has none.
+                write_cache(cache, links, run.build_state(tip), run.records, run.pages)
         return result
 
 

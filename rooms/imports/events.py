@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count, repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -253,7 +254,7 @@ def _iter_sqlite_rows(
     room = destination.room
     for position, batch in batches:
         columns = batch.columns
-        senders, flags, positions = destination.get_origins(position, columns, _get_digits)
+        senders, flags, positions = destination.get_origins(position, columns, attrgetter("hex"))
         yield from zip(
             repeat(room.tenant_id.hex),
             repeat(room.pk.hex),
@@ -274,10 +275,6 @@ def _iter_sqlite_rows(
             _encode_all_as_django(columns.contents),
             strict=False,
         )
-
-
-def _get_digits(key: UUID) -> str:
-    return key.hex
 
 
 def _encode_all_as_django(contents: Sequence[dict[str, Any]]) -> list[str]:

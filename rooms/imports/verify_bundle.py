@@ -114,9 +114,7 @@ class VerifiedBundle:
     def problem_rows(self) -> list[Row]:
         return [
             {
-                "entry": problem.details.get("entry"),
-                "event": problem.details.get("event"),
-                "event_id": problem.details.get("event_id"),
+                **{key: problem.details.get(key) for key in ("entry", "event", "event_id")},
                 "code": problem.code,
                 "message": problem.message,
             }

@@ -35,8 +35,9 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("before", type=Path, help="earlier bundle, or directory with a chain")
-        parser.add_argument("after", type=Path, help="later bundle, or directory with a chain")
+        add = parser.add_argument
+        add("before", type=Path, help="earlier bundle, or directory with a chain")
+        add("after", type=Path, help="later bundle, or directory with a chain")
 
     def handle(self, before: Path, after: Path, **options: Any) -> None:
         found = diff_bundles(

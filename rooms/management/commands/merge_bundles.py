@@ -24,22 +24,16 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "bundles",
-            nargs="+",
-            type=Path,
-            help="bundles of a chain, or a directory with one",
-        )
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", required=True, help="file to write"
-        )
-        parser.add_argument(
+        add = parser.add_argument
+        add("bundles", nargs="+", type=Path, help="bundles of a chain, or a directory with one")
+        add("--output", type=Path, metavar="FILE", required=True, help="file to write")
+        add(
             "--to-sequence",
             type=int,
             metavar="N",
             help="number of the last increment to include (default: all)",
         )
-        parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+        add("--force", action="store_true", help="overwrite an existing file")
 
     def handle(self, bundles: list[Path], output: Path, **options: Any) -> None:
         merged = merge_bundles(

@@ -41,10 +41,9 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)"
-        )
-        parser.add_argument(
+        add = parser.add_argument
+        add("bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)")
+        add(
             "--chain",
             nargs="+",
             type=Path,
@@ -52,17 +51,14 @@ class Command(OperatorCommand):
             help="a bundle and its increments, or a directory with them: verify each, and the room "
             "after each",
         )
-        parser.add_argument(
-            "--key",
-            help="public key of the signer (ed25519:…; default: this server's own keys)",
-        )
-        parser.add_argument(
+        add("--key", help="public key of the signer (ed25519:…; default: this server's own keys)")
+        add(
             "--descriptor",
             metavar="FILE",
             type=Path,
             help="descriptor of the signer, saved from /.well-known/scaiwave/server",
         )
-        parser.add_argument(
+        add(
             "--require-signature",
             action="store_true",
             help="fail unless the bundle has a valid signature from a known key",
