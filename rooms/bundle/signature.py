@@ -226,15 +226,27 @@ def verify_signature(
 
 
 def require_valid(
-    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+    document: SignatureDocument | None,
+    keys: Mapping[str, VerifyingKey],
+    *,
+    required: bool = False,
 ) -> VerificationStatus:
-    """Return the status. Raises `ImportRefused` if the signature is wrong."""
+    """Return the status.
+
+    Raises `ImportRefused` if the signature is wrong, or if one is `required` and no known key has
+    made it.
+    """
     result = verify_signature(document, keys)
     if result.status is VerificationStatus.WRONG:
         raise ImportRefused(
             f"The bundle's signature is not valid. {result.reason}",
             fix=f"{NOTHING_IMPORTED} Get the bundle again, signed with a valid key.",
             entry=SIGNATURE,
+        )
+    if required and result.status is not VerificationStatus.VALID:
+        raise ImportRefused(
+            "The bundle has no signature from a known key, which --require-signature demands.",
+            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
         )
     return result.status
 

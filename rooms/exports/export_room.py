@@ -74,7 +74,10 @@ class BundleSigner:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the bundle contains, and who signs it."""
+    """What the bundle contains, who signs it, and what the audit log says about it.
+
+    `transcript` is the format of the transcript that is made of it.
+    """
 
     window: TimeWindow
     with_media: bool
@@ -83,6 +86,8 @@ class ExportOptions:
     progress: ProgressCallback
     read_connection: sqlite3.Connection | None = None
     """What `open_read_connection` returned, if several rooms are exported."""
+    reason: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,12 +264,11 @@ def export_room(
     validate_reason(reason)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     # 2. Decrypt the signing key.
-    options = ExportOptions(window, with_media, now, load_signer(now), progress)
+    signer = load_signer(now)
+    options = ExportOptions(window, with_media, now, signer, progress, None, reason, transcript)
     # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
     #    while it is read, by `ExportRun.iter_parts`.
-    return start_export(
-        operator=operator, room=resolved, options=options, reason=reason, transcript=transcript
-    )
+    return start_export(operator=operator, room=resolved, options=options)
 
 
 def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
@@ -289,29 +293,14 @@ def resolve_own_room(caller: Caller, room: str) -> Room:
     return resolved
 
 
-def start_export(
-    *,
-    operator: Operator,
-    room: Room,
-    options: ExportOptions,
-    reason: str = "",
-    transcript: str = "",
-) -> RoomExport:
+def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
-    audit_export(
-        operator=operator, room=room, options=options, reason=reason, transcript=transcript
-    )
+    audit_export(operator=operator, room=room, options=options)
     return RoomExport(ExportRun(room, options))
 
 
 def audit_export(
-    *,
-    operator: Operator,
-    room: Room,
-    options: ExportOptions,
-    reason: str = "",
-    transcript: str = "",
-    since: str = "",
+    *, operator: Operator, room: Room, options: ExportOptions, since: str = ""
 ) -> None:
     """Record an export before its first byte; `since` is the link before an increment.
 
@@ -321,12 +310,8 @@ def audit_export(
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
     details = {"window": window, "media": options.with_media}
-    if since:
-        details["since_bundle"] = since
-    if reason:
-        details["reason"] = reason
-    if transcript:
-        details["transcript"] = transcript
+    extra = {"since_bundle": since, "reason": options.reason, "transcript": options.transcript}
+    details |= {key: text for key, text in extra.items() if text}
     with transaction.atomic():
         record_audit(
             operator=operator,

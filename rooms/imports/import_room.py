@@ -23,7 +23,7 @@ from rooms.bundle.manifest.reader import FindOutside
 from rooms.bundle.manifest.schema import RoomInfo
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
-from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
+from rooms.errors import ImportRunning
 from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
@@ -241,7 +241,7 @@ def open_import(
                 find_targets=find_targets,
             )
         with bundle:
-            status = check_signature(bundle.signature, keys, required=options.require_signature)
+            status = require_valid(bundle.signature, keys, required=options.require_signature)
             yield BundleImport(operator, target, options, source, bundle, status)
 
 
@@ -290,19 +290,6 @@ def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
         return own_keys()
     given = key_from_text(key)
     return {**own_keys(), given.key_id: given}
-
-
-def check_signature(
-    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey], *, required: bool
-) -> VerificationStatus:
-    """Raises `ImportRefused` for a wrong signature, or if a valid one is required and missing."""
-    status = require_valid(document, keys)
-    if required and status is not VerificationStatus.VALID:
-        raise ImportRefused(
-            "The bundle has no signature from a known key, which --require-signature demands.",
-            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
-        )
-    return status
 
 
 def _list_own_hosts() -> frozenset[str]:

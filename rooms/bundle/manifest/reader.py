@@ -133,10 +133,8 @@ class ManifestReader:
             events=self._decoder.count,
             kept=self._decoder.count - self._references.dropped_count,
             stripped=self._references.stripped,
-            references_cut=dropped.references,
-            reactions_stripped=dropped.reactions,
-            redactions_stripped=dropped.redactions,
             added=self._added,
+            **dropped,
         )
 
     def _read_field(self, stream: JsonStream, key: str) -> None:
