@@ -262,7 +262,9 @@ class _EventLines:
         text = record[TEXT_OFFSET:]
         if number:
             taken = (event_id, variant)
-            event_id = event_id[:9] + make_ordinal(event_id, number)
+            # The second, third … event that had the same ID.
+            ordinal = get_variant(event_id.hex(), str(number)).to_bytes(4, "big")
+            event_id = event_id[:9] + ordinal + event_id[13:]
             self._renamed[taken] = event_id
         if event_id in self._state.targets or number:
             self._present.add(event_id)
@@ -280,11 +282,6 @@ class _EventLines:
         return b'{"id":"%b","stream_position":%d,%b}' % (
             format_id(event_id).encode(), self.count, text,
         )  # fmt: skip
-
-
-def make_ordinal(event_id: bytes, number: int) -> bytes:
-    """Return the end of the ID of the second, third … event that had the same one."""
-    return get_variant(event_id.hex(), str(number)).to_bytes(4, "big") + event_id[13:]
 
 
 def _apply_patches(record: bytes, patches: list[bytes]) -> bytes:

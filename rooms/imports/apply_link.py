@@ -172,7 +172,13 @@ class LinkImport:
         """Store the files, then write all rows in one transaction."""
         run, tenant = self.run, self.run.target.tenant
         self._require_total()
-        plan = plan_media(tenant.pk, self._list_carried(), trusted=run.is_trusted)
+        # The attachments whose bytes are in this link, or nowhere.
+        carried = [
+            entry
+            for entry in self._list_media()
+            if entry.missing is not None or self.bundle.has_media(entry.sha256)
+        ]
+        plan = plan_media(tenant.pk, carried, trusted=run.is_trusted)
         ensure_quota(tenant, added_bytes=plan.added_bytes, adds_room=False)
         self.result.media_stored = len(plan.to_store)
         if run.options.dry_run:
@@ -244,14 +250,6 @@ class LinkImport:
         removed = RemovedFile.objects.filter(room=self.room).values_list("sha256", flat=True)
         hashes = frozenset(removed)
         return [entry for entry in self.bundle.header.media if entry.sha256 not in hashes]
-
-    def _list_carried(self) -> list[MediaEntry]:
-        """Return the attachments whose bytes are in this link, or nowhere."""
-        return [
-            entry
-            for entry in self._list_media()
-            if entry.missing is not None or self.bundle.has_media(entry.sha256)
-        ]
 
     def _map_media(self) -> dict[str, str]:
         """Return the ID here of each attachment of the room, by its ID in the bundle."""

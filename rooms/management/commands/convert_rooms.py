@@ -76,11 +76,8 @@ class Command(OperatorCommand):
             source=source,
             directory=output_dir,
             options=ConversionOptions(
-                only=frozenset(options["only"]),
-                people=options["people"],
-                files=options["files"],
-                public=options["public"],
-                workspace=options["workspace"],
+                frozenset(options["only"]),
+                *(options[name] for name in ("people", "files", "public", "workspace")),
             ),
             dry_run=self.dry_run,
             progress_factory=self.output.progress,

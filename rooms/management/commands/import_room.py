@@ -19,6 +19,10 @@ from rooms.management.bundle_io import (
 )
 from scaiwave.cli.command import OperatorCommand
 
+PASSED_OPTIONS = (
+    *("tenant", "participant", "cut_references", "dry_run", "key", "require_signature", "public"),
+)
+
 
 class Command(OperatorCommand):
     words = "room import"
@@ -110,16 +114,10 @@ class Command(OperatorCommand):
         arguments: dict[str, Any] = {
             "operator": self.operator,
             "workspace": workspace,
-            "tenant": options["tenant"],
-            "participant": options["participant"],
             "max_bytes": get_max_bytes(),
             "now": timezone.now(),
-            "cut_references": options["cut_references"],
-            "dry_run": options["dry_run"],
-            "key": options["key"],
-            "require_signature": options["require_signature"],
-            "public": options["public"],
             "progress_factory": self.output.progress,
+            **{name: options[name] for name in PASSED_OPTIONS},
         }
         local_changes = LocalChanges.from_flags(
             keep_local=options["keep_local"], take_theirs=options["take_theirs"]

@@ -281,9 +281,9 @@ def import_whole(home: ImportTargetRows, data: bytes, **options: Any) -> Room:
 
 
 def append(home: ImportTargetRows, link: Path, **options: Any) -> AppendResult:
-    arguments: dict[str, Any] = {"max_bytes": MAX_BYTES, "now": START, **options}
+    arguments: dict[str, Any] = {**home.names, "max_bytes": MAX_BYTES, "now": START, **options}
     with link.open("rb") as file:
-        return append_link(operator=HOST_OPERATOR, **home.names, file=file, **arguments)
+        return append_link(operator=HOST_OPERATOR, file=file, **arguments)
 
 
 def describe_room(room: Room, source_ids: Iterable[str], source_media: Mapping[str, str]) -> Json:
