@@ -17,7 +17,7 @@ from rooms.conversion.json_rows import clean_text, get_list, get_number, get_obj
 from rooms.conversion.markdown import get_emoji, join_lines, strip_query
 from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.reader import Reader
-from rooms.conversion.slack_text import SlackText
+from rooms.conversion.slack_text import SlackBlocks, SlackText
 from rooms.errors import SourceUnreadable
 
 _LISTS = {"channels.json": "public", "groups.json": "group", "mpims.json": "group",
@@ -242,25 +242,26 @@ class SlackReader(Reader):
         def note(loss: str) -> None:
             self._accounts.note(event.place, loss)
 
-        raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
+        raw, blocks = clean_text(row.get("text")), row.get("blocks")
         comment = clean_text(get_object(row, "comment").get("comment"))
         if comment not in raw:
             raw = join_lines(raw, comment)
         raw = raw or clean_text(get_object(row, "assistant_app_thread").get("title"))
-        text = self._text.convert(raw, mentions)
+        text = self._text.convert(raw, event.mentions)
         kinds = {clean_text(block.get("type"), 40) for block in only_objects(blocks)}
         # Rich text repeats the text. Of other blocks, the text is only a summary.
         if kinds and (not raw or kinds != {"rich_text"}):
             skipped = "rich_text" if raw else ""
-            shown = self._text.convert_blocks(blocks, mentions, note, skipped)
+            shown = SlackBlocks(self._text, event.mentions, note).convert(blocks, skipped)
             if shown and _PLACEHOLDER.fullmatch(raw):
                 text = ""
             text = shown if text in shown else join_lines(text, shown)
         cards = self.list_objects(event.place, row, "attachments", RowKind.OTHER)
-        parts = [self._text.convert_attachment(card, mentions, note) for card in cards]
         for card in cards:
+            converter = SlackBlocks(self._text, event.mentions, note)
+            text = join_lines(text, converter.convert_attachment(card))
             event.files += self._list_files(event.place, card)
-        return join_lines(text, *parts)
+        return text
 
     def _name_people(self, row: dict[str, Any], key: str) -> list[str]:
         members = [clean_text(member, _MAX_ID_CHARS) for member in get_list(row, key)]

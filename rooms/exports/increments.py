@@ -139,7 +139,13 @@ class IncrementRun(ExportRun):
                 for old, new in compare(self._before, self._describe(pages))
                 for sender_id in self._store(old, new)
             }
-        self._count()
+        # One at another position than before is both gone and new.
+        gone, new_count, moved = self._index.execute(
+            "SELECT (SELECT count(*) FROM gone), count(*), count(gone.id) "
+            "FROM new LEFT JOIN gone USING (id)"
+        ).fetchone()
+        self.deleted, self.added = gone - moved, new_count - moved
+        self.changed -= self.added
         return self._build_link(used)
 
     def _describe(self, pages: Iterable[bytes]) -> Iterator[StateBatch]:
@@ -175,15 +181,6 @@ class IncrementRun(ExportRun):
             self.changed += 1
             yield new.sender_id
 
-    def _count(self) -> None:
-        """Count the events. One at another position than before is both gone and new."""
-        gone, new, moved = self._index.execute(
-            "SELECT (SELECT count(*) FROM gone), count(*), count(gone.id) "
-            "FROM new LEFT JOIN gone USING (id)"
-        ).fetchone()
-        self.deleted, self.added = gone - moved, new - moved
-        self.changed -= self.added
-
     def _build_link(self, used: set[str]) -> bool:
         """Turn the header of the whole room into the one of the link."""
         header, state = self.header, self._state
@@ -215,13 +212,10 @@ class IncrementRun(ExportRun):
 
     def iter_parts(self) -> Generator[bytes]:
         self.writer = BundleWriter(self.header)
-        yield from self.writer.encode_manifest(self._iter_events(), self._iter_deleted())
-        yield from self.iter_rest(self._new_files)
-
-    def _iter_deleted(self) -> Iterator[str]:
         rows = self._index.execute("SELECT id FROM gone EXCEPT SELECT id FROM new ORDER BY 1")
-        for (key,) in rows:
-            yield format_id(key)
+        deleted = (format_id(key) for (key,) in rows)
+        yield from self.writer.encode_manifest(self._iter_events(), deleted)
+        yield from self.iter_rest(self._new_files)
 
     def _iter_events(self) -> Iterator[bytes]:
         self._spool.seek(0)
