@@ -98,21 +98,6 @@ class DeflateCompressor:
         return last
 
 
-class _EntryEncoder:
-    """Compresses the chunks of an entry; adds up its hash, checksum and size."""
-
-    def __init__(self, compressor: Compressor) -> None:
-        self.digest = sha256()
-        self.crc = self.size = 0
-        self._compressor = compressor
-
-    def encode(self, chunk: Buffer) -> bytes:
-        self.digest.update(chunk)
-        self.crc = isal_zlib.crc32(chunk, self.crc)
-        self.size += len(chunk)
-        return self._compressor.compress(chunk)
-
-
 class ZipStreamWriter:
     """Call `encode_entry` for each entry, then `encode_end`, and send the chunks on."""
 
@@ -133,14 +118,22 @@ class ZipStreamWriter:
         fixed = (_VERSION, _FLAGS, _DEFLATED, *self._date_and_time, 0, 0, 0)
         header = LOCAL.pack(b"PK\x03\x04", *fixed, len(encoded_name), 0)
         pending = self._count(header + encoded_name)
-        data_offset, encoder = self._offset, _EntryEncoder(compressor)
-        for packed in map_in_background(encoder.encode, join_small(chunks)):
+        data_offset, digest, crc, size = self._offset, sha256(), 0, 0
+
+        def compress(chunk: Buffer) -> bytes:
+            nonlocal crc, size
+            digest.update(chunk)
+            crc = isal_zlib.crc32(chunk, crc)
+            size += len(chunk)
+            return compressor.compress(chunk)
+
+        for packed in map_in_background(compress, join_small(chunks)):
             pending += self._count(packed)
             if len(pending) >= _MIN_PIECE_BYTES:
                 yield pending
                 pending = b""
         pending += self._count(compressor.flush())
-        crc, sizes = encoder.crc, (encoder.size, self._offset - data_offset)
+        sizes = (size, self._offset - data_offset)
         descriptor = _DESCRIPTOR_64 if max(sizes) >= FULL_32 else _DESCRIPTOR
         yield pending + self._count(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
@@ -148,7 +141,7 @@ class ZipStreamWriter:
                 encoded_name, self._date_and_time, crc, sizes=sizes, offset=entry_offset
             )
         )
-        return encoder.digest.hexdigest(), encoder.size
+        return digest.hexdigest(), size
 
     def encode_end(self) -> Iterator[bytes]:
         """Yield the central directory, without which no program can read the file."""
