@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 
 from rooms.bundle.archive.reader import Archive, hash_chunks
@@ -31,25 +32,23 @@ Report = Callable[[ScaiWaveError], None]
 """Called with each problem; raises it, or stores it so that validation goes on."""
 
 
+@dataclass
 class BundleValidator:
-    """Validates an archive once; every problem goes to `report`."""
+    """Validates an archive once; every problem goes to `report`.
 
-    def __init__(
-        self,
-        archive: Archive,
-        report: Report,
-        progress: ProgressCallback | None = None,
-        find_targets: FindOutside | None = None,
-    ) -> None:
-        """`find_targets` is for increments, as for `ManifestReader`."""
+    `find_targets` is for increments, as for `ManifestReader`.
+    """
+
+    archive: Archive
+    report: Report
+    progress: ProgressCallback | None = None
+    find_targets: FindOutside | None = None
+
+    def __post_init__(self) -> None:
         self.signature: SignatureDocument | None = None
         self.manifest_sha256 = ""
-        self._archive = archive
-        self._report = report
-        self._progress = progress
-        self._find_targets = find_targets
         self._done = 0
-        self._total = sum(entry.size for entry in archive.entries.values())
+        self._total = sum(entry.size for entry in self.archive.entries.values())
         # Hashes by entry, where the entry name does not have the right one; None for entries that
         # can't be read.
         self._hashes: dict[str, str | None] = {}
@@ -59,22 +58,22 @@ class BundleValidator:
     ) -> tuple[ManifestHeader, EventCounts] | None:
         """Return the content of the manifest; None if the manifest is invalid."""
         manifest = self._validate_manifest(references, cut_references=cut_references)
-        for name in self._archive.entries:
+        for name in self.archive.entries:
             if media_hash(name):
                 self._validate_attachment(name)
         if manifest:
             self._compare_media(manifest[0])
-        if SIGNATURE in self._archive.entries:
+        if SIGNATURE in self.archive.entries:
             self._validate_signature_document()
         if manifest and self.signature:
             self._compare_counts(self.signature.counts, *manifest)
         return manifest
 
     def _iter_entry(self, name: str) -> Iterator[bytes]:
-        for chunk in self._archive.iter_entry(name):
+        for chunk in self.archive.iter_entry(name):
             self._done += len(chunk)
-            if self._progress:
-                self._progress(self._done, self._total)
+            if self.progress:
+                self.progress(self._done, self._total)
             yield chunk
 
     def _validate_manifest(
@@ -90,15 +89,15 @@ class BundleValidator:
 
         chunks = iter_hashed()
         try:
-            reader = ManifestReader(references, self._find_targets)
+            reader = ManifestReader(references, self.find_targets)
             manifest = reader.read(chunks, cut_references=cut_references)
         except (BundleError, ImportRefused, ContentTooLarge) as error:
-            self._report(error)
+            self.report(error)
         try:
             for _ in chunks:  # what the reader has left
                 pass
         except BundleError as error:
-            self._report(error)
+            self.report(error)
         self._hashes[MANIFEST] = self.manifest_sha256 or None
         return manifest
 
@@ -107,7 +106,7 @@ class BundleValidator:
             digest, _ = hash_chunks(self._iter_entry(name))
         except BundleError as error:
             self._hashes[name] = None
-            self._report(error)
+            self.report(error)
             return
         if digest != media_hash(name):
             self._hashes[name] = digest
@@ -120,15 +119,15 @@ class BundleValidator:
         for row in header.media:
             rows.setdefault(row.sha256, []).append(row)
             if hashes.setdefault(row.media_id, row.sha256) != row.sha256:
-                self._report(manifest_error("`media`", f"has two hashes for {row.media_id}"))
+                self.report(manifest_error("`media`", f"has two hashes for {row.media_id}"))
         for same_hash in rows.values():
             self._compare_rows(same_hash)
         present = set()
-        for name, entry in self._archive.entries.items():
+        for name, entry in self.archive.entries.items():
             if (hash_ := media_hash(name)) is None:
                 continue
             if hash_ in present:
-                self._report(
+                self.report(
                     BundleDuplicate(
                         f"The archive has two entries with the bytes of {name}.", entry=name
                     )
@@ -147,10 +146,10 @@ class BundleValidator:
         first = rows[0]
         for row in rows[1:]:
             if (row.size, row.missing) != (first.size, first.missing):
-                self._report(manifest_error("`media`", f"has two rows that disagree: {row.sha256}"))
+                self.report(manifest_error("`media`", f"has two rows that disagree: {row.sha256}"))
         names = {row.name for row in rows}
         if len(names) != len(rows):
-            self._report(
+            self.report(
                 manifest_error("`media`", f"has two rows of {first.sha256} with the same name")
             )
 
@@ -166,7 +165,7 @@ class BundleValidator:
         self._report_damage(name, f"Entry {name} {problem}.")
 
     def _validate_signature_document(self) -> None:
-        remaining = set(self._archive.entries) - {SIGNATURE}
+        remaining = set(self.archive.entries) - {SIGNATURE}
 
         def compare(row: SignedEntry) -> None:
             if row.name not in remaining:
@@ -177,7 +176,7 @@ class BundleValidator:
             actual = self._hashes.get(row.name, media_hash(row.name))
             if actual is None:
                 return  # It was reported before that it can't be read.
-            if (actual, self._archive.entries[row.name].size) != (row.sha256, row.size):
+            if (actual, self.archive.entries[row.name].size) != (row.sha256, row.size):
                 problem = f"Entry {row.name} does not have the hash and size in {SIGNATURE}."
                 self._report_damage(row.name, problem)
 
@@ -187,7 +186,7 @@ class BundleValidator:
             for _ in chunks:
                 pass
         except BundleError as error:
-            self._report(error)
+            self.report(error)
             return
         for name in sorted(remaining):
             self._report_damage(name, f"{SIGNATURE} does not list {name}.")
@@ -205,4 +204,4 @@ class BundleValidator:
                 )
 
     def _report_damage(self, entry: str, message: str) -> None:
-        self._report(BundleDamaged(message, entry=entry))
+        self.report(BundleDamaged(message, entry=entry))

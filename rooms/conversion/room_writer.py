@@ -187,14 +187,16 @@ def _sort_media(state: OpenRoom) -> list[Any]:
     return sorted(state.media.values(), key=lambda entry: (entry.media_id, entry.name))
 
 
+@dataclass
 class _EventLines:
     """Yields the events as pieces of a manifest, in order, each once; counts them."""
 
-    def __init__(self, state: OpenRoom, records: Iterator[bytes], accounts: Accounts) -> None:
-        self.count = 0
-        self._state = state
-        self._records = records
-        self._accounts = accounts
+    state: OpenRoom
+    records: Iterator[bytes]
+    accounts: Accounts
+    count: int = 0
+
+    def __post_init__(self) -> None:
         self._present: set[bytes] = set()
         self._deleted: set[Place] = set()
         # The IDs of events whose own one was taken, by that and their variant.
@@ -214,7 +216,7 @@ class _EventLines:
     def _iter_lines(self) -> Iterator[bytes]:
         same: list[bytes] = []
         id_end = KEY.size - 4
-        for record in self._records:
+        for record in self.records:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
@@ -241,7 +243,7 @@ class _EventLines:
                 continue
             if variant in whole:
                 if link.kind != NO_KIND:
-                    self._accounts.count(link.file, link.kind, MERGED)
+                    self.accounts.count(link.file, link.kind, MERGED)
             else:
                 whole[variant] = record
         if not whole:
@@ -255,7 +257,7 @@ class _EventLines:
             yield self._format(patched, link, number)
         for patch in patches:
             link = decode_record_head(patch)
-            self._accounts.count(link.file, link.kind, MERGED)
+            self.accounts.count(link.file, link.kind, MERGED)
 
     def _format(self, record: bytes, link: RecordHead, number: int = 0) -> bytes:
         *_, event_id, variant = KEY.unpack_from(record)
@@ -266,7 +268,7 @@ class _EventLines:
             ordinal = get_variant(event_id.hex(), str(number)).to_bytes(4, "big")
             event_id = event_id[:9] + ordinal + event_id[13:]
             self._renamed[taken] = event_id
-        if event_id in self._state.targets or number:
+        if event_id in self.state.targets or number:
             self._present.add(event_id)
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
@@ -275,9 +277,9 @@ class _EventLines:
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)
             elif link.kind == RowKind.MESSAGES:
-                self._accounts.note(link.place, "reply to a message that is not in the export")
+                self.accounts.note(link.place, "reply to a message that is not in the export")
         if link.kind != NO_KIND:
-            self._accounts.count(link.file, link.kind, WRITTEN)
+            self.accounts.count(link.file, link.kind, WRITTEN)
         self.count += 1
         return b'{"id":"%b","stream_position":%d,%b}' % (
             format_id(event_id).encode(), self.count, text,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rooms.conversion.json_rows import clean_text, get_list, get_object, only_objects
@@ -40,15 +41,15 @@ _CODE_POINT = re.compile("[0-9a-f]{2,4}|1[0-9a-f]{4}")
 _CONTAINERS = {"section", "context", "actions", "input", "context_actions", "table"}
 
 
+@dataclass(frozen=True)
 class SlackText:
     """Converts mrkdwn. The functions return the name of a person or a channel by its ID.
 
     The IDs of people that texts mention are appended to `mentions`.
     """
 
-    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
-        self.get_person = get_person
-        self.get_channel = get_channel
+    get_person: Callable[[str], str]
+    get_channel: Callable[[str], str]
 
     def convert(self, text: str, mentions: list[str]) -> str:
         """Convert mrkdwn."""
@@ -91,13 +92,13 @@ class SlackText:
         return link(url, "" if label == url.removeprefix("mailto:") else escape(label))
 
 
+@dataclass(frozen=True)
 class SlackBlocks:
     """Converts the blocks and attachments of a message. `note` gets what is lost."""
 
-    def __init__(self, text: SlackText, mentions: list[str], note: Callable[[str], None]) -> None:
-        self._text = text
-        self._mentions = mentions
-        self._note = note
+    text: SlackText
+    mentions: list[str]
+    note: Callable[[str], None]
 
     def convert(self, blocks: object, skipped: str = "") -> str:
         """Convert blocks. Blocks of the type `skipped` are left out."""
@@ -110,17 +111,17 @@ class SlackBlocks:
 
     def _convert_block(self, block: Any, depth: int) -> str:
         if not isinstance(block, dict) or depth > _MAX_DEPTH:
-            self._note("block of an unknown form")
+            self.note("block of an unknown form")
             return ""
         kind = clean_text(block.get("type"), 40)
         if kind.startswith("rich_text"):
             return self._convert_rich_text(kind, block, depth)
         if (simple := self._convert_simple(kind, block)) is not None:
             if kind in ("image", "video") and not block.get(f"{kind}_url"):
-                self._note("picture of a block that is not in the export")
+                self.note("picture of a block that is not in the export")
             return simple
         if kind not in _CONTAINERS:
-            self._note(f"block of the type {kind}, of which only known texts are carried")
+            self.note(f"block of the type {kind}, of which only known texts are carried")
         parts = [self._convert_object(block.get(key)) for key in ("text", "label")]
         for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
             items = get_list(block, key)
@@ -193,7 +194,7 @@ class SlackBlocks:
         elif (name := self._name_element(kind, item)) is not None:
             converted = name
         else:
-            self._note(f"text element of the type {kind}")
+            self.note(f"text element of the type {kind}")
             converted = escape(text or clean_text(item.get("value")))
         style = get_object(item, "style")
         if not style or not converted.strip():
@@ -211,11 +212,11 @@ class SlackBlocks:
         match kind:
             case "user":
                 person = clean_text(item.get("user_id"), 100)
-                self._mentions.append(person)
-                return "@" + escape(self._text.get_person(person) or person)
+                self.mentions.append(person)
+                return "@" + escape(self.text.get_person(person) or person)
             case "channel":
                 channel = clean_text(item.get("channel_id"), 100)
-                return "#" + escape(self._text.get_channel(channel) or channel)
+                return "#" + escape(self.text.get_channel(channel) or channel)
             case "emoji":
                 name = clean_text(item.get("name"), 100)
                 return get_emoji(name) or _decode_emoji(item.get("unicode")) or f":{name}:"
@@ -232,13 +233,13 @@ class SlackBlocks:
         if isinstance(value, dict):
             text = clean_text(value.get("text"))
             if value.get("type") == "mrkdwn":
-                return self._text.convert(text, self._mentions)
+                return self.text.convert(text, self.mentions)
             return replace_emoji(escape(text))
-        return self._text.convert(clean_text(value), self._mentions)
+        return self.text.convert(clean_text(value), self.mentions)
 
     def convert_attachment(self, card: dict[str, Any]) -> str:
         def convert(text: object) -> str:
-            return self._text.convert(clean_text(text), self._mentions)
+            return self.text.convert(clean_text(text), self.mentions)
 
         texts = [convert(card.get("text")), self.convert(card.get("blocks"))]
         if not texts[0]:
@@ -251,7 +252,7 @@ class SlackBlocks:
         if not text and not card.get("fields") and not card.get("title"):
             text = convert(card.get("fallback")) or link(clean_text(card.get("from_url")))
         if not card.get("image_url") and card.get("thumb_url"):
-            self._note("small picture of a preview")
+            self.note("small picture of a preview")
         return format_attachment(card, text, convert)
 
 

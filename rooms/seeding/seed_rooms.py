@@ -107,20 +107,16 @@ def seed_rooms(
     return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
 
 
+@dataclass
 class _RoomSeeder:
-    def __init__(
-        self,
-        participants: SeededParticipants,
-        options: SeedOptions,
-        now: datetime,
-        progress: ProgressCallback,
-    ) -> None:
-        self.participants = participants
-        self.options = options
-        self.now = now
-        self.progress = progress
-        self.done = 0
-        self.sentences = make_sentences(options.seed)
+    participants: SeededParticipants
+    options: SeedOptions
+    now: datetime
+    progress: ProgressCallback
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.sentences = make_sentences(self.options.seed)
 
     def create_room(self, number: int) -> dict[str, Any]:
         """Create one room.

@@ -230,23 +230,20 @@ def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
     return set_state
 
 
-def _delete_room(call: ActCall, *, at_once: bool) -> Change:
-    return delete_room(
+def _remove_by(
+    service: Callable[..., Change], get_names: Callable[[Any], dict[str, str]], *, at_once: bool
+) -> Callable[[ActCall], Change]:
+    """Return an act that removes a row, for good if `at_once`."""
+    return lambda call: service(
         **_get_arguments(call),
-        name=str(call.row.pk),
+        **get_names(call.row),
         confirm=lambda effect, name: call.confirm(effect),
         at_once=at_once,
     )
 
 
-def _remove_file(call: ActCall, *, at_once: bool) -> Change:
-    return remove_media(
-        **_get_arguments(call),
-        room=str(call.row.room_id),
-        file=str(call.row.media_id),
-        confirm=lambda effect, name: call.confirm(effect),
-        at_once=at_once,
-    )
+def _name_file(row: Any) -> dict[str, Any]:
+    return {"room": str(row.room_id), "file": str(row.media_id)}
 
 
 _SPEEDS = (("", False), ("--now", True))
@@ -306,7 +303,7 @@ for act in (
             "room delete",
             "Delete now" if at_once else "Delete",
             DeletedRoom if at_once else Room,
-            partial(_delete_room, at_once=at_once),
+            _remove_by(delete_room, lambda room: {"name": str(room.pk)}, at_once=at_once),
             form=ReasonForm,
             is_offered=lambda room: room.state != RoomState.OPEN,
             options=options,
@@ -327,7 +324,7 @@ for act in (
             "room media remove",
             "Delete now" if at_once else "Remove",
             RoomMedia,
-            partial(_remove_file, at_once=at_once),
+            _remove_by(remove_media, _name_file, at_once=at_once),
             form=ReasonForm,
             options=options,
             get_note=lambda link: "The messages keep the name of the file and the reason.",
@@ -350,10 +347,9 @@ for act in (
         RemovedFile,
         lambda call: restore_media(
             operator=call.operator,
-            room=str(call.row.room_id),
             tenant=str(call.row.tenant_id),
-            file=str(call.row.media_id),
             now=call.now,
+            **_name_file(call.row),
         ),
         is_offered=lambda file: file.media_id is not None,
         removes_row=True,
