@@ -64,13 +64,8 @@ class SignatureDocumentBuilder:
 
     def encode(self, counts: BundleCounts, signer: Signer | None) -> Iterator[bytes]:
         """Yield the document in pieces; its last key is the signature of all before it."""
-        document = self._encode_unsigned(counts, signer.key_id if signer else None)
-        signature = base64.b64encode(signer.sign(document)).decode() if signer else None
-        yield document[:-1]
-        yield b',"signature":' + _canonicalize(signature) + b"}\n"
-
-    def _encode_unsigned(self, counts: BundleCounts, key_id: str | None) -> bytes:
-        document: dict[str, Any] = {
+        key_id = signer.key_id if signer else None
+        fields: dict[str, Any] = {
             "algorithm": SIGNATURE_ALGORITHM if key_id else None,
             "counts": msgspec.to_builtins(counts),
             "entries": [],
@@ -80,8 +75,11 @@ class SignatureDocumentBuilder:
             "signed_at": self._signed_at,
             "version": VERSION,
         }
-        before, after = _canonicalize(document).split(b'"entries":[', 1)
-        return b"".join((before, b'"entries":[', self._entries, after))
+        before, after = _canonicalize(fields).split(b'"entries":[', 1)
+        document = b"".join((before, b'"entries":[', self._entries, after))
+        signature = base64.b64encode(signer.sign(document)).decode() if signer else None
+        yield document[:-1]
+        yield b',"signature":' + _canonicalize(signature) + b"}\n"
 
 
 class SignatureFields(Struct):
@@ -141,7 +139,11 @@ def read_signature(
         raise _build_error(f"does not match the format: {error}") from None
     if "entries" not in canonical:
         raise _build_error("has no `entries`")
-    return SignatureDocument(**msgspec.structs.asdict(fields), pieces=_join_canonical(canonical))
+    # The object in pieces, its keys in the order of their UTF-16 code units.
+    pieces: list[bytes | bytearray] = []
+    for name in sorted(canonical.keys() - {"signature"}, key=lambda key: key.encode("utf-16-be")):
+        pieces += [b"," if pieces else b"{", _canonicalize(name), b":", canonical[name]]
+    return SignatureDocument(**msgspec.structs.asdict(fields), pieces=[*pieces, b"}"])
 
 
 def _decode_fields(values: dict[str, Any]) -> SignatureFields:
@@ -184,15 +186,6 @@ def _canonicalize(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError:
         raise StrictJSONError("has a value that RFC 8785 can't represent") from None
-
-
-def _join_canonical(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearray]:
-    """Return the object in pieces, its keys in the order of their UTF-16 code units."""
-    pieces: list[bytes | bytearray] = []
-    names = canonical.keys() - {"signature"}
-    for name in sorted(names, key=lambda name: name.encode("utf-16-be")):
-        pieces += [b"," if pieces else b"{", _canonicalize(name), b":", canonical[name]]
-    return [*pieces, b"}"]
 
 
 class VerificationStatus(Enum):

@@ -22,7 +22,7 @@ from rooms.bundle.archive.reader import hash_chunks
 from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS, format_id
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
-from rooms.conversion.accounts import READ, WRITTEN, Accounts, Place, RowKind
+from rooms.conversion.accounts import KINDS, READ, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import code_block, escape, link, strip_query
 from rooms.conversion.model import (
@@ -149,11 +149,9 @@ class EventEncoder:
         if not event.has_time:
             loss = "message without a usable time"
             self.accounts.report(place, RowKind.MESSAGES, loss)
-            for kind, label, parts in (
-                (RowKind.REACTIONS, "reaction", event.reactions),
-                (RowKind.ATTACHMENTS, "attachment", event.files),
-            ):
+            for label, parts in (("reaction", event.reactions), ("attachment", event.files)):
                 if parts:
+                    kind = KINDS.index(f"{label}s")
                     self.accounts.lose(place, kind, f"{label} of a {loss}", len(parts))
             return
         if event.files and event.kind != model.MESSAGE:
@@ -190,11 +188,7 @@ class EventEncoder:
         self, state: OpenRoom, event: SourceEvent
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the content of the event and of further parts, and its content before an edit."""
-        source: dict[str, Any] = {"system": self._system, "id": event.id, "time": event.at}
-        if event.thread is not None:
-            source["thread"] = event.thread
-        if event.pinned_by is not None:
-            source["pinned"] = True
+        source = self._describe_source(event)
         if event.kind != model.MESSAGE:
             for key in event.content.keys() & {"participant_id", "changed_by"}:
                 event.content[key] = self._get_sender(state, event.content[key], event.place)
@@ -229,6 +223,14 @@ class EventEncoder:
             return contents, None
         original = self._split(event.original, event.place)[0]
         return contents, {"msgtype": event.msgtype, "body": original}
+
+    def _describe_source(self, event: SourceEvent) -> dict[str, Any]:
+        source: dict[str, Any] = {"system": self._system, "id": event.id, "time": event.at}
+        if event.thread is not None:
+            source["thread"] = event.thread
+        if event.pinned_by is not None:
+            source["pinned"] = True
+        return source
 
     def _list_mentions(self, state: OpenRoom, event: SourceEvent) -> list[str]:
         mentions: dict[str, None] = {}

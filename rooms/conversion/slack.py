@@ -202,17 +202,14 @@ class SlackReader(Reader):
         if original := get_object(row, "original"):
             event.original = self._text.convert(clean_text(original.get("text")), [])
         event.files = self._list_files(place, row)
-        self._set_body(event, row, subtype)
-        if row.get("pinned_to"):
-            pinned_by = get_object(row, "pinned_info").get("pinned_by")
-            event.pinned_by = clean_text(pinned_by, _MAX_ID_CHARS) or event.author
-        return event
-
-    def _set_body(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         event.body = self._convert_body(row, event)
         if subtype:
             self._apply_subtype(event, row, subtype)
         self._note_emptiness(event)
+        if row.get("pinned_to"):
+            pinned_by = get_object(row, "pinned_info").get("pinned_by")
+            event.pinned_by = clean_text(pinned_by, _MAX_ID_CHARS) or event.author
+        return event
 
     def _apply_subtype(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         topic, name = clean_text(row.get("topic"), 10_000), clean_text(row.get("name"), 300)

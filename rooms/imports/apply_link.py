@@ -171,7 +171,15 @@ class LinkImport:
     def write(self) -> None:
         """Store the files, then write all rows in one transaction."""
         run, tenant = self.run, self.run.target.tenant
-        self._require_total()
+        # The number of events after the link, as far as this server knows it.
+        events = cast(int, self.imported.tip_events) + self.bundle.counts.added
+        events -= self.increment.deleted
+        if self.increment.after.events != events:
+            raise BundleDamaged(
+                f"The room after the increment has {events:,} events, but "
+                f"{self.increment.after.events:,} according to its `after`.",
+                entry=MANIFEST,
+            )
         # The attachments whose bytes are in this link, or nowhere.
         carried = [
             entry
@@ -196,7 +204,15 @@ class LinkImport:
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
         block_new_holds()
         revalidate_target(self.run.operator, self.run.target)
-        self._lock()
+        locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
+        if locked is None or locked.links != self.imported.links:
+            raise ImportRunning("Another import into this room has just ended.")
+        room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
+        if room is None:
+            raise ImportRefused(f"Room {self.room} was just deleted.")
+        self.room = room
+        if self.increment.media_removed:
+            require_room_not_held(self.room, self._describe_effect())
         before = self._map_media()
         write_media(plan, room=self.room, now=self.now)
         self._follow_media()
@@ -211,29 +227,6 @@ class LinkImport:
         )
         self._follow_room()
         self._record()
-
-    def _require_total(self) -> None:
-        """Check the number of events after the link, as far as this server can."""
-        events = cast(int, self.imported.tip_events) + self.bundle.counts.added
-        events -= self.increment.deleted
-        if self.increment.after.events != events:
-            raise BundleDamaged(
-                f"The room after the increment has {events:,} events, but "
-                f"{self.increment.after.events:,} according to its `after`.",
-                entry=MANIFEST,
-            )
-
-    def _lock(self) -> None:
-        """Lock the record of the import. Raises `ImportRunning` if it has changed."""
-        locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
-        if locked is None or locked.links != self.imported.links:
-            raise ImportRunning("Another import into this room has just ended.")
-        room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
-        if room is None:
-            raise ImportRefused(f"Room {self.room} was just deleted.")
-        self.room = room
-        if self.increment.media_removed:
-            require_room_not_held(self.room, self._describe_effect())
 
     def _describe_effect(self) -> str:
         return f"import link {self.result.sequence:,} into room {self.room}, which erases something"

@@ -96,7 +96,7 @@ def write_events(
 
     Raises `DatabaseBusy` if another writer used one of the reserved positions.
     """
-    written = 0
+    written, marks = 0, ", ".join("?" * len(COLUMNS))
 
     def iter_rewritten() -> Iterator[tuple[int, Batch]]:
         """Yield rewritten events with their first position."""
@@ -112,7 +112,6 @@ def write_events(
             if connection.vendor == "postgresql":
                 _copy(iter_rewritten(), destination)
             else:
-                marks = ", ".join("?" * len(COLUMNS))
                 connection.connection.executemany(
                     f"INSERT INTO {TABLE} ({_COLUMN_LIST}) VALUES ({marks})",
                     _iter_sqlite_rows(iter_rewritten(), destination),

@@ -41,16 +41,12 @@ def resolve_room(
         f"`scaiwave room list --tenant {quote(tenant.slug)}` lists all.",
         RoomNotFound.FIX.format(tenant.slug),
     )
-    if ids := _find_ids_by_name(operator, rooms, name):
-        fix = f"Rooms are named by ID or alias. The ID of {name} is {' or '.join(ids)}."
+    # Callers of the HTTP API don't learn IDs.
+    if name and is_storable_text(name) and operator.has_permission(Permission.VIEW):
+        same_name = rooms.filter(name__iexact=name).order_by("pk")[:_MAX_IDS]
+        if ids := " or ".join(str(room.pk) for room in same_name):
+            fix = f"Rooms are named by ID or alias. The ID of {name} is {ids}."
     raise RoomNotFound(f"Room not found in tenant {tenant.slug}: {name}.", fix=fix)
-
-
-def _find_ids_by_name(operator: Operator, rooms: QuerySet[Room], name: str) -> list[str]:
-    """Return the IDs of rooms with this name; none for callers of the HTTP API."""
-    if not name or not is_storable_text(name) or not operator.has_permission(Permission.VIEW):
-        return []
-    return [str(room.pk) for room in rooms.filter(name__iexact=name).order_by("pk")[:_MAX_IDS]]
 
 
 def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Workspace:

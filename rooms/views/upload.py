@@ -80,20 +80,6 @@ def _parse(request: HttpRequest, max_bytes: int) -> Iterator[tuple[BinaryIO, Que
     Raises `BundleTooLarge`, before reading if Content-Length exceeds the limit, else as soon as
     the file does; `RequestTooSlow`, `BadApiRequest` and `LengthRequired`.
     """
-    length = _check_head(request, max_bytes)
-    handler = _BundleHandler(request, max_bytes)
-    with handler.file:
-        body = _CountingReader(request)
-        with watch_pace(request, lambda: body.count, get_upload_pace()) as body.watch:
-            reader = cast(HttpRequest, body)
-            fields, files = MultiPartParser(request.META, reader, [handler]).parse()
-        if body.count < length:
-            raise BadApiRequest("The request ended before its Content-Length.")
-        yield handler.file, fields, files
-
-
-def _check_head(request: HttpRequest, max_bytes: int) -> int:
-    """Return the Content-Length."""
     if request.content_type != "multipart/form-data":
         raise BadApiRequest("The Content-Type must be multipart/form-data.")
     length = request.headers.get("Content-Length", "")
@@ -101,7 +87,15 @@ def _check_head(request: HttpRequest, max_bytes: int) -> int:
         raise LengthRequired("The request has no Content-Length.")
     if int(length) > max_bytes + MAX_OVERHEAD_BYTES:
         raise _build_too_large_error(max_bytes)
-    return int(length)
+    handler = _BundleHandler(request, max_bytes)
+    with handler.file:
+        body = _CountingReader(request)
+        with watch_pace(request, lambda: body.count, get_upload_pace()) as body.watch:
+            reader = cast(HttpRequest, body)
+            fields, files = MultiPartParser(request.META, reader, [handler]).parse()
+        if body.count < int(length):
+            raise BadApiRequest("The request ended before its Content-Length.")
+        yield handler.file, fields, files
 
 
 class _CountingReader:

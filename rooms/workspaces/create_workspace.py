@@ -62,14 +62,8 @@ def create_workspace(
     owner = resolve_participant(operator, spec.owner, tenant=resolved) if spec.owner else None
     fqid = owner.fqid(get_server_name()) if owner else None
     existing = _find_existing(resolved, spec)
-    workspace = existing or Workspace(
-        tenant=resolved,
-        slug=spec.slug,
-        name=spec.name,
-        description=spec.description,
-        created_at=now,
-        updated_at=now,
-    )
+    named = {"slug": spec.slug, "name": spec.name, "description": spec.description}
+    workspace = existing or Workspace(tenant=resolved, **named, created_at=now, updated_at=now)
     created = False
     if existing is None and not dry_run:
         workspace, created = _insert(operator, workspace, spec, owner, now)

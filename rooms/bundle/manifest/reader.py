@@ -191,20 +191,16 @@ class ManifestReader:
 
     def _add_batch(self, batch: Batch) -> None:
         if new := set(batch.columns.sender_ids) - self._first_events.keys():
-            self._add_senders(batch, new)
+            # Remember the first event of each, because `senders` may follow the events.
+            for number, event in enumerate(batch, self._decoder.count - len(batch) + 1):
+                if event.sender_id in new:
+                    self._first_events.setdefault(event.sender_id, (number, event.id))
+            if len(self._first_events) > MAX_SENDERS:
+                raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
         self._references.add(batch)
         if self._is_increment:
             links = cast(Iterable[LinkEvent], batch)
             self._added += sum(event.change == "added" for event in links)
-
-    def _add_senders(self, batch: Batch, new: set[str]) -> None:
-        """Remember the first event of each, because `senders` may follow the events."""
-        first_number = self._decoder.count - len(batch) + 1
-        for number, event in enumerate(batch, first_number):
-            if event.sender_id in new:
-                self._first_events.setdefault(event.sender_id, (number, event.id))
-        if len(self._first_events) > MAX_SENDERS:
-            raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
 
     def _check_header_size(self, stream: JsonStream) -> None:
         if stream.position - self._events_bytes > MAX_HEADER_BYTES:
