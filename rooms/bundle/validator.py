@@ -18,13 +18,7 @@ from rooms.bundle.manifest.schema import (
     manifest_error,
 )
 from rooms.bundle.signature import SignatureDocument, read_signature
-from rooms.errors import (
-    BundleDamaged,
-    BundleDuplicate,
-    BundleError,
-    ContentTooLarge,
-    ImportRefused,
-)
+from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, ContentTooLarge, ImportRefused
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.errors import ScaiWaveError
 

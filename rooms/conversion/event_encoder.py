@@ -25,13 +25,7 @@ from rooms.conversion import model
 from rooms.conversion.accounts import KINDS, READ, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import code_block, escape, link, strip_query
-from rooms.conversion.model import (
-    MAX_TIME,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
+from rooms.conversion.model import MAX_TIME, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.people import KnownPerson
 from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged, SourceFiles

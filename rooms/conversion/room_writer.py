@@ -13,13 +13,7 @@ import msgspec
 
 from rooms.bundle.archive.writer import join_small
 from rooms.bundle.format import format_id, sanitize_file_name
-from rooms.bundle.manifest.schema import (
-    ManifestHeader,
-    RoomInfo,
-    Sender,
-    TimeWindow,
-    WorkspaceInfo,
-)
+from rooms.bundle.manifest.schema import ManifestHeader, RoomInfo, Sender, TimeWindow, WorkspaceInfo
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
 from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.event_encoder import (

@@ -17,12 +17,7 @@ from rooms.bundle.format import (
     VERSION,
     media_entry_name,
 )
-from rooms.bundle.manifest.schema import (
-    ManifestHeader,
-    MediaEntry,
-    SignedEntry,
-    TimeWindow,
-)
+from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry, SignedEntry, TimeWindow
 from rooms.bundle.signature import read_signature
 from rooms.errors import BundleError
 from rooms.lookup.media import exists_with_size

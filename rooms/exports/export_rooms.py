@@ -21,12 +21,7 @@ from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import BundleChainOther, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
-from rooms.exports.export_room import (
-    ExportOptions,
-    ExportResult,
-    load_signer,
-    start_export,
-)
+from rooms.exports.export_room import ExportOptions, ExportResult, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.sinks import (
     lock_directory,

@@ -35,21 +35,8 @@ from rooms.imports.import_room import (
 from rooms.imports.intents import delete_released, release_files
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
-from rooms.lookup.holds import (
-    contains_held,
-    imported_from_q,
-    is_file_held,
-    require_room_not_held,
-)
-from rooms.models import (
-    Event,
-    ImportIntent,
-    RemovedFile,
-    Room,
-    RoomImport,
-    RoomMedia,
-    ScanStatus,
-)
+from rooms.lookup.holds import contains_held, imported_from_q, is_file_held, require_room_not_held
+from rooms.models import Event, ImportIntent, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched, execute

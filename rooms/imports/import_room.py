@@ -28,22 +28,9 @@ from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
-from rooms.imports.permissions import (
-    ImportTarget,
-    ensure_quota,
-    resolve_target,
-    revalidate_target,
-)
+from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
-from rooms.models import (
-    ImportIntent,
-    Membership,
-    Room,
-    RoomImport,
-    RoomMember,
-    RoomState,
-    RoomType,
-)
+from rooms.models import ImportIntent, Membership, Room, RoomImport, RoomMember, RoomState, RoomType
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.config.server_name import find_server_name
 from scaiwave.console.columns import ColumnType

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from federation.keys.signing import (
-    VerifyingKey,
-    key_from_text,
-    keys_from_descriptor,
-    own_keys,
-)
+from federation.keys.signing import VerifyingKey, key_from_text, keys_from_descriptor, own_keys
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import find_all
 from rooms.bundle.chain_files import open_chain_files

@@ -16,13 +16,7 @@ from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.documents import last_positions_sql, removed_sql, up_to_run_sql
 from rooms.search.query import SearchQuery
 from rooms.search.schema import TABLE, WORDS, complete_full_text
-from rooms.search.scope import (
-    EVENTS,
-    FINDABLE,
-    Scope,
-    changed_sql,
-    eligible_sql,
-)
+from rooms.search.scope import EVENTS, FINDABLE, Scope, changed_sql, eligible_sql
 from scaiwave.core.sql import fetch, to_uuid, uuid_param
 from tenants.models import Tenant
 

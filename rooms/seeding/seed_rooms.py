@@ -11,13 +11,7 @@ from django.db import connection, transaction
 
 from rooms.models import Event, Room, RoomMedia, RoomType
 from rooms.models.rooms import INCOGNITO_SCOPE
-from rooms.seeding.events import (
-    COLUMNS,
-    EVENT_INTERVAL_MS,
-    EventGenerator,
-    RoomPlan,
-    Row,
-)
+from rooms.seeding.events import COLUMNS, EVENT_INTERVAL_MS, EventGenerator, RoomPlan, Row
 from rooms.seeding.media import store_files
 from rooms.seeding.participants import (
     SeededParticipants,

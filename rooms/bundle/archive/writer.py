@@ -19,15 +19,7 @@ from typing import Protocol, TypeVar
 
 from isal import isal_zlib
 
-from rooms.bundle.archive.records import (
-    CENTRAL,
-    END,
-    END_64,
-    FULL_16,
-    FULL_32,
-    LOCAL,
-    LOCATOR_64,
-)
+from rooms.bundle.archive.records import CENTRAL, END, END_64, FULL_16, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO
 
 Buffer = bytes | bytearray
