@@ -32,17 +32,16 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
         raise WorkspaceForbidden("You are not an owner or editor of any workspace.")
     with (
         reserve_transfer(str(caller.participant.pk)),
-        read_upload(request, max_bytes=max_bytes) as upload,
+        read_upload(request, max_bytes=max_bytes) as (workspace, file, flags),
     ):
-        flags = upload.flags
         once, append = flags.pop("once"), flags.pop("append")
         local = {name: flags.pop(name) for name in ("keep_local", "take_theirs")}
         arguments: dict[str, Any] = {
             "operator": caller.operator,
             "tenant": str(caller.tenant.pk),
-            "workspace": upload.workspace,
+            "workspace": workspace,
             "participant": str(caller.participant.pk),
-            "file": upload.file,
+            "file": file,
             "max_bytes": max_bytes,
             "now": timezone.now(),
             **flags,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
@@ -29,19 +29,13 @@ FLAGS = (
 _FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-class Upload(NamedTuple):
-    """The fields of a request to import a room. `flags` are by the names of `FLAGS`."""
-
-    workspace: str
-    file: BinaryIO
-    flags: dict[str, bool]
-
-
 @contextmanager
-def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
-    """Read the whole request and yield its fields; the file is deleted on exit.
+def read_upload(
+    request: HttpRequest, *, max_bytes: int
+) -> Iterator[tuple[str, BinaryIO, dict[str, bool]]]:
+    """Read the whole request; yield the workspace, the bundle and the flags by name.
 
-    Raises the errors of `_parse`.
+    The file is deleted on exit. Raises the errors of `_parse`.
     """
     with _parse(request, max_bytes) as (file, fields, files):
         given = {"append": request.GET.get("append", ""), **fields.dict()}
@@ -55,7 +49,7 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
                 flags[name] = _FLAG_VALUES[str(given.get(name, "")).lower()]
             except KeyError:
                 raise BadApiRequest(f"The field `{name}` must be true or false.") from None
-        yield Upload(workspace, file, flags)
+        yield workspace, file, flags
 
 
 @contextmanager

@@ -285,22 +285,10 @@ def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
         raise manifest_error(subject, str(error)) from None
     except msgspec.ValidationError as error:
         raise manifest_error(subject, f"does not match the format: {error}") from None
-    _check_dates(value, subject)
+    for name in ("created_at", "since", "until"):
+        if timestamp := getattr(value, name, None):
+            _require_timestamp(timestamp, subject)
     return value
-
-
-def _check_dates(value: Any, subject: str) -> None:
-    match value:
-        case RoomInfo(created_at=timestamp):
-            timestamps = [timestamp]
-        case ChainPosition(since=timestamp):
-            timestamps = [timestamp]
-        case TimeWindow(since=since, until=until):
-            timestamps = [timestamp for timestamp in (since, until) if timestamp]
-        case _:
-            return
-    for timestamp in timestamps:
-        _require_timestamp(timestamp, subject)
 
 
 def _require_timestamp(text: str, subject: str) -> None:
