@@ -189,6 +189,9 @@ class BundleError(RefusedError):
     advice = "Export the room again, and transfer the file unchanged."
     fix = f"{NOTHING_IMPORTED} {advice}"
 
+    def __init_subclass__(cls) -> None:
+        cls.fix = f"{NOTHING_IMPORTED} {cls.advice}"
+
 
 class BundleNotZip(BundleError):
     """The file is not a ZIP file, or an incomplete one."""
@@ -197,7 +200,6 @@ class BundleNotZip(BundleError):
     advice = (
         "Is this the right file? If so, export the room again, and transfer the file unchanged."
     )
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleTooLarge(BundleError):
@@ -206,7 +208,6 @@ class BundleTooLarge(BundleError):
     code = "SW_BUNDLE_TOO_LARGE"
     http_status = 413
     advice = "If you expect a bundle of this size, raise SCAIWAVE_IMPORT_LIMIT_MB."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class DecompressionBomb(BundleError):
@@ -250,7 +251,6 @@ class BundleVersion(BundleError):
 
     code = "SW_BUNDLE_VERSION"
     advice = "Upgrade this server, or export the room with a release that writes version 1."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleOutOfOrder(BundleError):
@@ -264,7 +264,6 @@ class DanglingReference(BundleError):
 
     code = "SW_BUNDLE_DANGLING_REFERENCE"
     advice = "Pass --cut-references to import it without such references."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class SourceUnreadable(DomainError):
@@ -301,7 +300,6 @@ class BundleChainGap(BundleError):
 
     code = "SW_BUNDLE_CHAIN_GAP"
     advice = "Pass the missing links too, or start a new chain with a whole bundle."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleChainOther(BundleError):
@@ -309,7 +307,6 @@ class BundleChainOther(BundleError):
 
     code = "SW_BUNDLE_CHAIN_OTHER"
     advice = "Pass a whole bundle and the increments that were exported since, of one room."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class BundleChainPartial(BundleError):
@@ -317,7 +314,6 @@ class BundleChainPartial(BundleError):
 
     code = "SW_BUNDLE_CHAIN_PARTIAL"
     advice = "Export the room without --since and --until, and begin the chain with that bundle."
-    fix = f"{NOTHING_IMPORTED} {advice}"
 
 
 class ImportLocalChanges(ConflictError):

@@ -21,12 +21,12 @@ from hashlib import blake2b as _digest
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle.format import MANIFEST
+from rooms.bundle.format import MANIFEST, format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
@@ -50,6 +50,7 @@ from rooms.errors import (
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.core.files import translate_disk_full
+from scaiwave.core.sql import batched
 
 ID_END, RECORD_BYTES = 24, 40
 """A record: position (8 bytes), ID (16) and digest (16)."""
@@ -63,7 +64,6 @@ MAX_DESCRIPTIONS = 500_000
 
 _ADDED, _CHANGED, _DELETED = range(3)
 _PREFIXES = (b'{"change": "added", ', b'{"change": "changed", ')
-_MAX_BATCH = 500
 _MAX_LISTED = 20
 
 _TABLE = """
@@ -78,9 +78,6 @@ _HISTORY = """
         FROM touches WINDOW history AS (PARTITION BY id ORDER BY link)
     ) WHERE link > 0 ORDER BY link
 """
-
-
-T = TypeVar("T")
 
 
 class EventHead(Struct):
@@ -123,11 +120,6 @@ def describe(texts: Sequence[bytes]) -> StateBatch:
 
 def sum_digests(records: bytes) -> int:
     return sum(int.from_bytes(digest) for _, _, digest in iter_records(records))
-
-
-def format_id(raw: bytes) -> str:
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class _Cursor:
@@ -206,11 +198,12 @@ class ChainState:
     totals: ChainTotals
 
     @classmethod
-    def from_base(cls, bundle: ValidatedBundle) -> ChainState:
-        """Return the state of a base, whose totals are filled in while its events are read."""
-        header, key = bundle.header, bundle.manifest_sha256
+    def from_base(
+        cls, key: str, header: ManifestHeader, events: int, digest: str = ""
+    ) -> ChainState:
+        """Return the state of a base; `key` is the SHA-256 of its manifest."""
         media = {(entry.media_id, entry.name): entry for entry in header.media}
-        totals = ChainTotals(bundle.counts.events, len(media), "")
+        totals = ChainTotals(events, len(media), digest)
         return cls(
             key, key, 0, header.exported_at, header.server_name, header.room, dict(header.senders),
             media, totals,
@@ -257,7 +250,8 @@ class Chain:
 
     def __init__(self, links: Sequence[ChainLink]) -> None:
         self.links = links
-        self.state = ChainState.from_base(links[0].bundle)
+        base = links[0].bundle
+        self.state = ChainState.from_base(base.manifest_sha256, base.header, base.counts.events)
         self.totals: list[ChainTotals] = []
         self._events_by_sender: Counter[str] = Counter()
         self._index = open_index(_TABLE)
@@ -283,7 +277,7 @@ class Chain:
             row = history.fetchone()
             for number, link in enumerate(self.links[1:], 1):
                 while row and row[0] == number:
-                    change_in_count, change_in_digest = self._follow(link.name, *row[1:])
+                    change_in_count, change_in_digest = self._follow(link.name, row)
                     events, digest = events + change_in_count, digest + change_in_digest
                     row = history.fetchone()
                 self.state.apply(link.name, link.bundle)
@@ -345,18 +339,12 @@ class Chain:
                 )
         return count, digest
 
-    def _follow(  # noqa: PLR0917
-        self,
-        name: str,
-        key: bytes,
-        kind: int,
-        digest: bytes | None,
-        sender: str | None,
-        kind_before: int | None,
-        digest_before: bytes | None,
-        sender_before: str | None,
-    ) -> tuple[int, int]:
-        """Return by how much a link changes the number of events, and the sum of the digests."""
+    def _follow(self, name: str, row: Sequence[Any]) -> tuple[int, int]:
+        """Return by how much a link changes the number of events, and the sum of the digests.
+
+        `row` is one of `_HISTORY`.
+        """
+        _, key, kind, digest, sender, kind_before, digest_before, sender_before = row
         existed = kind_before is not None and kind_before != _DELETED
         if existed == (kind == _ADDED):
             verb = ("adds", "changes", "deletes")[kind]
@@ -391,7 +379,7 @@ class Chain:
         if len(self.links) - 1 <= after:
             return set()
         found: set[bytes] = set()
-        for part in _split(key for _, key, _ in iter_records(records)):
+        for part in batched(key for _, key, _ in iter_records(records)):
             marks = ",".join("?" * len(part))
             rows = self._index.execute(
                 f"SELECT DISTINCT id FROM touches WHERE id IN ({marks}) AND link > ?",
@@ -418,7 +406,7 @@ class Chain:
                 last = _require_order(whole.records, last, is_sorted=not between)
                 yield whole
             remaining = chain((pending,), changes) if pending else changes
-            for items in _split(remaining):
+            for items in batched(remaining):
                 whole = _merge_items(StateBatch(b""), items)
                 last = _require_order(whole.records, last, is_sorted=False)
                 yield whole
@@ -427,7 +415,7 @@ class Chain:
         """Yield the events of a link that no later link changes or deletes."""
         link, file = self.links[number], self._records[number]
         count = file.seek(0, os.SEEK_END) // RECORD_BYTES
-        blank = ([b""] * len(part) for part in _split(range(count)))
+        blank = ([b""] * len(part) for part in batched(range(count)))
         file.seek(0)
         for texts in link.bundle.iter_texts() if with_texts else blank:
             records, kept = file.read(len(texts) * RECORD_BYTES), cast(Sequence[bytes], texts)
@@ -484,12 +472,6 @@ def split_change(text: bytes, name: str) -> tuple[int, bytes]:
 
 def join_change(text: bytes, *, is_changed: bool) -> bytes:
     return _PREFIXES[is_changed] + text[1:]
-
-
-def _split(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
-    remaining = iter(items)
-    while part := tuple(islice(remaining, _MAX_BATCH)):
-        yield part
 
 
 def format_digest(digest: int) -> str:

@@ -94,6 +94,15 @@ def normalize_id(value: object) -> str | None:
         return None
 
 
+def format_id(raw: bytes | bytearray) -> str:
+    """Return 16 bytes as a UUID in the form of the format."""
+    return add_hyphens(raw.hex())
+
+
+def add_hyphens(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def media_entry_name(sha256: str, file_name: str) -> str:
     return f"{MEDIA_DIRECTORY}/{sha256}/{sanitize_file_name(file_name)}"
 

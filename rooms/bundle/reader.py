@@ -28,11 +28,7 @@ from rooms.bundle.manifest.events import (
     iter_batches,
 )
 from rooms.bundle.manifest.reader import EventCounts, FindOutside
-from rooms.bundle.manifest.references import (
-    STRIP,
-    ReferenceIndex,
-    strip_references,
-)
+from rooms.bundle.manifest.references import STRIP, ReferenceIndex, strip_references
 from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.signature import SignatureDocument
 from rooms.bundle.strict_json import StrictJSONError

@@ -20,13 +20,7 @@ from msgspec import Struct
 from rooms.bundle import strict_json
 from rooms.bundle.format import FORMAT, MAX_MEDIA, MIB, SIGNATURE, SIGNATURE_ALGORITHM, VERSION
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.schema import (
-    BundleCounts,
-    Name,
-    SignedEntry,
-    Timestamp,
-    is_timestamp,
-)
+from rooms.bundle.manifest.schema import BundleCounts, Name, SignedEntry, Timestamp, is_timestamp
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import NOTHING_IMPORTED, BundleDamaged, BundleVersion, ImportRefused
 from scaiwave.core.msgspec_decoders import register_structs
@@ -64,13 +58,8 @@ class SignatureDocumentBuilder:
 
     def encode(self, counts: BundleCounts, signer: Signer | None) -> Iterator[bytes]:
         """Yield the document in pieces; its last key is the signature of all before it."""
-        document = self._encode_unsigned(counts, signer.key_id if signer else None)
-        signature = base64.b64encode(signer.sign(document)).decode() if signer else None
-        yield document[:-1]
-        yield b',"signature":' + _canonicalize(signature) + b"}\n"
-
-    def _encode_unsigned(self, counts: BundleCounts, key_id: str | None) -> bytes:
-        document: dict[str, Any] = {
+        key_id = signer.key_id if signer else None
+        fields: dict[str, Any] = {
             "algorithm": SIGNATURE_ALGORITHM if key_id else None,
             "counts": msgspec.to_builtins(counts),
             "entries": [],
@@ -80,8 +69,11 @@ class SignatureDocumentBuilder:
             "signed_at": self._signed_at,
             "version": VERSION,
         }
-        before, after = _canonicalize(document).split(b'"entries":[', 1)
-        return b"".join((before, b'"entries":[', self._entries, after))
+        before, after = _canonicalize(fields).split(b'"entries":[', 1)
+        document = b"".join((before, b'"entries":[', self._entries, after))
+        signature = base64.b64encode(signer.sign(document)).decode() if signer else None
+        yield document[:-1]
+        yield b',"signature":' + _canonicalize(signature) + b"}\n"
 
 
 class SignatureFields(Struct):
@@ -141,7 +133,11 @@ def read_signature(
         raise _build_error(f"does not match the format: {error}") from None
     if "entries" not in canonical:
         raise _build_error("has no `entries`")
-    return SignatureDocument(**msgspec.structs.asdict(fields), pieces=_join_canonical(canonical))
+    # The object in pieces, its keys in the order of their UTF-16 code units.
+    pieces: list[bytes | bytearray] = []
+    for name in sorted(canonical.keys() - {"signature"}, key=lambda key: key.encode("utf-16-be")):
+        pieces += [b"," if pieces else b"{", _canonicalize(name), b":", canonical[name]]
+    return SignatureDocument(**msgspec.structs.asdict(fields), pieces=[*pieces, b"}"])
 
 
 def _decode_fields(values: dict[str, Any]) -> SignatureFields:
@@ -186,15 +182,6 @@ def _canonicalize(value: Any) -> bytes:
         raise StrictJSONError("has a value that RFC 8785 can't represent") from None
 
 
-def _join_canonical(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearray]:
-    """Return the object in pieces, its keys in the order of their UTF-16 code units."""
-    pieces: list[bytes | bytearray] = []
-    names = canonical.keys() - {"signature"}
-    for name in sorted(names, key=lambda name: name.encode("utf-16-be")):
-        pieces += [b"," if pieces else b"{", _canonicalize(name), b":", canonical[name]]
-    return [*pieces, b"}"]
-
-
 class VerificationStatus(Enum):
     """The result of comparing a signature with the known keys."""
 
@@ -226,15 +213,27 @@ def verify_signature(
 
 
 def require_valid(
-    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+    document: SignatureDocument | None,
+    keys: Mapping[str, VerifyingKey],
+    *,
+    required: bool = False,
 ) -> VerificationStatus:
-    """Return the status. Raises `ImportRefused` if the signature is wrong."""
+    """Return the status.
+
+    Raises `ImportRefused` if the signature is wrong, or if one is `required` and no known key has
+    made it.
+    """
     result = verify_signature(document, keys)
     if result.status is VerificationStatus.WRONG:
         raise ImportRefused(
             f"The bundle's signature is not valid. {result.reason}",
             fix=f"{NOTHING_IMPORTED} Get the bundle again, signed with a valid key.",
             entry=SIGNATURE,
+        )
+    if required and result.status is not VerificationStatus.VALID:
+        raise ImportRefused(
+            "The bundle has no signature from a known key, which --require-signature demands.",
+            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
         )
     return result.status
 

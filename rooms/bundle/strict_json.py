@@ -88,18 +88,14 @@ def _check_texts(value: Any) -> None:
     while pending:
         match pending.pop():
             case str(text):
-                _check_text(text)
+                if "\0" in text:
+                    raise StrictJSONError("has U+0000 in a text")
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise StrictJSONError("has half of a surrogate pair in a text") from None
             case dict(members):
                 pending += members.keys()
                 pending += members.values()
             case list(items):
                 pending += items
-
-
-def _check_text(text: str) -> None:
-    if "\0" in text:
-        raise StrictJSONError("has U+0000 in a text")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise StrictJSONError("has half of a surrogate pair in a text") from None

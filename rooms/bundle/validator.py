@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 
-from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.reader import Archive, hash_chunks
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry_name, media_hash
 from rooms.bundle.manifest.reader import EventCounts, FindOutside, ManifestReader
 from rooms.bundle.manifest.references import ReferenceIndex
@@ -17,13 +18,7 @@ from rooms.bundle.manifest.schema import (
     manifest_error,
 )
 from rooms.bundle.signature import SignatureDocument, read_signature
-from rooms.errors import (
-    BundleDamaged,
-    BundleDuplicate,
-    BundleError,
-    ContentTooLarge,
-    ImportRefused,
-)
+from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, ContentTooLarge, ImportRefused
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.errors import ScaiWaveError
 
@@ -31,54 +26,23 @@ Report = Callable[[ScaiWaveError], None]
 """Called with each problem; raises it, or stores it so that validation goes on."""
 
 
-class _HashingIterator:
-    """Yields chunks and hashes them; `is_complete` after the last one."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._digest = sha256()
-        self._failed = False
-        self.is_complete = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            chunk = next(self._chunks)
-        except StopIteration:
-            self.is_complete = not self._failed
-            raise
-        except BundleError:
-            self._failed = True
-            raise
-        self._digest.update(chunk)
-        return chunk
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-
+@dataclass
 class BundleValidator:
-    """Validates an archive once; every problem goes to `report`."""
+    """Validates an archive once; every problem goes to `report`.
 
-    def __init__(
-        self,
-        archive: Archive,
-        report: Report,
-        progress: ProgressCallback | None = None,
-        find_targets: FindOutside | None = None,
-    ) -> None:
-        """`find_targets` is for increments, as for `ManifestReader`."""
+    `find_targets` is for increments, as for `ManifestReader`.
+    """
+
+    archive: Archive
+    report: Report
+    progress: ProgressCallback | None = None
+    find_targets: FindOutside | None = None
+
+    def __post_init__(self) -> None:
         self.signature: SignatureDocument | None = None
         self.manifest_sha256 = ""
-        self._archive = archive
-        self._report = report
-        self._progress = progress
-        self._find_targets = find_targets
         self._done = 0
-        self._total = sum(entry.size for entry in archive.entries.values())
+        self._total = sum(entry.size for entry in self.archive.entries.values())
         # Hashes by entry, where the entry name does not have the right one; None for entries that
         # can't be read.
         self._hashes: dict[str, str | None] = {}
@@ -88,54 +52,58 @@ class BundleValidator:
     ) -> tuple[ManifestHeader, EventCounts] | None:
         """Return the content of the manifest; None if the manifest is invalid."""
         manifest = self._validate_manifest(references, cut_references=cut_references)
-        for name in self._archive.entries:
+        for name in self.archive.entries:
             if media_hash(name):
                 self._validate_attachment(name)
         if manifest:
             self._compare_media(manifest[0])
-        if SIGNATURE in self._archive.entries:
+        if SIGNATURE in self.archive.entries:
             self._validate_signature_document()
         if manifest and self.signature:
             self._compare_counts(self.signature.counts, *manifest)
         return manifest
 
     def _iter_entry(self, name: str) -> Iterator[bytes]:
-        for chunk in self._archive.iter_entry(name):
+        for chunk in self.archive.iter_entry(name):
             self._done += len(chunk)
-            if self._progress:
-                self._progress(self._done, self._total)
+            if self.progress:
+                self.progress(self._done, self._total)
             yield chunk
 
     def _validate_manifest(
         self, references: ReferenceIndex, *, cut_references: bool
     ) -> tuple[ManifestHeader, EventCounts] | None:
-        chunks = _HashingIterator(self._iter_entry(MANIFEST))
-        manifest = None
+        manifest, digest = None, sha256()
+
+        def iter_hashed() -> Iterator[bytes]:
+            for chunk in self._iter_entry(MANIFEST):
+                digest.update(chunk)
+                yield chunk
+            self.manifest_sha256 = digest.hexdigest()
+
+        chunks = iter_hashed()
         try:
-            reader = ManifestReader(references, self._find_targets)
+            reader = ManifestReader(references, self.find_targets)
             manifest = reader.read(chunks, cut_references=cut_references)
         except (BundleError, ImportRefused, ContentTooLarge) as error:
-            self._report(error)
+            self.report(error)
         try:
             for _ in chunks:  # what the reader has left
                 pass
         except BundleError as error:
-            self._report(error)
-        self._hashes[MANIFEST] = chunks.sha256 if chunks.is_complete else None
-        self.manifest_sha256 = self._hashes[MANIFEST] or ""
+            self.report(error)
+        self._hashes[MANIFEST] = self.manifest_sha256 or None
         return manifest
 
     def _validate_attachment(self, name: str) -> None:
-        digest = sha256()
         try:
-            for chunk in self._iter_entry(name):
-                digest.update(chunk)
+            digest, _ = hash_chunks(self._iter_entry(name))
         except BundleError as error:
             self._hashes[name] = None
-            self._report(error)
+            self.report(error)
             return
-        if digest.hexdigest() != media_hash(name):
-            self._hashes[name] = digest.hexdigest()
+        if digest != media_hash(name):
+            self._hashes[name] = digest
             self._report_damage(name, f"Entry {name} does not have the hash in its name.")
 
     def _compare_media(self, header: ManifestHeader) -> None:
@@ -145,15 +113,15 @@ class BundleValidator:
         for row in header.media:
             rows.setdefault(row.sha256, []).append(row)
             if hashes.setdefault(row.media_id, row.sha256) != row.sha256:
-                self._report(manifest_error("`media`", f"has two hashes for {row.media_id}"))
+                self.report(manifest_error("`media`", f"has two hashes for {row.media_id}"))
         for same_hash in rows.values():
             self._compare_rows(same_hash)
         present = set()
-        for name, entry in self._archive.entries.items():
+        for name, entry in self.archive.entries.items():
             if (hash_ := media_hash(name)) is None:
                 continue
             if hash_ in present:
-                self._report(
+                self.report(
                     BundleDuplicate(
                         f"The archive has two entries with the bytes of {name}.", entry=name
                     )
@@ -172,10 +140,10 @@ class BundleValidator:
         first = rows[0]
         for row in rows[1:]:
             if (row.size, row.missing) != (first.size, first.missing):
-                self._report(manifest_error("`media`", f"has two rows that disagree: {row.sha256}"))
+                self.report(manifest_error("`media`", f"has two rows that disagree: {row.sha256}"))
         names = {row.name for row in rows}
         if len(names) != len(rows):
-            self._report(
+            self.report(
                 manifest_error("`media`", f"has two rows of {first.sha256} with the same name")
             )
 
@@ -191,7 +159,7 @@ class BundleValidator:
         self._report_damage(name, f"Entry {name} {problem}.")
 
     def _validate_signature_document(self) -> None:
-        remaining = set(self._archive.entries) - {SIGNATURE}
+        remaining = set(self.archive.entries) - {SIGNATURE}
 
         def compare(row: SignedEntry) -> None:
             if row.name not in remaining:
@@ -202,7 +170,7 @@ class BundleValidator:
             actual = self._hashes.get(row.name, media_hash(row.name))
             if actual is None:
                 return  # It was reported before that it can't be read.
-            if (actual, self._archive.entries[row.name].size) != (row.sha256, row.size):
+            if (actual, self.archive.entries[row.name].size) != (row.sha256, row.size):
                 problem = f"Entry {row.name} does not have the hash and size in {SIGNATURE}."
                 self._report_damage(row.name, problem)
 
@@ -212,7 +180,7 @@ class BundleValidator:
             for _ in chunks:
                 pass
         except BundleError as error:
-            self._report(error)
+            self.report(error)
             return
         for name in sorted(remaining):
             self._report_damage(name, f"{SIGNATURE} does not list {name}.")
@@ -230,4 +198,4 @@ class BundleValidator:
                 )
 
     def _report_damage(self, entry: str, message: str) -> None:
-        self._report(BundleDamaged(message, entry=entry))
+        self.report(BundleDamaged(message, entry=entry))

@@ -17,7 +17,6 @@ from django.utils.module_loading import import_string
 from rooms.conversion.accounts import WRITTEN, Accounts, RowKind
 from rooms.conversion.event_encoder import EventEncoder, OpenRoom, get_room_number
 from rooms.conversion.json_rows import clean_text
-from rooms.conversion.model import Portion
 from rooms.conversion.people import read_people_map
 from rooms.conversion.reader import Reader
 from rooms.conversion.room_writer import RoomWriter, WrittenRoom
@@ -72,16 +71,10 @@ class ConversionResult:
     dry_run: bool
 
     def document(self) -> dict[str, Any]:
-        return {
-            "system": self.system,
-            "workspace": self.workspace,
-            "rooms": [room.row() for room in self.rooms],
-            "people": self.people,
-            "totals": self.totals,
-            "reported": self.reported,
-            "notes": self.notes,
-            "changed": bool(self.rooms),
-        }
+        rooms = [vars(room) for room in self.rooms]
+        document = {**vars(self), "rooms": rooms, "changed": bool(rooms)}
+        del document["dry_run"]
+        return document
 
     @property
     def sentence(self) -> str:
@@ -131,9 +124,9 @@ def convert_rooms(
         if reader.rooms:
             _check_names(reader, options.only)
         encoder = EventEncoder(reader, files, accounts, known_people)
-        writer = RoomWriter(reader, files, accounts, encoder, None if dry_run else directory)
-        conversion = _Conversion(reader, files, encoder, writer, options.public)
-        rooms = sorted(conversion.run(), key=lambda room: room.file)
+        writer = RoomWriter(encoder, None if dry_run else directory)
+        converted = _convert_portions(writer, public=options.public)
+        rooms = sorted(converted, key=lambda room: room.file)
         _check_names(reader, options.only)
         _count_rooms(reader, rooms, accounts, options.only)
         files.report_unread()
@@ -144,35 +137,24 @@ def convert_rooms(
     return result
 
 
-@dataclass
-class _Conversion:
-    reader: Reader
-    files: SourceFiles
-    encoder: EventEncoder
-    writer: RoomWriter
-    public: bool
-    room_count: int = 0
-
-    def run(self) -> Iterator[WrittenRoom]:
-        self.files.take_digest()  # of the lists of people and rooms, which all bundles share
-        for portion in self.reader.iter_portions():
-            yield from self._convert(portion)
-
-    def _convert(self, portion: Portion) -> Iterator[WrittenRoom]:
+def _convert_portions(writer: RoomWriter, *, public: bool) -> Iterator[WrittenRoom]:
+    encoder, files, room_count = writer.encoder, writer.encoder.files, 0
+    files.take_digest()  # of the lists of people and rooms, which all bundles share
+    for portion in encoder.reader.iter_portions():
         states: dict[str, OpenRoom] = {}
         with SortedSpool() as spool:
             for room, event in portion:
                 if (state := states.get(room.id)) is None:
-                    if room.room_type == "public" and not self.public:
+                    if room.room_type == "public" and not public:
                         room.room_type = "group"
-                    self.room_count += 1
-                    state = states[room.id] = self.encoder.start_room(room, self.room_count)
-                for record in self.encoder.iter_records(state, event):
+                    room_count += 1
+                    state = states[room.id] = encoder.start_room(room, room_count)
+                for record in encoder.iter_records(state, event):
                     spool.add(record)
-            digest = self.files.take_digest()
+            digest = files.take_digest()
             by_number = {state.number: state for state in states.values()}
             for number, records in groupby(spool.iter_sorted(), get_room_number):
-                yield self.writer.write(by_number[number], records, digest)
+                yield writer.write(by_number[number], records, digest)
 
 
 def _check_names(reader: Reader, only: frozenset[str]) -> None:

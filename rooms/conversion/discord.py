@@ -55,7 +55,8 @@ class DiscordReader(Reader):
         self._roles: dict[str, str] = {}
         self._text = DiscordText(self._get_name, self._get_channel, self._roles)
         self._parts: dict[str, list[str]] = {}
-        # People of the file that is read, and whether it gave their roles.
+        # The file that is read, its people, and whether it gave their roles.
+        self._source = ""
         self._seen: set[tuple[str, bool]] = set()
         # Files that no bundle contains, unless something else refers to them.
         self._left_out: dict[str, str] = {}
@@ -88,8 +89,9 @@ class DiscordReader(Reader):
             # It may be an attachment.
             self._left_out[name] = "file that is not an export of a channel"
             return
+        self._source = name
         for value, loss in ((guild, "picture of a server"), (channel, "picture of a channel")):
-            self._lose_picture(value.get("iconUrl"), name, loss)
+            self._lose_picture(value.get("iconUrl"), loss)
         guilds.add(clean_text(guild.get("id"), _MAX_ID_CHARS))
         channel_id = clean_text(channel.get("id"), _MAX_ID_CHARS) or name
         self._parts.setdefault(channel_id, []).append(name)
@@ -111,19 +113,20 @@ class DiscordReader(Reader):
 
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         for name in names:
+            self._source = name
             self._seen.clear()
             for place, row in self._select(room, self._iter_messages(name)):
-                yield room, self._build_event(place, row, room, name)
+                yield room, self._build_event(place, row, room)
 
     def _iter_messages(self, name: str) -> Iterator[tuple[Place, Any]]:
-        stream = self._rows.open_stream(name)
+        stream = self.open_stream(name)
         file = self._files.number(name)
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 if key != "messages":
                     stream.skip_value()
                     continue
-                is_complete = yield from self._rows.iter_items(stream, name, RowKind.MESSAGES)
+                is_complete = yield from self.iter_items(stream, name, RowKind.MESSAGES)
                 if not is_complete:
                     return
         except (StrictJSONError, FileDamaged):
@@ -131,27 +134,25 @@ class DiscordReader(Reader):
 
     # Messages.
 
-    def _build_event(
-        self, place: Place, row: dict[str, Any], room: SourceRoom, name: str
-    ) -> SourceEvent:
+    def _build_event(self, place: Place, row: dict[str, Any], room: SourceRoom) -> SourceEvent:
         message_id = clean_text(row.get("id"), _MAX_ID_CHARS)
         kind = clean_text(row.get("type"), 60)
         if (at := parse_snowflake(message_id)) is None:
             at = parse_time(row.get("timestamp"))
-        author = self._add_person(row.get("author"), name)
+        author = self._add_person(row.get("author"))
         event = SourceEvent(message_id or str(at), at, author, place)
         if row.get("mentions"):
-            people = self._rows.list_objects(place, row, "mentions", RowKind.OTHER)
-            event.mentions = [self._add_person(person, name) for person in people]
+            people = self.list_objects(place, row, "mentions", RowKind.OTHER)
+            event.mentions = [self._add_person(person) for person in people]
         if (edited := parse_time(row.get("timestampEdited"))) > 0:
             event.edited_at = edited
         if row.get("isPinned") is True:
             event.pinned_by = author
-        event.files = self._list_files(place, row, name)
+        event.files = self._list_files(place, row)
         if row.get("reactions"):
-            event.reactions = self._list_reactions(place, row, name)
+            event.reactions = self._list_reactions(place, row)
         self._set_reference(event, row, room, kind)
-        event.body = self._build_body(event, row, name)
+        event.body = self._build_body(event, row)
         self._set_kind(event, row, kind)
         self._note_emptiness(event)
         return event
@@ -194,42 +195,42 @@ class DiscordReader(Reader):
             event.body = event.body or f"Message of the type {escape(kind)}"
             self._accounts.note(event.place, f"message of the type {kind}, carried as text")
 
-    def _build_body(self, event: SourceEvent, row: dict[str, Any], name: str) -> str:
+    def _build_body(self, event: SourceEvent, row: dict[str, Any]) -> str:
         place = event.place
         parts = [self._convert(clean_text(row.get("content")), event)]
-        self._lose_emoji(row.get("inlineEmojis"), name)
+        self._lose_emoji(row.get("inlineEmojis"))
         interaction = row.get("interaction")
         if isinstance(interaction, dict):
-            person = self._add_person(interaction.get("user"), name)
+            person = self._add_person(interaction.get("user"))
             command = escape(clean_text(interaction.get("name"), 100))
             parts.insert(0, f"*{escape(self._get_name(person))} used /{command}*")
         if row.get("embeds"):
-            parts += self._describe_embeds(event, row, name)
+            parts += self._describe_embeds(event, row)
         forwarded = row.get("forwardedMessage")
         if isinstance(forwarded, dict):
             inner = [self._convert(clean_text(forwarded.get("content")), event)]
-            inner += self._describe_embeds(event, forwarded, name)
-            event.files += self._list_files(place, forwarded, name)
+            inner += self._describe_embeds(event, forwarded)
+            event.files += self._list_files(place, forwarded)
             parts.append("Forwarded:\n" + quote(join_lines(*inner)))
         if row.get("components"):
-            parts += self._describe_components(place, row, name, 0)
+            parts += self._describe_components(place, row, 0)
         if isinstance(poll := row.get("poll"), dict):
             parts.append(self._describe_poll(place, poll))
         return join_lines(*parts)
 
-    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any], name: str) -> list[str]:
+    def _describe_embeds(self, event: SourceEvent, row: dict[str, Any]) -> list[str]:
         place, texts = event.place, []
-        for embed in self._rows.list_objects(place, row, "embeds", RowKind.OTHER):
+        for embed in self.list_objects(place, row, "embeds", RowKind.OTHER):
             author, footer = embed.get("author"), embed.get("footer")
             image = embed.get("image")
             picture = ""
-            if isinstance(image, dict) and self._find_file(image.get("url"), name) is None:
+            if isinstance(image, dict) and self._find_file(image.get("url")) is None:
                 address = strip_query(image.get("canonicalUrl") or image.get("url"))
                 picture = link(address, "[image]") if address else ""
             for value in only_objects([author, footer]):
-                self._lose_picture(value.get("iconUrl"), name, "icon of an embed")
-            self._lose_emoji(embed.get("inlineEmojis"), name)
-            fields = self._rows.list_objects(place, embed, "fields", RowKind.OTHER)
+                self._lose_picture(value.get("iconUrl"), "icon of an embed")
+            self._lose_emoji(embed.get("inlineEmojis"))
+            fields = self.list_objects(place, embed, "fields", RowKind.OTHER)
             url = clean_text(embed.get("url"), 2000)
             title = self._convert(clean_text(embed.get("title")), event)
             if not title and url and url in clean_text(row.get("content")):
@@ -254,22 +255,20 @@ class DiscordReader(Reader):
             )
         return texts
 
-    def _describe_components(
-        self, place: Place, row: dict[str, Any], name: str, depth: int
-    ) -> list[str]:
+    def _describe_components(self, place: Place, row: dict[str, Any], depth: int) -> list[str]:
         labels = []
-        for component in self._rows.list_objects(place, row, "components", RowKind.OTHER):
+        for component in self.list_objects(place, row, "components", RowKind.OTHER):
             if label := clean_text(component.get("label"), 200):
                 labels.append(link(clean_text(component.get("url"), 2000), f"[{escape(label)}]"))
-            self._lose_emoji([component.get("emoji")], name)
+            self._lose_emoji([component.get("emoji")])
             if depth < 10:
-                labels += self._describe_components(place, component, name, depth + 1)
+                labels += self._describe_components(place, component, depth + 1)
         return [" ".join(labels)] if labels else []
 
     def _describe_poll(self, place: Place, poll: dict[str, Any]) -> str:
         question = poll.get("question")
         lines = [f"**{escape(_get(question, 'text') or clean_text(question))}**"]
-        for answer in self._rows.list_objects(place, poll, "answers", RowKind.OTHER):
+        for answer in self.list_objects(place, poll, "answers", RowKind.OTHER):
             text = clean_text(answer.get("text")) or _get(answer.get("answer"), "text")
             votes = answer.get("count", answer.get("voteCount", answer.get("votes")))
             count = f": {votes:,}" if isinstance(votes, int) else ""
@@ -280,7 +279,7 @@ class DiscordReader(Reader):
     def _convert(self, text: str, event: SourceEvent) -> str:
         return self._text.convert(text, event.mentions)
 
-    def _add_person(self, value: object, source: str) -> str:
+    def _add_person(self, value: object) -> str:
         user = value if isinstance(value, dict) else {}
         person = clean_text(user.get("id"), _MAX_ID_CHARS)
         if (key := (person, "roles" in user)) in self._seen:
@@ -290,47 +289,47 @@ class DiscordReader(Reader):
             self._roles[_get(role, "id")] = escape(_get(role, "name")[:100])
         address = user.get("avatarUrl")
         # Each file may have pictures of its own, with other copies.
-        self._lose_picture(address, source, "picture of a person that no room shows")
+        self._lose_picture(address, "picture of a person that no room shows")
         if person not in self.people:
             name = clean_text(user.get("nickname"), 200) or clean_text(user.get("name"), 200)
             self.people[person] = SourcePerson(
                 person, name or person or "Unknown", "", strip_query(address),
-                user.get("isBot") is True, self._find_file(address, source),
+                user.get("isBot") is True, self._find_file(address),
             )  # fmt: skip
         return person
 
-    def _list_reactions(self, place: Place, row: dict[str, Any], name: str) -> list[model.Reaction]:
+    def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", RowKind.REACTIONS):
+        for reaction in self.list_objects(place, row, "reactions", RowKind.REACTIONS):
             emoji = reaction.get("emoji")
             label = _get(emoji, "name")[:100]
-            self._lose_emoji([emoji], name)
+            self._lose_emoji([emoji])
             is_custom = _get(emoji, "id") not in ("", "0") or label.isascii()
-            users = self._rows.list_objects(place, reaction, "users", RowKind.REACTIONS)
+            users = self.list_objects(place, reaction, "users", RowKind.REACTIONS)
             shown = self._show_emoji(place, label, None if is_custom else label, len(users))
-            people = [self._add_person(user, name) for user in users]
+            people = [self._add_person(user) for user in users]
             reactions += self._build_reactions(place, shown, people, reaction.get("count"))
         return reactions
 
-    def _list_files(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
+    def _list_files(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
         files = []
-        for file in self._rows.list_objects(place, row, "attachments", RowKind.ATTACHMENTS):
+        for file in self.list_objects(place, row, "attachments", RowKind.ATTACHMENTS):
             file_name = clean_text(file.get("fileName"))
-            files.append(self._build_file(file, file_name, file.get("url"), name))
+            files.append(self._build_file(file, file_name, file.get("url")))
             files[-1].size = get_number(file, "fileSizeBytes")
-        for sticker in self._rows.list_objects(place, row, "stickers", RowKind.ATTACHMENTS):
+        for sticker in self.list_objects(place, row, "stickers", RowKind.ATTACHMENTS):
             label = f"Sticker {clean_text(sticker.get('name'), 100)}"
-            files.append(self._build_file(sticker, label, sticker.get("sourceUrl"), name))
-        return files + self._list_pictures(place, row, name)
+            files.append(self._build_file(sticker, label, sticker.get("sourceUrl")))
+        return files + self._list_pictures(place, row)
 
-    def _list_pictures(self, place: Place, row: dict[str, Any], name: str) -> list[SourceFile]:
+    def _list_pictures(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
         """Return the pictures of embeds that the export contains; note the others."""
         found: dict[str, SourceFile] = {}
         lost: set[str] = set()
         for embed in only_objects(row.get("embeds")):
             pictures = [embed.get(key) for key in ("image", "thumbnail", "video")]
             for picture in only_objects([*pictures, *only_objects(embed.get("images"))]):
-                file = self._build_file({}, "", picture.get("url"), name)
+                file = self._build_file({}, "", picture.get("url"))
                 if file.path is not None:
                     file.name = file.path.rpartition("/")[2]
                     found.setdefault(file.path, file)
@@ -341,29 +340,29 @@ class DiscordReader(Reader):
             self._accounts.note(place, loss, len(lost))
         return list(found.values())
 
-    def _find_file(self, url: object, source: str) -> str | None:
+    def _find_file(self, url: object) -> str | None:
         """Return the file of an address: with `--media` it is relative to the JSON file."""
         address = clean_text(url, 2000)
         if not address or "://" in address:
             return None
         relative = address.replace("\\", "/").removeprefix("./")
-        directory = source.rpartition("/")[0]
+        directory = self._source.rpartition("/")[0]
         paths = [f"{directory}/{each}".lstrip("/") for each in (relative, unquote(relative))]
         return self._files.find(*paths, relative, unquote(relative))
 
-    def _lose_emoji(self, emojis: object, source: str) -> None:
+    def _lose_emoji(self, emojis: object) -> None:
         for emoji in only_objects(emojis):
-            self._lose_picture(emoji.get("imageUrl"), source, "picture of an emoji")
+            self._lose_picture(emoji.get("imageUrl"), "picture of an emoji")
 
-    def _lose_picture(self, url: object, source: str, loss: str) -> None:
+    def _lose_picture(self, url: object, loss: str) -> None:
         """Remember a picture that no bundle contains, to report it if nothing else refers to it."""
-        if path := self._find_file(url, source):
+        if path := self._find_file(url):
             self._left_out.setdefault(path, loss)
 
-    def _build_file(self, file: dict[str, Any], name: str, url: object, source: str) -> SourceFile:
+    def _build_file(self, file: dict[str, Any], name: str, url: object) -> SourceFile:
         file_id = clean_text(file.get("id"), _MAX_ID_CHARS)
         address = clean_text(url, 2000)
-        path = self._find_file(address, source)
+        path = self._find_file(address)
         if path is None and file_id:
             path = self._files.find_by_id(file_id)
         return SourceFile(file_id, name or "file", path, url=address)

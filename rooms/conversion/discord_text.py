@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rooms.conversion.markdown import code_block, quote, split_spans
@@ -25,21 +26,16 @@ _SMALL = re.compile(r"^-# ", re.MULTILINE)
 _SPECIAL = re.compile(r"[<_>`]|^-#", re.MULTILINE)
 
 
+@dataclass(frozen=True)
 class DiscordText:
     """Converts texts. The functions return the name of a person or channel by its ID, or "".
 
     `roles` are names in Markdown by ID, and may grow.
     """
 
-    def __init__(
-        self,
-        get_person: Callable[[str], str],
-        get_channel: Callable[[str], str],
-        roles: Mapping[str, str],
-    ) -> None:
-        self._get_person = get_person
-        self._get_channel = get_channel
-        self._roles = roles
+    get_person: Callable[[str], str]
+    get_channel: Callable[[str], str]
+    roles: Mapping[str, str]
 
     def convert(self, text: str, mentions: list[str]) -> str:
         """Convert a text. The IDs of people in it are appended to `mentions`."""
@@ -68,11 +64,11 @@ class DiscordText:
         match match.lastgroup:
             case "user":
                 mentions.append(value)
-                return f"@{self._get_person(value) or value}"
+                return f"@{self.get_person(value) or value}"
             case "role":
-                return f"@{self._roles.get(value, value)}"
+                return f"@{self.roles.get(value, value)}"
             case "channel":
-                return f"#{self._get_channel(value) or value}"
+                return f"#{self.get_channel(value) or value}"
             case "emoji":
                 return f":{value}:"
             case "time":

@@ -18,19 +18,14 @@ from typing import Any, NamedTuple
 import msgspec
 from isal.isal_zlib import crc32
 
-from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS
+from rooms.bundle.archive.reader import hash_chunks
+from rooms.bundle.format import AVATAR_MEDIA, MAX_MEDIA, MAX_SENDERS, format_id
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.conversion import model
-from rooms.conversion.accounts import READ, WRITTEN, Accounts, Place, RowKind
+from rooms.conversion.accounts import KINDS, READ, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.markdown import code_block, escape, link, strip_query
-from rooms.conversion.model import (
-    MAX_TIME,
-    SourceEvent,
-    SourceFile,
-    SourcePerson,
-    SourceRoom,
-)
+from rooms.conversion.model import MAX_TIME, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.people import KnownPerson
 from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged, SourceFiles
@@ -107,27 +102,18 @@ def make_uuid(*parts: str) -> str:
     return format_id(raw)
 
 
-def format_id(raw: bytes | bytearray) -> str:
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
+@dataclass(eq=False)
 class EventEncoder:
     """Encodes the events of all rooms. `known_people` are by their IDs in the source."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        files: SourceFiles,
-        accounts: Accounts,
-        known_people: Mapping[str, KnownPerson],
-    ) -> None:
-        self._scope = (reader.system, reader.workspace)
-        self._system = reader.system
-        self._people = reader.people
-        self._files = files
-        self._accounts = accounts
-        self.known_people = known_people
+    reader: Reader
+    files: SourceFiles
+    accounts: Accounts
+    known_people: Mapping[str, KnownPerson]
+
+    def __post_init__(self) -> None:
+        self._system, self._people = self.reader.system, self.reader.people
+        self._scope = (self._system, self.reader.workspace)
         self._person_ids: dict[str, str] = {}
         self._days: dict[int, str] = {}
         self._hashes: dict[str, tuple[str, int] | None] = {}
@@ -155,8 +141,12 @@ class EventEncoder:
         """Yield the records of an event, and count what they don't carry."""
         place = event.place
         if not event.has_time:
-            self._accounts.report(place, RowKind.MESSAGES, "message without a usable time")
-            self._lose_parts(event, "of a message without a usable time")
+            loss = "message without a usable time"
+            self.accounts.report(place, RowKind.MESSAGES, loss)
+            for label, parts in (("reaction", event.reactions), ("attachment", event.files)):
+                if parts:
+                    kind = KINDS.index(f"{label}s")
+                    self.accounts.lose(place, kind, f"{label} of a {loss}", len(parts))
             return
         if event.files and event.kind != model.MESSAGE:
             event.kind, event.msgtype, event.content = model.MESSAGE, model.SYSTEM, {}
@@ -236,11 +226,19 @@ class EventEncoder:
             source["pinned"] = True
         return source
 
+    def _list_mentions(self, state: OpenRoom, event: SourceEvent) -> list[str]:
+        mentions: dict[str, None] = {}
+        for person in event.mentions[:_MAX_MENTIONS]:
+            sender = self._get_sender(state, person, event.place)
+            known = self.known_people.get(person)
+            mentions[(known and known.participant_id) or sender] = None
+        return list(mentions)
+
     def _split(self, body: str, place: Place) -> list[str]:
         """Return the body in pieces that fit into the content of an event."""
         if len(body) <= _MAX_PIECE_CHARS or len(_encode(body)) <= _MAX_BODY_BYTES:
             return [body]
-        self._accounts.note(place, "long message, split into several events")
+        self.accounts.note(place, "long message, split into several events")
         pieces = []
         while body:
             end = _MAX_PIECE_CHARS
@@ -250,18 +248,10 @@ class EventEncoder:
             body = body[end:]
         return pieces
 
-    def _list_mentions(self, state: OpenRoom, event: SourceEvent) -> list[str]:
-        mentions: dict[str, None] = {}
-        for person in event.mentions[:_MAX_MENTIONS]:
-            sender = self._get_sender(state, person, event.place)
-            known = self.known_people.get(person)
-            mentions[(known and known.participant_id) or sender] = None
-        return list(mentions)
-
     def _build_pin(self, state: OpenRoom, event: SourceEvent, event_id: bytes) -> bytes:
         """Return a message that says that the event is pinned: bundles have no pins."""
         person = event.pinned_by or event.author
-        self._accounts.note(event.place, "pin, carried as a text")
+        self.accounts.note(event.place, "pin, carried as a text")
         key = (self._derive(event_id, "pin"), event.at, event.variant)
         content = {"msgtype": model.SYSTEM, "body": "Pinned this message."}
         return self._build_record(
@@ -275,7 +265,7 @@ class EventEncoder:
         self, state: OpenRoom, event: SourceEvent, event_id: bytes
     ) -> Iterator[bytes]:
         for reaction in event.reactions:
-            self._accounts.count(event.place.file, RowKind.REACTIONS, READ)
+            self.accounts.count(event.place.file, RowKind.REACTIONS, READ)
             sender = self._get_sender(state, reaction.person, event.place)
             at = reaction.at if reaction.at and 0 < reaction.at <= MAX_TIME else event.at
             state.last = max(state.last, at)
@@ -290,14 +280,6 @@ class EventEncoder:
                 target=(event_id, event.variant), sender=sender, kind=model.REACTION,
                 content=content,
             )  # fmt: skip
-
-    def _lose_parts(self, event: SourceEvent, loss: str) -> None:
-        for kind, label, parts in (
-            (RowKind.REACTIONS, "reaction", event.reactions),
-            (RowKind.ATTACHMENTS, "attachment", event.files),
-        ):
-            if parts:
-                self._accounts.lose(event.place, kind, f"{label} {loss}", len(parts))
 
     def _build_record(
         self,
@@ -356,11 +338,11 @@ class EventEncoder:
         if (sender := state.senders.get(person)) is not None:
             return sender
         if len(state.senders) >= MAX_SENDERS - 1:
-            self._accounts.note(place, "person after the first 100,000, named as one")
+            self.accounts.note(place, "person after the first 100,000, named as one")
             person = "others"
         if person not in self._people:
             self._people[person] = SourcePerson(person, person or "Unknown")
-            self._accounts.note(place, "person who is not in the list of people")
+            self.accounts.note(place, "person who is not in the list of people")
         sender = state.senders[person] = self.get_person_id(person)
         return sender
 
@@ -370,17 +352,17 @@ class EventEncoder:
         """Return attachments with their names, and a line and a description of missing files."""
         found, lines, listed = [], [], []
         for file in event.files:
-            self._accounts.count(event.place.file, RowKind.ATTACHMENTS, READ)
+            self.accounts.count(event.place.file, RowKind.ATTACHMENTS, READ)
             name = clean_text(file.name, _MAX_NAME_CHARS) or "file"
             loss = file.lost
             if not loss and file.path is None:
                 loss = "file that is not in the export"
             elif not loss and (media_id := self._store(state, file, name)) is not None:
-                self._accounts.count(event.place.file, RowKind.ATTACHMENTS, WRITTEN)
+                self.accounts.count(event.place.file, RowKind.ATTACHMENTS, WRITTEN)
                 found.append((media_id, name))
                 continue
             loss = loss or "file that can't be read"
-            self._accounts.report(event.place, RowKind.ATTACHMENTS, loss)
+            self.accounts.report(event.place, RowKind.ATTACHMENTS, loss)
             size = f", {format_bytes(file.size)}" if file.size else ""
             shown, url = f"[{loss}: {escape(name)}{size}]", strip_query(file.url)
             lines.append(link(url, shown) if file.is_elsewhere else shown)
@@ -402,16 +384,16 @@ class EventEncoder:
         if (path := person.avatar_path) is None:
             return clean_avatar_url(person.avatar_url)
         name = clean_text(path.rpartition("/")[2], _MAX_NAME_CHARS)
-        place = Place(self._files.number(path), 0)
+        place = Place(self.files.number(path), 0)
         if path not in self._hashes:
             self._hashes[path] = self._hash(path)
-            self._accounts.count(place.file, RowKind.OTHER, READ)
+            self.accounts.count(place.file, RowKind.OTHER, READ)
             if self._hashes[path] is None:
-                self._accounts.report(place, RowKind.OTHER, "file that can't be read")
+                self.accounts.report(place, RowKind.OTHER, "file that can't be read")
             else:
-                self._accounts.count(place.file, RowKind.OTHER, WRITTEN)
+                self.accounts.count(place.file, RowKind.OTHER, WRITTEN)
         if (media_id := self._store(state, SourceFile("", name, path), name)) is None:
-            self._accounts.note(place, "picture of a person, left out of a room")
+            self.accounts.note(place, "picture of a person, left out of a room")
             return ""
         return f"{AVATAR_MEDIA}{media_id}"
 
@@ -436,14 +418,10 @@ class EventEncoder:
         return media_id
 
     def _hash(self, path: str) -> tuple[str, int] | None:
-        digest, size = sha256(), 0
         try:
-            for chunk in self._files.iter_chunks(path):
-                digest.update(chunk)
-                size += len(chunk)
+            return hash_chunks(self.files.iter_chunks(path))
         except FileDamaged:
             return None
-        return digest.hexdigest(), size
 
 
 def get_variant(*texts: str) -> int:

@@ -94,7 +94,7 @@ class RowReader:
             for value in _iter_values(stream, is_whole=is_whole):
                 row += 1
                 self._accounts.count(file, kind, READ)
-                if isinstance(value, _Undecodable):
+                if value is _UNDECODABLE:
                     self._accounts.report(Place(file, row), kind, UNREADABLE)
                 else:
                     yield Place(file, row), value
@@ -132,19 +132,8 @@ class RowReader:
         return objects
 
 
-class _Undecodable:
-    pass
-
-
-_UNDECODABLE = _Undecodable()
+_UNDECODABLE = object()
 _TOO_LONG = b"\0"
-
-
-def _decode_row(raw: bytes) -> Any:
-    try:
-        return decode(raw)
-    except (ValueError, RecursionError):
-        return _UNDECODABLE
 
 
 def _iter_values(stream: JsonStream, *, is_whole: bool) -> Iterator[Any]:
@@ -171,7 +160,12 @@ def _iter_values(stream: JsonStream, *, is_whole: bool) -> Iterator[Any]:
             stream.advance(length)
             yield from values
         else:
-            yield _decode_row(stream.read_value())
+            raw = stream.read_value()
+            try:
+                value = decode(raw)
+            except (ValueError, RecursionError):
+                value = _UNDECODABLE
+            yield value
         if not separator and (match := _BETWEEN.match(stream.peek_data(1024))):
             separator = b"}" + match[0]
         if stream.expect(b",", b"]") == b"]":

@@ -11,7 +11,8 @@ import msgspec
 from django.db.models.functions import Lower
 
 from rooms.conversion.convert_rooms import REPORT
-from rooms.conversion.people import format_people_map
+from rooms.conversion.people import COLUMNS
+from scaiwave.console.output import format_csv_lines
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.files import replace_file
@@ -46,14 +47,10 @@ class MatchResult:
     dry_run: bool
 
     def document(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file),
-            "people": self.people,
-            "matched": self.matched,
-            "ambiguous": self.ambiguous,
-            "unmatched": self.people - self.matched - self.ambiguous,
-            "changed": True,
-        }
+        unmatched = self.people - self.matched - self.ambiguous
+        document = {**vars(self), "file": str(self.file), "unmatched": unmatched, "changed": True}
+        del document["dry_run"]
+        return document
 
     @property
     def sentence(self) -> str:
@@ -97,7 +94,7 @@ def match_people(
             row["proposal"] = f"{len(candidates):,} people have this e-mail address"
         rows.append(row)
     if not dry_run:
-        replace_file(target, format_people_map(rows))
+        replace_file(target, "".join(format_csv_lines(COLUMNS, rows)).encode())
     return MatchResult(target, len(people), **counts, dry_run=dry_run)
 
 

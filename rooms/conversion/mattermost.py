@@ -86,7 +86,7 @@ class MattermostReader(Reader):
     def iter_portions(self) -> Iterator[Portion]:
         with GroupedSpool() as posts:
             for name in self._names:
-                for place, line in self._rows.iter_lines(name):
+                for place, line in self.iter_lines(name):
                     self._read_line(place, line, posts)
             posts.flush()
             if not self._is_recognised:
@@ -166,7 +166,7 @@ class MattermostReader(Reader):
             case _:
                 people = value.get("members") or [
                     participant.get("username")
-                    for participant in self._rows.list_objects(
+                    for participant in self.list_objects(
                         place, value, "participants", RowKind.OTHER
                     )
                 ]
@@ -190,8 +190,8 @@ class MattermostReader(Reader):
         self.people[username] = person
         if value.get("profile_image") and person.avatar_path is None:
             self._accounts.note(place, "picture of a person that is not in the export")
-        for team in self._rows.list_objects(place, value, "teams", RowKind.OTHER):
-            if channels := self._rows.list_objects(place, team, "channels", RowKind.OTHER):
+        for team in self.list_objects(place, value, "teams", RowKind.OTHER):
+            if channels := self.list_objects(place, team, "channels", RowKind.OTHER):
                 self._accounts.note(place, "membership of a room, left out", len(channels))
 
     def _add_channel(self, place: Place, value: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ class MattermostReader(Reader):
     # Posts.
 
     def _read_post(self, place: Place, value: dict[str, Any], room: SourceRoom | None) -> Portion:
-        replies = self._rows.list_objects(place, value, "replies", RowKind.MESSAGES)
+        replies = self.list_objects(place, value, "replies", RowKind.MESSAGES)
         self._accounts.count(place.file, RowKind.MESSAGES, READ, len(replies))
         if room is None or not room.matches(self._only):
             loss = "message without a channel" if room is None else "message that --only leaves out"
@@ -256,7 +256,7 @@ class MattermostReader(Reader):
 
     def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
         for kind, key in ((RowKind.REACTIONS, "reactions"), (RowKind.ATTACHMENTS, "attachments")):
-            if parts := self._rows.list_objects(place, post, key, kind):
+            if parts := self.list_objects(place, post, key, kind):
                 self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
     def _build_event(
@@ -266,7 +266,7 @@ class MattermostReader(Reader):
         at = stamp * 1000 if isinstance(stamp, int) else -1
         message = clean_text(value.get("message"))
         props = get_object(value, "props")
-        files = self._rows.list_objects(place, value, "attachments", RowKind.ATTACHMENTS)
+        files = self.list_objects(place, value, "attachments", RowKind.ATTACHMENTS)
         paths = [clean_text(file.get("path")) for file in files]
         event = SourceEvent(
             id="/".join(filter(None, (root, user, str(stamp)[:20]))),
@@ -277,7 +277,7 @@ class MattermostReader(Reader):
             files=[self._build_file(place, path) for path in paths],
             edited_at=_to_time(value.get("edit_at")),
         )
-        for reaction in self._rows.list_objects(place, value, "reactions", RowKind.REACTIONS):
+        for reaction in self.list_objects(place, value, "reactions", RowKind.REACTIONS):
             name = clean_text(reaction.get("emoji_name"), 100)
             emoji = self._show_emoji(place, name, get_emoji(name))
             person, reacted_at = _id(reaction.get("user")), _to_time(reaction.get("create_at"))
@@ -305,7 +305,7 @@ class MattermostReader(Reader):
             event.msgtype = model.SYSTEM
             self._set_system_event(event, kind, props)
         event.body = self._convert_text(message, event.mentions)
-        attachments = self._rows.list_objects(event.place, props, "attachments", RowKind.OTHER)
+        attachments = self.list_objects(event.place, props, "attachments", RowKind.OTHER)
         cards = [self._format_card(card, event) for card in attachments]
         if isinstance(card := props.get("card"), str):
             cards.append(format_card(text=self._convert_text(clean_text(card), event.mentions)))

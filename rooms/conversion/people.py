@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 from rooms.bundle.format import normalize_id
-from scaiwave.console.columns import Row
-from scaiwave.console.output import format_csv_lines
 from scaiwave.core.errors import UsageError
 
 _FORMULA_CHARS = tuple("=+-@\t\r")
@@ -46,10 +43,6 @@ def read_people_map(path: Path) -> dict[str, KnownPerson]:
         if source_id := _unquote(row["source_id"]):
             people[source_id] = KnownPerson(_unquote(row.get("name")), participant_id or "")
     return people
-
-
-def format_people_map(rows: Iterable[Row]) -> bytes:
-    return "".join(format_csv_lines(COLUMNS, rows)).encode()
 
 
 def _unquote(cell: str | None) -> str:

@@ -11,7 +11,7 @@ from rooms.conversion.model import MESSAGE, Portion, Reaction, SourceEvent, Sour
 from rooms.conversion.source_files import SourceFiles
 
 
-class Reader:
+class Reader(RowReader):
     """Reads the exports of one system. `workspace` is unique among the sources of the system.
 
     `people` and `rooms` are by ID, and may grow while portions are read.
@@ -23,12 +23,10 @@ class Reader:
         self, files: SourceFiles, accounts: Accounts, *, only: frozenset[str], workspace: str
     ) -> None:
         """Read the people and rooms. Raises `SourceUnreadable` if this is not such an export."""
+        super().__init__(files, accounts)
         self.workspace = workspace
         self.people: dict[str, SourcePerson] = {}
         self.rooms: dict[str, SourceRoom] = {}
-        self._files = files
-        self._accounts = accounts
-        self._rows = RowReader(files, accounts)
         self._only = only
         self._open()
         self.workspace = self.workspace or self.system

@@ -12,14 +12,8 @@ from typing import Any
 import msgspec
 
 from rooms.bundle.archive.writer import join_small
-from rooms.bundle.format import sanitize_file_name
-from rooms.bundle.manifest.schema import (
-    ManifestHeader,
-    RoomInfo,
-    Sender,
-    TimeWindow,
-    WorkspaceInfo,
-)
+from rooms.bundle.format import format_id, sanitize_file_name
+from rooms.bundle.manifest.schema import ManifestHeader, RoomInfo, Sender, TimeWindow, WorkspaceInfo
 from rooms.bundle.writer import CHUNK_BYTES, BundleWriter
 from rooms.conversion.accounts import MERGED, WRITTEN, Accounts, Place, RowKind
 from rooms.conversion.event_encoder import (
@@ -32,14 +26,12 @@ from rooms.conversion.event_encoder import (
     OpenRoom,
     RecordHead,
     decode_record_head,
-    format_id,
     get_variant,
     make_uuid,
 )
 from rooms.conversion.json_rows import clean_text
 from rooms.conversion.model import MAX_TIME, SourcePerson
-from rooms.conversion.reader import Reader
-from rooms.conversion.source_files import FileDamaged, SourceFiles
+from rooms.conversion.source_files import FileDamaged
 from rooms.errors import ExportDamaged, SourceUnreadable
 from scaiwave import __version__
 from scaiwave.core.files import atomic_write, translate_write_errors
@@ -60,25 +52,13 @@ class WrittenRoom:
     people: int
     media: int
 
-    def row(self) -> dict[str, Any]:
-        return dict(vars(self))
-
 
 class RoomWriter:
     """Writes bundles into a directory, or only counts in a dry run."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        files: SourceFiles,
-        accounts: Accounts,
-        encoder: EventEncoder,
-        directory: Path | None,
-    ) -> None:
-        self._reader = reader
-        self._files = files
-        self._accounts = accounts
-        self._encoder = encoder
+    def __init__(self, encoder: EventEncoder, directory: Path | None) -> None:
+        self.encoder = encoder
+        self._reader = reader = encoder.reader
         self._directory = directory
         name = "".join(c if c.isascii() and c.isalnum() else "-" for c in reader.workspace.lower())
         self._server_name = f"{name.strip('-')[:60] or 'unknown'}.{reader.system}"
@@ -87,12 +67,12 @@ class RoomWriter:
         """Write the bundle from all records of the room. Raises `DiskFull` or `FileUnwritable`."""
         header = self._build_header(state)
         file_name = build_file_name(state)
-        lines = _EventLines(state, records, self._accounts)
+        lines = _EventLines(state, records, self.encoder.accounts)
         source = {
             "system": self._reader.system,
             "workspace": self._reader.workspace,
             "room": state.room.id,
-            "file": self._files.file_name,
+            "file": self.encoder.files.file_name,
             "sha256": digest,
             "converter": f"scaiwave {__version__}",
         }
@@ -121,7 +101,7 @@ class RoomWriter:
             entry = next(entries)
             path = state.paths[entry.sha256]
             try:
-                yield from writer.encode_attachment(entry, self._files.iter_chunks(path))
+                yield from writer.encode_attachment(entry, self.encoder.files.iter_chunks(path))
             except (FileDamaged, ExportDamaged):
                 raise SourceUnreadable(
                     f"{path} was changed while it was read.", fix="Run the same command again."
@@ -129,7 +109,7 @@ class RoomWriter:
         yield from writer.encode_end(events=lines.count, signer=None)
 
     def _build_header(self, state: OpenRoom) -> ManifestHeader:
-        room, encoder = state.room, self._encoder
+        room, encoder = state.room, self.encoder
         exported_at = encoder.format_time(state.last)
         created_at = room.created_at
         if created_at is None or not 0 < created_at <= MAX_TIME:
@@ -170,18 +150,18 @@ class RoomWriter:
         )
 
     def _format_bound(self, at: int | None) -> str | None:
-        return None if at is None else self._encoder.format_time(min(max(at, 0), MAX_TIME))
+        return None if at is None else self.encoder.format_time(min(max(at, 0), MAX_TIME))
 
     def _build_sender(self, state: OpenRoom, person: SourcePerson) -> Sender:
         local_id = "".join(
             chr(byte) if chr(byte) in _LOCAL_ID_CHARS else f"={byte:02x}"
             for byte in person.id.encode(errors="replace")
         )
-        known = self._encoder.known_people.get(person.id)
+        known = self.encoder.known_people.get(person.id)
         name = clean_text((known and known.name) or person.name, _MAX_NAME_CHARS)
         return Sender(
             display_name=name or person.id[:_MAX_NAME_CHARS],
-            avatar_url=self._encoder.store_avatar(state, person) or None,
+            avatar_url=self.encoder.store_avatar(state, person) or None,
             fqid=f"@{local_id[:400]}:{self._server_name}",
             participant_type="agent" if person.is_bot else "human",
             is_foreign=False,
@@ -201,14 +181,16 @@ def _sort_media(state: OpenRoom) -> list[Any]:
     return sorted(state.media.values(), key=lambda entry: (entry.media_id, entry.name))
 
 
+@dataclass
 class _EventLines:
     """Yields the events as pieces of a manifest, in order, each once; counts them."""
 
-    def __init__(self, state: OpenRoom, records: Iterator[bytes], accounts: Accounts) -> None:
-        self.count = 0
-        self._state = state
-        self._records = records
-        self._accounts = accounts
+    state: OpenRoom
+    records: Iterator[bytes]
+    accounts: Accounts
+    count: int = 0
+
+    def __post_init__(self) -> None:
         self._present: set[bytes] = set()
         self._deleted: set[Place] = set()
         # The IDs of events whose own one was taken, by that and their variant.
@@ -228,7 +210,7 @@ class _EventLines:
     def _iter_lines(self) -> Iterator[bytes]:
         same: list[bytes] = []
         id_end = KEY.size - 4
-        for record in self._records:
+        for record in self.records:
             if same and record[:id_end] != same[0][:id_end]:
                 yield from self._iter_same(same)
                 same = []
@@ -255,7 +237,7 @@ class _EventLines:
                 continue
             if variant in whole:
                 if link.kind != NO_KIND:
-                    self._accounts.count(link.file, link.kind, MERGED)
+                    self.accounts.count(link.file, link.kind, MERGED)
             else:
                 whole[variant] = record
         if not whole:
@@ -269,16 +251,18 @@ class _EventLines:
             yield self._format(patched, link, number)
         for patch in patches:
             link = decode_record_head(patch)
-            self._accounts.count(link.file, link.kind, MERGED)
+            self.accounts.count(link.file, link.kind, MERGED)
 
     def _format(self, record: bytes, link: RecordHead, number: int = 0) -> bytes:
         *_, event_id, variant = KEY.unpack_from(record)
         text = record[TEXT_OFFSET:]
         if number:
             taken = (event_id, variant)
-            event_id = event_id[:9] + make_ordinal(event_id, number)
+            # The second, third … event that had the same ID.
+            ordinal = get_variant(event_id.hex(), str(number)).to_bytes(4, "big")
+            event_id = event_id[:9] + ordinal + event_id[13:]
             self._renamed[taken] = event_id
-        if event_id in self._state.targets or number:
+        if event_id in self.state.targets or number:
             self._present.add(event_id)
         if link.target is not None:
             target = self._renamed.get((link.target, link.target_variant), link.target)
@@ -287,18 +271,13 @@ class _EventLines:
                 reference = b'"%b":"%b",' % (key, format_id(target).encode())
                 text = text.replace(_CONTENT, _CONTENT + reference, 1)
             elif link.kind == RowKind.MESSAGES:
-                self._accounts.note(link.place, "reply to a message that is not in the export")
+                self.accounts.note(link.place, "reply to a message that is not in the export")
         if link.kind != NO_KIND:
-            self._accounts.count(link.file, link.kind, WRITTEN)
+            self.accounts.count(link.file, link.kind, WRITTEN)
         self.count += 1
         return b'{"id":"%b","stream_position":%d,%b}' % (
             format_id(event_id).encode(), self.count, text,
         )  # fmt: skip
-
-
-def make_ordinal(event_id: bytes, number: int) -> bytes:
-    """Return the end of the ID of the second, third … event that had the same one."""
-    return get_variant(event_id.hex(), str(number)).to_bytes(4, "big") + event_id[13:]
 
 
 def _apply_patches(record: bytes, patches: list[bytes]) -> bytes:

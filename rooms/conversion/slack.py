@@ -17,7 +17,7 @@ from rooms.conversion.json_rows import clean_text, get_list, get_number, get_obj
 from rooms.conversion.markdown import get_emoji, join_lines, strip_query
 from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerson, SourceRoom
 from rooms.conversion.reader import Reader
-from rooms.conversion.slack_text import SlackText
+from rooms.conversion.slack_text import SlackBlocks, SlackText
 from rooms.errors import SourceUnreadable
 
 _LISTS = {"channels.json": "public", "groups.json": "group", "mpims.json": "group",
@@ -90,13 +90,13 @@ class SlackReader(Reader):
             yield self._iter_events(self.rooms[room_id], sorted(self._directories[room_id]))
         for name in self._files.sizes:
             if loss := _LEFT_OUT.get(name.rpartition("/")[2]):
-                for place, _ in self._rows.iter_array(name, RowKind.OTHER):
+                for place, _ in self.iter_array(name, RowKind.OTHER):
                     self._accounts.report(place, RowKind.OTHER, loss)
 
     # People and rooms.
 
     def _read_people(self, name: str) -> None:
-        for place, user in self._rows.iter_array(name, RowKind.PEOPLE):
+        for place, user in self.iter_array(name, RowKind.PEOPLE):
             user_id = clean_text(user.get("id"), _MAX_ID_CHARS) if isinstance(user, dict) else ""
             if not user_id:
                 self._accounts.report(place, RowKind.PEOPLE, "person without an ID")
@@ -116,7 +116,7 @@ class SlackReader(Reader):
         for root in self._roots:
             for name, room_type in _LISTS.items():
                 if root + name in self._files.sizes:
-                    for place, value in self._rows.iter_array(root + name, RowKind.ROOMS):
+                    for place, value in self.iter_array(root + name, RowKind.ROOMS):
                         self._add_room(place, value, room_type, root, listed)
         directories: dict[str, list[str]] = {}
         for name in self._files.sizes:
@@ -162,7 +162,7 @@ class SlackReader(Reader):
         )
         self._pins[room_id] = {
             clean_text(pin.get("id"), 30): clean_text(pin.get("user"), _MAX_ID_CHARS)
-            for pin in self._rows.list_objects(place, value, "pins", RowKind.OTHER)
+            for pin in self.list_objects(place, value, "pins", RowKind.OTHER)
         }
 
     # Messages.
@@ -170,7 +170,7 @@ class SlackReader(Reader):
     def _iter_events(self, room: SourceRoom, names: list[str]) -> Portion:
         pins = self._pins.pop(room.id, {})
         for name in names:
-            for place, row in self._select(room, self._rows.iter_array(name, RowKind.MESSAGES)):
+            for place, row in self._select(room, self.iter_array(name, RowKind.MESSAGES)):
                 if (event := self._build_event(place, row)) is not None:
                     if (pinned_by := pins.pop(event.id, None)) is not None:
                         event.pinned_by = event.pinned_by or pinned_by or event.author
@@ -202,17 +202,14 @@ class SlackReader(Reader):
         if original := get_object(row, "original"):
             event.original = self._text.convert(clean_text(original.get("text")), [])
         event.files = self._list_files(place, row)
-        self._set_body(event, row, subtype)
-        if row.get("pinned_to"):
-            pinned_by = get_object(row, "pinned_info").get("pinned_by")
-            event.pinned_by = clean_text(pinned_by, _MAX_ID_CHARS) or event.author
-        return event
-
-    def _set_body(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         event.body = self._convert_body(row, event)
         if subtype:
             self._apply_subtype(event, row, subtype)
         self._note_emptiness(event)
+        if row.get("pinned_to"):
+            pinned_by = get_object(row, "pinned_info").get("pinned_by")
+            event.pinned_by = clean_text(pinned_by, _MAX_ID_CHARS) or event.author
+        return event
 
     def _apply_subtype(self, event: SourceEvent, row: dict[str, Any], subtype: str) -> None:
         topic, name = clean_text(row.get("topic"), 10_000), clean_text(row.get("name"), 300)
@@ -242,25 +239,26 @@ class SlackReader(Reader):
         def note(loss: str) -> None:
             self._accounts.note(event.place, loss)
 
-        raw, blocks, mentions = clean_text(row.get("text")), row.get("blocks"), event.mentions
+        raw, blocks = clean_text(row.get("text")), row.get("blocks")
         comment = clean_text(get_object(row, "comment").get("comment"))
         if comment not in raw:
             raw = join_lines(raw, comment)
         raw = raw or clean_text(get_object(row, "assistant_app_thread").get("title"))
-        text = self._text.convert(raw, mentions)
+        text = self._text.convert(raw, event.mentions)
         kinds = {clean_text(block.get("type"), 40) for block in only_objects(blocks)}
         # Rich text repeats the text. Of other blocks, the text is only a summary.
         if kinds and (not raw or kinds != {"rich_text"}):
             skipped = "rich_text" if raw else ""
-            shown = self._text.convert_blocks(blocks, mentions, note, skipped)
+            shown = SlackBlocks(self._text, event.mentions, note).convert(blocks, skipped)
             if shown and _PLACEHOLDER.fullmatch(raw):
                 text = ""
             text = shown if text in shown else join_lines(text, shown)
-        cards = self._rows.list_objects(event.place, row, "attachments", RowKind.OTHER)
-        parts = [self._text.convert_attachment(card, mentions, note) for card in cards]
+        cards = self.list_objects(event.place, row, "attachments", RowKind.OTHER)
         for card in cards:
+            converter = SlackBlocks(self._text, event.mentions, note)
+            text = join_lines(text, converter.convert_attachment(card))
             event.files += self._list_files(event.place, card)
-        return join_lines(text, *parts)
+        return text
 
     def _name_people(self, row: dict[str, Any], key: str) -> list[str]:
         members = [clean_text(member, _MAX_ID_CHARS) for member in get_list(row, key)]
@@ -321,7 +319,7 @@ class SlackReader(Reader):
 
     def _list_reactions(self, place: Place, row: dict[str, Any]) -> list[model.Reaction]:
         reactions = []
-        for reaction in self._rows.list_objects(place, row, "reactions", RowKind.REACTIONS):
+        for reaction in self.list_objects(place, row, "reactions", RowKind.REACTIONS):
             name = clean_text(reaction.get("name"), 100)
             people = [clean_text(user, _MAX_ID_CHARS) for user in get_list(reaction, "users")]
             shown = self._show_emoji(place, name, get_emoji(name), len(people))
@@ -329,7 +327,7 @@ class SlackReader(Reader):
         return reactions
 
     def _list_files(self, place: Place, row: dict[str, Any]) -> list[SourceFile]:
-        rows = self._rows.list_objects(place, row, "files", RowKind.ATTACHMENTS)
+        rows = self.list_objects(place, row, "files", RowKind.ATTACHMENTS)
         if not rows and isinstance(row.get("file"), dict):
             rows = [row["file"]]
         return [self._build_file(file) for file in rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rooms.conversion.json_rows import clean_text, get_list, get_object, only_objects
@@ -39,18 +40,16 @@ _MAX_DEPTH = 20
 _CODE_POINT = re.compile("[0-9a-f]{2,4}|1[0-9a-f]{4}")
 _CONTAINERS = {"section", "context", "actions", "input", "context_actions", "table"}
 
-Note = Callable[[str], None]
 
-
+@dataclass(frozen=True)
 class SlackText:
-    """Converts texts. `names` returns the name of a person, a channel or a group by its ID.
+    """Converts mrkdwn. The functions return the name of a person or a channel by its ID.
 
     The IDs of people that texts mention are appended to `mentions`.
     """
 
-    def __init__(self, get_person: Callable[[str], str], get_channel: Callable[[str], str]) -> None:
-        self._get_person = get_person
-        self._get_channel = get_channel
+    get_person: Callable[[str], str]
+    get_channel: Callable[[str], str]
 
     def convert(self, text: str, mentions: list[str]) -> str:
         """Convert mrkdwn."""
@@ -81,9 +80,9 @@ class SlackText:
         match target[0]:
             case "@":
                 mentions.append(target[1:])
-                return "@" + escape(self._get_person(target[1:]) or label or target[1:])
+                return "@" + escape(self.get_person(target[1:]) or label or target[1:])
             case "#":
-                return "#" + escape(label or self._get_channel(target[1:]) or target[1:])
+                return "#" + escape(label or self.get_channel(target[1:]) or target[1:])
             case "!":
                 if label and not label.isalpha():
                     return escape(label)
@@ -92,64 +91,67 @@ class SlackText:
         url = _unescape(target)
         return link(url, "" if label == url.removeprefix("mailto:") else escape(label))
 
-    # Blocks.
 
-    def convert_blocks(
-        self, blocks: object, mentions: list[str], note: Note, skipped: str = ""
-    ) -> str:
+@dataclass(frozen=True)
+class SlackBlocks:
+    """Converts the blocks and attachments of a message. `note` gets what is lost."""
+
+    text: SlackText
+    mentions: list[str]
+    note: Callable[[str], None]
+
+    def convert(self, blocks: object, skipped: str = "") -> str:
         """Convert blocks. Blocks of the type `skipped` are left out."""
         parts = [
-            self._convert_block(block, mentions, note, 0)
+            self._convert_block(block, 0)
             for block in (blocks if isinstance(blocks, list) else ())
             if not skipped or not isinstance(block, dict) or block.get("type") != skipped
         ]
         return join_lines(*parts)
 
-    def _convert_block(self, block: Any, mentions: list[str], note: Note, depth: int) -> str:
+    def _convert_block(self, block: Any, depth: int) -> str:
         if not isinstance(block, dict) or depth > _MAX_DEPTH:
-            note("block of an unknown form")
+            self.note("block of an unknown form")
             return ""
         kind = clean_text(block.get("type"), 40)
         if kind.startswith("rich_text"):
-            return self._convert_rich_text(kind, block, mentions, note, depth)
-        if (simple := self._convert_simple(kind, block, mentions)) is not None:
+            return self._convert_rich_text(kind, block, depth)
+        if (simple := self._convert_simple(kind, block)) is not None:
             if kind in ("image", "video") and not block.get(f"{kind}_url"):
-                note("picture of a block that is not in the export")
+                self.note("picture of a block that is not in the export")
             return simple
         if kind not in _CONTAINERS:
-            note(f"block of the type {kind}, of which only known texts are carried")
-        parts = [self._convert_object(block.get(key), mentions) for key in ("text", "label")]
+            self.note(f"block of the type {kind}, of which only known texts are carried")
+        parts = [self._convert_object(block.get(key)) for key in ("text", "label")]
         for key, separator in (("fields", "\n"), ("elements", " "), ("blocks", "\n")):
             items = get_list(block, key)
-            converted = (self._convert_block(item, mentions, note, depth + 1) for item in items)
+            converted = (self._convert_block(item, depth + 1) for item in items)
             parts.append(separator.join(filter(None, converted)))
         for row in get_list(block, "rows"):
             cells = row if isinstance(row, list) else [row]
-            parts.append(
-                " | ".join(self._convert_block(cell, mentions, note, depth + 1) for cell in cells)
-            )
+            parts.append(" | ".join(self._convert_block(cell, depth + 1) for cell in cells))
         if block.get("accessory"):
-            parts.append(self._convert_block(block["accessory"], mentions, note, depth + 1))
+            parts.append(self._convert_block(block["accessory"], depth + 1))
         return join_lines(*parts)
 
-    def _convert_simple(self, kind: str, block: dict[str, Any], mentions: list[str]) -> str | None:
+    def _convert_simple(self, kind: str, block: dict[str, Any]) -> str | None:
         """Return the text of a block without others inside; None for other blocks."""
         match kind:
             case "header":
-                text = self._convert_object(block.get("text"), mentions)
+                text = self._convert_object(block.get("text"))
                 return f"**{text}**" if text else ""
             case "divider":
                 return "---"
             case "markdown":
                 return clean_text(block.get("text"))
             case "mrkdwn" | "plain_text" | "raw_text":
-                return self._convert_object(block, mentions)
+                return self._convert_object(block)
             case "image" | "video":
-                title = self._convert_object(block.get("title"), mentions)
+                title = self._convert_object(block.get("title"))
                 label = f"[{kind}: {title or escape(clean_text(block.get('alt_text')))}]"
                 return link(strip_query(block.get(f"{kind}_url")), label)
             case "button":
-                label = self._convert_object(block.get("text"), mentions)
+                label = self._convert_object(block.get("text"))
                 return link(clean_text(block.get("url")), f"[{label}]")
             case "call":
                 call = get_object(get_object(block, "call"), "v1")
@@ -157,22 +159,19 @@ class SlackText:
                 return link(strip_query(call.get("join_url")), f"[call: {name}]")
         return None
 
-    def _convert_rich_text(
-        self, kind: str, block: dict[str, Any], mentions: list[str], note: Note, depth: int
-    ) -> str:
+    def _convert_rich_text(self, kind: str, block: dict[str, Any], depth: int) -> str:
         if kind == "rich_text_preformatted":
             items = only_objects(block.get("elements"))
             return code_block("".join(clean_text(i.get("text") or i.get("url")) for i in items))
         if kind in ("rich_text_section", "rich_text_quote"):
-            text = self._convert_elements(block, mentions, note)
+            items = only_objects(block.get("elements"))
+            text = "".join(map(self._convert_element, items))
             return quote(text) if kind == "rich_text_quote" else text
-        return self._convert_list(block, mentions, note, depth)
+        return self._convert_list(block, depth)
 
-    def _convert_list(
-        self, block: dict[str, Any], mentions: list[str], note: Note, depth: int
-    ) -> str:
+    def _convert_list(self, block: dict[str, Any], depth: int) -> str:
         items = get_list(block, "elements")
-        lines = [self._convert_block(item, mentions, note, depth + 1) for item in items]
+        lines = [self._convert_block(item, depth + 1) for item in items]
         if block.get("type") == "rich_text":
             return join_lines(*lines)
         indent = block.get("indent")
@@ -185,21 +184,17 @@ class SlackText:
             for number, line in enumerate(lines, first)
         )
 
-    def _convert_elements(self, block: dict[str, Any], mentions: list[str], note: Note) -> str:
-        items = only_objects(block.get("elements"))
-        return "".join(self._convert_element(item, mentions, note) for item in items)
-
-    def _convert_element(self, item: dict[str, Any], mentions: list[str], note: Note) -> str:
+    def _convert_element(self, item: dict[str, Any]) -> str:
         text = clean_text(item.get("text"))
         kind = clean_text(item.get("type"), 40)
         if kind == "text":
             converted = escape(text)
         elif kind == "link":
             converted = link(clean_text(item.get("url")), escape(text))
-        elif (name := self._name_element(kind, item, mentions)) is not None:
+        elif (name := self._name_element(kind, item)) is not None:
             converted = name
         else:
-            note(f"text element of the type {kind}")
+            self.note(f"text element of the type {kind}")
             converted = escape(text or clean_text(item.get("value")))
         style = get_object(item, "style")
         if not style or not converted.strip():
@@ -212,16 +207,16 @@ class SlackText:
                 converted = converted.replace(stripped, f"{wrap}{stripped}{wrap}", 1)
         return converted
 
-    def _name_element(self, kind: str, item: dict[str, Any], mentions: list[str]) -> str | None:
+    def _name_element(self, kind: str, item: dict[str, Any]) -> str | None:
         """Return how a person, a channel, a group, an emoji or a date is written."""
         match kind:
             case "user":
                 person = clean_text(item.get("user_id"), 100)
-                mentions.append(person)
-                return "@" + escape(self._get_person(person) or person)
+                self.mentions.append(person)
+                return "@" + escape(self.text.get_person(person) or person)
             case "channel":
                 channel = clean_text(item.get("channel_id"), 100)
-                return "#" + escape(self._get_channel(channel) or channel)
+                return "#" + escape(self.text.get_channel(channel) or channel)
             case "emoji":
                 name = clean_text(item.get("name"), 100)
                 return get_emoji(name) or _decode_emoji(item.get("unicode")) or f":{name}:"
@@ -233,23 +228,23 @@ class SlackText:
                 return clean_text(item.get("value"))
         return None
 
-    def _convert_object(self, value: Any, mentions: list[str]) -> str:
+    def _convert_object(self, value: Any) -> str:
         """Convert a text object of Block Kit, or a plain text."""
         if isinstance(value, dict):
             text = clean_text(value.get("text"))
             if value.get("type") == "mrkdwn":
-                return self.convert(text, mentions)
+                return self.text.convert(text, self.mentions)
             return replace_emoji(escape(text))
-        return self.convert(clean_text(value), mentions)
+        return self.text.convert(clean_text(value), self.mentions)
 
-    def convert_attachment(self, card: dict[str, Any], mentions: list[str], note: Note) -> str:
+    def convert_attachment(self, card: dict[str, Any]) -> str:
         def convert(text: object) -> str:
-            return self.convert(clean_text(text), mentions)
+            return self.text.convert(clean_text(text), self.mentions)
 
-        texts = [convert(card.get("text")), self.convert_blocks(card.get("blocks"), mentions, note)]
+        texts = [convert(card.get("text")), self.convert(card.get("blocks"))]
         if not texts[0]:
             texts += (
-                self.convert_blocks(item["message"].get("blocks"), mentions, note)
+                self.convert(item["message"].get("blocks"))
                 for item in only_objects(card.get("message_blocks"))
                 if isinstance(item.get("message"), dict)
             )
@@ -257,7 +252,7 @@ class SlackText:
         if not text and not card.get("fields") and not card.get("title"):
             text = convert(card.get("fallback")) or link(clean_text(card.get("from_url")))
         if not card.get("image_url") and card.get("thumb_url"):
-            note("small picture of a preview")
+            self.note("small picture of a preview")
         return format_attachment(card, text, convert)
 
 

@@ -58,7 +58,7 @@ from rooms.imports.verify_bundle import load_keys
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lifecycle.purge_room import purge_room
 from rooms.models import Room
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
@@ -339,7 +339,7 @@ class _Erasure:
             self.options.progress_factory("Erasing rooms") as progress,
         ):
             deletion.index.remove_tenant(subject.tenant_id)
-            deletion.index = DatabaseIndex()  # Nothing else has documents any longer.
+            deletion.index = SearchIndex()  # Nothing else has documents any longer.
             total = rooms.count()
             for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
                 now = self.options.clock()

@@ -21,7 +21,7 @@ import msgspec
 from django.conf import settings
 from msgspec import Struct
 
-from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.reader import Archive, hash_chunks
 from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import ChainTotals, MediaEntry, RoomInfo, Sender
@@ -85,7 +85,8 @@ def read_cache(directory: Path, files: Sequence[BinaryIO], max_bytes: int) -> Ca
     """Return the cached state of a chain, whose files may be in any order."""
 
     def is_of(links: Sequence[str]) -> bool:
-        return sorted(_hash_manifest(each, max_bytes) for each in files) == sorted(links)
+        manifests = (Archive(file, max_bytes).iter_entry(MANIFEST) for file in files)
+        return sorted(hash_chunks(chunks)[0] for chunks in manifests) == sorted(links)
 
     return _read(directory / NAME, is_of)
 
@@ -103,7 +104,7 @@ def write_served(
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
-    _write(directory / links[-1], links, state, records, pages)
+    write_cache(directory / links[-1], links, state, records, pages)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
@@ -147,24 +148,13 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
 
 
 def write_cache(
-    directory: Path,
-    links: Sequence[str],
-    state: ChainState,
-    records: BinaryIO,
-    pages: list[tuple[str, int]],
-) -> None:
-    """Write the cache. A directory that can't be written to has none."""
-    with suppress(OSError):
-        _write(directory / NAME, links, state, records, pages)
-
-
-def _write(
     path: Path,
     links: Sequence[str],
     state: ChainState,
     records: BinaryIO,
     pages: list[tuple[str, int]],
 ) -> None:
+    """Write the state after a chain. Raises `OSError`."""
     head = _Head(
         list(links), state.exported_at, state.server_name, state.room, state.senders,
         list(state.media.values()), state.totals, pages,
@@ -187,10 +177,3 @@ def _sign(chunks: Iterable[bytes]) -> bytes:
     for chunk in chunks:
         signature.update(chunk)
     return signature.digest()
-
-
-def _hash_manifest(file: BinaryIO, max_bytes: int) -> str:
-    digest = sha256()
-    for chunk in Archive(file, max_bytes).iter_entry(MANIFEST):
-        digest.update(chunk)
-    return digest.hexdigest()

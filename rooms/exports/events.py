@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -124,6 +124,36 @@ Rows = tuple[bytes | memoryview, int]
 """The text of some rows, and their number."""
 
 
+class _Query(NamedTuple):
+    """The events to read, and the text before each."""
+
+    room_id: UUID
+    window: TimeWindow
+    senders: Mapping[str, Sender]
+    separator: str
+    author: Author | None = None
+
+    @contextmanager
+    def run(self, read_connection: sqlite3.Connection | None) -> Iterator[Iterable[Rows]]:
+        opened = (
+            _query_sqlite(self, read_connection) if read_connection else _query_postgresql(self)
+        )
+        with connection.wrap_database_errors, opened as rows:
+            yield rows
+
+    def build_bounds(self, placeholder: str) -> tuple[str, dict[str, Any]]:
+        """Return further conditions, and their parameters."""
+        operators = {"first": ">=", "end": "<"}
+        bounds = {"first": self.window.first_second, "end": self.window.end_second}
+        values: dict[str, Any] = {k: second for k, second in bounds.items() if second is not None}
+        conditions = [f"AND origin_ts {operators[key]} {placeholder.format(key)}" for key in values]
+        if self.author is not None:
+            condition, parameters = self.author.build_sql(placeholder)
+            conditions.append(f"AND {condition}")
+            values.update(parameters)
+        return " ".join(conditions), values
+
+
 def stream_events(
     room_id: UUID,
     window: TimeWindow,
@@ -139,7 +169,8 @@ def stream_events(
     ID. Events of foreign senders get `_imported_sender` in their content, unless they have it
     already. Call inside a `snapshot`, with its connection.
     """
-    with _query(room_id, window, senders, read_connection, _SEPARATOR, author=author) as rows:
+    query = _Query(room_id, window, senders, _SEPARATOR, author)
+    with query.run(read_connection) as rows:
         yield from _join_rows(rows, on_events)
 
 
@@ -154,7 +185,8 @@ def iter_pages(
     The pages of a room that has not changed are the same each time.
     """
     page, count = bytearray(), 0
-    with _query(room_id, WHOLE_ROOM, senders, read_connection, _TEXT_SEPARATOR) as rows:
+    query = _Query(room_id, WHOLE_ROOM, senders, _TEXT_SEPARATOR)
+    with query.run(read_connection) as rows:
         for text, row_count in rows:
             page += text
             count += row_count
@@ -169,25 +201,6 @@ def iter_pages(
 def split_page(page: bytes) -> list[bytes]:
     """Return the events as `stream_events` writes them."""
     return page.split(_TEXT_SEPARATOR.encode())[1:]
-
-
-@contextmanager
-def _query(
-    room_id: UUID,
-    window: TimeWindow,
-    senders: Mapping[str, Sender],
-    read_connection: sqlite3.Connection | None,
-    separator: str,
-    *,
-    author: Author | None = None,
-) -> Iterator[Iterable[Rows]]:
-    query = (
-        _query_postgresql(room_id, window, senders, separator, author=author)
-        if read_connection is None
-        else _query_sqlite(room_id, window, senders, read_connection, separator, author=author)
-    )
-    with connection.wrap_database_errors, query as rows:
-        yield rows
 
 
 def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterator[bytes]:
@@ -206,28 +219,21 @@ def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterat
 
 
 @contextmanager
-def _query_postgresql(
-    room_id: UUID,
-    window: TimeWindow,
-    senders: Mapping[str, Sender],
-    separator: str,
-    *,
-    author: Author | None,
-) -> Iterator[Iterable[Rows]]:
+def _query_postgresql(query: _Query) -> Iterator[Iterable[Rows]]:
     signatures = {
         key: {IMPORTED_SENDER: sender.imported_sender}
-        for key, sender in senders.items()
+        for key, sender in query.senders.items()
         if sender.is_foreign
     }
-    bounds, bound_values = _build_bounds(window, author, "%({})s")
+    bounds, bound_values = query.build_bounds("%({})s")
     sql = _POSTGRESQL.format(
-        separator=separator,
+        separator=query.separator,
         content=_POSTGRESQL_CONTENT if signatures else "content",
         bounds=bounds,
         **{column: _POSTGRESQL_TIME.format(column) for column in _TIME_COLUMNS},
     )
     parameters = {
-        "room": room_id,
+        "room": query.room_id,
         "foreign": [UUID(key) for key in signatures],
         "signatures": json.dumps(signatures),
         **bound_values,
@@ -248,19 +254,11 @@ def _strip_headers(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
 
 
 @contextmanager
-def _query_sqlite(
-    room_id: UUID,
-    window: TimeWindow,
-    senders: Mapping[str, Sender],
-    read_connection: sqlite3.Connection,
-    separator: str,
-    *,
-    author: Author | None,
-) -> Iterator[Iterable[Rows]]:
-    has_foreign = any(sender.is_foreign for sender in senders.values())
-    bounds, bound_values = _build_bounds(window, author, ":{}")
+def _query_sqlite(query: _Query, read_connection: sqlite3.Connection) -> Iterator[Iterable[Rows]]:
+    has_foreign = any(sender.is_foreign for sender in query.senders.values())
+    bounds, bound_values = query.build_bounds(":{}")
     sql = _SQLITE.format(
-        separator=separator,
+        separator=query.separator,
         content=_SQLITE_CONTENT if has_foreign else "content",
         bounds=bounds,
         uuid_format=_UUID_FORMAT,
@@ -274,12 +272,12 @@ def _query_sqlite(
             key,
             json.dumps(sender.imported_sender) if sender.is_foreign else None,
         )
-        for key, sender in senders.items()
+        for key, sender in query.senders.items()
     )
     with closing(read_connection.cursor()) as cursor:
         cursor.execute(EVENT_SENDERS)  # The main connection does not have it.
         cursor.executemany("INSERT INTO temp.event_senders VALUES (?, ?, ?)", rows)
-        yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **bound_values})
+        yield _iter_sqlite_pages(cursor, sql, {"room": query.room_id.hex, **bound_values})
 
 
 def _iter_sqlite_pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
@@ -307,18 +305,3 @@ def parse_positions(joined: str, after: int) -> list[int]:
             fix="Use another version of SQLite.",
         )
     return positions
-
-
-def _build_bounds(
-    window: TimeWindow, author: Author | None, placeholder: str
-) -> tuple[str, dict[str, Any]]:
-    """Return further conditions, and their parameters."""
-    operators = {"first": ">=", "end": "<"}
-    bounds = {"first": window.first_second, "end": window.end_second}
-    values: dict[str, Any] = {key: second for key, second in bounds.items() if second is not None}
-    conditions = [f"AND origin_ts {operators[key]} {placeholder.format(key)}" for key in values]
-    if author is not None:
-        condition, parameters = author.build_sql(placeholder)
-        conditions.append(f"AND {condition}")
-        values.update(parameters)
-    return " ".join(conditions), values

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
-from rooms.bundle.archive.reader import Archive
+from rooms.bundle.archive.reader import Archive, hash_chunks
 from rooms.bundle.format import (
     FORMAT,
     LEFT_OUT,
@@ -18,12 +17,7 @@ from rooms.bundle.format import (
     VERSION,
     media_entry_name,
 )
-from rooms.bundle.manifest.schema import (
-    ManifestHeader,
-    MediaEntry,
-    SignedEntry,
-    TimeWindow,
-)
+from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry, SignedEntry, TimeWindow
 from rooms.bundle.signature import read_signature
 from rooms.errors import BundleError
 from rooms.lookup.media import exists_with_size
@@ -106,11 +100,7 @@ def _is_intact(archive: Archive, media: list[MediaEntry]) -> bool:
     expected = [MANIFEST, *names.values()]
     if list(archive.entries) != [*expected, SIGNATURE] or [row.name for row in signed] != expected:
         return False
-    for entry in signed:
-        digest, size = sha256(), 0
-        for chunk in archive.iter_entry(entry.name):
-            digest.update(chunk)
-            size += len(chunk)
-        if (digest.hexdigest(), size) != (entry.sha256, entry.size):
-            return False
-    return True
+    return all(
+        hash_chunks(archive.iter_entry(entry.name)) == (entry.sha256, entry.size)
+        for entry in signed
+    )

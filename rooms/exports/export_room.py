@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,7 @@ from rooms.bundle.manifest.schema import (
     ChainTotals,
     ManifestHeader,
     MediaEntry,
+    Sender,
     TimeWindow,
     format_timestamp,
 )
@@ -33,6 +35,7 @@ from rooms.bundle.writer import BundleWriter
 from rooms.errors import ExportRefused, NotMember, RoomNotFound
 from rooms.exports.events import stream_events
 from rooms.exports.snapshot import snapshot
+from rooms.lookup.authors import Author
 from rooms.lookup.export_metadata import (
     build_room_info,
     export_blocker,
@@ -55,6 +58,8 @@ from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name
 from tenants.lookup.validators import validate_reason
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class BundleSigner:
@@ -69,7 +74,10 @@ class BundleSigner:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the bundle contains, and who signs it."""
+    """What the bundle contains, who signs it, and what the audit log says about it.
+
+    `transcript` is the format of the transcript that is made of it.
+    """
 
     window: TimeWindow
     with_media: bool
@@ -78,6 +86,8 @@ class ExportOptions:
     progress: ProgressCallback
     read_connection: sqlite3.Connection | None = None
     """What `open_read_connection` returned, if several rooms are exported."""
+    reason: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,21 +183,13 @@ EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
 """Bundles that were read to their end, and their bytes."""
 
 
-class RoomExport:
-    """A bundle to be read once by iterating over its bytes; `close` it to stop early.
+class FileExport(Generic[Result]):
+    """A file to be read once by iterating over its bytes; `close` it to stop early."""
 
-    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
-    then, this thread must not use the database between two chunks. A bundle that was not read to
-    its end has no central directory, so no program can read it.
-
-    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
-    changed; and database errors.
-    """
-
-    def __init__(self, run: ExportRun) -> None:
-        self.room = run.room
-        self._result: ExportResult | None = None
-        self._chunks = self._iter_chunks(run)
+    def __init__(self, parts: Generator[bytes], build_result: Callable[[int], Result]) -> None:
+        """`build_result` gets the size of the file, once all bytes were read."""
+        self._result: Result | None = None
+        self._chunks = self._iter_chunks(parts, build_result)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -199,20 +201,43 @@ class RoomExport:
         self._chunks.close()
 
     @property
-    def result(self) -> ExportResult:
+    def result(self) -> Result:
         """Return the result, after all bytes were read."""
         if self._result is None:
             raise RuntimeError("The export has not finished.")
         return self._result
 
-    def _iter_chunks(self, run: ExportRun) -> Generator[bytes]:
+    def _iter_chunks(
+        self, parts: Generator[bytes], build_result: Callable[[int], Result]
+    ) -> Generator[bytes]:
         size = 0
-        with closing(run.iter_parts()) as parts:
+        with closing(parts):
             for part in parts:
                 size += len(part)
                 yield part
-        self._result = run.build_result(size)
+        self._result = build_result(size)
+
+
+class RoomExport(FileExport[ExportResult]):
+    """A bundle.
+
+    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
+    then, this thread must not use the database between two chunks. A bundle that was not read to
+    its end has no central directory, so no program can read it.
+
+    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
+    changed; and database errors.
+    """
+
+    def __init__(self, run: ExportRun) -> None:
+        super().__init__(run.iter_parts(), self._finish)
+        self.room = run.room
+        self._run = run
+
+    def _finish(self, size: int) -> ExportResult:
+        result = self._run.build_result(size)
         increment_counters({EXPORTS_COUNTER: 1, EXPORT_BYTES_COUNTER: size})
+        return result
 
 
 def export_room(
@@ -239,12 +264,11 @@ def export_room(
     validate_reason(reason)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     # 2. Decrypt the signing key.
-    options = ExportOptions(window, with_media, now, load_signer(now), progress)
+    signer = load_signer(now)
+    options = ExportOptions(window, with_media, now, signer, progress, None, reason, transcript)
     # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
     #    while it is read, by `ExportRun.iter_parts`.
-    return start_export(
-        operator=operator, room=resolved, options=options, reason=reason, transcript=transcript
-    )
+    return start_export(operator=operator, room=resolved, options=options)
 
 
 def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
@@ -269,29 +293,14 @@ def resolve_own_room(caller: Caller, room: str) -> Room:
     return resolved
 
 
-def start_export(
-    *,
-    operator: Operator,
-    room: Room,
-    options: ExportOptions,
-    reason: str = "",
-    transcript: str = "",
-) -> RoomExport:
+def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
-    audit_export(
-        operator=operator, room=room, options=options, reason=reason, transcript=transcript
-    )
+    audit_export(operator=operator, room=room, options=options)
     return RoomExport(ExportRun(room, options))
 
 
 def audit_export(
-    *,
-    operator: Operator,
-    room: Room,
-    options: ExportOptions,
-    reason: str = "",
-    transcript: str = "",
-    since: str = "",
+    *, operator: Operator, room: Room, options: ExportOptions, since: str = ""
 ) -> None:
     """Record an export before its first byte; `since` is the link before an increment.
 
@@ -301,12 +310,8 @@ def audit_export(
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
     details = {"window": window, "media": options.with_media}
-    if since:
-        details["since_bundle"] = since
-    if reason:
-        details["reason"] = reason
-    if transcript:
-        details["transcript"] = transcript
+    extra = {"since_bundle": since, "reason": options.reason, "transcript": options.transcript}
+    details |= {key: text for key, text in extra.items() if text}
     with transaction.atomic():
         record_audit(
             operator=operator,
@@ -337,7 +342,9 @@ def load_signer(now: datetime) -> BundleSigner | None:
 
 
 class ExportRun:
-    """One export in progress."""
+    """One export in progress. With an `author`, only the events that they wrote."""
+
+    author: Author | None = None
 
     def __init__(self, room: Room, options: ExportOptions) -> None:
         self.room = room
@@ -370,20 +377,22 @@ class ExportRun:
 
     def _build_header(self) -> tuple[ManifestHeader, int]:
         """Return the header and the number of events."""
-        room, options, server_name = self.room, self.options, get_server_name()
-        senders, event_total = get_senders(room, options.window, server_name)
-        media = get_media(room, options.window)
-        mark_missing(room.tenant_id, media, with_bytes=options.with_media)
-        header = ManifestHeader(
+        senders, event_total = get_senders(self.room, self.options.window, get_server_name())
+        media = get_media(self.room, self.options.window)
+        return self.make_header(senders, media), event_total
+
+    def make_header(self, senders: dict[str, Sender], media: list[MediaEntry]) -> ManifestHeader:
+        """Return a header with these senders and attachments, whose files are looked up."""
+        mark_missing(self.room.tenant_id, media, with_bytes=self.options.with_media)
+        return ManifestHeader(
             generator=f"scaiwave {__version__}",
-            server_name=server_name,
-            exported_at=format_timestamp(options.now),
-            room=build_room_info(room),
-            window=options.window.for_manifest,
+            server_name=get_server_name(),
+            exported_at=format_timestamp(self.options.now),
+            room=build_room_info(self.room),
+            window=self.options.window.for_manifest,
             senders=senders,
             media=media,
         )
-        return header, event_total
 
     def _stream_events(
         self, total: int, read_connection: sqlite3.Connection | None
@@ -398,6 +407,7 @@ class ExportRun:
             senders=self.header.senders,
             on_events=count,
             read_connection=read_connection,
+            author=self.author,
         )
 
     def iter_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
@@ -406,8 +416,7 @@ class ExportRun:
         There may be many small files, and each part costs its reader a system call.
         """
         with closing(self._encode_rest(media)) as rest:
-            for part in join_small(rest):
-                yield bytes(part)
+            yield from map(bytes, join_small(rest))
 
     def _encode_rest(self, media: Iterable[MediaEntry]) -> Generator[bytes]:
         """Write each file once, under the first of its names, and the end."""

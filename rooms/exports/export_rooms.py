@@ -12,20 +12,16 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.db.models import QuerySet
 
 from rooms.bundle.chain import open_chain
 from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
-from rooms.errors import BundleChainOther
+from rooms.errors import BundleChainOther, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
-from rooms.exports.export_room import (
-    ExportOptions,
-    ExportResult,
-    load_signer,
-    start_export,
-)
+from rooms.exports.export_room import ExportOptions, ExportResult, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.sinks import (
     lock_directory,
@@ -103,6 +99,15 @@ class BulkExportResult:
         listed = ", ".join(f"{count:,} {outcome}" for count, outcome in counts if count)
         return f"{pluralize(len(self.rooms), 'room')}: {listed}."
 
+    @property
+    def error(self) -> ExportIncomplete | None:
+        """Return the error of an export in which a room failed."""
+        if not (failed := self.count(ExportOutcome.FAILED)):
+            return None
+        return ExportIncomplete(
+            f"Export failed for {failed:,} of {pluralize(len(self.rooms), 'room')}."
+        )
+
 
 @dataclass(frozen=True)
 class ChainOptions:
@@ -117,76 +122,62 @@ class ChainOptions:
 
 
 @dataclass(frozen=True)
-class _BulkExportContext:
-    operator: Operator
+class BulkExportOptions:
+    """What is written where. `progress` counts rooms.
+
+    With `chains`, the next link of `<room-id>/0000.zip`, `0001.zip` and so on is written, if the
+    room has changed. A `<room-id>.zip` of an earlier export becomes the first one.
+    """
+
     directory: Path
     window: TimeWindow
     with_media: bool
     clock: Callable[[], datetime]
+    chains: ChainOptions | None = None
+    progress: ProgressCallback = null_progress
+
+
+@dataclass(frozen=True)
+class _BulkExport:
+    operator: Operator
+    options: BulkExportOptions
     syncing: Executor
     read_connection: sqlite3.Connection | None
-    chains: ChainOptions | None
 
     def build_options(self) -> ExportOptions:
-        now = self.clock()
-        signer = load_signer(now)
+        options, now = self.options, self.options.clock()
+        signer, read_connection = load_signer(now), self.read_connection
         return ExportOptions(
-            self.window, self.with_media, now, signer, null_progress, self.read_connection
+            options.window, options.with_media, now, signer, null_progress, read_connection
         )
 
 
-def export_rooms(
-    *,
-    operator: Operator,
-    tenant: str,
-    directory: Path,
-    window: TimeWindow,
-    with_media: bool,
-    clock: Callable[[], datetime],
-    chains: ChainOptions | None = None,
-    progress: ProgressCallback = null_progress,
-) -> BulkExportResult:
+def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> BulkExportResult:
     """Write `<room-id>.zip` for each room; a complete bundle that exists already is kept.
 
-    With `chains`, write the next link of `<room-id>/0000.zip`, `0001.zip` and so on, if the room
-    has changed. A `<room-id>.zip` of an earlier export becomes the first one.
-
-    Rooms that can't be exported are listed as refused. A room that fails does not stop the others.
-    `progress` counts rooms.
+    The options are of `BulkExportOptions`. Rooms that can't be exported are listed as refused. A
+    room that fails does not stop the others.
 
     Raises `TenantNotFound`, `AmbiguousName`, `UsageError`, `ExportRunning`, `DiskFull`,
     `KeyUnreadable`, `KeyDamaged` or a database error; the next run then continues.
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
-    outcomes = iter_room_exports(
-        operator=operator,
-        tenant=resolved,
-        directory=directory,
-        window=window,
-        with_media=with_media,
-        clock=clock,
-        chains=chains,
-        progress=progress,
-    )
-    with closing(outcomes):
+    with closing(iter_room_exports(operator=operator, tenant=resolved, **options)) as outcomes:
         return BulkExportResult([outcome.row() for outcome in outcomes])
 
 
 def iter_room_exports(
-    *,
-    operator: Operator,
-    tenant: Tenant,
-    directory: Path,
-    window: TimeWindow,
-    with_media: bool,
-    clock: Callable[[], datetime],
-    chains: ChainOptions | None,
-    progress: ProgressCallback,
+    *, operator: Operator, tenant: Tenant, **options: Any
 ) -> Generator[RoomOutcome]:
-    """Export each room as `export_rooms` does, and yield what has become of it."""
+    """Export each room as `export_rooms` does, and yield what has become of it.
+
+    A room is exported while the files of those before are being synced.
+    """
     operator.require(Permission.EXPORT_ROOMS)
     rooms = visible_rooms(operator).filter(tenant=tenant)
+    wanted = BulkExportOptions(**options)
+    directory = wanted.directory
     create_directory(directory)
     with (
         lock_directory(directory),
@@ -194,25 +185,16 @@ def iter_room_exports(
         ThreadPoolExecutor(_MAX_UNSYNCED) as syncing,
         open_read_connection() as read_connection,
     ):
-        context = _BulkExportContext(
-            operator, directory, window, with_media, clock, syncing, read_connection, chains
-        )
-        yield from _iter_outcomes(context, rooms, progress)
-
-
-def _iter_outcomes(
-    context: _BulkExportContext, rooms: QuerySet[Room], progress: ProgressCallback
-) -> Iterator[RoomOutcome]:
-    """Export a room while the files of those before are being synced."""
-    pending: deque[Callable[[], RoomOutcome]] = deque()
-    total = rooms.count()
-    for number, room in enumerate(_iter_rooms(rooms)):
-        progress(number, total)
-        pending.append(_export_one(context, room))
-        if len(pending) > _MAX_UNSYNCED:
+        run = _BulkExport(operator, wanted, syncing, read_connection)
+        pending: deque[Callable[[], RoomOutcome]] = deque()
+        total = rooms.count()
+        for number, room in enumerate(_iter_rooms(rooms)):
+            wanted.progress(number, total)
+            pending.append(_export_one(run, room))
+            if len(pending) > _MAX_UNSYNCED:
+                yield pending.popleft()()
+        while pending:
             yield pending.popleft()()
-    while pending:
-        yield pending.popleft()()
 
 
 def _iter_rooms(rooms: QuerySet[Room]) -> Iterator[Room]:
@@ -224,34 +206,35 @@ def _iter_rooms(rooms: QuerySet[Room]) -> Iterator[Room]:
         batch = list(remaining.filter(pk__gt=batch[-1].pk)[:_BATCH_ROOMS])
 
 
-def _export_one(context: _BulkExportContext, room: Room) -> Callable[[], RoomOutcome]:
+def _export_one(run: _BulkExport, room: Room) -> Callable[[], RoomOutcome]:
     """Return a function that waits until the file is complete, and returns the outcome."""
+    wanted = run.options
     if (reason := export_blocker(room)) is not None:
         return partial(RoomOutcome, room, ExportOutcome.REFUSED, reason=reason)
-    if context.chains:
-        return partial(_export_link, context, room, context.chains)
-    target = context.directory / f"{room.pk}.zip"
-    if is_up_to_date(target, room, window=context.window, with_media=context.with_media):
+    if wanted.chains:
+        return partial(_export_link, run, room, wanted.chains)
+    target = wanted.directory / f"{room.pk}.zip"
+    if is_up_to_date(target, room, window=wanted.window, with_media=wanted.with_media):
         return partial(RoomOutcome, room, ExportOutcome.KEPT, target)
-    options = context.build_options()
-    start = partial(start_export, operator=context.operator, room=room, options=options)
+    options = run.build_options()
+    start = partial(start_export, operator=run.operator, room=room, options=options)
     try:
         result, publish = write_draft(start, target, overwrite=True)
     except DiskFull:
         raise  # The next room would not fit either.
     except DomainError as error:
         return partial(RoomOutcome, room, ExportOutcome.FAILED, reason=error.message)
-    return partial(_wait, room, target, result, context.syncing.submit(publish))
+    return partial(_wait, room, target, result, run.syncing.submit(publish))
 
 
-def _export_link(context: _BulkExportContext, room: Room, chains: ChainOptions) -> RoomOutcome:
+def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutcome:
     """Write the next link of the chain of a room, or a new base."""
-    directory, operator = context.directory / str(room.pk), context.operator
+    directory, operator = run.options.directory / str(room.pk), run.operator
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         with lock_directory(directory, room=room):
-            options = context.build_options()
-            files = list_links(directory) or _adopt(context, room, directory, chains)
+            options = run.build_options()
+            files = list_links(directory) or _adopt(room, directory, chains)
             target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
             since = files[find_last_base(files) :]
             if not since or len(since) > chains.full_every:
@@ -275,11 +258,9 @@ def _export_link(context: _BulkExportContext, room: Room, chains: ChainOptions) 
     return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
 
 
-def _adopt(
-    context: _BulkExportContext, room: Room, directory: Path, chains: ChainOptions
-) -> list[Path]:
+def _adopt(room: Room, directory: Path, chains: ChainOptions) -> list[Path]:
     """Make the bundle of an earlier export the base of the chain. Raises `BundleError`."""
-    found = context.directory / f"{room.pk}.zip"
+    found = directory.with_suffix(".zip")
     if not found.exists():
         return []
     with (

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
@@ -28,12 +28,12 @@ from rooms.bundle.chain import (
     compare,
     describe,
     format_digest,
-    format_id,
     join_change,
     open_chain,
     sum_digests,
 )
 from rooms.bundle.chain_files import open_link
+from rooms.bundle.format import format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -47,6 +47,7 @@ from rooms.bundle.manifest.schema import (
 from rooms.bundle.writer import BundleWriter
 from rooms.errors import BundleChainOther, ExportBaseUnknown
 from rooms.exports.chain_cache import (
+    NAME,
     CachedChain,
     mask_sender,
     read_cache,
@@ -138,7 +139,13 @@ class IncrementRun(ExportRun):
                 for old, new in compare(self._before, self._describe(pages))
                 for sender_id in self._store(old, new)
             }
-        self._count()
+        # One at another position than before is both gone and new.
+        gone, new_count, moved = self._index.execute(
+            "SELECT (SELECT count(*) FROM gone), count(*), count(gone.id) "
+            "FROM new LEFT JOIN gone USING (id)"
+        ).fetchone()
+        self.deleted, self.added = gone - moved, new_count - moved
+        self.changed -= self.added
         return self._build_link(used)
 
     def _describe(self, pages: Iterable[bytes]) -> Iterator[StateBatch]:
@@ -174,15 +181,6 @@ class IncrementRun(ExportRun):
             self.changed += 1
             yield new.sender_id
 
-    def _count(self) -> None:
-        """Count the events. One at another position than before is both gone and new."""
-        gone, new, moved = self._index.execute(
-            "SELECT (SELECT count(*) FROM gone), count(*), count(gone.id) "
-            "FROM new LEFT JOIN gone USING (id)"
-        ).fetchone()
-        self.deleted, self.added = gone - moved, new - moved
-        self.changed -= self.added
-
     def _build_link(self, used: set[str]) -> bool:
         """Turn the header of the whole room into the one of the link."""
         header, state = self.header, self._state
@@ -214,13 +212,10 @@ class IncrementRun(ExportRun):
 
     def iter_parts(self) -> Generator[bytes]:
         self.writer = BundleWriter(self.header)
-        yield from self.writer.encode_manifest(self._iter_events(), self._iter_deleted())
-        yield from self.iter_rest(self._new_files)
-
-    def _iter_deleted(self) -> Iterator[str]:
         rows = self._index.execute("SELECT id FROM gone EXCEPT SELECT id FROM new ORDER BY 1")
-        for (key,) in rows:
-            yield format_id(key)
+        deleted = (format_id(key) for (key,) in rows)
+        yield from self.writer.encode_manifest(self._iter_events(), deleted)
+        yield from self.iter_rest(self._new_files)
 
     def _iter_events(self) -> Iterator[bytes]:
         self._spool.seek(0)
@@ -276,13 +271,9 @@ class RecordedRun(ExportRun):
         self._digest, self._pages = 0, list[tuple[str, int]]()
         with tempfile.TemporaryFile() as self._records:
             yield from super().iter_parts()
-            tip, header = self.writer.manifest_sha256, self.header
-            media = {(entry.media_id, entry.name): entry for entry in header.media}
-            masked = {key: mask_sender(sender) for key, sender in header.senders.items()}
-            state = ChainState(
-                tip, tip, 0, header.exported_at, header.server_name, header.room, masked, media,
-                ChainTotals(self.event_count, len(media), format_digest(self._digest)),
-            )  # fmt: skip
+            tip, digest = self.writer.manifest_sha256, format_digest(self._digest)
+            state = ChainState.from_base(tip, self.header, self.event_count, digest)
+            state.senders = {key: mask_sender(each) for key, each in state.senders.items()}
             write_served([tip], state, self._records, self._pages)
 
     def _stream_events(
@@ -305,27 +296,20 @@ class RecordedRun(ExportRun):
 class _ServedExport(RoomExport):
     """An increment over HTTP; closes its run, and keeps the state after it."""
 
+    _run: IncrementRun
+
     def __init__(self, run: IncrementRun, cached: CachedChain) -> None:
         super().__init__(run)
-        self._run = run
         self._cached = cached
         with ExitStack() as stack:
             stack.callback(self.close)
             self.has_changes = run.find_changes()
             stack.pop_all()
 
-    def __next__(self) -> bytes:
-        try:
-            return super().__next__()
-        except StopIteration:
-            tip = self._run.writer.manifest_sha256
-            if not self._is_saved:
-                self._is_saved = True
-                links = [*self._cached.links, tip]
-                write_served(links, self._run.build_state(tip), self._run.records, self._run.pages)
-            raise
-
-    _is_saved = False
+    def _finish(self, size: int) -> ExportResult:
+        run, tip = self._run, self._run.writer.manifest_sha256
+        write_served([*self._cached.links, tip], run.build_state(tip), run.records, run.pages)
+        return super()._finish(size)
 
     def close(self) -> None:
         super().close()
@@ -336,9 +320,10 @@ class _ServedExport(RoomExport):
 class IncrementExport(RoomExport):
     """An increment to be read once, if `has_changes`. Made by `export_increment`."""
 
+    _run: IncrementRun
+
     def __init__(self, run: IncrementRun, links: Sequence[str]) -> None:
         super().__init__(run)
-        self._run = run
         self._links = links
         self.has_changes = run.find_changes()
 
@@ -355,8 +340,9 @@ class IncrementExport(RoomExport):
             return write_to_stream(lambda: self, sys.stdout.buffer)
         result = write_to_file(lambda: self, target, overwrite=overwrite)
         if tip := result.manifest_sha256:
-            links, run = [*self._links, tip], self._run
-            write_cache(target.parent, links, run.build_state(tip), run.records, run.pages)
+            links, run, cache = [*self._links, tip], self._run, target.parent / NAME
+            with suppress(OSError):  # A directory that can't be written to has none.
+                write_cache(cache, links, run.build_state(tip), run.records, run.pages)
         return result
 
 

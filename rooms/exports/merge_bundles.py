@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from rooms.bundle.chain import ID_END, Chain, ChainState, Item, compare, format_id
+from rooms.bundle.chain import ID_END, Chain, ChainState, Item, compare
 from rooms.bundle.chain_files import find_chain, open_chain_files
-from rooms.bundle.format import MIB
+from rooms.bundle.format import MIB, format_id
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.writer import BundleWriter
 from rooms.errors import BundleDamaged

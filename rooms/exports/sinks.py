@@ -8,12 +8,12 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO
 
 from django.conf import settings
 
 from rooms.errors import ExportReaderClosed, ExportRunning
-from rooms.exports.export_room import ExportResult, RoomExport
+from rooms.exports.export_room import ExportResult, FileExport, Result, RoomExport
 from rooms.models import Room
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
@@ -25,8 +25,6 @@ from scaiwave.core.files import (
     translate_disk_full,
 )
 from scaiwave.core.locks import process_lock
-
-Result_co = TypeVar("Result_co", covariant=True)
 
 
 def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
@@ -79,18 +77,9 @@ def lock_directory(directory: Path, *, room: Room | None = None) -> Iterator[Non
         yield
 
 
-class FileExport(Protocol[Result_co]):
-    """Bytes to be read once; the result is known at their end."""
-
-    def __iter__(self) -> Iterator[bytes]: ...
-    def close(self) -> None: ...
-    @property
-    def result(self) -> Result_co: ...
-
-
 def write_draft(
-    start: Callable[[], FileExport[Result_co]], target: Path, *, overwrite: bool
-) -> tuple[Result_co, Callable[[], None]]:
+    start: Callable[[], FileExport[Result]], target: Path, *, overwrite: bool
+) -> tuple[Result, Callable[[], None]]:
     """Write the file as a draft. Call inside `write_drafts`.
 
     Returns the result, and a function that waits until the bytes are on disk and then gives the

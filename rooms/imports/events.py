@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count, repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -95,16 +96,25 @@ def write_events(
 
     Raises `DatabaseBusy` if another writer used one of the reserved positions.
     """
-    rewritten = _RewrittenBatches(batches, destination, total, progress)
+    written, marks = 0, ", ".join("?" * len(COLUMNS))
+
+    def iter_rewritten() -> Iterator[tuple[int, Batch]]:
+        """Yield rewritten events with their first position."""
+        nonlocal written
+        for batch in batches:
+            progress(written, total)
+            destination.rewriter.rewrite(batch)
+            yield destination.first_position + written, batch
+            written += len(batch)
+
     try:
         with connection.wrap_database_errors:  # Django does so for its own methods only.
             if connection.vendor == "postgresql":
-                _copy(rewritten, destination)
+                _copy(iter_rewritten(), destination)
             else:
-                marks = ", ".join("?" * len(COLUMNS))
                 connection.connection.executemany(
                     f"INSERT INTO {TABLE} ({_COLUMN_LIST}) VALUES ({marks})",
-                    _iter_sqlite_rows(rewritten, destination),
+                    _iter_sqlite_rows(iter_rewritten(), destination),
                 )
     except IntegrityError as error:
         # PostgreSQL names the constraint, SQLite its columns.
@@ -113,8 +123,8 @@ def write_events(
         raise DatabaseBusy(
             "Another process wrote to the tenant's stream at the same time."
         ) from error
-    progress(rewritten.count, total)
-    return rewritten.count
+    progress(written, total)
+    return written
 
 
 def update_events(batch: Batch, new_ids: Sequence[str]) -> None:
@@ -147,30 +157,6 @@ def update_events(batch: Batch, new_ids: Sequence[str]) -> None:
             f"original_content = {json_mark}, content = {json_mark} WHERE id = %s",
             list(rows),
         )
-
-
-class _RewrittenBatches:
-    """Yields rewritten events with their first position, counts them, and reports progress."""
-
-    def __init__(
-        self,
-        batches: Iterable[Batch],
-        destination: EventDestination,
-        total: int,
-        progress: ProgressCallback,
-    ) -> None:
-        self.count = 0
-        self._batches = batches
-        self._destination = destination
-        self._total = total
-        self._progress = progress
-
-    def __iter__(self) -> Iterator[tuple[int, Batch]]:
-        for batch in self._batches:
-            self._progress(self.count, self._total)
-            self._destination.rewriter.rewrite(batch)
-            yield self._destination.first_position + self.count, batch
-            self.count += len(batch)
 
 
 def _copy(batches: Iterable[tuple[int, Batch]], destination: EventDestination) -> None:
@@ -253,7 +239,7 @@ def _iter_sqlite_rows(
     room = destination.room
     for position, batch in batches:
         columns = batch.columns
-        senders, flags, positions = destination.get_origins(position, columns, _get_digits)
+        senders, flags, positions = destination.get_origins(position, columns, attrgetter("hex"))
         yield from zip(
             repeat(room.tenant_id.hex),
             repeat(room.pk.hex),
@@ -274,10 +260,6 @@ def _iter_sqlite_rows(
             _encode_all_as_django(columns.contents),
             strict=False,
         )
-
-
-def _get_digits(key: UUID) -> str:
-    return key.hex
 
 
 def _encode_all_as_django(contents: Sequence[dict[str, Any]]) -> list[str]:

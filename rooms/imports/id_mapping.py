@@ -16,6 +16,7 @@ from rooms.bundle.format import (
     MEDIA_KEYS,
     REFERENCE_KEYS,
     UNVERIFIED,
+    add_hyphens,
     normalize_id,
 )
 from tenants.lookup.validators import clean_avatar_url
@@ -53,7 +54,7 @@ class IdMapper:
 
     def __call__(self, old: str) -> str:
         """Old and new are UUIDs in lower-case hexadecimal with hyphens."""
-        return _add_hyphens(self.map_to_hex([old])[0])
+        return add_hyphens(self.map_to_hex([old])[0])
 
     def map_to_hex(self, olds: Sequence[str]) -> list[str]:
         """Return the new IDs of several, each as 32 digits.
@@ -77,10 +78,6 @@ class IdMapper:
             for byte in range(_TIME_BYTES):
                 new[byte::_ID_BYTES] = raw[byte::_ID_BYTES]
         return new.hex("\n", _ID_BYTES).split("\n")
-
-
-def _add_hyphens(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class EventRewriter:
@@ -108,7 +105,16 @@ class EventRewriter:
         self._media_ids = media_ids
         self._origin = origin
         self.senders = {
-            key: self._take_over(_build_imported_sender(sender)) for key, sender in senders.items()
+            key: self._take_over(
+                {
+                    # They are repeated in every event, so a few long ones would let a small bundle
+                    # fill the disk.
+                    **sender.imported_sender,
+                    "display_name": sender.display_name[:MAX_NAME_CHARS],
+                    "fqid": sender.fqid[:_MAX_FQID_CHARS],
+                }
+            )
+            for key, sender in senders.items()
         }
 
     def rewrite_ids(self, batch: Batch) -> None:
@@ -157,7 +163,9 @@ class EventRewriter:
             new = self._media_ids.get(old) if old is not None else None
             avatar_url = f"{AVATAR_MEDIA}{new}" if new else ""
         elif isinstance(given, str):
-            avatar_url = clean_avatar_url(given, self._origin.foreign_hosts)
+            # A bundle of others must not contain addresses of this server.
+            hosts = frozenset() if self._origin.is_own else self._origin.hosts
+            avatar_url = clean_avatar_url(given, hosts)
         return self._origin.mark({**sender, "avatar_url": avatar_url})
 
     def _rewrite_references(self, contents: Iterable[tuple[str, Any]]) -> None:
@@ -170,7 +178,7 @@ class EventRewriter:
         new_ids = iter(self.new_id.map_to_hex([old for _, _, old in found if old is not None]))
         for content, key, old in found:
             if old is not None:
-                content[key] = _add_hyphens(next(new_ids))
+                content[key] = add_hyphens(next(new_ids))
             else:
                 del content[key]
 
@@ -208,11 +216,6 @@ class BundleOrigin:
     server_name: str
     hosts: frozenset[str] = frozenset()
 
-    @property
-    def foreign_hosts(self) -> frozenset[str]:
-        """Return the hosts whose addresses a bundle of others must not contain."""
-        return frozenset() if self.is_own else self.hosts
-
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender of this server as unverified, unless this server signed the bundle."""
         fqid = sender.get("fqid")
@@ -235,15 +238,3 @@ def _is_of_server(fqid: str, server_name: str) -> bool:
 def _fold(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(filter(str.isprintable, folded)).strip(" .")
-
-
-def _build_imported_sender(sender: Sender) -> dict[str, Any]:
-    """Shorten the texts to the lengths that a participant may have.
-
-    They are repeated in every event, so a few long ones would let a small bundle fill the disk.
-    """
-    return {
-        "display_name": sender.display_name[:MAX_NAME_CHARS],
-        "avatar_url": sender.avatar_url,
-        "fqid": sender.fqid[:_MAX_FQID_CHARS],
-    }

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -19,30 +19,18 @@ from django.conf import settings
 from django.db import transaction
 
 from federation.keys.signing import VerifyingKey, key_from_text, own_keys
+from rooms.bundle.manifest.reader import FindOutside
 from rooms.bundle.manifest.schema import RoomInfo
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
-from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
+from rooms.errors import ImportRunning
 from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
-from rooms.imports.permissions import (
-    ImportTarget,
-    ensure_quota,
-    resolve_target,
-    revalidate_target,
-)
+from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
-from rooms.models import (
-    ImportIntent,
-    Membership,
-    Room,
-    RoomImport,
-    RoomMember,
-    RoomState,
-    RoomType,
-)
+from rooms.models import ImportIntent, Membership, Room, RoomImport, RoomMember, RoomState, RoomType
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.config.server_name import find_server_name
 from scaiwave.console.columns import ColumnType
@@ -116,18 +104,132 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
-class _ImportContext:
+class ImportOptions:
+    """How a bundle is imported.
+
+    `max_bytes` limits it, compressed and decompressed. `key` is trusted besides this server's own
+    keys. Without a valid signature of a known key, a room is public only with `public`.
+    """
+
+    max_bytes: int
+    now: datetime
+    cut_references: bool = False
+    dry_run: bool = False
+    key: str | None = None
+    require_signature: bool = False
+    public: bool = False
+    progress_factory: ProgressFactory = null_progress_factory
+
+
+@dataclass(frozen=True)
+class BundleImport:
     """One import in progress: by whom, into what, from what."""
 
     operator: Operator
     target: ImportTarget
+    options: ImportOptions
     source: Source
     bundle: ValidatedBundle
-    signature_status: VerificationStatus
-    origin: BundleOrigin
-    now: datetime
-    progress_factory: ProgressFactory
-    may_be_public: bool
+    status: VerificationStatus
+
+    @property
+    def is_trusted(self) -> bool:
+        """Return whether a known key has signed the bundle."""
+        return self.status is VerificationStatus.VALID
+
+    @property
+    def may_be_public(self) -> bool:
+        return self.is_trusted or self.options.public
+
+    def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
+        signed_by = self.bundle.signature if self.is_trusted else None
+        origin = BundleOrigin(
+            self.is_trusted,
+            is_own=signed_by is not None and signed_by.key_id in own_keys(),
+            server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+            hosts=_list_own_hosts(),
+        )
+        senders = self.bundle.header.senders
+        return EventRewriter(new_id, senders=senders, media_ids=media_ids, origin=origin)
+
+    @contextmanager
+    def store(self, plan: MediaPlan) -> Iterator[tuple[ImportIntent, int]]:
+        """Announce and store files, and reserve positions in the stream for the events.
+
+        Positions are reserved before the transaction, so that no other writer has to wait. Yields
+        the announcement and the first position.
+        """
+        tenant, options = self.target.tenant, self.options
+        hashes = [entry.sha256 for entry in plan.to_store]
+        with import_intent(
+            hashes, operator=self.operator, tenant=tenant, now=options.now
+        ) as intent:
+            with options.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
+                open_media = self.bundle.open_media
+                store_files(plan, tenant_id=tenant.pk, open_media=open_media, progress=progress)
+            yield intent, reserve_positions(tenant.pk, self.bundle.counts.kept)
+
+    def complete(self, plan: MediaPlan, intent: ImportIntent, *, adds_room: bool) -> None:
+        """Check the result once all rows are written, and delete the announcement.
+
+        The tenant's limits are checked again under its lock, so that imports that end at the same
+        time can't exceed them together.
+        """
+        tenant, added_bytes = self.target.tenant, plan.added_bytes
+        self.source.require_unchanged()
+        lock_stream(tenant.pk)
+        ensure_quota(tenant, added_bytes=added_bytes, written=True, adds_room=adds_room)
+        complete_intent(intent)
+
+    def record(self, room: Room, **details: Any) -> None:
+        """Record the import of a room, or of a link, in the audit log."""
+        header = self.bundle.header
+        record_audit(
+            operator=self.operator,
+            action="import-room",
+            subject=room,
+            tenant=self.target.tenant,
+            now=self.options.now,
+            details={
+                "workspace": self.target.workspace.slug,
+                "participant": str(self.target.participant.pk),
+                "from_room": header.room.id,
+                "from_server": header.server_name,
+                "manifest_sha256": self.bundle.manifest_sha256,
+                **details,
+            },
+        )
+
+
+@contextmanager
+def open_import(
+    operator: Operator,
+    target: ImportTarget,
+    file: BinaryIO,
+    options: ImportOptions,
+    find_targets: FindOutside | None = None,
+) -> Iterator[BundleImport]:
+    """Read and validate the whole bundle, and verify its signature.
+
+    Cleans up after interrupted imports first.
+    """
+    keys, max_bytes = trusted_keys(options.key), options.max_bytes
+    if not options.dry_run:
+        clean_up_abandoned(options.now)
+    with open_seekable(
+        file, max_bytes=max_bytes, progress_factory=options.progress_factory
+    ) as source:
+        with options.progress_factory("Checking", ColumnType.BYTES) as progress:
+            bundle = read_bundle(
+                source.file,
+                max_bytes=max_bytes,
+                cut_references=options.cut_references,
+                progress=progress,
+                find_targets=find_targets,
+            )
+        with bundle:
+            status = require_valid(bundle.signature, keys, required=options.require_signature)
+            yield BundleImport(operator, target, options, source, bundle, status)
 
 
 def import_room(
@@ -137,60 +239,36 @@ def import_room(
     workspace: str,
     participant: str,
     file: BinaryIO,
-    max_bytes: int,
-    now: datetime,
     once: bool = False,
-    cut_references: bool = False,
-    dry_run: bool = False,
-    key: str | None = None,
-    require_signature: bool = False,
-    public: bool = False,
-    progress_factory: ProgressFactory = null_progress_factory,
+    **options: Any,
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
-    `max_bytes` limits the bundle, compressed and decompressed. With `once`, a bundle that was
-    imported into the workspace before is not imported again. `key` is trusted besides this server's
-    own keys. Without a valid signature of a known key, the room is public only with `public`.
+    With `once`, a bundle that was imported into the workspace before is not imported again. The
+    other options are of `ImportOptions`.
 
     Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
     or `DatabaseBusy`; then nothing of the room is left.
     """
-    # 1. Check the permission, find the target, and load the keys that are trusted.
+    # 1. Check the permission, and find the target.
     operator.require(Permission.IMPORT_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
-    keys = trusted_keys(key)
-    # 2. Clean up after interrupted imports.
-    if not dry_run:
-        clean_up_abandoned(now)
-    # 3. Read and validate the whole bundle, and verify its signature.
-    with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
-        status = check_signature(bundle.signature, keys, required=require_signature)
-        signed_by = bundle.signature if status is VerificationStatus.VALID else None
-        context = _ImportContext(
-            operator,
-            target,
-            source,
-            bundle,
-            status,
-            build_origin(signed_by),
-            now,
-            progress_factory,
-            may_be_public=public or signed_by is not None,
-        )
-        # 4. With `once`, return the room of an earlier import of this bundle.
-        with _lock_bundle(context) if once else nullcontext():
-            if once and (existing := _find_imported(context)):
-                slug = existing.workspace.slug
-                return ImportResult(existing.pk, existing.name, slug, imported=False)
-            # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
-            trusted = status is VerificationStatus.VALID
-            plan = plan_media(target.tenant.pk, bundle.header.media, trusted=trusted)
-            ensure_quota(target.tenant, added_bytes=plan.added_bytes)
-            # 6. Store the files, then write all rows in one transaction.
-            room, rewriter = _simulate(context) if dry_run else _write(context, plan)
-            return _build_result(context, plan, room, rewriter)
+    # 2. Read and validate the whole bundle, and verify its signature.
+    with (
+        open_import(operator, target, file, ImportOptions(**options)) as run,
+        _lock_bundle(run) if once else nullcontext(),
+    ):
+        # 3. With `once`, return the room of an earlier import of this bundle.
+        if once and (existing := find_import(target, run.bundle.manifest_sha256)):
+            room, slug = existing.room, existing.room.workspace.slug
+            return ImportResult(room.pk, room.name, slug, imported=False)
+        # 4. Plan the attachments and check the tenant's limits; a dry run ends here.
+        plan = plan_media(target.tenant.pk, run.bundle.header.media, trusted=run.is_trusted)
+        ensure_quota(target.tenant, added_bytes=plan.added_bytes)
+        # 5. Store the files, then write all rows in one transaction.
+        written, rewriter = _simulate(run) if run.options.dry_run else _write(run, plan)
+        return _build_result(run, plan, written, rewriter)
 
 
 def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
@@ -199,45 +277,6 @@ def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
         return own_keys()
     given = key_from_text(key)
     return {**own_keys(), given.key_id: given}
-
-
-@contextmanager
-def _open_bundle(
-    file: BinaryIO, max_bytes: int, cut_references: bool, progress_factory: ProgressFactory
-) -> Iterator[tuple[Source, ValidatedBundle]]:
-    with open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source:
-        with progress_factory("Checking", ColumnType.BYTES) as progress:
-            bundle = read_bundle(
-                source.file,
-                max_bytes=max_bytes,
-                cut_references=cut_references,
-                progress=progress,
-            )
-        with bundle:
-            yield source, bundle
-
-
-def check_signature(
-    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey], *, required: bool
-) -> VerificationStatus:
-    """Raises `ImportRefused` for a wrong signature, or if a valid one is required and missing."""
-    status = require_valid(document, keys)
-    if required and status is not VerificationStatus.VALID:
-        raise ImportRefused(
-            "The bundle has no signature from a known key, which --require-signature demands.",
-            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
-        )
-    return status
-
-
-def build_origin(signed_by: SignatureDocument | None) -> BundleOrigin:
-    """Return what a bundle proves; `signed_by` is None unless a known key has signed it."""
-    return BundleOrigin(
-        signed_by is not None,
-        is_own=signed_by is not None and signed_by.key_id in own_keys(),
-        server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-        hosts=_list_own_hosts(),
-    )
 
 
 def _list_own_hosts() -> frozenset[str]:
@@ -259,39 +298,37 @@ def _list_own_hosts() -> frozenset[str]:
 
 
 @contextmanager
-def _lock_bundle(context: _ImportContext) -> Iterator[None]:
+def _lock_bundle(run: BundleImport) -> Iterator[None]:
     """Refuse a second import of this bundle into the workspace while the first is in progress.
 
     Otherwise the two imports would not find each other's room, and create two.
     """
-    name = f"import-{context.target.workspace.pk}-{context.bundle.manifest_sha256}"
+    name = f"import-{run.target.workspace.pk}-{run.bundle.manifest_sha256}"
     with process_lock(name) as acquired:
         if not acquired:
             raise ImportRunning("Another import of this bundle into this workspace is in progress.")
         yield
 
 
-def _find_imported(context: _ImportContext) -> Room | None:
-    """Return the newest room of this workspace that was imported from the same bundle."""
+def find_import(target: ImportTarget, manifest_sha256: str) -> RoomImport | None:
+    """Return the newest import of a bundle into the workspace."""
     imports = RoomImport.objects.filter(
-        tenant=context.target.tenant,
-        manifest_sha256=context.bundle.manifest_sha256,
-        room__workspace=context.target.workspace,
+        tenant=target.tenant,
+        manifest_sha256=manifest_sha256,
+        room__workspace=target.workspace,
         room__deleted_at=None,
     )
-    newest = imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
-    return newest.room if newest else None
+    return imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
 
 
-def _simulate(context: _ImportContext) -> tuple[None, EventRewriter]:
+def _simulate(run: BundleImport) -> tuple[None, EventRewriter]:
     """Return what `_write` would, without a room: what becomes of the senders of events."""
-    media = context.bundle.header.media
+    media = run.bundle.header.media
     carried = {entry.media_id: entry.media_id for entry in media if entry.missing is None}
-    rewriter = _build_rewriter(context, new_id(), carried)
-    total = context.bundle.counts.kept
-    with context.progress_factory("Checking senders") as progress:
-        done = 0
-        for batch in context.bundle.iter_batches():
+    rewriter = run.get_rewriter(IdMapper(new_id()), carried)
+    done, total = 0, run.bundle.counts.kept
+    with run.options.progress_factory("Checking senders") as progress:
+        for batch in run.bundle.iter_batches():
             progress(done, total)
             rewriter.rewrite(batch)
             done += len(batch)
@@ -299,47 +336,43 @@ def _simulate(context: _ImportContext) -> tuple[None, EventRewriter]:
     return None, rewriter
 
 
-def _build_rewriter(
-    context: _ImportContext, room_id: UUID, media_ids: Mapping[str, str]
-) -> EventRewriter:
-    return EventRewriter(
-        IdMapper(room_id),
-        senders=context.bundle.header.senders,
-        media_ids=media_ids,
-        origin=context.origin,
-    )
-
-
-def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, EventRewriter]:
+def _write(run: BundleImport, plan: MediaPlan) -> tuple[Room, EventRewriter]:
     """Write the room; return it and the rewriter of its events."""
-    tenant, bundle = context.target.tenant, context.bundle
-    hashes = [entry.sha256 for entry in plan.to_store]
-    # 1. Announce the files and store them.
-    with import_intent(hashes, operator=context.operator, tenant=tenant, now=context.now) as intent:
-        with context.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
-            store_files(plan, tenant_id=tenant.pk, open_media=bundle.open_media, progress=progress)
-        # 2. Reserve stream positions before the transaction, so that no other writer has to wait.
-        total = bundle.counts.kept
-        first_position = reserve_positions(tenant.pk, total)
-        # 3. In one transaction, check the target again and write the room.
-        with transaction.atomic(durable=True):
-            target = revalidate_target(context.operator, context.target)
-            context = replace(context, target=target)
-            room = _write_room(context)
-            # 4. Write the media, whose new IDs the events need, and the events.
-            media_ids = write_media(plan, room=room, now=context.now)
-            rewriter = _build_rewriter(context, room.pk, media_ids)
-            destination = EventDestination(room, first_position, rewriter)
-            with context.progress_factory("Writing events") as progress:
-                write_events(bundle.iter_batches(), destination, total=total, progress=progress)
-            # 5. Check the limits again, and delete the announcement.
-            _complete(context, room, plan, intent)
+    now, bundle = run.options.now, run.bundle
+    # 1. Announce the files and store them. In one transaction, check the target again and write
+    #    the room.
+    with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
+        run = replace(run, target=revalidate_target(run.operator, run.target))
+        room = _write_room(run)
+        # 2. Write the media, whose new IDs the events need, and the events.
+        rewriter = run.get_rewriter(IdMapper(room.pk), write_media(plan, room=room, now=now))
+        destination = EventDestination(room, first_position, rewriter)
+        with run.options.progress_factory("Writing events") as progress:
+            total = bundle.counts.kept
+            write_events(bundle.iter_batches(), destination, total=total, progress=progress)
+        # 3. Check the limits again, delete the announcement, and record the import.
+        run.complete(plan, intent, adds_room=True)
+        RoomImport.objects.create(
+            tenant=run.target.tenant,
+            room=room,
+            manifest_sha256=bundle.manifest_sha256,
+            source_room_id=bundle.header.room.id,
+            source_server_name=bundle.header.server_name,
+            operator=run.operator.name,
+            created_at=now,
+            tip_exported_at=bundle.header.exported_at,
+            tip_events=bundle.counts.events,
+            tip_room=build_tip_room(bundle.header.room),
+        )
+        run.record(room, events=bundle.counts.kept)
+        increment_counter(IMPORTS_COUNTER)
+        increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
     return room, rewriter
 
 
-def _write_room(context: _ImportContext) -> Room:
+def _write_room(run: BundleImport) -> Room:
     """Write the room and its only member."""
-    source, target = context.bundle.header.room, context.target
+    source, target, now = run.bundle.header.room, run.target, run.options.now
     room = Room.objects.create(
         tenant=target.tenant,
         workspace=target.workspace,
@@ -347,11 +380,11 @@ def _write_room(context: _ImportContext) -> Room:
         room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
         name=source.name,
         topic=source.topic,
-        is_public=source.is_public and context.may_be_public,
+        is_public=source.is_public and run.may_be_public,
         visibility=source.visibility,
         read_role_slugs=source.read_role_slugs,
         created_at=source.created_at,
-        updated_at=context.now,
+        updated_at=now,
     )
     RoomMember.objects.create(
         tenant=target.tenant,
@@ -359,51 +392,9 @@ def _write_room(context: _ImportContext) -> Room:
         participant=target.participant,
         membership=Membership.JOIN,
         power_level=MAX_POWER_LEVEL,
-        joined_at=context.now,
+        joined_at=now,
     )
     return room
-
-
-def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
-    """Check the result once all rows are written, and record the import.
-
-    The tenant's limits are checked again under its lock, so that imports that end at the same time
-    can't exceed them together.
-    """
-    context.source.require_unchanged()
-    lock_stream(room.tenant_id)
-    ensure_quota(context.target.tenant, added_bytes=plan.added_bytes, written=True)
-    header = context.bundle.header
-    RoomImport.objects.create(
-        tenant=context.target.tenant,
-        room=room,
-        manifest_sha256=context.bundle.manifest_sha256,
-        source_room_id=header.room.id,
-        source_server_name=header.server_name,
-        operator=context.operator.name,
-        created_at=context.now,
-        tip_exported_at=header.exported_at,
-        tip_events=context.bundle.counts.events,
-        tip_room=build_tip_room(header.room),
-    )
-    record_audit(
-        operator=context.operator,
-        action="import-room",
-        subject=room,
-        tenant=context.target.tenant,
-        now=context.now,
-        details={
-            "workspace": context.target.workspace.slug,
-            "participant": str(context.target.participant.pk),
-            "from_room": header.room.id,
-            "from_server": header.server_name,
-            "manifest_sha256": context.bundle.manifest_sha256,
-            "events": context.bundle.counts.kept,
-        },
-    )
-    complete_intent(intent)
-    increment_counter(IMPORTS_COUNTER)
-    increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
 
 
 def build_tip_room(room: RoomInfo) -> Row:
@@ -416,10 +407,10 @@ IMPORTS_COUNTER, IMPORT_BYTES_COUNTER = "room_imports", "room_import_media_bytes
 
 
 def _build_result(
-    context: _ImportContext, plan: MediaPlan, room: Room | None, rewriter: EventRewriter
+    run: BundleImport, plan: MediaPlan, room: Room | None, rewriter: EventRewriter
 ) -> ImportResult:
     """Return the result; without a room, the result of a dry run."""
-    counts = context.bundle.counts
+    counts = run.bundle.counts
     stripped = {
         **counts.stripped,
         "swp.room.reaction": counts.reactions_stripped,
@@ -427,9 +418,9 @@ def _build_result(
     }
     return ImportResult(
         room_id=room.pk if room else None,
-        name=context.bundle.header.room.name,
-        workspace=context.target.workspace.slug,
-        signature=context.signature_status.value,
+        name=run.bundle.header.room.name,
+        workspace=run.target.workspace.slug,
+        signature=run.status.value,
         imported=room is not None,
         dry_run=room is None,
         events=counts.kept,
@@ -439,16 +430,14 @@ def _build_result(
         media_already_there=plan.already_there,
         media_infected=plan.infected,
         media_missing=plan.missing,
-        warnings=tuple(_iter_warnings(context, plan, rewriter)),
+        warnings=tuple(_iter_warnings(run, plan, rewriter)),
     )
 
 
-def _iter_warnings(
-    context: _ImportContext, plan: MediaPlan, rewriter: EventRewriter
-) -> Iterator[str]:
-    header = context.bundle.header
+def _iter_warnings(run: BundleImport, plan: MediaPlan, rewriter: EventRewriter) -> Iterator[str]:
+    header = run.bundle.header
     room, window = header.room, header.window
-    if warning := signature_warning(context.bundle.signature, context.signature_status):
+    if warning := signature_warning(run.bundle.signature, run.status):
         yield warning
     if rewriter.removed_avatars:
         yield (
@@ -461,7 +450,7 @@ def _iter_warnings(
             "of this bundle: only a signature from a known key proves an earlier one."
         )
     if room.is_public:
-        yield publication_warning(room.name, is_public=context.may_be_public)
+        yield publication_warning(room.name, is_public=run.may_be_public)
     if window:
         since = f"since {window.since} and " if window.since else ""
         until = window.until or "the export"

@@ -127,19 +127,16 @@ def clean_up_abandoned(now: datetime) -> int:
     """
     if find_restoration() is not None:
         return 0
-    return sum(_clean_up(intent, now) for intent in ImportIntent.objects.order_by("pk"))
-
-
-def _clean_up(intent: ImportIntent, now: datetime) -> bool:
-    with process_lock(_lock_name(intent.pk)) as is_abandoned:
-        is_undone = is_abandoned and _undo(intent)
-    if is_undone:
-        log.info(
-            "Cleaned up after an interrupted import by %s, started %s ago.",
-            intent.operator,
-            now - intent.started_at,
-        )
-    return is_undone
+    count = 0
+    for intent in ImportIntent.objects.order_by("pk"):
+        with process_lock(_lock_name(intent.pk)) as is_abandoned:
+            is_undone = is_abandoned and _undo(intent)
+        if is_undone:
+            count += 1
+            age = now - intent.started_at
+            message = "Cleaned up after an interrupted import by %s, started %s ago."
+            log.info(message, intent.operator, age)
+    return count
 
 
 def _clean_up_failed(intent: ImportIntent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -166,10 +166,22 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
             f"A file of the bundle was just deleted here: {min(lost)}.",
             fix=f"{NOTHING_IMPORTED} Run the same command again.",
         )
-    for links in batched(_iter_links(plan, ids, room, now)):
+    entries = [entry for entry in plan.entries if entry.sha256 in ids]
+    for part in batched(entries):
+        links = [
+            RoomMedia(
+                tenant_id=room.tenant_id,
+                room=room,
+                media_id=ids[entry.sha256],
+                name=entry.name,
+                source_media_id=entry.media_id,
+                created_at=now,
+            )
+            for entry in part
+        ]
         # An increment may list a name again that the room has.
         RoomMedia.objects.bulk_create(links, ignore_conflicts=True)
-    return {entry.media_id: ids[entry.sha256] for entry in plan.entries if entry.sha256 in ids}
+    return {entry.media_id: ids[entry.sha256] for entry in entries}
 
 
 def _build_media(entry: MediaEntry, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:
@@ -182,18 +194,3 @@ def _build_media(entry: MediaEntry, tenant_id: UUID, plan: MediaPlan, now: datet
         scan_status=scan_status if plan.trusted else ScanStatus.PENDING,
         created_at=now,
     )
-
-
-def _iter_links(
-    plan: MediaPlan, ids: dict[str, str], room: Room, now: datetime
-) -> Iterator[RoomMedia]:
-    for entry in plan.entries:
-        if entry.sha256 in ids:
-            yield RoomMedia(
-                tenant_id=room.tenant_id,
-                room=room,
-                media_id=ids[entry.sha256],
-                name=entry.name,
-                source_media_id=entry.media_id,
-                created_at=now,
-            )

@@ -46,7 +46,18 @@ def resolve_target(
             fix=f"{NOTHING_IMPORTED} For details, run `scaiwave admin show-tenant "
             f"{quote(resolved.slug)}`.",
         )
-    _require_editor(target)
+    name, place = str(target.participant), f"workspace {target.workspace.slug}"
+    if reason := target.participant.inactive_reason:
+        raise WorkspaceForbidden(f"{name} can't import into {place}: {reason}.")
+    member = WorkspaceMember.objects.filter(
+        workspace=target.workspace, participant=target.participant
+    ).first()
+    if member is None:
+        raise WorkspaceForbidden(f"{name} is not a member of {place}.")
+    if member.role not in MAY_IMPORT:
+        raise WorkspaceForbidden(
+            f"{name} is {member.role} of {place}; only owners and editors may import there."
+        )
     return target
 
 
@@ -62,21 +73,6 @@ def revalidate_target(operator: Operator, target: ImportTarget) -> ImportTarget:
         workspace=str(target.workspace.pk),
         participant=str(target.participant.pk),
     )
-
-
-def _require_editor(target: ImportTarget) -> None:
-    name, workspace = str(target.participant), f"workspace {target.workspace.slug}"
-    if reason := target.participant.inactive_reason:
-        raise WorkspaceForbidden(f"{name} can't import into {workspace}: {reason}.")
-    member = WorkspaceMember.objects.filter(
-        workspace=target.workspace, participant=target.participant
-    ).first()
-    if member is None:
-        raise WorkspaceForbidden(f"{name} is not a member of {workspace}.")
-    if member.role not in MAY_IMPORT:
-        raise WorkspaceForbidden(
-            f"{name} is {member.role} of {workspace}; only owners and editors may import there."
-        )
 
 
 def ensure_quota(

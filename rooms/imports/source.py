@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from io import UnsupportedOperation
 from typing import BinaryIO
 
+from django.conf import settings
+
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, BundleTooLarge, ImportRefused
 from scaiwave.console.columns import ColumnType
-from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.core.files import translate_disk_full
 
 _CHUNK_BYTES = MIB
@@ -38,6 +40,11 @@ class Source:
             )
 
 
+def get_max_bytes() -> int:
+    """Return the limit of this server for a bundle, compressed and decompressed."""
+    return settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+
+
 @contextmanager
 def open_seekable(
     file: BinaryIO, *, max_bytes: int, progress_factory: ProgressFactory = null_progress_factory
@@ -57,20 +64,16 @@ def open_seekable(
             "as a file and pass it with --input.",
         )
         with progress_factory("Reading", ColumnType.BYTES) as progress, disk_full:
-            _copy(file, copy, max_bytes, progress)
+            size = 0
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > max_bytes:
+                    raise BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
+                copy.write(chunk)
+                progress(size, None)
+            copy.flush()
+            copy.seek(0)
         yield Source(copy, _get_stamp(copy))
-
-
-def _copy(file: BinaryIO, copy: BinaryIO, max_bytes: int, progress: ProgressCallback) -> None:
-    size = 0
-    while chunk := file.read(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > max_bytes:
-            raise BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
-        copy.write(chunk)
-        progress(size, None)
-    copy.flush()
-    copy.seek(0)
 
 
 def _get_stamp(file: BinaryIO) -> Stamp | None:

@@ -7,14 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from federation.keys.signing import (
-    VerifyingKey,
-    key_from_text,
-    keys_from_descriptor,
-    own_keys,
-)
+from federation.keys.signing import VerifyingKey, key_from_text, keys_from_descriptor, own_keys
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import find_all
 from rooms.bundle.chain_files import open_chain_files
@@ -114,9 +109,7 @@ class VerifiedBundle:
     def problem_rows(self) -> list[Row]:
         return [
             {
-                "entry": problem.details.get("entry"),
-                "event": problem.details.get("event"),
-                "event_id": problem.details.get("event_id"),
+                **{key: problem.details.get(key) for key in ("entry", "event", "event_id")},
                 "code": problem.code,
                 "message": problem.message,
             }
@@ -290,7 +283,18 @@ def load_keys(
     """Return the known keys by ID, as `verify_bundle` describes them."""
     keys: dict[str, VerifyingKey] = {}
     if descriptor is not None:
-        keys |= keys_from_descriptor(_read_descriptor(descriptor))
+        fix = (
+            "Save the response of https://<server>/.well-known/scaiwave/server, and pass that file."
+        )
+        try:
+            document = json.loads(descriptor.read_bytes())
+        except OSError as error:
+            problem = f"Can't read descriptor {descriptor}: {error.strerror}."
+            raise UsageError(problem, fix=fix) from None
+        except (ValueError, RecursionError):
+            problem = f"Invalid descriptor: {descriptor} is not JSON."
+            raise UsageError(problem, fix=fix) from None
+        keys |= keys_from_descriptor(document)
     if key is not None:
         given = key_from_text(key)
         keys[given.key_id] = given
@@ -304,13 +308,3 @@ def load_keys(
             error.fix = f"{error.fix} {alternative}".strip()
             raise
     return keys
-
-
-def _read_descriptor(path: Path) -> Any:
-    fix = "Save the response of https://<server>/.well-known/scaiwave/server, and pass that file."
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"Can't read descriptor {path}: {error.strerror}.", fix=fix) from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"Invalid descriptor: {path} is not JSON.", fix=fix) from None

@@ -23,7 +23,8 @@ from django.db.models import Max, QuerySet
 from rooms.imports.intents import delete_announced, release_files
 from rooms.models import Event, Media, RemovedFile, Room, RoomMedia
 from rooms.search.backend import open_index
-from rooms.search.base import EventRange, SearchIndex
+from rooms.search.base import EventRange
+from rooms.search.database import SearchIndex
 from rooms.search.schema import merge_words
 from rooms.search.scope import Scope
 from scaiwave.core.operators import Operator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from functools import cached_property
-from typing import IO, Literal
+from typing import Literal
 from uuid import UUID
 
 from django.core.files.storage import default_storage
@@ -52,17 +52,17 @@ class TenantMedia:
         """Raises `ExportDamaged` if the file can't be read, and the errors of a bucket's client."""
         # For a larger buffer than needed, the kernel would map memory for every file.
         chunk_bytes = min(CHUNK_BYTES, attachment.size + 1)
+        name = attachment.sha256
         try:
-            with self._open(attachment.sha256) as file:
+            with (
+                default_storage.open(self._prefix + name)
+                if self._directory is None
+                else open(f"{self._directory}/{name}", "rb", buffering=0)  # noqa: PTH123
+            ) as file:
                 while chunk := file.read(chunk_bytes):
                     yield chunk
         except OSError as error:
             raise _unreadable_error(attachment, error) from error
-
-    def _open(self, sha256: str) -> IO[bytes]:
-        if self._directory is None:
-            return default_storage.open(self._prefix + sha256)
-        return open(f"{self._directory}/{sha256}", "rb", buffering=0)  # noqa: PTH123
 
 
 def mark_missing(tenant_id: UUID, attachments: list[MediaEntry], *, with_bytes: bool) -> None:

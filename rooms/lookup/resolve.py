@@ -33,48 +33,33 @@ def resolve_room(
     `AmbiguousName`.
     """
     rooms = visible_rooms(operator, with_deleted=with_deleted).filter(tenant=tenant)
-    matches = _find_matches(
-        rooms.select_related("workspace", "creator", "tenant"), name, "room_alias"
+    found = rooms.select_related("workspace", "creator", "tenant")
+    if matches := _find_matches(found, name, "room_alias"):
+        return _require_single(matches, name)
+    fix = suggest_nearest(
+        find_nearest(operator, name, rooms.exclude(room_alias=""), "room_alias"),
+        f"`scaiwave room list --tenant {quote(tenant.slug)}` lists all.",
+        RoomNotFound.FIX.format(tenant.slug),
     )
-    if not matches:
-        if ids := _find_ids_by_name(operator, rooms, name):
-            raise RoomNotFound(
-                f"Room not found in tenant {tenant.slug}: {name}.",
-                fix=f"Rooms are named by ID or alias. The ID of {name} is {' or '.join(ids)}.",
-            )
-        named = rooms.exclude(room_alias="")
-        raise RoomNotFound(
-            f"Room not found in tenant {tenant.slug}: {name}.",
-            fix=suggest_nearest(
-                find_nearest(operator, name, named, "room_alias"),
-                f"`scaiwave room list --tenant {quote(tenant.slug)}` lists all.",
-                RoomNotFound.FIX.format(tenant.slug),
-            ),
-        )
-    return _require_single(matches, name)
-
-
-def _find_ids_by_name(operator: Operator, rooms: QuerySet[Room], name: str) -> list[str]:
-    """Return the IDs of rooms with this name; none for callers of the HTTP API."""
-    if not name or not is_storable_text(name) or not operator.has_permission(Permission.VIEW):
-        return []
-    return [str(room.pk) for room in rooms.filter(name__iexact=name).order_by("pk")[:_MAX_IDS]]
+    # Callers of the HTTP API don't learn IDs.
+    if name and is_storable_text(name) and operator.has_permission(Permission.VIEW):
+        same_name = rooms.filter(name__iexact=name).order_by("pk")[:_MAX_IDS]
+        if ids := " or ".join(str(room.pk) for room in same_name):
+            fix = f"Rooms are named by ID or alias. The ID of {name} is {ids}."
+    raise RoomNotFound(f"Room not found in tenant {tenant.slug}: {name}.", fix=fix)
 
 
 def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Workspace:
     """Return the workspace with its tenant. Raises `WorkspaceNotFound` or `AmbiguousName`."""
     workspaces = visible_workspaces(operator).filter(tenant=tenant)
-    matches = _find_matches(workspaces.select_related("tenant"), name, "slug")
-    if not matches:
-        raise WorkspaceNotFound(
-            f"Workspace not found in tenant {tenant.slug}: {name}.",
-            fix=suggest_nearest(
-                find_nearest(operator, name, workspaces, "slug"),
-                f"`scaiwave room workspaces --tenant {quote(tenant.slug)}` lists all.",
-                WorkspaceNotFound.FIX.format(tenant.slug),
-            ),
-        )
-    return _require_single(matches, name)
+    if matches := _find_matches(workspaces.select_related("tenant"), name, "slug"):
+        return _require_single(matches, name)
+    fix = suggest_nearest(
+        find_nearest(operator, name, workspaces, "slug"),
+        f"`scaiwave room workspaces --tenant {quote(tenant.slug)}` lists all.",
+        WorkspaceNotFound.FIX.format(tenant.slug),
+    )
+    raise WorkspaceNotFound(f"Workspace not found in tenant {tenant.slug}: {name}.", fix=fix)
 
 
 def _find_matches(

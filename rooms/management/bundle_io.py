@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rooms.bundle.chain import MAX_LINKS
-from rooms.errors import ExportIncomplete
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
-from scaiwave.console.text import pluralize
-from scaiwave.core.errors import UsageError
+from scaiwave.core.errors import ScaiWaveError, UsageError
 
 if TYPE_CHECKING:
-    from rooms.conversion.convert_rooms import ConversionResult
-    from rooms.exports.export_room import ExportResult
-    from rooms.exports.export_rooms import BulkExportResult
-    from rooms.exports.merge_bundles import BundleDiff
-    from rooms.imports.append_link import AppendResult
     from rooms.imports.import_room import ImportResult
-    from rooms.imports.verify_bundle import VerifiedBundle, VerifiedChain
-    from rooms.transcripts.transcribe_room import TranscriptResult
     from tenants.lookup.serializers import Row
 
 MAX_CONTEXT_EVENTS = 1000
@@ -60,43 +51,6 @@ VERIFICATION_COLUMNS = (
 )
 
 
-BULK_EXPORT_COLUMNS = (
-    Column("id", "ID"),
-    Column("name", "Name"),
-    Column("outcome", "Outcome"),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
-    Column("missing_media", "Missing", ColumnType.COUNT),
-    Column("size_bytes", "Size", ColumnType.BYTES),
-    Column("reason", "Reason"),
-)
-
-LOSS_COLUMNS = (
-    Column("count", "Count", ColumnType.COUNT),
-    Column("loss", "What"),
-    Column("example", "For example"),
-)
-
-
-CHAIN_COLUMNS = (
-    Column("sequence", "Link", ColumnType.COUNT),
-    Column("exported_at", "Exported"),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
-    Column("digest", "Digest"),
-    Column("signature", "Signature"),
-    Column("file", "File"),
-)
-DIFF_COLUMNS = (
-    Column("change", "Change"),
-    Column("id", "ID"),
-    Column("event_type", "Type"),
-    Column("sender", "Sender"),
-    Column("created_at", "Sent"),
-    Column("changed_at", "Changed"),
-)
-
-
 @contextmanager
 def open_input(path: str | None, *, terminal_fix: str, unreadable_fix: str) -> Iterator[BinaryIO]:
     """Open the file, or stdin for None. Raises `UsageError` with one of the fixes."""
@@ -113,56 +67,34 @@ def open_input(path: str | None, *, terminal_fix: str, unreadable_fix: str) -> I
         yield file
 
 
-def print_import_result(output: Output, imported: ImportResult) -> None:
-    for warning in imported.warnings:
-        output.warn(warning)
-    if output.as_json:
-        output.print_json(build_import_document(imported))
-        return
-    output.print_line(imported.sentence)
-    is_new = imported.imported or imported.dry_run
-    output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
-
-
-def print_append_result(output: Output, appended: AppendResult) -> None:
-    for warning in appended.warnings:
-        output.warn(warning)
-    if output.as_json:
-        output.print_json(appended.document())
-        return
-    output.print_line(appended.sentence)
-    for count, text in (
-        (appended.kept_local, "{} kept as changed here."),
-        (appended.references_cut, "{} lost a reference to a deleted event, or were deleted."),
-    ):
-        if count:
-            output.print_line(text.format(pluralize(count, "event")))
-
-
-@contextmanager
-def print_chain_import(
+def print_report(
     output: Output,
-) -> Iterator[Callable[[ImportResult | AppendResult], None]]:
-    """Yield a function that prints each result, as one JSON document at the end."""
-    from rooms.imports.append_link import AppendResult
-
-    documents: list[Row] = []
-
-    def on_result(result: ImportResult | AppendResult) -> None:
-        if output.as_json:
-            if isinstance(result, AppendResult):
-                documents.append(result.document())
-            else:
-                documents.append(build_import_document(result))
-            return
-        for warning in result.warnings:
-            output.warn(warning)
-        output.print_line(result.sentence)
-
-    yield on_result
+    document: Mapping[str, Any],
+    *tables: tuple[str, Sequence[Column], Sequence[Row]],
+    lines: Iterable[str] = (),
+    warnings: Iterable[str] = (),
+    error: ScaiWaveError | None = None,
+) -> None:
+    """Print the document as JSON, or the tables; then the lines; then raise the error."""
+    for warning in warnings:
+        output.warn(warning)
     if output.as_json:
-        changed = any(document["changed"] for document in documents)
-        output.print_json({"changed": changed, "links": documents})
+        output.print_json(document)
+    else:
+        for plural, columns, rows in tables:
+            output.print_table(plural, columns, rows)
+        for line in lines:
+            output.print_line(line)
+    if error is not None:
+        raise error
+
+
+def print_import_result(output: Output, imported: ImportResult) -> None:
+    document = build_import_document(imported)
+    print_report(output, document, lines=[imported.sentence], warnings=imported.warnings)
+    if not output.as_json:
+        is_new = imported.imported or imported.dry_run
+        output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
 
 
 def check_import_usage(file: str | None, options: Mapping[str, Any]) -> None:
@@ -210,40 +142,6 @@ def build_import_document(imported: ImportResult) -> Row:
             "missing": media["missing"],
         },
     }
-
-
-def print_verification(output: Output, verified: VerifiedBundle) -> None:
-    """Print the result, then raise the error of a bundle that is not valid."""
-    if output.as_json:
-        output.print_json(verified.document())
-    else:
-        output.print_record(VERIFICATION_COLUMNS, verified.facts())
-        for problem in verified.problems:
-            output.print_line(f"Problem: {problem.message}")
-        output.print_line(verified.sentence)
-    if verified.error is not None:
-        raise verified.error
-
-
-def print_chain_verification(output: Output, chains: Sequence[VerifiedChain]) -> None:
-    """Print the chains, then raise the error of the first one that must not be trusted."""
-    if output.as_json:
-        output.print_json({"chains": [verified.document() for verified in chains]})
-    else:
-        for verified in chains:
-            output.print_table("links", CHAIN_COLUMNS, verified.links)
-            output.print_line(verified.sentence)
-    for verified in chains:
-        if verified.error is not None:
-            raise verified.error
-
-
-def print_diff(output: Output, diff: BundleDiff) -> None:
-    if output.as_json:
-        output.print_json(diff.document())
-    else:
-        output.print_table("events", DIFF_COLUMNS, diff.events)
-        output.print_line(diff.sentence)
 
 
 def check_export_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
@@ -305,47 +203,6 @@ def _check_chain_usage(options: Mapping[str, Any]) -> None:
         )
 
 
-def print_export(output: Output, result: ExportResult, file: Path | None) -> None:
-    """Print to stderr if stdout is the bundle."""
-    if output.as_json:
-        output.print_json({**result.document(), "file": str(file) if result.size else None})
-    print_sentence = output.print_line if file else output.log
-    for sentence in result.sentences():
-        print_sentence(sentence)
-    for warning in result.warnings:
-        output.warn(warning)
-
-
-def print_bulk_export(output: Output, result: BulkExportResult) -> None:
-    """Print the result, then raise `ExportIncomplete` if a room failed."""
-    from rooms.exports.export_rooms import ExportOutcome
-
-    if output.as_json:
-        output.print_json(result.document())
-    else:
-        output.print_table("rooms", BULK_EXPORT_COLUMNS, result.rooms)
-        output.print_line(result.sentence)
-    if failed := result.count(ExportOutcome.FAILED):
-        raise ExportIncomplete(
-            f"Export failed for {failed:,} of {pluralize(len(result.rooms), 'room')}."
-        )
-
-
-def print_conversion(output: Output, result: ConversionResult, directory: Path) -> None:
-    if output.as_json:
-        output.print_json({**result.document(), "dry_run": result.dry_run})
-        return
-    if result.reported:
-        output.print_line("Not in the bundles:")
-        output.print_table("reported", LOSS_COLUMNS, result.reported)
-    if result.notes:
-        output.print_line("Changed on the way:")
-        output.print_table("notes", LOSS_COLUMNS, result.notes)
-    output.print_line(result.sentence)
-    if not result.dry_run:
-        output.print_line(f"The full account is in {directory / 'conversion.json'}.")
-
-
 def check_transcript_usage(
     room: str | None, bundle: Path | None, options: Mapping[str, Any]
 ) -> None:
@@ -367,10 +224,3 @@ def check_transcript_usage(
             f"Invalid --context: {options['context']}.",
             fix=f"Pass a number from 0 to {MAX_CONTEXT_EVENTS:,}.",
         )
-
-
-def print_transcript(output: Output, result: TranscriptResult) -> None:
-    if output.as_json:
-        output.print_json(result.document())
-    for sentence in result.sentences():
-        output.print_line(sentence)

@@ -7,7 +7,6 @@ IDs, except where the person wrote their names.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -25,18 +24,21 @@ from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import WHOLE_ROOM, ManifestHeader, format_timestamp
 from rooms.bundle.reader import BundleContent
-from rooms.exports.events import stream_events
-from rooms.exports.export_room import ExportOptions, ExportRun, RoomExport, load_signer
+from rooms.exports.export_room import (
+    ExportOptions,
+    ExportRun,
+    FileExport,
+    RoomExport,
+    load_signer,
+)
 from rooms.exports.sinks import write_draft, write_drafts
 from rooms.lookup.authors import Author
 from rooms.lookup.export_metadata import (
-    build_room_info,
     export_blocker,
     get_media_of,
     get_room,
     iter_senders,
 )
-from rooms.lookup.media import mark_missing
 from rooms.models import Event, Room, RoomMember, WorkspaceMember
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.transcribe_room import iter_files, spool_export
@@ -140,11 +142,8 @@ def write_participant_export(
     return result
 
 
-class ParticipantExport:
-    """A ZIP file to be read once by iterating over its bytes; `close` it to stop early.
-
-    Each room is read from a snapshot of its own, into a file without a name.
-    """
+class ParticipantExport(FileExport[ParticipantExportResult]):
+    """A ZIP file. Each room is read from a snapshot of its own, into a file without a name."""
 
     room = None
 
@@ -159,27 +158,12 @@ class ParticipantExport:
         self._missing: Counter[str] = Counter()
         self._files: list[Row] = []
         self._room_rows: list[Row] = []
-        self._result: ParticipantExportResult | None = None
         self._find_rooms()
         self._options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
         self._writer = ZipStreamWriter(now)
-        self._chunks = self._iter_chunks()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._chunks)
-
-    def close(self) -> None:
-        self._chunks.close()
-
-    @property
-    def result(self) -> ParticipantExportResult:
-        """Return the result, after all bytes were read."""
-        if self._result is None:
-            raise RuntimeError("The export has not finished.")
-        return self._result
+        super().__init__(
+            self._iter_entries(), lambda size: ParticipantExportResult(self._manifest, size)
+        )
 
     def _find_rooms(self) -> None:
         """Find the rooms with events of the person, some of which must not leave this server."""
@@ -192,13 +176,6 @@ class ParticipantExport:
                 self.rooms[room_id] = count
             else:
                 self.left_out.append({"id": room_id, "events": count, "reason": reason})
-
-    def _iter_chunks(self) -> Generator[bytes]:
-        size = 0
-        for chunk in self._iter_entries():
-            size += len(chunk)
-            yield chunk
-        self._result = ParticipantExportResult(self._manifest, size)
 
     def _iter_entries(self) -> Generator[bytes]:
         person = self._person
@@ -227,7 +204,8 @@ class ParticipantExport:
         room = Room.objects.select_related("workspace").get(pk=room_id)
         directory = f"rooms/{room_id}"
         with tempfile.TemporaryFile() as spool:
-            run = _AuthorRun(room, self._options, self._author)
+            run = _AuthorRun(room, self._options)
+            run.author = self._author
             source = spool_export(RoomExport(run), spool, self._options.signer)
             sentence = f"{source.sentence}; only what {self._author.fqid} wrote"
             source = replace(source, sentence=sentence)
@@ -274,41 +252,14 @@ class ParticipantExport:
 class _AuthorRun(ExportRun):
     """The export of a room with the events of one author, and the files that these refer to."""
 
-    def __init__(self, room: Room, options: ExportOptions, author: Author) -> None:
-        super().__init__(room, options)
-        self._author = author
+    author: Author
 
     def _build_header(self) -> tuple[ManifestHeader, int]:
-        events = Event.objects.filter(self._author.events_q, room=self.room)
-        media = get_media_of(self.room, events)
-        mark_missing(self.room.tenant_id, media, with_bytes=True)
-        room = build_room_info(self.room)
-        room.topic = ""  # Someone else may have written it.
-        header = ManifestHeader(
-            generator=f"scaiwave {__version__}",
-            server_name=get_server_name(),
-            exported_at=format_timestamp(self.options.now),
-            room=room,
-            window=None,
-            senders=dict(iter_senders([self._author.participant_id], get_server_name())),
-            media=media,
-        )
+        events = Event.objects.filter(self.author.events_q, room=self.room)
+        senders = dict(iter_senders([self.author.participant_id], get_server_name()))
+        header = self.make_header(senders, get_media_of(self.room, events))
+        header.room.topic = ""  # Someone else may have written it.
         return header, 0
-
-    def _stream_events(
-        self, total: int, read_connection: sqlite3.Connection | None
-    ) -> Generator[bytes]:
-        def count(number: int) -> None:
-            self.event_count += number
-
-        yield from stream_events(
-            self.room.pk,
-            WHOLE_ROOM,
-            senders=self.header.senders,
-            on_events=count,
-            read_connection=read_connection,
-            author=self._author,
-        )
 
 
 def _build_profile(person: Participant) -> Row:

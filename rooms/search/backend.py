@@ -7,8 +7,7 @@ from contextlib import closing, contextmanager
 
 from django.conf import settings
 
-from rooms.search.base import SearchIndex
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 
 
 @contextmanager
@@ -20,7 +19,7 @@ def open_index(*, interactive: bool = False) -> Iterator[SearchIndex]:
     """
     config = settings.CONFIG
     if not config.get_url("SCAIWAVE_WEAVIATE_URL"):
-        yield DatabaseIndex()
+        yield SearchIndex()
         return
     from rooms.search.vectors import BACKFILL_RETRIES, INTERACTIVE_RETRIES, Embedder
     from rooms.search.weaviate import CLASS_NAME, WeaviateIndex

@@ -12,8 +12,8 @@ from uuid import UUID
 from rooms.errors import BackfillSuperseded, SearchIndexMismatch
 from rooms.models import SearchBackfill
 from rooms.search.backend import open_index
-from rooms.search.base import SearchIndex
 from rooms.search.completion import try_finish
+from rooms.search.database import SearchIndex
 from rooms.search.queries import BackfillOptions, pending_ranges
 from rooms.search.queue import enqueue_jobs, require_queue
 from rooms.search.runs import get_or_create_run

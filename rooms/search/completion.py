@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import Max, Sum
 
 from rooms.models import SearchBackfill
-from rooms.search.base import IndexCounts, SearchIndex
+from rooms.search.base import IndexCounts
+from rooms.search.database import SearchIndex
 from rooms.search.queries import pending_ranges, scope_of_run
 from rooms.search.worker import BatchSizer, index_step
 from scaiwave.core.locks import process_lock
@@ -74,28 +75,22 @@ def _repair_tenant(
     index: SearchIndex, run: SearchBackfill, tenant_id: UUID, progress: TenantProgress
 ) -> IndexCounts:
     """Index one tenant again and count it alone, so that little changes in between."""
-    scope = replace(scope_of_run(run), tenant_id=tenant_id)
-    counts = IndexCounts()
+    scope, counts = scope_of_run(run), IndexCounts()
     for _ in range(MAX_REPAIRS):
-        _reindex_tenant(index, run, tenant_id, progress)
-        counts = index.count(scope, run.pk).get(tenant_id, IndexCounts())
+        sizer = BatchSizer()
+        for search_range in run.ranges.filter(tenant=tenant_id).order_by("first"):
+            after = search_range.first - 1
+            while after < search_range.last:
+                after, result = index_step(index, scope, search_range, after=after, sizer=sizer)
+                progress.written += result.written
+                progress.removed += result.removed
+        if scope.is_whole:
+            progress.removed += index.remove_orphans(tenant_id)
+        found = index.count(replace(scope, tenant_id=tenant_id), run.pk)
+        counts = found.get(tenant_id, IndexCounts())
         if counts.is_consistent:
             break
     return counts
-
-
-def _reindex_tenant(
-    index: SearchIndex, run: SearchBackfill, tenant_id: UUID, progress: TenantProgress
-) -> None:
-    scope, sizer = scope_of_run(run), BatchSizer()
-    for search_range in run.ranges.filter(tenant=tenant_id).order_by("first"):
-        after = search_range.first - 1
-        while after < search_range.last:
-            after, result = index_step(index, scope, search_range, after=after, sizer=sizer)
-            progress.written += result.written
-            progress.removed += result.removed
-    if scope.is_whole:
-        progress.removed += index.remove_orphans(tenant_id)
 
 
 def _build_outcome(

@@ -16,13 +16,7 @@ from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.documents import last_positions_sql, removed_sql, up_to_run_sql
 from rooms.search.query import SearchQuery
 from rooms.search.schema import TABLE, WORDS, complete_full_text
-from rooms.search.scope import (
-    EVENTS,
-    FINDABLE,
-    Scope,
-    changed_sql,
-    eligible_sql,
-)
+from rooms.search.scope import EVENTS, FINDABLE, Scope, changed_sql, eligible_sql
 from scaiwave.core.sql import fetch, to_uuid, uuid_param
 from tenants.models import Tenant
 
@@ -35,30 +29,40 @@ _EXTRA_DOCUMENTS = 20
 _MAX_PAGE_DOCUMENTS = 2_000
 
 
-class DatabaseIndex:
-    """Implements `rooms.search.base.SearchIndex`."""
+class SearchIndex:
+    """The index in the database. `WeaviateIndex` adds a search server to it."""
 
     def index(self, event_range: EventRange) -> IndexingResult:
+        """Write missing and edited documents, and remove documents that must not be found.
+
+        All other messages can be found throughout.
+        """
         with transaction.atomic():
             documents.join_writers()  # before it locks a row
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
     def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+        """Remove the documents of events of a range that are deleted or redacted next.
+
+        Call it in their transaction, and the function that it returns after that.
+        """
         documents.delete_documents_of(batch, events)
         return lambda: None
 
     def finish_removal(self, tenant_id: UUID) -> None:
-        """Do nothing: documents are deleted in the transaction that deletes their events."""
+        """Remove documents that an interrupted removal has left because of a search server."""
 
     def remove_orphans(self, tenant_id: UUID) -> int:
+        """Remove documents of deleted events; return how many."""
         return documents.delete_orphans(tenant_id)
 
     def count_objects(self, tenant_id: UUID) -> int:
+        """Return how many documents of a tenant a search server has."""
         return 0
 
     def remove_tenant(self, tenant_id: UUID) -> None:
-        """There is no search server."""
+        """Remove a tenant from a search server, with all documents."""
 
     def search(
         self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
@@ -112,9 +116,10 @@ class DatabaseIndex:
         return counts
 
     def begin_backfill(self) -> None:
-        """Do nothing: the word index is only built after the first backfill."""
+        """Prepare a search server. Called before the first range."""
 
     def end_backfill(self) -> None:
+        """Complete the index. Called after the last range: building it earlier takes longer."""
         complete_full_text()
 
 

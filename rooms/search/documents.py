@@ -17,14 +17,7 @@ from django.db.models import QuerySet
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search.base import EventRange
 from rooms.search.schema import TABLE
-from rooms.search.scope import (
-    EVENTS,
-    FINDABLE,
-    Scope,
-    body_sql,
-    changed_sql,
-    eligible_sql,
-)
+from rooms.search.scope import EVENTS, FINDABLE, Scope, body_sql, changed_sql, eligible_sql
 from scaiwave.core.locks import lock_in_transaction
 from scaiwave.core.sql import execute, fetch, to_uuid, uuid_param
 

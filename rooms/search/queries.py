@@ -107,19 +107,16 @@ def get_search_plan(*, operator: Operator, options: BackfillOptions) -> SearchPl
         {"tenant": slug, "tenant_id": key, **counts.get(key, IndexCounts()).document()}
         for key, slug in tenants.values_list("pk", "slug")
     ]
-    return SearchPlan(rows, _get_unfinished_run(scope.name))
-
-
-def _get_unfinished_run(scope: str) -> Row | None:
-    run = SearchBackfill.objects.filter(scope=scope, finished_at=None).first()
+    run = SearchBackfill.objects.filter(scope=scope.name, finished_at=None).first()
     if run is None:
-        return None
-    return {
+        return SearchPlan(rows, None)
+    unfinished = {
         "run_id": run.pk,
         "started_at": run.started_at,
         "ranges": run.ranges.count(),
         "ranges_left": pending_ranges(run).count(),
     }
+    return SearchPlan(rows, unfinished)
 
 
 @dataclass(frozen=True)

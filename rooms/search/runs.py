@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
-from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -20,15 +18,6 @@ from tenants.models import Tenant
 
 RANGE_EVENTS = 50_000
 """Events per range: seconds of work, or a minute or two with vectors."""
-
-
-class _PlannedRange(NamedTuple):
-    """So many events of a tenant, at positions `first` to `last`."""
-
-    tenant_id: UUID
-    first: int
-    last: int
-    events: int
 
 
 def get_or_create_run(
@@ -56,7 +45,7 @@ def _create_run(
     operator: Operator,
     scope: Scope,
     options: BackfillOptions,
-    ranges: list[_PlannedRange],
+    ranges: list[SearchRange],
     now: datetime,
 ) -> SearchBackfill:
     run = SearchBackfill.objects.create(
@@ -68,20 +57,9 @@ def _create_run(
         operator=operator.name,
         started_at=now,
     )
-    SearchRange.objects.bulk_create(
-        (
-            SearchRange(
-                backfill=run,
-                tenant_id=planned.tenant_id,
-                first=planned.first,
-                last=planned.last,
-                done_through=planned.first - 1,
-                events=planned.events,
-            )
-            for planned in ranges
-        ),
-        batch_size=500,
-    )
+    for planned in ranges:
+        planned.backfill = run
+    SearchRange.objects.bulk_create(ranges, batch_size=500)
     record_audit(
         operator=operator,
         action="backfill-search-index",
@@ -93,8 +71,8 @@ def _create_run(
     return run
 
 
-def _plan_ranges(scope: Scope) -> Iterator[_PlannedRange]:
-    """Yield ranges over all events of the scope, tenant by tenant."""
+def _plan_ranges(scope: Scope) -> Iterator[SearchRange]:
+    """Yield ranges over all events of the scope, tenant by tenant, without a run."""
     tenants = Tenant.objects.order_by("slug").values_list("pk", flat=True)
     if scope.tenant_id is not None:
         tenants = tenants.filter(pk=scope.tenant_id)
@@ -104,7 +82,13 @@ def _plan_ranges(scope: Scope) -> Iterator[_PlannedRange]:
             tenant_scope = replace(scope, tenant_id=tenant_id, since=None)
             first, after, count = _measure_range(tenant_scope, after)
             if count:
-                yield _PlannedRange(tenant_id, first, after, count)
+                yield SearchRange(
+                    tenant_id=tenant_id,
+                    first=first,
+                    last=after,
+                    done_through=first - 1,
+                    events=count,
+                )
 
 
 def _measure_range(scope: Scope, after: int) -> tuple[int, int, int]:

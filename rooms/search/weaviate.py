@@ -17,13 +17,12 @@ from django.db.models import QuerySet
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
-from rooms.search.database import DatabaseIndex, filter_findable
+from rooms.search.database import SearchIndex, filter_findable
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Embedder
 from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
 from scaiwave.core.sql import batched
-from tenants.models import Tenant
 
 CLASS_NAME = "ScaiwaveMessage"
 PROPERTIES: tuple[dict[str, Any], ...] = (
@@ -49,13 +48,15 @@ def get_object_id(event_id: UUID) -> str:
     return str(uuid5(_OBJECT_IDS, event_id.hex))
 
 
-class WeaviateIndex:
-    """Implements `rooms.search.base.SearchIndex`."""
+class WeaviateIndex(SearchIndex):
+    """Searches one tenant by Weaviate, and several in the database.
+
+    Weaviate searches one tenant in a request.
+    """
 
     def __init__(self, client: WeaviateClient, embedder: Embedder) -> None:
         self._client = client
         self._embedder = embedder
-        self._database = DatabaseIndex()
         self._tenants: set[str] | None = None
 
     def index(self, event_range: EventRange) -> IndexingResult:
@@ -127,15 +128,9 @@ class WeaviateIndex:
         findable = filter_findable(event_ids, tenant_id=tenant_id, room_id=room_id)
         return [event_id for event_id in event_ids if event_id in findable][:limit]
 
-    def search_tenants(
-        self, tenants: QuerySet[Tenant], query: SearchQuery, *, limit: int
-    ) -> list[UUID]:
-        """Search by words in the database: Weaviate searches one tenant in a request."""
-        return self._database.search_tenants(tenants, query, limit=limit)
-
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
         """Count as the database does; documents that Weaviate lacks are missing."""
-        counts = self._database.count(scope, run_id)
+        counts = super().count(scope, run_id)
         for tenant_id, pending in documents.pending_counts(scope, run_id).items():
             counts[tenant_id] = _count_as_missing(counts[tenant_id], pending)
         if scope.is_whole:
@@ -152,9 +147,6 @@ class WeaviateIndex:
 
     def begin_backfill(self) -> None:
         self._client.ensure_class(PROPERTIES)
-
-    def end_backfill(self) -> None:
-        self._database.end_backfill()
 
     def _send_batch(self, tenant_id: UUID, batch: list[SearchDocument]) -> None:
         vectors = self._embedder.embed([document.body for document in batch])

@@ -13,7 +13,8 @@ from uuid import UUID
 from django.db.models import F, Sum
 
 from rooms.models import SearchBackfill, SearchRange
-from rooms.search.base import EventRange, IndexingResult, SearchIndex
+from rooms.search.base import EventRange, IndexingResult
+from rooms.search.database import SearchIndex
 from rooms.search.queries import scope_of_run
 from rooms.search.scope import Scope
 from scaiwave.console.progress import ProgressCallback

@@ -13,6 +13,8 @@ from random import Random
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from rooms.bundle.format import add_hyphens
+
 T = TypeVar("T")
 
 Row = tuple[str | int | bool | None, ...]
@@ -118,8 +120,7 @@ class EventGenerator:
         return f"{high:016x}{low | 1 << 63:016x}"
 
     def _make_id(self, number: int) -> str:
-        digits = self._make_id_hex(number)
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return add_hyphens(self._make_id_hex(number))
 
     def _make_body(self) -> str:
         first = _choose(self.random, self.sentences)

@@ -11,13 +11,7 @@ from django.db import connection, transaction
 
 from rooms.models import Event, Room, RoomMedia, RoomType
 from rooms.models.rooms import INCOGNITO_SCOPE
-from rooms.seeding.events import (
-    COLUMNS,
-    EVENT_INTERVAL_MS,
-    EventGenerator,
-    RoomPlan,
-    Row,
-)
+from rooms.seeding.events import COLUMNS, EVENT_INTERVAL_MS, EventGenerator, RoomPlan, Row
 from rooms.seeding.media import store_files
 from rooms.seeding.participants import (
     SeededParticipants,
@@ -107,20 +101,16 @@ def seed_rooms(
     return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
 
 
+@dataclass
 class _RoomSeeder:
-    def __init__(
-        self,
-        participants: SeededParticipants,
-        options: SeedOptions,
-        now: datetime,
-        progress: ProgressCallback,
-    ) -> None:
-        self.participants = participants
-        self.options = options
-        self.now = now
-        self.progress = progress
-        self.done = 0
-        self.sentences = make_sentences(options.seed)
+    participants: SeededParticipants
+    options: SeedOptions
+    now: datetime
+    progress: ProgressCallback
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.sentences = make_sentences(self.options.seed)
 
     def create_room(self, number: int) -> dict[str, Any]:
         """Create one room.

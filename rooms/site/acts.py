@@ -88,41 +88,32 @@ class TranscriptForm(DownloadForm):
     field_order = ("reason", "format", "time_zone")
 
 
+def _get_arguments(call: ActCall) -> dict[str, Any]:
+    """Return the arguments of a service about a row of a tenant, for a reason."""
+    return {
+        "operator": call.operator,
+        "tenant": str(call.row.tenant_id),
+        "reason": call.values["reason"],
+        "now": call.now,
+    }
+
+
 def _download(call: ActCall) -> StreamingHttpResponse:
-    window = _parse_window(call)
-    return _stream(
-        call,
-        lambda: export_room(
-            operator=call.operator,
-            tenant=str(call.row.tenant_id),
-            room=str(call.row.pk),
-            window=window,
-            with_media=call.values["with_media"],
-            reason=call.values["reason"],
-            now=call.now,
-        ),
-    )
+    window, with_media = _parse_window(call), call.values["with_media"]
+    arguments = {**_get_arguments(call), "room": str(call.row.pk)}
+    return _stream(call, partial(export_room, **arguments, window=window, with_media=with_media))
 
 
 def _download_transcript(call: ActCall) -> StreamingHttpResponse:
     zone = parse_time_zone(call.values["time_zone"])
-    window = _parse_window(call, zone)
-    return _stream(
-        call,
-        lambda: download_transcript(
-            operator=call.operator,
-            tenant=str(call.row.tenant_id),
-            room=str(call.row.pk),
-            options=TranscriptOptions(
-                call.values["format"],
-                Clock(zone),
-                EventSelection(window),
-                with_media=call.values["with_media"],
-            ),
-            reason=call.values["reason"],
-            now=call.now,
-        ),
+    options = TranscriptOptions(
+        call.values["format"],
+        Clock(zone),
+        EventSelection(_parse_window(call, zone)),
+        with_media=call.values["with_media"],
     )
+    arguments = {**_get_arguments(call), "room": str(call.row.pk)}
+    return _stream(call, partial(download_transcript, **arguments, options=options))
 
 
 def _export_participant(call: ActCall) -> StreamingHttpResponse:
@@ -234,44 +225,31 @@ def _describe_retention(row: Room | Tenant) -> str:
 
 def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
     def set_state(call: ActCall) -> str:
-        result = service(
-            operator=call.operator,
-            name=str(call.row.pk),
-            tenant=str(call.row.tenant_id),
-            reason=call.values["reason"],
-            now=call.now,
-        )
-        return str(result.sentence)
+        return str(service(**_get_arguments(call), name=str(call.row.pk)).sentence)
 
     return set_state
 
 
-def _delete_room(call: ActCall, *, at_once: bool) -> Change:
-    return delete_room(
-        operator=call.operator,
-        name=str(call.row.pk),
-        tenant=str(call.row.tenant_id),
-        reason=call.values["reason"],
+def _remove_by(
+    service: Callable[..., Change], get_names: Callable[[Any], dict[str, str]], *, at_once: bool
+) -> Callable[[ActCall], Change]:
+    """Return an act that removes a row, for good if `at_once`."""
+    return lambda call: service(
+        **_get_arguments(call),
+        **get_names(call.row),
         confirm=lambda effect, name: call.confirm(effect),
-        now=call.now,
         at_once=at_once,
     )
 
 
-def _remove_file(call: ActCall, *, at_once: bool) -> Change:
-    return remove_media(
-        operator=call.operator,
-        room=str(call.row.room_id),
-        tenant=str(call.row.tenant_id),
-        file=str(call.row.media_id),
-        reason=call.values["reason"],
-        confirm=lambda effect, name: call.confirm(effect),
-        now=call.now,
-        at_once=at_once,
-    )
+def _name_file(row: Any) -> dict[str, Any]:
+    return {"room": str(row.room_id), "file": str(row.media_id)}
 
 
-register_act(
+_SPEEDS = (("", False), ("--now", True))
+_PLACES = ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --room <room>"))
+
+for act in (
     Act(
         "room export",
         "Download bundle",
@@ -281,9 +259,7 @@ register_act(
         is_offered=lambda room: export_blocker(room) is None,
         get_note=lambda room: DOWNLOAD_NOTE,
         permission=Permission.EXPORT_ROOMS,
-    )
-)
-register_act(
+    ),
     Act(
         "room transcript",
         "Download transcript",
@@ -294,9 +270,7 @@ register_act(
         get_note=lambda room: TRANSCRIPT_NOTE,
         # It shows the texts of messages, as the page of the messages does.
         permission=Permission.READ_MESSAGES,
-    )
-)
-register_act(
+    ),
     Act(
         "admin export-participant",
         "Download data",
@@ -304,9 +278,7 @@ register_act(
         _export_participant,
         form=ReasonForm,
         get_note=lambda person: PERSON_NOTE,
-    )
-)
-register_act(
+    ),
     Act(
         "room archive",
         "Archive",
@@ -316,9 +288,7 @@ register_act(
         is_offered=lambda room: room.state == RoomState.OPEN,
         permission=Permission.MANAGE_TENANTS,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "room reopen",
         "Reopen",
@@ -327,15 +297,13 @@ register_act(
         form=ReasonForm,
         is_offered=lambda room: room.state == RoomState.ARCHIVED,
         permission=Permission.MANAGE_TENANTS,
-    )
-)
-for options, at_once in (("", False), ("--now", True)):
-    register_act(
+    ),
+    *(
         Act(
             "room delete",
             "Delete now" if at_once else "Delete",
             DeletedRoom if at_once else Room,
-            partial(_delete_room, at_once=at_once),
+            _remove_by(delete_room, lambda room: {"name": str(room.pk)}, at_once=at_once),
             form=ReasonForm,
             is_offered=lambda room: room.state != RoomState.OPEN,
             options=options,
@@ -349,21 +317,22 @@ for options, at_once in (("", False), ("--now", True)):
             removes_row=True,
             is_destructive=True,
         )
-    )
-    register_act(
+        for options, at_once in _SPEEDS
+    ),
+    *(
         Act(
             "room media remove",
             "Delete now" if at_once else "Remove",
             RoomMedia,
-            partial(_remove_file, at_once=at_once),
+            _remove_by(remove_media, _name_file, at_once=at_once),
             form=ReasonForm,
             options=options,
             get_note=lambda link: "The messages keep the name of the file and the reason.",
             removes_row=True,
             is_destructive=True,
         )
-    )
-register_act(
+        for options, at_once in _SPEEDS
+    ),
     Act(
         "room undelete",
         "Bring back",
@@ -371,31 +340,29 @@ register_act(
         _set_state_by(undelete_room),
         form=ReasonForm,
         removes_row=True,
-    )
-)
-register_act(
+    ),
     Act(
         "room media restore",
         "Bring back",
         RemovedFile,
         lambda call: restore_media(
             operator=call.operator,
-            room=str(call.row.room_id),
             tenant=str(call.row.tenant_id),
-            file=str(call.row.media_id),
             now=call.now,
+            **_name_file(call.row),
         ),
         is_offered=lambda file: file.media_id is not None,
         removes_row=True,
-    )
-)
+    ),
+):
+    register_act(act)
 register_hold(
     Room,
     "--room <room>",
     lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)},
     "Its events, files and members",
 )
-register_act(
+for act in (
     Act(
         "admin create-workspace",
         "Create a workspace",
@@ -404,10 +371,8 @@ register_act(
         form=WorkspaceForm,
         is_of_list=True,
         permission=Permission.MANAGE_TENANTS,
-    )
-)
-for model, option in ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --room <room>")):
-    register_act(
+    ),
+    *(
         Act(
             "admin retention set",
             "Set retention",
@@ -418,8 +383,9 @@ for model, option in ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --roo
             get_note=_describe_retention,
             is_destructive=True,
         )
-    )
-    register_act(
+        for model, option in _PLACES
+    ),
+    *(
         Act(
             "admin retention clear",
             "Clear retention",
@@ -432,4 +398,7 @@ for model, option in ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --roo
             options=option,
             get_note=_describe_retention,
         )
-    )
+        for model, option in _PLACES
+    ),
+):
+    register_act(act)

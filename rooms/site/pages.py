@@ -42,13 +42,7 @@ from scaiwave.core.operators import OperatorRole
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant, find_limited_operator
 from scaiwave.site.acts import ActLink
-from scaiwave.site.formatting import (
-    Tone,
-    format_badge,
-    format_id,
-    format_size,
-    format_time,
-)
+from scaiwave.site.formatting import Tone, format_badge, format_id, format_size, format_time
 from scaiwave.site.tabs import register_tab
 from scaiwave.site.terms import TermForm
 from tenants.models import Participant, Tenant

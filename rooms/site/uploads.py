@@ -9,10 +9,11 @@ from django import forms
 from django.urls import reverse
 
 from rooms.imports.import_room import import_room
+from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle
 from rooms.management.bundle_io import IMPORT_COLUMNS, VERIFICATION_COLUMNS
 from rooms.models import Room, Workspace, WorkspaceMember
-from rooms.views.upload import get_max_bytes, receive_bundle
+from rooms.views.upload import receive_bundle
 from rooms.workspaces.queries import MAY_IMPORT
 from scaiwave.console.columns import Column
 from scaiwave.console.output import format_bytes

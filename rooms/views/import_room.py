@@ -8,10 +8,12 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from rooms.errors import WorkspaceForbidden
-from rooms.imports.append_link import LocalChanges, append_link
+from rooms.imports.append_link import append_link
+from rooms.imports.apply_link import LocalChanges
 from rooms.imports.import_room import import_room
+from rooms.imports.source import get_max_bytes
 from rooms.views.authentication import authenticate
-from rooms.views.upload import get_max_bytes, read_upload
+from rooms.views.upload import read_upload
 from rooms.workspaces.queries import can_import_somewhere
 from scaiwave.core.operators import Permission
 from scaiwave.web.api import api_view, json_response
@@ -30,25 +32,22 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
         raise WorkspaceForbidden("You are not an owner or editor of any workspace.")
     with (
         reserve_transfer(str(caller.participant.pk)),
-        read_upload(request, max_bytes=max_bytes) as upload,
+        read_upload(request, max_bytes=max_bytes) as (workspace, file, flags),
     ):
+        once, append = flags.pop("once"), flags.pop("append")
+        local = {name: flags.pop(name) for name in ("keep_local", "take_theirs")}
         arguments: dict[str, Any] = {
             "operator": caller.operator,
             "tenant": str(caller.tenant.pk),
-            "workspace": upload.workspace,
+            "workspace": workspace,
             "participant": str(caller.participant.pk),
-            "file": upload.file,
+            "file": file,
             "max_bytes": max_bytes,
             "now": timezone.now(),
-            "cut_references": upload.cut_references,
-            "require_signature": upload.require_signature,
-            "public": upload.public,
+            **flags,
         }
-        if upload.append:
-            local_changes = LocalChanges.from_flags(
-                keep_local=upload.keep_local, take_theirs=upload.take_theirs
-            )
-            appended = append_link(**arguments, local_changes=local_changes)
+        if append:
+            appended = append_link(**arguments, local_changes=LocalChanges.from_flags(**local))
             return json_response(appended.document())
-        imported = import_room(**arguments, once=upload.once)
+        imported = import_room(**arguments, once=once)
     return json_response(imported.document(), status=201 if imported.imported else 200)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, QueryDict
@@ -16,6 +14,7 @@ from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
+from rooms.imports.source import get_max_bytes
 from scaiwave.web.api import BadApiRequest, LengthRequired
 from scaiwave.web.transfers import reserve_transfer
 from scaiwave.web.upload_pace import PaceWatch, get_upload_pace, watch_pace
@@ -30,31 +29,27 @@ FLAGS = (
 _FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-@dataclass(frozen=True)
-class Upload:
-    """The fields of a request to import a room."""
-
-    workspace: str
-    file: BinaryIO
-    once: bool
-    cut_references: bool
-    require_signature: bool
-    append: bool
-    keep_local: bool
-    take_theirs: bool
-    public: bool
-
-
 @contextmanager
-def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
-    """Read the whole request and yield its fields; the file is deleted on exit.
+def read_upload(
+    request: HttpRequest, *, max_bytes: int
+) -> Iterator[tuple[str, BinaryIO, dict[str, bool]]]:
+    """Read the whole request; yield the workspace, the bundle and the flags by name.
 
-    Raises the errors of `_parse`.
+    The file is deleted on exit. Raises the errors of `_parse`.
     """
     with _parse(request, max_bytes) as (file, fields, files):
-        given = {name: str(value) for name, value in fields.items()}
-        given.setdefault("append", request.GET.get("append", ""))
-        yield _build_upload(file, given, files)
+        given = {"append": request.GET.get("append", ""), **fields.dict()}
+        if BUNDLE not in files:
+            raise BadApiRequest("The file `bundle` is missing.")
+        if not (workspace := str(given.get("workspace_id", ""))):
+            raise BadApiRequest("The field `workspace_id` is missing.")
+        flags = {}
+        for name in FLAGS:
+            try:
+                flags[name] = _FLAG_VALUES[str(given.get(name, "")).lower()]
+            except KeyError:
+                raise BadApiRequest(f"The field `{name}` must be true or false.") from None
+        yield workspace, file, flags
 
 
 @contextmanager
@@ -72,10 +67,6 @@ def receive_bundle(request: HttpRequest) -> Iterator[None]:
         yield
 
 
-def get_max_bytes() -> int:
-    return settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
-
-
 @contextmanager
 def _parse(request: HttpRequest, max_bytes: int) -> Iterator[tuple[BinaryIO, QueryDict, Any]]:
     """Yield the file, the fields and the files of a request.
@@ -83,32 +74,6 @@ def _parse(request: HttpRequest, max_bytes: int) -> Iterator[tuple[BinaryIO, Que
     Raises `BundleTooLarge`, before reading if Content-Length exceeds the limit, else as soon as
     the file does; `RequestTooSlow`, `BadApiRequest` and `LengthRequired`.
     """
-    length = _check_head(request, max_bytes)
-    handler = _BundleHandler(request, max_bytes)
-    with handler.file:
-        body = _CountingReader(request)
-        with watch_pace(request, lambda: body.count, get_upload_pace()) as body.watch:
-            reader = cast(HttpRequest, body)
-            fields, files = MultiPartParser(request.META, reader, [handler]).parse()
-        if body.count < length:
-            raise BadApiRequest("The request ended before its Content-Length.")
-        yield handler.file, fields, files
-
-
-def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:
-    if BUNDLE not in files:
-        raise BadApiRequest("The file `bundle` is missing.")
-    if not (workspace := fields.get("workspace_id", "")):
-        raise BadApiRequest("The field `workspace_id` is missing.")
-    flags = {name: _FLAG_VALUES.get(fields.get(name, "").lower()) for name in FLAGS}
-    for name, value in flags.items():
-        if value is None:
-            raise BadApiRequest(f"The field `{name}` must be true or false.")
-    return Upload(workspace, file, **{name: bool(value) for name, value in flags.items()})
-
-
-def _check_head(request: HttpRequest, max_bytes: int) -> int:
-    """Return the Content-Length."""
     if request.content_type != "multipart/form-data":
         raise BadApiRequest("The Content-Type must be multipart/form-data.")
     length = request.headers.get("Content-Length", "")
@@ -116,7 +81,15 @@ def _check_head(request: HttpRequest, max_bytes: int) -> int:
         raise LengthRequired("The request has no Content-Length.")
     if int(length) > max_bytes + MAX_OVERHEAD_BYTES:
         raise _build_too_large_error(max_bytes)
-    return int(length)
+    handler = _BundleHandler(request, max_bytes)
+    with handler.file:
+        body = _CountingReader(request)
+        with watch_pace(request, lambda: body.count, get_upload_pace()) as body.watch:
+            reader = cast(HttpRequest, body)
+            fields, files = MultiPartParser(request.META, reader, [handler]).parse()
+        if body.count < int(length):
+            raise BadApiRequest("The request ended before its Content-Length.")
+        yield handler.file, fields, files
 
 
 class _CountingReader:

@@ -10,11 +10,12 @@ from django.db import IntegrityError, transaction
 from rooms.errors import WorkspaceConflict
 from rooms.models import Workspace, WorkspaceMember, WorkspaceRole
 from rooms.workspaces.queries import build_workspace_row
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import InvalidName
 from tenants.lookup.resolve import resolve_participant, resolve_tenant
-from tenants.lookup.serializers import Row, get_server_name
+from tenants.lookup.serializers import get_server_name
 from tenants.lookup.validators import validate_description, validate_name, validate_slug
 from tenants.models import Participant, Tenant
 
@@ -31,39 +32,17 @@ class WorkspaceSpec:
     owner: str | None = None
 
 
-@dataclass(frozen=True)
-class CreateWorkspaceResult:
-    """`owner` is an FQID. `created` is False if the workspace already exists, and in a dry run."""
-
-    workspace: Row
-    tenant: str
-    owner: str | None
-    created: bool
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        slug = self.workspace["slug"]
-        if self.dry_run:
-            return f"Would create workspace {slug} in tenant {self.tenant}."
-        if not self.created:
-            return f"Workspace {slug} already exists in tenant {self.tenant}; nothing changed."
-        owner = f" with owner {self.owner}" if self.owner else ""
-        return f"Workspace {slug} created in tenant {self.tenant}{owner}."
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        workspace = {**self.workspace, "tenant": self.tenant}
-        return {
-            "workspace": workspace,
-            "owner": self.owner,
-            "changed": self.created or self.dry_run,
-        }
+_WORDS = ChangeWords(
+    "workspace",
+    would="Would create workspace {slug} in tenant {tenant}.",
+    done="Workspace {slug} created in tenant {tenant}{with_owner}.",
+    same="Workspace {slug} already exists in tenant {tenant}; nothing changed.",
+)
 
 
 def create_workspace(
     *, operator: Operator, tenant: str, spec: WorkspaceSpec, now: datetime, dry_run: bool = False
-) -> CreateWorkspaceResult:
+) -> Change:
     """Create a workspace, into which its owner may import rooms.
 
     Nothing changes if a workspace with this slug and name exists; its members stay. Raises
@@ -82,22 +61,23 @@ def create_workspace(
     resolved = resolve_tenant(operator, tenant)
     owner = resolve_participant(operator, spec.owner, tenant=resolved) if spec.owner else None
     fqid = owner.fqid(get_server_name()) if owner else None
-    if existing := _find_existing(resolved, spec):
-        row = build_workspace_row(existing)
-        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False)
-    workspace = Workspace(
-        tenant=resolved,
-        slug=spec.slug,
-        name=spec.name,
-        description=spec.description,
-        created_at=now,
-        updated_at=now,
+    existing = _find_existing(resolved, spec)
+    named = {"slug": spec.slug, "name": spec.name, "description": spec.description}
+    workspace = existing or Workspace(tenant=resolved, **named, created_at=now, updated_at=now)
+    created = False
+    if existing is None and not dry_run:
+        workspace, created = _insert(operator, workspace, spec, owner, now)
+    subject = {**build_workspace_row(workspace), "tenant": resolved.slug}
+    if existing is None and dry_run:
+        subject["id"] = None
+    return Change(
+        _WORDS,
+        subject,
+        created,
+        dry_run=dry_run and existing is None,
+        names={"with_owner": f" with owner {fqid}" if fqid else ""},
+        rest={"owner": fqid},
     )
-    if dry_run:
-        row = {**build_workspace_row(workspace), "id": None}
-        return CreateWorkspaceResult(row, resolved.slug, fqid, created=False, dry_run=True)
-    workspace, created = _insert(operator, workspace, spec, owner, now)
-    return CreateWorkspaceResult(build_workspace_row(workspace), resolved.slug, fqid, created)
 
 
 def _find_existing(tenant: Tenant, spec: WorkspaceSpec) -> Workspace | None:

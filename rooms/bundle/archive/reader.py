@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
@@ -248,6 +249,15 @@ class SharedFile:
         with self._lock:
             self._file.seek(offset)
             return self._file.read(count)
+
+
+def hash_chunks(chunks: Iterable[bytes]) -> tuple[str, int]:
+    """Return the SHA-256 and the number of the bytes."""
+    digest, size = sha256(), 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size
 
 
 def iter_content(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:

@@ -19,20 +19,16 @@ from typing import Protocol, TypeVar
 
 from isal import isal_zlib
 
+from rooms.bundle.archive.records import CENTRAL, END, END_64, FULL_16, FULL_32, LOCAL, LOCATOR_64
 from rooms.bundle.format import MAX_COMPRESSION_RATIO
 
 Buffer = bytes | bytearray
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LOCAL = Struct("<4sHHHHHIIIHH")
 _DESCRIPTOR = Struct("<4sIII")
 _DESCRIPTOR_64 = Struct("<4sIQQ")
-_CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")
 _EXTRA = Struct("<HH")
-_END_64 = Struct("<4sQHHIIQQQQ")
-_LOCATOR = Struct("<4sIQI")
-_END = Struct("<4sHHHHIIH")
 
 _VERSION = 20  # the first one with deflate
 _VERSION_64 = 45  # the first one with 64-bit sizes
@@ -41,7 +37,6 @@ _FLAGS = 0x0808  # names in UTF-8, sizes after the data
 _DEFLATED = 8
 _MODE = 0o100600 << 16  # a regular file, readable by its owner only
 _SIZES_64 = 1  # ID of the extra field
-_SEE_64 = 0xFFFFFFFF
 _MIN_YEAR, _MAX_YEAR = 1980, 2107
 _MIN_PIECE_BYTES = 256 * 1024
 """Smaller pieces are joined: a tenant may have many small rooms, a room many small files."""
@@ -95,21 +90,6 @@ class DeflateCompressor:
         return last
 
 
-class _EntryEncoder:
-    """Compresses the chunks of an entry; adds up its hash, checksum and size."""
-
-    def __init__(self, compressor: Compressor) -> None:
-        self.digest = sha256()
-        self.crc = self.size = 0
-        self._compressor = compressor
-
-    def encode(self, chunk: Buffer) -> bytes:
-        self.digest.update(chunk)
-        self.crc = isal_zlib.crc32(chunk, self.crc)
-        self.size += len(chunk)
-        return self._compressor.compress(chunk)
-
-
 class ZipStreamWriter:
     """Call `encode_entry` for each entry, then `encode_end`, and send the chunks on."""
 
@@ -128,24 +108,32 @@ class ZipStreamWriter:
         entry_offset, encoded_name = self._offset, name.encode()
         # The checksum and the sizes are zero; they follow the data.
         fixed = (_VERSION, _FLAGS, _DEFLATED, *self._date_and_time, 0, 0, 0)
-        header = _LOCAL.pack(b"PK\x03\x04", *fixed, len(encoded_name), 0)
+        header = LOCAL.pack(b"PK\x03\x04", *fixed, len(encoded_name), 0)
         pending = self._count(header + encoded_name)
-        data_offset, encoder = self._offset, _EntryEncoder(compressor)
-        for packed in map_in_background(encoder.encode, join_small(chunks)):
+        data_offset, digest, crc, size = self._offset, sha256(), 0, 0
+
+        def compress(chunk: Buffer) -> bytes:
+            nonlocal crc, size
+            digest.update(chunk)
+            crc = isal_zlib.crc32(chunk, crc)
+            size += len(chunk)
+            return compressor.compress(chunk)
+
+        for packed in map_in_background(compress, join_small(chunks)):
             pending += self._count(packed)
             if len(pending) >= _MIN_PIECE_BYTES:
                 yield pending
                 pending = b""
         pending += self._count(compressor.flush())
-        crc, sizes = encoder.crc, (encoder.size, self._offset - data_offset)
-        descriptor = _DESCRIPTOR_64 if max(sizes) >= _SEE_64 else _DESCRIPTOR
+        sizes = (size, self._offset - data_offset)
+        descriptor = _DESCRIPTOR_64 if max(sizes) >= FULL_32 else _DESCRIPTOR
         yield pending + self._count(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
             _encode_central_header(
                 encoded_name, self._date_and_time, crc, sizes=sizes, offset=entry_offset
             )
         )
-        return encoder.digest.hexdigest(), encoder.size
+        return digest.hexdigest(), size
 
     def encode_end(self) -> Iterator[bytes]:
         """Yield the central directory, without which no program can read the file."""
@@ -203,10 +191,10 @@ def _encode_central_header(
     name: bytes, date_and_time: tuple[int, int], crc: int, *, sizes: tuple[int, int], offset: int
 ) -> bytes:
     """`sizes` are the size and the compressed size."""
-    size, compressed_size = (min(value, _SEE_64) for value in sizes)
-    wide = [value for value in (*sizes, offset) if value >= _SEE_64]
+    size, compressed_size = (min(value, FULL_32) for value in sizes)
+    wide = [value for value in (*sizes, offset) if value >= FULL_32]
     extra = _EXTRA.pack(_SIZES_64, 8 * len(wide)) + pack(f"<{len(wide)}Q", *wide) if wide else b""
-    header = _CENTRAL.pack(
+    header = CENTRAL.pack(
         b"PK\x01\x02",
         _MADE_BY_UNIX,
         _VERSION_64 if wide else _VERSION,
@@ -222,7 +210,7 @@ def _encode_central_header(
         0,  # number of the disk
         0,  # internal attributes
         _MODE,
-        min(offset, _SEE_64),
+        min(offset, FULL_32),
     )
     return header + name + extra
 
@@ -230,18 +218,18 @@ def _encode_central_header(
 def _encode_end_records(count: int, start: int, length: int) -> bytes:
     """Values that fit into the old record are also written there, for old programs."""
     return (
-        _END_64.pack(
+        END_64.pack(
             b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION_64, 0, 0, count, count, length, start
         )
-        + _LOCATOR.pack(b"PK\x06\x07", 0, start + length, 1)
-        + _END.pack(
+        + LOCATOR_64.pack(b"PK\x06\x07", 0, start + length, 1)
+        + END.pack(
             b"PK\x05\x06",
             0,
             0,
-            min(count, 0xFFFF),
-            min(count, 0xFFFF),
-            min(length, _SEE_64),
-            min(start, _SEE_64),
+            min(count, FULL_16),
+            min(count, FULL_16),
+            min(length, FULL_32),
+            min(start, FULL_32),
             0,
         )
     )

@@ -88,13 +88,18 @@ class ManifestReader:
     """
 
     def __init__(self, references: ReferenceIndex, find_targets: FindOutside | None = None) -> None:
-        self._header = _HeaderParser(can_read_increments=find_targets is not None)
         self._references = references
         self._find_targets = find_targets
         self._decoder = ValidatingEventDecoder()
         # For each sender the number and ID of its first event.
-        self._senders: dict[str, tuple[int, str]] = {}
+        self._first_events: dict[str, tuple[int, str]] = {}
         self._events_bytes = self._added = 0
+        self._is_increment = False
+        self._values: dict[str, Any] = {}
+        self._increment: dict[str, Any] = {"media_removed": []}
+        self._interned: dict[str, str] = {}
+        self._senders: dict[str, Sender] = {}
+        self._media: list[MediaEntry] = []
 
     def read(
         self, chunks: Iterator[bytes], *, cut_references: bool
@@ -105,27 +110,24 @@ class ManifestReader:
         try:
             for key in stream.iter_keys(max_keys=_MAX_KEYS):
                 self._read_field(stream, key)
-                self._header.require_order(key, present)
+                self._require_order(key, present)
                 present.add(key)
             stream.expect_end()
         except StrictJSONError as error:
             raise manifest_error("The manifest", str(error)) from None
-        for key in (*KEYS, *(INCREMENT_KEYS if self._header.is_increment else ())):
+        for key in (*KEYS, *(INCREMENT_KEYS if self._is_increment else ())):
             if key not in present:
                 raise manifest_error("The manifest", f"has no `{key}`")
-        header = self._header.build()
-        for sender_id, (number, event_id) in self._senders.items():
-            if sender_id not in header.senders:
-                raise manifest_error(
-                    f"Event {number:,} ({event_id})",
-                    f"has a sender that is not in `senders`: {sender_id}",
-                    event=number,
-                    event_id=event_id,
-                )
+        header = ManifestHeader(**self._values, senders=self._senders, media=self._media)
+        if self._is_increment:
+            if header.window is not None:
+                raise manifest_error("The manifest of an increment", "has a `window`")
+            header.increment = Increment(**self._increment)
+        self._require_senders(header)
+        may_cut = cut_references or header.window is not None
         find_targets = None
         if header.increment and self._find_targets:
             find_targets = partial(self._find_targets, header)
-        may_cut = cut_references or header.window is not None
         dropped = self._references.resolve(may_cut=may_cut, find_targets=find_targets)
         if header.increment:
             header.increment.deleted = self._references.deleted_count
@@ -133,40 +135,49 @@ class ManifestReader:
             events=self._decoder.count,
             kept=self._decoder.count - self._references.dropped_count,
             stripped=self._references.stripped,
-            references_cut=dropped.references,
-            reactions_stripped=dropped.reactions,
-            redactions_stripped=dropped.redactions,
             added=self._added,
+            **dropped,
         )
+
+    def _require_senders(self, header: ManifestHeader) -> None:
+        for sender_id, (number, event_id) in self._first_events.items():
+            if sender_id not in header.senders:
+                raise manifest_error(
+                    f"Event {number:,} ({event_id})",
+                    f"has a sender that is not in `senders`: {sender_id}",
+                    event=number,
+                    event_id=event_id,
+                )
 
     def _read_field(self, stream: JsonStream, key: str) -> None:
         match key:
             case "events":
                 start = stream.position
-                if self._header.is_increment:
+                if self._is_increment:
                     self._decoder = ValidatingEventDecoder(LinkEvent)
                 for batch in iter_batches(stream, self._decoder):
                     self._add_batch(batch)
                 self._events_bytes = stream.position - start
             case "senders":
                 for sender_id in stream.iter_keys(max_keys=MAX_SENDERS):
-                    self._header.add_sender(sender_id, stream.read_value())
+                    self._add_sender(sender_id, stream.read_value())
                     self._check_header_size(stream)
             case "media":
                 for raw in stream.iter_items(max_items=MAX_MEDIA):
-                    self._header.add_media(raw)
+                    self._add_media(raw)
                     self._check_header_size(stream)
-            case "deleted" | "media_removed" if self._header.is_increment:
+            case "deleted" | "media_removed" if self._is_increment:
                 self._read_removed(stream, key)
             case _:
-                self._header.add_field(key, stream.read_value())
+                self._add_field(key, stream.read_value())
         self._check_header_size(stream)
 
     def _read_removed(self, stream: JsonStream, key: str) -> None:
         """Read the IDs of deleted events, in batches, since there may be very many."""
         if key == "media_removed":
             for raw in stream.iter_items(max_items=MAX_MEDIA):
-                self._header.add_removed_media(raw)
+                entry = _decode_field(raw, RemovedMedia, "A value of `media_removed`")
+                self._increment[key].append(entry)
                 self._check_header_size(stream)
             return
         items = stream.iter_items(max_items=MAX_DELETED)
@@ -179,49 +190,24 @@ class ManifestReader:
             self._check_header_size(stream)
 
     def _add_batch(self, batch: Batch) -> None:
-        if new := set(batch.columns.sender_ids) - self._senders.keys():
-            self._add_senders(batch, new)
+        if new := set(batch.columns.sender_ids) - self._first_events.keys():
+            # Remember the first event of each, because `senders` may follow the events.
+            for number, event in enumerate(batch, self._decoder.count - len(batch) + 1):
+                if event.sender_id in new:
+                    self._first_events.setdefault(event.sender_id, (number, event.id))
+            if len(self._first_events) > MAX_SENDERS:
+                raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
         self._references.add(batch)
-        if self._header.is_increment:
+        if self._is_increment:
             links = cast(Iterable[LinkEvent], batch)
             self._added += sum(event.change == "added" for event in links)
-
-    def _add_senders(self, batch: Batch, new: set[str]) -> None:
-        """Remember the first event of each, because `senders` may follow the events."""
-        first_number = self._decoder.count - len(batch) + 1
-        for number, event in enumerate(batch, first_number):
-            if event.sender_id in new:
-                self._senders.setdefault(event.sender_id, (number, event.id))
-        if len(self._senders) > MAX_SENDERS:
-            raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
 
     def _check_header_size(self, stream: JsonStream) -> None:
         if stream.position - self._events_bytes > MAX_HEADER_BYTES:
             raise StrictJSONError(f"has more than {MAX_HEADER_BYTES:,} bytes besides its events")
 
-
-def _refuse_byte_order_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(chunks, b"")
-    if first.startswith(_BYTE_ORDER_MARK):
-        raise StrictJSONError("begins with a byte-order mark")
-    yield first
-    yield from chunks
-
-
-class _HeaderParser:
-    """Decodes the fields as they are read; refuses a room that can't be imported at once."""
-
-    def __init__(self, *, can_read_increments: bool) -> None:
-        self.is_increment = False
-        self._can_read_increments = can_read_increments
-        self._values: dict[str, Any] = {}
-        self._increment: dict[str, Any] = {}
-        self._removed: list[RemovedMedia] = []
-        self._interned: dict[str, str] = {}
-        self._senders: dict[str, Sender] = {}
-        self._media: list[MediaEntry] = []
-
-    def add_field(self, key: str, raw: bytes) -> None:
+    def _add_field(self, key: str, raw: bytes) -> None:
+        """Decode a field at once; refuse a room that can't be imported."""
         subject = f"`{key}` of the manifest"
         match key:
             case "format" | "version":
@@ -234,9 +220,9 @@ class _HeaderParser:
             case "exported_at":
                 self._values[key] = timestamp = _decode_field(raw, str, subject)
                 _require_timestamp(timestamp, subject)
-            case "kind" if self.is_increment:
+            case "kind" if self._is_increment:
                 self._check_format(key, _decode_field(raw, str, subject))
-            case "chain" | "after" if self.is_increment:
+            case "chain" | "after" if self._is_increment:
                 type_: Any = ChainPosition if key == "chain" else ChainTotals
                 self._increment[key] = _decode_field(raw, type_, subject)
             case "generator" | "server_name":
@@ -246,14 +232,14 @@ class _HeaderParser:
 
     def _check_format(self, key: str, value: object) -> None:
         if key == "version" and value == INCREMENT_VERSION and type(value) is int:
-            if not self._can_read_increments:
+            if self._find_targets is None:
                 raise BundleVersion(
                     "The bundle is an increment: it has only the changes since another bundle.",
                     fix=f"{NOTHING_IMPORTED} Pass --append to import it into the room of that "
                     "bundle, or join both with `scaiwave room merge`.",
                     entry=MANIFEST,
                 )
-            self.is_increment = True
+            self._is_increment = True
             return
         expected = {"format": FORMAT, "version": VERSION, "kind": INCREMENT}[key]
         if value != expected or type(value) is not type(expected):
@@ -262,37 +248,33 @@ class _HeaderParser:
                 entry=MANIFEST,
             )
 
-    def add_sender(self, sender_id: str, raw: bytes) -> None:
+    def _add_sender(self, sender_id: str, raw: bytes) -> None:
         if not is_id(sender_id):
             raise manifest_error(f"The sender {sender_id!r}", "has a key that is not an ID")
-        kind = LinkSender if self.is_increment else Sender
+        kind = LinkSender if self._is_increment else Sender
         self._senders[sender_id] = _decode_field(raw, kind, f"The sender {sender_id}")
 
-    def add_media(self, raw: bytes) -> None:
+    def _add_media(self, raw: bytes) -> None:
         entry = _decode_field(raw, MediaEntry, f"Row {len(self._media) + 1:,} of `media`")
         # Many rows share few values; keeping each text once saves memory.
         entry.mime_type = self._interned.setdefault(entry.mime_type, entry.mime_type)
         entry.scan_status = self._interned.setdefault(entry.scan_status, entry.scan_status)
         self._media.append(entry)
 
-    def add_removed_media(self, raw: bytes) -> None:
-        self._removed.append(_decode_field(raw, RemovedMedia, "A value of `media_removed`"))
-
-    def require_order(self, key: str, present: set[str]) -> None:
+    def _require_order(self, key: str, present: set[str]) -> None:
         """Require that it is known early what an increment is. Raises `BundleBadManifest`."""
-        if self.is_increment and key == "version" and not present <= {"format"}:
+        if self._is_increment and key == "version" and not present <= {"format"}:
             raise manifest_error("The manifest of an increment", "does not begin with `version`")
-        if self.is_increment and "events" in present:
+        if self._is_increment and "events" in present:
             raise manifest_error("The manifest of an increment", "does not have `events` last")
 
-    def build(self) -> ManifestHeader:
-        """Return the header, after the manifest has ended."""
-        header = ManifestHeader(**self._values, senders=self._senders, media=self._media)
-        if self.is_increment:
-            if header.window is not None:
-                raise manifest_error("The manifest of an increment", "has a `window`")
-            header.increment = Increment(**self._increment, media_removed=self._removed)
-        return header
+
+def _refuse_byte_order_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(chunks, b"")
+    if first.startswith(_BYTE_ORDER_MARK):
+        raise StrictJSONError("begins with a byte-order mark")
+    yield first
+    yield from chunks
 
 
 def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
@@ -303,22 +285,10 @@ def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
         raise manifest_error(subject, str(error)) from None
     except msgspec.ValidationError as error:
         raise manifest_error(subject, f"does not match the format: {error}") from None
-    _check_dates(value, subject)
+    for name in ("created_at", "since", "until"):
+        if timestamp := getattr(value, name, None):
+            _require_timestamp(timestamp, subject)
     return value
-
-
-def _check_dates(value: Any, subject: str) -> None:
-    match value:
-        case RoomInfo(created_at=timestamp):
-            timestamps = [timestamp]
-        case ChainPosition(since=timestamp):
-            timestamps = [timestamp]
-        case TimeWindow(since=since, until=until):
-            timestamps = [timestamp for timestamp in (since, until) if timestamp]
-        case _:
-            return
-    for timestamp in timestamps:
-        _require_timestamp(timestamp, subject)
 
 
 def _require_timestamp(text: str, subject: str) -> None:

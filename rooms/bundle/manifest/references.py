@@ -14,7 +14,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import compress, count
 from typing import Any
 
@@ -111,15 +110,6 @@ _FIND_CUT = """
     )
     GROUP BY n
 """
-
-
-@dataclass(frozen=True)
-class DroppedReferences:
-    """What an import leaves out because of missing targets, as numbers of events."""
-
-    references: int = 0
-    reactions: int = 0
-    redactions: int = 0
 
 
 @contextmanager
@@ -230,11 +220,10 @@ class ReferenceIndex:
                 number -= 1
                 self._run("INSERT INTO ids VALUES (?, ?)", number, target)
 
-    def resolve(
-        self, *, may_cut: bool, find_targets: FindTargets | None = None
-    ) -> DroppedReferences:
+    def resolve(self, *, may_cut: bool, find_targets: FindTargets | None = None) -> dict[str, int]:
         """Find duplicate IDs and missing targets, and decide what an import does about them.
 
+        Returns what it leaves out because of missing targets, by the fields of `EventCounts`.
         References to an event that is left out or deleted are always cut. Raises
         `BundleBadManifest` for duplicate IDs, and `DanglingReference` for missing targets unless
         they may be cut.
@@ -252,11 +241,11 @@ class ReferenceIndex:
                 self._require_targets()
             self._run(_FIND_GONE)
             self._run(_FIND_CUT)
-            return DroppedReferences(
-                self._fetch_count("SELECT count(*) FROM cut"),
-                self._count_dropped("swp.room.reaction"),
-                self._count_dropped("swp.room.redaction"),
-            )
+            return {
+                "references_cut": self._fetch_count("SELECT count(*) FROM cut"),
+                "reactions_stripped": self._count_dropped("swp.room.reaction"),
+                "redactions_stripped": self._count_dropped("swp.room.redaction"),
+            }
 
     def iter_pending_edits(self) -> Iterator[tuple[int, int]]:
         """Yield the number of each event to be changed, ascending, and `STRIP` or the places."""

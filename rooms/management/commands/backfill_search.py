@@ -1,17 +1,32 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
-from rooms.management.search_output import print_backfill, print_plan, print_queued
 from rooms.search.backfill import backfill_search, enqueue_backfill
 from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.text import pluralize
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
+
+PLAN_COLUMNS = (
+    Column("tenant", "Tenant"),
+    Column("eligible", "Messages", ColumnType.COUNT),
+    Column("indexed", "Indexed", ColumnType.COUNT),
+    Column("missing", "Missing", ColumnType.COUNT),
+    Column("stale", "Stale", ColumnType.COUNT),
+)
+RESULT_COLUMNS = (
+    *PLAN_COLUMNS,
+    Column("written", "Written", ColumnType.COUNT),
+    Column("removed", "Removed", ColumnType.COUNT),
+)
 
 
 class Command(OperatorCommand):
@@ -54,8 +69,13 @@ class Command(OperatorCommand):
         )
         if self.dry_run:
             plan = get_search_plan(operator=self.operator, options=wanted)
-            self.print_result(plan.document())
-            print_plan(plan, self.output)
+            self._print_tenants(plan.document(), PLAN_COLUMNS)
+            if run := plan.unfinished:
+                self.output.log(
+                    f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: "
+                    f"{run['ranges_left']:,} of {run['ranges']:,} ranges left."
+                )
+            self.output.log("No changes were made. `scaiwave room search-index` fills the index.")
         elif inline:
             with self.output.progress("Events read") as progress:
                 result = backfill_search(
@@ -64,10 +84,18 @@ class Command(OperatorCommand):
                     clock=lambda: datetime.now(UTC),
                     progress=progress,
                 )
-            self.print_result(result.document())
-            print_backfill(result, self.output)
+            self._print_tenants(result.document(), RESULT_COLUMNS)
+            is_resumed = result.resumed
+            self.output.log("Unfinished run resumed and completed." if is_resumed else "Done.")
             result.require_consistent()
         else:
             queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
             self.print_result(queued.document())
-            print_queued(queued, self.output)
+            ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
+            self.output.print_line(f"{ranges} to process; {jobs} in the queue.")
+            self.output.log("`scaiwave room search-index --dry-run` shows the progress.")
+
+    def _print_tenants(self, document: dict[str, Any], columns: Sequence[Column]) -> None:
+        self.print_result(document)
+        if not self.output.as_json:
+            self.output.print_table("tenants", columns, document["tenants"])

@@ -4,9 +4,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from rooms.conversion.convert_rooms import SYSTEMS, ConversionOptions, convert_rooms
-from rooms.management.bundle_io import print_conversion
+from rooms.conversion.convert_rooms import REPORT, SYSTEMS, ConversionOptions, convert_rooms
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+
+LOSS_COLUMNS = (
+    Column("count", "Count", ColumnType.COUNT),
+    Column("loss", "What"),
+    Column("example", "For example"),
+)
 
 
 class Command(OperatorCommand):
@@ -70,13 +76,21 @@ class Command(OperatorCommand):
             source=source,
             directory=output_dir,
             options=ConversionOptions(
-                only=frozenset(options["only"]),
-                people=options["people"],
-                files=options["files"],
-                public=options["public"],
-                workspace=options["workspace"],
+                frozenset(options["only"]),
+                *(options[name] for name in ("people", "files", "public", "workspace")),
             ),
             dry_run=self.dry_run,
             progress_factory=self.output.progress,
         )
-        print_conversion(self.output, result, output_dir)
+        output = self.output
+        self.print_result(result.document())
+        for title, name, rows in (
+            ("Not in the bundles:", "reported", result.reported),
+            ("Changed on the way:", "notes", result.notes),
+        ):
+            if rows and not output.as_json:
+                output.print_line(title)
+                output.print_table(name, LOSS_COLUMNS, rows)
+        output.print_line(result.sentence)
+        if not result.dry_run:
+            output.print_line(f"The full account is in {output_dir / REPORT}.")

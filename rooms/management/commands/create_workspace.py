@@ -24,11 +24,12 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--slug", required=True, help="short name: sales")
-        parser.add_argument("--name", required=True, help='full name: "Sales"')
-        parser.add_argument("--description", default="", help="purpose of the workspace")
-        parser.add_argument(
+        add = parser.add_argument
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--slug", required=True, help="short name: sales")
+        add("--name", required=True, help='full name: "Sales"')
+        add("--description", default="", help="purpose of the workspace")
+        add(
             "--owner",
             metavar="PARTICIPANT",
             help="owner (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
@@ -44,5 +45,4 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)
+        self.print_change(result)

@@ -27,13 +27,12 @@ class Command(OperatorCommand):
     destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", help="room (ID or alias)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--reason", required=True, help="reason for the audit log")
-        parser.add_argument("--archive", action="store_true", help="archive an open room first")
-        parser.add_argument(
-            "--now", action="store_true", help="skip the grace period; this can't be undone"
-        )
+        add = parser.add_argument
+        add("room", help="room (ID or alias)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--reason", required=True, help="reason for the audit log")
+        add("--archive", action="store_true", help="archive an open room first")
+        add("--now", action="store_true", help="skip the grace period; this can't be undone")
 
     def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
         at_once = options["now"]

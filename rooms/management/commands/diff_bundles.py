@@ -4,12 +4,20 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from rooms.bundle.format import MIB
 from rooms.exports.merge_bundles import diff_bundles
-from rooms.management.bundle_io import print_diff
+from rooms.imports.source import get_max_bytes
+from rooms.management.bundle_io import print_report
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column
+
+DIFF_COLUMNS = (
+    Column("change", "Change"),
+    Column("id", "ID"),
+    Column("event_type", "Type"),
+    Column("sender", "Sender"),
+    Column("created_at", "Sent"),
+    Column("changed_at", "Changed"),
+)
 
 
 class Command(OperatorCommand):
@@ -27,14 +35,16 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("before", type=Path, help="earlier bundle, or directory with a chain")
-        parser.add_argument("after", type=Path, help="later bundle, or directory with a chain")
+        add = parser.add_argument
+        add("before", type=Path, help="earlier bundle, or directory with a chain")
+        add("after", type=Path, help="later bundle, or directory with a chain")
 
     def handle(self, before: Path, after: Path, **options: Any) -> None:
         found = diff_bundles(
             before=before,
             after=after,
-            max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            max_bytes=get_max_bytes(),
             progress_factory=self.output.progress,
         )
-        print_diff(self.output, found)
+        events = ("events", DIFF_COLUMNS, found.events)
+        print_report(self.output, found.document(), events, lines=[found.sentence])

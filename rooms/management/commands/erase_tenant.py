@@ -5,12 +5,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
 from rooms.erasure.erase_tenant import erase_again, erase_tenant, plan_erasure
 from rooms.erasure.plan import ErasureOptions
+from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import add_signer_arguments
 from rooms.moves.index import INDEX
 from scaiwave.cli.command import OperatorCommand
@@ -95,7 +94,7 @@ class Command(OperatorCommand):
                 index.parent if index and index.name == INDEX else index,
                 options["not_exported"],
                 options["now"],
-                settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                get_max_bytes(),
                 timezone.now,
                 self.output.progress,
                 options["reason"],

@@ -6,18 +6,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
 from rooms.bundle.time_window import parse_time_window
-from rooms.exports.export_room import export_room
+from rooms.exports.export_room import ExportResult, export_room
 from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.exports.increments import export_increment
 from rooms.exports.sinks import write_to_file, write_to_stream
-from rooms.management.bundle_io import check_export_usage, print_bulk_export, print_export
+from rooms.imports.source import get_max_bytes
+from rooms.management.bundle_io import check_export_usage, print_report
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
 from scaiwave.core.times import TIME_FORMATS
+
+BULK_EXPORT_COLUMNS = (
+    Column("id", "ID"),
+    Column("name", "Name"),
+    Column("outcome", "Outcome"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("missing_media", "Missing", ColumnType.COUNT),
+    Column("size_bytes", "Size", ColumnType.BYTES),
+    Column("reason", "Reason"),
+)
 
 
 class Command(OperatorCommand):
@@ -96,7 +107,7 @@ class Command(OperatorCommand):
             "window": parse_time_window(options["since"], options["until"], now=timezone.now()),
             "with_media": not options["no_media"],
         }
-        max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+        max_bytes = get_max_bytes()
         if room is None:
             with self.output.progress("Exporting rooms") as progress:
                 bulk_result = export_rooms(
@@ -108,7 +119,9 @@ class Command(OperatorCommand):
                     else None,
                     progress=progress,
                 )
-            print_bulk_export(self.output, bulk_result)
+            rooms = ("rooms", BULK_EXPORT_COLUMNS, bulk_result.rooms)
+            lines, error = [bulk_result.sentence], bulk_result.error
+            print_report(self.output, bulk_result.document(), rooms, lines=lines, error=error)
             return
         if options["since_bundle"]:
             del export_options["window"]
@@ -123,7 +136,7 @@ class Command(OperatorCommand):
                 result = export.write(
                     output, overwrite=options["force"], even_if_empty=options["even_if_empty"]
                 )
-            print_export(self.output, result, output)
+            self._print_result(result, output)
             return
         with self.output.progress("Exporting events") as progress:
             start = partial(
@@ -133,4 +146,14 @@ class Command(OperatorCommand):
                 result = write_to_file(start, output, overwrite=options["force"])
             else:
                 result = write_to_stream(start, sys.stdout.buffer)
-        print_export(self.output, result, output)
+        self._print_result(result, output)
+
+    def _print_result(self, result: ExportResult, file: Path | None) -> None:
+        """Print to stderr if stdout is the bundle."""
+        document = {**result.document(), "file": str(file) if result.size else None}
+        print_report(self.output, document)
+        print_sentence = self.output.print_line if file else self.output.log
+        for sentence in result.sentences():
+            print_sentence(sentence)
+        for warning in result.warnings:
+            self.output.warn(warning)

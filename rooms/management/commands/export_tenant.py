@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
+from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import print_move
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.cli.command import OperatorCommand
@@ -61,7 +60,7 @@ class Command(OperatorCommand):
                 options["incremental"],
                 options["freeze"],
                 options["reason"],
-                settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                get_max_bytes(),
                 timezone.now,
                 self.confirm,
                 self.output.progress,

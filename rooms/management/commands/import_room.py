@@ -4,20 +4,24 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
-from rooms.imports.append_link import LocalChanges, append_link, import_chain
-from rooms.imports.import_room import import_room
+from rooms.imports.append_link import append_link, import_chain
+from rooms.imports.apply_link import AppendResult, LocalChanges
+from rooms.imports.import_room import ImportResult, import_room
+from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import (
+    build_import_document,
     check_import_usage,
     open_input,
-    print_append_result,
-    print_chain_import,
     print_import_result,
+    print_report,
 )
 from scaiwave.cli.command import OperatorCommand
+
+PASSED_OPTIONS = (
+    *("tenant", "participant", "cut_references", "dry_run", "key", "require_signature", "public"),
+)
 
 
 class Command(OperatorCommand):
@@ -110,29 +114,36 @@ class Command(OperatorCommand):
         arguments: dict[str, Any] = {
             "operator": self.operator,
             "workspace": workspace,
-            "tenant": options["tenant"],
-            "participant": options["participant"],
-            "max_bytes": settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            "max_bytes": get_max_bytes(),
             "now": timezone.now(),
-            "cut_references": options["cut_references"],
-            "dry_run": options["dry_run"],
-            "key": options["key"],
-            "require_signature": options["require_signature"],
-            "public": options["public"],
             "progress_factory": self.output.progress,
+            **{name: options[name] for name in PASSED_OPTIONS},
         }
         local_changes = LocalChanges.from_flags(
             keep_local=options["keep_local"], take_theirs=options["take_theirs"]
         )
         if options["chain"]:
-            with print_chain_import(self.output) as on_result:
-                import_chain(
-                    **arguments,
-                    chain=options["chain"],
-                    to_sequence=options["to_sequence"],
-                    local_changes=local_changes,
-                    on_result=on_result,
+            documents: list[dict[str, Any]] = []
+
+            def print_link(result: ImportResult | AppendResult) -> None:
+                documents.append(
+                    build_import_document(result)
+                    if isinstance(result, ImportResult)
+                    else result.document()
                 )
+                for warning in result.warnings:
+                    self.output.warn(warning)
+                self.output.print_line(result.sentence)
+
+            import_chain(
+                **arguments,
+                chain=options["chain"],
+                to_sequence=options["to_sequence"],
+                local_changes=local_changes,
+                on_result=print_link,
+            )
+            changed = any(document["changed"] for document in documents)
+            print_report(self.output, {"changed": changed, "links": documents})
             return
         with open_input(
             input,
@@ -141,7 +152,8 @@ class Command(OperatorCommand):
         ) as file:
             if options["append"]:
                 appended = append_link(**arguments, file=file, local_changes=local_changes)
-                print_append_result(self.output, appended)
+                lines, warnings = appended.sentences(), appended.warnings
+                print_report(self.output, appended.document(), lines=lines, warnings=warnings)
                 return
             imported = import_room(**arguments, file=file, once=options["once"])
         print_import_result(self.output, imported)

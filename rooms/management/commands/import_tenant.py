@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
+from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import add_signer_arguments, print_move
 from rooms.moves.import_tenant import ImportTenantOptions, abort_tenant_import, import_tenant
 from rooms.moves.mapping import PeopleOptions
@@ -75,7 +74,7 @@ class Command(OperatorCommand):
                 options["key"],
                 options["descriptor"],
                 options["open"],
-                settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                get_max_bytes(),
                 timezone.now,
                 self.output.progress,
             ),

@@ -34,8 +34,9 @@ class Command(ListCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", help="room (ID or alias)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add = parser.add_argument
+        add("room", help="room (ID or alias)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def load_rows(self, room: str, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
         return list_media(operator=self.operator, name=room, tenant=tenant, limit=limit)

@@ -22,11 +22,10 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "directory", metavar="DIR", type=Path, help="output directory of a conversion"
-        )
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--force", action="store_true", help="overwrite an existing map.csv")
+        add = parser.add_argument
+        add("directory", metavar="DIR", type=Path, help="output directory of a conversion")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--force", action="store_true", help="overwrite an existing map.csv")
 
     def handle(self, directory: Path, tenant: str, **options: Any) -> None:
         result = match_people(

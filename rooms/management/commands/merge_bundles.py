@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from rooms.bundle.format import MIB
 from rooms.exports.merge_bundles import merge_bundles
+from rooms.imports.source import get_max_bytes
+from rooms.management.bundle_io import print_report
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -25,22 +24,16 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "bundles",
-            nargs="+",
-            type=Path,
-            help="bundles of a chain, or a directory with one",
-        )
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", required=True, help="file to write"
-        )
-        parser.add_argument(
+        add = parser.add_argument
+        add("bundles", nargs="+", type=Path, help="bundles of a chain, or a directory with one")
+        add("--output", type=Path, metavar="FILE", required=True, help="file to write")
+        add(
             "--to-sequence",
             type=int,
             metavar="N",
             help="number of the last increment to include (default: all)",
         )
-        parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+        add("--force", action="store_true", help="overwrite an existing file")
 
     def handle(self, bundles: list[Path], output: Path, **options: Any) -> None:
         merged = merge_bundles(
@@ -48,10 +41,7 @@ class Command(OperatorCommand):
             output=output,
             to_sequence=options["to_sequence"],
             overwrite=options["force"],
-            max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            max_bytes=get_max_bytes(),
             progress_factory=self.output.progress,
         )
-        if self.output.as_json:
-            self.output.print_json(merged.document())
-        else:
-            self.output.print_line(merged.sentence)
+        print_report(self.output, merged.document(), lines=[merged.sentence])

@@ -19,9 +19,10 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", help="room (ID or alias)")
-        parser.add_argument("file", help="file (ID, SHA-256 or name)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add = parser.add_argument
+        add("room", help="room (ID or alias)")
+        add("file", help="file (ID, SHA-256 or name)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, room: str, file: str, tenant: str, dry_run: bool, **options: Any) -> None:
         result = restore_media(

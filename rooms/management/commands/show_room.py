@@ -63,8 +63,9 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", help="room (ID or alias)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add = parser.add_argument
+        add("room", help="room (ID or alias)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, room: str, tenant: str, **options: Any) -> None:
         row = show_room(operator=self.operator, name=room, tenant=tenant)

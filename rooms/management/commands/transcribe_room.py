@@ -5,12 +5,11 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
 from rooms.bundle.time_window import parse_time_window
-from rooms.management.bundle_io import check_transcript_usage, print_transcript
+from rooms.imports.source import get_max_bytes
+from rooms.management.bundle_io import check_transcript_usage, print_report
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
@@ -99,11 +98,11 @@ class Command(OperatorCommand):
                 path=bundle,
                 key=options["key"],
                 descriptor=options["descriptor"],
-                max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                max_bytes=get_max_bytes(),
                 **common,
             )
         else:
             result = transcribe_room(
                 operator=self.operator, tenant=options["tenant"], room=room or "", **common
             )
-        print_transcript(self.output, result)
+        print_report(self.output, result.document(), lines=result.sentences())

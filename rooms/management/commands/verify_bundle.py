@@ -4,17 +4,22 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from rooms.bundle.chain_files import find_chains
-from rooms.bundle.format import MIB
+from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain
-from rooms.management.bundle_io import (
-    open_input,
-    print_chain_verification,
-    print_verification,
-)
+from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+
+CHAIN_COLUMNS = (
+    Column("sequence", "Link", ColumnType.COUNT),
+    Column("exported_at", "Exported"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("digest", "Digest"),
+    Column("signature", "Signature"),
+    Column("file", "File"),
+)
 
 
 class Command(OperatorCommand):
@@ -36,10 +41,9 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)"
-        )
-        parser.add_argument(
+        add = parser.add_argument
+        add("bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)")
+        add(
             "--chain",
             nargs="+",
             type=Path,
@@ -47,17 +51,14 @@ class Command(OperatorCommand):
             help="a bundle and its increments, or a directory with them: verify each, and the room "
             "after each",
         )
-        parser.add_argument(
-            "--key",
-            help="public key of the signer (ed25519:…; default: this server's own keys)",
-        )
-        parser.add_argument(
+        add("--key", help="public key of the signer (ed25519:…; default: this server's own keys)")
+        add(
             "--descriptor",
             metavar="FILE",
             type=Path,
             help="descriptor of the signer, saved from /.well-known/scaiwave/server",
         )
-        parser.add_argument(
+        add(
             "--require-signature",
             action="store_true",
             help="fail unless the bundle has a valid signature from a known key",
@@ -67,7 +68,7 @@ class Command(OperatorCommand):
         checks = {
             # If keys are given, the database and the network are not needed.
             "operator": None if key or options["descriptor"] else self.operator,
-            "max_bytes": settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            "max_bytes": get_max_bytes(),
             "key": key,
             "descriptor": options["descriptor"],
             "require_signature": options["require_signature"],
@@ -75,7 +76,13 @@ class Command(OperatorCommand):
         }
         if paths := options["chain"]:
             chains = [verify_chain(files=files, **checks) for files in find_chains(paths)]
-            print_chain_verification(self.output, chains)
+            print_report(self.output, {"chains": [chain.document() for chain in chains]})
+            for chain in chains:
+                if not self.output.as_json:
+                    self.output.print_table("links", CHAIN_COLUMNS, chain.links)
+                self.output.print_line(chain.sentence)
+            for error in filter(None, (chain.error for chain in chains)):
+                raise error
             return
         with open_input(
             None if bundle == "-" else bundle,
@@ -83,4 +90,8 @@ class Command(OperatorCommand):
             unreadable_fix="Name a readable bundle.",
         ) as file:
             verified = verify_bundle(file=file, **checks)
-        print_verification(self.output, verified)
+        if not self.output.as_json:
+            self.output.print_record(VERIFICATION_COLUMNS, verified.facts())
+        problems = [f"Problem: {problem.message}" for problem in verified.problems]
+        lines = [*problems, verified.sentence]
+        print_report(self.output, verified.document(), lines=lines, error=verified.error)

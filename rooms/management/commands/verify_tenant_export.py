@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from rooms.bundle.format import MIB
+from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import add_signer_arguments, print_move
 from rooms.moves.verify_export import verify_tenant_export
 from scaiwave.cli.command import OperatorCommand
@@ -43,7 +42,7 @@ class Command(OperatorCommand):
             directory=directory,
             key=key,
             descriptor=descriptor,
-            max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+            max_bytes=get_max_bytes(),
             now=timezone.now(),
             against=against,
             progress_factory=self.output.progress,

@@ -16,7 +16,7 @@ from rooms.erasure.erase_tenant import ErasureResult, erase_tenant, plan_erasure
 from rooms.erasure.plan import ErasureOptions
 from rooms.models import Event, Media, Room, RoomMedia, SearchBackfill
 from rooms.search.base import EventRange
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.ids import new_id
@@ -114,7 +114,7 @@ def plant(tenant: Tenant, other: Tenant) -> list[str]:
     event = Event.objects.filter(tenant=tenant, event_type="swp.room.message")[0]
     event.content = {"body": text("message")}
     event.save()
-    DatabaseIndex().index(EventRange(Scope(), tenant.pk, 0, 10**9))
+    SearchIndex().index(EventRange(Scope(), tenant.pk, 0, 10**9))
     for media in Media.objects.filter(tenant=tenant):
         default_storage.delete(media.storage_name)
         default_storage.save(media.storage_name, ContentFile(text("file").encode()))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import RFC_4122, UUID, uuid4
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.events import Batch, BundleEvent
+from rooms.bundle.manifest.schema import Sender
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.ids import new_id
 from tests.rooms.imports.bundle_factories import make_event
@@ -25,6 +25,10 @@ HERE = {str(uuid4()): str(uuid4())}
 UNSIGNED = BundleOrigin(is_signed=False, is_own=False, server_name="here.example")
 SIGNED = BundleOrigin(is_signed=True, is_own=False, server_name="here.example")
 OWN = BundleOrigin(is_signed=True, is_own=True, server_name="here.example")
+
+
+def make_sender(**texts: Any) -> Sender:
+    return Sender(**texts, participant_type="human", is_foreign=False)
 
 
 @given(st.uuids())
@@ -75,7 +79,7 @@ def rewritten(
     origin: BundleOrigin = UNSIGNED,
     senders: dict[str, Any] = ANNA,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    bundle_senders = cast(Any, {SENDER: SimpleNamespace(**senders)})
+    bundle_senders = {SENDER: make_sender(**senders)}
     event = make_bundle_event(
         event_type=event_type, content=deepcopy(content), original_content=deepcopy(original)
     )
@@ -148,7 +152,7 @@ def test_success_each_event_of_a_batch_is_rewritten_by_its_own_type() -> None:
     events[3].content["reply_to_event_id"] = "x"
     events[3].original_content = deepcopy(given)
     mapper = IdMapper(ROOM)
-    sender = cast(Any, {SENDER: SimpleNamespace(**ANNA)})
+    sender = {SENDER: make_sender(**ANNA)}
     EventRewriter(mapper, senders=sender, media_ids={}, origin=UNSIGNED).rewrite(Batch(events))
     files = [[{"media_id": mapper(old)}]]
     assert [event.content for event in events] == [
@@ -223,7 +227,7 @@ def test_success_the_added_sender_is_short() -> None:
     """A sender of a mebibyte would make a bundle of thousand events a gibibyte of rows."""
     long = dict.fromkeys(ANNA, "x" * 2**20)
     event = make_bundle_event()
-    senders = cast(Any, {SENDER: SimpleNamespace(**long)})
+    senders = {SENDER: make_sender(**long)}
     rewriter = EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}, origin=UNSIGNED)
     rewriter.rewrite(Batch([event]))
     sender = event.content[IMPORTED_SENDER]

@@ -25,7 +25,8 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import ExportOptions, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.merge_bundles import iter_merged
-from rooms.imports.append_link import AppendResult, append_link
+from rooms.imports.append_link import append_link
+from rooms.imports.apply_link import AppendResult
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import FOLLOWED_FIELDS, import_room
 from rooms.models import Event, Media, Room, RoomMedia
@@ -280,9 +281,9 @@ def import_whole(home: ImportTargetRows, data: bytes, **options: Any) -> Room:
 
 
 def append(home: ImportTargetRows, link: Path, **options: Any) -> AppendResult:
-    arguments: dict[str, Any] = {"max_bytes": MAX_BYTES, "now": START, **options}
+    arguments: dict[str, Any] = {**home.names, "max_bytes": MAX_BYTES, "now": START, **options}
     with link.open("rb") as file:
-        return append_link(operator=HOST_OPERATOR, **home.names, file=file, **arguments)
+        return append_link(operator=HOST_OPERATOR, file=file, **arguments)
 
 
 def describe_room(room: Room, source_ids: Iterable[str], source_media: Mapping[str, str]) -> Json:

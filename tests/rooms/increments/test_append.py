@@ -27,7 +27,8 @@ from rooms.errors import (
     ImportRunning,
 )
 from rooms.exports.export_rooms import ChainOptions, ExportOutcome, export_rooms
-from rooms.imports.append_link import AppendResult, LocalChanges, import_chain
+from rooms.imports.append_link import import_chain
+from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
 from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia
@@ -369,7 +370,7 @@ def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch)
         pair.append(link)
         return reserve_positions(tenant_id, count)
 
-    monkeypatch.setattr("rooms.imports.append_link.reserve_positions", import_first)
+    monkeypatch.setattr("rooms.imports.import_room.reserve_positions", import_first)
     with pytest.raises(ImportRunning):
         pair.append(link)
     assert not pair.append(link).applied
@@ -438,7 +439,7 @@ def test_success_files_of_an_interrupted_import_go_later(
     def end(intent: ImportIntent) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rooms.imports.append_link.delete_released", end)
+    monkeypatch.setattr("rooms.imports.apply_link.delete_released", end)
     with pytest.raises(KeyboardInterrupt):
         pair.append(link)
     assert not Media.objects.filter(tenant=pair.home.tenant).exists()

@@ -32,7 +32,7 @@ from rooms.models import (
     SearchDocument,
 )
 from rooms.search.base import EventRange
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.change import Change
@@ -66,7 +66,7 @@ def fill_room(workspace: Any, anna: Participant, name: str, *, events: int = 30)
     attach(room, f"{name} file")
     attach(room, "shared file")
     index = EventRange(Scope(), room.tenant_id, 0, first + events)
-    DatabaseIndex().index(index)
+    SearchIndex().index(index)
     served = _get_served_directory(room.pk)
     served.mkdir(parents=True)
     (served / ("0" * 64)).write_text(name)

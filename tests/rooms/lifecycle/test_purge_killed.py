@@ -27,7 +27,7 @@ from django.core.files.storage import default_storage
 from rooms.exports.chain_cache import _get_served_directory
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, RoomMember, SearchBackfill
 from rooms.search.base import EventRange
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
 from tests.scaiwave import row_factories as rows
 from tests.tenants.factories import make_person, make_tenant
@@ -63,7 +63,7 @@ def fill(tenant, words, position):
                               operator=words[47], tip_room={{"name": words[48]}})
     SearchBackfill.objects.create(scope=f"room={{room.pk}}", tenant=tenant, room=room,
                                   operator="root", started_at=NOW)
-    DatabaseIndex().index(EventRange(Scope(), tenant.pk, 0, 10**9))
+    SearchIndex().index(EventRange(Scope(), tenant.pk, 0, 10**9))
     served = _get_served_directory(room.pk)
     served.mkdir(parents=True)
     (served / ("0" * 64)).write_text(words[49])

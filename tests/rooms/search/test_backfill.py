@@ -13,7 +13,7 @@ from rooms.models import SearchBackfill, SearchDocument, SearchRange
 from rooms.search import documents, runs, worker
 from rooms.search.backfill import BackfillResult
 from rooms.search.base import EventRange
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from rooms.search.queries import BackfillOptions, get_search_plan
 from rooms.search.schema import has_word_index
 from rooms.search.scope import Scope
@@ -243,7 +243,7 @@ def test_success_step_reads_its_range_only_whatever_the_statistics_say() -> None
     documents.upsert(everything)
 
     with count_rows_read() as rows_read:
-        DatabaseIndex().index(replace(everything, after=positions[9], through=positions[19]))
+        SearchIndex().index(replace(everything, after=positions[9], through=positions[19]))
 
     assert len(rows_read) == 2
     assert max(rows_read) <= 3 * 10 * 10

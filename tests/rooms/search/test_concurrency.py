@@ -15,7 +15,7 @@ from rooms.search import runs, worker
 from rooms.search.backfill import backfill_one_range
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.completion import MAX_KEPT_RUNS
-from rooms.search.database import DatabaseIndex
+from rooms.search.database import SearchIndex
 from rooms.search.queries import BackfillOptions
 from rooms.search.runs import get_or_create_run
 from rooms.search.scope import Scope
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 def test_fail_restarted_by_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     make_message(make_lobby(), "word")
     monkeypatch.setattr(
-        DatabaseIndex, "begin_backfill", lambda self: SearchBackfill.objects.all().delete()
+        SearchIndex, "begin_backfill", lambda self: SearchBackfill.objects.all().delete()
     )
     with pytest.raises(
         BackfillSuperseded, match=r"^This backfill was restarted by another process\.$"
@@ -49,7 +49,7 @@ def test_fail_restarted_by_another_process(monkeypatch: pytest.MonkeyPatch) -> N
 def test_fail_restarted_by_another_process_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     make_message(make_lobby(), "word")
     monkeypatch.setattr(
-        DatabaseIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
+        SearchIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
     )
     with pytest.raises(BackfillSuperseded):
         backfill()
@@ -61,7 +61,7 @@ def test_success_a_job_whose_run_was_restarted_is_too_late(
     make_message(make_lobby(), "word")
     run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     monkeypatch.setattr(
-        DatabaseIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
+        SearchIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
     )
     result = backfill_one_range(operator=HOST_OPERATOR, run_id=run.pk, clock=lambda: NOW)
     assert result["finished"]
@@ -90,15 +90,15 @@ def test_success_a_message_that_keeps_changing_is_indexed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     message = make_message(make_lobby(), "word")
-    original, calls = DatabaseIndex.count, []
+    original, calls = SearchIndex.count, []
 
-    def count(self: DatabaseIndex, *arguments: Any) -> dict[UUID, IndexCounts]:
+    def count(self: SearchIndex, *arguments: Any) -> dict[UUID, IndexCounts]:
         calls.append(arguments)
         if len(calls) < 3:
             edit_message(message, f"word {len(calls)}")
         return original(self, *arguments)
 
-    monkeypatch.setattr(DatabaseIndex, "count", count)
+    monkeypatch.setattr(SearchIndex, "count", count)
     assert backfill().mismatched_tenants == []
     assert find_event_ids("2") == [message.pk]
 
@@ -110,14 +110,14 @@ def test_success_completion_repairs_in_steps(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(worker, "MIN_BATCH_EVENTS", 2)
     room = make_lobby()
     messages = [make_message(room, "word") for _ in range(7)]
-    original, event_ranges = DatabaseIndex.index, list[EventRange]()
+    original, event_ranges = SearchIndex.index, list[EventRange]()
 
-    def index(self: DatabaseIndex, event_range: EventRange) -> IndexingResult:
+    def index(self: SearchIndex, event_range: EventRange) -> IndexingResult:
         event_ranges.append(event_range)
         return original(self, event_range)
 
-    monkeypatch.setattr(DatabaseIndex, "index", index)
-    monkeypatch.setattr(DatabaseIndex, "end_backfill", lambda self: redact_message(messages[0]))
+    monkeypatch.setattr(SearchIndex, "index", index)
+    monkeypatch.setattr(SearchIndex, "end_backfill", lambda self: redact_message(messages[0]))
     assert backfill().mismatched_tenants == []
     assert len(event_ranges) == 8
     assert {event_range.through - event_range.after for event_range in event_ranges} == {1, 2}
@@ -136,15 +136,15 @@ def test_success_old_runs_are_deleted() -> None:
 def test_success_the_second_process_at_a_range_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     make_message(make_lobby(), "word")
     run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
-    original = DatabaseIndex.index
+    original = SearchIndex.index
 
-    def act_first(self: DatabaseIndex, event_range: EventRange) -> IndexingResult:
+    def act_first(self: SearchIndex, event_range: EventRange) -> IndexingResult:
         SearchRange.objects.update(done_through=F("last"), written=7)
         return original(self, event_range)
 
-    monkeypatch.setattr(DatabaseIndex, "index", act_first)
+    monkeypatch.setattr(SearchIndex, "index", act_first)
     event_range = run.ranges.get()
-    assert RangeWorker(DatabaseIndex(), run, lambda done, total: None).process_range(event_range.pk)
+    assert RangeWorker(SearchIndex(), run, lambda done, total: None).process_range(event_range.pk)
     event_range.refresh_from_db()
     assert (event_range.done_through, event_range.written) == (event_range.last, 7)
 
@@ -155,7 +155,7 @@ def test_success_a_range_locked_by_another_process_is_skipped() -> None:
     run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     event_range = run.ranges.get()
     with process_lock(f"search-range-{event_range.pk.hex}"):
-        assert not RangeWorker(DatabaseIndex(), run, lambda done, total: None).process_range(
+        assert not RangeWorker(SearchIndex(), run, lambda done, total: None).process_range(
             event_range.pk
         )
     assert run.ranges.get().done_through == event_range.first - 1
@@ -167,13 +167,13 @@ def test_success_a_message_is_redacted_behind_the_checkpoint(
     """Completion removes it."""
     room = make_lobby()
     remaining, redacted = make_message(room, "word"), make_message(room, "word")
-    original = DatabaseIndex.end_backfill
+    original = SearchIndex.end_backfill
 
-    def end_backfill(self: DatabaseIndex) -> None:
+    def end_backfill(self: SearchIndex) -> None:
         redact_message(redacted)
         original(self)
 
-    monkeypatch.setattr(DatabaseIndex, "end_backfill", end_backfill)
+    monkeypatch.setattr(SearchIndex, "end_backfill", end_backfill)
     (row,) = backfill().tenants
     assert (row["written"], row["removed"], row["stale"]) == (2, 1, 0)
     assert find_event_ids("word") == [remaining.pk]

@@ -7,12 +7,9 @@ import pytest
 
 from rooms.errors import WorkspaceConflict
 from rooms.models import Workspace
-from rooms.workspaces.create_workspace import (
-    CreateWorkspaceResult,
-    WorkspaceSpec,
-    create_workspace,
-)
+from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from rooms.workspaces.queries import list_workspaces
+from scaiwave.core.change import Change
 from tenants.errors import InvalidName, InvalidSlug, ParticipantNotFound
 from tenants.models import AuditEntry
 from tests.concurrency import run_concurrently
@@ -29,7 +26,7 @@ pytestmark = pytest.mark.django_db
 SALES = WorkspaceSpec("sales", "Sales")
 
 
-def create(spec: WorkspaceSpec = SALES, **changes: Any) -> CreateWorkspaceResult:
+def create(spec: WorkspaceSpec = SALES, **changes: Any) -> Change:
     arguments = {"operator": HOST_OPERATOR, "tenant": "acme", "spec": spec, "now": NOW}
     return create_workspace(**{**arguments, **changes})
 
@@ -70,7 +67,7 @@ def test_success_command() -> None:
 def test_success_created_by_concurrent_calls() -> None:
     make_tenant()
     results = run_concurrently(*[create] * 3)
-    assert sorted(result.created for result in results) == [False, False, True]
+    assert sorted(result.changed for result in results) == [False, False, True]
     assert AuditEntry.objects.count() == 1
 
 

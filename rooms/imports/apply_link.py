@@ -1,0 +1,499 @@
+"""Write what an increment changes in the room that its base was imported as.
+
+Work that was done here is protected: events of this server are never touched, redacted ones stay
+redacted, and events that were edited here are changed only on request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
+
+from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
+from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
+from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
+from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
+from rooms.imports.events import EventDestination, update_events, write_events
+from rooms.imports.id_mapping import EventRewriter, IdMapper
+from rooms.imports.import_room import (
+    FOLLOWED_FIELDS,
+    BundleImport,
+    build_tip_room,
+    publication_warning,
+)
+from rooms.imports.intents import delete_released, release_files
+from rooms.imports.media import MediaPlan, plan_media, write_media
+from rooms.imports.permissions import ensure_quota, revalidate_target
+from rooms.lookup.holds import contains_held, imported_from_q, is_file_held, require_room_not_held
+from rooms.models import Event, ImportIntent, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
+from scaiwave.console.text import pluralize
+from scaiwave.core.errors import UsageError
+from scaiwave.core.sql import batched, execute
+from tenants.holds.queries import block_new_holds
+from tenants.lookup.serializers import Row
+
+_IMPORTED_VERSION = 8
+"""The version of the UUIDs of imported events. Events of this server have another version."""
+_MAX_LISTED = 5
+_DRY_RUN_POSITION = 2**62
+"""Where a dry run writes events before it takes them back."""
+
+
+class LocalChanges(Enum):
+    """What happens to events that were edited here since the last import."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+    @classmethod
+    def from_flags(cls, *, keep_local: bool, take_theirs: bool) -> LocalChanges:
+        """Raises `UsageError` if both are given."""
+        if keep_local and take_theirs:
+            raise UsageError(
+                "Can't both keep local changes and replace them.", fix="Leave out one of the two."
+            )
+        if keep_local:
+            return cls.KEEP
+        return cls.REPLACE if take_theirs else cls.REFUSE
+
+
+@dataclass
+class AppendResult:
+    """What one increment has changed. `applied` is False if it was imported before."""
+
+    room_id: UUID
+    name: str
+    sequence: int
+    signature: str
+    applied: bool = False
+    dry_run: bool = False
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    kept_local: int = 0
+    references_cut: int = 0
+    media_stored: int = 0
+    media_removed: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        if not self.applied and not self.dry_run:
+            return f"Link {self.sequence:,} was already imported into room {self.name!r}."
+        verb = "Would import" if self.dry_run else "Imported"
+        return (
+            f"{verb} link {self.sequence:,} into room {self.name!r}: {self.added:,} added, "
+            f"{self.changed:,} changed, {self.deleted:,} deleted."
+        )
+
+    def sentences(self) -> Iterator[str]:
+        yield self.sentence
+        if self.kept_local:
+            yield f"{pluralize(self.kept_local, 'event')} kept as changed here."
+        if self.references_cut:
+            events = pluralize(self.references_cut, "event")
+            yield f"{events} lost a reference to a deleted event, or were deleted."
+
+    def document(self) -> Row:
+        return {
+            "room": {"id": self.room_id, "name": self.name},
+            "changed": self.applied or self.dry_run,
+            "dry_run": self.dry_run,
+            "sequence": self.sequence,
+            "signature": self.signature,
+            "events": {
+                "added": self.added,
+                "changed": self.changed,
+                "deleted": self.deleted,
+                "kept_local": self.kept_local,
+            },
+            "references_cut": self.references_cut,
+            "media": {"stored": self.media_stored, "removed": self.media_removed},
+            "warnings": self.warnings,
+        }
+
+
+def find_events(room: Room, ids: Sequence[str]) -> list[Event]:
+    """Return the events of the room with these IDs, with the fields to check.
+
+    The room is compared here, because SQLite would read the whole room to look for few events.
+    """
+    found = Event.objects.filter(pk__in=ids).only("pk", "room_id", "edited_at", "redacted_at")
+    return [event for event in found if event.room_id == room.pk]
+
+
+@dataclass
+class LinkImport:
+    """One increment in progress."""
+
+    run: BundleImport
+    imported: RoomImport
+    local_changes: LocalChanges
+    result: AppendResult
+
+    def __post_init__(self) -> None:
+        self.bundle = self.run.bundle
+        self.increment = cast(Increment, self.bundle.header.increment)
+        self.now = self.run.options.now
+        self.room: Room = self.imported.room
+        self._new_id = IdMapper(self.room.pk)
+        self._conflicts: list[str] = []
+        self._inserted: set[str] = set()
+        self._removed = 0
+        self._unlinked: set[UUID] = set()
+        self._released: ImportIntent | None = None
+
+    def write(self) -> None:
+        """Store the files, then write all rows in one transaction."""
+        run, tenant = self.run, self.run.target.tenant
+        # The number of events after the link, as far as this server knows it.
+        events = cast(int, self.imported.tip_events) + self.bundle.counts.added
+        events -= self.increment.deleted
+        if self.increment.after.events != events:
+            raise BundleDamaged(
+                f"The room after the increment has {events:,} events, but "
+                f"{self.increment.after.events:,} according to its `after`.",
+                entry=MANIFEST,
+            )
+        # The attachments whose bytes are in this link, or nowhere.
+        carried = [
+            entry
+            for entry in self._list_media()
+            if entry.missing is not None or self.bundle.has_media(entry.sha256)
+        ]
+        plan = plan_media(tenant.pk, carried, trusted=run.is_trusted)
+        ensure_quota(tenant, added_bytes=plan.added_bytes, adds_room=False)
+        self.result.media_stored = len(plan.to_store)
+        if run.options.dry_run:
+            with transaction.atomic(durable=True):
+                self._write_rows(plan, _DRY_RUN_POSITION)
+                transaction.set_rollback(True)
+            return
+        with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
+            self._write_rows(plan, first_position)
+            run.complete(plan, intent, adds_room=False)
+        self.result.applied = True
+        if self._released:
+            delete_released(self._released)
+
+    def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
+        block_new_holds()
+        revalidate_target(self.run.operator, self.run.target)
+        locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
+        if locked is None or locked.links != self.imported.links:
+            raise ImportRunning("Another import into this room has just ended.")
+        room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
+        if room is None:
+            raise ImportRefused(f"Room {self.room} was just deleted.")
+        self.room = room
+        if self.increment.media_removed:
+            require_room_not_held(self.room, self._describe_effect())
+        before = self._map_media()
+        write_media(plan, room=self.room, now=self.now)
+        self._follow_media()
+        media_ids = self._map_media()
+        self._replace_media_ids(before, media_ids)
+        self._write_events(first_position, media_ids)
+        self._released = release_files(
+            self._unlinked,
+            operator=self.run.operator,
+            tenant_id=self.room.tenant_id,
+            now=self.now,
+        )
+        self._follow_room()
+        self._record()
+
+    def _describe_effect(self) -> str:
+        return f"import link {self.result.sequence:,} into room {self.room}, which erases something"
+
+    def _forbid_held(self, events: QuerySet[Event]) -> None:
+        """Raise `OnHold` if one of these events, which would change or go, is on hold."""
+        if contains_held(events):
+            require_room_not_held(self.room, self._describe_effect())
+
+    # Attachments.
+
+    def _list_media(self) -> list[MediaEntry]:
+        """Return the attachments of the link, except files that were removed from the room here."""
+        removed = RemovedFile.objects.filter(room=self.room).values_list("sha256", flat=True)
+        hashes = frozenset(removed)
+        return [entry for entry in self.bundle.header.media if entry.sha256 not in hashes]
+
+    def _map_media(self) -> dict[str, str]:
+        """Return the ID here of each attachment of the room, by its ID in the bundle."""
+        rows = RoomMedia.objects.filter(room=self.room, source_media_id__isnull=False)
+        return {str(old): str(new) for old, new in rows.values_list("source_media_id", "media_id")}
+
+    def _follow_media(self) -> None:
+        """Link names whose file the room has, follow scans, and unlink what the source removed.
+
+        A hash alone never links a file: it must be attached to this room already.
+        """
+        links = RoomMedia.objects.filter(room=self.room)
+        for entry in self._list_media():
+            same_file = links.filter(media__sha256=entry.sha256).select_related("media").first()
+            if same_file is None:
+                continue
+            if entry.missing == INFECTED and not self.run.is_trusted:
+                self._unlink(entry.media_id, entry.name)
+                continue
+            RoomMedia.objects.get_or_create(
+                room=self.room,
+                media=same_file.media,
+                name=entry.name,
+                defaults={
+                    "tenant_id": self.room.tenant_id,
+                    "source_media_id": entry.media_id,
+                    "created_at": self.now,
+                },
+            )
+            media = same_file.media
+            # An infected file stays infected here.
+            if self.run.is_trusted and media.scan_status != ScanStatus.INFECTED:
+                media.scan_status = entry.scan_status
+                media.save(update_fields=["scan_status"])
+                if entry.scan_status == ScanStatus.INFECTED and not is_file_held(media):
+                    transaction.on_commit(partial(default_storage.delete, media.storage_name))
+        for removed in self.increment.media_removed:
+            self._unlink(removed.media_id, removed.name)
+
+    def _unlink(self, media_id: str, name: str) -> None:
+        """A file that this server had before the room may have uses besides rooms, so it stays."""
+        rows = RoomMedia.objects.filter(room=self.room, source_media_id=media_id, name=name)
+        own = rows.filter(media__created_at__gte=self.imported.created_at)
+        self._unlinked.update(own.values_list("media", flat=True))
+        self.result.media_removed += rows.delete()[0]
+
+    def _replace_media_ids(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Let events refer to a file that was just linked, and no longer to one that was unlinked.
+
+        An ID has no other meaning in a text of an event, so it is replaced there.
+        """
+        for key in before.keys() | after.keys():
+            fallback = self._new_id(key)
+            old, new = before.get(key, fallback), after.get(key, fallback)
+            if old == new:
+                continue
+            for column in ("content", "original_content"):
+                if connection.vendor == "postgresql":
+                    sql = f"{column} = replace({column}::text, %s, %s)::jsonb"
+                    where = f"strpos({column}::text, %s) > 0"
+                else:
+                    sql, where = f"{column} = replace({column}, %s, %s)", f"instr({column}, %s)"
+                self._execute(sql, where, old, new, old)
+
+    def _execute(self, assignment: str, where: str, *params: Any) -> None:
+        key = self.room.pk if connection.vendor == "postgresql" else self.room.pk.hex
+        table = Event._meta.db_table
+        execute(
+            f"UPDATE {table} SET {assignment} WHERE room_id = '{key}' AND {where}", list(params)
+        )
+
+    # Events.
+
+    def _write_events(self, first_position: int, media_ids: Mapping[str, str]) -> None:
+        rewriter = self.run.get_rewriter(self._new_id, media_ids)
+        self._rename_senders(rewriter)
+        unknown = 0
+        for batch in self.bundle.iter_batches():
+            unknown += self._update(batch, rewriter)
+        unknown += self._delete()
+        if self._conflicts:
+            listed = ", ".join(self._conflicts[:_MAX_LISTED])
+            more = len(self._conflicts) - _MAX_LISTED
+            raise ImportLocalChanges(
+                f"The increment changes events that were edited here: {listed}"
+                f"{f' and {more:,} more' if more > 0 else ''}.",
+                events=self._conflicts[:1000],
+            )
+        self._require_known(unknown)
+        new_rewriter = self.run.get_rewriter(self._new_id, media_ids)
+        total = self.bundle.counts.added + len(self._inserted)
+        with self.run.options.progress_factory("Writing events") as progress:
+            self.result.added = write_events(
+                self._iter_new(),
+                EventDestination(self.room, first_position, new_rewriter),
+                total=total,
+                progress=progress,
+            )
+        self.result.references_cut += self.bundle.counts.references_cut
+
+    def _update(self, batch: Batch, rewriter: EventRewriter) -> int:
+        """Update the events of a batch that exist here; return how many are unexpectedly absent."""
+        events = cast(Sequence[LinkEvent], batch)
+        olds = [event.id for event in events]
+        by_id = dict(zip(self._new_id.map_to_hex(olds), events, strict=True))
+        rows: dict[str, Event] = {}
+        for part in batched(by_id):
+            rows.update({row.pk.hex: row for row in find_events(self.room, part)})
+        if twice := [by_id[key].id for key in rows if by_id[key].change == "added"]:
+            raise BundleDamaged(
+                f"The increment adds event {twice[0]}, which exists already.",
+                entry=MANIFEST,
+                event_id=twice[0],
+            )
+        absent = {event.id for key, event in by_id.items() if key not in rows}
+        absent = {event.id for event in events if event.id in absent and event.change == "changed"}
+        self._inserted |= absent
+        changed = [key for key, row in rows.items() if self._may_change(row, by_id[key])]
+        if not changed:
+            return len(absent)
+        for part in batched(changed):
+            self._forbid_held(Event.objects.filter(pk__in=part))
+        rewriter.rewrite(present := Batch(by_id[key] for key in changed))
+        update_events(present, changed)
+        self.result.changed += len(changed)
+        return len(absent)
+
+    def _may_change(self, row: Event, event: BundleEvent | None) -> bool:
+        """Return whether an event may be replaced; None as the new one means that it is deleted."""
+        tip = self.imported.tip_exported_at
+        edited_at = format_timestamp(row.edited_at) if row.edited_at else None
+        is_edited_here = bool(
+            row.edited_at
+            and tip
+            and row.edited_at > tip
+            and (not event or event.edited_at != edited_at)
+        )
+        if is_edited_here and self.local_changes is LocalChanges.REFUSE:
+            self._conflicts.append(str(row.pk))
+        is_redacted_here = bool(event and row.redacted_at and not event.redacted_at)
+        is_kept = is_edited_here and self.local_changes is not LocalChanges.REPLACE
+        self.result.kept_local += is_kept or is_redacted_here
+        return not is_kept and not is_redacted_here
+
+    def _iter_new(self) -> Iterator[Batch]:
+        for batch in self.bundle.iter_batches():
+            events = cast(Sequence[LinkEvent], batch)
+            new = [each for each in events if each.change == "added" or each.id in self._inserted]
+            if new:
+                yield Batch(new)
+
+    def _require_known(self, unknown: int) -> None:
+        """Refuse a link about more unknown events than the room lacks.
+
+        It lacks events that an import strips, and events that were deleted here.
+        """
+        if not unknown:
+            return
+        here = sum(
+            key.version == _IMPORTED_VERSION
+            for key in Event.objects.filter(room=self.room).values_list("pk", flat=True).iterator()
+        )
+        lacking = cast(int, self.imported.tip_events) - here - self._removed
+        if unknown > lacking:
+            raise BundleDamaged(
+                f"The increment changes or deletes {unknown - lacking:,} events that its base and "
+                "its links did not have.",
+                entry=MANIFEST,
+            )
+
+    def _delete(self) -> int:
+        """Delete events; return how many don't exist here."""
+        deleted: set[UUID] = set()
+        unknown = 0
+        for olds in self.bundle.iter_deleted():
+            for part in batched(self._new_id.map_to_hex(olds)):
+                rows = list(find_events(self.room, part))
+                unknown += len(part) - len(rows)
+                deleted.update(row.pk for row in rows if self._may_change(row, None))
+        self.result.deleted = len(deleted)
+        while deleted:
+            self._removed += len(deleted)
+            for keys in batched(deleted):
+                self._forbid_held(Event.objects.filter(pk__in=keys))
+                Event.objects.filter(pk__in=keys).delete()
+            # A reaction to a reaction goes with it.
+            deleted = self._cut_references({str(key) for key in deleted})
+        return unknown
+
+    def _cut_references(self, gone: set[str]) -> set[UUID]:
+        """Cut references to events that are gone; return the events that are useless then."""
+        useless: set[UUID] = set()
+        for event_type, (key, is_needed) in REFERENCES.items():
+            for column in ("content", "original_content"):
+                rows = (
+                    Event.objects.filter(room=self.room, event_type=event_type)
+                    .annotate(target=KeyTextTransform(key, column))
+                    .filter(target__isnull=False)
+                    .values_list("pk", "target")
+                )
+                found = [
+                    pk
+                    for pk, target in rows.iterator()
+                    if target in gone and pk.version == _IMPORTED_VERSION
+                ]
+                if is_needed and column == "content":
+                    useless.update(found)
+                    continue
+                for part in batched(found):
+                    self._forbid_held(Event.objects.filter(pk__in=part))
+                    for row in Event.objects.filter(pk__in=part):
+                        getattr(row, column).pop(key)
+                        row.save(update_fields=[column])
+                self.result.references_cut += len(found)
+        self.result.references_cut += len(useless)
+        return useless
+
+    def _rename_senders(self, rewriter: EventRewriter) -> None:
+        """Apply changed descriptions of senders to all events that name them by their address."""
+        for key, sender in self.bundle.header.senders.items():
+            if not isinstance(sender, LinkSender) or sender.change != "changed":
+                continue
+            fqid = sender.previous_fqid or sender.fqid
+            self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
+            description = json.dumps(rewriter.senders[key])
+            for column in ("content", "original_content"):
+                if connection.vendor == "postgresql":
+                    assignment = (
+                        f"{column} = {column} || jsonb_build_object('{IMPORTED_SENDER}', %s::jsonb)"
+                    )
+                    where = f"{column} -> '{IMPORTED_SENDER}' ->> 'fqid' = %s"
+                else:
+                    assignment = f"{column} = json_set({column}, '$.{IMPORTED_SENDER}', json(%s))"
+                    where = f"json_extract({column}, '$.{IMPORTED_SENDER}.fqid') = %s"
+                self._execute(assignment, where, description, fqid)
+
+    # The room and the record.
+
+    def _follow_room(self) -> None:
+        """Take over the fields of the room that were not changed here."""
+        room, source = self.room, build_tip_room(self.bundle.header.room)
+        before = self.imported.tip_room or {}
+        for name in FOLLOWED_FIELDS:
+            if getattr(room, name) == before.get(name) != source[name]:
+                if name == "is_public" and source[name]:
+                    source[name] = self.run.may_be_public
+                    warning = publication_warning(source["name"], is_public=source[name])
+                    self.result.warnings.append(warning)
+                setattr(room, name, source[name])
+        room.updated_at = self.now
+        room.save(update_fields=[*FOLLOWED_FIELDS, "updated_at"])
+        self.result.name = room.name
+
+    def _record(self) -> None:
+        header, imported, result = self.bundle.header, self.imported, self.result
+        imported.links = [*imported.links, self.bundle.manifest_sha256]
+        imported.tip_exported_at = datetime.fromisoformat(header.exported_at)
+        imported.tip_events = self.increment.after.events
+        imported.tip_room = build_tip_room(header.room)
+        imported.save(update_fields=["links", "tip_exported_at", "tip_events", "tip_room"])
+        self.run.record(
+            self.room,
+            link=result.sequence,
+            added=result.added,
+            changed=result.changed,
+            deleted=result.deleted,
+        )
