@@ -58,7 +58,7 @@ from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
 
-SMALL_EXAMPLES, LARGE_EXAMPLES = (900, 100) if NIGHTLY else (10, 2)
+SMALL_EXAMPLES, LARGE_EXAMPLES = (900, 100) if NIGHTLY else (5, 1)
 MAX_PEOPLE = 6000 if NIGHTLY else 1200
 
 # The default removal limit: a run may not exceed both.

@@ -712,7 +712,7 @@ def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path
         head = plan.head
     few, many = (
         measure_peak(path, head, number)
-        for number in ((5_000, 50_000) if NIGHTLY else (3_000, 9_000))
+        for number in ((5_000, 50_000) if NIGHTLY else (1_500, 4_500))
     )
     assert many < few * 1.2
 

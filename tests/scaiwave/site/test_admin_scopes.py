@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib import admin
 from django.db import connection
@@ -28,17 +27,15 @@ from scaiwave.site.access import SCAIKEY_BACKEND, limit_rows
 from scaiwave.site.tabs import build_heading
 from tenants.models import AdminUser, Participant, Partner, StoredOverview, Tenant
 from tests.scaiwave import row_factories
+from tests.scaiwave.site.every_model import MODELS, every_model
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
-OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
-MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
 OWN, OTHER = 70717, 80828
 """Numbers in the names of the rows of the operator's tenant, and of another one.
 
 No part of a UUID has five digits."""
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 every_role = pytest.mark.parametrize("role", ["partner_admin", "tenant_admin"])
 
 

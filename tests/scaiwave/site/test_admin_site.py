@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from http import HTTPStatus
-from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db import connection
@@ -57,10 +55,9 @@ from tenants.models import (
     TokenUsage,
 )
 from tests.scaiwave import row_factories
+from tests.scaiwave.site.every_model import MODELS, every_model
 from tests.scaiwave.site.pages import POLICY, InlineFinder, strip_markup
 
-OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
-MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
 LISTED: dict[type[Model], str] = {PendingRemoval: "?q="}
 """Without a search, some lists are pages of their own."""
 SECRETS = ("never to be seen", "pbkdf2", "md5$")
@@ -68,11 +65,18 @@ SECRETS = ("never to be seen", "pbkdf2", "md5$")
 pytestmark = pytest.mark.django_db
 
 
-def every_model(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test with each model of the suite."""
-    label = attrgetter("_meta.label")
-    cases = pytest.mark.parametrize("model", MODELS, ids=label)
-    return pytest.mark.slow(cases(test))  # type: ignore[no-any-return]
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    """The tenant of a row of every model."""
+    return row_factories.make_row_of_every_model(1)
+
+
+@pytest.fixture
+def filled(tenant: Tenant) -> None:
+    """Two rows of every model, with JSON of each shape in the first."""
+    fill_json_fields(tenant)
+    row_factories.make_row_of_every_model(2)
+    RoleGrant.objects.update(source="scaikey")
 
 
 def address(model: type[Model], page: str, *args: Any) -> str:
@@ -162,9 +166,8 @@ def test_success_lists_use_a_constant_number_of_queries(client: Client) -> None:
 
 
 @every_model
+@pytest.mark.usefixtures("filled")
 def test_success_every_list_can_be_searched(model: type[Model], client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
-    row_factories.make_row_of_every_model(2)
     url = address(model, "changelist")
     for search in ("tenant1", "0197b0e2-4c1f-7a3e-8000-000000000000", "%", "'", "a@b", "@a:b"):
         assert client.get(url, {"q": search}).status_code == HTTPStatus.OK, search
@@ -177,9 +180,8 @@ def test_success_every_list_can_be_searched(model: type[Model], client: Client) 
     assert client.post(f"{url}export/csv/?{urlencode(words)}").status_code == HTTPStatus.OK
 
 
-def fill_json_fields() -> None:
+def fill_json_fields(tenant: Tenant) -> None:
     """Give every model that has JSON a value of each shape, as its writers do."""
-    tenant = row_factories.make_row_of_every_model(1)
     Tenant.objects.update(features={"ai": True, "limits": {"rooms": 3, "regions": ["eu", "us"]}})
     Counter.objects.update(labels='{"action": "sync", "kind": "tenant"}')
     found = {"check": "disk", "state": "warn", "message": "91 % full.", "fix": "Free.", "code": ""}
@@ -220,11 +222,9 @@ def find_faults(page: str) -> list[str]:
 
 
 @every_model
+@pytest.mark.usefixtures("filled")
 def test_success_list_and_pages_of_a_model(model: type[Model], client: Client) -> None:
     """Each is opened once, for all rules."""
-    fill_json_fields()
-    row_factories.make_row_of_every_model(2)
-    RoleGrant.objects.update(source="scaikey")
     with CaptureQueriesContext(connection) as caught:
         listed = text(client, address(model, "changelist") + LISTED.get(model, ""))
     # A list must not read its table to find the choices of its filters.
@@ -255,28 +255,22 @@ ID_FIELDS: dict[type[Model], dict[str, str]] = {
     Registration: {"request_id": "request-1", "client_id": "app_1"},
     WebhookEvent: {"event_id": "evt_1", "scaikey_id": "usr_1"},
     SyncSkip: {"subject_scaikey_id": "usr_skipped_1"},
+    AuditEntry: {},
 }
 
 
-@pytest.mark.parametrize("model", ID_FIELDS, ids=attrgetter("_meta.label"))
-def test_success_every_id_can_be_copied(model: type[Model], client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
+@pytest.mark.usefixtures("tenant")
+def test_success_every_id_can_be_copied(client: Client) -> None:
     Partner.objects.update(scaikey_id="prt_1")
     Participant.objects.update(scaikey_id="usr_1")
     WebhookEvent.objects.update(scaikey_id="usr_1")
     Registration.objects.update(client_id="app_1")
-    row = model._default_manager.get()
-    page = text(client, address(model, "change", row.pk))
-    for value in (*ID_FIELDS[model].values(), str(row.pk)):
-        assert f'<code class="id" title="{value}">{value}</code>' in page
-
-
-def test_success_the_ids_of_an_audit_entry_can_be_copied(client: Client) -> None:
-    tenant = row_factories.make_row_of_every_model(1)
-    entry = AuditEntry.objects.get()
-    page = text(client, address(AuditEntry, "change", entry.pk))
-    for value in (tenant.pk, entry.subject_id):
-        assert f'<code class="id" title="{value}">{value}</code>' in page
+    for model, fields in ID_FIELDS.items():
+        row = model._default_manager.order_by("pk")[0]
+        page = text(client, address(model, "change", row.pk))
+        values = (row.subject_id, row.tenant_id) if isinstance(row, AuditEntry) else fields.values()
+        for value in (*values, str(row.pk)):
+            assert f'<code class="id" title="{value}">{value}</code>' in page, (model, value)
 
 
 def test_success_values_of_fields_are_shown_with_their_unit(client: Client) -> None:
@@ -295,8 +289,10 @@ def test_success_values_of_fields_are_shown_with_their_unit(client: Client) -> N
     assert "1,000,000,000,000,000,000 seconds after 1970" in page
 
 
-def test_success_findings_of_doctor_are_a_table_with_the_worst_first(client: Client) -> None:
-    fill_json_fields()
+def test_success_findings_of_doctor_are_a_table_with_the_worst_first(
+    client: Client, tenant: Tenant
+) -> None:
+    fill_json_fields(tenant)
     run = DoctorRun.objects.get()
     page = strip_markup(text(client, address(DoctorRun, "change", run.pk)))
     assert "faildisk91%full.Free.SW_DISKwarndisk" in page.replace(" ", "")
@@ -377,18 +373,18 @@ def test_success_search_finds_rows_of_every_kind(client: Client) -> None:
         assert address(type(row), "change", row.pk) in urls, term
 
 
-@pytest.mark.parametrize("term", ["\0", "a\0b", "@a\0:b", "a@b\0"])
-def test_success_search_for_a_null_character_finds_nothing(term: str, client: Client) -> None:
+@pytest.mark.usefixtures("tenant")
+def test_success_search_for_a_null_character_finds_nothing(client: Client) -> None:
     """PostgreSQL refuses it in a text."""
-    row_factories.make_row_of_every_model(1)
-    assert find(client, term) == {}
+    for term in ("\0", "a\0b", "@a\0:b", "a@b\0"):
+        assert find(client, term) == {}
 
 
 @every_model
+@pytest.mark.usefixtures("tenant")
 def test_success_filters_by_a_null_character_find_nothing(
     model: type[Model], client: Client
 ) -> None:
-    row_factories.make_row_of_every_model(1)
     model_admin: Any = admin.site.get_model_admin(model)
     request = RequestFactory().get("/")
     request.user = AdminUser.objects.get(username="root")
@@ -407,13 +403,14 @@ def test_success_filters_by_a_null_character_find_nothing(
     assert client.get(address(model, "changelist"), {"q": "\0"}).status_code == HTTPStatus.OK
 
 
-@pytest.mark.parametrize("model", [DailyFigures, ImportIntent, TokenUsage])
-def test_success_an_unknown_id_finds_nothing(model: type[Model], client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
-    answer = client.get(address(model, "changelist"), {"q": str(new_id())})
-    assert answer.context["cl"].result_list == []
+@pytest.mark.usefixtures("tenant")
+def test_success_an_unknown_id_finds_nothing(client: Client) -> None:
+    for model in (DailyFigures, ImportIntent, TokenUsage):
+        answer = client.get(address(model, "changelist"), {"q": str(new_id())})
+        assert answer.context["cl"].result_list == []
 
 
+@pytest.mark.usefixtures("tenant")
 @pytest.mark.parametrize(
     "time",
     ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T00:00:00+00:00", "noon"],
@@ -429,7 +426,6 @@ def test_success_an_unknown_id_finds_nothing(model: type[Model], client: Client)
 def test_success_filters_by_impossible_times(
     model: type[Model], names: tuple[str, ...], time: str, client: Client
 ) -> None:
-    row_factories.make_row_of_every_model(1)
     url = address(model, "changelist")
     for name in names:
         query = urlencode({name: time})
@@ -441,17 +437,20 @@ def test_success_filters_by_impossible_times(
 
 
 @every_model
+@pytest.mark.usefixtures("tenant")
 def test_fail_lists_sort_only_by_the_columns_that_they_offer(
     model: type[Model], client: Client
 ) -> None:
     """Sorting by another one would read and sort the whole table."""
-    row_factories.make_row_of_every_model(1)
-    url = address(model, "changelist")
-    usual = client.get(url, {"o": "99"}).context["cl"].queryset.query.order_by
-    offered = admin.site.get_model_admin(model).sortable_by or ()
-    for number, name in enumerate(admin.site.get_model_admin(model).list_display):
-        changelist = client.get(url, {"o": str(number)}).context["cl"]
-        assert name in offered or changelist.queryset.query.order_by == usual, name
+    model_admin: Any = admin.site.get_model_admin(model)
+
+    def get_order(number: int) -> Any:
+        request = RequestFactory().get("/", {"o": str(number)})
+        request.user, request.session = AdminUser.objects.get(username="root"), client.session
+        return model_admin.get_changelist_instance(request).queryset.query.order_by
+
+    for number, name in enumerate(model_admin.list_display):
+        assert name in (model_admin.sortable_by or ()) or get_order(number) == get_order(99), name
 
 
 @pytest.mark.parametrize(
@@ -546,14 +545,14 @@ def test_fail_no_lookup_can_guess_a_value(model: type[Model], client: Client) ->
     lookups = [
         f"{name}__{operator}"
         for name in list_lookups(model)
-        for operator in ("startswith", "contains", "regex", "gt", "lte", "in")
+        for operator in ("startswith", "regex", "lte")
     ]
     request = RequestFactory().get("/")
     request.user = AdminUser()
     model_admin = admin.site.get_model_admin(model)
     assert [name for name in lookups if model_admin.lookup_allowed(name, "x", request)] == []
     url = address(model, "changelist")
-    for name in lookups[:6]:
+    for name in lookups[:3]:
         assert client.get(url, {name: "x"}).status_code == HTTPStatus.BAD_REQUEST, name
 
 
@@ -578,8 +577,8 @@ def test_fail_lookup_of_a_hidden_or_related_field(
 
 
 @every_model
+@pytest.mark.usefixtures("tenant")
 def test_success_every_choice_of_every_filter_works(model: type[Model], client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
     url = address(model, "changelist")
     changelist = client.get(url).context["cl"]
     for spec in changelist.filter_specs:
@@ -589,8 +588,8 @@ def test_success_every_choice_of_every_filter_works(model: type[Model], client: 
 
 
 @every_model
+@pytest.mark.usefixtures("tenant")
 def test_success_view_permission_shows_one_model_only(model: type[Model]) -> None:
-    row_factories.make_row_of_every_model(1)
     row = model._default_manager.order_by("pk").first()
     assert row is not None
     user = AdminUser.objects.create_user("viewer", is_staff=True)
@@ -602,14 +601,15 @@ def test_success_view_permission_shows_one_model_only(model: type[Model]) -> Non
     client.force_login(user)
     page = text(client, address(model, "change", row.pk))
     assert not [secret for secret in SECRETS if secret in page]
-    listed = text(client, address(model, "changelist"))
+    answer = client.get(address(model, "changelist"))
+    listed = answer.content.decode()
     for field in model._meta.fields:
         if isinstance(field, ForeignKey) and field.related_model is not model:
             assert f"field-{field.name} " not in f"{page}{listed}".replace('"', " "), field
     names = admin.site.get_model_admin(model).named_by  # type: ignore[attr-defined]
     name = escape(strip_markup(format_name(row)))
     assert (name in page) is not bool(names) or name in str(row.pk)
-    menu = client.get(reverse("admin:index")).context["app_list"]
+    menu = answer.context["available_apps"]
     assert {each["object_name"] for part in menu for each in part["models"]} == {model.__name__}
     start = MODELS.index(model) + 1
     for other in (MODELS + MODELS)[start : start + 4]:

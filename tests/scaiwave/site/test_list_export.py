@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
@@ -27,13 +26,11 @@ from scaiwave.config import load
 from tenants.models import AdminUser, AuditEntry, Counter, DoctorRun, Participant, Partner, Tenant
 from tests.conftest import ON_POSTGRES
 from tests.scaiwave import row_factories
+from tests.scaiwave.site.every_model import MODELS, every_model
 from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
-OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
-MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
 SECRETS = ("never to be seen", "pbkdf2", "Grüße", "Gr\\u00fc\\u00dfe")
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 
 
 @pytest.fixture
@@ -64,13 +61,17 @@ def get_last_record() -> AuditEntry:
     return AuditEntry.objects.order_by("-id")[0]
 
 
-@pytest.mark.slow
+@pytest.fixture
+def three_rows(db: None) -> None:
+    for number in range(3):
+        row_factories.make_row_of_every_model(number)
+
+
 @every_model
+@pytest.mark.usefixtures("three_rows")
 def test_success_every_list_is_exported_without_secrets_and_messages(
     model: type[Model], client: Client
 ) -> None:
-    for number in range(3):
-        row_factories.make_row_of_every_model(number)
     expected = {str(key) for key in model._default_manager.values_list("pk", flat=True)}
     rows = read_rows(client, model)
     (documents,) = json.loads(read(client, model, "json")).values()
