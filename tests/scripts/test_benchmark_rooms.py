@@ -19,7 +19,7 @@ from scripts.benchmarks.rooms_baseline import SQLite, zip_files
 from tests.scripts.benchmarks import run_benchmark, run_successfully
 from tests.tools import require_tool
 
-pytestmark = [pytest.mark.ci, pytest.mark.once]
+pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.usefixtures("migrated_file")]
 
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 

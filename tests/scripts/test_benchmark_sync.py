@@ -9,7 +9,7 @@ import pytest
 
 from tests.scripts.benchmarks import run_benchmark, run_successfully
 
-pytestmark = [pytest.mark.ci, pytest.mark.once]
+pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.usefixtures("migrated_file")]
 
 Capture = pytest.CaptureFixture[str]
 NAMES = [

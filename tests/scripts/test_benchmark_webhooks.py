@@ -6,7 +6,7 @@ import pytest
 
 from tests.scripts.benchmarks import run_successfully
 
-pytestmark = [pytest.mark.ci, pytest.mark.once]
+pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.usefixtures("migrated_file")]
 
 
 def test_success_table(capfd: pytest.CaptureFixture[str]) -> None:
