@@ -11,8 +11,6 @@ import pytest
 from scaiwave.config import SETTINGS
 from tests.scaiwave.cli_helpers import ProcessResult, run_example, run_scaiwave
 
-pytestmark = pytest.mark.fresh_interpreter
-
 SLOW = {
     "django.contrib.admin",
     "django.contrib.sessions",
@@ -32,6 +30,7 @@ SLOW = {
 MARKER = "h1dden-marker"
 
 
+@pytest.mark.fresh_interpreter
 @pytest.mark.parametrize("words", [["--help"], ["room", "export", "--help"]])
 def test_success_help_imports_no_django(words: list[str]) -> None:
     source = (
@@ -45,6 +44,7 @@ def test_success_help_imports_no_django(words: list[str]) -> None:
     assert not loaded & {"django", "environ", "argparse", "dataclasses", "json", "rich"}
 
 
+@pytest.mark.fresh_interpreter
 @pytest.mark.parametrize("redis", ["", "redis://127.0.0.1:1/0"])
 def test_success_a_command_imports_no_slow_module(redis: str, home: Path) -> None:
     ended = run_example(
