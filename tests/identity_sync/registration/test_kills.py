@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.once,
 ]
 
-RANDOM_KILLS = 120 if NIGHTLY else 10
+RANDOM_KILLS = 120 if NIGHTLY else 5
 REGISTER = [
     *(sys.executable, "-m", "scaiwave.cli", "sync", "register", "--name=chat", "--scope=GLOBAL"),
     *("--contact-email=ops@example.com", "--wait", "--timeout=5"),

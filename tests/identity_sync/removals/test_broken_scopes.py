@@ -47,7 +47,7 @@ def break_scopes(sandbox: Sandbox, chance: random.Random) -> set[str]:
     return {tenant for tenant in broken if tenant in unreadable}
 
 
-@pytest.mark.parametrize("seed", range(100 if NIGHTLY else 6 if IN_CI else 2))
+@pytest.mark.parametrize("seed", range(100 if NIGHTLY else 3 if IN_CI else 2))
 @pytest.mark.sandbox(partners=2, tenants=6, people=120, groups=8, scim=False)
 def test_success_any_mix(sandbox: Sandbox, settings: Settings, seed: int) -> None:
     settings.CONFIG = make_config(

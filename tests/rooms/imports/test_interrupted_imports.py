@@ -21,7 +21,7 @@ from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
 
-KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "3"))
 
 
 def test_fail_killed(site: ImportEnvironment, large: Path, small: Path) -> None:

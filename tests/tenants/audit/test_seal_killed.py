@@ -17,7 +17,7 @@ from tests.web_process import build_environment, run_python
 
 pytestmark = pytest.mark.once
 
-KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "4"))
 DAYS = 400
 SEAL, VERIFY = ("admin", "audit", "seal"), ("admin", "audit", "verify", "--json")
 FILL = f"""
