@@ -301,7 +301,9 @@ def test_fail_seal_changed() -> None:
         with undone():
             AuditSeal.objects.filter(number=2).update(**{column: value})
             assert "seal_changed" in {kind for kind, _, _ in find()}, (column, value)
-    for signature in ("", "x", "é", "AAAA", "A" * 86 + "=="):
+    valid = AuditSeal.objects.get(number=2).signature
+    same_bytes = f"{valid[:-3]}{chr(ord(valid[-3]) + 1)}=="  # bits that base64 disregards
+    for signature in ("", "x", "é", "AAAA", "A" * 86 + "==", same_bytes):
         with undone():
             AuditSeal.objects.filter(number=2).update(signature=signature)
             assert find() == [("signature_wrong", str(FIRST_DAY + DAY), None)], signature
