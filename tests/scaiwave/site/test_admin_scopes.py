@@ -500,7 +500,7 @@ def test_success_errors_of_runs_name_no_address_of_scaikey(
             assert ("192.0.2.1" in text) is is_shown
 
 
-def test_success_who_may_not_run_commands_is_told_none(tenants: dict[int, Tenant]) -> None:
+def test_success_who_may_not_run_commands_is_shown_none(tenants: dict[int, Tenant]) -> None:
     person = Participant.objects.get(tenant=tenants[OWN], participant_type="human")
     Participant.objects.filter(pk=person.pk).update(suspended_by_hand_at=timezone.now())
     url = address(Participant, "change", person.pk)
