@@ -91,7 +91,11 @@ def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
             for name, each in full.items()
         ]
         print_table(("all rows", SMALL, *RUN_TITLES), rows)
-    return {"database": database.title, **asdict(size), "lists": lists, "memory": full}
+    report = {
+        part: [{"command": name, "runs": runs} for name, runs in measured.items()]
+        for part, measured in (("lists", lists), ("memory", full))
+    }
+    return {"database": database.title, **asdict(size), **report}
 
 
 def _choose(lists: Iterable[tuple[str, ...]], only: str) -> list[tuple[str, ...]]:
