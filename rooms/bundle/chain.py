@@ -21,7 +21,7 @@ from hashlib import blake2b as _digest
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,7 @@ from rooms.bundle.format import MANIFEST, format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
+    LinkSender,
     ManifestHeader,
     MediaEntry,
     RoomInfo,
@@ -222,8 +223,18 @@ class ChainState:
                 )
         for entry in header.media:
             self.media[entry.media_id, entry.name] = entry
-        for key, sender in header.senders.items():
-            self.senders[key] = msgspec.convert(msgspec.to_builtins(sender), Sender)
+        for key, link in header.senders.items():
+            before, now = self.senders.get(key), msgspec.convert(msgspec.to_builtins(link), Sender)
+            change: Literal["added", "changed"] | None = None
+            if before != now:
+                change = "changed" if before else "added"
+            fqid = before.fqid if before and before.fqid != now.fqid else None
+            described = msgspec.structs.asdict(now)
+            if link != LinkSender(**described, change=change, previous_fqid=fqid):
+                raise BundleDamaged(
+                    f"{name} is wrong about how sender {key} has changed.", entry=MANIFEST
+                )
+            self.senders[key] = now
         self.tip, self.sequence = bundle.manifest_sha256, increment.chain.sequence
         self.exported_at, self.room, self.totals = header.exported_at, header.room, increment.after
 

@@ -14,21 +14,30 @@ from rooms.bundle.chain import Chain, open_chain
 from rooms.bundle.format import INCREMENT_VERSION
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.reader import read_version
+from rooms.errors import BundleError
 from scaiwave.core.errors import UsageError
 
 
 def list_links(directory: Path) -> list[Path]:
     """Return the files of a directory with chains, in the order of their numbers."""
-    return sorted(path for path in directory.glob("*.zip") if path.stem.isdecimal())
+    return sorted((path for path in directory.glob("*.zip") if path.stem.isdecimal()), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem) if path.stem.isdecimal() else 0
 
 
 def find_last_base(files: Sequence[Path]) -> int:
     """Return the place of the last whole bundle, or 0. Raises `BundleError` or `UsageError`."""
-    for place in range(len(files) - 1, 0, -1):
-        with open_link(files[place]) as file:
-            if read_version(file) != INCREMENT_VERSION:
-                return place
-    return 0
+    return next((place for place in range(len(files) - 1, 0, -1) if _is_base(files[place])), 0)
+
+
+def _is_base(path: Path) -> bool:
+    with open_link(path) as file:
+        try:
+            return read_version(file) != INCREMENT_VERSION
+        except BundleError as error:
+            raise type(error)(f"{path}: {error.message}", **error.details) from None
 
 
 def find_chain(path: Path) -> list[Path]:
@@ -41,10 +50,9 @@ def find_chain(path: Path) -> list[Path]:
         if not files:
             raise UsageError(f"{path} has no bundles.", fix="Name a directory with 0000.zip.")
         return files[find_last_base(files) :]
-    with open_link(path) as file:
-        if read_version(file) != INCREMENT_VERSION:
-            return [path]
-    files = [*(each for each in list_links(path.parent) if each.stem < path.stem), path]
+    if _is_base(path):
+        return [path]
+    files = [*(each for each in list_links(path.parent) if _number(each) < _number(path)), path]
     return files[find_last_base(files) :]
 
 

@@ -26,7 +26,7 @@ from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import ChainTotals, MediaEntry, RoomInfo, Sender
 from rooms.errors import BundleError
-from scaiwave.core.files import atomic_write, make_directories
+from scaiwave.core.files import atomic_write, make_directories, remove_drafts_in
 
 NAME = ".scaiwave-chain-index"
 _CHUNK_BYTES = 512 * RECORD_BYTES
@@ -104,6 +104,7 @@ def write_served(
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
+    remove_drafts_in(directory)  # of processes that were killed
     write_cache(directory / links[-1], links, state, records, pages)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
@@ -160,7 +161,7 @@ def write_cache(
         list(state.media.values()), state.totals, pages,
     )  # fmt: skip
     encoded = msgspec.json.encode(head) + b"\n"
-    with atomic_write(path, keep_owner=False) as file:
+    with atomic_write(path, keep_owner=False, follow_links=False) as file:
         file.write(_sign(_iter_content(encoded, records)))
         file.writelines(_iter_content(encoded, records))
 

@@ -37,6 +37,7 @@ from rooms.models import Room
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import DiskFull, DomainError, UsageError
+from scaiwave.core.files import translate_disk_full
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
@@ -231,7 +232,7 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
     """Write the next link of the chain of a room, or a new base."""
     directory, operator = run.options.directory / str(room.pk), run.operator
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        create_directory(directory)
         with lock_directory(directory, room=room):
             options = run.build_options()
             files = list_links(directory) or _adopt(room, directory, chains)
@@ -286,8 +287,9 @@ def _wait(room: Room, target: Path, result: ExportResult, published: Future[None
 def create_directory(directory: Path) -> None:
     """Create a directory of exports, for its owner only. Raises `UsageError`."""
     try:  # For its owner only, but not the path above it, which may be a typo.
-        directory.mkdir(mode=0o700, exist_ok=True)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError):
+        with translate_disk_full(f"Not enough disk space to create {directory}."):
+            directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
         raise UsageError(
             f"{directory} is not a directory and can't be created.",
             fix="Pass a directory whose parent directory exists.",

@@ -66,7 +66,7 @@ from rooms.exports.export_room import (
     load_signer,
     resolve_own_room,
 )
-from rooms.exports.sinks import lock_directory, write_to_file, write_to_stream
+from rooms.exports.sinks import lock_directory, write_drafts, write_to_file, write_to_stream
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Room
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
@@ -100,7 +100,7 @@ class IncrementRun(ExportRun):
         self._find_page = find_page
         self.pages: list[tuple[str, int]] = []
         self._mask = mask
-        self._state = state
+        self.state = state
         self._before = before
         self._index = open_index(_TABLES)
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
@@ -117,7 +117,7 @@ class IncrementRun(ExportRun):
 
         Raises `BundleChainOther` if the chain is of another room or later, and `DiskFull`.
         """
-        state = self._state
+        state = self.state
         if state.room.id != str(self.room.pk):
             raise BundleChainOther(
                 f"The bundles are of room {state.room.id}, not of room {self.room.pk}."
@@ -183,7 +183,7 @@ class IncrementRun(ExportRun):
 
     def _build_link(self, used: set[str]) -> bool:
         """Turn the header of the whole room into the one of the link."""
-        header, state = self.header, self._state
+        header, state = self.header, self.state
         self.senders = header.senders
         self.media = {(entry.media_id, entry.name): entry for entry in header.media}
         removed = [RemovedMedia(*key) for key in state.media if key not in self.media]
@@ -230,8 +230,8 @@ class IncrementRun(ExportRun):
 
     def build_result(self, size: int) -> ExportResult:
         link = LinkCounts(
-            self._state.sequence + 1,
-            self._state.exported_at,
+            self.state.sequence + 1,
+            self.state.exported_at,
             self.added,
             self.changed,
             self.deleted,
@@ -242,7 +242,7 @@ class IncrementRun(ExportRun):
 
     def build_state(self, tip: str) -> ChainState:
         """Return the state after this link."""
-        header, state = self.header, self._state
+        header, state = self.header, self.state
         if (increment := header.increment) is None:
             raise RuntimeError("The changes were not looked for.")
         masked = {key: self._mask(sender) for key, sender in self.senders.items()}
@@ -318,13 +318,17 @@ class _ServedExport(RoomExport):
 
 
 class IncrementExport(RoomExport):
-    """An increment to be read once, if `has_changes`. Made by `export_increment`."""
+    """An increment to be read once, if `has_changes`. Made by `export_increment`.
+
+    `is_cached` is true if the room after `links` is in the cache.
+    """
 
     _run: IncrementRun
 
-    def __init__(self, run: IncrementRun, links: Sequence[str]) -> None:
+    def __init__(self, run: IncrementRun, links: Sequence[str], *, is_cached: bool) -> None:
         super().__init__(run)
         self._links = links
+        self._is_cached = is_cached
         self.has_changes = run.find_changes()
 
     def write(
@@ -334,16 +338,22 @@ class IncrementExport(RoomExport):
 
         Raises the errors of `write_to_file` and `write_to_stream`.
         """
+        run = self._run
         if not self.has_changes and not even_if_empty:
-            return self._run.build_result(0)
+            if target and not self._is_cached:
+                self._keep(target.parent, self._links, run.state)
+            return run.build_result(0)
         if target is None:
             return write_to_stream(lambda: self, sys.stdout.buffer)
         result = write_to_file(lambda: self, target, overwrite=overwrite)
         if tip := result.manifest_sha256:
-            links, run, cache = [*self._links, tip], self._run, target.parent / NAME
-            with suppress(OSError):  # A directory that can't be written to has none.
-                write_cache(cache, links, run.build_state(tip), run.records, run.pages)
+            self._keep(target.parent, [*self._links, tip], run.build_state(tip))
         return result
+
+    def _keep(self, directory: Path, links: Sequence[str], state: ChainState) -> None:
+        """Write the cache. A directory that can't be written to has none."""
+        with write_drafts(directory), suppress(OSError):
+            write_cache(directory / NAME, links, state, self._run.records, self._run.pages)
 
 
 @contextmanager
@@ -410,7 +420,7 @@ def start_increment(
         find_page = cached.find_page if cached else None
         run = IncrementRun(room, options, state, before, find_page=find_page)
         stack.callback(run.close)
-        yield IncrementExport(run, links)
+        yield IncrementExport(run, links, is_cached=cached is not None)
 
 
 def export_increment_as_participant(

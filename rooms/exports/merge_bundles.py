@@ -22,6 +22,7 @@ from scaiwave import __version__
 from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.core.errors import UsageError
 from tenants.lookup.serializers import Row
 
 
@@ -63,6 +64,10 @@ def merge_bundles(
     the errors of `write_to_file`.
     """
     files = find_chain(bundles[0]) if len(bundles) == 1 else bundles
+    if output.exists() and any(path.exists() and path.samefile(output) for path in files):
+        raise UsageError(
+            f"{output} is a bundle of the chain, which would be lost.", fix="Pass another file."
+        )
     with (
         open_chain_files(
             files, max_bytes=max_bytes, progress_factory=progress_factory, to_sequence=to_sequence

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
+from bisect import bisect
 from calendar import Calendar, month_name
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 from importlib.resources import files
-from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 from rooms.bundle.format import media_entry_name
@@ -268,7 +269,7 @@ class _Site:
 
     def _format_attachment(self, entry: MediaEntry) -> str:
         name, size = escape_text(entry.name), format_bytes(entry.size)
-        if entry.missing == NOT_LISTED:
+        if not entry.sha256:
             return f'<p class="file">Attachment {name} <small>{NOT_LISTED}</small></p>'
         facts = f"{escape_text(entry.mime_type)}, {size}, SHA-256 {entry.sha256[:16]}…"
         stored = self.document.media.get_stored(entry.sha256)
@@ -407,18 +408,12 @@ class _Site:
         return f'<h2 class="part">Days</h2><div class="cal">{"".join(tables)}</div>{undated}'
 
     def _build_page_list(self) -> str:
-        starts = [*self.timeline.page_starts, None]
-        first_days = {day.first_number: name for name, day in self.timeline.days.items()}
-        numbers = sorted(first_days)
-        items, position, last = [], 0, ""
-        for number, (start, _) in enumerate(pairwise(starts), 1):
-            while position < len(numbers) and numbers[position] <= (start or 0):
-                last = first_days[numbers[position]]
-                position += 1
-            items.append(
-                f'<li><a href="{get_page_name(number)}">Page {number:,}</a> '
-                f"<small>from {format_day(last)}</small></li>"
-            )
+        days = sorted((day.first_number, name) for name, day in self.timeline.days.items())
+        items = [
+            f'<li><a href="{get_page_name(number)}">Page {number:,}</a> <small>from '
+            f"{format_day(days[bisect(days, start, key=itemgetter(0)) - 1][1])}</small></li>"
+            for number, start in enumerate(self.timeline.page_starts, 1)
+        ]
         pages = "".join(items) or f'<li><a href="{get_page_name(1)}">Page 1</a></li>'
         return f'<h2 class="part">Pages</h2><ul class="pages">{pages}</ul>'
 

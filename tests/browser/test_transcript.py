@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -144,7 +146,8 @@ def test_success_search_in_every_script(offline: OfflinePage, words: str, found:
 def test_success_search_over_all_pages(browser: Browser, tmp_path: Path) -> None:
     events = [make_event(number) for number in range(1, 11_200)]
     events.append(make_message(11_200, "a needle"))
-    offline = OfflinePage(browser, write(make_sample(events), "html", tmp_path))
+    zone = ZoneInfo("Asia/Kolkata")
+    offline = OfflinePage(browser, write(make_sample(events), "html", tmp_path, zone=zone))
     page = offline.open("index.html")
     texts: list[str] = []
     page.on("request", lambda request: texts.extend(re.findall("search/([0-9]+)", request.url)))
@@ -154,6 +157,8 @@ def test_success_search_over_all_pages(browser: Browser, tmp_path: Path) -> None
     page.fill("#q", "NEEDLE a")
     page.locator("#results [role=status]").get_by_text("1 event found").wait_for()
     assert texts == ["0002"]  # The lists of words show that no other one has it.
+    sent = datetime.fromtimestamp(events[-1]["origin_ts"], zone)
+    assert f"{sent:%Y-%m-%d %H:%M} Asia/Kolkata" in page.locator("#results small").inner_text()
     page.locator("#results a").click()
     page.wait_for_url(re.compile(f"p0012.html#e-{make_uid(0x1000 + 11_200)}"))
     page.fill("#q", "message")

@@ -191,3 +191,11 @@ def test_fail_import_of_an_increment(life: Life) -> None:
     """As readers of version 1 refuse it."""
     with life.links()[1].open("rb") as file, pytest.raises(BundleVersion, match="an increment"):
         read_bundle(file, max_bytes=MAX_BYTES)
+
+
+def test_fail_merge_over_a_bundle_of_the_chain(life: Life) -> None:
+    base = life.links()[0]
+    before = base.read_bytes()
+    with pytest.raises(UsageError, match="is a bundle of the chain"):
+        run_command("merge_bundles", str(life.directory), "--output", str(base), "--force")
+    assert base.read_bytes() == before

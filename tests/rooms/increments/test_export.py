@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
+from rooms.bundle.chain_files import find_chain, list_links
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import (
     BundleChainGap,
@@ -106,6 +108,7 @@ def test_success_schema(life: Life) -> None:
 def test_success_nothing_changed(life: Life) -> None:
     assert not life.end_day()
     assert len(life.links()) == 1
+    assert (life.directory / NAME).exists()  # The next export need not read the base.
 
 
 @pytest.mark.parametrize("act", ["rename", "topic"])
@@ -402,3 +405,60 @@ def test_fail_not_adopted(life: Life, tmp_path: Path) -> None:
     life.links()[0].rename(directory / f"{other.pk}.zip")
     reasons = {row["id"]: row["reason"] for row in export_all(life, directory).rooms}
     assert f"is of room {life.room.pk}" in reasons[other.pk]
+
+
+def test_fail_a_file_in_place_of_a_directory(life: Life, tmp_path: Path) -> None:
+    """The other rooms are exported all the same."""
+    other = row_factories.make_room(life.room.workspace, life.room.creator)
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / str(life.room.pk)).write_text("x")
+    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").rooms}
+    assert "is not a directory" in rows[life.room.pk]["reason"]
+    assert rows[other.pk]["outcome"] == "exported"
+
+
+def test_fail_the_damaged_link_is_named(life: Life, tmp_path: Path) -> None:
+    export_all(life, tmp_path / "all")
+    life.do("touch", 0, {"text": "x"})
+    export_all(life, tmp_path / "all")
+    last = max((tmp_path / "all").rglob("*.zip"))
+    last.write_bytes(last.read_bytes()[:-100])
+    (row,) = export_all(life, tmp_path / "all").rooms
+    assert str(last) in row["reason"]
+
+
+def test_success_ten_thousand_links(life: Life, tmp_path: Path) -> None:
+    directory = tmp_path / "all" / str(life.room.pk)
+    directory.mkdir(parents=True)
+    life.links()[0].rename(directory / "9998.zip")
+    for text in "abc":
+        life.do("touch", 0, {"text": text})
+        export_all(life, tmp_path / "all")
+        life.day += 1
+    names = [path.name for path in list_links(directory)]
+    assert names == ["9998.zip", "9999.zip", "10000.zip", "10001.zip"]
+    assert find_chain(directory) == find_chain(directory / "10001.zip") == list_links(directory)
+    assert value(merge(find_chain(directory))) == value(export_whole(life))
+
+
+def test_success_cache_replaces_a_link_to_another_file(life: Life, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("other")
+    (life.directory / NAME).symlink_to(tmp_path / "other")
+    life.do("touch", 4, {"text": "x"})
+    assert life.end_day()
+    assert (tmp_path / "other").read_text() == "other"
+
+
+def test_success_draft_of_the_cache_is_announced(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed then leaves a draft that doctor finds."""
+    announced: list[bytes] = []
+
+    def note(*args: Any) -> None:
+        announced.extend(each.read_bytes() for each in (settings.HOME / "drafts").iterdir())
+
+    monkeypatch.setattr(increments, "write_cache", note)
+    life.do("touch", 4, {"text": "x"})
+    life.end_day()
+    assert bytes(life.directory) in announced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from uuid import UUID
 
 import pytest
 
-from rooms.errors import BundleBadManifest, BundleDamaged, BundleError
+from rooms.errors import BundleBadManifest, BundleDamaged, BundleError, BundleOutOfOrder
+from rooms.imports.verify_bundle import verify_chain
 from rooms.models import Event
 from scaiwave.core.errors import DomainError
 from tests.rooms.bundle.factories import (
@@ -23,7 +25,14 @@ from tests.rooms.bundle.factories import (
     make_manifest_bundle,
     make_signature,
 )
-from tests.rooms.increments.histories import Life, append, import_whole, merge, read_manifest
+from tests.rooms.increments.histories import (
+    MAX_BYTES,
+    Life,
+    append,
+    import_whole,
+    merge,
+    read_manifest,
+)
 from tests.rooms.increments.test_append import Copy, import_directory
 from tests.rooms.test_round_trip import a_home
 from tests.rooms.transcripts.test_transcribe_room import transcribe_file
@@ -66,6 +75,10 @@ def put(key: str, **values: Any) -> Edit:
 
 def put_event(number: int, **values: Any) -> Edit:
     return lambda manifest: manifest["events"][number].update(values)
+
+
+def put_sender(**values: Any) -> Edit:
+    return lambda manifest: next(iter(manifest["senders"].values())).update(values)
 
 
 def count_after(edit: Edit, events: int) -> Edit:
@@ -158,6 +171,12 @@ ONLY_IN_CHAIN: dict[str, Edit] = {
     "wrong count of attachments": put("after", media=7),
     "changed text": put_event(ADDED, content={"body": "forged"}),
     "removes an unknown attachment": add("media_removed", {"media_id": ELSEWHERE, "name": "x"}),
+    "adds a sender who is known": put_sender(change="added"),
+    "changes nothing about a sender": put_sender(change="changed"),
+    "does not say that a sender has changed": put_sender(display_name="Another"),
+    "takes the events of another sender": put_sender(
+        change="changed", display_name="Another", previous_fqid="@other:localhost"
+    ),
 }
 """An import of the link alone can't know what the base had."""
 
@@ -306,3 +325,21 @@ def test_fail_events_first(pair: Copy) -> None:
         link.write_bytes(make_manifest_bundle(json.dumps(document).encode()))
         with pytest.raises(BundleBadManifest, match=problem):
             append(pair.home, link)
+
+
+def test_fail_position_of_another_event(pair: Copy) -> None:
+    """An import gives events new positions, but the chain could not be merged."""
+    base, link = map(read_manifest, pair.life.links())
+    gone = {*link["deleted"], link["events"][CHANGED]["id"]}
+    taken = next(row["stream_position"] for row in base["events"] if row["id"] not in gone)
+    forge(pair, put_event(ADDED, stream_position=taken))
+    with pytest.raises(BundleDamaged, match="digest") as caught:
+        verify(pair)
+    right = re.findall("[0-9a-f]{32}", caught.value.message)[-1]
+    forge(pair, put("after", digest=right))
+    with pytest.raises(BundleOutOfOrder, match="the same stream_position"):
+        verify(pair)
+
+
+def verify(pair: Copy) -> None:
+    verify_chain(operator=None, files=pair.life.links(), max_bytes=MAX_BYTES)

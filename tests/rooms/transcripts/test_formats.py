@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -298,3 +299,45 @@ if __name__ == "__main__":
     for kept, content in build_kept().items():
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_success_a_membership_is_not_a_template(kind: str) -> None:
+    content = {"participant_id": ANNA, "membership": "{0.__class__} {x}"}
+    files = render(make_sample([make_other(1, "swp.room.member", content)]), kind)
+    if kind != "rsmf":
+        assert "Anna Berg has the membership {0.__class__} {x}" in read_all(files)
+
+
+@pytest.mark.parametrize("kind", ["html", "text", "csv"])
+def test_success_parts_that_nothing_else_shows(kind: str) -> None:
+    """A file that was removed from the room, and references of another form than expected."""
+    gone = make_uid(0xABC)
+    odd = {"mentions": [7], "reply_to_event_id": "no ID"}
+    events = [
+        make_message(1, "The contract", content={"msgtype": "swp.media", "media_id": gone}),
+        make_message(2, "Odd", content={"thumbnail_id": {"x": 1}, **odd}),
+        make_message(3, "Hello", content={"mentions": [BO]}),
+    ]
+    text = html.unescape(read_all(render(make_sample(events), kind))).replace('""', '"')
+    assert gone in text
+    assert text.count("not attached to the room") == 2
+    assert "no ID" in text
+    assert re.search(r'"mentions": ?\[\s*7\s*\]', text)
+    assert (BO if kind == "csv" else "Bo Lindqvist") in text
+
+
+def test_success_csv_names_what_is_missing() -> None:
+    data = render(make_sample(), "csv")["transcript.csv"].decode("utf-8-sig")
+    names = [row["attachment_names"] for row in csv.DictReader(io.StringIO(data))]
+    assert "invoice.exe (missing: infected)" in names
+
+
+def test_success_first_text_of_an_edited_message_is_found() -> None:
+    selection = EventSelection(words=("secnd",))
+    assert render_record(make_sample(), "html", selection=selection)["events"]["shown"] == 1
+    assert b"secnd paragraf" in render(make_sample(), "html")["search/0001.js"]
+
+
+def read_all(files: dict[str, bytes]) -> str:
+    return b"\n".join(files.values()).decode(errors="replace")

@@ -60,7 +60,7 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "rel", "href", "nonce", "src", "defer",
-    "data-shards", "class", "type", "id", "placeholder", "aria-label", "autocomplete", "role",
+    "data-shards", "data-zone", "class", "type", "id", "placeholder", "aria-label", "autocomplete", "role",
     "aria-live", "hidden", "tabindex", "datetime", "dir", "loading", "alt", "download", "data-i",
     "target", "scope", "start", "style",
 }  # fmt: skip

@@ -287,12 +287,15 @@ def test_fail_an_interrupted_transcript_leaves_nothing(place: Path) -> None:
 @pytest.mark.once
 def test_success_command(server: Server, place: Path) -> None:
     words = ("room", "transcript", "lobby", "--tenant", "acme", "--output", str(place / "out"))
-    ended = run_scaiwave(*words, "--json", "--time-zone", "Europe/Amsterdam")
+    period = ("--since", "2020-01-01", "--time-zone", "Europe/Amsterdam")
+    ended = run_scaiwave(*words, *period, "--json")
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
     assert document["events"]["shown"] == EVENTS
     assert document["directory"] == str(place / "out")
-    assert read_record(place / "out")["time_zone"] == "Europe/Amsterdam"
+    record = read_record(place / "out")
+    assert record["time_zone"] == "Europe/Amsterdam"
+    assert record["window"]["since"] == "2019-12-31T23:00:00.000000Z"
     again = run_scaiwave(*words)
     assert (again.code, again.err.splitlines()[0]) == (
         1, f"Error: {place / 'out'} already exists. It is unchanged. [SW_FILE_EXISTS]",
