@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 
 from rooms.imports.intents import delete_announced, release_files
 from rooms.models import Event, Media, RemovedFile, Room, RoomMedia
@@ -28,7 +28,7 @@ from rooms.search.database import SearchIndex
 from rooms.search.schema import merge_words
 from rooms.search.scope import Scope
 from scaiwave.core.operators import Operator
-from scaiwave.core.sql import batched
+from scaiwave.core.sql import batched, fetch_column
 from scaiwave.storage.media import MediaStore
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.restoration import require_activated
@@ -80,17 +80,26 @@ class Deletion:
     def iter_batches(
         self, room: Room, events: QuerySet[Event]
     ) -> Iterator[tuple[EventRange, QuerySet[Event]]]:
-        """Yield these events of a room from the oldest on, in ranges of positions."""
-        scope, after = Scope(room.tenant_id, room.pk), 0
-        while True:
-            rest = events.filter(stream_position__gt=after).order_by("stream_position")
-            first = rest.values("stream_position")[: self.rows]
-            through = first.aggregate(last=Max("stream_position"))["last"]
-            if through is None:
-                return
-            batch = events.filter(stream_position__gt=after, stream_position__lte=through)
-            yield EventRange(scope, room.tenant_id, after, through), batch.order_by()
-            after = through
+        """Yield these events of a room from the oldest on, in ranges of positions.
+
+        The ends of ranges are found in one pass. With wrong statistics PostgreSQL would read and
+        sort the rest of the room to find the next one. Events that come later are not among them.
+        """
+        sql, params = events.order_by().values("stream_position").query.sql_with_params()
+        ends = fetch_column(
+            "SELECT stream_position FROM (SELECT stream_position, row_number() OVER positions AS "
+            f"number, lead(1) OVER positions AS next FROM ({sql}) events "
+            "WINDOW positions AS (ORDER BY stream_position)) numbered "
+            f"WHERE number %% {MIN_ROWS} = 0 OR next IS NULL ORDER BY stream_position",
+            params,
+        )
+        done, after = 0, 0
+        while done < len(ends):
+            done = min(done + max(self.rows // MIN_ROWS, 1), len(ends))
+            positions = EventRange(Scope(), room.tenant_id, after, ends[done - 1])
+            rest = events.filter(stream_position__gt=after)
+            yield positions, rest.filter(stream_position__lte=positions.through).order_by()
+            after = positions.through
 
     def delete_rows(
         self, tables: Iterable[QuerySet[Any]], check: Callable[[], object]

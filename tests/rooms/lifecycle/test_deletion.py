@@ -51,7 +51,10 @@ def test_success_a_pause_for_other_writers_only_after_work(
     assert len(pauses) == (connection.vendor == "sqlite")
 
 
-def test_success_rows_of_several_tables_and_ranges_of_events(deletion: Deletion) -> None:
+def test_success_rows_of_several_tables_and_ranges_of_events(
+    deletion: Deletion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MIN_ROWS", 1)
     tenant = make_tenant()
     people = [make_person(tenant, f"person{number}") for number in range(5)]
     workspace = row_factories.make_workspace(tenant)
