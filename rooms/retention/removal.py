@@ -175,7 +175,7 @@ class Removal:
         # Not a lock that new events wait for.
         Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
         self._find_new_references()
-        finish = deletion.index.remove_documents(positions, batch)
+        _, finish = deletion.index.remove_documents(positions, batch)
         redacted = (
             self._find_redacted(batch) if self._content_only else self._find_tombstones(positions)
         )

@@ -42,13 +42,15 @@ class SearchIndex:
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
-    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+    def remove_documents(
+        self, batch: EventRange, events: QuerySet[Event]
+    ) -> tuple[int, Callable[[], None]]:
         """Remove the documents of events of a range that are deleted or redacted next.
 
-        Call it in their transaction, and the function that it returns after that.
+        Call it in their transaction, and the function that it returns after that. Also returns the
+        number of these documents.
         """
-        documents.delete_documents_of(batch, events)
-        return lambda: None
+        return documents.delete_documents_of(batch, events), lambda: None
 
     def finish_removal(self, tenant_id: UUID) -> None:
         """Remove documents that an interrupted removal has left because of a search server."""

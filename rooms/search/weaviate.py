@@ -80,7 +80,9 @@ class WeaviateIndex(SearchIndex):
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
 
-    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+    def remove_documents(
+        self, batch: EventRange, events: QuerySet[Event]
+    ) -> tuple[int, Callable[[], None]]:
         """The documents stay until their objects are gone; until then searches leave them out."""
         found = documents.get_documents_of(batch, events)
 
@@ -88,7 +90,7 @@ class WeaviateIndex(SearchIndex):
             for event_ids in batched(found, BATCH_SIZE):
                 self._remove(batch.tenant_id, event_ids)
 
-        return remove
+        return len(found), remove
 
     def finish_removal(self, tenant_id: UUID) -> None:
         self.remove_orphans(tenant_id)
