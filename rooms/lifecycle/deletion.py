@@ -23,10 +23,8 @@ from django.db.models import QuerySet
 from rooms.imports.intents import delete_announced, release_files
 from rooms.models import Event, Media, RemovedFile, Room, RoomMedia
 from rooms.search.backend import open_index
-from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.schema import merge_words
-from rooms.search.scope import Scope
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched, fetch_column
 from scaiwave.storage.media import MediaStore
@@ -44,6 +42,8 @@ PAUSE_SECONDS = 0.03
 again every 0.025 seconds (`sqliteDefaultBusyCallback`), and so finds one of the pauses."""
 FILES_PER_BATCH = 20
 """Imports of the tenant wait while the bytes of so many are deleted."""
+Positions = tuple[int, int]
+"""A position in the stream, which is not part of the range, and the last one of the range."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ class Deletion:
             time.sleep(PAUSE_SECONDS)
             self._busy = 0.0
 
-    def iter_batches(
-        self, room: Room, events: QuerySet[Event]
-    ) -> Iterator[tuple[EventRange, QuerySet[Event]]]:
-        """Yield these events of a room from the oldest on, in ranges of positions.
+    def iter_batches(self, events: QuerySet[Event]) -> Iterator[tuple[Positions, QuerySet[Event]]]:
+        """Yield events of one room from the oldest on, in ranges of positions.
 
         The ends of ranges are found in one pass. With wrong statistics PostgreSQL would read and
         sort the rest of the room to find the next one. Events that come later are not among them.
@@ -96,10 +94,10 @@ class Deletion:
         done, after = 0, 0
         while done < len(ends):
             done = min(done + max(self.rows // MIN_ROWS, 1), len(ends))
-            positions = EventRange(Scope(), room.tenant_id, after, ends[done - 1])
-            rest = events.filter(stream_position__gt=after)
-            yield positions, rest.filter(stream_position__lte=positions.through).order_by()
-            after = positions.through
+            through = ends[done - 1]
+            rest = events.filter(stream_position__gt=after).order_by()
+            yield (after, through), rest.filter(stream_position__lte=through)
+            after = through
 
     def delete_rows(
         self, tables: Iterable[QuerySet[Any]], check: Callable[[], object]

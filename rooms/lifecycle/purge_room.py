@@ -137,11 +137,11 @@ def _delete_events(
     deletion: Deletion, room: Room, before: Counts, progress: ProgressCallback
 ) -> None:
     deleted = 0
-    for positions, events in deletion.iter_batches(room, Event.objects.filter(room=room)):
+    for _, events in deletion.iter_batches(Event.objects.filter(room=room)):
         with deletion.transaction():
             if contains_held(events):
                 _require_not_held(room)
-            number, finish = deletion.index.remove_documents(positions, events)
+            number, finish = deletion.index.remove_documents(room.tenant_id, events)
             if number:
                 before["search_documents"] += number
                 Room.all_objects.filter(pk=room.pk).update(deletion=room.deletion)

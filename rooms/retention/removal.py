@@ -34,10 +34,9 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
-from rooms.lifecycle.deletion import Deletion
+from rooms.lifecycle.deletion import Deletion, Positions
 from rooms.lookup.holds import held_events_q
 from rooms.models import Event, Room
-from rooms.search.base import EventRange
 from rooms.search.documents import block_writers
 from scaiwave.core.sql import execute, fetch_number
 from tenants.holds.queries import holds_in_force
@@ -158,7 +157,7 @@ class Removal:
             for level in reversed(range(self._levels))
         ]
         for events in (*gone, self._find_pending()):
-            for positions, batch in deletion.iter_batches(self.room, events):
+            for positions, batch in deletion.iter_batches(events):
                 with deletion.transaction():
                     finish, result = self._remove(deletion, positions, batch)
                     if any(asdict(result).values()):
@@ -167,7 +166,7 @@ class Removal:
                 yield result
 
     def _remove(
-        self, deletion: Deletion, positions: EventRange, batch: QuerySet[Event]
+        self, deletion: Deletion, positions: Positions, batch: QuerySet[Event]
     ) -> tuple[Callable[[], None], RemovedEvents]:
         # First, so that a backfill does not wait for a row while this waits for the backfill.
         block_writers()
@@ -175,7 +174,7 @@ class Removal:
         # Not a lock that new events wait for.
         Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
         self._find_new_references()
-        _, finish = deletion.index.remove_documents(positions, batch)
+        _, finish = deletion.index.remove_documents(self.room.tenant_id, batch)
         redacted = (
             self._find_redacted(batch) if self._content_only else self._find_tombstones(positions)
         )
@@ -200,11 +199,11 @@ class Removal:
         redacted = redacted.filter(~Q(event_type=REACTION) | Q(_is_in(_KEPT)))
         return redacted.exclude(self._is_bare())
 
-    def _find_tombstones(self, positions: EventRange | None = None) -> QuerySet[Event]:
+    def _find_tombstones(self, positions: Positions | None = None) -> QuerySet[Event]:
         """Return the events to empty that have a content, by their IDs alone: they are few."""
         ids = f"SELECT id FROM {_KEPT}"
         if positions:
-            ids += f" WHERE position > {positions.after} AND position <= {positions.through}"
+            ids += " WHERE position > {} AND position <= {}".format(*positions)
         return Event.objects.filter(pk__in=_sql(ids)).order_by().exclude(self._is_bare())
 
     def _build_result(self, deleted: int, redacted: int) -> RemovedEvents:

@@ -43,14 +43,14 @@ class SearchIndex:
             return IndexingResult(documents.upsert(event_range), removed)
 
     def remove_documents(
-        self, batch: EventRange, events: QuerySet[Event]
+        self, tenant_id: UUID, events: QuerySet[Event]
     ) -> tuple[int, Callable[[], None]]:
-        """Remove the documents of events of a range that are deleted or redacted next.
+        """Remove the documents of events that are deleted or redacted next.
 
         Call it in their transaction, and the function that it returns after that. Also returns the
         number of these documents.
         """
-        return documents.delete_documents_of(batch, events), lambda: None
+        return documents.delete_documents_of(tenant_id, events), lambda: None
 
     def finish_removal(self, tenant_id: UUID) -> None:
         """Remove documents that an interrupted removal has left because of a search server."""

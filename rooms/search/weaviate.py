@@ -81,14 +81,14 @@ class WeaviateIndex(SearchIndex):
         return IndexingResult(written, removed)
 
     def remove_documents(
-        self, batch: EventRange, events: QuerySet[Event]
+        self, tenant_id: UUID, events: QuerySet[Event]
     ) -> tuple[int, Callable[[], None]]:
         """The documents stay until their objects are gone; until then searches leave them out."""
-        found = documents.get_documents_of(batch, events)
+        found = documents.get_documents_of(tenant_id, events)
 
         def remove() -> None:
             for event_ids in batched(found, BATCH_SIZE):
-                self._remove(batch.tenant_id, event_ids)
+                self._remove(tenant_id, event_ids)
 
         return len(found), remove
 

@@ -66,8 +66,7 @@ def test_success_rows_of_several_tables_and_ranges_of_events(
     deletion.rows = 3
     events = Event.objects.filter(room=room)
     ranges = [
-        (positions.after, positions.through, batch.count())
-        for positions, batch in deletion.iter_batches(room, events)
+        (after, through, batch.count()) for (after, through), batch in deletion.iter_batches(events)
     ]
     assert ranges == [(0, 3, 3), (3, 7, 3)]
     tables = [RoomMember.objects.filter(room=room), events]
