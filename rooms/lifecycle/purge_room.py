@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, Sum
 
 from rooms.exports.chain_cache import delete_served
 from rooms.imports.intents import delete_announced
@@ -92,9 +92,9 @@ def purge_room(
 
 def count_rows(room: Room) -> Counts:
     """Count rows and files that a purge deletes. No other room has `files`."""
-    own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media")) | Q(
-        pk__in=_list_removed(RemovedFile.objects.filter(room=room))
-    )
+    removed = RemovedFile.objects.filter(room=room, media__isnull=False)
+    own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media"))
+    own |= Q(pk__in=removed.values("media"))
     elsewhere = Q(pk__in=RoomMedia.objects.exclude(room=room).values("media"))
     files = Media.objects.filter(own, ~elsewhere).aggregate(count=Count("pk"), size=Sum("size"))
     return {
@@ -105,10 +105,6 @@ def count_rows(room: Room) -> Counts:
         "files": files["count"],
         "file_bytes": files["size"] or 0,
     }
-
-
-def _list_removed(rows: QuerySet[RemovedFile]) -> QuerySet[Any, Any]:
-    return rows.filter(media__isnull=False).values("media")
 
 
 def _begin(room: Room) -> Counts:
