@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
-from rooms.search.database import SearchIndex, filter_findable
+from rooms.search.database import MAX_POSITION, SearchIndex, filter_findable
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Embedder
@@ -93,6 +93,9 @@ class WeaviateIndex(SearchIndex):
         return len(found), remove
 
     def finish_removal(self, tenant_id: UUID) -> None:
+        every = EventRange(Scope(), tenant_id, 0, MAX_POSITION)
+        while event_ids := documents.get_stale_events(every, BATCH_SIZE):
+            self._remove(tenant_id, event_ids)
         self.remove_orphans(tenant_id)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
