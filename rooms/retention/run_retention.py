@@ -155,20 +155,14 @@ class _Run:
 
     def finish(self) -> None:
         """Record that all rooms of these policies were looked at."""
-        scopes = [
-            scope
-            for scope, policy in self._policies.items()
-            if self.place.scope in {SERVER, scope}
-            or (policy.tenant and PolicyPlace(policy.tenant).scope == self.place.scope)
-        ]
+        place, policies = self.place, RetentionPolicy.objects.filter(scope__in=self._policies)
+        if place.room:
+            policies = policies.filter(room=place.room)
+        elif place.tenant:
+            policies = policies.filter(tenant=place.tenant)
         if not self.operator.sees_everything:
-            mine = {PolicyPlace(tenant).scope for tenant in visible_tenants(self.operator)}
-            scopes = [
-                scope
-                for scope in scopes
-                if (tenant := self._policies[scope].tenant) and PolicyPlace(tenant).scope in mine
-            ]
-        RetentionPolicy.objects.filter(scope__in=scopes).update(last_run_at=self.now)
+            policies = policies.filter(tenant__in=visible_tenants(self.operator))
+        policies.update(last_run_at=self.now)
 
     def _iter_rooms(self) -> Iterator[tuple[Room, RetentionPolicy]]:
         """Yield the rooms that a policy reaches, by tenant and ID, but not those on hold."""
