@@ -32,10 +32,10 @@ from tenants.holds.queries import block_new_holds
 from tenants.lookup.restoration import require_activated
 from tenants.models import Participant
 
-FIRST_ROWS, MIN_ROWS, MAX_ROWS = 500, 100, 10_000
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 500, 100, 20_000
 MAX_GROWTH = 4
 """A transaction has at most so many times the rows of the one before."""
-TARGET_SECONDS = {"sqlite": 0.07, "postgresql": 0.2}
+TARGET_SECONDS = {"sqlite": 0.07, "postgresql": 0.5}
 """Intended length of a transaction: other writers to an SQLite database wait that long."""
 PAUSE_SECONDS = 0.03
 """A pause between transactions on SQLite. A writer that has waited for less than 0.13 seconds tries

@@ -151,9 +151,10 @@ class Removal:
         if not self._find_pending().exists() and not self._content_only:
             return
         self._find_references()
-        # A reaction to a reaction goes before that one, and both before what they are about.
+        # A reaction to a reaction goes before that one, and both before what they are about. They
+        # are found by their IDs alone, which are few.
         gone = [
-            self._events().filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
+            Event.objects.filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
             for level in reversed(range(self._levels))
         ]
         for events in (*gone, self._find_pending()):
