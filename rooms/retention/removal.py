@@ -188,11 +188,17 @@ class Removal:
                 default=Coalesce(F("redacted_at"), deletion.now),
             ),
         )
-        return finish, self._build_result(self._find_deleted(batch).delete()[0], number)
+        return finish, self._build_result(self._find_deleted(batch, positions).delete()[0], number)
 
-    def _find_deleted(self, events: QuerySet[Event]) -> QuerySet[Event]:
+    def _find_deleted(
+        self, events: QuerySet[Event], positions: Positions | None = None
+    ) -> QuerySet[Event]:
         deleted = events.filter(event_type=REACTION) if self._content_only else events
-        return deleted.exclude(_is_in(_KEPT)) if self._has_kept else deleted
+        if not self._has_kept:
+            return deleted
+        # PostgreSQL puts the few of a batch into a hash table, but not any number of them.
+        kept = Q(pk__in=_kept_in(positions)) if positions else Q(_is_in(_KEPT))
+        return deleted.exclude(kept)
 
     def _find_redacted(self, events: QuerySet[Event]) -> QuerySet[Event]:
         """Return the events of those to redact that have a content."""
@@ -202,10 +208,7 @@ class Removal:
 
     def _find_tombstones(self, positions: Positions | None = None) -> QuerySet[Event]:
         """Return the events to empty that have a content, by their IDs alone: they are few."""
-        ids = f"SELECT id FROM {_KEPT}"
-        if positions:
-            ids += " WHERE position > {} AND position <= {}".format(*positions)
-        return Event.objects.filter(pk__in=_sql(ids)).order_by().exclude(self._is_bare())
+        return Event.objects.filter(pk__in=_kept_in(positions)).exclude(self._is_bare())
 
     def _build_result(self, deleted: int, redacted: int) -> RemovedEvents:
         if self._content_only:
@@ -295,6 +298,13 @@ def _insert(table: str, rows: QuerySet[Any, Any]) -> int:
     sql, params = rows.query.sql_with_params()
     columns = "(id, level)" if table == _GONE else "(id)"
     return execute(f"INSERT INTO {table} {columns} {sql} ON CONFLICT DO NOTHING", params)
+
+
+def _kept_in(positions: Positions | None) -> RawSQL:
+    sql = f"SELECT id FROM {_KEPT}"
+    if positions:
+        sql += " WHERE position > {} AND position <= {}".format(*positions)
+    return _sql(sql)
 
 
 def _is_in(table: str) -> RawSQL:
