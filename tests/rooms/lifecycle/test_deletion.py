@@ -40,7 +40,7 @@ def test_success_a_pause_for_other_writers_only_after_work(
     deletion: Deletion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    monkeypatch.setattr("rooms.lifecycle.deletion.time.sleep", pauses.append)
     monkeypatch.setattr(module, "TARGET_SECONDS", {"sqlite": 3600, "postgresql": 3600})
     with deletion.transaction():
         pass
