@@ -197,7 +197,10 @@ def require_no_hold(tenant: Tenant) -> None:
 
 
 def _iter_references() -> Iterator[tuple[type[Model], str]]:
-    """Yield every column of a row with a tenant that refers to another row with one."""
+    """Yield every column of a row with a tenant that refers to another row with one.
+
+    Derived rows without a key in the database, such as search documents, have the same tenant.
+    """
     own = {
         model
         for model in (apps.get_model(table.model) for table in iter_tenant_tables())
@@ -205,7 +208,7 @@ def _iter_references() -> Iterator[tuple[type[Model], str]]:
     }
     for model in own:
         for field in model._meta.concrete_fields:
-            if field.related_model in own:
+            if field.related_model in own and field.db_constraint:
                 yield model, field.name
 
 

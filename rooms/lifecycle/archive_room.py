@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -11,41 +10,24 @@ from rooms.errors import RoomClosed
 from rooms.lookup.resolve import resolve_room
 from rooms.lookup.rooms import load_room_row
 from rooms.models import Room, RoomState
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import Row
 from tenants.lookup.validators import validate_reason
 
-
-@dataclass(frozen=True)
-class RoomStateResult:
-    """`name` is how messages refer to the room; `state` is the one that was requested.
-
-    `changed` is False if there was nothing to change, and in a dry run.
-    """
-
-    room: Row
-    name: str
-    state: RoomState
-    changed: bool
-    dry_run: bool = False
-
-    def document(self) -> Row:
-        """Return the --json document. In a dry run, `changed` is whether something would change."""
-        return {"room": self.room, "changed": self.changed or self.dry_run}
-
-    @property
-    def sentence(self) -> str:
-        verb, past = _WORDS[self.state]
-        if self.dry_run:
-            return f"Would {verb} room {self.name}."
-        if self.changed:
-            return f"Room {self.name} {past}."
-        return f"Room {self.name} is already {self.state.value}; nothing changed."
-
-
-_WORDS = {RoomState.ARCHIVED: ("archive", "archived"), RoomState.OPEN: ("reopen", "reopened")}
+ARCHIVAL = ChangeWords(
+    "room",
+    "Would archive room {label}.",
+    "Room {label} archived.",
+    "Room {label} is already archived; nothing changed.",
+)
+REOPENING = ChangeWords(
+    "room",
+    "Would reopen room {label}.",
+    "Room {label} reopened.",
+    "Room {label} is already open; nothing changed.",
+)
 
 
 def archive_room(
@@ -56,7 +38,7 @@ def archive_room(
     reason: str,
     now: datetime,
     dry_run: bool = False,
-) -> RoomStateResult:
+) -> Change:
     """Archive an open room. The reason goes into the audit log and may be empty.
 
     Raises TenantNotFound, RoomNotFound, AmbiguousName, InvalidName and RoomClosed.
@@ -75,7 +57,7 @@ def reopen_room(
     reason: str,
     now: datetime,
     dry_run: bool = False,
-) -> RoomStateResult:
+) -> Change:
     """Open an archived room again. The reason goes into the audit log and may be empty.
 
     Raises TenantNotFound, RoomNotFound, AmbiguousName, InvalidName and RoomClosed.
@@ -95,7 +77,7 @@ def _set_state(
     reason: str,
     now: datetime,
     dry_run: bool,
-) -> RoomStateResult:
+) -> Change:
     validate_reason(reason)
     room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
     if dry_run:
@@ -115,8 +97,14 @@ def _set_state(
                     now=now,
                     details={"reason": reason},
                 )
-    row, changed = load_room_row(room), is_change and not dry_run
-    return RoomStateResult(row, str(room), state, changed, is_change and dry_run)
+    words = ARCHIVAL if state == RoomState.ARCHIVED else REOPENING
+    return Change(
+        words,
+        load_room_row(room),
+        is_change and not dry_run,
+        is_change and dry_run,
+        names={"label": str(room)},
+    )
 
 
 def _is_change(room: Room, state: RoomState) -> bool:

@@ -18,32 +18,32 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 
 from rooms.imports.intents import delete_announced, release_files
 from rooms.models import Event, Media, RemovedFile, Room, RoomMedia
 from rooms.search.backend import open_index
-from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.schema import merge_words
-from rooms.search.scope import Scope
 from scaiwave.core.operators import Operator
-from scaiwave.core.sql import batched
+from scaiwave.core.sql import batched, fetch_column
 from scaiwave.storage.media import MediaStore
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.restoration import require_activated
 from tenants.models import Participant
 
-FIRST_ROWS, MIN_ROWS, MAX_ROWS = 500, 100, 10_000
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 500, 100, 20_000
 MAX_GROWTH = 4
 """A transaction has at most so many times the rows of the one before."""
-TARGET_SECONDS = {"sqlite": 0.07, "postgresql": 0.2}
+TARGET_SECONDS = {"sqlite": 0.07, "postgresql": 0.5}
 """Intended length of a transaction: other writers to an SQLite database wait that long."""
 PAUSE_SECONDS = 0.03
 """A pause between transactions on SQLite. A writer that has waited for less than 0.13 seconds tries
 again every 0.025 seconds (`sqliteDefaultBusyCallback`), and so finds one of the pauses."""
 FILES_PER_BATCH = 20
 """Imports of the tenant wait while the bytes of so many are deleted."""
+Positions = tuple[int, int]
+"""A position in the stream, which is not part of the range, and the last one of the range."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,26 @@ class Deletion:
             time.sleep(PAUSE_SECONDS)
             self._busy = 0.0
 
-    def iter_batches(
-        self, room: Room, events: QuerySet[Event]
-    ) -> Iterator[tuple[EventRange, QuerySet[Event]]]:
-        """Yield these events of a room from the oldest on, in ranges of positions."""
-        scope, after = Scope(room.tenant_id, room.pk), 0
-        while True:
-            rest = events.filter(stream_position__gt=after).order_by("stream_position")
-            first = rest.values("stream_position")[: self.rows]
-            through = first.aggregate(last=Max("stream_position"))["last"]
-            if through is None:
-                return
-            batch = events.filter(stream_position__gt=after, stream_position__lte=through)
-            yield EventRange(scope, room.tenant_id, after, through), batch.order_by()
+    def iter_batches(self, events: QuerySet[Event]) -> Iterator[tuple[Positions, QuerySet[Event]]]:
+        """Yield events of one room from the oldest on, in ranges of positions.
+
+        The ends of ranges are found in one pass. With wrong statistics PostgreSQL would read and
+        sort the rest of the room to find the next one. Events that come later are not among them.
+        """
+        sql, params = events.order_by().values("stream_position").query.sql_with_params()
+        ends = fetch_column(
+            "SELECT stream_position FROM (SELECT stream_position, row_number() OVER positions AS "
+            f"number, lead(1) OVER positions AS next FROM ({sql}) events "
+            "WINDOW positions AS (ORDER BY stream_position)) numbered "
+            f"WHERE number %% {MIN_ROWS} = 0 OR next IS NULL ORDER BY stream_position",
+            params,
+        )
+        done, after = 0, 0
+        while done < len(ends):
+            done = min(done + max(self.rows // MIN_ROWS, 1), len(ends))
+            through = ends[done - 1]
+            rest = events.filter(stream_position__gt=after).order_by()
+            yield (after, through), rest.filter(stream_position__lte=through)
             after = through
 
     def delete_rows(

@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, Sum
 
 from rooms.exports.chain_cache import delete_served
 from rooms.imports.intents import delete_announced
@@ -76,7 +76,7 @@ def purge_room(
         documents.wait_for_writers()
         is_done = False
         while not is_done:
-            _delete_events(opened, room, before["events"], progress)
+            _delete_events(opened, room, before, progress)
             for model in (RoomMedia, RemovedFile):
                 names = model._default_manager.filter(room=room).values_list("pk", flat=True)
                 while keys := list(names[:NAMES_PER_QUERY]):
@@ -91,15 +91,14 @@ def purge_room(
 
 
 def count_rows(room: Room) -> Counts:
-    """Count the rows and files that a purge deletes. No other room has `files`."""
-    own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media")) | Q(
-        pk__in=_list_removed(RemovedFile.objects.filter(room=room))
-    )
+    """Count rows and files that a purge deletes. No other room has `files`."""
+    removed = RemovedFile.objects.filter(room=room, media__isnull=False)
+    own = Q(pk__in=RoomMedia.objects.filter(room=room).values("media"))
+    own |= Q(pk__in=removed.values("media"))
     elsewhere = Q(pk__in=RoomMedia.objects.exclude(room=room).values("media"))
     files = Media.objects.filter(own, ~elsewhere).aggregate(count=Count("pk"), size=Sum("size"))
     return {
         "events": Event.objects.filter(room=room).count(),
-        "search_documents": SearchDocument.objects.filter(event__room=room).count(),
         "members": RoomMember.objects.filter(room=room).count(),
         "attachments": RoomMedia.objects.filter(room=room).count(),
         "removed_files": RemovedFile.objects.filter(room=room).count(),
@@ -108,19 +107,19 @@ def count_rows(room: Room) -> Counts:
     }
 
 
-def _list_removed(rows: QuerySet[RemovedFile]) -> QuerySet[Any, Any]:
-    return rows.filter(media__isnull=False).values("media")
-
-
 def _begin(room: Room) -> Counts:
-    """Record that the purge has begun, and return the counts from before its first batch."""
-    counts = count_rows(room)
+    """Record that the purge has begun, and return the counts from before its first batch.
+
+    Search documents are counted as they are deleted, since that takes a long join.
+    """
+    counts = {**count_rows(room), "search_documents": 0}
     with transaction.atomic():
         block_new_holds()
         _require_not_held(room)
         locked = Room.all_objects.select_for_update().get(pk=room.pk)
         locked.deletion = {"counts": counts, **(locked.deletion or {})}
         locked.save(update_fields=["deletion"])
+    room.deletion = locked.deletion
     return cast(Counts, locked.deletion["counts"])
 
 
@@ -130,16 +129,21 @@ def _require_not_held(room: Room) -> None:
         raise build_hold_error(hold, f"delete what is left of room {room.pk}")
 
 
-def _delete_events(deletion: Deletion, room: Room, total: int, progress: ProgressCallback) -> None:
+def _delete_events(
+    deletion: Deletion, room: Room, before: Counts, progress: ProgressCallback
+) -> None:
     deleted = 0
-    for positions, events in deletion.iter_batches(room, Event.objects.filter(room=room)):
+    for _, events in deletion.iter_batches(Event.objects.filter(room=room)):
         with deletion.transaction():
             if contains_held(events):
                 _require_not_held(room)
-            finish = deletion.index.remove_documents(positions, events)
+            number, finish = deletion.index.remove_documents(room.tenant_id, events)
+            if number:
+                before["search_documents"] += number
+                Room.all_objects.filter(pk=room.pk).update(deletion=room.deletion)
             deleted += events.delete()[0]
         finish()
-        progress(deleted, max(total, deleted))
+        progress(deleted, max(before["events"], deleted))
 
 
 def _finish(operator: Operator, room: Room, now: datetime, before: Counts) -> bool:
@@ -150,7 +154,8 @@ def _finish(operator: Operator, room: Room, now: datetime, before: Counts) -> bo
         locked = Room.all_objects.select_for_update().filter(pk=room.pk).first()
         if locked is None:  # Another process has finished.
             return True
-        after = count_rows(room)
+        documents_left = SearchDocument.objects.filter(event__room=room).count()
+        after = {**count_rows(room), "search_documents": documents_left}
         if any(after.values()):
             return False
         record_audit(

@@ -17,8 +17,9 @@ class Event(models.Model):
     """One event.
 
     There are millions, so every index has a reader: (tenant, stream_position), which also makes
-    positions unique, and (room, stream_position), the order of an export. None is by sender:
-    nothing lists the events of a participant, and participants are never deleted.
+    positions unique, and (room, stream_position), the order of an export. By sender there is one on
+    PostgreSQL alone, whose foreign key looks for events of each person of an erased tenant
+    (migration 0013).
 
     On PostgreSQL one foreign key checks room and tenant together, instead of one for each: the
     checks are most of what inserting an event costs (migration 0007).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,6 @@ CLEARED = ChangeWords(
     "Retention of {subject} cleared.",
     "There is no retention policy of {subject} itself; nothing changed.",
 )
-_VALUES = ("days", "media_days", "content_only")
 
 
 @dataclass(frozen=True)
@@ -99,26 +98,19 @@ def set_retention(
     ):
         raise UsageError(f"Days are from 1 to {MAX_DAYS:,}.", fix="Pass another number of days.")
     policy = RetentionPolicy.objects.filter(scope=place.scope).first()
-    wanted = _build(place, values, now)
+    subject = {"tenant": place.tenant, "room": place.room}
+    columns = {**asdict(values), **subject, "updated_at": now, "last_run_at": None}
+    wanted = RetentionPolicy(scope=place.scope, **columns)
     before = None if policy is None else _get_values(policy)
-    if before == _get_values(wanted) or dry_run:
-        return _build_change(SET, place, wanted, dry_run=dry_run and before != _get_values(wanted))
+    if before == asdict(values) or dry_run:
+        return _build_change(SET, place, wanted, dry_run=dry_run and before != asdict(values))
     if values.days is not None or values.media_days is not None:
         confirm(
             f"From the next run on, {place} will {wanted}. Holds excepted, this can't be undone."
         )
     with transaction.atomic():
-        RetentionPolicy.objects.update_or_create(
-            scope=place.scope,
-            defaults={
-                **_get_values(wanted),
-                "tenant": place.tenant,
-                "room": place.room,
-                "updated_at": now,
-                "last_run_at": None,
-            },
-        )
-        details = {"before": before, "after": _get_values(wanted), "reason": reason}
+        RetentionPolicy.objects.update_or_create(scope=place.scope, defaults=columns)
+        details = {"before": before, "after": asdict(values), "reason": reason}
         _record(operator, place, "retention set", now, details)
     return _build_change(SET, place, wanted, changed=True)
 
@@ -194,20 +186,8 @@ def _start(operator: Operator, tenant: str | None, room: str | None, reason: str
     return place
 
 
-def _build(place: PolicyPlace, values: PolicyValues, now: datetime) -> RetentionPolicy:
-    return RetentionPolicy(
-        scope=place.scope,
-        tenant=place.tenant,
-        room=place.room,
-        days=values.days,
-        media_days=values.media_days,
-        content_only=values.content_only,
-        updated_at=now,
-    )
-
-
 def _get_values(policy: RetentionPolicy) -> dict[str, Any]:
-    return {name: getattr(policy, name) for name in _VALUES}
+    return {each.name: getattr(policy, each.name) for each in fields(PolicyValues)}
 
 
 def _build_change(

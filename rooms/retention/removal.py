@@ -34,10 +34,9 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
-from rooms.lifecycle.deletion import Deletion
+from rooms.lifecycle.deletion import Deletion, Positions
 from rooms.lookup.holds import held_events_q
 from rooms.models import Event, Room
-from rooms.search.base import EventRange
 from rooms.search.documents import block_writers
 from scaiwave.core.sql import execute, fetch_number
 from tenants.holds.queries import holds_in_force
@@ -122,6 +121,7 @@ class Removal:
         self.going = self.guard.exclude_held(due)
         self._content_only, self._with_reactions = content_only, with_reactions
         self._newest = self._levels = 0
+        self._has_kept = False
         # Where their targets stay, redactions stay too, and only lose their reason.
         self._redactions = REDACTION if content_only else ""
         vendor = connection.vendor
@@ -134,8 +134,12 @@ class Removal:
         """Return what `run` would do now."""
         self._find_references()
         batches = (self._find_pending(), self._events().filter(_is_in(_GONE)))
-        counts = [rows.count() for batch in batches for rows in self._split(batch)]
-        return self._build_result(counts[0] + counts[2], counts[1] + counts[3])
+        deleted = sum(self._find_deleted(batch).count() for batch in batches)
+        if self._content_only:
+            redacted = sum(self._find_redacted(batch).count() for batch in batches)
+        else:
+            redacted = self._find_tombstones().count()
+        return self._build_result(deleted, redacted)
 
     def run(
         self, deletion: Deletion, record: Callable[[RemovedEvents], None]
@@ -147,13 +151,14 @@ class Removal:
         if not self._find_pending().exists() and not self._content_only:
             return
         self._find_references()
-        # A reaction to a reaction goes before that one, and both before what they are about.
+        # A reaction to a reaction goes before that one, and both before what they are about. They
+        # are found by their IDs alone, which are few.
         gone = [
-            self._events().filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
+            Event.objects.filter(pk__in=_sql(f"SELECT id FROM {_GONE} WHERE level = {level}"))
             for level in reversed(range(self._levels))
         ]
         for events in (*gone, self._find_pending()):
-            for positions, batch in deletion.iter_batches(self.room, events):
+            for positions, batch in deletion.iter_batches(events):
                 with deletion.transaction():
                     finish, result = self._remove(deletion, positions, batch)
                     if any(asdict(result).values()):
@@ -162,7 +167,7 @@ class Removal:
                 yield result
 
     def _remove(
-        self, deletion: Deletion, positions: EventRange, batch: QuerySet[Event]
+        self, deletion: Deletion, positions: Positions, batch: QuerySet[Event]
     ) -> tuple[Callable[[], None], RemovedEvents]:
         # First, so that a backfill does not wait for a row while this waits for the backfill.
         block_writers()
@@ -170,8 +175,10 @@ class Removal:
         # Not a lock that new events wait for.
         Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
         self._find_new_references()
-        finish = deletion.index.remove_documents(positions, batch)
-        deleted, redacted = self._split(batch)
+        _, finish = deletion.index.remove_documents(self.room.tenant_id, batch)
+        redacted = (
+            self._find_redacted(batch) if self._content_only else self._find_tombstones(positions)
+        )
         number = redacted.update(
             content=_sql(self._bare, JSONField()),
             original_content=None,
@@ -181,19 +188,27 @@ class Removal:
                 default=Coalesce(F("redacted_at"), deletion.now),
             ),
         )
-        return finish, self._build_result(deleted.delete()[0], number)
+        return finish, self._build_result(self._find_deleted(batch, positions).delete()[0], number)
 
-    def _split(self, events: QuerySet[Event]) -> tuple[QuerySet[Event], QuerySet[Event]]:
-        """Return the events to delete, and those to redact that have a content."""
-        kept = _is_in(_KEPT)
-        if not self._content_only:
-            deleted = events.exclude(kept)
-            redacted = events.filter(pk__in=_sql(f"SELECT id FROM {_KEPT}"))
-        else:
-            deleted = events.filter(event_type=REACTION).exclude(kept)
-            redacted = events.exclude(event_type__in=UNCHANGED_TYPES)
-            redacted = redacted.filter(~Q(event_type=REACTION) | Q(kept))
-        return deleted, redacted.exclude(self._is_bare())
+    def _find_deleted(
+        self, events: QuerySet[Event], positions: Positions | None = None
+    ) -> QuerySet[Event]:
+        deleted = events.filter(event_type=REACTION) if self._content_only else events
+        if not self._has_kept:
+            return deleted
+        # PostgreSQL puts the few of a batch into a hash table, but not any number of them.
+        kept = Q(pk__in=_kept_in(positions)) if positions else Q(_is_in(_KEPT))
+        return deleted.exclude(kept)
+
+    def _find_redacted(self, events: QuerySet[Event]) -> QuerySet[Event]:
+        """Return the events of those to redact that have a content."""
+        redacted = events.exclude(event_type__in=UNCHANGED_TYPES)
+        redacted = redacted.filter(~Q(event_type=REACTION) | Q(_is_in(_KEPT)))
+        return redacted.exclude(self._is_bare())
+
+    def _find_tombstones(self, positions: Positions | None = None) -> QuerySet[Event]:
+        """Return the events to empty that have a content, by their IDs alone: they are few."""
+        return Event.objects.filter(pk__in=_kept_in(positions)).exclude(self._is_bare())
 
     def _build_result(self, deleted: int, redacted: int) -> RemovedEvents:
         if self._content_only:
@@ -256,6 +271,11 @@ class Removal:
             _insert(_KEPT, found.filter(going))
             if has_gone:
                 _insert(_KEPT, found.filter(target__in=_sql(f"SELECT id FROM {_GONE}")))
+        self._has_kept = bool(fetch_number(f"SELECT count(*) FROM {_KEPT}"))
+        execute(
+            f"UPDATE {_KEPT} SET position = (SELECT stream_position FROM sw_events "
+            f"WHERE sw_events.id = {_KEPT}.id) WHERE position IS NULL"
+        )
 
     def _find_new_references(self) -> None:
         """Keep what events refer to that were added in the meantime."""
@@ -269,14 +289,22 @@ class Removal:
 def temporary_tables() -> Iterator[None]:
     """Create the tables of references of a room, which end with the connection."""
     uuid = "uuid" if connection.vendor == "postgresql" else "text"
-    for name, more in ((_GONE, ", level integer"), (_KEPT, "")):
-        execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (id {uuid} PRIMARY KEY{more})")
+    for name, more in ((_GONE, "level integer"), (_KEPT, "position bigint")):
+        execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (id {uuid} PRIMARY KEY, {more})")
     yield
 
 
 def _insert(table: str, rows: QuerySet[Any, Any]) -> int:
     sql, params = rows.query.sql_with_params()
-    return execute(f"INSERT INTO {table} {sql} ON CONFLICT DO NOTHING", params)
+    columns = "(id, level)" if table == _GONE else "(id)"
+    return execute(f"INSERT INTO {table} {columns} {sql} ON CONFLICT DO NOTHING", params)
+
+
+def _kept_in(positions: Positions | None) -> RawSQL:
+    sql = f"SELECT id FROM {_KEPT}"
+    if positions:
+        sql += " WHERE position > {} AND position <= {}".format(*positions)
+    return _sql(sql)
 
 
 def _is_in(table: str) -> RawSQL:

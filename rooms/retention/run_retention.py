@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -37,33 +37,6 @@ ROOMS_PER_QUERY = 500
 EVENTS = ("deleted_events", "redacted_events", "emptied_events")
 COUNTS = (*EVENTS, "attachments", "files", "file_bytes")
 """The fields of RemovedEvents and RemovedFiles."""
-
-
-@dataclass
-class RoomRetention:
-    """What goes, or has gone, of a room."""
-
-    room: Room
-    policy: RetentionPolicy
-    counts: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def events(self) -> int:
-        return sum(self.counts[name] for name in EVENTS)
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(self.counts.values())
-
-    def document(self) -> Row:
-        return {
-            "id": self.room.pk,
-            "name": self.room.name,
-            "tenant": self.room.tenant.slug,
-            "policy": self.policy.kind,
-            "rule": str(self.policy),
-            **{name: self.counts[name] for name in COUNTS},
-        }
 
 
 @dataclass(frozen=True)
@@ -129,7 +102,7 @@ def run_retention(
             if not is_free:
                 raise RetentionRunning("A retention run is in progress.")
             run = _Run(operator, place, now)
-            rows = [each.document() for each in run.remove(deletion, progress) if not each.is_empty]
+            rows = list(run.remove(deletion, progress))
             run.finish()
     return RetentionResult(rows, run.on_hold)
 
@@ -141,7 +114,7 @@ def preview_retention(
     operator.require(Permission.VIEW)
     run = _Run(operator, resolve_place(operator, tenant, room), now)
     with temporary_tables():
-        rows = [each.document() for each in run.count() if not each.is_empty]
+        rows = list(run.count())
     return RetentionResult(rows, run.on_hold, dry_run=True)
 
 
@@ -153,51 +126,45 @@ class _Run:
             each.scope: each for each in RetentionPolicy.objects.select_related("tenant", "room")
         }
 
-    def remove(self, deletion: Deletion, progress: ProgressCallback) -> Iterator[RoomRetention]:
+    def remove(self, deletion: Deletion, progress: ProgressCallback) -> Iterator[Row]:
+        """Yield a row for each room that has lost something."""
         removed, tenants = 0, set[UUID]()
-        for each in self._iter_rooms():
-            tenants.add(each.room.tenant_id)
-            is_done = False
+        for room, policy in self._iter_rooms():
+            tenants.add(room.tenant_id)
+            counts, is_done = Counter[str](), False
             while not is_done:
                 try:
-                    removal = self._build_removal(each)
-                    record = partial(self._record, each.policy)
-                    for part in removal.run(deletion, record):
-                        each.counts.update(part)
-                        progress(removed + each.events, None)
+                    removal = self._build_removal(room, policy)
+                    for part in removal.run(deletion, partial(self._record, policy)):
+                        counts.update(part)
+                        progress(removed + _count_events(counts), None)
                     is_done = True
                 except HoldsChanged:
-                    is_done = self._is_held(each.room)
-            removed += each.events
-            yield each
+                    is_done = self._is_held(room)
+            removed += _count_events(counts)
+            yield from _build_rows(room, policy, counts)
         wait_for_writers()
         for tenant_id in tenants:
             deletion.index.finish_removal(tenant_id)
 
-    def count(self) -> Iterator[RoomRetention]:
+    def count(self) -> Iterator[Row]:
         names_left: dict[UUID, int] = {}
-        for each in self._iter_rooms():
-            each.counts.update(self._build_removal(each).count(names_left))
-            yield each
+        for room, policy in self._iter_rooms():
+            counts = self._build_removal(room, policy).count(names_left)
+            yield from _build_rows(room, policy, counts)
 
     def finish(self) -> None:
         """Record that all rooms of these policies were looked at."""
-        scopes = [
-            scope
-            for scope, policy in self._policies.items()
-            if self.place.scope in {SERVER, scope}
-            or (policy.tenant and PolicyPlace(policy.tenant).scope == self.place.scope)
-        ]
+        place, policies = self.place, RetentionPolicy.objects.filter(scope__in=self._policies)
+        if place.room:
+            policies = policies.filter(room=place.room)
+        elif place.tenant:
+            policies = policies.filter(tenant=place.tenant)
         if not self.operator.sees_everything:
-            mine = {PolicyPlace(tenant).scope for tenant in visible_tenants(self.operator)}
-            scopes = [
-                scope
-                for scope in scopes
-                if (tenant := self._policies[scope].tenant) and PolicyPlace(tenant).scope in mine
-            ]
-        RetentionPolicy.objects.filter(scope__in=scopes).update(last_run_at=self.now)
+            policies = policies.filter(tenant__in=visible_tenants(self.operator))
+        policies.update(last_run_at=self.now)
 
-    def _iter_rooms(self) -> Iterator[RoomRetention]:
+    def _iter_rooms(self) -> Iterator[tuple[Room, RetentionPolicy]]:
         """Yield the rooms that a policy reaches, by tenant and ID, but not those on hold."""
         rooms = self._find_rooms().order_by("pk").select_related("tenant")
         last = UUID(int=0)
@@ -209,7 +176,7 @@ class _Run:
                 if self._is_held(room):
                     self.on_hold += 1
                 else:
-                    yield RoomRetention(room, policy)
+                    yield room, policy
             last = batch[-1].pk
 
     def _find_rooms(self) -> Any:
@@ -236,20 +203,18 @@ class _Run:
     def _is_held(room: Room) -> bool:
         return find_hold(room.tenant_id, room_id=room.pk) is not None
 
-    def _build_removal(self, each: RoomRetention) -> RoomRemoval:
-        policy = each.policy
-
+    def _build_removal(self, room: Room, policy: RetentionPolicy) -> RoomRemoval:
         def build(before: datetime | None) -> Removal | None:
             if before is None:
                 return None
             due = Q(created_at__lt=before)
-            return Removal(each.room, due, content_only=policy.content_only)
+            return Removal(room, due, content_only=policy.content_only)
 
         before, files_before = (
             None if days is None else self.now - timedelta(days=days)
             for days in (policy.days, policy.get_media_days())
         )
-        return RoomRemoval(each.room, build(before), build(files_before), files_before)
+        return RoomRemoval(room, build(before), build(files_before), files_before)
 
     def _record(self, policy: RetentionPolicy, room: Room, counts: dict[str, int]) -> None:
         """Add an audit entry to the transaction that deletes."""
@@ -261,5 +226,21 @@ class _Run:
             now=self.now,
             details={"policy": policy.kind, "rule": str(policy), **counts},
         )
-        if events := sum(counts.get(name, 0) for name in EVENTS):
+        if events := _count_events(counts):
             increment_counters({EVENTS_COUNTER: events})
+
+
+def _count_events(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(name, 0) for name in EVENTS)
+
+
+def _build_rows(room: Room, policy: RetentionPolicy, counts: Counter[str]) -> Iterator[Row]:
+    if any(counts.values()):
+        yield {
+            "id": room.pk,
+            "name": room.name,
+            "tenant": room.tenant.slug,
+            "policy": policy.kind,
+            "rule": str(policy),
+            **{name: counts[name] for name in COUNTS},
+        }

@@ -23,7 +23,7 @@ from tenants.models import Tenant
 _Condition = tuple[str, list[Any]]
 """SQL on a document `d`, and its parameters."""
 
-_MAX_POSITION = 2**63 - 1
+MAX_POSITION = 2**63 - 1
 _EXTRA_DOCUMENTS = 20
 """Documents read beyond the limit, since some may be outdated and are then dropped."""
 _MAX_PAGE_DOCUMENTS = 2_000
@@ -42,16 +42,21 @@ class SearchIndex:
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
 
-    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
-        """Remove the documents of events of a range that are deleted or redacted next.
+    def remove_documents(
+        self, tenant_id: UUID, events: QuerySet[Event]
+    ) -> tuple[int, Callable[[], None]]:
+        """Remove the documents of events that are deleted or redacted next.
 
-        Call it in their transaction, and the function that it returns after that.
+        Call it in their transaction, and the function that it returns after that. Also returns the
+        number of these documents.
         """
-        documents.delete_documents_of(batch, events)
-        return lambda: None
+        return documents.delete_documents_of(tenant_id, events), lambda: None
 
     def finish_removal(self, tenant_id: UUID) -> None:
-        """Remove documents that an interrupted removal has left because of a search server."""
+        """Remove documents that an interrupted removal has left because of a search server.
+
+        They are of events that were deleted or redacted.
+        """
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         """Remove documents of deleted events; return how many."""
@@ -95,7 +100,7 @@ class SearchIndex:
         limit: int,
     ) -> list[UUID]:
         matches: list[UUID] = []
-        before, page_size = _MAX_POSITION, min(limit + _EXTRA_DOCUMENTS, _MAX_PAGE_DOCUMENTS)
+        before, page_size = MAX_POSITION, min(limit + _EXTRA_DOCUMENTS, _MAX_PAGE_DOCUMENTS)
         while len(matches) < limit:
             page = _fetch_page(query, within, order, before=before, page_size=page_size)
             event_ids = [event_id for event_id, _ in page]

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
-from rooms.search.database import SearchIndex, filter_findable
+from rooms.search.database import MAX_POSITION, SearchIndex, filter_findable
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Embedder
@@ -80,17 +80,22 @@ class WeaviateIndex(SearchIndex):
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
 
-    def remove_documents(self, batch: EventRange, events: QuerySet[Event]) -> Callable[[], None]:
+    def remove_documents(
+        self, tenant_id: UUID, events: QuerySet[Event]
+    ) -> tuple[int, Callable[[], None]]:
         """The documents stay until their objects are gone; until then searches leave them out."""
-        found = documents.get_documents_of(batch, events)
+        found = documents.get_documents_of(tenant_id, events)
 
         def remove() -> None:
             for event_ids in batched(found, BATCH_SIZE):
-                self._remove(batch.tenant_id, event_ids)
+                self._remove(tenant_id, event_ids)
 
-        return remove
+        return len(found), remove
 
     def finish_removal(self, tenant_id: UUID) -> None:
+        every = EventRange(Scope(), tenant_id, 0, MAX_POSITION)
+        while event_ids := documents.get_stale_events(every, BATCH_SIZE):
+            self._remove(tenant_id, event_ids)
         self.remove_orphans(tenant_id)
 
     def remove_orphans(self, tenant_id: UUID) -> int:

@@ -223,11 +223,8 @@ def _describe_retention(row: Room | Tenant) -> str:
     return f"What counts now: {policy} (policy of the {policy.kind})."
 
 
-def _set_state_by(service: Callable[..., Any]) -> Callable[[ActCall], str]:
-    def set_state(call: ActCall) -> str:
-        return str(service(**_get_arguments(call), name=str(call.row.pk)).sentence)
-
-    return set_state
+def _set_state_by(service: Callable[..., Change]) -> Callable[[ActCall], Change]:
+    return lambda call: service(**_get_arguments(call), name=str(call.row.pk))
 
 
 def _remove_by(

@@ -4,7 +4,8 @@ In each round one room is deleted by `scaiwave room delete --now`, and another o
 by DELETE statements for its documents of the search index, events, attachments and members, in one
 transaction. Then `scaiwave admin retention run` deletes the events of a third room that are older
 than a day, and DELETE statements do the same in a fourth. Concurrently another tenant's row is
-written again and again: its longest wait counts.
+written again and again: its longest wait counts. The start of a process, most of the time of a
+small room, is measured apart.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ EVENTS = "100000"
 OURS, BARE = "scaiwave room delete --now", "DELETE"
 RETENTION, BARE_OLD = "scaiwave admin retention run", "DELETE of old events"
 PAIRS = {OURS: BARE, RETENTION: BARE_OLD}
+WORK = "{}, without its start"
 MAX_WAIT = 0.2
 NOTES = "Targets of memory: 120 MB."
 WRITE_SECONDS = 0.005
@@ -45,7 +47,7 @@ _CUTOFF = {True: "datetime('now', '-1 day')", False: "now() - interval '1 day'"}
 
 
 def measure(database: Database, events: int, repeat: int, heading: str) -> dict[str, Any]:
-    runs = Rounds()
+    runs, starts = Rounds(), []
     with empty_home(database) as environment:
         size = ("--events", str(events), "--rooms", str(4 * repeat), "--media", "20")
         rooms = [str(room["id"]) for room in seed_rooms(environment, *size)["rooms"]]
@@ -56,6 +58,7 @@ def measure(database: Database, events: int, repeat: int, heading: str) -> dict[
         policy = ("admin", "retention", "set", *in_tenant, "--days", "1", "--yes")
         for number in range(repeat):
             whole, bare_whole, old, bare_old = rooms[4 * number : 4 * number + 4]
+            starts.append(scaiwave("admin", "list-tenants")["seconds"])
             flags = ("--reason", "bench", "--archive", "--now", "--yes", "--quiet")
             words: tuple[str, ...] = ("room", "delete", whole, *in_tenant, *flags)
             runs.add(OURS, _run_command(environment, *words))
@@ -64,7 +67,14 @@ def measure(database: Database, events: int, repeat: int, heading: str) -> dict[
             words = ("admin", "retention", "run", *in_tenant, "--room", old, "--yes", "--quiet")
             runs.add(RETENTION, _run_command(environment, *words))
             runs.add(BARE_OLD, _run_statements(environment, _RETENTION, bare_old))
-    runs.print_table(heading, {bare: (ours, "≥ 0.4") for ours, bare in PAIRS.items()})
+    comparisons = {bare: (ours, "≥ 0.4") for ours, bare in PAIRS.items()}
+    for ours, bare in PAIRS.items():
+        runs[WORK.format(ours)] = [
+            {**run, "seconds": run["seconds"] - start}
+            for run, start in zip(runs[ours], starts, strict=True)
+        ]
+        comparisons[WORK.format(ours)] = (bare, "≤ 2.5")
+    runs.print_table(heading, comparisons)
     for name in runs:
         wait = max(run["wait"] for run in runs[name])
         print(f"Longest wait of another tenant: {name}, {wait:.3f} s (target {MAX_WAIT:g}).")

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError, RestrictedError
 
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, WorkspaceMember
-from scaiwave.core.sql import execute, uuid_param
+from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.ids import new_id
 from tests.scaiwave import row_factories
 
@@ -180,3 +180,14 @@ def test_success_events_are_read_by_index_and_not_sorted(owner: str, lobby: Room
     assert "sw_events" in plan
     assert "B-TREE" not in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_every_foreign_key_has_an_index_of_its_rows() -> None:
+    """Without one, deleting what they refer to reads the whole table for each row."""
+    sql = """
+        SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'f'
+        AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = conrelid AND indisvalid
+                        AND indpred IS NULL AND indkey[0] = ANY(conkey))
+    """
+    assert fetch(sql) == []

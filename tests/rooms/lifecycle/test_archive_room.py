@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 
 from rooms.errors import RoomClosed, RoomNotFound
-from rooms.lifecycle.archive_room import (
-    RoomStateResult,
-    archive_room,
-    reopen_room,
-)
+from rooms.lifecycle.archive_room import archive_room, reopen_room
 from rooms.models import Room
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission
 from tenants.errors import InvalidName, TenantNotFound
 from tenants.models import AuditEntry
@@ -39,18 +36,18 @@ def room() -> Room:
     return make_room(make_workspace(tenant), make_participant(tenant), room_alias="lobby")
 
 
-def archive(**changes: Any) -> RoomStateResult:
+def archive(**changes: Any) -> Change:
     arguments = {"operator": HOST_OPERATOR, "name": "lobby", "tenant": "acme", "now": NOW}
     return archive_room(**{**arguments, "reason": "over", **changes})
 
 
-def reopen(**changes: Any) -> RoomStateResult:
+def reopen(**changes: Any) -> Change:
     arguments = {"operator": HOST_OPERATOR, "name": "lobby", "tenant": "acme", "now": NOW}
     return reopen_room(**{**arguments, "reason": "", **changes})
 
 
 def test_success_archived_and_audited(room: Room) -> None:
-    assert archive().room["state"] == "archived"
+    assert archive().subject["state"] == "archived"
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.tenant_slug) == (
         "archive-room",
@@ -58,7 +55,7 @@ def test_success_archived_and_audited(room: Room) -> None:
         "acme",
     )
     assert entry.details == {"reason": "over"}
-    assert reopen().room["state"] == "open"
+    assert reopen().subject["state"] == "open"
     assert [entry.action for entry in AuditEntry.objects.order_by("pk")] == [
         "archive-room",
         "reopen-room",

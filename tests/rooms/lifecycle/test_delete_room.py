@@ -131,7 +131,7 @@ def test_success_gone_after_the_grace_period_and_nothing_else(room: Room) -> Non
     other = fill_room(room.workspace, room.creator, "Other")
     stranger = make_tenant("stranger")
     fill_room(row_factories.make_workspace(stranger), make_person(stranger), "Stranger", events=5)
-    before = count_rows(room)
+    before = {**count_rows(room), "search_documents": 30}
     delete(room)
     assert run_prune(NOW + timedelta(days=6)) == {}
     assert run_prune() == {"deleted_rooms": 1}
@@ -212,7 +212,8 @@ def test_fail_a_hold_in_the_middle_of_a_purge(room: Room, monkeypatch: pytest.Mo
     Tenant.objects.get().holds.update(lifted_at=NOW)
     assert run_prune() == {"deleted_rooms": 1}
     (entry,) = AuditEntry.objects.filter(action="room purge")
-    assert entry.details["before"]["events"] == 30
+    before = entry.details["before"]
+    assert (before["events"], before["search_documents"]) == (30, 30)
 
 
 def test_fail_on_a_restored_server_which_may_share_its_media_store(room: Room) -> None:

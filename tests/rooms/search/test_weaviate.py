@@ -12,6 +12,7 @@ from django.conf import settings
 from rooms.erasure.places import STORES
 from rooms.lifecycle.delete_room import delete_room
 from rooms.models import Event, RemoteState, SearchDocument
+from rooms.people.erase_messages import erase_messages
 from rooms.search import documents
 from rooms.search.base import EventRange
 from rooms.search.queries import BackfillOptions, get_search_plan
@@ -20,6 +21,7 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
 from scaiwave.config import Configuration
 from scaiwave.core.errors import (
+    ScaiWaveError,
     SettingInvalid,
     UpstreamInvalidResponse,
     UpstreamUnauthorized,
@@ -37,6 +39,7 @@ from tests.rooms.search.factories import (
     redact_message,
 )
 from tests.rooms.search.fake_weaviate import FakeWeaviate
+from tests.scaiwave.row_factories import make_participant
 from tests.tenants.factories import HOST_OPERATOR
 from tests.tenants.fake_scaikey import make_config
 
@@ -150,6 +153,37 @@ def test_success_a_deleted_room_is_in_no_object(
     assert not Event.objects.filter(pk=late.pk).exists()
     assert server.get_bodies(room.tenant_id.hex) == {"kept"}
     assert SearchDocument.objects.count() == 1
+
+
+@pytest.mark.parametrize("act", ["room", "person"])
+def test_fail_the_server_keeps_objects_which_the_next_call_removes(
+    server: FakeWeaviate, media_root: Path, act: str
+) -> None:
+    """The events are gone or redacted by then, so that only their documents lead to the objects."""
+    room, kept = make_lobby(state="archived"), make_lobby(room_alias="kept")
+    message = make_message(room, "launch")
+    kept_message = make_message(kept, "kept")
+    kept_message.sender = make_participant(room.tenant, "bo")
+    kept_message.save()
+    backfill()
+
+    def remove() -> None:
+        if act == "person":
+            erase_messages(HOST_OPERATOR, message.sender, "", NOW, dry_run=False)
+        else:
+            delete_room(
+                operator=HOST_OPERATOR, name=str(room.pk), tenant="acme", reason="over", now=NOW,
+                confirm=lambda effect, name: None, at_once=True,
+            )  # fmt: skip
+
+    server.keeps_deleted = True
+    with pytest.raises(ScaiWaveError):
+        remove()
+    assert server.get_bodies(room.tenant_id.hex) == {"launch", "kept"}
+    server.keeps_deleted = False
+    remove()
+    assert server.get_bodies(room.tenant_id.hex) == {"kept"}
+    assert list(SearchDocument.objects.values_list("body", flat=True)) == ["kept"]
 
 
 def test_success_tenants_are_isolated(server: FakeWeaviate) -> None:
