@@ -676,7 +676,7 @@ def test_success_notes_figures_and_titles_need_the_permission_too() -> None:
         address(ServerKey, "changelist"): ("The policy in force", "policy"),
         address(KnownPeer, "changelist"): ("The policy in force", "policy"),
         address(RoleGrant, "change", grant.pk): (str(grant), "participant"),
-        address(Participant, "change", person.pk): (f"resume-tenant {tenant.slug}", "tenant"),
+        address(Participant, "change", person.pk): (f"Tenant {tenant.slug} is", "tenant"),
         f"{address(Participant, 'change', person.pk)}?": (f"Partner {tenant.partner}", "partner"),
     }
     all_others = Permission.objects.filter(codename__startswith="view_")
