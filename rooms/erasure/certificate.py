@@ -147,7 +147,10 @@ def read_certificate(file: Path, keys: Mapping[str, VerifyingKey]) -> Certificat
         message = rfc8785.dumps(document)
         raw = base64.b64decode(certificate.signature, validate=True)
     except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror}.") from None
+        raise UsageError(
+            f"{file} can't be read: {error.strerror}.",
+            fix="Name the file that `scaiwave admin erase-tenant --certificate` wrote.",
+        ) from None
     except (
         StrictJSONError, msgspec.ValidationError, rfc8785.CanonicalizationError, binascii.Error,
     ) as error:  # fmt: skip

@@ -343,7 +343,9 @@ class _Erasure:
             total = rooms.count()
             for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
                 now = self.options.clock()
-                purge_room(operator=self.operator, room=room, now=now, deletion=deletion)
+                purge_room(
+                    operator=self.operator, room=room, now=now, deletion=deletion, is_last=False
+                )
                 progress(number, total)
 
     def _erase_records(self, subject: ErasedTenant) -> None:

@@ -53,7 +53,7 @@ from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.extensions import SYNC_LOCK, TENANT_PLACES, TenantPlace
 from scaiwave.ids import new_id
 from tenants.errors import ParticipantOnHold
-from tenants.holds.queries import build_hold_error, holds_in_force
+from tenants.holds.queries import require_tenant_not_held
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Group, Participant, Tenant
 from tenants.models.directory import DELETED_NAME
@@ -191,9 +191,8 @@ def require_idle(tenant: Tenant) -> None:
 
 
 def require_no_hold(tenant: Tenant) -> None:
-    """Raises `OnHold` for a hold on the tenant, or on any of its people or rooms."""
-    if hold := holds_in_force().filter(tenant=tenant).order_by("pk").first():
-        raise build_hold_error(hold, f"erase tenant {tenant.slug}")
+    """Raises `OnHold`."""
+    require_tenant_not_held(tenant, f"erase tenant {tenant.slug}")
 
 
 def _iter_references() -> Iterator[tuple[type[Model], str]]:
@@ -319,7 +318,10 @@ def read_plan(file: Path) -> ErasurePlan:
             document = msgspec.json.decode(opened.read(_MAX_BYTES))
         plan = msgspec.convert(document, ErasurePlan)
     except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror}.") from None
+        raise UsageError(
+            f"{file} can't be read: {error.strerror}.",
+            fix="Name the file that `scaiwave admin erase-tenant --plan` wrote.",
+        ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ErasurePlanInvalid(f"{file} is not the plan of an erasure.") from None
     if not hmac.compare_digest(_sign(document), plan.mac):

@@ -198,8 +198,6 @@ class LinkImport:
         if room is None:
             raise ImportRefused(f"Room {self.room} was just deleted.")
         self.room = room
-        if self.increment.media_removed:
-            require_room_not_held(self.room, self._describe_effect())
         before = self._map_media()
         write_media(plan, room=self.room, now=self.now)
         self._follow_media()
@@ -272,6 +270,8 @@ class LinkImport:
     def _unlink(self, media_id: str, name: str) -> None:
         """A file that this server had before the room may have uses besides rooms, so it stays."""
         rows = RoomMedia.objects.filter(room=self.room, source_media_id=media_id, name=name)
+        if rows.exists():
+            require_room_not_held(self.room, self._describe_effect())
         own = rows.filter(media__created_at__gte=self.imported.created_at)
         self._unlinked.update(own.values_list("media", flat=True))
         self.result.media_removed += rows.delete()[0]

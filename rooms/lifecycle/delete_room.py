@@ -1,16 +1,20 @@
-"""Delete rooms: hide them at once, bring them back, and tell when their rows go for good."""
+"""Delete rooms: hide them at once, and tell when their rows go for good."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from shlex import quote
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
-from rooms.errors import RoomBeingPurged, RoomNotArchived
-from rooms.lifecycle.purge_room import purge_room
+from rooms.errors import RoomNotArchived
+from rooms.lifecycle.archive_room import lock_room
+from rooms.lifecycle.deletion import open_deletion
+from rooms.lifecycle.purge_room import count_at_first, purge_room
 from rooms.lookup.holds import require_room_not_held
 from rooms.lookup.resolve import resolve_room
 from rooms.lookup.rooms import load_room_row
@@ -22,7 +26,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.validators import validate_reason, validate_required_reason
+from tenants.lookup.validators import validate_required_reason
 
 DELETION = ChangeWords(
     "room",
@@ -31,12 +35,6 @@ DELETION = ChangeWords(
     "Room {label} is already deleted; nothing changed.",
 )
 PURGE = ChangeWords("room", "Would delete room {label} for good.", "Room {label} deleted for good.")
-UNDELETION = ChangeWords(
-    "room",
-    "Would bring back room {label}.",
-    "Room {label} is back, archived.",
-    "Room {label} is not deleted; nothing changed.",
-)
 
 
 def delete_room(
@@ -73,44 +71,25 @@ def delete_room(
     end = "for good; this can't be undone" if at_once else f"on {_get_purge_time(now):%Y-%m-%d}"
     what = f"room {room} of {room.tenant.slug} with {events} and its files"
     confirm(f"This hides and deletes {what} {end}.", str(room))
-    with transaction.atomic():
-        block_new_holds()
-        room = _lock(room)
-        _require_deletable(room, archive=archive)
-        _hide(operator, room, reason, now, at_once=at_once)
-    if at_once:
-        purge_room(operator=operator, room=room, now=now, progress_factory=progress_factory)
-        return Change(words, row, changed=True, names={"label": str(room)})
+    with open_deletion(operator, now) if at_once else nullcontext() as deletion:
+        details: dict[str, Any] = {"reason": reason}
+        if deletion:
+            details["counts"] = count_at_first(room)  # A room with counts is never brought back.
+        with transaction.atomic():
+            block_new_holds()
+            room = lock_room(room)
+            _require_deletable(room, archive=archive)
+            _hide(operator, room, details, now, at_once=at_once)
+        if deletion:
+            purge_room(
+                operator=operator,
+                room=room,
+                now=now,
+                progress_factory=progress_factory,
+                deletion=deletion,
+            )
+            return Change(words, row, changed=True, names={"label": str(room)})
     return _build_change(words, room, changed=True)
-
-
-def undelete_room(
-    *,
-    operator: Operator,
-    name: str,
-    tenant: str,
-    reason: str,
-    now: datetime,
-    dry_run: bool = False,
-) -> Change:
-    """Bring back a deleted room before its grace period has ended. The reason may be empty.
-
-    Raises RoomBeingPurged, RoomNotFound, TenantNotFound, AmbiguousName and InvalidName.
-    """
-    operator.require(Permission.MANAGE_TENANTS)
-    validate_reason(reason)
-    room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant), with_deleted=True)
-    if room.deleted_at is None or dry_run:
-        _require_whole(room)
-        return _build_change(UNDELETION, room, dry_run=dry_run and room.deleted_at is not None)
-    with transaction.atomic():
-        room = _lock(room)
-        _require_whole(room)
-        room.deleted_at = room.purge_at = room.deletion = None
-        room.updated_at = now
-        room.save()
-        _record(operator, room, "room undelete", now, {"reason": reason})
-    return _build_change(UNDELETION, room, changed=True)
 
 
 def _require_deletable(room: Room, *, archive: bool) -> None:
@@ -125,44 +104,29 @@ def _require_deletable(room: Room, *, archive: bool) -> None:
         )
 
 
-def _require_whole(room: Room) -> None:
-    if "counts" in (room.deletion or {}):
-        raise RoomBeingPurged(f"The rows of room {room} are already being deleted.")
-
-
-def _lock(room: Room) -> Room:
-    return Room.all_objects.select_related("tenant").select_for_update(of=("self",)).get(pk=room.pk)
-
-
-def _hide(operator: Operator, room: Room, reason: str, now: datetime, *, at_once: bool) -> None:
+def _hide(
+    operator: Operator, room: Room, deletion: dict[str, Any], now: datetime, *, at_once: bool
+) -> None:
     """Hide the room; one that is hidden already is only due earlier."""
     if room.state == RoomState.OPEN:
         room.state = RoomState.ARCHIVED
     room.deleted_at = room.deleted_at or now
     room.purge_at = now if at_once else _get_purge_time(now)
-    room.deletion = {**(room.deletion or {}), "reason": reason}
+    room.deletion = {**deletion, **(room.deletion or {}), "reason": deletion["reason"]}
     room.updated_at = now
     room.save()
-    _record(
-        operator, room, "room delete", now, {"reason": reason, "until": room.purge_at.isoformat()}
+    record_audit(
+        operator=operator,
+        action="room delete",
+        subject=room,
+        tenant=room.tenant,
+        now=now,
+        details={"reason": deletion["reason"], "until": room.purge_at.isoformat()},
     )
 
 
 def _get_purge_time(now: datetime) -> datetime:
     return now + timedelta(days=settings.CONFIG.get_int("SCAIWAVE_DELETION_GRACE_DAYS"))
-
-
-def _record(
-    operator: Operator, room: Room, action: str, now: datetime, details: dict[str, str]
-) -> None:
-    record_audit(
-        operator=operator,
-        action=action,
-        subject=room,
-        tenant=room.tenant,
-        now=now,
-        details=details,
-    )
 
 
 def _build_change(

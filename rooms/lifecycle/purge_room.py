@@ -5,7 +5,7 @@ The row of the room goes last, with the audit entry.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -30,6 +30,7 @@ from rooms.search import documents
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
+from tenants.errors import OnHold
 from tenants.holds.queries import block_new_holds, build_hold_error
 
 Counts = dict[str, int]
@@ -45,10 +46,21 @@ def find_due_rooms(now: datetime) -> list[Room]:
 
 
 def purge_due_rooms(operator: Operator, now: datetime) -> int:
-    rooms = find_due_rooms(now)
-    for room in rooms:
-        purge_room(operator=operator, room=room, now=now)
-    return len(rooms)
+    """Purge them, and return how many are gone. A hold that is placed now keeps only its room."""
+    rooms, purged = find_due_rooms(now), 0
+    with open_deletion(operator, now) as deletion:
+        for number, room in enumerate(rooms, 1):
+            with suppress(OnHold):
+                purged += purge_room(
+                    operator=operator,
+                    room=room,
+                    now=now,
+                    deletion=deletion,
+                    is_last=number == len(rooms),
+                )
+        for tenant_id in {room.tenant_id for room in rooms}:
+            deletion.index.finish_removal(tenant_id)
+    return purged
 
 
 def purge_room(
@@ -58,12 +70,14 @@ def purge_room(
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
     deletion: Deletion | None = None,
-) -> None:
+    is_last: bool = True,
+) -> bool:
     """Delete everything of a deleted room, and files that no other room has.
 
-    A caller that passes the deletion of many rooms forgets their words itself. Raises OnHold, and
-    keeps the rest, if a hold is placed before its end; ServerRestored, MediaVersioned, and the
-    errors of the media store and the search server.
+    Return False if it was brought back, or another process has deleted it. The last room of a
+    deletion of many forgets the words of all, unless the caller does. Raises OnHold, and keeps the
+    rest, if a hold is placed before its end; ServerRestored, MediaVersioned, and the errors of the
+    media store and the search server.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check = partial(_require_not_held, room)
@@ -71,7 +85,8 @@ def purge_room(
         nullcontext(deletion) if deletion else open_deletion(operator, now) as opened,
         progress_factory("Deleting events") as progress,
     ):
-        before = _begin(room)
+        if (before := _begin(room, now)) is None:
+            return False
         # A backfill may be writing documents of the room; later ones leave the room out.
         documents.wait_for_writers()
         is_done = False
@@ -84,10 +99,11 @@ def purge_room(
             delete_announced(room.tenant_id)  # the files of an interrupted purge
             sum(opened.delete_rows([RoomMember.objects.filter(room=room)], check))
             delete_served(room.pk)
-            if deletion is None:
+            if is_last:
                 opened.index.finish_removal(room.tenant_id)
                 opened.forget_words()
             is_done = _finish(operator, room, now, before)
+    return True
 
 
 def count_rows(room: Room) -> Counts:
@@ -107,16 +123,26 @@ def count_rows(room: Room) -> Counts:
     }
 
 
-def _begin(room: Room) -> Counts:
+def count_at_first(room: Room) -> Counts:
+    """Search documents are counted as they are deleted, since that takes a long join."""
+    return {**count_rows(room), "search_documents": 0}
+
+
+def _begin(room: Room, now: datetime) -> Counts | None:
     """Record that the purge has begun, and return the counts from before its first batch.
 
-    Search documents are counted as they are deleted, since that takes a long join.
+    Return None if the room is not due any longer. Rooms of a tenant that is erased never were.
     """
-    counts = {**count_rows(room), "search_documents": 0}
+    counts = count_at_first(room)
     with transaction.atomic():
         block_new_holds()
         _require_not_held(room)
-        locked = Room.all_objects.select_for_update().get(pk=room.pk)
+        due = Q(pk=room.pk)
+        if room.deleted_at:
+            due &= Q(deleted_at__isnull=False, purge_at__lte=now)
+        locked = Room.all_objects.select_for_update().filter(due).first()
+        if locked is None:
+            return None
         locked.deletion = {"counts": counts, **(locked.deletion or {})}
         locked.save(update_fields=["deletion"])
     room.deletion = locked.deletion

@@ -8,25 +8,23 @@ from typing import TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from rooms.bundle.format import MEDIA_KEYS
 from rooms.errors import FileNotInRoom
 from rooms.imports.intents import delete_announced, release_files
+from rooms.lifecycle.deletion import open_deletion
 from rooms.lookup.holds import find_hold_on_room, require_room_not_held
 from rooms.lookup.resolve import resolve_room
 from rooms.lookup.rooms import build_removed_row
-from rooms.models import Event, RemovedFile, RoomMedia
+from rooms.models import Event, ImportIntent, RemovedFile, RoomMedia
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.errors import AmbiguousName
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.resolve import is_storable_text, parse_uuid, resolve_tenant
-from tenants.lookup.restoration import require_activated
 from tenants.lookup.validators import validate_required_reason
 
 REMOVED_KEY = "_removed_file"
@@ -72,7 +70,8 @@ def remove_media(
     operator.require(Permission.MANAGE_TENANTS)
     validate_required_reason(reason)
     found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
-    links = _find(RoomMedia.objects.filter(room=found), file)
+    attached = RoomMedia.objects.filter(room=found)
+    links = _find(attached, file)
     require_room_not_held(found, effect := f"remove a file from room {found}")
     days = 0 if at_once else settings.CONFIG.get_int("SCAIWAVE_DELETION_GRACE_DAYS")
     rows = [
@@ -99,11 +98,16 @@ def remove_media(
     with transaction.atomic():
         block_new_holds()
         require_room_not_held(found, effect)
-        RoomMedia.objects.filter(pk__in=[link.pk for link in links]).delete()
+        _find(attached, str(rows[0].media_id))  # Another command may have been faster.
+        attached.filter(pk__in=[link.pk for link in links]).delete()
+        # The file may have been removed before under the same name, and have come again.
+        names = [row.name for row in rows]
+        RemovedFile.objects.filter(room=found, sha256=rows[0].sha256, name__in=names).delete()
         RemovedFile.objects.bulk_create(rows)
         _record(operator, rows[0], "room media remove", now)
     if at_once:
-        purge_removed_files(operator, now)
+        with open_deletion(operator, now):
+            _purge(operator, now, RemovedFile.objects.filter(pk__in=[row.pk for row in rows]))
     return _build_change(ERASURE if at_once else REMOVAL, rows[0], changed=True)
 
 
@@ -121,7 +125,7 @@ def restore_media(
         return _build_change(RESTORATION, _find(removed, file)[0], dry_run=True)
     with transaction.atomic():
         rows = _find(removed.select_for_update(of=("self",)), file)
-        RoomMedia.objects.bulk_create(
+        links = [
             RoomMedia(
                 tenant_id=row.tenant_id,
                 room_id=row.room_id,
@@ -131,31 +135,50 @@ def restore_media(
                 created_at=now,
             )
             for row in rows
-        )
+        ]
+        # People may have attached it again in the meantime.
+        RoomMedia.objects.bulk_create(links, ignore_conflicts=True)
         RemovedFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
         _record(operator, rows[0], "room media restore", now)
     return _build_change(RESTORATION, rows[0], changed=True)
 
 
-def find_due_files(now: datetime) -> list[RemovedFile]:
-    """Return removed files whose bytes are due, of rooms that no hold covers."""
-    due = RemovedFile.objects.filter(media__isnull=False, purge_at__lte=now)
+def count_due_files(now: datetime) -> int:
+    """Count removed files whose bytes are due, of rooms that no hold covers, and deletions of
+    files that were interrupted."""
+    return len(find_due_files(now, RemovedFile.objects.all())) + _list_interrupted(now).count()
+
+
+def purge_removed_files(operator: Operator, now: datetime) -> int:
+    """Delete the bytes of removed files whose grace period has ended, and what interrupted commands
+    have left; return their number.
+
+    Raises ServerRestored, MediaVersioned and the errors of the media store.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    interrupted = list(_list_interrupted(now).values_list("tenant", flat=True))
+    with open_deletion(operator, now):
+        count = _purge(operator, now, RemovedFile.objects.all())
+        for tenant_id in set(interrupted):
+            delete_announced(tenant_id)
+    return count + len(interrupted)
+
+
+def _list_interrupted(now: datetime) -> QuerySet[ImportIntent]:
+    return ImportIntent.objects.filter(is_deletion=True, started_at__lte=now)
+
+
+def find_due_files(now: datetime, removed: QuerySet[RemovedFile]) -> list[RemovedFile]:
+    """Return those whose bytes are due, of rooms that no hold covers."""
+    due = removed.filter(media__isnull=False, purge_at__lte=now)
     files = list(due.select_related("room").order_by("purge_at", "pk"))
     held = {room for room in {file.room for file in files} if find_hold_on_room(room)}
     return [file for file in files if file.room not in held]
 
 
-def purge_removed_files(operator: Operator, now: datetime) -> int:
-    """Delete the bytes of removed files whose grace period has ended, and return their number.
-
-    Raises ServerRestored, MediaVersioned and the errors of the media store.
-    """
-    operator.require(Permission.MANAGE_TENANTS)
-    files = find_due_files(now)
-    if files:
-        require_activated()
-        cast(MediaStore, default_storage).require_erasable()
-    for file in files:
+def _purge(operator: Operator, now: datetime, removed: QuerySet[RemovedFile]) -> int:
+    purged = 0
+    for file in find_due_files(now, removed):
         media_id = cast(UUID, file.media_id)
         named = Q(*((f"content__{key}", str(media_id)) for key in MEDIA_KEYS), _connector=Q.OR)
         # Read before the transaction, since it reads the whole room.
@@ -164,13 +187,19 @@ def purge_removed_files(operator: Operator, now: datetime) -> int:
             block_new_holds()
             if find_hold_on_room(file.room):
                 continue
-            RemovedFile.objects.filter(pk=file.pk).update(media=None)
+            # It may have been restored, and removed again, in the meantime.
+            due = RemovedFile.objects.filter(pk=file.pk, media=media_id, purge_at__lte=now)
+            if not due.update(media=None):
+                continue
+            if RoomMedia.objects.filter(room=file.room, media=media_id).exists():
+                events = []  # People have attached it again.
             for event in Event.objects.select_for_update().filter(pk__in=events):
                 event.content[REMOVED_KEY] = {"name": file.name, "reason": file.reason}
                 event.save(update_fields=["content"])
             release_files([media_id], operator=operator, tenant_id=file.tenant_id, now=now)
         delete_announced(file.tenant_id)
-    return len(files)
+        purged += 1
+    return purged
 
 
 def _find(rows: QuerySet[Attachment], file: str) -> list[Attachment]:

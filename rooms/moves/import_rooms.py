@@ -35,6 +35,7 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
+from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.serializers import Row
 from tenants.models import Tenant
 
@@ -130,12 +131,14 @@ def import_moved_room(
 
 
 def delete_rooms(tenant: Tenant, keys: Sequence[UUID]) -> None:
-    """Delete rooms of the tenant with their content; their files stay."""
+    """Delete rooms of the tenant with their content; their files stay. Raises `OnHold`."""
     for part in batched(keys):
         with transaction.atomic():
+            block_new_holds()
+            require_tenant_not_held(tenant, f"delete rooms of tenant {tenant.slug}")
             for model in (Event, RoomMedia, RoomImport):
                 model.objects.filter(tenant=tenant, room__in=part).delete()
-            Room.objects.filter(tenant=tenant, pk__in=part).delete()
+            Room.all_objects.filter(tenant=tenant, pk__in=part).delete()
 
 
 @dataclass

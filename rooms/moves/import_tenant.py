@@ -62,9 +62,19 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
+from tenants.holds.queries import require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
 from tenants.lookup.validators import validate_slug
-from tenants.models import Group, GroupMembership, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.models import (
+    Group,
+    GroupMembership,
+    Hold,
+    Participant,
+    Partner,
+    Role,
+    RoleGrant,
+    Tenant,
+)
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
 
@@ -175,7 +185,7 @@ def abort_tenant_import(
     *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
 ) -> MoveResult:
     """Delete a tenant that was imported and is not open yet. Raises
-    `TenantImportRefused`."""
+    `TenantImportRefused` and `OnHold`."""
     operator.require(Permission.MANAGE_PLATFORM)
     with _lock(slug):
         record = (
@@ -196,7 +206,8 @@ def abort_tenant_import(
         }
         if not dry_run:
             # An import that follows an interrupted abort stores the files of its rooms again.
-            rooms = Room.objects.filter(tenant=tenant)
+            rooms = Room.all_objects.filter(tenant=tenant)
+            require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
             delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
             delete_files(tenant)
             with transaction.atomic():
@@ -438,6 +449,7 @@ def _write_table(
 def _delete_rows(record: TenantImport) -> None:
     """Delete the rows of an import, and the tenant if the import has created it."""
     tenant = record.tenant
+    Hold.objects.filter(tenant=tenant).exclude(lifted_at=None).delete()
     content: tuple[type[Model], ...] = (
         Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent,
     )  # fmt: skip

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lookup.authors import Author
+from rooms.lookup.holds import contains_held
 from rooms.models import Event, Room
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
+from tenants.errors import ParticipantOnHold
 from tenants.holds.queries import require_person_not_held
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Participant
@@ -59,17 +62,27 @@ def erase_messages(
                 is_done = True
             except HoldsChanged:
                 continue
-        # A backfill may have been writing documents of redacted events.
+        # A backfill may have been writing documents of redacted events, or an interrupted call may
+        # have left them, or files.
         wait_for_writers()
         deletion.index.finish_removal(person.tenant_id)
+        delete_announced(person.tenant_id)
         deletion.forget_words()
     return _summarise(counts)
 
 
 def _iter_removals(person: Participant) -> Iterator[RoomRemoval]:
-    """Yield one for each room of the tenant that the person has written in."""
+    """Yield one for each room of the tenant that the person has written in.
+
+    Raises OnHold, for example for a hold on the importer of a room, who is the sender there.
+    """
     author = Author(person.pk, person.fqid(get_server_name()))
     events = Event.objects.filter(author.events_q, tenant=person.tenant_id).order_by()
+    if contains_held(events):
+        raise ParticipantOnHold(
+            f"Can't erase the messages of {person.pk}: a hold on someone else covers some of them.",
+            fix="Run `scaiwave admin hold list` to see all holds. Lift that one first.",
+        )
     keys = sorted(events.values_list("room", flat=True).distinct())
     for key in keys:
         room = Room.all_objects.filter(pk=key).first()

@@ -277,7 +277,7 @@ def _build_profile(person: Participant) -> Row:
 
 
 def _build_memberships(person: Participant) -> Row:
-    rooms = RoomMember.objects.filter(participant=person).select_related("room").order_by("pk")
+    rooms = RoomMember.objects.filter(participant=person, room__deleted_at=None).order_by("pk")
     workspaces = WorkspaceMember.objects.filter(participant=person).order_by("pk")
     return {
         "groups": list_groups_of(person),
@@ -294,6 +294,6 @@ def _build_memberships(person: Participant) -> Row:
                 "joined_at": each.joined_at,
                 "notification_mode": each.notification_mode,
             }
-            for each in rooms
+            for each in rooms.select_related("room")
         ],
     }

@@ -97,6 +97,11 @@ def set_retention(
         1 <= days <= MAX_DAYS for days in (values.days, values.media_days) if days is not None
     ):
         raise UsageError(f"Days are from 1 to {MAX_DAYS:,}.", fix="Pass another number of days.")
+    if values.content_only and values.days is None:
+        raise UsageError(
+            "Deleting the content of messages needs days of messages.",
+            fix="Pass the days too, or leave out that only content is deleted.",
+        )
     policy = RetentionPolicy.objects.filter(scope=place.scope).first()
     subject = {"tenant": place.tenant, "room": place.room}
     columns = {**asdict(values), **subject, "updated_at": now, "last_run_at": None}

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import (
     BooleanField,
     Case,
-    Count,
     Exists,
     F,
     Field,
@@ -92,7 +92,7 @@ class HoldGuard:
 
     def __init__(self) -> None:
         self._state = self._read()
-        self.is_needed = bool(self._state["number"])
+        self.is_needed = bool(self._state)
 
     def check(self) -> None:
         """Call it where no hold can be placed. Raises `HoldsChanged`."""
@@ -102,8 +102,8 @@ class HoldGuard:
     def exclude_held(self, due: Q) -> Q:
         return due & ~held_events_q() if self.is_needed else due
 
-    def _read(self) -> dict[str, Any]:
-        return holds_in_force().aggregate(number=Count("pk"), last=Max("placed_at"))
+    def _read(self) -> set[UUID]:
+        return set(holds_in_force().values_list("pk", flat=True))
 
 
 class Removal:

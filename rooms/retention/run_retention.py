@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from rooms.errors import RetentionRunning
+from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.models import RetentionPolicy, Room
 from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
@@ -146,6 +147,7 @@ class _Run:
         wait_for_writers()
         for tenant_id in tenants:
             deletion.index.finish_removal(tenant_id)
+            delete_announced(tenant_id)  # the files of an interrupted run
 
     def count(self) -> Iterator[Row]:
         names_left: dict[UUID, int] = {}

@@ -13,8 +13,8 @@ from django.http import StreamingHttpResponse
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.bundle.time_window import parse_time_window
 from rooms.exports.export_room import export_room
-from rooms.lifecycle.archive_room import archive_room, reopen_room
-from rooms.lifecycle.delete_room import delete_room, undelete_room
+from rooms.lifecycle.archive_room import archive_room, reopen_room, undelete_room
+from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media, restore_media
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import DeletedRoom, RemovedFile, Room, RoomMedia, RoomState, Workspace
@@ -353,12 +353,16 @@ for act in (
     ),
 ):
     register_act(act)
-register_hold(
-    Room,
-    "--room <room>",
-    lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)},
-    "Its events, files and members",
-)
+for model, option in (
+    (Room, "--room <room>"),
+    (DeletedRoom, "--tenant <slug> --room <deleted room>"),
+):
+    register_hold(
+        model,
+        option,
+        lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)},
+        "Its events, files and members",
+    )
 for act in (
     Act(
         "admin create-workspace",

@@ -43,9 +43,11 @@ from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant, find_limited_operator
 from scaiwave.site.acts import ActLink
 from scaiwave.site.formatting import Tone, format_badge, format_id, format_size, format_time
+from scaiwave.site.related import register_soft_reference
 from scaiwave.site.tabs import register_tab
 from scaiwave.site.terms import TermForm
-from tenants.models import Participant, Tenant
+from tenants.holds.queries import find_hold
+from tenants.models import Hold, Participant, Tenant
 from tenants.people.site.filters import ConditionFilter, TenantFilter
 
 __all__ = ["acts", "uploads"]
@@ -59,6 +61,9 @@ register_tab(Room, "Files", RoomMedia, "room", position=2)
 register_tab(Room, "Events", Event, "room", position=3)
 register_tab(Room, "Removed files", RemovedFile, "room", position=4)
 register_tab(Room, "Retention", RetentionPolicy, "room", position=5)
+register_soft_reference(Hold, "room_id", at=[Room, DeletedRoom])
+register_tab(Room, "Holds", Hold, "room_id", position=6)
+register_tab(DeletedRoom, "Holds", Hold, "room_id", position=1)
 register_tab(Tenant, "Retention", RetentionPolicy, "tenant", position=7)
 
 
@@ -155,6 +160,7 @@ class RoomAdmin(ReadOnlyAdmin):
             "figures": load_room_row(room),
             "badge": self.state_badge(room),
             "retention": find_policy(PolicyPlace(room.tenant, room)),
+            "hold": self._can_view(request, Hold) and find_hold(room.tenant_id, room_id=room.pk),
             "sees_members": self._can_view(request, RoomMember),
             "sees_events": self._can_view(request, Event),
             "sees_files": self._can_view(request, RoomMedia),

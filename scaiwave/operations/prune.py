@@ -10,7 +10,7 @@ from django.db import transaction
 
 from identity_sync.sync import prune as prune_sync
 from rooms.lifecycle.purge_room import find_due_rooms, purge_due_rooms
-from rooms.lifecycle.remove_media import find_due_files, purge_removed_files
+from rooms.lifecycle.remove_media import count_due_files, purge_removed_files
 from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -61,7 +61,7 @@ PRUNERS = (
     Pruner(
         "removed_files",
         "removed files",
-        lambda now: len(find_due_files(now)),
+        count_due_files,
         purge_removed_files,
     ),
     Pruner(

@@ -27,7 +27,7 @@ from tenants.errors import OnHold, ParticipantOnHold, RoomOnHold, TenantOnHold
 from tenants.lookup.resolve import look_up_participants_in, parse_uuid, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name
 from tenants.lookup.visibility import visible_tenants
-from tenants.models import Hold, Participant
+from tenants.models import Hold, Participant, Tenant
 
 LOCK = "holds"
 BATCH_SIZE = 500
@@ -89,6 +89,12 @@ def require_person_not_held(person: Participant, effect: str) -> None:
         )
 
 
+def require_tenant_not_held(tenant: Tenant, effect: str) -> None:
+    """Raises `OnHold` for a hold on the tenant, or on any of its people or rooms."""
+    if hold := holds_in_force().filter(tenant=tenant).order_by("pk").first():
+        raise build_hold_error(hold, effect)
+
+
 def build_hold_error(hold: Hold, effect: str) -> OnHold:
     kind: type[OnHold] = TenantOnHold
     subject = "the tenant"
@@ -97,7 +103,7 @@ def build_hold_error(hold: Hold, effect: str) -> OnHold:
     elif hold.participant_id:
         kind, subject = ParticipantOnHold, "a participant"
     return kind(
-        f"Can't {effect}: hold {hold.pk} is on {subject}. No changes were made.",
+        f"Can't {effect}: hold {hold.pk} is on {subject}.",
         fix="If it has ended, lift it: `scaiwave admin hold lift "
         f"{quote(str(hold.pk))} --reason <text>`.",
         hold=str(hold.pk),

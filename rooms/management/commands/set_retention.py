@@ -51,8 +51,8 @@ class Command(OperatorCommand):
         values = PolicyValues(options["days"], options["media_days"], options["content_only"])
         if keep != (values == PolicyValues()):
             raise UsageError(
-                "The command lacks how long to keep messages and files.",
-                fix="Pass --days or --media-days, or else --keep alone.",
+                "The command needs either a number of days or --keep.",
+                fix="Pass --days, --media-days or both, or else --keep alone.",
             )
         result = set_retention(
             operator=self.operator,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rooms.lifecycle.delete_room import undelete_room
+from rooms.lifecycle.archive_room import undelete_room
 from rooms.management.commands import archive_room
 
 

@@ -15,7 +15,16 @@ from django.core.files.storage import default_storage
 from django.db.models import F, Q
 
 from rooms.imports.intents import clean_up_abandoned
-from rooms.models import Event, ImportIntent, RetentionPolicy, SearchBackfill
+from rooms.lifecycle.purge_room import find_due_rooms
+from rooms.lifecycle.remove_media import find_due_files
+from rooms.models import (
+    Event,
+    ImportIntent,
+    RemovedFile,
+    RetentionPolicy,
+    Room,
+    SearchBackfill,
+)
 from rooms.search.scope import Scope
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -114,6 +123,17 @@ def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield passed("retention_policies", "All retention policies have run lately.")
+
+
+def check_deletions(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report what would be deleted for good by now, if there was no hold."""
+    rooms = Room.all_objects.filter(deleted_at__isnull=False, purge_at__lte=now).count()
+    rooms -= len(find_due_rooms(now))
+    files = RemovedFile.objects.filter(media__isnull=False, purge_at__lte=now)
+    delayed = files.count() - len(find_due_files(now, files))
+    what = f"{pluralize(rooms, 'room')} and {pluralize(delayed, 'removed file')}"
+    text = f"Holds delay the deletion of {what}. `scaiwave admin hold list` shows the holds."
+    yield passed("deletions", text if rooms or delayed else "No hold delays a deletion.")
 
 
 def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ CHECKS: Sequence[Check] = (
     Check("imports", rooms.check_imports, clean_up=rooms.clean_up_imports),
     Check("search", rooms.check_search),
     Check("retention_policies", rooms.check_retention),
+    Check("deletions", rooms.check_deletions),
     Check("scaikey", sync.check_scaikey, needs_database=False),
     Check("sync", sync.check_last_sync),
     Check("scheduler", sync.check_scheduler),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +18,10 @@ from django.db import connection
 
 from identity_sync.models import SyncRun
 from rooms.erasure import erase_tenant as module
+from rooms.erasure.certificate import read_certificate as load_certificate
 from rooms.erasure.certificate import verify_certificate
 from rooms.erasure.erase_tenant import erase_again
-from rooms.erasure.plan import count_all, iter_tables
+from rooms.erasure.plan import count_all, iter_tables, read_plan
 from rooms.errors import (
     CertificateInvalid,
     ErasurePlanChanged,
@@ -458,3 +459,15 @@ def test_success_from_the_command_line(tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert "none was found afterwards" in run_command("verify_certificate", str(proof))
     assert str(tenant.pk) not in proof.read_text()
+
+
+def test_fail_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere"
+    readers: dict[str, Callable[[], object]] = {
+        "--plan": lambda: read_plan(file),
+        "--certificate": lambda: load_certificate(file, {}),
+    }
+    for option, read in readers.items():
+        with pytest.raises(UsageError, match="can't be read") as failed:
+            read()
+        assert option in failed.value.fix

@@ -32,6 +32,8 @@ from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
 from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia
+from rooms.retention.policies import PolicyValues, set_retention
+from rooms.retention.run_retention import run_retention
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import UsageError
@@ -219,6 +221,44 @@ def test_fail_erasure_of_a_person_under_a_hold_waits(pair: Copy) -> None:
     with pytest.raises(ParticipantOnHold):
         pair.append(pair.end_day())
     assert "message 0" in pair.bodies()
+
+
+@database
+def test_fail_an_infected_file_under_a_hold_stays(pair: Copy) -> None:
+    """An unsigned link would take it from the room."""
+    pair.life.do("attach", 0, {"text": "photo"})
+    pair.append(pair.end_day())
+    tenant, room = pair.home.tenant.slug, str(pair.room.pk)
+    add_hold(operator=HOST_OPERATOR, reason="case", now=START, tenant=tenant, room=room)
+    Media.objects.filter(tenant=pair.life.room.tenant).update(scan_status="infected")
+    ServerKey.objects.all().delete()
+    link = pair.end_day()
+    with pytest.raises(OnHold):
+        pair.append(link)
+    assert pair.room.media.exists()
+    Hold.objects.update(lifted_at=START)
+    assert pair.append(link).media_removed == 1
+
+
+@database
+@pytest.mark.parametrize("content_only", [False, True])
+def test_success_retention_reaches_the_copy(pair: Copy, content_only: bool) -> None:
+    pair.life.do("reply", 0, {})
+    options: dict[str, Any] = {
+        "operator": HOST_OPERATOR,
+        "tenant": pair.life.room.tenant.slug,
+        "confirm": lambda question: None,
+        "now": START + timedelta(days=1, hours=1),
+    }
+    set_retention(values=PolicyValues(1, content_only=content_only), reason="", **options)
+    run_retention(**options)
+    done = pair.append(pair.end_day())
+    counts = (0, 4) if content_only else (3, 1)
+    assert (done.added, done.deleted, done.changed) == (1, *counts)
+    assert pair.bodies() == [""] * (5 if content_only else 2)
+    events = Event.objects.filter(room=pair.room)
+    reply = events.get(content__has_key="reply_to_event_id").content["reply_to_event_id"]
+    assert events.get(pk=reply).redacted_at
 
 
 @database

@@ -7,18 +7,25 @@ from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as django_settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from rooms.errors import FileNotInRoom, RoomBeingPurged, RoomNotArchived, RoomNotFound
 from rooms.exports.chain_cache import _get_served_directory
 from rooms.lifecycle import deletion
-from rooms.lifecycle.delete_room import delete_room, undelete_room
-from rooms.lifecycle.purge_room import count_rows
+from rooms.lifecycle import purge_room as purge_module
+from rooms.lifecycle.archive_room import undelete_room
+from rooms.lifecycle.delete_room import delete_room
+from rooms.lifecycle.purge_room import count_rows, find_due_rooms
+from rooms.lookup.resolve import resolve_room
 from rooms.models import (
     DeletedRoom,
     Event,
@@ -36,10 +43,12 @@ from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.change import Change
+from scaiwave.operations.doctor.rooms import check_deletions
 from scaiwave.operations.prune import prune
+from scaiwave.storage.media import AtomicFileSystemStorage
 from tenants.errors import ParticipantOnHold, RoomOnHold, ServerRestored
 from tenants.holds.hold import add_hold
-from tenants.models import AuditEntry, Participant, Restoration, Tenant
+from tenants.models import AdminUser, AuditEntry, Hold, Participant, Restoration, Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_person, make_tenant, run_command
 
@@ -277,3 +286,142 @@ def test_fail_a_full_disk_ends_a_purge_which_the_next_one_continues(
     assert ImportIntent.objects.get().is_deletion
     assert run_prune() == {"deleted_rooms": 1}
     assert list_files() == set()
+
+
+def test_success_a_room_brought_back_during_a_run_stays(room: Room) -> None:
+    """The list of due rooms is older than that, after the purge of a large one."""
+    delete(room)
+    (due,) = find_due_rooms(LATER)
+    options: dict[str, Any] = {"operator": HOST_OPERATOR, "now": LATER}
+    undelete_room(name=str(room.pk), tenant="acme", reason="needed", **options)
+    assert not purge_module.purge_room(room=due, **options)
+    delete(room, now=LATER)  # with a grace period of its own
+    assert not purge_module.purge_room(room=due, **options)
+    assert Event.objects.count() == 30
+    assert Room.all_objects.get().deletion == {"reason": "over"}
+
+
+def test_fail_brought_back_before_its_purge_begins(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def purge(**options: Any) -> bool:
+        with pytest.raises(RoomBeingPurged):
+            undelete_room(
+                operator=HOST_OPERATOR, name=str(room.pk), tenant="acme", reason="", now=NOW
+            )
+        return purge_module.purge_room(**options)
+
+    monkeypatch.setattr("rooms.lifecycle.delete_room.purge_room", purge)
+    delete(room, at_once=True)
+    assert not Room.all_objects.exists()
+
+
+def test_success_a_hold_on_one_room_lets_the_others_go(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = fill_room(room.workspace, room.creator, "Other")
+    for each in (room, other):
+        delete(each)
+    erase = AtomicFileSystemStorage.delete
+
+    def hold(self: Any, name: str) -> None:
+        if not Hold.objects.exists():
+            add_hold(operator=HOST_OPERATOR, tenant="acme", room=str(room.pk), reason="x", now=NOW)
+        erase(self, name)
+
+    monkeypatch.setattr(AtomicFileSystemStorage, "delete", hold)
+    forgotten = Mock()
+    monkeypatch.setattr(deletion.Deletion, "forget_words", forgotten)
+    assert run_prune() == {"deleted_rooms": 1}
+    assert list(Room.all_objects.all()) == [room]
+    assert RoomMember.objects.get().room_id == room.pk
+    assert forgotten.call_count == 1
+    (finding,) = check_deletions(django_settings.CONFIG, LATER)
+    assert finding.message.startswith("Holds delay the deletion of 1 room and 0 removed files.")
+
+
+@pytest.mark.parametrize("end", ["again", "restored", "due"])
+def test_success_a_file_that_people_attach_again(room: Room, end: str) -> None:
+    """It can be removed again, or brought back, and is not taken from the messages."""
+    words = (str(room.pk), "Launch file.txt", "--tenant", "acme")
+    link = RoomMedia.objects.get(name="Launch file.txt")
+    Event.objects.filter(pk=Event.objects.all()[0].pk).update(
+        content={"media_id": str(link.media_id)}
+    )
+    run_command("remove_media", *words, "--reason", "no", "--yes")
+    link.save()
+    if end == "again":
+        run_command("remove_media", *words, "--reason", "no again", "--yes", "--now")
+        assert RemovedFile.objects.get().reason == "no again"
+        assert list_files() == {"shared file"}
+        with pytest.raises(FileNotInRoom):
+            run_command("remove_media", *words, "--reason", "no", "--yes")
+        return
+    if end == "restored":
+        run_command("restore_media", *words)
+    else:
+        assert run_prune(timezone.now() + timedelta(days=8)) == {"removed_files": 1}
+    assert RoomMedia.objects.count() == 2
+    assert list_files() == {"Launch file", "shared file"}
+    assert not Event.objects.filter(content__has_key="_removed_file").exists()
+
+
+def test_success_a_file_restored_during_a_run(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--tenant", "acme")
+    for name in ("Launch file.txt", "shared file.txt"):
+        run_command("remove_media", str(room.pk), name, *words, "--reason", "no", "--yes")
+    erase = AtomicFileSystemStorage.delete
+
+    def restore(self: Any, name: str) -> None:
+        if not RoomMedia.objects.exists():
+            left = RemovedFile.objects.get(media__isnull=False)
+            run_command("restore_media", str(room.pk), left.name, *words)
+        erase(self, name)
+
+    monkeypatch.setattr(AtomicFileSystemStorage, "delete", restore)
+    assert run_prune(timezone.now() + timedelta(days=8)) == {"removed_files": 1}
+    assert list_files() == {f"{RoomMedia.objects.get().media.mime_type}"}
+
+
+def test_success_an_interrupted_removal_is_continued(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (str(room.pk), "Launch file.txt", "--tenant", "acme", "--reason", "no", "--yes")
+    with monkeypatch.context() as context:
+        context.setattr(AtomicFileSystemStorage, "delete", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_command("remove_media", *words, "--now")
+    assert "Launch file" in list_files()
+    assert run_prune(timezone.now()) == {"removed_files": 1}
+    assert list_files() == {"shared file"}
+    assert not ImportIntent.objects.exists()
+
+
+def test_fail_archived_after_it_was_just_deleted(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*arguments: Any, **options: Any) -> Room:
+        found = resolve_room(*arguments, **options)
+        delete(found)
+        return found
+
+    monkeypatch.setattr("rooms.lifecycle.archive_room.resolve_room", find)
+    with pytest.raises(RoomNotFound, match="was just deleted"):
+        run_command("reopen_room", str(room.pk), "--tenant", "acme")
+    assert DeletedRoom.objects.get().state == RoomState.ARCHIVED
+
+
+def test_success_pages_show_the_holds_of_a_room(room: Room) -> None:
+    hold: dict[str, Any] = {"operator": HOST_OPERATOR, "now": NOW}
+    add_hold(tenant="acme", room=str(room.pk), reason="case 118", **hold)
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    page = client.get(reverse("admin:rooms_room_change", args=[room.pk])).content.decode()
+    assert "it has been on hold since" in page
+    tab = {"room_id__exact": str(room.pk)}
+    assert f"{reverse('admin:tenants_hold_changelist')}?{urlencode(tab)}" in page
+    assert "case 118" in client.get(reverse("admin:tenants_hold_changelist"), tab).content.decode()
+    Room.objects.update(deleted_at=NOW, purge_at=LATER)
+    page = client.get(reverse("admin:rooms_deletedroom_change", args=[room.pk])).content.decode()
+    assert urlencode(tab) in page
+    assert "admin hold add" in page or ">Hold<" in page

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from tests.databases import RawDatabase, copy_database
+from tests.rooms.retention.test_processes import start
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
 from tests.tools import NIGHTLY
 from tests.web_process import build_environment, run_python
@@ -109,6 +113,82 @@ def test_success_killed_in_each_phase_and_nothing_remains(
     found = find_planted(database, home)
     assert found.pop(PLANTED[0]) >= {"sw_audit_entries"}
     assert found == {}
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize("act", ["room", "person", "file"])
+def test_fail_disk_full(act: str, room: str, database_url: str, home: Path) -> None:
+    """A file may not grow, as on a full disk, at first or after some batches."""
+    database = RawDatabase(database_url)
+    ((anna,),) = database.rows(f"SELECT creator_id FROM sw_rooms WHERE name = '{PLANTED[0]}'")
+    name = f"{PLANTED[41]}0"
+    database.rows(f"UPDATE sw_participants SET absent_since = created_at WHERE id = '{anna}'")
+    place = (room, "--tenant", "acme")
+    words = {
+        "room": ("room", "delete", *place, "--reason", "over", "--now", "--yes"),
+        "person": ("admin", "purge-participant", str(anna), "--with-messages", "--yes"),
+        "file": ("room", "media", "remove", room, name, *place[1:], "--reason=x", "--now", "--yes"),
+    }[act]
+    refused = 0
+    for limit in (1_000, 100_000, 400_000):
+        with start(*words, limit=limit) as process:
+            _, err = process.communicate(timeout=60)
+        refused += b"SW_DISK_FULL" in err
+        assert b"Traceback" not in err
+        assert list_counts(database, "other") == COUNTS
+    assert refused
+    ended = run_scaiwave(*words)
+    assert ended.code == 0 or "_NOT_FOUND" in ended.err
+    assert run_scaiwave("admin", "prune").code == 0
+    assert database.rows("SELECT count(*) FROM sw_import_intents") == [(0,)]
+    counts = list_counts(database, "acme")
+    if act == "room":
+        assert counts == dict.fromkeys(COUNTS, 0)
+    elif act == "person":
+        assert counts["sw_search_documents"] == 0
+        texts = find_planted(database, home)
+        assert not [text for text in PLANTED[3:35] if "sw_events" in texts.get(text, set())]
+    else:
+        assert (counts["sw_media"], counts["sw_room_media"]) == (FILES - 1, FILES - 1)
+        files = [path for path in (home / "media").rglob("*") if path.is_file()]
+        assert len(files) == 2 * FILES - 1
+
+
+@pytest.mark.redis
+def test_success_redis_has_nothing_of_the_room(
+    room: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCAIWAVE_REDIS_URL", redis_url)
+    words = ("room", "delete", room, "--tenant", "acme", "--reason", "over", "--now", "--yes")
+    for each in (("room", "search-index"), ("worker", "--burst"), words, ("room", "search-index")):
+        assert run_scaiwave(*each).code == 0
+    with Redis.from_url(redis_url) as redis:
+        content = "\n".join(f"{key!r} {read_key(redis, key)}" for key in redis.scan_iter())
+        assert "backfill_search" in content
+        assert not [text for text in (*PLANTED, room) if text in content]
+        redis.flushdb()
+
+
+def read_key(redis: Any, key: bytes) -> str:
+    kind = redis.type(key).decode()
+    if kind == "hash":  # RQ compresses some values.
+        values = [value for pair in redis.hgetall(key).items() for value in pair]
+        return " ".join(repr(decompress(value)) for value in values)
+    readers = {
+        "string": redis.get,
+        "set": redis.smembers,
+        "list": lambda key: redis.lrange(key, 0, -1),
+        "zset": lambda key: redis.zrange(key, 0, -1),
+        "stream": redis.xrange,
+    }
+    return repr(readers[kind](key))
+
+
+def decompress(value: bytes) -> bytes:
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value
 
 
 def kill(words: tuple[str, ...], database: RawDatabase, fraction: float) -> None:

@@ -14,7 +14,9 @@ from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, W
 from rooms.moves import export_tenant as module
 from rooms.moves.import_tenant import abort_tenant_import
 from scaiwave.core.errors import FileExists, UsageError
-from tenants.models import Participant, Role, RoleGrant, Tenant
+from tenants.errors import OnHold
+from tenants.holds.hold import add_hold
+from tenants.models import Hold, Participant, Role, RoleGrant, Tenant
 from tests.rooms.moves.factories import (
     NOW,
     bring,
@@ -172,6 +174,25 @@ def test_success_abort(tmp_path: Path) -> None:
     assert bring(out, opens=True).figures["opened"]
     with pytest.raises(TenantImportRefused):
         abort_tenant_import(**options)  # type: ignore[arg-type]
+
+
+def test_fail_aborted_under_a_hold(tmp_path: Path) -> None:
+    """A lifted hold and a deleted room are deleted with the tenant."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    deleted = Room.objects.filter(tenant=here)[0]
+    Room.objects.filter(pk=deleted.pk).update(deleted_at=NOW, purge_at=NOW)
+    add_hold(operator=HOST_OPERATOR, tenant="moved", room=str(deleted.pk), reason="x", now=NOW)
+    events = Event.objects.filter(tenant=here).count()
+    with pytest.raises(OnHold):
+        abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
+    assert Event.objects.filter(tenant=here).count() == events
+    Hold.objects.update(lifted_at=NOW)
+    abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
+    assert not Tenant.objects.filter(slug="moved").exists()
 
 
 @pytest.mark.parametrize("what", ["an event", "a room"])

@@ -106,3 +106,20 @@ def test_fail_on_hold(lobby: Room, anna: Participant, scope: str) -> None:
     with pytest.raises((ParticipantOnHold, RoomOnHold)):
         purge(anna)
     assert Event.objects.filter(redacted_at=None).count() == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}])
+def test_fail_a_hold_on_someone_else_covers_the_messages(
+    lobby: Room, anna: Participant, options: dict[str, Any]
+) -> None:
+    """An importer is the sender of all events. Otherwise they would stay unnoticed."""
+    importer = make_participant(anna.tenant, "importer")
+    sender = {"display_name": "Anna", "avatar_url": "", "fqid": ANNA_FQID}
+    imported = make_room(lobby.workspace, importer, "Old")
+    say(imported, importer, "her old words", content={"_imported_sender": sender})
+    add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, participant=str(importer.pk))
+    with pytest.raises(ParticipantOnHold, match="a hold on someone else"):
+        purge(anna, **options)
+    assert Event.objects.filter(redacted_at=None).count() == 7
+    anna.refresh_from_db()
+    assert anna.purged_at is None

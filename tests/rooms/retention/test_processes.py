@@ -31,6 +31,7 @@ pytestmark = pytest.mark.once
 
 KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "3"))
 RUN = ("admin", "retention", "run", "--yes", "--json")
+IMPORT = ("main", "--tenant", "acme", "--as", "@anna:localhost")
 COUNT = "SELECT count(*) FROM sw_events"
 ORPHANS = (
     "SELECT count(*) FROM sw_search_documents d LEFT JOIN sw_events e ON e.id = d.event_id "
@@ -59,6 +60,14 @@ def server(indexed_database: str, database_url: str) -> Server:
 
 def count(server: Server, sql: str = COUNT) -> int:
     return int(server.rows(sql)[0][0])
+
+
+def add_importer(server: Server) -> None:
+    server.do(
+        "INSERT INTO sw_workspace_members (id, tenant_id, workspace_id, participant_id, role, "
+        f"created_at) VALUES ({server.key(ROOM)}, {server.key(TENANT)}, {server.key(WORKSPACE)}, "
+        f"{server.key(ANNA)}, 'owner', '{NOW}')"
+    )
 
 
 def count_audited(server: Server) -> int:
@@ -114,15 +123,10 @@ def test_fail_disk_full(server: Server) -> None:
 def test_success_beside_an_export_an_import_and_a_backfill(server: Server, tmp_path: Path) -> None:
     bundle, beside = tmp_path / "before.zip", tmp_path / "beside.zip"
     assert run_scaiwave(*EXPORT, "--output", str(bundle)).code == 0
-    server.do(
-        "INSERT INTO sw_workspace_members (id, tenant_id, workspace_id, participant_id, role, "
-        f"created_at) VALUES ({server.key(ROOM)}, {server.key(TENANT)}, {server.key(WORKSPACE)}, "
-        f"{server.key(ANNA)}, 'owner', '{NOW}')"
-    )
-    place = ("main", "--tenant", "acme", "--as", "@anna:localhost", "--input", str(bundle))
+    add_importer(server)
     others = (
         start(*EXPORT, "--output", str(beside)),
-        start("room", "import", *place),
+        start("room", "import", *IMPORT, "--input", str(bundle)),
         start("room", "search-index", "--inline", "--restart"),
         start(*RUN),
     )
@@ -133,3 +137,31 @@ def test_success_beside_an_export_an_import_and_a_backfill(server: Server, tmp_p
     # The imported room has the times of the exported one.
     assert run_scaiwave(*RUN).code == 0
     assert (count(server), count(server, ORPHANS)) == (0, 0)
+
+
+def test_success_a_purge_beside_an_export_an_import_and_a_backfill(
+    server: Server, tmp_path: Path
+) -> None:
+    """An export that has begun is whole. The import is another room with the same messages."""
+    bundle, beside = tmp_path / "before.zip", tmp_path / "beside.zip"
+    assert run_scaiwave(*EXPORT, "--output", str(bundle)).code == 0
+    add_importer(server)
+    words = ("lobby", "--tenant", "acme", "--reason", "over", "--archive", "--now", "--yes")
+    export, *others = (
+        start(*EXPORT, "--output", str(beside)),
+        start("room", "import", *IMPORT, "--input", str(bundle)),
+        start("room", "search-index", "--inline", "--restart"),
+        start("room", "delete", *words),
+    )
+    for process in others:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    _, err = export.communicate(timeout=120)
+    if export.returncode:
+        assert b"SW_ROOM_NOT_FOUND" in err or b"deleted" in err
+        assert not beside.exists()
+    else:
+        assert run_scaiwave("room", "verify", str(beside)).code == 0
+    assert count(server, f"{COUNT} WHERE room_id = {server.key(ROOM)}") == 0
+    assert (count(server), count(server, ORPHANS)) == (EVENTS, 0)
+    assert count(server, "SELECT count(*) FROM sw_rooms") == 1

@@ -6,6 +6,7 @@ import io
 import threading
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.files.storage import default_storage
@@ -16,7 +17,7 @@ from rooms.bundle.reader import read_bundle
 from rooms.errors import RetentionRunning
 from rooms.jobs import run_retention as run_job
 from rooms.lifecycle import deletion
-from rooms.models import Event, Media, RetentionPolicy, Room, RoomMedia
+from rooms.models import Event, ImportIntent, Media, RetentionPolicy, Room, RoomMedia
 from rooms.retention.policies import (
     PolicyValues,
     clear_retention,
@@ -33,7 +34,7 @@ from scaiwave.operations.doctor.rooms import check_retention
 from scaiwave.operations.metrics.collectors import collect_room_metrics
 from tenants.errors import ServerRestored
 from tenants.holds.hold import add_hold
-from tenants.models import AuditEntry, Restoration
+from tenants.models import AuditEntry, Hold, Restoration
 from tests.rooms.exports.factories import attach_media, export_bundle
 from tests.scaiwave.row_factories import (
     make_event,
@@ -195,10 +196,14 @@ def test_success_holds(room: Room) -> None:
     assert Event.objects.count() == 2
 
 
+@pytest.mark.parametrize("is_another", [False, True])
 def test_success_a_hold_that_is_placed_during_a_run(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, is_another: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest of the room stays."""
+    """The rest of the room stays, even if it comes in the place of one with the same time."""
+    other = make_participant(room.tenant, "other")
+    if is_another:
+        add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, participant=str(other.pk))
     for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
         monkeypatch.setattr(deletion, name, 2)
     for _ in range(6):
@@ -207,6 +212,7 @@ def test_success_a_hold_that_is_placed_during_a_run(
 
     def hold(done: int, total: int | None) -> None:
         if done == 2:
+            Hold.objects.update(lifted_at=NOW)
             add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, tenant="acme", room=str(room.pk))
 
     result = run(progress=hold)
@@ -295,3 +301,25 @@ def test_success_an_importer_is_not_the_author(room: Room) -> None:
     run()
     event = Event.objects.get()
     assert event.content == {"msgtype": "swp.text", "body": "", "_imported_sender": sender}
+
+
+def test_success_an_interrupted_run_leaves_no_file(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = attach_media(room, b"own", "own.png")
+    say(room, 50, media_id=str(media.pk))
+    set_policy()
+    with monkeypatch.context() as context:
+        erase = Mock(side_effect=OSError(28, "No space left on device"))
+        context.setattr("scaiwave.storage.media.AtomicFileSystemStorage.delete", erase)
+        with pytest.raises(OSError, match="No space"):
+            run()
+    assert default_storage.exists(media.storage_name)
+    run()
+    assert not default_storage.exists(media.storage_name)
+    assert not ImportIntent.objects.exists()
+
+
+def test_fail_only_the_content_of_messages_that_are_kept(room: Room) -> None:
+    with pytest.raises(UsageError):
+        set_policy(room, days=None, media_days=30, content_only=True)

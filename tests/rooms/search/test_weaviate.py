@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from rooms.erasure.places import STORES
 from rooms.lifecycle.delete_room import delete_room
 from rooms.models import Event, RemoteState, SearchDocument
 from rooms.people.erase_messages import erase_messages
+from rooms.retention.policies import PolicyValues, set_retention
+from rooms.retention.run_retention import run_retention
 from rooms.search import documents
 from rooms.search.base import EventRange
 from rooms.search.queries import BackfillOptions, get_search_plan
@@ -184,6 +187,27 @@ def test_fail_the_server_keeps_objects_which_the_next_call_removes(
     remove()
     assert server.get_bodies(room.tenant_id.hex) == {"kept"}
     assert list(SearchDocument.objects.values_list("body", flat=True)) == ["kept"]
+
+
+@pytest.mark.parametrize("content_only", [False, True])
+def test_success_retention_leaves_no_object(
+    server: FakeWeaviate, media_root: Path, content_only: bool
+) -> None:
+    room = make_lobby()
+    for number in range(70):
+        make_message(room, f"old {number}", created_at=NOW - timedelta(days=40))
+    make_message(room, "young", created_at=NOW)
+    backfill()
+    options: dict[str, Any] = {
+        "operator": HOST_OPERATOR,
+        "tenant": "acme",
+        "confirm": lambda question: None,
+        "now": NOW,
+    }
+    set_retention(values=PolicyValues(30, content_only=content_only), reason="", **options)
+    run_retention(**options)
+    assert server.get_bodies(room.tenant_id.hex) == {"young"}
+    assert list(SearchDocument.objects.values_list("body", flat=True)) == ["young"]
 
 
 def test_success_tenants_are_isolated(server: FakeWeaviate) -> None:
