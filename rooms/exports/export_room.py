@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -88,6 +89,13 @@ class ExportOptions:
     """What `open_read_connection` returned, if several rooms are exported."""
     reason: str = ""
     transcript: str = ""
+    started: float = field(default_factory=time.monotonic)
+    """When `now` was read, by the monotonic clock."""
+
+    @property
+    def present(self) -> datetime:
+        """The time after what this process has done since `now`."""
+        return self.now + timedelta(seconds=time.monotonic() - self.started)
 
 
 @dataclass(frozen=True)
@@ -381,13 +389,17 @@ class ExportRun:
         media = get_media(self.room, self.options.window)
         return self.make_header(senders, media), event_total
 
+    def get_time(self) -> datetime:
+        """Return the time that the bundle states."""
+        return self.options.now
+
     def make_header(self, senders: dict[str, Sender], media: list[MediaEntry]) -> ManifestHeader:
         """Return a header with these senders and attachments, whose files are looked up."""
         mark_missing(self.room.tenant_id, media, with_bytes=self.options.with_media)
         return ManifestHeader(
             generator=f"scaiwave {__version__}",
             server_name=get_server_name(),
-            exported_at=format_timestamp(self.options.now),
+            exported_at=format_timestamp(self.get_time()),
             room=build_room_info(self.room),
             window=self.options.window.for_manifest,
             senders=senders,

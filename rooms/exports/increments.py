@@ -107,6 +107,13 @@ class IncrementRun(ExportRun):
         self.records = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.deleted = self.added = self.changed = 0
 
+    def get_time(self) -> datetime:
+        """Return a time after that of every edit in the snapshot.
+
+        Reading the chain may take long. Where the link is imported, a later edit counts as local.
+        """
+        return self.options.present
+
     def close(self) -> None:
         self._index.close()
         self._spool.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
@@ -28,8 +29,11 @@ from rooms.errors import (
 from rooms.exports import increments
 from rooms.exports.chain_cache import NAME
 from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.exports.increments import start_increment
 from rooms.exports.sinks import lock_directory
 from rooms.models import Event, Room
+from scaiwave.console.columns import ColumnType
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import FileExists, UsageError
 from tests.concurrency import run_concurrently
 from tests.rooms.increments.histories import (
@@ -37,6 +41,7 @@ from tests.rooms.increments.histories import (
     Life,
     export_link,
     export_whole,
+    make_options,
     merge,
     read_manifest,
     value,
@@ -84,6 +89,24 @@ def test_success_each_change(life: Life) -> None:
     assert link["deleted"] == [deleted]
     assert link["after"]["events"] == 5
     assert link["senders"][str(third.sender_id)]["change"] is None
+
+
+def test_success_edit_while_the_chain_is_read(life: Life) -> None:
+    now = timezone.now()
+    event = Event.objects.filter(room=life.room)[0]
+
+    def edit(title: str, unit: ColumnType = ColumnType.COUNT) -> Any:
+        Event.objects.filter(pk=event.pk).update(edited_at=timezone.now())
+        return null_progress_factory(title, unit)
+
+    target = life.directory / "0001.zip"
+    with start_increment(
+        operator=HOST_OPERATOR, room=life.room, options=make_options(now), since=life.links(),
+        max_bytes=MAX_BYTES, progress_factory=edit,
+    ) as export:  # fmt: skip
+        export.write(target)
+    link = read_manifest(target)
+    assert now.isoformat() < link["events"][0]["edited_at"] < link["exported_at"]
 
 
 def test_success_schema(life: Life) -> None:
