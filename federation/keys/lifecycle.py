@@ -92,13 +92,8 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
         _check_no_current_key(now)
         corrected = _correct_future_times(now, now + timedelta(days=OVERLAP_DAYS))
         save_key(key)
-        record_audit(
-            operator=operator,
-            action="federation key generate",
-            subject=key,
-            now=now,
-            details={"public_key": key.public_key, **corrected},
-        )
+        details = {"public_key": key.public_key, **corrected}
+        record_audit(operator, "federation key generate", key, now, details)
     return GenerateKeyResult(build_key_row(key, key, now))
 
 
@@ -245,18 +240,13 @@ def _replace_key(
         current.save(update_fields=["retires_at"])
         corrected = _correct_future_times(now, retires_at)
         save_key(new)
-        record_audit(
-            operator=operator,
-            action="federation key rotate",
-            subject=new,
-            now=now,
-            details={
-                "public_key": new.public_key,
-                "previous_key_id": current.key_id,
-                "previous_verifies_until": retires_at.isoformat(),
-                **corrected,
-            },
-        )
+        details = {
+            "public_key": new.public_key,
+            "previous_key_id": current.key_id,
+            "previous_verifies_until": retires_at.isoformat(),
+            **corrected,
+        }
+        record_audit(operator, "federation key rotate", new, now, details)
     return new
 
 
@@ -316,11 +306,7 @@ def revoke_key(
             key.private_key_encrypted = ""
             key.save(update_fields=["revoked_at", "private_key_encrypted"])
             record_audit(
-                operator=operator,
-                action="federation key revoke",
-                subject=key,
-                now=now,
-                details={"public_key": key.public_key},
+                operator, "federation key revoke", key, now, {"public_key": key.public_key}
             )
     return _build_revoke_result(key, now, revoked=revoked)
 
@@ -428,13 +414,8 @@ def reencrypt_keys(
         if changed and not dry_run:
             ServerKey.objects.bulk_update(changed, ["private_key_encrypted"])
             # One entry covers all keys; its subject is the newest of them.
-            record_audit(
-                operator=operator,
-                action="federation key reencrypt",
-                subject=changed[0],
-                now=now,
-                details={"key_ids": [key.key_id for key in changed]},
-            )
+            details = {"key_ids": [key.key_id for key in changed]}
+            record_audit(operator, "federation key reencrypt", changed[0], now, details)
     return ReencryptKeysResult(
         [key.key_id for key in changed],
         [key.key_id for key in keys if key not in changed],

@@ -134,17 +134,12 @@ def save_peer(
 def _record_check(
     operator: Operator, peer: KnownPeer, comparison: PeerKeyComparison, now: datetime
 ) -> None:
-    record_audit(
-        operator=operator,
-        action="federation check-peer",
-        subject=peer,
-        now=now,
-        details={
-            "key_id": comparison.key_id,
-            "seen": comparison.status.value,
-            "last_key_id": comparison.last_key_id,
-        },
-    )
+    details = {
+        "key_id": comparison.key_id,
+        "seen": comparison.status.value,
+        "last_key_id": comparison.last_key_id,
+    }
+    record_audit(operator, "federation check-peer", peer, now, details)
 
 
 def _build_row(

@@ -47,12 +47,7 @@ def forget_peer(
         current = KnownPeer.objects.select_for_update().filter(pk=peer.pk).first()
         if current is None:  # Another command was first.
             return Change(WORDS, row)
-        record_audit(
-            operator=operator,
-            action="federation peer forget",
-            subject=current,
-            now=now,
-            details={"server_name": current.server_name, "key_id": row["key_id"]},
-        )
+        details = {"server_name": current.server_name, "key_id": row["key_id"]}
+        record_audit(operator, "federation peer forget", current, now, details)
         current.delete()
     return Change(WORDS, row, changed=True)

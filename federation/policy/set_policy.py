@@ -90,13 +90,7 @@ def set_policy(
         if changed:
             policy.updated_at = now
             policy.save()
-            record_audit(
-                operator=operator,
-                action="federation policy set",
-                subject=policy,
-                now=now,
-                details={"changed": changed},
-            )
+            record_audit(operator, "federation policy set", policy, now, {"changed": changed})
     return SetPolicyResult(build_policy_row(policy), changed)
 
 

@@ -29,14 +29,9 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
     # Credentials that were set manually have no row.
     manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
-    record_audit(
-        operator=operator,
-        action="export-env",
-        subject=rows.newest_first().first() or manual,
-        now=now,
-        details={"names": list(values)},
-        is_change=False,
-    )
+    details = {"names": list(values)}
+    subject = rows.newest_first().first() or manual
+    record_audit(operator, "export-env", subject, now, details, is_change=False)
     return values
 
 

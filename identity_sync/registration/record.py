@@ -72,4 +72,4 @@ def _record_audit(
     details = {"state": str(row.state), "url": row.scaikey_url, "client_id": row.client_id}
     if replaces:
         details["replaced_client_id"] = replaces
-    record_audit(operator=operator, action="register", subject=row, now=now, details=details)
+    record_audit(operator, "register", row, now, details)

@@ -295,20 +295,14 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
         raise RemovalsChanged("Some of these removals were applied or decided just now.")
     PendingRemoval.objects.filter(pk__in=keys).update(**values)
     is_approved = values["state"] is RemovalState.APPROVED
-    record_audit(
-        operator=operator,
-        action="sync approve" if is_approved else "sync keep",
-        subject=AuditSubject(
-            "pending removals", keys[0].hex, tenant.slug if tenant else "partners"
-        ),
-        tenant=tenant,
-        now=values["decided_at"],
-        details={
-            "removals": list(map(str, keys)),
-            "expires_at": values["expires_at"].isoformat(),
-            "reason": values["decision_reason"],
-        },
-    )
+    details = {
+        "removals": list(map(str, keys)),
+        "expires_at": values["expires_at"].isoformat(),
+        "reason": values["decision_reason"],
+    }
+    subject = AuditSubject("pending removals", keys[0].hex, tenant.slug if tenant else "partners")
+    action = "sync approve" if is_approved else "sync keep"
+    record_audit(operator, action, subject, values["decided_at"], details, tenant=tenant)
     for row in rows:
         for name, value in values.items():
             setattr(row, name, value)

@@ -45,20 +45,14 @@ def audit_run(
         kind: {name: numbers[name] for name in _COUNTS if numbers[name]}
         for kind, numbers in report.counts().items()
     }
-    record_audit(
-        operator=operator,
-        action="sync",
-        subject=AuditSubject(
-            SUBJECT_TYPE, str(run.pk), run.tenant.slug if run.tenant else "all tenants"
-        ),
-        tenant=run.tenant,
-        now=now,
-        details={
-            "trigger": run.trigger,
-            "outcome": report.outcome,
-            "counts": {kind: numbers for kind, numbers in counts.items() if numbers},
-            "losses": {measure: number for measure, number in report.losses.items() if number},
-            "permissions": given,
-        },
-        is_change=False,  # `record_applied` has noted the change.
+    details = {
+        "trigger": run.trigger,
+        "outcome": report.outcome,
+        "counts": {kind: numbers for kind, numbers in counts.items() if numbers},
+        "losses": {measure: number for measure, number in report.losses.items() if number},
+        "permissions": given,
+    }
+    subject = AuditSubject(
+        SUBJECT_TYPE, str(run.pk), run.tenant.slug if run.tenant else "all tenants"
     )
+    record_audit(operator, "sync", subject, now, details, tenant=run.tenant, is_change=False)

@@ -106,14 +106,9 @@ def start_sync(
     run_id = new_id()
     with _reserve_start() as (start, is_queued):
         with transaction.atomic():
-            record_audit(
-                operator=operator,
-                action=ACTION,
-                subject=AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants"),
-                tenant=row,
-                now=now,
-                details={"dry_run": dry_run},
-            )
+            details = {"dry_run": dry_run}
+            subject = AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants")
+            record_audit(operator, ACTION, subject, now, details, tenant=row)
         start(run_id)
     return SyncRequest(run_id, row, dry_run, is_queued)
 

@@ -54,13 +54,9 @@ def unlock_sync(
         return Unlocking(holder, dry_run)
     confirm(f"This ends the sync of {format_holder(holder)}, and rolls it back.")
     with transaction.atomic():
-        record_audit(
-            operator=operator,
-            action="sync unlock",
-            subject=AuditSubject(SUBJECT_TYPE, "", holder["process"]),
-            now=now,
-            details={**holder, "locked_at": holder["locked_at"].isoformat()},
-        )
+        details = {**holder, "locked_at": holder["locked_at"].isoformat()}
+        subject = AuditSubject(SUBJECT_TYPE, "", holder["process"])
+        record_audit(operator, "sync unlock", subject, now, details)
         if not end_lock_holder(LOCK, found):
             raise SyncNotUnlocked("This session has not ended, or no longer has the lock.")
     return Unlocking(holder, dry_run)

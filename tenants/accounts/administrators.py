@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
@@ -61,7 +60,7 @@ def disable_administrator(
         user.is_active = False
         user.save(update_fields=["is_active"])
         delete_sessions_of(user.pk)
-        _record(operator, "disable-administrator", user, now)
+        record_audit(operator, "disable-administrator", user, now)
     return _build_result(build_administrator_row(user), "disabled", changed=True)
 
 
@@ -79,7 +78,7 @@ def enable_administrator(
         user = _lock(user)
         user.is_active = True
         user.save(update_fields=["is_active"])
-        _record(operator, "enable-administrator", user, now)
+        record_audit(operator, "enable-administrator", user, now)
     return _build_result(build_administrator_row(user), "enabled", changed=True)
 
 
@@ -104,7 +103,7 @@ def reset_administrator_password(
         current = _lock(user)
         current.password = user.password
         current.save(update_fields=["password"])
-        _record(operator, "reset-administrator-password", current, now)
+        record_audit(operator, "reset-administrator-password", current, now)
     return _build_result(build_administrator_row(current), RESET, changed=True)
 
 
@@ -121,7 +120,7 @@ def change_own_password(
         current = _lock(user)
         current.password = user.password
         current.save(update_fields=["password"])
-        _record(operator, "change-password", current, now)
+        record_audit(operator, "change-password", current, now)
     return user
 
 
@@ -149,7 +148,7 @@ def remove_administrator(
     with transaction.atomic():
         user = _lock(user)
         _ensure_not_last(user, "removed", allow_last=allow_last)
-        _record(operator, "remove-administrator", user, now, email=user.email)
+        record_audit(operator, "remove-administrator", user, now, {"email": user.email})
         delete_sessions_of(user.pk)
         user.delete()
     return _build_result(row, "removed", changed=True)
@@ -174,12 +173,6 @@ def _ensure_not_last(user: AdminUser, done: str, *, allow_last: bool) -> None:
         f"{user.username} can't be {done}: no other administrator can sign in.",
         fix="Create or enable another one first, or pass --allow-last.",
     )
-
-
-def _record(
-    operator: Operator, action: str, user: AdminUser, now: datetime, **details: Any
-) -> None:
-    record_audit(operator=operator, action=action, subject=user, now=now, details=details)
 
 
 def _build_result(row: Row, done: str, *, changed: bool = False, dry_run: bool = False) -> Change:

@@ -107,13 +107,8 @@ def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
-            record_audit(
-                operator=operator,
-                action="create-administrator",
-                subject=user,
-                now=now,
-                details={"email": user.email, "role": row["role"]},
-            )
+            details = {"email": user.email, "role": row["role"]}
+            record_audit(operator, "create-administrator", user, now, details)
     except IntegrityError:
         _ensure_is_new(user)
         raise

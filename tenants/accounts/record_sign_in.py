@@ -35,7 +35,7 @@ def record_sign_in(*, outcome: SignInOutcome, username: str, address: str, now: 
         _record_failure(outcome, account, address, now)
         return
     operator = Operator(username, OperatorRole.ADMINISTRATOR, origin=address)
-    record_audit(operator=operator, action=outcome.value, subject=account, now=now)
+    record_audit(operator, outcome.value, account, now)
 
 
 def record_scaikey_failure(
@@ -58,10 +58,4 @@ def _record_failure(
     if recent[:MAX_FAILURES_PER_HOUR].count() == MAX_FAILURES_PER_HOUR:
         logger.warning("The audit log has too many failed sign-ins for one more, from %s.", address)
         return
-    record_audit(
-        operator=Operator("anonymous", role, origin=address),
-        action=outcome.value,
-        subject=account,
-        now=now,
-        details=details,
-    )
+    record_audit(Operator("anonymous", role, origin=address), outcome.value, account, now, details)

@@ -36,11 +36,7 @@ def sign_in_person(*, operator: Operator, name: str, email: str, now: datetime) 
         account.first_name, account.email = name[:MAX_FIRST_NAME_CHARS], email[:MAX_EMAIL_CHARS]
         account.save(update_fields=["first_name", "email"])
         record_audit(
-            operator=operator,
-            action=SignInOutcome.SUCCEEDED.value,
-            subject=account,
-            now=now,
-            details={"scaikey_id": operator.subject},
+            operator, SignInOutcome.SUCCEEDED.value, account, now, {"scaikey_id": operator.subject}
         )
     return account
 

@@ -128,7 +128,5 @@ def end_sessions(
     with transaction.atomic():
         _delete(ended)
         details = {"sessions": len(ended)}
-        record_audit(
-            operator=operator, action="end-sessions", subject=user, now=now, details=details
-        )
+        record_audit(operator, "end-sessions", user, now, details)
     return Change(_WORDS, row, changed=True, names=names, rest=rest)

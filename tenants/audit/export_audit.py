@@ -54,14 +54,9 @@ def export_audit(
             "No day of this period is sealed.",
             fix="Run `scaiwave admin audit seal`, or choose a period that ended before today.",
         )
-    record_audit(
-        operator=operator,
-        action="audit export",
-        subject=AuditSubject("auditseal", "", f"{first.day} to {last.day}"),
-        now=now,
-        details={"seals": [first.number, last.number], "days": [str(first.day), str(last.day)]},
-        is_change=False,
-    )
+    details = {"seals": [first.number, last.number], "days": [str(first.day), str(last.day)]}
+    subject = AuditSubject("auditseal", "", f"{first.day} to {last.day}")
+    record_audit(operator, "audit export", subject, now, details, is_change=False)
     return _iter_lines(first, last, now)
 
 

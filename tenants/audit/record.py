@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
@@ -26,22 +27,26 @@ class AuditSubject:
 
 
 def record_audit(
-    *,
     operator: Operator,
     action: str,
     subject: Model | AuditSubject,
     now: datetime,
+    details: Mapping[str, Any] | None = None,
+    *,
     tenant: Tenant | None = None,
-    details: dict[str, Any] | None = None,
     is_change: bool = True,
 ) -> AuditEntry:
     """Insert an audit entry. Call it in the transaction that makes the change.
+
+    It is an entry of `tenant`, by default of the subject's own.
 
     `action` is the command as typed, such as create-tenant. A subject that is not saved stands for
     one that does not exist, and is recorded without an ID. `details` has JSON values, no secrets,
     and of participants nothing but IDs: entries can't be changed when a person's data is erased.
     `is_change` is false for what only reads, such as an export.
     """
+    if tenant is None:
+        tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
     if isinstance(subject, Model):
         kind = str(subject._meta.verbose_name)
         subject = _describe_row(subject)
@@ -63,7 +68,7 @@ def record_audit(
             subject_type=subject.type,
             subject_id=subject.id,
             subject_name=subject.name[:1000],
-            details=details or {},
+            details=dict(details or {}),
         )
 
 

@@ -14,16 +14,12 @@ def record_list_export(operator: Operator, export: ExportRecord, now: datetime) 
 
     A search is recorded without its words, since they may be the name of a person.
     """
-    record_audit(
-        operator=operator,
-        action="export-list-aborted" if export.is_aborted else "export-list",
-        subject=AuditSubject("list", "", export.list_name),
-        now=now,
-        details={
-            "format": export.format,
-            "filters": dict(export.filters),
-            "is_searched": export.is_searched,
-            "rows": export.rows,
-        },
-        is_change=False,
-    )
+    details = {
+        "format": export.format,
+        "filters": dict(export.filters),
+        "is_searched": export.is_searched,
+        "rows": export.rows,
+    }
+    subject = AuditSubject("list", "", export.list_name)
+    action = "export-list-aborted" if export.is_aborted else "export-list"
+    record_audit(operator, action, subject, now, details, is_change=False)

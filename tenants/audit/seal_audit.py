@@ -139,7 +139,7 @@ def _accept_restored(
     subject = AuditSubject("auditseal", "", f"{number} seals")
     details = {"problem": problem}
     with transaction.atomic():
-        record_audit(operator=operator, action=ACTION, subject=subject, now=now, details=details)
+        record_audit(operator, ACTION, subject, now, details)
         # Within the transaction: the entry is true only if this succeeds.
         if chain is None or not chain.seals:
             get_path().unlink()

@@ -116,13 +116,8 @@ def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> Change:
             return Change(CREATION, partner_row(existing))
         partner = _build_partner(spec, now)
         partner.save(force_insert=True)
-        record_audit(
-            operator=operator,
-            action="create-partner",
-            subject=partner,
-            now=now,
-            details={"name": partner.name, "scaikey_id": partner.scaikey_id, **spec.limits},
-        )
+        details = {"name": partner.name, "scaikey_id": partner.scaikey_id, **spec.limits}
+        record_audit(operator, "create-partner", partner, now, details)
     return Change(CREATION, partner_row(partner), changed=True)
 
 

@@ -161,18 +161,12 @@ def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> Change:
             lock_partner(spec.partner)
             ensure_partner_has_room(spec.partner)
             tenant.save(force_insert=True)
-            record_audit(
-                operator=operator,
-                action="create-tenant",
-                subject=tenant,
-                tenant=tenant,
-                now=now,
-                details={
-                    "name": tenant.name,
-                    "scaikey_tenant_id": tenant.scaikey_tenant_id,
-                    "partner": str(tenant.partner) if tenant.partner else None,
-                },
-            )
+            details = {
+                "name": tenant.name,
+                "scaikey_tenant_id": tenant.scaikey_tenant_id,
+                "partner": str(tenant.partner) if tenant.partner else None,
+            }
+            record_audit(operator, "create-tenant", tenant, now, details)
     except IntegrityError:
         if existing := _find_existing(operator, spec):
             return Change(CREATION, tenant_row(existing))

@@ -118,14 +118,7 @@ def _link(
         tenant.absent_since = None
         tenant.updated_at = now
         tenant.save(update_fields=_LINK_COLUMNS)
-        record_audit(
-            operator=operator,
-            action="link-tenant",
-            subject=tenant,
-            tenant=tenant,
-            now=now,
-            details={"scaikey_tenant_id": scaikey_tenant_id},
-        )
+        record_audit(operator, "link-tenant", tenant, now, {"scaikey_tenant_id": scaikey_tenant_id})
     return _build_link_result(tenant, record, changed=True)
 
 
@@ -209,12 +202,5 @@ def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> Change:
         tenant.absent_since = None
         tenant.updated_at = now
         tenant.save(update_fields=_LINK_COLUMNS)
-        record_audit(
-            operator=operator,
-            action="unlink-tenant",
-            subject=tenant,
-            tenant=tenant,
-            now=now,
-            details=details,
-        )
+        record_audit(operator, "unlink-tenant", tenant, now, details)
     return Change(UNLINKING, tenant_row(tenant), changed=True)

@@ -292,17 +292,8 @@ def _purge_batch(
             display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
         )
         for person in people:
-            record_audit(
-                operator=operator,
-                action=ACTION,
-                subject=person,
-                tenant=person.tenant,
-                now=now,
-                details={
-                    **details,
-                    "removed_at": person.absent_since and person.absent_since.isoformat(),
-                },
-            )
+            removed_at = person.absent_since and person.absent_since.isoformat()
+            record_audit(operator, ACTION, person, now, {**details, "removed_at": removed_at})
     return len(people)
 
 

@@ -69,18 +69,12 @@ class SuspensionRules:
     lock: Callable[[], QuerySet[Any]]
     build_row: Callable[[Any], Row]
     get_name: Callable[[Any], str]
-    get_tenant: Callable[[Any], Tenant | None]
     describe_effect: Callable[[Sequence[Any]], str]
     ensure_remains: Callable[[Sequence[Any]], None]
     find_protected: Callable[[Operator], Collection[UUID]] = lambda operator: ()
 
-    @property
-    def suspend_action(self) -> str:
-        return f"suspend-{self.kind}"
-
-    @property
-    def resume_action(self) -> str:
-        return f"resume-{self.kind}"
+    def get_action(self, is_suspension: bool) -> str:
+        return f"{'suspend' if is_suspension else 'resume'}-{self.kind}"
 
     def build_result(
         self,
@@ -190,15 +184,13 @@ def _change(
         for each in pending:
             since, each.updated_at = each.suspended_by_hand_at, now
             each.suspended_by_hand_at = now if is_suspension else None
-            record_audit(
-                operator=operator,
-                action=rules.suspend_action if is_suspension else rules.resume_action,
-                subject=each,
-                tenant=rules.get_tenant(each),
-                now=now,
-                details={"reason": reason}
-                | ({"suspended_by_hand_at": since.isoformat()} if since else {}),
+            details = {"reason": reason} | (
+                {"suspended_by_hand_at": since.isoformat()} if since else {}
             )
+            details = {"reason": reason}
+            if since:
+                details["suspended_by_hand_at"] = since.isoformat()
+            record_audit(operator, rules.get_action(is_suspension), each, now, details)
             done[each.pk] = rules.build_result(each, texts, changed=True)
         if pending:
             changed = type(pending[0]).objects.filter(pk__in=[each.pk for each in pending])
@@ -257,7 +249,6 @@ PARTNER = SuspensionRules(
     lock=Partner.objects.select_for_update,
     build_row=partner_row,
     get_name=str,
-    get_tenant=lambda partner: None,
     describe_effect=_describe_partners,
     ensure_remains=lambda partners: ensure_super_admin_can_sign_in(without=partners),
 )
@@ -268,7 +259,6 @@ TENANT = SuspensionRules(
     lock=Tenant.objects.select_for_update,
     build_row=tenant_row,
     get_name=lambda tenant: tenant.slug,
-    get_tenant=lambda tenant: tenant,
     describe_effect=_describe_tenants,
     ensure_remains=ensure_super_admin_remains,
 )
@@ -282,7 +272,6 @@ PARTICIPANT = SuspensionRules(
     ),
     build_row=lambda person: participant_row(person, server_name=get_server_name()),
     get_name=lambda person: person.fqid(get_server_name()),
-    get_tenant=lambda person: person.tenant,
     describe_effect=describe_holders,
     ensure_remains=ensure_super_admin_remains,
     find_protected=find_protected_people,

@@ -122,11 +122,6 @@ def _save(
         if changes:
             partner.updated_at = now
             partner.save(update_fields=[*_FIELDS, "updated_at"])
-            record_audit(
-                operator=operator,
-                action="update-partner",
-                subject=partner,
-                now=now,
-                details={"changes": [change.document() for change in changes]},
-            )
+            details = {"changes": [change.document() for change in changes]}
+            record_audit(operator, "update-partner", partner, now, details)
     return partner, changes

@@ -138,14 +138,8 @@ def _save(
             if changes:
                 tenant.updated_at = now
                 tenant.save()
-                record_audit(
-                    operator=operator,
-                    action="update-tenant",
-                    subject=tenant,
-                    tenant=tenant,
-                    now=now,
-                    details={"changes": [change.document() for change in changes]},
-                )
+                details = {"changes": [change.document() for change in changes]}
+                record_audit(operator, "update-tenant", tenant, now, details)
     except IntegrityError:
         set_values(current)
         _ensure_slug_is_free(operator, current)

@@ -94,14 +94,7 @@ def _insert(operator: Operator, role: Role, now: datetime) -> Change:
     try:
         with transaction.atomic():
             role.save(force_insert=True)
-            record_audit(
-                operator=operator,
-                action="role create",
-                subject=role,
-                tenant=tenant,
-                now=now,
-                details={"slug": role.slug, "name": role.name},
-            )
+            record_audit(operator, "role create", role, now, {"slug": role.slug, "name": role.name})
     except IntegrityError:
         if existing := _find_existing(tenant, role.slug, role.name):
             return Change(CREATION, _build_row(existing))
@@ -162,14 +155,7 @@ def _delete(operator: Operator, role: Role, tenant: Tenant, now: datetime) -> Ro
         role = lock_role(role, now=now)
         _ensure_not_granted(role)
         row = _build_row(role)
-        record_audit(
-            operator=operator,
-            action="role delete",
-            subject=role,
-            tenant=tenant,
-            now=now,
-            details={"slug": role.slug, "name": role.name},
-        )
+        record_audit(operator, "role delete", role, now, {"slug": role.slug, "name": role.name})
         role.delete()
     return row
 

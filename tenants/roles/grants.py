@@ -186,14 +186,8 @@ def _grant(
         if outcome is GrantOutcome.ALREADY:
             continue
         changed.append(holder)
-        record_audit(
-            operator=operator,
-            action="role grant",
-            subject=holder,
-            tenant=role.tenant,
-            now=now,
-            details={"role": role.slug, "outcome": outcome.value},
-        )
+        details = {"role": role.slug, "outcome": outcome.value}
+        record_audit(operator, "role grant", holder, now, details, tenant=role.tenant)
     # A sync may grant the same at this moment: then its row becomes a manual one too.
     new = [
         RoleGrant(role=role, tenant=role.tenant, **holder_filter(each), **manual)
@@ -296,18 +290,12 @@ def revoke_role_from_many(
         for holder in records:
             if grant := present.get(holder.pk):
                 _ensure_manual(role, grant, holder)
-                record_audit(
-                    operator=operator,
-                    action="role revoke",
-                    subject=holder,
-                    tenant=role.tenant,
-                    now=now,
-                    details={
-                        "role": role.slug,
-                        "granted_by": grant.granted_by,
-                        "granted_at": grant.created_at.isoformat(),
-                    },
-                )
+                details = {
+                    "role": role.slug,
+                    "granted_by": grant.granted_by,
+                    "granted_at": grant.created_at.isoformat(),
+                }
+                record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
         ensure_not_last_super_admin(role, list(present.values()))
         RoleGrant.objects.filter(pk__in=[grant.pk for grant in present.values()]).delete()
         return [build_result(holder, granted=holder.pk in present) for holder in records]

@@ -81,12 +81,6 @@ def _save(
         changes = _apply(role, update)
         if changes:
             role.save(update_fields=["name", "description"])
-            record_audit(
-                operator=operator,
-                action="role update",
-                subject=role,
-                tenant=current.tenant,
-                now=now,
-                details={"changes": [change.document() for change in changes]},
-            )
+            details = {"changes": [change.document() for change in changes]}
+            record_audit(operator, "role update", role, now, details, tenant=current.tenant)
     return role, changes

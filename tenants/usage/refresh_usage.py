@@ -136,18 +136,13 @@ def _match_tenants(
 def _record(operator: Operator, result: RefreshUsageResult) -> None:
     month = f"{result.month:%Y-%m}"
     subject = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
-    record_audit(
-        operator=operator,
-        action="refresh-usage",
-        subject=subject,
-        now=result.fetched_at,
-        details={
-            "month": month,
-            "updated": result.updated,
-            "total_tokens": result.total_tokens,
-            "unknown": len(result.unknown),
-        },
-    )
+    details = {
+        "month": month,
+        "updated": result.updated,
+        "total_tokens": result.total_tokens,
+        "unknown": len(result.unknown),
+    }
+    record_audit(operator, "refresh-usage", subject, result.fetched_at, details)
 
 
 UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]

@@ -21,14 +21,24 @@ from tests.tenants.factories import HOST_OPERATOR
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("tenants", "federation", "rooms", "identity_sync", "scaiwave")
-WRITERS = {"record_audit": (), "AuditEntry": (), "_record": (1, 2)}
+WRITERS = {"record_audit": (1,), "AuditEntry": (), "_record": (1, 2)}
 """What writes an audit entry, with the positions of the action unless it has its name."""
 
 
 def find_texts(node: ast.AST) -> Iterator[str]:
+    """Yield the texts of a value, not those of its condition."""
+    if isinstance(node, ast.IfExp):
+        yield from (*find_texts(node.body), *find_texts(node.orelse))
+        return
     for each in ast.walk(node):
         if isinstance(each, ast.Constant) and isinstance(each.value, str):
             yield each.value
+
+
+def find_assigned(node: ast.AST, name: str) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Assign) and name in {getattr(at, "id", "") for at in each.targets}:
+            yield from find_texts(each.value)
 
 
 def find_actions(node: ast.AST) -> Iterator[str]:
@@ -37,12 +47,13 @@ def find_actions(node: ast.AST) -> Iterator[str]:
         given = [each.value for each in node.keywords if each.arg == "action"]
         given += [each for at in WRITERS[node.func.id] for each in node.args[at : at + 1]]
         for value in given:
-            yield from find_texts(value.body if isinstance(value, ast.IfExp) else value)
-            yield from find_texts(value.orelse) if isinstance(value, ast.IfExp) else ()
-    if isinstance(node, ast.Assign) and "ACTION" in {
-        getattr(each, "id", "") for each in node.targets
+            yield from find_texts(value)
+    if isinstance(node, ast.FunctionDef) and "record_audit" in {
+        getattr(each, "id", "") for each in ast.walk(node)
     }:
-        yield from find_texts(node.value)
+        yield from find_assigned(node, "action")
+    if isinstance(node, ast.Assign):
+        yield from find_assigned(node, "ACTION")
     if isinstance(node, ast.ClassDef) and node.name == "SignInOutcome":
         yield from (
             text for each in node.body if isinstance(each, ast.Assign) for text in find_texts(each)
@@ -51,7 +62,7 @@ def find_actions(node: ast.AST) -> Iterator[str]:
 
 def list_suspensions() -> Iterator[str]:
     for rules in (PARTNER, TENANT, PARTICIPANT):
-        yield from (rules.suspend_action, rules.resume_action)
+        yield from map(rules.get_action, (True, False))
 
 
 def test_success_all_actions_that_are_written_can_be_chosen() -> None:
