@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -40,13 +39,13 @@ from federation.keys.queries import (
     signing_key,
 )
 from federation.models import ServerKey
-from scaiwave.core.change import Change, ChangeResult, ChangeWords
+from scaiwave.console.text import pluralize
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import execute
 from tenants.audit.record import record_audit
 from tenants.errors import AmbiguousName
-from tenants.lookup.serializers import Row
 
 logger = logging.getLogger(__name__)
 
@@ -60,23 +59,14 @@ MIN_PREFIX_CHARS = 8
 # Generate
 
 
-@dataclass(frozen=True)
-class GenerateKeyResult(ChangeResult):
-    """`key` is None in a dry run."""
-
-    key: Row | None
-
-    @property
-    def sentence(self) -> str:
-        if self.key is None:
-            return "Would create a key that signs from now on."
-        return f"Key {self.key['key_id']} created; it signs from now on."
-
-    def document(self) -> Row:
-        return {"key": self.key, "changed": True}
+GENERATION = ChangeWords(
+    "key",
+    "Would create a key that signs from now on.",
+    "Key {key_id} created; it signs from now on.",
+)
 
 
-def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> GenerateKeyResult:
+def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> Change:
     """Create this server's first key, or the first one after the last was revoked.
 
     Raises KeyExists, SettingMissing, SettingInvalid.
@@ -86,7 +76,7 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
     _check_no_current_key(now)
     key = new_key(now)
     if dry_run:
-        return GenerateKeyResult(None)
+        return Change(GENERATION, None, dry_run=True)
     with transaction.atomic():
         lock_keys()
         _check_no_current_key(now)
@@ -94,7 +84,7 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
         save_key(key)
         details = {"public_key": key.public_key, **corrected}
         record_audit(operator, "federation key generate", key, now, details)
-    return GenerateKeyResult(build_key_row(key, key, now))
+    return Change(GENERATION, build_key_row(key, key, now), changed=True)
 
 
 def _check_no_current_key(now: datetime) -> None:
@@ -113,36 +103,13 @@ def _check_no_current_key(now: datetime) -> None:
 # Rotate
 
 
-@dataclass(frozen=True)
-class RotateKeyResult(ChangeResult):
-    """`key` is the key that signs now, None in a dry run.
-
-    `rotated` is False in a dry run, and if another run rotated the key first.
-    """
-
-    key: Row | None
-    previous: Row
-    rotated: bool
-
-    @property
-    def sentence(self) -> str:
-        old, until = self.previous["key_id"], self.previous["verification_ends_at"]
-        if self.key is None:
-            return f"Would create a new key; {old} would verify until {until:%Y-%m-%d %H:%M} UTC."
-        new = self.key["key_id"]
-        if not self.rotated:
-            return f"Another run has already replaced key {old} with {new}; nothing was changed."
-        return (
-            f"Key {new} created; it signs from now on. Key {old} verifies until "
-            f"{until:%Y-%m-%d %H:%M} UTC."
-        )
-
-    def document(self) -> Row:
-        return {
-            "key": self.key,
-            "previous_key": self.previous,
-            "changed": self.rotated or self.key is None,
-        }
+ROTATION = ChangeWords(
+    "key",
+    "Would create a new key; {old} would verify until {until:%Y-%m-%d %H:%M} UTC.",
+    "Key {key_id} created; it signs from now on. Key {old} verifies until {until:%Y-%m-%d %H:%M} "
+    "UTC.",
+    "Another run has already replaced key {old} with {key_id}; nothing was changed.",
+)
 
 
 def rotate_key(
@@ -152,7 +119,7 @@ def rotate_key(
     now: datetime,
     started_at: datetime | None = None,
     dry_run: bool = False,
-) -> RotateKeyResult:
+) -> Change:
     """Create a new signing key; the one it replaces verifies for `overlap_days` more.
 
     Concurrent runs replace the same key: the first one creates the new key and the others report
@@ -170,22 +137,31 @@ def rotate_key(
     new = new_key(now)
     if dry_run:
         old.retires_at = retires_at
-        return RotateKeyResult(None, build_key_row(old, None, now), rotated=False)
+        return _build_rotation(None, old, now, dry_run=True)
     # 2. Stop if another run has replaced the key since this one started.
     if previous := _find_key_replaced_since(started_at or now, now, current=old):
-        return RotateKeyResult(
-            build_key_row(old, old, now), build_key_row(previous, old, now), rotated=False
-        )
+        return _build_rotation(old, previous, now)
     # 3. Replace the key, unless another run does so while this one waits for the lock.
     logger.info("Replacing key %s.", old.key_id)
     signing = _replace_key(operator, old, new, retires_at, now)
     # 4. Report the key that signs now, and the one it replaced.
     old.refresh_from_db()
-    return RotateKeyResult(
-        build_key_row(signing, signing, now),
-        build_key_row(old, signing, now),
-        rotated=signing is new,
-    )
+    return _build_rotation(signing, old, now, changed=signing is new)
+
+
+def _build_rotation(
+    signing: ServerKey | None,
+    previous: ServerKey,
+    now: datetime,
+    *,
+    changed: bool = False,
+    dry_run: bool = False,
+) -> Change:
+    """`signing` is the key that signs now, None in a dry run."""
+    row = None if signing is None else build_key_row(signing, signing, now)
+    names = {"old": previous.key_id, "until": previous.retires_at}
+    rest = {"previous_key": build_key_row(previous, signing, now)}
+    return Change(ROTATION, row, changed, dry_run, names, rest)
 
 
 def _parse_overlap(days: int) -> timedelta:
@@ -357,42 +333,16 @@ def _build_revoke_result(
 # Re-encrypt
 
 
-@dataclass(frozen=True)
-class ReencryptKeysResult(ChangeResult):
-    """The IDs of keys that were (or would be) re-encrypted, and of current keys."""
-
-    reencrypted: list[str]
-    unchanged: list[str]
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        count, unchanged = len(self.reencrypted), len(self.unchanged)
-        keys = f"{count} {'key' if count == 1 else 'keys'}"
-        if not count:
-            are = "the key is" if unchanged == 1 else f"the {unchanged} keys are"
-            return (
-                f"Nothing to change: {are} already encrypted with the newest of "
-                "SCAIWAVE_ENCRYPTION_KEYS."
-            )
-        if self.dry_run:
-            return f"Would re-encrypt {keys} with the newest of SCAIWAVE_ENCRYPTION_KEYS."
-        return (
-            f"Re-encrypted {keys} with the newest of SCAIWAVE_ENCRYPTION_KEYS; "
-            "the older ones are needed only for backups."
-        )
-
-    def document(self) -> Row:
-        return {
-            "reencrypted": self.reencrypted,
-            "unchanged": self.unchanged,
-            "changed": bool(self.reencrypted),
-        }
+REENCRYPTION = ChangeWords(
+    "reencrypted",
+    "Would re-encrypt {keys} with the newest of SCAIWAVE_ENCRYPTION_KEYS.",
+    "Re-encrypted {keys} with the newest of SCAIWAVE_ENCRYPTION_KEYS; the older ones are needed "
+    "only for backups.",
+    "Nothing to change: {are} already encrypted with the newest of SCAIWAVE_ENCRYPTION_KEYS.",
+)
 
 
-def reencrypt_keys(
-    *, operator: Operator, now: datetime, dry_run: bool = False
-) -> ReencryptKeysResult:
+def reencrypt_keys(*, operator: Operator, now: datetime, dry_run: bool = False) -> Change:
     """Encrypt every private key with the newest of SCAIWAVE_ENCRYPTION_KEYS: all, or none.
 
     Raises NoSigningKey if no private key is stored. Raises KeyUnreadable naming every key that no
@@ -416,10 +366,15 @@ def reencrypt_keys(
             # One entry covers all keys; its subject is the newest of them.
             details = {"key_ids": [key.key_id for key in changed]}
             record_audit(operator, "federation key reencrypt", changed[0], now, details)
-    return ReencryptKeysResult(
+    unchanged = [key.key_id for key in keys if key not in changed]
+    are = "the key is" if len(unchanged) == 1 else f"the {len(unchanged)} keys are"
+    return Change(
+        REENCRYPTION,
         [key.key_id for key in changed],
-        [key.key_id for key in keys if key not in changed],
-        dry_run=dry_run,
+        bool(changed) and not dry_run,
+        bool(changed) and dry_run,
+        names={"keys": pluralize(len(changed), "key"), "are": are},
+        rest={"unchanged": unchanged},
     )
 
 

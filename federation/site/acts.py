@@ -13,9 +13,9 @@ from federation.models import FederationMode, KnownPeer, Policy, ServerKey
 from federation.peers.check_peer import check_peer
 from federation.peers.forget_peer import forget_peer
 from federation.policy.queries import describe_policy, get_policy
-from federation.policy.set_policy import PolicyUpdate, set_policy
+from federation.policy.set_policy import set_policy
 from scaiwave.core.change import ChangeResult
-from scaiwave.site.acts import Act, ActCall, register_act
+from scaiwave.site.acts import Act, ActCall, register_acts
 
 
 class TypedKeyForm(forms.Form):
@@ -69,22 +69,17 @@ def _require_typed_id(call: ActCall) -> None:
 
 def _rotate(call: ActCall) -> ChangeResult:
     _require_typed_id(call)
-    return rotate_key(operator=call.operator, now=call.now)
+    return call.run(rotate_key)
 
 
 def _revoke(call: ActCall) -> ChangeResult:
     _require_typed_id(call)
-    return revoke_key(
-        operator=call.operator,
-        key_id=call.row.key_id,
-        confirm=call.confirm,
-        now=call.now,
-    )
+    return call.run(revoke_key, key_id=call.row.key_id)
 
 
 def _verify(call: ActCall) -> str:
     """Check all keys, as the command does, and report this one."""
-    result = check_keys(operator=call.operator, now=call.now)
+    result = call.run(check_keys)
     if problem := result.problems.get(call.row.key_id):
         raise problem
     others = [key_id for key_id in result.problems if key_id != call.row.key_id]
@@ -94,25 +89,20 @@ def _verify(call: ActCall) -> str:
 
 def _check_peer(call: ActCall) -> str:
     name = call.row.server_name
-    result = check_peer(operator=call.operator, server_name=name, now=call.now)
+    result = call.run(check_peer, server_name=name)
     if result.problem is not None:
         raise result.problem
     return " ".join([f"Federation with {name} would work.", *result.warnings])
 
 
 def _set_policy(call: ActCall) -> ChangeResult:
-    values = call.values
-    limit = values["max_foreign_participants"]
-    return set_policy(
-        operator=call.operator,
-        changes=PolicyUpdate(
-            default_mode=values["default_mode"] or None,
-            allow_peers=values["allow_peers"].split(),
-            remove_peers=values["remove_peers"].split(),
-            limit_foreign=bool(limit),
-            max_foreign=None if limit in ("", "none") else int(limit),
-        ),
-        now=call.now,
+    limit = call.values["max_foreign_participants"]
+    return call.run(
+        set_policy,
+        default_mode=call.values["default_mode"] or None,
+        allow_peers=call.values["allow_peers"].split(),
+        remove_peers=call.values["remove_peers"].split(),
+        max_foreign=int(limit) if limit.isdecimal() else limit or None,
     )
 
 
@@ -126,17 +116,15 @@ def _describe_present_policy(row: Any) -> str:
     )
 
 
-register_act(
+register_acts(
     Act(
         "admin federation key generate",
         "Create a signing key",
         ServerKey,
-        lambda call: generate_key(operator=call.operator, now=call.now),
+        lambda call: call.run(generate_key),
         is_of_list=True,
         is_offered=lambda row: not ServerKey.objects.filter(revoked_at=None).exists(),
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation key check",
         "Verify",
@@ -144,9 +132,7 @@ register_act(
         _verify,
         is_offered=lambda key: bool(key.private_key_encrypted),
         get_note=lambda key: "Decrypts the private key, signs with it, and verifies the signature.",
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation key rotate",
         "Rotate",
@@ -158,9 +144,7 @@ register_act(
             f"A new key signs from now on. This one verifies for {OVERLAP_DAYS} days, in which "
             "other servers fetch the new one."
         ),
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation key revoke",
         "Revoke",
@@ -169,33 +153,22 @@ register_act(
         form=TypedKeyForm,
         is_offered=lambda key: key.revoked_at is None,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation check-peer",
         "Check",
         KnownPeer,
         _check_peer,
         get_note=lambda peer: "Calls the server, compares its key, and stores it if it is new.",
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation peer forget",
         "Forget",
         KnownPeer,
-        lambda call: forget_peer(
-            operator=call.operator,
-            server_name=call.row.server_name,
-            confirm=call.confirm,
-            now=call.now,
-        ),
+        lambda call: call.run(forget_peer, server_name=call.row.server_name),
         is_destructive=True,
         removes_row=True,
-    )
-)
-register_act(
+    ),
     Act(
         "admin federation policy set",
         "Change the policy",
@@ -204,5 +177,5 @@ register_act(
         form=PolicyForm,
         get_note=_describe_present_policy,
         is_of_list=True,
-    )
+    ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +14,6 @@ from django.utils import timezone
 
 from identity_sync.encoding import Row, encode_removal, explain_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
-from identity_sync.reasons import Loss
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched
@@ -30,20 +28,6 @@ SHORT_ID_CHARS = 12
 """The last characters of an ID: the first ones are the time, which rows of one run share."""
 
 
-@dataclass(frozen=True)
-class RemovalFilter:
-    """Conditions for open rows; None matches all."""
-
-    tenant: str | None = None
-    loss: Loss | None = None
-    since: datetime | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all rows of a tenant match, so that a digest covers the list."""
-        return self.loss is None and self.since is None
-
-
 def visible_removals(operator: Operator) -> QuerySet[PendingRemoval]:
     """Return the open rows in the scope of an operator. Rows of partners have no tenant."""
     rows = PendingRemoval.objects.open()
@@ -53,17 +37,23 @@ def visible_removals(operator: Operator) -> QuerySet[PendingRemoval]:
 
 
 def list_removals(
-    *, operator: Operator, filters: RemovalFilter, now: datetime, limit: int | None = None
+    *,
+    operator: Operator,
+    now: datetime,
+    tenant: str | None = None,
+    loss: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
 ) -> Page:
     """Return the open rows as JSON has them, tenant by tenant. Raises `TenantNotFound`."""
     operator.require(Permission.VIEW)
     rows = visible_removals(operator).select_related("tenant")
-    if filters.tenant is not None:
-        rows = rows.filter(tenant=resolve_tenant(operator, filters.tenant))
-    if filters.loss is not None:
-        rows = rows.filter(loss=filters.loss)
-    if filters.since is not None:
-        rows = rows.filter(first_seen_at__gte=filters.since)
+    if tenant is not None:
+        rows = rows.filter(tenant=resolve_tenant(operator, tenant))
+    if loss is not None:
+        rows = rows.filter(loss=loss)
+    if since is not None:
+        rows = rows.filter(first_seen_at__gte=since)
     rows = rows.order_by("tenant__slug", "loss", "subject_name", "id")
     return Page(_iter_rows(rows[:limit], now), count=rows.count)
 

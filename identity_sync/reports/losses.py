@@ -32,20 +32,6 @@ from tenants.models import Group, GroupMembership, Participant, Partner, RoleGra
 
 
 @dataclass(frozen=True)
-class LossFilter:
-    """Conditions for losses; None matches all. `until` is exclusive.
-
-    `participant` also matches losses of the person's groups, tenants and partners.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    tenant: str | None = None
-    participant: str | None = None
-    loss: Loss | None = None
-
-
-@dataclass(frozen=True)
 class LossHistory:
     """How far back losses are known; None for not at all.
 
@@ -57,25 +43,35 @@ class LossHistory:
 
 
 def list_losses(
-    *, operator: Operator, filters: LossFilter, limit: int | None = None
+    *,
+    operator: Operator,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tenant: str | None = None,
+    participant: str | None = None,
+    loss: str | None = None,
+    limit: int | None = None,
 ) -> Generator[Row, None, None]:
     """Return the losses in the operator's scope, newest first, one at a time to save memory.
 
+    `until` is exclusive. `participant` also matches losses of the person's groups, tenants and
+    partners.
     Raises `TenantNotFound`, `ParticipantNotFound` or `AmbiguousName` at once.
     """
     operator.require(Permission.VIEW)
-    changes = visible_changes(operator).filter(build_candidate_q(filters.loss)).only(*_COLUMNS)
-    if filters.since is not None:
-        changes = changes.filter(pk__gte=min_uuid7_at(filters.since))
-    if filters.until is not None:
-        changes = changes.filter(pk__lt=min_uuid7_at(filters.until))
-    tenant = None if filters.tenant is None else resolve_tenant(operator, filters.tenant)
-    if filters.participant is not None:
-        person = resolve_participant(operator, filters.participant, tenant=tenant)
+    kind = None if loss is None else Loss(loss)
+    changes = visible_changes(operator).filter(build_candidate_q(kind)).only(*_COLUMNS)
+    if since is not None:
+        changes = changes.filter(pk__gte=min_uuid7_at(since))
+    if until is not None:
+        changes = changes.filter(pk__lt=min_uuid7_at(until))
+    place = None if tenant is None else resolve_tenant(operator, tenant)
+    if participant is not None:
+        person = resolve_participant(operator, participant, tenant=place)
         changes = changes.filter(subject_id__in=_list_subjects(operator, person))
-    if tenant is not None:
-        changes = changes.filter(tenant=tenant)
-    return _iter_losses(changes.order_by("-pk"), filters.loss, limit)
+    if place is not None:
+        changes = changes.filter(tenant=place)
+    return _iter_losses(changes.order_by("-pk"), kind, limit)
 
 
 def get_loss_history(*, operator: Operator, now: datetime) -> LossHistory:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -49,47 +48,35 @@ ACTIONS = ("add", "update", "restore", "deactivate", "move", "skipped", LOSS)
 _CHANGED = ("added", "updated", "deactivated", "restored")
 
 
-@dataclass(frozen=True)
-class RunFilter:
-    """Conditions for runs; None matches all. `tenant` also matches runs for all tenants that
-    changed something in it."""
-
-    outcome: str | None = None
-    trigger: str | None = None
-    tenant: str | None = None
-    since: datetime | None = None
-
-
-@dataclass(frozen=True)
-class ChangeFilter:
-    """Conditions for the changes of a run; None matches all."""
-
-    kind: str | None = None
-    tenant: str | None = None
-    action: str | None = None
-
-
 def list_runs(
-    *, operator: Operator, filters: RunFilter, now: datetime, limit: int | None = None
+    *,
+    operator: Operator,
+    now: datetime,
+    outcome: str | None = None,
+    trigger: str | None = None,
+    tenant: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
 ) -> Page:
     """Return the runs that the operator may see, newest first, one at a time to save memory.
 
+    `tenant` also matches runs for all tenants that changed something in it.
     Operators who don't see the whole platform get the runs for their tenants and those for all
     tenants, without counts, operator and message. Raises `TenantNotFound` or `AmbiguousName` at
     once. Close the generator if not all rows are read.
     """
     operator.require(Permission.VIEW)
     runs = _hide_foreign_webhooks(visible_runs(operator), operator)
-    if filters.outcome is not None:
-        runs = runs.filter(outcome=filters.outcome)
-    if filters.trigger is not None:
-        runs = runs.filter(trigger=filters.trigger)
-    if filters.since is not None:
-        runs = runs.filter(started_at__gte=filters.since)
-    if filters.tenant is not None:
-        tenant = resolve_tenant(operator, filters.tenant)
-        changed = SyncChange.objects.filter(tenant=tenant).values("run_id")
-        runs = runs.filter(Q(tenant=tenant) | Q(pk__in=changed))
+    if outcome is not None:
+        runs = runs.filter(outcome=outcome)
+    if trigger is not None:
+        runs = runs.filter(trigger=trigger)
+    if since is not None:
+        runs = runs.filter(started_at__gte=since)
+    if tenant is not None:
+        row = resolve_tenant(operator, tenant)
+        changed = SyncChange.objects.filter(tenant=row).values("run_id")
+        runs = runs.filter(Q(tenant=row) | Q(pk__in=changed))
     newest = runs[:limit].iterator(chunk_size=BATCH_SIZE)
     return Page((describe_run(run, operator, now) for run in newest), count=runs.count)
 
@@ -122,7 +109,13 @@ def show_run(*, operator: Operator, name: str, now: datetime) -> Row:
 
 
 def list_changes(
-    *, operator: Operator, run_id: UUID, filters: ChangeFilter, limit: int | None = None
+    *,
+    operator: Operator,
+    run_id: UUID,
+    kind: str | None = None,
+    tenant: str | None = None,
+    action: str | None = None,
+    limit: int | None = None,
 ) -> Page:
     """Return the changes of a run within the operator's scope, in the order of their kinds.
 
@@ -131,16 +124,16 @@ def list_changes(
     """
     operator.require(Permission.VIEW)
     changes = visible_changes(operator).filter(run_id=run_id)
-    if filters.kind is not None:
-        changes = changes.filter(kind=filters.kind)
-    if filters.action == LOSS:
+    if kind is not None:
+        changes = changes.filter(kind=kind)
+    if action == LOSS:
         changes = changes.filter(build_candidate_q(None))
-    elif filters.action is not None:
-        old = [old for old, present in PRESENT_NAMES.items() if present == filters.action]
-        changes = changes.filter(action__in=[filters.action, *old])
-    if filters.tenant is not None:
-        changes = changes.filter(tenant=resolve_tenant(operator, filters.tenant))
-    if filters.action == LOSS:  # Their values decide, which the database can't limit.
+    elif action is not None:
+        old = [old for old, present in PRESENT_NAMES.items() if present == action]
+        changes = changes.filter(action__in=[action, *old])
+    if tenant is not None:
+        changes = changes.filter(tenant=resolve_tenant(operator, tenant))
+    if action == LOSS:  # Their values decide, which the database can't limit.
         return Page(_iter_changes(changes.order_by("pk"), only_losses=True, limit=limit))
     return Page(_iter_changes(changes.order_by("pk")[:limit]), count=changes.count)
 

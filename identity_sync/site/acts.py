@@ -24,7 +24,7 @@ from scaiwave.site.acts import (
     ReasonedSelectionForm,
     ReasonForm,
     SelectionForm,
-    register_act,
+    register_acts,
 )
 from tenants.models import Tenant
 
@@ -34,9 +34,7 @@ MAX_WAIT_SECONDS = 5.0
 
 def _start(call: ActCall, tenant_id: UUID | None, *, dry_run: bool) -> ActResult:
     tenant = None if tenant_id is None else str(tenant_id)
-    request = service.start_sync(
-        operator=call.operator, tenant=tenant, dry_run=dry_run, now=call.now
-    )
+    request = call.run(service.start_sync, tenant=tenant, dry_run=dry_run)
     # Lead to the run, or to the list: operators with a limit don't see runs of all tenants.
     if request.tenant is None and not call.operator.sees_everything:
         return ActResult(request.sentence, reverse("admin:identity_sync_syncrun_changelist"))
@@ -91,20 +89,12 @@ def _approve_all(call: ActCall) -> str:
 
 
 def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[str], None]) -> str:
-    return approve_removals(
-        operator=call.operator, selection=selection, reason="", confirm=confirm, now=call.now
-    ).sentence
+    return call.run(approve_removals, selection=selection, reason="", confirm=confirm).sentence
 
 
 def _keep_selection(call: ActCall, selection: Selection) -> str:
-    return keep_removals(
-        operator=call.operator,
-        selection=selection,
-        reason=call.values["reason"],
-        until=None,
-        confirm=call.confirm,
-        now=call.now,
-    ).sentence
+    reason = call.values["reason"]
+    return call.run(keep_removals, selection=selection, reason=reason, until=None).sentence
 
 
 def _is_linked(tenant: Any) -> bool:
@@ -133,7 +123,7 @@ def _explain_dry_run(row: Any) -> str:
     return "Fetches all records from ScaiKey and lists the changes of a sync. Changes nothing."
 
 
-register_act(
+register_acts(
     Act(
         "sync",
         "Sync now",
@@ -143,9 +133,7 @@ register_act(
         is_of_list=True,
         get_note=_explain_sync,
         is_also_for=is_scope_of_registration,
-    )
-)
-register_act(
+    ),
     Act(
         "sync",
         "Dry run",
@@ -156,9 +144,7 @@ register_act(
         is_of_list=True,
         get_note=_explain_dry_run,
         is_also_for=is_scope_of_registration,
-    )
-)
-register_act(
+    ),
     Act(
         "sync",
         "Sync now",
@@ -168,9 +154,7 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_is_linked,
         get_note=_explain_sync,
-    )
-)
-register_act(
+    ),
     Act(
         "sync",
         "Dry run",
@@ -180,9 +164,7 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_is_linked,
         get_note=_explain_dry_run,
-    )
-)
-register_act(
+    ),
     Act(
         "sync",
         "Run again",
@@ -192,21 +174,15 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_has_ended,
         get_note=_explain_run_again,
-    )
-)
-register_act(
+    ),
     Act(
         "sync unlock",
         "Cancel this sync",
         SyncRun,
-        lambda call: (
-            unlock_sync(operator=call.operator, confirm=call.confirm, now=call.now).sentence
-        ),
+        lambda call: call.run(unlock_sync),
         is_offered=lambda run: run.outcome == Outcome.RUNNING,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "sync approve",
         "Approve",
@@ -216,9 +192,7 @@ register_act(
         permission=Permission.SYNC_TENANTS,
         is_offered=_is_open,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "sync approve",
         "Approve removals",
@@ -230,9 +204,7 @@ register_act(
             is_pending_q(timezone.now()), tenant=tenant
         ).exists(),
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "sync approve",
         "Approve selected",
@@ -244,9 +216,7 @@ register_act(
         is_of_list=True,
         of_selection=True,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "sync keep",
         "Keep access of selected",
@@ -257,9 +227,7 @@ register_act(
         permission=Permission.MANAGE_TENANTS,
         is_of_list=True,
         of_selection=True,
-    )
-)
-register_act(
+    ),
     Act(
         "sync keep",
         "Keep access",
@@ -269,5 +237,5 @@ register_act(
         options="<id>",
         permission=Permission.MANAGE_TENANTS,
         is_offered=_is_open,
-    )
+    ),
 )

@@ -35,7 +35,7 @@ from rooms.views.export_room import BundleStream, require_http_1_1, stream_bundl
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.change import Change
 from scaiwave.core.operators import Permission
-from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from scaiwave.site.acts import Act, ActCall, ReasonForm, register_acts
 from tenants.holds.site import register_hold
 from tenants.models import Participant, Tenant
 
@@ -246,7 +246,7 @@ def _name_file(row: Any) -> dict[str, Any]:
 _SPEEDS = (("", False), ("--now", True))
 _PLACES = ((Tenant, "--tenant <slug>"), (Room, "--tenant <slug> --room <room>"))
 
-for act in (
+register_acts(
     Act(
         "room export",
         "Download bundle",
@@ -351,8 +351,7 @@ for act in (
         is_offered=lambda file: file.media_id is not None,
         removes_row=True,
     ),
-):
-    register_act(act)
+)
 for model, option in (
     (Room, "--room <room>"),
     (DeletedRoom, "--tenant <slug> --room <deleted room>"),
@@ -363,7 +362,7 @@ for model, option in (
         lambda room: {"tenant": str(room.tenant_id), "room": str(room.pk)},
         "Its events, files and members",
     )
-for act in (
+register_acts(
     Act(
         "admin create-workspace",
         "Create a workspace",
@@ -401,5 +400,4 @@ for act in (
         )
         for model, option in _PLACES
     ),
-):
-    register_act(act)
+)

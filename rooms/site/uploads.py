@@ -18,7 +18,7 @@ from rooms.workspaces.queries import MAY_IMPORT
 from scaiwave.console.columns import Column
 from scaiwave.console.output import format_bytes
 from scaiwave.core.operators import Operator
-from scaiwave.site.acts import Act, ActCall, ActReport, ActResult, RowForm, register_act
+from scaiwave.site.acts import Act, ActCall, ActReport, ActResult, RowForm, register_acts
 from tenants.models import active_q
 
 
@@ -118,7 +118,7 @@ def _format(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-register_act(
+register_acts(
     Act(
         "room import",
         "Import a room",
@@ -128,7 +128,7 @@ register_act(
         receive=receive_bundle,
     )
 )
-register_act(
+register_acts(
     Act(
         "room verify",
         "Verify a bundle",

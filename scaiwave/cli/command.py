@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandParser, DjangoHelpFormatter
+from django.utils import timezone
 
 from scaiwave.auth.identify import identify_operator
 from scaiwave.cli import entry
@@ -29,6 +30,7 @@ from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.config.configuration import find_unknown_names
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
+from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
 from scaiwave.core.operators import Operator
@@ -69,10 +71,11 @@ class OperatorCommand(DjangoCommand):
 
     Its class declares all about it, and the table of commands is generated from that: its `words`
     after `scaiwave`; `alias`, other words; `area`, its heading of the help, and its `place` below
-    it; `is_everyday`, whether the overview lists it; `permission`, the name of the `Permission`
-    that its service requires first. Without a `summary` it is the first sentence of `help`, and
-    without `examples` the words. `changes` adds --dry-run; `destructive` adds --yes. Misspelt
-    settings are warned of, unless the command `reports_settings` itself.
+    it; `is_everyday`, whether the overview lists it; `service`, the function that gets the options
+    by the names of its arguments; `permission`, the name of the `Permission` that the service
+    requires first. Without a `summary` it is the first sentence of `help`, and without `examples`
+    the words. `changes` adds --dry-run; `destructive` adds --yes. Misspelt settings are warned of,
+    unless the command `reports_settings` itself.
 
     `started_at` is when the console script was started; None if the command was run another way.
     Errors are raised; the console script turns them into exit codes.
@@ -84,6 +87,7 @@ class OperatorCommand(DjangoCommand):
     summary = ""
     area: str
     place: int
+    service: Callable[..., Any]
     is_everyday = False
     profile = "cli"
     permission = ""
@@ -187,6 +191,21 @@ class OperatorCommand(DjangoCommand):
             if not self.reports_settings:
                 self.output.warn(f"{name} is not a setting. Did you mean {nearest}?")
         return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.print_change(self.call_service(options))
+
+    def call_service(self, options: Mapping[str, Any], **values: Any) -> Any:
+        """Call the service with these values, and what it takes of the options and the rest."""
+        common = {
+            "operator": self.operator,
+            "now": timezone.now(),
+            "confirm": self.confirm,
+            "config": settings.CONFIG,
+            "progress_factory": self.output.progress,
+            "started_at": self.started_at,
+        }
+        return call_with(self.service, {**options, **common}, **values)
 
     def print_result(self, document: Mapping[str, Any]) -> None:
         """With --json, print what the command did, and whether it was a dry run."""
@@ -295,7 +314,8 @@ class ListCommand(OperatorCommand):
 
     def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
         """Return the rows as JSON has them. A generator is closed if not all rows are read."""
-        raise NotImplementedError
+        rows: Iterable[Row] = self.call_service(options)
+        return rows
 
     def get_columns(self, **options: Any) -> Sequence[Column]:
         return self.columns
@@ -345,7 +365,7 @@ class ListCommand(OperatorCommand):
             )
         super()._add_common_options(parser)
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         is_json_lines = options.get("jsonl", False)
         formats = [f"--{name}" for name in ("json", "jsonl", "csv") if options.get(name)]
         if len(formats) > 1:

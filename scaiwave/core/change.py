@@ -44,22 +44,28 @@ class Change(ChangeResult):
     """`subject` is the record as it is now, or as it would be.
 
     `changed` is False if there was nothing to change, and in a dry run. `names` are further values
-    for the sentences, `rest` are further keys of the JSON document.
+    for the sentences, `rest` are further keys of the JSON document, and `notes` further lines.
     """
 
     words: ChangeWords
-    subject: dict[str, Any]
+    subject: Any
     changed: bool = False
     dry_run: bool = False
     names: Mapping[str, Any] = field(default_factory=dict)
     rest: Mapping[str, Any] = field(default_factory=dict)
     cautions: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     @property
     def sentence(self) -> str:
         words = self.words
         text = words.would if self.dry_run else words.done if self.changed else words.same
-        return text.format(**{**self.subject, **self.names})
+        known = self.subject if isinstance(self.subject, dict) else {}
+        return text.format(**{**known, **self.names})
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return [line for line in (self.sentence, *self.notes) if line]
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.conf import settings
@@ -21,10 +21,13 @@ from django.urls import reverse
 
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.cli.verbs import VERBS
+from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.site.access import find_scaikey_operator, is_scaikey_session
 from scaiwave.site.terms import is_uuid
+
+T = TypeVar("T")
 
 
 class ActQuestion(Exception):
@@ -53,6 +56,11 @@ class ActCall:
     values: dict[str, Any]
     confirm: Callable[[str], None]
     now: datetime
+
+    def run(self, service: Callable[..., T], **values: Any) -> T:
+        """Call a service with these values, and with the operator, the question and the time."""
+        offered = {"operator": self.operator, "confirm": self.confirm, "now": self.now}
+        return call_with(service, offered, **values)
 
 
 @dataclass(frozen=True)
@@ -207,14 +215,15 @@ _ACTS: dict[str, Act] = {}
 """By slug. Pages list acts in the order of their registration."""
 
 
-def register_act(act: Act) -> None:
+def register_acts(*acts: Act) -> None:
     """Raises ValueError if there is no such command, or if another act has the same command and
     options, and so its address."""
-    if tuple(act.command.split()) not in VERBS:
-        raise ValueError(f"An act has an unknown command: {act.command}.")
-    if act.slug in _ACTS:
-        raise ValueError(f"Two acts have the same command and options: `{act.command_line}`.")
-    _ACTS[act.slug] = act
+    for act in acts:
+        if tuple(act.command.split()) not in VERBS:
+            raise ValueError(f"An act has an unknown command: {act.command}.")
+        if act.slug in _ACTS:
+            raise ValueError(f"Two acts have the same command and options: `{act.command_line}`.")
+        _ACTS[act.slug] = act
 
 
 def get_acts() -> Sequence[Act]:

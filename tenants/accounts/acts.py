@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
-from scaiwave.site.acts import Act, ActCall, RowForm, register_act
+from scaiwave.site.acts import Act, ActCall, RowForm, register_acts
 from tenants.accounts.administrators import (
     disable_administrator,
     enable_administrator,
@@ -69,36 +69,31 @@ class SessionsForm(RowForm):
 
 def _create(call: ActCall) -> ChangeResult:
     values = call.values
-    return create_administrator(
-        operator=call.operator,
+    return call.run(
+        create_administrator,
         username=values["username"],
         email=values["email"],
         password=lambda: str(values["password"]),
         is_auditor=values["role"] == "auditor",
-        now=call.now,
     )
 
 
 def _reset_password(call: ActCall) -> ChangeResult:
-    return reset_administrator_password(
-        operator=call.operator,
-        username=call.row.username,
-        password=lambda: str(call.values["password"]),
-        now=call.now,
-    )
+    password = str(call.values["password"])
+    username = call.row.username
+    return call.run(reset_administrator_password, username=username, password=lambda: password)
 
 
 def _end_sessions(call: ActCall) -> ChangeResult:
-    return end_sessions(
-        operator=call.operator,
+    return call.run(
+        end_sessions,
         username=call.row.username,
         session_ids=call.values["sessions"],
         confirm=lambda question: None,  # The form names them already.
-        now=call.now,
     )
 
 
-register_act(
+register_acts(
     Act(
         "admin create-administrator",
         "Create an account",
@@ -107,9 +102,7 @@ register_act(
         form=AccountForm,
         is_of_list=True,
         get_note=lambda row: EMERGENCY_NOTE,
-    )
-)
-register_act(
+    ),
     Act(
         "admin end-sessions",
         "End sessions",
@@ -117,9 +110,7 @@ register_act(
         _end_sessions,
         form=SessionsForm,
         is_offered=lambda user: bool(find_sessions(timezone.now())[str(user.pk)]),
-    )
-)
-register_act(
+    ),
     Act(
         "admin reset-administrator-password",
         "Reset password",
@@ -128,32 +119,20 @@ register_act(
         form=PasswordForm,
         is_offered=lambda user: user.scaikey_id is None,
         get_note=lambda user: f"This ends the sessions of the account. {EMERGENCY_NOTE}",
-    )
-)
-
-register_act(
+    ),
     Act(
         "admin disable-administrator",
         "Disable",
         AdminUser,
-        lambda call: disable_administrator(
-            operator=call.operator,
-            username=call.row.username,
-            confirm=call.confirm,
-            now=call.now,
-        ),
+        lambda call: call.run(disable_administrator, username=call.row.username),
         is_offered=lambda user: user.is_active,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "admin enable-administrator",
         "Enable",
         AdminUser,
-        lambda call: enable_administrator(
-            operator=call.operator, username=call.row.username, now=call.now
-        ),
+        lambda call: call.run(enable_administrator, username=call.row.username),
         is_offered=lambda user: not user.is_active,
-    )
+    ),
 )

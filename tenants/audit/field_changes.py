@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from scaiwave.core.change import ChangeResult
+from django.db.models import Model
+
+from scaiwave.core.change import Change, ChangeWords
+from scaiwave.core.operators import Operator
+from tenants.audit.record import record_audit
 from tenants.lookup.serializers import Row
 
 
@@ -24,12 +29,15 @@ class FieldChange:
         return {"field": self.field, "old": self.old, "new": self.new}
 
 
-def compare_fields(before: Row, after: Row) -> list[FieldChange]:
-    """Return the changes between two records with the same fields. Numbers are limits."""
+def set_fields(record: Model, values: Row) -> list[FieldChange]:
+    """Set values of a record without saving it; return the changes. Numbers are limits."""
+    before = {field: getattr(record, field) for field in values}
+    for field, value in values.items():
+        setattr(record, field, value)
     return [
-        FieldChange(field, old, after[field], _format_value(old), _format_value(after[field]))
+        FieldChange(field, old, values[field], _format_value(old), _format_value(values[field]))
         for field, old in before.items()
-        if old != after[field]
+        if old != values[field]
     ]
 
 
@@ -39,37 +47,40 @@ def _format_value(value: str | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else value or "none"
 
 
-@dataclass(frozen=True)
-class UpdateResult(ChangeResult):
-    """`subject` is the record of this kind with the new values, in a dry run too.
+def record_changes(
+    operator: Operator, action: str, record: Model, now: datetime, changes: Sequence[FieldChange]
+) -> None:
+    """Write the audit entry of changed fields."""
+    details = {"changes": [change.document() for change in changes]}
+    record_audit(operator, action, record, now, details)
 
-    `rest` are further keys of the JSON document, and `cautions` the warnings.
+
+def build_update(
+    kind: str,
+    subject: Row,
+    changes: Sequence[FieldChange],
+    *,
+    dry_run: bool,
+    cautions: Sequence[str] = (),
+    rest: Mapping[str, Any] | None = None,
+) -> Change:
+    """Return the result of an update, with a line such as `  name  Lab → The Lab` for each change.
+
+    `subject` is the record of this kind with the new values, in a dry run too.
     """
-
-    kind: str
-    subject: Row
-    changes: Sequence[FieldChange]
-    dry_run: bool
-    cautions: Sequence[str] = ()
-    rest: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def lines(self) -> list[str]:
-        """Return what an operator reads, such as `  name  Lab → The Lab`."""
-        kind, slug = self.kind, self.subject["slug"]
-        if not self.changes:
-            return [f"{kind.capitalize()} {slug} already has these values; nothing changed."]
-        width = max(len(change.field) for change in self.changes)
-        lines = (
-            f"  {each.field:<{width}}  {each.old_text} → {each.new_text}" for each in self.changes
-        )
-        done = f"{kind.capitalize()} {slug} changed:"
-        return [f"Would change {kind} {slug}:" if self.dry_run else done, *lines]
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        return self.cautions
-
-    def document(self) -> Row:
-        changes = [change.document() for change in self.changes]
-        return {self.kind: self.subject, "changed": bool(changes), "changes": changes, **self.rest}
+    words = ChangeWords(
+        kind,
+        f"Would change {kind} {{slug}}:",
+        f"{kind.capitalize()} {{slug}} changed:",
+        f"{kind.capitalize()} {{slug}} already has these values; nothing changed.",
+    )
+    width = max((len(change.field) for change in changes), default=0)
+    return Change(
+        words,
+        subject,
+        bool(changes) and not dry_run,
+        bool(changes) and dry_run,
+        rest={"changes": [change.document() for change in changes], **(rest or {})},
+        cautions=cautions,
+        notes=[f"  {each.field:<{width}}  {each.old_text} → {each.new_text}" for each in changes],
+    )

@@ -11,7 +11,7 @@ from django.db.models import Model
 from scaiwave.core.change import Change
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant
-from scaiwave.site.acts import Act, ActCall, ReasonForm, register_act
+from scaiwave.site.acts import Act, ActCall, ReasonForm, register_acts
 from scaiwave.site.tabs import register_tab
 from tenants.holds.hold import add_hold, lift_hold
 from tenants.models import Hold, Participant, Tenant
@@ -40,7 +40,7 @@ def register_hold(
         reason, subject = call.values["reason"], get_subject(call.row)
         return add_hold(operator=call.operator, reason=reason, now=call.now, **subject)
 
-    register_act(
+    register_acts(
         Act(
             "admin hold add",
             "Hold",
@@ -62,7 +62,7 @@ register_hold(
     lambda person: {"participant": str(person.pk)},
     "Their data and messages",
 )
-register_act(
+register_acts(
     Act(
         "admin hold lift",
         "Lift",

@@ -8,22 +8,17 @@ from datetime import datetime
 
 from django.db import transaction
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.field_changes import FieldChange, UpdateResult, compare_fields
-from tenants.audit.record import record_audit
+from tenants.audit.field_changes import FieldChange, build_update, record_changes, set_fields
 from tenants.errors import ManagedByScaiKey, PartnerConflict
 from tenants.lookup.resolve import resolve_partner
-from tenants.lookup.serializers import Row, partner_row
+from tenants.lookup.serializers import partner_row
 from tenants.lookup.validators import validate_email, validate_name, validate_slug
 from tenants.models import Partner
 from tenants.people.create_partner import lock_partners
 from tenants.people.tenant_limits import validate_limits
-
-_FIELDS = (
-    *("name", "slug", "contact_email", "max_tenants", "max_users_per_tenant"),
-    "max_applications_per_tenant",
-)
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def update_partner(
     update: PartnerUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdateResult:
+) -> Change:
     """Change a local partner. ScaiKey manages all fields of the others.
 
     Raises UsageError if no changes were requested, InvalidName, InvalidSlug, InvalidLimit,
@@ -61,8 +56,14 @@ def update_partner(
     if dry_run:
         changes = _apply(resolved, update)
     else:
-        resolved, changes = _save(operator, resolved, update, now)
-    return UpdateResult("partner", partner_row(resolved), changes, dry_run)
+        with transaction.atomic():
+            lock_partners()
+            resolved = Partner.objects.get(pk=resolved.pk)
+            if changes := _apply(resolved, update):
+                resolved.updated_at = now
+                resolved.save(update_fields=[*update.values, "updated_at"])
+                record_changes(operator, "update-partner", resolved, now, changes)
+    return build_update("partner", partner_row(resolved), changes, dry_run=dry_run)
 
 
 def _validate(update: PartnerUpdate) -> None:
@@ -84,10 +85,8 @@ def _apply(partner: Partner, update: PartnerUpdate) -> list[FieldChange]:
 
     Raises ManagedByScaiKey and PartnerConflict.
     """
-    name, before = str(partner), _snapshot(partner)
-    for key, value in update.values.items():
-        setattr(partner, key, value)
-    changes = compare_fields(before, _snapshot(partner))
+    name = str(partner)
+    changes = set_fields(partner, update.values)
     if changes and partner.scaikey_id is not None:
         fields = " and ".join(change.field for change in changes)
         raise ManagedByScaiKey(
@@ -99,10 +98,6 @@ def _apply(partner: Partner, update: PartnerUpdate) -> list[FieldChange]:
     return changes
 
 
-def _snapshot(partner: Partner) -> Row:
-    return {name: getattr(partner, name) for name in _FIELDS}
-
-
 def _ensure_slug_is_free(partner: Partner) -> None:
     if other := Partner.objects.exclude(pk=partner.pk).filter(slug=partner.slug).first():
         raise PartnerConflict(
@@ -110,18 +105,3 @@ def _ensure_slug_is_free(partner: Partner) -> None:
             fix=f"Choose another slug. `scaiwave admin show-partner {other.pk}` shows that "
             "partner.",
         )
-
-
-def _save(
-    operator: Operator, current: Partner, update: PartnerUpdate, now: datetime
-) -> tuple[Partner, list[FieldChange]]:
-    with transaction.atomic():
-        lock_partners()
-        partner = Partner.objects.get(pk=current.pk)
-        changes = _apply(partner, update)
-        if changes:
-            partner.updated_at = now
-            partner.save(update_fields=[*_FIELDS, "updated_at"])
-            details = {"changes": [change.document() for change in changes]}
-            record_audit(operator, "update-partner", partner, now, details)
-    return partner, changes

@@ -14,10 +14,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from scaiwave.console.output import strip_control_chars, to_json
+from scaiwave.core.change import Change
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.field_changes import FieldChange, UpdateResult
-from tenants.audit.record import record_audit
+from tenants.audit.field_changes import FieldChange, build_update, record_changes
 from tenants.errors import InvalidFeature, ManagedByScaiKey
 from tenants.lookup.resolve import is_storable_text, resolve_partner, resolve_tenant
 from tenants.lookup.serializers import tenant_row
@@ -57,7 +57,7 @@ def update_tenant(
     update: TenantUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdateResult:
+) -> Change:
     """Change limits and features of a tenant, and name, slug and partner of a local one.
 
     A limit may be below current usage. This adds a warning; nothing is deleted.
@@ -84,7 +84,8 @@ def update_tenant(
         "features": resolved.features,
         "sync_removals": resolved.sync_removals,
     }
-    return UpdateResult("tenant", row, changes, dry_run, warnings, {"warnings": warnings})
+    rest = {"warnings": warnings}
+    return build_update("tenant", row, changes, dry_run=dry_run, cautions=warnings, rest=rest)
 
 
 def _validate(operator: Operator, update: TenantUpdate) -> None:
@@ -138,8 +139,7 @@ def _save(
             if changes:
                 tenant.updated_at = now
                 tenant.save()
-                details = {"changes": [change.document() for change in changes]}
-                record_audit(operator, "update-tenant", tenant, now, details)
+                record_changes(operator, "update-tenant", tenant, now, changes)
     except IntegrityError:
         set_values(current)
         _ensure_slug_is_free(operator, current)

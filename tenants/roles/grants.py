@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
 from scaiwave.core.bulk import BulkResult, change_rows
-from scaiwave.core.change import ChangeResult
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import Row
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.queries.roles import (
     RoleAssignment,
@@ -50,63 +48,56 @@ class GrantOutcome(Enum):
     ALREADY = "already_granted"
 
 
-@dataclass(frozen=True)
-class GrantRoleResult(ChangeResult):
-    """In a dry run, `outcome` is the expected outcome."""
+_GRANTS = {
+    GrantOutcome.GRANTED: ChangeWords(
+        "role", "Would grant role {slug} to {holder}.", "Role {slug} granted to {holder}."
+    ),
+    GrantOutcome.TAKEN_OVER: ChangeWords(
+        "role",
+        "{Holder} has role {slug} from ScaiKey; would convert it to a manual grant.",
+        "{Holder} has role {slug} from ScaiKey; converted to a manual grant, which remains if "
+        "ScaiKey removes its own.",
+    ),
+    GrantOutcome.ALREADY: ChangeWords(
+        "role", "", "", "{Holder} already has role {slug} (manual grant)."
+    ),
+}
+_REVOCATION = ChangeWords(
+    "role",
+    "Would revoke role {slug} from {holder}.",
+    "Role {slug} revoked from {holder}.",
+    "Role {slug} is not granted to {holder}; nothing changed.",
+)
 
-    role: Role
-    holder: Holder
-    outcome: GrantOutcome
-    dry_run: bool = False
 
-    @property
-    def changed(self) -> bool:
-        return self.outcome is not GrantOutcome.ALREADY and not self.dry_run
-
-    @property
-    def lines(self) -> list[str]:
-        return [self._format_outcome(), *self._format_notes()]
-
-    def _format_outcome(self) -> str:
-        slug, holder = self.role.slug, describe(self.holder, capitalise=True)
-        if self.outcome is GrantOutcome.ALREADY:
-            return f"{holder} already has role {slug} (manual grant)."
-        if self.outcome is GrantOutcome.GRANTED:
-            if self.dry_run:
-                return f"Would grant role {slug} to {describe(self.holder)}."
-            return f"Role {slug} granted to {describe(self.holder)}."
-        from_scaikey = f"{holder} has role {slug} from ScaiKey"
-        if self.dry_run:
-            return f"{from_scaikey}; would convert it to a manual grant."
-        return (
-            f"{from_scaikey}; converted to a manual grant, which remains if ScaiKey removes its "
-            "own."
-        )
-
-    def _format_notes(self) -> list[str]:
-        tenant = self.role.tenant
-        inactive = {
-            str(self.holder): "" if isinstance(self.holder, Group) else self.holder.inactive_reason,
-            f"tenant {tenant.slug}": tenant.inactive_reason,
-        }
-        return [
+def _build_grant(
+    role: Role, holder: Holder, existing: RoleGrant | None, *, dry_run: bool = False
+) -> Change:
+    """Return the result, in a dry run the expected one, for the grant that existed before."""
+    outcome = _decide_outcome(existing)
+    is_change = outcome is not GrantOutcome.ALREADY
+    inactive = {
+        str(holder): "" if isinstance(holder, Group) else holder.inactive_reason,
+        f"tenant {role.tenant.slug}": role.tenant.inactive_reason,
+    }
+    return Change(
+        _GRANTS[outcome],
+        role_row(role),
+        is_change and not dry_run,
+        is_change and dry_run,
+        names={"holder": describe(holder), "Holder": describe(holder, capitalise=True)},
+        rest={**holder_row(holder), "outcome": outcome.value},
+        notes=[
             f"The role has no effect while {name} is {reason}."
             for name, reason in inactive.items()
             if reason
-        ]
-
-    def document(self) -> Row:
-        return {
-            "role": role_row(self.role),
-            **holder_row(self.holder),
-            "outcome": self.outcome.value,
-            "changed": self.outcome is not GrantOutcome.ALREADY,
-        }
+        ],
+    )
 
 
-def grant_role(*, holder: str, **options: Any) -> GrantRoleResult:
+def grant_role(*, holder: str, **options: Any) -> Change:
     """Grant a role to one as `grant_role_to_many` does, and raise its error."""
-    return cast(GrantRoleResult, grant_role_to_many(holders=[holder], **options).get_only())
+    return cast(Change, grant_role_to_many(holders=[holder], **options).get_only())
 
 
 def grant_role_to_many(
@@ -135,21 +126,20 @@ def grant_role_to_many(
     found = [row.record for row in rows if row.record is not None]
     existing = find_grants(resolved_role, found)
 
-    def check(holder: Holder) -> GrantRoleResult | None:
+    def check(holder: Holder) -> Change | None:
         ensure_not_oneself(operator, holder)
         ensure_present(holder)
-        result = GrantRoleResult(resolved_role, holder, _decide_outcome(existing.get(holder.pk)))
-        return result if result.outcome is GrantOutcome.ALREADY else None
-
-    def preview(holder: Holder) -> GrantRoleResult:
-        outcome = _decide_outcome(existing.get(holder.pk))
-        return GrantRoleResult(resolved_role, holder, outcome, dry_run=True)
+        grant = existing.get(holder.pk)
+        is_done = _decide_outcome(grant) is GrantOutcome.ALREADY
+        return _build_grant(resolved_role, holder, grant) if is_done else None
 
     change_rows(
         rows,
         check=check,
         check_all=lambda records: None,
-        preview=preview,
+        preview=lambda holder: _build_grant(
+            resolved_role, holder, existing.get(holder.pk), dry_run=True
+        ),
         confirm=lambda records: confirm(
             f"This grants role {resolved_role.slug} to {describe_holders(records)}."
         ),
@@ -175,14 +165,14 @@ def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
 
 def _grant(
     operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
-) -> list[GrantRoleResult]:
+) -> list[Change]:
     role = lock_role(role, now=now)
     existing = find_grants(role, holders)
     manual = {"source": RoleSource.MANUAL, "granted_by": operator.name, "created_at": now}
     changed, results = [], []
     for holder in holders:
         outcome = _decide_outcome(existing.get(holder.pk))
-        results.append(GrantRoleResult(role, holder, outcome))
+        results.append(_build_grant(role, holder, existing.get(holder.pk)))
         if outcome is GrantOutcome.ALREADY:
             continue
         changed.append(holder)
@@ -198,51 +188,9 @@ def _grant(
     return results
 
 
-@dataclass(frozen=True)
-class RevokeRoleResult(ChangeResult):
-    """`granted` is true if there was a grant to revoke; `remaining` are the group grants
-    through which a participant keeps the role."""
-
-    role: Role
-    holder: Holder
-    granted: bool
-    remaining: tuple[RoleAssignment, ...] = ()
-    dry_run: bool = False
-
-    @property
-    def changed(self) -> bool:
-        return self.granted and not self.dry_run
-
-    @property
-    def lines(self) -> list[str]:
-        return [self._format_outcome(), *map(self._format_remaining, self.remaining)]
-
-    def _format_outcome(self) -> str:
-        slug, holder = self.role.slug, describe(self.holder)
-        if not self.granted:
-            return f"Role {slug} is not granted to {holder}; nothing changed."
-        if self.dry_run:
-            return f"Would revoke role {slug} from {holder}."
-        return f"Role {slug} revoked from {holder}."
-
-    def _format_remaining(self, assignment: RoleAssignment) -> str:
-        return (
-            f"{assignment.participant} still has role {self.role.slug} through "
-            f"{' > '.join(assignment.names)}, granted by {assignment.grant.granted_by}."
-        )
-
-    def document(self) -> Row:
-        return {
-            "role": role_row(self.role),
-            **holder_row(self.holder),
-            "changed": self.granted,
-            "remaining_paths": [assignment.names for assignment in self.remaining],
-        }
-
-
-def revoke_role(*, holder: str, **options: Any) -> RevokeRoleResult:
+def revoke_role(*, holder: str, **options: Any) -> Change:
     """Revoke a role from one as `revoke_role_from_many` does, and raise its error."""
-    return cast(RevokeRoleResult, revoke_role_from_many(holders=[holder], **options).get_only())
+    return cast(Change, revoke_role_from_many(holders=[holder], **options).get_only())
 
 
 def revoke_role_from_many(
@@ -273,18 +221,30 @@ def revoke_role_from_many(
     grants = find_grants(resolved_role, found)
     remaining = _find_remaining(resolved_role, found)
 
-    def build_result(holder: Holder, *, granted: bool) -> RevokeRoleResult:
+    def build_result(holder: Holder, *, granted: bool) -> Change:
         paths = remaining.get(holder.pk, ())
-        return RevokeRoleResult(resolved_role, holder, granted, paths, dry_run)
+        return Change(
+            _REVOCATION,
+            role_row(resolved_role),
+            granted and not dry_run,
+            granted and dry_run,
+            names={"holder": describe(holder)},
+            rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
+            notes=[
+                f"{each.participant} still has role {resolved_role.slug} through "
+                f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
+                for each in paths
+            ],
+        )
 
-    def check(holder: Holder) -> RevokeRoleResult | None:
+    def check(holder: Holder) -> Change | None:
         grant = grants.get(holder.pk)
         if grant is None:
             return build_result(holder, granted=False)
         _ensure_manual(resolved_role, grant, holder)
         return None
 
-    def write(records: Sequence[Holder]) -> list[RevokeRoleResult]:
+    def write(records: Sequence[Holder]) -> list[Change]:
         role = lock_role(resolved_role, now=now)
         present = find_grants(role, records)
         for holder in records:

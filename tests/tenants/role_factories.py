@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from scaiwave.core.change import Change
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
-from tenants.roles.grants import GrantRoleResult, RevokeRoleResult, grant_role, revoke_role
+from tenants.roles.grants import grant_role, revoke_role
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -29,7 +30,7 @@ def make_grant(role: Role, holder: Participant | Group, **fields: Any) -> RoleGr
     return RoleGrant.objects.create(tenant=role.tenant, role=role, **{side: holder}, **values)
 
 
-def grant(grantee: Participant | Group, role: str = "editors", **changes: Any) -> GrantRoleResult:
+def grant(grantee: Participant | Group, role: str = "editors", **changes: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
@@ -40,7 +41,7 @@ def grant(grantee: Participant | Group, role: str = "editors", **changes: Any) -
     return grant_role(role=role, **{**arguments, **changes})
 
 
-def revoke(grantee: Participant | Group, role: str = "editors", **changes: Any) -> RevokeRoleResult:
+def revoke(grantee: Participant | Group, role: str = "editors", **changes: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from federation.peers.queries import list_peers
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType
 
 
 class Command(ListCommand):
+    service = staticmethod(list_peers)
     words = "admin federation peer list"
     summary = "List known servers and their keys"
     area, place = "federation", 90
@@ -30,6 +28,3 @@ class Command(ListCommand):
         "List the servers that check-peer has seen, with the key of each, and whether the policy "
         "allows them."
     )
-
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_peers(operator=self.operator, limit=limit)

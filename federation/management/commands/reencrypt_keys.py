@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
-from django.utils import timezone
-
 from federation.keys.lifecycle import reencrypt_keys
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(reencrypt_keys)
     words = "admin federation key reencrypt"
     summary = "Re-encrypt keys with the newest encryption key"
     area, place = "federation", 60
@@ -16,7 +13,3 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin federation key reencrypt",)
     help = "Encrypt all stored private keys with the newest of SCAIWAVE_ENCRYPTION_KEYS."
     changes = True
-
-    def handle(self, dry_run: bool, **options: Any) -> None:
-        result = reencrypt_keys(operator=self.operator, now=timezone.now(), dry_run=dry_run)
-        self.print_change(result)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from federation.keys.lifecycle import revoke_key
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(revoke_key)
     words = "admin federation key revoke"
     summary = "Revoke a key and all its signatures"
     area, place = "federation", 40
@@ -29,13 +27,3 @@ class Command(OperatorCommand):
         parser.add_argument(
             "key_id", metavar="KEY_ID", help="key ID, or at least its first 8 characters"
         )
-
-    def handle(self, key_id: str, dry_run: bool, **options: Any) -> None:
-        result = revoke_key(
-            operator=self.operator,
-            key_id=key_id,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from federation.keys.lifecycle import OVERLAP_DAYS, rotate_key
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(rotate_key)
     words = "admin federation key rotate"
     summary = "Rotate the server's signing key"
     area, place = "federation", 20
@@ -32,13 +30,3 @@ class Command(OperatorCommand):
             metavar="N",
             help=f"days that the old key keeps verifying (default {OVERLAP_DAYS})",
         )
-
-    def handle(self, overlap_days: int, dry_run: bool, **options: Any) -> None:
-        result = rotate_key(
-            operator=self.operator,
-            overlap_days=overlap_days,
-            now=timezone.now(),
-            started_at=self.started_at,
-            dry_run=dry_run,
-        )
-        self.print_change(result)

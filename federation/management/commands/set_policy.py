@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
-
-from django.utils import timezone
+from argparse import ArgumentParser
 
 from federation.models import FederationMode
-from federation.policy.set_policy import PolicyUpdate, set_policy
+from federation.policy.set_policy import set_policy
 from scaiwave.cli.command import OperatorCommand
+from tenants.management.arguments import limit_arg
 
 
 class Command(OperatorCommand):
+    service = staticmethod(set_policy)
     words = "admin federation policy set"
     area, place = "federation", 130
     permission = "MANAGE_PLATFORM"
@@ -34,6 +33,7 @@ class Command(OperatorCommand):
         ):
             parser.add_argument(
                 f"--{flag}-peer",
+                dest=f"{flag}_peers",
                 action="append",
                 default=[],
                 metavar="SERVER",
@@ -41,27 +41,8 @@ class Command(OperatorCommand):
             )
         parser.add_argument(
             "--max-foreign-participants",
-            type=_parse_limit,
+            dest="max_foreign",
+            type=limit_arg,
             metavar="N",
             help="maximum number of participants from other servers in a room (`none`: no limit)",
         )
-
-    def handle(self, dry_run: bool, **options: Any) -> None:
-        limit = options["max_foreign_participants"]
-        changes = PolicyUpdate(
-            default_mode=options["default_mode"],
-            allow_peers=options["allow_peer"],
-            remove_peers=options["remove_peer"],
-            limit_foreign=limit is not None,
-            max_foreign=limit if isinstance(limit, int) else None,
-        )
-        result = set_policy(
-            operator=self.operator, changes=changes, now=timezone.now(), dry_run=dry_run
-        )
-        self.print_change(result)
-
-
-def _parse_limit(text: str) -> int | str:
-    if text != "none" and not text.isdecimal():
-        raise ArgumentTypeError("pass a number or none")
-    return text if text == "none" else int(text)

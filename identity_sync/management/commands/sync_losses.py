@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from identity_sync.reasons import Loss
-from identity_sync.reports.losses import LossFilter, LossHistory, get_loss_history, list_losses
+from identity_sync.reports.losses import LossHistory, get_loss_history, list_losses
 from identity_sync.reports.runs import SHORT_ID_CHARS
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
@@ -17,6 +17,7 @@ from tenants.management.arguments import ensure_period, since, until
 
 
 class Command(ListCommand):
+    service = staticmethod(list_losses)
     words = "sync losses"
     summary = "List who lost access through syncs, and why"
     area, place = "sync", 60
@@ -69,14 +70,11 @@ class Command(ListCommand):
             "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
         )
 
-    def load_rows(self, limit: int | None, loss: str | None, **options: Any) -> Iterable[Row]:
+    def load_rows(self, **options: Any) -> Iterable[Row]:
         ensure_period(options["since"], options["until"])
-        names = ("since", "until", "tenant", "participant")
-        filters = LossFilter(
-            **{name: options[name] for name in names}, loss=None if loss is None else Loss(loss)
-        )
         self.history = get_loss_history(operator=self.operator, now=timezone.now())
-        return list_losses(operator=self.operator, filters=filters, limit=limit)
+        rows: Iterable[Row] = self.call_service(options)
+        return rows
 
     def load_rest(self) -> Row:
         return {

@@ -9,7 +9,6 @@ from django.utils import timezone
 from identity_sync.reasons import Loss
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
-    RemovalFilter,
     count_by_tenant,
     list_removals,
 )
@@ -21,6 +20,7 @@ from tenants.management.arguments import ensure_period, since
 
 
 class Command(ListCommand):
+    service = staticmethod(list_removals)
     words = "sync removals"
     summary = "List the removals that wait for a decision"
     area, place = "sync", 70
@@ -74,16 +74,14 @@ class Command(ListCommand):
             help=f"only removals set aside since then: {TIME_FORMATS}",
         )
 
-    def load_rows(self, limit: int | None, loss: str | None, **options: Any) -> Iterable[Row]:
+    def load_rows(self, **options: Any) -> Iterable[Row]:
         ensure_period(options["since"], None)
-        filters = RemovalFilter(
-            options["tenant"], None if loss is None else Loss(loss), options["since"]
-        )
         now = timezone.now()
-        rows = list_removals(operator=self.operator, filters=filters, now=now, limit=limit)
+        rows: Iterable[Row] = self.call_service(options, now=now)
         self.tenants = []
-        if filters.is_whole and limit is None and options["after"] is None:
-            self.tenants = count_by_tenant(self.operator, filters.tenant, now)
+        # A digest covers all rows of a tenant.
+        if not any(options[name] for name in ("loss", "since", "limit", "after")):
+            self.tenants = count_by_tenant(self.operator, options["tenant"], now)
         return rows
 
     def load_rest(self) -> Row:

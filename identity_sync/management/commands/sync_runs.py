@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
-
-from django.utils import timezone
 
 from identity_sync.management.output import format_change_count, format_duration
 from identity_sync.models import Outcome, Trigger
-from identity_sync.reports.runs import SHORT_ID_CHARS, RunFilter, list_runs
+from identity_sync.reports.runs import SHORT_ID_CHARS, list_runs
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.core.times import TIME_FORMATS
@@ -16,6 +12,7 @@ from tenants.management.arguments import since
 
 
 class Command(ListCommand):
+    service = staticmethod(list_runs)
     words = "sync runs"
     summary = "List runs of the sync"
     area, place = "sync", 40
@@ -68,15 +65,6 @@ class Command(ListCommand):
         )
         parser.add_argument(
             "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
-        )
-
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
-        names = ("outcome", "trigger", "tenant", "since")
-        return list_runs(
-            operator=self.operator,
-            filters=RunFilter(**{name: options[name] for name in names}),
-            now=timezone.now(),
-            limit=limit,
         )
 
     def format_row(self, row: Row) -> Row:

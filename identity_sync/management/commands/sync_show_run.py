@@ -8,13 +8,14 @@ from django.utils import timezone
 
 from identity_sync.management.output import print_run
 from identity_sync.report import KINDS
-from identity_sync.reports.runs import ACTIONS, ChangeFilter, list_changes, show_run
+from identity_sync.reports.runs import ACTIONS, list_changes, show_run
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, Row
 from tenants.management.output import format_values
 
 
 class Command(ListCommand):
+    service = staticmethod(list_changes)
     words = "sync show-run"
     summary = "Show the changes of a run, with reasons"
     area, place = "sync", 50
@@ -51,12 +52,9 @@ class Command(ListCommand):
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--action", choices=ACTIONS, help="only this action (default all)")
 
-    def load_rows(self, run: str, limit: int | None, **options: Any) -> Iterable[Row]:
-        self.run = show_run(operator=self.operator, name=run, now=timezone.now())
-        filters = ChangeFilter(**{name: options[name] for name in ("kind", "tenant", "action")})
-        changes = list_changes(
-            operator=self.operator, run_id=self.run["run_id"], filters=filters, limit=limit
-        )
+    def load_rows(self, **options: Any) -> Iterable[Row]:
+        self.run = show_run(operator=self.operator, name=options["run"], now=timezone.now())
+        changes: Iterable[Row] = self.call_service(options, run_id=self.run["run_id"])
         if not (options["csv"] or self.output.as_json):
             print_run(self.output, self.run)
         return changes

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
-from django.utils import timezone
-
 from identity_sync.sync.unlock import unlock_sync
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(unlock_sync)
     words = "sync unlock"
     summary = "End the session that has the lock of syncs"
     area, place = "sync", 100
@@ -19,10 +16,3 @@ class Command(OperatorCommand):
     )
     changes = True
     destructive = True
-
-    def handle(self, dry_run: bool, **options: Any) -> None:
-        result = unlock_sync(
-            operator=self.operator, confirm=self.confirm, now=timezone.now(), dry_run=dry_run
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

@@ -33,7 +33,7 @@ from scaiwave.site.acts import (
     find_act,
     identify_account,
     list_act_links,
-    register_act,
+    register_acts,
 )
 from scaiwave.site.formatting import Tone, clean_text
 from scaiwave.site.menu import Section
@@ -95,7 +95,7 @@ def _get_reader(request: HttpRequest) -> Operator:
     return replace(identify_account(request), granted=frozenset({Permission.VIEW_PLATFORM}))
 
 
-register_act(
+register_acts(
     Act(
         "jobs retry",
         "Run again",
@@ -105,7 +105,7 @@ register_act(
         get_note=lambda job: "Puts the job to the end of its queue, where a worker runs it again.",
     )
 )
-register_act(
+register_acts(
     Act(
         "jobs delete",
         "Delete",

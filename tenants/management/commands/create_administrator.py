@@ -3,14 +3,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.create_administrator import create_administrator
 from tenants.management.passwords import FILE_FLAG, read_password
 
 
 class Command(OperatorCommand):
+    service = staticmethod(create_administrator)
     words = "admin create-administrator"
     summary = "Create an account for the admin site"
     area, place = "server", 10
@@ -40,14 +39,10 @@ class Command(OperatorCommand):
             FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
         )
 
-    def handle(self, username: str, email: str, role: str, dry_run: bool, **options: Any) -> None:
-        result = create_administrator(
-            operator=self.operator,
-            username=username,
-            email=email,
-            password=lambda: read_password(self, username, options["password_file"]),
-            now=timezone.now(),
-            is_auditor=role == "auditor",
-            dry_run=dry_run,
+    def handle(self, **options: Any) -> None:
+        result = self.call_service(
+            options,
+            password=lambda: read_password(self, options["username"], options["password_file"]),
+            is_auditor=options["role"] == "auditor",
         )
         self.print_change(result)

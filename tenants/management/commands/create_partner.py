@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
 from tenants.people.create_partner import PartnerSpec, create_partner
@@ -18,6 +16,7 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    service = staticmethod(create_partner)
     words = "admin create-partner"
     summary = "Create a local partner"
     area, place = "tenants", 100
@@ -42,11 +41,7 @@ class Command(OperatorCommand):
         )
         add_limits(parser, **LIMITS)
 
-    def handle(self, slug: str, name: str, scaikey_id: str | None, **options: Any) -> None:
-        result = create_partner(
-            operator=self.operator,
-            spec=PartnerSpec(slug, name, scaikey_id, limits_from_options(options, *LIMITS)),
-            now=timezone.now(),
-            dry_run=options["dry_run"],
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        limits = limits_from_options(options, *LIMITS)
+        spec = PartnerSpec(options["slug"], options["name"], options["scaikey_id"], limits)
+        self.print_change(self.call_service(options, spec=spec))

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.roles.create_role import create_role
 
 
 class Command(OperatorCommand):
+    service = staticmethod(create_role)
     words = "role create"
     area, place = "people", 100
     permission = "MANAGE_ROLES"
@@ -22,15 +20,3 @@ class Command(OperatorCommand):
         parser.add_argument("--slug", required=True, help="short name that rooms refer to: editors")
         parser.add_argument("--name", required=True, help='display name: "Editors"')
         parser.add_argument("--description", default="", help="purpose of the role")
-
-    def handle(self, tenant: str, slug: str, name: str, dry_run: bool, **options: Any) -> None:
-        result = create_role(
-            operator=self.operator,
-            tenant=tenant,
-            slug=slug,
-            name=name,
-            description=options["description"],
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.people.create_tenant import create_tenant
@@ -12,6 +11,7 @@ from tenants.people.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
+    service = staticmethod(create_tenant)
     words = "admin create-tenant"
     area, place = "tenants", 30
     is_everyday = True
@@ -41,15 +41,6 @@ class Command(OperatorCommand):
             "--no-verify", action="store_true", help="don't check the ID in ScaiKey"
         )
 
-    def handle(self, slug: str, name: str, no_verify: bool, **options: Any) -> None:
-        result = create_tenant(
-            operator=self.operator,
-            slug=slug,
-            name=name,
-            scaikey_tenant_id=options["scaikey_tenant_id"],
-            partner=options["partner"],
-            lookup=None if no_verify else build_tenant_lookup(settings.CONFIG),
-            now=timezone.now(),
-            dry_run=options["dry_run"],
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        lookup = None if options["no_verify"] else build_tenant_lookup(settings.CONFIG)
+        self.print_change(self.call_service(options, lookup=lookup))

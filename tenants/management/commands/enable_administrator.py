@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import enable_administrator
 
 
 class Command(OperatorCommand):
+    service = staticmethod(enable_administrator)
     words = "admin enable-administrator"
     summary = "Enable a disabled account of the admin site"
     area, place = "server", 40
@@ -20,9 +18,3 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name of the administrator")
-
-    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
-        result = enable_administrator(
-            operator=self.operator, username=username, now=timezone.now(), dry_run=dry_run
-        )
-        self.print_change(result)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.sessions import end_sessions
 
 
 class Command(OperatorCommand):
+    service = staticmethod(end_sessions)
     words = "admin end-sessions"
     summary = "End the sessions of an administrator"
     area, place = "server", 45
@@ -27,13 +25,3 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name of the administrator")
-
-    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
-        result = end_sessions(
-            operator=self.operator,
-            username=username,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

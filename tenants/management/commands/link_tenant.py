@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.people.link_tenant import link_tenant
@@ -12,6 +11,7 @@ from tenants.people.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
+    service = staticmethod(link_tenant)
     words = "admin link-tenant"
     area, place = "tenants", 40
     permission = "MANAGE_TENANTS"
@@ -20,7 +20,7 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="tenant (slug or ID)")
+        parser.add_argument("name", metavar="tenant", help="tenant (slug or ID)")
         parser.add_argument(
             "--scaikey-tenant-id", metavar="ID", required=True, help="ID in ScaiKey: tnt_8f3a"
         )
@@ -28,15 +28,6 @@ class Command(OperatorCommand):
             "--no-verify", action="store_true", help="don't check the ID in ScaiKey"
         )
 
-    def handle(
-        self, tenant: str, scaikey_tenant_id: str, no_verify: bool, dry_run: bool, **options: Any
-    ) -> None:
-        result = link_tenant(
-            operator=self.operator,
-            name=tenant,
-            scaikey_tenant_id=scaikey_tenant_id,
-            lookup=None if no_verify else build_tenant_lookup(settings.CONFIG),
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        lookup = None if options["no_verify"] else build_tenant_lookup(settings.CONFIG)
+        self.print_change(self.call_service(options, lookup=lookup))

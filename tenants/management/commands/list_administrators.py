@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType
 from tenants.accounts.queries import list_administrators
 
 
 class Command(ListCommand):
+    service = staticmethod(list_administrators)
     words = "admin list-administrators"
     summary = "List the accounts of the admin site"
     area, place = "server", 20
@@ -28,6 +26,3 @@ class Command(ListCommand):
         "created_at",
     )
     help = "List the accounts of the admin site, and who of them can sign in."
-
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_administrators(operator=self.operator, limit=limit)

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType
 from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
 
 class Command(ListCommand):
+    service = staticmethod(list_groups)
     words = "admin list-groups"
     summary = "List groups of a tenant"
     area, place = "people", 60
@@ -38,15 +37,4 @@ class Command(ListCommand):
             choices=GROUP_STATUSES,
             default="active",
             help="only this status; deactivated means removed from ScaiKey (default active)",
-        )
-
-    def load_rows(
-        self, tenant: str, status: str, limit: int | None, **options: Any
-    ) -> Iterable[Row]:
-        return list_groups(
-            operator=self.operator,
-            tenant=tenant,
-            status=status,
-            after=options["after"],
-            limit=limit,
         )

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, Row
+from scaiwave.console.columns import Column
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.models import ParticipantType
@@ -13,6 +11,7 @@ from tenants.people.queries.participants import list_participants
 
 
 class Command(ListCommand):
+    service = staticmethod(list_participants)
     words = "admin list-participants"
     summary = "List people and other participants of a tenant"
     area, place = "people", 10
@@ -44,21 +43,11 @@ class Command(ListCommand):
             "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
         parser.add_argument(
-            "--type", choices=ParticipantType.values, help="only this type (default all)"
+            "--type",
+            dest="participant_type",
+            choices=ParticipantType.values,
+            help="only this type (default all)",
         )
         parser.add_argument(
             "--search", metavar="TEXT", help="part of a name, e-mail address or local ID"
-        )
-
-    def load_rows(
-        self, tenant: str, status: str, limit: int | None, **options: Any
-    ) -> Iterable[Row]:
-        return list_participants(
-            operator=self.operator,
-            tenant=tenant,
-            status=status,
-            participant_type=options["type"],
-            search=options["search"],
-            after=options["after"],
-            limit=limit,
         )

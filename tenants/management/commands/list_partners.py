@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.people.queries.partners import list_partners
 
 
 class Command(ListCommand):
+    service = staticmethod(list_partners)
     words = "admin list-partners"
     summary = "List partners with their tenants"
     area, place = "tenants", 60
@@ -37,6 +36,3 @@ class Command(ListCommand):
         parser.add_argument(
             "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
-
-    def load_rows(self, status: str, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_partners(operator=self.operator, status=status, limit=limit)

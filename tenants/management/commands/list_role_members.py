@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
@@ -11,6 +9,7 @@ from tenants.roles.queries.roles import list_role_members
 
 
 class Command(ListCommand):
+    service = staticmethod(list_role_members)
     words = "role members"
     summary = "List who holds a role, in one tenant or in all"
     area, place = "people", 85
@@ -37,11 +36,8 @@ class Command(ListCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="role (slug or ID)")
+        parser.add_argument("name", metavar="role", help="role (slug or ID)")
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-
-    def load_rows(self, role: str, tenant: str | None, **options: Any) -> Iterable[Row]:
-        return list_role_members(operator=self.operator, name=role, tenant=tenant)
 
     def format_row(self, row: Row) -> Row:
         return with_paths([dict(row)])[0]

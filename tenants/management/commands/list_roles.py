@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
@@ -25,6 +25,7 @@ KEYS = (
 
 
 class Command(ListCommand):
+    service = staticmethod(list_roles)
     words = "role list"
     summary = "List roles with the number of their holders"
     area, place = "people", 80
@@ -48,6 +49,3 @@ class Command(ListCommand):
 
     def get_id(self, row: Row) -> Any:
         return str(row["id"] or row["slug"])  # A built-in role that was never granted has no ID.
-
-    def load_rows(self, tenant: str | None, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_roles(operator=self.operator, tenant=tenant, limit=limit)

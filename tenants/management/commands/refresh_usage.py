@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.usage.refresh_usage import build_usage_fetch, refresh_usage
 
 
 class Command(OperatorCommand):
+    service = staticmethod(refresh_usage)
     words = "admin refresh-usage"
     summary = "Fetch this month's AI token usage from ScaiGrid"
     area, place = "tenants", 160
@@ -21,11 +21,6 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def handle(self, dry_run: bool, **options: Any) -> None:
-        result = refresh_usage(
-            operator=self.operator,
-            fetch=build_usage_fetch(settings.CONFIG),
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        fetch = build_usage_fetch(settings.CONFIG)
+        self.print_change(self.call_service(options, fetch=fetch))

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import reset_administrator_password
@@ -11,6 +10,7 @@ from tenants.management.passwords import FILE_FLAG, read_password
 
 
 class Command(OperatorCommand):
+    service = staticmethod(reset_administrator_password)
     words = "admin reset-administrator-password"
     summary = "Set a new password for the admin site"
     area, place = "server", 50
@@ -31,12 +31,7 @@ class Command(OperatorCommand):
             FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
         )
 
-    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
-        result = reset_administrator_password(
-            operator=self.operator,
-            username=username,
-            password=lambda: read_password(self, username, options["password_file"]),
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        username, file = options["username"], options["password_file"]
+        password = partial(read_password, self, username, file)
+        self.print_change(self.call_service(options, password=password))

@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.audit.seal_audit import seal_audit
@@ -18,6 +16,7 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    service = staticmethod(seal_audit)
     words = "admin audit seal"
     summary = "Seal the days of the audit log that have ended"
     area, place = "server", 90
@@ -36,14 +35,8 @@ class Command(OperatorCommand):
             help="accept that a restored database lacks seals",
         )
 
-    def handle(self, dry_run: bool, accept_restored: bool, **options: Any) -> None:
-        result = seal_audit(
-            operator=self.operator,
-            now=timezone.now(),
-            dry_run=dry_run,
-            accept_restored=accept_restored,
-            progress_factory=self.output.progress,
-        )
+    def handle(self, **options: Any) -> None:
+        result = self.call_service(options)
         if not self.output.as_json and result.seals:
             self.output.print_table("seals", COLUMNS, result.seals)
         self.print_change(result)

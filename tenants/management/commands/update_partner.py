@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
 from tenants.people.update_partner import PartnerUpdate, update_partner
@@ -18,6 +16,7 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    service = staticmethod(update_partner)
     words = "admin update-partner"
     summary = "Change a local partner"
     area, place = "tenants", 120
@@ -41,17 +40,7 @@ class Command(OperatorCommand):
         )
         add_limits(parser, **LIMITS)
 
-    def handle(self, partner: str, dry_run: bool, **options: Any) -> None:
-        result = update_partner(
-            operator=self.operator,
-            partner=partner,
-            update=PartnerUpdate(
-                name=options["name"],
-                slug=options["slug"],
-                contact_email=options["contact_email"],
-                limits=limits_from_options(options, *LIMITS),
-            ),
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        limits = limits_from_options(options, *LIMITS)
+        update = PartnerUpdate(options["name"], options["slug"], options["contact_email"], limits)
+        self.print_change(self.call_service(options, update=update))

@@ -19,9 +19,8 @@ from scaiwave.site.acts import (
     ReasonedSelectionForm,
     ReasonForm,
     RowForm,
-    register_act,
+    register_acts,
 )
-from tenants.audit.field_changes import UpdateResult
 from tenants.models import Participant, Partner, Tenant
 from tenants.people.partner_capacity import count_tenants
 from tenants.people.suspension import (
@@ -99,51 +98,31 @@ class PartnerLimitsForm(LimitsForm):
 
 
 def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
-    return suspend(
-        rules,
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        confirm=call.confirm,
-        undo=f"choose Resume on the page of the {rules.kind}",
-        now=call.now,
-    )
+    undo = f"choose Resume on the page of the {rules.kind}"
+    name, reason = str(call.row.pk), call.values["reason"]
+    return call.run(partial(suspend, rules), name=name, reason=reason, undo=undo)
 
 
 def _resume_by(rules: SuspensionRules, call: ActCall) -> Change:
-    return resume(
-        rules,
-        operator=call.operator,
-        name=str(call.row.pk),
-        reason=call.values["reason"],
-        now=call.now,
-    )
+    name, reason = str(call.row.pk), call.values["reason"]
+    return call.run(partial(resume, rules), name=name, reason=reason, confirm=None)
 
 
-def _set_removals(state: bool, call: ActCall) -> UpdateResult:
-    return update_tenant(
-        operator=call.operator,
-        tenant=str(call.row.pk),
-        update=TenantUpdate(sync_removals=state),
-        now=call.now,
-    )
+def _set_removals(state: bool, call: ActCall) -> Change:
+    update = TenantUpdate(sync_removals=state)
+    return call.run(update_tenant, tenant=str(call.row.pk), update=update)
 
 
-def _change_tenant_limits(call: ActCall) -> UpdateResult:
+def _change_tenant_limits(call: ActCall) -> Change:
     """Ask before a limit is set that current usage exceeds."""
-    change = partial(
-        update_tenant,
-        operator=call.operator,
-        tenant=str(call.row.pk),
-        update=TenantUpdate(limits=call.values["limits"]),
-        now=call.now,
-    )
+    update = TenantUpdate(limits=call.values["limits"])
+    change = partial(call.run, update_tenant, tenant=str(call.row.pk), update=update)
     if warnings := change(dry_run=True).warnings:
         call.confirm(" ".join(warnings))
     return change()
 
 
-def _change_partner_limits(call: ActCall) -> UpdateResult:
+def _change_partner_limits(call: ActCall) -> Change:
     partner, limits = call.row, call.values["limits"]
     count, limit = count_tenants(partner), limits.get("max_tenants")
     if limit is not None and limit < count:
@@ -151,34 +130,23 @@ def _change_partner_limits(call: ActCall) -> UpdateResult:
             f"Partner {partner} exceeds the new limit: {pluralize(count, 'tenant')}, {limit:,} "
             "allowed. Nothing is deleted, and no tenant can be added."
         )
-    return update_partner(
-        operator=call.operator,
-        partner=str(partner.pk),
-        update=PartnerUpdate(limits=limits),
-        now=call.now,
-    )
+    return call.run(update_partner, partner=str(partner.pk), update=PartnerUpdate(limits=limits))
 
 
 def _change_selected(
     change: Callable[..., BulkResult], rules: SuspensionRules, call: ActCall
 ) -> str:
     """Suspend or resume the selected people: all of them, or none."""
-    result = change(
-        rules,
-        operator=call.operator,
-        names=call.values["rows"],
-        reason=call.values["reason"],
-        confirm=call.confirm,
-        now=call.now,
-        **({"undo": "resume them in this list"} if change is suspend_many else {}),
-    )
+    undo = {"undo": "resume them in this list"} if change is suspend_many else {}
+    names, reason = call.values["rows"], call.values["reason"]
+    result = call.run(partial(change, rules), names=names, reason=reason, **undo)
     result.require_complete()
     past = "suspended" if change is suspend_many else "resumed"
     return f"{pluralize(len(result.rows), 'person', 'people')} {past}."
 
 
 for verb, change in (("suspend", suspend_many), ("resume", resume_many)):
-    register_act(
+    register_acts(
         Act(
             f"admin {verb}-participant",
             f"{verb.capitalize()} selected",
@@ -192,7 +160,7 @@ for verb, change in (("suspend", suspend_many), ("resume", resume_many)):
         )
     )
 for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICIPANT)):
-    register_act(
+    register_acts(
         Act(
             f"admin suspend-{rules.kind}",
             "Suspend",
@@ -203,7 +171,7 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             is_destructive=True,
         )
     )
-    register_act(
+    register_acts(
         Act(
             f"admin resume-{rules.kind}",
             "Resume",
@@ -213,16 +181,14 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             is_offered=lambda row: row.suspended_by_hand_at is not None,
         )
     )
-register_act(
+register_acts(
     Act(
         "admin update-tenant",
         "Change limits",
         Tenant,
         _change_tenant_limits,
         TenantLimitsForm,
-    )
-)
-register_act(
+    ),
     Act(
         "admin update-tenant",
         "Turn removals off",
@@ -234,9 +200,7 @@ register_act(
             "Until they are on again, syncs take no access from its people, "
             "also from those whom ScaiKey has removed."
         ),
-    )
-)
-register_act(
+    ),
     Act(
         "admin update-tenant",
         "Turn removals on",
@@ -245,9 +209,7 @@ register_act(
         is_offered=lambda tenant: not tenant.sync_removals,
         options="--sync-removals on",
         get_note=lambda tenant: "The next sync takes the access that ScaiKey has taken until then.",
-    )
-)
-register_act(
+    ),
     Act(
         "admin update-partner",
         "Change limits",
@@ -255,5 +217,5 @@ register_act(
         _change_partner_limits,
         PartnerLimitsForm,
         is_offered=lambda partner: partner.scaikey_id is None,
-    )
+    ),
 )

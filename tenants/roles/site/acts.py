@@ -15,7 +15,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
-from scaiwave.site.acts import Act, ActCall, ActResult, RowForm, RowsField, register_act
+from scaiwave.site.acts import Act, ActCall, ActResult, RowForm, RowsField, register_acts
 from scaiwave.site.related import list_url
 from scaiwave.site.terms import is_uuid
 from tenants.lookup.visibility import visible_groups, visible_participants
@@ -28,7 +28,7 @@ from tenants.roles.grants import (
     revoke_role_from_many,
 )
 from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
-from tenants.roles.update_role import RoleUpdate, update_role
+from tenants.roles.update_role import update_role
 
 MAX_DESCRIPTION_CHARS = 1000
 
@@ -52,24 +52,12 @@ class UpdateRoleForm(forms.Form):
 
 
 def _update(call: ActCall) -> ChangeResult:
-    values = call.values
-    return update_role(
-        operator=call.operator,
-        role=str(call.row.pk),
-        tenant=str(call.row.tenant_id),
-        update=RoleUpdate(name=values["name"] or None, description=values["description"] or None),
-        now=call.now,
-    )
+    changes = {name: value or None for name, value in call.values.items()}
+    return call.run(update_role, role=str(call.row.pk), tenant=str(call.row.tenant_id), **changes)
 
 
 def _delete(call: ActCall) -> ChangeResult:
-    return delete_role(
-        operator=call.operator,
-        role=str(call.row.pk),
-        tenant=str(call.row.tenant_id),
-        now=call.now,
-        confirm=call.confirm,
-    )
+    return call.run(delete_role, role=str(call.row.pk), tenant=str(call.row.tenant_id))
 
 
 class HolderForm(forms.Form):
@@ -136,14 +124,13 @@ class SelectedGroupsForm(SelectedRoleForm):
 def _grant(call: ActCall, role: str, holder: str, *, is_group: bool) -> ChangeResult:
     """Ask first if the role is the highest one."""
     is_highest = SUPER_ADMIN in {role, getattr(call.row, "slug", "")}
-    return grant_role(
-        operator=call.operator,
+    return call.run(
+        grant_role,
         role=role,
         tenant=str(call.row.tenant_id),
         holder=holder,
         is_group=is_group,
-        now=call.now,
-        **({"confirm": call.confirm} if is_highest else {}),
+        confirm=call.confirm if is_highest else lambda question: None,
     )
 
 
@@ -161,14 +148,12 @@ def _grant_to(call: ActCall) -> ChangeResult:
 def _revoke_role(call: ActCall) -> ActResult:
     """Return to the roles of the person or group: the page of the grant is gone."""
     grant = call.row
-    result = revoke_role(
-        operator=call.operator,
+    result = call.run(
+        revoke_role,
         role=str(grant.role_id),
         tenant=str(grant.tenant_id),
         holder=str(grant.group_id or grant.participant_id),
         is_group=grant.group_id is not None,
-        confirm=call.confirm,
-        now=call.now,
     )
     field: Any = RoleGrant._meta.get_field("group" if grant.group_id else "participant")
     return ActResult(" ".join(result.lines), list_url(field, grant.group or grant.participant))
@@ -178,15 +163,8 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     """Grant a role to all that are selected, or revoke it from them: from all of them, or none."""
     values = call.values
     is_group = model is Group
-    result = change(
-        operator=call.operator,
-        role=values["role"],
-        tenant=values["tenant"],
-        holders=values["rows"],
-        is_group=is_group,
-        confirm=call.confirm,
-        now=call.now,
-    )
+    selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
+    result = call.run(change, **selected, is_group=is_group)
     result.require_complete()
     done = sum(bool(row.result and row.result.document()["changed"]) for row in result.rows)
     kind = ("group",) if is_group else ("person", "people")
@@ -202,7 +180,7 @@ for holder, run, form, options in (
     (Participant, _grant_to, RoleForm, "--to <person>"),
     (Group, _grant_to, RoleForm, "--to-group <group>"),
 ):
-    register_act(
+    register_acts(
         Act(
             "role grant",
             "Grant a role" if options else "Grant",
@@ -217,7 +195,7 @@ for model, selected_form, kind in (
     (Group, SelectedGroupsForm, "<groups>"),
 ):
     for verb, change_many in (("grant", grant_role_to_many), ("revoke", revoke_role_from_many)):
-        register_act(
+        register_acts(
             Act(
                 f"role {verb}",
                 f"{verb.capitalize()} a role",
@@ -230,7 +208,7 @@ for model, selected_form, kind in (
                 is_destructive=verb == "revoke",
             )
         )
-register_act(
+register_acts(
     Act(
         "role revoke",
         "Revoke",
@@ -238,19 +216,15 @@ register_act(
         _revoke_role,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
         is_destructive=True,
-    )
-)
-register_act(
+    ),
     Act(
         "role create",
         "Create a role",
         Role,
-        lambda call: create_role(operator=call.operator, now=call.now, **call.values),
+        lambda call: call.run(create_role, **call.values),
         form=CreateRoleForm,
         is_of_list=True,
-    )
-)
-register_act(
+    ),
     Act(
         "role update",
         "Rename",
@@ -258,9 +232,7 @@ register_act(
         _update,
         form=UpdateRoleForm,
         is_offered=lambda role: not role.is_built_in,
-    )
-)
-register_act(
+    ),
     Act(
         "role delete",
         "Delete",
@@ -269,5 +241,5 @@ register_act(
         is_offered=lambda role: not role.is_built_in,
         removes_row=True,
         is_destructive=True,
-    )
+    ),
 )

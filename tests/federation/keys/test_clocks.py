@@ -47,7 +47,7 @@ def generate(now: datetime) -> None:
 
 
 def rotate(now: datetime) -> bool:
-    return rotate_key(operator=HOST, now=now, started_at=now).rotated
+    return rotate_key(operator=HOST, now=now, started_at=now).changed
 
 
 def revoke(key_id: str, now: datetime) -> None:
@@ -121,9 +121,9 @@ def test_success_a_run_that_was_late_reports_the_rotation_of_another() -> None:
     generate(NOW)
     rotate_key(operator=HOST, now=NOW + DAY, started_at=NOW + DAY)
     result = rotate_key(operator=HOST, now=NOW + DAY, started_at=NOW + DAY - timedelta(seconds=1))
-    assert not result.rotated
+    assert not result.changed
     # A clock that was set back while the command started claims nothing.
-    assert rotate_key(operator=HOST, now=NOW + DAY, started_at=AHEAD).rotated
+    assert rotate_key(operator=HOST, now=NOW + DAY, started_at=AHEAD).changed
 
 
 acts = st.lists(

@@ -10,11 +10,12 @@ from django.conf import settings
 from federation.errors import InvalidOverlap, KeyDamaged, KeyExists, KeyUnreadable, NoSigningKey
 from federation.keys import ed25519
 from federation.keys import lifecycle as keys_service
-from federation.keys.lifecycle import GenerateKeyResult, RotateKeyResult, generate_key, rotate_key
+from federation.keys.lifecycle import generate_key, rotate_key
 from federation.keys.queries import KeyState
 from federation.keys.signing import own_keys, verify
 from federation.models import ServerKey
 from scaiwave.config.secret_keys import get_encryption_keys
+from scaiwave.core.change import Change
 from scaiwave.core.errors import SettingInvalid
 from tenants.models import AuditEntry
 from tests.federation.factories import (
@@ -29,17 +30,20 @@ from tests.federation.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def generate(**changes: Any) -> GenerateKeyResult:
+def generate(**changes: Any) -> Change:
     return generate_key(**{"operator": HOST_OPERATOR, "now": NOW, **changes})
 
 
 def test_success_first() -> None:
     result = generate()
     key = ServerKey.objects.get()
-    assert result.document() == {"key": result.key, "changed": True}
+    assert result.document() == {"key": result.subject, "changed": True}
     assert result.sentence == f"Key {key.key_id} created; it signs from now on."
-    assert result.key is not None
-    assert (result.key["key_id"], result.key["state"]) == (key.key_id, KeyState.SIGNING.value)
+    assert result.subject is not None
+    assert (result.subject["key_id"], result.subject["state"]) == (
+        key.key_id,
+        KeyState.SIGNING.value,
+    )
     assert (key.created_at, key.signs_from, key.retires_at, key.revoked_at) == (
         NOW,
         NOW,
@@ -70,7 +74,7 @@ def test_success_audited_without_secrets() -> None:
 def test_success_after_the_only_key_was_revoked() -> None:
     make_key(revoked_at=NOW)
     make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
-    assert generate().key
+    assert generate().subject
     assert ServerKey.objects.count() == 3
 
 
@@ -107,7 +111,7 @@ def test_fail_encryption_key_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None
 LATER = NOW + 300 * DAY
 
 
-def rotate(**changes: Any) -> RotateKeyResult:
+def rotate(**changes: Any) -> Change:
     return rotate_key(**{"operator": HOST_OPERATOR, "now": LATER, **changes})
 
 
@@ -118,10 +122,13 @@ def test_success() -> None:
     old.refresh_from_db()
     assert (new.signs_from, new.retires_at) == (LATER, None)
     assert old.retires_at == LATER + 30 * DAY
-    assert result.key is not None
-    assert (result.key["key_id"], result.key["state"]) == (new.key_id, "signing")
-    assert (result.previous["key_id"], result.previous["state"]) == (old.key_id, "verifying")
-    assert (result.previous["days_left"], result.key["days_left"]) == (30, 365)
+    assert result.subject is not None
+    assert (result.subject["key_id"], result.subject["state"]) == (new.key_id, "signing")
+    assert (result.rest["previous_key"]["key_id"], result.rest["previous_key"]["state"]) == (
+        old.key_id,
+        "verifying",
+    )
+    assert (result.rest["previous_key"]["days_left"], result.subject["days_left"]) == (30, 365)
     assert result.document()["changed"] is True
     assert result.sentence == (
         f"Key {new.key_id} created; it signs from now on. Key {old.key_id} verifies until "
@@ -161,7 +168,7 @@ def test_success_rotate_dry_run() -> None:
     )
     assert result.document() == {
         "key": None,
-        "previous_key": result.previous,
+        "previous_key": result.rest["previous_key"],
         "changed": True,
     }
     assert ServerKey.objects.get().retires_at is None
@@ -179,20 +186,20 @@ def test_success_repeated_rotations() -> None:
 def test_success_another_rotation_finished_first() -> None:
     old = make_key()
     first = rotate()
-    assert first.key is not None
+    assert first.subject is not None
     second = rotate(now=LATER + timedelta(seconds=1), started_at=LATER - timedelta(seconds=1))
     assert second.sentence == (
-        f"Another run has already replaced key {old.key_id} with {first.key['key_id']}; nothing "
+        f"Another run has already replaced key {old.key_id} with {first.subject['key_id']}; nothing "
         "was changed."
     )
-    assert (second.rotated, ServerKey.objects.count()) == (False, 2)
+    assert (second.changed, ServerKey.objects.count()) == (False, 2)
     assert AuditEntry.objects.count() == 1
-    assert rotate(now=LATER + timedelta(seconds=2), started_at=LATER + timedelta(seconds=1)).rotated
+    assert rotate(now=LATER + timedelta(seconds=2), started_at=LATER + timedelta(seconds=1)).changed
 
 
 def test_success_a_key_generated_since_this_run_began_is_replaced() -> None:
     make_key(created_at=LATER)
-    assert rotate(started_at=LATER - timedelta(seconds=1)).rotated
+    assert rotate(started_at=LATER - timedelta(seconds=1)).changed
 
 
 @pytest.mark.parametrize("days", [0, 365])
@@ -201,7 +208,7 @@ def test_success_overlap(days: int) -> None:
     result = rotate(overlap_days=days)
     old.refresh_from_db()
     assert old.retires_at == LATER + timedelta(days=days)
-    assert result.previous["state"] == ("verifying" if days else "retired")
+    assert result.rest["previous_key"]["state"] == ("verifying" if days else "retired")
 
 
 @pytest.mark.parametrize("days", [-1, 366, 10**9])
@@ -259,4 +266,4 @@ def test_fail_encryption_key_is_not_the_signing_keys(
 def test_success_a_damaged_key_is_replaced() -> None:
     other = make_key(retires_at=NOW)
     make_key(private_key_encrypted=other.private_key_encrypted)
-    assert rotate().rotated
+    assert rotate().changed

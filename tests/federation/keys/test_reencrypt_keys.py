@@ -6,8 +6,9 @@ from django.conf import settings
 
 from federation.errors import KeyUnreadable, NoSigningKey
 from federation.keys.check_keys import check_keys
-from federation.keys.lifecycle import ReencryptKeysResult, reencrypt_keys
+from federation.keys.lifecycle import reencrypt_keys
 from federation.models import ServerKey
+from scaiwave.core.change import Change
 from tenants.models import AuditEntry
 from tests.federation.factories import (
     DAY,
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.django_db
 NEWEST = Fernet.generate_key().decode()
 
 
-def reencrypt(*, dry_run: bool = False) -> ReencryptKeysResult:
+def reencrypt(*, dry_run: bool = False) -> Change:
     return reencrypt_keys(operator=HOST_OPERATOR, now=NOW, dry_run=dry_run)
 
 
@@ -72,7 +73,7 @@ def test_success_again_changes_nothing(
 ) -> None:
     before = load_stored_texts()
     result = reencrypt()
-    assert result.unchanged == [key.key_id for key in keys[:2]]
+    assert result.rest["unchanged"] == [key.key_id for key in keys[:2]]
     assert result.sentence == (
         "Nothing to change: the 2 keys are already encrypted with the newest of "
         "SCAIWAVE_ENCRYPTION_KEYS."

@@ -19,8 +19,8 @@ from pytest_django import Settings
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from identity_sync.reasons import Loss
 from identity_sync.reports import losses as reports
-from identity_sync.reports.losses import LossFilter, get_loss_history, list_losses
-from identity_sync.reports.runs import ChangeFilter, list_changes
+from identity_sync.reports.losses import get_loss_history, list_losses
+from identity_sync.reports.runs import list_changes
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
@@ -53,7 +53,7 @@ def scaikey(sandbox: Sandbox, settings: Settings) -> Sandbox:
 
 def read_losses(operator: Operator = HOST_OPERATOR, **filters: Any) -> list[dict[str, Any]]:
     limit = filters.pop("limit", None)
-    return list(list_losses(operator=operator, filters=LossFilter(**filters), limit=limit))
+    return list(list_losses(operator=operator, **filters, limit=limit))
 
 
 def pick(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
@@ -123,9 +123,7 @@ def test_success_each_loss_of_a_person(scaikey: Sandbox) -> None:
     assert {row["tenant"] for row in losses} == {slugs[0]}
 
     # The same losses are those of the run.
-    of_run = list_changes(
-        operator=HOST_OPERATOR, run_id=run_id, filters=ChangeFilter(action="loss"), limit=None
-    )
+    of_run = list_changes(operator=HOST_OPERATOR, run_id=run_id, action="loss", limit=None)
     subjects = [row["scaikey_id"].rpartition(" ")[2] for row in of_run]
     assert set(subjects) == {row["scaikey_id"] for row in read_losses()}
 

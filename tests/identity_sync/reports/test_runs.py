@@ -17,8 +17,6 @@ from identity_sync.errors import SyncRunNotFound
 from identity_sync.management.output import format_change_count, format_run_changes
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from identity_sync.reports.runs import (
-    ChangeFilter,
-    RunFilter,
     find_changes_of_participant,
     list_changes,
     list_runs,
@@ -82,7 +80,7 @@ def make_change(
 
 
 def list_ids(operator: Operator = HOST_OPERATOR, **filters: Any) -> list[UUID]:
-    rows = list_runs(operator=operator, filters=RunFilter(**filters), now=NOW)
+    rows = list_runs(operator=operator, **filters, now=NOW)
     return [row["run_id"] for row in rows]
 
 
@@ -100,7 +98,7 @@ def test_success_newest_first_and_filtered() -> None:
     assert list_ids(tenant="lab") == [full.pk]
     assert list_ids(since=NOW - timedelta(minutes=35)) == [full.pk, own.pk]
     with pytest.raises(TenantNotFound):
-        list_runs(operator=HOST_OPERATOR, filters=RunFilter(tenant="nowhere"), now=NOW)
+        list_runs(operator=HOST_OPERATOR, tenant="nowhere", now=NOW)
 
 
 SUMMARY = "2 added, 1 updated, 1 deactivated, 4 skipped"
@@ -119,7 +117,7 @@ def test_success_only_what_was_written_counts_as_changed(
     outcome: str, changed: int, text: str, summary: str
 ) -> None:
     make_run(outcome=outcome)
-    (row,) = list_runs(operator=HOST_OPERATOR, filters=RunFilter(), now=NOW)
+    (row,) = list_runs(operator=HOST_OPERATOR, now=NOW)
     assert (row["change_count"], row["planned_count"]) == (changed, 4)
     assert (format_change_count(row), format_run_changes(row)) == (text, summary)
 
@@ -170,7 +168,7 @@ def test_success_show_run_with_its_changes() -> None:
     assert "Losses of access  1 person" in text
 
     def subjects(**filters: Any) -> list[str]:
-        rows = list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter(**filters))
+        rows = list_changes(operator=HOST_OPERATOR, run_id=run.pk, **filters)
         return [row["subject"] for row in rows]
 
     assert subjects() == ["Anna", "Bo"]
@@ -185,7 +183,7 @@ def test_success_values_that_are_deleted_leave_the_fields() -> None:
     run = make_run()
     change = make_change(run, make_person(make_tenant()), {"email": ["a", "b"]})
     SyncChangeValues.objects.all().delete()
-    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter())
+    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk)
     assert (row["fields"], row["values"]) == (["email"], None)
     assert SyncChange.objects.get().pk == change.pk
 
@@ -208,7 +206,7 @@ def test_success_values_are_not_shown_after_their_retention(
         for age in (31, 1)
     ]
     kept = [age <= days for age in (31, 1)]
-    rows = list(list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter()))
+    rows = list(list_changes(operator=HOST_OPERATOR, run_id=run.pk))
     assert [row["values"] is not None for row in rows] == kept
     rows = find_changes_of_participant(person.pk)
     assert [row["values"] is not None for row in reversed(rows)] == kept
@@ -222,9 +220,7 @@ def test_success_values_are_not_shown_after_their_retention(
 def test_success_old_names() -> None:
     run = make_run()
     make_change(run, make_person(make_tenant()), action="held", fields="name,partner_id")
-    (row,) = list_changes(
-        operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter(action="skipped")
-    )
+    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk, action="skipped")
     assert (row["action"], row["fields"]) == ("skipped", ["name", "partner"])
 
 
@@ -273,7 +269,7 @@ def test_success_a_narrow_scope_sees_its_own_runs_and_changes(make_operator: Any
     hidden = ("operator", "change_count", "planned_count", "kinds", "requests", "losses")
     assert {full[name] for name in (*hidden, "warnings")} == {None}
     assert full["error"] == {"code": "SW_X", "message": None, "fix": None}
-    changes = list_changes(operator=operator, run_id=runs["full"].pk, filters=ChangeFilter())
+    changes = list_changes(operator=operator, run_id=runs["full"].pk)
     assert [row["subject"] for row in changes] == ["Anna"]
     for name in ("lab", "webhook lab"):
         with pytest.raises(SyncRunNotFound):
@@ -317,6 +313,6 @@ def test_success_values_that_are_kept_for_decades(settings: Settings) -> None:
     settings.CONFIG = load({"SCAIWAVE_SYNC_VALUES_RETENTION_DAYS": "20000"})
     run = make_run()
     make_change(run, make_person(make_tenant()), {"email": ["a", "b"]})
-    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter())
+    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk)
     assert row["values"] == [{"field": "email", "old": "a", "new": "b"}]
     assert delete_expired_values(datetime.now(UTC), days=20_000) == 0

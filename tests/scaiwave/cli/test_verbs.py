@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.command import ListCommand, OperatorCommand
+from scaiwave.cli.django_entry import VerbParser, add_django_options
 from scaiwave.cli.hints import suggest
 from scaiwave.cli.verbs import (
     AREAS,
@@ -69,6 +71,32 @@ def test_success_command_exists_and_can_start(words: VerbPath, verb: Verb) -> No
     assert shown.startswith(f"usage: scaiwave {canonical} ")
     assert "--json" in shown
     assert ("--dry-run" in shown) == command(verb).changes
+
+
+def test_success_services_take_every_option() -> None:
+    """A command that only declares its service must not drop an option that it offers."""
+    common = VerbParser(add_help=False)
+    add_django_options(common, "", strict=False)
+    ignored = {action.dest for action in common._actions}
+    ignored |= {"help", "json", "jsonl", "csv", "quiet", "verbosity", "no_input"}
+    for verb in VERBS.values():
+        loaded = command(verb)
+        kind = type(loaded)
+        is_list = isinstance(loaded, ListCommand)
+        if (kind.load_rows if is_list else kind.handle) not in (  # type: ignore[attr-defined]
+            ListCommand.load_rows,
+            OperatorCommand.handle,
+        ):
+            continue
+        actions = loaded.create_parser("", verb.command)._actions
+        offered = {action.dest for action in actions} - ignored
+        if isinstance(loaded, ListCommand) and not loaded.paged:
+            offered -= {"limit", "after"}  # The list itself ends there.
+        taken = signature(kind.service).parameters.values()
+        assert offered <= {each.name for each in taken}, verb.command
+        required = {each.name for each in taken if each.default is Parameter.empty}
+        given = {"operator", "now", "confirm", "config", "progress_factory"}
+        assert required <= offered | given, verb.command
 
 
 @every_verb

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission, UsageError
-from tenants.audit.field_changes import UpdateResult
 from tenants.errors import (
     InvalidLimit,
     InvalidName,
@@ -30,7 +30,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def update(changes: PartnerUpdate, **options: Any) -> UpdateResult:
+def update(changes: PartnerUpdate, **options: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "partner": "northwind",
@@ -92,7 +92,7 @@ def test_success_only_one_of_two_partners_gets_a_slug() -> None:
 
     def rename(name: str) -> bool:
         try:
-            return bool(update(PartnerUpdate(slug="west"), partner=name).changes)
+            return bool(update(PartnerUpdate(slug="west"), partner=name).changed)
         except PartnerConflict:
             return False
 
@@ -110,7 +110,7 @@ def test_fail_managed_by_scaikey() -> None:
         "ScaiKey manages the name and max_tenants of partner northwind (prt_northwind)."
     )
     assert caught.value.fix == "Change it in ScaiKey, then run `scaiwave sync`."
-    assert not update(PartnerUpdate(limits={"max_tenants": 5})).changes
+    assert not update(PartnerUpdate(limits={"max_tenants": 5})).changed
     assert Partner.objects.get().name == "Northwind"
 
 

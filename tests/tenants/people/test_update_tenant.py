@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rooms.models import Room
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission, UsageError
-from tenants.audit.field_changes import UpdateResult
 from tenants.errors import (
     InvalidLimit,
     InvalidName,
@@ -35,7 +35,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def update(changes: TenantUpdate, **options: Any) -> UpdateResult:
+def update(changes: TenantUpdate, **options: Any) -> Change:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
@@ -266,7 +266,7 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
         update(TenantUpdate(no_partner=True), operator=make_partner_admin(own))
     assert not AuditEntry.objects.exists()
-    assert update(requested, operator=make_partner_admin(own)).changes
+    assert update(requested, operator=make_partner_admin(own)).changed
 
 
 def test_success_removals_by_syncs() -> None:
@@ -277,7 +277,7 @@ def test_success_removals_by_syncs() -> None:
     assert AuditEntry.objects.get().details == {
         "changes": [{"field": "sync_removals", "old": True, "new": False}]
     }
-    assert not update(TenantUpdate(sync_removals=False)).changes
+    assert not update(TenantUpdate(sync_removals=False)).changed
 
     printed = run_command("update_tenant", "acme", "--sync-removals", "on")
     assert "  sync_removals  off → on" in printed

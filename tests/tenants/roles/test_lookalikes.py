@@ -8,7 +8,7 @@ from tenants.errors import InvalidRoleSlug, RoleBuiltIn
 from tenants.models import Role
 from tenants.roles.create_role import create_role
 from tenants.roles.lookalikes import find_lookalike
-from tenants.roles.update_role import RoleUpdate, update_role
+from tenants.roles.update_role import update_role
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
 
 LOOKALIKES = [
@@ -69,7 +69,7 @@ def test_fail_name() -> None:
                 operator=HOST_OPERATOR,
                 role="helper",
                 tenant="acme",
-                update=RoleUpdate(name=name),
+                name=name,
                 now=NOW,
             )
     assert Role.objects.get().name == "Helpers"

@@ -8,7 +8,7 @@ import pytest
 from scaiwave.core.errors import UsageError
 from tenants.errors import InvalidName, RoleBuiltIn, RoleNotFound
 from tenants.models import AuditEntry, Role
-from tenants.roles.update_role import RoleUpdate, update_role
+from tenants.roles.update_role import update_role
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -26,7 +26,7 @@ update = partial(
     operator=HOST_OPERATOR,
     role="editors",
     tenant="acme",
-    update=RoleUpdate(name="Copy editors"),
+    name="Copy editors",
     now=NOW,
 )
 WORDS = ("update_role", "editors", "--tenant", "acme", "--name", "Copy", "--description", "Texts")
@@ -67,7 +67,7 @@ def test_success_repeated_changes_nothing() -> None:
 
 def test_success_an_empty_description_removes_it() -> None:
     make_role(make_tenant(), description="Texts")
-    result = update(update=RoleUpdate(description=""))
+    result = update(name=None, description="")
     assert result.lines == ["Role editors changed:", "  description  Texts → none"]
     assert Role.objects.get().description == ""
 
@@ -77,7 +77,7 @@ def test_success_an_empty_description_removes_it() -> None:
 def test_success_concurrent_calls_change_it_once() -> None:
     make_role(make_tenant())
     results = run_concurrently(*[update] * 3)
-    assert sorted(len(result.changes) for result in results) == [0, 0, 1]
+    assert sorted(result.changed for result in results) == [False, False, True]
     assert AuditEntry.objects.count() == 1
 
 
@@ -92,10 +92,10 @@ def test_fail_built_in() -> None:
 def test_fail_values() -> None:
     make_role(make_tenant())
     with pytest.raises(UsageError):
-        update(update=RoleUpdate())
-    for changes in (RoleUpdate(name=" "), RoleUpdate(description="x" * 1001)):
+        update(name=None)
+    for changes in ({"name": " "}, {"description": "x" * 1001}):
         with pytest.raises(InvalidName):
-            update(update=changes)
+            update(**changes)
     with pytest.raises(RoleNotFound):
         update(role="writers")
     assert not AuditEntry.objects.exists()
