@@ -13,7 +13,6 @@ from scaiwave.extensions import SERVER_SIGNER
 from tenants.audit import seal_audit as seal_service
 from tenants.errors import AuditNotSettled, AuditSealRunning
 from tenants.people import purge_participant as purge_service
-from tenants.people.purge_participant import PurgeOptions
 from tenants.usage import refresh_usage as service
 from tenants.usage.refresh_usage import build_usage_fetch
 
@@ -41,15 +40,13 @@ def purge_participants() -> dict[str, Any]:
         return {"due": 0, "purged": 0}
     result = purge_service.purge_participants(
         operator=get_host_operator(),
-        options=PurgeOptions(
-            days=days,
-            limit=config.get_int("SCAIWAVE_PURGE_LIMIT"),
-        ),
+        days=days,
+        limit=config.get_int("SCAIWAVE_PURGE_LIMIT"),
         confirm=lambda question: None,
         now=timezone.now(),
         progress_factory=null_progress_factory,
     )
-    return {"due": result.due, "purged": result.purged}
+    return {name: result.rest[name] for name in ("due", "purged")}
 
 
 def seal_audit() -> dict[str, Any]:

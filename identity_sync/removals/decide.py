@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from identity_sync.encoding import Row, encode_removal, name_subject
+from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.errors import RemovalNotFound, RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
@@ -33,6 +33,7 @@ from identity_sync.removals.queries import (
 )
 from identity_sync.sync.scope import require_whole_scope
 from scaiwave.console.text import pluralize, shorten
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.sql import batched
@@ -64,42 +65,21 @@ class Selection:
     expect: str = ""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The decision and its rows; `changed_count` leaves out rows that were already decided so.
-
-    `names` are the first of them, as a text.
-    """
-
-    state: RemovalState
-    rows: Sequence[Row]
-    changed_count: int
-    expires_at: datetime
-    names: str
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        removals = pluralize(len(self.rows), "removal")
-        verb = "approve" if self.state is RemovalState.APPROVED else "keep access for"
-        if self.dry_run:
-            return f"Would {verb} {removals}: {self.names}."
-        past = {"approve": "approved", "keep access for": "kept"}[verb]
-        if not self.changed_count:
-            return f"{removals} already {past}; nothing changed."
-        if self.state is RemovalState.APPROVED:
-            return (
-                f"{removals} approved: {self.names}. The next sync looks them up again, and "
-                "applies them if they are still true."
-            )
-        return f"Access kept for {removals} until {format_last_day(self.expires_at)}: {self.names}."
-
-    def document(self) -> Row:
-        return {
-            "removals": list(self.rows),
-            "changed": self.changed_count > 0,
-            "expires_at": self.expires_at,
-        }
+_WORDS = {
+    RemovalState.APPROVED: ChangeWords(
+        "removals",
+        "Would approve {removals}: {names}.",
+        "{removals} approved: {names}. The next sync looks them up again, and applies them if they "
+        "are still true.",
+        "{removals} already approved; nothing changed.",
+    ),
+    RemovalState.KEPT: ChangeWords(
+        "removals",
+        "Would keep access for {removals}: {names}.",
+        "Access kept for {removals} until {day}: {names}.",
+        "{removals} already kept; nothing changed.",
+    ),
+}
 
 
 def approve_removals(
@@ -110,7 +90,7 @@ def approve_removals(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> Decision:
+) -> Change:
     """Permit exactly these removals, for 24 hours: the next sync applies those still true, once.
 
     It takes the permission for a sync of that reach, and never the token of a service account: a
@@ -141,7 +121,7 @@ def keep_removals(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> Decision:
+) -> Change:
     """Refuse these removals until a date: access stays, and the rows are out of the alarms.
 
     At the end they wait again, and are never applied by themselves. It takes the permission to
@@ -260,7 +240,7 @@ def _decide(
     confirm: Callable[[str], None],
     *,
     dry_run: bool,
-) -> Decision:
+) -> Change:
     """Write one decision about rows that were checked: their new state, its end and its reason."""
     state, end, now = values["state"], values["expires_at"], values["decided_at"]
     # A keep is also renewed for another date.
@@ -282,8 +262,18 @@ def _decide(
                 for batch in batched(of_tenant, IDS_PER_ENTRY):
                     _write(operator, batch, values)
     people = find_people(rows)
-    document = [build_row(row, people.get(row.subject_id), now) for row in rows]
-    return Decision(state, document, len(changed), end, _name_subjects(rows), dry_run)
+    return Change(
+        _WORDS[state],
+        [build_row(row, people.get(row.subject_id), now) for row in rows],
+        bool(changed) and not dry_run,
+        bool(changed) and dry_run,
+        names={
+            "removals": pluralize(len(rows), "removal"),
+            "names": _name_subjects(rows),
+            "day": format_last_day(end),
+        },
+        rest={"expires_at": end},
+    )
 
 
 def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
 from scaiwave.core.operators import Permission
 from tenants.errors import PurgeLimitExceeded
-from tenants.people.purge_participant import PurgeOptions, purge_participants
+from tenants.people.purge_participant import purge_participants
 
 
 def sync_and_purge(
@@ -34,19 +34,16 @@ def sync_and_purge(
             f"removed from ScaiKey at least {days} days ago. This can't be undone."
         )
     report = run_sync(replace(options, purge_after_days=days))
-    purge_options = PurgeOptions(
-        days=days,
-        limit=settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT"),
-        tenant=options.tenant,
-        dry_run=options.dry_run,
-    )
     try:
         result = purge_participants(
             operator=options.operator,
-            options=purge_options,
+            days=days,
+            limit=settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT"),
+            tenant=options.tenant,
             confirm=lambda question: None,
             now=timezone.now(),
             progress_factory=options.progress_factory,
+            dry_run=options.dry_run,
         )
     except PurgeLimitExceeded as error:
         raise SyncPurgeLimitExceeded(
@@ -54,5 +51,5 @@ def sync_and_purge(
             report=report,
             fix=error.fix,
         ) from None
-    report.purge = {"due": result.due, "purged": result.purged, "on_hold": result.on_hold}
+    report.purge = dict(result.rest)
     return report

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from django.db.models.functions import Lower
 from scaiwave import extensions
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import Change, ChangeResult, ChangeWords
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
 from tenants.audit.record import record_audit
@@ -49,47 +48,6 @@ PURGE = ChangeWords(
     "Participant {fqid} purged.",
     "Participant {fqid} is already purged; nothing changed.",
 )
-
-
-@dataclass(frozen=True)
-class PurgeOptions:
-    """Whom to purge: people removed from ScaiKey for `days`, at most `limit` of them, in one tenant
-    or in all. The reason goes into the audit log and may be empty."""
-
-    days: int
-    limit: int
-    tenant: str | None = None
-    reason: str = ""
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class PurgeParticipantsResult(ChangeResult):
-    """`due` people were to be purged, and `purged` of them were. `people` are the first of them,
-    without personal data. `on_hold` more would be due, but a hold covers them."""
-
-    due: int
-    purged: int
-    people: list[Row]
-    dry_run: bool = False
-    on_hold: int = 0
-
-    @property
-    def sentence(self) -> str:
-        if self.dry_run:
-            return f"Would purge {pluralize(self.due, 'person', 'people')}."
-        return f"{pluralize(self.purged, 'person', 'people')} purged."
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        if not self.on_hold:
-            return ()
-        return [f"Not purged because of a hold: {pluralize(self.on_hold, 'person', 'people')}."]
-
-    def document(self) -> Row:
-        changed = bool(self.due if self.dry_run else self.purged)
-        counts = {"due": self.due, "purged": self.purged, "on_hold": self.on_hold}
-        return {"participants": self.people, **counts, "changed": changed}
 
 
 def purge_participant(
@@ -146,57 +104,75 @@ def purge_participant(
 def purge_participants(
     *,
     operator: Operator,
-    options: PurgeOptions,
+    days: int,
+    limit: int,
     confirm: Callable[[str], None],
     now: datetime,
     progress_factory: ProgressFactory,
-) -> PurgeParticipantsResult:
-    """Erase the personal data of everyone who was removed from ScaiKey long enough ago.
+    tenant: str | None = None,
+    reason: str = "",
+    dry_run: bool = False,
+) -> Change:
+    """Erase the personal data of everyone who was removed from ScaiKey `days` ago or earlier.
 
-    `confirm` gets the question to ask, and raises if the answer is not yes. Each batch has its own
+    At most `limit` people, in one tenant or in all. The reason goes into the audit log. `confirm`
+    gets the question to ask, and raises if the answer is not yes. Each batch has its own
     transaction, so an interrupted call has purged some people completely, and the next one
     continues. People on hold are left out. Raises PurgeLimitExceeded, TenantNotFound, AmbiguousName
     and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    validate_reason(options.reason)
-    removed = _find_due(operator, options, now)
+    validate_reason(reason)
+    removed = visible_participants(operator).filter(
+        _purgeable_q(), absent_since__lte=now - timedelta(days=min(days, MAX_DAYS))
+    )
+    if tenant is not None:
+        removed = removed.filter(tenant=resolve_tenant(operator, tenant))
     due = removed.exclude(held_people_q())
     count = due.count()
     on_hold = removed.count() - count
-    if count > options.limit:
-        tenant = f" --tenant {shlex.quote(options.tenant)}" if options.tenant else ""
-        command = f"scaiwave admin {ACTION} --purge-after {options.days}{tenant} --limit {count}"
+    if count > limit:
+        place = f" --tenant {shlex.quote(tenant)}" if tenant else ""
+        command = f"scaiwave admin {ACTION} --purge-after {days}{place} --limit {count}"
         raise PurgeLimitExceeded(
             f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least "
-            f"{options.days} days ago, more than the limit of {options.limit:,}. No one was "
+            f"{days} days ago, more than the limit of {limit:,}. No one was "
             "purged.",
             fix=f"Preview them: `{command} --dry-run`. If they are right, leave out --dry-run.",
         )
     people = _list_people(due)
-    if not count or options.dry_run:
-        return PurgeParticipantsResult(count, 0, people, options.dry_run, on_hold)
+    if not count or dry_run:
+        return _build_result(people, count, 0, on_hold, dry_run=dry_run)
     whom = pluralize(count, "person", "people")
     confirm(
         f"This erases the name, e-mail address and avatar of {whom} who were removed from ScaiKey "
-        f"at least {options.days} days ago. This can't be undone."
+        f"at least {days} days ago. This can't be undone."
     )
     purged = 0
-    details = {"reason": options.reason, "purge_after_days": options.days}
+    details = {"reason": reason, "purge_after_days": days}
     with progress_factory("People purged") as progress:
-        for keys in _iter_batches(due, options.limit):
+        for keys in _iter_batches(due, limit):
             purged += _purge_batch(operator, keys, now, details, skip_locked=True)
             progress(purged, count)
-    return PurgeParticipantsResult(count, purged, people, on_hold=on_hold)
+    return _build_result(people, count, purged, on_hold)
 
 
-def _find_due(operator: Operator, options: PurgeOptions, now: datetime) -> QuerySet[Participant]:
-    people = visible_participants(operator).filter(
-        _purgeable_q(), absent_since__lte=now - timedelta(days=min(options.days, MAX_DAYS))
+def _build_result(
+    people: list[Row], due: int, purged: int, on_hold: int, *, dry_run: bool = False
+) -> Change:
+    """`due` people were to be purged, and `purged` of them were. `people` are the first of them,
+    without personal data. `on_hold` more would be due, but a hold covers them."""
+    would = f"Would purge {pluralize(due, 'person', 'people')}."
+    done = f"{pluralize(purged, 'person', 'people')} purged."
+    held = f"Not purged because of a hold: {pluralize(on_hold, 'person', 'people')}."
+    return Change(
+        ChangeWords("participants", would, done, would if dry_run else done),
+        people,
+        bool(purged),
+        dry_run and bool(due),
+        rest={"due": due, "purged": purged, "on_hold": on_hold},
+        cautions=[held] if on_hold else [],
     )
-    if options.tenant is not None:
-        people = people.filter(tenant=resolve_tenant(operator, options.tenant))
-    return people
 
 
 def _purgeable_q() -> Q:

@@ -87,15 +87,6 @@ class SmokeTest:
         return {"ok": self.exit_code == 0, "steps": [step.document() for step in self.steps]}
 
 
-@dataclass(frozen=True)
-class SmokeTestOptions:
-    """The optional steps to run. They cost tokens or need more permissions."""
-
-    embed: bool = False
-    accounting: bool = False
-    tenant: str | None = None
-
-
 class _StepNotApplicable(Exception):
     """The step has nothing to check."""
 
@@ -106,7 +97,7 @@ class _SmokeTestContext:
 
     operator: Operator
     config: Configuration
-    options: SmokeTestOptions
+    tenant: str | None
     now: datetime
     client: ScaiGridClient
     models: list[Model] = field(default_factory=list)
@@ -116,16 +107,23 @@ def smoke_test(
     *,
     operator: Operator,
     config: Configuration,
-    options: SmokeTestOptions,
     now: datetime,
     report: Callable[[SmokeTestStep], None],
+    embed: bool = False,
+    accounting: bool = False,
+    tenant: str | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> SmokeTest:
-    """Run the steps and call `report` after each. Errors are part of the steps."""
+    """Run the steps and call `report` after each. Errors are part of the steps.
+
+    `embed` and `accounting` add steps that cost tokens or need more permissions, `tenant` one that
+    checks its models.
+    """
     operator.require(Permission.VIEW_PLATFORM)
     done: dict[str, SmokeTestStep] = {}
+    wanted = {"embed": embed, "accounting": accounting, "tenant": tenant}
     for step in _run_steps(
-        operator=operator, config=config, options=options, now=now, clock=clock, done=done
+        operator=operator, config=config, wanted=wanted, now=now, clock=clock, done=done
     ):
         done[step.name] = step
         report(step)
@@ -136,13 +134,13 @@ def _run_steps(
     *,
     operator: Operator,
     config: Configuration,
-    options: SmokeTestOptions,
+    wanted: Mapping[str, Any],
     now: datetime,
     clock: Callable[[], float],
     done: Mapping[str, SmokeTestStep],
 ) -> Iterator[SmokeTestStep]:
     """Yield one step after the other. The caller adds each to `done` before the next."""
-    selected = [step for step in _STEPS if getattr(options, step[0], True) not in (False, None)]
+    selected = [step for step in _STEPS if wanted.get(step[0], True) not in (False, None)]
     try:
         client = scaigrid_client(config, retry_policy=RETRY_POLICY)
     except ScaiWaveError as error:
@@ -154,7 +152,7 @@ def _run_steps(
         where, how = client.http.peer.origin, client.access.description
         configured = f"ScaiGrid is at {where}; authentication by {how}."
         yield SmokeTestStep("configured", StepOutcome.PASS, configured)
-        context = _SmokeTestContext(operator, config, options, now, client)
+        context = _SmokeTestContext(operator, config, wanted["tenant"], now, client)
         for name, needs, check in selected:
             if unmet := _find_unmet_need(needs, done):
                 yield _skip_step(name, unmet)
@@ -292,7 +290,7 @@ def _check_accounting(context: _SmokeTestContext) -> str:
 
 
 def _check_tenant_models(context: _SmokeTestContext) -> str:
-    tenant = resolve_tenant(context.operator, context.options.tenant or "")
+    tenant = resolve_tenant(context.operator, context.tenant or "")
     features = flatten_features(tenant.features)
     values = [features.get("ai.model"), features.get("ai.models")]
     models = [

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from django.db import transaction
 
 from scaiwave.config import Configuration
-from scaiwave.core.change import ChangeResult
+from scaiwave.console.text import pluralize
+from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
-from tenants.lookup.serializers import Row
 from tenants.models import Tenant, TokenUsage
 from tenants.people.queries.tenants import usage_month
 
@@ -26,58 +25,17 @@ MAX_NAMED = 10
 """How many unknown IDs a warning names."""
 
 
-@dataclass(frozen=True)
-class RefreshUsageResult(ChangeResult):
-    """`updated` counts tenants with new figures, `silent` linked tenants without a row in
-    ScaiGrid. `unknown` has the group keys that match no tenant; "" is an empty key."""
-
-    month: date
-    updated: int
-    silent: int
-    total_tokens: int
-    unknown: tuple[str, ...]
-    fetched_at: datetime
-    dry_run: bool = False
-
-    @property
-    def lines(self) -> list[str]:
-        verb = "Would update" if self.dry_run else "Updated"
-        tenants = f"{self.updated:,} tenant{'' if self.updated == 1 else 's'}"
-        first = f"{verb} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
-        if not self.silent:
-            return [first]
-        others = f"{self.silent:,} other{'' if self.silent == 1 else 's'}"
-        return [first, f"ScaiGrid has no usage for {others}; their stored figures were kept."]
-
-    @property
-    def warnings(self) -> list[str]:
-        if not self.unknown:
-            return []
-        count = len(self.unknown)
-        named = ", ".join(key or "(no tenant)" for key in self.unknown[:MAX_NAMED])
-        more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
-        return [
-            f"ScaiGrid has usage for {count:,} unknown tenant{'' if count == 1 else 's'}: "
-            f"{named}{more}. `scaiwave sync` fetches new tenants."
-        ]
-
-    def document(self) -> Row:
-        return {
-            "usage": {
-                "month": f"{self.month:%Y-%m}",
-                "total_tokens": self.total_tokens,
-                "fetched_at": self.fetched_at,
-            },
-            "changed": bool(self.updated),
-            "updated_tenants": self.updated,
-            "tenants_without_usage": self.silent,
-            "unknown_group_keys": list(self.unknown),
-        }
+WORDS = ChangeWords(
+    "usage",
+    "Would update {tenants}: {total_tokens:,} AI tokens in {month} (UTC).",
+    "Updated {tenants}: {total_tokens:,} AI tokens in {month} (UTC).",
+    "Updated {tenants}: {total_tokens:,} AI tokens in {month} (UTC).",
+)
 
 
 def refresh_usage(
     *, operator: Operator, fetch: UsageFetch, now: datetime, dry_run: bool = False
-) -> RefreshUsageResult:
+) -> Change:
     """Fetch and store the AI tokens that all tenants have used in this UTC month.
 
     One request returns all tenants, matched by ScaiKey tenant ID. A tenant without a row in
@@ -99,13 +57,13 @@ def refresh_usage(
             unique_fields=["tenant", "month"],
             update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
         )
-        _record(operator, result)
+        _record(operator, month, result, now)
     return result
 
 
 def _match_tenants(
     usage: Sequence[Usage], month: date, now: datetime, *, dry_run: bool = False
-) -> tuple[list[TokenUsage], RefreshUsageResult]:
+) -> tuple[list[TokenUsage], Change]:
     """Return the rows to store, and the result to report."""
     linked = Tenant.objects.filter(scaikey_tenant_id__isnull=False)
     ids = dict(linked.values_list("scaikey_tenant_id", "pk"))
@@ -122,27 +80,45 @@ def _match_tenants(
         if row.group_key in ids
     ]
     unknown = sorted(row.group_key or "" for row in usage if row.group_key not in ids)
-    return rows, RefreshUsageResult(
-        month=month,
-        updated=len(rows),
-        silent=len(ids) - len(rows),
-        total_tokens=sum(row.total_tokens for row in rows),
-        unknown=tuple(unknown),
-        fetched_at=now,
-        dry_run=dry_run,
+    silent, cautions = len(ids) - len(rows), []
+    if unknown:
+        named = ", ".join(key or "(no tenant)" for key in unknown[:MAX_NAMED])
+        more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
+        cautions = [
+            f"ScaiGrid has usage for {pluralize(len(unknown), 'unknown tenant')}: {named}{more}. "
+            "`scaiwave sync` fetches new tenants."
+        ]
+    note = (
+        f"ScaiGrid has no usage for {pluralize(silent, 'other')}; their stored figures were kept."
     )
+    total = sum(row.total_tokens for row in rows)
+    result = Change(
+        WORDS,
+        {"month": f"{month:%Y-%m}", "total_tokens": total, "fetched_at": now},
+        bool(rows) and not dry_run,
+        bool(rows) and dry_run,
+        names={"tenants": pluralize(len(rows), "tenant")},
+        rest={
+            "updated_tenants": len(rows),
+            "tenants_without_usage": silent,
+            "unknown_group_keys": unknown,
+        },
+        cautions=cautions,
+        notes=[note] if silent else [],
+    )
+    return rows, result
 
 
-def _record(operator: Operator, result: RefreshUsageResult) -> None:
-    month = f"{result.month:%Y-%m}"
-    subject = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
+def _record(operator: Operator, month: date, result: Change, now: datetime) -> None:
+    name, rest = result.subject["month"], result.rest
+    subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
     details = {
-        "month": month,
-        "updated": result.updated,
-        "total_tokens": result.total_tokens,
-        "unknown": len(result.unknown),
+        "month": name,
+        "updated": rest["updated_tenants"],
+        "total_tokens": result.subject["total_tokens"],
+        "unknown": len(rest["unknown_group_keys"]),
     }
-    record_audit(operator, "refresh-usage", subject, result.fetched_at, details)
+    record_audit(operator, "refresh-usage", subject, now, details)
 
 
 UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]

@@ -4,18 +4,18 @@ from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
-from django.utils import timezone
-
 from identity_sync.management.output import print_report, print_sync
 from identity_sync.management.removal_arguments import add_removals, read_selection
-from identity_sync.removals.decide import Decision, approve_removals
+from identity_sync.removals.decide import approve_removals
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.change import Change
 
 
 class Command(OperatorCommand):
+    service = staticmethod(approve_removals)
     words = "sync approve"
     summary = "Approve pending removals for the next sync"
     area, place = "sync", 80
@@ -49,26 +49,19 @@ class Command(OperatorCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        decision = approve_removals(
-            operator=self.operator,
-            selection=read_selection(options),
-            reason=options["reason"],
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-        )
+        decision = self.call_service(options, selection=read_selection(options))
         self.output.print_line(decision.sentence)
         if not options["now"] or self.dry_run:
             self.print_result(decision.document())
             return
         print_sync(partial(self._sync, decision), partial(self._print_report, decision))
 
-    def _sync(self, decision: Decision) -> SyncReport:
-        tenants = {row["tenant_id"] for row in decision.rows}
+    def _sync(self, decision: Change) -> SyncReport:
+        tenants = {row["tenant_id"] for row in decision.subject}
         tenant = str(tenants.pop()) if len(tenants) == 1 and None not in tenants else None
         return run_sync(SyncOptions(self.operator, self.output.progress, tenant=tenant))
 
-    def _print_report(self, decision: Decision, report: SyncReport) -> None:
+    def _print_report(self, decision: Change, report: SyncReport) -> None:
         if self.output.as_json:
             self.print_result({**decision.document(), "sync": report.document()})
         else:

@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from identity_sync.management.removal_arguments import add_removals, read_ids
 from identity_sync.removals.decide import Selection, keep_removals
 from scaiwave.cli.command import OperatorCommand
@@ -13,6 +11,7 @@ from tenants.management.arguments import until
 
 
 class Command(OperatorCommand):
+    service = staticmethod(keep_removals)
     words = "sync keep"
     summary = "Keep access that pending removals would take"
     area, place = "sync", 90
@@ -42,14 +41,4 @@ class Command(OperatorCommand):
                 "Name the removals by their IDs, or by --from.",
                 fix="`scaiwave sync removals` lists the IDs.",
             )
-        decision = keep_removals(
-            operator=self.operator,
-            selection=Selection(ids),
-            reason=options["reason"],
-            until=options["until"],
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-        )
-        self.print_result(decision.document())
-        self.output.print_line(decision.sentence)
+        self.print_change(self.call_service(options, selection=Selection(ids)))

@@ -15,7 +15,8 @@ from scaiwave.operations.notifications.news import send_news
 
 def record_figures() -> dict[str, Any]:
     """Record the size of this server, for the charts of the admin site."""
-    return figures_service.record_figures(operator=get_host_operator(), now=timezone.now()).subject
+    change = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
+    return dict(change.subject)
 
 
 def prune_records() -> dict[str, Any]:

@@ -3,14 +3,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
-from tenants.usage.check_scaigrid import SmokeTestOptions, SmokeTestStep, smoke_test
+from tenants.usage.check_scaigrid import SmokeTestStep, smoke_test
 
 
 class Command(OperatorCommand):
+    service = staticmethod(smoke_test)
     words = "scaigrid check"
     summary = "Check the connection to ScaiGrid"
     area, place = "server", 120
@@ -31,14 +29,8 @@ class Command(OperatorCommand):
             help="additional step: check that the models of this tenant exist",
         )
 
-    def handle(self, embed: bool, accounting: bool, tenant: str | None, **options: Any) -> None:
-        result = smoke_test(
-            operator=self.operator,
-            config=settings.CONFIG,
-            options=SmokeTestOptions(embed, accounting, tenant),
-            now=timezone.now(),
-            report=self._print_step,
-        )
+    def handle(self, **options: Any) -> None:
+        result = self.call_service(options, report=self._print_step)
         if self.output.as_json:
             self.output.print_json(result.document())
         else:

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.core.errors import UsageError
-from tenants.people.purge_participant import PurgeOptions, purge_participant, purge_participants
+from tenants.people.purge_participant import purge_participant, purge_participants
 
 PEOPLE = (
     Column("fqid", "FQID"),
@@ -20,6 +20,7 @@ PEOPLE = (
 
 
 class Command(OperatorCommand):
+    service: Callable[..., Any] = staticmethod(purge_participant)
     words = "admin purge-participant"
     summary = "Erase the data of people removed from ScaiKey"
     area, place = "people", 50
@@ -41,12 +42,14 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         whom = parser.add_mutually_exclusive_group(required=True)
         whom.add_argument(
-            "participant",
+            "name",
+            metavar="participant",
             nargs="?",
             help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
         )
         whom.add_argument(
             "--purge-after",
+            dest="days",
             metavar="DAYS",
             type=positive_int,
             help="everyone whose removal is at least this many days ago",
@@ -68,40 +71,20 @@ class Command(OperatorCommand):
             "--reason", default="", help="reason for the audit log, without personal data"
         )
 
-    def handle(
-        self, participant: str | None, purge_after: int, dry_run: bool, **options: Any
-    ) -> None:
-        tenant, reason, limit = options["tenant"], options["reason"], options["limit"]
-        if participant is None:
+    def handle(self, **options: Any) -> None:
+        limit = options.pop("limit")
+        if options["days"] is not None:
             if options["with_messages"]:
                 raise UsageError(
                     "--with-messages is for one person.", fix="Name the person, or leave it out."
                 )
-            self._purge_due(purge_after, limit, tenant, reason)
+            self.service = purge_participants
+            limit = limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
+            result = self.call_service(options, limit=limit)
+            if self.dry_run and result.subject and not self.output.as_json:
+                self.output.print_table("participants", PEOPLE, result.subject)
+            self.print_change(result)
         elif limit is not None:
             raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
         else:
-            result = purge_participant(
-                operator=self.operator,
-                name=participant,
-                with_messages=options["with_messages"],
-                tenant=tenant,
-                reason=reason,
-                confirm=self.confirm,
-                now=timezone.now(),
-                dry_run=dry_run,
-            )
-            self.print_change(result)
-
-    def _purge_due(self, days: int, limit: int | None, tenant: str | None, reason: str) -> None:
-        limit = limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
-        result = purge_participants(
-            operator=self.operator,
-            options=PurgeOptions(days, limit, tenant, reason, self.dry_run),
-            confirm=self.confirm,
-            now=timezone.now(),
-            progress_factory=self.output.progress,
-        )
-        if self.dry_run and result.people and not self.output.as_json:
-            self.output.print_table("participants", PEOPLE, result.people)
-        self.print_change(result)
+            self.print_change(self.call_service(options))

@@ -189,8 +189,8 @@ def test_success_another_rotation_finished_first() -> None:
     assert first.subject is not None
     second = rotate(now=LATER + timedelta(seconds=1), started_at=LATER - timedelta(seconds=1))
     assert second.sentence == (
-        f"Another run has already replaced key {old.key_id} with {first.subject['key_id']}; nothing "
-        "was changed."
+        f"Another run has already replaced key {old.key_id} with {first.subject['key_id']}; "
+        "nothing was changed."
     )
     assert (second.changed, ServerKey.objects.count()) == (False, 2)
     assert AuditEntry.objects.count() == 1

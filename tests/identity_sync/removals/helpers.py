@@ -10,8 +10,9 @@ from uuid import UUID
 
 from identity_sync.errors import SyncPartial
 from identity_sync.models import PendingRemoval
-from identity_sync.removals.decide import Decision, Selection, approve_removals, keep_removals
+from identity_sync.removals.decide import Selection, approve_removals, keep_removals
 from identity_sync.report import SyncReport
+from scaiwave.core.change import Change
 from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
@@ -69,7 +70,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def approve(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Decision:
+def approve(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Change:
     return approve_removals(
         operator=operator,
         selection=Selection([str(key) for key in ids]),
@@ -80,7 +81,7 @@ def approve(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Decis
     )
 
 
-def keep(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Decision:
+def keep(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Change:
     moment = options.pop("now", now())
     return keep_removals(
         operator=operator,

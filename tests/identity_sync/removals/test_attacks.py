@@ -354,7 +354,7 @@ def test_fail_a_partner_admin_keeps_what_has_left_them(scaikey: Sandbox) -> None
     assert Partner.objects.get(tenants__scaikey_tenant_id=tenant).scaikey_id == partner
     with pytest.raises(InsufficientPermission):
         keep([list_open()[0].pk], boss)
-    assert keep([list_open()[0].pk]).changed_count == 1
+    assert keep([list_open()[0].pk]).changed
 
 
 @pytest.mark.parametrize("how", ["pending", "kept", "no removals", "off"])

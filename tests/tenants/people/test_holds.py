@@ -13,6 +13,7 @@ from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from identity_sync.sync.history import delete_expired_values
 from identity_sync.sync.prune import count_old_runs, delete_old_runs
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission, ScaiWaveError, UsageError
 from tenants.errors import (
     HoldNotFound,
@@ -26,8 +27,6 @@ from tenants.holds.hold import add_hold, lift_hold
 from tenants.holds.queries import covers_q, list_holds
 from tenants.models import AuditEntry, Hold, Participant, Tenant
 from tenants.people.purge_participant import (
-    PurgeOptions,
-    PurgeParticipantsResult,
     purge_participant,
     purge_participants,
 )
@@ -72,10 +71,11 @@ def purge(person: Participant) -> None:
     )
 
 
-def purge_all() -> PurgeParticipantsResult:
+def purge_all() -> Change:
     return purge_participants(
         operator=HOST_OPERATOR,
-        options=PurgeOptions(days=1, limit=9),
+        days=1,
+        limit=9,
         confirm=lambda question: None,
         now=NOW,
         progress_factory=null_progress_factory,
@@ -108,7 +108,7 @@ def test_fail_purging_a_person_whom_a_hold_covers(level: str, error: type[ScaiWa
         purge(anna)
     assert (caught.value.exit_code, caught.value.code) == (1, error.code)
     result = purge_all()
-    assert (result.due, result.purged, result.on_hold) == (1, 1, 1)
+    assert result.rest == {"due": 1, "purged": 1, "on_hold": 1}
     assert result.warnings == ["Not purged because of a hold: 1 person."]
     anna.refresh_from_db()
     bert.refresh_from_db()

@@ -32,8 +32,6 @@ from tenants.models import (
 from tenants.people import purge_participant as service
 from tenants.people.purge_participant import (
     BATCH_SIZE,
-    PurgeOptions,
-    PurgeParticipantsResult,
     purge_participant,
     purge_participants,
 )
@@ -76,13 +74,13 @@ def purge(**changes: Any) -> Change:
 
 def purge_all(
     *, operator: Any = HOST_OPERATOR, confirm: Callable[[str], None] = print, **options: Any
-) -> PurgeParticipantsResult:
+) -> Change:
     return purge_participants(
         operator=operator,
-        options=PurgeOptions(**{"days": 90, "limit": 100, **options}),
         confirm=confirm,
         now=NOW,
         progress_factory=null_progress_factory,
+        **{"days": 90, "limit": 100, **options},
     )
 
 
@@ -230,7 +228,7 @@ def test_fail_not_removed_from_scaikey(fields: dict[str, Any], problem: str, dry
     assert caught.value.message == f"Can't purge Anna ({FQID}): {problem}."
     assert (caught.value.code, caught.value.exit_code) == ("SW_PARTICIPANT_NOT_PURGEABLE", 1)
     assert get_personal_data(anna)["display_name"] == "Anna"
-    assert purge_all().purged == 0
+    assert purge_all().rest["purged"] == 0
 
 
 def test_fail_moved_to_another_tenant() -> None:
@@ -241,7 +239,7 @@ def test_fail_moved_to_another_tenant() -> None:
     assert caught.value.message == (
         f"Can't purge Anna ({FQID}): the person is still in ScaiKey, in another tenant."
     )
-    assert purge_all().due == 0
+    assert purge_all().rest["due"] == 0
     Participant.objects.filter(pk=there.pk).update(absent_since=EARLIER)
     assert purge(name=str(anna.pk)).changed
 
@@ -281,7 +279,7 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
     elsewhere = make_partner_admin(make_partner())
     with pytest.raises(ParticipantNotFound):
         purge(operator=elsewhere)
-    assert purge_all(operator=elsewhere).due == 0
+    assert purge_all(operator=elsewhere).rest["due"] == 0
     with pytest.raises(TenantNotFound):
         purge_all(operator=elsewhere, tenant="acme")
     for operator in (READ_ONLY_OPERATOR, make_tenant_admin(anna.tenant)):
@@ -302,23 +300,24 @@ def test_success_all_who_were_removed_long_enough_ago() -> None:
     make_person(acme, "emil")
     make_removed(make_tenant("globex"), "fred")
     asked: list[str] = []
-    assert purge_all(dry_run=True).due == 3
-    assert purge_all(tenant="acme", dry_run=True).due == 2
+    assert purge_all(dry_run=True).rest["due"] == 3
+    assert purge_all(tenant="acme", dry_run=True).rest["due"] == 2
     assert acme.partner is not None
     result = purge_all(operator=make_partner_admin(acme.partner), confirm=asked.append)
     assert asked == [
         "This erases the name, e-mail address and avatar of 2 people who were removed from ScaiKey "
         "at least 90 days ago. This can't be undone."
     ]
-    assert (result.due, result.purged, result.sentence) == (2, 2, "2 people purged.")
-    assert [row["fqid"] for row in result.people] == [FQID, "@bert.acme:localhost"]
-    assert set(result.people[0]) == {"id", "fqid", "tenant", "scaikey_id", "deactivated_at"}
+    assert result.sentence == "2 people purged."
+    assert result.rest == {"due": 2, "purged": 2, "on_hold": 0}
+    assert [row["fqid"] for row in result.subject] == [FQID, "@bert.acme:localhost"]
+    assert set(result.subject[0]) == {"id", "fqid", "tenant", "scaikey_id", "deactivated_at"}
     assert list_purged() == ["anna", "bert", "dora"]
     entries = AuditEntry.objects.order_by("pk")
     assert [entry.details["purge_after_days"] for entry in entries] == [90, 90]
-    assert purge_all().purged == 1
+    assert purge_all().rest["purged"] == 1
     assert purge_all(confirm=pytest.fail).sentence == "0 people purged."
-    assert purge_all(days=10**12).due == 0
+    assert purge_all(days=10**12).rest["due"] == 0
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -338,7 +337,7 @@ def test_fail_more_than_the_limit(dry_run: bool) -> None:
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_PARTICIPANT_PURGE_LIMIT", 1)
     assert list_purged() == []
-    assert purge_all(limit=4).purged == 4
+    assert purge_all(limit=4).rest["purged"] == 4
 
 
 def test_success_batches_and_a_list_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +353,7 @@ def test_success_batches_and_a_list_that_ends(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(service, "BATCH_SIZE", 3)
     monkeypatch.setattr(service, "MAX_LISTED", 2)
     result = purge_all()
-    assert (result.purged, len(result.people), sizes) == (7, 2, [3, 3, 1])
+    assert (result.rest["purged"], len(result.subject), sizes) == (7, 2, [3, 3, 1])
     assert BATCH_SIZE == 100
 
 
@@ -378,7 +377,7 @@ def test_fail_interrupted_between_batches(monkeypatch: pytest.MonkeyPatch) -> No
     assert Participant.objects.filter(purged_at=NOW, **ERASED).count() == 2
     assert Participant.objects.filter(purged_at=None).exclude(email="").count() == 2
     assert AuditEntry.objects.count() == 2
-    assert purge_all().purged == 2
+    assert purge_all().rest["purged"] == 2
 
 
 @pytest.mark.only_on("postgresql")
@@ -401,7 +400,7 @@ def test_success_people_whom_a_sync_has_locked_are_left_for_the_next_run() -> No
     result = purge_all()
     finished.set()
     thread.join()
-    assert (result.due, result.purged) == (2, 1)
+    assert (result.rest["due"], result.rest["purged"]) == (2, 1)
     assert list_purged() == ["bert"]
     assert get_personal_data(anna)["display_name"] == "Anna"
 

@@ -93,9 +93,9 @@ def test_fail_values() -> None:
     make_role(make_tenant())
     with pytest.raises(UsageError):
         update(name=None)
-    for changes in ({"name": " "}, {"description": "x" * 1001}):
+    for name, description in ((" ", None), (None, "x" * 1001)):
         with pytest.raises(InvalidName):
-            update(**changes)
+            update(name=name, description=description)
     with pytest.raises(RoleNotFound):
         update(role="writers")
     assert not AuditEntry.objects.exists()

@@ -13,12 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from scaiwave.clients.scaigrid.client import Usage
+from scaiwave.core.change import Change
 from scaiwave.core.errors import SettingMissing, UpstreamForbidden
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import build_usage_row
 from tenants import jobs
 from tenants.models import AuditEntry, Tenant, TokenUsage
-from tenants.usage.refresh_usage import RefreshUsageResult, refresh_usage
+from tenants.usage.refresh_usage import refresh_usage
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -41,7 +42,7 @@ def usage(**tokens: int) -> list[Usage]:
     ]
 
 
-def refresh(rows: Sequence[Usage], **options: Any) -> RefreshUsageResult:
+def refresh(rows: Sequence[Usage], **options: Any) -> Change:
     given = {"operator": HOST_OPERATOR, "now": NOW, "fetch": lambda start, end: rows, **options}
     return refresh_usage(**given)
 
@@ -96,14 +97,16 @@ def test_success_a_tenant_without_a_row_gets_none() -> None:
     make_tenant("local", scaikey_tenant_id=None)
     result = refresh([])
     assert read_totals() == {}
-    assert (result.updated, result.silent) == (0, 1)
+    assert result.rest["updated_tenants"] == 0
+    assert result.rest["tenants_without_usage"] == 1
 
 
 def test_success_unknown_keys_are_reported() -> None:
     make_tenant("acme")
     rows = [*usage(acme=1, gone=5), Usage(group_key=None, total_tokens=7)]
     result = refresh(rows)
-    assert (result.total_tokens, result.unknown) == (1, ("", "tnt_gone"))
+    assert result.subject["total_tokens"] == 1
+    assert result.rest["unknown_group_keys"] == ["", "tnt_gone"]
     assert result.warnings == [
         "ScaiGrid has usage for 2 unknown tenants: (no tenant), tnt_gone. `scaiwave sync` "
         "fetches new tenants."

@@ -9,7 +9,7 @@ import pytest
 
 from scaiwave.config import Configuration
 from scaiwave.sandbox import Sandbox
-from tenants.usage.check_scaigrid import SmokeTest, SmokeTestOptions, SmokeTestStep, smoke_test
+from tenants.usage.check_scaigrid import SmokeTest, SmokeTestStep, smoke_test
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -37,7 +37,7 @@ def smoke(config: Configuration, **wish: Any) -> SmokeTest:
     result = smoke_test(
         operator=HOST_OPERATOR,
         config=config,
-        options=SmokeTestOptions(**wish),
+        **wish,
         now=NOW,
         report=reported.append,
         clock=lambda: 0.0,
